@@ -1,0 +1,92 @@
+# Chores of the project. `make help` lists them.
+# Needs Rust, Python 3.11 or newer, a C compiler and make; the rest goes into $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+SOAK_SECONDS ?= 600
+
+venv_python := $(VENV)/bin/python
+tools := $(VENV)/.tools-installed
+extension := $(VENV)/.extension-built
+
+# PyO3 asks this interpreter which Python it compiles for.
+export PYO3_PYTHON := $(abspath $(venv_python))
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+python_sources := python scripts tests benches examples
+extension_sources := Cargo.toml Cargo.lock pyproject.toml \
+	$(shell find crates -type f \( -name '*.rs' -o -name 'Cargo.toml' \))
+
+.DEFAULT_GOAL := help
+# cargo and pytest use the cores themselves; one chore at a time keeps their output readable.
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-rust test-python check check-python check-rust check-structure format bench soak build wheel clean
+
+help: ## list the chores
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: build ## crawl a local site of a few thousand pages, on ferrio and on stock asyncio
+	@$(venv_python) -m examples.scraper.compare
+
+test: check test-rust test-python ## everything: the checks, the Rust tests, the Python tests
+
+test-rust: $(tools) ## the tests of the crates that need no Python
+	@echo "== cargo test"
+	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine
+
+test-python: build ## the tests of the package
+	@echo "== pytest"
+	@$(venv_python) -m pytest
+
+check: check-structure check-python check-rust ## formatting, lints, types, dependency rules; quick ones first
+
+check-structure: $(tools) ## dependency rules, file and function lengths
+	@echo "== structure"
+	@$(venv_python) scripts/check_structure.py
+
+check-python: $(tools) ## ruff and mypy
+	@echo "== ruff"
+	@$(venv_python) -m ruff format --quiet --check $(python_sources)
+	@$(venv_python) -m ruff check --quiet $(python_sources)
+	@echo "== mypy"
+	@$(venv_python) -m mypy
+
+check-rust: $(tools) ## rustfmt and clippy
+	@echo "== rustfmt"
+	@cargo fmt --all --check
+	@echo "== clippy"
+	@cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+format: $(tools) ## rewrite the sources the way the checks want them
+	@cargo fmt --all
+	@$(venv_python) -m ruff format --quiet $(python_sources)
+	@$(venv_python) -m ruff check --quiet --fix $(python_sources)
+
+bench: build ## measure ferrio against stock asyncio on this machine
+	@$(venv_python) -m benches
+
+soak: build ## the soak tests for SOAK_SECONDS (600) in place of seconds
+	@FERRIO_SOAK_SECONDS=$(SOAK_SECONDS) $(venv_python) -m pytest tests/soak --timeout=0
+
+build: $(extension) ## the extension in release mode, into the virtual environment
+
+wheel: $(tools) ## a wheel for this Python, into dist/
+	@$(venv_python) -m maturin build --release --locked --out dist --interpreter $(venv_python)
+
+clean: ## remove everything the chores have made
+	rm -rf $(VENV) target dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f python/ferrio/_ferrio*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(tools): requirements/dev.txt
+	@echo "== virtual environment $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ferrio needs Python 3.11 or newer, not " + sys.version.split()[0])'
+	@test -x $(venv_python) || $(PYTHON) -m venv $(VENV)
+	@$(venv_python) -m pip install --quiet --requirement requirements/dev.txt
+	@touch $@
+
+$(extension): $(tools) $(extension_sources)
+	@echo "== extension (release)"
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(venv_python) -m maturin develop --release --locked --quiet
+	@touch $@
