@@ -1,0 +1,323 @@
+"""Checks that the project keeps the shape that ARCHITECTURE.md draws.
+
+Each rule is a function that takes the tree and yields findings; `main` prints them and exits 1 if any is a
+failure. Warnings alone pass. What a compiler or a linter already checks is left to it.
+"""
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from rust_source import RustSource
+
+# Which crates of the workspace a crate may use: dependencies point down only.
+CRATES_BELOW: dict[str, frozenset[str]] = {
+    "ferrio-sys": frozenset(),
+    "ferrio-engine": frozenset(),
+    "ferrio-cpython": frozenset({"ferrio-sys", "ferrio-engine"}),
+    "ferrio-python": frozenset({"ferrio-sys", "ferrio-engine", "ferrio-cpython"}),
+}
+KNOWS_PYTHON = frozenset({"ferrio-cpython", "ferrio-python"})
+MAY_USE_UNSAFE = frozenset({"ferrio-sys", "ferrio-cpython"})
+MAY_CALL_RAW_PYTHON = "ferrio-cpython"
+MAY_ASK_THE_PLATFORM = "ferrio-sys"
+
+FILE_WARNING, FILE_LIMIT = 400, 600
+FUNCTION_WARNING, FUNCTION_LIMIT = 60, 100
+
+_UNSAFE = re.compile(r"\bunsafe\b")
+_UNSAFE_BLOCK_OR_IMPL = re.compile(r"\bunsafe\s*(\{|impl\b)")
+_RAW_PYTHON = re.compile(r"\bpyo3\s*::\s*ffi\b|\bpyo3\s*::\s*\{[^;]*\bffi\b|(?<![:\w])\s*\bffi\s*::")
+_PLATFORM = re.compile(
+    r"\bcfg(?:_attr)?!?\s*\([^\]\n]*\b(target_os|target_family|target_vendor|target_env|unix|windows)\b"
+)
+_UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b(?!\W*#\d)")
+_PERSONAL_PATH = re.compile(r"""(?:^|[\s"'`(=:])/(?:home|root|Users|work|workspace|builds|tmp)/[\w.]""")
+_GENERATED = re.compile(
+    r"(?:^|/)(?:target|dist|__pycache__|\.venv[^/]*|\.hypothesis|\.mypy_cache)/"
+    r"|\.(?:so|pyd|dylib|o|a|rlib|whl|pyc|egg-info|profraw|prof|log)$"
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong, and where."""
+
+    path: str
+    line: int
+    text: str
+    is_warning: bool = False
+
+    def __str__(self) -> str:
+        where = f"{self.path}:{self.line}" if self.line else self.path
+        return f"{where}: {'warning: ' if self.is_warning else ''}{self.text}"
+
+
+class Source:
+    """A file of the tree, read once."""
+
+    def __init__(self, root: Path, path: str) -> None:
+        self.path = path
+        self.content = (root / path).read_bytes()
+
+    @cached_property
+    def text(self) -> str:
+        return self.content.decode("utf-8", "replace")
+
+    @cached_property
+    def rust(self) -> RustSource:
+        return RustSource(self.text)
+
+    @property
+    def is_binary(self) -> bool:
+        return b"\0" in self.content[:8192]
+
+    @property
+    def crate(self) -> str | None:
+        parts = self.path.split("/")
+        return parts[1] if parts[0] == "crates" and len(parts) > 2 else None
+
+    def python_comments(self) -> Iterator[tuple[int, str]]:
+        for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], token.string
+
+
+Tree = list[Source]
+
+
+def rust_files(tree: Tree) -> Iterator[tuple[Source, str]]:
+    """The Rust files of the workspace's crates, each with its crate's name."""
+    for source in tree:
+        if source.path.endswith(".rs") and source.crate is not None:
+            yield source, source.crate
+
+
+def python_files(tree: Tree) -> Iterator[Source]:
+    """The Python files that are not empty."""
+    return (source for source in tree if source.path.endswith(".py") and source.text.strip())
+
+
+def crate_edges_point_down(tree: Tree) -> Iterator[Finding]:
+    """A crate uses only the crates below it, and PyO3 stays above the line that knows Python."""
+    for source in tree:
+        if source.crate is None or not source.path.endswith("/Cargo.toml"):
+            continue
+        if source.crate not in CRATES_BELOW:
+            yield Finding(source.path, 0, f"crate `{source.crate}` has no place in CRATES_BELOW of this script")
+            continue
+        for name in sorted(_dependencies(tomllib.loads(source.text))):
+            if name in CRATES_BELOW and name not in CRATES_BELOW[source.crate]:
+                yield Finding(source.path, 0, f"`{source.crate}` may not depend on `{name}`: dependencies point down")
+            if name.startswith("pyo3") and source.crate not in KNOWS_PYTHON:
+                yield Finding(source.path, 0, f"`{source.crate}` may not depend on `{name}`: it knows no Python")
+
+
+def _dependencies(table: dict[str, object]) -> set[str]:
+    names: set[str] = set()
+    for key, value in table.items():
+        if not isinstance(value, dict):
+            continue
+        if key in ("dependencies", "dev-dependencies", "build-dependencies"):
+            names.update(_package(name, entry) for name, entry in value.items())
+        elif key == "target":
+            for platform in value.values():
+                names |= _dependencies(platform)
+    return names
+
+
+def _package(name: str, entry: object) -> str:
+    """The crate behind a dependency, which may carry another name here."""
+    return str(entry.get("package", name)) if isinstance(entry, dict) else name
+
+
+def unsafe_stays_in_its_crates(tree: Tree) -> Iterator[Finding]:
+    """Only two crates hold unsafe code; the others forbid it."""
+    for source, crate in rust_files(tree):
+        if crate in MAY_USE_UNSAFE:
+            continue
+        if source.path.endswith("src/lib.rs") and "#![forbid(unsafe_code)]" not in source.rust.code:
+            yield Finding(source.path, 1, "the crate must say `#![forbid(unsafe_code)]`")
+        for match in _UNSAFE.finditer(source.rust.code):
+            yield Finding(source.path, source.rust.line_of(match.start()), f"`unsafe` may not stand in `{crate}`")
+
+
+def unsafe_is_justified(tree: Tree) -> Iterator[Finding]:
+    """Above each unsafe block or impl a comment names the fact it relies on."""
+    for source, _ in rust_files(tree):
+        for match in _UNSAFE_BLOCK_OR_IMPL.finditer(source.rust.code):
+            line = source.rust.line_of(match.start())
+            if not _has_safety_comment(source.rust, line):
+                yield Finding(source.path, line, "`unsafe` without a `SAFETY:` comment above it")
+
+
+def _has_safety_comment(rust: RustSource, line: int) -> bool:
+    """Looks up through the statement that holds the line and the comment above that statement."""
+    code = rust.code.split("\n")
+    if "SAFETY:" in rust.comments.get(line, ""):
+        return True
+    in_comment = False
+    while line := line - 1:
+        if line in rust.comments and not code[line - 1].strip():
+            in_comment = True
+            if "SAFETY:" in rust.comments[line]:
+                return True
+        elif in_comment or code[line - 1].rstrip().endswith((";", "}")) or not code[line - 1].strip():
+            return False
+    return False
+
+
+def raw_python_stays_in_its_crate(tree: Tree) -> Iterator[Finding]:
+    """`pyo3::ffi` appears in one crate."""
+    for source, crate in rust_files(tree):
+        if crate == MAY_CALL_RAW_PYTHON:
+            continue
+        for match in _RAW_PYTHON.finditer(source.rust.code):
+            line = source.rust.line_of(match.end())
+            yield Finding(source.path, line, f"`pyo3::ffi` may only stand in `{MAY_CALL_RAW_PYTHON}`")
+
+
+def platform_stays_in_its_crate(tree: Tree) -> Iterator[Finding]:
+    """Which operating system it is, one crate asks."""
+    for source, crate in rust_files(tree):
+        if crate == MAY_ASK_THE_PLATFORM:
+            continue
+        for match in _PLATFORM.finditer(source.rust.code):
+            line = source.rust.line_of(match.start())
+            yield Finding(source.path, line, f"`cfg({match[1]})` may only stand in `{MAY_ASK_THE_PLATFORM}`")
+
+
+def files_are_short(tree: Tree) -> Iterator[Finding]:
+    """A file holds one idea; blank lines and comments do not count."""
+    for source in tree:
+        if source.path.endswith(".rs"):
+            lines = source.rust.code_lines()
+        elif source.path.endswith(".py"):
+            lines = _python_code_lines(source)
+        else:
+            continue
+        if lines > FILE_WARNING:
+            limit = f"{lines} code lines, more than"
+            failed = lines > FILE_LIMIT
+            text = f"{limit} {FILE_LIMIT}: split it" if failed else f"{limit} {FILE_WARNING}: it wants a second room"
+            yield Finding(source.path, 0, text, is_warning=not failed)
+
+
+def functions_are_short(tree: Tree) -> Iterator[Finding]:
+    """A function fits on a screen."""
+    for source in tree:
+        if source.path.endswith(".rs"):
+            found = [(function.name, function.line, function.code_lines) for function in source.rust.functions()]
+        elif source.path.endswith(".py"):
+            found = list(_python_functions(source))
+        else:
+            continue
+        for name, line, lines in found:
+            if lines > FUNCTION_WARNING:
+                failed = lines > FUNCTION_LIMIT
+                limit = FUNCTION_LIMIT if failed else FUNCTION_WARNING
+                text = f"`{name}` has {lines} code lines, more than {limit}"
+                yield Finding(source.path, line, text, is_warning=not failed)
+
+
+def _python_code_lines(source: Source, first: int = 1, last: int | None = None) -> int:
+    lines = source.text.splitlines()[first - 1 : last]
+    return sum(1 for line in lines if line.strip() and not line.lstrip().startswith("#"))
+
+
+def _python_functions(source: Source) -> Iterator[tuple[str, int, int]]:
+    for node in ast.walk(ast.parse(source.text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, node.lineno, _python_code_lines(source, node.lineno, node.end_lineno)
+
+
+def unfinished_work_has_an_issue(tree: Tree) -> Iterator[Finding]:
+    """A note about work to do names the issue that will do it."""
+    for source in tree:
+        if source.path.endswith(".rs"):
+            comments: Iterable[tuple[int, str]] = source.rust.comments.items()
+        elif source.path.endswith((".py", ".pyi")):
+            comments = source.python_comments()
+        else:
+            continue
+        for line, text in comments:
+            if match := _UNFINISHED.search(text):
+                yield Finding(source.path, line, f"{match[1]} without an issue's number, as in `{match[1]} #12`")
+
+
+def files_say_what_they_are(tree: Tree) -> Iterator[Finding]:
+    """Every file opens with what it is."""
+    for source in tree:
+        if source.path.endswith(".rs") and not source.text.lstrip().startswith("//!"):
+            yield Finding(source.path, 1, "a Rust file opens with a `//!` comment that says what it is")
+    for source in python_files(tree):
+        if ast.get_docstring(ast.parse(source.text)) is None:
+            yield Finding(source.path, 1, "a Python file opens with a docstring that says what it is")
+
+
+def nothing_generated_is_kept(tree: Tree) -> Iterator[Finding]:
+    """The repository holds sources."""
+    for source in tree:
+        if _GENERATED.search(source.path):
+            yield Finding(source.path, 0, "generated files do not belong in the repository")
+        elif source.is_binary:
+            yield Finding(source.path, 0, "binary files do not belong in the repository")
+
+
+def no_path_of_one_machine(tree: Tree) -> Iterator[Finding]:
+    """A path that only one machine has helps nobody else."""
+    for source in tree:
+        if source.is_binary:
+            continue
+        for number, line in enumerate(source.text.splitlines(), 1):
+            if match := _PERSONAL_PATH.search(line):
+                yield Finding(source.path, number, f"`{match[0].strip()}…` is a path of one machine")
+
+
+RULES: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
+    crate_edges_point_down,
+    unsafe_stays_in_its_crates,
+    unsafe_is_justified,
+    raw_python_stays_in_its_crate,
+    platform_stays_in_its_crate,
+    files_are_short,
+    functions_are_short,
+    unfinished_work_has_an_issue,
+    files_say_what_they_are,
+    nothing_generated_is_kept,
+    no_path_of_one_machine,
+)
+
+
+def files_of(root: Path) -> list[str]:
+    """What git tracks or would track, of what is there."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    return sorted({name for name in listing.split("\0") if name and (root / name).is_file()})
+
+
+def check(root: Path, paths: Iterable[str]) -> list[Finding]:
+    """All findings of all rules, in the order of the rules."""
+    tree = [Source(root, path) for path in paths]
+    return [finding for rule in RULES for finding in rule(tree)]
+
+
+def main() -> int:
+    """Checks the repository this script stands in, or the one named as argument."""
+    root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent
+    findings = check(root, files_of(root))
+    for finding in findings:
+        print(finding, file=sys.stderr)
+    return int(any(not finding.is_warning for finding in findings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
