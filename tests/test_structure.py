@@ -75,7 +75,7 @@ def test_sound_tree_passes_in_silence(tmp_path):
         ),
         (
             "crates/ferrio-sys/src/poller.rs",
-            "//! Polls.\nfn poll() {\n    // SAFETY: used up by the first\n    unsafe { a() };\n    unsafe { b() };\n}\n",
+            "//! Polls.\nfn f() {\n    // SAFETY: used up by the first\n    unsafe { a() };\n    unsafe { b() };\n}\n",
             "poller.rs:5: `unsafe` without a `SAFETY:` comment",
         ),
         (
