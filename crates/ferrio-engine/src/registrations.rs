@@ -1,0 +1,355 @@
+//! Registrations: which handlers wait for which descriptor, and what the poller has to be told about it.
+//!
+//! An entry is either *polled by level*, with a reader, a writer or both, or a *stream*: one handler that is told of both directions by
+//! edge. Methods that change an entry return a [`Change`] for the caller to carry out at the poller; if the poller refuses, the
+//! caller calls [`Registrations::roll_back`] with the role it had tried to fill.
+//!
+//! Each time a descriptor goes from unregistered to registered its generation grows, and tokens carry the generation: an event fetched
+//! for an earlier life of the same number is recognised and ignored.
+
+use std::ops::BitOr;
+
+use crate::descriptors::Descriptors;
+
+/// The directions a poller is asked about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interest(u8);
+
+impl Interest {
+    /// No direction.
+    pub const NONE: Self = Self(0);
+    /// Something can be read, or a connection accepted.
+    pub const READABLE: Self = Self(1);
+    /// Something can be written, or a connection is made.
+    pub const WRITABLE: Self = Self(2);
+    /// Both directions.
+    pub const BOTH: Self = Self(3);
+
+    /// Whether all directions of `other` are in here.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether no direction is in here.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl BitOr for Interest {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// When a poller reports a direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// In each wait, as long as it is ready.
+    Level,
+    /// Once, when it becomes ready.
+    Edge,
+}
+
+/// What a handler is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Called while something can be read.
+    Reader,
+    /// Called while something can be written.
+    Writer,
+    /// Told of both directions by edge.
+    Stream,
+}
+
+/// What a poller is to be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Comes back with each event; see [`Registrations::lookup`].
+    pub token: u64,
+    /// The directions to report.
+    pub interest: Interest,
+    /// When to report them.
+    pub trigger: Trigger,
+}
+
+/// What the caller has to tell the poller about a descriptor.
+#[must_use = "the poller has to be told"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing: it already does the right thing.
+    None,
+    /// To begin watching it.
+    Add(Asked),
+    /// To watch it differently. If the poller does not know it, because it was closed behind our back, to begin watching it.
+    Modify(Asked),
+    /// To stop watching it. If the poller does not know it, so much the better.
+    Remove,
+}
+
+/// The outcome of setting a handler.
+#[must_use = "the poller has to be told"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Registered<H> {
+    /// What to tell the poller.
+    pub change: Change,
+    /// The handlers that had to make room: the old one of the same role, or reader and writer when a stream moves in.
+    pub replaced: [Option<H>; 2],
+}
+
+/// The outcome of removing a handler.
+#[must_use = "the poller has to be told"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Removed<H> {
+    /// What to tell the poller.
+    pub change: Change,
+    /// The handler that was there.
+    pub handler: Option<H>,
+}
+
+/// A stream owns the descriptor, so that no reader or writer can be set; gives the handler back.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Occupied<H>(pub H);
+
+/// What is registered for one descriptor.
+#[derive(Debug)]
+pub struct Entry<H> {
+    /// Grows each time the descriptor is registered anew.
+    generation: u32,
+    /// What the poller was last told to watch: exactly what the handlers below need.
+    armed: Interest,
+    /// Empty while `stream` is set.
+    reader: Option<H>,
+    /// Empty while `stream` is set.
+    writer: Option<H>,
+    stream: Option<H>,
+}
+
+impl<H> Default for Entry<H> {
+    fn default() -> Self {
+        Self { generation: 0, armed: Interest::NONE, reader: None, writer: None, stream: None }
+    }
+}
+
+impl<H> Entry<H> {
+    /// The handler that reads.
+    #[must_use]
+    pub fn reader(&self) -> Option<&H> {
+        self.reader.as_ref()
+    }
+
+    /// The handler that writes.
+    #[must_use]
+    pub fn writer(&self) -> Option<&H> {
+        self.writer.as_ref()
+    }
+
+    /// The handler that is told of both directions by edge.
+    #[must_use]
+    pub fn stream(&self) -> Option<&H> {
+        self.stream.as_ref()
+    }
+
+    /// What the poller is asked to watch.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        self.armed
+    }
+
+    fn needed(&self) -> Interest {
+        if self.stream.is_some() {
+            return Interest::BOTH;
+        }
+        let readable = if self.reader.is_some() { Interest::READABLE } else { Interest::NONE };
+        let writable = if self.writer.is_some() { Interest::WRITABLE } else { Interest::NONE };
+        readable | writable
+    }
+
+    fn slot(&mut self, role: Role) -> &mut Option<H> {
+        match role {
+            Role::Reader => &mut self.reader,
+            Role::Writer => &mut self.writer,
+            Role::Stream => &mut self.stream,
+        }
+    }
+
+    fn token(&self, fd: u32) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(fd)
+    }
+
+    fn asked(&self, fd: u32) -> Asked {
+        let trigger = if self.stream.is_some() { Trigger::Edge } else { Trigger::Level };
+        Asked { token: self.token(fd), interest: self.armed, trigger }
+    }
+}
+
+/// The handlers of all descriptors of a loop.
+#[derive(Debug)]
+pub struct Registrations<H> {
+    entries: Descriptors<Entry<H>>,
+    /// How many entries have a handler.
+    count: usize,
+}
+
+impl<H> Registrations<H> {
+    /// No registrations.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { entries: Descriptors::new(), count: 0 }
+    }
+
+    /// Sets the handler to call while `fd` is readable.
+    ///
+    /// # Errors
+    ///
+    /// Gives `handler` back if a stream owns `fd`.
+    pub fn set_reader(&mut self, fd: i32, handler: H) -> Result<Registered<H>, Occupied<H>> {
+        self.set_level(fd, Role::Reader, handler)
+    }
+
+    /// Sets the handler to call while `fd` is writable.
+    ///
+    /// # Errors
+    ///
+    /// Gives `handler` back if a stream owns `fd`.
+    pub fn set_writer(&mut self, fd: i32, handler: H) -> Result<Registered<H>, Occupied<H>> {
+        self.set_level(fd, Role::Writer, handler)
+    }
+
+    /// Makes `handler` the owner of `fd`, told by edge of both directions. Whoever was registered has to make room.
+    pub fn set_stream(&mut self, fd: i32, handler: H) -> Registered<H> {
+        let fd = fd.cast_unsigned();
+        let entry = self.entries.entry(fd);
+        let known = !entry.armed.is_empty();
+        let replaced = match entry.stream.replace(handler) {
+            // The number was closed without a word and came back for another connection.
+            Some(stream) => [Some(stream), None],
+            None => [entry.reader.take(), entry.writer.take()],
+        };
+        self.count += usize::from(!known);
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.armed = Interest::BOTH;
+        let asked = entry.asked(fd);
+        Registered { change: if known { Change::Modify(asked) } else { Change::Add(asked) }, replaced }
+    }
+
+    /// Removes the handler that reads.
+    pub fn remove_reader(&mut self, fd: i32) -> Removed<H> {
+        self.remove(fd, Role::Reader)
+    }
+
+    /// Removes the handler that writes.
+    pub fn remove_writer(&mut self, fd: i32) -> Removed<H> {
+        self.remove(fd, Role::Writer)
+    }
+
+    /// Removes the stream that owns `fd`.
+    pub fn remove_stream(&mut self, fd: i32) -> Removed<H> {
+        self.remove(fd, Role::Stream)
+    }
+
+    /// Takes back the handler that was set last in this role, after the poller has refused the change that came with it.
+    ///
+    /// The poller keeps what it had: after a refused [`Change::Add`] nothing is registered for `fd`.
+    #[must_use = "dropping the handler here is what this method is there to avoid"]
+    pub fn roll_back(&mut self, fd: i32, role: Role) -> Option<H> {
+        let Removed { change: _, handler } = self.remove(fd, role);
+        handler
+    }
+
+    /// Takes out all handlers, so that the caller can drop them while nothing borrows the registrations.
+    ///
+    /// Generations stay: events still on their way find nobody.
+    #[must_use = "dropping the handlers here is what this method is there to avoid"]
+    pub fn take_all(&mut self) -> Vec<H> {
+        self.count = 0;
+        let mut handlers = Vec::new();
+        for entry in self.entries.values_mut() {
+            entry.armed = Interest::NONE;
+            handlers.extend([entry.reader.take(), entry.writer.take(), entry.stream.take()].into_iter().flatten());
+        }
+        handlers
+    }
+
+    /// What is registered for `fd`, if anything is.
+    #[must_use]
+    pub fn get(&self, fd: i32) -> Option<&Entry<H>> {
+        self.entries.get(fd.cast_unsigned()).filter(|entry| !entry.armed.is_empty())
+    }
+
+    /// The token of the present registration of `fd`.
+    #[must_use]
+    pub fn token(&self, fd: i32) -> Option<u64> {
+        self.get(fd).map(|entry| entry.token(fd.cast_unsigned()))
+    }
+
+    /// The descriptor a token was made for.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is the descriptor")]
+    pub const fn descriptor(token: u64) -> i32 {
+        (token as u32).cast_signed()
+    }
+
+    /// The registration a token was made for, unless it has ended since.
+    #[inline]
+    #[must_use]
+    pub fn lookup(&self, token: u64) -> Option<&Entry<H>> {
+        let fd = Self::descriptor(token);
+        self.get(fd).filter(|entry| entry.token(fd.cast_unsigned()) == token)
+    }
+
+    /// How many descriptors are registered.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    fn set_level(&mut self, fd: i32, role: Role, handler: H) -> Result<Registered<H>, Occupied<H>> {
+        let fd = fd.cast_unsigned();
+        let entry = self.entries.entry(fd);
+        if entry.stream.is_some() {
+            return Err(Occupied(handler));
+        }
+        let replaced = [entry.slot(role).replace(handler), None];
+        let before = std::mem::replace(&mut entry.armed, Interest::NONE);
+        entry.armed = entry.needed();
+        let change = if before.is_empty() {
+            self.count += 1;
+            entry.generation = entry.generation.wrapping_add(1);
+            Change::Add(entry.asked(fd))
+        } else if before == entry.armed {
+            Change::None
+        } else {
+            Change::Modify(entry.asked(fd))
+        };
+        Ok(Registered { change, replaced })
+    }
+
+    fn remove(&mut self, fd: i32, role: Role) -> Removed<H> {
+        let fd = fd.cast_unsigned();
+        let Some(entry) = self.entries.get_mut(fd) else {
+            return Removed { change: Change::None, handler: None };
+        };
+        let Some(handler) = entry.slot(role).take() else {
+            return Removed { change: Change::None, handler: None };
+        };
+        entry.armed = entry.needed();
+        let change = if entry.armed.is_empty() {
+            self.count -= 1;
+            Change::Remove
+        } else {
+            Change::Modify(entry.asked(fd))
+        };
+        Removed { change, handler: Some(handler) }
+    }
+}
+
+impl<H> Default for Registrations<H> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

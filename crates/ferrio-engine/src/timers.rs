@@ -1,0 +1,239 @@
+//! Timers: which of many deadlines comes next.
+//!
+//! A four-ary implicit heap, ordered by deadline and then by the order of arming. Cancelling is lazy: the owner marks its item and calls
+//! [`Timers::note_cancelled`]; the entry leaves when it surfaces, when it is at the end of the heap's array (arming a far deadline and
+//! cancelling it again, as timeouts do, leaves nothing behind at once), or in a purge when cancelled entries outnumber live ones.
+//! So the heap never holds more than `max(64, len / 2)` cancelled entries.
+//!
+//! Items are handed out, never dropped here: dropping one may run code that arms or cancels timers.
+
+use std::cmp::Ordering;
+
+/// The number of children of a node: four halve the depth of a binary heap, and four entries share few cache lines.
+const ARITY: usize = 4;
+
+/// Cancelled entries that are tolerated however few live ones there are.
+const TOLERATED: usize = 64;
+
+/// An item that can be cancelled while it waits in [`Timers`].
+pub trait Cancellable {
+    /// Whether the item has been cancelled; once true it stays true.
+    fn is_cancelled(&self) -> bool;
+}
+
+/// An instant in seconds on the loop's clock, whatever clock that is; infinity is a deadline that never comes.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub f64);
+
+impl Deadline {
+    /// A deadline that never comes.
+    pub const NEVER: Self = Self(f64::INFINITY);
+
+    /// An integer that orders like the deadline: `f64::total_cmp` with both zeros alike, one comparison cheap.
+    fn rank(self) -> i64 {
+        // Adding zero turns -0.0 into 0.0, so that the two are equal as they are to Python.
+        flip((self.0 + 0.0).to_bits().cast_signed())
+    }
+
+    /// The deadline that has this rank.
+    fn of_rank(rank: i64) -> Self {
+        Self(f64::from_bits(flip(rank).cast_unsigned()))
+    }
+}
+
+/// Negative floats order backwards when read as integers: flips all their bits but the sign. Its own inverse.
+fn flip(bits: i64) -> i64 {
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
+}
+
+impl PartialEq for Deadline {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Deadline {}
+
+impl PartialOrd for Deadline {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Deadline {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    /// Orders like the deadline.
+    rank: i64,
+    /// Unique and increasing: of equal deadlines the one armed first comes first.
+    sequence: u64,
+    item: T,
+}
+
+impl<T> Entry<T> {
+    #[inline]
+    fn before(&self, other: &Self) -> bool {
+        (self.rank, self.sequence) < (other.rank, other.sequence)
+    }
+}
+
+/// A set of items, each with a deadline.
+#[derive(Debug)]
+pub struct Timers<T> {
+    /// A heap: no entry comes before its parent, which is at `(index - 1) / ARITY`.
+    heap: Vec<Entry<T>>,
+    /// The sequence number of the next entry.
+    sequence: u64,
+    /// How many entries of `heap` are cancelled, as far as [`Timers::note_cancelled`] was told.
+    cancelled: usize,
+}
+
+impl<T: Cancellable> Timers<T> {
+    /// No timers.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { heap: Vec::new(), sequence: 0, cancelled: 0 }
+    }
+
+    /// Adds `item`, to be due at `deadline`.
+    #[inline]
+    pub fn arm(&mut self, deadline: Deadline, item: T) {
+        let entry = Entry { rank: deadline.rank(), sequence: self.sequence, item };
+        self.sequence += 1;
+        self.heap.push(entry);
+        self.sift_up(self.heap.len() - 1);
+    }
+
+    /// Takes note that one item, still in here, has just become cancelled; to be called exactly once for each.
+    ///
+    /// Cancelled items that leave because of it are moved to `graveyard`.
+    #[inline]
+    pub fn note_cancelled(&mut self, graveyard: &mut Vec<T>) {
+        self.cancelled += 1;
+        while let Some(last) = self.heap.pop_if(|last| last.item.is_cancelled()) {
+            self.cancelled = self.cancelled.saturating_sub(1);
+            graveyard.push(last.item);
+        }
+        if self.cancelled > TOLERATED.max(self.heap.len() / 2) {
+            self.purge(graveyard);
+        }
+    }
+
+    /// Takes out the first item whose deadline lies before `end`, cancelled or not.
+    ///
+    /// `end` is asyncio's `end_time`: now plus the clock's resolution. An item that is returned cancelled is to be dropped.
+    #[inline]
+    pub fn pop_due(&mut self, end: Deadline) -> Option<T> {
+        if self.heap.first()?.rank >= end.rank() {
+            return None;
+        }
+        self.pop()
+    }
+
+    /// The first deadline of an item that is not cancelled; cancelled ones before it are moved to `graveyard`.
+    #[inline]
+    pub fn next_deadline(&mut self, graveyard: &mut Vec<T>) -> Option<Deadline> {
+        loop {
+            let first = self.heap.first()?;
+            if !first.item.is_cancelled() {
+                return Some(Deadline::of_rank(first.rank));
+            }
+            graveyard.extend(self.pop());
+        }
+    }
+
+    /// Takes out all items, in no order, so that the caller can drop them while nothing borrows the timers.
+    #[must_use = "dropping the items here is what this method is there to avoid"]
+    pub fn take_all(&mut self) -> Vec<T> {
+        self.cancelled = 0;
+        std::mem::take(&mut self.heap).into_iter().map(|entry| entry.item).collect()
+    }
+
+    /// How many items are in here, cancelled ones included.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    /// Whether nothing is in here, not even something cancelled.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.heap.is_empty()
+    }
+
+    /// How many items are in here and not cancelled.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.heap.len() - self.cancelled
+    }
+
+    /// The items, cancelled ones included, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.heap.iter().map(|entry| &entry.item)
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        if self.heap.is_empty() {
+            return None;
+        }
+        let first = self.heap.swap_remove(0);
+        self.sift_down(0);
+        if first.item.is_cancelled() {
+            self.cancelled = self.cancelled.saturating_sub(1);
+        }
+        Some(first.item)
+    }
+
+    #[cold]
+    fn purge(&mut self, graveyard: &mut Vec<T>) {
+        graveyard.extend(self.heap.extract_if(.., |entry| entry.item.is_cancelled()).map(|entry| entry.item));
+        self.cancelled = 0;
+        if self.heap.len() > 1 {
+            for index in (0..=(self.heap.len() - 2) / ARITY).rev() {
+                self.sift_down(index);
+            }
+        }
+    }
+
+    fn sift_up(&mut self, mut index: usize) {
+        while index > 0 {
+            let parent = (index - 1) / ARITY;
+            if !self.heap[index].before(&self.heap[parent]) {
+                return;
+            }
+            self.heap.swap(index, parent);
+            index = parent;
+        }
+    }
+
+    fn sift_down(&mut self, mut index: usize) {
+        let heap = self.heap.as_mut_slice();
+        loop {
+            let children = index * ARITY + 1;
+            let mut first = index;
+            for child in children..heap.len().min(children + ARITY) {
+                if heap[child].before(&heap[first]) {
+                    first = child;
+                }
+            }
+            if first == index {
+                return;
+            }
+            heap.swap(index, first);
+            index = first;
+        }
+    }
+}
+
+impl<T: Cancellable> Default for Timers<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
