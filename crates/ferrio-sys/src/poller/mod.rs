@@ -1,0 +1,287 @@
+//! The poller: waits until one of many descriptors is ready.
+//!
+//! One contract, one file per system:
+//!
+//! - A descriptor is watched once, with a token that comes back with its events, an interest and a mode.
+//! - *Level*: reported in each wait as long as it is ready. *Edge*: reported when it becomes ready; the caller reads or writes until the
+//!   system refuses or gives less than asked, and says so with [`Poller::drained`].
+//! - Errors and hang-ups are reported whatever the interest is. False alarms are allowed, missed events are not.
+//! - A wait never ends before its timeout unless there is something to report.
+//! - Adding what is watched fails with `EEXIST`, changing or removing what is not with `ENOENT`: a descriptor closed behind our back may
+//!   come back under the same number, and only the caller can tell. Regular files fail with `EPERM`: they are always ready.
+//! - After a fork the child leaves the parent's registrations alone, see [`crate::fork`].
+//!
+//! Linux uses epoll (`epoll.rs`); kernels before 5.11 have no nanosecond timeouts there and use the portable one, as do all other
+//! systems for now, macOS among them: `poll` (`poll.rs`). On Linux [`Poller::portable`] gives it too, so that it is tested.
+
+#[cfg(target_os = "linux")]
+mod epoll;
+mod poll;
+
+use std::io;
+use std::ops::{BitOr, BitOrAssign};
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use crate::fork;
+
+/// Names a registration in the events that come of it; means nothing to the poller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token(pub u64);
+
+/// The directions to be told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interest(u8);
+
+impl Interest {
+    /// No direction: only errors and hang-ups are reported.
+    pub const NONE: Self = Self(0);
+    /// There is something to read, or a connection to accept.
+    pub const READABLE: Self = Self(1);
+    /// There is room to write, or a connection is made.
+    pub const WRITABLE: Self = Self(2);
+
+    /// Whether all directions of `other` are in here.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether no direction is in here.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+impl BitOr for Interest {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// When to report a direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In each wait, as long as it is ready.
+    Level,
+    /// Once, when it becomes ready.
+    Edge,
+}
+
+/// What a descriptor is ready for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Readiness(u8);
+
+impl Readiness {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// There is something to read, or a connection to accept.
+    pub const READABLE: Self = Self(1);
+    /// There is room to write, or a connection is made.
+    pub const WRITABLE: Self = Self(2);
+    /// The other side has closed its end, or its writing half of it; what it wrote before may still be there to read.
+    pub const HANGUP: Self = Self(4);
+    /// There is an error to fetch.
+    pub const ERROR: Self = Self(8);
+
+    /// Whether all of `other` is in here.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether nothing is in here.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether reading would not wait: for data, the end of data or an error.
+    #[must_use]
+    pub const fn wakes_reader(self) -> bool {
+        self.0 & !Self::WRITABLE.0 != 0
+    }
+
+    /// Whether writing would not wait: for room or an error.
+    #[must_use]
+    pub const fn wakes_writer(self) -> bool {
+        self.0 & !Self::READABLE.0 != 0
+    }
+
+    /// `self` if `condition` holds, else nothing.
+    const fn when(self, condition: bool) -> Self {
+        if condition { self } else { Self::NONE }
+    }
+}
+
+impl BitOr for Readiness {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Readiness {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+/// What a wait has brought.
+#[derive(Debug)]
+pub struct Events {
+    /// Never longer than `limit`.
+    ready: Vec<(Token, Readiness)>,
+    limit: usize,
+}
+
+impl Events {
+    /// Room for what one wait brings, at most `limit` events; those beyond come with the next wait.
+    #[must_use]
+    pub fn with_capacity(limit: usize) -> Self {
+        let limit = limit.max(1);
+        Self { ready: Vec::with_capacity(limit), limit }
+    }
+
+    /// The registrations that are ready and what for.
+    #[must_use]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Token, Readiness)> {
+        self.ready.iter().copied()
+    }
+
+    /// How many registrations are ready.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Whether the wait has brought nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+}
+
+/// Watches descriptors.
+#[derive(Debug)]
+pub struct Poller {
+    system: System,
+    /// The fork generation of the process that made it.
+    generation: u32,
+}
+
+#[derive(Debug)]
+enum System {
+    #[cfg(target_os = "linux")]
+    Epoll(epoll::Epoll),
+    Poll(poll::Poll),
+}
+
+impl Poller {
+    /// The best poller the system has.
+    pub fn new() -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        if let Some(epoll) = epoll::Epoll::new()? {
+            return Ok(Self { system: System::Epoll(epoll), generation: fork::generation() });
+        }
+        Self::portable()
+    }
+
+    /// The poller that works on every system.
+    ///
+    /// # Errors
+    ///
+    /// It never fails today; the signature is that of [`Poller::new`].
+    pub fn portable() -> io::Result<Self> {
+        Ok(Self { system: System::Poll(poll::Poll::new()), generation: fork::generation() })
+    }
+
+    /// Begins to watch `fd`.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if it is watched already, `EPERM` for a regular file or directory, `EBADF` if it is not open.
+    pub fn add(&self, fd: RawFd, token: Token, interest: Interest, mode: Mode) -> io::Result<()> {
+        if self.is_inherited() {
+            return Ok(());
+        }
+        match &self.system {
+            #[cfg(target_os = "linux")]
+            System::Epoll(epoll) => epoll.add(fd, token, interest, mode),
+            System::Poll(poll) => poll.add(fd, token, interest, mode),
+        }
+    }
+
+    /// Watches `fd` differently from now on. What is ready in the new interest is reported, by edge too.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if it is not watched, `EBADF` if it is not open.
+    pub fn modify(&self, fd: RawFd, token: Token, interest: Interest, mode: Mode) -> io::Result<()> {
+        if self.is_inherited() {
+            return Ok(());
+        }
+        match &self.system {
+            #[cfg(target_os = "linux")]
+            System::Epoll(epoll) => epoll.modify(fd, token, interest, mode),
+            System::Poll(poll) => poll.modify(fd, token, interest, mode),
+        }
+    }
+
+    /// Stops watching `fd`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if it is not watched, `EBADF` if it is not open.
+    pub fn remove(&self, fd: RawFd) -> io::Result<()> {
+        if self.is_inherited() {
+            return Ok(());
+        }
+        match &self.system {
+            #[cfg(target_os = "linux")]
+            System::Epoll(epoll) => epoll.remove(fd),
+            System::Poll(poll) => poll.remove(fd),
+        }
+    }
+
+    /// Takes note that `fd`, watched by edge, is not ready any more in these directions, so that the next edge is reported.
+    #[inline]
+    pub fn drained(&self, fd: RawFd, interest: Interest) {
+        match &self.system {
+            // Epoll sees edges itself.
+            #[cfg(target_os = "linux")]
+            System::Epoll(_) => {}
+            System::Poll(poll) => poll.drained(fd, interest),
+        }
+    }
+
+    /// Waits until something is ready, but not longer than `timeout`, and fills `events` with it.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` if a signal came in between; `events` is empty then, as after any other error.
+    pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        events.ready.clear();
+        match &self.system {
+            #[cfg(target_os = "linux")]
+            System::Epoll(epoll) => epoll.wait(events, timeout),
+            System::Poll(poll) => poll.wait(events, timeout),
+        }
+    }
+
+    /// Whether this process has inherited the poller by a fork, so that its registrations are not ours.
+    fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
+    }
+}
+
+#[cfg(test)]
+mod tests;

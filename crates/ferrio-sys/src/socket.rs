@@ -1,0 +1,117 @@
+//! Sockets: the calls a transport makes, each exactly one system call.
+//!
+//! Nothing is retried and nothing waits: a socket is expected to be non-blocking, and `EAGAIN` and `EINTR` come back as errors of the kind
+//! `WouldBlock` and `Interrupted`.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{OwnedFd, RawFd};
+
+use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny, sockopt};
+
+use crate::descriptor::borrow;
+
+mod address;
+
+pub use address::SocketAddress;
+
+/// Writing to a closed connection is an error to return, not a signal.
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::NOSIGNAL;
+/// The system has no such flag; Python ignores `SIGPIPE` from its start.
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::empty();
+
+/// The most slices one call takes (`IOV_MAX`).
+const MOST_SLICES: usize = 1024;
+
+/// Receives into `buffer` and returns how much; 0 is the end of data.
+#[inline]
+pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let (count, _) = net::recv(borrow(fd)?, buffer, RecvFlags::empty())?;
+    Ok(count)
+}
+
+/// Sends as much of `data` as there is room for and returns how much.
+#[inline]
+pub fn send(fd: RawFd, data: &[u8]) -> io::Result<usize> {
+    Ok(net::send(borrow(fd)?, data, SEND)?)
+}
+
+/// Sends as much of `slices`, in order, as there is room for and returns how much.
+#[inline]
+pub fn send_vectored(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let slices = &slices[..slices.len().min(MOST_SLICES)];
+    Ok(net::sendmsg(borrow(fd)?, slices, &mut SendAncillaryBuffer::default(), SEND)?)
+}
+
+/// Accepts a connection; its socket is non-blocking and not inherited by programs that are executed.
+pub fn accept(fd: RawFd) -> io::Result<(OwnedFd, SocketAddress)> {
+    let (connection, peer) = accept_configured(fd)?;
+    Ok((connection, peer.as_ref().map_or_else(SocketAddress::unnamed, SocketAddress::from_system)))
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn accept_configured(fd: RawFd) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    use rustix::net::SocketFlags;
+
+    Ok(net::acceptfrom_with(borrow(fd)?, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?)
+}
+
+#[cfg(target_vendor = "apple")]
+fn accept_configured(fd: RawFd) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    let (connection, peer) = net::acceptfrom(borrow(fd)?)?;
+    rustix::io::fcntl_setfd(&connection, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&connection, true)?;
+    Ok((connection, peer))
+}
+
+/// Begins to connect; `EINPROGRESS` means that it goes on, and that the socket becomes writable when it is decided.
+pub fn connect(fd: RawFd, address: &SocketAddress) -> io::Result<()> {
+    let socket = borrow(fd)?;
+    match address.to_system()? {
+        address::System::V4(address) => net::connect(socket, &address)?,
+        address::System::V6(address) => net::connect(socket, &address)?,
+        address::System::Unix(address) => net::connect(socket, &address)?,
+    }
+    Ok(())
+}
+
+/// The address the socket is bound to.
+pub fn local_address(fd: RawFd) -> io::Result<SocketAddress> {
+    Ok(SocketAddress::from_system(&net::getsockname(borrow(fd)?)?))
+}
+
+/// The address the socket is connected to.
+pub fn peer_address(fd: RawFd) -> io::Result<SocketAddress> {
+    let address = net::getpeername(borrow(fd)?)?;
+    Ok(address.as_ref().map_or_else(SocketAddress::unnamed, SocketAddress::from_system))
+}
+
+/// Tells the peer that nothing more will be written.
+pub fn shutdown_write(fd: RawFd) -> io::Result<()> {
+    Ok(net::shutdown(borrow(fd)?, Shutdown::Write)?)
+}
+
+/// Sends small writes at once (`TCP_NODELAY`).
+pub fn set_nodelay(fd: RawFd) -> io::Result<()> {
+    Ok(sockopt::set_tcp_nodelay(borrow(fd)?, true)?)
+}
+
+/// Takes the pending error of the socket (`SO_ERROR`), the outcome of a connect among others.
+///
+/// # Errors
+///
+/// Fails if the option cannot be read; the pending error itself is the value.
+pub fn take_error(fd: RawFd) -> io::Result<Option<io::Error>> {
+    Ok(sockopt::socket_error(borrow(fd)?)?.err().map(io::Error::from))
+}
+
+/// Makes the socket non-blocking.
+pub fn set_nonblocking(fd: RawFd) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(borrow(fd)?, true)?)
+}
+
+/// Closes the descriptor.
+pub fn close(fd: OwnedFd) {
+    drop(fd);
+}
