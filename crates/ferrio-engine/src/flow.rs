@@ -47,7 +47,7 @@ pub struct InvalidLimits {
 impl FlowControl {
     /// The default marks, not paused.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a constant that fits")]
+    #[expect(clippy::cast_possible_truncation, reason = "a constant that fits")]
     pub const fn new() -> Self {
         Self { high: HIGH as usize, low: HIGH as usize / 4, paused: false }
     }
