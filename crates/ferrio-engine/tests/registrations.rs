@@ -1,0 +1,125 @@
+//! Registrations: what the poller is told, and who an event is for.
+
+use ferrio_engine::{Asked, Change, Interest, Occupied, Registered, Registrations, Removed, Role, Trigger};
+
+const FD: i32 = 5;
+
+fn token(generation: u64) -> u64 {
+    generation << 32 | 5
+}
+
+fn level(generation: u64, interest: Interest) -> Asked {
+    Asked { token: token(generation), interest, trigger: Trigger::Level }
+}
+
+fn edge(generation: u64) -> Asked {
+    Asked { token: token(generation), interest: Interest::BOTH, trigger: Trigger::Edge }
+}
+
+fn registered<H>(change: Change, replaced: Option<H>) -> Registered<H> {
+    Registered { change, replaced: [replaced, None] }
+}
+
+#[test]
+fn reader_and_writer_share_one_registration() {
+    let mut all = Registrations::new();
+    assert_eq!(all.set_reader(FD, "r"), Ok(registered(Change::Add(level(1, Interest::READABLE)), None)));
+    assert_eq!(all.set_writer(FD, "w"), Ok(registered(Change::Modify(level(1, Interest::BOTH)), None)));
+    assert_eq!(all.set_writer(FD, "v"), Ok(registered(Change::None, Some("w"))));
+    assert_eq!(all.count(), 1);
+    assert_eq!(all.token(FD), Some(token(1)));
+    let entry = all.get(FD).expect("registered");
+    assert_eq!((entry.reader(), entry.writer(), entry.stream()), (Some(&"r"), Some(&"v"), None));
+    assert_eq!(entry.interest(), Interest::READABLE | Interest::WRITABLE);
+
+    let change = Change::Modify(level(1, Interest::WRITABLE));
+    assert_eq!(all.remove_reader(FD), Removed { change, handler: Some("r") });
+    assert_eq!(all.remove_reader(FD), Removed { change: Change::None, handler: None });
+    assert_eq!(all.remove_writer(FD), Removed { change: Change::Remove, handler: Some("v") });
+    assert_eq!(all.count(), 0);
+    assert!(all.get(FD).is_none());
+    assert_eq!(all.token(FD), None);
+}
+
+#[test]
+fn what_was_never_registered_is_removed_without_a_trace() {
+    let mut all = Registrations::<u8>::default();
+    assert_eq!(all.remove_reader(1000), Removed { change: Change::None, handler: None });
+    assert_eq!(all.remove_stream(-1), Removed { change: Change::None, handler: None });
+    assert!(all.get(1000).is_none());
+    assert!(all.lookup(u64::MAX).is_none());
+}
+
+#[test]
+fn a_token_of_an_earlier_life_finds_nobody() {
+    let mut all = Registrations::new();
+    let _ = all.set_reader(FD, 1);
+    let old = all.token(FD).expect("registered");
+    assert_eq!(Registrations::<i32>::descriptor(old), FD);
+    assert_eq!(all.lookup(old).and_then(|entry| entry.reader()), Some(&1));
+    let _ = all.remove_reader(FD);
+    assert!(all.lookup(old).is_none());
+    assert_eq!(all.set_reader(FD, 2), Ok(registered(Change::Add(level(2, Interest::READABLE)), None)));
+    assert!(all.lookup(old).is_none());
+    assert_eq!(all.lookup(token(2)).and_then(|entry| entry.reader()), Some(&2));
+}
+
+#[test]
+fn a_stream_keeps_readers_and_writers_out() {
+    let mut all = Registrations::new();
+    assert_eq!(all.set_stream(FD, "s"), registered(Change::Add(edge(1)), None));
+    assert_eq!(all.set_reader(FD, "r"), Err(Occupied("r")));
+    assert_eq!(all.set_writer(FD, "w"), Err(Occupied("w")));
+    assert_eq!(all.remove_reader(FD), Removed { change: Change::None, handler: None });
+    assert_eq!(all.get(FD).and_then(|entry| entry.stream()), Some(&"s"));
+    assert_eq!(all.remove_stream(FD), Removed { change: Change::Remove, handler: Some("s") });
+    assert_eq!(all.count(), 0);
+}
+
+#[test]
+fn a_stream_replaces_whoever_was_there_under_a_new_token() {
+    let mut all = Registrations::new();
+    let _ = all.set_reader(FD, "r");
+    let _ = all.set_writer(FD, "w");
+    let replaced = [Some("r"), Some("w")];
+    assert_eq!(all.set_stream(FD, "s"), Registered { change: Change::Modify(edge(2)), replaced });
+    assert_eq!(all.set_stream(FD, "t"), registered(Change::Modify(edge(3)), Some("s")));
+    assert!(all.lookup(token(2)).is_none());
+    assert_eq!(all.count(), 1);
+}
+
+#[test]
+fn a_refused_handler_comes_back_and_the_rest_stays() {
+    let mut all = Registrations::new();
+    let _ = all.set_reader(FD, "r");
+    assert_eq!(all.roll_back(FD, Role::Reader), Some("r"));
+    assert_eq!(all.count(), 0);
+    assert!(all.get(FD).is_none());
+
+    let _ = all.set_reader(FD, "r");
+    let _ = all.set_writer(FD, "w");
+    assert_eq!(all.roll_back(FD, Role::Writer), Some("w"));
+    let entry = all.get(FD).expect("the reader stays");
+    assert_eq!((entry.reader(), entry.interest()), (Some(&"r"), Interest::READABLE));
+
+    let _ = all.remove_reader(FD);
+    let _ = all.set_stream(FD, "s");
+    assert_eq!(all.roll_back(FD, Role::Stream), Some("s"));
+    assert_eq!(all.roll_back(FD, Role::Stream), None);
+    assert_eq!(all.count(), 0);
+}
+
+#[test]
+fn take_all_leaves_no_registration_and_no_valid_token() {
+    let mut all = Registrations::new();
+    let _ = all.set_reader(FD, 1);
+    let _ = all.set_writer(FD, 2);
+    let _ = all.set_stream(1 << 20, 3);
+    let tokens = [all.token(FD), all.token(1 << 20)].map(|token| token.expect("registered"));
+    let mut handlers = all.take_all();
+    handlers.sort_unstable();
+    assert_eq!(handlers, [1, 2, 3]);
+    assert_eq!(all.count(), 0);
+    assert!(tokens.iter().all(|token| all.lookup(*token).is_none()));
+    assert_eq!(all.set_reader(FD, 4), Ok(registered(Change::Add(level(2, Interest::READABLE)), None)));
+}
