@@ -22,3 +22,26 @@ pub fn seconds(nanoseconds: u64) -> f64 {
     }
     nanoseconds as f64 / 1e9
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_does_not_go_back() {
+        let first = monotonic();
+        assert!(first > 0);
+        assert!(monotonic() >= first);
+    }
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "exactness is the claim")]
+    fn seconds_are_rounded_as_the_interpreter_does_it() {
+        assert_eq!(seconds(0), 0.0);
+        assert_eq!(seconds(1), 1e-9);
+        assert_eq!(seconds(1_500_000_000), 1.5);
+        // Too large for a float of nanoseconds to be exact, not for one of seconds.
+        assert_eq!(seconds(9_007_199_255 * NANOSECONDS), 9_007_199_255.0);
+        assert_eq!(seconds(123_456_789_012_345_679), 123_456_789.012_345_68);
+    }
+}

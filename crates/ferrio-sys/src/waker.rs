@@ -81,3 +81,62 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     }
     Ok(ends)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::poller::{Events, Interest, Mode, Poller, Token};
+
+    fn drained(waker: &Waker) -> Vec<u8> {
+        let mut signals = Vec::new();
+        waker.drain(&mut signals).expect("drained");
+        signals
+    }
+
+    #[test]
+    fn a_wake_up_from_another_thread_ends_a_wait() {
+        for poller in [Poller::new(), Poller::portable()] {
+            let (poller, waker) = (poller.expect("a poller"), Waker::new().expect("a waker"));
+            poller.add(waker.read_fd(), Token(1), Interest::READABLE, Mode::Level).expect("added");
+            std::thread::scope(|scope| {
+                scope.spawn(|| waker.wake().expect("woken"));
+                let mut events = Events::with_capacity(1);
+                poller.wait(&mut events, None).expect("a wait");
+                assert_eq!(events.len(), 1);
+                assert_eq!(drained(&waker), []);
+                poller.wait(&mut events, Some(Duration::ZERO)).expect("a wait");
+                assert!(events.is_empty());
+            });
+        }
+    }
+
+    #[test]
+    fn signals_come_out_in_order_and_wake_ups_do_not() {
+        let waker = Waker::new().expect("a waker");
+        waker.wake().expect("woken");
+        rustix::io::write(&waker.writer, &[2, 15]).expect("written");
+        waker.wake().expect("woken");
+        rustix::io::write(&waker.writer, &[10]).expect("written");
+        assert_eq!(drained(&waker), [2, 15, 10]);
+        assert_eq!(drained(&waker), []);
+    }
+
+    #[test]
+    fn a_full_pipe_is_no_error_and_is_emptied() {
+        let waker = Waker::new().expect("a waker");
+        while rustix::io::write(&waker.writer, &[1; 4096]).is_ok() {}
+        waker.wake().expect("woken");
+        assert!(drained(&waker).len() >= 4096);
+        assert_eq!(drained(&waker), []);
+    }
+
+    #[test]
+    fn both_ends_are_closed_in_programs_that_are_executed() {
+        let waker = Waker::new().expect("a waker");
+        for end in [&waker.reader, &waker.writer] {
+            assert_eq!(rustix::io::fcntl_getfd(end).expect("flags"), rustix::io::FdFlags::CLOEXEC);
+        }
+    }
+}

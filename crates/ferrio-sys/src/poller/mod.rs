@@ -138,13 +138,14 @@ impl BitOrAssign for Readiness {
 /// What a wait has brought.
 #[derive(Debug)]
 pub struct Events {
-    /// Never longer than `limit`.
     ready: Vec<(Token, Readiness)>,
+    /// How many the system is asked for at once; never zero.
     limit: usize,
 }
 
 impl Events {
-    /// Room for what one wait brings, at most `limit` events; those beyond come with the next wait.
+    /// Room for what one wait brings. A system that can be asked for some events only is asked for `limit`, and the others come with
+    /// the next wait; one that reports all at once may bring more.
     #[must_use]
     pub fn with_capacity(limit: usize) -> Self {
         let limit = limit.max(1);

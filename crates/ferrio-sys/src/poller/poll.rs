@@ -73,7 +73,10 @@ impl Poll {
     }
 
     pub(super) fn remove(&self, fd: RawFd) -> io::Result<()> {
-        match self.watched().remove(&fd) {
+        // Forgotten first: a descriptor that is closed already has to go, too.
+        let watched = self.watched().remove(&fd);
+        rustix::io::fcntl_getfd(descriptor::borrow(fd)?)?;
+        match watched {
             Some(_) => Ok(()),
             None => Err(Errno::NOENT.into()),
         }
@@ -114,7 +117,7 @@ impl Poll {
         let mut watched = self.watched();
         for ((fd, before), polled) in asked.iter().zip(&polled) {
             let flags = polled.revents();
-            if flags.is_empty() || events.len() == events.limit {
+            if flags.is_empty() {
                 continue;
             }
             // Another thread may have replaced the registration during the wait.

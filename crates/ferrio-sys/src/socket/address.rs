@@ -6,6 +6,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 
+/// Where the name begins in a `sockaddr_un`: two bytes of family (on BSD systems, length and family) come first.
+const NAME: usize = 2;
+
 /// The address of a socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SocketAddress {
@@ -66,7 +69,7 @@ impl SocketAddress {
                     scope_id: address.scope_id(),
                 })
             }
-            AddressFamily::UNIX => Ok(Self::Unix(unix_name(&SocketAddrUnix::try_from(address.clone())?))),
+            AddressFamily::UNIX => Ok(Self::Unix(unix_name(address))),
             family => Ok(Self::Other(family.as_raw())),
         }
     }
@@ -83,22 +86,27 @@ impl SocketAddress {
     }
 }
 
-#[cfg(target_os = "linux")]
-fn unix_name(address: &SocketAddrUnix) -> Vec<u8> {
-    match (address.path_bytes(), address.abstract_name()) {
-        (Some(path), _) => path.to_vec(),
-        (None, Some(name)) => [&[0], name].concat(),
-        (None, None) => Vec::new(),
+/// The name in an address of the family `AF_UNIX`.
+///
+/// Read from the bytes, because rustix takes an unnamed socket for one with an empty abstract name, and panics at a path that fills
+/// `sun_path` to the last byte, which any local peer may have.
+fn unix_name(address: &SocketAddrAny) -> Vec<u8> {
+    let length = address.addr_len() as usize;
+    // SAFETY: the pointer is to the address inside `address`, which is borrowed as long as the slice lives, and the first `addr_len` bytes
+    // of it are initialized: both are invariants of `SocketAddrAny`.
+    let bytes = unsafe { std::slice::from_raw_parts(address.as_ptr().cast::<u8>(), length) };
+    let name = bytes.get(NAME..).unwrap_or_default();
+    if cfg!(target_os = "linux") && name.first() == Some(&0) {
+        // Abstract: zero bytes are part of it.
+        return name.to_vec();
     }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn unix_name(address: &SocketAddrUnix) -> Vec<u8> {
-    address.path_bytes().unwrap_or_default().to_vec()
+    name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
 }
 
 fn unix_address(name: &[u8]) -> io::Result<SocketAddrUnix> {
     Ok(match name {
+        #[cfg(target_os = "linux")]
+        [] => SocketAddrUnix::new_unnamed(),
         #[cfg(target_os = "linux")]
         [0, name @ ..] => SocketAddrUnix::new_abstract_name(name)?,
         path => SocketAddrUnix::new(path)?,
