@@ -76,9 +76,15 @@ struct Entry<T> {
 }
 
 impl<T> Entry<T> {
+    /// Deadline and sequence as one number, which compares without a branch.
+    #[inline]
+    fn key(&self) -> u128 {
+        u128::from((self.rank ^ i64::MIN).cast_unsigned()) << 64 | u128::from(self.sequence)
+    }
+
     #[inline]
     fn before(&self, other: &Self) -> bool {
-        (self.rank, self.sequence) < (other.rank, other.sequence)
+        self.key() < other.key()
     }
 }
 
@@ -185,7 +191,7 @@ impl<T: Cancellable> Timers<T> {
         }
         let first = self.heap.swap_remove(0);
         self.sift_down(0);
-        if first.item.is_cancelled() {
+        if self.cancelled > 0 && first.item.is_cancelled() {
             self.cancelled = self.cancelled.saturating_sub(1);
         }
         Some(first.item)
@@ -215,21 +221,27 @@ impl<T: Cancellable> Timers<T> {
 
     fn sift_down(&mut self, mut index: usize) {
         let heap = self.heap.as_mut_slice();
-        loop {
-            let children = index * ARITY + 1;
-            let mut first = index;
-            for child in children..heap.len().min(children + ARITY) {
-                if heap[child].before(&heap[first]) {
-                    first = child;
-                }
-            }
-            if first == index {
+        while let Some(child) = first_child(heap, index) {
+            if !heap[child].before(&heap[index]) {
                 return;
             }
-            heap.swap(index, first);
-            index = first;
+            heap.swap(index, child);
+            index = child;
         }
     }
+}
+
+/// The child of the node at `index` that comes before its siblings, if there are children.
+#[inline]
+fn first_child<T>(heap: &[Entry<T>], index: usize) -> Option<usize> {
+    let children = index * ARITY + 1;
+    if let Some([a, b, c, d]) = heap.get(children..children + ARITY) {
+        // A small tournament, without branches that the data would mispredict.
+        let (left, left_at) = if b.before(a) { (b, 1) } else { (a, 0) };
+        let (right, right_at) = if d.before(c) { (d, 3) } else { (c, 2) };
+        return Some(children + if right.before(left) { right_at } else { left_at });
+    }
+    (children..heap.len()).min_by_key(|child| heap[*child].key())
 }
 
 impl<T: Cancellable> Default for Timers<T> {
