@@ -1,0 +1,180 @@
+"""The command line: runs an unchanged program on ferrio.
+
+The program must not notice: it gets the `__main__` module, sys.argv, sys.path, tracebacks and exit status that plain
+python gives it. Programs are run as the interpreter runs them, which for modules, directories and archives means by
+the same function of runpy.
+"""
+
+import builtins
+import linecache
+import os
+import pkgutil
+import runpy
+import sys
+import textwrap
+from collections.abc import Callable
+from importlib.machinery import BuiltinImporter, SourceFileLoader
+from types import CodeType, ModuleType, TracebackType
+from typing import NoReturn
+
+import ferrio
+
+USAGE = "usage: python -m ferrio [--debug] [-m MODULE | -c CODE | FILE] [ARGS...]"
+
+HELP = f"""\
+{USAGE}
+
+Run an asyncio program on ferrio's event loop, unchanged.
+
+  FILE        a script, a directory or archive with a __main__.py, or - for standard input
+  -m MODULE   a module or package, as with python -m
+  -c CODE     code given as an argument
+  ARGS...     passed to the program in sys.argv[1:]
+
+  --debug     run event loops in asyncio's debug mode
+  --version   print the version and exit
+  -h, --help  print this help and exit
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Reads our own options up to the program, then becomes the program."""
+    while arguments:
+        option, *rest = arguments
+        if option in ("-h", "--help"):
+            print(HELP, end="")
+            return
+        if option == "--version":
+            print(f"ferrio {ferrio.__version__} on Python {sys.version.split()[0]}")
+            return
+        if option == "--debug":
+            # The variable, not an attribute of one loop: it holds for every loop, in child processes too.
+            os.environ["PYTHONASYNCIODEBUG"] = "1"
+            arguments = rest
+            continue
+        if option[:2] in ("-m", "-c"):
+            value, *rest = [option[2:], *rest] if option[2:] else rest or reject(f"{option} needs an argument")
+            run = run_module if option[:2] == "-m" else run_code
+            return become(run, value, [option[:2], *rest])
+        if option.startswith("-") and option != "-":
+            reject(f"unknown option {option}")
+        run = run_stdin if option == "-" else run_path
+        return become(run, option, [option, *rest])
+    reject("no program given")
+
+
+def reject(reason: str) -> NoReturn:
+    """Ends with a message for whoever typed the command."""
+    print(f"ferrio: {reason}\n{USAGE}\nTry `python -m ferrio --help` for more.", file=sys.stderr)
+    sys.exit(2)
+
+
+def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]) -> None:
+    """Puts a fresh `__main__` in place of this one and runs the program in it."""
+    module = ModuleType("__main__")
+    module.__dict__.update(__builtins__=builtins, __loader__=BuiltinImporter)
+    if sys.version_info < (3, 14):
+        module.__dict__.update(__annotations__={})
+    sys.modules["__main__"] = module
+    sys.argv[:] = argv
+    ferrio.install()
+    try:
+        run(program, module)
+    except BaseException as exception:
+        hide_own_frames(exception)
+        raise
+
+
+def run_module(name: str, module: ModuleType) -> None:
+    """Runs a module or package; runpy finds `module` in sys.modules."""
+    set_first_path(os.getcwd())
+    runpy._run_module_as_main(name)
+
+
+def run_path(path: str, module: ModuleType) -> None:
+    """Runs a script, or the `__main__` of what can be imported from: a directory or an archive."""
+    # Not os.path.abspath: the interpreter, too, leaves `..` and a trailing slash as they are.
+    absolute = os.path.join(os.getcwd(), path)
+    if pkgutil.get_importer(absolute) is not None:
+        # Plain python puts it there even in safe-path mode.
+        sys.path[: 0 if sys.flags.safe_path else 1] = [absolute]
+        runpy._run_module_as_main("__main__", alter_argv=False)
+        return
+    try:
+        code = read_code(absolute)
+    except OSError as error:
+        reason = f"[Errno {error.errno}] {error.strerror}"
+        print(f"{sys.executable}: can't open file {absolute!r}: {reason}", file=sys.stderr)
+        sys.exit(2)
+    set_first_path(os.path.dirname(os.path.realpath(path)))
+    module.__dict__.update(__file__=absolute, __cached__=None, __loader__=SourceFileLoader("__main__", absolute))
+    exec(code, module.__dict__)
+
+
+def run_code(source: str, module: ModuleType) -> None:
+    """Runs code given as an argument."""
+    set_first_path("")
+    if sys.version_info >= (3, 14):
+        source = textwrap.dedent(source)
+    code = compile(source, "<string>", "exec", dont_inherit=True)
+    if sys.version_info >= (3, 13):
+        show_in_tracebacks(code, source)
+    exec(code, module.__dict__)
+
+
+def run_stdin(_: str, module: ModuleType) -> None:
+    """Runs what standard input holds."""
+    set_first_path("")
+    source = sys.stdin.buffer.read() if sys.stdin else b""
+    module.__dict__.update(__file__="<stdin>", __cached__=None)
+    exec(compile(source, "<stdin>", "exec", dont_inherit=True), module.__dict__)
+
+
+def read_code(path: str) -> CodeType:
+    """The code of a source file or a compiled one."""
+    with open(path, "rb") as file:
+        code: CodeType | None = pkgutil.read_code(file)
+        if code is None:
+            file.seek(0)
+            code = compile(file.read(), path, "exec", dont_inherit=True)
+    return code
+
+
+def set_first_path(entry: str) -> None:
+    """Puts the program's place where `python -m ferrio` has put the working directory."""
+    if not sys.flags.safe_path:
+        sys.path[0] = entry
+
+
+def show_in_tracebacks(code: CodeType, source: str) -> None:
+    """Lets tracebacks quote the code of `-c`, as they do from Python 3.13 on."""
+    if hasattr(linecache, "_interactive_cache"):
+        linecache._register_code(code, source, "<string>")
+    else:
+        lines = [line + "\n" for line in source.splitlines()]
+        linecache.cache["<string>"] = (len(source), None, lines, "<string>")
+
+
+def hide_own_frames(exception: BaseException) -> None:
+    """Lets the interpreter, which is about to end on this exception, report it without the frames of this file.
+
+    Only the interpreter can do the rest of what it does then: exit statuses, ending by the signal of Ctrl-C, a
+    failing sys.excepthook. So the exception goes on to it, and the hook it will call is told less.
+    """
+    traceback = exception.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
+        traceback = traceback.tb_next
+    hook = getattr(sys, "excepthook", None)
+    if hook is None:
+        return
+
+    def hook_without_own_frames(kind: type[BaseException], value: BaseException, _: TracebackType | None) -> None:
+        sys.excepthook = hook
+        sys.last_traceback = value.__traceback__ = traceback
+        hook(kind, value, traceback)
+
+    sys.excepthook = hook_without_own_frames
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
