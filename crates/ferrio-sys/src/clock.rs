@@ -1,4 +1,6 @@
 //! The monotonic clock, the same that `time.monotonic()` reads, to the nanosecond.
+//!
+//! On macOS it is not quite the same: there the interpreter's stands still while the machine sleeps, and this one goes on.
 
 use rustix::time::{ClockId, clock_gettime};
 

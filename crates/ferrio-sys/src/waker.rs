@@ -48,7 +48,7 @@ impl Waker {
 
     /// Empties the pipe and appends the signals that were in it to `signals`, in the order they came.
     pub fn drain(&self, signals: &mut Vec<u8>) -> io::Result<()> {
-        let mut buffer = [0; 4096];
+        let mut buffer = [0; 1024];
         loop {
             match rustix::io::read(&self.reader, &mut buffer) {
                 Ok(count) => {

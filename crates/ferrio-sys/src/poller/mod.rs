@@ -103,6 +103,18 @@ impl Readiness {
         self.0 == 0
     }
 
+    /// As a number, for a caller that carries it along.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// From what [`Readiness::bits`] gave.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Self {
+        Self((bits & 15) as u8)
+    }
+
     /// Whether reading would not wait: for data, the end of data or an error.
     #[must_use]
     pub const fn wakes_reader(self) -> bool {
@@ -138,9 +150,8 @@ impl BitOrAssign for Readiness {
 /// What a wait has brought.
 #[derive(Debug)]
 pub struct Events {
+    /// Its capacity, never zero, is how many the system is asked for at once.
     ready: Vec<(Token, Readiness)>,
-    /// How many the system is asked for at once; never zero.
-    limit: usize,
 }
 
 impl Events {
@@ -148,8 +159,7 @@ impl Events {
     /// the next wait; one that reports all at once may bring more.
     #[must_use]
     pub fn with_capacity(limit: usize) -> Self {
-        let limit = limit.max(1);
-        Self { ready: Vec::with_capacity(limit), limit }
+        Self { ready: Vec::with_capacity(limit.max(1)) }
     }
 
     /// The registrations that are ready and what for.

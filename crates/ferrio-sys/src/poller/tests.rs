@@ -280,3 +280,11 @@ fn what_finds_no_room_comes_with_another_wait() {
         assert_eq!(seen.len(), 3);
     });
 }
+
+#[test]
+fn pollers_and_events_may_move_to_and_be_shared_with_other_threads() {
+    fn assert_shareable<T: Send + Sync>() {}
+    assert_shareable::<Poller>();
+    assert_shareable::<Events>();
+    assert_shareable::<crate::Waker>();
+}
