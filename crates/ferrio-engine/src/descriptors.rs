@@ -44,6 +44,10 @@ impl<T: Default> Descriptors<T> {
         if index < DENSE { self.dense.get_mut(index) } else { self.sparse.get_mut(&index) }
     }
 
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.dense.iter().chain(self.sparse.values())
+    }
+
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.dense.iter_mut().chain(self.sparse.values_mut())
     }

@@ -302,6 +302,11 @@ impl<H> Registrations<H> {
         self.get(fd).filter(|entry| entry.token(fd.cast_unsigned()) == token)
     }
 
+    /// All handlers, in no particular order.
+    pub fn handlers(&self) -> impl Iterator<Item = &H> {
+        self.entries.values().flat_map(|entry| [&entry.reader, &entry.writer, &entry.stream].into_iter().flatten())
+    }
+
     /// How many descriptors are registered.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -67,7 +67,7 @@ impl Model {
     }
 }
 
-/// Runs `operations` on both and returns how many items came out cancelled or not, and the timers that are left.
+/// Runs `operations` on both and compares them after each.
 fn compare(operations: Vec<Operation>) {
     let (mut timers, mut model) = (Timers::new(), Model::default());
     let mut graveyard = Vec::new();
@@ -124,11 +124,34 @@ fn compare(operations: Vec<Operation>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn timers_behave_like_a_sorted_list(operations in prop::collection::vec(operation(), 0..600)) {
         compare(operations);
+    }
+
+    #[test]
+    fn what_a_purge_leaves_is_in_order(deadlines in prop::collection::vec(deadline(), 300), keep in 1usize..8) {
+        let mut timers = Timers::new();
+        let items: Vec<_> = (0..deadlines.len()).map(Item::new).collect();
+        for (deadline, item) in deadlines.iter().zip(&items) {
+            timers.arm(Deadline(*deadline), item.clone());
+        }
+        let mut graveyard = Vec::new();
+        for item in items.iter().filter(|item| item.number % 8 >= keep) {
+            item.cancelled.set(true);
+            timers.note_cancelled(&mut graveyard);
+        }
+        let mut expected: Vec<_> = items.iter().filter(|item| !item.is_cancelled()).map(|item| item.number).collect();
+        expected.sort_by_key(|number| Deadline(deadlines[*number]));
+        let mut order = Vec::new();
+        while timers.next_deadline(&mut graveyard).is_some_and(|next| next < Deadline::NEVER) {
+            order.extend(timers.pop_due(Deadline::NEVER).map(|item| item.number));
+        }
+        expected.truncate(order.len());
+        prop_assert_eq!(&order, &expected);
+        prop_assert!(expected.len() + timers.len() + graveyard.len() == items.len());
     }
 
     #[test]
