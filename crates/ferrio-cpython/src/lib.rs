@@ -1,1 +1,32 @@
-//! placeholder
+//! Every raw CPython call of ferrio, and the hot objects built on them.
+//!
+//! Here live the heap types with their free lists, the vectorcall entry points and what differs between interpreter
+//! versions; `SAFETY.md` beside the crate states the invariants that span functions. Nothing here knows sockets or
+//! files: that is `ferrio-python`, which forbids unsafe code and builds asyncio's surface on this crate.
+
+mod boundary;
+pub mod buffer;
+pub mod context;
+pub mod gil_cell;
+pub mod handle;
+pub mod loop_base;
+mod names;
+pub mod resume;
+pub mod runnable;
+pub mod scheduling;
+
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+pub use gil_cell::{GilCell, GilFlag};
+pub use handle::HandleRef;
+pub use loop_base::LoopBase;
+pub use runnable::{Action, Runnable};
+
+/// The types `Handle` and `TimerHandle`, for the module's namespace.
+///
+/// # Errors
+/// ImportError when asyncio is not importable.
+pub fn handle_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, PyType>)> {
+    handle::create_types(py)
+}

@@ -1,1 +1,53 @@
-//! placeholder
+//! The extension module `ferrio._ferrio`: asyncio's surface, one module for each section of asyncio's manual.
+//!
+//! Everything here is safe code on top of `ferrio-cpython` (objects), `ferrio-engine` (logic) and `ferrio-sys` (system).
+#![forbid(unsafe_code)]
+
+mod asyncgens;
+mod coroutine;
+mod debug;
+mod errors;
+mod event_loop;
+mod executors;
+mod imports;
+mod io;
+mod life;
+mod signals;
+mod tasks;
+
+use pyo3::prelude::*;
+
+/// asyncio's machinery in Rust.
+#[pymodule]
+mod _ferrio {
+    use pyo3::prelude::*;
+    use pyo3::types::PyDict;
+
+    use crate::event_loop;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("EventLoop", event_loop::make_class(py)?)?;
+        let (handle, timer_handle) = ferrio_cpython::handle_types(py)?;
+        module.add("Handle", handle)?;
+        module.add("TimerHandle", timer_handle)?;
+        let keywords = PyDict::new(py);
+        keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(super::note_fork, module)?)?;
+        py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
+        Ok(())
+    }
+
+    /// A new event loop.
+    #[pyfunction]
+    fn new_event_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        py.import("ferrio._ferrio")?.getattr("EventLoop")?.call0()
+    }
+}
+
+/// Told by `os.fork` in the child: pollers made before belong to the parent.
+#[pyfunction]
+fn note_fork() {
+    ferrio_sys::fork::note_child();
+}

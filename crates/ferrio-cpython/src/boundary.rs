@@ -1,0 +1,53 @@
+//! Where C calls Rust: no panic may pass, every error becomes a Python exception.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// Runs a slot or method that the interpreter called, hence attached; null means that an exception is set.
+#[inline]
+pub(crate) fn guarded(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
+    // SAFETY: the interpreter calls slots and methods with the GIL held.
+    let py = unsafe { Python::assume_attached() };
+    match catch_unwind(AssertUnwindSafe(|| body(py))) {
+        Ok(Ok(object)) => object.into_ptr(),
+        Ok(Err(error)) => {
+            error.restore(py);
+            std::ptr::null_mut()
+        }
+        Err(payload) => {
+            panicked(py, payload.as_ref());
+            std::ptr::null_mut()
+        }
+    }
+}
+
+/// The same for slots that answer with a hash.
+pub(crate) fn guarded_hash(body: impl FnOnce(Python<'_>) -> PyResult<isize>) -> ffi::Py_hash_t {
+    // SAFETY: the interpreter calls slots with the GIL held.
+    let py = unsafe { Python::assume_attached() };
+    match catch_unwind(AssertUnwindSafe(|| body(py))) {
+        // -1 stands for an exception.
+        Ok(Ok(hash)) => hash - isize::from(hash == -1),
+        Ok(Err(error)) => {
+            error.restore(py);
+            -1
+        }
+        Err(payload) => {
+            panicked(py, payload.as_ref());
+            -1
+        }
+    }
+}
+
+#[cold]
+fn panicked(py: Python<'_>, payload: &(dyn std::any::Any + Send)) {
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "unknown cause".to_owned());
+    PyRuntimeError::new_err(format!("internal error in ferrio: {text}")).restore(py);
+}

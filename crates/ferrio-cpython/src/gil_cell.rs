@@ -1,0 +1,101 @@
+//! `GilCell`: interior mutability whose key is being attached to the interpreter.
+//!
+//! Invariant: a borrow lives only inside one closure, on one thread that holds the GIL, and the closure runs no
+//! Python code, so borrows never overlap. A borrow flag turns a broken invariant into a panic, which reaches
+//! Python as an exception, never into two live `&mut`. Free-threaded builds run with the GIL enabled (the module
+//! says so at import); moving a cell to a lock there changes this file alone.
+
+use std::cell::{Cell, UnsafeCell};
+
+use pyo3::{PyVisit, Python};
+
+/// A value that may be touched by whoever is attached to the interpreter.
+pub struct GilCell<T> {
+    borrowed: Cell<bool>,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: SAFETY.md, "GilCell": every access needs a `Python` token, hence the GIL, which orders accesses of all threads.
+unsafe impl<T: Send> Sync for GilCell<T> {}
+
+/// Clears the flag even when the closure panics.
+struct Release<'a>(&'a Cell<bool>);
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl<T> GilCell<T> {
+    /// A cell holding `value`.
+    pub const fn new(value: T) -> Self {
+        Self { borrowed: Cell::new(false), value: UnsafeCell::new(value) }
+    }
+
+    /// Runs `access` with the value. `access` must not run Python code: no call, no comparison, no release of the
+    /// last reference to an object.
+    ///
+    /// # Panics
+    /// When called from inside another `with` of the same cell.
+    #[inline]
+    pub fn with<R>(&self, _py: Python<'_>, access: impl FnOnce(&mut T) -> R) -> R {
+        assert!(!self.borrowed.replace(true), "a GilCell is borrowed twice: Python code ran inside a borrow");
+        let _release = Release(&self.borrowed);
+        // SAFETY: the token proves the GIL, the flag that no other borrow is alive; SAFETY.md, "GilCell".
+        access(unsafe { &mut *self.value.get() })
+    }
+
+    /// Reads the value during garbage collection, or gives None while it is borrowed (the collector then sees the
+    /// object as alive and comes again).
+    pub fn traverse<R>(&self, _visit: &PyVisit<'_>, access: impl FnOnce(&T) -> R) -> Option<R> {
+        if self.borrowed.get() {
+            return None;
+        }
+        // SAFETY: a `PyVisit` exists only inside tp_traverse, which runs with the GIL held and no Python code beside it.
+        Some(access(unsafe { &*self.value.get() }))
+    }
+
+    /// Exclusive access by exclusive ownership.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+}
+
+impl<T: Default> Default for GilCell<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T: Copy> GilCell<T> {
+    /// A copy of the value.
+    #[inline]
+    pub fn get(&self, py: Python<'_>) -> T {
+        self.with(py, |value| *value)
+    }
+
+    /// Replaces the value.
+    #[inline]
+    pub fn set(&self, py: Python<'_>, new: T) {
+        self.with(py, |value| *value = new);
+    }
+}
+
+/// A flag read and written under the GIL.
+#[derive(Default)]
+pub struct GilFlag(std::sync::atomic::AtomicBool);
+
+impl GilFlag {
+    /// Whether it is set. Relaxed is enough: the GIL orders all accesses.
+    #[inline]
+    pub fn get(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Sets or clears it. Relaxed is enough: the GIL orders all accesses.
+    #[inline]
+    pub fn set(&self, value: bool) {
+        self.0.store(value, std::sync::atomic::Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,335 @@
+//! `Handle` and `TimerHandle`: one scheduled callback each; what `call_soon` and `call_at` return.
+//!
+//! Both are raw heap types that share one layout, so that the loop recycles their memory through its own free list
+//! (`spares`). Invariants: a cancelled handle holds no callback and no arguments; `Arity` says how `arguments` is to
+//! be read; `timer.scheduled` is true exactly while the loop's timers hold a reference. What a handle does when its
+//! callback raises is asyncio's `Handle._run`. The Python face is in `methods.rs`, ordering in `order.rs`.
+
+mod methods;
+mod order;
+mod types;
+
+use std::mem::ManuallyDrop;
+
+use ferrio_engine::{Cancellable, Deadline};
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+pub(crate) use types::{Kind, Spare, create_types};
+
+use crate::context;
+use crate::loop_base::LoopBase;
+use crate::names;
+
+/// How `arguments` holds the callback's positional arguments.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arity {
+    /// None at all; `arguments` is empty.
+    Zero,
+    /// `arguments` is the one argument itself.
+    One,
+    /// `arguments` is a tuple.
+    Many,
+}
+
+/// What debug mode keeps beside a handle.
+#[derive(Default)]
+pub(crate) struct DebugNotes {
+    /// Where the handle was made, as `format_helpers.extract_stack` gives it.
+    pub(crate) source_traceback: Option<Py<PyAny>>,
+    /// The repr as it was when the handle was cancelled.
+    pub(crate) cancelled_repr: Option<Py<PyAny>>,
+}
+
+/// The layout of both types.
+#[repr(C)]
+pub(crate) struct HandleObject {
+    head: ffi::PyObject,
+    pub(crate) body: Body,
+}
+
+/// What a handle holds besides the object head.
+pub(crate) struct Body {
+    /// None once cancelled.
+    pub(crate) callback: Option<Py<PyAny>>,
+    pub(crate) arguments: Option<Py<PyAny>>,
+    pub(crate) context: Option<Py<PyAny>>,
+    /// The loop that made it; None only after the collector broke a cycle.
+    pub(crate) owner: Option<Py<LoopBase>>,
+    pub(crate) notes: Option<Box<DebugNotes>>,
+    weak_references: *mut ffi::PyObject,
+    pub(crate) when: f64,
+    pub(crate) arity: Arity,
+    pub(crate) cancelled: bool,
+    pub(crate) scheduled: bool,
+    pub(crate) kind: Kind,
+}
+
+/// What a new handle is to hold.
+pub(crate) struct Parts<'py> {
+    pub(crate) callback: Bound<'py, PyAny>,
+    pub(crate) arguments: Option<Bound<'py, PyAny>>,
+    pub(crate) arity: Arity,
+    pub(crate) context: Bound<'py, PyAny>,
+    pub(crate) when: f64,
+    pub(crate) kind: Kind,
+}
+
+/// An owned reference to a handle of either type. It gives the reference up at once when dropped, as only code that
+/// holds the GIL does; `Py` would defer that inside functions that the interpreter called directly.
+pub struct HandleRef(ManuallyDrop<Py<PyAny>>);
+
+impl Cancellable for HandleRef {
+    #[inline]
+    fn is_cancelled(&self) -> bool {
+        self.body().cancelled
+    }
+}
+
+impl Drop for HandleRef {
+    fn drop(&mut self) {
+        // SAFETY: an owned reference is given up; handles live in structures that are touched with the GIL held.
+        unsafe { ffi::Py_DECREF(self.as_ptr()) }
+    }
+}
+
+impl HandleRef {
+    /// Makes a handle from `parts`, on recycled memory where the loop has some.
+    pub(crate) fn new(owner: &Bound<'_, LoopBase>, parts: Parts<'_>) -> PyResult<Self> {
+        let py = owner.py();
+        let body = Body {
+            callback: Some(parts.callback.unbind()),
+            arguments: parts.arguments.map(Bound::unbind),
+            context: Some(parts.context.unbind()),
+            owner: Some(owner.clone().unbind()),
+            notes: None,
+            weak_references: std::ptr::null_mut(),
+            when: parts.when,
+            arity: parts.arity,
+            cancelled: false,
+            scheduled: false,
+            kind: parts.kind,
+        };
+        let handle = types::allocate(owner, parts.kind, body)?;
+        if owner.get().debug.get() {
+            let source_traceback = extract_stack(py)?;
+            handle.update(py, |body| {
+                body.notes = Some(Box::new(DebugNotes { source_traceback, cancelled_repr: None }));
+            });
+        }
+        Ok(handle)
+    }
+
+    /// A handle that is not queued: for a callback that waits for a descriptor or a signal. It runs in a copy of the
+    /// current context.
+    ///
+    /// # Errors
+    /// MemoryError.
+    pub fn parked<'py>(
+        owner: &Bound<'py, LoopBase>,
+        callback: &Bound<'py, PyAny>,
+        arguments: &Bound<'py, PyTuple>,
+    ) -> PyResult<Self> {
+        let (arguments, arity) = match arguments.len() {
+            0 => (None, Arity::Zero),
+            1 => (Some(arguments.get_item(0)?), Arity::One),
+            _ => (Some(arguments.clone().into_any()), Arity::Many),
+        };
+        let context = context::copy_current(owner.py())?;
+        let callback = callback.clone();
+        Self::new(owner, Parts { callback, arguments, arity, context, when: 0.0, kind: Kind::Soon })
+    }
+
+    /// Cancels it, as its `cancel()` does.
+    ///
+    /// # Errors
+    /// What the repr of the callback raises, in debug mode.
+    pub fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        methods::cancel_handle(py, self)
+    }
+
+    /// Whether it was cancelled.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.body().cancelled
+    }
+
+    /// A second reference.
+    #[inline]
+    #[must_use]
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self(ManuallyDrop::new(self.0.clone_ref(py)))
+    }
+
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *mut ffi::PyObject {
+        self.0.as_ptr()
+    }
+
+    /// The same reference as a Python object.
+    #[inline]
+    pub(crate) fn into_object(self) -> Py<PyAny> {
+        let mut held = ManuallyDrop::new(self);
+        // SAFETY: taken once, and `self` is not dropped.
+        unsafe { ManuallyDrop::take(&mut held.0) }
+    }
+
+    /// Shows the reference to the collector.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&*self.0)
+    }
+
+    /// What it holds. The reference must not be kept across Python code.
+    #[inline]
+    pub(crate) fn body(&self) -> &Body {
+        // SAFETY: the object is alive while we own a reference; SAFETY.md, "Handle".
+        unsafe { &(*self.as_ptr().cast::<HandleObject>()).body }
+    }
+
+    /// Changes what it holds. `change` runs no Python code: what it takes out is to be released by the caller.
+    #[inline]
+    pub(crate) fn update<R>(&self, _py: Python<'_>, change: impl FnOnce(&mut Body) -> R) -> R {
+        // SAFETY: the GIL is held and nobody keeps a reference into the body across Python code; SAFETY.md, "Handle".
+        change(unsafe { &mut (*self.as_ptr().cast::<HandleObject>()).body })
+    }
+
+    /// As a Python object.
+    pub fn bind<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.0.bind(py).clone()
+    }
+
+    /// Absolute time it is due, in the loop's seconds.
+    pub(crate) fn deadline(&self) -> Deadline {
+        Deadline(self.body().when)
+    }
+
+    /// Calls the callback in its context. An exception goes to the loop's exception handler; SystemExit and
+    /// KeyboardInterrupt come back.
+    #[inline]
+    pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
+        let object = self.body();
+        let (Some(callback), Some(context)) = (&object.callback, &object.context) else {
+            return Ok(());
+        };
+        // The callback may cancel this handle, so everything used below is counted here.
+        let callback = callback.bind(py).clone();
+        let context = context.bind(py).clone();
+        let arguments = object.arguments.as_ref().map(|arguments| arguments.bind(py).clone());
+        let arity = object.arity;
+        let outcome = context::run_in(py, &context, || call(py, &callback, arguments.as_ref(), arity));
+        match outcome {
+            Ok(_) => Ok(()),
+            Err(error) => self.report(py, error, &callback, arguments.as_ref(), arity),
+        }
+    }
+
+    #[cold]
+    fn report(
+        &self,
+        py: Python<'_>,
+        error: PyErr,
+        callback: &Bound<'_, PyAny>,
+        arguments: Option<&Bound<'_, PyAny>>,
+        arity: Arity,
+    ) -> PyResult<()> {
+        if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py) {
+            return Err(error);
+        }
+        let Some(owner) = self.body().owner.as_ref().map(|owner| owner.bind(py).clone()) else {
+            return Err(error);
+        };
+        // asyncio formats what the handle holds now: a callback that cancelled its own handle shows as None.
+        let (shown, shown_arguments) = match self.body().callback {
+            Some(_) => (callback.clone(), argument_tuple(py, arguments, arity)?.into_any()),
+            None => (py.None().into_bound(py), py.None().into_bound(py)),
+        };
+        let source = format_callback_source(py, &shown, &shown_arguments, owner.get().debug.get())?;
+        let context = PyDict::new(py);
+        context.set_item(pyo3::intern!(py, "message"), format!("Exception in callback {source}"))?;
+        context.set_item(pyo3::intern!(py, "exception"), error.value(py))?;
+        context.set_item(pyo3::intern!(py, "handle"), self.bind(py))?;
+        if let Some(traceback) = self.source_traceback(py) {
+            context.set_item(pyo3::intern!(py, "source_traceback"), traceback)?;
+        }
+        owner.call_method1(pyo3::intern!(py, "call_exception_handler"), (context,))?;
+        Ok(())
+    }
+
+    /// Where it was made, if the loop was in debug mode then.
+    pub fn source_traceback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let notes = self.body().notes.as_ref()?;
+        Some(notes.source_traceback.as_ref()?.bind(py).clone())
+    }
+}
+
+#[inline]
+fn call<'py>(
+    py: Python<'py>,
+    callback: &Bound<'py, PyAny>,
+    arguments: Option<&Bound<'py, PyAny>>,
+    arity: Arity,
+) -> PyResult<Bound<'py, PyAny>> {
+    let result = match (arity, arguments) {
+        (Arity::One, Some(argument)) => {
+            let mut stack = [std::ptr::null_mut(), argument.as_ptr()];
+            // SAFETY: `stack` has the spare slot that PY_VECTORCALL_ARGUMENTS_OFFSET promises; all objects are alive.
+            unsafe {
+                ffi::PyObject_Vectorcall(
+                    callback.as_ptr(),
+                    stack.as_mut_ptr().add(1),
+                    1 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
+                    std::ptr::null_mut(),
+                )
+            }
+        }
+        // SAFETY: `arguments` is a tuple by the meaning of `Arity::Many`.
+        (Arity::Many, Some(tuple)) => unsafe {
+            ffi::PyObject_Call(callback.as_ptr(), tuple.as_ptr(), std::ptr::null_mut())
+        },
+        // SAFETY: a live callable object or one that raises TypeError.
+        (Arity::Zero, _) | (_, None) => unsafe { ffi::PyObject_CallNoArgs(callback.as_ptr()) },
+    };
+    // SAFETY: a new reference or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, result) }
+}
+
+pub(crate) fn argument_tuple<'py>(
+    py: Python<'py>,
+    arguments: Option<&Bound<'py, PyAny>>,
+    arity: Arity,
+) -> PyResult<Bound<'py, PyTuple>> {
+    match (arity, arguments) {
+        (Arity::Many, Some(tuple)) => Ok(tuple.clone().cast_into::<PyTuple>()?),
+        (Arity::One, Some(argument)) => PyTuple::new(py, [argument]),
+        (Arity::Zero, _) | (_, None) => Ok(PyTuple::empty(py)),
+    }
+}
+
+/// `format_helpers._format_callback_source` of the running Python; `debug` shows arguments in newer patch releases.
+pub(crate) fn format_callback_source(
+    py: Python<'_>,
+    callback: &Bound<'_, PyAny>,
+    arguments: &Bound<'_, PyAny>,
+    debug: bool,
+) -> PyResult<String> {
+    let format = names::format_callback_source(py)?;
+    if names::format_takes_debug(py)? {
+        let keywords = PyDict::new(py);
+        keywords.set_item(pyo3::intern!(py, "debug"), debug)?;
+        return format.call((callback, arguments), Some(&keywords))?.extract();
+    }
+    format.call1((callback, arguments))?.extract()
+}
+
+/// The caller's stack as asyncio keeps it in debug mode, newest call last.
+#[cold]
+fn extract_stack(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    let frame = names::current_frame(py)?;
+    if frame.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(names::extract_stack(py)?.call1((frame,))?.unbind()))
+}

@@ -1,0 +1,341 @@
+//! `LoopBase`: what scheduling needs of a loop: the ready queue, the timers, the flags.
+//!
+//! `ferrio._ferrio.Loop` extends it with everything that talks to the system. Invariants: `queue` and `timers` are
+//! borrowed only for single operations (see `GilCell`); what leaves them is released outside the borrow, because
+//! releasing may run Python code; a handle in `timers` has `scheduled` set. Callbacks of other threads go straight
+//! into the ready queue, for the GIL is the lock that protects it; only a sleeping loop needs the waker.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ferrio_engine::{Deadline, ReadyQueue, Timers};
+use ferrio_sys::Waker;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::gil_cell::{GilCell, GilFlag};
+use crate::handle::{HandleRef, Spare};
+use crate::names;
+use crate::runnable::Runnable;
+
+/// Scheduling state of one loop; the base class of the loop's Python type.
+#[pyclass(frozen, subclass, module = "ferrio._ferrio")]
+pub struct LoopBase {
+    queue: GilCell<ReadyQueue<Runnable>>,
+    timers: GilCell<Timers<HandleRef>>,
+    /// Memory of freed handles, for the next ones.
+    pub(crate) spares: GilCell<Vec<Spare>>,
+    /// The handle being run, in debug mode only.
+    current: GilCell<Option<HandleRef>>,
+    clock: GilCell<Clock>,
+    slow_callback_duration: GilCell<f64>,
+    /// Interrupts the wait for events, from any thread and from signal handlers; gone once the loop is closed.
+    pub waker: GilCell<Option<Waker>>,
+    /// asyncio's debug mode.
+    pub debug: GilFlag,
+    /// `close()` was called.
+    pub closed: GilFlag,
+    /// `stop()` was called: the current turn is the last.
+    pub stopping: GilFlag,
+    /// The loop waits, or is about to wait, for events: whoever schedules from outside must wake it.
+    pub asleep: GilFlag,
+    /// Identifier of the thread that runs the loop, 0 when it does not run.
+    thread: AtomicU64,
+}
+
+/// Where the loop's time comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Clock {
+    /// Not looked up since the loop, its class or its `time` attribute changed.
+    Unknown,
+    /// The system's monotonic clock.
+    System,
+    /// A `time` method of a subclass or of the instance.
+    Overridden,
+}
+
+impl LoopBase {
+    /// An idle loop.
+    ///
+    /// # Errors
+    /// OSError when the system refuses the waker's descriptors.
+    pub fn new(debug: bool) -> PyResult<Self> {
+        let base = Self {
+            queue: GilCell::new(ReadyQueue::with_capacity(64)),
+            timers: GilCell::new(Timers::default()),
+            spares: GilCell::new(Vec::new()),
+            current: GilCell::new(None),
+            clock: GilCell::new(Clock::Unknown),
+            slow_callback_duration: GilCell::new(0.1),
+            waker: GilCell::new(Some(Waker::new()?)),
+            debug: GilFlag::default(),
+            closed: GilFlag::default(),
+            stopping: GilFlag::default(),
+            asleep: GilFlag::default(),
+            thread: AtomicU64::new(0),
+        };
+        base.debug.set(debug);
+        Ok(base)
+    }
+
+    /// Appends to the ready queue.
+    #[inline]
+    pub fn push(&self, py: Python<'_>, runnable: Runnable) {
+        self.queue.with(py, |queue| queue.push(runnable));
+    }
+
+    /// Appends to the ready queue and wakes the loop if it sleeps: for other threads.
+    #[inline]
+    pub fn push_and_wake(&self, py: Python<'_>, runnable: Runnable) {
+        self.push(py, runnable);
+        self.wake_if_asleep(py);
+    }
+
+    /// Wakes the loop if it sleeps.
+    #[inline]
+    pub fn wake_if_asleep(&self, py: Python<'_>) {
+        if self.asleep.get() {
+            self.asleep.set(false);
+            self.waker.with(py, |waker| waker.as_ref().map(Waker::wake));
+        }
+    }
+
+    /// How many callbacks are ready.
+    #[inline]
+    pub fn ready_count(&self, py: Python<'_>) -> usize {
+        self.queue.with(py, |queue| queue.len())
+    }
+
+    /// Schedules a timer.
+    #[inline]
+    pub(crate) fn arm(&self, py: Python<'_>, handle: HandleRef) {
+        let deadline = handle.deadline();
+        handle.update(py, |body| body.scheduled = true);
+        self.timers.with(py, |timers| timers.arm(deadline, handle));
+    }
+
+    /// Told by a timer handle that it was cancelled while scheduled.
+    pub(crate) fn timer_cancelled(&self, py: Python<'_>) {
+        let mut removed = Vec::new();
+        self.timers.with(py, |timers| timers.note_cancelled(&mut removed));
+        retire(py, removed);
+    }
+
+    /// When the next timer is due, cancelled ones forgotten.
+    pub fn next_deadline(&self, py: Python<'_>) -> Option<Deadline> {
+        let mut removed = Vec::new();
+        let next = self.timers.with(py, |timers| timers.next_deadline(&mut removed));
+        retire(py, removed);
+        next
+    }
+
+    /// Moves all timers due at `now` to the ready queue, earliest first.
+    pub fn collect_due(&self, py: Python<'_>, now: Deadline) {
+        while let Some(handle) = self.timers.with(py, |timers| timers.pop_due(now)) {
+            handle.update(py, |body| body.scheduled = false);
+            if handle.body().cancelled {
+                drop(handle);
+            } else {
+                self.push(py, Runnable::Handle(handle));
+            }
+        }
+    }
+
+    /// Runs what was ready when the turn began, as asyncio's `_run_once`. SystemExit and KeyboardInterrupt come out;
+    /// what was not run stays queued.
+    ///
+    /// # Errors
+    /// What a callback raised and the exception handler let through.
+    pub fn run_turn(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let base = slf.get();
+        for _ in 0..base.ready_count(py) {
+            let Some(runnable) = base.queue.with(py, ReadyQueue::pop) else {
+                return Ok(());
+            };
+            if base.debug.get() {
+                Self::run_timed(slf, &runnable)?;
+            } else {
+                runnable.run(py)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn run_timed(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
+        let py = slf.py();
+        let base = slf.get();
+        let handle = match runnable {
+            Runnable::Handle(handle) if handle.body().cancelled => return Ok(()),
+            Runnable::Handle(handle) => Some(handle.clone_ref(py)),
+            Runnable::Native(_) => None,
+        };
+        let before = base.current.with(py, |current| std::mem::replace(current, handle));
+        drop(before);
+        let began = Self::now(slf)?;
+        let outcome = runnable.run(py);
+        let handle = base.current.with(py, Option::take);
+        outcome?;
+        let took = Self::now(slf)? - began;
+        if took >= base.slow_callback_duration.get(py) {
+            let shown = match &handle {
+                Some(handle) => names::format_handle(py)?.call1((handle.bind(py),))?,
+                None => runnable.target(py),
+            };
+            names::logger(py)?.call_method1("warning", ("Executing %s took %.3f seconds", shown, took))?;
+        }
+        Ok(())
+    }
+
+    /// The handle being run; known in debug mode only.
+    pub fn current_handle<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let pointer = self.current.with(py, |current| current.as_ref().map(|handle| handle.clone_ref(py)));
+        pointer.map(|handle| handle.bind(py))
+    }
+
+    /// The loop's time in seconds: the system's monotonic clock or the overridden `time()`.
+    ///
+    /// # Errors
+    /// What the overridden method raises.
+    #[inline]
+    pub fn now(slf: &Bound<'_, Self>) -> PyResult<f64> {
+        match slf.get().clock.get(slf.py()) {
+            Clock::System => Ok(monotonic_seconds()),
+            Clock::Overridden => slf.call_method0(pyo3::intern!(slf.py(), "time"))?.extract(),
+            Clock::Unknown => {
+                Self::find_clock(slf)?;
+                Self::now(slf)
+            }
+        }
+    }
+
+    /// Whether timers follow another clock than the system's.
+    ///
+    /// # Errors
+    /// What looking up attributes raises.
+    pub fn has_own_clock(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        if slf.get().clock.get(slf.py()) == Clock::Unknown {
+            Self::find_clock(slf)?;
+        }
+        Ok(slf.get().clock.get(slf.py()) == Clock::Overridden)
+    }
+
+    /// Looks again at the next use where the time comes from.
+    pub fn forget_clock(&self, py: Python<'_>) {
+        self.clock.set(py, Clock::Unknown);
+    }
+
+    #[cold]
+    fn find_clock(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let ours = py.get_type::<Self>().getattr("time")?;
+        let by_class = !slf.get_type().getattr("time")?.is(&ours);
+        let by_instance = match slf.getattr_opt("__dict__")? {
+            Some(attributes) => attributes.contains("time")?,
+            None => false,
+        };
+        let clock = if by_class || by_instance { Clock::Overridden } else { Clock::System };
+        slf.get().clock.set(py, clock);
+        Ok(())
+    }
+
+    /// Notes the thread that runs the loop, or that it stopped running.
+    pub fn set_thread(&self, thread: Option<u64>) {
+        self.thread.store(thread.unwrap_or(0), Ordering::Relaxed); // Relaxed: ordered by the GIL.
+    }
+
+    /// Identifier of the running thread (as `threading.get_ident()`), if the loop runs.
+    pub fn thread(&self) -> Option<u64> {
+        // Relaxed: ordered by the GIL.
+        Some(self.thread.load(Ordering::Relaxed)).filter(|thread| *thread != 0)
+    }
+
+    /// # Errors
+    /// RuntimeError when the loop is closed.
+    #[inline]
+    pub fn check_open(&self) -> PyResult<()> {
+        if self.closed.get() { Err(closed_error()) } else { Ok(()) }
+    }
+
+    /// Forgets everything scheduled, as `close()` does.
+    pub fn forget_all(&self, py: Python<'_>) {
+        let ready: VecDeque<Runnable> = self.queue.with(py, ReadyQueue::take_all);
+        let timers = self.timers.with(py, Timers::take_all);
+        drop(ready);
+        retire(py, timers);
+    }
+}
+
+/// Releases handles that left the timers.
+fn retire(py: Python<'_>, handles: Vec<HandleRef>) {
+    for handle in handles {
+        handle.update(py, |body| body.scheduled = false);
+    }
+}
+
+/// The system's monotonic clock in seconds, equal to `time.monotonic()`.
+#[must_use]
+pub fn monotonic_seconds() -> f64 {
+    ferrio_sys::clock::seconds(ferrio_sys::clock::monotonic())
+}
+
+#[cold]
+fn closed_error() -> PyErr {
+    PyRuntimeError::new_err("Event loop is closed")
+}
+
+#[pymethods]
+impl LoopBase {
+    /// In debug mode, a callback that takes at least this many seconds is logged.
+    #[getter]
+    fn slow_callback_duration(&self, py: Python<'_>) -> f64 {
+        self.slow_callback_duration.get(py)
+    }
+
+    #[setter]
+    fn set_slow_callback_duration(&self, py: Python<'_>, seconds: f64) {
+        self.slow_callback_duration.set(py, seconds);
+    }
+
+    #[getter]
+    fn _current_handle<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.current_handle(py)
+    }
+
+    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        set_attribute(slf, name, value.as_ptr())
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        set_attribute(slf, name, std::ptr::null_mut())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let ready = self.queue.traverse(&visit, |queue| queue.iter().try_for_each(|item| item.traverse(&visit)));
+        ready.transpose()?;
+        let timers = self.timers.traverse(&visit, |timers| timers.iter().try_for_each(|handle| handle.traverse(&visit)));
+        timers.transpose()?;
+        Ok(())
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.forget_all(py);
+    }
+}
+
+/// `object.__setattr__`, noticing when `time` is patched.
+fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *mut ffi::PyObject) -> PyResult<()> {
+    // SAFETY: live objects; a null value means deletion.
+    let outcome = unsafe { ffi::PyObject_GenericSetAttr(slf.as_ptr(), name.as_ptr(), value) };
+    if outcome < 0 {
+        return Err(PyErr::fetch(slf.py()));
+    }
+    if name == "time" {
+        slf.get().forget_clock(slf.py());
+    }
+    Ok(())
+}

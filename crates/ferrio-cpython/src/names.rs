@@ -1,0 +1,68 @@
+//! The one home of what this crate takes from Python modules: imported once, then kept.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+macro_rules! imported {
+    ($(#[$doc:meta] $name:ident = $module:literal . $attribute:literal;)*) => {$(
+        #[$doc]
+        pub(crate) fn $name<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
+            static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            CELL.import(py, $module, $attribute)
+        }
+    )*};
+}
+
+imported! {
+    /// Formats a callback for messages.
+    format_callback_source = "asyncio.format_helpers" . "_format_callback_source";
+    /// Takes a frame, gives a `traceback.StackSummary`.
+    extract_stack = "asyncio.format_helpers" . "extract_stack";
+    /// The calling frame.
+    sys_getframe = "sys" . "_getframe";
+    /// Formats a handle for the slow callback message.
+    format_handle = "asyncio.base_events" . "_format_handle";
+    /// The logger named asyncio.
+    logger = "asyncio.log" . "logger";
+    /// asyncio's test for coroutine objects.
+    iscoroutine = "asyncio.coroutines" . "iscoroutine";
+    /// asyncio's class, which handles claim to be.
+    asyncio_handle = "asyncio.events" . "Handle";
+    /// asyncio's class, which timer handles claim to be.
+    asyncio_timer_handle = "asyncio.events" . "TimerHandle";
+}
+
+/// `iscoroutinefunction` as asyncio's own loop uses it: a private name from 3.14 on, where the public one warns.
+pub(crate) fn iscoroutinefunction<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let module = py.import("asyncio.coroutines")?;
+    match module.getattr_opt("_iscoroutinefunction")? {
+        Some(function) => Ok(function),
+        None => module.getattr("iscoroutinefunction"),
+    }
+}
+
+/// Whether `_format_callback_source` of this patch release takes `debug`.
+pub(crate) fn format_takes_debug(py: Python<'_>) -> PyResult<bool> {
+    static CELL: PyOnceLock<bool> = PyOnceLock::new();
+    CELL.get_or_try_init(py, || {
+        let code = format_callback_source(py)?.getattr("__code__")?;
+        code.getattr("co_varnames")?.contains("debug")
+    })
+    .copied()
+}
+
+/// The innermost Python frame, or None when no Python code is running.
+pub(crate) fn current_frame(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    match sys_getframe(py)?.call0() {
+        Ok(frame) => Ok(frame),
+        Err(error) if error.is_instance_of::<pyo3::exceptions::PyValueError>(py) => Ok(py.None().into_bound(py)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The class a handle shows as its `__class__`, so that `isinstance(handle, asyncio.Handle)` holds.
+pub(crate) fn claimed_class<'py>(py: Python<'py>, timer: bool) -> PyResult<Bound<'py, PyType>> {
+    let class = if timer { asyncio_timer_handle(py)? } else { asyncio_handle(py)? };
+    Ok(class.clone().cast_into::<PyType>()?)
+}

@@ -1,0 +1,66 @@
+//! Resuming iterators and coroutines the way `await` does.
+
+use pyo3::exceptions::PyStopIteration;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// What came of resuming.
+pub enum Step<'py> {
+    /// It waits for what it yielded.
+    Yielded(Bound<'py, PyAny>),
+    /// It returned.
+    Returned(Bound<'py, PyAny>),
+}
+
+/// Sends `value` into a coroutine or the iterator of an awaitable.
+///
+/// # Errors
+/// What it raises, StopIteration excepted.
+#[inline]
+pub fn send<'py>(target: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
+    let py = target.py();
+    let mut result = std::ptr::null_mut();
+    // SAFETY: live objects and a place for the result.
+    let outcome = unsafe { ffi::PyIter_Send(target.as_ptr(), value.as_ptr(), &raw mut result) };
+    match outcome {
+        // SAFETY: a new reference.
+        ffi::PySendResult::PYGEN_NEXT => Ok(Step::Yielded(unsafe { Bound::from_owned_ptr(py, result) })),
+        // SAFETY: a new reference.
+        ffi::PySendResult::PYGEN_RETURN => Ok(Step::Returned(unsafe { Bound::from_owned_ptr(py, result) })),
+        ffi::PySendResult::PYGEN_ERROR => Err(PyErr::fetch(py)),
+    }
+}
+
+/// Throws `error` into it.
+///
+/// # Errors
+/// What it raises, StopIteration excepted; `error` itself if it has no `throw`.
+pub fn throw<'py>(target: &Bound<'py, PyAny>, error: PyErr) -> PyResult<Step<'py>> {
+    let py = target.py();
+    let Some(method) = target.getattr_opt(pyo3::intern!(py, "throw"))? else {
+        return Err(error);
+    };
+    match method.call1((error.value(py),)) {
+        Ok(yielded) => Ok(Step::Yielded(yielded)),
+        Err(stop) if stop.is_instance_of::<PyStopIteration>(py) => {
+            Ok(Step::Returned(stop.value(py).getattr(pyo3::intern!(py, "value"))?))
+        }
+        Err(raised) => Err(raised),
+    }
+}
+
+/// The iterator that `await object` would drive.
+///
+/// # Errors
+/// TypeError when `object` cannot be awaited.
+pub fn awaitable_iterator<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a live object; its type's slots are static for the call.
+    let class = unsafe { &*ffi::Py_TYPE(object.as_ptr()) };
+    // SAFETY: null or a table that lives as long as the type.
+    let slots = unsafe { class.tp_as_async.as_ref() };
+    match slots.and_then(|slots| slots.am_await) {
+        // SAFETY: the slot of the object's own type; a new reference or null with an exception set.
+        Some(am_await) => unsafe { Bound::from_owned_ptr_or_err(object.py(), am_await(object.as_ptr())) },
+        None => object.call_method0(pyo3::intern!(object.py(), "__await__")),
+    }
+}

@@ -1,0 +1,333 @@
+//! The raw entry points `call_soon`, `call_soon_threadsafe`, `call_later`, `call_at` and `time`.
+//!
+//! They are `METH_FASTCALL | METH_KEYWORDS` descriptors put on the loop's type: a third cheaper than generated ones
+//! (benchmark call_soon_chain). Checks, texts and debug behaviour are those of asyncio's `BaseEventLoop`.
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyFloat, PyTuple, PyType};
+
+use crate::boundary::guarded;
+use crate::context;
+use crate::handle::{Arity, HandleRef, Kind, Parts};
+use crate::loop_base::LoopBase;
+use crate::names;
+use crate::runnable::Runnable;
+
+type Object = *mut ffi::PyObject;
+
+/// Adds the methods to `class`, a subtype of `LoopBase` or itself.
+///
+/// # Errors
+/// MemoryError.
+pub fn add_methods(class: &Bound<'_, PyType>) -> PyResult<()> {
+    let methods = [
+        fast(c"call_soon", call_soon, c"call_soon($self, callback, *args, context=None)\n--\n\nArrange for a callback to be called in the next turn; gives its Handle."),
+        fast(c"call_soon_threadsafe", call_soon_threadsafe, c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\nLike call_soon(), from any thread; wakes the loop."),
+        fast(c"call_later", call_later, c"call_later($self, delay, callback, *args, context=None)\n--\n\nArrange for a callback to be called after `delay` seconds; gives its TimerHandle."),
+        fast(c"call_at", call_at, c"call_at($self, when, callback, *args, context=None)\n--\n\nArrange for a callback to be called at `when`, in seconds of loop.time(); gives its TimerHandle."),
+    ];
+    for definition in methods {
+        add_method(class, definition)?;
+    }
+    Ok(())
+}
+
+/// Adds `time` to `class`.
+///
+/// # Errors
+/// MemoryError.
+pub fn add_clock(class: &Bound<'_, PyType>) -> PyResult<()> {
+    let definition = ffi::PyMethodDef {
+        ml_name: c"time".as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunction: time },
+        ml_flags: ffi::METH_NOARGS,
+        ml_doc: c"time($self, /)\n--\n\nSeconds of the monotonic clock, as time.monotonic() gives them.".as_ptr(),
+    };
+    add_method(class, definition)
+}
+
+fn add_method(class: &Bound<'_, PyType>, definition: ffi::PyMethodDef) -> PyResult<()> {
+    // A type keeps its definitions for as long as the process lives.
+    let definition: &'static mut ffi::PyMethodDef = Box::leak(Box::new(definition));
+    let name = definition.ml_name;
+    // SAFETY: a complete static definition and a live type.
+    let descriptor = unsafe { ffi::PyDescr_NewMethod(class.as_type_ptr(), definition) };
+    // SAFETY: a new reference or null with an exception set.
+    let descriptor = unsafe { Bound::from_owned_ptr_or_err(class.py(), descriptor) }?;
+    // SAFETY: the name is a static C string.
+    let name = unsafe { std::ffi::CStr::from_ptr(name) };
+    class.setattr(name.to_string_lossy().as_ref(), descriptor)
+}
+
+fn fast(
+    name: &'static std::ffi::CStr,
+    function: ffi::PyCFunctionFastWithKeywords,
+    doc: &'static std::ffi::CStr,
+) -> ffi::PyMethodDef {
+    ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: function },
+        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+        ml_doc: doc.as_ptr(),
+    }
+}
+
+unsafe extern "C" fn time(slf: Object, _: Object) -> Object {
+    guarded(|py| {
+        let _ = slf;
+        Ok(PyFloat::new(py, crate::loop_base::monotonic_seconds()).into_any().unbind())
+    })
+}
+
+/// Defines the C entry of a scheduling method whose Rust body takes the loop and its arguments.
+macro_rules! entries {
+    ($($name:ident = $body:path;)*) => {$(
+        unsafe extern "C" fn $name(slf: Object, stack: *const Object, count: isize, keywords: Object) -> Object {
+            guarded(|py| {
+                // SAFETY: the method descriptor checked that `self` is a LoopBase; the caller holds a reference.
+                let owner = unsafe { Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<LoopBase>() };
+                // SAFETY: the arguments of this very vectorcall.
+                let call = unsafe { Call::new(py, stringify!($name), stack, count, keywords) };
+                $body(&owner, call)
+            })
+        }
+    )*};
+}
+
+entries! {
+    call_soon = do_call_soon;
+    call_soon_threadsafe = do_call_soon_threadsafe;
+    call_later = do_call_later;
+    call_at = do_call_at;
+}
+
+/// The arguments of one vectorcall.
+struct Call<'a, 'py> {
+    py: Python<'py>,
+    method: &'static str,
+    positional: &'a [Object],
+    keyword_values: &'a [Object],
+    keyword_names: Option<Bound<'py, PyTuple>>,
+}
+
+/// What a scheduling method was asked to do.
+struct Request<'py> {
+    leading: Option<Bound<'py, PyAny>>,
+    callback: Bound<'py, PyAny>,
+    arguments: Option<Bound<'py, PyAny>>,
+    arity: Arity,
+    context: Option<Bound<'py, PyAny>>,
+}
+
+impl<'a, 'py> Call<'a, 'py> {
+    /// # Safety
+    /// `stack`, `count` and `keywords` are a vectorcall's arguments, alive for `'a`.
+    unsafe fn new(
+        py: Python<'py>,
+        method: &'static str,
+        stack: *const Object,
+        count: isize,
+        keywords: Object,
+    ) -> Self {
+        let positional_count = usize::try_from(count).unwrap_or(0);
+        // SAFETY: null or a tuple of names, borrowed from the caller.
+        let keyword_names = unsafe { Bound::from_borrowed_ptr_or_opt(py, keywords) }
+            // SAFETY: the calling convention makes it a tuple.
+            .map(|names| unsafe { names.cast_into_unchecked::<PyTuple>() });
+        let total = positional_count + keyword_names.as_ref().map_or(0, |names| names.len());
+        let all: &[Object] = if total == 0 {
+            &[]
+        } else {
+            // SAFETY: a vectorcall's stack holds the positional and then the keyword arguments.
+            unsafe { std::slice::from_raw_parts(stack, total) }
+        };
+        let (positional, keyword_values) = all.split_at(positional_count);
+        Self { py, method, positional, keyword_values, keyword_names }
+    }
+
+    fn object(&self, pointer: Object) -> Bound<'py, PyAny> {
+        // SAFETY: an argument, alive during the call.
+        unsafe { Bound::from_borrowed_ptr(self.py, pointer) }
+    }
+
+    /// Sorts out `(leading?, callback, *args, context=None)`; `leading` names the first parameter of timed methods.
+    #[inline]
+    fn parse(self, leading: Option<&'static str>) -> PyResult<Request<'py>> {
+        let (mut first, mut callback, mut context) = (None, None, None);
+        let mut rest = self.positional;
+        if leading.is_some()
+            && let Some((pointer, tail)) = rest.split_first()
+        {
+            first = Some(self.object(*pointer));
+            rest = tail;
+        }
+        if (leading.is_none() || first.is_some())
+            && let Some((pointer, tail)) = rest.split_first()
+        {
+            callback = Some(self.object(*pointer));
+            rest = tail;
+        }
+        if let Some(names) = &self.keyword_names {
+            for (name, value) in names.iter().zip(self.keyword_values) {
+                let value = self.object(*value);
+                let slot = match name.extract::<&str>()? {
+                    "context" => &mut context,
+                    "callback" => &mut callback,
+                    other if Some(other) == leading => &mut first,
+                    other => return Err(self.unexpected(other)),
+                };
+                if slot.replace(value).is_some() {
+                    return Err(self.doubled(&name));
+                }
+            }
+        }
+        if let (Some(name), None) = (leading, &first) {
+            return Err(self.missing(name));
+        }
+        let Some(callback) = callback else {
+            return Err(self.missing("callback"));
+        };
+        let (arguments, arity) = match rest {
+            [] => (None, Arity::Zero),
+            [one] => (Some(self.object(*one)), Arity::One),
+            many => {
+                let tuple = PyTuple::new(self.py, many.iter().map(|pointer| self.object(*pointer)))?;
+                (Some(tuple.into_any()), Arity::Many)
+            }
+        };
+        let context = context.filter(|context| !context.is_none());
+        Ok(Request { leading: first, callback, arguments, arity, context })
+    }
+
+    #[cold]
+    fn unexpected(&self, name: &str) -> PyErr {
+        PyTypeError::new_err(format!("{}() got an unexpected keyword argument '{name}'", self.method))
+    }
+
+    #[cold]
+    fn doubled(&self, name: &Bound<'_, PyAny>) -> PyErr {
+        PyTypeError::new_err(format!("{}() got multiple values for argument '{name}'", self.method))
+    }
+
+    #[cold]
+    fn missing(&self, name: &str) -> PyErr {
+        PyTypeError::new_err(format!("{}() missing 1 required positional argument: '{name}'", self.method))
+    }
+}
+
+impl<'py> Request<'py> {
+    #[inline]
+    fn into_handle(self, owner: &Bound<'py, LoopBase>, kind: Kind, when: f64) -> PyResult<HandleRef> {
+        let context = match self.context {
+            Some(context) => context,
+            None => context::copy_current(owner.py())?,
+        };
+        let parts =
+            Parts { callback: self.callback, arguments: self.arguments, arity: self.arity, context, when, kind };
+        HandleRef::new(owner, parts)
+    }
+}
+
+#[inline]
+fn do_call_soon<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyResult<Py<PyAny>> {
+    let py = owner.py();
+    let request = call.parse(None)?;
+    let base = owner.get();
+    base.check_open()?;
+    if base.debug.get() {
+        check_thread(base)?;
+        check_callback(&request.callback, "call_soon")?;
+    }
+    let handle = request.into_handle(owner, Kind::Soon, 0.0)?;
+    base.push(py, Runnable::Handle(handle.clone_ref(py)));
+    Ok(handle.into_object())
+}
+
+fn do_call_soon_threadsafe<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyResult<Py<PyAny>> {
+    let py = owner.py();
+    let request = call.parse(None)?;
+    let base = owner.get();
+    base.check_open()?;
+    if base.debug.get() {
+        check_callback(&request.callback, "call_soon_threadsafe")?;
+    }
+    let handle = request.into_handle(owner, Kind::Soon, 0.0)?;
+    base.push_and_wake(py, Runnable::Handle(handle.clone_ref(py)));
+    Ok(handle.into_object())
+}
+
+fn do_call_later<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyResult<Py<PyAny>> {
+    let request = call.parse(Some("delay"))?;
+    let Some(delay) = request.leading.as_ref().filter(|delay| !delay.is_none()) else {
+        return Err(PyTypeError::new_err("delay must not be None"));
+    };
+    let now = LoopBase::now(owner)?;
+    let when = match delay.cast_exact::<PyFloat>() {
+        Ok(delay) => now + delay.value(),
+        Err(_) => PyFloat::new(owner.py(), now).add(delay)?.extract()?,
+    };
+    schedule_at(owner, request, when)
+}
+
+fn do_call_at<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyResult<Py<PyAny>> {
+    let request = call.parse(Some("when"))?;
+    let Some(when) = request.leading.as_ref().filter(|when| !when.is_none()) else {
+        return Err(PyTypeError::new_err("when cannot be None"));
+    };
+    let when = when.extract()?;
+    schedule_at(owner, request, when)
+}
+
+#[inline]
+fn schedule_at<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>, when: f64) -> PyResult<Py<PyAny>> {
+    let py = owner.py();
+    let base = owner.get();
+    base.check_open()?;
+    if base.debug.get() {
+        check_thread(base)?;
+        check_callback(&request.callback, "call_at")?;
+    }
+    let handle = request.into_handle(owner, Kind::Timer, when)?;
+    base.arm(py, handle.clone_ref(py));
+    Ok(handle.into_object())
+}
+
+/// asyncio's `_check_thread`.
+#[cold]
+fn check_thread(base: &LoopBase) -> PyResult<()> {
+    // SAFETY: needs nothing but an initialised interpreter.
+    let here = unsafe { ffi::PyThread_get_thread_ident() };
+    if base.thread().is_some_and(|running| running != u64::from(here)) {
+        return Err(PyRuntimeError::new_err(
+            "Non-thread-safe operation invoked on an event loop other than the current one",
+        ));
+    }
+    Ok(())
+}
+
+/// asyncio's `_check_callback`, for debug mode.
+///
+/// # Errors
+/// TypeError for coroutines, coroutine functions and what cannot be called.
+#[cold]
+pub fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
+    let py = callback.py();
+    if names::iscoroutine(py)?.call1((callback,))?.is_truthy()? || is_coroutine_function(callback)? {
+        return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
+    }
+    if !callback.is_callable() {
+        let text = format!("a callable object was expected by {method}(), got {}", callback.repr()?);
+        return Err(PyTypeError::new_err(text));
+    }
+    Ok(())
+}
+
+/// Whether asyncio takes `object` for a coroutine function.
+///
+/// # Errors
+/// What looking at its attributes raises.
+pub fn is_coroutine_function(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    names::iscoroutinefunction(object.py())?.call1((object,))?.is_truthy()
+}

@@ -1,0 +1,196 @@
+//! The exception handler API: where errors of callbacks, transports and generators go.
+//!
+//! Messages, context keys and log lines are those of asyncio's `BaseEventLoop`. SystemExit and KeyboardInterrupt pass
+//! through; nothing else that a handler raises does.
+
+use ferrio_cpython::GilCell;
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::event_loop::{Loop, base};
+use crate::imports;
+
+/// The user's handler and what debug mode saved.
+#[derive(Default)]
+pub(crate) struct ErrorHandling {
+    handler: GilCell<Option<Py<PyAny>>>,
+    /// The interpreter's origin tracking depth from before debug mode turned it on; None while it is off.
+    origin_depth: GilCell<Option<i64>>,
+}
+
+impl ErrorHandling {
+    pub(crate) fn saved_origin_depth(&self, py: Python<'_>) -> Option<i64> {
+        self.origin_depth.get(py)
+    }
+
+    pub(crate) fn save_origin_depth(&self, py: Python<'_>, depth: Option<i64>) {
+        self.origin_depth.set(py, depth);
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.handler.traverse(visit, |handler| visit.call(handler)).transpose().map(drop)
+    }
+
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let handler = self.handler.with(py, Option::take);
+        drop(handler);
+    }
+
+    fn handler<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.handler.with(py, |handler| handler.as_ref().map(|handler| handler.bind(py).clone()))
+    }
+}
+
+#[pymethods]
+impl Loop {
+    /// The exception handler, or None if the default one is in use.
+    fn get_exception_handler<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        slf.get().errors.handler(slf.py())
+    }
+
+    /// Set the exception handler, called as `handler(loop, context)`; None for the default.
+    fn set_exception_handler(slf: &Bound<'_, Self>, handler: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !handler.is_none() && !handler.is_callable() {
+            let text = format!("A callable object or None is expected, got {}", handler.repr()?);
+            return Err(PyTypeError::new_err(text));
+        }
+        let handler = Some(handler.clone().unbind()).filter(|handler| !handler.is_none(slf.py()));
+        let before = slf.get().errors.handler.with(slf.py(), |place| std::mem::replace(place, handler));
+        drop(before);
+        Ok(())
+    }
+
+    /// Log the error that `context` describes.
+    fn default_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+        log_context(slf, context)
+    }
+
+    /// Hand the error that `context` describes to the exception handler.
+    fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+        let Some(handler) = slf.get().errors.handler(slf.py()) else {
+            let outcome = slf.call_method1("default_exception_handler", (context,));
+            return contain(slf.py(), outcome, "Exception in default exception handler");
+        };
+        let Err(error) = call_in_context(slf, &handler, context) else {
+            return Ok(());
+        };
+        if passes(slf.py(), &error) {
+            return Err(error);
+        }
+        let unhandled = PyDict::new(slf.py());
+        unhandled.set_item("message", "Unhandled error in exception handler")?;
+        unhandled.set_item("exception", error.value(slf.py()))?;
+        unhandled.set_item("context", context)?;
+        let outcome = slf.call_method1("default_exception_handler", (unhandled,));
+        let message = "Exception in default exception handler while handling an unexpected error in custom exception \
+                       handler";
+        contain(slf.py(), outcome, message)
+    }
+}
+
+/// Whether an exception ends the loop instead of being reported.
+pub(crate) fn passes(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
+}
+
+/// Reports an error as asyncio does: message, exception and further context items.
+pub(crate) fn report(
+    slf: &Bound<'_, Loop>,
+    message: &str,
+    error: &PyErr,
+    items: &[(&str, &Bound<'_, PyAny>)],
+) -> PyResult<()> {
+    let py = slf.py();
+    let context = PyDict::new(py);
+    context.set_item("message", message)?;
+    context.set_item("exception", error.value(py))?;
+    for (key, value) in items {
+        context.set_item(*key, value)?;
+    }
+    slf.call_method1(pyo3::intern!(py, "call_exception_handler"), (context,))?;
+    Ok(())
+}
+
+/// Logs what went wrong inside a handler; lets only SystemExit and KeyboardInterrupt through.
+fn contain<T>(py: Python<'_>, outcome: PyResult<T>, message: &str) -> PyResult<()> {
+    match outcome {
+        Ok(_) => Ok(()),
+        Err(error) if passes(py, &error) => Err(error),
+        Err(error) => {
+            let keywords = PyDict::new(py);
+            keywords.set_item("exc_info", error.value(py))?;
+            imports::logger(py)?.call_method("error", (message,), Some(&keywords))?;
+            Ok(())
+        }
+    }
+}
+
+/// From 3.12 on the handler runs in the context of the task, future or handle concerned.
+fn call_in_context<'py>(
+    slf: &Bound<'py, Loop>,
+    handler: &Bound<'py, PyAny>,
+    context: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    if imports::python_version(py) >= (3, 12) {
+        for key in ["task", "future", "handle"] {
+            let Some(thing) = context.get_item(key)?.filter(|thing| !thing.is_none()) else { continue };
+            let Some(get_context) = thing.getattr_opt("get_context")? else { break };
+            let Some(run) = get_context.call0()?.getattr_opt("run")? else { break };
+            return run.call1((handler, slf, context));
+        }
+    }
+    handler.call1((slf, context))
+}
+
+fn log_context(slf: &Bound<'_, Loop>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+    let py = slf.py();
+    let message = match context.get_item("message")? {
+        Some(message) if message.is_truthy()? => message.str()?.to_string(),
+        _ => "Unhandled exception in event loop".to_owned(),
+    };
+    let exception = context.get_item("exception")?.filter(|exception| !exception.is_none());
+    let traceback = base(slf)
+        .current_handle(py)
+        .map(|handle| handle.getattr("_source_traceback"))
+        .transpose()?
+        .filter(|traceback| traceback.is_truthy().unwrap_or(false));
+    if let Some(traceback) = traceback
+        && !context.contains("source_traceback")?
+    {
+        context.set_item("handle_traceback", traceback)?;
+    }
+    let mut lines = vec![message];
+    let keys = context.keys();
+    keys.sort()?;
+    for key in &keys {
+        let name = key.str()?.to_string();
+        if name == "message" || name == "exception" {
+            continue;
+        }
+        let Some(value) = context.get_item(&key)? else { continue };
+        let shown = match name.as_str() {
+            "source_traceback" => stack_text(py, "Object", &value)?,
+            "handle_traceback" => stack_text(py, "Handle", &value)?,
+            _ => value.repr()?.to_string(),
+        };
+        lines.push(format!("{name}: {shown}"));
+    }
+    let keywords = PyDict::new(py);
+    match exception {
+        Some(exception) => {
+            let traceback = exception.getattr("__traceback__")?;
+            keywords.set_item("exc_info", (exception.get_type(), exception, traceback))?;
+        }
+        None => keywords.set_item("exc_info", false)?,
+    }
+    imports::logger(py)?.call_method("error", (lines.join("\n"),), Some(&keywords))?;
+    Ok(())
+}
+
+fn stack_text(py: Python<'_>, what: &str, stack: &Bound<'_, PyAny>) -> PyResult<String> {
+    let lines: Vec<String> = imports::format_list(py)?.call1((stack,))?.extract()?;
+    Ok(format!("{what} created at (most recent call last):\n{}", lines.concat().trim_end()))
+}

@@ -1,0 +1,93 @@
+//! The loop object: its state, its making, what the collector sees.
+//!
+//! `Loop` extends `LoopBase` (scheduling) with one small state struct for each service; the service's file holds its
+//! methods. The Python class users see is `EventLoop`, made here at import as a subclass of `Loop` and
+//! `asyncio.AbstractEventLoop`.
+
+use ferrio_cpython::{LoopBase, scheduling};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::asyncgens::AsyncGenerators;
+use crate::errors::ErrorHandling;
+use crate::executors::Executors;
+use crate::imports;
+use crate::io::Io;
+use crate::signals::Signals;
+use crate::tasks::TaskMaking;
+
+/// An event loop: `asyncio.AbstractEventLoop` in Rust.
+#[pyclass(frozen, subclass, extends = LoopBase, module = "ferrio._ferrio")]
+pub(crate) struct Loop {
+    pub(crate) io: Io,
+    pub(crate) signals: Signals,
+    pub(crate) executors: Executors,
+    pub(crate) tasks: TaskMaking,
+    pub(crate) asyncgens: AsyncGenerators,
+    pub(crate) errors: ErrorHandling,
+}
+
+/// The scheduling half of a loop.
+pub(crate) fn base<'a>(slf: &'a Bound<'_, Loop>) -> &'a LoopBase {
+    slf.as_super().get()
+}
+
+#[pymethods]
+impl Loop {
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<PyClassInitializer<Self>> {
+        let debug = imports::is_debug_mode(py)?.call0()?.is_truthy()?;
+        let base = LoopBase::new(debug)?;
+        let waker_fd = base.waker.with(py, |waker| waker.as_ref().map(ferrio_sys::Waker::read_fd));
+        let this = Self {
+            io: Io::new(waker_fd)?,
+            signals: Signals::default(),
+            executors: Executors::default(),
+            tasks: TaskMaking::default(),
+            asyncgens: AsyncGenerators::new(py)?,
+            errors: ErrorHandling::default(),
+        };
+        Ok(PyClassInitializer::from(base).add_subclass(this))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let name = slf.get_type().name()?;
+        let base = base(slf);
+        let word = |flag| if flag { "True" } else { "False" };
+        let running = word(base.thread().is_some());
+        Ok(format!("<{name} running={running} closed={} debug={}>", word(base.closed.get()), word(base.debug.get())))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.io.traverse(&visit)?;
+        self.signals.traverse(&visit)?;
+        self.executors.traverse(&visit)?;
+        self.tasks.traverse(&visit)?;
+        self.asyncgens.traverse(&visit)?;
+        self.errors.traverse(&visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.io.clear(py);
+        self.signals.clear(py);
+        self.executors.clear(py);
+        self.tasks.clear(py);
+        self.errors.clear(py);
+    }
+}
+
+/// Makes the class `EventLoop`.
+pub(crate) fn make_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    scheduling::add_clock(&py.get_type::<LoopBase>())?;
+    scheduling::add_methods(&py.get_type::<LoopBase>())?;
+    let namespace = PyDict::new(py);
+    namespace.set_item("__module__", "ferrio")?;
+    namespace.set_item("__doc__", "Python's event loop in Rust; an asyncio.AbstractEventLoop.")?;
+    namespace.set_item("__del__", py.get_type::<Loop>().getattr("_finalize")?)?;
+    let bases = PyTuple::new(py, [py.get_type::<Loop>().as_any(), imports::abstract_event_loop(py)?])?;
+    let class = py.get_type::<PyType>().call1(("EventLoop", bases, namespace))?.cast_into::<PyType>()?;
+    // On the exact class the interpreter's specialised calls of method descriptors apply.
+    scheduling::add_methods(&class)?;
+    Ok(class)
+}

@@ -1,0 +1,69 @@
+//! The one home of what ferrio takes from Python modules: imported at first use, then kept.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+macro_rules! imported {
+    ($($name:ident = $module:literal . $attribute:literal;)*) => {$(
+        #[doc = concat!("`", $module, ".", $attribute, "`.")]
+        pub(crate) fn $name<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
+            static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            CELL.import(py, $module, $attribute)
+        }
+    )*};
+}
+
+imported! {
+    logger = "asyncio.log" . "logger";
+    future_class = "asyncio.futures" . "Future";
+    task_class = "asyncio.tasks" . "Task";
+    isfuture = "asyncio.futures" . "isfuture";
+    future_loop = "asyncio.futures" . "_get_loop";
+    ensure_future = "asyncio.tasks" . "ensure_future";
+    wrap_future = "asyncio.futures" . "wrap_future";
+    gather = "asyncio.tasks" . "gather";
+    timeout = "asyncio.timeouts" . "timeout";
+    iscoroutine = "asyncio.coroutines" . "iscoroutine";
+    is_debug_mode = "asyncio.coroutines" . "_is_debug_mode";
+    get_running_loop = "asyncio.events" . "_get_running_loop";
+    set_running_loop = "asyncio.events" . "_set_running_loop";
+    abstract_event_loop = "asyncio.events" . "AbstractEventLoop";
+    abstract_server = "asyncio.base_events" . "Server";
+    transport_class = "asyncio.transports" . "Transport";
+    buffered_protocol = "asyncio.protocols" . "BufferedProtocol";
+    transport_socket = "asyncio.trsock" . "TransportSocket";
+    extract_stack_depth = "asyncio.constants" . "DEBUG_STACK_DEPTH";
+    format_list = "traceback" . "format_list";
+    warn = "warnings" . "warn";
+    resource_warning = "builtins" . "ResourceWarning";
+    weak_set = "weakref" . "WeakSet";
+    thread = "threading" . "Thread";
+    get_ident = "threading" . "get_ident";
+    main_thread = "threading" . "main_thread";
+    get_asyncgen_hooks = "sys" . "get_asyncgen_hooks";
+    set_asyncgen_hooks = "sys" . "set_asyncgen_hooks";
+    get_origin_depth = "sys" . "get_coroutine_origin_tracking_depth";
+    set_origin_depth = "sys" . "set_coroutine_origin_tracking_depth";
+    thread_pool = "concurrent.futures" . "ThreadPoolExecutor";
+    socket_class = "socket" . "socket";
+    socket_getaddrinfo = "socket" . "getaddrinfo";
+    socket_getnameinfo = "socket" . "getnameinfo";
+    signal_module_signal = "signal" . "signal";
+    signal_siginterrupt = "signal" . "siginterrupt";
+    signal_set_wakeup_fd = "signal" . "set_wakeup_fd";
+    signal_valid_signals = "signal" . "valid_signals";
+    default_int_handler = "signal" . "default_int_handler";
+}
+
+/// `asyncio.CancelledError`.
+pub(crate) fn cancelled_error<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyType>> {
+    static CELL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CELL.import(py, "asyncio.exceptions", "CancelledError")
+}
+
+/// The version of the running Python as (major, minor).
+pub(crate) fn python_version(py: Python<'_>) -> (u8, u8) {
+    let version = py.version_info();
+    (version.major, version.minor)
+}

@@ -1,0 +1,250 @@
+//! What the loop waits for: the poller, the registrations, and the handlers they lead to.
+//!
+//! Invariant: the poller watches exactly what the registrations say. A descriptor that was closed and came back under
+//! the same number is unknown to the poller, or known to it by another entry: the refusals say so, and the change is
+//! made the other way.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use ferrio_cpython::{Action, GilCell, HandleRef, LoopBase, Runnable};
+use ferrio_engine::{Asked, Change, PollPolicy, Registered, Registrations, Removed, Role, Trigger};
+use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token};
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+/// The token of the waker's descriptor.
+pub(crate) const WAKER: Token = Token(u64::MAX);
+
+/// How many events one poll takes.
+const EVENTS_PER_POLL: usize = 1024;
+
+/// Size of the buffer that all transports of a loop receive into.
+const RECEIVE_BUFFER: usize = 256 * 1024;
+
+/// Who is told that a descriptor is ready.
+pub(crate) enum Handler {
+    /// A callback of `add_reader` or `add_writer`.
+    Callback(HandleRef),
+    /// An object of ours and the function that is told the readiness bits.
+    Native(Py<PyAny>, Action),
+}
+
+impl Handler {
+    /// A handler of ours.
+    pub(crate) fn native<T>(target: &Bound<'_, T>, action: Action) -> Self {
+        Self::Native(target.clone().into_any().unbind(), action)
+    }
+
+    fn runnable(&self, py: Python<'_>, readiness: Readiness) -> Runnable {
+        match self {
+            Self::Callback(handle) => Runnable::Handle(handle.clone_ref(py)),
+            Self::Native(target, action) => Runnable::native(target.bind(py).clone(), *action, readiness.bits()),
+        }
+    }
+
+    /// Makes sure that it is not run any more, though it may be queued.
+    pub(crate) fn retire(self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Callback(handle) => handle.cancel(py),
+            Self::Native(..) => Ok(()),
+        }
+    }
+
+    /// Whether it leads to `object`.
+    pub(crate) fn is_of(&self, object: &Bound<'_, PyAny>) -> bool {
+        matches!(self, Self::Native(target, _) if target.is(object))
+    }
+}
+
+/// The loop's connection to the system.
+pub(crate) struct Io {
+    /// None once the loop is closed.
+    poller: GilCell<Option<Arc<Poller>>>,
+    pub(crate) registrations: GilCell<Registrations<Handler>>,
+    /// Out of its place while a poll fills it.
+    events: GilCell<Option<Events>>,
+    policy: GilCell<PollPolicy>,
+    /// Allocated at the first receive; out of its place while one fills it.
+    receive_buffer: GilCell<Option<Box<[u8]>>>,
+}
+
+impl Io {
+    pub(crate) fn new(waker_fd: Option<RawFd>) -> PyResult<Self> {
+        let poller = Poller::new()?;
+        if let Some(fd) = waker_fd {
+            poller.add(fd, WAKER, Interest::READABLE, Mode::Level)?;
+        }
+        Ok(Self {
+            poller: GilCell::new(Some(Arc::new(poller))),
+            registrations: GilCell::new(Registrations::new()),
+            events: GilCell::new(Some(Events::with_capacity(EVENTS_PER_POLL))),
+            policy: GilCell::new(PollPolicy::new()),
+            receive_buffer: GilCell::new(None),
+        })
+    }
+
+    /// The poller, unless the loop is closed.
+    pub(crate) fn poller(&self, py: Python<'_>) -> Option<Arc<Poller>> {
+        self.poller.with(py, |poller| poller.clone())
+    }
+
+    /// The policy's word on whether this turn polls.
+    pub(crate) fn must_poll(&self, py: Python<'_>, ready_is_empty: bool, stopping: bool) -> bool {
+        let watched = self.registrations.with(py, |registrations| registrations.count()) + 1;
+        self.policy.with(py, |policy| {
+            policy.must_poll(ready_is_empty, stopping, watched, ferrio_sys::clock::monotonic)
+        })
+    }
+
+    pub(crate) fn begin_run(&self, py: Python<'_>) {
+        self.policy.with(py, PollPolicy::begin_run);
+    }
+
+    pub(crate) fn polled(&self, py: Python<'_>) {
+        self.policy.with(py, |policy| policy.polled(ferrio_sys::clock::monotonic()));
+    }
+
+    pub(crate) fn take_events(&self, py: Python<'_>) -> Events {
+        let events = self.events.with(py, Option::take);
+        events.unwrap_or_else(|| Events::with_capacity(EVENTS_PER_POLL))
+    }
+
+    pub(crate) fn put_events(&self, py: Python<'_>, events: Events) {
+        self.events.with(py, |place| *place = Some(events));
+    }
+
+    /// Lends the receive buffer. `fill` must run no Python code.
+    #[inline]
+    pub(crate) fn with_receive_buffer<R>(&self, py: Python<'_>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.receive_buffer.with(py, |buffer| {
+            fill(buffer.get_or_insert_with(|| vec![0; RECEIVE_BUFFER].into_boxed_slice()))
+        })
+    }
+
+    /// Queues the handlers that an event is for.
+    #[inline]
+    pub(crate) fn dispatch(&self, py: Python<'_>, base: &LoopBase, token: Token, readiness: Readiness) {
+        let runnables = self.registrations.with(py, |registrations| {
+            let entry = registrations.lookup(token.0)?;
+            if let Some(stream) = entry.stream() {
+                return Some((Some(stream.runnable(py, readiness)), None));
+            }
+            let reader = entry.reader().filter(|_| readiness.wakes_reader());
+            let writer = entry.writer().filter(|_| readiness.wakes_writer());
+            Some((
+                reader.map(|handler| handler.runnable(py, readiness)),
+                writer.map(|handler| handler.runnable(py, readiness)),
+            ))
+        });
+        let Some((first, second)) = runnables else { return };
+        for runnable in [first, second].into_iter().flatten() {
+            base.push(py, runnable);
+        }
+    }
+
+    /// Registers `handler` for `fd`; gives back what it replaced.
+    ///
+    /// # Errors
+    /// What the poller refused: PermissionError for regular files, OSError for bad descriptors. Nothing is registered
+    /// then.
+    pub(crate) fn register(&self, py: Python<'_>, fd: RawFd, role: Role, handler: Handler) -> PyResult<Vec<Handler>> {
+        let outcome = self.registrations.with(py, |registrations| match role {
+            Role::Reader => registrations.set_reader(fd, handler),
+            Role::Writer => registrations.set_writer(fd, handler),
+            Role::Stream => Ok(registrations.set_stream(fd, handler)),
+        });
+        let Registered { change, replaced } = match outcome {
+            Ok(registered) => registered,
+            Err(occupied) => {
+                drop(occupied);
+                return Err(PyErr::from(io::Error::from(io::ErrorKind::ResourceBusy)));
+            }
+        };
+        if let Err(refusal) = self.tell(py, fd, change) {
+            let handler = self.registrations.with(py, |registrations| registrations.roll_back(fd, role));
+            drop(handler);
+            return Err(refusal.into());
+        }
+        Ok(replaced.into_iter().flatten().collect())
+    }
+
+    /// Ends a registration; gives back its handler.
+    pub(crate) fn unregister(&self, py: Python<'_>, fd: RawFd, role: Role) -> Option<Handler> {
+        let Removed { change, handler } = self.registrations.with(py, |registrations| match role {
+            Role::Reader => registrations.remove_reader(fd),
+            Role::Writer => registrations.remove_writer(fd),
+            Role::Stream => registrations.remove_stream(fd),
+        });
+        // A descriptor that was closed before is unknown to the poller: there is nothing left to undo.
+        let _ = self.tell(py, fd, change);
+        handler
+    }
+
+    fn tell(&self, py: Python<'_>, fd: RawFd, change: Change) -> io::Result<()> {
+        let Some(poller) = self.poller(py) else { return Ok(()) };
+        match change {
+            Change::None => Ok(()),
+            Change::Remove => poller.remove(fd),
+            Change::Add(asked) => match add(&poller, fd, asked) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => modify(&poller, fd, asked),
+                outcome => outcome,
+            },
+            Change::Modify(asked) => match modify(&poller, fd, asked) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => add(&poller, fd, asked),
+                outcome => outcome,
+            },
+        }
+    }
+
+    /// Closes the poller and gives up all handlers.
+    pub(crate) fn close(&self, py: Python<'_>) {
+        let poller = self.poller.with(py, Option::take);
+        drop(poller);
+        self.clear(py);
+        let buffer = self.receive_buffer.with(py, Option::take);
+        drop(buffer);
+    }
+
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let handlers = self.registrations.with(py, Registrations::take_all);
+        drop(handlers);
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let outcome = self.registrations.traverse(visit, |registrations| {
+            registrations.handlers().try_for_each(|handler| match handler {
+                Handler::Callback(handle) => handle.traverse(visit),
+                Handler::Native(target, _) => visit.call(target),
+            })
+        });
+        outcome.transpose().map(drop)
+    }
+}
+
+fn add(poller: &Poller, fd: RawFd, asked: Asked) -> io::Result<()> {
+    poller.add(fd, Token(asked.token), interest(asked), mode(asked))
+}
+
+fn modify(poller: &Poller, fd: RawFd, asked: Asked) -> io::Result<()> {
+    poller.modify(fd, Token(asked.token), interest(asked), mode(asked))
+}
+
+fn interest(asked: Asked) -> Interest {
+    let mut interest = Interest::NONE;
+    if asked.interest.contains(ferrio_engine::Interest::READABLE) {
+        interest = interest | Interest::READABLE;
+    }
+    if asked.interest.contains(ferrio_engine::Interest::WRITABLE) {
+        interest = interest | Interest::WRITABLE;
+    }
+    interest
+}
+
+fn mode(asked: Asked) -> Mode {
+    match asked.trigger {
+        Trigger::Level => Mode::Level,
+        Trigger::Edge => Mode::Edge,
+    }
+}

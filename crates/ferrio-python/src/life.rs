@@ -1,0 +1,251 @@
+//! Running, stopping and closing a loop; the order of a turn.
+//!
+//! A turn: ask the system for events, queue due timers, run what is queued by then; callbacks queued meanwhile run in
+//! the next turn. Polling is skipped by `PollPolicy` while callbacks are ready. Whatever ends the run, the state that
+//! `run_forever` set up (running loop, asyncgen hooks, origin tracking, wakeup descriptor) is put back.
+
+use std::io;
+use std::time::Duration;
+
+use ferrio_cpython::LoopBase;
+use ferrio_engine::Deadline;
+use ferrio_sys::Poller;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::event_loop::{Loop, base};
+use crate::imports;
+use crate::io::WAKER;
+use crate::signals;
+
+/// A timer due within the clock's resolution is due.
+const CLOCK_RESOLUTION: f64 = 1e-9;
+
+/// The longest wait in one go, in seconds, as asyncio's `MAXIMUM_SELECT_TIMEOUT`.
+const LONGEST_WAIT: f64 = 24.0 * 3600.0;
+
+#[pymethods]
+impl Loop {
+    /// Run until stop() is called.
+    pub(crate) fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
+        base(slf).check_open()?;
+        check_not_running(slf)?;
+        let before = set_up(slf)?;
+        let outcome = run_turns(slf);
+        let put_back = tear_down(slf, before);
+        outcome.and(put_back)
+    }
+
+    /// Run until the future is done; gives its result or raises its exception.
+    fn run_until_complete<'py>(slf: &Bound<'py, Self>, future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        base(slf).check_open()?;
+        check_not_running(slf)?;
+        let new_task = !imports::isfuture(py)?.call1((future,))?.is_truthy()?;
+        let keywords = pyo3::types::PyDict::new(py);
+        keywords.set_item("loop", slf)?;
+        let future = imports::ensure_future(py)?.call((future,), Some(&keywords))?;
+        if new_task {
+            // An exception is raised if the future is not done in the end, so there is no need to log as well.
+            future.setattr("_log_destroy_pending", false)?;
+        }
+        let stop_loop = stop_callback(py)?;
+        future.call_method1("add_done_callback", (stop_loop,))?;
+        // Through the attribute, for subclasses that override it.
+        let outcome = slf.call_method0("run_forever");
+        let done = || future.call_method0("done")?.is_truthy();
+        if outcome.is_err() && new_task && done()? && !future.call_method0("cancelled")?.is_truthy()? {
+            // The coroutine raised a BaseException; it is on its way to the caller, so it counts as retrieved.
+            future.call_method0("exception")?;
+        }
+        future.call_method1("remove_done_callback", (stop_loop,))?;
+        outcome?;
+        if !done()? {
+            return Err(PyRuntimeError::new_err("Event loop stopped before Future completed."));
+        }
+        future.call_method0("result")
+    }
+
+    /// Stop after the current turn, or after one turn if the loop does not run yet.
+    fn stop(slf: &Bound<'_, Self>) {
+        base(slf).stopping.set(true);
+    }
+
+    /// Close the loop: nothing scheduled is run any more, its descriptors are closed. It must not be running.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let base = base(slf);
+        if base.thread().is_some() {
+            return Err(PyRuntimeError::new_err("Cannot close a running event loop"));
+        }
+        if base.closed.get() {
+            return Ok(());
+        }
+        if base.debug.get() {
+            imports::logger(py)?.call_method1("debug", ("Close %r", slf))?;
+        }
+        signals::close(slf)?;
+        base.closed.set(true);
+        base.forget_all(py);
+        slf.get().io.close(py);
+        let waker = base.waker.with(py, Option::take);
+        drop(waker);
+        crate::executors::close(slf)
+    }
+
+    /// Whether the loop runs.
+    fn is_running(slf: &Bound<'_, Self>) -> bool {
+        base(slf).thread().is_some()
+    }
+
+    /// Whether the loop was closed.
+    fn is_closed(slf: &Bound<'_, Self>) -> bool {
+        base(slf).closed.get()
+    }
+
+    /// `__del__` of the loop's class.
+    fn _finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if base(slf).closed.get() {
+            return Ok(());
+        }
+        let keywords = pyo3::types::PyDict::new(py);
+        keywords.set_item("source", slf)?;
+        let text = format!("unclosed event loop {}", slf.repr()?);
+        imports::warn(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
+        if base(slf).thread().is_none() {
+            Self::close(slf)?;
+        }
+        Ok(())
+    }
+}
+
+/// asyncio's `_check_running`.
+fn check_not_running(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    if base(slf).thread().is_some() {
+        return Err(PyRuntimeError::new_err("This event loop is already running"));
+    }
+    if !imports::get_running_loop(slf.py())?.call0()?.is_none() {
+        return Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running"));
+    }
+    Ok(())
+}
+
+/// The done callback of `run_until_complete`: asyncio's own function, by which anyio finds the root task.
+fn stop_callback<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
+    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CELL.import(py, "asyncio.base_events", "_run_until_complete_cb")
+}
+
+/// What a run has to put back.
+struct Before<'py> {
+    asyncgen_hooks: Bound<'py, PyAny>,
+    wakeup: signals::Wakeup,
+}
+
+fn set_up<'py>(slf: &Bound<'py, Loop>) -> PyResult<Before<'py>> {
+    let py = slf.py();
+    let base = base(slf);
+    crate::debug::track_origins(slf, base.debug.get())?;
+    let asyncgen_hooks = imports::get_asyncgen_hooks(py)?.call0()?;
+    let first = slf.getattr(pyo3::intern!(py, "_asyncgen_firstiter_hook"))?;
+    let last = slf.getattr(pyo3::intern!(py, "_asyncgen_finalizer_hook"))?;
+    imports::set_asyncgen_hooks(py)?.call1((first, last))?;
+    base.forget_clock(py);
+    base.set_thread(Some(imports::get_ident(py)?.call0()?.extract()?));
+    imports::set_running_loop(py)?.call1((slf,))?;
+    let wakeup = signals::begin_run(slf)?;
+    slf.get().io.begin_run(py);
+    Ok(Before { asyncgen_hooks, wakeup })
+}
+
+fn tear_down(slf: &Bound<'_, Loop>, before: Before<'_>) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    base.stopping.set(false);
+    base.set_thread(None);
+    imports::set_running_loop(py)?.call1((py.None(),))?;
+    crate::debug::track_origins(slf, false)?;
+    let hooks: (Py<PyAny>, Py<PyAny>) = before.asyncgen_hooks.extract()?;
+    imports::set_asyncgen_hooks(py)?.call1(hooks)?;
+    signals::end_run(slf, before.wakeup)
+}
+
+fn run_turns(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    loop {
+        turn(slf)?;
+        if base(slf).stopping.get() {
+            return Ok(());
+        }
+    }
+}
+
+fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    let io = &slf.get().io;
+    let idle = base.ready_count(py) == 0;
+    if io.must_poll(py, idle, base.stopping.get()) {
+        let timeout = if idle && !base.stopping.get() { time_to_wait(slf)? } else { Some(Duration::ZERO) };
+        poll(slf, timeout)?;
+    }
+    if base.next_deadline(py).is_some() {
+        let now = LoopBase::now(slf.as_super())?;
+        base.collect_due(py, Deadline(now + CLOCK_RESOLUTION));
+    }
+    LoopBase::run_turn(slf.as_super())
+}
+
+/// How long the loop may sleep: None without end.
+fn time_to_wait(slf: &Bound<'_, Loop>) -> PyResult<Option<Duration>> {
+    let Some(Deadline(when)) = base(slf).next_deadline(slf.py()) else {
+        return Ok(None);
+    };
+    let seconds = when - LoopBase::now(slf.as_super())?;
+    // Not a number compares false and waits no time, as with asyncio.
+    Ok(Some(if seconds > 0.0 { Duration::from_secs_f64(seconds.min(LONGEST_WAIT)) } else { Duration::ZERO }))
+}
+
+fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
+    let py = slf.py();
+    let io = &slf.get().io;
+    let Some(poller) = io.poller(py) else { return Ok(()) };
+    let mut events = io.take_events(py);
+    let outcome = if timeout == Some(Duration::ZERO) {
+        // Other threads get the interpreter at its switch interval; giving it up here costs more than the poll.
+        poller.wait(&mut events, timeout)
+    } else {
+        sleep_in(slf, &poller, &mut events, timeout)
+    };
+    io.polled(py);
+    let interrupted = match outcome {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+        Err(error) => Err(error),
+    };
+    for (token, readiness) in events.iter() {
+        if token == WAKER {
+            signals::receive(slf)?;
+        } else {
+            io.dispatch(py, base(slf), token, readiness);
+        }
+    }
+    io.put_events(py, events);
+    py.check_signals()?;
+    Ok(interrupted?)
+}
+
+fn sleep_in(
+    slf: &Bound<'_, Loop>,
+    poller: &Poller,
+    events: &mut ferrio_sys::Events,
+    timeout: Option<Duration>,
+) -> io::Result<()> {
+    let base = base(slf);
+    // Set with the GIL held: whoever schedules after this sees it and wakes the poll.
+    base.asleep.set(true);
+    let outcome = slf.py().detach(|| poller.wait(events, timeout));
+    base.asleep.set(false);
+    outcome
+}

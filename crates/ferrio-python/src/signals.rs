@@ -1,0 +1,250 @@
+//! Unix signals: `add_signal_handler`, and the wakeup descriptor that lets a signal end the wait for events.
+//!
+//! While a loop runs in the main thread, Python's C-level handler writes each signal's number into the loop's waker, so
+//! no signal is lost between a check and a sleep. The descriptor that was set before is put back afterwards; while
+//! signal handlers are registered ours stays, as asyncio's does. Python-level handlers (Ctrl-C as `asyncio.Runner` sets
+//! it) run in the poll's check for signals.
+
+use std::collections::HashMap;
+
+use ferrio_cpython::{GilCell, HandleRef, Runnable, scheduling};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::event_loop::{Loop, base};
+use crate::imports;
+
+/// The registered handlers by signal number.
+#[derive(Default)]
+pub(crate) struct Signals {
+    handlers: GilCell<HashMap<i32, HandleRef>>,
+}
+
+impl Signals {
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let outcome = self.handlers.traverse(visit, |handlers| handlers.values().try_for_each(|handle| handle.traverse(visit)));
+        outcome.transpose().map(drop)
+    }
+
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let handlers = self.handlers.with(py, std::mem::take);
+        drop(handlers);
+    }
+
+    fn is_empty(&self, py: Python<'_>) -> bool {
+        self.handlers.with(py, |handlers| handlers.is_empty())
+    }
+}
+
+#[pymethods]
+impl Loop {
+    /// Call `callback(*args)` in the loop when the signal arrives. Main thread only.
+    #[pyo3(signature = (sig, callback, *args))]
+    fn add_signal_handler<'py>(
+        slf: &Bound<'py, Self>,
+        sig: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        refuse_coroutine(callback)?;
+        let number = check_signal(sig)?;
+        base(slf).check_open()?;
+        let wakeup_fd = waker_fd(slf).unwrap_or(-1);
+        if let Err(error) = imports::signal_set_wakeup_fd(py)?.call1((wakeup_fd,)) {
+            // Not the main thread: asyncio turns the ValueError into a RuntimeError.
+            return Err(as_runtime_error(py, error));
+        }
+        let handle = HandleRef::parked(slf.as_super(), callback, args)?;
+        let before = slf.get().signals.handlers.with(py, |handlers| handlers.insert(number, handle));
+        drop(before);
+        if let Err(error) = install_python_handler(py, sig) {
+            let ours = slf.get().signals.handlers.with(py, |handlers| handlers.remove(&number));
+            drop(ours);
+            if slf.get().signals.is_empty(py) {
+                imports::signal_set_wakeup_fd(py)?.call1((-1,))?;
+            }
+            if is_invalid_argument(py, &error)? {
+                return Err(PyRuntimeError::new_err(format!("sig {number} cannot be caught")));
+            }
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Remove the handler of a signal; tells whether there was one.
+    fn remove_signal_handler(slf: &Bound<'_, Self>, sig: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = slf.py();
+        let number = check_signal(sig)?;
+        let handle = slf.get().signals.handlers.with(py, |handlers| handlers.remove(&number));
+        if handle.is_none() {
+            return Ok(false);
+        }
+        drop(handle);
+        restore_default(py, number)?;
+        if slf.get().signals.is_empty(py) && base(slf).thread().is_none() {
+            imports::signal_set_wakeup_fd(py)?.call1((-1,))?;
+        }
+        Ok(true)
+    }
+}
+
+/// Which wakeup descriptor a run found, to be put back.
+pub(crate) enum Wakeup {
+    /// Not touched: another thread than the main one, or somebody else's is in use.
+    Untouched,
+    /// Ours is set; this one was before.
+    Replaced(i32),
+}
+
+/// Makes signals end the wait for events.
+pub(crate) fn begin_run(slf: &Bound<'_, Loop>) -> PyResult<Wakeup> {
+    let py = slf.py();
+    let Some(fd) = waker_fd(slf) else { return Ok(Wakeup::Untouched) };
+    if !in_main_thread(py)? {
+        return Ok(Wakeup::Untouched);
+    }
+    let before = set_wakeup_fd(py, fd)?;
+    if before != -1 && before != fd && slf.get().signals.is_empty(py) {
+        // Whoever set it (a GUI's or another library's loop) relies on it; a signal still ends our wait by EINTR.
+        set_wakeup_fd(py, before)?;
+        return Ok(Wakeup::Untouched);
+    }
+    Ok(Wakeup::Replaced(before))
+}
+
+/// Puts the wakeup descriptor back, unless signal handlers still need ours.
+pub(crate) fn end_run(slf: &Bound<'_, Loop>, wakeup: Wakeup) -> PyResult<()> {
+    let py = slf.py();
+    let Wakeup::Replaced(before) = wakeup else { return Ok(()) };
+    let ours = waker_fd(slf).unwrap_or(-1);
+    if !slf.get().signals.is_empty(py) {
+        return Ok(());
+    }
+    let restored = if before == ours { -1 } else { before };
+    let current = set_wakeup_fd(py, restored)?;
+    if current != ours && current != -1 {
+        // Somebody replaced it during the run: theirs stays.
+        set_wakeup_fd(py, current)?;
+    }
+    Ok(())
+}
+
+/// Empties the waker and queues the handlers of the signals that came.
+pub(crate) fn receive(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    let mut numbers = Vec::new();
+    base(slf).waker.with(py, |waker| waker.as_ref().map(|waker| waker.drain(&mut numbers))).transpose()?;
+    for number in numbers {
+        let number = i32::from(number);
+        let handle = slf.get().signals.handlers.with(py, |handlers| handlers.get(&number).map(|handle| handle.clone_ref(py)));
+        let Some(handle) = handle else { continue };
+        if handle.is_cancelled() {
+            let handle = slf.get().signals.handlers.with(py, |handlers| handlers.remove(&number));
+            drop(handle);
+            restore_default(py, number)?;
+        } else {
+            base(slf).push(py, Runnable::Handle(handle));
+        }
+    }
+    Ok(())
+}
+
+/// Removes all handlers, as closing a loop does.
+pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    let numbers: Vec<i32> = slf.get().signals.handlers.with(py, |handlers| handlers.keys().copied().collect());
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    if py.import("sys")?.call_method0("is_finalizing")?.is_truthy()? {
+        let text = format!(
+            "Closing the loop {} on interpreter shutdown stage, skipping signal handlers removal",
+            slf.repr()?
+        );
+        let keywords = PyDict::new(py);
+        keywords.set_item("source", slf)?;
+        imports::warn(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
+        slf.get().signals.clear(py);
+        return Ok(());
+    }
+    for number in numbers {
+        slf.call_method1("remove_signal_handler", (number,))?;
+    }
+    Ok(())
+}
+
+fn waker_fd(slf: &Bound<'_, Loop>) -> Option<i32> {
+    base(slf).waker.with(slf.py(), |waker| waker.as_ref().map(ferrio_sys::Waker::write_fd))
+}
+
+fn in_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let main = imports::main_thread(py)?.call0()?.getattr(pyo3::intern!(py, "ident"))?;
+    main.eq(imports::get_ident(py)?.call0()?)
+}
+
+fn set_wakeup_fd(py: Python<'_>, fd: i32) -> PyResult<i32> {
+    let keywords = PyDict::new(py);
+    keywords.set_item(pyo3::intern!(py, "warn_on_full_buffer"), false)?;
+    imports::signal_set_wakeup_fd(py)?.call((fd,), Some(&keywords))?.extract()
+}
+
+/// asyncio's `_check_signal`.
+fn check_signal(sig: &Bound<'_, PyAny>) -> PyResult<i32> {
+    if !sig.is_instance_of::<pyo3::types::PyInt>() {
+        return Err(PyTypeError::new_err(format!("sig must be an int, not {}", sig.repr()?)));
+    }
+    if !imports::signal_valid_signals(sig.py())?.call0()?.contains(sig)? {
+        return Err(PyValueError::new_err(format!("invalid signal number {sig}")));
+    }
+    sig.extract()
+}
+
+fn refuse_coroutine(callback: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = callback.py();
+    if imports::iscoroutine(py)?.call1((callback,))?.is_truthy()? || scheduling::is_coroutine_function(callback)? {
+        return Err(PyTypeError::new_err("coroutines cannot be used with add_signal_handler()"));
+    }
+    Ok(())
+}
+
+/// Lets the C-level handler run, which writes to the wakeup descriptor; the Python-level one does nothing.
+fn install_python_handler(py: Python<'_>, sig: &Bound<'_, PyAny>) -> PyResult<()> {
+    let nothing = py.import("asyncio.unix_events")?.getattr("_sighandler_noop")?;
+    imports::signal_module_signal(py)?.call1((sig, nothing))?;
+    // System calls that the signal interrupts are restarted.
+    imports::signal_siginterrupt(py)?.call1((sig, false))?;
+    Ok(())
+}
+
+fn restore_default(py: Python<'_>, number: i32) -> PyResult<()> {
+    let signal = py.import("signal")?;
+    let handler = if signal.getattr("SIGINT")?.eq(number)? {
+        imports::default_int_handler(py)?.clone()
+    } else {
+        signal.getattr("SIG_DFL")?
+    };
+    match imports::signal_module_signal(py)?.call1((number, handler)) {
+        Ok(_) => Ok(()),
+        Err(error) if is_invalid_argument(py, &error)? => {
+            Err(PyRuntimeError::new_err(format!("sig {number} cannot be caught")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_invalid_argument(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+    if !error.is_instance_of::<PyOSError>(py) {
+        return Ok(false);
+    }
+    error.value(py).getattr("errno")?.eq(py.import("errno")?.getattr("EINVAL")?)
+}
+
+fn as_runtime_error(py: Python<'_>, error: PyErr) -> PyErr {
+    if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyOSError>(py) {
+        return PyRuntimeError::new_err(error.value(py).to_string());
+    }
+    error
+}

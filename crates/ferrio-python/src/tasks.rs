@@ -1,0 +1,148 @@
+//! Futures and tasks: making them, and task factories.
+//!
+//! `create_task` follows the running Python's `BaseEventLoop.create_task`, whose keyword arguments and whose way of
+//! calling a factory differ between versions; `Style` names the three ways there are.
+
+use ferrio_cpython::GilCell;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::event_loop::{Loop, base};
+use crate::imports;
+
+/// The task factory, None for the default.
+#[derive(Default)]
+pub(crate) struct TaskMaking {
+    factory: GilCell<Option<Py<PyAny>>>,
+}
+
+impl TaskMaking {
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.factory.traverse(visit, |factory| visit.call(factory)).transpose().map(drop)
+    }
+
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let factory = self.factory.with(py, Option::take);
+        drop(factory);
+    }
+}
+
+/// How `create_task` of the running Python treats its keyword arguments.
+#[derive(Clone, Copy)]
+enum Style {
+    /// `name` and `context` only; a factory gets `context` if there is one and the name by `set_name`.
+    NameAndContext,
+    /// The same, and whatever else is passed on.
+    NameContextAndMore,
+    /// Everything is passed on to the task or the factory.
+    PassOn,
+}
+
+const CO_VARKEYWORDS: u32 = 8;
+
+fn style(py: Python<'_>) -> PyResult<Style> {
+    static CELL: PyOnceLock<Style> = PyOnceLock::new();
+    CELL.get_or_try_init(py, || {
+        let stock = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?.getattr("create_task")?;
+        let code = stock.getattr("__code__")?;
+        let takes_any = code.getattr("co_flags")?.extract::<u32>()? & CO_VARKEYWORDS != 0;
+        let names_some = code.getattr("co_kwonlyargcount")?.extract::<u32>()? > 0;
+        Ok(match (takes_any, names_some) {
+            (false, _) => Style::NameAndContext,
+            (true, true) => Style::NameContextAndMore,
+            (true, false) => Style::PassOn,
+        })
+    })
+    .copied()
+}
+
+#[pymethods]
+impl Loop {
+    /// Create a future attached to the loop.
+    pub(crate) fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let keywords = PyDict::new(py);
+        keywords.set_item(pyo3::intern!(py, "loop"), slf)?;
+        imports::future_class(py)?.call((), Some(&keywords))
+    }
+
+    /// Schedule a coroutine; gives its task.
+    #[pyo3(signature = (coro, **kwargs))]
+    pub(crate) fn create_task<'py>(
+        slf: &Bound<'py, Self>,
+        coro: &Bound<'py, PyAny>,
+        kwargs: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        base(slf).check_open()?;
+        let factory = slf.get().tasks.factory.with(py, |factory| factory.as_ref().map(|factory| factory.clone_ref(py)));
+        let style = style(py)?;
+        let keywords = kwargs.unwrap_or_else(|| PyDict::new(py));
+        if let Style::NameAndContext = style {
+            refuse_unknown(&keywords)?;
+        }
+        let Some(factory) = factory else {
+            keywords.set_item(pyo3::intern!(py, "loop"), slf)?;
+            return imports::task_class(py)?.call((coro,), Some(&keywords));
+        };
+        let factory = factory.into_bound(py);
+        match style {
+            Style::PassOn => factory.call((slf, coro), Some(&keywords)),
+            Style::NameAndContext | Style::NameContextAndMore => {
+                let name = keywords.get_item("name")?;
+                if name.is_some() {
+                    keywords.del_item("name")?;
+                }
+                if keywords.get_item("context")?.is_some_and(|context| context.is_none()) {
+                    keywords.del_item("context")?;
+                }
+                let task = factory.call((slf, coro), Some(&keywords))?;
+                set_task_name(&task, name)?;
+                Ok(task)
+            }
+        }
+    }
+
+    /// Set the callable that makes tasks, as `factory(loop, coro, **kwargs)`; None for the default.
+    fn set_task_factory(slf: &Bound<'_, Self>, factory: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        if factory.as_ref().is_some_and(|factory| !factory.is_callable()) {
+            return Err(PyTypeError::new_err("task factory must be a callable or None"));
+        }
+        let factory = factory.map(Bound::unbind);
+        let before = slf.get().tasks.factory.with(slf.py(), |place| std::mem::replace(place, factory));
+        drop(before);
+        Ok(())
+    }
+
+    /// The task factory, or None if the default one is in use.
+    fn get_task_factory(slf: &Bound<'_, Self>) -> Option<Py<PyAny>> {
+        let py = slf.py();
+        slf.get().tasks.factory.with(py, |factory| factory.as_ref().map(|factory| factory.clone_ref(py)))
+    }
+}
+
+/// asyncio's `_set_task_name` of 3.11 and `set_name` of later versions: on 3.11 a factory's product may lack the method.
+fn set_task_name(task: &Bound<'_, PyAny>, name: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+    let py = task.py();
+    if imports::python_version(py) >= (3, 12) {
+        task.call_method1("set_name", (name,))?;
+        return Ok(());
+    }
+    if let (Some(name), Some(set_name)) = (name.filter(|name| !name.is_none()), task.getattr_opt("set_name")?) {
+        set_name.call1((name,))?;
+    }
+    Ok(())
+}
+
+fn refuse_unknown(keywords: &Bound<'_, PyDict>) -> PyResult<()> {
+    for name in keywords.keys() {
+        let known = name.extract::<&str>().is_ok_and(|name| name == "name" || name == "context");
+        if !known {
+            return Err(PyTypeError::new_err(format!("create_task() got an unexpected keyword argument '{name}'")));
+        }
+    }
+    Ok(())
+}
