@@ -7,8 +7,7 @@ itself take the place of asyncio's; all others are asyncio's own objects, so tha
 import asyncio as _asyncio
 from typing import Any as _Any
 
-from ferrio._ferrio import EventLoop, new_event_loop
-from ferrio._ferrio import __version__ as __version__
+from ferrio._ferrio import EventLoop, __version__ as __version__, new_event_loop
 from ferrio._install import install, uninstall
 from ferrio._runners import run
 

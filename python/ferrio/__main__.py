@@ -54,12 +54,10 @@ def main(arguments: list[str]) -> None:
             continue
         if option[:2] in ("-m", "-c"):
             value, *rest = [option[2:], *rest] if option[2:] else rest or reject(f"{option} needs an argument")
-            run = run_module if option[:2] == "-m" else run_code
-            return become(run, value, [option[:2], *rest])
+            return become(run_module if option[:2] == "-m" else run_code, value, [option[:2], *rest])
         if option.startswith("-") and option != "-":
             reject(f"unknown option {option}")
-        run = run_stdin if option == "-" else run_path
-        return become(run, option, [option, *rest])
+        return become(run_stdin if option == "-" else run_path, option, [option, *rest])
     reject("no program given")
 
 
@@ -88,7 +86,7 @@ def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]
 def run_module(name: str, module: ModuleType) -> None:
     """Runs a module or package; runpy finds `module` in sys.modules."""
     set_first_path(os.getcwd())
-    runpy._run_module_as_main(name)
+    runpy._run_module_as_main(name)  # type: ignore[attr-defined] # what `python -m` calls
 
 
 def run_path(path: str, module: ModuleType) -> None:
@@ -98,7 +96,7 @@ def run_path(path: str, module: ModuleType) -> None:
     if pkgutil.get_importer(absolute) is not None:
         # Plain python puts it there even in safe-path mode.
         sys.path[: 0 if sys.flags.safe_path else 1] = [absolute]
-        runpy._run_module_as_main("__main__", alter_argv=False)
+        runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
         return
     try:
         code = read_code(absolute)
@@ -122,7 +120,7 @@ def run_code(source: str, module: ModuleType) -> None:
     exec(code, module.__dict__)
 
 
-def run_stdin(_: str, module: ModuleType) -> None:
+def run_stdin(dash: str, module: ModuleType) -> None:
     """Runs what standard input holds."""
     set_first_path("")
     source = sys.stdin.buffer.read() if sys.stdin else b""
@@ -149,7 +147,7 @@ def set_first_path(entry: str) -> None:
 def show_in_tracebacks(code: CodeType, source: str) -> None:
     """Lets tracebacks quote the code of `-c`, as they do from Python 3.13 on."""
     if hasattr(linecache, "_interactive_cache"):
-        linecache._register_code(code, source, "<string>")
+        linecache._register_code(code, source, "<string>")  # type: ignore[attr-defined]
     else:
         lines = [line + "\n" for line in source.splitlines()]
         linecache.cache["<string>"] = (len(source), None, lines, "<string>")

@@ -46,7 +46,7 @@ def install() -> None:
             if hasattr(module, "EventLoop"):  # from 3.13 on
                 _replace(module, "EventLoop", EventLoop)
         # Not get_event_loop_policy(): it would make a policy where there is none, and warns from 3.14 on.
-        if not _makes_our_loops(asyncio.events._event_loop_policy):
+        if not _makes_our_loops(vars(asyncio.events)["_event_loop_policy"]):
             _replace(asyncio.events, "_event_loop_policy", _DefaultEventLoopPolicy())
 
 

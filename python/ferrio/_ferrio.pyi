@@ -1,0 +1,347 @@
+"""The extension module: types of what is written in Rust. Signatures are asyncio's of the running Python."""
+
+import sys
+from asyncio import (
+    AbstractEventLoop,
+    BaseProtocol,
+    DatagramTransport,
+    Future,
+    Handle,
+    ReadTransport,
+    Server,
+    SubprocessTransport,
+    Task,
+    TimerHandle,
+    Transport,
+    WriteTransport,
+)
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from concurrent.futures import Executor
+from contextvars import Context
+from os import PathLike
+from socket import SocketKind, socket
+from ssl import SSLContext
+from typing import IO, Any, Protocol, TypeAlias, TypeVar
+
+from _typeshed import FileDescriptorLike, ReadableBuffer, WriteableBuffer
+from typing_extensions import TypeVarTuple, Unpack
+
+__version__: str
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
+_ProtocolT = TypeVar("_ProtocolT", bound=BaseProtocol)
+if sys.version_info >= (3, 12):
+    _Coroutine: TypeAlias = Coroutine[Any, Any, _T]
+    _Awaitable: TypeAlias = Awaitable[_T]
+else:
+    _Coroutine: TypeAlias = Generator[Any, None, _T] | Coroutine[Any, Any, _T]
+    _Awaitable: TypeAlias = Generator[Any, None, _T] | Awaitable[_T]
+_ErrorContext: TypeAlias = dict[str, Any]
+_ExceptionHandler: TypeAlias = Callable[[AbstractEventLoop, _ErrorContext], object]
+_Address: TypeAlias = tuple[Any, ...] | str | ReadableBuffer | int
+_SSL: TypeAlias = bool | SSLContext | None
+_Path: TypeAlias = str | bytes | PathLike[str]
+
+class _TaskFactory(Protocol):
+    def __call__(self, loop: AbstractEventLoop, factory: _Coroutine[_T], /) -> Future[_T]: ...
+
+def new_event_loop() -> EventLoop: ...
+
+class EventLoop(AbstractEventLoop):
+    # Life
+    def run_forever(self) -> None: ...
+    def run_until_complete(self, future: _Awaitable[_T]) -> _T: ...
+    def stop(self) -> None: ...
+    def is_running(self) -> bool: ...
+    def is_closed(self) -> bool: ...
+    def close(self) -> None: ...
+    async def shutdown_asyncgens(self) -> None: ...
+    if sys.version_info >= (3, 12):
+        async def shutdown_default_executor(self, timeout: float | None = None) -> None: ...
+    else:
+        async def shutdown_default_executor(self) -> None: ...
+
+    # Scheduling
+    def time(self) -> float: ...
+    def call_soon(
+        self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None
+    ) -> Handle: ...
+    def call_soon_threadsafe(
+        self, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts, context: Context | None = None
+    ) -> Handle: ...
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: *_Ts,
+        context: Context | None = None,
+    ) -> TimerHandle: ...
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: *_Ts,
+        context: Context | None = None,
+    ) -> TimerHandle: ...
+
+    # Futures and tasks
+    def create_future(self) -> Future[Any]: ...
+    if sys.version_info >= (3, 13):
+        def create_task(
+            self,
+            coro: _Coroutine[_T],
+            *,
+            name: object = None,
+            context: Context | None = None,
+            eager_start: bool | None = None,
+        ) -> Task[_T]: ...
+    else:
+        def create_task(
+            self, coro: _Coroutine[_T], *, name: object = None, context: Context | None = None
+        ) -> Task[_T]: ...
+
+    def set_task_factory(self, factory: _TaskFactory | None) -> None: ...
+    def get_task_factory(self) -> _TaskFactory | None: ...
+
+    # Executors
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[_Ts]], _T], *args: *_Ts
+    ) -> Future[_T]: ...
+    def set_default_executor(self, executor: Executor) -> None: ...
+
+    # Errors and debug mode
+    def set_exception_handler(self, handler: _ExceptionHandler | None) -> None: ...
+    def get_exception_handler(self) -> _ExceptionHandler | None: ...
+    def default_exception_handler(self, context: _ErrorContext) -> None: ...
+    def call_exception_handler(self, context: _ErrorContext) -> None: ...
+    def get_debug(self) -> bool: ...
+    def set_debug(self, enabled: bool) -> None: ...
+
+    # Descriptors and signals
+    def add_reader(self, fd: FileDescriptorLike, callback: Callable[[Unpack[_Ts]], Any], *args: *_Ts) -> None: ...
+    def remove_reader(self, fd: FileDescriptorLike) -> bool: ...
+    def add_writer(self, fd: FileDescriptorLike, callback: Callable[[Unpack[_Ts]], Any], *args: *_Ts) -> None: ...
+    def remove_writer(self, fd: FileDescriptorLike) -> bool: ...
+    def add_signal_handler(self, sig: int, callback: Callable[[Unpack[_Ts]], object], *args: *_Ts) -> None: ...
+    def remove_signal_handler(self, sig: int) -> bool: ...
+
+    # Sockets
+    async def sock_recv(self, sock: socket, nbytes: int) -> bytes: ...
+    async def sock_recv_into(self, sock: socket, buf: WriteableBuffer) -> int: ...
+    async def sock_recvfrom(self, sock: socket, bufsize: int) -> tuple[bytes, Any]: ...
+    async def sock_recvfrom_into(self, sock: socket, buf: WriteableBuffer, nbytes: int = 0) -> tuple[int, Any]: ...
+    async def sock_sendall(self, sock: socket, data: ReadableBuffer) -> None: ...
+    async def sock_sendto(self, sock: socket, data: ReadableBuffer, address: _Address) -> int: ...
+    async def sock_connect(self, sock: socket, address: _Address) -> None: ...
+    async def sock_accept(self, sock: socket) -> tuple[socket, Any]: ...
+    async def sock_sendfile(
+        self, sock: socket, file: IO[bytes], offset: int = 0, count: int | None = None, *, fallback: bool | None = True
+    ) -> int: ...
+
+    # Names
+    async def getaddrinfo(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[tuple[Any, SocketKind, int, str, Any]]: ...
+    async def getnameinfo(
+        self, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int = 0
+    ) -> tuple[str, str]: ...
+
+    # TCP
+    if sys.version_info >= (3, 12):
+        async def create_connection(
+            self,
+            protocol_factory: Callable[[], _ProtocolT],
+            host: str | None = None,
+            port: int | None = None,
+            *,
+            ssl: _SSL = None,
+            family: int = 0,
+            proto: int = 0,
+            flags: int = 0,
+            sock: socket | None = None,
+            local_addr: tuple[str, int] | None = None,
+            server_hostname: str | None = None,
+            ssl_handshake_timeout: float | None = None,
+            ssl_shutdown_timeout: float | None = None,
+            happy_eyeballs_delay: float | None = None,
+            interleave: int | None = None,
+            all_errors: bool = False,
+        ) -> tuple[Transport, _ProtocolT]: ...
+    else:
+        async def create_connection(
+            self,
+            protocol_factory: Callable[[], _ProtocolT],
+            host: str | None = None,
+            port: int | None = None,
+            *,
+            ssl: _SSL = None,
+            family: int = 0,
+            proto: int = 0,
+            flags: int = 0,
+            sock: socket | None = None,
+            local_addr: tuple[str, int] | None = None,
+            server_hostname: str | None = None,
+            ssl_handshake_timeout: float | None = None,
+            ssl_shutdown_timeout: float | None = None,
+            happy_eyeballs_delay: float | None = None,
+            interleave: int | None = None,
+        ) -> tuple[Transport, _ProtocolT]: ...
+
+    if sys.version_info >= (3, 13):
+        async def create_server(
+            self,
+            protocol_factory: Callable[[], BaseProtocol],
+            host: str | Sequence[str] | None = None,
+            port: int | None = None,
+            *,
+            family: int = ...,
+            flags: int = ...,
+            sock: socket | None = None,
+            backlog: int = 100,
+            ssl: _SSL = None,
+            reuse_address: bool | None = None,
+            reuse_port: bool | None = None,
+            keep_alive: bool | None = None,
+            ssl_handshake_timeout: float | None = None,
+            ssl_shutdown_timeout: float | None = None,
+            start_serving: bool = True,
+        ) -> Server: ...
+    else:
+        async def create_server(
+            self,
+            protocol_factory: Callable[[], BaseProtocol],
+            host: str | Sequence[str] | None = None,
+            port: int | None = None,
+            *,
+            family: int = ...,
+            flags: int = ...,
+            sock: socket | None = None,
+            backlog: int = 100,
+            ssl: _SSL = None,
+            reuse_address: bool | None = None,
+            reuse_port: bool | None = None,
+            ssl_handshake_timeout: float | None = None,
+            ssl_shutdown_timeout: float | None = None,
+            start_serving: bool = True,
+        ) -> Server: ...
+
+    async def connect_accepted_socket(
+        self,
+        protocol_factory: Callable[[], _ProtocolT],
+        sock: socket,
+        *,
+        ssl: _SSL = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[Transport, _ProtocolT]: ...
+    async def start_tls(
+        self,
+        transport: WriteTransport,
+        protocol: BaseProtocol,
+        sslcontext: SSLContext,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> Transport | None: ...
+    async def sendfile(
+        self,
+        transport: WriteTransport,
+        file: IO[bytes],
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        fallback: bool = True,
+    ) -> int: ...
+
+    # Unix sockets
+    async def create_unix_connection(
+        self,
+        protocol_factory: Callable[[], _ProtocolT],
+        path: _Path | None = None,
+        *,
+        ssl: _SSL = None,
+        sock: socket | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[Transport, _ProtocolT]: ...
+    if sys.version_info >= (3, 13):
+        async def create_unix_server(
+            self,
+            protocol_factory: Callable[[], BaseProtocol],
+            path: _Path | None = None,
+            *,
+            sock: socket | None = None,
+            backlog: int = 100,
+            ssl: _SSL = None,
+            ssl_handshake_timeout: float | None = None,
+            ssl_shutdown_timeout: float | None = None,
+            start_serving: bool = True,
+            cleanup_socket: bool = True,
+        ) -> Server: ...
+    else:
+        async def create_unix_server(
+            self,
+            protocol_factory: Callable[[], BaseProtocol],
+            path: _Path | None = None,
+            *,
+            sock: socket | None = None,
+            backlog: int = 100,
+            ssl: _SSL = None,
+            ssl_handshake_timeout: float | None = None,
+            ssl_shutdown_timeout: float | None = None,
+            start_serving: bool = True,
+        ) -> Server: ...
+
+    # UDP
+    async def create_datagram_endpoint(  # type: ignore[override] # reuse_address is gone since 3.11
+        self,
+        protocol_factory: Callable[[], _ProtocolT],
+        local_addr: tuple[str, int] | str | None = None,
+        remote_addr: tuple[str, int] | str | None = None,
+        *,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        reuse_port: bool | None = None,
+        allow_broadcast: bool | None = None,
+        sock: socket | None = None,
+    ) -> tuple[DatagramTransport, _ProtocolT]: ...
+
+    # Pipes and subprocesses
+    async def connect_read_pipe(
+        self, protocol_factory: Callable[[], _ProtocolT], pipe: Any
+    ) -> tuple[ReadTransport, _ProtocolT]: ...
+    async def connect_write_pipe(
+        self, protocol_factory: Callable[[], _ProtocolT], pipe: Any
+    ) -> tuple[WriteTransport, _ProtocolT]: ...
+    async def subprocess_shell(
+        self,
+        protocol_factory: Callable[[], _ProtocolT],
+        cmd: bytes | str,
+        *,
+        stdin: int | IO[Any] | None = -1,
+        stdout: int | IO[Any] | None = -1,
+        stderr: int | IO[Any] | None = -1,
+        **kwargs: Any,
+    ) -> tuple[SubprocessTransport, _ProtocolT]: ...
+    async def subprocess_exec(
+        self,
+        protocol_factory: Callable[[], _ProtocolT],
+        program: Any,
+        *args: Any,
+        stdin: int | IO[Any] | None = -1,
+        stdout: int | IO[Any] | None = -1,
+        stderr: int | IO[Any] | None = -1,
+        **kwargs: Any,
+    ) -> tuple[SubprocessTransport, _ProtocolT]: ...
