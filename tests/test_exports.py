@@ -4,6 +4,7 @@ import ast
 import asyncio
 import importlib.resources
 import inspect
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -87,6 +88,16 @@ def test_loop_has_the_methods_of_its_stub_and_no_others():
     typed = set(names(loop.body))
     public = {name for name in dir(ferrio.EventLoop) if not name.startswith("_")}
     assert typed == public
+
+
+def test_signatures_are_those_of_the_stubs(tmp_path):
+    pytest.importorskip("mypy", reason="mypy compares them")
+    # The list of exports follows the running Python; the tests above compare it.
+    allowed = tmp_path / "allowed"
+    allowed.write_text("ferrio.__all__\nferrio._ferrio.__all__\n")
+    command = [sys.executable, "-m", "mypy.stubtest", "ferrio", "--concise", "--allowlist", str(allowed)]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_loop_is_asyncios_kind_of_loop_and_implements_all_of_it():
