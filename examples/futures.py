@@ -78,8 +78,11 @@ class CalculatorClient(asyncio.Protocol):
                 future.set_exception(ArithmeticError(answer))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever waits for the end."""
-        self.closed.set_result(None)
+        """Tell whoever waits for the end how it came."""
+        if exc is None:
+            self.closed.set_result(None)
+        else:
+            self.closed.set_exception(exc)
 
     def close(self) -> None:
         """Hang up."""
