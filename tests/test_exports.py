@@ -85,7 +85,7 @@ def test_own_name_is_documented(name):
 
 def test_loop_has_the_methods_of_its_stub_and_no_others():
     (loop,) = (each for each in stub("_ferrio.pyi").body if isinstance(each, ast.ClassDef) and each.name == "EventLoop")
-    typed = set(names(loop.body))
+    typed = {name for name in names(loop.body) if not name.startswith("_")}
     public = {name for name in dir(ferrio.EventLoop) if not name.startswith("_")}
     assert typed == public
 
