@@ -32,7 +32,7 @@ MASKS = [
     (re.compile(r"\b\d+\.\d+ (s|seconds)\b"), r"DURATION \1"),
     (re.compile(r"\b0x[0-9a-f]+\b"), "ADDRESS"),
     (re.compile(r"\bTask-\d+\b"), "Task-NUMBER"),
-    (re.compile(r"<(_UnixSelectorEventLoop|ferrio\.Loop) running="), "<LOOP running="),
+    (re.compile(r"<(_UnixSelectorEventLoop|EventLoop) running="), "<LOOP running="),
 ]
 
 
