@@ -13,7 +13,6 @@ extension := $(VENV)/.extension-built
 export PYO3_PYTHON := $(abspath $(venv_python))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-python_sources := python scripts tests benches examples
 extension_sources := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find crates -type f \( -name '*.rs' -o -name 'Cargo.toml' \))
 
@@ -47,8 +46,8 @@ check-structure: $(tools) ## dependency rules, file and function lengths
 
 check-python: $(tools) ## ruff and mypy
 	@echo "== ruff"
-	@$(venv_python) -m ruff format --quiet --check $(python_sources)
-	@$(venv_python) -m ruff check --quiet $(python_sources)
+	@$(venv_python) -m ruff format --quiet --check .
+	@$(venv_python) -m ruff check --quiet .
 	@echo "== mypy"
 	@$(venv_python) -m mypy
 
@@ -60,8 +59,8 @@ check-rust: $(tools) ## rustfmt and clippy
 
 format: $(tools) ## rewrite the sources the way the checks want them
 	@cargo fmt --all
-	@$(venv_python) -m ruff format --quiet $(python_sources)
-	@$(venv_python) -m ruff check --quiet --fix $(python_sources)
+	@$(venv_python) -m ruff format --quiet .
+	@$(venv_python) -m ruff check --quiet --fix .
 
 bench: build ## measure ferrio against stock asyncio on this machine
 	@$(venv_python) -m benches
