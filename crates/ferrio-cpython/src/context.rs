@@ -13,6 +13,19 @@ pub fn copy_current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
 }
 
+/// A copy of `context`, as `context.copy()`.
+///
+/// # Errors
+/// TypeError when it is no context.
+#[inline]
+pub fn copy<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if !is_context(context) {
+        return Err(not_a_context(context));
+    }
+    // SAFETY: exactly a Context; the result is a new reference or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(context.py(), ffi::PyContext_Copy(context.as_ptr())) }
+}
+
 /// Whether `object` is exactly a `contextvars.Context` (the type cannot be subclassed).
 #[inline]
 pub fn is_context(object: &Bound<'_, PyAny>) -> bool {

@@ -4,7 +4,7 @@
 //! through; nothing else that a handler raises does.
 
 use ferrio_cpython::GilCell;
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit, PyTypeError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
@@ -87,6 +87,20 @@ impl Loop {
         let message = "Exception in default exception handler while handling an unexpected error in custom exception \
                        handler";
         contain(slf.py(), outcome, message)
+    }
+}
+
+/// The OSError (of the subclass that its number asks for) that Python's own socket calls would raise.
+#[cold]
+pub(crate) fn from_io(error: &std::io::Error) -> PyErr {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(number) => {
+            let suffix = format!(" (os error {number})");
+            let reason = text.strip_suffix(&suffix).unwrap_or(&text).to_owned();
+            PyOSError::new_err((number, reason))
+        }
+        None => PyOSError::new_err(text),
     }
 }
 

@@ -14,6 +14,10 @@ use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::errors;
+
+use crate::system_errors::os_error;
+
 /// The token of the waker's descriptor.
 pub(crate) const WAKER: Token = Token(u64::MAX);
 
@@ -72,9 +76,9 @@ pub(crate) struct Io {
 
 impl Io {
     pub(crate) fn new(waker_fd: Option<RawFd>) -> PyResult<Self> {
-        let poller = Poller::new()?;
+        let poller = Poller::new().map_err(|error| errors::from_io(&error))?;
         if let Some(fd) = waker_fd {
-            poller.add(fd, WAKER, Interest::READABLE, Mode::Level)?;
+            poller.add(fd, WAKER, Interest::READABLE, Mode::Level).map_err(|error| errors::from_io(&error))?;
         }
         Ok(Self {
             poller: GilCell::new(Some(Arc::new(poller))),
@@ -156,18 +160,31 @@ impl Io {
             Role::Stream => Ok(registrations.set_stream(fd, handler)),
         });
         let Registered { change, replaced } = match outcome {
-            Ok(registered) => registered,
+            Ok(registered) => self.distrust(py, fd, registered),
             Err(occupied) => {
                 drop(occupied);
-                return Err(PyErr::from(io::Error::from(io::ErrorKind::ResourceBusy)));
+                return Err(errors::from_io(&io::Error::from(io::ErrorKind::ResourceBusy)));
             }
         };
         if let Err(refusal) = self.tell(py, fd, change) {
             let handler = self.registrations.with(py, |registrations| registrations.roll_back(fd, role));
             drop(handler);
-            return Err(refusal.into());
+            return Err(os_error(py, refusal));
         }
         Ok(replaced.into_iter().flatten().collect())
+    }
+
+    /// Where one handler takes another's place, the number may have been closed and be another file's by now: the poller
+    /// is told again.
+    fn distrust(&self, py: Python<'_>, fd: RawFd, registered: Registered<Handler>) -> Registered<Handler> {
+        let Registered { change: Change::None, replaced: [Some(_), None] } = &registered else {
+            return registered;
+        };
+        let asked = self.registrations.with(py, |registrations| {
+            let interest = registrations.get(fd)?.interest();
+            Some(Asked { token: registrations.token(fd)?, interest, trigger: Trigger::Level })
+        });
+        Registered { change: asked.map_or(Change::None, Change::Modify), ..registered }
     }
 
     /// Ends a registration; gives back its handler.

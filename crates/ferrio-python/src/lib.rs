@@ -6,6 +6,7 @@
 mod asyncgens;
 mod coroutine;
 mod debug;
+mod descriptors;
 mod errors;
 mod event_loop;
 mod executors;
@@ -13,7 +14,12 @@ mod imports;
 mod io;
 mod life;
 mod signals;
+mod system_errors;
 mod tasks;
+mod transports;
+mod servers;
+mod server;
+mod listener;
 
 use pyo3::prelude::*;
 

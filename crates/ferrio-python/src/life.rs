@@ -14,6 +14,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::errors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::io::WAKER;
@@ -233,7 +234,7 @@ fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
     }
     io.put_events(py, events);
     py.check_signals()?;
-    Ok(interrupted?)
+    interrupted.map_err(|error| errors::from_io(&error))
 }
 
 fn sleep_in(

@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::errors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
 
@@ -136,7 +137,8 @@ pub(crate) fn end_run(slf: &Bound<'_, Loop>, wakeup: Wakeup) -> PyResult<()> {
 pub(crate) fn receive(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let mut numbers = Vec::new();
-    base(slf).waker.with(py, |waker| waker.as_ref().map(|waker| waker.drain(&mut numbers))).transpose()?;
+    let drained = base(slf).waker.with(py, |waker| waker.as_ref().map(|waker| waker.drain(&mut numbers)));
+    drained.transpose().map_err(|error| errors::from_io(&error))?;
     for number in numbers {
         let number = i32::from(number);
         let handle = slf.get().signals.handlers.with(py, |handlers| handlers.get(&number).map(|handle| handle.clone_ref(py)));

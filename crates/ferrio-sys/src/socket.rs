@@ -6,6 +6,7 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{OwnedFd, RawFd};
 
+use rustix::io::Errno;
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny, sockopt};
 
 use crate::descriptor::borrow;
@@ -95,6 +96,13 @@ pub fn shutdown_write(fd: RawFd) -> io::Result<()> {
 /// Sends small writes at once (`TCP_NODELAY`).
 pub fn set_nodelay(fd: RawFd) -> io::Result<()> {
     Ok(sockopt::set_tcp_nodelay(borrow(fd)?, true)?)
+}
+
+/// Whether the system lacks descriptors or memory, so that trying again later may help.
+#[must_use]
+pub fn is_out_of_resources(error: &io::Error) -> bool {
+    let lacking = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|number| lacking.iter().any(|errno| errno.raw_os_error() == number))
 }
 
 /// Takes the pending error of the socket (`SO_ERROR`), the outcome of a connect among others.

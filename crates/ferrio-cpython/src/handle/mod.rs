@@ -226,6 +226,20 @@ impl HandleRef {
         }
     }
 
+    /// Reports `error` as if the callback had raised it.
+    ///
+    /// # Errors
+    /// SystemExit, KeyboardInterrupt and what the exception handler lets through.
+    #[cold]
+    pub fn report_error(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
+        let (callback, arguments, arity) = {
+            let body = self.body();
+            (body.callback.as_ref().map(|held| held.bind(py).clone()), body.arguments.as_ref().map(|held| held.bind(py).clone()), body.arity)
+        };
+        let callback = callback.unwrap_or_else(|| py.None().into_bound(py));
+        self.report(py, error, &callback, arguments.as_ref(), arity)
+    }
+
     #[cold]
     fn report(
         &self,

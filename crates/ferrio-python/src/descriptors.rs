@@ -1,0 +1,134 @@
+//! File descriptors: `add_reader`, `remove_reader`, `add_writer`, `remove_writer`.
+//!
+//! Checks are those of asyncio's selector loop: what has no descriptor is refused as `selectors` refuses it, and a
+//! descriptor that belongs to a transport is left alone. What the poller refuses (a regular file, a closed descriptor)
+//! comes out as its OSError.
+
+use std::os::fd::RawFd;
+
+use ferrio_cpython::HandleRef;
+use ferrio_engine::Role;
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyTuple};
+
+use crate::event_loop::{Loop, base};
+use crate::io::Handler;
+
+#[pymethods]
+impl Loop {
+    /// Call `callback(*args)` whenever `fd` can be read.
+    #[pyo3(signature = (fd, callback, *args))]
+    fn add_reader<'py>(
+        slf: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        watch(slf, fd, Role::Reader, callback, args)
+    }
+
+    /// Stop watching `fd` for reading; tells whether it was watched.
+    fn remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        unwatch(slf, fd, Role::Reader)
+    }
+
+    /// Call `callback(*args)` whenever `fd` can be written to.
+    #[pyo3(signature = (fd, callback, *args))]
+    fn add_writer<'py>(
+        slf: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        watch(slf, fd, Role::Writer, callback, args)
+    }
+
+    /// Stop watching `fd` for writing; tells whether it was watched.
+    fn remove_writer(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        unwatch(slf, fd, Role::Writer)
+    }
+}
+
+/// Refuses a descriptor that a transport uses which is not closing, as asyncio's `_ensure_fd_no_transport`; `shown` is
+/// what the user passed for it.
+pub(crate) fn refuse_used(slf: &Bound<'_, Loop>, fd: RawFd, shown: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    let transport = slf.get().io.registrations.with(py, |registrations| match registrations.get(fd)?.stream()? {
+        Handler::Native(target, _) => Some(target.clone_ref(py)),
+        Handler::Callback(_) => None,
+    });
+    let Some(transport) = transport else { return Ok(()) };
+    let transport = transport.into_bound(py);
+    if transport.call_method0("is_closing")?.is_truthy()? {
+        return Ok(());
+    }
+    let text = format!("File descriptor {} is used by transport {}", shown.repr()?, transport.repr()?);
+    Err(PyRuntimeError::new_err(text))
+}
+
+fn watch<'py>(
+    slf: &Bound<'py, Loop>,
+    file: &Bound<'py, PyAny>,
+    role: Role,
+    callback: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+) -> PyResult<()> {
+    let py = slf.py();
+    let fd = descriptor(file)?;
+    refuse_used(slf, fd, file)?;
+    base(slf).check_open()?;
+    refuse_negative(fd)?;
+    let handle = HandleRef::parked(slf.as_super(), callback, args)?;
+    for replaced in slf.get().io.register(py, fd, role, Handler::Callback(handle))? {
+        replaced.retire(py)?;
+    }
+    Ok(())
+}
+
+fn unwatch(slf: &Bound<'_, Loop>, file: &Bound<'_, PyAny>, role: Role) -> PyResult<bool> {
+    let py = slf.py();
+    let fd = descriptor(file)?;
+    refuse_used(slf, fd, file)?;
+    if base(slf).closed.get() {
+        return Ok(false);
+    }
+    refuse_negative(fd)?;
+    match slf.get().io.unregister(py, fd, role) {
+        Some(handler) => handler.retire(py).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// The number behind `file`: an integer, or an object with `fileno()`.
+fn descriptor(file: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+    if file.is_instance_of::<PyInt>() {
+        return file.extract();
+    }
+    let py = file.py();
+    let asked = file.call_method0(pyo3::intern!(py, "fileno")).and_then(|number| {
+        // `int()` of it, as asyncio does: a number in another guise will do.
+        py.get_type::<PyInt>().call1((number,))
+    });
+    match asked {
+        Ok(number) => number.extract(),
+        Err(error) if is_refusal(py, &error) => {
+            Err(PyValueError::new_err(format!("Invalid file object: {}", file.repr()?)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_refusal(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyAttributeError>(py)
+        || error.is_instance_of::<PyTypeError>(py)
+        || error.is_instance_of::<PyValueError>(py)
+}
+
+/// The word of `selectors` on numbers that are none, closed sockets among them.
+fn refuse_negative(fd: RawFd) -> PyResult<()> {
+    if fd < 0 {
+        return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
+    }
+    Ok(())
+}

@@ -1,0 +1,319 @@
+//! `create_server`: from hosts, ports and options to a `Server`.
+
+use ferrio_cpython::context;
+use pyo3::exceptions::{PyNotImplementedError, PyOSError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
+
+use crate::coroutine::{Channel, Coroutine};
+use crate::event_loop::{Loop, base};
+use crate::imports;
+use crate::server::{self, Server};
+
+/// The arguments of `create_server` that are used after the first wait.
+struct Options {
+    protocol_factory: Py<PyAny>,
+    host: Option<Py<PyAny>>,
+    port: Option<Py<PyAny>>,
+    family: Py<PyAny>,
+    flags: Py<PyAny>,
+    sock: Option<Py<PyAny>>,
+    backlog: i32,
+    reuse_address: bool,
+    reuse_port: bool,
+    keep_alive: bool,
+    start_serving: bool,
+    context: Py<PyAny>,
+}
+
+#[pymethods]
+impl Loop {
+    /// Create a TCP server on one or more hosts, or on a bound socket.
+    #[pyo3(signature = (
+        protocol_factory, host=None, port=None, *, family=None, flags=None, sock=None, backlog=100, ssl=None,
+        reuse_address=None, reuse_port=None, keep_alive=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None,
+        start_serving=true
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "asyncio's signature")]
+    fn create_server(
+        slf: &Bound<'_, Self>,
+        protocol_factory: Py<PyAny>,
+        host: Option<Py<PyAny>>,
+        port: Option<Py<PyAny>>,
+        family: Option<Py<PyAny>>,
+        flags: Option<Py<PyAny>>,
+        sock: Option<Py<PyAny>>,
+        backlog: i32,
+        ssl: Option<Py<PyAny>>,
+        reuse_address: Option<bool>,
+        reuse_port: Option<bool>,
+        keep_alive: Option<bool>,
+        ssl_handshake_timeout: Option<Py<PyAny>>,
+        ssl_shutdown_timeout: Option<Py<PyAny>>,
+        start_serving: bool,
+    ) -> PyResult<Py<Coroutine>> {
+        let py = slf.py();
+        let this = slf.clone().unbind();
+        Coroutine::spawn(py, "EventLoop.create_server", |channel| async move {
+            let options = Python::attach(|py| {
+                check_ssl(py, ssl.as_ref(), ssl_handshake_timeout.is_some(), ssl_shutdown_timeout.is_some())?;
+                let zero = || 0_i32.into_pyobject(py).map(|zero| zero.into_any().unbind());
+                Ok::<_, PyErr>(Options {
+                    protocol_factory,
+                    host,
+                    port,
+                    family: family.map_or_else(zero, Ok)?,
+                    flags: flags.map_or_else(|| py.import("socket")?.getattr("AI_PASSIVE").map(Bound::unbind), Ok)?,
+                    sock,
+                    backlog,
+                    reuse_address: reuse_address.unwrap_or(true),
+                    reuse_port: reuse_port.unwrap_or(false),
+                    keep_alive: keep_alive.unwrap_or(false),
+                    start_serving,
+                    context: context::copy_current(py)?.unbind(),
+                })
+            })?;
+            create(this, options, channel).await
+        })
+    }
+}
+
+fn check_ssl(
+    py: Python<'_>,
+    ssl: Option<&Py<PyAny>>,
+    handshake_timeout: bool,
+    shutdown_timeout: bool,
+) -> PyResult<()> {
+    if ssl.is_some_and(|ssl| ssl.bind(py).is_instance_of::<PyBool>()) {
+        return Err(PyTypeError::new_err("ssl argument must be an SSLContext or None"));
+    }
+    if handshake_timeout && ssl.is_none() {
+        return Err(PyValueError::new_err("ssl_handshake_timeout is only meaningful with ssl"));
+    }
+    if shutdown_timeout && ssl.is_none() {
+        return Err(PyValueError::new_err("ssl_shutdown_timeout is only meaningful with ssl"));
+    }
+    if ssl.is_some() {
+        return Err(PyNotImplementedError::new_err("TLS comes with a later version of ferrio"));
+    }
+    Ok(())
+}
+
+async fn create(this: Py<Loop>, options: Options, channel: Channel) -> PyResult<Py<Server>> {
+    let by_name = options.host.is_some() || options.port.is_some();
+    if let Some(sock) = &options.sock {
+        Python::attach(|py| refuse_ssl_socket(sock.bind(py)))?;
+        if by_name {
+            return Err(PyValueError::new_err("host/port and sock can not be specified at the same time"));
+        }
+    }
+    let sockets = if by_name {
+        let infos = resolve(&this, &options, &channel).await?;
+        Python::attach(|py| bind_all(this.bind(py), infos.bind(py), &options))?
+    } else {
+        Python::attach(|py| given_socket(py, options.sock.as_ref()))?
+    };
+    let starts = options.start_serving;
+    let server = Python::attach(|py| {
+        for sock in &sockets {
+            sock.call_method1(py, "setblocking", (false,))?;
+        }
+        let Options { protocol_factory, backlog, context, .. } = options;
+        let server = Bound::new(py, Server::new(this.bind(py), sockets, protocol_factory, backlog, context))?;
+        if starts {
+            server::start(&server)?;
+        }
+        Ok::<_, PyErr>(server.unbind())
+    })?;
+    if starts {
+        channel.pass_turn().await?;
+    }
+    Python::attach(|py| {
+        if base(this.bind(py)).debug.get() {
+            imports::logger(py)?.call_method1("info", ("%r is serving", &server))?;
+        }
+        Ok(server)
+    })
+}
+
+fn given_socket(py: Python<'_>, sock: Option<&Py<PyAny>>) -> PyResult<Vec<Py<PyAny>>> {
+    let Some(sock) = sock else {
+        return Err(PyValueError::new_err("Neither host/port nor sock were specified"));
+    };
+    let stream = py.import("socket")?.getattr("SOCK_STREAM")?;
+    if !sock.bind(py).getattr("type")?.eq(stream)? {
+        return Err(PyValueError::new_err(format!("A Stream Socket was expected, got {}", sock.bind(py).repr()?)));
+    }
+    Ok(vec![sock.clone_ref(py)])
+}
+
+/// The address infos of all hosts, each once, in order.
+async fn resolve(this: &Py<Loop>, options: &Options, channel: &Channel) -> PyResult<Py<PyList>> {
+    let hosts = Python::attach(|py| host_list(py, options.host.as_ref()))?;
+    let lookups = Python::attach(|py| {
+        let keywords = PyDict::new(py);
+        keywords.set_item("family", &options.family)?;
+        keywords.set_item("type", py.import("socket")?.getattr("SOCK_STREAM")?)?;
+        keywords.set_item("flags", &options.flags)?;
+        let mut lookups = Vec::new();
+        for host in &hosts {
+            lookups.push(this.bind(py).call_method("getaddrinfo", (host, &options.port), Some(&keywords))?);
+        }
+        let gathered = imports::gather(py)?.call1(PyTuple::new(py, lookups)?)?;
+        Ok::<_, PyErr>(gathered.unbind())
+    })?;
+    let found = channel.wait(lookups).await?;
+    Python::attach(|py| {
+        let distinct = PyDict::new(py);
+        for (infos, host) in found.bind(py).try_iter()?.zip(&hosts) {
+            let infos = infos?;
+            if infos.is_empty()? {
+                let text = format!("getaddrinfo({}) returned empty list", host.bind(py).repr()?);
+                return Err(PyOSError::new_err(text));
+            }
+            for info in infos.try_iter()? {
+                distinct.set_item(info?, py.None())?;
+            }
+        }
+        Ok(distinct.keys().unbind())
+    })
+}
+
+/// asyncio's `_check_ssl_socket`.
+pub(crate) fn refuse_ssl_socket(sock: &Bound<'_, PyAny>) -> PyResult<()> {
+    // Without the module there can be no such socket.
+    let Ok(module) = sock.py().import("ssl") else { return Ok(()) };
+    if sock.is_instance(&module.getattr("SSLSocket")?)? {
+        return Err(PyTypeError::new_err("Socket cannot be of type SSLSocket"));
+    }
+    Ok(())
+}
+
+fn host_list(py: Python<'_>, host: Option<&Py<PyAny>>) -> PyResult<Vec<Py<PyAny>>> {
+    let Some(host) = host else { return Ok(vec![py.None()]) };
+    let bound = host.bind(py);
+    if bound.is_instance_of::<PyString>() {
+        let any = bound.len()? == 0;
+        return Ok(vec![if any { py.None() } else { host.clone_ref(py) }]);
+    }
+    match bound.try_iter() {
+        Ok(hosts) if !bound.is_instance_of::<pyo3::types::PyBytes>() => {
+            hosts.map(|host| host.map(Bound::unbind)).collect()
+        }
+        Ok(_) | Err(_) => Ok(vec![host.clone_ref(py)]),
+    }
+}
+
+fn bind_all(slf: &Bound<'_, Loop>, infos: &Bound<'_, PyList>, options: &Options) -> PyResult<Vec<Py<PyAny>>> {
+    let py = slf.py();
+    let mut sockets = Vec::new();
+    for info in infos {
+        match bind_one(slf, &info, options) {
+            Ok(Some(sock)) => sockets.push(sock.unbind()),
+            Ok(None) => {}
+            Err(error) => {
+                for sock in sockets {
+                    sock.call_method0(py, "close")?;
+                }
+                return Err(error);
+            }
+        }
+    }
+    if sockets.is_empty() {
+        let addresses = PyList::empty(py);
+        for info in infos {
+            addresses.append(info.get_item(4)?)?;
+        }
+        return Err(PyOSError::new_err(format!("could not bind on any address out of {}", addresses.repr()?)));
+    }
+    Ok(sockets)
+}
+
+/// A bound socket; None when the system does not do this family.
+fn bind_one<'py>(
+    slf: &Bound<'py, Loop>,
+    info: &Bound<'py, PyAny>,
+    options: &Options,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = slf.py();
+    let module = py.import("socket")?;
+    let (family, kind, proto) = (info.get_item(0)?, info.get_item(1)?, info.get_item(2)?);
+    let sock = match module.getattr("socket")?.call1((&family, &kind, &proto)) {
+        Ok(sock) => sock,
+        Err(error) if error.is_instance_of::<PyOSError>(py) => {
+            if base(slf).debug.get() {
+                let text = "create_server() failed to create socket.socket(%r, %r, %r)";
+                let keywords = PyDict::new(py);
+                keywords.set_item("exc_info", error.value(py))?;
+                imports::logger(py)?.call_method("warning", (text, family, kind, proto), Some(&keywords))?;
+            }
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    match prepare(slf, &module, &sock, &family, &info.get_item(4)?, options) {
+        Ok(true) => Ok(Some(sock)),
+        Ok(false) => {
+            sock.call_method0("close")?;
+            Ok(None)
+        }
+        Err(error) => {
+            sock.call_method0("close")?;
+            Err(error)
+        }
+    }
+}
+
+/// Sets the options and binds; false when the address is not available, as for a family that is switched off.
+fn prepare<'py>(
+    slf: &Bound<'py, Loop>,
+    module: &Bound<'py, PyModule>,
+    sock: &Bound<'py, PyAny>,
+    family: &Bound<'py, PyAny>,
+    address: &Bound<'py, PyAny>,
+    options: &Options,
+) -> PyResult<bool> {
+    let py = slf.py();
+    let set = |level: &str, name: &str| {
+        let arguments = (module.getattr(level)?, module.getattr(name)?, true);
+        sock.call_method1("setsockopt", arguments).map(drop)
+    };
+    if options.reuse_address {
+        set("SOL_SOCKET", "SO_REUSEADDR")?;
+    }
+    let six = family.eq(module.getattr("AF_INET6")?)?;
+    let internet = six || family.eq(module.getattr("AF_INET")?)?;
+    // Linux allows the option on internet sockets only, from 6.12.9 on.
+    if options.reuse_port && internet {
+        let refused = "reuse_port not supported by socket module, SO_REUSEPORT defined but not implemented.";
+        set("SOL_SOCKET", "SO_REUSEPORT").map_err(|_| PyValueError::new_err(refused))?;
+    }
+    if options.keep_alive {
+        set("SOL_SOCKET", "SO_KEEPALIVE")?;
+    }
+    if six {
+        // Otherwise the socket would take the port of the IPv4 one as well.
+        set("IPPROTO_IPV6", "IPV6_V6ONLY")?;
+    }
+    let Err(error) = sock.call_method1("bind", (address,)) else { return Ok(true) };
+    if !error.is_instance_of::<PyOSError>(py) {
+        return Err(error);
+    }
+    refused_bind(slf, address, &error)
+}
+
+/// asyncio's text for a failed bind. From 3.12 on an address that is not available is passed over.
+fn refused_bind(slf: &Bound<'_, Loop>, address: &Bound<'_, PyAny>, error: &PyErr) -> PyResult<bool> {
+    let py = slf.py();
+    let new = imports::python_version(py) >= (3, 12);
+    let number = error.value(py).getattr("errno")?;
+    let reason = if new { error.value(py).str()?.to_string() } else { error.value(py).getattr("strerror")?.to_string() };
+    let text = format!("error while attempting to bind on address {}: {}", address.repr()?, reason.to_lowercase());
+    if new && number.eq(py.import("errno")?.getattr("EADDRNOTAVAIL")?)? {
+        if base(slf).debug.get() {
+            imports::logger(py)?.call_method1("warning", (text,))?;
+        }
+        return Ok(false);
+    }
+    Err(PyOSError::new_err((number.unbind(), text)))
+}

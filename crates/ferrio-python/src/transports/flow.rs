@@ -1,0 +1,71 @@
+//! Flow control towards the protocol: `pause_writing` above the high water mark, `resume_writing` below the low one.
+
+use ferrio_engine::{Buffered, Drained, InvalidLimits};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::stream::SocketTransport;
+use crate::errors;
+
+#[pymethods]
+impl SocketTransport {
+    /// Set the water marks in bytes; None takes the default or derives one from the other.
+    #[pyo3(signature = (high=None, low=None))]
+    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<i64>, low: Option<i64>) -> PyResult<()> {
+        let outcome = slf.get().state.with(slf.py(), |state| state.flow.set_limits(high, low));
+        if let Err(InvalidLimits { high, low }) = outcome {
+            return Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0")));
+        }
+        maybe_pause(slf)
+    }
+
+    /// The water marks as (low, high), in bytes.
+    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (usize, usize) {
+        slf.get().state.with(slf.py(), |state| (state.flow.low(), state.flow.high()))
+    }
+
+    #[getter]
+    fn _protocol_paused(slf: &Bound<'_, Self>) -> bool {
+        slf.get().state.with(slf.py(), |state| state.flow.is_paused())
+    }
+}
+
+/// Tells the protocol to stop writing if too much is buffered.
+pub(crate) fn maybe_pause(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let change = transport.get().state.with(transport.py(), |state| state.flow.buffered(state.buffer.len()));
+    match change {
+        Buffered::Unchanged => Ok(()),
+        Buffered::Pause => {
+            let protocol = transport.get().protocol(transport.py());
+            let told = protocol.map_or(Ok(()), |protocol| protocol.call_method0("pause_writing").map(drop));
+            contain(transport, "pause_writing", told)
+        }
+    }
+}
+
+/// Tells the protocol to go on if enough was sent.
+pub(crate) fn maybe_resume(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let change = transport.get().state.with(transport.py(), |state| state.flow.drained(state.buffer.len()));
+    match change {
+        Drained::Unchanged => Ok(()),
+        Drained::Resume => {
+            let py = transport.py();
+            let this = transport.get();
+            let call = |protocol| this.call_protocol(&protocol, pyo3::intern!(py, "resume_writing"), ()).map(drop);
+            contain(transport, "resume_writing", this.protocol(py).map_or(Ok(()), call))
+        }
+    }
+}
+
+/// Reports what a method of the protocol raised.
+fn contain(transport: &Bound<'_, SocketTransport>, method: &str, told: PyResult<()>) -> PyResult<()> {
+    let py = transport.py();
+    let Err(error) = told else { return Ok(()) };
+    if errors::passes(py, &error) {
+        return Err(error);
+    }
+    let Some(owner) = transport.get().owner(py) else { return Ok(()) };
+    let protocol = transport.get().protocol(py).unwrap_or_else(|| py.None().into_bound(py));
+    let message = format!("protocol.{method}() failed");
+    errors::report(&owner, &message, &error, &[("transport", transport.as_any()), ("protocol", &protocol)])
+}

@@ -1,0 +1,137 @@
+//! What a transport tells about itself: `get_extra_info` and the repr. Nothing is made before it is asked for.
+
+use std::os::fd::IntoRawFd;
+
+use ferrio_sys::{SocketAddress, socket};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::address;
+use super::stream::{Socket, SocketTransport};
+use crate::event_loop::base;
+use crate::imports;
+
+#[pymethods]
+impl SocketTransport {
+    /// Optional information: "peername", "sockname", "socket"; `default` for what is not known.
+    #[pyo3(signature = (name, default=None))]
+    fn get_extra_info<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let extra = extra(slf)?;
+        if let Some(known) = extra.get_item(name)? {
+            return Ok(Some(known));
+        }
+        let found = match name.extract::<&str>() {
+            Ok("peername") => Some(peer(slf)?),
+            Ok("sockname") => Some(local(slf)?),
+            Ok("socket") => transport_socket(slf)?,
+            Ok(_) | Err(_) => return Ok(default),
+        };
+        if let Some(found) = &found {
+            extra.set_item(name, found)?;
+        }
+        Ok(found.or(default))
+    }
+
+    #[getter]
+    fn _extra<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let py = slf.py();
+        for name in ["socket", "sockname", "peername"] {
+            Self::get_extra_info(slf, &pyo3::types::PyString::new(py, name).into_any(), None)?;
+        }
+        extra(slf)
+    }
+
+    #[getter]
+    fn _sock_fd(&self) -> i32 {
+        self.fd
+    }
+}
+
+fn extra<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Bound<'py, PyDict>> {
+    let py = transport.py();
+    let state = &transport.get().state;
+    if let Some(extra) = state.with(py, |state| state.extra.as_ref().map(|extra| extra.bind(py).clone())) {
+        return Ok(extra);
+    }
+    let extra = PyDict::new(py);
+    state.with(py, |state| state.extra = Some(extra.clone().unbind()));
+    Ok(extra)
+}
+
+fn peer<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Bound<'py, PyAny>> {
+    let py = transport.py();
+    show(py, transport.get().state.with(py, |state| state.peer.clone()))
+}
+
+fn local<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Bound<'py, PyAny>> {
+    let py = transport.py();
+    let this = transport.get();
+    let known = this.state.with(py, |state| {
+        if state.local.is_none() && !state.socket.is_closed() {
+            state.local = socket::local_address(this.fd).ok();
+        }
+        state.local.clone()
+    });
+    show(py, known)
+}
+
+fn show(py: Python<'_>, known: Option<SocketAddress>) -> PyResult<Bound<'_, PyAny>> {
+    match known {
+        Some(known) => address::to_python(py, &known),
+        None => Ok(py.None().into_bound(py)),
+    }
+}
+
+/// The `TransportSocket`, around a Python socket object that owns the descriptor from now on.
+fn transport_socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = transport.py();
+    let state = &transport.get().state;
+    let held = state.with(py, |state| std::mem::replace(&mut state.socket, Socket::Closed));
+    let object = match held {
+        Socket::Object(object) => object,
+        Socket::Descriptor(fd) => {
+            let keywords = PyDict::new(py);
+            keywords.set_item("fileno", transport.get().fd)?;
+            match imports::socket_class(py)?.call((), Some(&keywords)) {
+                Ok(object) => {
+                    let _ = fd.into_raw_fd();
+                    object.call_method1("setblocking", (false,))?;
+                    object.unbind()
+                }
+                Err(error) => {
+                    state.with(py, |state| state.socket = Socket::Descriptor(fd));
+                    return Err(error);
+                }
+            }
+        }
+        Socket::Closed => return Ok(None),
+    };
+    state.with(py, |state| state.socket = Socket::Object(object.clone_ref(py)));
+    Ok(Some(imports::transport_socket(py)?.call1((object,))?))
+}
+
+/// The repr, in the form of asyncio's transports.
+pub(crate) fn describe(transport: &Bound<'_, SocketTransport>) -> String {
+    let py = transport.py();
+    let this = transport.get();
+    let mut words = vec!["SocketTransport".to_owned()];
+    let (closed, closing, reading, waiting, size) = this.state.with(py, |state| {
+        let reading = state.started && !state.closing && !state.paused && !state.read_ended;
+        (state.socket.is_closed(), state.closing, reading, !state.buffer.is_empty(), state.buffer.len())
+    });
+    if closed {
+        words.push("closed".to_owned());
+    } else if closing {
+        words.push("closing".to_owned());
+    }
+    words.push(format!("fd={}", this.fd));
+    if this.owner(py).is_some_and(|owner| !base(&owner).closed.get()) {
+        words.push(format!("read={}", if reading { "polling" } else { "idle" }));
+        words.push(format!("write=<{}, bufsize={size}>", if waiting { "polling" } else { "idle" }));
+    }
+    format!("<{}>", words.join(" "))
+}

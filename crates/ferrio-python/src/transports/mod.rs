@@ -1,0 +1,9 @@
+//! Transports: connections as protocols see them.
+
+pub(crate) mod address;
+pub(crate) mod closing;
+pub(crate) mod flow;
+pub(crate) mod info;
+pub(crate) mod reading;
+pub(crate) mod stream;
+pub(crate) mod writing;

@@ -1,0 +1,328 @@
+//! `SocketTransport`: a connected stream socket and its protocol.
+//!
+//! One edge-triggered registration serves a connection for life: no call to the poller per message. State machine of
+//! reading: *starting* (until `connection_made` has returned), *reading*, *paused*, *ended* (end of file with a protocol
+//! that keeps the connection half-open), *closing*. `readable` remembers an edge that was not followed by a read to the
+//! end. Of closing: open, *closing* (no more reading; the write buffer drains), *lost* (`connection_lost` is queued or
+//! done: exactly one call). Reading, writing, flow control, closing and `get_extra_info` have a file each.
+//!
+//! Protocol methods may do anything, also close the transport: after each call the state is read afresh.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use ferrio_cpython::buffer::Chunk;
+use ferrio_cpython::{GilCell, HandleRef, Runnable, context};
+use ferrio_engine::{FlowControl, Role, WriteBuffer};
+use ferrio_sys::{SocketAddress, socket};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{closing, info, reading};
+use crate::errors;
+use crate::event_loop::{Loop, base};
+use crate::imports;
+use crate::io::Handler;
+use crate::server::Server;
+
+/// A stream connection; its `__class__` says `asyncio.Transport`.
+#[pyclass(frozen, weakref, module = "ferrio")]
+pub(crate) struct SocketTransport {
+    pub(crate) fd: RawFd,
+    /// The context that protocol methods run in: a copy of the one the connection was made in.
+    pub(crate) context: Py<PyAny>,
+    pub(crate) state: GilCell<State>,
+}
+
+/// Who closes the descriptor.
+pub(crate) enum Socket {
+    /// We do.
+    Descriptor(OwnedFd),
+    /// A Python socket object does: the user's, or one made for `get_extra_info("socket")`.
+    Object(Py<PyAny>),
+    /// It is closed.
+    Closed,
+}
+
+/// What changes during a connection's life.
+pub(crate) struct State {
+    /// None once the connection is lost.
+    pub(crate) owner: Option<Py<Loop>>,
+    /// None once the connection is lost.
+    pub(crate) protocol: Option<Py<PyAny>>,
+    pub(crate) server: Option<Py<Server>>,
+    pub(crate) socket: Socket,
+    pub(crate) peer: Option<SocketAddress>,
+    pub(crate) local: Option<SocketAddress>,
+    /// Made when something is asked for that has to be remembered.
+    pub(crate) extra: Option<Py<PyDict>>,
+    pub(crate) buffer: WriteBuffer<Chunk>,
+    pub(crate) flow: FlowControl,
+    /// The protocol is a BufferedProtocol: it lends the memory to receive into.
+    pub(crate) lends_buffer: bool,
+    /// `connection_made` was called: reading may begin.
+    pub(crate) started: bool,
+    /// `pause_reading` was called.
+    pub(crate) paused: bool,
+    /// The peer sent end of file and the protocol keeps the connection open.
+    pub(crate) read_ended: bool,
+    /// There may be something to read that no further edge will announce.
+    pub(crate) readable: bool,
+    /// The peer hung up: a short read does not mean that nothing follows.
+    pub(crate) hung_up: bool,
+    /// `write_eof` was called.
+    pub(crate) eof_written: bool,
+    pub(crate) closing: bool,
+    /// 0 while connected; then 1 and one more for each write that was dropped, as asyncio counts.
+    pub(crate) lost: u32,
+}
+
+/// What a new transport is made of.
+pub(crate) struct Connection<'py> {
+    pub(crate) socket: Socket,
+    pub(crate) fd: RawFd,
+    pub(crate) peer: Option<SocketAddress>,
+    pub(crate) protocol: Bound<'py, PyAny>,
+    pub(crate) server: Option<Py<Server>>,
+    pub(crate) context: Bound<'py, PyAny>,
+}
+
+/// Makes the transport of a connected socket. In the next turn the protocol's `connection_made` is called, reading
+/// begins and the waiter's result is set.
+pub(crate) fn connect<'py>(
+    slf: &Bound<'py, Loop>,
+    sock: Bound<'py, PyAny>,
+    protocol: Bound<'py, PyAny>,
+    waiter: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let fd: RawFd = sock.call_method0("fileno")?.extract()?;
+    refuse_used(slf, &sock, fd)?;
+    let connection = Connection {
+        peer: socket::peer_address(fd).ok(),
+        socket: Socket::Object(sock.unbind()),
+        fd,
+        protocol,
+        server: None,
+        context: context::copy_current(py)?,
+    };
+    Ok(attach(slf, connection, waiter)?.into_any())
+}
+
+/// Makes a transport; see `connect`.
+pub(crate) fn attach<'py>(
+    slf: &Bound<'py, Loop>,
+    connection: Connection<'py>,
+    waiter: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, SocketTransport>> {
+    let py = slf.py();
+    let Connection { socket, fd, peer, protocol, server, context } = connection;
+    if matches!(peer, Some(SocketAddress::V4 { .. } | SocketAddress::V6 { .. })) {
+        // Small writes go out without waiting for acknowledgements. No TCP socket: nothing to set.
+        let _ = socket::set_nodelay(fd);
+    }
+    let lends_buffer = protocol.is_instance(imports::buffered_protocol(py)?)?;
+    let state = State {
+        owner: Some(slf.clone().unbind()),
+        protocol: Some(protocol.unbind()),
+        server,
+        socket,
+        peer,
+        local: None,
+        extra: None,
+        buffer: WriteBuffer::new(),
+        flow: FlowControl::new(),
+        lends_buffer,
+        started: false,
+        paused: false,
+        read_ended: false,
+        readable: false,
+        hung_up: false,
+        eof_written: false,
+        closing: false,
+        lost: 0,
+    };
+    let transport = Bound::new(py, SocketTransport { fd, context: context.unbind(), state: GilCell::new(state) })?;
+    let replaced = slf.get().io.register(py, fd, Role::Stream, Handler::native(&transport, reading::on_event))?;
+    for handler in replaced {
+        handler.retire(py)?;
+    }
+    if let Some(server) = transport.get().state.with(py, |state| state.server.as_ref().map(|server| server.clone_ref(py))) {
+        server.get().attach(py, &transport);
+    }
+    base(slf).push(py, Runnable::native(transport.clone(), begin, 0));
+    if let Some(waiter) = waiter {
+        base(slf).push(py, Runnable::native(waiter, wake_waiter, 0));
+    }
+    Ok(transport)
+}
+
+/// First turn of a connection.
+fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<SocketTransport>()?;
+    let py = transport.py();
+    if let Some(protocol) = transport.get().protocol(py) {
+        let made = transport.get().call_protocol(&protocol, pyo3::intern!(py, "connection_made"), (transport,));
+        if let Err(error) = made {
+            callback_failed(transport, &protocol, "connection_made", error)?;
+        }
+    }
+    let readable = transport.get().state.with(py, |state| {
+        state.started = true;
+        state.readable
+    });
+    if readable { reading::read(transport) } else { Ok(()) }
+}
+
+/// Sets a future's result unless it is done or cancelled.
+pub(crate) fn wake_waiter(waiter: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let py = waiter.py();
+    if !waiter.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+        waiter.call_method1(pyo3::intern!(py, "set_result"), (py.None(),))?;
+    }
+    Ok(())
+}
+
+/// Reports an exception of a protocol method that asyncio calls as a callback of its own.
+#[cold]
+pub(crate) fn callback_failed(
+    transport: &Bound<'_, SocketTransport>,
+    protocol: &Bound<'_, PyAny>,
+    method: &str,
+    error: PyErr,
+) -> PyResult<()> {
+    let py = transport.py();
+    let Some(owner) = transport.get().owner(py) else { return Err(error) };
+    if errors::passes(py, &error) {
+        return Err(error);
+    }
+    let arguments = PyTuple::new(py, [transport])?;
+    HandleRef::parked(owner.as_super(), &protocol.getattr(method)?, &arguments)?.report_error(py, error)
+}
+
+impl SocketTransport {
+    pub(crate) fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.state.with(py, |state| state.owner.as_ref().map(|owner| owner.bind(py).clone()))
+    }
+
+    #[inline]
+    pub(crate) fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
+    }
+
+    /// Calls a protocol method in the connection's context: for calls that come from the loop itself. A context cannot be
+    /// entered twice, so what a method of the transport calls at once (`pause_writing`) stays in its caller's context.
+    #[inline]
+    pub(crate) fn call_protocol<'py, A>(
+        &self,
+        protocol: &Bound<'py, PyAny>,
+        method: &Bound<'py, pyo3::types::PyString>,
+        arguments: A,
+    ) -> PyResult<Bound<'py, PyAny>>
+    where
+        A: pyo3::call::PyCallArgs<'py>,
+    {
+        let py = protocol.py();
+        context::run_in(py, self.context.bind(py), || protocol.call_method1(method, arguments))
+    }
+
+    pub(crate) fn is_closing_now(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.closing)
+    }
+}
+
+#[pymethods]
+impl SocketTransport {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
+        imports::transport_class(slf.py())
+    }
+
+    /// Set another protocol; the old one is told nothing.
+    fn set_protocol(slf: &Bound<'_, Self>, protocol: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let lends_buffer = protocol.is_instance(imports::buffered_protocol(py)?)?;
+        let before = slf.get().state.with(py, |state| {
+            state.lends_buffer = lends_buffer;
+            state.protocol.replace(protocol.unbind())
+        });
+        drop(before);
+        Ok(())
+    }
+
+    /// The current protocol.
+    fn get_protocol<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        slf.get().protocol(slf.py())
+    }
+
+    #[getter]
+    fn _protocol<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        slf.get().protocol(slf.py())
+    }
+
+    #[getter]
+    fn _loop<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, Loop>> {
+        slf.get().owner(slf.py())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        info::describe(slf)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.context)?;
+        let outcome = self.state.traverse(&visit, |state| {
+            visit.call(&state.owner)?;
+            visit.call(&state.protocol)?;
+            visit.call(&state.server)?;
+            visit.call(&state.extra)?;
+            if let Socket::Object(sock) = &state.socket {
+                visit.call(sock)?;
+            }
+            Ok(())
+        });
+        outcome.transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let taken = self.state.with(py, |state| (state.owner.take(), state.protocol.take(), state.server.take()));
+        drop(taken);
+    }
+}
+
+impl Drop for SocketTransport {
+    fn drop(&mut self) {
+        closing::abandoned(self);
+    }
+}
+
+/// A descriptor serves one transport at a time.
+fn refuse_used(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, fd: RawFd) -> PyResult<()> {
+    let py = slf.py();
+    let holder = slf.get().io.registrations.with(py, |registrations| match registrations.get(fd)?.stream()? {
+        Handler::Native(target, _) => Some(target.clone_ref(py)),
+        Handler::Callback(_) => None,
+    });
+    let Some(holder) = holder else { return Ok(()) };
+    let holder = holder.into_bound(py);
+    if holder.call_method0("is_closing")?.is_truthy()? {
+        return Ok(());
+    }
+    let text = format!("File descriptor {} is used by transport {}", sock.repr()?, holder.repr()?);
+    Err(PyRuntimeError::new_err(text))
+}
+
+impl Socket {
+    /// The descriptor, for messages.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+}
+
+impl From<OwnedFd> for Socket {
+    fn from(fd: OwnedFd) -> Self {
+        debug_assert!(fd.as_raw_fd() >= 0, "an owned descriptor is open");
+        Self::Descriptor(fd)
+    }
+}

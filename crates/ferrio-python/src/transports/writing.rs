@@ -1,0 +1,206 @@
+//! Sending: at once if nothing waits, else in order as the socket takes it.
+//!
+//! Invariant: while the buffer holds data, the last send ended with "would block", so an edge will come; whoever
+//! empties the buffer does what waited for that: resume the protocol, finish closing, send the end of file.
+
+use std::io::{self, IoSlice};
+
+use ferrio_cpython::buffer::Data;
+use ferrio_sys::{Interest, socket};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+
+use super::stream::SocketTransport;
+use super::{closing, flow};
+use crate::errors;
+use crate::imports;
+
+/// Chunks that one system call takes.
+const SLICES: usize = 64;
+
+/// Writes to a lost connection before asyncio begins to warn (`LOG_THRESHOLD_FOR_CONNLOST_WRITES`).
+const DROPPED_WRITES_BEFORE_WARNING: u32 = 5;
+
+#[pymethods]
+impl SocketTransport {
+    /// Write bytes, bytearray or memoryview; what cannot be sent at once is buffered.
+    fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        check_type(data)?;
+        let this = slf.get();
+        let (eof_written, lost, idle) =
+            this.state.with(py, |state| (state.eof_written, state.lost, state.buffer.is_empty()));
+        if eof_written {
+            return Err(PyRuntimeError::new_err("Cannot call write() after write_eof()"));
+        }
+        let data = Data::from_object(data)?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        if lost > 0 {
+            return dropped_write(slf, lost);
+        }
+        let mut sent = 0;
+        if idle {
+            let total = data.len();
+            match data.with(py, |bytes| socket::send(this.fd, bytes)) {
+                Ok(count) if count == total => return Ok(()),
+                Ok(count) => sent = count,
+                Err(error) if would_block(&error) => {}
+                Err(error) => {
+                    return closing::fatal_error(slf, errors::from_io(&error), "Fatal write error on socket transport");
+                }
+            }
+        }
+        let chunk = data.into_chunk(py, sent);
+        this.state.with(py, |state| state.buffer.push(chunk));
+        if idle && sent > 0 {
+            // A partial send alone promises no edge: only "would block" does.
+            if !send_buffered(slf)? {
+                return Ok(());
+            }
+        }
+        flow::maybe_pause(slf)
+    }
+
+    /// Write a sequence of bytes-like objects, in one system call where the system can.
+    fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let (eof_written, lost, idle) =
+            this.state.with(py, |state| (state.eof_written, state.lost, state.buffer.is_empty()));
+        if eof_written {
+            return Err(PyRuntimeError::new_err("Cannot call writelines() after write_eof()"));
+        }
+        let mut chunks = Vec::new();
+        for item in list_of_data.try_iter()? {
+            let data = Data::from_object(&item?)?;
+            if !data.is_empty() {
+                chunks.push(data.into_chunk(py, 0));
+            }
+        }
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        if lost > 0 {
+            return dropped_write(slf, lost);
+        }
+        this.state.with(py, |state| chunks.into_iter().for_each(|chunk| state.buffer.push(chunk)));
+        if idle && !send_buffered(slf)? {
+            return Ok(());
+        }
+        flow::maybe_pause(slf)
+    }
+
+    /// Close the writing end once everything buffered is sent; reading goes on.
+    fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let now = slf.get().state.with(py, |state| {
+            if state.closing || state.eof_written {
+                return false;
+            }
+            state.eof_written = true;
+            state.buffer.is_empty()
+        });
+        if now {
+            socket::shutdown_write(slf.get().fd).map_err(|error| errors::from_io(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Whether write_eof() is supported: it is.
+    fn can_write_eof(&self) -> bool {
+        true
+    }
+
+    /// How many bytes wait to be sent.
+    fn get_write_buffer_size(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |state| state.buffer.len())
+    }
+}
+
+/// The socket takes data again.
+pub(crate) fn flush(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let py = transport.py();
+    if transport.get().state.with(py, |state| state.lost > 0) {
+        return Ok(());
+    }
+    if !send_buffered(transport)? {
+        return Ok(());
+    }
+    flow::maybe_resume(transport)?;
+    let (empty, closing, eof_written) = transport
+        .get()
+        .state
+        .with(py, |state| (state.buffer.is_empty() && state.lost == 0, state.closing, state.eof_written));
+    if !empty {
+        return Ok(());
+    }
+    if closing {
+        transport.get().state.with(py, |state| state.lost += 1);
+        return closing::connection_lost(transport, None);
+    }
+    if eof_written {
+        socket::shutdown_write(transport.get().fd).map_err(|error| errors::from_io(&error))?;
+    }
+    Ok(())
+}
+
+/// Sends until the buffer is empty or the socket would block. False if the connection broke.
+fn send_buffered(transport: &Bound<'_, SocketTransport>) -> PyResult<bool> {
+    let py = transport.py();
+    let this = transport.get();
+    let mut done = Vec::new();
+    let outcome = this.state.with(py, |state| {
+        while !state.buffer.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let used = state.buffer.gather(&mut slices);
+            match socket::send_vectored(this.fd, &slices[..used]) {
+                Ok(count) => state.buffer.advance(count, &mut done),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    });
+    drop(done);
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(error) if would_block(&error) => {
+            if let Some(poller) = this.owner(py).and_then(|owner| owner.get().io.poller(py)) {
+                poller.drained(this.fd, Interest::WRITABLE);
+            }
+            Ok(true)
+        }
+        Err(error) => {
+            closing::fatal_error(transport, errors::from_io(&error), "Fatal write error on socket transport")?;
+            Ok(false)
+        }
+    }
+}
+
+fn would_block(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+fn check_type(data: &Bound<'_, PyAny>) -> PyResult<()> {
+    let known = data.is_instance_of::<PyBytes>()
+        || data.is_instance_of::<PyByteArray>()
+        || data.is_instance_of::<PyMemoryView>();
+    if known {
+        return Ok(());
+    }
+    let text = format!("data argument must be a bytes-like object, not {}", data.get_type().name()?.repr()?);
+    Err(PyTypeError::new_err(text))
+}
+
+#[cold]
+fn dropped_write(transport: &Bound<'_, SocketTransport>, lost: u32) -> PyResult<()> {
+    let py = transport.py();
+    if lost >= DROPPED_WRITES_BEFORE_WARNING {
+        imports::logger(py)?.call_method1("warning", ("socket.send() raised exception.",))?;
+    }
+    transport.get().state.with(py, |state| state.lost = state.lost.saturating_add(1));
+    Ok(())
+}
