@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 
 use ferrio_cpython::HandleRef;
 use ferrio_engine::Role;
-use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 
@@ -103,7 +103,7 @@ fn unwatch(slf: &Bound<'_, Loop>, file: &Bound<'_, PyAny>, role: Role) -> PyResu
 /// The number behind `file`: an integer, or an object with `fileno()`.
 fn descriptor(file: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     if file.is_instance_of::<PyInt>() {
-        return file.extract();
+        return file.extract().map_err(too_large);
     }
     let py = file.py();
     let asked = file.call_method0(pyo3::intern!(py, "fileno")).and_then(|number| {
@@ -111,12 +111,16 @@ fn descriptor(file: &Bound<'_, PyAny>) -> PyResult<RawFd> {
         py.get_type::<PyInt>().call1((number,))
     });
     match asked {
-        Ok(number) => number.extract(),
+        Ok(number) => number.extract().map_err(too_large),
         Err(error) if is_refusal(py, &error) => {
             Err(PyValueError::new_err(format!("Invalid file object: {}", file.repr()?)))
         }
         Err(error) => Err(error),
     }
+}
+
+fn too_large(_: PyErr) -> PyErr {
+    PyOverflowError::new_err("Python int too large to convert to C int")
 }
 
 fn is_refusal(py: Python<'_>, error: &PyErr) -> bool {
