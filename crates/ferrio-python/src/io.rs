@@ -16,7 +16,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::errors;
 
-use crate::system_errors::os_error;
+use crate::errors;
 
 /// The token of the waker's descriptor.
 pub(crate) const WAKER: Token = Token(u64::MAX);
@@ -169,7 +169,7 @@ impl Io {
         if let Err(refusal) = self.tell(py, fd, change) {
             let handler = self.registrations.with(py, |registrations| registrations.roll_back(fd, role));
             drop(handler);
-            return Err(os_error(py, refusal));
+            return Err(errors::from_io(&refusal));
         }
         Ok(replaced.into_iter().flatten().collect())
     }

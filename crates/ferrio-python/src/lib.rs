@@ -14,7 +14,6 @@ mod imports;
 mod io;
 mod life;
 mod signals;
-mod system_errors;
 mod tasks;
 mod transports;
 mod servers;
