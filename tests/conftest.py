@@ -1,0 +1,78 @@
+"""What every test has: both kinds of loop, a check for leaked descriptors, and a record of what asyncio logs.
+
+A test that takes `loop` or `new_event_loop` runs twice, on stock asyncio and on ferrio: stock shows that the claim
+is asyncio's, ferrio that it holds here too. ferrio is imported without a net: where it cannot be, tests fail.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import ferrio
+
+FACTORIES = {"stock": asyncio.SelectorEventLoop, "ferrio": ferrio.new_event_loop}
+
+
+@pytest.fixture(params=FACTORIES)
+def loop_kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def new_event_loop(loop_kind) -> Iterator[Callable[[], asyncio.AbstractEventLoop]]:
+    """Makes loops; those still open at the end of the test are closed."""
+    made = []
+
+    def new_event_loop():
+        made.append(FACTORIES[loop_kind]())
+        return made[-1]
+
+    yield new_event_loop
+    for loop in made:
+        close(loop)
+
+
+@pytest.fixture
+def loop(new_event_loop) -> asyncio.AbstractEventLoop:
+    return new_event_loop()
+
+
+def close(loop: asyncio.AbstractEventLoop) -> None:
+    if not loop.is_closed():
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_stays_open(request) -> Iterator[None]:
+    before = descriptors()
+    yield
+    if descriptors() - before:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # the assertion below says more
+            gc.collect()
+    left = descriptors() - before
+    assert not left, f"descriptors left open: {left}"
+
+
+def descriptors() -> set[tuple[int, str]]:
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found.add((int(name), os.readlink(f"/proc/self/fd/{name}")))
+        except OSError:
+            continue  # the descriptor that lists the directory
+    return found
+
+
+@pytest.fixture
+def log(caplog) -> pytest.LogCaptureFixture:
+    """What goes to the `asyncio` logger, from DEBUG up."""
+    caplog.set_level(logging.DEBUG, logger="asyncio")
+    return caplog
