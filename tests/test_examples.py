@@ -156,12 +156,18 @@ class HalfASite(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class JoiningServer(ThreadingHTTPServer):
+    """Waits for its threads when it is closed, so that none of their sockets outlives the test."""
+
+    daemon_threads = False
+
+
 @pytest.fixture
 def half_a_site() -> Iterator[tuple[str, threading.Event]]:
     """The site's address, and an event that says when somebody waits for the page that never comes."""
     asked, released = threading.Event(), threading.Event()
     handler = type("Handler", (HalfASite,), {"asked": asked, "released": released})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with JoiningServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/", asked
