@@ -16,8 +16,6 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::errors;
 
-use crate::errors;
-
 /// The token of the waker's descriptor.
 pub(crate) const WAKER: Token = Token(u64::MAX);
 
