@@ -48,7 +48,14 @@ imported! {
     thread_pool = "concurrent.futures" . "ThreadPoolExecutor";
     socket_class = "socket" . "socket";
     socket_getaddrinfo = "socket" . "getaddrinfo";
-    socket_getnameinfo = "socket" . "getnameinfo";
+    socket_af_inet = "socket" . "AF_INET";
+    socket_af_inet6 = "socket" . "AF_INET6";
+    socket_sock_stream = "socket" . "SOCK_STREAM";
+    socket_sock_dgram = "socket" . "SOCK_DGRAM";
+    socket_ipproto_tcp = "socket" . "IPPROTO_TCP";
+    socket_ipproto_udp = "socket" . "IPPROTO_UDP";
+    socket_ai_canonname = "socket" . "AI_CANONNAME";
+    socket_ai_numerichost = "socket" . "AI_NUMERICHOST";
     signal_module_signal = "signal" . "signal";
     signal_siginterrupt = "signal" . "siginterrupt";
     signal_set_wakeup_fd = "signal" . "set_wakeup_fd";

@@ -3,10 +3,12 @@
 //! Everything here is safe code on top of `ferrio-cpython` (objects), `ferrio-engine` (logic) and `ferrio-sys` (system).
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod asyncgens;
 mod coroutine;
 mod debug;
 mod descriptors;
+mod dns;
 mod errors;
 mod event_loop;
 mod executors;
@@ -33,6 +35,8 @@ mod _ferrio {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
+        // Taken now, before anybody patches it.
+        crate::imports::socket_getaddrinfo(py)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("EventLoop", event_loop::make_class(py)?)?;
         let (handle, timer_handle) = ferrio_cpython::handle_types(py)?;
