@@ -1,10 +1,17 @@
 //! contextvars: copying the current context and calling inside another one.
 //!
 //! Invariant: every successful enter is followed by exactly one exit, with no pending exception lost in between.
+//!
+//! `Shared` keeps one pristine copy for many timers: as long as the current context holds the same variables, a new
+//! timer refers to that copy and makes its own only when it runs. A copy that is shared is never entered or shown.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::gil_cell::GilCell;
+use crate::version;
 
 /// A copy of the calling thread's current context, as `contextvars.copy_context()`.
 #[inline]
@@ -24,6 +31,37 @@ pub fn copy<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     }
     // SAFETY: exactly a Context; the result is a new reference or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(context.py(), ffi::PyContext_Copy(context.as_ptr())) }
+}
+
+/// The pristine copy that timers share.
+#[derive(Default)]
+pub(crate) struct Shared(GilCell<Option<Py<PyAny>>>);
+
+impl Shared {
+    /// A context equal to the current one, not to be entered: run in a copy of it.
+    #[inline]
+    pub(crate) fn current<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let fresh = copy_current(py)?;
+        let known = self.0.with(py, |known| known.as_ref().map(|known| known.bind(py).clone()));
+        if let Some(known) = known
+            && version::same_variables(&known, &fresh)
+        {
+            return Ok(known);
+        }
+        let stale = self.0.with(py, |known| known.replace(fresh.clone().unbind()));
+        drop(stale);
+        Ok(fresh)
+    }
+
+    /// Forgets the copy, so that what it refers to can go.
+    pub(crate) fn forget(&self, py: Python<'_>) {
+        let stale = self.0.with(py, Option::take);
+        drop(stale);
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.traverse(visit, |known| visit.call(known)).transpose().map(drop)
+    }
 }
 
 /// Whether `object` is exactly a `contextvars.Context` (the type cannot be subclassed).

@@ -14,6 +14,7 @@ mod names;
 pub mod resume;
 pub mod runnable;
 pub mod scheduling;
+mod version;
 
 use pyo3::prelude::*;
 use pyo3::types::PyType;

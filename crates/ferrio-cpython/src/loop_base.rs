@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::context::Shared;
 use crate::gil_cell::{GilCell, GilFlag};
 use crate::handle::{HandleRef, Spare};
 use crate::names;
@@ -28,6 +29,8 @@ pub struct LoopBase {
     timers: GilCell<Timers<HandleRef>>,
     /// Memory of freed handles, for the next ones.
     pub(crate) spares: GilCell<Vec<Spare>>,
+    /// What new timers copy their context from.
+    pub(crate) shared_context: Shared,
     /// The handle being run, in debug mode only.
     current: GilCell<Option<HandleRef>>,
     clock: GilCell<Clock>,
@@ -67,6 +70,7 @@ impl LoopBase {
             queue: GilCell::new(ReadyQueue::with_capacity(64)),
             timers: GilCell::new(Timers::default()),
             spares: GilCell::new(Vec::new()),
+            shared_context: Shared::default(),
             current: GilCell::new(None),
             clock: GilCell::new(Clock::Unknown),
             slow_callback_duration: GilCell::new(0.1),
@@ -137,7 +141,7 @@ impl LoopBase {
         while let Some(handle) = self.timers.with(py, |timers| timers.pop_due(now)) {
             handle.update(py, |body| body.scheduled = false);
             if handle.body().cancelled {
-                drop(handle);
+                handle.leave_loop(py);
             } else {
                 self.push(py, Runnable::Handle(handle));
             }
@@ -156,11 +160,11 @@ impl LoopBase {
             let Some(runnable) = base.queue.with(py, ReadyQueue::pop) else {
                 return Ok(());
             };
-            if base.debug.get() {
-                Self::run_timed(slf, &runnable)?;
-            } else {
-                runnable.run(py)?;
+            let outcome = if base.debug.get() { Self::run_timed(slf, &runnable) } else { runnable.run(py) };
+            if let Runnable::Handle(handle) = runnable {
+                handle.leave_loop(py);
             }
+            outcome?;
         }
         Ok(())
     }
@@ -265,8 +269,13 @@ impl LoopBase {
     pub fn forget_all(&self, py: Python<'_>) {
         let ready: VecDeque<Runnable> = self.queue.with(py, ReadyQueue::take_all);
         let timers = self.timers.with(py, Timers::take_all);
-        drop(ready);
+        for runnable in ready {
+            if let Runnable::Handle(handle) = runnable {
+                handle.leave_loop(py);
+            }
+        }
         retire(py, timers);
+        self.shared_context.forget(py);
     }
 }
 
@@ -274,6 +283,7 @@ impl LoopBase {
 fn retire(py: Python<'_>, handles: Vec<HandleRef>) {
     for handle in handles {
         handle.update(py, |body| body.scheduled = false);
+        handle.leave_loop(py);
     }
 }
 
@@ -319,7 +329,7 @@ impl LoopBase {
         ready.transpose()?;
         let timers = self.timers.traverse(&visit, |timers| timers.iter().try_for_each(|handle| handle.traverse(&visit)));
         timers.transpose()?;
-        Ok(())
+        self.shared_context.traverse(&visit)
     }
 
     fn __clear__(&self, py: Python<'_>) {

@@ -220,12 +220,14 @@ impl<'a, 'py> Call<'a, 'py> {
 impl<'py> Request<'py> {
     #[inline]
     fn into_handle(self, owner: &Bound<'py, LoopBase>, kind: Kind, when: f64) -> PyResult<HandleRef> {
-        let context = match self.context {
-            Some(context) => context,
-            None => context::copy_current(owner.py())?,
+        let py = owner.py();
+        let (context, context_is_shared) = match (self.context, kind) {
+            (Some(context), _) => (context, false),
+            (None, Kind::Soon) => (context::copy_current(py)?, false),
+            (None, Kind::Timer) => (owner.get().shared_context.current(py)?, true),
         };
-        let parts =
-            Parts { callback: self.callback, arguments: self.arguments, arity: self.arity, context, when, kind };
+        let Self { callback, arguments, arity, .. } = self;
+        let parts = Parts { callback, arguments, arity, context, context_is_shared, when, kind };
         HandleRef::new(owner, parts)
     }
 }

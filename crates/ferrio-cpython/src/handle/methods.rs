@@ -153,7 +153,7 @@ fn show_scheduled(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {
 }
 
 fn show_context(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {
-    Ok(handle.body().context.as_ref().map_or_else(|| py.None(), |context| context.clone_ref(py)))
+    Ok(handle.shown_context(py)?.map_or_else(|| py.None(), Bound::unbind))
 }
 
 fn show_when(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {

@@ -65,6 +65,10 @@ pub(crate) struct Body {
     pub(crate) arity: Arity,
     pub(crate) cancelled: bool,
     pub(crate) scheduled: bool,
+    /// `context` is a copy that others share too: it is copied before it is entered or shown.
+    pub(crate) context_is_shared: bool,
+    /// The collector knows this object; see `HandleRef::traverse`.
+    tracked: bool,
     pub(crate) kind: Kind,
 }
 
@@ -74,6 +78,7 @@ pub(crate) struct Parts<'py> {
     pub(crate) arguments: Option<Bound<'py, PyAny>>,
     pub(crate) arity: Arity,
     pub(crate) context: Bound<'py, PyAny>,
+    pub(crate) context_is_shared: bool,
     pub(crate) when: f64,
     pub(crate) kind: Kind,
 }
@@ -111,6 +116,8 @@ impl HandleRef {
             arity: parts.arity,
             cancelled: false,
             scheduled: false,
+            context_is_shared: parts.context_is_shared,
+            tracked: false,
             kind: parts.kind,
         };
         let handle = types::allocate(owner, parts.kind, body)?;
@@ -140,7 +147,7 @@ impl HandleRef {
         };
         let context = context::copy_current(owner.py())?;
         let callback = callback.clone();
-        Self::new(owner, Parts { callback, arguments, arity, context, when: 0.0, kind: Kind::Soon })
+        Self::new(owner, Parts { callback, arguments, arity, context, context_is_shared: false, when: 0.0, kind: Kind::Soon })
     }
 
     /// Cancels it, as its `cancel()` does.
@@ -177,9 +184,45 @@ impl HandleRef {
         unsafe { ManuallyDrop::take(&mut held.0) }
     }
 
-    /// Shows the reference to the collector.
+    /// Shows the collector what is reached through this reference.
+    ///
+    /// A handle that only its loop refers to is not tracked, which makes the common one, called once and dropped, free
+    /// for the collector; the loop answers for what such a handle refers to. One that others refer to as well is left
+    /// out: the collector then takes its referents for alive, until the handle leaves the loop and is tracked.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&*self.0)
+        let body = self.body();
+        if body.tracked {
+            return visit.call(&*self.0);
+        }
+        if self.is_shared() {
+            return Ok(());
+        }
+        visit.call(&body.callback)?;
+        visit.call(&body.arguments)?;
+        visit.call(&body.context)?;
+        visit.call(&body.owner)
+    }
+
+    /// Whether others than the holder of this reference refer to the handle.
+    #[inline]
+    fn is_shared(&self) -> bool {
+        // SAFETY: a live object.
+        unsafe { ffi::Py_REFCNT(self.as_ptr()) > 1 }
+    }
+
+    /// Lets the collector know a handle that outlives its time in the loop.
+    #[inline]
+    pub(crate) fn leave_loop(self, py: Python<'_>) {
+        if self.is_shared() && !self.body().tracked {
+            self.track(py);
+        }
+    }
+
+    #[cold]
+    fn track(&self, py: Python<'_>) {
+        self.update(py, |body| body.tracked = true);
+        // SAFETY: a whole object of a GC type, not tracked so far.
+        unsafe { ffi::PyObject_GC_Track(self.as_ptr().cast()) };
     }
 
     /// What it holds. The reference must not be kept across Python code.
@@ -216,13 +259,51 @@ impl HandleRef {
         };
         // The callback may cancel this handle, so everything used below is counted here.
         let callback = callback.bind(py).clone();
-        let context = context.bind(py).clone();
+        let context = if object.context_is_shared {
+            self.own_context(py, context.bind(py))?
+        } else {
+            context.bind(py).clone()
+        };
         let arguments = object.arguments.as_ref().map(|arguments| arguments.bind(py).clone());
         let arity = object.arity;
         let outcome = context::run_in(py, &context, || call(py, &callback, arguments.as_ref(), arity));
         match outcome {
             Ok(_) => Ok(()),
-            Err(error) => self.report(py, error, &callback, arguments.as_ref(), arity),
+            Err(error) => {
+                self.keep_context(py, context);
+                self.report(py, error, &callback, arguments.as_ref(), arity)
+            }
+        }
+    }
+
+    /// A copy of the shared context; the handle keeps it if somebody could ask for it afterwards.
+    #[inline]
+    fn own_context<'py>(&self, py: Python<'py>, shared: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let own = context::copy(shared)?;
+        if self.is_shared() {
+            self.keep_context(py, own.clone());
+        }
+        Ok(own)
+    }
+
+    fn keep_context(&self, py: Python<'_>, context: Bound<'_, PyAny>) {
+        let before = self.update(py, |body| {
+            body.context_is_shared = false;
+            body.context.replace(context.unbind())
+        });
+        drop(before.map(|context| context.into_bound(py)));
+    }
+
+    /// The context that the callback runs in, as shown to users.
+    pub(crate) fn shown_context<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let context = self.body().context.as_ref().map(|context| context.bind(py).clone());
+        match context {
+            Some(shared) if self.body().context_is_shared => {
+                let own = context::copy(&shared)?;
+                self.keep_context(py, own.clone());
+                Ok(Some(own))
+            }
+            other => Ok(other),
         }
     }
 

@@ -55,7 +55,7 @@ pub(crate) fn create_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound
     Ok((soon.bind(py).clone(), timer.bind(py).clone()))
 }
 
-/// A new object with `body`, on recycled memory if the loop has some; tracked by the collector.
+/// A new object with `body`, on recycled memory if the loop has some; not tracked by the collector so far.
 #[inline]
 pub(crate) fn allocate(owner: &Bound<'_, LoopBase>, kind: Kind, body: Body) -> PyResult<HandleRef> {
     let py = owner.py();
@@ -76,8 +76,6 @@ pub(crate) fn allocate(owner: &Bound<'_, LoopBase>, kind: Kind, body: Body) -> P
     };
     // SAFETY: the memory is ours alone, and its body holds nothing yet.
     unsafe { (&raw mut (*memory.as_ptr()).body).write(body) };
-    // SAFETY: every field is set, so the collector may visit it.
-    unsafe { ffi::PyObject_GC_Track(memory.as_ptr().cast()) };
     // SAFETY: a new reference.
     let object = unsafe { Bound::from_owned_ptr(py, memory.as_ptr().cast()) }.unbind();
     Ok(HandleRef(ManuallyDrop::new(object)))
@@ -89,9 +87,12 @@ const MAX_SPARES: usize = 1024;
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     // SAFETY: tp_dealloc runs with the GIL held.
     let py = unsafe { Python::assume_attached() };
-    // SAFETY: a tracked object of our type.
-    unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
     let handle = object.cast::<HandleObject>();
+    // SAFETY: a whole object of our type.
+    if unsafe { (*handle).body.tracked } {
+        // SAFETY: tracked, by its own word.
+        unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+    }
     // SAFETY: of our type, so the field is there; it is null or the head of the list.
     if !unsafe { (*handle).body.weak_references }.is_null() {
         // SAFETY: the object is still whole; callbacks of the references see it dead.

@@ -1,0 +1,51 @@
+//! What differs between interpreter versions, or is known of one without being documented.
+//!
+//! Each such fact is verified against the running interpreter before it is used; where it does not hold, the slower
+//! documented way is taken.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+/// The beginning of a `contextvars.Context` as 3.11 to 3.14 have it (`struct _pycontextobject`).
+#[repr(C)]
+struct ContextHead {
+    object: ffi::PyObject,
+    previous: *mut ffi::PyObject,
+    /// An immutable mapping: equal pointers mean equal variables.
+    variables: *mut ffi::PyObject,
+}
+
+/// Whether two contexts are known to hold the same variables; false when in doubt.
+#[inline]
+pub(crate) fn same_variables(left: &Bound<'_, PyAny>, right: &Bound<'_, PyAny>) -> bool {
+    layout_is_known(left.py()) && std::ptr::eq(variables(left), variables(right))
+}
+
+fn variables(context: &Bound<'_, PyAny>) -> *mut ffi::PyObject {
+    // SAFETY: callers pass contexts only, whose layout `layout_is_known` has verified or is verifying: contexts are
+    // larger than this head on all supported versions.
+    unsafe { (*context.as_ptr().cast::<ContextHead>()).variables }
+}
+
+/// Sets a variable in one of two equal contexts and looks whether the pointers behave as they should.
+fn layout_is_known(py: Python<'_>) -> bool {
+    static CELL: PyOnceLock<bool> = PyOnceLock::new();
+    *CELL.get_or_init(py, || verify(py).unwrap_or(false))
+}
+
+#[cold]
+fn verify(py: Python<'_>) -> PyResult<bool> {
+    let module = py.import("contextvars")?;
+    let class = module.getattr("Context")?;
+    if class.getattr("__basicsize__")?.extract::<usize>()? < size_of::<ContextHead>() {
+        return Ok(false);
+    }
+    let first = class.call0()?;
+    let variable = module.getattr("ContextVar")?.call1(("ferrio_probe",))?;
+    first.call_method1("run", (variable.getattr("set")?, 1))?;
+    let copy = first.call_method0("copy")?;
+    let shares = std::ptr::eq(variables(&first), variables(&copy));
+    copy.call_method1("run", (variable.getattr("set")?, 2))?;
+    Ok(shares && !std::ptr::eq(variables(&first), variables(&copy)))
+}
