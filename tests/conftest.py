@@ -15,6 +15,8 @@ import pytest
 
 import ferrio
 
+pytest.register_assert_rewrite("tests.differential")
+
 FACTORIES = {"stock": asyncio.SelectorEventLoop, "ferrio": ferrio.new_event_loop}
 
 
@@ -50,7 +52,7 @@ def close(loop: asyncio.AbstractEventLoop) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_descriptor_stays_open(request) -> Iterator[None]:
+def no_descriptor_stays_open() -> Iterator[None]:
     before = descriptors()
     yield
     if descriptors() - before:

@@ -28,9 +28,8 @@ def main() -> int:
         ]
         for verdict in (run.result() for run in runs):
             faults, passed = faults + len(verdict.faults), passed + verdict.passed
-            print(
-                f"{verdict.module:32} {verdict.passed:5} passed {len(verdict.faults):4} faults {verdict.seconds:7.1f} s"
-            )
+            figures = f"{verdict.passed:5} passed {len(verdict.faults):4} faults {verdict.seconds:7.1f} s"
+            print(f"{verdict.module:32} {figures}")
             for name, outcome in (verdict.faults if not arguments.verbose else verdict.outcomes).items():
                 if outcome.what != "passed":
                     reason = (outcome.detail.strip().splitlines() or [""])[-1]
