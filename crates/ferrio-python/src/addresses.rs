@@ -184,5 +184,11 @@ fn host_and_port<'py>(address: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny
 /// `address[2:]`: flow information and scope, if they are there.
 fn tail<'py>(address: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let rest = address.get_item(PySlice::new(address.py(), 2, isize::MAX, 1))?;
-    rest.try_iter()?.collect()
+    let rest = rest.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+    if rest.len() > 2 {
+        let count = rest.len() + 5;
+        let text = format!("_ipaddr_info() takes from 5 to 7 positional arguments but {count} were given");
+        return Err(PyTypeError::new_err(text));
+    }
+    Ok(rest)
 }

@@ -54,6 +54,8 @@ imported! {
     socket_sock_dgram = "socket" . "SOCK_DGRAM";
     socket_ipproto_tcp = "socket" . "IPPROTO_TCP";
     socket_ipproto_udp = "socket" . "IPPROTO_UDP";
+    socket_sol_socket = "socket" . "SOL_SOCKET";
+    socket_so_error = "socket" . "SO_ERROR";
     socket_ai_canonname = "socket" . "AI_CANONNAME";
     socket_ai_numerichost = "socket" . "AI_NUMERICHOST";
     signal_module_signal = "signal" . "signal";

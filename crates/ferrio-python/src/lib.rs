@@ -16,6 +16,7 @@ mod imports;
 mod io;
 mod life;
 mod signals;
+mod sockets;
 mod tasks;
 mod transports;
 mod servers;
@@ -35,8 +36,10 @@ mod _ferrio {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
-        // Taken now, before anybody patches it.
+        // Taken now, before anybody patches it; the others are needed when it may be too late to import anything.
         crate::imports::socket_getaddrinfo(py)?;
+        crate::imports::warn(py)?;
+        crate::imports::resource_warning(py)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("EventLoop", event_loop::make_class(py)?)?;
         let (handle, timer_handle) = ferrio_cpython::handle_types(py)?;

@@ -1,7 +1,7 @@
 //! Sockets: the calls a transport makes, each exactly one system call.
 //!
-//! Nothing is retried and nothing waits: a socket is expected to be non-blocking, and `EAGAIN` and `EINTR` come back as errors of the kind
-//! `WouldBlock` and `Interrupted`.
+//! Nothing is retried and nothing waits: `EAGAIN` and `EINTR` come back as errors of the kind `WouldBlock` and `Interrupted`. Receiving and
+//! sending never wait; for the other calls the socket has to be non-blocking.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{OwnedFd, RawFd};
@@ -15,12 +15,15 @@ mod address;
 
 pub use address::SocketAddress;
 
-/// Writing to a closed connection is an error to return, not a signal.
+/// No call waits, whatever mode a user's socket is in.
+const RECEIVE: RecvFlags = RecvFlags::DONTWAIT;
+
+/// Likewise; and writing to a closed connection is an error to return, not a signal.
 #[cfg(not(target_vendor = "apple"))]
-const SEND: SendFlags = SendFlags::NOSIGNAL;
-/// The system has no such flag; Python ignores `SIGPIPE` from its start.
+const SEND: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+/// The system has no flag for the latter; Python ignores `SIGPIPE` from its start.
 #[cfg(target_vendor = "apple")]
-const SEND: SendFlags = SendFlags::empty();
+const SEND: SendFlags = SendFlags::DONTWAIT;
 
 /// The most slices one call takes (`IOV_MAX`).
 const MOST_SLICES: usize = 1024;
@@ -28,7 +31,7 @@ const MOST_SLICES: usize = 1024;
 /// Receives into `buffer` and returns how much; 0 is the end of data.
 #[inline]
 pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
-    let (count, _) = net::recv(borrow(fd)?, buffer, RecvFlags::empty())?;
+    let (count, _) = net::recv(borrow(fd)?, buffer, RECEIVE)?;
     Ok(count)
 }
 
