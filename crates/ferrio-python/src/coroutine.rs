@@ -7,6 +7,7 @@
 //!
 //! Invariant: `state` holds the body except while it runs; a second resumption meanwhile is refused.
 
+use std::any::TypeId;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -69,6 +70,10 @@ impl Coroutine {
         let body = async move {
             let value = body.await?;
             Python::attach(|py| {
+                if TypeId::of::<R>() == TypeId::of::<()>() {
+                    // As from a function; in PyO3 a unit value is an empty tuple.
+                    return Ok(py.None());
+                }
                 value.into_pyobject(py).map(|bound| bound.into_any().unbind()).map_err(Into::into)
             })
         };
