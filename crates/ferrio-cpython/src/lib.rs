@@ -31,3 +31,10 @@ pub use runnable::{Action, Runnable};
 pub fn handle_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, PyType>)> {
     handle::create_types(py)
 }
+
+/// Identifier of the calling thread, equal to `threading.get_ident()`.
+#[must_use]
+pub fn thread_identifier(_py: Python<'_>) -> u64 {
+    // SAFETY: needs nothing but an initialised interpreter, which the token stands for.
+    u64::from(unsafe { pyo3::ffi::PyThread_get_thread_ident() })
+}

@@ -217,14 +217,28 @@ impl<'a, 'py> Call<'a, 'py> {
     }
 }
 
+/// Whether many handles of a kind may wait at once: they then share a copy of the context (benchmarks call_later_100k,
+/// threadsafe_flood); where few do, a copy for each costs less than two.
+#[derive(Clone, Copy)]
+enum Lasting {
+    Briefly,
+    Long,
+}
+
 impl<'py> Request<'py> {
     #[inline]
-    fn into_handle(self, owner: &Bound<'py, LoopBase>, kind: Kind, when: f64) -> PyResult<HandleRef> {
+    fn into_handle(
+        self,
+        owner: &Bound<'py, LoopBase>,
+        kind: Kind,
+        when: f64,
+        lasting: Lasting,
+    ) -> PyResult<HandleRef> {
         let py = owner.py();
-        let (context, context_is_shared) = match (self.context, kind) {
+        let (context, context_is_shared) = match (self.context, lasting) {
             (Some(context), _) => (context, false),
-            (None, Kind::Soon) => (context::copy_current(py)?, false),
-            (None, Kind::Timer) => (owner.get().shared_context.current(py)?, true),
+            (None, Lasting::Briefly) => (context::copy_current(py)?, false),
+            (None, Lasting::Long) => (owner.get().shared_context.current(py)?, true),
         };
         let Self { callback, arguments, arity, .. } = self;
         let parts = Parts { callback, arguments, arity, context, context_is_shared, when, kind };
@@ -239,10 +253,10 @@ fn do_call_soon<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyRes
     let base = owner.get();
     base.check_open()?;
     if base.debug.get() {
-        check_thread(base)?;
+        check_thread(py, base)?;
         check_callback(&request.callback, "call_soon")?;
     }
-    let handle = request.into_handle(owner, Kind::Soon, 0.0)?;
+    let handle = request.into_handle(owner, Kind::Soon, 0.0, Lasting::Briefly)?;
     base.push(py, Runnable::Handle(handle.clone_ref(py)));
     Ok(handle.into_object())
 }
@@ -255,7 +269,7 @@ fn do_call_soon_threadsafe<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py
     if base.debug.get() {
         check_callback(&request.callback, "call_soon_threadsafe")?;
     }
-    let handle = request.into_handle(owner, Kind::Soon, 0.0)?;
+    let handle = request.into_handle(owner, Kind::Soon, 0.0, Lasting::Long)?;
     base.push_and_wake(py, Runnable::Handle(handle.clone_ref(py)));
     Ok(handle.into_object())
 }
@@ -288,20 +302,18 @@ fn schedule_at<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>, when: f
     let base = owner.get();
     base.check_open()?;
     if base.debug.get() {
-        check_thread(base)?;
+        check_thread(py, base)?;
         check_callback(&request.callback, "call_at")?;
     }
-    let handle = request.into_handle(owner, Kind::Timer, when)?;
+    let handle = request.into_handle(owner, Kind::Timer, when, Lasting::Long)?;
     base.arm(py, handle.clone_ref(py));
     Ok(handle.into_object())
 }
 
 /// asyncio's `_check_thread`.
 #[cold]
-fn check_thread(base: &LoopBase) -> PyResult<()> {
-    // SAFETY: needs nothing but an initialised interpreter.
-    let here = unsafe { ffi::PyThread_get_thread_ident() };
-    if base.thread().is_some_and(|running| running != u64::from(here)) {
+fn check_thread(py: Python<'_>, base: &LoopBase) -> PyResult<()> {
+    if base.thread().is_some_and(|running| running != crate::thread_identifier(py)) {
         return Err(PyRuntimeError::new_err(
             "Non-thread-safe operation invoked on an event loop other than the current one",
         ));

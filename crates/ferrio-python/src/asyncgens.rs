@@ -1,6 +1,6 @@
 //! Asynchronous generators: the interpreter's hooks and `shutdown_asyncgens`.
 
-use ferrio_cpython::GilFlag;
+use ferrio_cpython::{GilCell, GilFlag};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -11,20 +11,22 @@ use crate::event_loop::{Loop, base};
 use crate::imports;
 
 /// The generators being iterated in a loop.
+#[derive(Default)]
 pub(crate) struct AsyncGenerators {
-    /// A `weakref.WeakSet`.
-    alive: Py<PyAny>,
+    /// A `weakref.WeakSet`, made for the first generator.
+    alive: GilCell<Option<Py<PyAny>>>,
     /// `shutdown_asyncgens` was called.
     shut_down: GilFlag,
 }
 
 impl AsyncGenerators {
-    pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
-        Ok(Self { alive: imports::weak_set(py)?.call0()?.unbind(), shut_down: GilFlag::default() })
+    /// The set of generators, if there ever was one.
+    fn alive<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.alive.with(py, |alive| alive.as_ref().map(|alive| alive.bind(py).clone()))
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.alive)
+        self.alive.traverse(visit, |alive| visit.call(alive)).transpose().map(drop)
     }
 }
 
@@ -48,13 +50,23 @@ impl Loop {
             keywords.set_item("source", slf)?;
             imports::warn(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
         }
-        generators.alive.bind(py).call_method1("add", (agen,))?;
+        let alive = match generators.alive(py) {
+            Some(alive) => alive,
+            None => {
+                let alive = imports::weak_set(py)?.call0()?;
+                generators.alive.with(py, |place| *place = Some(alive.clone().unbind()));
+                alive
+            }
+        };
+        alive.call_method1("add", (agen,))?;
         Ok(())
     }
 
     fn _asyncgen_finalizer_hook(slf: &Bound<'_, Self>, agen: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        slf.get().asyncgens.alive.bind(py).call_method1("discard", (agen,))?;
+        if let Some(alive) = slf.get().asyncgens.alive(py) {
+            alive.call_method1("discard", (agen,))?;
+        }
         if !base(slf).closed.get() {
             let closing = agen.call_method0("aclose")?;
             slf.call_method1("call_soon_threadsafe", (slf.getattr("create_task")?, closing))?;
@@ -67,9 +79,9 @@ async fn shutdown(this: Py<Loop>, channel: Channel) -> PyResult<()> {
     let closing = Python::attach(|py| {
         let generators = &this.get().asyncgens;
         generators.shut_down.set(true);
-        let alive = generators.alive.bind(py);
+        let Some(alive) = generators.alive(py) else { return Ok::<_, PyErr>(None) };
         if alive.is_empty()? {
-            return Ok::<_, PyErr>(None);
+            return Ok(None);
         }
         let closing = PyList::empty(py);
         for generator in alive.try_iter()? {

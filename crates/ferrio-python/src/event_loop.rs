@@ -45,7 +45,7 @@ impl Loop {
             signals: Signals::default(),
             executors: Executors::default(),
             tasks: TaskMaking::default(),
-            asyncgens: AsyncGenerators::new(py)?,
+            asyncgens: AsyncGenerators::default(),
             errors: ErrorHandling::default(),
         };
         Ok(PyClassInitializer::from(base).add_subclass(this))

@@ -20,7 +20,7 @@ use crate::errors;
 pub(crate) const WAKER: Token = Token(u64::MAX);
 
 /// How many events one poll takes.
-const EVENTS_PER_POLL: usize = 1024;
+const EVENTS_PER_POLL: usize = 512;
 
 /// Size of the buffer that all transports of a loop receive into.
 const RECEIVE_BUFFER: usize = 256 * 1024;
@@ -65,7 +65,7 @@ pub(crate) struct Io {
     /// None once the loop is closed.
     poller: GilCell<Option<Arc<Poller>>>,
     pub(crate) registrations: GilCell<Registrations<Handler>>,
-    /// Out of its place while a poll fills it.
+    /// Made for the first poll; out of its place while one fills it.
     events: GilCell<Option<Events>>,
     policy: GilCell<PollPolicy>,
     /// Allocated at the first receive; out of its place while one fills it.
@@ -81,7 +81,7 @@ impl Io {
         Ok(Self {
             poller: GilCell::new(Some(Arc::new(poller))),
             registrations: GilCell::new(Registrations::new()),
-            events: GilCell::new(Some(Events::with_capacity(EVENTS_PER_POLL))),
+            events: GilCell::new(None),
             policy: GilCell::new(PollPolicy::new()),
             receive_buffer: GilCell::new(None),
         })

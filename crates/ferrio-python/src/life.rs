@@ -44,9 +44,7 @@ impl Loop {
         base(slf).check_open()?;
         check_not_running(slf)?;
         let new_task = !imports::isfuture(py)?.call1((future,))?.is_truthy()?;
-        let keywords = pyo3::types::PyDict::new(py);
-        keywords.set_item("loop", slf)?;
-        let future = imports::ensure_future(py)?.call((future,), Some(&keywords))?;
+        let future = ensure_future(slf, future, new_task)?;
         if new_task {
             // An exception is raised if the future is not done in the end, so there is no need to log as well.
             future.setattr("_log_destroy_pending", false)?;
@@ -122,6 +120,21 @@ impl Loop {
     }
 }
 
+/// asyncio's `ensure_future` for this loop; coroutines, the usual case, go straight to `create_task`.
+fn ensure_future<'py>(
+    slf: &Bound<'py, Loop>,
+    future: &Bound<'py, PyAny>,
+    new_task: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    if new_task && imports::iscoroutine(py)?.call1((future,))?.is_truthy()? {
+        return slf.call_method1(pyo3::intern!(py, "create_task"), (future,));
+    }
+    let keywords = pyo3::types::PyDict::new(py);
+    keywords.set_item("loop", slf)?;
+    imports::ensure_future(py)?.call((future,), Some(&keywords))
+}
+
 /// asyncio's `_check_running`.
 fn check_not_running(slf: &Bound<'_, Loop>) -> PyResult<()> {
     if base(slf).thread().is_some() {
@@ -142,7 +155,6 @@ fn stop_callback<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
 /// What a run has to put back.
 struct Before<'py> {
     asyncgen_hooks: Bound<'py, PyAny>,
-    wakeup: signals::Wakeup,
 }
 
 fn set_up<'py>(slf: &Bound<'py, Loop>) -> PyResult<Before<'py>> {
@@ -154,11 +166,10 @@ fn set_up<'py>(slf: &Bound<'py, Loop>) -> PyResult<Before<'py>> {
     let last = slf.getattr(pyo3::intern!(py, "_asyncgen_finalizer_hook"))?;
     imports::set_asyncgen_hooks(py)?.call1((first, last))?;
     base.forget_clock(py);
-    base.set_thread(Some(imports::get_ident(py)?.call0()?.extract()?));
+    base.set_thread(Some(ferrio_cpython::thread_identifier(py)));
     imports::set_running_loop(py)?.call1((slf,))?;
-    let wakeup = signals::begin_run(slf)?;
     slf.get().io.begin_run(py);
-    Ok(Before { asyncgen_hooks, wakeup })
+    Ok(Before { asyncgen_hooks })
 }
 
 fn tear_down(slf: &Bound<'_, Loop>, before: Before<'_>) -> PyResult<()> {
@@ -170,7 +181,7 @@ fn tear_down(slf: &Bound<'_, Loop>, before: Before<'_>) -> PyResult<()> {
     crate::debug::track_origins(slf, false)?;
     let hooks: (Py<PyAny>, Py<PyAny>) = before.asyncgen_hooks.extract()?;
     imports::set_asyncgen_hooks(py)?.call1(hooks)?;
-    signals::end_run(slf, before.wakeup)
+    signals::end_run(slf)
 }
 
 fn run_turns(slf: &Bound<'_, Loop>) -> PyResult<()> {
@@ -217,6 +228,7 @@ fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
         // Other threads get the interpreter at its switch interval; giving it up here costs more than the poll.
         poller.wait(&mut events, timeout)
     } else {
+        signals::before_sleep(slf)?;
         sleep_in(slf, &poller, &mut events, timeout)
     };
     io.polled(py);

@@ -1,8 +1,8 @@
 //! Unix signals: `add_signal_handler`, and the wakeup descriptor that lets a signal end the wait for events.
 //!
-//! While a loop runs in the main thread, Python's C-level handler writes each signal's number into the loop's waker, so
-//! no signal is lost between a check and a sleep. The descriptor that was set before is put back afterwards; while
-//! signal handlers are registered ours stays, as asyncio's does. Python-level handlers (Ctrl-C as `asyncio.Runner` sets
+//! From its first sleep on, a loop that runs in the main thread has Python's C-level handler write each signal's number
+//! into the loop's waker, so that no signal is lost between a check and a sleep. The descriptor that was set before is
+//! put back when the run ends; while signal handlers are registered ours stays, as asyncio's does. Python-level handlers (Ctrl-C as `asyncio.Runner` sets
 //! it) run in the poll's check for signals.
 
 use std::collections::HashMap;
@@ -21,6 +21,7 @@ use crate::imports;
 #[derive(Default)]
 pub(crate) struct Signals {
     handlers: GilCell<HashMap<i32, HandleRef>>,
+    wakeup: GilCell<Wakeup>,
 }
 
 impl Signals {
@@ -85,41 +86,58 @@ impl Loop {
         }
         drop(handle);
         restore_default(py, number)?;
-        if slf.get().signals.is_empty(py) && base(slf).thread().is_none() {
+        // A run that set the descriptor itself puts the earlier one back when it ends.
+        let set_by_run = matches!(slf.get().signals.wakeup.get(py), Wakeup::Replaced(_));
+        if slf.get().signals.is_empty(py) && !set_by_run {
             imports::signal_set_wakeup_fd(py)?.call1((-1,))?;
         }
         Ok(true)
     }
 }
 
-/// Which wakeup descriptor a run found, to be put back.
-pub(crate) enum Wakeup {
-    /// Not touched: another thread than the main one, or somebody else's is in use.
+/// What a run did with the wakeup descriptor.
+#[derive(Clone, Copy, Default)]
+enum Wakeup {
+    /// Nothing so far.
+    #[default]
     Untouched,
-    /// Ours is set; this one was before.
+    /// Left it alone: another thread than the main one, or somebody else's is in use.
+    LeftAlone,
+    /// Set ours; this one was there before.
     Replaced(i32),
 }
 
-/// Makes signals end the wait for events.
-pub(crate) fn begin_run(slf: &Bound<'_, Loop>) -> PyResult<Wakeup> {
+/// Makes signals end the sleep that is about to begin.
+pub(crate) fn before_sleep(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
-    let Some(fd) = waker_fd(slf) else { return Ok(Wakeup::Untouched) };
+    let wakeup = &slf.get().signals.wakeup;
+    if let Wakeup::Untouched = wakeup.get(py) {
+        let found = take_wakeup_fd(slf)?;
+        wakeup.set(py, found);
+    }
+    Ok(())
+}
+
+fn take_wakeup_fd(slf: &Bound<'_, Loop>) -> PyResult<Wakeup> {
+    let py = slf.py();
+    let Some(fd) = waker_fd(slf) else { return Ok(Wakeup::LeftAlone) };
     if !in_main_thread(py)? {
-        return Ok(Wakeup::Untouched);
+        return Ok(Wakeup::LeftAlone);
     }
     let before = set_wakeup_fd(py, fd)?;
     if before != -1 && before != fd && slf.get().signals.is_empty(py) {
         // Whoever set it (a GUI's or another library's loop) relies on it; a signal still ends our wait by EINTR.
         set_wakeup_fd(py, before)?;
-        return Ok(Wakeup::Untouched);
+        return Ok(Wakeup::LeftAlone);
     }
     Ok(Wakeup::Replaced(before))
 }
 
 /// Puts the wakeup descriptor back, unless signal handlers still need ours.
-pub(crate) fn end_run(slf: &Bound<'_, Loop>, wakeup: Wakeup) -> PyResult<()> {
+pub(crate) fn end_run(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
-    let Wakeup::Replaced(before) = wakeup else { return Ok(()) };
+    let found = slf.get().signals.wakeup.with(py, std::mem::take);
+    let Wakeup::Replaced(before) = found else { return Ok(()) };
     let ours = waker_fd(slf).unwrap_or(-1);
     if !slf.get().signals.is_empty(py) {
         return Ok(());

@@ -6,6 +6,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{OwnedFd, RawFd};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::event::Timespec;
@@ -29,8 +30,12 @@ impl Epoll {
     /// An epoll descriptor, or none if it could not wait to the nanosecond.
     pub(super) fn new() -> io::Result<Option<Self>> {
         let epoll = Self { descriptor: epoll::create(CreateFlags::CLOEXEC)? };
-        let mut buffer = [MaybeUninit::<Event>::uninit(); 1];
-        let supported = epoll::wait(&epoll.descriptor, &mut buffer, Some(&Timespec::default())).is_ok();
+        // What one system call of this process was answered, the next ones will be.
+        static SUPPORTED: OnceLock<bool> = OnceLock::new();
+        let supported = *SUPPORTED.get_or_init(|| {
+            let mut buffer = [MaybeUninit::<Event>::uninit(); 1];
+            epoll::wait(&epoll.descriptor, &mut buffer, Some(&Timespec::default())).is_ok()
+        });
         Ok(supported.then_some(epoll))
     }
 
