@@ -248,10 +248,10 @@ def test_descriptors_of_transports_are_refused(loop):
             transport, _ = await loop.create_connection(asyncio.Protocol, *listener.getsockname())
             peer = transport.get_extra_info("socket")
             for call in (loop.add_reader, loop.add_writer):
-                with pytest.raises(RuntimeError, match="is used by transport"):
+                with pytest.raises(RuntimeError, match=r"is used by transport"):
                     call(peer.fileno(), print)
             for call in (loop.remove_reader, loop.remove_writer):
-                with pytest.raises(RuntimeError, match="is used by transport"):
+                with pytest.raises(RuntimeError, match=r"is used by transport"):
                     call(peer.fileno())
             transport.abort()
             await asyncio.sleep(0)
@@ -265,7 +265,7 @@ def test_a_loop_that_cannot_have_descriptors_says_emfile():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
-        with pytest.raises(OSError, match="Too many open files") as caught:
+        with pytest.raises(OSError, match=r"Too many open files") as caught:
             ferrio.new_event_loop()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -275,7 +275,7 @@ def test_a_loop_that_cannot_have_descriptors_says_emfile():
 def test_readers_on_a_closed_loop_are_refused(loop, pair):
     loop.close()
     for call in (loop.add_reader, loop.add_writer):
-        with pytest.raises(RuntimeError, match="Event loop is closed"):
+        with pytest.raises(RuntimeError, match=r"Event loop is closed"):
             call(pair[0], print)
 
 

@@ -35,7 +35,7 @@ def test_exceptions_come_back(loop):
     def fail():
         raise LookupError("in the thread")
 
-    with pytest.raises(LookupError, match="in the thread"):
+    with pytest.raises(LookupError, match=r"in the thread"):
         loop.run_until_complete(loop.run_in_executor(None, fail))
 
 
@@ -93,7 +93,7 @@ def test_shutdown_waits_for_the_threads_and_refuses_more(loop):
         future = loop.run_in_executor(None, trace.append, "ran")
         await loop.shutdown_default_executor()
         assert future.done()
-        with pytest.raises(RuntimeError, match="^Executor shutdown has been called$"):
+        with pytest.raises(RuntimeError, match=r"^Executor shutdown has been called$"):
             loop.run_in_executor(None, print)
 
     loop.run_until_complete(main())
@@ -112,9 +112,7 @@ def test_shutdown_gives_up_after_its_timeout(loop):
 
     async def main():
         future = loop.run_in_executor(None, release.wait, 5)
-        with pytest.warns(
-            RuntimeWarning, match="The executor did not finishing joining its threads within 0.01 seconds"
-        ):
+        with pytest.warns(RuntimeWarning, match=r"did not finishing joining its threads within 0.01 seconds"):
             await loop.shutdown_default_executor(0.01)
         release.set()
         await future

@@ -196,9 +196,9 @@ def test_delays_of_any_number_type(loop):
 
 
 def test_none_as_a_time_is_refused_in_asyncios_words(loop):
-    with pytest.raises(TypeError, match="^delay must not be None$"):
+    with pytest.raises(TypeError, match=r"^delay must not be None$"):
         loop.call_later(None, print)
-    with pytest.raises(TypeError, match="^when cannot be None$"):
+    with pytest.raises(TypeError, match=r"^when cannot be None$"):
         loop.call_at(None, print)
 
 
@@ -595,7 +595,7 @@ def test_eager_tasks_run_at_once_and_eager_start_is_taken():
 def test_create_task_on_a_closed_loop_is_refused(loop):
     loop.close()
     coroutine = asyncio.sleep(0)
-    with pytest.raises(RuntimeError, match="^Event loop is closed$"):
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
         loop.create_task(coroutine)
     coroutine.close()
 
