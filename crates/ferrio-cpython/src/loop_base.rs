@@ -35,7 +35,8 @@ pub struct LoopBase {
     current: GilCell<Option<HandleRef>>,
     clock: GilCell<Clock>,
     slow_callback_duration: GilCell<f64>,
-    /// Interrupts the wait for events, from any thread and from signal handlers; gone once the loop is closed.
+    /// Interrupts the wait for events, from any thread and from signal handlers. Made for the first sleep or signal
+    /// handler; gone once the loop is closed.
     pub waker: GilCell<Option<Waker>>,
     /// asyncio's debug mode.
     pub debug: GilFlag,
@@ -62,10 +63,8 @@ enum Clock {
 
 impl LoopBase {
     /// An idle loop.
-    ///
-    /// # Errors
-    /// OSError when the system refuses the waker's descriptors.
-    pub fn new(debug: bool) -> PyResult<Self> {
+    #[must_use]
+    pub fn new(debug: bool) -> Self {
         let base = Self {
             queue: GilCell::new(ReadyQueue::with_capacity(64)),
             timers: GilCell::new(Timers::default()),
@@ -74,7 +73,7 @@ impl LoopBase {
             current: GilCell::new(None),
             clock: GilCell::new(Clock::Unknown),
             slow_callback_duration: GilCell::new(0.1),
-            waker: GilCell::new(Some(Waker::new()?)),
+            waker: GilCell::new(None),
             debug: GilFlag::default(),
             closed: GilFlag::default(),
             stopping: GilFlag::default(),
@@ -82,7 +81,7 @@ impl LoopBase {
             thread: AtomicU64::new(0),
         };
         base.debug.set(debug);
-        Ok(base)
+        base
     }
 
     /// Appends to the ready queue.

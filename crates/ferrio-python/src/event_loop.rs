@@ -38,10 +38,9 @@ impl Loop {
     #[new]
     fn new(py: Python<'_>) -> PyResult<PyClassInitializer<Self>> {
         let debug = imports::is_debug_mode(py)?.call0()?.is_truthy()?;
-        let base = LoopBase::new(debug)?;
-        let waker_fd = base.waker.with(py, |waker| waker.as_ref().map(ferrio_sys::Waker::read_fd));
+        let base = LoopBase::new(debug);
         let this = Self {
-            io: Io::new(waker_fd)?,
+            io: Io::new()?,
             signals: Signals::default(),
             executors: Executors::default(),
             tasks: TaskMaking::default(),

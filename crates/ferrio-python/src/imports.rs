@@ -26,8 +26,6 @@ imported! {
     timeout = "asyncio.timeouts" . "timeout";
     iscoroutine = "asyncio.coroutines" . "iscoroutine";
     is_debug_mode = "asyncio.coroutines" . "_is_debug_mode";
-    get_running_loop = "asyncio.events" . "_get_running_loop";
-    set_running_loop = "asyncio.events" . "_set_running_loop";
     abstract_event_loop = "asyncio.events" . "AbstractEventLoop";
     abstract_server = "asyncio.base_events" . "Server";
     transport_class = "asyncio.transports" . "Transport";

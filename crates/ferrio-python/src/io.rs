@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ferrio_cpython::{Action, GilCell, HandleRef, LoopBase, Runnable};
 use ferrio_engine::{Asked, Change, PollPolicy, Registered, Registrations, Removed, Role, Trigger};
-use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token};
+use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token, Waker};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
@@ -73,11 +73,8 @@ pub(crate) struct Io {
 }
 
 impl Io {
-    pub(crate) fn new(waker_fd: Option<RawFd>) -> PyResult<Self> {
+    pub(crate) fn new() -> PyResult<Self> {
         let poller = Poller::new().map_err(|error| errors::from_io(&error))?;
-        if let Some(fd) = waker_fd {
-            poller.add(fd, WAKER, Interest::READABLE, Mode::Level).map_err(|error| errors::from_io(&error))?;
-        }
         Ok(Self {
             poller: GilCell::new(Some(Arc::new(poller))),
             registrations: GilCell::new(Registrations::new()),
@@ -90,6 +87,17 @@ impl Io {
     /// The poller, unless the loop is closed.
     pub(crate) fn poller(&self, py: Python<'_>) -> Option<Arc<Poller>> {
         self.poller.with(py, |poller| poller.clone())
+    }
+
+    /// Makes the waker if there is none yet; gives the descriptor for `signal.set_wakeup_fd`, None on a closed loop.
+    pub(crate) fn ensure_waker(&self, py: Python<'_>, base: &LoopBase) -> PyResult<Option<RawFd>> {
+        let known = base.waker.with(py, |waker| waker.as_ref().map(Waker::write_fd));
+        let Some(poller) = self.poller(py).filter(|_| known.is_none()) else { return Ok(known) };
+        let waker = Waker::new().map_err(|error| errors::from_io(&error))?;
+        poller.add(waker.read_fd(), WAKER, Interest::READABLE, Mode::Level).map_err(|error| errors::from_io(&error))?;
+        let fd = waker.write_fd();
+        base.waker.with(py, |place| *place = Some(waker));
+        Ok(Some(fd))
     }
 
     /// The policy's word on whether this turn polls.

@@ -5,6 +5,8 @@
 
 mod addresses;
 mod asyncgens;
+mod attempts;
+mod connections;
 mod coroutine;
 mod debug;
 mod descriptors;
@@ -12,6 +14,7 @@ mod dns;
 mod errors;
 mod event_loop;
 mod executors;
+mod happy_eyeballs;
 mod imports;
 mod io;
 mod life;

@@ -140,10 +140,17 @@ fn check_not_running(slf: &Bound<'_, Loop>) -> PyResult<()> {
     if base(slf).thread().is_some() {
         return Err(PyRuntimeError::new_err("This event loop is already running"));
     }
-    if !imports::get_running_loop(slf.py())?.call0()?.is_none() {
+    let py = slf.py();
+    if !events_module(py)?.call_method0(pyo3::intern!(py, "_get_running_loop"))?.is_none() {
         return Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running"));
     }
     Ok(())
+}
+
+/// Its functions are looked up at each run: there are two sets of them, in C and in Python, and programs swap them.
+fn events_module<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
+    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CELL.import(py, "asyncio", "events")
 }
 
 /// The done callback of `run_until_complete`: asyncio's own function, by which anyio finds the root task.
@@ -167,7 +174,7 @@ fn set_up<'py>(slf: &Bound<'py, Loop>) -> PyResult<Before<'py>> {
     imports::set_asyncgen_hooks(py)?.call1((first, last))?;
     base.forget_clock(py);
     base.set_thread(Some(ferrio_cpython::thread_identifier(py)));
-    imports::set_running_loop(py)?.call1((slf,))?;
+    events_module(py)?.call_method1(pyo3::intern!(py, "_set_running_loop"), (slf,))?;
     slf.get().io.begin_run(py);
     Ok(Before { asyncgen_hooks })
 }
@@ -177,7 +184,7 @@ fn tear_down(slf: &Bound<'_, Loop>, before: Before<'_>) -> PyResult<()> {
     let base = base(slf);
     base.stopping.set(false);
     base.set_thread(None);
-    imports::set_running_loop(py)?.call1((py.None(),))?;
+    events_module(py)?.call_method1(pyo3::intern!(py, "_set_running_loop"), (py.None(),))?;
     crate::debug::track_origins(slf, false)?;
     let hooks: (Py<PyAny>, Py<PyAny>) = before.asyncgen_hooks.extract()?;
     imports::set_asyncgen_hooks(py)?.call1(hooks)?;
@@ -228,6 +235,7 @@ fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
         // Other threads get the interpreter at its switch interval; giving it up here costs more than the poll.
         poller.wait(&mut events, timeout)
     } else {
+        io.ensure_waker(py, base(slf))?;
         signals::before_sleep(slf)?;
         sleep_in(slf, &poller, &mut events, timeout)
     };

@@ -54,7 +54,7 @@ impl Loop {
         refuse_coroutine(callback)?;
         let number = check_signal(sig)?;
         base(slf).check_open()?;
-        let wakeup_fd = waker_fd(slf).unwrap_or(-1);
+        let wakeup_fd = slf.get().io.ensure_waker(py, base(slf))?.unwrap_or(-1);
         if let Err(error) = imports::signal_set_wakeup_fd(py)?.call1((wakeup_fd,)) {
             // Not the main thread: asyncio turns the ValueError into a RuntimeError.
             return Err(as_runtime_error(py, error));

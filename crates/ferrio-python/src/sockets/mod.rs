@@ -8,7 +8,7 @@ mod accept;
 pub(crate) mod connect;
 mod receive;
 mod send;
-mod waiting;
+pub(crate) mod waiting;
 
 use std::io;
 use std::os::fd::RawFd;

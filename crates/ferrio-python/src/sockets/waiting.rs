@@ -4,6 +4,7 @@
 
 use std::os::fd::RawFd;
 
+use ferrio_cpython::Action;
 use ferrio_engine::Role;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -19,7 +20,7 @@ pub(super) async fn until_ready(this: &Py<Loop>, sock: &Py<PyAny>, role: Role, c
     let registration = Python::attach(|py| {
         let fd = sock.bind(py).call_method0(pyo3::intern!(py, "fileno"))?.extract()?;
         let future = Loop::create_future(this.bind(py))?;
-        Registration::new(this.bind(py), fd, role, future)
+        Registration::new(this.bind(py), fd, role, future, wake_waiter)
     })?;
     let future = Python::attach(|py| registration.target.clone_ref(py));
     channel.wait(future).await.map(drop)
@@ -30,26 +31,32 @@ pub(crate) struct Registration {
     owner: Py<Loop>,
     fd: RawFd,
     role: Role,
-    /// The future to wait for.
+    /// What is told.
     target: Py<PyAny>,
 }
 
 impl Registration {
-    /// Sets the result of `future` when `fd` is ready.
+    /// Does `action` on `target` when `fd` is ready.
     ///
     /// # Errors
     /// As `add_reader` and `add_writer` have them.
-    pub(crate) fn new(slf: &Bound<'_, Loop>, fd: RawFd, role: Role, future: Bound<'_, PyAny>) -> PyResult<Self> {
+    pub(crate) fn new(
+        slf: &Bound<'_, Loop>,
+        fd: RawFd,
+        role: Role,
+        target: Bound<'_, PyAny>,
+        action: Action,
+    ) -> PyResult<Self> {
         let py = slf.py();
         refuse_used(slf, fd, &fd.into_pyobject(py)?.into_any())?;
         base(slf).check_open()?;
         if fd < 0 {
             return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
         }
-        for replaced in slf.get().io.register(py, fd, role, Handler::native(&future, wake_waiter))? {
+        for replaced in slf.get().io.register(py, fd, role, Handler::native(&target, action))? {
             replaced.retire(py)?;
         }
-        Ok(Self { owner: slf.clone().unbind(), fd, role, target: future.unbind() })
+        Ok(Self { owner: slf.clone().unbind(), fd, role, target: target.unbind() })
     }
 }
 

@@ -1,0 +1,274 @@
+//! `create_connection` and `connect_accepted_socket`: from a host or a socket to a transport and its protocol.
+
+use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyInt;
+
+use crate::addresses::{Hints, interleave, resolved_or_error};
+use crate::attempts::{Failures, Keeper, connect_one};
+use crate::coroutine::{Channel, Coroutine};
+use crate::event_loop::{Loop, base};
+use crate::happy_eyeballs::race;
+use crate::imports;
+use crate::servers::refuse_ssl_socket;
+use crate::transports::stream;
+
+/// The TLS arguments, as far as they are checked.
+struct Tls {
+    ssl: Option<Py<PyAny>>,
+    server_hostname: Option<Py<PyAny>>,
+    handshake_timeout: bool,
+    shutdown_timeout: bool,
+}
+
+/// Where a connection goes and how to get there.
+struct Route {
+    host: Option<Py<PyAny>>,
+    port: Option<Py<PyAny>>,
+    hints: Hints,
+    local_addr: Option<Py<PyAny>>,
+    /// Seconds between attempts that run side by side; None for one after the other.
+    delay: Option<f64>,
+    /// How many addresses of the first family come before families take turns; None to keep the order.
+    interleave: Option<usize>,
+    all_errors: bool,
+}
+
+/// A transport and its protocol.
+type Pair = (Py<PyAny>, Py<PyAny>);
+
+#[pymethods]
+impl Loop {
+    /// Connect to a TCP server, or use a connected socket; gives (transport, protocol).
+    #[pyo3(signature = (
+        protocol_factory, host=None, port=None, *, ssl=None, family=None, proto=None, flags=None, sock=None,
+        local_addr=None, server_hostname=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None,
+        happy_eyeballs_delay=None, interleave=None, all_errors=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "asyncio's signature")]
+    fn create_connection(
+        slf: &Bound<'_, Self>,
+        protocol_factory: Py<PyAny>,
+        host: Option<Py<PyAny>>,
+        port: Option<Py<PyAny>>,
+        ssl: Option<Py<PyAny>>,
+        family: Option<Py<PyAny>>,
+        proto: Option<Py<PyAny>>,
+        flags: Option<Py<PyAny>>,
+        sock: Option<Py<PyAny>>,
+        local_addr: Option<Py<PyAny>>,
+        server_hostname: Option<Py<PyAny>>,
+        ssl_handshake_timeout: Option<Py<PyAny>>,
+        ssl_shutdown_timeout: Option<Py<PyAny>>,
+        happy_eyeballs_delay: Option<f64>,
+        interleave: Option<i64>,
+        all_errors: Option<Py<PyAny>>,
+    ) -> PyResult<Py<Coroutine>> {
+        let py = slf.py();
+        let all_errors = wants_all_errors(py, all_errors)?;
+        // Side by side, families take turns unless the caller says otherwise.
+        let interleave = interleave.or(happy_eyeballs_delay.map(|_| 1)).filter(|count| *count != 0);
+        let zero = |given: Option<Py<PyAny>>| given.unwrap_or_else(|| PyInt::new(py, 0).into_any().unbind());
+        let kind = imports::socket_sock_stream(py)?.clone().unbind();
+        let route = Route {
+            hints: Hints { family: zero(family), kind, proto: zero(proto), flags: zero(flags) },
+            host,
+            port,
+            local_addr,
+            delay: happy_eyeballs_delay,
+            interleave: interleave.map(|count| usize::try_from(count).unwrap_or(0)),
+            all_errors,
+        };
+        let handshake_timeout = ssl_handshake_timeout.is_some();
+        let tls = Tls { ssl, server_hostname, handshake_timeout, shutdown_timeout: ssl_shutdown_timeout.is_some() };
+        let this = slf.clone().unbind();
+        Coroutine::spawn(py, "EventLoop.create_connection", |channel| async move {
+            create(this, protocol_factory, route, sock, tls, channel).await
+        })
+    }
+
+    /// Make a transport for a socket that was accepted elsewhere; gives (transport, protocol).
+    #[pyo3(signature = (protocol_factory, sock, *, ssl=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None))]
+    fn connect_accepted_socket(
+        slf: &Bound<'_, Self>,
+        protocol_factory: Py<PyAny>,
+        sock: Py<PyAny>,
+        ssl: Option<Py<PyAny>>,
+        ssl_handshake_timeout: Option<Py<PyAny>>,
+        ssl_shutdown_timeout: Option<Py<PyAny>>,
+    ) -> PyResult<Py<Coroutine>> {
+        let handshake_timeout = ssl_handshake_timeout.is_some();
+        let shutdown_timeout = ssl_shutdown_timeout.is_some();
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "EventLoop.connect_accepted_socket", |channel| async move {
+            Python::attach(|py| {
+                check_stream(sock.bind(py))?;
+                let tls = Tls { ssl, server_hostname: None, handshake_timeout, shutdown_timeout };
+                tls.check_timeouts(py)?;
+                refuse_ssl_socket(sock.bind(py))?;
+                tls.refuse(py)
+            })?;
+            let pair = establish(&this, Keeper::user(sock), &protocol_factory, &channel).await?;
+            Python::attach(|py| {
+                if base(this.bind(py)).debug.get() {
+                    let sock = pair.0.call_method1(py, "get_extra_info", ("socket",))?;
+                    imports::logger(py)?.call_method1("debug", ("%r handled: (%r, %r)", sock, &pair.0, &pair.1))?;
+                }
+                Ok(pair)
+            })
+        })
+    }
+}
+
+impl Tls {
+    /// What `create_connection` says of the arguments before all else.
+    fn check(&self, py: Python<'_>, host: Option<&Py<PyAny>>) -> PyResult<()> {
+        let wanted = self.wanted(py)?;
+        if self.server_hostname.is_some() && !wanted {
+            return Err(PyValueError::new_err("server_hostname is only meaningful with ssl"));
+        }
+        if self.server_hostname.is_none() && wanted && !host.map_or(Ok(false), |host| host.is_truthy(py))? {
+            return Err(PyValueError::new_err("You must set server_hostname when using ssl without a host"));
+        }
+        self.check_timeouts(py)
+    }
+
+    fn check_timeouts(&self, py: Python<'_>) -> PyResult<()> {
+        let wanted = self.wanted(py)?;
+        if self.handshake_timeout && !wanted {
+            return Err(PyValueError::new_err("ssl_handshake_timeout is only meaningful with ssl"));
+        }
+        if self.shutdown_timeout && !wanted {
+            return Err(PyValueError::new_err("ssl_shutdown_timeout is only meaningful with ssl"));
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, py: Python<'_>) -> PyResult<()> {
+        if self.wanted(py)? {
+            return Err(PyNotImplementedError::new_err("TLS comes with a later version of ferrio"));
+        }
+        Ok(())
+    }
+
+    fn wanted(&self, py: Python<'_>) -> PyResult<bool> {
+        self.ssl.as_ref().map_or(Ok(false), |ssl| ssl.is_truthy(py))
+    }
+}
+
+async fn create(
+    this: Py<Loop>,
+    factory: Py<PyAny>,
+    route: Route,
+    sock: Option<Py<PyAny>>,
+    tls: Tls,
+    channel: Channel,
+) -> PyResult<Pair> {
+    let by_name = route.host.is_some() || route.port.is_some();
+    Python::attach(|py| {
+        tls.check(py, route.host.as_ref())?;
+        check_socket(py, sock.as_ref(), by_name)?;
+        tls.refuse(py)
+    })?;
+    let sock = match sock {
+        Some(sock) => Keeper::user(sock),
+        None => Keeper::ours(open(&this, &route, &channel).await?),
+    };
+    let pair = establish(&this, sock, &factory, &channel).await?;
+    Python::attach(|py| {
+        if base(this.bind(py)).debug.get() {
+            let sock = pair.0.call_method1(py, "get_extra_info", ("socket",))?;
+            let arguments = ("%r connected to %s:%r: (%r, %r)", sock, &route.host, &route.port, &pair.0, &pair.1);
+            imports::logger(py)?.call_method1("debug", arguments)?;
+        }
+        Ok(pair)
+    })
+}
+
+fn check_socket(py: Python<'_>, sock: Option<&Py<PyAny>>, by_name: bool) -> PyResult<()> {
+    match sock {
+        Some(sock) => {
+            refuse_ssl_socket(sock.bind(py))?;
+            if by_name {
+                return Err(PyValueError::new_err("host/port and sock can not be specified at the same time"));
+            }
+            check_stream(sock.bind(py))
+        }
+        None if by_name => Ok(()),
+        None => Err(PyValueError::new_err("host and port was not specified and no sock specified")),
+    }
+}
+
+fn check_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
+    let kind = sock.getattr(pyo3::intern!(sock.py(), "type"))?;
+    if !kind.eq(imports::socket_sock_stream(sock.py())?)? {
+        return Err(PyValueError::new_err(format!("A Stream Socket was expected, got {}", sock.repr()?)));
+    }
+    Ok(())
+}
+
+/// A socket connected to one of the addresses.
+async fn open(this: &Py<Loop>, route: &Route, channel: &Channel) -> PyResult<Py<PyAny>> {
+    let destination = Python::attach(|py| {
+        let pair = (&route.host, &route.port).into_pyobject(py)?;
+        Ok::<_, PyErr>(pair.into_any().unbind())
+    })?;
+    let infos = resolved_or_error(this, destination, &route.hints, channel).await?;
+    let local = match &route.local_addr {
+        Some(address) => {
+            let address = Python::attach(|py| address.clone_ref(py));
+            Some(resolved_or_error(this, address, &route.hints, channel).await?)
+        }
+        None => None,
+    };
+    let infos = Python::attach(|py| {
+        let infos = match route.interleave {
+            Some(first) => interleave(infos.bind(py), first)?,
+            None => infos.bind(py).try_iter()?.collect::<PyResult<_>>()?,
+        };
+        Ok::<Vec<Py<PyAny>>, PyErr>(infos.into_iter().map(Bound::unbind).collect())
+    })?;
+    let mut failures = Failures::default();
+    let connected = match route.delay {
+        Some(delay) => race(this, infos, local.as_ref(), delay, &mut failures, channel).await?,
+        None => {
+            let mut connected = None;
+            for info in infos {
+                connected = connect_one(this, &info, local.as_ref(), &mut failures, channel).await?;
+                if connected.is_some() {
+                    break;
+                }
+            }
+            connected
+        }
+    };
+    match connected {
+        Some(sock) => Ok(sock),
+        None => Err(Python::attach(|py| failures.into_error(py, route.all_errors))),
+    }
+}
+
+/// Makes protocol and transport, and waits until `connection_made` was called; asyncio's `_create_connection_transport`.
+async fn establish(this: &Py<Loop>, sock: Keeper, factory: &Py<PyAny>, channel: &Channel) -> PyResult<Pair> {
+    let (transport, protocol, waiter) = Python::attach(|py| {
+        let slf = this.bind(py);
+        sock.bind(py).call_method1(pyo3::intern!(py, "setblocking"), (false,))?;
+        let protocol = factory.bind(py).call0()?;
+        let waiter = Loop::create_future(slf)?;
+        let transport = stream::connect(slf, sock.bind(py).clone(), protocol.clone(), Some(waiter.clone()))?;
+        Ok::<_, PyErr>((Keeper::ours(transport.unbind()), protocol.unbind(), waiter.unbind()))
+    })?;
+    // The transport closes it from now on.
+    sock.keep();
+    channel.wait(waiter).await?;
+    Ok((transport.keep(), protocol))
+}
+
+fn wants_all_errors(py: Python<'_>, given: Option<Py<PyAny>>) -> PyResult<bool> {
+    let Some(given) = given else { return Ok(false) };
+    if imports::python_version(py) < (3, 12) {
+        let text = "BaseEventLoop.create_connection() got an unexpected keyword argument 'all_errors'";
+        return Err(PyTypeError::new_err(text));
+    }
+    given.is_truthy(py)
+}
