@@ -48,6 +48,26 @@ pub fn send_vectored(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     Ok(net::sendmsg(borrow(fd)?, slices, &mut SendAncillaryBuffer::default(), SEND)?)
 }
 
+/// Receives one datagram into `buffer`; returns its length and its sender, if the sender has an address. What there is no room for is
+/// lost.
+#[inline]
+pub fn receive_from(fd: RawFd, buffer: &mut [u8]) -> io::Result<(usize, Option<SocketAddress>)> {
+    let (count, _, sender) = net::recvfrom(borrow(fd)?, buffer, RECEIVE)?;
+    Ok((count, sender.as_ref().map(SocketAddress::from_system)))
+}
+
+/// Sends one datagram to `address`, as a whole or not at all.
+#[inline]
+pub fn send_to(fd: RawFd, data: &[u8], address: &SocketAddress) -> io::Result<()> {
+    let socket = borrow(fd)?;
+    match address.to_system()? {
+        address::System::V4(address) => net::sendto(socket, data, SEND, &address)?,
+        address::System::V6(address) => net::sendto(socket, data, SEND, &address)?,
+        address::System::Unix(address) => net::sendto(socket, data, SEND, &address)?,
+    };
+    Ok(())
+}
+
 /// Accepts a connection; its socket is non-blocking and not inherited by programs that are executed.
 pub fn accept(fd: RawFd) -> io::Result<(OwnedFd, SocketAddress)> {
     let (connection, peer) = accept_configured(fd)?;
