@@ -6,12 +6,10 @@
 use ferrio_cpython::Runnable;
 use ferrio_engine::Role;
 use ferrio_sys::socket;
-use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
-use super::stream::{Socket, SocketTransport, callback_failed};
-use crate::errors;
+use super::endpoint::{callback_failed, report_fatal};
+use super::stream::{Socket, SocketTransport};
 use crate::event_loop::base;
 use crate::imports;
 
@@ -75,21 +73,7 @@ pub(crate) fn force_close(transport: &Bound<'_, SocketTransport>, error: Option<
 /// An error that ends the connection: reported, unless it is the network's; SystemExit and KeyboardInterrupt pass.
 #[cold]
 pub(crate) fn fatal_error(transport: &Bound<'_, SocketTransport>, error: PyErr, message: &str) -> PyResult<()> {
-    let py = transport.py();
-    if errors::passes(py, &error) {
-        return Err(error);
-    }
-    let Some(owner) = transport.get().owner(py) else { return Ok(()) };
-    if error.is_instance_of::<PyOSError>(py) {
-        if base(&owner).debug.get() {
-            let keywords = PyDict::new(py);
-            keywords.set_item("exc_info", error.value(py))?;
-            imports::logger(py)?.call_method("debug", ("%r: %s", transport, message), Some(&keywords))?;
-        }
-    } else {
-        let protocol = transport.get().protocol(py).unwrap_or_else(|| py.None().into_bound(py));
-        errors::report(&owner, message, &error, &[("transport", transport.as_any()), ("protocol", &protocol)])?;
-    }
+    report_fatal(transport, &error, message)?;
     force_close(transport, Some(error))
 }
 
@@ -99,10 +83,13 @@ fn queue_loss(transport: &Bound<'_, SocketTransport>, error: Option<PyErr>) {
     let Some(owner) = transport.get().owner(py) else { return };
     let runnable = match error {
         None => Runnable::native(transport.clone(), lose_cleanly, 0),
-        Some(error) => match Bound::new(py, Loss { transport: transport.clone().unbind(), error: error.into_value(py).into_any() }) {
-            Ok(loss) => Runnable::native(loss, lose_by_error, 0),
-            Err(_) => Runnable::native(transport.clone(), lose_cleanly, 0),
-        },
+        Some(error) => {
+            match Bound::new(py, Loss { transport: transport.clone().unbind(), error: error.into_value(py).into_any() })
+            {
+                Ok(loss) => Runnable::native(loss, lose_by_error, 0),
+                Err(_) => Runnable::native(transport.clone(), lose_cleanly, 0),
+            }
+        }
     };
     base(&owner).push(py, runnable);
 }
@@ -125,10 +112,7 @@ fn lose_by_error(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 }
 
 /// Tells the protocol that the connection is lost, closes the socket and lets everything go.
-pub(crate) fn connection_lost(
-    transport: &Bound<'_, SocketTransport>,
-    error: Option<Bound<'_, PyAny>>,
-) -> PyResult<()> {
+pub(crate) fn connection_lost(transport: &Bound<'_, SocketTransport>, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let Some(protocol) = this.protocol(py) else { return Ok(()) };

@@ -1,9 +1,12 @@
 //! Flow control towards the protocol: `pause_writing` above the high water mark, `resume_writing` below the low one.
+//!
+//! The same for every transport that writes; each has the Python methods on its own class.
 
 use ferrio_engine::{Buffered, Drained, InvalidLimits};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use super::endpoint::{Endpoint, call_protocol};
 use super::stream::SocketTransport;
 use crate::errors;
 
@@ -12,11 +15,7 @@ impl SocketTransport {
     /// Set the water marks in bytes; None takes the default or derives one from the other.
     #[pyo3(signature = (high=None, low=None))]
     fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<i64>, low: Option<i64>) -> PyResult<()> {
-        let outcome = slf.get().state.with(slf.py(), |state| state.flow.set_limits(high, low));
-        if let Err(InvalidLimits { high, low }) = outcome {
-            return Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0")));
-        }
-        maybe_pause(slf)
+        set_limits(slf, high, low)
     }
 
     /// The water marks as (low, high), in bytes.
@@ -30,9 +29,18 @@ impl SocketTransport {
     }
 }
 
+/// Sets the water marks; the protocol is told if too much is buffered by them.
+pub(crate) fn set_limits<T: Endpoint>(transport: &Bound<'_, T>, high: Option<i64>, low: Option<i64>) -> PyResult<()> {
+    let outcome = transport.get().with_flow(transport.py(), |flow, _| flow.set_limits(high, low));
+    if let Err(InvalidLimits { high, low }) = outcome {
+        return Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0")));
+    }
+    maybe_pause(transport)
+}
+
 /// Tells the protocol to stop writing if too much is buffered.
-pub(crate) fn maybe_pause(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
-    let change = transport.get().state.with(transport.py(), |state| state.flow.buffered(state.buffer.len()));
+pub(crate) fn maybe_pause<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()> {
+    let change = transport.get().with_flow(transport.py(), |flow, len| flow.buffered(len));
     match change {
         Buffered::Unchanged => Ok(()),
         Buffered::Pause => {
@@ -44,21 +52,21 @@ pub(crate) fn maybe_pause(transport: &Bound<'_, SocketTransport>) -> PyResult<()
 }
 
 /// Tells the protocol to go on if enough was sent.
-pub(crate) fn maybe_resume(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
-    let change = transport.get().state.with(transport.py(), |state| state.flow.drained(state.buffer.len()));
+pub(crate) fn maybe_resume<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()> {
+    let change = transport.get().with_flow(transport.py(), |flow, len| flow.drained(len));
     match change {
         Drained::Unchanged => Ok(()),
         Drained::Resume => {
             let py = transport.py();
             let this = transport.get();
-            let call = |protocol| this.call_protocol(&protocol, pyo3::intern!(py, "resume_writing"), ()).map(drop);
+            let call = |protocol| call_protocol(this, &protocol, pyo3::intern!(py, "resume_writing"), ()).map(drop);
             contain(transport, "resume_writing", this.protocol(py).map_or(Ok(()), call))
         }
     }
 }
 
 /// Reports what a method of the protocol raised.
-fn contain(transport: &Bound<'_, SocketTransport>, method: &str, told: PyResult<()>) -> PyResult<()> {
+fn contain<T: Endpoint>(transport: &Bound<'_, T>, method: &str, told: PyResult<()>) -> PyResult<()> {
     let py = transport.py();
     let Err(error) = told else { return Ok(()) };
     if errors::passes(py, &error) {

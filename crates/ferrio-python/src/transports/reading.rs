@@ -15,8 +15,8 @@ use pyo3::types::PyBytes;
 
 use super::stream::SocketTransport;
 use super::{closing, writing};
-use crate::event_loop::{Loop, base};
 use crate::errors;
+use crate::event_loop::{Loop, base};
 use crate::imports;
 
 /// The poller reports an edge.
@@ -174,9 +174,8 @@ fn end_of_file(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) 
         imports::logger(py)?.call_method1("debug", ("%r received EOF", transport))?;
     }
     let Some(protocol) = this.protocol(py) else { return Ok(()) };
-    let keep_open = this
-        .call_protocol(&protocol, pyo3::intern!(py, "eof_received"), ())
-        .and_then(|answer| answer.is_truthy());
+    let keep_open =
+        this.call_protocol(&protocol, pyo3::intern!(py, "eof_received"), ()).and_then(|answer| answer.is_truthy());
     match keep_open {
         Ok(true) => {
             this.state.with(py, |state| state.read_ended = true);

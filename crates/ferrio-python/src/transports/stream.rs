@@ -11,16 +11,16 @@
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use ferrio_cpython::buffer::Chunk;
-use ferrio_cpython::{GilCell, HandleRef, Runnable, context};
+use ferrio_cpython::{GilCell, Runnable, context};
 use ferrio_engine::{FlowControl, Role, WriteBuffer};
 use ferrio_sys::{SocketAddress, socket};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::endpoint::{Endpoint, call_protocol, callback_failed};
 use super::{closing, info, reading};
-use crate::errors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::io::Handler;
@@ -148,7 +148,9 @@ pub(crate) fn attach<'py>(
     for handler in replaced {
         handler.retire(py)?;
     }
-    if let Some(server) = transport.get().state.with(py, |state| state.server.as_ref().map(|server| server.clone_ref(py))) {
+    if let Some(server) =
+        transport.get().state.with(py, |state| state.server.as_ref().map(|server| server.clone_ref(py)))
+    {
         server.get().attach(py, &transport);
     }
     base(slf).push(py, Runnable::native(transport.clone(), begin, 0));
@@ -184,21 +186,24 @@ pub(crate) fn wake_waiter(waiter: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     Ok(())
 }
 
-/// Reports an exception of a protocol method that asyncio calls as a callback of its own.
-#[cold]
-pub(crate) fn callback_failed(
-    transport: &Bound<'_, SocketTransport>,
-    protocol: &Bound<'_, PyAny>,
-    method: &str,
-    error: PyErr,
-) -> PyResult<()> {
-    let py = transport.py();
-    let Some(owner) = transport.get().owner(py) else { return Err(error) };
-    if errors::passes(py, &error) {
-        return Err(error);
+impl Endpoint for SocketTransport {
+    fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.owner(py)
     }
-    let arguments = PyTuple::new(py, [transport])?;
-    HandleRef::parked(owner.as_super(), &protocol.getattr(method)?, &arguments)?.report_error(py, error)
+
+    #[inline]
+    fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.protocol(py)
+    }
+
+    #[inline]
+    fn context(&self) -> &Py<PyAny> {
+        &self.context
+    }
+
+    fn with_flow<R>(&self, py: Python<'_>, look: impl FnOnce(&mut FlowControl, usize) -> R) -> R {
+        self.state.with(py, |state| look(&mut state.flow, state.buffer.len()))
+    }
 }
 
 impl SocketTransport {
@@ -211,8 +216,7 @@ impl SocketTransport {
         self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
     }
 
-    /// Calls a protocol method in the connection's context: for calls that come from the loop itself. A context cannot be
-    /// entered twice, so what a method of the transport calls at once (`pause_writing`) stays in its caller's context.
+    /// See `endpoint::call_protocol`.
     #[inline]
     pub(crate) fn call_protocol<'py, A>(
         &self,
@@ -223,8 +227,7 @@ impl SocketTransport {
     where
         A: pyo3::call::PyCallArgs<'py>,
     {
-        let py = protocol.py();
-        context::run_in(py, self.context.bind(py), || protocol.call_method1(method, arguments))
+        call_protocol(self, protocol, method, arguments)
     }
 
     pub(crate) fn is_closing_now(&self, py: Python<'_>) -> bool {

@@ -1,0 +1,84 @@
+//! `Endpoint`: what all transports have, a loop, a protocol, a context and a write buffer; and what follows from that.
+
+use ferrio_cpython::{HandleRef, context};
+use ferrio_engine::FlowControl;
+use pyo3::PyClass;
+use pyo3::call::PyCallArgs;
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use pyo3::pyclass::boolean_struct::True;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use crate::errors;
+use crate::event_loop::{Loop, base};
+use crate::imports;
+
+/// A transport.
+pub(crate) trait Endpoint: PyClass<Frozen = True> + Sync {
+    /// Its loop; None once the connection is lost.
+    fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>>;
+
+    /// Its protocol; None once the connection is lost.
+    fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>>;
+
+    /// The context that protocol methods run in.
+    fn context(&self) -> &Py<PyAny>;
+
+    /// Looks at flow control and at how many bytes are buffered. `look` must run no Python code.
+    fn with_flow<R>(&self, py: Python<'_>, look: impl FnOnce(&mut FlowControl, usize) -> R) -> R;
+}
+
+/// Calls a protocol method in the connection's context: for calls that come from the loop itself. A context cannot be
+/// entered twice, so what a method of the transport calls at once (`pause_writing`) stays in its caller's context.
+#[inline]
+pub(crate) fn call_protocol<'py, A>(
+    transport: &impl Endpoint,
+    protocol: &Bound<'py, PyAny>,
+    method: &Bound<'py, PyString>,
+    arguments: A,
+) -> PyResult<Bound<'py, PyAny>>
+where
+    A: PyCallArgs<'py>,
+{
+    let py = protocol.py();
+    context::run_in(py, transport.context().bind(py), || protocol.call_method1(method, arguments))
+}
+
+/// Reports an exception of a protocol method that asyncio calls as a callback of its own; SystemExit and
+/// KeyboardInterrupt pass.
+#[cold]
+pub(crate) fn callback_failed<T: Endpoint>(
+    transport: &Bound<'_, T>,
+    protocol: &Bound<'_, PyAny>,
+    method: &str,
+    error: PyErr,
+) -> PyResult<()> {
+    let py = transport.py();
+    let Some(owner) = transport.get().owner(py) else { return Err(error) };
+    if errors::passes(py, &error) {
+        return Err(error);
+    }
+    let arguments = PyTuple::new(py, [transport])?;
+    HandleRef::parked(owner.as_super(), &protocol.getattr(method)?, &arguments)?.report_error(py, error)
+}
+
+/// Tells of an error that ends the connection: in debug mode if it is the system's, else to the exception handler;
+/// SystemExit and KeyboardInterrupt pass.
+#[cold]
+pub(crate) fn report_fatal<T: Endpoint>(transport: &Bound<'_, T>, error: &PyErr, message: &str) -> PyResult<()> {
+    let py = transport.py();
+    if errors::passes(py, error) {
+        return Err(error.clone_ref(py));
+    }
+    let Some(owner) = transport.get().owner(py) else { return Ok(()) };
+    if error.is_instance_of::<PyOSError>(py) {
+        if base(&owner).debug.get() {
+            let keywords = PyDict::new(py);
+            keywords.set_item("exc_info", error.value(py))?;
+            imports::logger(py)?.call_method("debug", ("%r: %s", transport, message), Some(&keywords))?;
+        }
+        return Ok(());
+    }
+    let protocol = transport.get().protocol(py).unwrap_or_else(|| py.None().into_bound(py));
+    errors::report(&owner, message, error, &[("transport", transport.as_any()), ("protocol", &protocol)])
+}
