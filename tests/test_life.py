@@ -173,8 +173,13 @@ def test_an_unclosed_loop_warns(loop_kind):
     from tests.conftest import FACTORIES
 
     loops = [FACTORIES[loop_kind]()]
-    with pytest.warns(ResourceWarning, match=r"unclosed event loop"):
+
+    def drop():
         loops.clear()
+        gc.collect()
+
+    with pytest.warns(ResourceWarning, match=r"unclosed event loop"):
+        drop()
 
 
 def test_time_is_the_monotonic_clock_in_full(loop):
