@@ -7,8 +7,10 @@
 //! Descriptors are taken as plain numbers: Python's objects own them, and what a number means may change between two calls. A wrong number
 //! is answered by the system with `EBADF`, like everywhere else in Python.
 
+pub mod child;
 pub mod clock;
 mod descriptor;
+pub mod file;
 pub mod fork;
 pub mod poller;
 pub mod socket;

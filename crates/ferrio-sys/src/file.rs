@@ -1,0 +1,80 @@
+//! Pipes, terminals and files: the calls on descriptors that are not only sockets.
+//!
+//! As with sockets nothing is retried: `EAGAIN` and `EINTR` come back as errors. Reading and writing wait unless the descriptor is
+//! non-blocking, see [`crate::socket::set_nonblocking`].
+
+use std::io::{self, IoSlice};
+use std::os::fd::RawFd;
+
+use rustix::fs::{FileType, SeekFrom};
+
+use crate::descriptor::borrow;
+
+/// The most slices one call takes (`IOV_MAX`).
+const MOST_SLICES: usize = 1024;
+
+/// What a descriptor leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A pipe or a FIFO.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// A terminal or another character device.
+    CharacterDevice,
+    /// A regular file, a directory, a block device or something newer.
+    Other,
+}
+
+/// What `fd` leads to.
+pub fn kind(fd: RawFd) -> io::Result<Kind> {
+    let status = rustix::fs::fstat(borrow(fd)?)?;
+    Ok(match FileType::from_raw_mode(status.st_mode) {
+        FileType::Fifo => Kind::Pipe,
+        FileType::Socket => Kind::Socket,
+        FileType::CharacterDevice => Kind::CharacterDevice,
+        _ => Kind::Other,
+    })
+}
+
+/// The size of the file in bytes; 0 for what has none.
+pub fn size(fd: RawFd) -> io::Result<u64> {
+    let status = rustix::fs::fstat(borrow(fd)?)?;
+    Ok(u64::try_from(status.st_size).unwrap_or(0))
+}
+
+/// Reads into `buffer` and returns how much; 0 is the end of data.
+pub fn read(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let count = rustix::io::read(borrow(fd)?, buffer)?;
+    Ok(count)
+}
+
+/// Writes as much of `data` as there is room for and returns how much.
+pub fn write(fd: RawFd, data: &[u8]) -> io::Result<usize> {
+    Ok(rustix::io::write(borrow(fd)?, data)?)
+}
+
+/// Writes as much of `slices`, in order, as there is room for and returns how much.
+pub fn write_vectored(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    Ok(rustix::io::writev(borrow(fd)?, &slices[..slices.len().min(MOST_SLICES)])?)
+}
+
+/// Sets the position that the file is read from next.
+pub fn seek(fd: RawFd, position: u64) -> io::Result<()> {
+    rustix::fs::seek(borrow(fd)?, SeekFrom::Start(position))?;
+    Ok(())
+}
+
+/// Sends at most `count` bytes of the file `source`, from `offset` on, to the socket `target` and returns how many; 0 is the end of the
+/// file. The position of `source` stays.
+#[cfg(target_os = "linux")]
+pub fn send_file(target: RawFd, source: RawFd, offset: u64, count: usize) -> io::Result<usize> {
+    let mut offset = offset;
+    Ok(rustix::fs::sendfile(borrow(target)?, borrow(source)?, Some(&mut offset), count)?)
+}
+
+/// Not offered here yet: callers copy the file themselves.
+#[cfg(not(target_os = "linux"))]
+pub fn send_file(_target: RawFd, _source: RawFd, _offset: u64, _count: usize) -> io::Result<usize> {
+    Err(rustix::io::Errno::NOSYS.into())
+}
