@@ -13,9 +13,11 @@ import traceback
 from tests.conftest import FACTORIES, close
 
 MASKS = (
+    (re.compile(r'  File "[^"]*/asyncio/\w+\.py"[^\n]*\n(?:    [^\n]*\n)*'), ""),  # frames that Rust does not have
     (re.compile(r"0x[0-9a-f]+"), "0x"),
     (re.compile(r"\b(fd|laddr|raddr)=[^,>)]*(\([^)]*\))?"), r"\1="),
     (re.compile(r"Task-\d+"), "Task-N"),
+    (re.compile(r"when=\d+\.\d+"), "when=N"),
     (re.compile(r"took [\d.]+ seconds"), "took N seconds"),
     (re.compile(r"<[^<>]*EventLoop [^<>]*>|<ferrio[^<>]*Loop[^<>]*>"), "<loop>"),
 )

@@ -1,0 +1,55 @@
+"""What ferrio does not offer yet says so in a sentence; nothing is half there."""
+
+import asyncio
+import socket
+import ssl
+import subprocess
+import tempfile
+
+import pytest
+
+import ferrio
+
+
+@pytest.fixture
+def loop():
+    loop = ferrio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def calls(loop, sock, file):
+    context = ssl.create_default_context()
+    address = ("127.0.0.1", 1)
+    return {
+        "datagrams": lambda: loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)),
+        "unix connection": lambda: loop.create_unix_connection(asyncio.Protocol, "/nowhere"),
+        "unix server": lambda: loop.create_unix_server(asyncio.Protocol, "/nowhere"),
+        "read pipe": lambda: loop.connect_read_pipe(asyncio.Protocol, file),
+        "write pipe": lambda: loop.connect_write_pipe(asyncio.BaseProtocol, file),
+        "TLS client": lambda: loop.create_connection(asyncio.Protocol, *address, ssl=context),
+        "TLS by default": lambda: loop.create_connection(asyncio.Protocol, *address, ssl=True),
+        "TLS server": lambda: loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context),
+        "TLS accepted": lambda: loop.connect_accepted_socket(asyncio.Protocol, sock, ssl=context),
+        "start TLS": lambda: loop.start_tls(asyncio.Transport(), asyncio.Protocol(), context),
+        "sendfile": lambda: loop.sendfile(asyncio.Transport(), file),
+        "sock_sendfile": lambda: loop.sock_sendfile(sock, file),
+        "exec": lambda: loop.subprocess_exec(asyncio.SubprocessProtocol, "true", stdout=subprocess.DEVNULL),
+        "shell": lambda: loop.subprocess_shell(asyncio.SubprocessProtocol, "true"),
+    }
+
+
+@pytest.mark.parametrize("name", calls(None, None, None))
+def test_it_raises_not_implemented_with_a_sentence(loop, name):
+    left, right = socket.socketpair()
+    left.setblocking(False)
+
+    async def main():
+        return await calls(loop, left, file)[name]()
+
+    with left, right, tempfile.TemporaryFile() as file:
+        file.write(b"x")
+        file.seek(0)
+        with pytest.raises(NotImplementedError, match=r"\w+ \w+ \w+") as caught:
+            loop.run_until_complete(main())
+    assert type(caught.value) is NotImplementedError
