@@ -264,7 +264,9 @@ fn sleep_in(
     timeout: Option<Duration>,
 ) -> io::Result<()> {
     let base = base(slf);
-    // Set with the GIL held: whoever schedules after this sees it and wakes the poll.
+    // What was called since the queue was found empty (the loop's clock, the signal module) may have let other threads
+    // run. From here to the system call nothing does: whoever schedules later sees `asleep` and wakes the poll.
+    let timeout = if base.ready_count(slf.py()) == 0 { timeout } else { Some(Duration::ZERO) };
     base.asleep.set(true);
     let outcome = slf.py().detach(|| poller.wait(events, timeout));
     base.asleep.set(false);
