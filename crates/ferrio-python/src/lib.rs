@@ -18,6 +18,7 @@ mod happy_eyeballs;
 mod imports;
 mod io;
 mod life;
+mod not_yet;
 mod signals;
 mod sockets;
 mod tasks;

@@ -1,0 +1,43 @@
+//! What comes with a later version: datagrams, Unix sockets, pipes, sendfile, TLS upgrades and subprocesses.
+//!
+//! The methods are here so that a program learns it in a sentence, at the await; asyncio's own would say nothing.
+
+use pyo3::exceptions::PyNotImplementedError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::coroutine::Coroutine;
+use crate::event_loop::Loop;
+
+/// Methods with any arguments whose coroutine says what is missing.
+macro_rules! later {
+    ($($name:ident $qualified:literal $what:literal)*) => {
+        #[pymethods]
+        impl Loop {$(
+            #[doc = concat!($what, " a later version of ferrio.")]
+            #[pyo3(signature = (*_args, **_kwargs))]
+            fn $name(
+                slf: &Bound<'_, Self>,
+                _args: &Bound<'_, PyTuple>,
+                _kwargs: Option<&Bound<'_, PyDict>>,
+            ) -> PyResult<Py<Coroutine>> {
+                Coroutine::spawn(slf.py(), $qualified, |_| async {
+                    Err::<(), _>(PyNotImplementedError::new_err(concat!($what, " a later version of ferrio")))
+                })
+            }
+        )*}
+    };
+}
+
+later! {
+    create_datagram_endpoint "EventLoop.create_datagram_endpoint" "datagram endpoints come with"
+    create_unix_connection "EventLoop.create_unix_connection" "Unix sockets come with"
+    create_unix_server "EventLoop.create_unix_server" "Unix sockets come with"
+    connect_read_pipe "EventLoop.connect_read_pipe" "pipes come with"
+    connect_write_pipe "EventLoop.connect_write_pipe" "pipes come with"
+    sendfile "EventLoop.sendfile" "sendfile comes with"
+    sock_sendfile "EventLoop.sock_sendfile" "sendfile comes with"
+    start_tls "EventLoop.start_tls" "TLS comes with"
+    subprocess_exec "EventLoop.subprocess_exec" "subprocesses come with"
+    subprocess_shell "EventLoop.subprocess_shell" "subprocesses come with"
+}
