@@ -3,10 +3,15 @@
 //! A view's memory belongs to an exporter that keeps it in place while the view is held (the buffer protocol's
 //! promise); other threads could still write into a mutable one, as they can under CPython's own socket module.
 
+use std::mem::MaybeUninit;
+
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+
+use crate::version;
 
 /// What a caller gave to be written: read in place, kept alive by a reference.
 pub enum Data<'py> {
@@ -131,6 +136,37 @@ impl Target {
         // SAFETY: SAFETY.md, "Buffers": writable by the check in `from_object`, kept in place by the export.
         fill(unsafe { std::slice::from_raw_parts_mut(start, length) })
     }
+}
+
+/// Receives straight into a new bytes object of at most `room` bytes, which is then cut to what came: no copy.
+/// `fill` must run no Python code and give the number of bytes it wrote.
+///
+/// # Errors
+/// MemoryError. What `fill` gives is passed on as it is.
+pub fn receive_bytes<'py, E>(
+    py: Python<'py>,
+    room: usize,
+    fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<usize, E>,
+) -> PyResult<Result<Bound<'py, PyBytes>, E>> {
+    let length = ffi::Py_ssize_t::try_from(room).unwrap_or(ffi::Py_ssize_t::MAX);
+    // SAFETY: a null source makes an object with uninitialised contents.
+    let mut object = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), length) };
+    if object.is_null() {
+        return Err(PyErr::fetch(py));
+    }
+    // SAFETY: a live bytes object that nobody else knows.
+    let start = unsafe { ffi::PyBytes_AS_STRING(object) }.cast_mut().cast::<MaybeUninit<u8>>();
+    // SAFETY: `room` bytes of our own, lent as uninitialised.
+    let outcome = fill(unsafe { std::slice::from_raw_parts_mut(start, room) });
+    let count = *outcome.as_ref().unwrap_or(&0);
+    let length = ffi::Py_ssize_t::try_from(count.min(room)).unwrap_or(0);
+    // SAFETY: we hold the only reference; on failure the object is released and the pointer null.
+    if unsafe { version::_PyBytes_Resize(&raw mut object, length) } < 0 {
+        return Err(PyErr::fetch(py));
+    }
+    // SAFETY: a new reference to a bytes object.
+    let bytes = unsafe { Bound::from_owned_ptr(py, object).cast_into_unchecked::<PyBytes>() };
+    Ok(outcome.map(|_| bytes))
 }
 
 fn view_of(object: &Bound<'_, PyAny>, writable: bool) -> PyResult<PyBuffer<u8>> {

@@ -7,6 +7,11 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+unsafe extern "C" {
+    /// Documented since Python 2, exported by all versions; PyO3 leaves it out for its name.
+    pub(crate) fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, length: ffi::Py_ssize_t) -> std::ffi::c_int;
+}
+
 /// The beginning of a `contextvars.Context` as 3.11 to 3.14 have it (`struct _pycontextobject`).
 #[repr(C)]
 struct ContextHead {

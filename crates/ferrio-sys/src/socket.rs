@@ -4,6 +4,7 @@
 //! sending never wait; for the other calls the socket has to be non-blocking.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::{OwnedFd, RawFd};
 
 use rustix::io::Errno;
@@ -33,6 +34,12 @@ const MOST_SLICES: usize = 1024;
 pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     let (count, _) = net::recv(borrow(fd)?, buffer, RECEIVE)?;
     Ok(count)
+}
+
+/// Receives into memory that need not be initialised; the first bytes are, as many as it returns.
+pub fn receive_uninit(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    let ((received, _), _) = net::recv(borrow(fd)?, buffer, RECEIVE)?;
+    Ok(received.len())
 }
 
 /// Sends as much of `data` as there is room for and returns how much.

@@ -5,9 +5,10 @@
 //! peer hung up; a read that does queues another one for the next turn, so that no connection starves the others.
 
 use std::io;
+use std::os::fd::RawFd;
 
 use ferrio_cpython::Runnable;
-use ferrio_cpython::buffer::Target;
+use ferrio_cpython::buffer::{self, Target};
 use ferrio_sys::{Interest, Readiness, socket};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -18,6 +19,12 @@ use super::{closing, writing};
 use crate::errors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
+
+/// A receive of this many bytes makes the next one a bulk receive.
+const BULK: usize = 16 * 1024;
+
+/// Room of a bulk receive: below the size from which the allocator maps memory anew each time.
+const BULK_ROOM: usize = 120 * 1024;
 
 /// The poller reports an edge.
 pub(crate) fn on_event(object: &Bound<'_, PyAny>, bits: u32) -> PyResult<()> {
@@ -71,19 +78,33 @@ fn classify<T>(outcome: io::Result<usize>, room: usize, make: impl FnOnce(usize)
 
 fn receive_bytes(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) -> PyResult<()> {
     let py = transport.py();
-    let fd = transport.get().fd;
-    let received = owner.get().io.with_receive_buffer(py, |buffer| {
-        let outcome = socket::receive(fd, buffer);
-        classify(outcome, buffer.len(), |count| PyBytes::new(py, &buffer[..count]))
-    });
-    let Some(data) = settle(transport, owner, received)? else { return Ok(()) };
     let this = transport.get();
+    let received = if this.state.with(py, |state| state.bulk) {
+        receive_bulk(py, this.fd)?
+    } else {
+        owner.get().io.with_receive_buffer(py, |buffer| {
+            let outcome = socket::receive(this.fd, buffer);
+            classify(outcome, buffer.len(), |count| PyBytes::new(py, &buffer[..count]))
+        })
+    };
+    let Some(data) = settle(transport, owner, received)? else { return Ok(()) };
+    let bulk = data.as_bytes().len() >= BULK;
+    this.state.with(py, |state| state.bulk = bulk);
     let Some(protocol) = this.protocol(py) else { return Ok(()) };
     let told = this.call_protocol(&protocol, pyo3::intern!(py, "data_received"), (data,));
     match told {
         Ok(_) => Ok(()),
         Err(error) => closing::fatal_error(transport, error, "Fatal error: protocol.data_received() call failed."),
     }
+}
+
+/// Without a copy, but with an allocation of full size: for connections that carry much at a time.
+fn receive_bulk(py: Python<'_>, fd: RawFd) -> PyResult<Received<Bound<'_, PyBytes>>> {
+    let outcome = buffer::receive_bytes(py, BULK_ROOM, |room| socket::receive_uninit(fd, room))?;
+    Ok(match outcome {
+        Ok(bytes) => classify(Ok(bytes.as_bytes().len()), BULK_ROOM, |_| bytes),
+        Err(error) => classify(Err(error), BULK_ROOM, |_| PyBytes::new(py, &[])),
+    })
 }
 
 fn receive_into_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) -> PyResult<()> {

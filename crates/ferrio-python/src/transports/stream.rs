@@ -61,6 +61,8 @@ pub(crate) struct State {
     pub(crate) flow: FlowControl,
     /// The protocol is a BufferedProtocol: it lends the memory to receive into.
     pub(crate) lends_buffer: bool,
+    /// The last receive brought much: the next one goes without a copy.
+    pub(crate) bulk: bool,
     /// `connection_made` was called: reading may begin.
     pub(crate) started: bool,
     /// `pause_reading` was called.
@@ -134,6 +136,7 @@ pub(crate) fn attach<'py>(
         buffer: WriteBuffer::new(),
         flow: FlowControl::new(),
         lends_buffer,
+        bulk: false,
         started: false,
         paused: false,
         read_ended: false,
