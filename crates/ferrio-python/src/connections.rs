@@ -35,7 +35,7 @@ struct Route {
 }
 
 /// A transport and its protocol.
-type Pair = (Py<PyAny>, Py<PyAny>);
+pub(crate) type Pair = (Py<PyAny>, Py<PyAny>);
 
 #[pymethods]
 impl Loop {
@@ -249,7 +249,7 @@ async fn open(this: &Py<Loop>, route: &Route, channel: &Channel) -> PyResult<Py<
 }
 
 /// Makes protocol and transport, and waits until `connection_made` was called; asyncio's `_create_connection_transport`.
-async fn establish(this: &Py<Loop>, sock: Keeper, factory: &Py<PyAny>, channel: &Channel) -> PyResult<Pair> {
+pub(crate) async fn establish(this: &Py<Loop>, sock: Keeper, factory: &Py<PyAny>, channel: &Channel) -> PyResult<Pair> {
     let (transport, protocol, waiter) = Python::attach(|py| {
         let slf = this.bind(py);
         sock.bind(py).call_method1(pyo3::intern!(py, "setblocking"), (false,))?;

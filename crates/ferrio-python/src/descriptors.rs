@@ -14,6 +14,8 @@ use pyo3::types::{PyInt, PyTuple};
 
 use crate::event_loop::{Loop, base};
 use crate::io::Handler;
+use crate::transports::datagram::DatagramTransport;
+use crate::sockets::parking::parked;
 
 #[pymethods]
 impl Loop {
@@ -53,18 +55,27 @@ impl Loop {
 /// Refuses a descriptor that a transport uses which is not closing, as asyncio's `_ensure_fd_no_transport`; `shown` is
 /// what the user passed for it.
 pub(crate) fn refuse_used(slf: &Bound<'_, Loop>, fd: RawFd, shown: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = slf.py();
-    let transport = slf.get().io.registrations.with(py, |registrations| match registrations.get(fd)?.stream()? {
-        Handler::Native(target, _) => Some(target.clone_ref(py)),
-        Handler::Callback(_) => None,
-    });
-    let Some(transport) = transport else { return Ok(()) };
-    let transport = transport.into_bound(py);
+    let Some(transport) = transport_of(slf, fd) else { return Ok(()) };
     if transport.call_method0("is_closing")?.is_truthy()? {
         return Ok(());
     }
     let text = format!("File descriptor {} is used by transport {}", shown.repr()?, transport.repr()?);
     Err(PyRuntimeError::new_err(text))
+}
+
+/// The transport that is registered for a descriptor. Other objects of ours that watch one (a listener) are none.
+fn transport_of<'py>(slf: &Bound<'py, Loop>, fd: RawFd) -> Option<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let object = |handler: &Handler| match handler {
+        Handler::Native(target, _) => Some(target.bind(py).clone()),
+        Handler::Callback(_) => None,
+    };
+    slf.get().io.registrations.with(py, |registrations| {
+        let entry = registrations.get(fd)?;
+        let by_level = entry.reader().or(entry.writer()).and_then(object);
+        let datagrams = by_level.filter(|target| target.is_instance_of::<DatagramTransport>());
+        entry.stream().and_then(object).or(datagrams)
+    })
 }
 
 fn watch<'py>(
@@ -96,7 +107,8 @@ fn unwatch(slf: &Bound<'_, Loop>, file: &Bound<'_, PyAny>, role: Role) -> PyResu
     refuse_negative(fd)?;
     match slf.get().io.unregister(py, fd, role) {
         Some(handler) => handler.retire(py).map(|()| true),
-        None => Ok(false),
+        // A `sock_*` method waits by other means.
+        None => Ok(parked(slf, fd).is_some_and(|parked| parked.get().forget(py, role))),
     }
 }
 

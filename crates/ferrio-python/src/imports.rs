@@ -29,6 +29,10 @@ imported! {
     abstract_event_loop = "asyncio.events" . "AbstractEventLoop";
     abstract_server = "asyncio.base_events" . "Server";
     transport_class = "asyncio.transports" . "Transport";
+    read_transport = "asyncio.transports" . "ReadTransport";
+    write_transport = "asyncio.transports" . "WriteTransport";
+    subprocess_transport = "asyncio.transports" . "SubprocessTransport";
+    datagram_transport_class = "asyncio.selector_events" . "_SelectorDatagramTransport";
     buffered_protocol = "asyncio.protocols" . "BufferedProtocol";
     transport_socket = "asyncio.trsock" . "TransportSocket";
     extract_stack_depth = "asyncio.constants" . "DEBUG_STACK_DEPTH";
@@ -48,6 +52,7 @@ imported! {
     socket_getaddrinfo = "socket" . "getaddrinfo";
     socket_af_inet = "socket" . "AF_INET";
     socket_af_inet6 = "socket" . "AF_INET6";
+    socket_af_unix = "socket" . "AF_UNIX";
     socket_sock_stream = "socket" . "SOCK_STREAM";
     socket_sock_dgram = "socket" . "SOCK_DGRAM";
     socket_ipproto_tcp = "socket" . "IPPROTO_TCP";

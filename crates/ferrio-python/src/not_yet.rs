@@ -1,4 +1,4 @@
-//! What comes with a later version: datagrams, Unix sockets, pipes, sendfile, TLS upgrades and subprocesses.
+//! What comes with a later version: pipes, sendfile, TLS upgrades and subprocesses.
 //!
 //! The methods are here so that a program learns it in a sentence, at the await; asyncio's own would say nothing.
 
@@ -30,9 +30,6 @@ macro_rules! later {
 }
 
 later! {
-    create_datagram_endpoint "EventLoop.create_datagram_endpoint" "datagram endpoints come with"
-    create_unix_connection "EventLoop.create_unix_connection" "Unix sockets come with"
-    create_unix_server "EventLoop.create_unix_server" "Unix sockets come with"
     connect_read_pipe "EventLoop.connect_read_pipe" "pipes come with"
     connect_write_pipe "EventLoop.connect_write_pipe" "pipes come with"
     sendfile "EventLoop.sendfile" "sendfile comes with"

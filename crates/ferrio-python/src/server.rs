@@ -17,6 +17,7 @@ use crate::event_loop::Loop;
 use crate::imports;
 use crate::listener::{self, Listener};
 use crate::transports::stream::SocketTransport;
+use crate::unix_server::SocketFile;
 
 /// A server; its `__class__` says `asyncio.Server`.
 #[pyclass(frozen, weakref, module = "ferrio")]
@@ -39,6 +40,8 @@ struct State {
     waiters: Option<Vec<Py<PyAny>>>,
     /// The future of `serve_forever`.
     forever: Option<Py<PyAny>>,
+    /// What to remove from the file system once the socket is closed.
+    file: Option<SocketFile>,
 }
 
 impl Server {
@@ -55,6 +58,7 @@ impl Server {
             clients: HashMap::new(),
             waiters: Some(Vec::new()),
             forever: None,
+            file: None,
         };
         let owner = owner.clone().unbind();
         Self { owner, protocol_factory, backlog, context, serving: GilFlag::default(), state: GilCell::new(state) }
@@ -63,6 +67,12 @@ impl Server {
     pub(crate) fn attach(&self, py: Python<'_>, transport: &Bound<'_, SocketTransport>) {
         let held = transport.clone().unbind();
         let before = self.state.with(py, |state| state.clients.insert(transport.as_ptr() as usize, held));
+        drop(before);
+    }
+
+    /// Makes it answer for the file of its socket.
+    pub(crate) fn own_file(&self, py: Python<'_>, file: Option<SocketFile>) {
+        let before = self.state.with(py, |state| std::mem::replace(&mut state.file, file));
         drop(before);
     }
 
@@ -169,14 +179,17 @@ impl Server {
         let this = slf.get();
         let closed = this.state.with(py, |state| {
             let sockets = state.sockets.take()?;
-            Some((sockets, std::mem::take(&mut state.listeners), state.forever.take()))
+            Some((sockets, std::mem::take(&mut state.listeners), state.forever.take(), state.file.take()))
         });
-        let Some((sockets, listeners, forever)) = closed else { return Ok(()) };
+        let Some((sockets, listeners, forever, file)) = closed else { return Ok(()) };
         for listener in listeners {
             listener::close(listener.bind(py))?;
         }
         for sock in sockets {
             sock.call_method0(py, "close")?;
+        }
+        if let Some(file) = file {
+            file.remove(py)?;
         }
         this.serving.set(false);
         if let Some(forever) = forever {

@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod closing;
+pub(crate) mod datagram;
 pub(crate) mod endpoint;
 pub(crate) mod flow;
 pub(crate) mod info;

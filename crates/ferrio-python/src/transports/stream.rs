@@ -14,13 +14,13 @@ use ferrio_cpython::buffer::Chunk;
 use ferrio_cpython::{GilCell, Runnable, context};
 use ferrio_engine::{FlowControl, Role, WriteBuffer};
 use ferrio_sys::{SocketAddress, socket};
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::endpoint::{Endpoint, call_protocol, callback_failed};
 use super::{closing, info, reading};
+use crate::descriptors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::io::Handler;
@@ -100,7 +100,7 @@ pub(crate) fn connect<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
     let fd: RawFd = sock.call_method0("fileno")?.extract()?;
-    refuse_used(slf, &sock, fd)?;
+    descriptors::refuse_used(slf, fd, &sock)?;
     let connection = Connection {
         peer: socket::peer_address(fd).ok(),
         socket: Socket::Object(sock.unbind()),
@@ -301,22 +301,6 @@ impl Drop for SocketTransport {
     fn drop(&mut self) {
         closing::abandoned(self);
     }
-}
-
-/// A descriptor serves one transport at a time.
-fn refuse_used(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, fd: RawFd) -> PyResult<()> {
-    let py = slf.py();
-    let holder = slf.get().io.registrations.with(py, |registrations| match registrations.get(fd)?.stream()? {
-        Handler::Native(target, _) => Some(target.clone_ref(py)),
-        Handler::Callback(_) => None,
-    });
-    let Some(holder) = holder else { return Ok(()) };
-    let holder = holder.into_bound(py);
-    if holder.call_method0("is_closing")?.is_truthy()? {
-        return Ok(());
-    }
-    let text = format!("File descriptor {} is used by transport {}", sock.repr()?, holder.repr()?);
-    Err(PyRuntimeError::new_err(text))
 }
 
 impl Socket {

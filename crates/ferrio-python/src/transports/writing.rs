@@ -20,7 +20,7 @@ use crate::imports;
 const SLICES: usize = 64;
 
 /// Writes to a lost connection before asyncio begins to warn (`LOG_THRESHOLD_FOR_CONNLOST_WRITES`).
-const DROPPED_WRITES_BEFORE_WARNING: u32 = 5;
+pub(crate) const DROPPED_WRITES_BEFORE_WARNING: u32 = 5;
 
 #[pymethods]
 impl SocketTransport {
@@ -184,7 +184,7 @@ fn would_block(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-fn check_type(data: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(crate) fn check_type(data: &Bound<'_, PyAny>) -> PyResult<()> {
     let known = data.is_instance_of::<PyBytes>()
         || data.is_instance_of::<PyByteArray>()
         || data.is_instance_of::<PyMemoryView>();

@@ -1,0 +1,302 @@
+//! `DatagramTransport`: a datagram socket and its protocol.
+//!
+//! The socket is a Python object, the user's or one that we made; it is watched by level, for reading as long as the
+//! protocol is told of datagrams, for writing while any wait to be sent: the system reports room for writing after each
+//! datagram, so an edge-triggered registration would wake the loop once more for every message. Of closing: open,
+//! *closing* (no more reading; what is queued is sent), *lost* (`connection_lost` is queued or done: exactly one call).
+//! Receiving, sending, closing and the addresses of peers have a file each.
+//!
+//! Protocol methods may do anything, also close the transport: after each call the state is read afresh.
+
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+
+use ferrio_cpython::{GilCell, Runnable, context};
+use ferrio_engine::{FlowControl, Role};
+use ferrio_sys::socket;
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::endpoint::{Endpoint, call_protocol, callback_failed};
+use super::stream::wake_waiter;
+use crate::descriptors;
+use crate::event_loop::{Loop, base};
+use crate::imports;
+
+mod closing;
+mod peers;
+mod receiving;
+mod sending;
+
+use peers::{Family, Peers};
+use sending::{Datagram, Destination};
+
+/// What each queued datagram counts for besides its data, from 3.13 on.
+const HEADER: usize = 8;
+
+/// A datagram endpoint. Its `__class__` names asyncio's own: the one class that is both an `asyncio.Transport` and an
+/// `asyncio.DatagramTransport`.
+#[pyclass(frozen, weakref, module = "ferrio", name = "_SelectorDatagramTransport")]
+pub(crate) struct DatagramTransport {
+    fd: RawFd,
+    family: Family,
+    /// The context that protocol methods run in: a copy of the one the endpoint was made in.
+    context: Py<PyAny>,
+    /// The only address to send to, if one was given; the user's form and ours.
+    remote: Option<(Py<PyAny>, Destination)>,
+    /// The socket is connected to a peer that has an address: nothing else can be sent to.
+    connected: bool,
+    /// `HEADER` or, in older Pythons, nothing.
+    header: usize,
+    /// "socket", "sockname" and "peername".
+    extra: Py<PyDict>,
+    state: GilCell<State>,
+}
+
+/// What changes during a transport's life.
+struct State {
+    /// None once the connection is lost.
+    owner: Option<Py<Loop>>,
+    /// None once the connection is lost.
+    protocol: Option<Py<PyAny>>,
+    /// None once it is closed.
+    sock: Option<Py<PyAny>>,
+    queue: VecDeque<Datagram>,
+    /// The size of the queue, headers included.
+    queued: usize,
+    flow: FlowControl,
+    peers: Peers,
+    /// `connection_made` was called: reading may begin.
+    started: bool,
+    /// `pause_reading` was called.
+    paused: bool,
+    closing: bool,
+    /// 0 while open; then 1 and one more for each datagram that was dropped, as asyncio counts.
+    lost: u32,
+    /// What `connection_lost` will be told.
+    error: Option<Py<PyAny>>,
+}
+
+/// Makes a transport. In the next turn the protocol's `connection_made` is called, reading begins and the waiter's result
+/// is set.
+pub(crate) fn attach<'py>(
+    slf: &Bound<'py, Loop>,
+    sock: &Bound<'py, PyAny>,
+    protocol: Bound<'py, PyAny>,
+    remote: Option<Bound<'py, PyAny>>,
+    waiter: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, DatagramTransport>> {
+    let py = slf.py();
+    let fd: RawFd = sock.call_method0("fileno")?.extract()?;
+    descriptors::refuse_used(slf, fd, sock)?;
+    let family = Family::of(sock)?;
+    let extra = extra_info(sock)?;
+    let connected = extra.get_item("peername")?.is_some_and(|peer| peer.is_truthy().unwrap_or(false));
+    let remote = match remote {
+        Some(address) if address.is_truthy()? => {
+            let destination = Destination::of(family, &address);
+            Some((address.unbind(), destination))
+        }
+        Some(_) | None => None,
+    };
+    let state = State {
+        owner: Some(slf.clone().unbind()),
+        protocol: Some(protocol.unbind()),
+        sock: Some(sock.clone().unbind()),
+        queue: VecDeque::new(),
+        queued: 0,
+        flow: FlowControl::new(),
+        peers: Peers::default(),
+        started: false,
+        paused: false,
+        closing: false,
+        lost: 0,
+        error: None,
+    };
+    let transport = DatagramTransport {
+        fd,
+        family,
+        context: context::copy_current(py)?.unbind(),
+        remote,
+        connected,
+        header: if imports::python_version(py) >= (3, 13) { HEADER } else { 0 },
+        extra: extra.unbind(),
+        state: GilCell::new(state),
+    };
+    let transport = Bound::new(py, transport)?;
+    base(slf).push(py, Runnable::native(transport.clone(), begin, 0));
+    base(slf).push(py, Runnable::native(waiter, wake_waiter, 0));
+    Ok(transport)
+}
+
+fn extra_info<'py>(sock: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    let py = sock.py();
+    let extra = PyDict::new(py);
+    extra.set_item("socket", imports::transport_socket(py)?.call1((sock,))?)?;
+    for (name, method) in [("sockname", "getsockname"), ("peername", "getpeername")] {
+        let address = match sock.call_method0(method) {
+            Ok(address) => address,
+            Err(error) if error.is_instance_of::<PyOSError>(py) => py.None().into_bound(py),
+            Err(error) => return Err(error),
+        };
+        extra.set_item(name, address)?;
+    }
+    Ok(extra)
+}
+
+/// First turn of a transport.
+fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<DatagramTransport>()?;
+    let py = transport.py();
+    if let Some(protocol) = transport.get().protocol(py) {
+        let made = call_protocol(transport.get(), &protocol, pyo3::intern!(py, "connection_made"), (transport,));
+        if let Err(error) = made {
+            callback_failed(transport, &protocol, "connection_made", error)?;
+        }
+    }
+    transport.get().state.with(py, |state| state.started = true);
+    receiving::watch(transport)
+}
+
+impl Endpoint for DatagramTransport {
+    fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.state.with(py, |state| state.owner.as_ref().map(|owner| owner.bind(py).clone()))
+    }
+
+    fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
+    }
+
+    fn context(&self) -> &Py<PyAny> {
+        &self.context
+    }
+
+    fn with_flow<R>(&self, py: Python<'_>, look: impl FnOnce(&mut FlowControl, usize) -> R) -> R {
+        self.state.with(py, |state| look(&mut state.flow, state.queued))
+    }
+}
+
+#[pymethods]
+impl DatagramTransport {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
+        imports::datagram_transport_class(slf.py())
+    }
+
+    /// Optional information: "peername", "sockname", "socket"; `default` for what is not known.
+    #[pyo3(signature = (name, default=None))]
+    fn get_extra_info<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(slf.get().extra.bind(slf.py()).get_item(name)?.or(default))
+    }
+
+    /// Set another protocol; the old one is told nothing.
+    fn set_protocol(slf: &Bound<'_, Self>, protocol: Py<PyAny>) {
+        let before = slf.get().state.with(slf.py(), |state| state.protocol.replace(protocol));
+        drop(before);
+    }
+
+    /// The current protocol.
+    fn get_protocol<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        slf.get().protocol(slf.py())
+    }
+
+    #[getter]
+    fn _protocol<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        slf.get().protocol(slf.py())
+    }
+
+    #[getter]
+    fn _loop<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, Loop>> {
+        slf.get().owner(slf.py())
+    }
+
+    #[getter]
+    fn _extra<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyDict> {
+        slf.get().extra.bind(slf.py()).clone()
+    }
+
+    #[getter]
+    fn _sock_fd(&self) -> i32 {
+        self.fd
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        let py = slf.py();
+        let this = slf.get();
+        let (closed, closing, size) = this.state.with(py, |state| (state.sock.is_none(), state.closing, state.queued));
+        let name = "_SelectorDatagramTransport";
+        let life = if closed {
+            " closed"
+        } else if closing {
+            " closing"
+        } else {
+            ""
+        };
+        let fd = this.fd;
+        let Some(owner) = this.owner(py).filter(|owner| !base(owner).closed.get()) else {
+            return format!("<{name}{life} fd={fd}>");
+        };
+        let polled = |role| {
+            let watched = owner.get().io.registrations.with(py, |registrations| {
+                registrations.get(fd).is_some_and(|entry| match role {
+                    Role::Reader => entry.reader().is_some(),
+                    Role::Writer => entry.writer().is_some(),
+                    Role::Stream => false,
+                })
+            });
+            if watched { "polling" } else { "idle" }
+        };
+        let (reading, writing) = (polled(Role::Reader), polled(Role::Writer));
+        format!("<{name}{life} fd={fd} read={reading} write=<{writing}, bufsize={size}>>")
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.context)?;
+        visit.call(&self.extra)?;
+        if let Some((address, destination)) = &self.remote {
+            visit.call(address)?;
+            destination.traverse(&visit)?;
+        }
+        let outcome = self.state.traverse(&visit, |state| {
+            visit.call(&state.owner)?;
+            visit.call(&state.protocol)?;
+            visit.call(&state.sock)?;
+            visit.call(&state.error)?;
+            state.queue.iter().try_for_each(|datagram| datagram.destination.traverse(&visit))
+        });
+        outcome.transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let taken = self.state.with(py, |state| (state.owner.take(), state.protocol.take(), state.error.take()));
+        drop(taken);
+    }
+}
+
+impl Drop for DatagramTransport {
+    fn drop(&mut self) {
+        closing::abandoned(self);
+    }
+}
+
+impl DatagramTransport {
+    /// Whether the protocol is to be told of datagrams.
+    fn reads(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.started && !state.closing && !state.paused && state.lost == 0)
+    }
+
+    /// Sends one datagram by a system call, if it goes to where the system can be told to send it.
+    fn send_natively(&self, destination: &Destination, data: &[u8]) -> Option<std::io::Result<()>> {
+        match destination {
+            Destination::Peer => Some(socket::send(self.fd, data).map(drop)),
+            Destination::Address(address) => Some(socket::send_to(self.fd, data, address)),
+            Destination::Object(_) => None,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Unix sockets: `create_unix_connection`, and what servers and datagrams share with it.
+
+use pyo3::exceptions::{PyAssertionError, PyFileNotFoundError, PyNotImplementedError, PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::attempts::Keeper;
+use crate::connections::establish;
+use crate::coroutine::{Channel, Coroutine};
+use crate::event_loop::Loop;
+use crate::imports;
+use crate::sockets::connect::connect;
+
+#[pymethods]
+impl Loop {
+    /// Connect to the Unix stream socket at `path`, or use a connected socket; gives (transport, protocol).
+    #[pyo3(signature = (
+        protocol_factory, path=None, *, ssl=None, sock=None, server_hostname=None, ssl_handshake_timeout=None,
+        ssl_shutdown_timeout=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "asyncio's signature")]
+    fn create_unix_connection(
+        slf: &Bound<'_, Self>,
+        protocol_factory: Py<PyAny>,
+        path: Option<Py<PyAny>>,
+        ssl: Option<Py<PyAny>>,
+        sock: Option<Py<PyAny>>,
+        server_hostname: Option<Py<PyAny>>,
+        ssl_handshake_timeout: Option<Py<PyAny>>,
+        ssl_shutdown_timeout: Option<Py<PyAny>>,
+    ) -> PyResult<Py<Coroutine>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "EventLoop.create_unix_connection", |channel| async move {
+            Python::attach(|py| {
+                let wanted = ssl.as_ref().map_or(Ok(false), |ssl| ssl.is_truthy(py))?;
+                let timeouts = [ssl_handshake_timeout.is_some(), ssl_shutdown_timeout.is_some()];
+                check_tls(py, wanted, server_hostname.as_ref(), timeouts)?;
+                check_source(py, path.as_ref(), sock.as_ref())?;
+                if wanted { Err(tls_is_missing()) } else { Ok(()) }
+            })?;
+            let sock = match (sock, path) {
+                (Some(sock), _) => Keeper::user(sock),
+                (None, Some(path)) => connect_to(&this, &path, &channel).await?,
+                (None, None) => return Err(PyValueError::new_err("no path and sock were specified")),
+            };
+            establish(&this, sock, &protocol_factory, &channel).await
+        })
+    }
+}
+
+fn check_tls(py: Python<'_>, wanted: bool, hostname: Option<&Py<PyAny>>, timeouts: [bool; 2]) -> PyResult<()> {
+    if hostname.is_some_and(|hostname| !hostname.bind(py).is_instance_of::<PyString>()) {
+        return Err(PyAssertionError::new_err(()));
+    }
+    if wanted {
+        return match hostname {
+            Some(_) => Ok(()),
+            None => Err(PyValueError::new_err("you have to pass server_hostname when using ssl")),
+        };
+    }
+    let given = [("server_hostname", hostname.is_some())]
+        .into_iter()
+        .chain(["ssl_handshake_timeout", "ssl_shutdown_timeout"].into_iter().zip(timeouts));
+    for (name, given) in given {
+        if given {
+            return Err(PyValueError::new_err(format!("{name} is only meaningful with ssl")));
+        }
+    }
+    Ok(())
+}
+
+fn check_source(py: Python<'_>, path: Option<&Py<PyAny>>, sock: Option<&Py<PyAny>>) -> PyResult<()> {
+    match (path, sock) {
+        (Some(_), Some(_)) => Err(PyValueError::new_err("path and sock can not be specified at the same time")),
+        (Some(_), None) => Ok(()),
+        (None, Some(sock)) => check_stream(sock.bind(py)),
+        (None, None) => Err(PyValueError::new_err("no path and sock were specified")),
+    }
+}
+
+/// Refuses what is no Unix stream socket.
+pub(crate) fn check_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = sock.py();
+    let unix = sock.getattr("family")?.eq(imports::socket_af_unix(py)?)?;
+    if unix && sock.getattr("type")?.eq(imports::socket_sock_stream(py)?)? {
+        return Ok(());
+    }
+    Err(PyValueError::new_err(format!("A UNIX Domain Stream Socket was expected, got {}", sock.repr()?)))
+}
+
+pub(crate) fn tls_is_missing() -> PyErr {
+    PyNotImplementedError::new_err("TLS comes with a later version of ferrio")
+}
+
+async fn connect_to(this: &Py<Loop>, path: &Py<PyAny>, channel: &Channel) -> PyResult<Keeper> {
+    let (sock, held, path) = Python::attach(|py| {
+        let path = file_system_path(path.bind(py))?.unbind();
+        let sock = make_socket(py)?;
+        sock.bind(py).call_method1("setblocking", (false,))?;
+        let held = sock.bind(py).clone().unbind();
+        Ok::<_, PyErr>((sock, held, path))
+    })?;
+    connect(this, &held, path, channel).await?;
+    Ok(sock)
+}
+
+/// A Unix stream socket of ours.
+pub(crate) fn make_socket(py: Python<'_>) -> PyResult<Keeper> {
+    let arguments = (imports::socket_af_unix(py)?, imports::socket_sock_stream(py)?);
+    Ok(Keeper::ours(py.import("socket")?.getattr("socket")?.call1(arguments)?.unbind()))
+}
+
+/// `os.fspath(path)`.
+pub(crate) fn file_system_path<'py>(path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    path.py().import("os")?.call_method1("fspath", (path,))
+}
+
+/// Whether a name, str or bytes, is in the system's own table and not in the file system.
+pub(crate) fn is_abstract(name: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let first = name.get_item(0)?;
+    Ok(first.eq(0)? || first.eq("\0")?)
+}
+
+/// Removes a socket that a server left behind at `path`. What is no socket stays, for binding to complain of; what
+/// cannot be looked at or removed is logged, since a directory may allow to make sockets and no more.
+pub(crate) fn remove_stale(path: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = path.py();
+    if is_abstract(path)? {
+        return Ok(());
+    }
+    let os = py.import("os")?;
+    let removed = os.call_method1("stat", (path,)).and_then(|status| {
+        let mode = status.getattr("st_mode")?;
+        if py.import("stat")?.call_method1("S_ISSOCK", (mode,))?.is_truthy()? {
+            os.call_method1("remove", (path,))?;
+        }
+        Ok(())
+    });
+    unless_missing(py, removed, "Unable to check or remove stale UNIX socket %r: %r", path)
+}
+
+/// Passes over a missing file, logs any other OSError.
+pub(crate) fn unless_missing(
+    py: Python<'_>,
+    outcome: PyResult<()>,
+    text: &str,
+    path: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    match outcome {
+        Err(error) if error.is_instance_of::<PyFileNotFoundError>(py) => Ok(()),
+        Err(error) if error.is_instance_of::<PyOSError>(py) => {
+            imports::logger(py)?.call_method1("error", (text, path, error.value(py))).map(drop)
+        }
+        outcome => outcome,
+    }
+}

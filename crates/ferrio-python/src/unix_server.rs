@@ -1,0 +1,171 @@
+//! `create_unix_server`, and the file that a server's socket leaves in the file system.
+
+use ferrio_cpython::context;
+use pyo3::exceptions::{PyFileNotFoundError, PyOSError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBool;
+
+use crate::attempts::Keeper;
+use crate::coroutine::{Channel, Coroutine};
+use crate::event_loop::Loop;
+use crate::imports;
+use crate::server::{self, Server};
+use crate::unix::{
+    check_stream, file_system_path, is_abstract, make_socket, remove_stale, tls_is_missing, unless_missing,
+};
+
+/// The arguments that are used after the checks.
+struct Options {
+    protocol_factory: Py<PyAny>,
+    path: Option<Py<PyAny>>,
+    sock: Option<Py<PyAny>>,
+    backlog: i32,
+    start_serving: bool,
+    cleanup_socket: bool,
+}
+
+/// The file of a listening socket: removed when the server closes, unless another socket took its place.
+pub(crate) struct SocketFile {
+    path: Py<PyAny>,
+    inode: Py<PyAny>,
+}
+
+#[pymethods]
+impl Loop {
+    /// Create a server at a path of the file system or an abstract name, or on a bound socket.
+    #[pyo3(signature = (
+        protocol_factory, path=None, *, sock=None, backlog=100, ssl=None, ssl_handshake_timeout=None,
+        ssl_shutdown_timeout=None, start_serving=true, cleanup_socket=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "asyncio's signature")]
+    fn create_unix_server(
+        slf: &Bound<'_, Self>,
+        protocol_factory: Py<PyAny>,
+        path: Option<Py<PyAny>>,
+        sock: Option<Py<PyAny>>,
+        backlog: i32,
+        ssl: Option<Py<PyAny>>,
+        ssl_handshake_timeout: Option<Py<PyAny>>,
+        ssl_shutdown_timeout: Option<Py<PyAny>>,
+        start_serving: bool,
+        cleanup_socket: Option<Py<PyAny>>,
+    ) -> PyResult<Py<Coroutine>> {
+        let py = slf.py();
+        let cleanup_socket = wants_cleanup(py, cleanup_socket)?;
+        let options = Options { protocol_factory, path, sock, backlog, start_serving, cleanup_socket };
+        let this = slf.clone().unbind();
+        Coroutine::spawn(py, "EventLoop.create_unix_server", |channel| async move {
+            Python::attach(|py| {
+                let timeouts = [ssl_handshake_timeout.is_some(), ssl_shutdown_timeout.is_some()];
+                let wanted = check_tls(py, ssl.as_ref(), timeouts)?;
+                check_source(py, &options)?;
+                if wanted { Err(tls_is_missing()) } else { Ok(()) }
+            })?;
+            create(&this, options, &channel).await
+        })
+    }
+}
+
+fn wants_cleanup(py: Python<'_>, given: Option<Py<PyAny>>) -> PyResult<bool> {
+    let new = imports::python_version(py) >= (3, 13);
+    let Some(given) = given else { return Ok(new) };
+    if !new {
+        let text = "_UnixSelectorEventLoop.create_unix_server() got an unexpected keyword argument 'cleanup_socket'";
+        return Err(PyTypeError::new_err(text));
+    }
+    given.is_truthy(py)
+}
+
+fn check_tls(py: Python<'_>, ssl: Option<&Py<PyAny>>, timeouts: [bool; 2]) -> PyResult<bool> {
+    if ssl.is_some_and(|ssl| ssl.bind(py).is_instance_of::<PyBool>()) {
+        return Err(PyTypeError::new_err("ssl argument must be an SSLContext or None"));
+    }
+    let wanted = ssl.map_or(Ok(false), |ssl| ssl.is_truthy(py))?;
+    for (name, given) in ["ssl_handshake_timeout", "ssl_shutdown_timeout"].into_iter().zip(timeouts) {
+        if given && !wanted {
+            return Err(PyValueError::new_err(format!("{name} is only meaningful with ssl")));
+        }
+    }
+    Ok(wanted)
+}
+
+fn check_source(py: Python<'_>, options: &Options) -> PyResult<()> {
+    match (&options.path, &options.sock) {
+        (Some(_), Some(_)) => Err(PyValueError::new_err("path and sock can not be specified at the same time")),
+        (Some(_), None) => Ok(()),
+        (None, Some(sock)) => check_stream(sock.bind(py)),
+        (None, None) => Err(PyValueError::new_err("path was not specified, and no sock specified")),
+    }
+}
+
+async fn create(this: &Py<Loop>, options: Options, channel: &Channel) -> PyResult<Py<Server>> {
+    let starts = options.start_serving;
+    let server = Python::attach(|py| {
+        let Options { protocol_factory, path, sock, backlog, cleanup_socket, .. } = options;
+        let sock = match (path, sock) {
+            (Some(path), _) => bind(path.bind(py))?,
+            (None, Some(sock)) => Keeper::user(sock),
+            (None, None) => return Err(PyValueError::new_err("path was not specified, and no sock specified")),
+        };
+        let file = if cleanup_socket { SocketFile::of(sock.bind(py))? } else { None };
+        sock.bind(py).call_method1("setblocking", (false,))?;
+        let context = context::copy_current(py)?.unbind();
+        let sockets = vec![sock.keep()];
+        let server = Bound::new(py, Server::new(this.bind(py), sockets, protocol_factory, backlog, context))?;
+        server.get().own_file(py, file);
+        if starts {
+            server::start(&server)?;
+        }
+        Ok::<_, PyErr>(server.unbind())
+    })?;
+    if starts {
+        channel.pass_turn().await?;
+    }
+    Ok(server)
+}
+
+fn bind(path: &Bound<'_, PyAny>) -> PyResult<Keeper> {
+    let py = path.py();
+    let path = file_system_path(path)?;
+    let sock = make_socket(py)?;
+    remove_stale(&path)?;
+    let Err(error) = sock.bind(py).call_method1("bind", (&path,)) else { return Ok(sock) };
+    let in_use = py.import("errno")?.getattr("EADDRINUSE")?;
+    if error.is_instance_of::<PyOSError>(py) && error.value(py).getattr("errno")?.eq(&in_use)? {
+        let text = format!("Address {} is already in use", path.repr()?);
+        return Err(PyErr::from_value(py.get_type::<PyOSError>().call1((in_use, text))?));
+    }
+    Err(error)
+}
+
+impl SocketFile {
+    /// The file of a bound socket; None if it has none.
+    fn of(sock: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        let py = sock.py();
+        let path = sock.call_method0("getsockname")?;
+        if is_abstract(&path)? {
+            return Ok(None);
+        }
+        match inode(&path) {
+            Ok(inode) => Ok(Some(Self { path: path.unbind(), inode: inode.unbind() })),
+            Err(error) if error.is_instance_of::<PyFileNotFoundError>(py) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes the file.
+    pub(crate) fn remove(self, py: Python<'_>) -> PyResult<()> {
+        let path = self.path.bind(py);
+        let removed = inode(path).and_then(|inode| {
+            if inode.eq(&self.inode)? {
+                py.import("os")?.call_method1("unlink", (path,))?;
+            }
+            Ok(())
+        });
+        unless_missing(py, removed, "Unable to clean up listening UNIX socket %r: %r", path)
+    }
+}
+
+fn inode<'py>(path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    path.py().import("os")?.call_method1("stat", (path,))?.getattr("st_ino")
+}
