@@ -10,6 +10,7 @@ mod flow;
 mod ready;
 mod registrations;
 mod timers;
+mod tls_records;
 mod turn;
 mod write_buffer;
 
@@ -17,5 +18,6 @@ pub use flow::{Buffered, Drained, FlowControl, InvalidLimits};
 pub use ready::ReadyQueue;
 pub use registrations::{Asked, Change, Entry, Interest, Occupied, Registered, Registrations, Removed, Role, Trigger};
 pub use timers::{Cancellable, Deadline, Timers};
+pub use tls_records::{NextRecord, TlsRecord, TlsRecords};
 pub use turn::PollPolicy;
 pub use write_buffer::WriteBuffer;

@@ -1,0 +1,118 @@
+//! TLS records in a stream of bytes: where each ends and whether it may carry application data.
+//!
+//! Only the five bytes before each record are looked at (RFC 8446, section 5.1): content type, version, length. Nothing is decrypted
+//! or kept. Bytes that cannot be a record's beginning end the framing for good; the caller then asks the TLS library itself until
+//! that wants more.
+
+use std::collections::VecDeque;
+
+/// Bytes before a record's body: content type, version (two), length (two).
+const HEADER: usize = 5;
+
+/// The longest body that any version allows: 2^14 bytes of plain text and 2048 of expansion (RFC 5246, section 6.2.3).
+const LONGEST_BODY: usize = (1 << 14) + 2048;
+
+/// The content types there are: change_cipher_spec, alert, handshake, application_data.
+const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 20..=23;
+
+/// Protected data; from TLS 1.3 on also protected alerts and handshake messages.
+const APPLICATION_DATA: u8 = 23;
+
+/// Follows the records of one direction of a connection.
+#[derive(Debug, Default)]
+pub struct TlsRecords {
+    header: [u8; HEADER],
+    /// How much of the header of the record that has begun is there. `HEADER` while its body arrives.
+    header_len: usize,
+    /// How many bytes of that body are still to come.
+    body_left: usize,
+    /// Records that are there in full and were not taken.
+    complete: VecDeque<TlsRecord>,
+    /// Something came that is no record.
+    unframed: bool,
+}
+
+/// A record that is there in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsRecord {
+    /// It may carry application data: fewer bytes than its body has.
+    ApplicationData {
+        /// Length of the body.
+        body: usize,
+    },
+    /// An alert, a handshake message in the clear or a change of ciphers.
+    Other,
+}
+
+/// What there is to read.
+#[must_use = "a record that was taken is not given again"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextRecord {
+    /// This record.
+    Complete(TlsRecord),
+    /// No record in full.
+    Nothing,
+    /// Nobody knows: the stream does not consist of records.
+    Unframed,
+}
+
+impl TlsRecords {
+    /// Follows a stream from its first byte.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes note of bytes that arrived.
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.unframed {
+            if self.header_len < HEADER {
+                bytes = self.feed_header(bytes);
+            } else {
+                let taken = bytes.len().min(self.body_left);
+                self.body_left -= taken;
+                bytes = &bytes[taken..];
+            }
+            if self.header_len == HEADER && self.body_left == 0 {
+                self.finish();
+            }
+        }
+    }
+
+    /// Takes the first record that is there in full.
+    pub fn take(&mut self) -> NextRecord {
+        if self.unframed {
+            return NextRecord::Unframed;
+        }
+        self.complete.pop_front().map_or(NextRecord::Nothing, NextRecord::Complete)
+    }
+
+    /// Forgets the records that are there in full: they were read by another way.
+    pub fn forget_complete(&mut self) {
+        self.complete.clear();
+    }
+
+    fn feed_header<'bytes>(&mut self, bytes: &'bytes [u8]) -> &'bytes [u8] {
+        let taken = bytes.len().min(HEADER - self.header_len);
+        self.header[self.header_len..self.header_len + taken].copy_from_slice(&bytes[..taken]);
+        self.header_len += taken;
+        if self.header_len == HEADER {
+            let [content_type, major, _minor, length @ ..] = self.header;
+            self.body_left = usize::from(u16::from_be_bytes(length));
+            self.unframed = !CONTENT_TYPES.contains(&content_type) || major != 3 || self.body_left > LONGEST_BODY;
+        }
+        &bytes[taken..]
+    }
+
+    fn finish(&mut self) {
+        let [content_type, _, _, length @ ..] = self.header;
+        self.header_len = 0;
+        if self.unframed {
+            return;
+        }
+        self.complete.push_back(match content_type {
+            APPLICATION_DATA => TlsRecord::ApplicationData { body: usize::from(u16::from_be_bytes(length)) },
+            _ => TlsRecord::Other,
+        });
+    }
+}
