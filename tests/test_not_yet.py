@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-import subprocess
 import tempfile
 
 import pytest
@@ -25,8 +24,6 @@ def calls(loop, sock, file):
         "datagrams": lambda: loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)),
         "unix connection": lambda: loop.create_unix_connection(asyncio.Protocol, "/nowhere"),
         "unix server": lambda: loop.create_unix_server(asyncio.Protocol, "/nowhere"),
-        "read pipe": lambda: loop.connect_read_pipe(asyncio.Protocol, file),
-        "write pipe": lambda: loop.connect_write_pipe(asyncio.BaseProtocol, file),
         "TLS client": lambda: loop.create_connection(asyncio.Protocol, *address, ssl=context),
         "TLS by default": lambda: loop.create_connection(asyncio.Protocol, *address, ssl=True),
         "TLS server": lambda: loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context),
@@ -34,8 +31,6 @@ def calls(loop, sock, file):
         "start TLS": lambda: loop.start_tls(asyncio.Transport(), asyncio.Protocol(), context),
         "sendfile": lambda: loop.sendfile(asyncio.Transport(), file),
         "sock_sendfile": lambda: loop.sock_sendfile(sock, file),
-        "exec": lambda: loop.subprocess_exec(asyncio.SubprocessProtocol, "true", stdout=subprocess.DEVNULL),
-        "shell": lambda: loop.subprocess_shell(asyncio.SubprocessProtocol, "true"),
     }
 
 

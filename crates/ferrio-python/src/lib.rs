@@ -5,6 +5,7 @@
 
 mod addresses;
 mod asyncgens;
+mod children;
 mod attempts;
 mod connections;
 mod coroutine;
@@ -19,9 +20,11 @@ mod happy_eyeballs;
 mod imports;
 mod io;
 mod life;
+mod pipes;
 mod not_yet;
 mod signals;
 mod sockets;
+mod subprocesses;
 mod tasks;
 mod unix;
 mod unix_server;

@@ -1,4 +1,4 @@
-//! What comes with a later version: pipes, sendfile, TLS upgrades and subprocesses.
+//! What comes with a later version: sendfile and TLS upgrades.
 //!
 //! The methods are here so that a program learns it in a sentence, at the await; asyncio's own would say nothing.
 
@@ -30,11 +30,7 @@ macro_rules! later {
 }
 
 later! {
-    connect_read_pipe "EventLoop.connect_read_pipe" "pipes come with"
-    connect_write_pipe "EventLoop.connect_write_pipe" "pipes come with"
     sendfile "EventLoop.sendfile" "sendfile comes with"
     sock_sendfile "EventLoop.sock_sendfile" "sendfile comes with"
     start_tls "EventLoop.start_tls" "TLS comes with"
-    subprocess_exec "EventLoop.subprocess_exec" "subprocesses come with"
-    subprocess_shell "EventLoop.subprocess_shell" "subprocesses come with"
 }

@@ -1,0 +1,75 @@
+//! `connect_read_pipe` and `connect_write_pipe`.
+
+use pyo3::prelude::*;
+
+use crate::coroutine::{Channel, Coroutine};
+use crate::event_loop::{Loop, base};
+use crate::imports;
+use crate::transports::{read_pipe, write_pipe};
+
+#[pymethods]
+impl Loop {
+    /// Read from `pipe`, a file object around a pipe, socket or character device; gives transport and protocol.
+    fn connect_read_pipe(
+        slf: &Bound<'_, Self>,
+        protocol_factory: Py<PyAny>,
+        pipe: Py<PyAny>,
+    ) -> PyResult<Py<Coroutine>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "EventLoop.connect_read_pipe", |channel| async move {
+            let connected = Python::attach(|py| {
+                let protocol = protocol_factory.bind(py).call0()?;
+                let transport = read_pipe::connect(this.bind(py), pipe.bind(py), &protocol)?;
+                Ok::<_, PyErr>(Connected { transport: transport.into_any().unbind(), protocol: protocol.unbind() })
+            })?;
+            connected.settle(&this, &pipe, "Read pipe %r connected: (%r, %r)", &channel).await
+        })
+    }
+
+    /// Write to `pipe`, a file object around a pipe, socket or character device; gives transport and protocol.
+    fn connect_write_pipe(
+        slf: &Bound<'_, Self>,
+        protocol_factory: Py<PyAny>,
+        pipe: Py<PyAny>,
+    ) -> PyResult<Py<Coroutine>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "EventLoop.connect_write_pipe", |channel| async move {
+            let connected = Python::attach(|py| {
+                let protocol = protocol_factory.bind(py).call0()?;
+                let transport = write_pipe::connect(this.bind(py), pipe.bind(py), &protocol)?;
+                Ok::<_, PyErr>(Connected { transport: transport.into_any().unbind(), protocol: protocol.unbind() })
+            })?;
+            connected.settle(&this, &pipe, "Write pipe %r connected: (%r, %r)", &channel).await
+        })
+    }
+}
+
+/// A transport whose protocol is going to be told in the next turn.
+struct Connected {
+    transport: Py<PyAny>,
+    protocol: Py<PyAny>,
+}
+
+impl Connected {
+    /// Lets the protocol be told. Whoever gives up meanwhile has the pipe closed.
+    async fn settle(
+        self,
+        this: &Py<Loop>,
+        pipe: &Py<PyAny>,
+        message: &str,
+        channel: &Channel,
+    ) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
+        let Self { transport, protocol } = self;
+        if let Err(error) = channel.pass_turn().await {
+            Python::attach(|py| transport.call_method0(py, "close"))?;
+            return Err(error);
+        }
+        Python::attach(|py| {
+            if base(this.bind(py)).debug.get() {
+                let fd = pipe.call_method0(py, "fileno")?;
+                imports::logger(py)?.call_method1("debug", (message, fd, &transport, &protocol))?;
+            }
+            Ok((transport, protocol))
+        })
+    }
+}

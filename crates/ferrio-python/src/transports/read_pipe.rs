@@ -1,0 +1,281 @@
+//! `ReadPipeTransport`: the reading end of a pipe and its protocol.
+//!
+//! Each time there is something to read it is read once, up to `MAX_SIZE` bytes, so that no pipe starves the others. The
+//! end of data ends the connection, after `eof_received`; so does an error, and EIO, by which a terminal says that its
+//! other side is gone, is no news.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use ferrio_cpython::{GilCell, Runnable, context};
+use ferrio_engine::{FlowControl, Role};
+use ferrio_sys::file;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::endpoint::{Endpoint, call_protocol, callback_failed, report_fatal};
+use super::pipe::{self, Pipe, PipeTransport};
+use crate::errors;
+use crate::event_loop::{Loop, base};
+use crate::imports;
+
+const NAME: &str = "ReadPipeTransport";
+
+/// The reading end of a pipe; its `__class__` says `asyncio.ReadTransport`.
+#[pyclass(frozen, weakref, module = "ferrio")]
+pub(crate) struct ReadPipeTransport {
+    fd: RawFd,
+    /// The context that protocol methods run in.
+    context: Py<PyAny>,
+    extra: Py<PyDict>,
+    state: GilCell<State>,
+}
+
+struct State {
+    pipe: Pipe,
+    /// `pause_reading` was called.
+    paused: bool,
+}
+
+/// Makes the transport of `pipe`. In the next turn `connection_made` is called and reading begins.
+///
+/// # Errors
+/// ValueError for what is no pipe, socket or character device.
+pub(crate) fn connect<'py>(
+    slf: &Bound<'py, Loop>,
+    pipe: &Bound<'py, PyAny>,
+    protocol: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, ReadPipeTransport>> {
+    let py = slf.py();
+    let (fd, _) = pipe::open(pipe, "Pipe transport is for pipes/sockets only.")?;
+    let extra = PyDict::new(py);
+    extra.set_item("pipe", pipe)?;
+    let state = GilCell::new(State { pipe: Pipe::new(slf, pipe, protocol), paused: false });
+    let context = context::copy_current(py)?.unbind();
+    let transport = Bound::new(py, ReadPipeTransport { fd, context, extra: extra.unbind(), state })?;
+    base(slf).push(py, Runnable::native(transport.clone(), begin, 0));
+    Ok(transport)
+}
+
+fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<ReadPipeTransport>()?;
+    let open = pipe::make_connection(transport)?;
+    if !open || transport.get().state.with(transport.py(), |state| state.paused) {
+        return Ok(());
+    }
+    pipe::watch(transport, Role::Reader, on_readable).or_else(|error| pipe::report(transport, "_read_ready", error))
+}
+
+/// There is something to read, or nothing any more.
+fn on_readable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<ReadPipeTransport>()?;
+    let py = transport.py();
+    let this = transport.get();
+    if this.state.with(py, |state| state.paused || state.pipe.closing) {
+        return Ok(());
+    }
+    let Some(owner) = this.owner(py) else { return Ok(()) };
+    let outcome = owner.get().io.with_receive_buffer(py, |buffer| {
+        file::read(this.fd, buffer).map(|count| (count > 0).then(|| PyBytes::new(py, &buffer[..count])))
+    });
+    match outcome {
+        Ok(Some(data)) => {
+            let Some(protocol) = this.protocol(py) else { return Ok(()) };
+            let told = call_protocol(this, &protocol, pyo3::intern!(py, "data_received"), (data,));
+            told.map_or_else(|error| callback_failed(transport, &protocol, "data_received", error), |_| Ok(()))
+        }
+        Ok(None) => end_of_data(transport, &owner),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(()),
+        Err(error) => fatal_error(transport, &owner, errors::from_io(&error)),
+    }
+}
+
+fn end_of_data(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = transport.py();
+    pipe::log(transport, "info", "%r was closed by peer")?;
+    transport.get().state.with(py, |state| state.pipe.closing = true);
+    pipe::unwatch(transport, Role::Reader);
+    base(owner).push(py, Runnable::native(transport.clone(), tell_eof, 0));
+    pipe::queue_loss(transport, None)
+}
+
+fn tell_eof(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<ReadPipeTransport>()?;
+    let py = transport.py();
+    let Some(protocol) = transport.get().protocol(py) else { return Ok(()) };
+    let told = call_protocol(transport.get(), &protocol, pyo3::intern!(py, "eof_received"), ());
+    told.map_or_else(|error| callback_failed(transport, &protocol, "eof_received", error), |_| Ok(()))
+}
+
+#[cold]
+fn fatal_error(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>, error: PyErr) -> PyResult<()> {
+    let py = transport.py();
+    let message = "Fatal read error on pipe transport";
+    if error.value(py).getattr("errno")?.eq(py.import("errno")?.getattr("EIO")?)? {
+        report_fatal(transport, &error, message)?;
+    } else {
+        let protocol = transport.get().protocol(py).unwrap_or_else(|| py.None().into_bound(py));
+        errors::report(owner, message, &error, &[("transport", transport.as_any()), ("protocol", &protocol)])?;
+    }
+    close(transport, Some(error))
+}
+
+fn close(transport: &Bound<'_, ReadPipeTransport>, error: Option<PyErr>) -> PyResult<()> {
+    transport.get().state.with(transport.py(), |state| state.pipe.closing = true);
+    pipe::unwatch(transport, Role::Reader);
+    pipe::queue_loss(transport, error)
+}
+
+impl Endpoint for ReadPipeTransport {
+    fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.state.with(py, |state| state.pipe.owner.as_ref().map(|owner| owner.bind(py).clone()))
+    }
+
+    fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.pipe.protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
+    }
+
+    fn context(&self) -> &Py<PyAny> {
+        &self.context
+    }
+
+    fn with_flow<R>(&self, _: Python<'_>, look: impl FnOnce(&mut FlowControl, usize) -> R) -> R {
+        // Nothing is written, so nothing is ever buffered.
+        look(&mut FlowControl::new(), 0)
+    }
+}
+
+impl PipeTransport for ReadPipeTransport {
+    fn fd(&self) -> RawFd {
+        self.fd
+    }
+
+    fn with_pipe<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Pipe) -> R) -> R {
+        self.state.with(py, |state| look(&mut state.pipe))
+    }
+}
+
+#[pymethods]
+impl ReadPipeTransport {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
+        imports::read_transport(slf.py())
+    }
+
+    /// Whether the protocol is being told of data.
+    fn is_reading(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| !state.paused && !state.pipe.closing)
+    }
+
+    /// Tell the protocol of no data until resume_reading().
+    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let reading = slf.get().state.with(slf.py(), |state| {
+            let reading = !state.paused && !state.pipe.closing;
+            state.paused |= reading;
+            reading
+        });
+        if !reading {
+            return Ok(());
+        }
+        pipe::unwatch(slf, Role::Reader);
+        pipe::log(slf, "debug", "%r pauses reading")
+    }
+
+    /// Tell the protocol of data again.
+    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let resumed = slf.get().state.with(slf.py(), |state| {
+            let resumed = state.paused && !state.pipe.closing;
+            state.paused &= !resumed;
+            resumed
+        });
+        if !resumed {
+            return Ok(());
+        }
+        pipe::watch(slf, Role::Reader, on_readable)?;
+        pipe::log(slf, "debug", "%r resumes reading")
+    }
+
+    /// Close the pipe; no more data is received.
+    #[pyo3(name = "close")]
+    fn close_method(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().is_closing(slf.py()) { Ok(()) } else { close(slf, None) }
+    }
+
+    /// Whether the pipe is closing or closed.
+    fn is_closing(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.pipe.closing)
+    }
+
+    /// Set another protocol; the old one is told nothing.
+    fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
+        let before = self.state.with(py, |state| state.pipe.protocol.replace(protocol));
+        drop(before);
+    }
+
+    /// The current protocol.
+    fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.protocol(py)
+    }
+
+    /// Optional information: "pipe"; `default` for what is not known.
+    #[pyo3(signature = (name, default=None))]
+    fn get_extra_info<'py>(
+        &self,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        pipe::extra_info(self.extra.bind(name.py()), name, default)
+    }
+
+    fn _read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
+        on_readable(slf, 0)
+    }
+
+    #[getter]
+    fn _pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |state| state.pipe.object.as_ref().map(|object| object.clone_ref(py)))
+    }
+
+    #[setter]
+    fn set__pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
+        let before = self.state.with(py, |state| std::mem::replace(&mut state.pipe.object, pipe));
+        drop(before);
+    }
+
+    #[getter]
+    fn _fileno(&self) -> RawFd {
+        self.fd
+    }
+
+    #[getter]
+    fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.owner(py)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        let (mut words, owner) = pipe::describe(slf, NAME);
+        if let Some(owner) = owner {
+            let polling = pipe::is_watched(slf, &owner, Role::Reader);
+            words.push(if polling { "polling" } else { "idle" }.to_owned());
+        }
+        format!("<{}>", words.join(" "))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.context)?;
+        visit.call(&self.extra)?;
+        self.state.traverse(&visit, |state| state.pipe.traverse(&visit)).transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let held = self.state.with(py, |state| (state.pipe.owner.take(), state.pipe.protocol.take()));
+        drop(held);
+    }
+}
+
+impl Drop for ReadPipeTransport {
+    fn drop(&mut self) {
+        pipe::abandoned(NAME, self.fd, &mut self.state.get_mut().pipe);
+    }
+}
