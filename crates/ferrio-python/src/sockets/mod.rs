@@ -6,6 +6,7 @@
 
 mod accept;
 pub(crate) mod connect;
+pub(crate) mod parking;
 mod receive;
 mod send;
 pub(crate) mod waiting;
