@@ -21,9 +21,6 @@ def calls(loop, sock, file):
     context = ssl.create_default_context()
     address = ("127.0.0.1", 1)
     return {
-        "datagrams": lambda: loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)),
-        "unix connection": lambda: loop.create_unix_connection(asyncio.Protocol, "/nowhere"),
-        "unix server": lambda: loop.create_unix_server(asyncio.Protocol, "/nowhere"),
         "TLS client": lambda: loop.create_connection(asyncio.Protocol, *address, ssl=context),
         "TLS by default": lambda: loop.create_connection(asyncio.Protocol, *address, ssl=True),
         "TLS server": lambda: loop.create_server(asyncio.Protocol, "127.0.0.1", 0, ssl=context),
