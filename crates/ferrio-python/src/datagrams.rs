@@ -37,6 +37,9 @@ struct Candidate {
 /// A socket, and the address that it was connected to or that all its datagrams go to.
 type Opened = (Keeper, Option<Py<PyAny>>);
 
+/// What `socket.getaddrinfo` gives: family, type, protocol, canonical name, address.
+type Info<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Py<PyAny>);
+
 #[pymethods]
 impl Loop {
     /// Create a datagram transport: bound to `local_addr`, connected to `remote_addr`, or on a socket; gives (transport,
@@ -222,7 +225,6 @@ async fn resolve(this: &Py<Loop>, options: &Options, asked: [bool; 2], channel: 
 /// wins.
 fn join(candidates: &mut Vec<Candidate>, info: &Bound<'_, PyAny>, end: usize) -> PyResult<()> {
     let py = info.py();
-    type Info<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Py<PyAny>);
     let (family, _, proto, _, address): Info<'_> = info.extract()?;
     let mut known = None;
     for (position, candidate) in candidates.iter().enumerate() {

@@ -48,7 +48,7 @@ fn what_there_is_no_room_for_is_lost() {
 fn a_datagram_too_large_is_refused() {
     let (left, _) = bound();
     let (_right, address) = bound();
-    let refused = socket::send_to(left.as_raw_fd(), &[0; 70_000], &address).expect_err("too large");
+    let refused = socket::send_to(left.as_raw_fd(), &vec![0; 70_000], &address).expect_err("too large");
     assert_eq!(refused.raw_os_error(), Some(Errno::MSGSIZE.raw_os_error()));
 }
 

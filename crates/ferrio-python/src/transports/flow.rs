@@ -2,7 +2,7 @@
 //!
 //! The same for every transport that writes; each has the Python methods on its own class.
 
-use ferrio_engine::{Buffered, Drained, InvalidLimits};
+use ferrio_engine::{Buffered, Drained, FlowControl, InvalidLimits};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -40,7 +40,7 @@ pub(crate) fn set_limits<T: Endpoint>(transport: &Bound<'_, T>, high: Option<i64
 
 /// Tells the protocol to stop writing if too much is buffered.
 pub(crate) fn maybe_pause<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()> {
-    let change = transport.get().with_flow(transport.py(), |flow, len| flow.buffered(len));
+    let change = transport.get().with_flow(transport.py(), FlowControl::buffered);
     match change {
         Buffered::Unchanged => Ok(()),
         Buffered::Pause => {
@@ -53,7 +53,7 @@ pub(crate) fn maybe_pause<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()>
 
 /// Tells the protocol to go on if enough was sent.
 pub(crate) fn maybe_resume<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()> {
-    let change = transport.get().with_flow(transport.py(), |flow, len| flow.drained(len));
+    let change = transport.get().with_flow(transport.py(), FlowControl::drained);
     match change {
         Drained::Unchanged => Ok(()),
         Drained::Resume => {
