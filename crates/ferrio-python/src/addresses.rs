@@ -22,17 +22,6 @@ pub(crate) struct Hints {
     pub(crate) flags: Py<PyAny>,
 }
 
-impl Hints {
-    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self {
-            family: self.family.clone_ref(py),
-            kind: self.kind.clone_ref(py),
-            proto: self.proto.clone_ref(py),
-            flags: self.flags.clone_ref(py),
-        }
-    }
-}
-
 /// The address infos of `address`, a tuple that begins with host and port: at once for a numeric host, else by the loop's
 /// `getaddrinfo`; as asyncio's `_ensure_resolved`.
 pub(crate) async fn ensure_resolved(

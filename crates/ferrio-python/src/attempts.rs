@@ -47,7 +47,7 @@ impl Drop for Keeper {
     }
 }
 
-/// The OSErrors of all attempts, in the order of the attempts.
+/// The `OSError`s of all attempts, in the order of the attempts.
 #[derive(Default)]
 pub(crate) struct Failures(Vec<Vec<PyErr>>);
 
@@ -68,7 +68,7 @@ impl Failures {
         &mut self.0[attempt]
     }
 
-    /// Takes note of an OSError; anything else comes back.
+    /// Takes note of an `OSError`; anything else comes back.
     pub(crate) fn note(&mut self, py: Python<'_>, attempt: usize, error: PyErr) -> PyResult<()> {
         if !error.is_instance_of::<PyOSError>(py) {
             return Err(error);
@@ -100,7 +100,7 @@ fn group(py: Python<'_>, errors: &[PyErr]) -> PyResult<PyErr> {
     Ok(PyErr::from_value(class.call1(("create_connection failed", values))?))
 }
 
-/// Makes, binds and connects a socket. An OSError is put to the failures and gives None.
+/// Makes, binds and connects a socket. An `OSError` is put to the failures and gives None.
 ///
 /// # Errors
 /// Any other exception.

@@ -231,21 +231,29 @@ async fn open(this: &Py<Loop>, route: &Route, channel: &Channel) -> PyResult<Py<
     let mut failures = Failures::default();
     let connected = match route.delay {
         Some(delay) => race(this, infos, local.as_ref(), delay, &mut failures, channel).await?,
-        None => {
-            let mut connected = None;
-            for info in infos {
-                connected = connect_one(this, &info, local.as_ref(), &mut failures, channel).await?;
-                if connected.is_some() {
-                    break;
-                }
-            }
-            connected
-        }
+        None => one_by_one(this, infos, local.as_ref(), &mut failures, channel).await?,
     };
     match connected {
         Some(sock) => Ok(sock),
         None => Err(Python::attach(|py| failures.into_error(py, route.all_errors))),
     }
+}
+
+/// Connects to the first address that accepts; None if none does.
+async fn one_by_one(
+    this: &Py<Loop>,
+    infos: Vec<Py<PyAny>>,
+    local: Option<&Py<PyAny>>,
+    failures: &mut Failures,
+    channel: &Channel,
+) -> PyResult<Option<Py<PyAny>>> {
+    for info in infos {
+        let connected = connect_one(this, &info, local, failures, channel).await?;
+        if connected.is_some() {
+            return Ok(connected);
+        }
+    }
+    Ok(None)
 }
 
 /// Makes protocol and transport, and waits until `connection_made` was called; asyncio's `_create_connection_transport`.

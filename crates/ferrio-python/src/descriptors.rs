@@ -2,7 +2,7 @@
 //!
 //! Checks are those of asyncio's selector loop: what has no descriptor is refused as `selectors` refuses it, and a
 //! descriptor that belongs to a transport is left alone. What the poller refuses (a regular file, a closed descriptor)
-//! comes out as its OSError.
+//! comes out as its `OSError`.
 
 use std::os::fd::RawFd;
 
@@ -73,7 +73,7 @@ fn transport_of<'py>(slf: &Bound<'py, Loop>, fd: RawFd) -> Option<Bound<'py, PyA
     slf.get().io.registrations.with(py, |registrations| {
         let entry = registrations.get(fd)?;
         let by_level = entry.reader().or(entry.writer()).and_then(object);
-        let datagrams = by_level.filter(|target| target.is_instance_of::<DatagramTransport>());
+        let datagrams = by_level.filter(PyAnyMethods::is_instance_of::<DatagramTransport>);
         entry.stream().and_then(object).or(datagrams)
     })
 }

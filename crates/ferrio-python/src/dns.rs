@@ -22,7 +22,7 @@ struct Lookup {
 
 #[pymethods]
 impl Loop {
-    /// Like socket.getaddrinfo(), without blocking the loop.
+    /// Like `socket.getaddrinfo()`, without blocking the loop.
     #[pyo3(signature = (host, port, *, family=None, r#type=None, proto=None, flags=None))]
     fn getaddrinfo(
         slf: &Bound<'_, Self>,
@@ -45,7 +45,7 @@ impl Loop {
         Coroutine::spawn(py, "EventLoop.getaddrinfo", |channel| look_up(this, lookup, channel))
     }
 
-    /// Like socket.getnameinfo(), without blocking the loop.
+    /// Like `socket.getnameinfo()`, without blocking the loop.
     #[pyo3(signature = (sockaddr, flags=None))]
     fn getnameinfo(slf: &Bound<'_, Self>, sockaddr: Py<PyAny>, flags: Option<Py<PyAny>>) -> PyResult<Py<Coroutine>> {
         let this = slf.clone().unbind();
@@ -73,7 +73,7 @@ impl Loop {
         let mut question = format!("{}:{}", host.str()?, port.repr()?);
         for (name, value) in [("family", family), ("type", r#type), ("proto", proto), ("flags", flags)] {
             if value.is_truthy()? {
-                question.push_str(&format!(", {name}={}", value.repr()?));
+                question.extend([", ", name, "=", &value.repr()?.to_string_lossy()]);
             }
         }
         let logger = imports::logger(py)?;

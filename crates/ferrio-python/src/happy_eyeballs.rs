@@ -58,10 +58,10 @@ struct Race<'a> {
     next_at: Option<f64>,
 }
 
-/// Connects to the first address that answers; None if none does, with the OSErrors in `failures`.
+/// Connects to the first address that answers; None if none does, with the `OSError`s in `failures`.
 ///
 /// # Errors
-/// What is thrown into the coroutine, SystemExit and KeyboardInterrupt.
+/// What is thrown into the coroutine, `SystemExit` and `KeyboardInterrupt`.
 pub(crate) async fn race(
     this: &Py<Loop>,
     infos: Vec<Py<PyAny>>,
@@ -156,8 +156,8 @@ impl Race<'_> {
 
     /// A future for the next event, and the timer of the next attempt.
     fn arm(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, Option<Timer>)> {
-        let slf = self.this.bind(py);
-        let future = Loop::create_future(slf)?;
+        let owner = self.this.bind(py);
+        let future = Loop::create_future(owner)?;
         for attempt in &self.pending {
             let bell = Some(future.clone().unbind());
             let before = attempt.watch.get().bell.with(py, |place| std::mem::replace(place, bell));
@@ -166,7 +166,7 @@ impl Race<'_> {
         let timer = match self.next_at {
             Some(when) => {
                 let ring = wrap_pyfunction!(ring, py)?;
-                let handle = slf.call_method1(pyo3::intern!(py, "call_at"), (when, ring, &future))?;
+                let handle = owner.call_method1(pyo3::intern!(py, "call_at"), (when, ring, &future))?;
                 Some(Timer(handle.unbind()))
             }
             None => None,

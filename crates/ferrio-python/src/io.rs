@@ -155,7 +155,7 @@ impl Io {
     /// Registers `handler` for `fd`; gives back what it replaced.
     ///
     /// # Errors
-    /// What the poller refused: PermissionError for regular files, OSError for bad descriptors. Nothing is registered
+    /// What the poller refused: `PermissionError` for regular files, `OSError` for bad descriptors. Nothing is registered
     /// then.
     pub(crate) fn register(&self, py: Python<'_>, fd: RawFd, role: Role, handler: Handler) -> PyResult<Vec<Handler>> {
         self.evict(py, fd, role)?;

@@ -66,7 +66,7 @@ pub(crate) fn begin(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyRe
 /// What became of an attempt whose socket is writable now.
 ///
 /// # Errors
-/// The OSError that connecting ended with.
+/// The `OSError` that connecting ended with.
 pub(crate) fn outcome(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = sock.py();
     let option = (imports::socket_sol_socket(py)?, imports::socket_so_error(py)?);

@@ -1,5 +1,5 @@
 //! Standing registrations: a socket that was waited for stays with the poller, by edge, until it is closed or its
-//! descriptor is wanted for something else. Waiting again then costs no call to the poller (benchmark sock_1k_c10).
+//! descriptor is wanted for something else. Waiting again then costs no call to the poller (benchmark `sock_1k_c10`).
 //!
 //! Invariants: the registration holds its socket weakly and counts for that very object alone, for a number that was
 //! closed may come back as another file's. Who waits has just been refused by the system, so that the next edge is news;
