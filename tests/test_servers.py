@@ -60,7 +60,7 @@ def test_the_server_object_is_asyncios():
         trace.append((server.is_serving(), server.sockets))
         server.close()
         trace.append(await outcome_of(server.wait_closed()))
-        trace.append(await outcome_of(server.start_serving()))
+        trace.append((await outcome_of(server.start_serving()))[0])
         trace.append(await outcome_of(server.serve_forever()))
 
     assert_same(scenario)
