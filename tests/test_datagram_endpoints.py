@@ -288,3 +288,17 @@ def test_an_unclosed_endpoint_warns_and_closes_its_socket():
     with pytest.warns(ResourceWarning, match=r"unclosed transport <_SelectorDatagramTransport fd="):
         give_up()
     assert sock.fileno() == -1
+
+
+def test_an_unclosed_endpoint_goes_with_its_loop():
+    """The collector finds transport and socket in one cycle, and takes either apart first."""
+
+    def give_up():
+        loop = ferrio.new_event_loop()
+        loop.run_until_complete(loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=HOST))
+        loop.close()
+        del loop
+        gc.collect()
+
+    with pytest.warns(ResourceWarning, match=r"unclosed transport <_SelectorDatagramTransport fd="):
+        give_up()

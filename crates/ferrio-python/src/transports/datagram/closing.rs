@@ -113,8 +113,9 @@ pub(super) fn abandoned(transport: &mut DatagramTransport) {
         let text = format!("unclosed transport <_SelectorDatagramTransport fd={fd}>");
         let text = std::ffi::CString::new(text).unwrap_or_default();
         let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
-        let closed = sock.call_method0(py, "close").map(drop);
-        if let Err(error) = warned.and(closed) {
+        // The collector may have taken the object apart already: its own finalizer has closed the socket then.
+        drop(sock.call_method0(py, "close"));
+        if let Err(error) = warned {
             error.write_unraisable(py, None);
         }
     });
