@@ -33,6 +33,8 @@ imported! {
     write_transport = "asyncio.transports" . "WriteTransport";
     subprocess_transport = "asyncio.transports" . "SubprocessTransport";
     datagram_transport_class = "asyncio.selector_events" . "_SelectorDatagramTransport";
+    sendfile_mode = "asyncio.constants" . "_SendfileMode";
+    sendfile_not_available = "asyncio.exceptions" . "SendfileNotAvailableError";
     buffered_protocol = "asyncio.protocols" . "BufferedProtocol";
     transport_socket = "asyncio.trsock" . "TransportSocket";
     extract_stack_depth = "asyncio.constants" . "DEBUG_STACK_DEPTH";

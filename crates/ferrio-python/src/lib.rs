@@ -22,6 +22,7 @@ mod io;
 mod life;
 mod pipes;
 mod not_yet;
+mod sendfile;
 mod signals;
 mod sockets;
 mod subprocesses;

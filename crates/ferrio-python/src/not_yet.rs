@@ -1,4 +1,4 @@
-//! What comes with a later version: sendfile and TLS upgrades.
+//! What comes with a later version: TLS upgrades.
 //!
 //! The methods are here so that a program learns it in a sentence, at the await; asyncio's own would say nothing.
 
@@ -30,7 +30,5 @@ macro_rules! later {
 }
 
 later! {
-    sendfile "EventLoop.sendfile" "sendfile comes with"
-    sock_sendfile "EventLoop.sock_sendfile" "sendfile comes with"
     start_tls "EventLoop.start_tls" "TLS comes with"
 }

@@ -62,7 +62,7 @@ impl Direct {
 }
 
 /// What every `sock_*` method checks first.
-fn check(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(crate) fn check(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = slf.py();
     if !sock.get_type().is(imports::socket_class(py)?) {
         refuse_ssl_socket(sock)?;

@@ -26,7 +26,7 @@ enum Wait {
 
 /// Waits until the socket can be read from (`Role::Reader`) or written to (`Role::Writer`). The system must just have
 /// said that it cannot.
-pub(super) async fn until_ready(this: &Py<Loop>, sock: &Py<PyAny>, role: Role, channel: &Channel) -> PyResult<()> {
+pub(crate) async fn until_ready(this: &Py<Loop>, sock: &Py<PyAny>, role: Role, channel: &Channel) -> PyResult<()> {
     let (wait, future) = Python::attach(|py| {
         let wait = begin(this.bind(py), sock.bind(py), role)?;
         let future = match &wait {

@@ -9,6 +9,7 @@ use ferrio_sys::socket;
 use pyo3::prelude::*;
 
 use super::endpoint::{callback_failed, report_fatal};
+use super::exclusive;
 use super::stream::{Socket, SocketTransport};
 use crate::event_loop::base;
 use crate::imports;
@@ -116,12 +117,13 @@ pub(crate) fn connection_lost(transport: &Bound<'_, SocketTransport>, error: Opt
     let py = transport.py();
     let this = transport.get();
     let Some(protocol) = this.protocol(py) else { return Ok(()) };
-    let told = this.call_protocol(&protocol, pyo3::intern!(py, "connection_lost"), (error,));
+    let told = this.call_protocol(&protocol, pyo3::intern!(py, "connection_lost"), (error.clone(),));
     let reported = match told {
         Ok(_) => Ok(()),
         Err(raised) => callback_failed(transport, &protocol, "connection_lost", raised),
     };
     let released = release(transport);
+    exclusive::fail(transport, error.as_ref())?;
     reported.and(released)
 }
 
@@ -171,8 +173,9 @@ pub(crate) fn abandoned(transport: &mut SocketTransport) {
     Python::attach(|py| {
         let text = std::ffi::CString::new(format!("unclosed transport <SocketTransport fd={fd}>")).unwrap_or_default();
         let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
-        let closed = close_socket(py, held);
-        if let Err(error) = warned.and(closed) {
+        // The collector may have taken a Python object apart already: its own finalizer has closed the socket then.
+        drop(close_socket(py, held));
+        if let Err(error) = warned {
             error.write_unraisable(py, None);
         }
     });

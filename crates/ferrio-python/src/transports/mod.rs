@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod closing;
 pub(crate) mod datagram;
 pub(crate) mod endpoint;
+pub(crate) mod exclusive;
 pub(crate) mod flow;
 pub(crate) mod info;
 pub(crate) mod pipe;

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::stream::SocketTransport;
-use super::{closing, writing};
+use super::{closing, exclusive, writing};
 use crate::errors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
@@ -39,8 +39,12 @@ pub(crate) fn on_event(object: &Bound<'_, PyAny>, bits: u32) -> PyResult<()> {
     if may_read {
         read(transport)?;
     }
-    if readiness.wakes_writer() && transport.get().state.with(py, |state| !state.buffer.is_empty()) {
-        writing::flush(transport)?;
+    if readiness.wakes_writer() {
+        if transport.get().state.with(py, |state| !state.buffer.is_empty()) {
+            writing::flush(transport)?;
+        } else {
+            exclusive::proceed(transport)?;
+        }
     }
     Ok(())
 }

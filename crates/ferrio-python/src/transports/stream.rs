@@ -19,6 +19,7 @@ use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::endpoint::{Endpoint, call_protocol, callback_failed};
+use super::exclusive::Exclusive;
 use super::{closing, info, reading};
 use crate::descriptors;
 use crate::event_loop::{Loop, base};
@@ -73,6 +74,8 @@ pub(crate) struct State {
     pub(crate) readable: bool,
     /// The peer hung up: a short read does not mean that nothing follows.
     pub(crate) hung_up: bool,
+    /// While a sendfile runs nobody else may write.
+    pub(crate) exclusive: Exclusive,
     /// `write_eof` was called.
     pub(crate) eof_written: bool,
     pub(crate) closing: bool,
@@ -142,6 +145,7 @@ pub(crate) fn attach<'py>(
         read_ended: false,
         readable: false,
         hung_up: false,
+        exclusive: Exclusive::No,
         eof_written: false,
         closing: false,
         lost: 0,
@@ -283,6 +287,7 @@ impl SocketTransport {
             visit.call(&state.protocol)?;
             visit.call(&state.server)?;
             visit.call(&state.extra)?;
+            visit.call(state.exclusive.future())?;
             if let Socket::Object(sock) = &state.socket {
                 visit.call(sock)?;
             }

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::stream::SocketTransport;
-use super::{closing, flow};
+use super::{closing, exclusive, flow};
 use crate::errors;
 use crate::imports;
 
@@ -34,6 +34,7 @@ impl SocketTransport {
         if eof_written {
             return Err(PyRuntimeError::new_err("Cannot call write() after write_eof()"));
         }
+        refuse_during_sendfile(slf, "write")?;
         let data = Data::from_object(data)?;
         if data.is_empty() {
             return Ok(());
@@ -73,6 +74,7 @@ impl SocketTransport {
         if eof_written {
             return Err(PyRuntimeError::new_err("Cannot call writelines() after write_eof()"));
         }
+        refuse_during_sendfile(slf, "writelines")?;
         let mut chunks = Vec::new();
         for item in list_of_data.try_iter()? {
             let data = Data::from_object(&item?)?;
@@ -137,6 +139,7 @@ pub(crate) fn flush(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     if !empty {
         return Ok(());
     }
+    exclusive::proceed(transport)?;
     if closing {
         transport.get().state.with(py, |state| state.lost += 1);
         return closing::connection_lost(transport, None);
@@ -193,6 +196,16 @@ pub(crate) fn check_type(data: &Bound<'_, PyAny>) -> PyResult<()> {
     }
     let text = format!("data argument must be a bytes-like object, not {}", data.get_type().name()?.repr()?);
     Err(PyTypeError::new_err(text))
+}
+
+#[inline]
+fn refuse_during_sendfile(transport: &Bound<'_, SocketTransport>, method: &str) -> PyResult<()> {
+    if !transport.get().state.with(transport.py(), |state| state.exclusive.is_taken()) {
+        return Ok(());
+    }
+    // Before 3.12 writelines() is a write() of everything.
+    let method = if imports::python_version(transport.py()) >= (3, 12) { method } else { "write" };
+    Err(PyRuntimeError::new_err(format!("unable to {method}; sendfile is in progress")))
 }
 
 #[cold]

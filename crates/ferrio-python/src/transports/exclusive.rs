@@ -1,0 +1,131 @@
+//! Exclusive use of a connection: while a sendfile runs nobody else writes.
+//!
+//! Who has it waits here for the buffer to be sent and for room in the socket. Invariant: a future in `Waiting` is done
+//! once: by the next edge that leaves the buffer empty, or by the loss of the connection.
+
+use std::os::fd::RawFd;
+
+use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
+use pyo3::prelude::*;
+
+use super::stream::{SocketTransport, wake_waiter};
+use crate::coroutine::Channel;
+use crate::event_loop::Loop;
+use crate::imports;
+
+/// Whether somebody has a connection for itself.
+pub(crate) enum Exclusive {
+    No,
+    Yes,
+    /// And waits for the buffer to be empty and the socket writable.
+    Waiting(Py<PyAny>),
+}
+
+impl Exclusive {
+    pub(crate) fn is_taken(&self) -> bool {
+        !matches!(self, Self::No)
+    }
+
+    pub(crate) fn future(&self) -> Option<&Py<PyAny>> {
+        match self {
+            Self::Waiting(future) => Some(future),
+            Self::No | Self::Yes => None,
+        }
+    }
+
+    fn take_future(&mut self) -> Option<Py<PyAny>> {
+        match self {
+            Self::Waiting(_) => match std::mem::replace(self, Self::Yes) {
+                Self::Waiting(future) => Some(future),
+                Self::No | Self::Yes => None,
+            },
+            Self::No | Self::Yes => None,
+        }
+    }
+}
+
+/// Takes the connection.
+///
+/// # Errors
+/// RuntimeError when somebody has it.
+pub(crate) fn begin(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let taken = transport.get().state.with(transport.py(), |state| {
+        let taken = state.exclusive.is_taken();
+        if !taken {
+            state.exclusive = Exclusive::Yes;
+        }
+        taken
+    });
+    if taken { Err(PyRuntimeError::new_err("Empty waiter is already set")) } else { Ok(()) }
+}
+
+/// Gives the connection back.
+pub(crate) fn end(transport: &Bound<'_, SocketTransport>) {
+    let before =
+        transport.get().state.with(transport.py(), |state| std::mem::replace(&mut state.exclusive, Exclusive::No));
+    drop(before);
+}
+
+/// The socket's descriptor, good until Python code runs.
+///
+/// # Errors
+/// ConnectionError when the connection is lost: the number may be another file's.
+pub(crate) fn descriptor(transport: &Bound<'_, SocketTransport>) -> PyResult<RawFd> {
+    let this = transport.get();
+    if this.state.with(transport.py(), |state| state.lost > 0) {
+        return Err(lost());
+    }
+    Ok(this.fd)
+}
+
+/// Waits until everything is sent that was written before.
+pub(crate) async fn until_sent(this: &Py<Loop>, transport: &Py<SocketTransport>, channel: &Channel) -> PyResult<()> {
+    let empty = Python::attach(|py| transport.get().state.with(py, |state| state.buffer.is_empty()));
+    if empty { Ok(()) } else { until_writable(this, transport, channel).await }
+}
+
+/// Waits until the socket takes data again. It must just have refused some.
+pub(crate) async fn until_writable(
+    this: &Py<Loop>,
+    transport: &Py<SocketTransport>,
+    channel: &Channel,
+) -> PyResult<()> {
+    let future = Python::attach(|py| {
+        descriptor(transport.bind(py))?;
+        let future = Loop::create_future(this.bind(py))?.unbind();
+        transport.get().state.with(py, |state| state.exclusive = Exclusive::Waiting(future.clone_ref(py)));
+        Ok::<_, PyErr>(future)
+    })?;
+    channel.wait(future).await.map(drop)
+}
+
+/// The socket takes data, and nothing is buffered.
+pub(crate) fn proceed(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let future = transport.get().state.with(py, |state| state.exclusive.take_future());
+    future.map_or(Ok(()), |future| wake_waiter(future.bind(py), 0))
+}
+
+/// The connection is lost.
+pub(crate) fn fail(transport: &Bound<'_, SocketTransport>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let py = transport.py();
+    let Some(future) = transport.get().state.with(py, |state| state.exclusive.take_future()) else { return Ok(()) };
+    let future = future.bind(py);
+    if future.call_method0("done")?.is_truthy()? {
+        return Ok(());
+    }
+    let error = error.cloned().unwrap_or_else(|| lost().into_value(py).into_bound(py).into_any());
+    future.call_method1("set_exception", (error,)).map(drop)
+}
+
+fn lost() -> PyErr {
+    PyConnectionError::new_err("Connection is closed by peer")
+}
+
+#[pymethods]
+impl SocketTransport {
+    #[getter]
+    fn _sendfile_compatible<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        imports::sendfile_mode(slf.py())?.getattr("TRY_NATIVE")
+    }
+}
