@@ -11,8 +11,8 @@ use crate::attempts::{Failures, Keeper, open};
 use crate::coroutine::Channel;
 use crate::errors;
 use crate::event_loop::Loop;
-use crate::sockets::connect::{Progress, begin, outcome};
-use crate::sockets::waiting::{Registration, descriptor};
+use crate::sockets::connect::{Progress, begin, descriptor, outcome};
+use crate::sockets::waiting::Registration;
 use crate::transports::stream::wake_waiter;
 
 /// Told when an attempt's socket is writable.

@@ -15,7 +15,6 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::errors;
-use crate::sockets::parking::Parked;
 
 /// The token of the waker's descriptor.
 pub(crate) const WAKER: Token = Token(u64::MAX);
@@ -104,7 +103,9 @@ impl Io {
     /// The policy's word on whether this turn polls.
     pub(crate) fn must_poll(&self, py: Python<'_>, ready_is_empty: bool, stopping: bool) -> bool {
         let watched = self.registrations.with(py, |registrations| registrations.count()) + 1;
-        self.policy.with(py, |policy| policy.must_poll(ready_is_empty, stopping, watched, ferrio_sys::clock::monotonic))
+        self.policy.with(py, |policy| {
+            policy.must_poll(ready_is_empty, stopping, watched, ferrio_sys::clock::monotonic)
+        })
     }
 
     pub(crate) fn begin_run(&self, py: Python<'_>) {
@@ -127,8 +128,9 @@ impl Io {
     /// Lends the receive buffer. `fill` must run no Python code.
     #[inline]
     pub(crate) fn with_receive_buffer<R>(&self, py: Python<'_>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
-        self.receive_buffer
-            .with(py, |buffer| fill(buffer.get_or_insert_with(|| vec![0; RECEIVE_BUFFER].into_boxed_slice())))
+        self.receive_buffer.with(py, |buffer| {
+            fill(buffer.get_or_insert_with(|| vec![0; RECEIVE_BUFFER].into_boxed_slice()))
+        })
     }
 
     /// Queues the handlers that an event is for.
@@ -158,7 +160,6 @@ impl Io {
     /// What the poller refused: `PermissionError` for regular files, `OSError` for bad descriptors. Nothing is registered
     /// then.
     pub(crate) fn register(&self, py: Python<'_>, fd: RawFd, role: Role, handler: Handler) -> PyResult<Vec<Handler>> {
-        self.evict(py, fd, role)?;
         let outcome = self.registrations.with(py, |registrations| match role {
             Role::Reader => registrations.set_reader(fd, handler),
             Role::Writer => registrations.set_writer(fd, handler),
@@ -177,20 +178,6 @@ impl Io {
             return Err(errors::from_io(&refusal));
         }
         Ok(replaced.into_iter().flatten().collect())
-    }
-
-    /// A standing registration of the `sock_*` methods makes room for a callback.
-    fn evict(&self, py: Python<'_>, fd: RawFd, role: Role) -> PyResult<()> {
-        let target = self.registrations.with(py, |registrations| match registrations.get(fd)?.stream()? {
-            Handler::Native(target, _) if role != Role::Stream => Some(target.clone_ref(py)),
-            Handler::Native(..) | Handler::Callback(_) => None,
-        });
-        let Some(parked) = target.and_then(|target| target.into_bound(py).cast_into::<Parked>().ok()) else {
-            return Ok(());
-        };
-        let ourselves = self.unregister(py, fd, Role::Stream);
-        drop(ourselves);
-        parked.get().evict(py, role)
     }
 
     /// Where one handler takes another's place, the number may have been closed and be another file's by now: the poller

@@ -1,5 +1,8 @@
 //! Connecting: `sock_connect`, and the steps of it that connections make on their own.
 
+use std::os::fd::RawFd;
+
+use ferrio_engine::Role;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
@@ -37,7 +40,7 @@ pub(crate) async fn connect(this: &Py<Loop>, sock: &Py<PyAny>, address: Py<PyAny
     if Python::attach(|py| begin(sock.bind(py), address.bind(py)))? == Progress::Connected {
         return Ok(());
     }
-    waiting::until_writable(this, sock, channel).await?;
+    waiting::until_ready(this, sock, Role::Writer, channel).await?;
     Python::attach(|py| outcome(sock.bind(py), address.bind(py)))
 }
 
@@ -75,6 +78,11 @@ pub(crate) fn outcome(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> Py
         return Err(PyOSError::new_err((number, format!("Connect call failed {}", address.str()?))));
     }
     Ok(())
+}
+
+/// The number of a socket's descriptor.
+pub(crate) fn descriptor(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+    sock.call_method0(pyo3::intern!(sock.py(), "fileno"))?.extract()
 }
 
 /// How to resolve the address of an internet socket; None for other families, whose addresses are taken as they are.

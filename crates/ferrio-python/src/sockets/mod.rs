@@ -6,7 +6,6 @@
 
 mod accept;
 pub(crate) mod connect;
-pub(crate) mod parking;
 mod receive;
 mod send;
 pub(crate) mod waiting;

@@ -41,22 +41,16 @@ impl Loop {
     }
 }
 
-/// Sends what is left from `sent` on, as far as there is room; done when nothing is left then.
+/// Sends what is left from `sent` on, once; done when nothing is left then.
 fn send(sock: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>, sent: &mut usize) -> PyResult<Option<()>> {
     let py = sock.py();
     // The data is looked at anew each time: asyncio too sends what the buffer holds by then.
     if let Some(fd) = SEND.descriptor(sock)?
         && let Ok(data) = Data::from_object(data)
     {
-        loop {
-            let outcome = data.with(py, |all| socket::send(fd, all.get(*sent..).unwrap_or_default()));
-            // Until the system refuses: only then does it tell when there is room again.
-            let Some(count) = unless_blocked(outcome)? else { return Ok(None) };
-            *sent += count;
-            if *sent >= data.len() {
-                return Ok(Some(()));
-            }
-        }
+        let outcome = data.with(py, |all| socket::send(fd, all.get(*sent..).unwrap_or_default()));
+        *sent += unless_blocked(outcome)?.unwrap_or(0);
+        return Ok((*sent >= data.len()).then_some(()));
     }
     let rest = if *sent == 0 {
         data.clone()
