@@ -1,7 +1,8 @@
 //! Registrations: which handlers wait for which descriptor, and what the poller has to be told about it.
 //!
-//! An entry is either *polled by level*, with a reader, a writer or both, or a *stream*: one handler that is told of both directions by
-//! edge. Methods that change an entry return a [`Change`] for the caller to carry out at the poller; if the poller refuses, the
+//! An entry is either *polled by level*, with a reader, a writer or both, or *awaited once*, if all it has are handlers that leave with
+//! their first event, or a *stream*: one handler that is told of both directions by edge. An entry whose handlers have all left that way
+//! is *dormant*: the poller knows the descriptor but does not watch it, so that the next wait costs one call and not two. Methods that change an entry return a [`Change`] for the caller to carry out at the poller; if the poller refuses, the
 //! caller calls [`Registrations::roll_back`] with the role it had tried to fill.
 //!
 //! Each time a descriptor goes from unregistered to registered its generation grows, and tokens carry the generation: an event fetched
@@ -31,6 +32,12 @@ impl Interest {
         self.0 & other.0 == other.0
     }
 
+    /// Without the directions of `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether no direction is in here.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -53,6 +60,8 @@ pub enum Trigger {
     Level,
     /// Once, when it becomes ready.
     Edge,
+    /// Once; then nothing until it is asked anew.
+    Once,
 }
 
 /// What a handler is there for.
@@ -127,11 +136,16 @@ pub struct Entry<H> {
     /// Empty while `stream` is set.
     writer: Option<H>,
     stream: Option<H>,
+    /// The directions whose handlers leave with their first event.
+    once: Interest,
+    /// The poller may still know the descriptor, disarmed.
+    dormant: bool,
 }
 
 impl<H> Default for Entry<H> {
     fn default() -> Self {
-        Self { generation: 0, armed: Interest::NONE, reader: None, writer: None, stream: None }
+        let (reader, writer, stream) = (None, None, None);
+        Self { generation: 0, armed: Interest::NONE, reader, writer, stream, once: Interest::NONE, dormant: false }
     }
 }
 
@@ -177,12 +191,20 @@ impl<H> Entry<H> {
         }
     }
 
+    fn trigger(&self) -> Trigger {
+        match &self.stream {
+            Some(_) => Trigger::Edge,
+            None if !self.armed.is_empty() && self.once.contains(self.armed) => Trigger::Once,
+            None => Trigger::Level,
+        }
+    }
+
     fn token(&self, fd: u32) -> u64 {
         u64::from(self.generation) << 32 | u64::from(fd)
     }
 
     fn asked(&self, fd: u32) -> Asked {
-        let trigger = if self.stream.is_some() { Trigger::Edge } else { Trigger::Level };
+        let trigger = self.trigger();
         Asked { token: self.token(fd), interest: self.armed, trigger }
     }
 }
@@ -208,7 +230,7 @@ impl<H> Registrations<H> {
     ///
     /// Gives `handler` back if a stream owns `fd`.
     pub fn set_reader(&mut self, fd: i32, handler: H) -> Result<Registered<H>, Occupied<H>> {
-        self.set_level(fd, Role::Reader, handler)
+        self.set_level(fd, Role::Reader, handler, false)
     }
 
     /// Sets the handler to call while `fd` is writable.
@@ -217,20 +239,57 @@ impl<H> Registrations<H> {
     ///
     /// Gives `handler` back if a stream owns `fd`.
     pub fn set_writer(&mut self, fd: i32, handler: H) -> Result<Registered<H>, Occupied<H>> {
-        self.set_level(fd, Role::Writer, handler)
+        self.set_level(fd, Role::Writer, handler, false)
+    }
+
+    /// Sets the handler of one direction (`role` is [`Role::Reader`] or [`Role::Writer`]) for its next event alone; the event takes it out
+    /// (see [`Registrations::fire`]).
+    ///
+    /// # Errors
+    ///
+    /// Gives `handler` back if a stream owns `fd`.
+    pub fn wait(&mut self, fd: i32, role: Role, handler: H) -> Result<Registered<H>, Occupied<H>> {
+        self.set_level(fd, role, handler, true)
+    }
+
+    /// Takes out the handlers that a reported event ends the wait of: reader and writer.
+    ///
+    /// The poller has disarmed an entry awaited once; what is still awaited has to be asked anew, as the change says.
+    pub fn fire(&mut self, token: u64, reader: bool, writer: bool) -> (Change, [Option<H>; 2]) {
+        let fd = Self::descriptor(token).cast_unsigned();
+        let current = |entry: &&mut Entry<H>| entry.token(fd) == token && !entry.armed.is_empty();
+        let Some(entry) = self.entries.get_mut(fd).filter(current) else {
+            return (Change::None, [None, None]);
+        };
+        let disarmed = entry.trigger() == Trigger::Once;
+        let read = if reader && entry.once.contains(Interest::READABLE) { entry.reader.take() } else { None };
+        let written = if writer && entry.once.contains(Interest::WRITABLE) { entry.writer.take() } else { None };
+        let before = std::mem::replace(&mut entry.armed, Interest::NONE);
+        entry.armed = entry.needed();
+        let change = if entry.armed.is_empty() {
+            self.count -= 1;
+            entry.dormant = disarmed;
+            if disarmed { Change::None } else { Change::Remove }
+        } else if disarmed || before != entry.armed {
+            Change::Modify(entry.asked(fd))
+        } else {
+            Change::None
+        };
+        (change, [read, written])
     }
 
     /// Makes `handler` the owner of `fd`, told by edge of both directions. Whoever was registered has to make room.
     pub fn set_stream(&mut self, fd: i32, handler: H) -> Registered<H> {
         let fd = fd.cast_unsigned();
         let entry = self.entries.entry(fd);
-        let known = !entry.armed.is_empty();
+        let watched = !entry.armed.is_empty();
+        let known = watched || std::mem::take(&mut entry.dormant);
         let replaced = match entry.stream.replace(handler) {
             // The number was closed without a word and came back for another connection.
             Some(stream) => [Some(stream), None],
             None => [entry.reader.take(), entry.writer.take()],
         };
-        self.count += usize::from(!known);
+        self.count += usize::from(!watched);
         entry.generation = entry.generation.wrapping_add(1);
         entry.armed = Interest::BOTH;
         let asked = entry.asked(fd);
@@ -287,6 +346,12 @@ impl<H> Registrations<H> {
         self.get(fd).map(|entry| entry.token(fd.cast_unsigned()))
     }
 
+    /// What the poller is to be told about `fd` if it may have forgotten it.
+    #[must_use]
+    pub fn asked(&self, fd: i32) -> Option<Asked> {
+        self.get(fd).map(|entry| entry.asked(fd.cast_unsigned()))
+    }
+
     /// The descriptor a token was made for.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is the descriptor")]
@@ -313,20 +378,23 @@ impl<H> Registrations<H> {
         self.count
     }
 
-    fn set_level(&mut self, fd: i32, role: Role, handler: H) -> Result<Registered<H>, Occupied<H>> {
+    fn set_level(&mut self, fd: i32, role: Role, handler: H, once: bool) -> Result<Registered<H>, Occupied<H>> {
         let fd = fd.cast_unsigned();
         let entry = self.entries.entry(fd);
         if entry.stream.is_some() {
             return Err(Occupied(handler));
         }
         let replaced = [entry.slot(role).replace(handler), None];
-        let before = std::mem::replace(&mut entry.armed, Interest::NONE);
+        let before = (entry.armed, entry.trigger());
+        let direction = if role == Role::Reader { Interest::READABLE } else { Interest::WRITABLE };
+        entry.once = if once { entry.once | direction } else { entry.once.without(direction) };
         entry.armed = entry.needed();
-        let change = if before.is_empty() {
+        let change = if before.0.is_empty() {
             self.count += 1;
             entry.generation = entry.generation.wrapping_add(1);
-            Change::Add(entry.asked(fd))
-        } else if before == entry.armed {
+            let asked = entry.asked(fd);
+            if std::mem::take(&mut entry.dormant) { Change::Modify(asked) } else { Change::Add(asked) }
+        } else if before == (entry.armed, entry.trigger()) {
             Change::None
         } else {
             Change::Modify(entry.asked(fd))

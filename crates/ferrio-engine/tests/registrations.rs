@@ -123,3 +123,40 @@ fn take_all_leaves_no_registration_and_no_valid_token() {
     assert!(tokens.iter().all(|token| all.lookup(*token).is_none()));
     assert_eq!(all.set_reader(FD, 4), Ok(registered(Change::Add(level(2, Interest::READABLE)), None)));
 }
+
+fn once(generation: u64, interest: Interest) -> Asked {
+    Asked { token: token(generation), interest, trigger: Trigger::Once }
+}
+
+#[test]
+fn a_wait_ends_with_its_event_and_the_next_one_modifies() {
+    let mut all = Registrations::new();
+    assert_eq!(all.wait(FD, Role::Reader, "r"), Ok(registered(Change::Add(once(1, Interest::READABLE)), None)));
+    assert_eq!(all.fire(token(1), true, false), (Change::None, [Some("r"), None]));
+    assert_eq!((all.count(), all.get(FD).is_none()), (0, true));
+    assert_eq!(all.fire(token(1), true, true), (Change::None, [None, None]));
+    assert_eq!(all.wait(FD, Role::Writer, "w"), Ok(registered(Change::Modify(once(2, Interest::WRITABLE)), None)));
+    assert_eq!(all.remove_writer(FD), Removed { change: Change::Remove, handler: Some("w") });
+    assert_eq!(all.set_stream(FD, "s"), registered(Change::Add(edge(3)), None));
+}
+
+#[test]
+fn the_other_direction_of_a_wait_is_asked_anew() {
+    let mut all = Registrations::new();
+    let _ = all.wait(FD, Role::Reader, "r");
+    assert_eq!(all.wait(FD, Role::Writer, "w"), Ok(registered(Change::Modify(once(1, Interest::BOTH)), None)));
+    let change = Change::Modify(once(1, Interest::READABLE));
+    assert_eq!(all.fire(token(1), false, true), (change, [None, Some("w")]));
+    assert_eq!(all.count(), 1);
+}
+
+#[test]
+fn a_lasting_handler_keeps_a_wait_on_level() {
+    let mut all = Registrations::new();
+    let _ = all.set_reader(FD, "r");
+    assert_eq!(all.wait(FD, Role::Writer, "w"), Ok(registered(Change::Modify(level(1, Interest::BOTH)), None)));
+    let change = Change::Modify(level(1, Interest::READABLE));
+    assert_eq!(all.fire(token(1), true, true), (change, [None, Some("w")]));
+    assert_eq!(all.get(FD).and_then(|entry| entry.reader()), Some(&"r"));
+    assert_eq!(all.fire(token(1), true, true), (Change::None, [None, None]));
+}

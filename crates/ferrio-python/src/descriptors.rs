@@ -15,7 +15,6 @@ use pyo3::types::{PyInt, PyTuple};
 use crate::event_loop::{Loop, base};
 use crate::io::Handler;
 use crate::transports::datagram::DatagramTransport;
-use crate::sockets::parking::parked;
 
 #[pymethods]
 impl Loop {
@@ -107,8 +106,7 @@ fn unwatch(slf: &Bound<'_, Loop>, file: &Bound<'_, PyAny>, role: Role) -> PyResu
     refuse_negative(fd)?;
     match slf.get().io.unregister(py, fd, role) {
         Some(handler) => handler.retire(py).map(|()| true),
-        // A `sock_*` method waits by other means.
-        None => Ok(parked(slf, fd).is_some_and(|parked| parked.get().forget(py, role))),
+        None => Ok(false),
     }
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use ferrio_cpython::{Action, GilCell, HandleRef, LoopBase, Runnable};
-use ferrio_engine::{Asked, Change, PollPolicy, Registered, Registrations, Removed, Role, Trigger};
+use ferrio_engine::{Asked, Change, Occupied, PollPolicy, Registered, Registrations, Removed, Role, Trigger};
 use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token, Waker};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
@@ -136,22 +136,26 @@ impl Io {
     /// Queues the handlers that an event is for.
     #[inline]
     pub(crate) fn dispatch(&self, py: Python<'_>, base: &LoopBase, token: Token, readiness: Readiness) {
-        let runnables = self.registrations.with(py, |registrations| {
-            let entry = registrations.lookup(token.0)?;
+        let (reads, writes) = (readiness.wakes_reader(), readiness.wakes_writer());
+        let (runnables, change, fired) = self.registrations.with(py, |registrations| {
+            let nothing = ([None, None], Change::None, [None, None]);
+            let Some(entry) = registrations.lookup(token.0) else { return nothing };
             if let Some(stream) = entry.stream() {
-                return Some((Some(stream.runnable(py, readiness)), None));
+                return ([Some(stream.runnable(py, readiness)), None], Change::None, [None, None]);
             }
-            let reader = entry.reader().filter(|_| readiness.wakes_reader());
-            let writer = entry.writer().filter(|_| readiness.wakes_writer());
-            Some((
-                reader.map(|handler| handler.runnable(py, readiness)),
-                writer.map(|handler| handler.runnable(py, readiness)),
-            ))
+            let reader = entry.reader().filter(|_| reads).map(|handler| handler.runnable(py, readiness));
+            let writer = entry.writer().filter(|_| writes).map(|handler| handler.runnable(py, readiness));
+            let (change, fired) = registrations.fire(token.0, reads, writes);
+            ([reader, writer], change, fired)
         });
-        let Some((first, second)) = runnables else { return };
-        for runnable in [first, second].into_iter().flatten() {
+        if change != Change::None {
+            // Refused only for a descriptor that was closed under a wait: nobody can be told more than that.
+            let _ = self.tell(py, Registrations::<Handler>::descriptor(token.0), change);
+        }
+        for runnable in runnables.into_iter().flatten() {
             base.push(py, runnable);
         }
+        drop(fired);
     }
 
     /// Registers `handler` for `fd`; gives back what it replaced.
@@ -165,6 +169,25 @@ impl Io {
             Role::Writer => registrations.set_writer(fd, handler),
             Role::Stream => Ok(registrations.set_stream(fd, handler)),
         });
+        self.carry_out(py, fd, role, outcome)
+    }
+
+    /// Registers `handler` for the next event of `fd` alone; see `register`.
+    ///
+    /// # Errors
+    /// As `register`.
+    pub(crate) fn wait(&self, py: Python<'_>, fd: RawFd, role: Role, handler: Handler) -> PyResult<Vec<Handler>> {
+        let outcome = self.registrations.with(py, |registrations| registrations.wait(fd, role, handler));
+        self.carry_out(py, fd, role, outcome)
+    }
+
+    fn carry_out(
+        &self,
+        py: Python<'_>,
+        fd: RawFd,
+        role: Role,
+        outcome: Result<Registered<Handler>, Occupied<Handler>>,
+    ) -> PyResult<Vec<Handler>> {
         let Registered { change, replaced } = match outcome {
             Ok(registered) => self.distrust(py, fd, registered),
             Err(occupied) => {
@@ -186,10 +209,7 @@ impl Io {
         let Registered { change: Change::None, replaced: [Some(_), None] } = &registered else {
             return registered;
         };
-        let asked = self.registrations.with(py, |registrations| {
-            let interest = registrations.get(fd)?.interest();
-            Some(Asked { token: registrations.token(fd)?, interest, trigger: Trigger::Level })
-        });
+        let asked = self.registrations.with(py, |registrations| registrations.asked(fd));
         Registered { change: asked.map_or(Change::None, Change::Modify), ..registered }
     }
 
@@ -269,5 +289,6 @@ fn mode(asked: Asked) -> Mode {
     match asked.trigger {
         Trigger::Level => Mode::Level,
         Trigger::Edge => Mode::Edge,
+        Trigger::Once => Mode::Once,
     }
 }

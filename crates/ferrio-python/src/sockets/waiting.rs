@@ -1,6 +1,7 @@
 //! Waiting for a socket: a future and the registration that sets its result.
 //!
-//! Invariant: the registration ends with the wait, however it ends, unless somebody else has taken its place.
+//! Invariant: the registration ends with the wait, however it ends, unless somebody else has taken its place. It is one
+//! for a single event: the next wait on the same socket costs one call to the poller.
 
 use std::os::fd::RawFd;
 
@@ -53,7 +54,7 @@ impl Registration {
         if fd < 0 {
             return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
         }
-        for replaced in slf.get().io.register(py, fd, role, Handler::native(&target, action))? {
+        for replaced in slf.get().io.wait(py, fd, role, Handler::native(&target, action))? {
             replaced.retire(py)?;
         }
         Ok(Self { owner: slf.clone().unbind(), fd, role, target: target.unbind() })

@@ -67,6 +67,7 @@ fn flags(interest: Interest, mode: Mode) -> EventFlags {
     let mut flags = match mode {
         Mode::Level => EventFlags::empty(),
         Mode::Edge => EventFlags::ET | EventFlags::RDHUP,
+        Mode::Once => EventFlags::ONESHOT,
     };
     flags.set(EventFlags::IN, interest.contains(Interest::READABLE));
     flags.set(EventFlags::OUT, interest.contains(Interest::WRITABLE));

@@ -73,6 +73,8 @@ pub enum Mode {
     Level,
     /// Once, when it becomes ready.
     Edge,
+    /// Once; then the descriptor is not watched, though known, until it is modified.
+    Once,
 }
 
 /// What a descriptor is ready for.

@@ -148,7 +148,7 @@ impl Watched {
         }
         let mut flags = match self.mode {
             Mode::Edge if !self.ended => HALF_CLOSED,
-            Mode::Edge | Mode::Level => PollFlags::empty(),
+            Mode::Edge | Mode::Level | Mode::Once => PollFlags::empty(),
         };
         flags.set(PollFlags::IN, self.armed.contains(Interest::READABLE));
         flags.set(PollFlags::OUT, self.armed.contains(Interest::WRITABLE));
@@ -158,6 +158,10 @@ impl Watched {
     fn note_reported(&mut self, readiness: Readiness) {
         match self.mode {
             Mode::Level => {}
+            Mode::Once => {
+                self.ended = true;
+                self.armed = Interest::NONE;
+            }
             Mode::Edge => {
                 let ended = readiness.contains(Readiness::HANGUP) || readiness.contains(Readiness::ERROR);
                 if ended {

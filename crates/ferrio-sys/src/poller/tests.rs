@@ -288,3 +288,19 @@ fn pollers_and_events_may_move_to_and_be_shared_with_other_threads() {
     assert_shareable::<Events>();
     assert_shareable::<crate::Waker>();
 }
+
+#[test]
+fn what_is_awaited_once_is_reported_once_and_can_be_asked_anew() {
+    each_poller(|poller| {
+        let (reader, mut writer) = pipe();
+        let fd = reader.as_raw_fd();
+        poller.add(fd, TOKEN, Interest::READABLE, Mode::Once).expect("added");
+        writer.write_all(b"x").expect("written");
+        assert_eq!(ready(poller), [(TOKEN, Readiness::READABLE)]);
+        assert_eq!(ready(poller), []);
+        writer.write_all(b"y").expect("written");
+        assert_eq!(ready(poller), []);
+        poller.modify(fd, Token(7), Interest::READABLE, Mode::Once).expect("modified");
+        assert_eq!(ready(poller), [(Token(7), Readiness::READABLE)]);
+    });
+}
