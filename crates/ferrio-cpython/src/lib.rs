@@ -11,6 +11,7 @@ pub mod gil_cell;
 pub mod handle;
 pub mod loop_base;
 mod names;
+mod rest;
 pub mod resume;
 pub mod runnable;
 pub mod scheduling;
@@ -22,6 +23,7 @@ use pyo3::types::PyType;
 pub use gil_cell::{GilCell, GilFlag};
 pub use handle::HandleRef;
 pub use loop_base::LoopBase;
+pub use rest::Rest;
 pub use runnable::{Action, Runnable};
 
 /// The types `Handle` and `TimerHandle`, for the module's namespace.

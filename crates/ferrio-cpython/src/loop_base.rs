@@ -10,16 +10,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ferrio_engine::{Deadline, ReadyQueue, Timers};
 use ferrio_sys::Waker;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::context::Shared;
 use crate::gil_cell::{GilCell, GilFlag};
 use crate::handle::{HandleRef, Spare};
 use crate::names;
+use crate::rest::Rest;
 use crate::runnable::Runnable;
 
 /// Scheduling state of one loop; the base class of the loop's Python type.
@@ -44,8 +45,8 @@ pub struct LoopBase {
     pub closed: GilFlag,
     /// `stop()` was called: the current turn is the last.
     pub stopping: GilFlag,
-    /// The loop waits, or is about to wait, for events: whoever schedules from outside must wake it.
-    pub asleep: GilFlag,
+    /// Whether the loop waits for events, so that whoever schedules from outside has to wake it.
+    pub rest: Rest,
     /// Identifier of the thread that runs the loop, 0 when it does not run.
     thread: AtomicU64,
 }
@@ -77,7 +78,7 @@ impl LoopBase {
             debug: GilFlag::default(),
             closed: GilFlag::default(),
             stopping: GilFlag::default(),
-            asleep: GilFlag::default(),
+            rest: Rest::default(),
             thread: AtomicU64::new(0),
         };
         base.debug.set(debug);
@@ -100,8 +101,7 @@ impl LoopBase {
     /// Wakes the loop if it sleeps.
     #[inline]
     pub fn wake_if_asleep(&self, py: Python<'_>) {
-        if self.asleep.get() {
-            self.asleep.set(false);
+        if self.rest.wake() {
             self.waker.with(py, |waker| waker.as_ref().map(Waker::wake));
         }
     }
@@ -160,12 +160,28 @@ impl LoopBase {
                 return Ok(());
             };
             let outcome = if base.debug.get() { Self::run_timed(slf, &runnable) } else { runnable.run(py) };
-            if let Runnable::Handle(handle) = runnable {
-                handle.leave_loop(py);
+            match runnable {
+                Runnable::Handle(handle) => {
+                    handle.leave_loop(py);
+                    outcome?;
+                }
+                Runnable::Native(_) => outcome.or_else(|error| Self::report(slf, error))?,
             }
-            outcome?;
         }
         Ok(())
+    }
+
+    /// What work of our own raised: it goes where errors of callbacks go.
+    #[cold]
+    fn report(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+        let py = slf.py();
+        if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py) {
+            return Err(error);
+        }
+        let context = PyDict::new(py);
+        context.set_item("message", "Exception in a callback of the event loop")?;
+        context.set_item("exception", error.value(py))?;
+        slf.call_method1("call_exception_handler", (context,)).map(drop)
     }
 
     #[cold]

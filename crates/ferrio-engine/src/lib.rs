@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod descriptors;
+mod doze;
 mod flow;
 mod ready;
 mod registrations;
@@ -14,6 +15,7 @@ mod tls_records;
 mod turn;
 mod write_buffer;
 
+pub use doze::DozePolicy;
 pub use flow::{Buffered, Drained, FlowControl, InvalidLimits};
 pub use ready::ReadyQueue;
 pub use registrations::{Asked, Change, Entry, Interest, Occupied, Registered, Registrations, Removed, Role, Trigger};

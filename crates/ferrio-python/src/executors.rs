@@ -8,6 +8,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::{Loop, base};
+use crate::executor_results;
 use crate::imports;
 
 /// The default executor.
@@ -65,9 +66,7 @@ impl Loop {
             all.extend(args.iter());
             submit.call1(PyTuple::new(py, all)?)?
         };
-        let keywords = PyDict::new(py);
-        keywords.set_item(pyo3::intern!(py, "loop"), slf)?;
-        imports::wrap_future(py)?.call((work,), Some(&keywords))
+        executor_results::follow(slf, work)
     }
 
     /// Set the executor that run_in_executor(None, …) uses: a ThreadPoolExecutor.

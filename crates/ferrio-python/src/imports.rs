@@ -22,6 +22,8 @@ imported! {
     future_loop = "asyncio.futures" . "_get_loop";
     ensure_future = "asyncio.tasks" . "ensure_future";
     wrap_future = "asyncio.futures" . "wrap_future";
+    convert_future_exception = "asyncio.futures" . "_convert_future_exc";
+    concurrent_future = "concurrent.futures" . "Future";
     gather = "asyncio.tasks" . "gather";
     timeout = "asyncio.timeouts" . "timeout";
     iscoroutine = "asyncio.coroutines" . "iscoroutine";

@@ -7,9 +7,10 @@
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ferrio_cpython::{Action, GilCell, HandleRef, LoopBase, Runnable};
-use ferrio_engine::{Asked, Change, Occupied, PollPolicy, Registered, Registrations, Removed, Role, Trigger};
+use ferrio_engine::{Asked, Change, DozePolicy, Occupied, PollPolicy, Registered, Registrations, Removed, Role, Trigger};
 use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token, Waker};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
@@ -68,6 +69,7 @@ pub(crate) struct Io {
     /// Made for the first poll; out of its place while one fills it.
     events: GilCell<Option<Events>>,
     policy: GilCell<PollPolicy>,
+    doze: GilCell<DozePolicy>,
     /// Allocated at the first receive; out of its place while one fills it.
     receive_buffer: GilCell<Option<Box<[u8]>>>,
 }
@@ -80,6 +82,7 @@ impl Io {
             registrations: GilCell::new(Registrations::new()),
             events: GilCell::new(None),
             policy: GilCell::new(PollPolicy::new()),
+            doze: GilCell::new(DozePolicy::new(std::thread::available_parallelism().map_or(1, usize::from))),
             receive_buffer: GilCell::new(None),
         })
     }
@@ -114,6 +117,17 @@ impl Io {
 
     pub(crate) fn polled(&self, py: Python<'_>) {
         self.policy.with(py, |policy| policy.polled(ferrio_sys::clock::monotonic()));
+    }
+
+    /// Nanoseconds to look for work of other threads before a sleep of at most `timeout`.
+    pub(crate) fn doze_time(&self, py: Python<'_>, timeout: Option<Duration>) -> u64 {
+        let timeout = timeout.map(|timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
+        self.doze.with(py, |doze| doze.time(timeout))
+    }
+
+    /// Takes note of a rest of `nanoseconds`, ended by another thread or not.
+    pub(crate) fn rested(&self, py: Python<'_>, nanoseconds: u64, called: bool) {
+        self.doze.with(py, |doze| doze.rested(nanoseconds, called));
     }
 
     pub(crate) fn take_events(&self, py: Python<'_>) -> Events {

@@ -15,6 +15,7 @@ mod descriptors;
 mod dns;
 mod errors;
 mod event_loop;
+mod executor_results;
 mod executors;
 mod happy_eyeballs;
 mod imports;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ferrio_cpython::LoopBase;
 use ferrio_engine::Deadline;
 use ferrio_sys::Poller;
+use ferrio_sys::clock::monotonic;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -265,10 +266,23 @@ fn sleep_in(
 ) -> io::Result<()> {
     let base = base(slf);
     // What was called since the queue was found empty (the loop's clock, the signal module) may have let other threads
-    // run. From here to the system call nothing does: whoever schedules later sees `asleep` and wakes the poll.
+    // run. From here to the system call nothing does: whoever schedules later sees the rest and ends it.
     let timeout = if base.ready_count(slf.py()) == 0 { timeout } else { Some(Duration::ZERO) };
-    base.asleep.set(true);
-    let outcome = slf.py().detach(|| poller.wait(events, timeout));
-    base.asleep.set(false);
+    let io = &slf.get().io;
+    let doze = io.doze_time(slf.py(), timeout);
+    let began = monotonic();
+    base.rest.doze();
+    let outcome = slf.py().detach(|| {
+        while monotonic() - began < doze && base.rest.undisturbed() {
+            poller.wait(events, Some(Duration::ZERO))?;
+            if !events.is_empty() {
+                return Ok(());
+            }
+        }
+        let timeout = if base.rest.fall_asleep() { timeout } else { Some(Duration::ZERO) };
+        poller.wait(events, timeout)
+    });
+    let called = base.rest.rise();
+    io.rested(slf.py(), monotonic() - began, called);
     outcome
 }

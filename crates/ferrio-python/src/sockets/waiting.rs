@@ -17,14 +17,19 @@ use crate::io::Handler;
 use crate::transports::stream::wake_waiter;
 
 /// Waits until the socket can be read from (`Role::Reader`) or written to (`Role::Writer`).
-pub(super) async fn until_ready(this: &Py<Loop>, sock: &Py<PyAny>, role: Role, channel: &Channel) -> PyResult<()> {
+pub(crate) async fn until_ready(this: &Py<Loop>, sock: &Py<PyAny>, role: Role, channel: &Channel) -> PyResult<()> {
     let registration = Python::attach(|py| {
-        let fd = sock.bind(py).call_method0(pyo3::intern!(py, "fileno"))?.extract()?;
+        let fd = descriptor(sock.bind(py))?;
         let future = Loop::create_future(this.bind(py))?;
         Registration::new(this.bind(py), fd, role, future, wake_waiter)
     })?;
     let future = Python::attach(|py| registration.target.clone_ref(py));
     channel.wait(future).await.map(drop)
+}
+
+/// The number of a socket's descriptor.
+pub(crate) fn descriptor(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+    sock.call_method0(pyo3::intern!(sock.py(), "fileno"))?.extract()
 }
 
 /// A registration that ends when this is dropped.

@@ -1,0 +1,84 @@
+//! From an executor's future to the loop's: what `asyncio.wrap_future` does, for `run_in_executor`.
+//!
+//! One `Link` object is the done callback of both futures. The executor's calls it in the worker's thread: it queues
+//! itself in the loop, where the outcome is copied. The loop's calls it when it is cancelled: the work is cancelled too,
+//! if it has not begun.
+
+use ferrio_cpython::Runnable;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::event_loop::{Loop, base};
+use crate::imports;
+
+/// Ties a future of `concurrent.futures` to one of the loop.
+#[pyclass(frozen, weakref, module = "ferrio")]
+struct Link {
+    owner: Py<Loop>,
+    work: Py<PyAny>,
+    future: Py<PyAny>,
+}
+
+/// A future of the loop that takes over the outcome of `work`.
+pub(crate) fn follow<'py>(slf: &Bound<'py, Loop>, work: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    if !work.is_instance(imports::concurrent_future(py)?)? {
+        let keywords = PyDict::new(py);
+        keywords.set_item(pyo3::intern!(py, "loop"), slf)?;
+        return imports::wrap_future(py)?.call((work,), Some(&keywords));
+    }
+    let future = Loop::create_future(slf)?;
+    let link = Link { owner: slf.clone().unbind(), work: work.clone().unbind(), future: future.clone().unbind() };
+    let link = Bound::new(py, link)?;
+    let add_done_callback = pyo3::intern!(py, "add_done_callback");
+    future.call_method1(add_done_callback, (&link,))?;
+    work.call_method1(add_done_callback, (&link,))?;
+    Ok(future)
+}
+
+#[pymethods]
+impl Link {
+    fn __call__(slf: &Bound<'_, Self>, done: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if done.is(&this.future) {
+            if done.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+                this.work.call_method0(py, "cancel")?;
+            }
+            return Ok(());
+        }
+        let owner = this.owner.bind(py);
+        // A closed loop has nobody who waits.
+        if !base(owner).closed.get() {
+            base(owner).push_and_wake(py, Runnable::native(slf.clone(), settle, 0));
+        }
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.owner)?;
+        visit.call(&self.work)?;
+        visit.call(&self.future)
+    }
+}
+
+/// Copies the outcome, unless the loop's future was cancelled or set meanwhile.
+fn settle(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let link = object.cast::<Link>()?.get();
+    let py = object.py();
+    let (work, future) = (link.work.bind(py), link.future.bind(py));
+    if future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+        return Ok(());
+    }
+    if work.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+        return future.call_method0("cancel").map(drop);
+    }
+    let exception = work.call_method0(pyo3::intern!(py, "exception"))?;
+    if exception.is_none() {
+        let result = work.call_method0(pyo3::intern!(py, "result"))?;
+        return future.call_method1(pyo3::intern!(py, "set_result"), (result,)).map(drop);
+    }
+    let exception = imports::convert_future_exception(py)?.call1((exception,))?;
+    future.call_method1(pyo3::intern!(py, "set_exception"), (exception,)).map(drop)
+}
