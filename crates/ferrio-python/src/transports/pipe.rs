@@ -242,8 +242,9 @@ pub(crate) fn abandoned(name: &str, fd: RawFd, pipe: &mut Pipe) {
     Python::attach(|py| {
         let text = std::ffi::CString::new(format!("unclosed transport <{name} fd={fd}>")).unwrap_or_default();
         let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
-        let closed = object.bind(py).call_method0("close").map(drop);
-        if let Err(error) = warned.and(closed) {
+        // The collector may have taken the file apart already: its own finalizer has closed it then.
+        drop(object.bind(py).call_method0("close"));
+        if let Err(error) = warned {
             error.write_unraisable(py, None);
         }
     });

@@ -1,0 +1,527 @@
+"""Pipes: what is read, what is written and how either end goes away. The other ends are raw descriptors."""
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import os
+import pty
+import socket
+import tty
+
+import pytest
+
+from tests.differential import assert_same, outcome_of
+from tests.peers import Recorder, turns, until
+
+BIG = bytes(range(256)) * 8192  # 2 MiB: more than a pipe holds
+
+
+class Writer(asyncio.BaseProtocol):
+    def __init__(self, trace: list | None = None):
+        self.trace = [] if trace is None else trace
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.trace.append("made")
+
+    def pause_writing(self):
+        self.trace.append("pause")
+
+    def resume_writing(self):
+        self.trace.append("resume")
+
+    def connection_lost(self, error):
+        self.trace.append(("lost", type(error).__name__))
+        self.lost.set_result(error)  # a second call would raise
+
+
+@contextlib.asynccontextmanager
+async def reading(factory=Recorder):
+    """A read transport, its protocol and the descriptor that feeds it."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = os.pipe()
+    with open(theirs, "wb", 0) as feed, open(ours, "rb", 0) as pipe:
+        transport, protocol = await loop.connect_read_pipe(factory, pipe)
+        try:
+            yield transport, protocol, feed
+        finally:
+            transport.close()
+            await turns(3)
+
+
+@contextlib.asynccontextmanager
+async def writing(factory=Writer):
+    """A write transport, its protocol and the non-blocking other end."""
+    loop = asyncio.get_running_loop()
+    theirs, ours = os.pipe()
+    os.set_blocking(theirs, False)
+    with open(theirs, "rb", 0) as drain, open(ours, "wb", 0) as pipe:
+        transport, protocol = await loop.connect_write_pipe(factory, pipe)
+        try:
+            yield transport, protocol, drain
+        finally:
+            if not protocol.lost.done():
+                transport.abort()
+            await turns(3)
+
+
+async def drained(drain, size: int) -> bytes:
+    received = bytearray()
+    while len(received) < size:
+        received += drain.read(1 << 20) or b""
+        await asyncio.sleep(0)
+    return bytes(received)
+
+
+# -- reading ---------------------------------------------------------------------
+
+
+def test_what_is_written_to_a_pipe_is_received_until_its_end(loop):
+    async def main():
+        async with reading() as (transport, protocol, feed):
+            assert isinstance(transport, asyncio.ReadTransport)
+            feed.write(b"hello")
+            await until(lambda: protocol.data == b"hello")
+            feed.close()
+            assert await protocol.lost is None
+            assert protocol.trace == ["made", "data", "eof", ("lost", "NoneType")]
+            assert transport.is_closing()
+            assert transport.get_extra_info("pipe").closed
+            assert transport.get_extra_info("nothing", 7) == 7
+
+    loop.run_until_complete(main())
+
+
+def test_much_data_arrives_whole_and_in_order(loop):
+    async def main():
+        async with reading() as (_, protocol, feed):
+            sending = loop.run_in_executor(
+                None, lambda: [feed.write(BIG[at : at + 65536]) for at in range(0, len(BIG), 65536)]
+            )
+            await sending
+            await until(lambda: len(protocol.data) == len(BIG))
+            assert protocol.data == BIG
+
+    loop.run_until_complete(main())
+
+
+def test_a_paused_pipe_is_not_read(loop):
+    async def main():
+        async with reading() as (transport, protocol, feed):
+            transport.pause_reading()
+            transport.pause_reading()
+            assert not transport.is_reading()
+            feed.write(b"later")
+            await turns(5)
+            assert not protocol.data
+            transport.resume_reading()
+            transport.resume_reading()
+            await until(lambda: protocol.data)
+            assert protocol.data == b"later"
+
+    loop.run_until_complete(main())
+
+
+def test_pausing_from_connection_made_lasts(loop):
+    class Pausing(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            transport.pause_reading()
+
+    async def main():
+        async with reading(Pausing) as (transport, protocol, feed):
+            feed.write(b"x")
+            await turns(5)
+            assert not protocol.data
+            transport.resume_reading()
+            await until(lambda: protocol.data)
+
+    loop.run_until_complete(main())
+
+
+def test_a_protocol_can_be_replaced(loop):
+    async def main():
+        async with reading() as (transport, first, feed):
+            second = Recorder()
+            transport.set_protocol(second)
+            assert transport.get_protocol() is second
+            feed.write(b"x")
+            feed.close()
+            await second.lost
+            assert (first.trace, second.trace) == (["made"], ["data", "eof", ("lost", "NoneType")])
+
+    loop.run_until_complete(main())
+
+
+def test_an_error_of_the_protocol_is_reported_and_reading_goes_on(loop):
+    seen = []
+    loop.set_exception_handler(lambda loop, context: seen.append(context["exception"]))
+
+    class Failing(Recorder):
+        def data_received(self, data):
+            super().data_received(data)
+            raise ZeroDivisionError
+
+    async def main():
+        async with reading(Failing) as (_, protocol, feed):
+            feed.write(b"1")
+            await until(lambda: protocol.data == b"1")
+            feed.write(b"2")
+            await until(lambda: protocol.data == b"12")
+
+    loop.run_until_complete(main())
+    assert [type(error) for error in seen] == [ZeroDivisionError] * 2
+
+
+def test_sockets_and_fifos_are_pipes_too(loop, tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+
+    async def main():
+        left, right = socket.socketpair()
+        with left, right:
+            transport, protocol = await loop.connect_read_pipe(Recorder, left)
+            right.send(b"by socket")
+            right.close()
+            await protocol.lost
+            assert protocol.data == b"by socket"
+        ours = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", 0)
+        with open(path, "wb", 0) as feed:
+            transport, protocol = await loop.connect_read_pipe(Recorder, ours)
+            feed.write(b"by fifo")
+            await until(lambda: protocol.data == b"by fifo")
+        await protocol.lost
+        assert transport.is_closing()
+
+    loop.run_until_complete(main())
+
+
+# -- writing ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [b"x", bytearray(b"yy"), memoryview(b"zzz"), memoryview(b"a-b-c")[:3]])
+def test_bytes_bytearray_and_memoryview_are_written(loop, data):
+    async def main():
+        async with writing() as (transport, _, drain):
+            assert isinstance(transport, asyncio.WriteTransport)
+            transport.write(data)
+            transport.write(b"")
+            assert drain.read(100) == bytes(data)
+
+    loop.run_until_complete(main())
+
+
+def test_other_data_is_refused(loop):
+    async def main():
+        async with writing() as (transport, _, _):
+            with pytest.raises(AssertionError, match="'text'"):
+                transport.write("text")
+
+    loop.run_until_complete(main())
+
+
+def test_a_full_pipe_pauses_the_protocol_until_it_is_drained(loop):
+    async def main():
+        async with writing() as (transport, protocol, drain):
+            transport.write(BIG)
+            assert protocol.trace == ["made", "pause"]
+            assert 0 < transport.get_write_buffer_size() < len(BIG)
+            assert await drained(drain, len(BIG)) == BIG
+            await until(lambda: protocol.trace[-1] == "resume")
+            assert protocol.trace == ["made", "pause", "resume"]
+            assert transport.get_write_buffer_size() == 0
+
+    loop.run_until_complete(main())
+
+
+def test_water_marks_are_checked_and_kept(loop):
+    async def main():
+        async with writing() as (transport, protocol, drain):
+            assert transport.get_write_buffer_limits() == (16384, 65536)
+            with pytest.raises(ValueError, match=r"high \(1\) must be >= low \(2\) must be >= 0"):
+                transport.set_write_buffer_limits(1, 2)
+            transport.set_write_buffer_limits(high=1 << 22)
+            transport.write(BIG)
+            assert protocol.trace == ["made"]
+            transport.set_write_buffer_limits(high=10)
+            assert protocol.trace == ["made", "pause"]
+            await drained(drain, len(BIG))
+
+    loop.run_until_complete(main())
+
+
+def test_writelines_writes_all_in_order(loop):
+    async def main():
+        async with writing() as (transport, _, drain):
+            transport.writelines([b"a", b"b", bytearray(b"c")])
+            transport.writelines([])
+            assert drain.read(10) == b"abc"
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("close", ["close", "write_eof"])
+def test_closing_writes_what_is_buffered_first(loop, close):
+    async def main():
+        async with writing() as (transport, protocol, drain):
+            assert transport.can_write_eof()
+            transport.write(BIG)
+            getattr(transport, close)()
+            assert transport.is_closing()
+            transport.write(b"too late")
+            assert await drained(drain, len(BIG)) == BIG
+            assert await protocol.lost is None
+            assert drain.read(10) == b""
+            transport.close()
+
+    loop.run_until_complete(main())
+
+
+def test_abort_drops_what_is_buffered(loop):
+    async def main():
+        async with writing() as (transport, protocol, drain):
+            transport.write(BIG)
+            transport.abort()
+            assert await protocol.lost is None
+            assert 0 < len(drain.read(1 << 20)) < len(BIG)
+
+    loop.run_until_complete(main())
+
+
+def test_a_reader_that_goes_away_wakes_the_writer(loop):
+    async def main():
+        async with writing() as (_, protocol, drain):
+            drain.close()
+            assert await protocol.lost is None
+        async with writing() as (transport, protocol, drain):
+            transport.write(BIG)
+            drain.close()
+            assert type(await protocol.lost) is BrokenPipeError
+            assert protocol.trace == ["made", "pause", ("lost", "BrokenPipeError")]
+
+    loop.run_until_complete(main())
+
+
+def test_a_write_to_a_broken_pipe_ends_the_connection_and_later_ones_warn(loop, log):
+    async def main():
+        async with writing() as (transport, protocol, drain):
+            drain.close()
+            transport.write(b"x")
+            for _ in range(6):
+                transport.write(b"dropped")
+            assert type(await protocol.lost) is BrokenPipeError
+
+    loop.run_until_complete(main())
+    warnings = [record.getMessage() for record in log.records if record.levelname == "WARNING"]
+    assert set(warnings) == {"pipe closed by peer or os.write(pipe, data) raised exception."}
+
+
+def test_a_terminal_that_hangs_up_ends_both_directions(loop):
+    """No report of EIO to the exception handler: that is how a terminal says goodbye."""
+    seen = []
+    loop.set_exception_handler(lambda loop, context: seen.append(context))
+
+    async def main():
+        master, slave = pty.openpty()
+        tty.setraw(slave)
+        reader, receiver = await loop.connect_read_pipe(Recorder, open(master, "rb", 0))
+        writer, sender = await loop.connect_write_pipe(Writer, open(os.dup(master), "wb", 0))
+        os.write(slave, b"from the program")
+        await until(lambda: receiver.data == b"from the program")
+        writer.write(b"from us")
+        assert os.read(slave, 100) == b"from us"
+        os.close(slave)
+        assert isinstance(await receiver.lost, OSError)
+        writer.close()
+        await sender.lost
+        assert reader.is_closing()
+
+    loop.run_until_complete(main())
+    assert not seen
+
+
+# -- what is no pipe -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+@pytest.mark.parametrize("method", ["connect_read_pipe", "connect_write_pipe"])
+def test_regular_files_and_directories_are_refused(loop, tmp_path, kind, method):
+    path = tmp_path if kind == "directory" else tmp_path / "file"
+    if kind == "file":
+        path.write_bytes(b"x")
+    text = {
+        "connect_read_pipe": r"^Pipe transport is for pipes/sockets only\.$",
+        "connect_write_pipe": "^Pipe transport is only for pipes, sockets and character devices$",
+    }
+    fd = os.open(path, os.O_RDONLY)
+    pipe = Number(fd)
+    try:
+        with pytest.raises(ValueError, match=text[method]):
+            loop.run_until_complete(getattr(loop, method)(asyncio.Protocol, pipe))
+        assert fcntl.fcntl(fd, fcntl.F_GETFD) >= 0  # still the caller's
+    finally:
+        os.close(fd)
+
+
+class Number:
+    """A file object for a descriptor that open() would not take."""
+
+    def __init__(self, fd: int):
+        self.fd = fd
+
+    def fileno(self) -> int:
+        return self.fd
+
+
+def test_a_character_device_can_be_written_to(loop):
+    async def main():
+        transport, protocol = await loop.connect_write_pipe(Writer, open("/dev/null", "wb", 0))
+        transport.write(BIG)
+        transport.close()
+        assert await protocol.lost is None
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.filterwarnings("ignore")  # of transports that stock asyncio leaves half made
+def test_bad_descriptors_are_refused_by_the_system():
+    async def scenario(trace):
+        loop = asyncio.get_running_loop()
+        ours, theirs = os.pipe()
+        os.close(ours)
+        os.close(theirs)
+        for method in (loop.connect_read_pipe, loop.connect_write_pipe):
+            trace.append(await outcome_of(method(asyncio.Protocol, Number(ours))))
+            trace.append(await outcome_of(method(asyncio.Protocol, Number(-1))))
+            trace.append(await outcome_of(method(asyncio.Protocol, object())))
+            trace.append(await outcome_of(method(lambda: 1 / 0, Number(ours))))
+
+    assert_same(scenario)
+
+
+# -- life ------------------------------------------------------------------------
+
+
+def test_reprs_tell_the_state(loop):
+    async def main():
+        async with reading() as (transport, protocol, feed):
+            fd = transport.get_extra_info("pipe").fileno()
+            shown = [shape(transport)]
+            transport.pause_reading()
+            shown.append(shape(transport))
+            transport.close()
+            shown.append(shape(transport))
+            await protocol.lost
+            shown.append(shape(transport))
+            assert shown == [f"fd={fd} polling", f"fd={fd} idle", f"closing fd={fd} idle", f"closed fd={fd} closed"]
+        async with writing() as (transport, protocol, drain):
+            fd = transport.get_extra_info("pipe").fileno()
+            shown = [shape(transport)]
+            transport.write(b"x" * 65536)
+            transport.write(b"y" * 10)
+            shown.append(shape(transport))
+            transport.close()
+            shown.append(shape(transport))
+            drain.read()
+            await protocol.lost
+            shown.append(shape(transport))
+            assert shown == [
+                f"fd={fd} idle bufsize=0",
+                f"fd={fd} polling bufsize=10",
+                f"closing fd={fd} polling bufsize=10",
+                f"closed fd={fd} closed",
+            ]
+
+    loop.run_until_complete(main())
+
+
+def shape(transport) -> str:
+    """The repr without the name of the class."""
+    return repr(transport).partition(" ")[2].rstrip(">")
+
+
+def test_a_cancelled_connect_closes_the_pipe(loop):
+    async def main():
+        ours, theirs = os.pipe()
+        with open(theirs, "wb", 0) as feed:
+            pipe = open(ours, "rb", 0)
+            connecting = loop.create_task(loop.connect_read_pipe(Recorder, pipe))
+            await asyncio.sleep(0)
+            connecting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+            await turns(3)
+            assert pipe.closed
+            with pytest.raises(BrokenPipeError):
+                feed.write(b"x")
+
+    loop.run_until_complete(main())
+
+
+def test_streams_work_on_pipes(loop):
+    async def main():
+        ours, theirs = os.pipe()
+        reader = asyncio.StreamReader()
+        source, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), open(ours, "rb", 0))
+        sink, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, open(theirs, "wb", 0))
+        writer = asyncio.StreamWriter(sink, protocol, None, loop)
+        writer.write(b"line\n" + BIG)
+        assert await reader.readline() == b"line\n"
+        assert await reader.readexactly(len(BIG)) == BIG
+        await writer.drain()
+        writer.close()
+        assert await reader.read() == b""
+        source.close()
+        await turns(3)
+
+    loop.run_until_complete(main())
+
+
+def test_forgotten_transports_are_warned_about_and_closed(loop):
+    async def main():
+        ours, theirs = os.pipe()
+        await loop.connect_read_pipe(asyncio.Protocol, open(ours, "rb", 0))
+        await loop.connect_write_pipe(asyncio.BaseProtocol, open(theirs, "wb", 0))
+
+    loop.run_until_complete(main())
+    with pytest.warns(ResourceWarning, match=r"unclosed transport <\w*WritePipeTransport"):
+        with pytest.warns(ResourceWarning, match=r"unclosed transport <\w*ReadPipeTransport"):
+            loop.close()
+            gc.collect()
+
+
+def test_closing_after_the_loop_says_so(loop):
+    async def main():
+        ours, theirs = os.pipe()
+        source, _ = await loop.connect_read_pipe(asyncio.Protocol, open(ours, "rb", 0))
+        sink, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, open(theirs, "wb", 0))
+        return source, sink
+
+    transports = loop.run_until_complete(main())
+    loop.close()
+    for transport in transports:
+        assert "open" in repr(transport)
+        with pytest.raises(RuntimeError, match="Event loop is closed"):
+            transport.close()
+        transport.get_extra_info("pipe").close()
+        transport._pipe = None
+
+
+def test_debug_mode_logs_what_happens(loop, log):
+    loop.set_debug(True)
+
+    async def main():
+        async with reading() as (transport, protocol, feed):
+            transport.pause_reading()
+            transport.resume_reading()
+            feed.close()
+            await protocol.lost
+        async with writing() as (_, protocol, drain):
+            drain.close()
+            await protocol.lost
+
+    loop.run_until_complete(main())
+    texts = [record.getMessage() for record in log.records]
+    for part in ("Read pipe ", "pauses reading", "resumes reading", "was closed by peer", "Write pipe "):
+        assert any(part in text for text in texts), part
