@@ -12,7 +12,7 @@ const HEADER: usize = 5;
 /// The longest body that any version allows: 2^14 bytes of plain text and 2048 of expansion (RFC 5246, section 6.2.3).
 const LONGEST_BODY: usize = (1 << 14) + 2048;
 
-/// The content types there are: change_cipher_spec, alert, handshake, application_data.
+/// The content types there are: a change of ciphers, an alert, a handshake message, application data.
 const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 20..=23;
 
 /// Protected data; from TLS 1.3 on also protected alerts and handshake messages.

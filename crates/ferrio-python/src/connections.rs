@@ -1,6 +1,6 @@
 //! `create_connection` and `connect_accepted_socket`: from a host or a socket to a transport and its protocol.
 
-use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
@@ -11,14 +11,15 @@ use crate::event_loop::{Loop, base};
 use crate::happy_eyeballs::race;
 use crate::imports;
 use crate::servers::refuse_ssl_socket;
-use crate::transports::stream;
+use crate::transports::tls::options::Options;
+use crate::transports::{stream, tls};
 
 /// The TLS arguments, as far as they are checked.
 struct Tls {
     ssl: Option<Py<PyAny>>,
     server_hostname: Option<Py<PyAny>>,
-    handshake_timeout: bool,
-    shutdown_timeout: bool,
+    handshake_timeout: Option<Py<PyAny>>,
+    shutdown_timeout: Option<Py<PyAny>>,
 }
 
 /// Where a connection goes and how to get there.
@@ -79,8 +80,8 @@ impl Loop {
             interleave: interleave.map(|count| usize::try_from(count).unwrap_or(0)),
             all_errors,
         };
-        let handshake_timeout = ssl_handshake_timeout.is_some();
-        let tls = Tls { ssl, server_hostname, handshake_timeout, shutdown_timeout: ssl_shutdown_timeout.is_some() };
+        let (handshake_timeout, shutdown_timeout) = (ssl_handshake_timeout, ssl_shutdown_timeout);
+        let tls = Tls { ssl, server_hostname, handshake_timeout, shutdown_timeout };
         let this = slf.clone().unbind();
         Coroutine::spawn(py, "EventLoop.create_connection", |channel| async move {
             create(this, protocol_factory, route, sock, tls, channel).await
@@ -97,18 +98,17 @@ impl Loop {
         ssl_handshake_timeout: Option<Py<PyAny>>,
         ssl_shutdown_timeout: Option<Py<PyAny>>,
     ) -> PyResult<Py<Coroutine>> {
-        let handshake_timeout = ssl_handshake_timeout.is_some();
-        let shutdown_timeout = ssl_shutdown_timeout.is_some();
+        let (handshake_timeout, shutdown_timeout) = (ssl_handshake_timeout, ssl_shutdown_timeout);
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.connect_accepted_socket", |channel| async move {
-            Python::attach(|py| {
+            let tls = Python::attach(|py| {
                 check_stream(sock.bind(py))?;
                 let tls = Tls { ssl, server_hostname: None, handshake_timeout, shutdown_timeout };
                 tls.check_timeouts(py)?;
                 refuse_ssl_socket(sock.bind(py))?;
-                tls.refuse(py)
+                tls.into_server_options(py)
             })?;
-            let pair = establish(&this, Keeper::user(sock), &protocol_factory, &channel).await?;
+            let pair = establish(&this, Keeper::user(sock), &protocol_factory, tls, &channel).await?;
             Python::attach(|py| {
                 if base(this.bind(py)).debug.get() {
                     let sock = pair.0.call_method1(py, "get_extra_info", ("socket",))?;
@@ -135,20 +135,27 @@ impl Tls {
 
     fn check_timeouts(&self, py: Python<'_>) -> PyResult<()> {
         let wanted = self.wanted(py)?;
-        if self.handshake_timeout && !wanted {
+        if self.handshake_timeout.is_some() && !wanted {
             return Err(PyValueError::new_err("ssl_handshake_timeout is only meaningful with ssl"));
         }
-        if self.shutdown_timeout && !wanted {
+        if self.shutdown_timeout.is_some() && !wanted {
             return Err(PyValueError::new_err("ssl_shutdown_timeout is only meaningful with ssl"));
         }
         Ok(())
     }
 
-    fn refuse(&self, py: Python<'_>) -> PyResult<()> {
-        if self.wanted(py)? {
-            return Err(PyNotImplementedError::new_err("TLS comes with a later version of ferrio"));
+    /// The name that the server is to prove is, unless another is given, the host's.
+    fn into_client_options(self, py: Python<'_>, host: Option<&Py<PyAny>>) -> PyResult<Option<Options>> {
+        if !self.wanted(py)? {
+            return Ok(None);
         }
-        Ok(())
+        let Self { ssl, server_hostname, handshake_timeout, shutdown_timeout } = self;
+        let hostname = server_hostname.or_else(|| host.map(|host| host.clone_ref(py)));
+        ssl.map(|ssl| Options::client(py, ssl, hostname, [handshake_timeout, shutdown_timeout])).transpose()
+    }
+
+    fn into_server_options(self, py: Python<'_>) -> PyResult<Option<Options>> {
+        Options::of_server(py, self.ssl, [self.handshake_timeout, self.shutdown_timeout])
     }
 
     fn wanted(&self, py: Python<'_>) -> PyResult<bool> {
@@ -167,14 +174,14 @@ async fn create(
     let by_name = route.host.is_some() || route.port.is_some();
     Python::attach(|py| {
         tls.check(py, route.host.as_ref())?;
-        check_socket(py, sock.as_ref(), by_name)?;
-        tls.refuse(py)
+        check_socket(py, sock.as_ref(), by_name)
     })?;
     let sock = match sock {
         Some(sock) => Keeper::user(sock),
         None => Keeper::ours(open(&this, &route, &channel).await?),
     };
-    let pair = establish(&this, sock, &factory, &channel).await?;
+    let tls = Python::attach(|py| tls.into_client_options(py, route.host.as_ref()))?;
+    let pair = establish(&this, sock, &factory, tls, &channel).await?;
     Python::attach(|py| {
         if base(this.bind(py)).debug.get() {
             let sock = pair.0.call_method1(py, "get_extra_info", ("socket",))?;
@@ -257,13 +264,24 @@ async fn one_by_one(
 }
 
 /// Makes protocol and transport, and waits until `connection_made` was called; asyncio's `_create_connection_transport`.
-pub(crate) async fn establish(this: &Py<Loop>, sock: Keeper, factory: &Py<PyAny>, channel: &Channel) -> PyResult<Pair> {
+pub(crate) async fn establish(
+    this: &Py<Loop>,
+    sock: Keeper,
+    factory: &Py<PyAny>,
+    tls: Option<Options>,
+    channel: &Channel,
+) -> PyResult<Pair> {
     let (transport, protocol, waiter) = Python::attach(|py| {
         let slf = this.bind(py);
         sock.bind(py).call_method1(pyo3::intern!(py, "setblocking"), (false,))?;
         let protocol = factory.bind(py).call0()?;
         let waiter = Loop::create_future(slf)?;
-        let transport = stream::connect(slf, sock.bind(py).clone(), protocol.clone(), Some(waiter.clone()))?;
+        let transport = match tls {
+            Some(options) => {
+                tls::options::connect(slf, sock.bind(py).clone(), protocol.clone(), &options, waiter.clone())?
+            }
+            None => stream::connect(slf, sock.bind(py).clone(), protocol.clone(), Some(waiter.clone()))?,
+        };
         Ok::<_, PyErr>((Keeper::ours(transport.unbind()), protocol.unbind(), waiter.unbind()))
     })?;
     // The transport closes it from now on.

@@ -38,6 +38,15 @@ imported! {
     sendfile_mode = "asyncio.constants" . "_SendfileMode";
     sendfile_not_available = "asyncio.exceptions" . "SendfileNotAvailableError";
     buffered_protocol = "asyncio.protocols" . "BufferedProtocol";
+    stream_reader_protocol = "asyncio.streams" . "StreamReaderProtocol";
+    constants = "asyncio" . "constants";
+    ssl_transport_class = "asyncio.sslproto" . "_SSLProtocolTransport";
+    memory_bio = "ssl" . "MemoryBIO";
+    ssl_object = "ssl" . "SSLObject";
+    ssl_error = "ssl" . "SSLError";
+    ssl_want_read = "ssl" . "SSLWantReadError";
+    ssl_syscall_error = "ssl" . "SSLSyscallError";
+    ssl_certificate_error = "ssl" . "CertificateError";
     transport_socket = "asyncio.trsock" . "TransportSocket";
     extract_stack_depth = "asyncio.constants" . "DEBUG_STACK_DEPTH";
     format_list = "traceback" . "format_list";

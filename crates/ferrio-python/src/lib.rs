@@ -22,7 +22,6 @@ mod imports;
 mod io;
 mod life;
 mod pipes;
-mod not_yet;
 mod sendfile;
 mod signals;
 mod sockets;

@@ -20,7 +20,7 @@ use crate::imports;
 use crate::io::Handler;
 use crate::server::Server;
 use crate::transports::stream::{self, Connection};
-use crate::transports::address;
+use crate::transports::{address, tls};
 
 /// Seconds of rest when accepting is out of resources (`constants.ACCEPT_RETRY_DELAY`).
 const RETRY_DELAY: f64 = 1.0;
@@ -133,6 +133,10 @@ fn welcome(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> PyRes
     let mut protocol = None;
     let outcome = context::run_in(py, &own_context, || server.get().protocol_factory.bind(py).call0()).and_then(|made| {
         protocol = Some(made.clone());
+        let made = match &server.get().tls {
+            Some(options) => tls::options::accept(&owner, made, options)?,
+            None => made,
+        };
         let connection = Connection {
             fd: fd.as_raw_fd(),
             socket: fd.into(),

@@ -17,6 +17,7 @@ use crate::event_loop::Loop;
 use crate::imports;
 use crate::listener::{self, Listener};
 use crate::transports::stream::SocketTransport;
+use crate::transports::tls::options::Options;
 use crate::unix_server::SocketFile;
 
 /// A server; its `__class__` says `asyncio.Server`.
@@ -27,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) backlog: i32,
     /// The context that connections are accepted in.
     pub(crate) context: Py<PyAny>,
+    /// None for connections in the clear.
+    pub(crate) tls: Option<Options>,
     serving: GilFlag,
     state: GilCell<State>,
 }
@@ -51,6 +54,7 @@ impl Server {
         protocol_factory: Py<PyAny>,
         backlog: i32,
         context: Py<PyAny>,
+        tls: Option<Options>,
     ) -> Self {
         let state = State {
             sockets: Some(sockets),
@@ -61,7 +65,7 @@ impl Server {
             file: None,
         };
         let owner = owner.clone().unbind();
-        Self { owner, protocol_factory, backlog, context, serving: GilFlag::default(), state: GilCell::new(state) }
+        Self { owner, protocol_factory, backlog, context, tls, serving: GilFlag::default(), state: GilCell::new(state) }
     }
 
     pub(crate) fn attach(&self, py: Python<'_>, transport: &Bound<'_, SocketTransport>) {
@@ -260,6 +264,9 @@ impl Server {
         visit.call(&self.owner)?;
         visit.call(&self.protocol_factory)?;
         visit.call(&self.context)?;
+        if let Some(tls) = &self.tls {
+            tls.traverse(&visit)?;
+        }
         let outcome = self.state.traverse(&visit, |state| {
             state.sockets.iter().flatten().try_for_each(|sock| visit.call(sock))?;
             state.listeners.iter().try_for_each(|listener| visit.call(listener))?;

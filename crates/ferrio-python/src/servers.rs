@@ -1,7 +1,7 @@
 //! `create_server`: from hosts, ports and options to a `Server`.
 
 use ferrio_cpython::context;
-use pyo3::exceptions::{PyNotImplementedError, PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
 
@@ -9,6 +9,7 @@ use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::server::{self, Server};
+use crate::transports::tls::options::Options as TlsOptions;
 
 /// The arguments of `create_server` that are used after the first wait.
 struct Options {
@@ -23,6 +24,7 @@ struct Options {
     reuse_port: bool,
     keep_alive: bool,
     start_serving: bool,
+    tls: Option<TlsOptions>,
     context: Py<PyAny>,
 }
 
@@ -56,7 +58,8 @@ impl Loop {
         let this = slf.clone().unbind();
         Coroutine::spawn(py, "EventLoop.create_server", |channel| async move {
             let options = Python::attach(|py| {
-                check_ssl(py, ssl.as_ref(), ssl_handshake_timeout.is_some(), ssl_shutdown_timeout.is_some())?;
+                let timeouts = [ssl_handshake_timeout, ssl_shutdown_timeout];
+                check_ssl(py, ssl.as_ref(), timeouts.each_ref().map(Option::is_some))?;
                 let zero = || 0_i32.into_pyobject(py).map(|zero| zero.into_any().unbind());
                 Ok::<_, PyErr>(Options {
                     protocol_factory,
@@ -70,6 +73,7 @@ impl Loop {
                     reuse_port: reuse_port.unwrap_or(false),
                     keep_alive: keep_alive.unwrap_or(false),
                     start_serving,
+                    tls: TlsOptions::of_server(py, ssl, timeouts)?,
                     context: context::copy_current(py)?.unbind(),
                 })
             })?;
@@ -81,8 +85,7 @@ impl Loop {
 fn check_ssl(
     py: Python<'_>,
     ssl: Option<&Py<PyAny>>,
-    handshake_timeout: bool,
-    shutdown_timeout: bool,
+    [handshake_timeout, shutdown_timeout]: [bool; 2],
 ) -> PyResult<()> {
     if ssl.is_some_and(|ssl| ssl.bind(py).is_instance_of::<PyBool>()) {
         return Err(PyTypeError::new_err("ssl argument must be an SSLContext or None"));
@@ -92,9 +95,6 @@ fn check_ssl(
     }
     if shutdown_timeout && ssl.is_none() {
         return Err(PyValueError::new_err("ssl_shutdown_timeout is only meaningful with ssl"));
-    }
-    if ssl.is_some() {
-        return Err(PyNotImplementedError::new_err("TLS comes with a later version of ferrio"));
     }
     Ok(())
 }
@@ -118,8 +118,8 @@ async fn create(this: Py<Loop>, options: Options, channel: Channel) -> PyResult<
         for sock in &sockets {
             sock.call_method1(py, "setblocking", (false,))?;
         }
-        let Options { protocol_factory, backlog, context, .. } = options;
-        let server = Bound::new(py, Server::new(this.bind(py), sockets, protocol_factory, backlog, context))?;
+        let Options { protocol_factory, backlog, context, tls, .. } = options;
+        let server = Bound::new(py, Server::new(this.bind(py), sockets, protocol_factory, backlog, context, tls))?;
         if starts {
             server::start(&server)?;
         }

@@ -1,6 +1,6 @@
 //! Unix sockets: `create_unix_connection`, and what servers and datagrams share with it.
 
-use pyo3::exceptions::{PyAssertionError, PyFileNotFoundError, PyNotImplementedError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyFileNotFoundError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -10,6 +10,7 @@ use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::Loop;
 use crate::imports;
 use crate::sockets::connect::connect;
+use crate::transports::tls::options::Options;
 
 #[pymethods]
 impl Loop {
@@ -31,19 +32,23 @@ impl Loop {
     ) -> PyResult<Py<Coroutine>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.create_unix_connection", |channel| async move {
-            Python::attach(|py| {
+            let wanted = Python::attach(|py| {
                 let wanted = ssl.as_ref().map_or(Ok(false), |ssl| ssl.is_truthy(py))?;
                 let timeouts = [ssl_handshake_timeout.is_some(), ssl_shutdown_timeout.is_some()];
                 check_tls(py, wanted, server_hostname.as_ref(), timeouts)?;
                 check_source(py, path.as_ref(), sock.as_ref())?;
-                if wanted { Err(tls_is_missing()) } else { Ok(()) }
+                Ok::<_, PyErr>(wanted)
             })?;
             let sock = match (sock, path) {
                 (Some(sock), _) => Keeper::user(sock),
                 (None, Some(path)) => connect_to(&this, &path, &channel).await?,
                 (None, None) => return Err(PyValueError::new_err("no path and sock were specified")),
             };
-            establish(&this, sock, &protocol_factory, &channel).await
+            let timeouts = [ssl_handshake_timeout, ssl_shutdown_timeout];
+            let options = Python::attach(|py| {
+                ssl.filter(|_| wanted).map(|ssl| Options::client(py, ssl, server_hostname, timeouts)).transpose()
+            })?;
+            establish(&this, sock, &protocol_factory, options, &channel).await
         })
     }
 }
@@ -86,10 +91,6 @@ pub(crate) fn check_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
         return Ok(());
     }
     Err(PyValueError::new_err(format!("A UNIX Domain Stream Socket was expected, got {}", sock.repr()?)))
-}
-
-pub(crate) fn tls_is_missing() -> PyErr {
-    PyNotImplementedError::new_err("TLS comes with a later version of ferrio")
 }
 
 async fn connect_to(this: &Py<Loop>, path: &Py<PyAny>, channel: &Channel) -> PyResult<Keeper> {

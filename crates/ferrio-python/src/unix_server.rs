@@ -10,9 +10,8 @@ use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::Loop;
 use crate::imports;
 use crate::server::{self, Server};
-use crate::unix::{
-    check_stream, file_system_path, is_abstract, make_socket, remove_stale, tls_is_missing, unless_missing,
-};
+use crate::transports::tls::options::Options as TlsOptions;
+use crate::unix::{check_stream, file_system_path, is_abstract, make_socket, remove_stale, unless_missing};
 
 /// The arguments that are used after the checks.
 struct Options {
@@ -55,13 +54,13 @@ impl Loop {
         let options = Options { protocol_factory, path, sock, backlog, start_serving, cleanup_socket };
         let this = slf.clone().unbind();
         Coroutine::spawn(py, "EventLoop.create_unix_server", |channel| async move {
-            Python::attach(|py| {
-                let timeouts = [ssl_handshake_timeout.is_some(), ssl_shutdown_timeout.is_some()];
-                let wanted = check_tls(py, ssl.as_ref(), timeouts)?;
+            let tls = Python::attach(|py| {
+                let timeouts = [ssl_handshake_timeout, ssl_shutdown_timeout];
+                check_tls(py, ssl.as_ref(), timeouts.each_ref().map(Option::is_some))?;
                 check_source(py, &options)?;
-                if wanted { Err(tls_is_missing()) } else { Ok(()) }
+                TlsOptions::of_server(py, ssl, timeouts)
             })?;
-            create(&this, options, &channel).await
+            create(&this, options, tls, &channel).await
         })
     }
 }
@@ -76,7 +75,7 @@ fn wants_cleanup(py: Python<'_>, given: Option<Py<PyAny>>) -> PyResult<bool> {
     given.is_truthy(py)
 }
 
-fn check_tls(py: Python<'_>, ssl: Option<&Py<PyAny>>, timeouts: [bool; 2]) -> PyResult<bool> {
+fn check_tls(py: Python<'_>, ssl: Option<&Py<PyAny>>, timeouts: [bool; 2]) -> PyResult<()> {
     if ssl.is_some_and(|ssl| ssl.bind(py).is_instance_of::<PyBool>()) {
         return Err(PyTypeError::new_err("ssl argument must be an SSLContext or None"));
     }
@@ -86,7 +85,7 @@ fn check_tls(py: Python<'_>, ssl: Option<&Py<PyAny>>, timeouts: [bool; 2]) -> Py
             return Err(PyValueError::new_err(format!("{name} is only meaningful with ssl")));
         }
     }
-    Ok(wanted)
+    Ok(())
 }
 
 fn check_source(py: Python<'_>, options: &Options) -> PyResult<()> {
@@ -98,7 +97,12 @@ fn check_source(py: Python<'_>, options: &Options) -> PyResult<()> {
     }
 }
 
-async fn create(this: &Py<Loop>, options: Options, channel: &Channel) -> PyResult<Py<Server>> {
+async fn create(
+    this: &Py<Loop>,
+    options: Options,
+    tls: Option<TlsOptions>,
+    channel: &Channel,
+) -> PyResult<Py<Server>> {
     let starts = options.start_serving;
     let server = Python::attach(|py| {
         let Options { protocol_factory, path, sock, backlog, cleanup_socket, .. } = options;
@@ -111,7 +115,7 @@ async fn create(this: &Py<Loop>, options: Options, channel: &Channel) -> PyResul
         sock.bind(py).call_method1("setblocking", (false,))?;
         let context = context::copy_current(py)?.unbind();
         let sockets = vec![sock.keep()];
-        let server = Bound::new(py, Server::new(this.bind(py), sockets, protocol_factory, backlog, context))?;
+        let server = Bound::new(py, Server::new(this.bind(py), sockets, protocol_factory, backlog, context, tls))?;
         server.get().own_file(py, file);
         if starts {
             server::start(&server)?;

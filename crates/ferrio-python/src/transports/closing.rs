@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use super::endpoint::{callback_failed, report_fatal};
 use super::exclusive;
-use super::stream::{Socket, SocketTransport};
+use super::stream::{Sink, Socket, SocketTransport};
 use crate::event_loop::base;
 use crate::imports;
 
@@ -25,6 +25,11 @@ impl SocketTransport {
     /// Close the connection now; what is buffered is lost.
     fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
         force_close(slf, None)
+    }
+
+    /// Close the connection now, for a reason.
+    fn _force_close(slf: &Bound<'_, Self>, exc: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        force_close(slf, exc.map(PyErr::from_value))
     }
 
     /// Whether the connection is closing or closed.
@@ -134,16 +139,17 @@ fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let Some(owner) = this.owner(py) else { return Ok(()) };
     let handler = owner.get().io.unregister(py, this.fd, Role::Stream);
     drop(handler);
-    let (held, server, protocol) = this.state.with(py, |state| {
+    let (held, server, protocol, sink) = this.state.with(py, |state| {
         if state.local.is_none() {
             // Still answerable after the close: get_extra_info("sockname").
             state.local = socket::local_address(this.fd).ok();
         }
         let held = std::mem::replace(&mut state.socket, Socket::Closed);
         state.owner = None;
-        (held, state.server.take(), state.protocol.take())
+        let sink = std::mem::replace(&mut state.sink, Sink::Bytes);
+        (held, state.server.take(), state.protocol.take(), sink)
     });
-    drop(protocol);
+    drop((protocol, sink));
     let closed = close_socket(py, held);
     if let Some(server) = server {
         server.get().detach(py, transport)?;

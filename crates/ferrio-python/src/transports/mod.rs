@@ -12,5 +12,6 @@ pub(crate) mod read_pipe;
 pub(crate) mod reading;
 pub(crate) mod stream;
 pub(crate) mod subprocess;
+pub(crate) mod tls;
 pub(crate) mod write_pipe;
 pub(crate) mod writing;

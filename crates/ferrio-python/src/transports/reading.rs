@@ -7,14 +7,15 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use ferrio_cpython::Runnable;
 use ferrio_cpython::buffer::{self, Target};
+use ferrio_cpython::{Runnable, context};
 use ferrio_sys::{Interest, Readiness, socket};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::stream::SocketTransport;
+use super::stream::{Sink, SocketTransport};
+use super::tls::{self, TlsTransport};
 use super::{closing, exclusive, writing};
 use crate::errors;
 use crate::event_loop::{Loop, base};
@@ -55,11 +56,15 @@ pub(crate) fn read(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let this = transport.get();
     let reading = this.state.with(py, |state| {
         let open = state.lost == 0 && !state.closing && !state.paused && !state.read_ended;
-        open.then_some(state.lends_buffer)
+        open.then(|| state.sink.clone_ref(py))
     });
-    let Some(lends_buffer) = reading else { return Ok(()) };
+    let Some(sink) = reading else { return Ok(()) };
     let Some(owner) = this.owner(py) else { return Ok(()) };
-    if lends_buffer { receive_into_protocol(transport, &owner) } else { receive_bytes(transport, &owner) }
+    match sink {
+        Sink::Bytes => receive_for_protocol(transport, &owner),
+        Sink::Lent => receive_into_protocol(transport, &owner),
+        Sink::Tls(above) => receive_for_tls(transport, &owner, above.bind(py)),
+    }
 }
 
 /// What a receive came to.
@@ -80,7 +85,10 @@ fn classify<T>(outcome: io::Result<usize>, room: usize, make: impl FnOnce(usize)
     }
 }
 
-fn receive_bytes(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) -> PyResult<()> {
+fn receive_bytes<'py>(
+    transport: &Bound<'py, SocketTransport>,
+    owner: &Bound<'py, Loop>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
     let py = transport.py();
     let this = transport.get();
     let received = if this.state.with(py, |state| state.bulk) {
@@ -91,9 +99,31 @@ fn receive_bytes(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>
             classify(outcome, buffer.len(), |count| PyBytes::new(py, &buffer[..count]))
         })
     };
-    let Some(data) = settle(transport, owner, received)? else { return Ok(()) };
-    let bulk = data.as_bytes().len() >= BULK;
-    this.state.with(py, |state| state.bulk = bulk);
+    let data = settle(transport, owner, received)?;
+    if let Some(data) = &data {
+        let bulk = data.as_bytes().len() >= BULK;
+        this.state.with(py, |state| state.bulk = bulk);
+    }
+    Ok(data)
+}
+
+fn receive_for_tls(
+    transport: &Bound<'_, SocketTransport>,
+    owner: &Bound<'_, Loop>,
+    above: &Bound<'_, TlsTransport>,
+) -> PyResult<()> {
+    let py = transport.py();
+    let Some(data) = receive_bytes(transport, owner)? else { return Ok(()) };
+    match context::run_in(py, transport.get().context.bind(py), || tls::received(above, &data)) {
+        Ok(()) => Ok(()),
+        Err(error) => closing::fatal_error(transport, error, "Fatal error: protocol.buffer_updated() call failed."),
+    }
+}
+
+fn receive_for_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let Some(data) = receive_bytes(transport, owner)? else { return Ok(()) };
     let Some(protocol) = this.protocol(py) else { return Ok(()) };
     let told = this.call_protocol(&protocol, pyo3::intern!(py, "data_received"), (data,));
     match told {

@@ -20,6 +20,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::endpoint::{Endpoint, call_protocol, callback_failed};
 use super::exclusive::Exclusive;
+use super::tls::{TlsProtocol, TlsTransport};
 use super::{closing, info, reading};
 use crate::descriptors;
 use crate::event_loop::{Loop, base};
@@ -46,6 +47,16 @@ pub(crate) enum Socket {
     Closed,
 }
 
+/// Where received data goes.
+pub(crate) enum Sink {
+    /// To the protocol, as bytes.
+    Bytes,
+    /// Into memory that the protocol, a `BufferedProtocol`, lends.
+    Lent,
+    /// To the TLS transport above, with no protocol call between.
+    Tls(Py<TlsTransport>),
+}
+
 /// What changes during a connection's life.
 pub(crate) struct State {
     /// None once the connection is lost.
@@ -60,8 +71,8 @@ pub(crate) struct State {
     pub(crate) extra: Option<Py<PyDict>>,
     pub(crate) buffer: WriteBuffer<Chunk>,
     pub(crate) flow: FlowControl,
-    /// The protocol is a BufferedProtocol: it lends the memory to receive into.
-    pub(crate) lends_buffer: bool,
+    /// Always that of `protocol`.
+    pub(crate) sink: Sink,
     /// The last receive brought much: the next one goes without a copy.
     pub(crate) bulk: bool,
     /// `connection_made` was called: reading may begin.
@@ -127,7 +138,7 @@ pub(crate) fn attach<'py>(
         // Small writes go out without waiting for acknowledgements. No TCP socket: nothing to set.
         let _ = socket::set_nodelay(fd);
     }
-    let lends_buffer = protocol.is_instance(imports::buffered_protocol(py)?)?;
+    let sink = Sink::of(&protocol)?;
     let state = State {
         owner: Some(slf.clone().unbind()),
         protocol: Some(protocol.unbind()),
@@ -138,7 +149,7 @@ pub(crate) fn attach<'py>(
         extra: None,
         buffer: WriteBuffer::new(),
         flow: FlowControl::new(),
-        lends_buffer,
+        sink,
         bulk: false,
         started: false,
         paused: false,
@@ -252,10 +263,9 @@ impl SocketTransport {
     /// Set another protocol; the old one is told nothing.
     fn set_protocol(slf: &Bound<'_, Self>, protocol: Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        let lends_buffer = protocol.is_instance(imports::buffered_protocol(py)?)?;
+        let sink = Sink::of(&protocol)?;
         let before = slf.get().state.with(py, |state| {
-            state.lends_buffer = lends_buffer;
-            state.protocol.replace(protocol.unbind())
+            (std::mem::replace(&mut state.sink, sink), state.protocol.replace(protocol.unbind()))
         });
         drop(before);
         Ok(())
@@ -276,6 +286,12 @@ impl SocketTransport {
         slf.get().owner(slf.py())
     }
 
+    /// TLS may run over it.
+    #[classattr]
+    fn _start_tls_compatible() -> bool {
+        true
+    }
+
     fn __repr__(slf: &Bound<'_, Self>) -> String {
         info::describe(slf)
     }
@@ -288,6 +304,9 @@ impl SocketTransport {
             visit.call(&state.server)?;
             visit.call(&state.extra)?;
             visit.call(state.exclusive.future())?;
+            if let Sink::Tls(above) = &state.sink {
+                visit.call(above)?;
+            }
             if let Socket::Object(sock) = &state.socket {
                 visit.call(sock)?;
             }
@@ -297,7 +316,10 @@ impl SocketTransport {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let taken = self.state.with(py, |state| (state.owner.take(), state.protocol.take(), state.server.take()));
+        let taken = self.state.with(py, |state| {
+            let sink = std::mem::replace(&mut state.sink, Sink::Bytes);
+            (state.owner.take(), state.protocol.take(), state.server.take(), sink)
+        });
         drop(taken);
     }
 }
@@ -305,6 +327,25 @@ impl SocketTransport {
 impl Drop for SocketTransport {
     fn drop(&mut self) {
         closing::abandoned(self);
+    }
+}
+
+impl Sink {
+    /// What suits a protocol.
+    fn of(protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(below) = protocol.cast_exact::<TlsProtocol>() {
+            return Ok(Self::Tls(below.get().transport.clone_ref(protocol.py())));
+        }
+        let lends = protocol.is_instance(imports::buffered_protocol(protocol.py())?)?;
+        Ok(if lends { Self::Lent } else { Self::Bytes })
+    }
+
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Bytes => Self::Bytes,
+            Self::Lent => Self::Lent,
+            Self::Tls(above) => Self::Tls(above.clone_ref(py)),
+        }
     }
 }
 

@@ -26,43 +26,12 @@ pub(crate) const DROPPED_WRITES_BEFORE_WARNING: u32 = 5;
 impl SocketTransport {
     /// Write bytes, bytearray or memoryview; what cannot be sent at once is buffered.
     fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = slf.py();
         check_type(data)?;
-        let this = slf.get();
-        let (eof_written, lost, idle) =
-            this.state.with(py, |state| (state.eof_written, state.lost, state.buffer.is_empty()));
-        if eof_written {
+        if slf.get().state.with(slf.py(), |state| state.eof_written) {
             return Err(PyRuntimeError::new_err("Cannot call write() after write_eof()"));
         }
         refuse_during_sendfile(slf, "write")?;
-        let data = Data::from_object(data)?;
-        if data.is_empty() {
-            return Ok(());
-        }
-        if lost > 0 {
-            return dropped_write(slf, lost);
-        }
-        let mut sent = 0;
-        if idle {
-            let total = data.len();
-            match data.with(py, |bytes| socket::send(this.fd, bytes)) {
-                Ok(count) if count == total => return Ok(()),
-                Ok(count) => sent = count,
-                Err(error) if would_block(&error) => {}
-                Err(error) => {
-                    return closing::fatal_error(slf, errors::from_io(&error), "Fatal write error on socket transport");
-                }
-            }
-        }
-        let chunk = data.into_chunk(py, sent);
-        this.state.with(py, |state| state.buffer.push(chunk));
-        if idle && sent > 0 {
-            // A partial send alone promises no edge: only "would block" does.
-            if !send_buffered(slf)? {
-                return Ok(());
-            }
-        }
-        flow::maybe_pause(slf)
+        send(slf, Data::from_object(data)?)
     }
 
     /// Write a sequence of bytes-like objects, in one system call where the system can.
@@ -120,6 +89,40 @@ impl SocketTransport {
     fn get_write_buffer_size(&self, py: Python<'_>) -> usize {
         self.state.with(py, |state| state.buffer.len())
     }
+}
+
+/// Sends, or buffers what cannot be sent at once. `write_eof` was not called.
+pub(crate) fn send(slf: &Bound<'_, SocketTransport>, data: Data<'_>) -> PyResult<()> {
+    let py = slf.py();
+    let this = slf.get();
+    if data.is_empty() {
+        return Ok(());
+    }
+    let (lost, idle) = this.state.with(py, |state| (state.lost, state.buffer.is_empty()));
+    if lost > 0 {
+        return dropped_write(slf, lost);
+    }
+    let mut sent = 0;
+    if idle {
+        let total = data.len();
+        match data.with(py, |bytes| socket::send(this.fd, bytes)) {
+            Ok(count) if count == total => return Ok(()),
+            Ok(count) => sent = count,
+            Err(error) if would_block(&error) => {}
+            Err(error) => {
+                return closing::fatal_error(slf, errors::from_io(&error), "Fatal write error on socket transport");
+            }
+        }
+    }
+    let chunk = data.into_chunk(py, sent);
+    this.state.with(py, |state| state.buffer.push(chunk));
+    if idle && sent > 0 {
+        // A partial send alone promises no edge: only "would block" does.
+        if !send_buffered(slf)? {
+            return Ok(());
+        }
+    }
+    flow::maybe_pause(slf)
 }
 
 /// The socket takes data again.

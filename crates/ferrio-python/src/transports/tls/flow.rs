@@ -1,0 +1,145 @@
+//! Flow control in both directions: the protocol is told when to write less, the lower transport when to read less.
+//!
+//! Unlike with sockets, asyncio compares with "at least" here and counts what is encrypted and not yet taken.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::TlsTransport;
+use crate::errors;
+
+/// The high marks of `asyncio.constants`, in bytes.
+const HIGH_INCOMING: usize = 256 * 1024;
+const HIGH_OUTGOING: usize = 512 * 1024;
+
+/// More than one record in full: below it nothing but the beginning of one can wait to be read.
+const ONE_RECORD: usize = (1 << 14) + 2048 + 5;
+
+/// Water marks of one direction, in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Marks {
+    low: usize,
+    high: usize,
+}
+
+impl Marks {
+    pub(super) const fn incoming() -> Self {
+        Self { low: HIGH_INCOMING / 4, high: HIGH_INCOMING }
+    }
+
+    pub(super) const fn outgoing() -> Self {
+        Self { low: HIGH_OUTGOING / 4, high: HIGH_OUTGOING }
+    }
+
+    /// asyncio's `add_flowcontrol_defaults`.
+    fn given(high: Option<i64>, low: Option<i64>, default: usize) -> PyResult<Self> {
+        let default = i64::try_from(default)?;
+        let high = high.unwrap_or_else(|| low.map_or(default, |low| low.saturating_mul(4)));
+        let low = low.unwrap_or_else(|| high.div_euclid(4));
+        match (usize::try_from(high), usize::try_from(low)) {
+            (Ok(high), Ok(low)) if high >= low => Ok(Self { low, high }),
+            _ => Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0"))),
+        }
+    }
+}
+
+#[pymethods]
+impl TlsTransport {
+    /// Set the water marks of writing in bytes; None takes the default or derives one from the other.
+    #[pyo3(signature = (high=None, low=None))]
+    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<i64>, low: Option<i64>) -> PyResult<()> {
+        let marks = Marks::given(high, low, HIGH_OUTGOING)?;
+        slf.get().state.with(slf.py(), |state| state.outgoing_marks = marks);
+        control_writing(slf)
+    }
+
+    /// The water marks of writing as (low, high), in bytes.
+    fn get_write_buffer_limits(slf: &Bound<'_, Self>) -> (usize, usize) {
+        slf.get().state.with(slf.py(), |state| (state.outgoing_marks.low, state.outgoing_marks.high))
+    }
+
+    /// Set the water marks of reading in bytes; None takes the default or derives one from the other.
+    #[pyo3(signature = (high=None, low=None))]
+    fn set_read_buffer_limits(slf: &Bound<'_, Self>, high: Option<i64>, low: Option<i64>) -> PyResult<()> {
+        let marks = Marks::given(high, low, HIGH_INCOMING)?;
+        slf.get().state.with(slf.py(), |state| state.incoming_marks = marks);
+        control_lower_reading(slf)
+    }
+
+    /// The water marks of reading as (low, high), in bytes.
+    fn get_read_buffer_limits(slf: &Bound<'_, Self>) -> (usize, usize) {
+        slf.get().state.with(slf.py(), |state| (state.incoming_marks.low, state.incoming_marks.high))
+    }
+
+    /// How many bytes were received and not read.
+    fn get_read_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
+        self.session.incoming_pending(py)
+    }
+
+    #[getter]
+    fn _protocol_paused(slf: &Bound<'_, Self>) -> bool {
+        slf.get().state.with(slf.py(), |state| state.writing_paused)
+    }
+}
+
+/// Tells the protocol to stop or to go on writing, as much as waits to be sent asks for.
+pub(super) fn control_writing(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    // What the session made is gone unless the lower transport takes no more.
+    let encrypted = if this.state.with(py, |state| state.lower_writing_paused || state.lower.is_none()) {
+        this.session.outgoing_pending(py)?
+    } else {
+        0
+    };
+    let method = this.state.with(py, |state| {
+        let size = encrypted + state.backlog_len;
+        if size >= state.outgoing_marks.high && !state.writing_paused {
+            state.writing_paused = true;
+            return Some("pause_writing");
+        }
+        if size <= state.outgoing_marks.low && state.writing_paused {
+            state.writing_paused = false;
+            return Some("resume_writing");
+        }
+        None
+    });
+    let (Some(method), Some(protocol)) = (method, this.protocol(py)) else { return Ok(()) };
+    match protocol.call_method0(method) {
+        Ok(_) => Ok(()),
+        Err(error) if errors::passes(py, &error) => Err(error),
+        Err(error) => {
+            let message = format!("protocol.{method}() failed");
+            let items = [("transport", transport.as_any()), ("protocol", &protocol)];
+            errors::report(this.owner(py), &message, &error, &items)
+        }
+    }
+}
+
+/// Makes the lower transport stop or go on reading, as much as waits to be read asks for.
+pub(super) fn control_lower_reading(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let unknown = this.state.with(py, |state| {
+        state.reading_paused || state.lower_reading_paused || state.incoming_marks.high <= ONE_RECORD
+    });
+    if !unknown {
+        return Ok(());
+    }
+    let size = this.session.incoming_pending(py)?;
+    let method = this.state.with(py, |state| {
+        if size >= state.incoming_marks.high && !state.lower_reading_paused {
+            state.lower_reading_paused = true;
+            return Some("pause_reading");
+        }
+        if size <= state.incoming_marks.low && state.lower_reading_paused {
+            state.lower_reading_paused = false;
+            return Some("resume_reading");
+        }
+        None
+    });
+    match (method, this.lower(py)) {
+        (Some(method), Some(lower)) => lower.bind(py).call_method0(method).map(drop),
+        _ => Ok(()),
+    }
+}

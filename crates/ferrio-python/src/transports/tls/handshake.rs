@@ -1,0 +1,151 @@
+//! The handshake: begun by the lower connection, driven by what the peer sends, ended by success, failure or timeout.
+//!
+//! Invariant: the waiter is told exactly once, after `connection_made` where the handshake succeeds.
+
+use pyo3::exceptions::PyConnectionAbortedError;
+use pyo3::prelude::*;
+
+use super::lower::Lower;
+use super::{Phase, TlsTransport, Told, Waiter, closing, reading, writing};
+use crate::errors;
+use crate::imports;
+
+/// The lower connection is made: the handshake begins.
+pub(super) fn begin(transport: &Bound<'_, TlsTransport>, lower: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let lower = Lower::of(lower);
+    let given_up = this.state.with(py, |state| {
+        state.lower = Some(lower);
+        state.closed
+    });
+    if given_up {
+        return closing::abort(transport, None);
+    }
+    if this.debug(py) {
+        imports::logger(py)?.call_method1("debug", ("%r starts SSL handshake", transport))?;
+        let now = this.owner(py).call_method0("time")?.extract()?;
+        this.state.with(py, |state| state.handshake_began = now);
+    }
+    this.set_phase(py, Phase::Handshake);
+    let check = transport.getattr("_check_handshake_timeout")?;
+    let timer = this.owner(py).call_method1("call_later", (&this.handshake_timeout, check))?.unbind();
+    this.state.with(py, |state| state.handshake_timer = Some(timer));
+    step(transport)
+}
+
+/// Goes as far as what the peer sent allows.
+pub(super) fn step(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    match transport.get().session.advance(py, pyo3::intern!(py, "do_handshake")) {
+        Ok(true) => complete(transport),
+        Ok(false) => writing::send_outgoing(transport),
+        Err(error) if error.matches(py, imports::ssl_error(py)?)? => fail(transport, error),
+        Err(error) => Err(error),
+    }
+}
+
+fn complete(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    if this.phase(py) != Phase::Handshake {
+        // A callback of the context gave the connection up.
+        return Ok(());
+    }
+    stop_timer(transport)?;
+    let extra = match super::info::after_handshake(&this.session, py) {
+        Ok(extra) => extra,
+        Err(error) => return fail(transport, error),
+    };
+    if this.debug(py) {
+        let now: f64 = this.owner(py).call_method0("time")?.extract()?;
+        let took = (now - this.state.with(py, |state| state.handshake_began)) * 1e3;
+        imports::logger(py)?.call_method1("debug", ("%r: SSL handshake took %.1f ms", transport, took))?;
+    }
+    let untold = this.state.with(py, |state| {
+        state.phase = Phase::Wrapped;
+        // What follows the handshake's last message came with it and was not counted apart.
+        state.draining = true;
+        state.extra = Some(extra.unbind());
+        let untold = state.told == Told::Nothing;
+        if untold {
+            state.told = Told::ConnectionMade;
+        }
+        untold
+    });
+    if let (true, Some(protocol)) = (untold, this.protocol(py)) {
+        protocol.call_method1(pyo3::intern!(py, "connection_made"), (transport,))?;
+    }
+    wake_waiter(transport, None)?;
+    reading::read(transport)
+}
+
+/// The handshake ends without a connection.
+pub(super) fn fail(transport: &Bound<'_, TlsTransport>, error: PyErr) -> PyResult<()> {
+    let py = transport.py();
+    stop_timer(transport)?;
+    transport.get().set_phase(py, Phase::Unwrapped);
+    let by_certificate = error.matches(py, imports::ssl_certificate_error(py)?)?;
+    let message =
+        if by_certificate { "SSL handshake failed on verifying the certificate" } else { "SSL handshake failed" };
+    closing::fatal_error(transport, &error, message)?;
+    wake_waiter(transport, Some(error))
+}
+
+fn stop_timer(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let timer = transport.get().state.with(py, |state| state.handshake_timer.take());
+    timer.map_or(Ok(()), |timer| timer.call_method0(py, "cancel").map(drop))
+}
+
+/// Tells who waits for the handshake.
+pub(super) fn wake_waiter(transport: &Bound<'_, TlsTransport>, error: Option<PyErr>) -> PyResult<()> {
+    let py = transport.py();
+    let waiter = transport.get().state.with(py, |state| std::mem::replace(&mut state.waiter, Waiter::Nobody));
+    match (waiter, error) {
+        (Waiter::Nobody, _) | (Waiter::Accepted, None) => Ok(()),
+        (Waiter::Future(future), error) => {
+            let future = future.bind(py);
+            if future.call_method0("done")?.is_truthy()? {
+                return Ok(());
+            }
+            match error {
+                Some(error) => future.call_method1("set_exception", (error.into_value(py),)).map(drop),
+                None => future.call_method1("set_result", (py.None(),)).map(drop),
+            }
+        }
+        (Waiter::Accepted, Some(error)) => refused(transport, error),
+    }
+}
+
+/// A connection that a server accepted came to nothing; asyncio's `_accept_connection2`.
+fn refused(transport: &Bound<'_, TlsTransport>, error: PyErr) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let protocol = this.protocol(py);
+    closing::close(transport)?;
+    if errors::passes(py, &error) {
+        return Err(error);
+    }
+    if !this.debug(py) {
+        return Ok(());
+    }
+    let message = "Error on transport creation for incoming connection";
+    let protocol = protocol.unwrap_or_else(|| py.None().into_bound(py));
+    errors::report(this.owner(py), message, &error, &[("protocol", &protocol), ("transport", transport.as_any())])
+}
+
+#[pymethods]
+impl TlsTransport {
+    /// The handshake's time is up.
+    fn _check_handshake_timeout(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.phase(py) != Phase::Handshake {
+            return Ok(());
+        }
+        let timeout = this.handshake_timeout.bind(py).str()?;
+        let text = format!("SSL handshake is taking longer than {timeout} seconds: aborting the connection");
+        closing::fatal_error(slf, &PyConnectionAbortedError::new_err(text), closing::FATAL)
+    }
+}

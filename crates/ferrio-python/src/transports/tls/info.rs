@@ -1,0 +1,62 @@
+//! What a TLS transport tells about itself: `get_extra_info` and the repr.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::TlsTransport;
+use super::session::Session;
+use crate::imports;
+
+#[pymethods]
+impl TlsTransport {
+    /// Optional information: `"sslcontext"`, `"ssl_object"`, `"peercert"`, `"cipher"`, `"compression"` and what the lower one
+    /// knows; `default` for what is not known.
+    #[pyo3(signature = (name, default=None))]
+    fn get_extra_info<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        let this = slf.get();
+        if name.eq("sslcontext")? {
+            return Ok(Some(this.session.context.bind(py).clone()));
+        }
+        let extra = this.state.with(py, |state| state.extra.as_ref().map(|extra| extra.bind(py).clone()));
+        if let Some(extra) = extra
+            && let Some(known) = extra.get_item(name)?
+        {
+            return Ok(Some(known));
+        }
+        match this.lower(py) {
+            Some(lower) => lower.bind(py).call_method1("get_extra_info", (name, default)).map(Some),
+            None => Ok(default),
+        }
+    }
+
+    /// asyncio's sendfile copies for this transport: the kernel cannot encrypt.
+    #[getter]
+    fn _sendfile_compatible<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        imports::constants(slf.py())?.getattr("_SendfileMode")?.getattr("FALLBACK")
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let closed = if slf.get().state.with(py, |state| state.closed) { " closing" } else { "" };
+        match slf.get().lower(py) {
+            Some(lower) => Ok(format!("<TlsTransport{closed} over {}>", lower.bind(py).repr()?)),
+            None => Ok(format!("<TlsTransport{closed}>")),
+        }
+    }
+}
+
+/// What asyncio takes note of when the handshake is done.
+pub(super) fn after_handshake<'py>(session: &Session, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+    let object = session.object.bind(py);
+    let extra = PyDict::new(py);
+    extra.set_item("peercert", object.call_method0("getpeercert")?)?;
+    extra.set_item("cipher", object.call_method0("cipher")?)?;
+    extra.set_item("compression", object.call_method0("compression")?)?;
+    extra.set_item("ssl_object", object)?;
+    Ok(extra)
+}

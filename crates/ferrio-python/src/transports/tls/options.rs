@@ -1,0 +1,136 @@
+//! The TLS arguments of `create_connection`, `create_server` and their kin, and what makes a connection of them.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict};
+
+use super::protocol::TlsProtocol;
+use super::{TlsTransport, Waiter, make};
+use crate::event_loop::Loop;
+use crate::imports;
+use crate::transports::stream;
+
+/// How to secure a connection.
+pub(crate) struct Options {
+    /// None for a context that verifies by the system's certificates.
+    context: Option<Py<PyAny>>,
+    server_side: bool,
+    /// For the client's side only.
+    server_hostname: Option<Py<PyAny>>,
+    handshake_timeout: Option<Py<PyAny>>,
+    shutdown_timeout: Option<Py<PyAny>>,
+}
+
+impl Options {
+    /// What a client wants; `ssl` is true or a context.
+    pub(crate) fn client(
+        py: Python<'_>,
+        ssl: Py<PyAny>,
+        server_hostname: Option<Py<PyAny>>,
+        timeouts: [Option<Py<PyAny>>; 2],
+    ) -> PyResult<Self> {
+        let [handshake_timeout, shutdown_timeout] = timeouts;
+        let context = Some(ssl).filter(|ssl| !ssl.bind(py).is_instance_of::<PyBool>());
+        let named = server_hostname.as_ref().map_or(Ok(false), |name| name.is_truthy(py))?;
+        let server_hostname = server_hostname.filter(|_| named);
+        Ok(Self { context, server_side: false, server_hostname, handshake_timeout, shutdown_timeout })
+    }
+
+    /// What a server wants.
+    pub(crate) fn server(context: Option<Py<PyAny>>, timeouts: [Option<Py<PyAny>>; 2]) -> Self {
+        let [handshake_timeout, shutdown_timeout] = timeouts;
+        Self { context, server_side: true, server_hostname: None, handshake_timeout, shutdown_timeout }
+    }
+
+    /// What a server wants whose `ssl` argument may say that TLS is not wanted.
+    pub(crate) fn of_server(
+        py: Python<'_>,
+        ssl: Option<Py<PyAny>>,
+        timeouts: [Option<Py<PyAny>>; 2],
+    ) -> PyResult<Option<Self>> {
+        let wanted = ssl.as_ref().map_or(Ok(false), |ssl| ssl.is_truthy(py))?;
+        let context = ssl.filter(|ssl| !ssl.bind(py).is_instance_of::<PyBool>());
+        Ok(wanted.then(|| Self::server(context, timeouts)))
+    }
+
+    pub(super) fn checked_handshake_timeout(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        positive(py, self.handshake_timeout.as_ref(), "ssl_handshake_timeout", "SSL_HANDSHAKE_TIMEOUT")
+    }
+
+    pub(super) fn checked_shutdown_timeout(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        positive(py, self.shutdown_timeout.as_ref(), "ssl_shutdown_timeout", "SSL_SHUTDOWN_TIMEOUT")
+    }
+
+    /// The context; asyncio's `_create_transport_context` if none was given.
+    pub(super) fn ssl_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(context) = &self.context {
+            return Ok(context.bind(py).clone());
+        }
+        if self.server_side {
+            return Err(PyValueError::new_err("Server side SSL needs a valid SSLContext"));
+        }
+        let context = py.import("ssl")?.getattr("create_default_context")?.call0()?;
+        if self.server_hostname.is_none() {
+            context.setattr("check_hostname", false)?;
+        }
+        Ok(context)
+    }
+
+    /// The keyword arguments of `SSLContext.wrap_bio`.
+    pub(super) fn wrapping<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let keywords = PyDict::new(py);
+        keywords.set_item("server_side", self.server_side)?;
+        keywords.set_item("server_hostname", &self.server_hostname)?;
+        Ok(keywords)
+    }
+
+    /// Whether this end is the server.
+    pub(super) const fn is_server(&self) -> bool {
+        self.server_side
+    }
+
+    pub(crate) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.context)
+    }
+}
+
+/// The timeout given or asyncio's own; asyncio's error for one that is not positive.
+fn positive(py: Python<'_>, given: Option<&Py<PyAny>>, name: &str, default: &str) -> PyResult<Py<PyAny>> {
+    let Some(given) = given else {
+        return Ok(imports::constants(py)?.getattr(default)?.unbind());
+    };
+    if given.bind(py).le(0)? {
+        let text = format!("{name} should be a positive number, got {}", given.bind(py).str()?);
+        return Err(PyValueError::new_err(text));
+    }
+    Ok(given.clone_ref(py))
+}
+
+/// Makes the TLS transport of a connected socket and the transport below it.
+pub(crate) fn connect<'py>(
+    slf: &Bound<'py, Loop>,
+    sock: Bound<'py, PyAny>,
+    protocol: Bound<'py, PyAny>,
+    options: &Options,
+    waiter: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let transport = make(slf, protocol, options, Waiter::Future(waiter.unbind()), true)?;
+    let below = Bound::new(slf.py(), TlsProtocol::of(&transport))?;
+    match stream::connect(slf, sock, below.into_any(), None) {
+        Ok(_) => Ok(transport.into_any()),
+        Err(error) => {
+            transport.get().state.with(slf.py(), |state| state.closed = true);
+            Err(error)
+        }
+    }
+}
+
+/// The lower protocol of a connection that a server accepted.
+pub(crate) fn accept<'py>(
+    slf: &Bound<'py, Loop>,
+    protocol: Bound<'py, PyAny>,
+    options: &Options,
+) -> PyResult<Bound<'py, PyAny>> {
+    let transport: Bound<'py, TlsTransport> = make(slf, protocol, options, Waiter::Accepted, true)?;
+    Ok(Bound::new(slf.py(), TlsProtocol::of(&transport))?.into_any())
+}

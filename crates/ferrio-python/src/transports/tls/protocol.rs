@@ -1,0 +1,97 @@
+//! `TlsProtocol`: what a lower transport sees of a TLS connection, an `asyncio.BufferedProtocol`.
+//!
+//! Our own sockets take it for a sign to hand over received bytes natively; they call only what is rare here.
+
+use ferrio_cpython::GilCell;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PySlice};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{TlsTransport, closing, handshake, reading, writing};
+use crate::imports;
+
+/// Room for what a foreign transport receives at a time.
+const ROOM: usize = 256 * 1024;
+
+/// The lower end of a `TlsTransport`.
+#[pyclass(frozen, weakref, module = "ferrio")]
+pub(crate) struct TlsProtocol {
+    pub(crate) transport: Py<TlsTransport>,
+    /// Lent to transports that are not ours; made for the first of them.
+    room: GilCell<Option<Py<PyMemoryView>>>,
+}
+
+impl TlsProtocol {
+    pub(crate) fn of(transport: &Bound<'_, TlsTransport>) -> Self {
+        Self { transport: transport.clone().unbind(), room: GilCell::new(None) }
+    }
+
+    fn room<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
+        if let Some(room) = self.room.with(py, |room| room.as_ref().map(|room| room.bind(py).clone())) {
+            return Ok(room);
+        }
+        let memory = PyByteArray::new_with(py, ROOM, |_| Ok(()))?;
+        let room = PyMemoryView::from(memory.as_any())?;
+        self.room.with(py, |place| *place = Some(room.clone().unbind()));
+        Ok(room)
+    }
+}
+
+#[pymethods]
+impl TlsProtocol {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
+        imports::buffered_protocol(slf.py())
+    }
+
+    /// The lower connection is there.
+    fn connection_made(&self, py: Python<'_>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        handshake::begin(self.transport.bind(py), transport)
+    }
+
+    /// The lower connection is gone.
+    fn connection_lost(&self, py: Python<'_>, exc: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        closing::lost(self.transport.bind(py), exc)
+    }
+
+    /// Memory to receive into.
+    fn get_buffer<'py>(&self, py: Python<'py>, _sizehint: isize) -> PyResult<Bound<'py, PyMemoryView>> {
+        self.room(py)
+    }
+
+    /// The memory holds `nbytes` bytes.
+    fn buffer_updated(&self, py: Python<'_>, nbytes: isize) -> PyResult<()> {
+        let filled = self.room(py)?.as_any().get_item(PySlice::new(py, 0, nbytes, 1))?;
+        let data = filled.call_method0("tobytes")?.cast_into::<PyBytes>()?;
+        reading::received(self.transport.bind(py), &data)
+    }
+
+    /// The peer sends no more.
+    fn eof_received(&self, py: Python<'_>) -> PyResult<bool> {
+        closing::end_of_file(self.transport.bind(py))
+    }
+
+    /// The lower transport has too much to send.
+    fn pause_writing(&self, py: Python<'_>) {
+        self.transport.get().state.with(py, |state| state.lower_writing_paused = true);
+    }
+
+    /// The lower transport takes more to send.
+    fn resume_writing(&self, py: Python<'_>) -> PyResult<()> {
+        self.transport.get().state.with(py, |state| state.lower_writing_paused = false);
+        writing::send_outgoing(self.transport.bind(py))
+    }
+
+    #[getter]
+    fn _app_transport<'py>(&self, py: Python<'py>) -> Bound<'py, TlsTransport> {
+        self.transport.bind(py).clone()
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("<TlsProtocol of {}>", self.transport.bind(py).as_any().repr()?))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.transport)
+    }
+}

@@ -1,0 +1,239 @@
+//! Reading: from what the lower transport received to the protocol.
+//!
+//! Records are counted as they come, so that the session is read once for each that may carry data and is not asked for
+//! what cannot be there. An alert, a message in the clear, a record that did not fit or bytes that are no record turn
+//! this off until the session has said that it wants more.
+
+use ferrio_engine::{NextRecord, TlsRecord};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView, PySlice};
+
+use super::session::Read;
+use super::{Phase, State, TlsTransport, closing, flow, handshake, writing};
+
+/// The most data that one record carries.
+const LONGEST: usize = 1 << 14;
+
+/// Takes bytes that the lower transport received.
+pub(crate) fn received(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+    let py = transport.py();
+    keep(transport, data)?;
+    match transport.get().phase(py) {
+        Phase::Unwrapped => Ok(()),
+        Phase::Handshake => handshake::step(transport),
+        Phase::Wrapped => read(transport),
+        Phase::Flushing => closing::flush(transport),
+        Phase::Shutdown => closing::shut_down(transport),
+    }
+}
+
+/// Gives the session bytes that the peer sent.
+pub(super) fn keep(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+    let py = transport.py();
+    transport.get().session.give(py, data)?;
+    transport.get().state.with(py, |state| state.records.feed(data.as_bytes()));
+    Ok(())
+}
+
+/// Reads what is there; what goes wrong ends the connection.
+pub(super) fn read(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let reading = transport.get().state.with(py, |state| {
+        let open = matches!(state.phase, Phase::Wrapped | Phase::Flushing);
+        open.then_some((!state.reading_paused, state.lends_buffer))
+    });
+    let Some((wanted, lends_buffer)) = reading else { return Ok(()) };
+    let done = if wanted { read_and_answer(transport, lends_buffer) } else { Ok(()) };
+    match done.and_then(|()| flow::control_lower_reading(transport)) {
+        Ok(()) => Ok(()),
+        Err(error) => closing::contain(transport, error, "Fatal error on SSL protocol"),
+    }
+}
+
+fn read_and_answer(transport: &Bound<'_, TlsTransport>, lends_buffer: bool) -> PyResult<()> {
+    let py = transport.py();
+    if lends_buffer {
+        read_into_protocol(transport)?
+    } else {
+        read_bytes(transport)?
+    }
+    if transport.get().state.with(py, |state| state.backlog.is_empty()) {
+        // Answers to the peer's requests, as for an update of keys.
+        return writing::send_outgoing(transport);
+    }
+    writing::write_backlog(transport)
+}
+
+impl State {
+    /// How much to ask the session for; None if there is nothing.
+    fn next_read(&mut self) -> Option<usize> {
+        if self.draining {
+            return Some(LONGEST);
+        }
+        match self.records.take() {
+            NextRecord::Complete(TlsRecord::ApplicationData { body }) => Some(body.clamp(1, LONGEST)),
+            NextRecord::Complete(TlsRecord::Other) | NextRecord::Unframed => {
+                self.draining = true;
+                Some(LONGEST)
+            }
+            NextRecord::Nothing => None,
+        }
+    }
+
+    /// Takes note of what a read of `asked` bytes gave.
+    fn after_read(&mut self, asked: usize, got: usize) {
+        // Data is shorter than its record's body: as much as was asked for means that there is more of it.
+        self.draining |= got >= asked;
+    }
+
+    /// Takes note that the session wants more.
+    fn after_last_read(&mut self) {
+        self.draining = false;
+        self.records.forget_complete();
+    }
+}
+
+fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let mut chunks: Vec<Bound<'_, PyBytes>> = Vec::new();
+    let mut ended = false;
+    while let Some(size) = this.state.with(py, State::next_read) {
+        match this.session.read(py, size)? {
+            Read::Data(data) => {
+                this.state.with(py, |state| state.after_read(size, data.as_bytes().len()));
+                chunks.push(data);
+            }
+            Read::End => {
+                ended = true;
+                break;
+            }
+            Read::Wanting => {
+                this.state.with(py, State::after_last_read);
+                break;
+            }
+        }
+    }
+    let data = match chunks.as_slice() {
+        [] => None,
+        [only] => Some(only.clone()),
+        several => Some(join(py, several)?),
+    };
+    if let (Some(data), Some(protocol)) = (data, this.protocol(py)) {
+        drop(chunks);
+        protocol.call_method1(pyo3::intern!(py, "data_received"), (data,))?;
+    }
+    if ended { closing::peer_closed(transport) } else { Ok(()) }
+}
+
+fn join<'py>(py: Python<'py>, chunks: &[Bound<'py, PyBytes>]) -> PyResult<Bound<'py, PyBytes>> {
+    let total = chunks.iter().map(|chunk| chunk.as_bytes().len()).sum();
+    PyBytes::new_with(py, total, |room| {
+        let mut rest = room;
+        for chunk in chunks {
+            let (now, later) = rest.split_at_mut(chunk.as_bytes().len());
+            now.copy_from_slice(chunk.as_bytes());
+            rest = later;
+        }
+        Ok(())
+    })
+}
+
+fn read_into_protocol(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let Some(protocol) = this.protocol(py) else { return Ok(()) };
+    let Some(mut size) = this.state.with(py, State::next_read) else { return Ok(()) };
+    let hint = this.session.incoming_pending(py)?;
+    let buffer = protocol.call_method1(pyo3::intern!(py, "get_buffer"), (hint,))?;
+    let room = PyMemoryView::from(&buffer)?;
+    let wanted: usize = room.as_any().len()?;
+    if wanted == 0 {
+        return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
+    }
+    let (mut filled, mut ended) = (0, false);
+    loop {
+        size = size.min(wanted - filled);
+        match read_part(transport, &room, filled, size)? {
+            Read::Data(count) => {
+                this.state.with(py, |state| state.after_read(size, count));
+                filled += count;
+            }
+            Read::End => {
+                ended = true;
+                break;
+            }
+            Read::Wanting => {
+                this.state.with(py, State::after_last_read);
+                break;
+            }
+        }
+        if filled == wanted {
+            // Others have their turn before the rest is read.
+            this.owner(py).call_method1("call_soon", (transport.getattr("_do_read")?,))?;
+            break;
+        }
+        match this.state.with(py, State::next_read) {
+            Some(next) => size = next,
+            None => break,
+        }
+    }
+    drop((room, buffer));
+    if filled > 0 {
+        protocol.call_method1(pyo3::intern!(py, "buffer_updated"), (filled,))?;
+    }
+    if ended { closing::peer_closed(transport) } else { Ok(()) }
+}
+
+fn read_part(
+    transport: &Bound<'_, TlsTransport>,
+    room: &Bound<'_, PyMemoryView>,
+    from: usize,
+    size: usize,
+) -> PyResult<Read<usize>> {
+    let py = transport.py();
+    let session = &transport.get().session;
+    if from == 0 {
+        return session.read_into(py, size, room.as_any());
+    }
+    let slice = PySlice::new(py, isize::try_from(from)?, isize::try_from(from + size)?, 1);
+    session.read_into(py, size, &room.as_any().get_item(slice)?)
+}
+
+#[pymethods]
+impl TlsTransport {
+    /// Whether the protocol is being told of data.
+    fn is_reading(slf: &Bound<'_, Self>) -> bool {
+        slf.get().state.with(slf.py(), |state| !state.reading_paused)
+    }
+
+    /// Tell the protocol of no data until `resume_reading()`.
+    fn pause_reading(slf: &Bound<'_, Self>) {
+        slf.get().state.with(slf.py(), |state| state.reading_paused = true);
+    }
+
+    /// Tell the protocol of data again.
+    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let paused = slf.get().state.with(py, |state| std::mem::replace(&mut state.reading_paused, false));
+        if paused {
+            slf.get().owner(py).call_method1("call_soon", (slf.getattr("_resume")?,))?;
+        }
+        Ok(())
+    }
+
+    /// Go on where reading was paused.
+    fn _resume(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.get().phase(slf.py()) {
+            Phase::Unwrapped | Phase::Handshake => Ok(()),
+            Phase::Wrapped => read(slf),
+            Phase::Flushing => closing::flush(slf),
+            Phase::Shutdown => closing::shut_down(slf),
+        }
+    }
+
+    fn _do_read(slf: &Bound<'_, Self>) -> PyResult<()> {
+        read(slf)
+    }
+}

@@ -1,0 +1,127 @@
+//! The objects of the `ssl` module behind a connection: two memory BIOs and the `SSLObject` between them.
+//!
+//! Methods called for every record are looked up once. For an `SSLObject` of the standard class they are those of the
+//! object in C below it; a context with its own `sslobject_class` has its methods called.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::options::Options;
+use crate::imports;
+
+/// The cryptographic half of a connection.
+pub(super) struct Session {
+    pub(super) context: Py<PyAny>,
+    /// The `SSLObject`.
+    pub(super) object: Py<PyAny>,
+    incoming: Py<PyAny>,
+    outgoing: Py<PyAny>,
+    give: Py<PyAny>,
+    take: Py<PyAny>,
+    read: Py<PyAny>,
+    write: Py<PyAny>,
+}
+
+/// What reading came to.
+pub(super) enum Read<T> {
+    Data(T),
+    /// The peer's `close_notify`.
+    End,
+    /// Nothing more is there.
+    Wanting,
+}
+
+impl Session {
+    pub(super) fn new(py: Python<'_>, options: &Options) -> PyResult<Self> {
+        let context = options.ssl_context(py)?;
+        let bio = imports::memory_bio(py)?;
+        let (incoming, outgoing) = (bio.call0()?, bio.call0()?);
+        let object = context.call_method("wrap_bio", (&incoming, &outgoing), Some(&options.wrapping(py)?))?;
+        let inner =
+            if object.get_type().is(imports::ssl_object(py)?) { object.getattr("_sslobj")? } else { object.clone() };
+        Ok(Self {
+            give: incoming.getattr("write")?.unbind(),
+            take: outgoing.getattr("read")?.unbind(),
+            read: inner.getattr("read")?.unbind(),
+            write: inner.getattr("write")?.unbind(),
+            context: context.unbind(),
+            object: object.unbind(),
+            incoming: incoming.unbind(),
+            outgoing: outgoing.unbind(),
+        })
+    }
+
+    /// Adds bytes that the peer sent.
+    pub(super) fn give(&self, py: Python<'_>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+        self.give.bind(py).call1((data,)).map(drop)
+    }
+
+    /// Takes bytes to be sent to the peer; None if there are none.
+    pub(super) fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let data = self.take.bind(py).call0()?.cast_into::<PyBytes>()?;
+        Ok(Some(data).filter(|data| !data.as_bytes().is_empty()))
+    }
+
+    /// How many bytes the peer sent that are not read.
+    pub(super) fn incoming_pending(&self, py: Python<'_>) -> PyResult<usize> {
+        self.incoming.bind(py).getattr(pyo3::intern!(py, "pending"))?.extract()
+    }
+
+    /// How many bytes wait to be sent to the peer.
+    pub(super) fn outgoing_pending(&self, py: Python<'_>) -> PyResult<usize> {
+        self.outgoing.bind(py).getattr(pyo3::intern!(py, "pending"))?.extract()
+    }
+
+    /// Reads up to `size` bytes, of one record.
+    pub(super) fn read<'py>(&self, py: Python<'py>, size: usize) -> PyResult<Read<Bound<'py, PyBytes>>> {
+        match self.read.bind(py).call1((size,)) {
+            Ok(data) => {
+                let data = data.cast_into::<PyBytes>()?;
+                Ok(if data.as_bytes().is_empty() { Read::End } else { Read::Data(data) })
+            }
+            Err(error) if wants_more(py, &error)? => Ok(Read::Wanting),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads up to `size` bytes, of one record, into `room`.
+    pub(super) fn read_into(&self, py: Python<'_>, size: usize, room: &Bound<'_, PyAny>) -> PyResult<Read<usize>> {
+        match self.read.bind(py).call1((size, room)) {
+            Ok(count) => {
+                let count = count.extract()?;
+                Ok(if count == 0 { Read::End } else { Read::Data(count) })
+            }
+            Err(error) if wants_more(py, &error)? => Ok(Read::Wanting),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes what fits into one record; None if the peer has to be heard first.
+    pub(super) fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+        match self.write.bind(py).call1((data,)) {
+            Ok(count) => count.extract().map(Some),
+            Err(error) if wants_more(py, &error)? => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Calls a method of the object; false if the peer has to be heard first.
+    pub(super) fn advance(&self, py: Python<'_>, method: &Bound<'_, PyString>) -> PyResult<bool> {
+        match self.object.bind(py).call_method0(method) {
+            Ok(_) => Ok(true),
+            Err(error) if wants_more(py, &error)? => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Self { context, object, incoming, outgoing, give, take, read, write } = self;
+        [context, object, incoming, outgoing, give, take, read, write].into_iter().try_for_each(|held| visit.call(held))
+    }
+}
+
+/// asyncio's `SSLAgainErrors`.
+fn wants_more(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+    Ok(error.matches(py, imports::ssl_want_read(py)?)? || error.matches(py, imports::ssl_syscall_error(py)?)?)
+}

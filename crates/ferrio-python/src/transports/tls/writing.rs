@@ -1,0 +1,227 @@
+//! Writing: from the protocol through the session to the lower transport.
+//!
+//! Invariant: the backlog holds data only before the handshake is over and while the session waits for the peer; what
+//! the session made stays in it while the lower transport takes no more.
+
+use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PySlice};
+
+use super::{Phase, TlsTransport, closing, flow};
+use crate::imports;
+
+/// The most data that one record carries, and that the session takes at a time.
+const LONGEST: usize = 1 << 14;
+
+/// Writes to a closed connection before asyncio begins to warn (`LOG_THRESHOLD_FOR_CONNLOST_WRITES`).
+const DROPPED_WRITES_BEFORE_WARNING: u32 = 5;
+
+#[pymethods]
+impl TlsTransport {
+    /// Write bytes, bytearray or memoryview; what cannot be sent at once is buffered.
+    fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !is_data(data) {
+            let text = format!("data: expecting a bytes-like instance, got {}", data.get_type().name()?);
+            return Err(PyTypeError::new_err(text));
+        }
+        if data.is_truthy()? { write_all(slf, std::iter::once(Ok(data.clone()))) } else { Ok(()) }
+    }
+
+    /// Write a sequence of bytes-like objects.
+    fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
+        write_all(slf, list_of_data.try_iter()?)
+    }
+
+    /// Not supported: a TLS connection closes both ways.
+    #[expect(clippy::unused_self, reason = "asyncio's signature")]
+    fn write_eof(&self) -> PyResult<()> {
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    /// Whether `write_eof()` is supported: it is not.
+    #[expect(clippy::unused_self, reason = "asyncio's signature")]
+    fn can_write_eof(&self) -> bool {
+        false
+    }
+
+    /// How many bytes wait to be sent, encrypted or not.
+    fn get_write_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.session.outgoing_pending(py)? + self.state.with(py, |state| state.backlog_len))
+    }
+
+    /// Appends to what waits for the session: asyncio's own tests fill it by this.
+    #[pyo3(name = "_test__append_write_backlog")]
+    fn append_to_backlog(&self, py: Python<'_>, data: Py<PyBytes>) {
+        let size = data.as_bytes(py).len();
+        self.state.with(py, |state| {
+            state.backlog.push_back(data);
+            state.backlog_len += size;
+        });
+    }
+}
+
+fn is_data(data: &Bound<'_, PyAny>) -> bool {
+    data.is_instance_of::<PyBytes>() || data.is_instance_of::<PyByteArray>() || data.is_instance_of::<PyMemoryView>()
+}
+
+fn write_all<'py>(
+    transport: &Bound<'py, TlsTransport>,
+    items: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>,
+) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let (phase, direct) = this.state.with(py, |state| (state.phase, state.backlog.is_empty()));
+    match phase {
+        Phase::Flushing | Phase::Shutdown | Phase::Unwrapped => return dropped_write(transport),
+        Phase::Handshake => {
+            for item in items {
+                keep(transport, &item?, 0)?;
+            }
+            return Ok(());
+        }
+        Phase::Wrapped => {}
+    }
+    let outcome = write_items(transport, items, direct).and_then(|()| send_outgoing(transport));
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(error) => closing::contain(transport, error, "Fatal error on SSL protocol"),
+    }
+}
+
+fn write_items<'py>(
+    transport: &Bound<'py, TlsTransport>,
+    items: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>,
+    mut direct: bool,
+) -> PyResult<()> {
+    for item in items {
+        let item = item?;
+        let written = if direct { encrypt(transport, &item)? } else { Some(0) };
+        if let Some(written) = written {
+            direct = false;
+            keep(transport, &item, written)?;
+        }
+    }
+    if direct { Ok(()) } else { encrypt_backlog(transport) }
+}
+
+/// Gives data to the session. None if it took all, else how much it took.
+fn encrypt(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+    let py = transport.py();
+    let session = &transport.get().session;
+    if let Ok(bytes) = data.cast_exact::<PyBytes>()
+        && bytes.as_bytes().len() <= LONGEST
+    {
+        let total = bytes.as_bytes().len();
+        let written = if total == 0 { Some(0) } else { session.write(py, data)? };
+        return Ok(match written {
+            Some(count) if count == total => None,
+            written => Some(written.unwrap_or(0)),
+        });
+    }
+    let view = flat_view(data)?;
+    let total = view.len()?;
+    let mut written = 0;
+    while written < total {
+        let end = total.min(written + LONGEST);
+        let part = view.get_item(PySlice::new(py, isize::try_from(written)?, isize::try_from(end)?, 1))?;
+        match session.write(py, &part)? {
+            Some(count) => written += count,
+            None => return Ok(Some(written)),
+        }
+    }
+    Ok(None)
+}
+
+/// A view whose elements are bytes.
+fn flat_view<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let view = PyMemoryView::from(data)?.into_any();
+    if view.getattr("format")?.eq("B")? && view.getattr("ndim")?.eq(1)? {
+        return Ok(view);
+    }
+    view.call_method1("cast", ("B",))
+}
+
+/// Keeps what the session did not take.
+fn keep(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyAny>, written: usize) -> PyResult<()> {
+    let py = transport.py();
+    let bytes = match data.cast_exact::<PyBytes>() {
+        Ok(bytes) if written == 0 => bytes.clone(),
+        Ok(bytes) => PyBytes::new(py, &bytes.as_bytes()[written..]),
+        Err(_) => {
+            let copy = flat_view(data)?.call_method0("tobytes")?.cast_into::<PyBytes>()?;
+            PyBytes::new(py, &copy.as_bytes()[written..])
+        }
+    };
+    let size = bytes.as_bytes().len();
+    if size > 0 {
+        transport.get().state.with(py, |state| {
+            state.backlog.push_back(bytes.unbind());
+            state.backlog_len += size;
+        });
+    }
+    Ok(())
+}
+
+/// Gives the session what was kept and sends what comes of it.
+pub(super) fn write_backlog(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    encrypt_backlog(transport)?;
+    send_outgoing(transport)
+}
+
+fn encrypt_backlog(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let state = &transport.get().state;
+    while let Some(first) = state.with(py, |state| state.backlog.pop_front()) {
+        let size = first.as_bytes(py).len();
+        let rest = match encrypt(transport, first.bind(py).as_any()) {
+            Ok(None) => None,
+            Ok(Some(0)) => Some(first.clone_ref(py)),
+            Ok(Some(written)) => Some(PyBytes::new(py, &first.as_bytes(py)[written..]).unbind()),
+            Err(error) => {
+                state.with(py, |state| state.backlog_len -= size);
+                return Err(error);
+            }
+        };
+        let left = rest.as_ref().map_or(0, |rest| rest.as_bytes(py).len());
+        let blocked = state.with(py, |state| {
+            // Whoever lost the connection meanwhile has forgotten the backlog.
+            state.backlog_len = (state.backlog_len + left).saturating_sub(size);
+            let blocked = rest.is_some();
+            if let Some(rest) = rest {
+                state.backlog.push_front(rest);
+            }
+            blocked
+        });
+        if blocked {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Sends what the session made, unless the lower transport takes no more; tells the protocol of flow control.
+pub(super) fn send_outgoing(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    if !this.state.with(py, |state| state.lower_writing_paused)
+        && let Some(lower) = this.lower(py)
+        && let Some(data) = this.session.take(py)?
+    {
+        lower.write(data)?;
+    }
+    flow::control_writing(transport)
+}
+
+#[cold]
+fn dropped_write(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let dropped = transport.get().state.with(py, |state| {
+        let before = state.dropped_writes;
+        state.dropped_writes = before.saturating_add(1);
+        before
+    });
+    if dropped >= DROPPED_WRITES_BEFORE_WARNING {
+        imports::logger(py)?.call_method1("warning", ("SSL connection is closed",))?;
+    }
+    Ok(())
+}
