@@ -4,23 +4,54 @@
 //! descriptor that belongs to a transport is left alone. What the poller refuses (a regular file, a closed descriptor)
 //! comes out as its `OSError`.
 
+use std::collections::HashMap;
 use std::os::fd::RawFd;
 
-use ferrio_cpython::HandleRef;
+use ferrio_cpython::{GilCell, HandleRef};
 use ferrio_engine::Role;
 use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::event_loop::{Loop, base};
 use crate::io::Handler;
 use crate::transports::datagram::DatagramTransport;
 
+/// The objects that callbacks were registered with, by descriptor. As with `selectors`, they stay alive, and so open,
+/// while they are watched, and one that was closed meanwhile can still be unregistered.
+#[derive(Default)]
+pub(crate) struct Files(GilCell<HashMap<RawFd, Py<PyAny>>>);
+
+impl Files {
+    fn set(&self, py: Python<'_>, fd: RawFd, file: Option<&Bound<'_, PyAny>>) {
+        let file = file.map(|file| file.clone().unbind());
+        let before = self.0.with(py, |files| match file {
+            Some(file) => files.insert(fd, file),
+            None => files.remove(&fd),
+        });
+        drop(before);
+    }
+
+    fn number(&self, py: Python<'_>, file: &Bound<'_, PyAny>) -> Option<RawFd> {
+        self.0.with(py, |files| files.iter().find(|(_, known)| known.is(file)).map(|(fd, _)| *fd))
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.traverse(visit, |files| files.values().try_for_each(|file| visit.call(file))).transpose().map(drop)
+    }
+
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let files = self.0.with(py, std::mem::take);
+        drop(files);
+    }
+}
+
 #[pymethods]
 impl Loop {
     /// Call `callback(*args)` whenever `fd` can be read.
     #[pyo3(signature = (fd, callback, *args))]
-    fn add_reader<'py>(
+    pub(crate) fn add_reader<'py>(
         slf: &Bound<'py, Self>,
         fd: &Bound<'py, PyAny>,
         callback: &Bound<'py, PyAny>,
@@ -30,7 +61,7 @@ impl Loop {
     }
 
     /// Stop watching `fd` for reading; tells whether it was watched.
-    fn remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+    pub(crate) fn remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         unwatch(slf, fd, Role::Reader)
     }
 
@@ -90,8 +121,15 @@ fn watch<'py>(
     base(slf).check_open()?;
     refuse_negative(fd)?;
     let handle = HandleRef::parked(slf.as_super(), callback, args)?;
-    for replaced in slf.get().io.register(py, fd, role, Handler::Callback(handle))? {
+    let io = &slf.get().io;
+    let fresh = io.registrations.with(py, |registrations| registrations.get(fd).is_none());
+    for replaced in io.register(py, fd, role, Handler::Callback(handle))? {
         replaced.retire(py)?;
+    }
+    if !file.is_instance_of::<PyInt>() {
+        io.files.set(py, fd, Some(file));
+    } else if fresh {
+        io.files.set(py, fd, None);
     }
     Ok(())
 }
@@ -103,8 +141,15 @@ fn unwatch(slf: &Bound<'_, Loop>, file: &Bound<'_, PyAny>, role: Role) -> PyResu
     if base(slf).closed.get() {
         return Ok(false);
     }
+    let io = &slf.get().io;
+    let known = if fd < 0 { io.files.number(py, file) } else { None };
+    let fd = known.unwrap_or(fd);
     refuse_negative(fd)?;
-    match slf.get().io.unregister(py, fd, role) {
+    let handler = io.unregister(py, fd, role);
+    if io.registrations.with(py, |registrations| registrations.get(fd).is_none()) {
+        io.files.set(py, fd, None);
+    }
+    match handler {
         Some(handler) => handler.retire(py).map(|()| true),
         None => Ok(false),
     }

@@ -15,6 +15,7 @@ use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token, Waker};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::descriptors::Files;
 use crate::errors;
 
 /// The token of the waker's descriptor.
@@ -66,6 +67,7 @@ pub(crate) struct Io {
     /// None once the loop is closed.
     poller: GilCell<Option<Arc<Poller>>>,
     pub(crate) registrations: GilCell<Registrations<Handler>>,
+    pub(crate) files: Files,
     /// Made for the first poll; out of its place while one fills it.
     events: GilCell<Option<Events>>,
     policy: GilCell<PollPolicy>,
@@ -80,6 +82,7 @@ impl Io {
         Ok(Self {
             poller: GilCell::new(Some(Arc::new(poller))),
             registrations: GilCell::new(Registrations::new()),
+            files: Files::default(),
             events: GilCell::new(None),
             policy: GilCell::new(PollPolicy::new()),
             doze: GilCell::new(DozePolicy::new(std::thread::available_parallelism().map_or(1, usize::from))),
@@ -267,6 +270,7 @@ impl Io {
     pub(crate) fn clear(&self, py: Python<'_>) {
         let handlers = self.registrations.with(py, Registrations::take_all);
         drop(handlers);
+        self.files.clear(py);
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -276,7 +280,8 @@ impl Io {
                 Handler::Native(target, _) => visit.call(target),
             })
         });
-        outcome.transpose().map(drop)
+        outcome.transpose()?;
+        self.files.traverse(visit)
     }
 }
 
