@@ -8,11 +8,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PySlice, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 
 use crate::coroutine::Channel;
 use crate::event_loop::Loop;
 use crate::imports;
+use crate::slices::slice;
 
 /// What a lookup asks for besides host and port, as the user gave it.
 pub(crate) struct Hints {
@@ -161,7 +162,7 @@ fn port_number<'py>(port: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAn
 
 /// `host, port = address[:2]`.
 fn host_and_port<'py>(address: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-    let head = address.get_item(PySlice::new(address.py(), 0, 2, 1))?;
+    let head = address.get_item(slice(address.py(), 0, Some(2))?)?;
     let items = head.try_iter()?.collect::<PyResult<Vec<_>>>()?;
     let count = items.len();
     let Ok([host, port]) = <[_; 2]>::try_from(items) else {
@@ -172,7 +173,7 @@ fn host_and_port<'py>(address: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny
 
 /// `address[2:]`: flow information and scope, if they are there.
 fn tail<'py>(address: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    let rest = address.get_item(PySlice::new(address.py(), 2, isize::MAX, 1))?;
+    let rest = address.get_item(slice(address.py(), 2, None)?)?;
     let rest = rest.try_iter()?.collect::<PyResult<Vec<_>>>()?;
     if rest.len() > 2 {
         let count = rest.len() + 5;

@@ -24,6 +24,7 @@ mod life;
 mod pipes;
 mod sendfile;
 mod signals;
+mod slices;
 mod sockets;
 mod subprocesses;
 mod tasks;

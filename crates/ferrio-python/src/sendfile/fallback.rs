@@ -6,12 +6,13 @@
 use ferrio_cpython::GilCell;
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyMemoryView, PySlice};
+use pyo3::types::{PyByteArray, PyMemoryView};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Part, always_seeks};
 use crate::coroutine::Channel;
 use crate::event_loop::Loop;
+use crate::slices::slice;
 
 /// Bytes read at once for a socket (`SENDFILE_FALLBACK_READBUFFER_SIZE`).
 const SOCKET_BLOCK: u64 = 256 * 1024;
@@ -135,7 +136,7 @@ impl<'a> Reader<'a> {
 }
 
 fn first<'py>(view: &Bound<'py, PyAny>, count: u64) -> PyResult<Bound<'py, PyAny>> {
-    view.get_item(PySlice::new(view.py(), 0, isize::try_from(count)?, 1))
+    view.get_item(slice(view.py(), 0, Some(usize::try_from(count)?))?)
 }
 
 /// The protocol that a transport has meanwhile, asyncio's `_SendfileFallbackProtocol`.

@@ -4,11 +4,12 @@ use ferrio_cpython::buffer::Data;
 use ferrio_engine::Role;
 use ferrio_sys::socket;
 use pyo3::prelude::*;
-use pyo3::types::{PyMemoryView, PySlice};
+use pyo3::types::PyMemoryView;
 
 use super::{SEND, unless_blocked, unless_refused, until_done};
 use crate::coroutine::Coroutine;
 use crate::event_loop::Loop;
+use crate::slices::slice;
 
 #[pymethods]
 impl Loop {
@@ -52,11 +53,7 @@ fn send(sock: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>, sent: &mut usize) -> P
         *sent += unless_blocked(outcome)?.unwrap_or(0);
         return Ok((*sent >= data.len()).then_some(()));
     }
-    let rest = if *sent == 0 {
-        data.clone()
-    } else {
-        PyMemoryView::from(data)?.get_item(PySlice::new(py, isize::try_from(*sent)?, isize::MAX, 1))?
-    };
+    let rest = if *sent == 0 { data.clone() } else { PyMemoryView::from(data)?.get_item(slice(py, *sent, None)?)? };
     let outcome = sock.call_method1(pyo3::intern!(py, "send"), (rest,));
     if let Some(count) = unless_refused(py, outcome)? {
         *sent += count.extract::<usize>()?;
