@@ -145,6 +145,7 @@ def _read(report: str, outcomes: dict[str, Outcome]) -> tuple[str | None, bool]:
     return running, finished
 
 
-def unused(patterns: Iterable[str], names: Iterable[str]) -> list[str]:
-    names = list(names)
-    return [pattern for pattern in patterns if not any(matcher([pattern]).match(name) for name in names)]
+def needless(verdicts: Iterable[Verdict]) -> list[str]:
+    """Excuses without a fault: of the tests they name, stock asyncio passes none that the loop does not."""
+    faults = [name for verdict in verdicts for name in verdict.faults]
+    return [pattern for pattern in excused() if not any(map(matcher([pattern]).match, faults))]
