@@ -8,6 +8,7 @@ import os
 import pty
 import socket
 import tty
+import warnings
 
 import pytest
 
@@ -34,6 +35,10 @@ class Writer(asyncio.BaseProtocol):
     def connection_lost(self, error):
         self.trace.append(("lost", type(error).__name__))
         self.lost.set_result(error)  # a second call would raise
+
+
+def file(fd: int, mode: str):
+    return open(fd, mode, 0)
 
 
 @contextlib.asynccontextmanager
@@ -186,7 +191,7 @@ def test_sockets_and_fifos_are_pipes_too(loop, tmp_path):
             right.close()
             await protocol.lost
             assert protocol.data == b"by socket"
-        ours = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", 0)
+        ours = file(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
         with open(path, "wb", 0) as feed:
             transport, protocol = await loop.connect_read_pipe(Recorder, ours)
             feed.write(b"by fifo")
@@ -325,8 +330,8 @@ def test_a_terminal_that_hangs_up_ends_both_directions(loop):
     async def main():
         master, slave = pty.openpty()
         tty.setraw(slave)
-        reader, receiver = await loop.connect_read_pipe(Recorder, open(master, "rb", 0))
-        writer, sender = await loop.connect_write_pipe(Writer, open(os.dup(master), "wb", 0))
+        reader, receiver = await loop.connect_read_pipe(Recorder, file(master, "rb"))
+        writer, sender = await loop.connect_write_pipe(Writer, file(os.dup(master), "wb"))
         os.write(slave, b"from the program")
         await until(lambda: receiver.data == b"from the program")
         writer.write(b"from us")
@@ -376,7 +381,7 @@ class Number:
 
 def test_a_character_device_can_be_written_to(loop):
     async def main():
-        transport, protocol = await loop.connect_write_pipe(Writer, open("/dev/null", "wb", 0))
+        transport, protocol = await loop.connect_write_pipe(Writer, file(os.open("/dev/null", os.O_WRONLY), "wb"))
         transport.write(BIG)
         transport.close()
         assert await protocol.lost is None
@@ -405,7 +410,7 @@ def test_bad_descriptors_are_refused_by_the_system():
 
 def test_reprs_tell_the_state(loop):
     async def main():
-        async with reading() as (transport, protocol, feed):
+        async with reading() as (transport, protocol, _):
             fd = transport.get_extra_info("pipe").fileno()
             shown = [shape(transport)]
             transport.pause_reading()
@@ -445,7 +450,7 @@ def test_a_cancelled_connect_closes_the_pipe(loop):
     async def main():
         ours, theirs = os.pipe()
         with open(theirs, "wb", 0) as feed:
-            pipe = open(ours, "rb", 0)
+            pipe = file(ours, "rb")
             connecting = loop.create_task(loop.connect_read_pipe(Recorder, pipe))
             await asyncio.sleep(0)
             connecting.cancel()
@@ -463,8 +468,8 @@ def test_streams_work_on_pipes(loop):
     async def main():
         ours, theirs = os.pipe()
         reader = asyncio.StreamReader()
-        source, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), open(ours, "rb", 0))
-        sink, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, open(theirs, "wb", 0))
+        source, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file(ours, "rb"))
+        sink, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, file(theirs, "wb"))
         writer = asyncio.StreamWriter(sink, protocol, None, loop)
         writer.write(b"line\n" + BIG)
         assert await reader.readline() == b"line\n"
@@ -481,21 +486,24 @@ def test_streams_work_on_pipes(loop):
 def test_forgotten_transports_are_warned_about_and_closed(loop):
     async def main():
         ours, theirs = os.pipe()
-        await loop.connect_read_pipe(asyncio.Protocol, open(ours, "rb", 0))
-        await loop.connect_write_pipe(asyncio.BaseProtocol, open(theirs, "wb", 0))
+        await loop.connect_read_pipe(asyncio.Protocol, file(ours, "rb"))
+        await loop.connect_write_pipe(asyncio.BaseProtocol, file(theirs, "wb"))
 
     loop.run_until_complete(main())
-    with pytest.warns(ResourceWarning, match=r"unclosed transport <\w*WritePipeTransport"):
-        with pytest.warns(ResourceWarning, match=r"unclosed transport <\w*ReadPipeTransport"):
-            loop.close()
-            gc.collect()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        loop.close()
+        gc.collect()
+    texts = sorted(str(warning.message) for warning in seen if "transport" in str(warning.message))
+    assert ["ReadPipe" in texts[0], "WritePipe" in texts[1], len(texts)] == [True, True, 2]
+    assert all(text.startswith("unclosed transport <") for text in texts)
 
 
 def test_closing_after_the_loop_says_so(loop):
     async def main():
         ours, theirs = os.pipe()
-        source, _ = await loop.connect_read_pipe(asyncio.Protocol, open(ours, "rb", 0))
-        sink, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, open(theirs, "wb", 0))
+        source, _ = await loop.connect_read_pipe(asyncio.Protocol, file(ours, "rb"))
+        sink, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, file(theirs, "wb"))
         return source, sink
 
     transports = loop.run_until_complete(main())

@@ -10,6 +10,7 @@ use ferrio_engine::Role;
 use ferrio_sys::child::{self, Watch};
 use pyo3::exceptions::{PyDeprecationWarning, PyNotImplementedError, PyRuntimeError};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use crate::errors;
 use crate::event_loop::{Loop, base};
@@ -22,6 +23,22 @@ const STATUS_UNKNOWN: i32 = 255;
 
 #[pymethods]
 impl Loop {
+    /// What asyncio's own PidfdChildWatcher calls.
+    #[pyo3(signature = (fd, callback, *args))]
+    fn _add_reader<'py>(
+        slf: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        Self::add_reader(slf, fd, callback, args)
+    }
+
+    /// What asyncio's own PidfdChildWatcher calls.
+    fn _remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Self::remove_reader(slf, fd)
+    }
+
     /// What a child watcher calls when a child has ended, from any thread.
     fn _child_watcher_callback(
         slf: &Bound<'_, Self>,

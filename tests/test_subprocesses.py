@@ -1,0 +1,678 @@
+"""Subprocesses: what is passed to them, what comes back and how they end. The children are real."""
+
+import asyncio
+import contextlib
+import functools
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import warnings
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+
+import pytest
+
+from tests.conftest import FACTORIES
+from tests.differential import assert_same, outcome_of
+from tests.peers import turns
+
+BIG = bytes(range(256)) * 8192  # 2 MiB: more than pipes hold
+
+
+class Recorder(asyncio.SubprocessProtocol):
+    def __init__(self):
+        self.trace: list = []
+        self.data = {1: b"", 2: b""}
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.trace.append("made")
+
+    def pipe_data_received(self, fd, data):
+        self.data[fd] += data
+
+    def pipe_connection_lost(self, fd, error):
+        self.trace.append(("pipe lost", fd, type(error).__name__))
+
+    def process_exited(self):
+        self.trace.append("exited")
+
+    def connection_lost(self, error):
+        self.trace.append(("lost", error))
+        self.lost.set_result(error)  # a second call would raise
+
+
+@pytest.fixture(autouse=True)
+def no_child_stays_behind():
+    yield
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+async def shell(command: str, **keywords):
+    return await asyncio.create_subprocess_shell(command, **keywords)
+
+
+async def output(*arguments, **keywords) -> bytes:
+    process = await asyncio.create_subprocess_exec(*arguments, stdout=PIPE, **keywords)
+    return (await process.communicate())[0]
+
+
+async def flood(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(bytes(65536))
+        await writer.drain()
+
+
+@contextlib.asynccontextmanager
+async def until_told(code: int):
+    """A process that exits with `code` when the function beside it is called, without the loop's knowing yet."""
+    ours, theirs = os.pipe()
+    process = await asyncio.create_subprocess_exec("sh", "-c", f"read word; exit {code}", stdin=ours)
+
+    def tell() -> None:
+        os.write(theirs, b"word\n")
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+    try:
+        yield process, tell
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def close_and_collect(loop) -> None:
+    loop.close()
+    gc.collect()
+
+
+def python(code: str) -> tuple[str, ...]:
+    return sys.executable, "-I", "-S", "-c", textwrap.dedent(code)
+
+
+# -- talking to a child ----------------------------------------------------------
+
+
+def test_much_goes_in_and_out_at_once(loop):
+    async def main():
+        process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        assert await process.communicate(BIG) == (BIG, b"")
+        assert process.returncode == 0
+
+    loop.run_until_complete(main())
+
+
+def test_streams_go_where_they_are_sent(loop, tmp_path):
+    async def main():
+        process = await shell("echo out; echo err >&2", stdout=PIPE, stderr=STDOUT)
+        assert await process.communicate() == (b"out\nerr\n", None)
+        with open(tmp_path / "file", "w+b") as file:
+            process = await shell("echo out; echo err >&2", stdout=file, stderr=DEVNULL, stdin=DEVNULL)
+            assert await process.wait() == 0
+            assert file.seek(0) == 0
+            assert file.read() == b"out\n"
+
+    loop.run_until_complete(main())
+
+
+def test_the_pipes_are_pipes(loop):
+    """Not sockets: /dev/stdin and /dev/stdout can be opened in the child."""
+
+    async def main():
+        process = await shell(
+            "cat /dev/stdin > /dev/stdout; echo err > /dev/stderr", stdin=PIPE, stdout=PIPE, stderr=PIPE
+        )
+        assert await process.communicate(b"through") == (b"through", b"err\n")
+
+    loop.run_until_complete(main())
+
+
+def test_a_dialogue_line_by_line(loop):
+    async def main():
+        process = await shell("while read line; do echo got $line; done", stdin=PIPE, stdout=PIPE)
+        for word in (b"one", b"two", b"three"):
+            process.stdin.write(word + b"\n")
+            await process.stdin.drain()
+            assert await process.stdout.readline() == b"got " + word + b"\n"
+        process.stdin.close()
+        await process.stdin.wait_closed()
+        assert await process.wait() == 0
+
+    loop.run_until_complete(main())
+
+
+def test_a_child_that_closes_stdin_early_breaks_the_pipe_not_the_program(loop):
+    async def main():
+        process = await shell("exec <&-; echo closed; read never", stdin=PIPE, stdout=PIPE)
+        assert await process.stdout.readline() == b"closed\n"
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            await flood(process.stdin)
+        assert await process.wait() == 1
+        process = await asyncio.create_subprocess_exec("true", stdin=PIPE)
+        assert await process.communicate(BIG) == (None, None)
+
+    loop.run_until_complete(main())
+
+
+# -- Popen's arguments -----------------------------------------------------------
+
+
+def test_popens_arguments_arrive(loop, tmp_path):
+    async def main():
+        assert await output("pwd", cwd=tmp_path) == os.fsencode(f"{tmp_path.resolve()}\n")
+        assert await output("printenv", "FERRIO", env={**os.environ, "FERRIO": "x"}) == b"x\n"
+        assert await output("name", "-c", "echo $0 a b", executable="/bin/sh") == b"name a b\n"
+        code = "import os; print(os.getsid(0) == os.getpid())"
+        assert await output(*python(code), start_new_session=True) == b"True\n"
+        code = "import os; print(os.getpgid(0) == os.getpid())"
+        assert await output(*python(code), process_group=0) == b"True\n"
+        assert await output("sh", "-c", "umask", umask=0o027) == b"0027\n"
+        assert await output("pwd", preexec_fn=functools.partial(os.chdir, "/")) == b"/\n"
+        assert await output(b"echo", tmp_path / "x", "y") == os.fsencode(f"{tmp_path / 'x'} y\n")
+        code = "import signal; print(signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN)"
+        assert await output(*python(code), restore_signals=True) == b"True\n"  # Python itself ignores it again
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a child as somebody else")
+def test_user_and_group_arrive(loop):
+    async def main():
+        code = "import os; print(os.getuid(), os.getgid(), os.getgroups())"
+        found = await output("/bin/sh", "-c", "id -u; id -g", user=65534, group=65534, extra_groups=[])
+        assert found == b"65534\n65534\n", code
+
+    loop.run_until_complete(main())
+
+
+def test_passed_descriptors_are_inherited_and_no_other(loop):
+    async def main():
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        ours, theirs = os.pipe()
+        neighbour = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+        try:
+            listing = "ls /proc/self/fd"
+            found = await output("sh", "-c", listing, pass_fds=[theirs])
+            assert {int(word) for word in found.split()} - {theirs} <= {0, 1, 2, 3}
+            assert b"%d\n" % theirs in found
+            # What Popen does not close has to close itself.
+            found = await output("sh", "-c", listing, close_fds=False, stdin=DEVNULL)
+            before = await output("sh", "-c", listing, stdin=DEVNULL)
+            inheritable = {b"%d" % fd for fd in range(3, 256) if is_inheritable(fd)}
+            assert set(found.split()) - set(before.split()) <= inheritable
+        finally:
+            os.close(ours)
+            os.close(theirs)
+            server.close()
+            await neighbour.communicate()
+
+    loop.run_until_complete(main())
+
+
+def is_inheritable(fd: int) -> bool:
+    try:
+        return os.get_inheritable(fd)
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_asyncio_refuses_is_refused_in_its_words(debug):
+    refused = [
+        {"universal_newlines": True},
+        {"bufsize": 1},
+        {"text": True},
+        {"encoding": "utf-8"},
+        {"errors": "strict"},
+    ]
+
+    async def scenario(trace):
+        loop = asyncio.get_running_loop()
+
+        def never():
+            raise AssertionError("the arguments are checked first")
+
+        for keywords in [*refused, {"shell": True}, {"text": True, "bufsize": 3}]:
+            trace.append(await outcome_of(loop.subprocess_exec(never, "true", **keywords)))
+        for keywords in [*refused, {"shell": False}, {"encoding": "x", "text": 1}]:
+            trace.append(await outcome_of(loop.subprocess_shell(never, "true", **keywords)))
+        for command in (["true"], 3, None):
+            trace.append(await outcome_of(loop.subprocess_shell(never, command)))
+
+    assert_same(scenario, debug=debug)
+
+
+def test_what_popen_refuses_comes_out_as_it_is():
+    async def scenario(trace):
+        loop = asyncio.get_running_loop()
+        factory = asyncio.SubprocessProtocol
+        trace.append(await outcome_of(loop.subprocess_exec(factory, "/does/not/exist")))
+        trace.append(await outcome_of(loop.subprocess_exec(factory, "/")))
+        trace.append(await outcome_of(loop.subprocess_exec(factory, "true", cwd="/does/not/exist")))
+        trace.append(await outcome_of(loop.subprocess_exec(factory, "nul\0")))
+        trace.append(await outcome_of(loop.subprocess_exec(factory, 3)))
+        trace.append(await outcome_of(loop.subprocess_exec(factory, "true", stdin=12345)))
+        trace.append(await outcome_of(loop.subprocess_exec(factory, "true", preexec_fn=lambda: 1 / 0)))
+        trace.append(await outcome_of(loop.subprocess_exec(lambda: 1 / 0, "true")))
+        process = await asyncio.create_subprocess_shell("does-not-exist 2>/dev/null")
+        trace.append(await process.wait())
+
+    assert_same(scenario)
+
+
+# -- the end of a child ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", -9), ("kill -TERM $$", -15)]
+)
+def test_exit_codes(loop, command, code):
+    async def main():
+        process = await shell(command)
+        assert await asyncio.gather(process.wait(), process.wait(), process.wait()) == [code] * 3
+        assert process.returncode == code
+        assert await process.wait() == code
+
+    loop.run_until_complete(main())
+
+
+def test_signals_reach_the_child_and_later_ones_find_nobody(loop):
+    async def main():
+        for method, code in (("terminate", -15), ("kill", -9)):
+            process = await asyncio.create_subprocess_exec("sleep", "60")
+            getattr(process, method)()
+            assert await process.wait() == code
+            await turns(3)
+            for later in (process.kill, process.terminate, functools.partial(process.send_signal, signal.SIGUSR1)):
+                with pytest.raises(ProcessLookupError):
+                    later()
+        process = await shell("trap 'echo usr1; exit 3' USR1; echo ready; while :; do sleep 0.01; done", stdout=PIPE)
+        assert await process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGUSR1)
+        assert (await process.communicate())[0] == b"usr1\n"
+        assert process.returncode == 3
+
+    loop.run_until_complete(main())
+
+
+def test_events_come_in_order_and_each_once(loop):
+    async def main():
+        transport, protocol = await loop.subprocess_shell(Recorder, "echo out; echo err >&2; exit 4", stdin=None)
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        assert transport.get_protocol() is protocol
+        assert await protocol.lost is None
+        assert protocol.data == {1: b"out\n", 2: b"err\n"}
+        assert protocol.trace[0] == "made"
+        assert protocol.trace[-1] == ("lost", None)
+        assert set(protocol.trace[1:-1]) == {"exited", ("pipe lost", 1, "NoneType"), ("pipe lost", 2, "NoneType")}
+        assert len(protocol.trace) == 5
+        assert transport.get_returncode() == 4
+        assert not transport.is_closing()
+        transport.close()
+        assert transport.is_closing()
+
+    loop.run_until_complete(main())
+
+
+def test_a_transport_tells_about_its_process(loop):
+    async def main():
+        transport, protocol = await loop.subprocess_exec(Recorder, "cat", stderr=None)
+        process = transport.get_extra_info("subprocess")
+        assert isinstance(process, subprocess.Popen)
+        assert transport.get_pid() == process.pid
+        assert transport.get_returncode() is None
+        assert isinstance(transport.get_pipe_transport(0), asyncio.WriteTransport)
+        assert isinstance(transport.get_pipe_transport(1), asyncio.ReadTransport)
+        assert transport.get_pipe_transport(2) is None
+        assert transport.get_pipe_transport(77) is None
+        assert transport.get_extra_info("nothing", 3) == 3
+        assert f"pid={process.pid} running stdin=<" in repr(transport)
+        transport.get_pipe_transport(0).close()
+        await protocol.lost
+        assert process.returncode == 0
+        assert f"pid={process.pid} returncode=0 stdin=<" in repr(transport)
+        transport.close()
+        assert "closed pid=" in repr(transport)
+
+    loop.run_until_complete(main())
+
+
+def test_close_kills_a_running_child(loop):
+    async def main():
+        transport, protocol = await loop.subprocess_exec(Recorder, "sleep", "60")
+        transport.close()
+        transport.close()
+        await protocol.lost
+        assert transport.get_returncode() == -9
+
+    loop.run_until_complete(main())
+
+
+def test_close_leaves_a_child_alone_that_has_ended(loop):
+    async def main():
+        async with until_told(5) as (process, tell):
+            transport = process._transport
+            tell()
+            killed = []
+            transport.get_extra_info("subprocess").kill = lambda: killed.append(True)
+            transport.close()
+            await process.wait()
+            assert not killed
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("loop_kind", ["ferrio"])
+def test_a_status_read_by_popen_is_known_all_the_same(loop, log):
+    """Stock asyncio reports 255 and warns; the Popen object knows better."""
+
+    async def main():
+        async with until_told(5) as (process, tell):
+            tell()
+            assert process._transport.get_extra_info("subprocess").wait() == 5
+            assert await process.wait() == 5
+
+    loop.run_until_complete(main())
+    assert not [record for record in log.records if record.levelname == "WARNING"]
+
+
+def test_a_status_read_by_somebody_else_is_255(loop, log):
+    async def main():
+        async with until_told(5) as (process, tell):
+            tell()
+            os.waitpid(process.pid, 0)
+            assert await process.wait() == 255
+
+    loop.run_until_complete(main())
+    assert "will report returncode 255" in log.text
+
+
+def test_other_children_are_left_alone(loop):
+    """No SIGCHLD handler, no wait for any child but one's own."""
+
+    async def main():
+        before = signal.getsignal(signal.SIGCHLD)
+        other = subprocess.Popen(["sh", "-c", "exit 9"])
+        process = await asyncio.create_subprocess_exec("true")
+        assert await process.wait() == 0
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+        await asyncio.sleep(0.01)
+        assert signal.getsignal(signal.SIGCHLD) is before
+        assert other.wait() == 9
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("loop_kind", ["ferrio"])
+def test_wait_does_not_wait_for_a_grandchild_that_keeps_the_pipe(loop):
+    """As stock asyncio since 3.14; before, wait() ended with the last holder of the pipe."""
+
+    async def main():
+        process = await shell("sleep 60 & echo $!", stdout=PIPE)
+        grandchild = int(await process.stdout.readline())
+        assert await process.wait() == 0
+        os.kill(grandchild, signal.SIGKILL)
+        assert await process.stdout.read() == b""
+        await turns(3)
+
+    loop.run_until_complete(main())
+
+
+def test_a_cancelled_wait_and_communicate_leave_the_child_running(loop):
+    async def main():
+        process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+        for waiting in (process.wait(), process.stdout.read()):
+            task = loop.create_task(waiting)
+            await turns(3)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert process.returncode is None
+        assert await process.communicate(b"alive") == (b"alive", None)
+
+    loop.run_until_complete(main())
+
+
+def test_a_cancelled_start_kills_and_reaps_the_child(loop):
+    async def main():
+        for count in range(8):
+            starting = loop.create_task(loop.subprocess_exec(asyncio.SubprocessProtocol, "sleep", "60"))
+            await turns(count)
+            if starting.done():
+                transport, _ = await starting
+                transport.close()
+                await transport._wait()
+                await turns(5)
+                break
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+        await turns(5)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # stock leaves pipes to the collector
+        loop.run_until_complete(main())
+        gc.collect()
+
+
+def test_many_at_once(loop):
+    async def one(number: int) -> None:
+        process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+        data = b"%d" % number * 10000
+        assert await process.communicate(data) == (data, None)
+        assert process.returncode == 0
+
+    async def main():
+        await asyncio.gather(*(one(number) for number in range(50)))
+
+    loop.run_until_complete(main())
+
+
+def test_children_of_a_loop_in_another_thread(loop_kind):
+    found = []
+
+    def run():
+        with asyncio.Runner(loop_factory=FACTORIES[loop_kind]) as runner:
+            found.append(runner.run(output("echo", "from a thread")))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    assert found == [b"from a thread\n"]
+
+
+def test_overridden_connect_methods_are_used(loop):
+    """Test suites replace them on the loop."""
+    seen = []
+
+    async def main():
+        original = loop.connect_read_pipe
+
+        async def connect_read_pipe(factory, pipe):
+            seen.append(pipe)
+            return await original(factory, pipe)
+
+        loop.connect_read_pipe = connect_read_pipe
+        assert await output("echo", "x") == b"x\n"
+
+    loop.run_until_complete(main())
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("loop_kind", ["ferrio"])
+def test_pipes_that_cannot_be_connected_end_the_child(loop):
+    """Before 3.14 stock asyncio waits for ever here."""
+
+    async def main():
+        async def connect_read_pipe(factory, pipe):
+            raise ZeroDivisionError
+
+        loop.connect_read_pipe = connect_read_pipe
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.create_subprocess_exec("sleep", "60", stdout=PIPE, stdin=PIPE)
+        await turns(5)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # stock leaves the pipe to the collector
+        loop.run_until_complete(main())
+        gc.collect()
+
+
+@pytest.mark.parametrize("loop_kind", ["ferrio"])
+def test_a_forgotten_transport_is_warned_about_and_its_child_killed(loop):
+    """Stock asyncio warns too, and leaves the pidfd open."""
+
+    async def main():
+        transport, _ = await loop.subprocess_exec(
+            asyncio.SubprocessProtocol, "sleep", "60", stdin=None, stdout=None, stderr=None
+        )
+        return transport.get_extra_info("subprocess")
+
+    process = loop.run_until_complete(main())
+    with pytest.warns(ResourceWarning, match=r"unclosed transport <\w*SubprocessTransport pid=\d+ running>"):
+        close_and_collect(loop)
+    assert process.wait() == -9
+
+
+def test_debug_mode_logs_what_happens(loop, log):
+    loop.set_debug(True)
+
+    async def main():
+        process = await shell("exit 3", stdout=PIPE, stderr=STDOUT)
+        await process.communicate()
+        transport, protocol = await loop.subprocess_exec(Recorder, "sleep", "60", stdin=DEVNULL)
+        transport.close()
+        await protocol.lost
+
+    loop.run_until_complete(main())
+    for text in (
+        "run shell command 'exit 3' stdout=stderr=<pipe>",
+        "execute program 'sleep' stdin=",
+        "process 'exit 3' created: pid ",
+        "process 'sleep' created: pid ",
+        "run shell command 'exit 3': <",
+        "exited with return code 3",
+        "Close running child process: kill <",
+    ):
+        assert text in log.text
+
+
+# -- child watchers --------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def watcher_on_policy(watcher, loop):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        policy = asyncio.get_event_loop_policy()
+        policy.set_child_watcher(watcher)
+        watcher.attach_loop(loop)
+        try:
+            yield
+        finally:
+            watcher.attach_loop(None)
+            policy.set_child_watcher(None)
+            watcher.close()
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="child watchers are gone")
+@pytest.mark.parametrize("name", ["Pidfd", "Threaded", "Safe", "Fast", "MultiLoop"])
+def test_child_watchers_of_the_policy_work(loop, name):
+    async def main():
+        process = await asyncio.create_subprocess_exec("sh", "-c", "exit 6")
+        assert await asyncio.wait_for(process.wait(), 10) == 6
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        watcher = getattr(asyncio, f"{name}ChildWatcher")()
+    with watcher_on_policy(watcher, loop):
+        loop.run_until_complete(main())
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="child watchers are gone")
+@pytest.mark.parametrize("name", ["Pidfd", "Threaded", "Safe"])
+def test_child_watchers_can_be_used_by_themselves(loop, name):
+    async def main():
+        done = loop.create_future()
+        child = subprocess.Popen(["sh", "-c", "exit 6"])
+        with watcher:
+            watcher.add_child_handler(
+                child.pid, lambda *seen: loop.call_soon_threadsafe(done.set_result, seen), "argument"
+            )
+        assert await asyncio.wait_for(done, 10) == (child.pid, 6, "argument")
+        child.returncode = 6
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        watcher = getattr(asyncio, f"{name}ChildWatcher")()
+    with watcher_on_policy(watcher, loop):
+        loop.run_until_complete(main())
+
+
+WITHOUT_PIDFD = """
+import asyncio, ctypes, os, struct, threading
+import ferrio
+
+# A seccomp filter: pidfd_open (434 on every machine) fails with ENOSYS, everything else is allowed.
+instructions = [(0x20, 0, 0, 0), (0x15, 0, 1, 434), (0x06, 0, 0, 0x50000 | 38), (0x06, 0, 0, 0x7FFF0000)]
+program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in instructions))
+header = struct.pack("HxxxxxxQ", len(instructions), ctypes.addressof(program))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+if libc.prctl(22, 2, ctypes.c_char_p(header), 0, 0) != 0:
+    raise SystemExit(77)
+try:
+    os.pidfd_open(os.getpid())
+except OSError:
+    pass
+else:
+    raise SystemExit(77)
+
+async def main():
+    process = await asyncio.create_subprocess_exec("cat", stdin=-1, stdout=-1)
+    assert await process.communicate(b"data") == (b"data", None)
+    assert process.returncode == 0
+    process = await asyncio.create_subprocess_exec("sleep", "60")
+    process.kill()
+    assert await process.wait() == -9
+    assert threading.active_count() == 1  # the threads that wait are none of Python's
+    left = await asyncio.create_subprocess_exec("sleep", "60")
+    return left._transport
+
+with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
+    transport = runner.run(main())
+    transport.close()
+os.waitpid(transport.get_pid(), 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux's")
+def test_children_are_waited_for_where_there_is_no_pidfd():
+    """A sandbox or an old kernel; the last child outlives its loop."""
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", WITHOUT_PIDFD], capture_output=True, text=True, timeout=60, check=False
+    )
+    if run.returncode == 77:
+        pytest.skip("no seccomp here")
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_the_loop_goes_on_while_a_child_starts_up_slowly(loop):
+    async def main():
+        began = time.monotonic()
+        process = await shell("sleep 0.2; echo up", stdout=PIPE)
+        assert time.monotonic() - began < 0.15
+        ticks = []
+        timer = loop.call_later(0.01, ticks.append, True)
+        assert await process.stdout.readline() == b"up\n"
+        assert ticks
+        timer.cancel()
+        await process.wait()
+
+    loop.run_until_complete(main())
