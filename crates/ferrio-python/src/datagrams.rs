@@ -44,10 +44,14 @@ type Info<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound
 impl Loop {
     /// Create a datagram transport: bound to `local_addr`, connected to `remote_addr`, or on a socket; gives (transport,
     /// protocol).
-    #[pyo3(signature = (
-        protocol_factory, local_addr=None, remote_addr=None, *, family=None, proto=None, flags=None, reuse_port=None,
-        allow_broadcast=None, sock=None
-    ))]
+    #[pyo3(
+        signature = (
+            protocol_factory, local_addr=None, remote_addr=None, *, family=None, proto=None, flags=None,
+            reuse_port=None, allow_broadcast=None, sock=None
+        ),
+        text_signature = "($self, protocol_factory, local_addr=None, remote_addr=None, *, family=0, proto=0, flags=0, \
+                          reuse_port=None, allow_broadcast=None, sock=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "asyncio's signature")]
     fn create_datagram_endpoint(
         slf: &Bound<'_, Self>,

@@ -32,10 +32,15 @@ pub(crate) struct SocketFile {
 #[pymethods]
 impl Loop {
     /// Create a server at a path of the file system or an abstract name, or on a bound socket.
-    #[pyo3(signature = (
-        protocol_factory, path=None, *, sock=None, backlog=100, ssl=None, ssl_handshake_timeout=None,
-        ssl_shutdown_timeout=None, start_serving=true, cleanup_socket=None
-    ))]
+    #[pyo3(
+        signature = (
+            protocol_factory, path=None, *, sock=None, backlog=100, ssl=None, ssl_handshake_timeout=None,
+            ssl_shutdown_timeout=None, start_serving=true, cleanup_socket=None
+        ),
+        text_signature = "($self, protocol_factory, path=None, *, sock=None, backlog=100, ssl=None, \
+                          ssl_handshake_timeout=None, ssl_shutdown_timeout=None, start_serving=True, \
+                          cleanup_socket=True)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "asyncio's signature")]
     fn create_unix_server(
         slf: &Bound<'_, Self>,
@@ -97,12 +102,7 @@ fn check_source(py: Python<'_>, options: &Options) -> PyResult<()> {
     }
 }
 
-async fn create(
-    this: &Py<Loop>,
-    options: Options,
-    tls: Option<TlsOptions>,
-    channel: &Channel,
-) -> PyResult<Py<Server>> {
+async fn create(this: &Py<Loop>, options: Options, tls: Option<TlsOptions>, channel: &Channel) -> PyResult<Py<Server>> {
     let starts = options.start_serving;
     let server = Python::attach(|py| {
         let Options { protocol_factory, path, sock, backlog, cleanup_socket, .. } = options;
