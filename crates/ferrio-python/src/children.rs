@@ -23,7 +23,7 @@ const STATUS_UNKNOWN: i32 = 255;
 
 #[pymethods]
 impl Loop {
-    /// What asyncio's own PidfdChildWatcher calls.
+    /// What asyncio's own `PidfdChildWatcher` calls.
     #[pyo3(signature = (fd, callback, *args))]
     fn _add_reader<'py>(
         slf: &Bound<'py, Self>,
@@ -34,7 +34,7 @@ impl Loop {
         Self::add_reader(slf, fd, callback, args)
     }
 
-    /// What asyncio's own PidfdChildWatcher calls.
+    /// What asyncio's own `PidfdChildWatcher` calls.
     fn _remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         Self::remove_reader(slf, fd)
     }
@@ -58,7 +58,7 @@ impl Watcher {
     /// The watcher on the policy, if there is one that has to be asked.
     ///
     /// # Errors
-    /// RuntimeError when it is not active, before there is a process to be told of.
+    /// `RuntimeError` when it is not active, before there is a process to be told of.
     pub(crate) fn enter(py: Python<'_>) -> PyResult<Option<Self>> {
         let Some(watcher) = chosen(py)? else { return Ok(None) };
         watcher.call_method0("__enter__")?;
@@ -114,7 +114,7 @@ fn chosen(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     Ok((!same).then_some(watcher))
 }
 
-fn without_deprecation<'py, T>(py: Python<'py>, body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+fn without_deprecation<T>(py: Python<'_>, body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     let warnings = py.import("warnings")?;
     let saved = warnings.call_method0("catch_warnings")?;
     saved.call_method0("__enter__")?;

@@ -83,7 +83,7 @@ impl Part {
     /// As numbers; the count is None when there is no limit.
     ///
     /// # Errors
-    /// OverflowError for what no file can have.
+    /// `OverflowError` for what no file can have.
     fn numbers(&self, py: Python<'_>) -> PyResult<(u64, Option<u64>)> {
         let count = self.count.as_ref().map(|count| count.extract::<u64>(py)).transpose()?;
         Ok((self.offset.extract(py)?, count.filter(|count| *count > 0)))
@@ -121,7 +121,7 @@ async fn to_transport(
 /// Whether the system may be asked to serve this transport; asyncio's `_SendfileMode`.
 ///
 /// # Errors
-/// RuntimeError for a transport that is closing or cannot send files at all.
+/// `RuntimeError` for a transport that is closing or cannot send files at all.
 fn tries_native(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = transport.py();
     if transport.call_method0("is_closing")?.is_truthy()? {

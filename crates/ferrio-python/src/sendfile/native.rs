@@ -110,11 +110,11 @@ async fn copy(
 ) -> Result<(), Failure> {
     let mut waited = false;
     loop {
-        let wanted = source.count.map_or(source.size, |count| count - *sent);
-        if wanted == 0 {
+        let left = source.count.map_or(source.size, |count| count - *sent);
+        if left == 0 {
             return Ok(());
         }
-        let block = usize::try_from(wanted.min(MOST)).unwrap_or(usize::MAX);
+        let block = usize::try_from(left.min(MOST)).unwrap_or(usize::MAX);
         let outcome = Python::attach(|py| {
             let fd = target.descriptor(py)?;
             // A file that is not in memory takes its time to read.
@@ -139,7 +139,7 @@ async fn copy(
     }
 }
 
-/// A connection that is lost on the way is a ConnectionError, whatever the system calls it.
+/// A connection that is lost on the way is a `ConnectionError`, whatever the system calls it.
 #[cold]
 fn raised(error: &io::Error, waited: bool) -> PyErr {
     let raised = errors::from_io(error);
@@ -176,7 +176,7 @@ impl Target<'_> {
 
 impl Source {
     /// # Errors
-    /// SendfileNotAvailableError for what is no file of the system's.
+    /// `SendfileNotAvailableError` for what is no file of the system's.
     fn new(py: Python<'_>, part: &Part) -> PyResult<Self> {
         let (offset, count) = part.numbers(py)?;
         let asked = part.file.bind(py).call_method0("fileno");

@@ -47,7 +47,7 @@ impl Exclusive {
 /// Takes the connection.
 ///
 /// # Errors
-/// RuntimeError when somebody has it.
+/// `RuntimeError` when somebody has it.
 pub(crate) fn begin(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let taken = transport.get().state.with(transport.py(), |state| {
         let taken = state.exclusive.is_taken();
@@ -69,7 +69,7 @@ pub(crate) fn end(transport: &Bound<'_, SocketTransport>) {
 /// The socket's descriptor, good until Python code runs.
 ///
 /// # Errors
-/// ConnectionError when the connection is lost: the number may be another file's.
+/// `ConnectionError` when the connection is lost: the number may be another file's.
 pub(crate) fn descriptor(transport: &Bound<'_, SocketTransport>) -> PyResult<RawFd> {
     let this = transport.get();
     if this.state.with(transport.py(), |state| state.lost > 0) {

@@ -128,7 +128,7 @@ pub(crate) fn is_watched<T: PipeTransport>(transport: &Bound<'_, T>, owner: &Bou
     }) == Some(true)
 }
 
-/// Reports an error as one of the transport's own callback `name`; SystemExit and KeyboardInterrupt pass.
+/// Reports an error as one of the transport's own callback `name`; `SystemExit` and `KeyboardInterrupt` pass.
 #[cold]
 pub(crate) fn report<T: PipeTransport>(transport: &Bound<'_, T>, name: &str, error: PyErr) -> PyResult<()> {
     let py = transport.py();
@@ -143,7 +143,7 @@ pub(crate) fn report<T: PipeTransport>(transport: &Bound<'_, T>, name: &str, err
 /// Queues the call of `connection_lost`, once.
 ///
 /// # Errors
-/// RuntimeError when the loop is closed: nobody is going to call it.
+/// `RuntimeError` when the loop is closed: nobody is going to call it.
 pub(crate) fn queue_loss<T: PipeTransport>(transport: &Bound<'_, T>, error: Option<PyErr>) -> PyResult<()> {
     let py = transport.py();
     let Some(owner) = transport.get().owner(py) else { return Ok(()) };

@@ -41,7 +41,7 @@ struct State {
 /// Makes the transport of `pipe`. In the next turn `connection_made` is called and reading begins.
 ///
 /// # Errors
-/// ValueError for what is no pipe, socket or character device.
+/// `ValueError` for what is no pipe, socket or character device.
 pub(crate) fn connect<'py>(
     slf: &Bound<'py, Loop>,
     pipe: &Bound<'py, PyAny>,
@@ -168,7 +168,7 @@ impl ReadPipeTransport {
         self.state.with(py, |state| !state.paused && !state.pipe.closing)
     }
 
-    /// Tell the protocol of no data until resume_reading().
+    /// Tell the protocol of no data until `resume_reading()`.
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let reading = slf.get().state.with(slf.py(), |state| {
             let reading = !state.paused && !state.pipe.closing;
@@ -237,8 +237,8 @@ impl ReadPipeTransport {
         self.state.with(py, |state| state.pipe.object.as_ref().map(|object| object.clone_ref(py)))
     }
 
-    #[setter]
-    fn set__pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
+    #[setter(_pipe)]
+    fn set_pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
         let before = self.state.with(py, |state| std::mem::replace(&mut state.pipe.object, pipe));
         drop(before);
     }

@@ -325,7 +325,7 @@ impl SubprocessTransport {
         close(slf)
     }
 
-    /// Whether close() was called.
+    /// Whether `close()` was called.
     fn is_closing(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.closed)
     }

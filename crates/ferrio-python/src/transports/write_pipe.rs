@@ -57,7 +57,7 @@ struct State {
 /// Makes the transport of `pipe`. In the next turn `connection_made` is called.
 ///
 /// # Errors
-/// ValueError for what is no pipe, socket or character device.
+/// `ValueError` for what is no pipe, socket or character device.
 pub(crate) fn connect<'py>(
     slf: &Bound<'py, Loop>,
     pipe: &Bound<'py, PyAny>,
@@ -263,7 +263,8 @@ impl WritePipeTransport {
         pipe::queue_loss(slf, None)
     }
 
-    /// Whether write_eof() is supported: it is.
+    /// Whether `write_eof()` is supported: it is.
+    #[expect(clippy::unused_self, reason = "a transport's method")]
     fn can_write_eof(&self) -> bool {
         true
     }
@@ -330,8 +331,8 @@ impl WritePipeTransport {
         self.state.with(py, |state| state.pipe.object.as_ref().map(|object| object.clone_ref(py)))
     }
 
-    #[setter]
-    fn set__pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
+    #[setter(_pipe)]
+    fn set_pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
         let before = self.state.with(py, |state| std::mem::replace(&mut state.pipe.object, pipe));
         drop(before);
     }
