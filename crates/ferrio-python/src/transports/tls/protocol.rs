@@ -4,11 +4,12 @@
 
 use ferrio_cpython::GilCell;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PySlice};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::{TlsTransport, closing, handshake, reading, writing};
 use crate::imports;
+use crate::slices::slice;
 
 /// Room for what a foreign transport receives at a time.
 const ROOM: usize = 256 * 1024;
@@ -60,8 +61,8 @@ impl TlsProtocol {
     }
 
     /// The memory holds `nbytes` bytes.
-    fn buffer_updated(&self, py: Python<'_>, nbytes: isize) -> PyResult<()> {
-        let filled = self.room(py)?.as_any().get_item(PySlice::new(py, 0, nbytes, 1))?;
+    fn buffer_updated(&self, py: Python<'_>, nbytes: usize) -> PyResult<()> {
+        let filled = self.room(py)?.as_any().get_item(slice(py, 0, Some(nbytes))?)?;
         let data = filled.call_method0("tobytes")?.cast_into::<PyBytes>()?;
         reading::received(self.transport.bind(py), &data)
     }

@@ -7,10 +7,11 @@
 use ferrio_engine::{NextRecord, TlsRecord};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView, PySlice};
+use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::session::Read;
 use super::{Phase, State, TlsTransport, closing, flow, handshake, writing};
+use crate::slices::slice;
 
 /// The most data that one record carries.
 const LONGEST: usize = 1 << 14;
@@ -197,8 +198,8 @@ fn read_part(
     if from == 0 {
         return session.read_into(py, size, room.as_any());
     }
-    let slice = PySlice::new(py, isize::try_from(from)?, isize::try_from(from + size)?, 1);
-    session.read_into(py, size, &room.as_any().get_item(slice)?)
+    let rest = slice(py, from, Some(from + size))?;
+    session.read_into(py, size, &room.as_any().get_item(rest)?)
 }
 
 #[pymethods]

@@ -5,10 +5,11 @@
 
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PySlice};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::{Phase, TlsTransport, closing, flow};
 use crate::imports;
+use crate::slices::slice;
 
 /// The most data that one record carries, and that the session takes at a time.
 const LONGEST: usize = 1 << 14;
@@ -123,7 +124,7 @@ fn encrypt(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyAny>) -> PyRe
     let mut written = 0;
     while written < total {
         let end = total.min(written + LONGEST);
-        let part = view.get_item(PySlice::new(py, isize::try_from(written)?, isize::try_from(end)?, 1))?;
+        let part = view.get_item(slice(py, written, Some(end))?)?;
         match session.write(py, &part)? {
             Some(count) => written += count,
             None => return Ok(Some(written)),
