@@ -1,0 +1,58 @@
+"""Load for the servers of `connections`: raw sockets, one message in flight on each, no asyncio.
+
+    python -m benches.clients PORT echo SIZE CONNECTIONS TIMES     TIMES messages on each connection
+    python -m benches.clients PORT connect SIZE 1 TIMES            TIMES connections with one message each
+
+Prints messages in a second.
+"""
+
+import select
+import socket
+import sys
+import time
+
+
+def connect(port: int) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def echo(port: int, message: bytes, connections: int, times: int) -> int:
+    poll, open_ = select.epoll(), {}
+    for _ in range(connections):
+        sock = connect(port)
+        poll.register(sock, select.EPOLLIN)
+        open_[sock.fileno()] = [sock, times, len(message)]
+        sock.sendall(message)
+    while open_:
+        for number, _ in poll.poll():
+            state = open_[number]
+            sock, _, missing = state
+            state[2] -= len(sock.recv(missing))
+            if state[2]:
+                continue
+            state[1], state[2] = state[1] - 1, len(message)
+            if state[1]:
+                sock.sendall(message)
+            else:
+                del open_[number]
+                sock.close()
+    return connections * times
+
+
+def connections_one_by_one(port: int, message: bytes, _: int, times: int) -> int:
+    for _ in range(times):
+        with connect(port) as sock:
+            sock.sendall(message)
+            assert sock.recv(len(message)) == message
+    return times
+
+
+if __name__ == "__main__":
+    port, kind, size, count, times = sys.argv[1:]
+    message = b"x" * (int(size) - 1) + b"\n"
+    run = {"echo": echo, "connect": connections_one_by_one}[kind]
+    began = time.perf_counter()
+    operations = run(int(port), message, int(count), int(times))
+    print(operations / (time.perf_counter() - began))

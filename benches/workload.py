@@ -1,0 +1,56 @@
+"""How a workload is written, found and measured inside its own process.
+
+A workload is an async function, made known with `@workload`, that does a number of operations and returns that
+number, or a `Rate` where somebody else held the clock; it checks its own result. Those of one file belong to one
+section of asyncio's manual.
+"""
+
+import asyncio
+import importlib
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+
+SECTIONS = ("scheduling", "tasks", "descriptors", "sockets", "connections", "executors")
+WORKLOADS: dict[str, Callable[[], Awaitable[float]]] = {}
+
+
+class Rate(float):
+    """Operations in a second, as measured by the other end."""
+
+
+def workload(function: Callable[[], Awaitable[float]]) -> Callable[[], Awaitable[float]]:
+    section = function.__module__.rpartition(".")[2]
+    WORKLOADS[f"{section}.{function.__name__}"] = function
+    return function
+
+
+def load() -> dict[str, Callable[[], Awaitable[float]]]:
+    for section in SECTIONS:
+        importlib.import_module(f"{__package__}.{section}")
+    return WORKLOADS
+
+
+def loop_factory(implementation: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    if implementation == "asyncio":
+        return asyncio.SelectorEventLoop
+    return importlib.import_module(implementation).new_event_loop
+
+
+def measure(implementation: str, name: str, seconds: float) -> float:
+    """Operations in a second, after a first pass that does not count."""
+    function = load()[name]
+
+    async def main() -> float:
+        await function()
+        operations, rates, began = 0, [], time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            done = await function()
+            if isinstance(done, Rate):
+                rates.append(done)
+            else:
+                operations += done
+        return statistics.median(rates) if rates else operations / (time.perf_counter() - began)
+
+    with asyncio.Runner(loop_factory=loop_factory(implementation)) as runner:
+        return runner.run(main())
