@@ -1,0 +1,247 @@
+//! `SubprocessTransport`: a child process, its pipes and its protocol.
+//!
+//! The process is a `subprocess.Popen`; its pipes have transports of their own, whose protocols are asyncio's and tell this
+//! transport. What happens while the pipes are being connected waits (`pending`) until `connection_made` is called. What
+//! is told to the protocol is in `events.rs`, how a process is ended and waited for in `ending.rs`.
+
+mod ending;
+mod events;
+
+use ferrio_cpython::{GilCell, HandleRef};
+use ferrio_sys::child::Watch;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
+
+pub(crate) use events::{make_connection, process_exited};
+
+use crate::event_loop::Loop;
+use crate::imports;
+
+/// A child process; its `__class__` says `asyncio.SubprocessTransport`.
+#[pyclass(frozen, weakref, module = "ferrio")]
+pub(crate) struct SubprocessTransport {
+    extra: Py<PyDict>,
+    state: GilCell<State>,
+}
+
+struct State {
+    /// None once the connection is lost.
+    owner: Option<Py<Loop>>,
+    /// None once the connection is lost.
+    protocol: Option<Py<PyAny>>,
+    /// The `subprocess.Popen`; None until it is started and once the connection is lost.
+    process: Option<Py<PyAny>>,
+    pid: Option<i32>,
+    /// None while the process runs, or is not known to have ended.
+    code: Option<i32>,
+    watch: Option<Watch>,
+    ends: [End; 3],
+    /// Calls to be made after `connection_made`; None once that is queued.
+    pending: Option<Vec<HandleRef>>,
+    /// Futures of those who wait for the process.
+    waiters: Vec<Py<PyAny>>,
+    closed: bool,
+    /// `connection_lost` is queued or called.
+    finished: bool,
+}
+
+/// Our end of one of the child's standard streams.
+enum End {
+    /// The stream is no pipe of ours.
+    Absent,
+    Connecting,
+    /// The pipe's protocol.
+    Connected(Py<PyAny>),
+}
+
+impl State {
+    fn connected(&self, py: Python<'_>) -> [Option<Py<PyAny>>; 3] {
+        self.ends.each_ref().map(|end| match end {
+            End::Connected(protocol) => Some(protocol.clone_ref(py)),
+            End::Absent | End::Connecting => None,
+        })
+    }
+}
+
+impl SubprocessTransport {
+    /// A transport without a process; `piped` says which streams are going to be pipes.
+    pub(crate) fn new<'py>(
+        slf: &Bound<'py, Loop>,
+        protocol: &Bound<'py, PyAny>,
+        piped: [bool; 3],
+    ) -> PyResult<Bound<'py, Self>> {
+        let state = State {
+            owner: Some(slf.clone().unbind()),
+            protocol: Some(protocol.clone().unbind()),
+            process: None,
+            pid: None,
+            code: None,
+            watch: None,
+            ends: piped.map(|piped| if piped { End::Connecting } else { End::Absent }),
+            pending: Some(Vec::new()),
+            waiters: Vec::new(),
+            closed: false,
+            finished: false,
+        };
+        let py = slf.py();
+        Bound::new(py, Self { extra: PyDict::new(py).unbind(), state: GilCell::new(state) })
+    }
+
+    /// The process is started.
+    pub(crate) fn started(&self, process: &Bound<'_, PyAny>) -> PyResult<i32> {
+        let py = process.py();
+        let pid = process.getattr("pid")?.extract()?;
+        self.extra.bind(py).set_item("subprocess", process)?;
+        self.state.with(py, |state| {
+            state.process = Some(process.clone().unbind());
+            state.pid = Some(pid);
+        });
+        Ok(pid)
+    }
+
+    /// Keeps what watches the process.
+    pub(crate) fn keep(&self, py: Python<'_>, watch: Watch) {
+        self.state.with(py, |state| state.watch = Some(watch));
+    }
+
+    /// Gives up what watches the process.
+    pub(crate) fn watch(&self, py: Python<'_>) -> Option<Watch> {
+        self.state.with(py, |state| state.watch.take())
+    }
+
+    pub(crate) fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.state.with(py, |state| state.owner.as_ref().map(|owner| owner.bind(py).clone()))
+    }
+
+    pub(crate) fn process<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.process.as_ref().map(|process| process.bind(py).clone()))
+    }
+
+    pub(crate) fn pid(&self, py: Python<'_>) -> Option<i32> {
+        self.state.with(py, |state| state.pid)
+    }
+
+    /// The pipe of a stream is connected.
+    pub(crate) fn connected(&self, py: Python<'_>, stream: usize, protocol: Py<PyAny>) {
+        self.state.with(py, |state| state.ends[stream] = End::Connected(protocol));
+    }
+
+    /// The streams whose pipe is not connected.
+    pub(crate) fn unconnected(&self, py: Python<'_>) -> [bool; 3] {
+        self.state.with(py, |state| state.ends.each_ref().map(|end| matches!(end, End::Connecting)))
+    }
+
+    fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
+    }
+}
+
+#[pymethods]
+impl SubprocessTransport {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
+        imports::subprocess_transport(slf.py())
+    }
+
+    /// The process's number.
+    fn get_pid(&self, py: Python<'_>) -> Option<i32> {
+        self.pid(py)
+    }
+
+    /// How the process has ended: its exit code or the negated signal; None while it runs.
+    fn get_returncode(&self, py: Python<'_>) -> Option<i32> {
+        self.state.with(py, |state| state.code)
+    }
+
+    /// The transport of the pipe to the process's descriptor `fd` (0, 1 or 2); None if it is no pipe.
+    fn get_pipe_transport<'py>(&self, fd: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = fd.py();
+        let Ok(stream) = fd.extract::<usize>() else { return Ok(None) };
+        let connected = self.state.with(py, |state| state.connected(py));
+        let Some(Some(protocol)) = connected.get(stream) else { return Ok(None) };
+        protocol.bind(py).getattr("pipe").map(Some)
+    }
+
+    /// Set another protocol; the old one is told nothing.
+    fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
+        let before = self.state.with(py, |state| state.protocol.replace(protocol));
+        drop(before);
+    }
+
+    /// The current protocol.
+    fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.protocol(py)
+    }
+
+    /// Optional information: "subprocess", the Popen object; `default` for what is not known.
+    #[pyo3(signature = (name, default=None))]
+    fn get_extra_info<'py>(
+        &self,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.extra.bind(name.py()).get_item(name)?.or(default))
+    }
+
+    #[getter]
+    fn _protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.protocol(py)
+    }
+
+    #[getter]
+    fn _proc<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.process(py)
+    }
+
+    #[getter]
+    fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.owner(py)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let (mut words, connected) = slf.get().state.with(py, |state| (describe(state), state.connected(py)));
+        for (name, protocol) in ["stdin", "stdout", "stderr"].iter().zip(&connected) {
+            if let Some(protocol) = protocol {
+                words.push(format!("{name}={}", protocol.bind(py).getattr("pipe")?.str()?));
+            }
+        }
+        Ok(format!("<{}>", words.join(" ")))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.extra)?;
+        let outcome = self.state.traverse(&visit, |state| {
+            visit.call(&state.owner)?;
+            visit.call(&state.protocol)?;
+            visit.call(&state.process)?;
+            for end in &state.ends {
+                if let End::Connected(protocol) = end {
+                    visit.call(protocol)?;
+                }
+            }
+            state.waiters.iter().try_for_each(|waiter| visit.call(waiter))?;
+            state.pending.iter().flatten().try_for_each(|handle| handle.traverse(&visit))
+        });
+        outcome.transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let held = self.state.with(py, |state| (state.owner.take(), state.protocol.take(), state.pending.take()));
+        drop(held);
+    }
+}
+
+/// The words of the repr that need no Python code.
+fn describe(state: &State) -> Vec<String> {
+    let mut words = vec!["SubprocessTransport".to_owned()];
+    words.extend(state.closed.then(|| "closed".to_owned()));
+    words.extend(state.pid.map(|pid| format!("pid={pid}")));
+    words.push(match (state.code, state.pid) {
+        (Some(code), _) => format!("returncode={code}"),
+        (None, Some(_)) => "running".to_owned(),
+        (None, None) => "not started".to_owned(),
+    });
+    words
+}
