@@ -4,6 +4,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
+use crate::handle::Kind;
+
 macro_rules! imported {
     ($(#[$doc:meta] $name:ident = $module:literal . $attribute:literal;)*) => {$(
         #[$doc]
@@ -62,7 +64,24 @@ pub(crate) fn current_frame(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 /// The class a handle shows as its `__class__`, so that `isinstance(handle, asyncio.Handle)` holds.
-pub(crate) fn claimed_class<'py>(py: Python<'py>, timer: bool) -> PyResult<Bound<'py, PyType>> {
-    let class = if timer { asyncio_timer_handle(py)? } else { asyncio_handle(py)? };
+pub(crate) fn claimed_class<'py>(py: Python<'py>, kind: Kind) -> PyResult<Bound<'py, PyType>> {
+    let class = match kind {
+        Kind::Soon => asyncio_handle(py)?,
+        Kind::Timer => asyncio_timer_handle(py)?,
+        Kind::FromThread => match thread_safe_handle(py)? {
+            Some(class) => return Ok(class),
+            None => asyncio_handle(py)?,
+        },
+    };
     Ok(class.clone().cast_into::<PyType>()?)
+}
+
+/// asyncio's class for handles that threads share: 3.14 has it.
+pub(crate) fn thread_safe_handle(py: Python<'_>) -> PyResult<Option<Bound<'_, PyType>>> {
+    static CELL: PyOnceLock<Option<Py<PyType>>> = PyOnceLock::new();
+    let class = CELL.get_or_try_init(py, || {
+        let class = py.import("asyncio.events")?.getattr_opt("_ThreadSafeHandle")?;
+        Ok::<_, PyErr>(class.map(Bound::cast_into::<PyType>).transpose()?.map(Bound::unbind))
+    })?;
+    Ok(class.as_ref().map(|class| class.bind(py).clone()))
 }

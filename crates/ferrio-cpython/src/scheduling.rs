@@ -269,7 +269,8 @@ fn do_call_soon_threadsafe<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py
     if base.debug.get() {
         check_callback(&request.callback, "call_soon_threadsafe")?;
     }
-    let handle = request.into_handle(owner, Kind::Soon, 0.0, Lasting::Long)?;
+    let kind = if names::thread_safe_handle(py)?.is_some() { Kind::FromThread } else { Kind::Soon };
+    let handle = request.into_handle(owner, kind, 0.0, Lasting::Long)?;
     base.push_and_wake(py, Runnable::Handle(handle.clone_ref(py)));
     Ok(handle.into_object())
 }

@@ -16,8 +16,8 @@ macro_rules! imported {
 
 imported! {
     logger = "asyncio.log" . "logger";
-    future_class = "asyncio.futures" . "Future";
-    task_class = "asyncio.tasks" . "Task";
+    futures_module = "asyncio" . "futures";
+    tasks_module = "asyncio" . "tasks";
     isfuture = "asyncio.futures" . "isfuture";
     future_loop = "asyncio.futures" . "_get_loop";
     ensure_future = "asyncio.tasks" . "ensure_future";

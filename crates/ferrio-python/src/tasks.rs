@@ -1,7 +1,8 @@
 //! Futures and tasks: making them, and task factories.
 //!
 //! `create_task` follows the running Python's `BaseEventLoop.create_task`, whose keyword arguments and whose way of
-//! calling a factory differ between versions; `Style` names the three ways there are.
+//! calling a factory differ between versions; `Style` names the three ways there are. The classes are looked up in
+//! asyncio's modules at each call, as asyncio's own loop does: programs and tests put others there.
 
 use ferrio_cpython::GilCell;
 use pyo3::exceptions::PyTypeError;
@@ -66,7 +67,7 @@ impl Loop {
         let py = slf.py();
         let keywords = PyDict::new(py);
         keywords.set_item(pyo3::intern!(py, "loop"), slf)?;
-        imports::future_class(py)?.call((), Some(&keywords))
+        imports::futures_module(py)?.getattr(pyo3::intern!(py, "Future"))?.call((), Some(&keywords))
     }
 
     /// Schedule a coroutine; gives its task.
@@ -86,7 +87,7 @@ impl Loop {
         }
         let Some(factory) = factory else {
             keywords.set_item(pyo3::intern!(py, "loop"), slf)?;
-            return imports::task_class(py)?.call((coro,), Some(&keywords));
+            return imports::tasks_module(py)?.getattr(pyo3::intern!(py, "Task"))?.call((coro,), Some(&keywords));
         };
         let factory = factory.into_bound(py);
         match style {

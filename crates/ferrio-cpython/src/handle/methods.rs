@@ -87,7 +87,7 @@ macro_rules! entries {
 
 entries! {
     cancel(Object) = do_cancel;
-    cancelled(Object) = is_cancelled;
+    cancelled(Object) = ask_cancelled;
     get_context(Object) = show_context;
     run(Object) = do_run;
     when(Object) = show_when;
@@ -112,6 +112,7 @@ pub(super) unsafe extern "C" fn repr(object: Object) -> Object {
 }
 
 fn do_cancel(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {
+    handle.wait_until_idle(py)?;
     cancel_handle(py, handle)?;
     Ok(py.None())
 }
@@ -142,6 +143,11 @@ pub(super) fn cancel_handle(py: Python<'_>, handle: &HandleRef) -> PyResult<()> 
 fn do_run(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {
     handle.run(py)?;
     Ok(py.None())
+}
+
+fn ask_cancelled(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {
+    handle.wait_until_idle(py)?;
+    is_cancelled(py, handle)
 }
 
 fn is_cancelled(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {
@@ -194,7 +200,7 @@ fn show_cancelled_repr(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>
 }
 
 fn show_class(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {
-    Ok(names::claimed_class(py, handle.body().kind == Kind::Timer)?.into_any().unbind())
+    Ok(names::claimed_class(py, handle.body().kind)?.into_any().unbind())
 }
 
 fn boolean(py: Python<'_>, value: bool) -> PyResult<Py<PyAny>> {
@@ -213,7 +219,7 @@ fn describe(py: Python<'_>, handle: &HandleRef) -> PyResult<String> {
 /// asyncio's `Handle._repr_info`, joined.
 fn describe_as(py: Python<'_>, handle: &HandleRef, cancelled: bool) -> PyResult<String> {
     let timer = handle.body().kind == Kind::Timer;
-    let mut words = vec![if timer { "TimerHandle".to_owned() } else { "Handle".to_owned() }];
+    let mut words = vec![names::claimed_class(py, handle.body().kind)?.name()?.to_string()];
     if cancelled {
         words.push("cancelled".to_owned());
     }

@@ -67,6 +67,8 @@ pub(crate) struct Body {
     pub(crate) scheduled: bool,
     /// `context` is a copy that others share too: it is copied before it is entered or shown.
     pub(crate) context_is_shared: bool,
+    /// The thread that runs the callback of a `Kind::FromThread` handle, 0 while none does.
+    running_in: u64,
     /// The collector knows this object; see `HandleRef::traverse`.
     tracked: bool,
     pub(crate) kind: Kind,
@@ -117,6 +119,7 @@ impl HandleRef {
             cancelled: false,
             scheduled: false,
             context_is_shared: parts.context_is_shared,
+            running_in: 0,
             tracked: false,
             kind: parts.kind,
         };
@@ -266,13 +269,32 @@ impl HandleRef {
         };
         let arguments = object.arguments.as_ref().map(|arguments| arguments.bind(py).clone());
         let arity = object.arity;
+        let shared = object.kind == Kind::FromThread;
+        if shared {
+            self.update(py, |body| body.running_in = crate::thread_identifier(py));
+        }
         let outcome = context::run_in(py, &context, || call(py, &callback, arguments.as_ref(), arity));
+        if shared {
+            self.update(py, |body| body.running_in = 0);
+        }
         match outcome {
             Ok(_) => Ok(()),
             Err(error) => {
                 self.keep_context(py, context);
                 self.report(py, error, &callback, arguments.as_ref(), arity)
             }
+        }
+    }
+
+    /// Waits while another thread runs the callback, as the lock of asyncio's `_ThreadSafeHandle` makes callers wait.
+    pub(crate) fn wait_until_idle(&self, py: Python<'_>) -> PyResult<()> {
+        loop {
+            let running_in = self.body().running_in;
+            if running_in == 0 || running_in == crate::thread_identifier(py) {
+                return Ok(());
+            }
+            py.detach(|| std::thread::sleep(std::time::Duration::from_millis(1)));
+            py.check_signals()?;
         }
     }
 

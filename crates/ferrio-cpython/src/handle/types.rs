@@ -24,6 +24,9 @@ pub(crate) enum Kind {
     Soon,
     /// `TimerHandle`, from `call_at`.
     Timer,
+    /// `Handle` from `call_soon_threadsafe`, where the running Python has `_ThreadSafeHandle` (3.14): other threads that
+    /// cancel it or ask about it wait while its callback runs.
+    FromThread,
 }
 
 /// Memory of a freed handle: allocated by the collector's allocator, untracked, holding nothing.
@@ -44,7 +47,7 @@ static TYPES: PyOnceLock<(Py<PyType>, Py<PyType>)> = PyOnceLock::new();
 fn type_pointer(py: Python<'_>, kind: Kind) -> PyResult<*mut ffi::PyTypeObject> {
     let (soon, timer) = TYPES.get_or_try_init(py, || new_types(py))?;
     Ok(match kind {
-        Kind::Soon => soon.bind(py).as_type_ptr(),
+        Kind::Soon | Kind::FromThread => soon.bind(py).as_type_ptr(),
         Kind::Timer => timer.bind(py).as_type_ptr(),
     })
 }
@@ -191,8 +194,9 @@ pub(crate) fn as_handle(object: &Bound<'_, PyAny>) -> Option<HandleRef> {
 
 fn new_types(py: Python<'_>) -> PyResult<(Py<PyType>, Py<PyType>)> {
     // Imported now: making the first handle must not import modules inside a callback.
-    names::claimed_class(py, false)?;
-    names::claimed_class(py, true)?;
+    for kind in [Kind::Soon, Kind::Timer, Kind::FromThread] {
+        names::claimed_class(py, kind)?;
+    }
     let soon = new_type(py, c"ferrio.Handle", order::IDENTITY)?;
     let timer = new_type(py, c"ferrio.TimerHandle", order::BY_TIME)?;
     Ok((soon, timer))
