@@ -77,11 +77,7 @@ pub fn is_context(object: &Bound<'_, PyAny>) -> bool {
 /// # Errors
 /// RuntimeError when the context is entered already; whatever `body` gives.
 #[inline]
-pub fn run_in<'py, R>(
-    py: Python<'py>,
-    context: &Bound<'py, PyAny>,
-    body: impl FnOnce() -> PyResult<R>,
-) -> PyResult<R> {
+pub fn run_in<'py, R>(py: Python<'py>, context: &Bound<'py, PyAny>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     if !is_context(context) {
         return Err(not_a_context(context));
     }

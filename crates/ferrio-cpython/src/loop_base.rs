@@ -342,7 +342,8 @@ impl LoopBase {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let ready = self.queue.traverse(&visit, |queue| queue.iter().try_for_each(|item| item.traverse(&visit)));
         ready.transpose()?;
-        let timers = self.timers.traverse(&visit, |timers| timers.iter().try_for_each(|handle| handle.traverse(&visit)));
+        let timers =
+            self.timers.traverse(&visit, |timers| timers.iter().try_for_each(|handle| handle.traverse(&visit)));
         timers.transpose()?;
         self.shared_context.traverse(&visit)
     }

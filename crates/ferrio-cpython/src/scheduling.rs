@@ -124,13 +124,7 @@ struct Request<'py> {
 impl<'a, 'py> Call<'a, 'py> {
     /// # Safety
     /// `stack`, `count` and `keywords` are a vectorcall's arguments, alive for `'a`.
-    unsafe fn new(
-        py: Python<'py>,
-        method: &'static str,
-        stack: *const Object,
-        count: isize,
-        keywords: Object,
-    ) -> Self {
+    unsafe fn new(py: Python<'py>, method: &'static str, stack: *const Object, count: isize, keywords: Object) -> Self {
         let positional_count = usize::try_from(count).unwrap_or(0);
         // SAFETY: null or a tuple of names, borrowed from the caller.
         let keyword_names = unsafe { Bound::from_borrowed_ptr_or_opt(py, keywords) }
@@ -227,13 +221,7 @@ enum Lasting {
 
 impl<'py> Request<'py> {
     #[inline]
-    fn into_handle(
-        self,
-        owner: &Bound<'py, LoopBase>,
-        kind: Kind,
-        when: f64,
-        lasting: Lasting,
-    ) -> PyResult<HandleRef> {
+    fn into_handle(self, owner: &Bound<'py, LoopBase>, kind: Kind, when: f64, lasting: Lasting) -> PyResult<HandleRef> {
         let py = owner.py();
         let (context, context_is_shared) = match (self.context, lasting) {
             (Some(context), _) => (context, false),

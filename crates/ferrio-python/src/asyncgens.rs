@@ -42,10 +42,8 @@ impl Loop {
         let py = slf.py();
         let generators = &slf.get().asyncgens;
         if generators.shut_down.get() {
-            let text = format!(
-                "asynchronous generator {} was scheduled after loop.shutdown_asyncgens() call",
-                agen.repr()?
-            );
+            let text =
+                format!("asynchronous generator {} was scheduled after loop.shutdown_asyncgens() call", agen.repr()?);
             let keywords = PyDict::new(py);
             keywords.set_item("source", slf)?;
             imports::warn(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;

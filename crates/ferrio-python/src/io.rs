@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ferrio_cpython::{Action, GilCell, HandleRef, LoopBase, Runnable};
-use ferrio_engine::{Asked, Change, DozePolicy, Occupied, PollPolicy, Registered, Registrations, Removed, Role, Trigger};
+use ferrio_engine::{
+    Asked, Change, DozePolicy, Occupied, PollPolicy, Registered, Registrations, Removed, Role, Trigger,
+};
 use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token, Waker};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
@@ -109,9 +111,7 @@ impl Io {
     /// The policy's word on whether this turn polls.
     pub(crate) fn must_poll(&self, py: Python<'_>, ready_is_empty: bool, stopping: bool) -> bool {
         let watched = self.registrations.with(py, |registrations| registrations.count()) + 1;
-        self.policy.with(py, |policy| {
-            policy.must_poll(ready_is_empty, stopping, watched, ferrio_sys::clock::monotonic)
-        })
+        self.policy.with(py, |policy| policy.must_poll(ready_is_empty, stopping, watched, ferrio_sys::clock::monotonic))
     }
 
     pub(crate) fn begin_run(&self, py: Python<'_>) {
@@ -145,9 +145,8 @@ impl Io {
     /// Lends the receive buffer. `fill` must run no Python code.
     #[inline]
     pub(crate) fn with_receive_buffer<R>(&self, py: Python<'_>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
-        self.receive_buffer.with(py, |buffer| {
-            fill(buffer.get_or_insert_with(|| vec![0; RECEIVE_BUFFER].into_boxed_slice()))
-        })
+        self.receive_buffer
+            .with(py, |buffer| fill(buffer.get_or_insert_with(|| vec![0; RECEIVE_BUFFER].into_boxed_slice())))
     }
 
     /// Queues the handlers that an event is for.

@@ -5,8 +5,8 @@
 
 mod addresses;
 mod asyncgens;
-mod children;
 mod attempts;
+mod children;
 mod connections;
 mod coroutine;
 mod datagrams;
@@ -21,19 +21,19 @@ mod happy_eyeballs;
 mod imports;
 mod io;
 mod life;
+mod listener;
 mod pipes;
 mod sendfile;
+mod server;
+mod servers;
 mod signals;
 mod slices;
 mod sockets;
 mod subprocesses;
 mod tasks;
+mod transports;
 mod unix;
 mod unix_server;
-mod transports;
-mod servers;
-mod server;
-mod listener;
 
 use pyo3::prelude::*;
 

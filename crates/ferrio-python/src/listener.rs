@@ -131,22 +131,23 @@ fn welcome(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> PyRes
     }
     let own_context = context::copy(server.get().context.bind(py))?;
     let mut protocol = None;
-    let outcome = context::run_in(py, &own_context, || server.get().protocol_factory.bind(py).call0()).and_then(|made| {
-        protocol = Some(made.clone());
-        let made = match &server.get().tls {
-            Some(options) => tls::options::accept(&owner, made, options)?,
-            None => made,
-        };
-        let connection = Connection {
-            fd: fd.as_raw_fd(),
-            socket: fd.into(),
-            peer: Some(peer),
-            protocol: made,
-            server: Some(server.clone().unbind()),
-            context: own_context.clone(),
-        };
-        stream::attach(&owner, connection, None)
-    });
+    let outcome =
+        context::run_in(py, &own_context, || server.get().protocol_factory.bind(py).call0()).and_then(|made| {
+            protocol = Some(made.clone());
+            let made = match &server.get().tls {
+                Some(options) => tls::options::accept(&owner, made, options)?,
+                None => made,
+            };
+            let connection = Connection {
+                fd: fd.as_raw_fd(),
+                socket: fd.into(),
+                peer: Some(peer),
+                protocol: made,
+                server: Some(server.clone().unbind()),
+                context: own_context.clone(),
+            };
+            stream::attach(&owner, connection, None)
+        });
     match outcome {
         Ok(_) => Ok(()),
         Err(error) if errors::passes(py, &error) => Err(error),

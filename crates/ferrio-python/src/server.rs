@@ -288,8 +288,7 @@ impl Server {
 async fn serve_forever(this: Py<Server>, channel: Channel) -> PyResult<()> {
     let forever = Python::attach(|py| {
         let slf = this.bind(py);
-        let (already, closed) =
-            this.get().state.with(py, |state| (state.forever.is_some(), state.sockets.is_none()));
+        let (already, closed) = this.get().state.with(py, |state| (state.forever.is_some(), state.sockets.is_none()));
         if already {
             let text = format!("server {} is already being awaited on serve_forever()", slf.repr()?);
             return Err(PyRuntimeError::new_err(text));
@@ -312,9 +311,8 @@ async fn serve_forever(this: Py<Server>, channel: Channel) -> PyResult<()> {
         Python::attach(forget);
         return Ok(());
     };
-    let cancelled = Python::attach(|py| {
-        imports::cancelled_error(py).is_ok_and(|class| error.matches(py, class).unwrap_or(false))
-    });
+    let cancelled =
+        Python::attach(|py| imports::cancelled_error(py).is_ok_and(|class| error.matches(py, class).unwrap_or(false)));
     if cancelled {
         let closing = Python::attach(|py| {
             closes_clients_when_cancelled(py).and_then(|all| {

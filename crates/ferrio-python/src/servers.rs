@@ -307,7 +307,8 @@ fn refused_bind(slf: &Bound<'_, Loop>, address: &Bound<'_, PyAny>, error: &PyErr
     let py = slf.py();
     let new = imports::python_version(py) >= (3, 12);
     let number = error.value(py).getattr("errno")?;
-    let reason = if new { error.value(py).str()?.to_string() } else { error.value(py).getattr("strerror")?.to_string() };
+    let reason =
+        if new { error.value(py).str()?.to_string() } else { error.value(py).getattr("strerror")?.to_string() };
     let text = format!("error while attempting to bind on address {}: {}", address.repr()?, reason.to_lowercase());
     if new && number.eq(py.import("errno")?.getattr("EADDRNOTAVAIL")?)? {
         if base(slf).debug.get() {

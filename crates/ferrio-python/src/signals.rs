@@ -26,7 +26,8 @@ pub(crate) struct Signals {
 
 impl Signals {
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let outcome = self.handlers.traverse(visit, |handlers| handlers.values().try_for_each(|handle| handle.traverse(visit)));
+        let outcome =
+            self.handlers.traverse(visit, |handlers| handlers.values().try_for_each(|handle| handle.traverse(visit)));
         outcome.transpose().map(drop)
     }
 
@@ -159,7 +160,8 @@ pub(crate) fn receive(slf: &Bound<'_, Loop>) -> PyResult<()> {
     drained.transpose().map_err(|error| errors::from_io(&error))?;
     for number in numbers {
         let number = i32::from(number);
-        let handle = slf.get().signals.handlers.with(py, |handlers| handlers.get(&number).map(|handle| handle.clone_ref(py)));
+        let handle =
+            slf.get().signals.handlers.with(py, |handlers| handlers.get(&number).map(|handle| handle.clone_ref(py)));
         let Some(handle) = handle else { continue };
         if handle.is_cancelled() {
             let handle = slf.get().signals.handlers.with(py, |handlers| handlers.remove(&number));
@@ -180,10 +182,8 @@ pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
         return Ok(());
     }
     if py.import("sys")?.call_method0("is_finalizing")?.is_truthy()? {
-        let text = format!(
-            "Closing the loop {} on interpreter shutdown stage, skipping signal handlers removal",
-            slf.repr()?
-        );
+        let text =
+            format!("Closing the loop {} on interpreter shutdown stage, skipping signal handlers removal", slf.repr()?);
         let keywords = PyDict::new(py);
         keywords.set_item("source", slf)?;
         imports::warn(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;

@@ -150,7 +150,10 @@ impl HandleRef {
         };
         let context = context::copy_current(owner.py())?;
         let callback = callback.clone();
-        Self::new(owner, Parts { callback, arguments, arity, context, context_is_shared: false, when: 0.0, kind: Kind::Soon })
+        Self::new(
+            owner,
+            Parts { callback, arguments, arity, context, context_is_shared: false, when: 0.0, kind: Kind::Soon },
+        )
     }
 
     /// Cancels it, as its `cancel()` does.
@@ -262,11 +265,8 @@ impl HandleRef {
         };
         // The callback may cancel this handle, so everything used below is counted here.
         let callback = callback.bind(py).clone();
-        let context = if object.context_is_shared {
-            self.own_context(py, context.bind(py))?
-        } else {
-            context.bind(py).clone()
-        };
+        let context =
+            if object.context_is_shared { self.own_context(py, context.bind(py))? } else { context.bind(py).clone() };
         let arguments = object.arguments.as_ref().map(|arguments| arguments.bind(py).clone());
         let arity = object.arity;
         let shared = object.kind == Kind::FromThread;
@@ -337,7 +337,11 @@ impl HandleRef {
     pub fn report_error(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
         let (callback, arguments, arity) = {
             let body = self.body();
-            (body.callback.as_ref().map(|held| held.bind(py).clone()), body.arguments.as_ref().map(|held| held.bind(py).clone()), body.arity)
+            (
+                body.callback.as_ref().map(|held| held.bind(py).clone()),
+                body.arguments.as_ref().map(|held| held.bind(py).clone()),
+                body.arity,
+            )
         };
         let callback = callback.unwrap_or_else(|| py.None().into_bound(py));
         self.report(py, error, &callback, arguments.as_ref(), arity)

@@ -264,9 +264,10 @@ impl SocketTransport {
     fn set_protocol(slf: &Bound<'_, Self>, protocol: Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let sink = Sink::of(&protocol)?;
-        let before = slf.get().state.with(py, |state| {
-            (std::mem::replace(&mut state.sink, sink), state.protocol.replace(protocol.unbind()))
-        });
+        let before = slf
+            .get()
+            .state
+            .with(py, |state| (std::mem::replace(&mut state.sink, sink), state.protocol.replace(protocol.unbind())));
         drop(before);
         Ok(())
     }
