@@ -12,7 +12,9 @@ import pytest
 
 import ferrio
 
-OWN = {"EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall"}
+OWN = {"EventLoop", "EventLoopPolicy", "Future", "Task", "install", "new_event_loop", "run", "uninstall"}
+if sys.version_info >= (3, 12):
+    OWN |= {"eager_task_factory"}
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*EventLoopPolicy.*:DeprecationWarning")
 

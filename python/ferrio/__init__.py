@@ -10,8 +10,10 @@ from typing import Any as _Any
 from ferrio._ferrio import EventLoop, __version__ as __version__, new_event_loop
 from ferrio._install import install, uninstall
 from ferrio._runners import run
+from ferrio._tasks import *  # noqa: F403
+from ferrio._tasks import __all__ as _tasks
 
-__all__ = ["EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall"]
+__all__ = ["EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall", *_tasks]
 
 _asyncios = {name: getattr(_asyncio, name) for name in _asyncio.__all__ if name not in __all__}
 globals().update(_asyncios)

@@ -21,7 +21,6 @@ from asyncio import (
     DatagramTransport as DatagramTransport,
     DefaultEventLoopPolicy as DefaultEventLoopPolicy,
     Event as Event,
-    Future as Future,
     Handle as Handle,
     IncompleteReadError as IncompleteReadError,
     InvalidStateError as InvalidStateError,
@@ -44,7 +43,6 @@ from asyncio import (
     StreamWriter as StreamWriter,
     SubprocessProtocol as SubprocessProtocol,
     SubprocessTransport as SubprocessTransport,
-    Task as Task,
     TaskGroup as TaskGroup,
     Timeout as Timeout,
     TimeoutError as TimeoutError,
@@ -90,7 +88,13 @@ from asyncio import (
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from ferrio._ferrio import EventLoop as EventLoop, __version__ as __version__, new_event_loop as new_event_loop
+from ferrio._ferrio import (
+    EventLoop as EventLoop,
+    Future as Future,
+    Task as Task,
+    __version__ as __version__,
+    new_event_loop as new_event_loop,
+)
 from ferrio._install import install as install, uninstall as uninstall
 
 if sys.version_info >= (3, 12):

@@ -5,12 +5,12 @@ from asyncio import (
     AbstractEventLoop,
     BaseProtocol,
     DatagramTransport,
-    Future,
+    Future as _AsyncioFuture,
     Handle,
     ReadTransport,
     Server,
     SubprocessTransport,
-    Task,
+    Task as _AsyncioTask,
     TimerHandle,
     Transport,
     WriteTransport,
@@ -24,11 +24,12 @@ from ssl import SSLContext
 from typing import IO, Any, Protocol, TypeAlias, TypeVar
 
 from _typeshed import FileDescriptorLike, ReadableBuffer, WriteableBuffer
-from typing_extensions import TypeVarTuple, Unpack
+from typing_extensions import TypeVarTuple, Unpack, disjoint_base
 
 __version__: str
 
 _T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 _Ts = TypeVarTuple("_Ts")
 _ProtocolT = TypeVar("_ProtocolT", bound=BaseProtocol)
 if sys.version_info >= (3, 12):
@@ -44,9 +45,16 @@ _SSL: TypeAlias = bool | SSLContext | None
 _Path: TypeAlias = str | bytes | PathLike[str]
 
 class _TaskFactory(Protocol):
-    def __call__(self, loop: AbstractEventLoop, factory: _Coroutine[_T], /) -> Future[_T]: ...
+    def __call__(self, loop: AbstractEventLoop, factory: _Coroutine[_T], /) -> _AsyncioFuture[_T]: ...
 
 def new_event_loop() -> EventLoop: ...
+
+# Classes of their own, which are asyncio's to isinstance() and to everything that takes asyncio's.
+@disjoint_base
+class Future(_AsyncioFuture[_T]): ...
+
+@disjoint_base
+class Task(_AsyncioTask[_T_co]): ...  # type: ignore[type-var] # as in asyncio's own stub
 
 class EventLoop(AbstractEventLoop):
     slow_callback_duration: float

@@ -1,17 +1,23 @@
-"""Makes ferrio's loop the one that asyncio makes by default, and takes that back.
+"""Puts ferrio's loop and classes in asyncio's place, and takes that back.
 
 Every default loop comes from the `_loop_factory` of asyncio's default policy class: `asyncio.run`, `asyncio.Runner`
 and `asyncio.new_event_loop` ask the policy, those imported by name earlier too. So that attribute is what changes,
 along with the alias `asyncio.EventLoop` and a foreign policy in force. Loops that exist stay what they are, and a
 loop class or factory that a program names itself is respected.
+
+Classes and functions of ferrio's take asyncio's place in asyncio and in every submodule that holds the same object
+under any name, save the names that say which of asyncio's own implementations they mean (`_CTask`, `_PyTask`, ...).
 """
 
 import asyncio
+import re
+import sys
 import threading
 from dataclasses import dataclass
 from typing import Any
 
 from ferrio._ferrio import EventLoop
+from ferrio._tasks import replacements
 
 _DefaultEventLoopPolicy = asyncio.unix_events._UnixDefaultEventLoopPolicy
 
@@ -26,17 +32,21 @@ class _Replacement:
     theirs: Any
 
 
+# What asyncio calls its implementations in C and in Python when it tells them apart.
+_IMPLEMENTATION = re.compile("_(c|py|C|Py)(_|[A-Z])")
+
 _lock = threading.Lock()
 # Empty when not installed.
 _replacements: list[_Replacement] = []
 
 
 def install() -> None:
-    """Make asyncio's default loop ferrio's, for the whole process.
+    """Make asyncio's default loop, tasks and futures ferrio's, for the whole process.
 
-    From then on asyncio.run, asyncio.Runner, asyncio.new_event_loop and asyncio.EventLoop give ferrio loops. A policy
-    of another library that is in force gives way; one that is set afterwards is respected. Calling it again changes
-    nothing.
+    From then on asyncio.run, asyncio.Runner, asyncio.new_event_loop and asyncio.EventLoop give ferrio loops, and
+    asyncio.Task and asyncio.Future are ferrio's. A policy of another library that is in force gives way; one that is
+    set afterwards is respected. What other modules took from asyncio by name before stays asyncio's and works with
+    ferrio's as before. Calling it again changes nothing.
     """
     with _lock:
         if _replacements:
@@ -45,6 +55,7 @@ def install() -> None:
         for module in (asyncio, asyncio.unix_events):
             if hasattr(module, "EventLoop"):  # from 3.13 on
                 _replace(module, "EventLoop", EventLoop)
+        _replace_everywhere(replacements())
         # Not get_event_loop_policy(): it would make a policy where there is none, and warns from 3.14 on.
         if not _makes_our_loops(vars(asyncio.events)["_event_loop_policy"]):
             _replace(asyncio.events, "_event_loop_policy", _DefaultEventLoopPolicy())
@@ -65,6 +76,17 @@ def uninstall() -> None:
 def _replace(owner: Any, name: str, ours: Any) -> None:
     _replacements.append(_Replacement(owner, name, ours, getattr(owner, name)))
     setattr(owner, name, ours)
+
+
+def _replace_everywhere(pairs: list[tuple[Any, Any]]) -> None:
+    """Puts ours in place of asyncio's object, for each pair of them, in all of asyncio's modules."""
+    ours_by_identity = {id(theirs): ours for theirs, ours in pairs}
+    for module_name, module in list(sys.modules.items()):
+        if module_name != "asyncio" and not module_name.startswith("asyncio."):
+            continue
+        for name, value in list(vars(module).items()):
+            if id(value) in ours_by_identity and not _IMPLEMENTATION.match(name):
+                _replace(module, name, ours_by_identity[id(value)])
 
 
 def _makes_our_loops(policy: Any) -> bool:

@@ -9,9 +9,7 @@ use pyo3::prelude::*;
 /// Runs a slot or method that the interpreter called, hence attached; null means that an exception is set.
 #[inline]
 pub(crate) fn guarded(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
-    // SAFETY: the interpreter calls slots and methods with the GIL held.
-    let py = unsafe { Python::assume_attached() };
-    match catch_unwind(AssertUnwindSafe(|| body(py))) {
+    attached(|py| match catch_unwind(AssertUnwindSafe(|| body(py))) {
         Ok(Ok(object)) => object.into_ptr(),
         Ok(Err(error)) => {
             error.restore(py);
@@ -21,7 +19,7 @@ pub(crate) fn guarded(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *
             panicked(py, payload.as_ref());
             std::ptr::null_mut()
         }
-    }
+    })
 }
 
 /// The same for slots that answer with a hash.
@@ -50,4 +48,31 @@ fn panicked(py: Python<'_>, payload: &(dyn std::any::Any + Send)) {
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "unknown cause".to_owned());
     PyRuntimeError::new_err(format!("internal error in ferrio: {text}")).restore(py);
+}
+
+/// Runs `body` attached in PyO3's books too, so that it releases references at once. The interpreter called us, so
+/// the GIL is held; only while it shuts down are the books left alone.
+#[inline]
+pub(crate) fn attached<R>(body: impl FnOnce(Python<'_>) -> R) -> R {
+    let mut body = Some(body);
+    if let Some(outcome) = Python::try_attach(|py| body.take().map(|body| body(py))).flatten() {
+        return outcome;
+    }
+    // SAFETY: the GIL is held, by the contract above.
+    let py = unsafe { Python::assume_attached() };
+    match body {
+        Some(body) => body(py),
+        None => unreachable!("the body ran, and its outcome was returned"),
+    }
+}
+
+/// `guarded` for slots that answer 0 or -1.
+pub(crate) fn guarded_status(body: impl FnOnce(Python<'_>) -> PyResult<()>) -> std::ffi::c_int {
+    let outcome = guarded(|py| body(py).map(|()| py.None()));
+    if outcome.is_null() {
+        return -1;
+    }
+    // SAFETY: the reference to None that was just made.
+    unsafe { ffi::Py_DECREF(outcome) };
+    0
 }

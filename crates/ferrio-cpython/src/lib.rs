@@ -4,17 +4,22 @@
 //! versions; `SAFETY.md` beside the crate states the invariants that span functions. Nothing here knows sockets or
 //! files: that is `ferrio-python`, which forbids unsafe code and builds asyncio's surface on this crate.
 
+mod arguments;
 mod boundary;
 pub mod buffer;
 pub mod context;
+mod current;
+pub mod future;
 pub mod gil_cell;
 pub mod handle;
+pub mod held;
 pub mod loop_base;
 mod names;
 mod rest;
 pub mod resume;
 pub mod runnable;
 pub mod scheduling;
+pub mod task;
 mod version;
 
 use pyo3::prelude::*;
@@ -32,6 +37,15 @@ pub use runnable::{Action, Runnable};
 /// ImportError when asyncio is not importable.
 pub fn handle_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, PyType>)> {
     handle::create_types(py)
+}
+
+/// The types `Future` and `Task`, for the module's namespace; from then on asyncio's registry of tasks shows ours.
+///
+/// # Errors
+/// ImportError when asyncio is not importable.
+pub fn future_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, PyType>)> {
+    task::show_to_asyncio(py)?;
+    Ok((future::future_type(py)?, task::task_type(py)?))
 }
 
 /// Identifier of the calling thread, equal to `threading.get_ident()`.

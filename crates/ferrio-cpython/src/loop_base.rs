@@ -22,6 +22,7 @@ use crate::handle::{HandleRef, Spare};
 use crate::names;
 use crate::rest::Rest;
 use crate::runnable::Runnable;
+use crate::scheduling;
 
 /// Scheduling state of one loop; the base class of the loop's Python type.
 #[pyclass(frozen, subclass, module = "ferrio._ferrio")]
@@ -47,6 +48,8 @@ pub struct LoopBase {
     pub stopping: GilFlag,
     /// Whether the loop waits for events, so that whoever schedules from outside has to wake it.
     pub rest: Rest,
+    /// asyncio shows a task of ours as the running one, though its step may be over.
+    pub(crate) task_shown: GilFlag,
     /// Identifier of the thread that runs the loop, 0 when it does not run.
     thread: AtomicU64,
 }
@@ -79,6 +82,7 @@ impl LoopBase {
             closed: GilFlag::default(),
             stopping: GilFlag::default(),
             rest: Rest::default(),
+            task_shown: GilFlag::default(),
             thread: AtomicU64::new(0),
         };
         base.debug.set(debug);
@@ -153,14 +157,24 @@ impl LoopBase {
     /// # Errors
     /// What a callback raised and the exception handler let through.
     pub fn run_turn(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let outcome = Self::run_ready(slf);
+        let hidden = Self::hide_task(slf);
+        outcome.and(hidden)
+    }
+
+    fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let base = slf.get();
         for _ in 0..base.ready_count(py) {
             let Some(runnable) = base.queue.with(py, ReadyQueue::pop) else {
                 return Ok(());
             };
+            if !matches!(runnable, Runnable::Task(_)) {
+                Self::hide_task(slf)?;
+            }
             let outcome = if base.debug.get() { Self::run_timed(slf, &runnable) } else { runnable.run(py) };
             match runnable {
+                Runnable::Task(_) => outcome?,
                 Runnable::Handle(handle) => {
                     handle.leave_loop(py);
                     outcome?;
@@ -191,7 +205,7 @@ impl LoopBase {
         let handle = match runnable {
             Runnable::Handle(handle) if handle.body().cancelled => return Ok(()),
             Runnable::Handle(handle) => Some(handle.clone_ref(py)),
-            Runnable::Native(_) => None,
+            Runnable::Task(_) | Runnable::Native(_) => None,
         };
         let before = base.current.with(py, |current| std::mem::replace(current, handle));
         drop(before);
@@ -278,6 +292,16 @@ impl LoopBase {
     #[inline]
     pub fn check_open(&self) -> PyResult<()> {
         if self.closed.get() { Err(closed_error()) } else { Ok(()) }
+    }
+
+    /// Whether `call_soon` would accept a callback now.
+    ///
+    /// # Errors
+    /// RuntimeError when the loop is closed or, in debug mode, when it runs in another thread.
+    #[inline]
+    pub(crate) fn check_scheduling(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_open()?;
+        if self.debug.get() { scheduling::check_thread(py, self) } else { Ok(()) }
     }
 
     /// Forgets everything scheduled, as `close()` does.

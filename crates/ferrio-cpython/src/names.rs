@@ -29,6 +29,18 @@ imported! {
     logger = "asyncio.log" . "logger";
     /// asyncio's test for coroutine objects.
     iscoroutine = "asyncio.coroutines" . "iscoroutine";
+    /// `asyncio.CancelledError`.
+    cancelled_error = "asyncio.exceptions" . "CancelledError";
+    /// `asyncio.InvalidStateError`.
+    invalid_state_error = "asyncio.exceptions" . "InvalidStateError";
+    /// The repr of a future.
+    future_repr = "asyncio.base_futures" . "_future_repr";
+    /// The repr of a task.
+    task_repr = "asyncio.base_tasks" . "_task_repr";
+    /// The frames of a task.
+    task_get_stack = "asyncio.base_tasks" . "_task_get_stack";
+    /// Prints the frames of a task.
+    task_print_stack = "asyncio.base_tasks" . "_task_print_stack";
     /// asyncio's class, which handles claim to be.
     asyncio_handle = "asyncio.events" . "Handle";
     /// asyncio's class, which timer handles claim to be.
@@ -84,4 +96,25 @@ pub(crate) fn thread_safe_handle(py: Python<'_>) -> PyResult<Option<Bound<'_, Py
         Ok::<_, PyErr>(class.map(Bound::cast_into::<PyType>).transpose()?.map(Bound::unbind))
     })?;
     Ok(class.as_ref().map(|class| class.bind(py).clone()))
+}
+
+/// The loop of a future made without one, as asyncio's own constructors find it.
+pub(crate) fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let events = py.import("asyncio.events")?;
+    if py.version_info() < (3, 12) {
+        return events.call_method0("_get_event_loop");
+    }
+    events.call_method0("get_event_loop")
+}
+
+/// What asyncio exports as `Future` now, which futures of ours claim to be.
+pub(crate) fn asyncio_future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CELL.import(py, "asyncio", "futures")?.getattr(pyo3::intern!(py, "Future"))
+}
+
+/// What asyncio exports as `Task` now, which tasks of ours claim to be.
+pub(crate) fn asyncio_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CELL.import(py, "asyncio", "tasks")?.getattr(pyo3::intern!(py, "Task"))
 }

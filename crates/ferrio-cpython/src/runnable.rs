@@ -1,20 +1,32 @@
 //! `Runnable`: the tagged value of the ready queue.
 //!
-//! A public `call_soon` queues a handle; what ferrio itself schedules (a transport that became readable, say) goes in
-//! as an object and a function, with no handle, context or bound method. A task's step and a Rust future's poll are
-//! to become further tags.
+//! A public `call_soon` queues a handle; what ferrio itself schedules goes in as it is: a task's step with no handle,
+//! context or bound method, and the rest (a transport that became readable, say) as an object and a function. A Rust
+//! future's poll is to become a further tag.
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::handle::HandleRef;
+use crate::held::Held;
+use crate::task;
 
 /// Something to run in a turn.
 pub enum Runnable {
     /// A callback that a user scheduled.
     Handle(HandleRef),
+    /// A task's step.
+    Task(TaskStep),
     /// Work of ferrio's own.
     Native(Native),
+}
+
+/// A task of ours and why it goes on.
+pub enum TaskStep {
+    /// Its turn has come; or the error is to be raised in it.
+    Step(Held, Option<Held>),
+    /// The future it waited for is done.
+    Wakeup(Held, Held),
 }
 
 /// A function of ours, the object it works on and a word for it.
@@ -34,10 +46,24 @@ impl Runnable {
         Self::Native(Native { target: target.into_any().unbind(), action, word })
     }
 
+    /// The next step of a task of ours.
+    #[inline]
+    pub(crate) fn step(task: Held, error: Option<Held>) -> Self {
+        Self::Task(TaskStep::Step(task, error))
+    }
+
+    /// The step of a task of ours whose future is done.
+    #[inline]
+    pub(crate) fn wakeup(task: Held, future: Held) -> Self {
+        Self::Task(TaskStep::Wakeup(task, future))
+    }
+
     #[inline]
     pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Handle(handle) => handle.run(py),
+            Self::Task(TaskStep::Step(task, error)) => task::run_step(py, task, error.as_ref()),
+            Self::Task(TaskStep::Wakeup(task, future)) => task::run_wakeup(py, task, future),
             Self::Native(native) => (native.action)(native.target.bind(py), native.word),
         }
     }
@@ -46,6 +72,7 @@ impl Runnable {
     pub(crate) fn target<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         match self {
             Self::Handle(handle) => handle.bind(py),
+            Self::Task(TaskStep::Step(task, _) | TaskStep::Wakeup(task, _)) => task.get(py),
             Self::Native(native) => native.target.bind(py).clone(),
         }
     }
@@ -53,6 +80,14 @@ impl Runnable {
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::Handle(handle) => handle.traverse(visit),
+            Self::Task(TaskStep::Step(task, error)) => {
+                task.traverse(visit)?;
+                error.as_ref().map_or(Ok(()), |error| error.traverse(visit))
+            }
+            Self::Task(TaskStep::Wakeup(task, future)) => {
+                task.traverse(visit)?;
+                future.traverse(visit)
+            }
             Self::Native(native) => visit.call(&native.target),
         }
     }

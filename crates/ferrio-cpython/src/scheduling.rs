@@ -301,7 +301,7 @@ fn schedule_at<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>, when: f
 
 /// asyncio's `_check_thread`.
 #[cold]
-fn check_thread(py: Python<'_>, base: &LoopBase) -> PyResult<()> {
+pub(crate) fn check_thread(py: Python<'_>, base: &LoopBase) -> PyResult<()> {
     if base.thread().is_some_and(|running| running != crate::thread_identifier(py)) {
         return Err(PyRuntimeError::new_err(
             "Non-thread-safe operation invoked on an event loop other than the current one",

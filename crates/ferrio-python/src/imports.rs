@@ -18,6 +18,8 @@ imported! {
     logger = "asyncio.log" . "logger";
     futures_module = "asyncio" . "futures";
     tasks_module = "asyncio" . "tasks";
+    stock_future = "_asyncio" . "Future";
+    stock_task = "_asyncio" . "Task";
     isfuture = "asyncio.futures" . "isfuture";
     future_loop = "asyncio.futures" . "_get_loop";
     ensure_future = "asyncio.tasks" . "ensure_future";

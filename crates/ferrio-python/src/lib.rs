@@ -57,6 +57,9 @@ mod _ferrio {
         let (handle, timer_handle) = ferrio_cpython::handle_types(py)?;
         module.add("Handle", handle)?;
         module.add("TimerHandle", timer_handle)?;
+        let (future, task) = ferrio_cpython::future_types(py)?;
+        module.add("Future", future)?;
+        module.add("Task", task)?;
         let keywords = PyDict::new(py);
         keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(super::note_fork, module)?)?;
         py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;

@@ -4,7 +4,8 @@
 //! calling a factory differ between versions; `Style` names the three ways there are. The classes are looked up in
 //! asyncio's modules at each call, as asyncio's own loop does: programs and tests put others there.
 
-use ferrio_cpython::GilCell;
+use ferrio_cpython::task::{self, Parts};
+use ferrio_cpython::{GilCell, future};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -65,9 +66,13 @@ impl Loop {
     /// Create a future attached to the loop.
     pub(crate) fn create_future<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        let class = imports::futures_module(py)?.getattr(pyo3::intern!(py, "Future"))?;
+        if class.is(imports::stock_future(py)?) || class.is(future::future_type(py)?) {
+            return future::new_future(slf.as_super());
+        }
         let keywords = PyDict::new(py);
         keywords.set_item(pyo3::intern!(py, "loop"), slf)?;
-        imports::futures_module(py)?.getattr(pyo3::intern!(py, "Future"))?.call((), Some(&keywords))
+        class.call((), Some(&keywords))
     }
 
     /// Schedule a coroutine; gives its task.
@@ -86,8 +91,12 @@ impl Loop {
             refuse_unknown(&keywords)?;
         }
         let Some(factory) = factory else {
+            let class = imports::tasks_module(py)?.getattr(pyo3::intern!(py, "Task"))?;
+            if class.is(imports::stock_task(py)?) || class.is(task::task_type(py)?) {
+                return new_task(slf, coro, &keywords);
+            }
             keywords.set_item(pyo3::intern!(py, "loop"), slf)?;
-            return imports::tasks_module(py)?.getattr(pyo3::intern!(py, "Task"))?.call((coro,), Some(&keywords));
+            return class.call((coro,), Some(&keywords));
         };
         let factory = factory.into_bound(py);
         match style {
@@ -123,6 +132,27 @@ impl Loop {
         let py = slf.py();
         slf.get().tasks.factory.with(py, |factory| factory.as_ref().map(|factory| factory.clone_ref(py)))
     }
+}
+
+/// A task of ours, made as `Task(coro, loop=slf, **keywords)`.
+fn new_task<'py>(
+    slf: &Bound<'py, Loop>,
+    coroutine: &Bound<'py, PyAny>,
+    keywords: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let mut parts = Parts { coroutine: coroutine.clone(), name: None, context: None, eager_start: false };
+    for (keyword, value) in keywords {
+        match keyword.extract::<&str>()? {
+            "name" => parts.name = Some(value).filter(|name| !name.is_none()),
+            "context" => parts.context = Some(value).filter(|context| !context.is_none()),
+            "eager_start" if imports::python_version(py) >= (3, 12) => parts.eager_start = value.is_truthy()?,
+            other => {
+                return Err(PyTypeError::new_err(format!("Task() got an unexpected keyword argument '{other}'")));
+            }
+        }
+    }
+    task::new_task(slf.as_super(), parts)
 }
 
 /// asyncio's `_set_task_name` of 3.11 and `set_name` of later versions: on 3.11 a factory's product may lack the method.

@@ -1,0 +1,137 @@
+//! Which task is running, kept where `asyncio.current_task()` looks: it and asyncio's own tasks must see ours.
+//!
+//! Up to 3.13 that is a dictionary from loops to tasks; later a place in the thread's state, reached through functions
+//! of `_asyncio`. On a loop of ours a task stays shown after its step, and gives way to the next task or, before
+//! anything else runs, is hidden by the loop (`LoopBase::hide_task`): one store a step in place of four look-ups.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+
+use crate::loop_base::LoopBase;
+
+/// The first version that keeps the running task in the thread's state.
+const IN_THREAD_STATE: (u8, u8) = (3, 14);
+
+impl LoopBase {
+    /// Shows `task` to asyncio as the running one; it stays until another or `hide_task`.
+    #[inline]
+    pub(crate) fn show_task<'py>(slf: &Bound<'py, Self>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+        if slf.get().task_shown.get() {
+            return replace(slf.as_any(), task);
+        }
+        enter(slf.as_any(), task)?;
+        slf.get().task_shown.set(true);
+        Ok(())
+    }
+
+    /// Shows no task any more: before anything but a step of ours runs.
+    #[inline]
+    pub(crate) fn hide_task(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if !slf.get().task_shown.get() {
+            return Ok(());
+        }
+        slf.get().task_shown.set(false);
+        hide(slf.as_any())
+    }
+}
+
+fn in_thread_state(py: Python<'_>) -> bool {
+    static CELL: PyOnceLock<bool> = PyOnceLock::new();
+    *CELL.get_or_init(py, || py.version_info() >= IN_THREAD_STATE)
+}
+
+fn dictionary<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyDict>> {
+    static CELL: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    CELL.import(py, "asyncio.tasks", "_current_tasks")
+}
+
+fn swap_function<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
+    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CELL.import(py, "_asyncio", "_swap_current_task")
+}
+
+/// Shows `task` as running on `owner`, as `_enter_task` does.
+///
+/// # Errors
+/// RuntimeError when another task runs there.
+pub(crate) fn enter<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = owner.py();
+    if in_thread_state(py) {
+        py.import("_asyncio")?.call_method1(pyo3::intern!(py, "_enter_task"), (owner, task))?;
+        return Ok(());
+    }
+    if let Some(other) = dictionary(py)?.get_item(owner)? {
+        let text =
+            format!("Cannot enter into task {} while another task {} is being executed.", task.repr()?, other.repr()?);
+        return Err(PyRuntimeError::new_err(text));
+    }
+    dictionary(py)?.set_item(owner, task)
+}
+
+/// Hides `task` again, as `_leave_task` does.
+///
+/// # Errors
+/// RuntimeError when it is not the one shown.
+pub(crate) fn leave<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = owner.py();
+    if in_thread_state(py) {
+        py.import("_asyncio")?.call_method1(pyo3::intern!(py, "_leave_task"), (owner, task))?;
+        return Ok(());
+    }
+    match dictionary(py)?.get_item(owner)? {
+        Some(shown) if shown.is(task) => dictionary(py)?.del_item(owner),
+        shown => {
+            let shown = shown.unwrap_or_else(|| py.None().into_bound(py));
+            let text = format!("Leaving task {} does not match the current task {}.", task.repr()?, shown.repr()?);
+            Err(PyRuntimeError::new_err(text))
+        }
+    }
+}
+
+/// Shows `task` in place of whatever is shown, without asking.
+#[inline]
+fn replace<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = owner.py();
+    if in_thread_state(py) {
+        swap_function(py)?.call1((owner, task))?;
+        return Ok(());
+    }
+    let dictionary = dictionary(py)?;
+    // SAFETY: live objects; it takes references of its own.
+    let outcome = unsafe { ffi::PyDict_SetItem(dictionary.as_ptr(), owner.as_ptr(), task.as_ptr()) };
+    if outcome < 0 { Err(PyErr::fetch(py)) } else { Ok(()) }
+}
+
+/// Shows no task any more.
+fn hide(owner: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = owner.py();
+    if in_thread_state(py) {
+        swap_function(py)?.call1((owner, py.None()))?;
+        return Ok(());
+    }
+    if dictionary(py)?.contains(owner)? {
+        dictionary(py)?.del_item(owner)?;
+    }
+    Ok(())
+}
+
+/// Shows `task`, or none, and gives what was shown, as `_swap_current_task` does.
+pub(crate) fn swap<'py>(
+    owner: &Bound<'py, PyAny>,
+    task: Option<Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = owner.py();
+    if in_thread_state(py) {
+        let before = swap_function(py)?.call1((owner, task))?;
+        return Ok(Some(before).filter(|before| !before.is_none()));
+    }
+    let before = dictionary(py)?.get_item(owner)?;
+    match task {
+        Some(task) => dictionary(py)?.set_item(owner, task)?,
+        None => hide(owner)?,
+    }
+    Ok(before)
+}

@@ -1,0 +1,225 @@
+//! Whom a future tells when it is done.
+//!
+//! The first callback has a place of its own, for most futures have one. A task of ours that waits is an entry without
+//! a bound method or context: its step goes into the ready queue as it is. To Python each entry is asyncio's pair of
+//! callback and context.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use super::FutureRef;
+use crate::context;
+use crate::handle::{Arity, HandleRef, Kind, Parts};
+use crate::held::Held;
+use crate::loop_base::LoopBase;
+use crate::runnable::Runnable;
+use crate::task::{self, TaskRef};
+
+/// One to be told.
+pub(crate) enum Callback {
+    /// A callable and the context to call it in.
+    Python(Held, Held),
+    /// A task of ours on the same loop, exactly of our type, that waits for the future.
+    WakeTask(Held),
+}
+
+/// All to be told, in order.
+#[derive(Default)]
+pub(crate) struct Callbacks {
+    first: Option<Callback>,
+    /// None while one callback or none is there.
+    rest: Option<Box<Vec<Callback>>>,
+}
+
+impl Callbacks {
+    #[inline]
+    pub(crate) fn push(&mut self, callback: Callback) {
+        if self.first.is_none() && self.rest.is_none() {
+            self.first = Some(callback);
+        } else {
+            self.rest.get_or_insert_default().push(callback);
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Callback> {
+        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
+    }
+}
+
+impl Callback {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Python(callable, context) => Self::Python(callable.clone_ref(py), context.clone_ref(py)),
+            Self::WakeTask(task) => Self::WakeTask(task.clone_ref(py)),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Python(left, left_context), Self::Python(right, right_context)) => {
+                left.as_ptr() == right.as_ptr() && left_context.as_ptr() == right_context.as_ptr()
+            }
+            (Self::WakeTask(left), Self::WakeTask(right)) => left.as_ptr() == right.as_ptr(),
+            (Self::Python(..), Self::WakeTask(_)) | (Self::WakeTask(_), Self::Python(..)) => false,
+        }
+    }
+
+    /// As Python sees it.
+    fn pair<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        match self {
+            Self::Python(callable, context) => Ok((callable.get(py), context.get(py))),
+            Self::WakeTask(task) => {
+                // SAFETY: only tasks of ours are put into this variant.
+                let task = unsafe { TaskRef::new_unchecked(task.get(py)) };
+                let context =
+                    task.task().context.as_ref().map_or_else(|| py.None().into_bound(py), |held| held.get(py));
+                Ok((task::wakeup_callable(&task)?, context))
+            }
+        }
+    }
+
+    pub(crate) fn traverse(&self, mut visit: impl FnMut(&Held)) {
+        match self {
+            Self::Python(callable, context) => {
+                visit(callable);
+                visit(context);
+            }
+            Self::WakeTask(task) => visit(task),
+        }
+    }
+}
+
+impl<'py> FutureRef<'py> {
+    /// The future's own `add_done_callback`.
+    #[inline]
+    pub(crate) fn add_callback(
+        &self,
+        callable: &Bound<'py, PyAny>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        self.check_initialized()?;
+        let context = match context {
+            Some(context) => context,
+            None => context::copy_current(self.py())?,
+        };
+        let callback = Callback::Python(callable.clone().into(), context.into());
+        if self.is_pending() {
+            self.update(|body| body.callbacks.push(callback));
+            return Ok(());
+        }
+        self.schedule(callback)
+    }
+
+    /// Lets `task`, which is on the same loop, go on when the future is done.
+    #[inline]
+    pub(crate) fn wake_when_done(&self, task: &TaskRef<'py>) -> PyResult<()> {
+        let callback = Callback::WakeTask(task.object().clone().into());
+        if self.is_pending() {
+            self.update(|body| body.callbacks.push(callback));
+            return Ok(());
+        }
+        self.schedule(callback)
+    }
+
+    #[inline]
+    pub(super) fn schedule_callbacks(&self) -> PyResult<()> {
+        let Callbacks { first, rest } = self.update(|body| std::mem::take(&mut body.callbacks));
+        if let Some(first) = first {
+            self.schedule(first)?;
+        }
+        for callback in rest.into_iter().flat_map(|rest| *rest) {
+            self.schedule(callback)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn schedule(&self, callback: Callback) -> PyResult<()> {
+        let py = self.py();
+        let owner = self.owner()?;
+        if !self.body().native {
+            let (callable, context) = callback.pair(py)?;
+            return call_soon(&owner, &callable, self.object(), &context);
+        }
+        // SAFETY: `native` says that the owner is a loop of ours.
+        let owner = unsafe { owner.cast_into_unchecked::<LoopBase>() };
+        owner.get().check_scheduling(py)?;
+        let runnable = match callback {
+            Callback::WakeTask(task) => Runnable::wakeup(task, self.object().clone().into()),
+            Callback::Python(callable, context) => {
+                let parts = Parts {
+                    callback: callable.into_bound(py),
+                    arguments: Some(self.object().clone()),
+                    arity: Arity::One,
+                    context: context.into_bound(py),
+                    context_is_shared: false,
+                    when: 0.0,
+                    kind: Kind::Soon,
+                };
+                Runnable::Handle(HandleRef::new(&owner, parts)?)
+            }
+        };
+        owner.get().push(py, runnable);
+        Ok(())
+    }
+
+    /// `remove_done_callback`: how many there were. Comparing may run any code, so it works on a copy of the list.
+    pub(crate) fn remove_callback(&self, callable: &Bound<'py, PyAny>) -> PyResult<usize> {
+        let py = self.py();
+        self.check_initialized()?;
+        let present: Vec<Callback> = self.body().callbacks.iter().map(|callback| callback.clone_ref(py)).collect();
+        let mut doomed = Vec::new();
+        for callback in present {
+            let (own, _) = callback.pair(py)?;
+            if own.eq(callable)? {
+                doomed.push(callback);
+            }
+        }
+        if doomed.is_empty() {
+            return Ok(0);
+        }
+        let is_doomed = |callback: &Callback| doomed.iter().any(|other| other.is_same(callback));
+        let removed = self.update(|body| {
+            let Callbacks { first, rest } = std::mem::take(&mut body.callbacks);
+            let mut removed = Vec::new();
+            for callback in first.into_iter().chain(rest.into_iter().flat_map(|rest| *rest)) {
+                if is_doomed(&callback) {
+                    removed.push(callback);
+                } else {
+                    body.callbacks.push(callback);
+                }
+            }
+            removed
+        });
+        Ok(removed.len())
+    }
+
+    /// asyncio's list of pairs, or None when there is none.
+    pub(super) fn show_callbacks(&self) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py();
+        let present: Vec<Callback> = self.body().callbacks.iter().map(|callback| callback.clone_ref(py)).collect();
+        if present.is_empty() {
+            return Ok(py.None().into_bound(py));
+        }
+        let list = PyList::empty(py);
+        for callback in present {
+            let (callable, context) = callback.pair(py)?;
+            list.append(PyTuple::new(py, [callable, context])?)?;
+        }
+        Ok(list.into_any())
+    }
+}
+
+/// `owner.call_soon(callable, argument, context=context)` on any loop.
+pub(crate) fn call_soon<'py>(
+    owner: &Bound<'py, PyAny>,
+    callable: &Bound<'py, PyAny>,
+    argument: &Bound<'py, PyAny>,
+    context: &Bound<'py, PyAny>,
+) -> PyResult<()> {
+    let py = owner.py();
+    let keywords = PyDict::new(py);
+    keywords.set_item(pyo3::intern!(py, "context"), context)?;
+    owner.call_method(pyo3::intern!(py, "call_soon"), (callable, argument), Some(&keywords))?;
+    Ok(())
+}

@@ -1,0 +1,420 @@
+//! `Future`: a result that is not there yet; the layout it shares with tasks, and what changes its state.
+//!
+//! The reference is the interpreter's own C type: same states, texts and order of effects. A future moves once, from
+//! `Pending` to `Cancelled` or `Finished`; `callbacks` are empty from then on. On a loop of ours callbacks go straight
+//! into the ready queue; any other loop is asked through its `call_soon`. A body is touched in short borrows that run
+//! no Python code; what leaves a body is released after the borrow. The Python face is in `methods.rs`, memory and
+//! garbage collection in `types.rs`, waiting for a future in `iterator.rs`.
+
+mod callbacks;
+mod iterator;
+mod methods;
+mod types;
+
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyType};
+
+pub(crate) use callbacks::Callbacks;
+use iterator::create_type as create_iterator_type;
+pub(crate) use methods::{CANCEL, attribute, boolean, keywords, text};
+pub(crate) use types::{create_type, dealloc_base, method, new_exact, release_slots, slot, traverse_base, type_from};
+
+use crate::held::Held;
+use crate::loop_base::LoopBase;
+use crate::names;
+
+/// How far a future has come.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum State {
+    /// Neither result nor exception so far.
+    #[default]
+    Pending,
+    /// Cancelled.
+    Cancelled,
+    /// Has a result or an exception.
+    Finished,
+}
+
+/// The layout of futures, and the beginning of that of tasks.
+#[repr(C)]
+pub(crate) struct FutureObject {
+    head: ffi::PyObject,
+    pub(crate) attributes: *mut ffi::PyObject,
+    pub(crate) weak_references: *mut ffi::PyObject,
+    pub(crate) future: FutureBody,
+}
+
+/// What a future holds.
+#[derive(Default)]
+pub(crate) struct FutureBody {
+    /// The loop; None before `__init__`.
+    pub(crate) owner: Option<Held>,
+    pub(crate) result: Option<Held>,
+    pub(crate) exception: Option<Held>,
+    /// The exception's traceback when it was set, so that raising it twice does not pile up.
+    exception_traceback: Option<Held>,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) cancel_message: Option<Held>,
+    /// The exception that ended a cancelled task, raised by whoever asks first.
+    pub(crate) cancelled_exception: Option<Held>,
+    /// Where it was made, in debug mode.
+    pub(crate) source_traceback: Option<Held>,
+    /// The set of those who wait for it, as 3.14 keeps it for call graphs.
+    pub(crate) awaited_by: Option<Held>,
+    pub(crate) state: State,
+    /// `owner` is a loop of ours.
+    pub(crate) native: bool,
+    /// It was yielded by its own iterator and not picked up by a task so far.
+    pub(crate) blocking: bool,
+    /// The exception was not asked for; said when the future is destroyed.
+    pub(crate) log_traceback: bool,
+}
+
+impl FutureBody {
+    /// A pending future's, on a loop of ours.
+    #[inline]
+    pub(crate) fn on(owner: &Bound<'_, LoopBase>) -> Self {
+        Self { owner: Some(owner.clone().into()), native: true, ..Self::default() }
+    }
+}
+
+/// A counted reference to a future or task of ours, or of a subclass.
+#[derive(Clone)]
+#[repr(transparent)]
+pub(crate) struct FutureRef<'py>(Bound<'py, PyAny>);
+
+/// What asking for the result gives.
+pub(crate) enum Outcome<'py> {
+    Result(Bound<'py, PyAny>),
+    /// The exception object, its traceback put back.
+    Exception(Bound<'py, PyAny>),
+}
+
+impl<'py> FutureRef<'py> {
+    /// # Safety
+    /// `object` is an instance of our future type.
+    #[inline]
+    pub(crate) unsafe fn new_unchecked(object: Bound<'py, PyAny>) -> Self {
+        Self(object)
+    }
+
+    /// The future behind `object` if it is exactly a Future or Task of ours: nothing about it can be overridden.
+    #[inline]
+    pub(crate) fn exact(object: &Bound<'py, PyAny>) -> Option<Self> {
+        // SAFETY: reads the type of a live object.
+        let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+        (types::is_exact(class) || crate::task::is_exact(class)).then(|| Self(object.clone()))
+    }
+
+    /// The future behind `object` if it is of our type or a subtype.
+    pub(crate) fn of(object: &Bound<'py, PyAny>) -> Option<Self> {
+        let class = types::type_pointer();
+        // SAFETY: a live object, and null or our type.
+        let fits = !class.is_null() && unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), class) } != 0;
+        fits.then(|| Self(object.clone()))
+    }
+
+    #[inline]
+    pub(crate) fn py(&self) -> Python<'py> {
+        self.0.py()
+    }
+
+    #[inline]
+    pub(crate) fn object(&self) -> &Bound<'py, PyAny> {
+        &self.0
+    }
+
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *mut ffi::PyObject {
+        self.0.as_ptr()
+    }
+
+    /// What it holds. The reference must not be kept across Python code.
+    #[inline]
+    pub(crate) fn body(&self) -> &FutureBody {
+        // SAFETY: of our type, alive while counted; SAFETY.md, "Future".
+        unsafe { &(*self.0.as_ptr().cast::<FutureObject>()).future }
+    }
+
+    /// Changes what it holds. `change` runs no Python code: what it takes out is released by the caller.
+    #[inline]
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut FutureBody) -> R) -> R {
+        // SAFETY: the GIL is held and nobody keeps a reference into the body across Python code; SAFETY.md, "Future".
+        change(unsafe { &mut (*self.0.as_ptr().cast::<FutureObject>()).future })
+    }
+
+    /// `__init__`, also for tasks: back to the beginning, on `owner` or else the current loop.
+    pub(crate) fn initialize(&self, owner: Option<Bound<'py, PyAny>>) -> PyResult<()> {
+        let py = self.py();
+        let owner = match owner {
+            Some(owner) => owner,
+            None => names::default_loop(py)?,
+        };
+        let native = owner.cast::<LoopBase>().ok();
+        let in_debug = match native {
+            Some(native) => native.get().debug.get(),
+            None => owner.call_method0(pyo3::intern!(py, "get_debug"))?.is_truthy()?,
+        };
+        let native = native.is_some();
+        let fresh = FutureBody { owner: Some(owner.into()), native, ..FutureBody::default() };
+        let before = self.update(|body| std::mem::replace(body, fresh));
+        drop(before);
+        if in_debug {
+            self.note_source()?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    pub(crate) fn note_source(&self) -> PyResult<()> {
+        let frame = names::current_frame(self.py())?;
+        if !frame.is_none() {
+            let stack = names::extract_stack(self.py())?.call1((frame,))?;
+            drop(self.update(|body| body.source_traceback.replace(stack.into())));
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// RuntimeError when `__init__` was not called.
+    #[inline]
+    pub(crate) fn owner(&self) -> PyResult<Bound<'py, PyAny>> {
+        match &self.body().owner {
+            Some(owner) => Ok(owner.get(self.py())),
+            None => Err(not_initialized()),
+        }
+    }
+
+    /// # Errors
+    /// RuntimeError when `__init__` was not called.
+    #[inline]
+    pub(crate) fn check_initialized(&self) -> PyResult<()> {
+        if self.body().owner.is_some() { Ok(()) } else { Err(not_initialized()) }
+    }
+
+    #[inline]
+    pub(crate) fn is_pending(&self) -> bool {
+        self.body().state == State::Pending
+    }
+
+    /// The future's own `set_result`, which tasks refuse on their Python face.
+    #[inline]
+    pub(crate) fn finish(&self, result: Bound<'py, PyAny>) -> PyResult<()> {
+        if !self.is_pending() {
+            return Err(invalid_state(self.py(), "invalid state"));
+        }
+        let before = self.update(|body| {
+            body.state = State::Finished;
+            body.result.replace(result.into())
+        });
+        drop(before);
+        self.schedule_callbacks()
+    }
+
+    /// The future's own `set_exception`.
+    pub(crate) fn fail(&self, exception: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = self.py();
+        if !self.is_pending() {
+            return Err(invalid_state(py, "invalid state"));
+        }
+        let exception = if is_exception_class(exception) {
+            let made = exception.call0()?;
+            if !self.is_pending() {
+                return Err(invalid_state(py, "invalid state"));
+            }
+            made
+        } else {
+            exception.clone()
+        };
+        let exception = checked_exception(exception)?;
+        // SAFETY: an exception instance; a new reference or null without an error.
+        let traceback = unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyException_GetTraceback(exception.as_ptr())) };
+        let before = self.update(|body| {
+            body.state = State::Finished;
+            body.log_traceback = true;
+            body.exception_traceback = traceback.map(Held::from);
+            body.exception.replace(exception.into())
+        });
+        drop(before);
+        self.schedule_callbacks()
+    }
+
+    /// The future's own `cancel`: false if it is done.
+    #[inline]
+    pub(crate) fn cancel_as_future(&self, message: Option<Bound<'py, PyAny>>) -> PyResult<bool> {
+        let before = self.update(|body| {
+            body.log_traceback = false;
+            if body.state != State::Pending {
+                return None;
+            }
+            body.state = State::Cancelled;
+            Some(std::mem::replace(&mut body.cancel_message, message.map(Held::from)))
+        });
+        let was_pending = before.is_some();
+        drop(before);
+        if was_pending {
+            self.schedule_callbacks()?;
+        }
+        Ok(was_pending)
+    }
+
+    /// What `result()` finds.
+    ///
+    /// # Errors
+    /// CancelledError and InvalidStateError. An exception that was set is no error here.
+    #[inline]
+    pub(crate) fn outcome(&self) -> PyResult<Outcome<'py>> {
+        let py = self.py();
+        match self.body().state {
+            State::Finished => {}
+            State::Cancelled => return Err(self.cancelled_error()?),
+            State::Pending => return Err(invalid_state(py, "Result is not set.")),
+        }
+        let (result, exception, traceback) = self.update(|body| {
+            body.log_traceback = false;
+            let result = body.result.as_ref().map(|result| result.clone_ref(py));
+            (result, body.exception.as_ref().map(|exception| exception.clone_ref(py)), body.exception_traceback.take())
+        });
+        if let Some(exception) = exception {
+            let exception = exception.into_bound(py);
+            let traceback = traceback.as_ref().map_or_else(|| py.None().into_bound(py), |traceback| traceback.get(py));
+            // SAFETY: an exception instance and a traceback or None.
+            let outcome = unsafe { ffi::PyException_SetTraceback(exception.as_ptr(), traceback.as_ptr()) };
+            if outcome < 0 {
+                return Err(PyErr::fetch(py));
+            }
+            return Ok(Outcome::Exception(exception));
+        }
+        Ok(Outcome::Result(result.map_or_else(|| py.None().into_bound(py), |result| result.into_bound(py))))
+    }
+
+    /// The CancelledError to raise; one that ended the task is given out once.
+    #[cold]
+    pub(crate) fn cancelled_exception(&self) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py();
+        if let Some(saved) = self.update(|body| body.cancelled_exception.take()) {
+            return Ok(saved.into_bound(py));
+        }
+        let message = self.body().cancel_message.as_ref().map(|message| message.get(py));
+        match message.filter(|message| !message.is_none()) {
+            Some(message) => names::cancelled_error(py)?.call1((message,)),
+            None => names::cancelled_error(py)?.call0(),
+        }
+    }
+
+    #[cold]
+    fn cancelled_error(&self) -> PyResult<PyErr> {
+        Ok(PyErr::from_value(self.cancelled_exception()?))
+    }
+
+    /// `__del__`: says that nobody asked for the exception.
+    pub(crate) fn finalize(&self) {
+        let py = self.py();
+        if !self.update(|body| std::mem::replace(&mut body.log_traceback, false)) {
+            return;
+        }
+        let report = || {
+            let Some(exception) = self.body().exception.as_ref().map(|exception| exception.get(py)) else {
+                return Ok(());
+            };
+            let context = PyDict::new(py);
+            let message = format!("{} exception was never retrieved", class_name(&self.0)?);
+            context.set_item(pyo3::intern!(py, "message"), message)?;
+            context.set_item(pyo3::intern!(py, "exception"), exception)?;
+            context.set_item(pyo3::intern!(py, "future"), &self.0)?;
+            self.report(&context)
+        };
+        let outcome: PyResult<()> = report();
+        if let Err(error) = outcome {
+            error.write_unraisable(py, Some(&self.0));
+        }
+    }
+
+    /// Hands `context` to the loop's exception handler, with where the future was made.
+    pub(crate) fn report(&self, context: &Bound<'py, PyDict>) -> PyResult<()> {
+        let py = self.py();
+        if let Some(stack) = self.body().source_traceback.as_ref().map(|stack| stack.get(py)) {
+            context.set_item(pyo3::intern!(py, "source_traceback"), stack)?;
+        }
+        self.owner()?.call_method1(pyo3::intern!(py, "call_exception_handler"), (context,))?;
+        Ok(())
+    }
+
+    /// Whether the destructor has something to say.
+    #[inline]
+    pub(crate) fn must_finalize(&self) -> bool {
+        self.body().log_traceback
+    }
+}
+
+/// The name of an object's type, which `__class__` may hide.
+pub(crate) fn class_name(object: &Bound<'_, PyAny>) -> PyResult<String> {
+    object.get_type().name()?.extract()
+}
+
+/// A new future of ours attached to a loop of ours.
+///
+/// # Errors
+/// MemoryError.
+pub fn new_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAny>> {
+    let future = new_exact(owner.py(), FutureBody::on(owner))?;
+    if owner.get().debug.get() {
+        future.note_source()?;
+    }
+    Ok(future.0)
+}
+
+/// The type `Future`.
+///
+/// # Errors
+/// ImportError when asyncio is not importable.
+pub fn future_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    create_type(py)
+}
+
+#[cold]
+fn not_initialized() -> PyErr {
+    PyRuntimeError::new_err("Future object is not initialized.")
+}
+
+/// asyncio's InvalidStateError.
+#[cold]
+pub(crate) fn invalid_state(py: Python<'_>, text: impl Into<String>) -> PyErr {
+    match names::invalid_state_error(py) {
+        Ok(class) => match class.call1((text.into(),)) {
+            Ok(exception) => PyErr::from_value(exception),
+            Err(error) => error,
+        },
+        Err(error) => error,
+    }
+}
+
+fn is_exception_class(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: a live object; reads flags of types.
+    unsafe { ffi::PyExceptionClass_Check(object.as_ptr()) != 0 }
+}
+
+/// What `set_exception` accepts. A StopIteration would end the waiting coroutine; since 3.12 it comes wrapped.
+fn checked_exception(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    const TEXT: &str = "StopIteration interacts badly with generators and cannot be raised into a Future";
+    let py = exception.py();
+    // SAFETY: a live object; reads flags of its type.
+    if unsafe { ffi::PyExceptionInstance_Check(exception.as_ptr()) } == 0 {
+        return Err(PyTypeError::new_err("invalid exception object"));
+    }
+    if py.version_info() < (3, 12) {
+        if exception.get_type().is(&py.get_type::<PyStopIteration>()) {
+            return Err(PyTypeError::new_err(TEXT));
+        }
+        return Ok(exception);
+    }
+    if !exception.is_instance_of::<PyStopIteration>() {
+        return Ok(exception);
+    }
+    let wrapped = PyRuntimeError::new_err(TEXT).into_value(py).into_bound(py).into_any();
+    wrapped.setattr("__cause__", &exception)?;
+    wrapped.setattr("__context__", &exception)?;
+    Ok(wrapped)
+}

@@ -1,0 +1,310 @@
+//! The type `Future`: creation, memory, garbage collection; tasks build on the same functions.
+//!
+//! The type can be subclassed from Python, so nothing here relies on an exact size except the recycling of exact
+//! futures' memory (`SPARES`). An object is tracked by the collector from its making to its end.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::mem::offset_of;
+use std::ptr::NonNull;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+use super::{FutureBody, FutureObject, FutureRef, methods};
+use crate::boundary::attached;
+use crate::gil_cell::GilCell;
+use crate::names;
+
+type Object = *mut ffi::PyObject;
+
+/// Memory of a freed exact future: of the collector's allocator, untracked, holding nothing.
+struct Spare(NonNull<FutureObject>);
+
+// SAFETY: plain memory without an owner; it is touched only with the GIL held.
+unsafe impl Send for Spare {}
+
+const MAX_SPARES: usize = 1024;
+
+static SPARES: GilCell<Vec<Spare>> = GilCell::new(Vec::new());
+static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+/// The same as a bare pointer, for checks on hot paths; null until the type is there.
+static POINTER: std::sync::atomic::AtomicPtr<ffi::PyTypeObject> =
+    std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
+
+#[inline]
+pub(crate) fn type_pointer() -> *mut ffi::PyTypeObject {
+    // Relaxed: written once, with the GIL held.
+    POINTER.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+#[inline]
+pub(super) fn is_exact(class: *mut ffi::PyTypeObject) -> bool {
+    std::ptr::eq(class, type_pointer())
+}
+
+pub(crate) fn create_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    let class = TYPE.get_or_try_init(py, || new_type(py))?.bind(py);
+    // Relaxed: written with the GIL held.
+    POINTER.store(class.as_type_ptr(), std::sync::atomic::Ordering::Relaxed);
+    Ok(class.clone())
+}
+
+/// A new object exactly of our type.
+#[inline]
+pub(crate) fn new_exact(py: Python<'_>, body: FutureBody) -> PyResult<FutureRef<'_>> {
+    let class = type_pointer();
+    if class.is_null() {
+        create_type(py)?;
+        return new_exact(py, body);
+    }
+    let memory = match SPARES.with(py, Vec::pop) {
+        Some(Spare(memory)) => {
+            // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
+            unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
+            memory
+        }
+        None => {
+            // SAFETY: a GC type whose basic size is that of FutureObject.
+            let fresh = unsafe { ffi::PyObject_GC_New::<FutureObject>(class) };
+            NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
+        }
+    };
+    let object = memory.as_ptr();
+    // SAFETY: the memory is ours alone; its fields hold nothing yet.
+    unsafe { (&raw mut (*object).attributes).write(std::ptr::null_mut()) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*object).weak_references).write(std::ptr::null_mut()) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*object).future).write(body) };
+    // SAFETY: a whole object, not tracked so far.
+    unsafe { ffi::PyObject_GC_Track(object.cast()) };
+    // SAFETY: a new reference to an object of our type.
+    Ok(unsafe { FutureRef::new_unchecked(Bound::from_owned_ptr(py, object.cast())) })
+}
+
+unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) -> Object {
+    // SAFETY: the interpreter passes a type derived from ours; zeroed memory or null with an exception set.
+    let object = unsafe { ffi::PyType_GenericAlloc(class, 0) };
+    if !object.is_null() {
+        // SAFETY: of our layout; the zeroed body holds nothing that would have to be released.
+        unsafe { (&raw mut (*object.cast::<FutureObject>()).future).write(FutureBody::default()) };
+    }
+    object
+}
+
+unsafe extern "C" fn finalize(object: Object) {
+    attached(|py| {
+        // SAFETY: the interpreter passes a live object of our type.
+        let future = unsafe { FutureRef::new_unchecked(Bound::from_borrowed_ptr(py, object)) };
+        let pending = PyErr::take(py);
+        future.finalize();
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    });
+}
+
+unsafe extern "C" fn dealloc(object: Object) {
+    attached(|py| {
+        // SAFETY: reads the type of a live object.
+        let class = unsafe { ffi::Py_TYPE(object) };
+        let exact = is_exact(class);
+        // SAFETY: a whole object of our type; read before anything is released.
+        let speaks = exact && unsafe { &(*object.cast::<FutureObject>()).future }.log_traceback;
+        // SAFETY: called once, by tp_dealloc, as documented.
+        if speaks && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+            return;
+        }
+        // The collector remembers in the memory that an object was finalized, and would not finalize the next one.
+        // SAFETY: a whole object of a GC type.
+        let recycled = exact && unsafe { ffi::PyObject_GC_IsFinalized(object) } == 0;
+        // SAFETY: the object is dead from here on.
+        unsafe { dealloc_base(object) };
+        if recycled {
+            // SAFETY: not null.
+            let spare = Spare(unsafe { NonNull::new_unchecked(object.cast()) });
+            let surplus = SPARES.with(py, |spares| {
+                if spares.len() < MAX_SPARES {
+                    spares.push(spare);
+                    return None;
+                }
+                Some(spare)
+            });
+            if let Some(Spare(memory)) = surplus {
+                // SAFETY: of the collector's allocator, untracked, and no object lives in it.
+                unsafe { ffi::PyObject_GC_Del(memory.as_ptr().cast()) };
+            }
+        } else {
+            // SAFETY: a subclass's instance is of the collector's allocator too.
+            unsafe { ffi::PyObject_GC_Del(object.cast()) };
+        }
+        // SAFETY: the reference that the instance held.
+        unsafe { ffi::Py_DECREF(class.cast()) };
+    });
+}
+
+/// Ends a future or the future part of a task: untracked, weak references cleared, everything released.
+///
+/// # Safety
+/// `object` is of our layout, tracked, and nobody refers to it any more.
+pub(crate) unsafe fn dealloc_base(object: Object) {
+    let future = object.cast::<FutureObject>();
+    // SAFETY: tracked, by the caller's promise (doing it twice is harmless).
+    unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+    // SAFETY: of our layout.
+    if !unsafe { (*future).weak_references }.is_null() {
+        // SAFETY: the object is still whole; callbacks of the references see it dead.
+        unsafe { ffi::PyObject_ClearWeakRefs(object) };
+    }
+    // SAFETY: nobody can reach the object any more; its body is moved out once.
+    let body = unsafe { (&raw const (*future).future).read() };
+    drop(body);
+    // SAFETY: of our layout.
+    let attributes = unsafe { (*future).attributes };
+    // SAFETY: null or a reference that the object owned.
+    unsafe { ffi::Py_XDECREF(attributes) };
+}
+
+unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+    // SAFETY: passed on from the collector.
+    unsafe { traverse_base(object, visit, arg) }
+}
+
+/// Visits what a future, or the future part of a task, refers to.
+///
+/// # Safety
+/// Called by the collector with a live object of our layout.
+pub(crate) unsafe fn traverse_base(object: Object, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+    let mut outcome = 0;
+    let mut show = |referent: Object| {
+        if outcome == 0 && !referent.is_null() {
+            // SAFETY: `visit` and `arg` are the collector's own.
+            outcome = unsafe { visit(referent, arg) };
+        }
+    };
+    // SAFETY: alive, of our layout, and no Python code runs meanwhile.
+    let future = unsafe { &*object.cast::<FutureObject>() };
+    // SAFETY: an instance of a heap type visits its type.
+    show(unsafe { ffi::Py_TYPE(object) }.cast());
+    show(future.attributes);
+    let body = &future.future;
+    let held = [
+        &body.owner,
+        &body.result,
+        &body.exception,
+        &body.exception_traceback,
+        &body.cancel_message,
+        &body.cancelled_exception,
+        &body.source_traceback,
+        &body.awaited_by,
+    ];
+    held.into_iter().flatten().for_each(|held| show(held.as_ptr()));
+    body.callbacks.iter().for_each(|callback| callback.traverse(|held| show(held.as_ptr())));
+    outcome
+}
+
+unsafe extern "C" fn clear(object: Object) -> c_int {
+    attached(|py| {
+        // SAFETY: the collector passes a live object of our type.
+        let future = unsafe { FutureRef::new_unchecked(Bound::from_borrowed_ptr(py, object)) };
+        release_slots(&future);
+    });
+    0
+}
+
+/// `tp_clear`: lets go of everything; the object then counts as not initialised.
+pub(crate) fn release_slots(future: &FutureRef<'_>) {
+    let before = future.update(|body| {
+        let fresh = FutureBody { state: body.state, ..FutureBody::default() };
+        std::mem::replace(body, fresh)
+    });
+    drop(before);
+    let object = future.as_ptr().cast::<FutureObject>();
+    // SAFETY: of our layout, alive while counted.
+    let attributes = unsafe { std::ptr::replace(&raw mut (*object).attributes, std::ptr::null_mut()) };
+    // SAFETY: null or a reference that the object owned.
+    unsafe { ffi::Py_XDECREF(attributes) };
+}
+
+fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
+    // Imported now: reporting and cancelling must not import modules at odd moments.
+    names::cancelled_error(py)?;
+    names::invalid_state_error(py)?;
+    super::create_iterator_type(py)?;
+    let members = Box::leak(Box::new([
+        offset_member(c"__weaklistoffset__", offset_of!(FutureObject, weak_references)),
+        offset_member(c"__dictoffset__", offset_of!(FutureObject, attributes)),
+        ffi::PyMemberDef { name: std::ptr::null(), type_code: 0, offset: 0, flags: 0, doc: std::ptr::null() },
+    ]));
+    let slots = vec![
+        slot(ffi::Py_tp_new, new as *mut c_void),
+        slot(ffi::Py_tp_init, methods::init as *mut c_void),
+        slot(ffi::Py_tp_finalize, finalize as *mut c_void),
+        slot(ffi::Py_tp_dealloc, dealloc as *mut c_void),
+        slot(ffi::Py_tp_traverse, traverse as *mut c_void),
+        slot(ffi::Py_tp_clear, clear as *mut c_void),
+        slot(ffi::Py_tp_repr, methods::repr as *mut c_void),
+        slot(ffi::Py_tp_iter, methods::iterate as *mut c_void),
+        slot(ffi::Py_am_await, methods::iterate as *mut c_void),
+        slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
+        slot(ffi::Py_tp_methods, methods::method_table().cast()),
+        slot(ffi::Py_tp_getset, methods::attribute_table().cast()),
+        slot(ffi::Py_tp_doc, DOC.as_ptr() as *mut c_void),
+    ];
+    type_from(py, c"ferrio.Future", size_of::<FutureObject>(), slots, None)
+}
+
+const DOC: &CStr = c"Future(*, loop=None)\n--\n\nA result that is not there yet; asyncio.Future in Rust.";
+
+/// Makes a heap type that can be subclassed and takes part in garbage collection.
+pub(crate) fn type_from(
+    py: Python<'_>,
+    name: &'static CStr,
+    size: usize,
+    mut slots: Vec<ffi::PyType_Slot>,
+    base: Option<&Bound<'_, PyType>>,
+) -> PyResult<Py<PyType>> {
+    slots.push(slot(0, std::ptr::null_mut()));
+    let flags = ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE;
+    let mut spec = ffi::PyType_Spec {
+        name: name.as_ptr(),
+        basicsize: i32::try_from(size).unwrap_or(i32::MAX),
+        itemsize: 0,
+        flags: u32::try_from(flags).unwrap_or(0),
+        slots: slots.as_mut_ptr(),
+    };
+    let base = base.map_or(std::ptr::null_mut(), |base| base.as_ptr());
+    // SAFETY: a complete spec that ends with a null slot; its tables live as long as the process; null or a type.
+    let class = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, base)) }?;
+    Ok(class.cast_into::<PyType>()?.unbind())
+}
+
+pub(crate) fn slot(slot: c_int, value: *mut c_void) -> ffi::PyType_Slot {
+    ffi::PyType_Slot { slot, pfunc: value }
+}
+
+pub(crate) fn method(
+    name: &'static CStr,
+    function: unsafe extern "C" fn(Object, Object) -> Object,
+    flags: c_int,
+    doc: &'static CStr,
+) -> ffi::PyMethodDef {
+    ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunction: function },
+        ml_flags: flags,
+        ml_doc: doc.as_ptr(),
+    }
+}
+
+fn offset_member(name: &'static CStr, offset: usize) -> ffi::PyMemberDef {
+    ffi::PyMemberDef {
+        name: name.as_ptr(),
+        type_code: ffi::Py_T_PYSSIZET,
+        offset: ffi::Py_ssize_t::try_from(offset).unwrap_or(0),
+        flags: ffi::Py_READONLY,
+        doc: std::ptr::null(),
+    }
+}

@@ -1,0 +1,67 @@
+//! `Held`: an owned reference that is given up at once.
+//!
+//! Raw objects are dropped by code that the interpreter calls directly, where PyO3's `Py` cannot tell that it is
+//! attached and defers the release; a future that lives on with its garbage is a leak. Invariant: a `Held` is dropped
+//! only by whoever is attached, for it lives in Python objects and in queues that only attached code touches.
+
+use std::mem::ManuallyDrop;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// An owned reference to any object.
+#[repr(transparent)]
+pub struct Held(ManuallyDrop<Py<PyAny>>);
+
+impl Held {
+    /// A second reference.
+    #[inline]
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self(ManuallyDrop::new(self.0.clone_ref(py)))
+    }
+
+    /// The object.
+    #[inline]
+    pub fn bind<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
+        self.0.bind(py)
+    }
+
+    /// A counted reference to the object.
+    #[inline]
+    pub(crate) fn get<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.0.bind(py).clone()
+    }
+
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *mut ffi::PyObject {
+        self.0.as_ptr()
+    }
+
+    /// The same reference, bound.
+    #[inline]
+    pub(crate) fn into_bound(self, py: Python<'_>) -> Bound<'_, PyAny> {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: taken once, and `self` is not dropped.
+        unsafe { ManuallyDrop::take(&mut this.0) }.into_bound(py)
+    }
+
+    /// Shows the collector the object.
+    pub(crate) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&*self.0)
+    }
+}
+
+impl<T> From<Bound<'_, T>> for Held {
+    #[inline]
+    fn from(object: Bound<'_, T>) -> Self {
+        Self(ManuallyDrop::new(object.into_any().unbind()))
+    }
+}
+
+impl Drop for Held {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: an owned reference is given up, by attached code as the invariant says.
+        unsafe { ffi::Py_DECREF(self.0.as_ptr()) }
+    }
+}

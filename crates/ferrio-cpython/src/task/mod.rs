@@ -1,0 +1,271 @@
+//! `Task`: a future that drives a coroutine; layout, making, cancelling.
+//!
+//! The reference is the interpreter's own C type. While a task is pending it is in one of three states: it waits
+//! (`waiting_for` is a future that will wake it), its step is scheduled, or it is running. Steps are in `step.rs`, the
+//! Python face in `methods.rs`, memory in `types.rs`, and the list of all pending tasks in `registry.rs`.
+
+mod methods;
+pub(crate) mod registry;
+mod step;
+mod types;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyDict, PyString, PyType};
+
+pub use registry::show_to_asyncio;
+pub(crate) use step::{run_step, run_wakeup, wakeup_callable};
+pub(crate) use types::is_exact;
+
+use crate::context;
+use crate::future::{FutureBody, FutureObject, FutureRef};
+use crate::held::Held;
+use crate::loop_base::LoopBase;
+use crate::names;
+
+/// The layout of tasks: a future and what drives it.
+#[repr(C)]
+pub(crate) struct TaskObject {
+    base: FutureObject,
+    pub(crate) task: TaskBody,
+}
+
+/// What a task holds beyond a future.
+#[derive(Default)]
+pub(crate) struct TaskBody {
+    /// None before `__init__`, and after an eager start that ran to the end.
+    pub(crate) coroutine: Option<Held>,
+    /// Steps run in it.
+    pub(crate) context: Option<Held>,
+    /// The future that will wake it.
+    pub(crate) waiting_for: Option<Held>,
+    /// None as long as nobody asked for the name `Task-<number>`.
+    name: Option<Held>,
+    number: u64,
+    /// Place in the list of pending tasks.
+    pub(crate) link: registry::Link,
+    cancels_requested: u32,
+    /// CancelledError is due at the next step.
+    pub(crate) must_cancel: bool,
+    log_destroy_pending: bool,
+}
+
+/// A counted reference to a task of ours, or of a subclass.
+#[derive(Clone)]
+#[repr(transparent)]
+pub(crate) struct TaskRef<'py>(FutureRef<'py>);
+
+/// What a new task is made of.
+pub struct Parts<'py> {
+    /// What it drives.
+    pub coroutine: Bound<'py, PyAny>,
+    /// None for `Task-<number>`.
+    pub name: Option<Bound<'py, PyAny>>,
+    /// None for a copy of the current one.
+    pub context: Option<Bound<'py, PyAny>>,
+    /// Runs the first step at once, if the loop runs.
+    pub eager_start: bool,
+}
+
+/// The number of the next unnamed task.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+impl<'py> TaskRef<'py> {
+    /// # Safety
+    /// `object` is an instance of our task type.
+    #[inline]
+    pub(crate) unsafe fn new_unchecked(object: Bound<'py, PyAny>) -> Self {
+        // SAFETY: tasks are futures.
+        Self(unsafe { FutureRef::new_unchecked(object) })
+    }
+
+    #[inline]
+    pub(crate) fn py(&self) -> Python<'py> {
+        self.0.py()
+    }
+
+    #[inline]
+    pub(crate) fn future(&self) -> &FutureRef<'py> {
+        &self.0
+    }
+
+    #[inline]
+    pub(crate) fn object(&self) -> &Bound<'py, PyAny> {
+        self.0.object()
+    }
+
+    /// What it holds as a task. The reference must not be kept across Python code.
+    #[inline]
+    pub(crate) fn task(&self) -> &TaskBody {
+        // SAFETY: of our type, alive while counted; SAFETY.md, "Future".
+        unsafe { &(*self.0.as_ptr().cast::<TaskObject>()).task }
+    }
+
+    /// Changes what it holds. `change` runs no Python code: what it takes out is released by the caller.
+    #[inline]
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut TaskBody) -> R) -> R {
+        // SAFETY: the GIL is held and nobody keeps a reference into the body across Python code; SAFETY.md, "Future".
+        change(unsafe { &mut (*self.0.as_ptr().cast::<TaskObject>()).task })
+    }
+
+    /// `__init__`.
+    fn initialize(&self, owner: Option<Bound<'py, PyAny>>, parts: Parts<'py>) -> PyResult<()> {
+        self.future().initialize(owner)?;
+        self.begin(parts)
+    }
+
+    /// What `__init__` does once the future part is ready.
+    #[inline]
+    fn begin(&self, parts: Parts<'py>) -> PyResult<()> {
+        let py = self.py();
+        let Parts { coroutine, name, context, eager_start } = parts;
+        if !is_coroutine(&coroutine)? {
+            self.update(|body| body.log_destroy_pending = false);
+            return Err(PyTypeError::new_err(format!("a coroutine was expected, got {}", coroutine.repr()?)));
+        }
+        let context = match context {
+            Some(context) => context,
+            None => context::copy_current(py)?,
+        };
+        let name = name.as_ref().map(crate::future::text).transpose()?;
+        // Relaxed: only that numbers differ matters.
+        let number = if name.is_some() { 0 } else { NUMBERS.fetch_add(1, Ordering::Relaxed) };
+        let before = self.update(|body| {
+            let fresh = TaskBody {
+                coroutine: Some(coroutine.into()),
+                context: Some(context.into()),
+                name: name.map(Held::from),
+                number,
+                log_destroy_pending: true,
+                link: std::mem::take(&mut body.link),
+                ..TaskBody::default()
+            };
+            std::mem::replace(body, fresh)
+        });
+        drop(before);
+        if eager_start && self.loop_is_running()? {
+            return self.start_eagerly();
+        }
+        self.schedule_step(None)?;
+        registry::add(self);
+        Ok(())
+    }
+
+    fn loop_is_running(&self) -> PyResult<bool> {
+        self.future().owner()?.call_method0(pyo3::intern!(self.py(), "is_running"))?.is_truthy()
+    }
+
+    pub(crate) fn name(&self) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py();
+        if let Some(name) = &self.task().name {
+            return Ok(name.get(py));
+        }
+        let name = PyString::new(py, &format!("Task-{}", self.task().number)).into_any();
+        drop(self.update(|body| body.name.replace(name.clone().into())));
+        Ok(name)
+    }
+
+    /// `cancel()`: asks the future it waits for, or sees to it that the next step raises CancelledError.
+    pub(crate) fn cancel(&self, message: Option<Bound<'py, PyAny>>) -> PyResult<bool> {
+        let py = self.py();
+        self.future().update(|body| body.log_traceback = false);
+        if !self.future().is_pending() {
+            return Ok(false);
+        }
+        self.update(|body| body.cancels_requested += 1);
+        let waiting_for = self.task().waiting_for.as_ref().map(|future| future.get(py));
+        if let Some(future) = waiting_for
+            && cancel_any(&future, message.clone())?
+        {
+            return Ok(true);
+        }
+        self.update(|body| body.must_cancel = true);
+        let before = self.future().update(|body| std::mem::replace(&mut body.cancel_message, message.map(Held::from)));
+        drop(before);
+        Ok(true)
+    }
+
+    /// `__del__`: says that the task will never be done.
+    fn finalize(&self) {
+        let py = self.py();
+        // Whoever hears of it below may keep the task, which is lost to the registry all the same.
+        // SAFETY: alive while counted.
+        unsafe { registry::remove(self.object().as_ptr().cast::<TaskObject>()) };
+        if self.must_complain() {
+            let complain = || {
+                let context = PyDict::new(py);
+                context.set_item(pyo3::intern!(py, "task"), self.object())?;
+                let message = "Task was destroyed but it is pending!";
+                context.set_item(pyo3::intern!(py, "message"), message)?;
+                self.future().report(&context)
+            };
+            let outcome: PyResult<()> = complain();
+            if let Err(error) = outcome {
+                error.write_unraisable(py, Some(self.object()));
+            }
+        }
+        self.future().finalize();
+    }
+
+    fn must_complain(&self) -> bool {
+        self.task().log_destroy_pending && self.future().is_pending() && self.future().body().owner.is_some()
+    }
+}
+
+/// `future.cancel(msg=message)`, straight for what cannot be overridden.
+pub(crate) fn cancel_any<'py>(future: &Bound<'py, PyAny>, message: Option<Bound<'py, PyAny>>) -> PyResult<bool> {
+    let py = future.py();
+    if let Some(exact) = FutureRef::exact(future) {
+        if is_exact(future.get_type().as_type_ptr()) {
+            return TaskRef(exact).cancel(message);
+        }
+        return exact.cancel_as_future(message);
+    }
+    let keywords = PyDict::new(py);
+    keywords.set_item(pyo3::intern!(py, "msg"), message)?;
+    future.call_method(pyo3::intern!(py, "cancel"), (), Some(&keywords))?.is_truthy()
+}
+
+fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    // SAFETY: reads the type of a live object.
+    if unsafe { ffi::PyCoro_CheckExact(object.as_ptr()) } != 0 {
+        return Ok(true);
+    }
+    names::iscoroutine(object.py())?.call1((object,))?.is_truthy()
+}
+
+/// A new task of ours on a loop of ours.
+///
+/// # Errors
+/// TypeError when there is no coroutine to drive; what the first step lets through, if started eagerly.
+#[inline]
+pub fn new_task<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = owner.py();
+    let task = types::new_exact(py, FutureBody::on(owner))?;
+    if owner.get().debug.get() {
+        task.future().note_source()?;
+    }
+    task.begin(parts)?;
+    Ok(task.object().clone())
+}
+
+/// The type `Task`.
+///
+/// # Errors
+/// ImportError when asyncio is not importable.
+pub fn task_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    types::create_type(py)
+}
+
+/// A callable of C's making with `task` as its `__self__`.
+fn bound_function<'py>(task: &TaskRef<'py>, definition: &'static ffi::PyMethodDef) -> PyResult<Bound<'py, PyAny>> {
+    let pointer = std::ptr::from_ref(definition).cast_mut();
+    // SAFETY: a static definition, which is never written to; a new reference or null with an exception set.
+    let function = unsafe { ffi::PyCFunction_NewEx(pointer, task.object().as_ptr(), std::ptr::null_mut()) };
+    // SAFETY: as said.
+    let function = unsafe { Bound::from_owned_ptr_or_err(task.py(), function) }?;
+    Ok(function.cast_into::<PyCFunction>()?.into_any())
+}

@@ -1,0 +1,149 @@
+//! All pending tasks, so that `asyncio.all_tasks()` finds them.
+//!
+//! A list through the tasks themselves, without references: a task is in it from its first scheduling to its end or
+//! its deallocation. asyncio looks into a WeakSet of its own; that set gets a class whose `__iter__` goes on with our
+//! list, which `all_tasks` sees however and whenever it was imported.
+
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyDict, PyList, PyTuple, PyType};
+
+use super::{TaskObject, TaskRef};
+
+/// A task's place in the list; read and written with the GIL held.
+pub(crate) struct Link {
+    previous: *mut TaskObject,
+    next: *mut TaskObject,
+    listed: bool,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self { previous: null_mut(), next: null_mut(), listed: false }
+    }
+}
+
+/// The newest pending task. Relaxed throughout: the GIL orders all accesses.
+static HEAD: AtomicPtr<TaskObject> = AtomicPtr::new(null_mut());
+
+/// # Safety
+/// A listed or fresh task, and the GIL is held.
+unsafe fn link<'a>(task: *mut TaskObject) -> &'a mut Link {
+    // SAFETY: alive by the caller's promise; borrows end at once.
+    unsafe { &mut (*task).task.link }
+}
+
+/// Lists `task`, if it is not listed already.
+#[inline]
+pub(crate) fn add(task: &TaskRef<'_>) {
+    let pointer = task.object().as_ptr().cast::<TaskObject>();
+    // SAFETY: alive while counted.
+    let own = unsafe { link(pointer) };
+    if own.listed {
+        return;
+    }
+    let next = HEAD.load(Ordering::Relaxed);
+    *own = Link { previous: null_mut(), next, listed: true };
+    if !next.is_null() {
+        // SAFETY: listed tasks are alive.
+        unsafe { link(next) }.previous = pointer;
+    }
+    HEAD.store(pointer, Ordering::Relaxed);
+}
+
+/// Takes a task out, if it is listed.
+///
+/// # Safety
+/// A task's memory whose body is still there, and the GIL is held.
+#[inline]
+pub(crate) unsafe fn remove(task: *mut TaskObject) {
+    // SAFETY: by the caller's promise.
+    let Link { previous, next, listed } = std::mem::take(unsafe { link(task) });
+    if !listed {
+        return;
+    }
+    if previous.is_null() {
+        HEAD.store(next, Ordering::Relaxed);
+    } else {
+        // SAFETY: listed tasks are alive.
+        unsafe { link(previous) }.next = next;
+    }
+    if !next.is_null() {
+        // SAFETY: listed tasks are alive.
+        unsafe { link(next) }.previous = previous;
+    }
+}
+
+/// All listed tasks.
+fn listed(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
+    let mut tasks = Vec::new();
+    let mut task = HEAD.load(Ordering::Relaxed);
+    while !task.is_null() {
+        // One being deallocated is listed until its memory goes, and must not be brought back to life.
+        // SAFETY: listed tasks have their memory.
+        if unsafe { ffi::Py_REFCNT(task.cast()) } > 0 {
+            // SAFETY: alive, as just seen.
+            tasks.push(unsafe { Bound::from_borrowed_ptr(py, task.cast()) });
+        }
+        // SAFETY: listed tasks have their memory.
+        task = unsafe { link(task) }.next;
+    }
+    tasks
+}
+
+/// Makes asyncio's own registry see the tasks of ours.
+///
+/// # Errors
+/// What making a class raises.
+pub fn show_to_asyncio(py: Python<'_>) -> PyResult<()> {
+    let weak_set = py.import("weakref")?.getattr("WeakSet")?;
+    let Some(set) = stock_registry(py, &weak_set)? else { return Ok(()) };
+    if !set.get_type().is(&weak_set) {
+        return Ok(());
+    }
+    let namespace = PyDict::new(py);
+    namespace.set_item("__slots__", PyTuple::empty(py))?;
+    namespace.set_item("__module__", "ferrio")?;
+    namespace.set_item("__doc__", "asyncio's set of tasks, in which ferrio's tasks show as well.")?;
+    let class = py.get_type::<PyType>().call1(("TaskSet", (&weak_set,), namespace))?;
+    let iterate = PyCFunction::new_closure(py, Some(c"__iter__"), None, |arguments, _| iterate(arguments))?;
+    // A C function is no descriptor: it does not bind, so the method is made of one that does.
+    let method = py.import("functools")?.getattr("partialmethod")?.call1((iterate,))?;
+    class.setattr("__iter__", method)?;
+    set.setattr("__class__", class)
+}
+
+fn iterate(arguments: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+    let py = arguments.py();
+    let set = arguments.get_item(0)?;
+    let theirs = py.import("weakref")?.getattr("WeakSet")?.call_method1("__iter__", (set,))?;
+    let all = PyList::empty(py);
+    for task in theirs.try_iter()? {
+        all.append(task?)?;
+    }
+    for task in listed(py) {
+        all.append(task)?;
+    }
+    Ok(all.try_iter()?.into_any().unbind())
+}
+
+/// The set that `asyncio.all_tasks()` iterates over: `_all_tasks` in 3.11, `_scheduled_tasks` in 3.12 and 3.13, and a
+/// nameless one of the C module later.
+fn stock_registry<'py>(py: Python<'py>, weak_set: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if py.version_info() >= (3, 14) {
+        let referents = py.import("gc")?.getattr("get_referents")?.call1((py.import("_asyncio")?,))?;
+        for referent in referents.try_iter()? {
+            let referent = referent?;
+            if referent.get_type().is(weak_set) {
+                return Ok(Some(referent));
+            }
+        }
+        return Ok(None);
+    }
+    let tasks = py.import("asyncio.tasks")?;
+    let name = if py.version_info() >= (3, 12) { "_scheduled_tasks" } else { "_all_tasks" };
+    tasks.getattr_opt(name)
+}

@@ -1,0 +1,217 @@
+//! The type `Task`: creation, memory, garbage collection, on top of the future's.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+use super::{TaskBody, TaskObject, TaskRef, methods, registry};
+use crate::boundary::attached;
+use crate::future::{self, FutureBody, slot, type_from};
+use crate::gil_cell::GilCell;
+use crate::names;
+
+type Object = *mut ffi::PyObject;
+
+/// Memory of a freed exact task: of the collector's allocator, untracked, holding nothing.
+struct Spare(NonNull<TaskObject>);
+
+// SAFETY: plain memory without an owner; it is touched only with the GIL held.
+unsafe impl Send for Spare {}
+
+const MAX_SPARES: usize = 1024;
+
+static SPARES: GilCell<Vec<Spare>> = GilCell::new(Vec::new());
+static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static POINTER: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(std::ptr::null_mut());
+
+#[inline]
+fn type_pointer() -> *mut ffi::PyTypeObject {
+    // Relaxed: written with the GIL held.
+    POINTER.load(Ordering::Relaxed)
+}
+
+/// Whether `class` is exactly our type.
+#[inline]
+pub(crate) fn is_exact(class: *mut ffi::PyTypeObject) -> bool {
+    std::ptr::eq(class, type_pointer())
+}
+
+pub(super) fn create_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    let class = TYPE.get_or_try_init(py, || new_type(py))?.bind(py);
+    // Relaxed: written with the GIL held.
+    POINTER.store(class.as_type_ptr(), Ordering::Relaxed);
+    Ok(class.clone())
+}
+
+/// A new object exactly of our type, whose task part is still empty.
+#[inline]
+pub(super) fn new_exact(py: Python<'_>, future: FutureBody) -> PyResult<TaskRef<'_>> {
+    let class = type_pointer();
+    if class.is_null() {
+        create_type(py)?;
+        return new_exact(py, future);
+    }
+    let memory = match SPARES.with(py, Vec::pop) {
+        Some(Spare(memory)) => {
+            // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
+            unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
+            memory
+        }
+        None => {
+            // SAFETY: a GC type whose basic size is that of TaskObject.
+            let fresh = unsafe { ffi::PyObject_GC_New::<TaskObject>(class) };
+            NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
+        }
+    };
+    let object = memory.as_ptr();
+    // SAFETY: the memory is ours alone; its fields hold nothing yet.
+    unsafe { (&raw mut (*object).base.attributes).write(std::ptr::null_mut()) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*object).base.weak_references).write(std::ptr::null_mut()) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*object).base.future).write(future) };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*object).task).write(TaskBody::default()) };
+    // SAFETY: a whole object, not tracked so far.
+    unsafe { ffi::PyObject_GC_Track(object.cast()) };
+    // SAFETY: a new reference to an object of our type.
+    Ok(unsafe { TaskRef::new_unchecked(Bound::from_owned_ptr(py, object.cast())) })
+}
+
+unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) -> Object {
+    // SAFETY: the interpreter passes a type derived from ours; zeroed memory or null with an exception set.
+    let object = unsafe { ffi::PyType_GenericAlloc(class, 0) };
+    if !object.is_null() {
+        let task = object.cast::<TaskObject>();
+        // SAFETY: of our layout; the zeroed body holds nothing that would have to be released.
+        unsafe { (&raw mut (*task).base.future).write(FutureBody::default()) };
+        // SAFETY: as above.
+        unsafe { (&raw mut (*task).task).write(TaskBody::default()) };
+    }
+    object
+}
+
+unsafe extern "C" fn finalize(object: Object) {
+    attached(|py| {
+        // SAFETY: the interpreter passes a live object of our type.
+        let task = unsafe { TaskRef::new_unchecked(Bound::from_borrowed_ptr(py, object)) };
+        let pending = PyErr::take(py);
+        task.finalize();
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    });
+}
+
+/// Whether the destructor of the task in `object` has something to say.
+///
+/// # Safety
+/// A whole object of our layout.
+unsafe fn speaks(object: Object) -> bool {
+    // SAFETY: by the caller's promise.
+    let whole = unsafe { &*object.cast::<TaskObject>() };
+    let future = &whole.base.future;
+    future.log_traceback || (future.state == future::State::Pending && whole.task.log_destroy_pending)
+}
+
+unsafe extern "C" fn dealloc(object: Object) {
+    attached(|py| {
+        // SAFETY: reads the type of a live object.
+        let class = unsafe { ffi::Py_TYPE(object) };
+        let exact = is_exact(class);
+        // SAFETY: a whole object of our type.
+        let speaks = exact && unsafe { speaks(object) };
+        // SAFETY: called once, by tp_dealloc, as documented.
+        if speaks && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+            return;
+        }
+        // The collector remembers in the memory that an object was finalized, and would not finalize the next one.
+        // SAFETY: a whole object of a GC type.
+        let recycled = exact && unsafe { ffi::PyObject_GC_IsFinalized(object) } == 0;
+        let task = object.cast::<TaskObject>();
+        // SAFETY: the task's body is still there.
+        unsafe { registry::remove(task) };
+        // SAFETY: the object is dead from here on.
+        unsafe { future::dealloc_base(object) };
+        // SAFETY: nobody can reach the object any more; its body is moved out once.
+        let body = unsafe { (&raw const (*task).task).read() };
+        drop(body);
+        if recycled {
+            // SAFETY: not null.
+            let spare = Spare(unsafe { NonNull::new_unchecked(task) });
+            let surplus = SPARES.with(py, |spares| {
+                if spares.len() < MAX_SPARES {
+                    spares.push(spare);
+                    return None;
+                }
+                Some(spare)
+            });
+            if let Some(Spare(memory)) = surplus {
+                // SAFETY: of the collector's allocator, untracked, and no object lives in it.
+                unsafe { ffi::PyObject_GC_Del(memory.as_ptr().cast()) };
+            }
+        } else {
+            // SAFETY: a subclass's instance is of the collector's allocator too.
+            unsafe { ffi::PyObject_GC_Del(object.cast()) };
+        }
+        // SAFETY: the reference that the instance held.
+        unsafe { ffi::Py_DECREF(class.cast()) };
+    });
+}
+
+unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
+    // SAFETY: passed on from the collector; tasks begin as futures.
+    let outcome = unsafe { future::traverse_base(object, visit, arg) };
+    if outcome != 0 {
+        return outcome;
+    }
+    // SAFETY: alive, of our layout, and no Python code runs meanwhile.
+    let body = unsafe { &(*object.cast::<TaskObject>()).task };
+    for held in [&body.coroutine, &body.context, &body.waiting_for, &body.name].into_iter().flatten() {
+        // SAFETY: `visit` and `arg` are the collector's own.
+        let outcome = unsafe { visit(held.as_ptr(), arg) };
+        if outcome != 0 {
+            return outcome;
+        }
+    }
+    0
+}
+
+unsafe extern "C" fn clear(object: Object) -> c_int {
+    attached(|py| {
+        // SAFETY: the collector passes a live object of our type.
+        let task = unsafe { TaskRef::new_unchecked(Bound::from_borrowed_ptr(py, object)) };
+        future::release_slots(task.future());
+        let held = task.update(|body| (body.coroutine.take(), body.context.take(), body.waiting_for.take()));
+        drop(held);
+    });
+    0
+}
+
+const DOC: &CStr = c"Task(coro, *, loop=None, name=None, context=None, eager_start=False)\n--\n\nA future that drives a coroutine; asyncio.Task in Rust.";
+const DOC_3_11: &CStr =
+    c"Task(coro, *, loop=None, name=None, context=None)\n--\n\nA future that drives a coroutine; asyncio.Task in Rust.";
+
+fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
+    let base = future::future_type(py)?;
+    names::iscoroutine(py)?;
+    let doc = if py.version_info() >= (3, 12) { DOC } else { DOC_3_11 };
+    let slots = vec![
+        slot(ffi::Py_tp_new, new as *mut c_void),
+        slot(ffi::Py_tp_init, methods::init as *mut c_void),
+        slot(ffi::Py_tp_finalize, finalize as *mut c_void),
+        slot(ffi::Py_tp_dealloc, dealloc as *mut c_void),
+        slot(ffi::Py_tp_traverse, traverse as *mut c_void),
+        slot(ffi::Py_tp_clear, clear as *mut c_void),
+        slot(ffi::Py_tp_repr, methods::repr as *mut c_void),
+        slot(ffi::Py_tp_methods, methods::method_table(py).cast()),
+        slot(ffi::Py_tp_getset, methods::attribute_table().cast()),
+        slot(ffi::Py_tp_doc, doc.as_ptr() as *mut c_void),
+    ];
+    type_from(py, c"ferrio.Task", size_of::<TaskObject>(), slots, Some(&base))
+}
