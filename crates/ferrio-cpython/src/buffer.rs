@@ -1,7 +1,7 @@
 //! Bytes between Python objects and system calls.
 //!
 //! A view's memory belongs to an exporter that keeps it in place while the view is held (the buffer protocol's
-//! promise); other threads could still write into a mutable one, as they can under CPython's own socket module.
+//! promise); other threads could still write into a mutable one, as they can under `CPython`'s own socket module.
 
 use std::mem::MaybeUninit;
 
@@ -25,7 +25,7 @@ impl<'py> Data<'py> {
     /// Takes bytes, bytearray, memoryview or any other exporter of contiguous memory.
     ///
     /// # Errors
-    /// TypeError for what exports no buffer, BufferError for memory that is not contiguous.
+    /// `TypeError` for what exports no buffer, `BufferError` for memory that is not contiguous.
     #[inline]
     pub fn from_object(object: &Bound<'py, PyAny>) -> PyResult<Self> {
         if let Ok(bytes) = object.cast_exact::<PyBytes>() {
@@ -110,7 +110,7 @@ impl Target {
     /// Takes bytearray, memoryview or any other exporter of writable contiguous memory.
     ///
     /// # Errors
-    /// TypeError or BufferError as the exporter has it; BufferError for read-only or scattered memory.
+    /// `TypeError` or `BufferError` as the exporter has it; `BufferError` for read-only or scattered memory.
     pub fn from_object(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self(view_of(object, true)?))
     }
@@ -142,12 +142,12 @@ impl Target {
 /// `fill` must run no Python code and give the number of bytes it wrote.
 ///
 /// # Errors
-/// MemoryError. What `fill` gives is passed on as it is.
-pub fn receive_bytes<'py, E>(
-    py: Python<'py>,
+/// `MemoryError`. What `fill` gives is passed on as it is.
+pub fn receive_bytes<E>(
+    py: Python<'_>,
     room: usize,
     fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<usize, E>,
-) -> PyResult<Result<Bound<'py, PyBytes>, E>> {
+) -> PyResult<Result<Bound<'_, PyBytes>, E>> {
     let length = ffi::Py_ssize_t::try_from(room).unwrap_or(ffi::Py_ssize_t::MAX);
     // SAFETY: a null source makes an object with uninitialised contents.
     let mut object = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), length) };
@@ -165,7 +165,9 @@ pub fn receive_bytes<'py, E>(
         return Err(PyErr::fetch(py));
     }
     // SAFETY: a new reference to a bytes object.
-    let bytes = unsafe { Bound::from_owned_ptr(py, object).cast_into_unchecked::<PyBytes>() };
+    let bytes = unsafe { Bound::from_owned_ptr(py, object) };
+    // SAFETY: it was made as bytes above.
+    let bytes = unsafe { bytes.cast_into_unchecked::<PyBytes>() };
     Ok(outcome.map(|_| bytes))
 }
 

@@ -16,21 +16,25 @@ use crate::version;
 /// A copy of the calling thread's current context, as `contextvars.copy_context()`.
 #[inline]
 pub fn copy_current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    // SAFETY: attached by token; the result is a new reference or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
+    // SAFETY: attached by token.
+    let copied = unsafe { ffi::PyContext_CopyCurrent() };
+    // SAFETY: a new reference or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, copied) }
 }
 
 /// A copy of `context`, as `context.copy()`.
 ///
 /// # Errors
-/// TypeError when it is no context.
+/// `TypeError` when it is no context.
 #[inline]
 pub fn copy<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if !is_context(context) {
         return Err(not_a_context(context));
     }
-    // SAFETY: exactly a Context; the result is a new reference or null with an exception set.
-    unsafe { Bound::from_owned_ptr_or_err(context.py(), ffi::PyContext_Copy(context.as_ptr())) }
+    // SAFETY: exactly a Context.
+    let copied = unsafe { ffi::PyContext_Copy(context.as_ptr()) };
+    // SAFETY: a new reference or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(context.py(), copied) }
 }
 
 /// The pristine copy that timers share.
@@ -66,6 +70,7 @@ impl Shared {
 
 /// Whether `object` is exactly a `contextvars.Context` (the type cannot be subclassed).
 #[inline]
+#[must_use]
 pub fn is_context(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: the pointer is a live object; the check reads its type only.
     unsafe { ffi::PyContext_CheckExact(object.as_ptr()) != 0 }
@@ -75,7 +80,7 @@ pub fn is_context(object: &Bound<'_, PyAny>) -> bool {
 /// that `context.run` would give.
 ///
 /// # Errors
-/// RuntimeError when the context is entered already; whatever `body` gives.
+/// `RuntimeError` when the context is entered already; whatever `body` gives.
 #[inline]
 pub fn run_in<'py, R>(py: Python<'py>, context: &Bound<'py, PyAny>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     if !is_context(context) {

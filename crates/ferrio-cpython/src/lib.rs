@@ -1,4 +1,4 @@
-//! Every raw CPython call of ferrio, and the hot objects built on them.
+//! Every raw `CPython` call of ferrio, and the hot objects built on them.
 //!
 //! Here live the heap types with their free lists, the vectorcall entry points and what differs between interpreter
 //! versions; `SAFETY.md` beside the crate states the invariants that span functions. Nothing here knows sockets or
@@ -34,7 +34,7 @@ pub use runnable::{Action, Runnable};
 /// The types `Handle` and `TimerHandle`, for the module's namespace.
 ///
 /// # Errors
-/// ImportError when asyncio is not importable.
+/// `ImportError` when asyncio is not importable.
 pub fn handle_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, PyType>)> {
     handle::create_types(py)
 }
@@ -52,5 +52,5 @@ pub fn future_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, Py
 #[must_use]
 pub fn thread_identifier(_py: Python<'_>) -> u64 {
     // SAFETY: needs nothing but an initialised interpreter, which the token stands for.
-    u64::from(unsafe { pyo3::ffi::PyThread_get_thread_ident() })
+    unsafe { pyo3::ffi::PyThread_get_thread_ident() }
 }

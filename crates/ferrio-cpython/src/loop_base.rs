@@ -151,7 +151,7 @@ impl LoopBase {
         }
     }
 
-    /// Runs what was ready when the turn began, as asyncio's `_run_once`. SystemExit and KeyboardInterrupt come out;
+    /// Runs what was ready when the turn began, as asyncio's `_run_once`. `SystemExit` and `KeyboardInterrupt` come out;
     /// what was not run stays queued.
     ///
     /// # Errors
@@ -288,7 +288,7 @@ impl LoopBase {
     }
 
     /// # Errors
-    /// RuntimeError when the loop is closed.
+    /// `RuntimeError` when the loop is closed.
     #[inline]
     pub fn check_open(&self) -> PyResult<()> {
         if self.closed.get() { Err(closed_error()) } else { Ok(()) }

@@ -9,7 +9,7 @@ use crate::handle::Kind;
 macro_rules! imported {
     ($(#[$doc:meta] $name:ident = $module:literal . $attribute:literal;)*) => {$(
         #[$doc]
-        pub(crate) fn $name<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
+        pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
             static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
             CELL.import(py, $module, $attribute)
         }
@@ -48,7 +48,7 @@ imported! {
 }
 
 /// `iscoroutinefunction` as asyncio's own loop uses it: a private name from 3.14 on, where the public one warns.
-pub(crate) fn iscoroutinefunction<'py>(py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn iscoroutinefunction(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let module = py.import("asyncio.coroutines")?;
     match module.getattr_opt("_iscoroutinefunction")? {
         Some(function) => Ok(function),
@@ -76,7 +76,7 @@ pub(crate) fn current_frame(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 /// The class a handle shows as its `__class__`, so that `isinstance(handle, asyncio.Handle)` holds.
-pub(crate) fn claimed_class<'py>(py: Python<'py>, kind: Kind) -> PyResult<Bound<'py, PyType>> {
+pub(crate) fn claimed_class(py: Python<'_>, kind: Kind) -> PyResult<Bound<'_, PyType>> {
     let class = match kind {
         Kind::Soon => asyncio_handle(py)?,
         Kind::Timer => asyncio_timer_handle(py)?,

@@ -15,7 +15,7 @@ pub enum Step<'py> {
 /// Sends `value` into a coroutine or the iterator of an awaitable.
 ///
 /// # Errors
-/// What it raises, StopIteration excepted.
+/// What it raises, `StopIteration` excepted.
 #[inline]
 pub fn send<'py>(target: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
     let py = target.py();
@@ -34,7 +34,7 @@ pub fn send<'py>(target: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyRes
 /// Throws `error` into it.
 ///
 /// # Errors
-/// What it raises, StopIteration excepted; `error` itself if it has no `throw`.
+/// What it raises, `StopIteration` excepted; `error` itself if it has no `throw`.
 pub fn throw<'py>(target: &Bound<'py, PyAny>, error: PyErr) -> PyResult<Step<'py>> {
     let py = target.py();
     let Some(method) = target.getattr_opt(pyo3::intern!(py, "throw"))? else {
@@ -52,15 +52,21 @@ pub fn throw<'py>(target: &Bound<'py, PyAny>, error: PyErr) -> PyResult<Step<'py
 /// The iterator that `await object` would drive.
 ///
 /// # Errors
-/// TypeError when `object` cannot be awaited.
+/// `TypeError` when `object` cannot be awaited.
 pub fn awaitable_iterator<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: a live object; its type's slots are static for the call.
-    let class = unsafe { &*ffi::Py_TYPE(object.as_ptr()) };
+    let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+    // SAFETY: the type of a live object lives.
+    let class = unsafe { &*class };
     // SAFETY: null or a table that lives as long as the type.
     let slots = unsafe { class.tp_as_async.as_ref() };
     match slots.and_then(|slots| slots.am_await) {
-        // SAFETY: the slot of the object's own type; a new reference or null with an exception set.
-        Some(am_await) => unsafe { Bound::from_owned_ptr_or_err(object.py(), am_await(object.as_ptr())) },
+        Some(am_await) => {
+            // SAFETY: the slot of the object's own type.
+            let iterator = unsafe { am_await(object.as_ptr()) };
+            // SAFETY: a new reference or null with an exception set.
+            unsafe { Bound::from_owned_ptr_or_err(object.py(), iterator) }
+        }
         None => object.call_method0(pyo3::intern!(object.py(), "__await__")),
     }
 }

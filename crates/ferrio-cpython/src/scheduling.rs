@@ -1,7 +1,7 @@
 //! The raw entry points `call_soon`, `call_soon_threadsafe`, `call_later`, `call_at` and `time`.
 //!
 //! They are `METH_FASTCALL | METH_KEYWORDS` descriptors put on the loop's type: a third cheaper than generated ones
-//! (benchmark call_soon_chain). Checks, texts and debug behaviour are those of asyncio's `BaseEventLoop`.
+//! (benchmark `call_soon_chain`). Checks, texts and debug behaviour are those of asyncio's `BaseEventLoop`.
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::ffi;
@@ -20,7 +20,7 @@ type Object = *mut ffi::PyObject;
 /// Adds the methods to `class`, a subtype of `LoopBase` or itself.
 ///
 /// # Errors
-/// MemoryError.
+/// `MemoryError`.
 pub fn add_methods(class: &Bound<'_, PyType>) -> PyResult<()> {
     let methods = [
         fast(c"call_soon", call_soon, c"call_soon($self, callback, *args, context=None)\n--\n\nArrange for a callback to be called in the next turn; gives its Handle."),
@@ -37,7 +37,7 @@ pub fn add_methods(class: &Bound<'_, PyType>) -> PyResult<()> {
 /// Adds `time` to `class`.
 ///
 /// # Errors
-/// MemoryError.
+/// `MemoryError`.
 pub fn add_clock(class: &Bound<'_, PyType>) -> PyResult<()> {
     let definition = ffi::PyMethodDef {
         ml_name: c"time".as_ptr(),
@@ -87,7 +87,9 @@ macro_rules! entries {
         unsafe extern "C" fn $name(slf: Object, stack: *const Object, count: isize, keywords: Object) -> Object {
             guarded(|py| {
                 // SAFETY: the method descriptor checked that `self` is a LoopBase; the caller holds a reference.
-                let owner = unsafe { Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<LoopBase>() };
+                let owner = unsafe { Bound::from_borrowed_ptr(py, slf) };
+                // SAFETY: as above.
+                let owner = unsafe { owner.cast_into_unchecked::<LoopBase>() };
                 // SAFETY: the arguments of this very vectorcall.
                 let call = unsafe { Call::new(py, stringify!($name), stack, count, keywords) };
                 $body(&owner, call)
@@ -121,7 +123,7 @@ struct Request<'py> {
     context: Option<Bound<'py, PyAny>>,
 }
 
-impl<'a, 'py> Call<'a, 'py> {
+impl<'py> Call<'_, 'py> {
     /// # Safety
     /// `stack`, `count` and `keywords` are a vectorcall's arguments, alive for `'a`.
     unsafe fn new(py: Python<'py>, method: &'static str, stack: *const Object, count: isize, keywords: Object) -> Self {
@@ -130,7 +132,7 @@ impl<'a, 'py> Call<'a, 'py> {
         let keyword_names = unsafe { Bound::from_borrowed_ptr_or_opt(py, keywords) }
             // SAFETY: the calling convention makes it a tuple.
             .map(|names| unsafe { names.cast_into_unchecked::<PyTuple>() });
-        let total = positional_count + keyword_names.as_ref().map_or(0, |names| names.len());
+        let total = positional_count + keyword_names.as_ref().map_or(0, PyTupleMethods::len);
         let all: &[Object] = if total == 0 {
             &[]
         } else {
@@ -211,8 +213,8 @@ impl<'a, 'py> Call<'a, 'py> {
     }
 }
 
-/// Whether many handles of a kind may wait at once: they then share a copy of the context (benchmarks call_later_100k,
-/// threadsafe_flood); where few do, a copy for each costs less than two.
+/// Whether many handles of a kind may wait at once: they then share a copy of the context (benchmarks `call_later_100k`,
+/// `threadsafe_flood`); where few do, a copy for each costs less than two.
 #[derive(Clone, Copy)]
 enum Lasting {
     Briefly,
@@ -313,7 +315,7 @@ pub(crate) fn check_thread(py: Python<'_>, base: &LoopBase) -> PyResult<()> {
 /// asyncio's `_check_callback`, for debug mode.
 ///
 /// # Errors
-/// TypeError for coroutines, coroutine functions and what cannot be called.
+/// `TypeError` for coroutines, coroutine functions and what cannot be called.
 #[cold]
 pub fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     let py = callback.py();

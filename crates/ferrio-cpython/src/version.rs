@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 unsafe extern "C" {
-    /// Documented since Python 2, exported by all versions; PyO3 leaves it out for its name.
+    /// Documented since Python 2, exported by all versions; `PyO3` leaves it out for its name.
     pub(crate) fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, length: ffi::Py_ssize_t) -> std::ffi::c_int;
 }
 

@@ -48,13 +48,12 @@ impl Loop {
             keywords.set_item("source", slf)?;
             imports::warn(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
         }
-        let alive = match generators.alive(py) {
-            Some(alive) => alive,
-            None => {
-                let alive = imports::weak_set(py)?.call0()?;
-                generators.alive.with(py, |place| *place = Some(alive.clone().unbind()));
-                alive
-            }
+        let alive = if let Some(alive) = generators.alive(py) {
+            alive
+        } else {
+            let alive = imports::weak_set(py)?.call0()?;
+            generators.alive.with(py, |place| *place = Some(alive.clone().unbind()));
+            alive
         };
         alive.call_method1("add", (agen,))?;
         Ok(())

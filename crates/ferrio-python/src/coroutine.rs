@@ -168,7 +168,7 @@ impl Coroutine {
         }
     }
 
-    /// Resume with a value; StopIteration carries the result.
+    /// Resume with a value; `StopIteration` carries the result.
     fn send(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let fresh = self.state.with(py, |state| matches!(state, State::Created(_)));
         if fresh && !value.is_none(py) {

@@ -1,6 +1,6 @@
 //! The exception handler API: where errors of callbacks, transports and generators go.
 //!
-//! Messages, context keys and log lines are those of asyncio's `BaseEventLoop`. SystemExit and KeyboardInterrupt pass
+//! Messages, context keys and log lines are those of asyncio's `BaseEventLoop`. `SystemExit` and `KeyboardInterrupt` pass
 //! through; nothing else that a handler raises does.
 
 use ferrio_cpython::GilCell;
@@ -90,7 +90,7 @@ impl Loop {
     }
 }
 
-/// The OSError (of the subclass that its number asks for) that Python's own socket calls would raise.
+/// The `OSError` (of the subclass that its number asks for) that Python's own socket calls would raise.
 #[cold]
 pub(crate) fn from_io(error: &std::io::Error) -> PyErr {
     let text = error.to_string();
@@ -127,7 +127,7 @@ pub(crate) fn report(
     Ok(())
 }
 
-/// Logs what went wrong inside a handler; lets only SystemExit and KeyboardInterrupt through.
+/// Logs what went wrong inside a handler; lets only `SystemExit` and `KeyboardInterrupt` through.
 fn contain<T>(py: Python<'_>, outcome: PyResult<T>, message: &str) -> PyResult<()> {
     match outcome {
         Ok(_) => Ok(()),

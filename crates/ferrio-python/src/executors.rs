@@ -69,7 +69,7 @@ impl Loop {
         executor_results::follow(slf, work)
     }
 
-    /// Set the executor that run_in_executor(None, …) uses: a ThreadPoolExecutor.
+    /// Set the executor that `run_in_executor(None`, …) uses: a `ThreadPoolExecutor`.
     fn set_default_executor(slf: &Bound<'_, Self>, executor: &Bound<'_, PyAny>) -> PyResult<()> {
         if !executor.is_instance(imports::thread_pool(slf.py())?)? {
             return Err(PyTypeError::new_err("executor must be ThreadPoolExecutor instance"));

@@ -7,7 +7,7 @@ use pyo3::types::PyType;
 macro_rules! imported {
     ($($name:ident = $module:literal . $attribute:literal;)*) => {$(
         #[doc = concat!("`", $module, ".", $attribute, "`.")]
-        pub(crate) fn $name<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
+        pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
             static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
             CELL.import(py, $module, $attribute)
         }
@@ -21,7 +21,6 @@ imported! {
     stock_future = "_asyncio" . "Future";
     stock_task = "_asyncio" . "Task";
     isfuture = "asyncio.futures" . "isfuture";
-    future_loop = "asyncio.futures" . "_get_loop";
     ensure_future = "asyncio.tasks" . "ensure_future";
     wrap_future = "asyncio.futures" . "wrap_future";
     convert_future_exception = "asyncio.futures" . "_convert_future_exc";
@@ -84,7 +83,7 @@ imported! {
 }
 
 /// `asyncio.CancelledError`.
-pub(crate) fn cancelled_error<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyType>> {
+pub(crate) fn cancelled_error(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CELL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     CELL.import(py, "asyncio.exceptions", "CancelledError")
 }

@@ -159,10 +159,10 @@ impl Io {
             if let Some(stream) = entry.stream() {
                 return ([Some(stream.runnable(py, readiness)), None], Change::None, [None, None]);
             }
-            let reader = entry.reader().filter(|_| reads).map(|handler| handler.runnable(py, readiness));
-            let writer = entry.writer().filter(|_| writes).map(|handler| handler.runnable(py, readiness));
+            let reading = entry.reader().filter(|_| reads).map(|handler| handler.runnable(py, readiness));
+            let writing = entry.writer().filter(|_| writes).map(|handler| handler.runnable(py, readiness));
             let (change, fired) = registrations.fire(token.0, reads, writes);
-            ([reader, writer], change, fired)
+            ([reading, writing], change, fired)
         });
         if change != Change::None {
             // Refused only for a descriptor that was closed under a wait: nobody can be told more than that.

@@ -29,7 +29,7 @@ const LONGEST_WAIT: f64 = 24.0 * 3600.0;
 
 #[pymethods]
 impl Loop {
-    /// Run until stop() is called.
+    /// Run until `stop()` is called.
     pub(crate) fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
         base(slf).check_open()?;
         check_not_running(slf)?;
@@ -149,13 +149,13 @@ fn check_not_running(slf: &Bound<'_, Loop>) -> PyResult<()> {
 }
 
 /// Its functions are looked up at each run: there are two sets of them, in C and in Python, and programs swap them.
-fn events_module<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
+fn events_module(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     CELL.import(py, "asyncio", "events")
 }
 
 /// The done callback of `run_until_complete`: asyncio's own function, by which anyio finds the root task.
-fn stop_callback<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
+fn stop_callback(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     CELL.import(py, "asyncio.base_events", "_run_until_complete_cb")
 }

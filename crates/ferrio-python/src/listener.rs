@@ -110,7 +110,7 @@ fn refused(slf: &Bound<'_, Listener>, error: &io::Error) -> PyResult<()> {
     }
     let owner = owner(slf);
     let raised = errors::from_io(error);
-    if !ferrio_sys::socket::is_out_of_resources(error) {
+    if !socket::is_out_of_resources(error) {
         let handle = HandleRef::parked(owner.as_super(), &slf.getattr("_resume")?, &PyTuple::empty(py))?;
         return handle.report_error(py, raised);
     }
@@ -148,18 +148,18 @@ fn welcome(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> PyRes
             };
             stream::attach(&owner, connection, None)
         });
-    match outcome {
-        Ok(_) => Ok(()),
-        Err(error) if errors::passes(py, &error) => Err(error),
-        Err(error) if base(&owner).debug.get() => {
-            let message = "Error on transport creation for incoming connection";
-            match &protocol {
-                Some(protocol) => errors::report(&owner, message, &error, &[("protocol", protocol)]),
-                None => errors::report(&owner, message, &error, &[]),
-            }
-        }
+    let Err(error) = outcome else { return Ok(()) };
+    if errors::passes(py, &error) {
+        return Err(error);
+    }
+    if !base(&owner).debug.get() {
         // asyncio tells of it in debug mode only; the connection is closed.
-        Err(_) => Ok(()),
+        return Ok(());
+    }
+    let message = "Error on transport creation for incoming connection";
+    match &protocol {
+        Some(protocol) => errors::report(&owner, message, &error, &[("protocol", protocol)]),
+        None => errors::report(&owner, message, &error, &[]),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use ferrio_cpython::{GilCell, GilFlag, LoopBase};
+use ferrio_cpython::{GilCell, GilFlag};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -330,7 +330,7 @@ async fn serve_forever(this: Py<Server>, channel: Channel) -> PyResult<()> {
     Err(error)
 }
 
-/// From 3.14 on a cancelled serve_forever() closes the connections as well.
+/// From 3.14 on a cancelled `serve_forever()` closes the connections as well.
 fn closes_clients_when_cancelled(py: Python<'_>) -> PyResult<bool> {
     let code = py.import("asyncio.base_events")?.getattr("Server")?.getattr("serve_forever")?.getattr("__code__")?;
     code.getattr("co_names")?.contains("close_clients")
@@ -353,9 +353,4 @@ async fn wait_closed(this: Py<Server>, channel: Channel) -> PyResult<()> {
         Some(waiter) => channel.wait(waiter).await.map(drop),
         None => Ok(()),
     }
-}
-
-/// The scheduling half of the loop of a server.
-pub(crate) fn owner_base<'a>(server: &'a Bound<'_, Server>) -> &'a LoopBase {
-    server.get().owner.bind(server.py()).as_super().get()
 }

@@ -140,7 +140,7 @@ pub(crate) fn remove_stale(path: &Bound<'_, PyAny>) -> PyResult<()> {
     unless_missing(py, removed, "Unable to check or remove stale UNIX socket %r: %r", path)
 }
 
-/// Passes over a missing file, logs any other OSError.
+/// Passes over a missing file, logs any other `OSError`.
 pub(crate) fn unless_missing(
     py: Python<'_>,
     outcome: PyResult<()>,

@@ -137,7 +137,7 @@ impl HandleRef {
     /// current context.
     ///
     /// # Errors
-    /// MemoryError.
+    /// `MemoryError`.
     pub fn parked<'py>(
         owner: &Bound<'py, LoopBase>,
         callback: &Bound<'py, PyAny>,
@@ -246,6 +246,7 @@ impl HandleRef {
     }
 
     /// As a Python object.
+    #[must_use]
     pub fn bind<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.0.bind(py).clone()
     }
@@ -255,8 +256,8 @@ impl HandleRef {
         Deadline(self.body().when)
     }
 
-    /// Calls the callback in its context. An exception goes to the loop's exception handler; SystemExit and
-    /// KeyboardInterrupt come back.
+    /// Calls the callback in its context. An exception goes to the loop's exception handler; `SystemExit` and
+    /// `KeyboardInterrupt` come back.
     #[inline]
     pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
         let object = self.body();
@@ -293,6 +294,7 @@ impl HandleRef {
             if running_in == 0 || running_in == crate::thread_identifier(py) {
                 return Ok(());
             }
+            #[expect(clippy::disallowed_methods, reason = "the other thread's callback cannot tell us when it ends")]
             py.detach(|| std::thread::sleep(std::time::Duration::from_millis(1)));
             py.check_signals()?;
         }
@@ -332,7 +334,7 @@ impl HandleRef {
     /// Reports `error` as if the callback had raised it.
     ///
     /// # Errors
-    /// SystemExit, KeyboardInterrupt and what the exception handler lets through.
+    /// `SystemExit`, `KeyboardInterrupt` and what the exception handler lets through.
     #[cold]
     pub fn report_error(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
         let (callback, arguments, arity) = {
@@ -380,6 +382,7 @@ impl HandleRef {
     }
 
     /// Where it was made, if the loop was in debug mode then.
+    #[must_use]
     pub fn source_traceback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         let notes = self.body().notes.as_ref()?;
         Some(notes.source_traceback.as_ref()?.bind(py).clone())
@@ -396,11 +399,13 @@ fn call<'py>(
     let result = match (arity, arguments) {
         (Arity::One, Some(argument)) => {
             let mut stack = [std::ptr::null_mut(), argument.as_ptr()];
-            // SAFETY: `stack` has the spare slot that PY_VECTORCALL_ARGUMENTS_OFFSET promises; all objects are alive.
+            let first = &raw mut stack[1];
+            // SAFETY: before the argument there is the spare slot that PY_VECTORCALL_ARGUMENTS_OFFSET promises; all
+            // objects are alive.
             unsafe {
                 ffi::PyObject_Vectorcall(
                     callback.as_ptr(),
-                    stack.as_mut_ptr().add(1),
+                    first,
                     1 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET,
                     std::ptr::null_mut(),
                 )

@@ -13,7 +13,7 @@ use crate::boundary::{guarded, guarded_hash};
 /// A plain handle takes object's own comparison and hash.
 pub(super) const IDENTITY: &[ffi::PyType_Slot] = &[];
 
-/// A timer handle compares as asyncio's TimerHandle.
+/// A timer handle compares as asyncio's `TimerHandle`.
 pub(super) const BY_TIME: &[ffi::PyType_Slot] = &[
     ffi::PyType_Slot { slot: ffi::Py_tp_richcompare, pfunc: compare as *mut c_void },
     ffi::PyType_Slot { slot: ffi::Py_tp_hash, pfunc: hash as *mut c_void },

@@ -63,22 +63,21 @@ pub(crate) fn create_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound
 pub(crate) fn allocate(owner: &Bound<'_, LoopBase>, kind: Kind, body: Body) -> PyResult<HandleRef> {
     let py = owner.py();
     let class = type_pointer(py, kind)?;
-    let memory = match owner.get().spares.with(py, Vec::pop) {
-        Some(spare) => {
-            let memory = spare.0;
-            std::mem::forget(spare);
-            // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
-            unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
-            memory
-        }
-        None => {
-            // SAFETY: `class` is a GC type whose basic size is that of HandleObject.
-            let fresh = unsafe { ffi::PyObject_GC_New::<HandleObject>(class) };
-            NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
-        }
+    let memory = if let Some(spare) = owner.get().spares.with(py, Vec::pop) {
+        let memory = spare.0;
+        std::mem::forget(spare);
+        // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
+        unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
+        memory
+    } else {
+        // SAFETY: `class` is a GC type whose basic size is that of HandleObject.
+        let fresh = unsafe { ffi::PyObject_GC_New::<HandleObject>(class) };
+        NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
     };
+    // SAFETY: in bounds of our own memory.
+    let place = unsafe { &raw mut (*memory.as_ptr()).body };
     // SAFETY: the memory is ours alone, and its body holds nothing yet.
-    unsafe { (&raw mut (*memory.as_ptr()).body).write(body) };
+    unsafe { place.write(body) };
     // SAFETY: a new reference.
     let object = unsafe { Bound::from_owned_ptr(py, memory.as_ptr().cast()) }.unbind();
     Ok(HandleRef(ManuallyDrop::new(object)))
@@ -101,8 +100,10 @@ unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
         // SAFETY: the object is still whole; callbacks of the references see it dead.
         unsafe { ffi::PyObject_ClearWeakRefs(object) };
     }
+    // SAFETY: in bounds of the object.
+    let place = unsafe { &raw const (*handle).body };
     // SAFETY: nobody can reach the object any more; its body is moved out once.
-    let mut body = unsafe { (&raw const (*handle).body).read() };
+    let mut body = unsafe { place.read() };
     // SAFETY: a heap type's instance owns a reference to its type.
     let class = unsafe { ffi::Py_TYPE(object) };
     // SAFETY: `handle` is not null.
@@ -228,7 +229,9 @@ fn new_type(py: Python<'_>, name: &'static std::ffi::CStr, ordering: &[ffi::PyTy
     };
     // SAFETY: the spec is complete and ends with a null slot; its tables are static or leaked on purpose (types live
     // as long as the process).
-    let class = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&raw mut spec)) }?;
+    let class = unsafe { ffi::PyType_FromSpec(&raw mut spec) };
+    // SAFETY: a new reference or null with an exception set.
+    let class = unsafe { Bound::from_owned_ptr_or_err(py, class) }?;
     Ok(class.cast_into::<PyType>()?.unbind())
 }
 

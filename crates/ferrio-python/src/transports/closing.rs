@@ -76,7 +76,7 @@ pub(crate) fn force_close(transport: &Bound<'_, SocketTransport>, error: Option<
     Ok(())
 }
 
-/// An error that ends the connection: reported, unless it is the network's; SystemExit and KeyboardInterrupt pass.
+/// An error that ends the connection: reported, unless it is the network's; `SystemExit` and `KeyboardInterrupt` pass.
 #[cold]
 pub(crate) fn fatal_error(transport: &Bound<'_, SocketTransport>, error: PyErr, message: &str) -> PyResult<()> {
     report_fatal(transport, &error, message)?;

@@ -44,8 +44,8 @@ where
     context::run_in(py, transport.context().bind(py), || protocol.call_method1(method, arguments))
 }
 
-/// Reports an exception of a protocol method that asyncio calls as a callback of its own; SystemExit and
-/// KeyboardInterrupt pass.
+/// Reports an exception of a protocol method that asyncio calls as a callback of its own; `SystemExit` and
+/// `KeyboardInterrupt` pass.
 #[cold]
 pub(crate) fn callback_failed<T: Endpoint>(
     transport: &Bound<'_, T>,
@@ -63,7 +63,7 @@ pub(crate) fn callback_failed<T: Endpoint>(
 }
 
 /// Tells of an error that ends the connection: in debug mode if it is the system's, else to the exception handler;
-/// SystemExit and KeyboardInterrupt pass.
+/// `SystemExit` and `KeyboardInterrupt` pass.
 #[cold]
 pub(crate) fn report_fatal<T: Endpoint>(transport: &Bound<'_, T>, error: &PyErr, message: &str) -> PyResult<()> {
     let py = transport.py();

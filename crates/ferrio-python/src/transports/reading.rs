@@ -1,7 +1,7 @@
 //! Receiving: from an edge of the poller to the protocol.
 //!
 //! One system call for a message: data goes into the loop's buffer and on as an exact-size bytes object, or straight
-//! into the memory that a BufferedProtocol lends. A read that does not fill its room has emptied the socket, unless the
+//! into the memory that a `BufferedProtocol` lends. A read that does not fill its room has emptied the socket, unless the
 //! peer hung up; a read that does queues another one for the next turn, so that no connection starves the others.
 
 use std::io;
@@ -248,7 +248,7 @@ impl SocketTransport {
         slf.get().state.with(slf.py(), |state| !state.closing && !state.paused)
     }
 
-    /// Tell the protocol of no data until resume_reading().
+    /// Tell the protocol of no data until `resume_reading()`.
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let paused = slf.get().state.with(py, |state| {

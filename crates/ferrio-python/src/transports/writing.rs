@@ -80,7 +80,7 @@ impl SocketTransport {
         Ok(())
     }
 
-    /// Whether write_eof() is supported: it is.
+    /// Whether `write_eof()` is supported: it is.
     fn can_write_eof(&self) -> bool {
         true
     }

@@ -29,9 +29,9 @@ pub(super) struct Epoll {
 impl Epoll {
     /// An epoll descriptor, or none if it could not wait to the nanosecond.
     pub(super) fn new() -> io::Result<Option<Self>> {
-        let epoll = Self { descriptor: epoll::create(CreateFlags::CLOEXEC)? };
         // What one system call of this process was answered, the next ones will be.
         static SUPPORTED: OnceLock<bool> = OnceLock::new();
+        let epoll = Self { descriptor: epoll::create(CreateFlags::CLOEXEC)? };
         let supported = *SUPPORTED.get_or_init(|| {
             let mut buffer = [MaybeUninit::<Event>::uninit(); 1];
             epoll::wait(&epoll.descriptor, &mut buffer, Some(&Timespec::default())).is_ok()

@@ -62,7 +62,7 @@ fn force_close(transport: &Bound<'_, DatagramTransport>, error: Option<PyErr>) {
     }
 }
 
-/// An error that ends the connection: reported, unless it is the system's; SystemExit and KeyboardInterrupt pass.
+/// An error that ends the connection: reported, unless it is the system's; `SystemExit` and `KeyboardInterrupt` pass.
 #[cold]
 pub(super) fn fatal_error(transport: &Bound<'_, DatagramTransport>, error: PyErr, message: &str) -> PyResult<()> {
     report_fatal(transport, &error, message)?;

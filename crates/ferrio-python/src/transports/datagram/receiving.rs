@@ -160,7 +160,7 @@ impl DatagramTransport {
         slf.get().state.with(slf.py(), |state| !state.closing && !state.paused)
     }
 
-    /// Tell the protocol of no datagrams until resume_reading().
+    /// Tell the protocol of no datagrams until `resume_reading()`.
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let paused = slf.get().state.with(py, |state| {

@@ -55,9 +55,9 @@ pub(super) fn read(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
 fn read_and_answer(transport: &Bound<'_, TlsTransport>, lends_buffer: bool) -> PyResult<()> {
     let py = transport.py();
     if lends_buffer {
-        read_into_protocol(transport)?
+        read_into_protocol(transport)?;
     } else {
-        read_bytes(transport)?
+        read_bytes(transport)?;
     }
     if transport.get().state.with(py, |state| state.backlog.is_empty()) {
         // Answers to the peer's requests, as for an update of keys.
