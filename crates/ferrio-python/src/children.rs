@@ -8,7 +8,7 @@
 use ferrio_cpython::Runnable;
 use ferrio_engine::Role;
 use ferrio_sys::child::{self, Watch};
-use pyo3::exceptions::{PyDeprecationWarning, PyNotImplementedError, PyRuntimeError};
+use pyo3::exceptions::{PyChildProcessError, PyDeprecationWarning, PyNotImplementedError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -61,8 +61,10 @@ impl Watcher {
     /// `RuntimeError` when it is not active, before there is a process to be told of.
     pub(crate) fn enter(py: Python<'_>) -> PyResult<Option<Self>> {
         let Some(watcher) = chosen(py)? else { return Ok(None) };
-        watcher.call_method0("__enter__")?;
+        let result = watcher.call_method0("__enter__")?;
         let entered = Self(watcher.clone().unbind());
+        // The contract says that they are the same; 3.11 asks the one, later versions the other.
+        let watcher = if imports::python_version(py) >= (3, 12) { watcher } else { result };
         let active = watcher.call_method0("is_active").and_then(|active| active.is_truthy());
         let checked = active.and_then(|active| {
             let text = "asyncio.get_child_watcher() is not activated, subprocess support is not installed.";
@@ -145,17 +147,26 @@ pub(crate) fn watch(
     Ok(())
 }
 
-/// The pidfd is readable.
+/// The pidfd is readable, or the thread that waited says that the child has ended.
 fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<SubprocessTransport>()?;
     let py = transport.py();
     let (Some(owner), Some(pid)) = (transport.get().owner(py), transport.get().pid(py)) else { return Ok(()) };
-    let Some(code) = reap(transport, pid)? else { return Ok(()) };
+    let outcome = reap(transport, pid);
+    if matches!(outcome, Ok(None)) {
+        return Ok(());
+    }
     if let Some(watch) = transport.get().watch(py) {
         let handler = owner.get().io.unregister(py, watch.fd(), Role::Reader);
         drop((handler, watch));
     }
-    tell(transport, code)
+    let told = outcome.and_then(|code| code.map_or(Ok(()), |code| subprocess::process_exited(transport, code)));
+    match told {
+        Err(error) if !errors::passes(py, &error) => {
+            errors::report(&owner, "Exception in child watcher", &error, &[("transport", transport.as_any())])
+        }
+        told => told,
+    }
 }
 
 /// Where the system has no pidfd.
@@ -177,11 +188,21 @@ fn wait_in_thread(slf: &Bound<'_, Loop>, transport: &Bound<'_, SubprocessTranspo
     thread.map(drop).map_err(|error| errors::from_io(&error))
 }
 
-/// How the child has ended; None if it has not.
+/// How the child has ended; None if it has not. Asked through the `os` module like everybody else in the process: what
+/// replaces its functions sees all children.
 fn reap(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<Option<i32>> {
-    match child::reap(pid) {
-        Ok(code) => Ok(code),
-        Err(_) => already_reaped(transport, pid).map(Some),
+    let py = transport.py();
+    let os = py.import("os")?;
+    match os.call_method1("waitpid", (pid, os.getattr("WNOHANG")?)) {
+        Ok(found) => {
+            let (found, status): (i32, Bound<'_, PyAny>) = found.extract()?;
+            if found == 0 {
+                return Ok(None);
+            }
+            py.import("asyncio.unix_events")?.call_method1("waitstatus_to_exitcode", (status,))?.extract().map(Some)
+        }
+        Err(error) if error.is_instance_of::<PyChildProcessError>(py) => already_reaped(transport, pid).map(Some),
+        Err(error) => Err(error),
     }
 }
 
@@ -197,16 +218,4 @@ fn already_reaped(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyRes
     let text = "child process pid %d exit status already read:  will report returncode 255";
     imports::logger(py)?.call_method1("warning", (text, pid))?;
     Ok(STATUS_UNKNOWN)
-}
-
-/// Errors of the callback are reported as asyncio reports them.
-fn tell(transport: &Bound<'_, SubprocessTransport>, code: i32) -> PyResult<()> {
-    let py = transport.py();
-    let owner = transport.get().owner(py);
-    match (subprocess::process_exited(transport, code), owner) {
-        (Err(error), Some(owner)) if !errors::passes(py, &error) => {
-            errors::report(&owner, "Exception in child watcher", &error, &[])
-        }
-        (outcome, _) => outcome,
-    }
 }

@@ -1,14 +1,14 @@
-//! Child processes: being told that one has ended, and fetching how.
+//! Child processes: being told that one has ended.
 //!
 //! Each child is watched by itself: no signal handler is set, and children of others are never waited for. A [`Watch`] becomes
 //! readable when its child ends; where the system has none, [`wait`] blocks a thread instead. Neither takes the status from the
-//! system: that is [`reap`], once.
+//! system: that is left to whoever started the child.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus};
+use rustix::process::{Pid, WaitId, WaitIdOptions};
 
 /// Watches one child process: readable once it has ended. Not inherited by programs that are executed.
 #[derive(Debug)]
@@ -54,24 +54,6 @@ pub fn wait(pid: i32) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// Takes the status of a child: its exit code, or the negated number of the signal that ended it. None while it runs.
-///
-/// # Errors
-///
-/// `ECHILD` if somebody has reaped it.
-pub fn reap(pid: i32) -> io::Result<Option<i32>> {
-    let outcome = rustix::process::waitpid(Some(process(pid)?), WaitOptions::NOHANG)?;
-    Ok(outcome.map(|(_, status)| exit_code(status)))
-}
-
-fn exit_code(status: WaitStatus) -> i32 {
-    status
-        .exit_status()
-        .or_else(|| status.terminating_signal().map(|signal| -signal))
-        // Something a later system tells; the number may say more than nothing.
-        .unwrap_or_else(|| status.as_raw())
 }
 
 fn process(pid: i32) -> io::Result<Pid> {

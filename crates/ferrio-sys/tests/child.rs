@@ -35,36 +35,28 @@ fn a_watch_is_readable_once_the_child_has_ended() {
     let mut running = waiting_child();
     let watch = Watch::new(pid(&running)).expect("a watch");
     assert!(!is_readable(&watch, Duration::ZERO));
-    assert_eq!(child::reap(pid(&running)).expect("a status"), None);
 
     drop(running.stdin.take());
     assert!(is_readable(&watch, Duration::from_secs(10)));
-    assert_eq!(child::reap(pid(&running)).expect("a status"), Some(0));
-    assert_eq!(errno(child::reap(pid(&running))), Some(Errno::CHILD));
+    assert!(running.wait().expect("a status").success());
 }
 
 #[test]
 fn waiting_leaves_the_status_to_be_reaped() {
-    let ended = Command::new("sh").args(["-c", "exit 7"]).spawn().expect("a child");
+    let mut ended = Command::new("sh").args(["-c", "exit 7"]).spawn().expect("a child");
     child::wait(pid(&ended)).expect("waited");
     child::wait(pid(&ended)).expect("waited again");
-    assert_eq!(child::reap(pid(&ended)).expect("a status"), Some(7));
+    assert_eq!(ended.wait().expect("a status").code(), Some(7));
     assert_eq!(errno(child::wait(pid(&ended))), Some(Errno::CHILD));
 }
 
 #[test]
-fn a_signal_is_a_negative_code() {
-    let mut killed = waiting_child();
-    killed.kill().expect("killed");
-    child::wait(pid(&killed)).expect("waited");
-    assert_eq!(child::reap(pid(&killed)).expect("a status"), Some(-9));
-}
-
-#[test]
 fn no_child_is_an_error_and_never_any_child() {
+    let mut running = waiting_child();
     for pid in [0, -1, i32::MIN] {
-        assert_eq!(errno(child::reap(pid)), Some(Errno::CHILD));
         assert_eq!(errno(child::wait(pid)), Some(Errno::CHILD));
         assert!(Watch::new(pid).is_err());
     }
+    drop(running.stdin.take());
+    running.wait().expect("a status");
 }
