@@ -98,6 +98,14 @@ pub(crate) fn thread_safe_handle(py: Python<'_>) -> PyResult<Option<Bound<'_, Py
     Ok(class.as_ref().map(|class| class.bind(py).clone()))
 }
 
+/// Whether the code of asyncio's own Python method `class.method` in `module` uses `word`: for behaviour that changed
+/// within the patch releases of one version.
+#[cold]
+pub(crate) fn stock_method_uses(py: Python<'_>, module: &str, class: &str, method: &str, word: &str) -> PyResult<bool> {
+    let code = py.import(module)?.getattr(class)?.getattr(method)?.getattr("__code__")?;
+    code.getattr("co_names")?.contains(word)
+}
+
 /// The loop of a future made without one, as asyncio's own constructors find it.
 pub(crate) fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let events = py.import("asyncio.events")?;

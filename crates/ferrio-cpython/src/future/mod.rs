@@ -14,6 +14,7 @@ mod types;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
 pub(crate) use callbacks::Callbacks;
@@ -396,7 +397,14 @@ fn is_exception_class(object: &Bound<'_, PyAny>) -> bool {
     unsafe { ffi::PyExceptionClass_Check(object.as_ptr()) != 0 }
 }
 
-/// What `set_exception` accepts. A StopIteration would end the waiting coroutine; since 3.12 it comes wrapped.
+/// Whether the running Python wraps a StopIteration that is set as an exception; it refused it before.
+fn wraps_stop_iteration(py: Python<'_>) -> PyResult<bool> {
+    static CELL: PyOnceLock<bool> = PyOnceLock::new();
+    let probe = || names::stock_method_uses(py, "asyncio.futures", "_PyFuture", "set_exception", "RuntimeError");
+    CELL.get_or_try_init(py, probe).copied()
+}
+
+/// What `set_exception` accepts. A StopIteration would end the waiting coroutine.
 fn checked_exception(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     const TEXT: &str = "StopIteration interacts badly with generators and cannot be raised into a Future";
     let py = exception.py();
@@ -404,13 +412,13 @@ fn checked_exception(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> 
     if unsafe { ffi::PyExceptionInstance_Check(exception.as_ptr()) } == 0 {
         return Err(PyTypeError::new_err("invalid exception object"));
     }
-    if py.version_info() < (3, 12) {
+    if !exception.is_instance_of::<PyStopIteration>() {
+        return Ok(exception);
+    }
+    if !wraps_stop_iteration(py)? {
         if exception.get_type().is(&py.get_type::<PyStopIteration>()) {
             return Err(PyTypeError::new_err(TEXT));
         }
-        return Ok(exception);
-    }
-    if !exception.is_instance_of::<PyStopIteration>() {
         return Ok(exception);
     }
     let wrapped = PyRuntimeError::new_err(TEXT).into_value(py).into_bound(py).into_any();

@@ -5,6 +5,7 @@ use std::ffi::{c_int, c_void};
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use super::{Parts, TaskRef};
 use crate::arguments::{Signature, unless_none};
@@ -199,9 +200,15 @@ fn give_cancelling(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
     Ok(task.task().cancels_requested.into_pyobject(task.py())?.into_any().unbind())
 }
 
-/// From 3.13 on, taking the last request back also takes back a CancelledError that is due.
+/// In newer releases taking the last request back also takes back a CancelledError that is due.
+fn uncancel_takes_all_back(py: Python<'_>) -> PyResult<bool> {
+    static CELL: PyOnceLock<bool> = PyOnceLock::new();
+    let probe = || names::stock_method_uses(py, "asyncio.tasks", "_PyTask", "uncancel", "_must_cancel");
+    CELL.get_or_try_init(py, probe).copied()
+}
+
 fn do_uncancel(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
-    let clears = task.py().version_info() >= (3, 13);
+    let clears = uncancel_takes_all_back(task.py())?;
     task.update(|body| {
         if body.cancels_requested > 0 {
             body.cancels_requested -= 1;
