@@ -7,7 +7,7 @@
 use ferrio_engine::{NextRecord, TlsRecord};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView};
+use pyo3::types::{PyBytes, PyMemoryView, PyTuple};
 
 use super::session::Read;
 use super::{Phase, State, TlsTransport, closing, flow, handshake, writing};
@@ -128,17 +128,10 @@ fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     if ended { closing::peer_closed(transport) } else { Ok(()) }
 }
 
+/// By Python's own join: memory that Rust makes would be zeroed first.
 fn join<'py>(py: Python<'py>, chunks: &[Bound<'py, PyBytes>]) -> PyResult<Bound<'py, PyBytes>> {
-    let total = chunks.iter().map(|chunk| chunk.as_bytes().len()).sum();
-    PyBytes::new_with(py, total, |room| {
-        let mut rest = room;
-        for chunk in chunks {
-            let (now, later) = rest.split_at_mut(chunk.as_bytes().len());
-            now.copy_from_slice(chunk.as_bytes());
-            rest = later;
-        }
-        Ok(())
-    })
+    let joined = PyBytes::new(py, b"").call_method1(pyo3::intern!(py, "join"), (PyTuple::new(py, chunks)?,))?;
+    Ok(joined.cast_into::<PyBytes>()?)
 }
 
 fn read_into_protocol(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
