@@ -5,15 +5,12 @@ import concurrent.futures
 import contextvars
 import functools
 import multiprocessing
-import multiprocessing.resource_tracker
 import sys
 import threading
 
 import pytest
 
 from tests.differential import assert_same, outcome, outcome_of
-
-multiprocessing.resource_tracker.ensure_running()  # it keeps a pipe for as long as this process lives
 
 
 def square(number):
@@ -46,8 +43,9 @@ def test_any_executor_can_be_named(loop):
     assert name == "mine_0"
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_process_pool_works(loop):
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as executor:
         assert loop.run_until_complete(loop.run_in_executor(executor, square, 12)) == 144
 
 
