@@ -476,8 +476,8 @@ def test_debug_mode_refuses_calls_from_another_thread():
 def test_debug_mode_reports_slow_callbacks():
     async def scenario(trace):
         loop = asyncio.get_running_loop()
-        loop.slow_callback_duration = 0.001
-        loop.call_soon(time.sleep, 0.005)
+        loop.slow_callback_duration = 0.1
+        loop.call_soon(time.sleep, 0.11)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         loop.slow_callback_duration = 10

@@ -194,7 +194,7 @@ impl LoopBase {
         }
         let context = PyDict::new(py);
         context.set_item("message", "Exception in a callback of the event loop")?;
-        context.set_item("exception", error.value(py))?;
+        context.set_item("exception", error.clone_ref(py).into_value(py))?;
         slf.call_method1("call_exception_handler", (context,)).map(drop)
     }
 

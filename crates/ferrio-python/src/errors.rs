@@ -81,7 +81,7 @@ impl Loop {
         }
         let unhandled = PyDict::new(slf.py());
         unhandled.set_item("message", "Unhandled error in exception handler")?;
-        unhandled.set_item("exception", error.value(slf.py()))?;
+        unhandled.set_item("exception", error.clone_ref(slf.py()).into_value(slf.py()))?;
         unhandled.set_item("context", context)?;
         let outcome = slf.call_method1("default_exception_handler", (unhandled,));
         let message = "Exception in default exception handler while handling an unexpected error in custom exception \
@@ -119,7 +119,7 @@ pub(crate) fn report(
     let py = slf.py();
     let context = PyDict::new(py);
     context.set_item("message", message)?;
-    context.set_item("exception", error.value(py))?;
+    context.set_item("exception", error.clone_ref(py).into_value(py))?;
     for (key, value) in items {
         context.set_item(*key, value)?;
     }
@@ -134,7 +134,7 @@ fn contain<T>(py: Python<'_>, outcome: PyResult<T>, message: &str) -> PyResult<(
         Err(error) if passes(py, &error) => Err(error),
         Err(error) => {
             let keywords = PyDict::new(py);
-            keywords.set_item("exc_info", error.value(py))?;
+            keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
             imports::logger(py)?.call_method("error", (message,), Some(&keywords))?;
             Ok(())
         }

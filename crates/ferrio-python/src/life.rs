@@ -21,6 +21,9 @@ use crate::imports;
 use crate::io::WAKER;
 use crate::signals;
 
+/// How long a loop sleeps that the system refuses a waker.
+const WAKERLESS_NAP: Duration = Duration::from_millis(5);
+
 /// A timer due within the clock's resolution is due.
 const CLOCK_RESOLUTION: f64 = 1e-9;
 
@@ -236,7 +239,11 @@ fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
         // Other threads get the interpreter at its switch interval; giving it up here costs more than the poll.
         poller.wait(&mut events, timeout)
     } else {
-        io.ensure_waker(py, base(slf))?;
+        // Without a descriptor to spare nobody can wake the loop: it looks for itself, often.
+        let timeout = match io.ensure_waker(py, base(slf)) {
+            Ok(_) => timeout,
+            Err(_) => Some(timeout.map_or(WAKERLESS_NAP, |timeout| timeout.min(WAKERLESS_NAP))),
+        };
         signals::before_sleep(slf)?;
         sleep_in(slf, &poller, &mut events, timeout)
     };

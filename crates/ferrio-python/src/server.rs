@@ -116,8 +116,11 @@ pub(crate) fn start(slf: &Bound<'_, Server>) -> PyResult<()> {
     if this.serving.get() {
         return Ok(());
     }
+    let Some(sockets) = this.sockets(py) else {
+        return Err(PyRuntimeError::new_err(format!("server {} is closed", slf.repr()?)));
+    };
     this.serving.set(true);
-    for sock in this.sockets(py).unwrap_or_default() {
+    for sock in sockets {
         sock.call_method1(py, "listen", (this.backlog,))?;
         let listener = listener::open(slf, sock.bind(py))?;
         this.state.with(py, |state| state.listeners.push(listener.unbind()));

@@ -244,7 +244,7 @@ fn bind_one<'py>(
             if base(slf).debug.get() {
                 let text = "create_server() failed to create socket.socket(%r, %r, %r)";
                 let keywords = PyDict::new(py);
-                keywords.set_item("exc_info", error.value(py))?;
+                keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
                 imports::logger(py)?.call_method("warning", (text, family, kind, proto), Some(&keywords))?;
             }
             return Ok(None);
@@ -302,10 +302,16 @@ fn prepare<'py>(
     refused_bind(slf, address, &error)
 }
 
-/// asyncio's text for a failed bind. From 3.12 on an address that is not available is passed over.
+/// Whether the running Python's asyncio passes over an address that is not available: newer patch releases do.
+fn passes_over_unavailable(py: Python<'_>) -> PyResult<bool> {
+    let stock = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?.getattr("create_server")?;
+    stock.getattr("__code__")?.getattr("co_names")?.contains("EADDRNOTAVAIL")
+}
+
+/// asyncio's text for a failed bind.
 fn refused_bind(slf: &Bound<'_, Loop>, address: &Bound<'_, PyAny>, error: &PyErr) -> PyResult<bool> {
     let py = slf.py();
-    let new = imports::python_version(py) >= (3, 12);
+    let new = passes_over_unavailable(py)?;
     let number = error.value(py).getattr("errno")?;
     let reason =
         if new { error.value(py).str()?.to_string() } else { error.value(py).getattr("strerror")?.to_string() };

@@ -372,7 +372,7 @@ impl HandleRef {
         let source = format_callback_source(py, &shown, &shown_arguments, owner.get().debug.get())?;
         let context = PyDict::new(py);
         context.set_item(pyo3::intern!(py, "message"), format!("Exception in callback {source}"))?;
-        context.set_item(pyo3::intern!(py, "exception"), error.value(py))?;
+        context.set_item(pyo3::intern!(py, "exception"), error.clone_ref(py).into_value(py))?;
         context.set_item(pyo3::intern!(py, "handle"), self.bind(py))?;
         if let Some(traceback) = self.source_traceback(py) {
             context.set_item(pyo3::intern!(py, "source_traceback"), traceback)?;

@@ -197,7 +197,12 @@ pub(crate) fn check_type(data: &Bound<'_, PyAny>) -> PyResult<()> {
     if known {
         return Ok(());
     }
-    let text = format!("data argument must be a bytes-like object, not {}", data.get_type().name()?.repr()?);
+    let what = if imports::python_version(data.py()) >= (3, 14) {
+        "bytes, bytearray, or memoryview object"
+    } else {
+        "bytes-like object"
+    };
+    let text = format!("data argument must be a {what}, not {}", data.get_type().name()?.repr()?);
     Err(PyTypeError::new_err(text))
 }
 

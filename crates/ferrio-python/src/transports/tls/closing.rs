@@ -298,7 +298,7 @@ pub(super) fn fatal_error(transport: &Bound<'_, TlsTransport>, error: &PyErr, me
     if error.is_instance_of::<PyOSError>(py) {
         if this.debug(py) {
             let keywords = PyDict::new(py);
-            keywords.set_item("exc_info", error.value(py))?;
+            keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
             imports::logger(py)?.call_method("debug", ("%r: %s", transport, message), Some(&keywords))?;
         }
         return Ok(());
