@@ -14,6 +14,7 @@ pub mod gil_cell;
 pub mod handle;
 pub mod held;
 pub mod loop_base;
+pub mod making;
 mod names;
 mod rest;
 pub mod resume;

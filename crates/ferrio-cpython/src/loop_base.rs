@@ -48,6 +48,8 @@ pub struct LoopBase {
     pub stopping: GilFlag,
     /// Whether the loop waits for events, so that whoever schedules from outside has to wake it.
     pub rest: Rest,
+    /// A task factory is set.
+    pub has_task_factory: GilFlag,
     /// asyncio shows a task of ours as the running one, though its step may be over.
     pub(crate) task_shown: GilFlag,
     /// Identifier of the thread that runs the loop, 0 when it does not run.
@@ -82,6 +84,7 @@ impl LoopBase {
             closed: GilFlag::default(),
             stopping: GilFlag::default(),
             rest: Rest::default(),
+            has_task_factory: GilFlag::default(),
             task_shown: GilFlag::default(),
             thread: AtomicU64::new(0),
         };

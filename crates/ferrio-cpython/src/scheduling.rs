@@ -48,7 +48,7 @@ pub fn add_clock(class: &Bound<'_, PyType>) -> PyResult<()> {
     add_method(class, definition)
 }
 
-fn add_method(class: &Bound<'_, PyType>, definition: ffi::PyMethodDef) -> PyResult<()> {
+pub(crate) fn add_method(class: &Bound<'_, PyType>, definition: ffi::PyMethodDef) -> PyResult<()> {
     // A type keeps its definitions for as long as the process lives.
     let definition: &'static mut ffi::PyMethodDef = Box::leak(Box::new(definition));
     let name = definition.ml_name;

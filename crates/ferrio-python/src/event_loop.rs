@@ -4,7 +4,7 @@
 //! methods. The Python class users see is `EventLoop`, made here at import as a subclass of `Loop` and
 //! `asyncio.AbstractEventLoop`.
 
-use ferrio_cpython::{LoopBase, scheduling};
+use ferrio_cpython::{LoopBase, making, scheduling};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
@@ -88,5 +88,6 @@ pub(crate) fn make_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     let class = py.get_type::<PyType>().call1(("EventLoop", bases, namespace))?.cast_into::<PyType>()?;
     // On the exact class the interpreter's specialised calls of method descriptors apply.
     scheduling::add_methods(&class)?;
+    making::add_methods(&class, &py.get_type::<Loop>())?;
     Ok(class)
 }

@@ -121,6 +121,7 @@ impl Loop {
         if factory.as_ref().is_some_and(|factory| !factory.is_callable()) {
             return Err(PyTypeError::new_err("task factory must be a callable or None"));
         }
+        base(slf).has_task_factory.set(factory.is_some());
         let factory = factory.map(Bound::unbind);
         let before = slf.get().tasks.factory.with(slf.py(), |place| std::mem::replace(place, factory));
         drop(before);

@@ -1,0 +1,155 @@
+//! The raw entry points `create_future` and `create_task`: the usual case without a dictionary of keyword arguments.
+//!
+//! They cost a third of generated ones (benchmark task_seq). Whatever is not usual, a task factory, further keyword
+//! arguments or a class of the program's own in place of asyncio's, goes to the loop's general methods.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyTuple, PyType};
+
+use crate::boundary::guarded;
+use crate::future::{self, keywords, method};
+use crate::loop_base::LoopBase;
+use crate::names;
+use crate::scheduling::add_method;
+use crate::task::{self, Parts};
+
+type Object = *mut ffi::PyObject;
+
+/// The loop's general methods.
+static GENERAL: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
+
+/// Adds the methods to `class`, whose general ones `general` defines.
+///
+/// # Errors
+/// AttributeError when `general` lacks them; MemoryError.
+pub fn add_methods(class: &Bound<'_, PyType>, general: &Bound<'_, PyType>) -> PyResult<()> {
+    let py = class.py();
+    let methods = (general.getattr("create_future")?.unbind(), general.getattr("create_task")?.unbind());
+    GENERAL.get_or_init(py, || methods);
+    add_method(
+        class,
+        method(
+            c"create_future",
+            create_future,
+            ffi::METH_NOARGS,
+            c"create_future($self, /)\n--\n\nCreate a future attached to the loop.",
+        ),
+    )?;
+    add_method(
+        class,
+        keywords(
+            c"create_task",
+            create_task,
+            c"create_task($self, /, coro, **kwargs)\n--\n\nSchedule a coroutine; gives its task.",
+        ),
+    )
+}
+
+/// Whether asyncio's classes are its own or ours; a program may have put others there.
+fn classes_are_known(py: Python<'_>) -> PyResult<(bool, bool)> {
+    static STOCK: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
+    let (future, task) = STOCK.get_or_try_init(py, || {
+        let module = py.import("_asyncio")?;
+        Ok::<_, PyErr>((module.getattr("Future")?.unbind(), module.getattr("Task")?.unbind()))
+    })?;
+    let (shown_future, shown_task) = (names::asyncio_future(py)?, names::asyncio_task(py)?);
+    Ok((
+        shown_future.is(future) || shown_future.is(future::future_type(py)?),
+        shown_task.is(task) || shown_task.is(task::task_type(py)?),
+    ))
+}
+
+unsafe extern "C" fn create_future(slf: Object, _: Object) -> Object {
+    guarded(|py| {
+        // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
+        let owner = unsafe { Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<LoopBase>() };
+        if !classes_are_known(py)?.0
+            && let Some((general, _)) = GENERAL.get(py)
+        {
+            return general.call1(py, (owner,));
+        }
+        Ok(future::new_future(&owner)?.unbind())
+    })
+}
+
+unsafe extern "C" fn create_task(slf: Object, stack: *const Object, count: isize, names: Object) -> Object {
+    guarded(|py| {
+        // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
+        let owner = unsafe { Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<LoopBase>() };
+        // SAFETY: this very call's arguments.
+        if let Some(parts) = unsafe { usual_parts(py, stack, count, names) }?
+            && !owner.get().has_task_factory.get()
+            && classes_are_known(py)?.1
+        {
+            owner.get().check_open()?;
+            return Ok(task::new_task(&owner, parts)?.unbind());
+        }
+        // SAFETY: this very call's arguments.
+        unsafe { call_general(py, slf, stack, count, names) }
+    })
+}
+
+/// What the task is to be made of, if the arguments are a coroutine and perhaps a name and a context.
+///
+/// # Safety
+/// A vectorcall's arguments, alive during the call.
+unsafe fn usual_parts<'py>(
+    py: Python<'py>,
+    stack: *const Object,
+    count: isize,
+    names: Object,
+) -> PyResult<Option<Parts<'py>>> {
+    if count != 1 {
+        return Ok(None);
+    }
+    let argument = |index: usize| {
+        // SAFETY: within the stack, by the calling convention.
+        let pointer = unsafe { *stack.add(index) };
+        // SAFETY: an argument, alive during the call.
+        unsafe { Bound::from_borrowed_ptr(py, pointer) }
+    };
+    let mut parts = Parts { coroutine: argument(0), name: None, context: None, eager_start: false };
+    // SAFETY: null or the tuple of names, alive during the call.
+    if let Some(names) = unsafe { Bound::from_borrowed_ptr_or_opt(py, names) } {
+        // SAFETY: the calling convention makes it a tuple.
+        let names = unsafe { names.cast_into_unchecked::<PyTuple>() };
+        for (index, name) in names.iter().enumerate() {
+            let place = match name.extract::<&str>()? {
+                "name" => &mut parts.name,
+                "context" => &mut parts.context,
+                _ => return Ok(None),
+            };
+            *place = Some(argument(index + 1)).filter(|value| !value.is_none());
+        }
+    }
+    Ok(Some(parts))
+}
+
+/// Calls the general `create_task` with the same arguments.
+///
+/// # Safety
+/// A vectorcall's arguments, alive during the call.
+#[cold]
+unsafe fn call_general(
+    py: Python<'_>,
+    slf: Object,
+    stack: *const Object,
+    count: isize,
+    names: Object,
+) -> PyResult<Py<PyAny>> {
+    let positional = usize::try_from(count).unwrap_or(0);
+    // SAFETY: null or the tuple of names, alive during the call.
+    let named = unsafe { Bound::from_borrowed_ptr_or_opt(py, names) }.map_or(Ok(0), |names| names.len())?;
+    let mut all = vec![slf];
+    // SAFETY: a vectorcall's stack holds the positional and then the keyword arguments.
+    all.extend((0..positional + named).map(|index| unsafe { *stack.add(index) }));
+    let Some((_, general)) = GENERAL.get(py) else {
+        return Err(pyo3::exceptions::PyRuntimeError::new_err("the loop's class is not ready"));
+    };
+    // SAFETY: a callable and its arguments, `self` first.
+    let outcome = unsafe { ffi::PyObject_Vectorcall(general.as_ptr(), all.as_ptr(), positional + 1, names) };
+    // SAFETY: a new reference or null with an exception set.
+    Ok(unsafe { Bound::from_owned_ptr_or_err(py, outcome) }?.unbind())
+}
