@@ -124,3 +124,10 @@ async def read_exactly(peer: socket.socket, size: int) -> bytes:
     while len(received) < size and (chunk := await loop.sock_recv(peer, size - len(received))):
         received += chunk
     return bytes(received)
+
+
+def run_turns(loop, turns):
+    """Runs the loop for so many turns, from outside."""
+    for _ in range(turns):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
