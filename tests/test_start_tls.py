@@ -216,6 +216,30 @@ def test_tls_runs_over_a_transport_of_the_users(loop, kind):
     loop.run_until_complete(asyncio.wait_for(main(), 10))
 
 
+def test_a_transport_whose_lower_one_is_closing_is_closing():
+    """As in asyncio from 3.14 on."""
+    loop = ferrio.new_event_loop()
+
+    async def serve(reader, writer):
+        writer.write(b"ready\n")
+        await writer.start_tls(server_context())
+        assert await reader.read() == b""
+        await close(writer)
+
+    async def main():
+        async with upgrading_server(serve) as address:
+            lower, protocol = await loop.create_connection(Recorder, *address)
+            await until(lambda: protocol.data == b"ready\n")
+            transport = await loop.start_tls(lower, protocol, client_context(), **NAME)
+            assert not transport.is_closing()
+            lower.abort()
+            assert transport.is_closing()
+            await protocol.lost
+
+    loop.run_until_complete(asyncio.wait_for(main(), 10))
+    loop.close()
+
+
 def test_what_was_written_in_the_clear_goes_first():
     """And what the other end reads ahead of its own upgrade is not lost, which asyncio sees to from 3.14 on."""
     loop = ferrio.new_event_loop()

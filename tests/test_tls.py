@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+import ferrio
 from tests.certificates import client_context, directory, server_context
 from tests.differential import assert_same, outcome, outcome_of, trace_on
 from tests.peers import BufferedRecorder, Recorder, listening, reset, turns, until
@@ -85,6 +86,26 @@ def test_a_buffered_protocol_lends_memory_of_any_size(loop, size):
                 assert protocol.data == data
 
     loop.run_until_complete(main())
+
+
+def test_a_lent_bytearray_is_filled():
+    """asyncio writes what follows the first record into a copy of it."""
+    loop = ferrio.new_event_loop()
+    data = random.Random(1).randbytes(150_000)
+
+    def send(peer):
+        peer.sendall(data)
+        peer.unwrap()
+
+    async def main():
+        async with blocking_server(send) as address:
+            async with client(address, lambda: BufferedRecorder(100_000)) as (_, protocol):
+                assert await protocol.lost is None
+                assert protocol.data == data
+
+    loop.run_until_complete(main())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
 
 
 def test_all_kinds_of_bytes_can_be_written(loop):

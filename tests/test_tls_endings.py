@@ -8,10 +8,11 @@ import threading
 
 import pytest
 
+import ferrio
 from tests.certificates import client_context, server_context
 from tests.differential import assert_same, outcome
 from tests.peers import BufferedRecorder, Recorder, reset, until
-from tests.tls_peers import NAME, Echo, blocking_server, client, serving
+from tests.tls_peers import NAME, Echo, blocking_server, client, serving, shake_hands
 
 
 @pytest.fixture(params=["TLSv1_2", "TLSv1_3"])
@@ -214,17 +215,8 @@ async def tampered(change, *, then_close=False):
     async with serving(server) as address:
 
         def talk():
-            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-            tls_object = client_context().wrap_bio(incoming, outgoing, **NAME)
             with socket.create_connection(address, timeout=5) as sock:
-                while True:
-                    try:
-                        tls_object.do_handshake()
-                        break
-                    except ssl.SSLWantReadError:
-                        sock.sendall(outgoing.read())
-                        incoming.write(sock.recv(1 << 16))
-                sock.sendall(outgoing.read())
+                tls_object, outgoing = shake_hands(sock)
                 tls_object.write(b"secret")
                 sock.sendall(change(outgoing.read()))
                 if then_close:
@@ -253,6 +245,43 @@ def test_a_peer_that_neither_answers_nor_reads_is_cut(loop):
                 over.set()
 
     loop.run_until_complete(main())
+
+
+def test_a_peer_that_closes_and_does_not_read_is_cut():
+    """asyncio before 3.14 waits for it without end."""
+    loop = ferrio.new_event_loop()
+    over = threading.Event()
+
+    def close_only(address):
+        with socket.create_connection(address, timeout=5) as sock:
+            tls_object, outgoing = shake_hands(sock)
+            over.wait(5)  # until there is much to be sent to it
+            over.clear()
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls_object.unwrap()
+            sock.sendall(outgoing.read())
+            over.wait(10)
+
+    async def main():
+        made = loop.create_future()
+
+        class Server(Recorder):
+            def connection_made(self, transport):
+                super().connection_made(transport)
+                made.set_result(self)
+
+        async with serving(Server, ssl_shutdown_timeout=0.2) as address:
+            peer = loop.create_task(asyncio.to_thread(close_only, address))
+            protocol = await made
+            protocol.transport.write(bytes(20_000_000))
+            over.set()
+            assert isinstance(await asyncio.wait_for(protocol.lost, 5), TimeoutError)
+            over.set()
+            await peer
+
+    loop.run_until_complete(main())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
 
 
 def test_a_peer_that_goes_on_sending_after_close_is_not_downloaded(loop):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 
 from tests.certificates import client_context, server_context
@@ -92,3 +93,18 @@ async def ask(address, question: bytes, context=None) -> bytes:
                 return answer
 
     return await asyncio.to_thread(talk)
+
+
+def shake_hands(sock) -> tuple[ssl.SSLObject, ssl.MemoryBIO]:
+    """A client's TLS object after its handshake over a blocking socket, and where it puts what is to be sent."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls_object = client_context().wrap_bio(incoming, outgoing, **NAME)
+    while True:
+        try:
+            tls_object.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            sock.sendall(outgoing.read())
+            incoming.write(sock.recv(1 << 16))
+    sock.sendall(outgoing.read())
+    return tls_object, outgoing
