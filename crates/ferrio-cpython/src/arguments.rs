@@ -131,6 +131,6 @@ impl<const N: usize> Signature<N> {
 
 /// The argument unless it is None.
 #[inline]
-pub(crate) fn unless_none<'py>(argument: Option<Bound<'py, PyAny>>) -> Option<Bound<'py, PyAny>> {
+pub(crate) fn unless_none(argument: Option<Bound<'_, PyAny>>) -> Option<Bound<'_, PyAny>> {
     argument.filter(|argument| !argument.is_none())
 }

@@ -50,7 +50,7 @@ fn panicked(py: Python<'_>, payload: &(dyn std::any::Any + Send)) {
     PyRuntimeError::new_err(format!("internal error in ferrio: {text}")).restore(py);
 }
 
-/// Runs `body` attached in PyO3's books too, so that it releases references at once. The interpreter called us, so
+/// Runs `body` attached in `PyO3`'s books too, so that it releases references at once. The interpreter called us, so
 /// the GIL is held; only while it shuts down are the books left alone.
 #[inline]
 pub(crate) fn attached<R>(body: impl FnOnce(Python<'_>) -> R) -> R {

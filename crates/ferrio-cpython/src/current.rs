@@ -43,12 +43,12 @@ fn in_thread_state(py: Python<'_>) -> bool {
     *CELL.get_or_init(py, || py.version_info() >= IN_THREAD_STATE)
 }
 
-fn dictionary<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyDict>> {
+fn dictionary(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
     static CELL: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     CELL.import(py, "asyncio.tasks", "_current_tasks")
 }
 
-fn swap_function<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
+fn swap_function(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     CELL.import(py, "_asyncio", "_swap_current_task")
 }
@@ -56,7 +56,7 @@ fn swap_function<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
 /// Shows `task` as running on `owner`, as `_enter_task` does.
 ///
 /// # Errors
-/// RuntimeError when another task runs there.
+/// `RuntimeError` when another task runs there.
 pub(crate) fn enter<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = owner.py();
     if in_thread_state(py) {
@@ -74,7 +74,7 @@ pub(crate) fn enter<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) ->
 /// Hides `task` again, as `_leave_task` does.
 ///
 /// # Errors
-/// RuntimeError when it is not the one shown.
+/// `RuntimeError` when it is not the one shown.
 pub(crate) fn leave<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = owner.py();
     if in_thread_state(py) {

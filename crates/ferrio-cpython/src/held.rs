@@ -1,6 +1,6 @@
 //! `Held`: an owned reference that is given up at once.
 //!
-//! Raw objects are dropped by code that the interpreter calls directly, where PyO3's `Py` cannot tell that it is
+//! Raw objects are dropped by code that the interpreter calls directly, where `PyO3`'s `Py` cannot tell that it is
 //! attached and defers the release; a future that lives on with its garbage is a leak. Invariant: a `Held` is dropped
 //! only by whoever is attached, for it lives in Python objects and in queues that only attached code touches.
 
@@ -22,6 +22,7 @@ impl Held {
 
     /// The object.
     #[inline]
+    #[must_use]
     pub fn bind<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
         self.0.bind(py)
     }

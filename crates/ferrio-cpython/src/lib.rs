@@ -43,7 +43,7 @@ pub fn handle_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, Py
 /// The types `Future` and `Task`, for the module's namespace; from then on asyncio's registry of tasks shows ours.
 ///
 /// # Errors
-/// ImportError when asyncio is not importable.
+/// `ImportError` when asyncio is not importable.
 pub fn future_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, PyType>)> {
     task::show_to_asyncio(py)?;
     Ok((future::future_type(py)?, task::task_type(py)?))

@@ -300,7 +300,7 @@ impl LoopBase {
     /// Whether `call_soon` would accept a callback now.
     ///
     /// # Errors
-    /// RuntimeError when the loop is closed or, in debug mode, when it runs in another thread.
+    /// `RuntimeError` when the loop is closed or, in debug mode, when it runs in another thread.
     #[inline]
     pub(crate) fn check_scheduling(&self, py: Python<'_>) -> PyResult<()> {
         self.check_open()?;

@@ -1,6 +1,6 @@
 //! The raw entry points `create_future` and `create_task`: the usual case without a dictionary of keyword arguments.
 //!
-//! They cost a third of generated ones (benchmark task_seq). Whatever is not usual, a task factory, further keyword
+//! They cost a third of generated ones (benchmark `task_seq`). Whatever is not usual, a task factory, further keyword
 //! arguments or a class of the program's own in place of asyncio's, goes to the loop's general methods.
 
 use pyo3::ffi;
@@ -23,7 +23,7 @@ static GENERAL: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
 /// Adds the methods to `class`, whose general ones `general` defines.
 ///
 /// # Errors
-/// AttributeError when `general` lacks them; MemoryError.
+/// `AttributeError` when `general` lacks them; `MemoryError`.
 pub fn add_methods(class: &Bound<'_, PyType>, general: &Bound<'_, PyType>) -> PyResult<()> {
     let py = class.py();
     let methods = (general.getattr("create_future")?.unbind(), general.getattr("create_task")?.unbind());
@@ -95,12 +95,12 @@ unsafe extern "C" fn create_task(slf: Object, stack: *const Object, count: isize
 ///
 /// # Safety
 /// A vectorcall's arguments, alive during the call.
-unsafe fn usual_parts<'py>(
-    py: Python<'py>,
+unsafe fn usual_parts(
+    py: Python<'_>,
     stack: *const Object,
     count: isize,
     names: Object,
-) -> PyResult<Option<Parts<'py>>> {
+) -> PyResult<Option<Parts<'_>>> {
     if count != 1 {
         return Ok(None);
     }

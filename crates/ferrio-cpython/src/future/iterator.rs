@@ -1,7 +1,7 @@
 //! What `await future` drives: yields the future once, then returns its result.
 //!
 //! Invariant: `future` is gone once the iterator has ended. Memory is recycled through `SPARES`, for every await needs
-//! one. Since 3.12 the interpreter's SEND wants StopIteration of foreign types, and takes a null without an exception
+//! one. Since 3.12 the interpreter's SEND wants `StopIteration` of foreign types, and takes a null without an exception
 //! for a returned None; 3.11 asks `am_send`.
 
 use std::ffi::{c_int, c_void};
@@ -48,17 +48,14 @@ pub(super) fn iterate(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     let py = future.py();
     future.check_initialized()?;
     let class = create_type(py)?.as_type_ptr();
-    let memory = match SPARES.with(py, Vec::pop) {
-        Some(Spare(memory)) => {
-            // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
-            unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
-            memory
-        }
-        None => {
-            // SAFETY: a GC type whose basic size is that of IteratorObject.
-            let fresh = unsafe { ffi::PyObject_GC_New::<IteratorObject>(class) };
-            NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
-        }
+    let memory = if let Some(Spare(memory)) = SPARES.with(py, Vec::pop) {
+        // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
+        unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
+        memory
+    } else {
+        // SAFETY: a GC type whose basic size is that of IteratorObject.
+        let fresh = unsafe { ffi::PyObject_GC_New::<IteratorObject>(class) };
+        NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
     };
     let held = Some(Held::from(future.object().clone()));
     // SAFETY: the memory is ours alone, and the field holds nothing yet.
@@ -122,7 +119,7 @@ unsafe extern "C" fn iternext(object: Object) -> Object {
     })
 }
 
-/// Sets StopIteration with `value`; no exception at all means None.
+/// Sets `StopIteration` with `value`; no exception at all means None.
 #[inline]
 pub(crate) fn return_value(value: Bound<'_, PyAny>) {
     if value.is_none() {

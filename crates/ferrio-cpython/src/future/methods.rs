@@ -247,7 +247,7 @@ fn give_result(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     }
 }
 
-/// Asking for an outcome before `__init__` is an invalid state, while other methods raise RuntimeError.
+/// Asking for an outcome before `__init__` is an invalid state, while other methods raise `RuntimeError`.
 fn check_begun(future: &FutureRef<'_>) -> PyResult<()> {
     if future.body().owner.is_some() {
         return Ok(());

@@ -179,7 +179,7 @@ impl<'py> FutureRef<'py> {
     }
 
     /// # Errors
-    /// RuntimeError when `__init__` was not called.
+    /// `RuntimeError` when `__init__` was not called.
     #[inline]
     pub(crate) fn owner(&self) -> PyResult<Bound<'py, PyAny>> {
         match &self.body().owner {
@@ -189,7 +189,7 @@ impl<'py> FutureRef<'py> {
     }
 
     /// # Errors
-    /// RuntimeError when `__init__` was not called.
+    /// `RuntimeError` when `__init__` was not called.
     #[inline]
     pub(crate) fn check_initialized(&self) -> PyResult<()> {
         if self.body().owner.is_some() { Ok(()) } else { Err(not_initialized()) }
@@ -264,7 +264,7 @@ impl<'py> FutureRef<'py> {
     /// What `result()` finds.
     ///
     /// # Errors
-    /// CancelledError and InvalidStateError. An exception that was set is no error here.
+    /// `CancelledError` and `InvalidStateError`. An exception that was set is no error here.
     #[inline]
     pub(crate) fn outcome(&self) -> PyResult<Outcome<'py>> {
         let py = self.py();
@@ -291,7 +291,7 @@ impl<'py> FutureRef<'py> {
         Ok(Outcome::Result(result.map_or_else(|| py.None().into_bound(py), |result| result.into_bound(py))))
     }
 
-    /// The CancelledError to raise; one that ended the task is given out once.
+    /// The `CancelledError` to raise; one that ended the task is given out once.
     #[cold]
     pub(crate) fn cancelled_exception(&self) -> PyResult<Bound<'py, PyAny>> {
         let py = self.py();
@@ -358,7 +358,7 @@ pub(crate) fn class_name(object: &Bound<'_, PyAny>) -> PyResult<String> {
 /// A new future of ours attached to a loop of ours.
 ///
 /// # Errors
-/// MemoryError.
+/// `MemoryError`.
 pub fn new_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAny>> {
     let future = new_exact(owner.py(), FutureBody::on(owner))?;
     if owner.get().debug.get() {
@@ -370,7 +370,7 @@ pub fn new_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAn
 /// The type `Future`.
 ///
 /// # Errors
-/// ImportError when asyncio is not importable.
+/// `ImportError` when asyncio is not importable.
 pub fn future_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     create_type(py)
 }
@@ -380,7 +380,7 @@ fn not_initialized() -> PyErr {
     PyRuntimeError::new_err("Future object is not initialized.")
 }
 
-/// asyncio's InvalidStateError.
+/// asyncio's `InvalidStateError`.
 #[cold]
 pub(crate) fn invalid_state(py: Python<'_>, text: impl Into<String>) -> PyErr {
     match names::invalid_state_error(py) {
@@ -397,14 +397,14 @@ fn is_exception_class(object: &Bound<'_, PyAny>) -> bool {
     unsafe { ffi::PyExceptionClass_Check(object.as_ptr()) != 0 }
 }
 
-/// Whether the running Python wraps a StopIteration that is set as an exception; it refused it before.
+/// Whether the running Python wraps a `StopIteration` that is set as an exception; it refused it before.
 fn wraps_stop_iteration(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     let probe = || names::stock_method_uses(py, "asyncio.futures", "_PyFuture", "set_exception", "RuntimeError");
     CELL.get_or_try_init(py, probe).copied()
 }
 
-/// What `set_exception` accepts. A StopIteration would end the waiting coroutine.
+/// What `set_exception` accepts. A `StopIteration` would end the waiting coroutine.
 fn checked_exception(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     const TEXT: &str = "StopIteration interacts badly with generators and cannot be raised into a Future";
     let py = exception.py();
@@ -416,7 +416,7 @@ fn checked_exception(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> 
         return Ok(exception);
     }
     if !wraps_stop_iteration(py)? {
-        if exception.get_type().is(&py.get_type::<PyStopIteration>()) {
+        if exception.get_type().is(py.get_type::<PyStopIteration>()) {
             return Err(PyTypeError::new_err(TEXT));
         }
         return Ok(exception);

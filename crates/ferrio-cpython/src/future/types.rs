@@ -59,17 +59,14 @@ pub(crate) fn new_exact(py: Python<'_>, body: FutureBody) -> PyResult<FutureRef<
         create_type(py)?;
         return new_exact(py, body);
     }
-    let memory = match SPARES.with(py, Vec::pop) {
-        Some(Spare(memory)) => {
-            // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
-            unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
-            memory
-        }
-        None => {
-            // SAFETY: a GC type whose basic size is that of FutureObject.
-            let fresh = unsafe { ffi::PyObject_GC_New::<FutureObject>(class) };
-            NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
-        }
+    let memory = if let Some(Spare(memory)) = SPARES.with(py, Vec::pop) {
+        // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
+        unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
+        memory
+    } else {
+        // SAFETY: a GC type whose basic size is that of FutureObject.
+        let fresh = unsafe { ffi::PyObject_GC_New::<FutureObject>(class) };
+        NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
     };
     let object = memory.as_ptr();
     // SAFETY: the memory is ours alone; its fields hold nothing yet.
@@ -275,7 +272,7 @@ pub(crate) fn type_from(
         flags: u32::try_from(flags).unwrap_or(0),
         slots: slots.as_mut_ptr(),
     };
-    let base = base.map_or(std::ptr::null_mut(), |base| base.as_ptr());
+    let base = base.map_or(std::ptr::null_mut(), pyo3::Bound::as_ptr);
     // SAFETY: a complete spec that ends with a null slot; its tables live as long as the process; null or a type.
     let class = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, base)) }?;
     Ok(class.cast_into::<PyType>()?.unbind())

@@ -200,7 +200,7 @@ fn give_cancelling(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
     Ok(task.task().cancels_requested.into_pyobject(task.py())?.into_any().unbind())
 }
 
-/// In newer releases taking the last request back also takes back a CancelledError that is due.
+/// In newer releases taking the last request back also takes back a `CancelledError` that is due.
 fn uncancel_takes_all_back(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     let probe = || names::stock_method_uses(py, "asyncio.tasks", "_PyTask", "uncancel", "_must_cancel");

@@ -48,7 +48,7 @@ pub(crate) struct TaskBody {
     /// Place in the list of pending tasks.
     pub(crate) link: registry::Link,
     cancels_requested: u32,
-    /// CancelledError is due at the next step.
+    /// `CancelledError` is due at the next step.
     pub(crate) must_cancel: bool,
     log_destroy_pending: bool,
 }
@@ -168,7 +168,7 @@ impl<'py> TaskRef<'py> {
         Ok(name)
     }
 
-    /// `cancel()`: asks the future it waits for, or sees to it that the next step raises CancelledError.
+    /// `cancel()`: asks the future it waits for, or sees to it that the next step raises `CancelledError`.
     pub(crate) fn cancel(&self, message: Option<Bound<'py, PyAny>>) -> PyResult<bool> {
         let py = self.py();
         self.future().update(|body| body.log_traceback = false);
@@ -240,7 +240,7 @@ fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// A new task of ours on a loop of ours.
 ///
 /// # Errors
-/// TypeError when there is no coroutine to drive; what the first step lets through, if started eagerly.
+/// `TypeError` when there is no coroutine to drive; what the first step lets through, if started eagerly.
 #[inline]
 pub fn new_task<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = owner.py();
@@ -255,7 +255,7 @@ pub fn new_task<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResul
 /// The type `Task`.
 ///
 /// # Errors
-/// ImportError when asyncio is not importable.
+/// `ImportError` when asyncio is not importable.
 pub fn task_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     types::create_type(py)
 }

@@ -1,7 +1,7 @@
 //! All pending tasks, so that `asyncio.all_tasks()` finds them.
 //!
 //! A list through the tasks themselves, without references: a task is in it from its first scheduling to its end or
-//! its deallocation. asyncio looks into a WeakSet of its own; that set gets a class whose `__iter__` goes on with our
+//! its deallocation. asyncio looks into a `WeakSet` of its own; that set gets a class whose `__iter__` goes on with our
 //! list, which `all_tasks` sees however and whenever it was imported.
 
 use std::ptr::null_mut;

@@ -71,7 +71,7 @@ impl<'py> TaskRef<'py> {
         }
     }
 
-    /// Resumes the coroutine and deals with the answer. Only KeyboardInterrupt, SystemExit and errors of the
+    /// Resumes the coroutine and deals with the answer. Only `KeyboardInterrupt`, `SystemExit` and errors of the
     /// machinery come out.
     fn step(&self, error: Option<Bound<'py, PyAny>>) -> PyResult<()> {
         let py = self.py();
@@ -111,7 +111,7 @@ impl<'py> TaskRef<'py> {
         unsafe { registry::remove(self.object().as_ptr().cast::<TaskObject>()) };
     }
 
-    /// The CancelledError due at this step, unless one is being delivered anyway.
+    /// The `CancelledError` due at this step, unless one is being delivered anyway.
     #[cold]
     fn cancellation(&self, error: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         let due = match error {
@@ -298,7 +298,7 @@ pub(crate) fn run_wakeup(py: Python<'_>, task: &Held, future: &Held) -> PyResult
 }
 
 #[inline]
-fn run_scheduled<'py>(task: &TaskRef<'py>, body: impl FnOnce() -> PyResult<()>) -> PyResult<()> {
+fn run_scheduled(task: &TaskRef<'_>, body: impl FnOnce() -> PyResult<()>) -> PyResult<()> {
     let py = task.py();
     let owner = task.future().owner()?;
     // SAFETY: tasks are queued on loops of ours only.
@@ -314,7 +314,7 @@ fn run_scheduled<'py>(task: &TaskRef<'py>, body: impl FnOnce() -> PyResult<()>) 
     }
 }
 
-/// Reports as for a callback; SystemExit and KeyboardInterrupt come back.
+/// Reports as for a callback; `SystemExit` and `KeyboardInterrupt` come back.
 #[cold]
 fn report<'py>(task: &TaskRef<'py>, owner: &Bound<'py, LoopBase>, error: PyErr) -> PyResult<()> {
     let py = task.py();

@@ -56,17 +56,14 @@ pub(super) fn new_exact(py: Python<'_>, future: FutureBody) -> PyResult<TaskRef<
         create_type(py)?;
         return new_exact(py, future);
     }
-    let memory = match SPARES.with(py, Vec::pop) {
-        Some(Spare(memory)) => {
-            // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
-            unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
-            memory
-        }
-        None => {
-            // SAFETY: a GC type whose basic size is that of TaskObject.
-            let fresh = unsafe { ffi::PyObject_GC_New::<TaskObject>(class) };
-            NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
-        }
+    let memory = if let Some(Spare(memory)) = SPARES.with(py, Vec::pop) {
+        // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
+        unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
+        memory
+    } else {
+        // SAFETY: a GC type whose basic size is that of TaskObject.
+        let fresh = unsafe { ffi::PyObject_GC_New::<TaskObject>(class) };
+        NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
     };
     let object = memory.as_ptr();
     // SAFETY: the memory is ours alone; its fields hold nothing yet.
