@@ -23,7 +23,7 @@ use crate::imports;
 const NAME: &str = "ReadPipeTransport";
 
 /// The reading end of a pipe; its `__class__` says `asyncio.ReadTransport`.
-#[pyclass(frozen, weakref, dict, module = "ferrio")]
+#[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct ReadPipeTransport {
     fd: RawFd,
     /// The context that protocol methods run in.

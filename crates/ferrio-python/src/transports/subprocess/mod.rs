@@ -19,7 +19,7 @@ use crate::event_loop::Loop;
 use crate::imports;
 
 /// A child process; its `__class__` says `asyncio.SubprocessTransport`.
-#[pyclass(frozen, weakref, dict, module = "ferrio")]
+#[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct SubprocessTransport {
     extra: Py<PyDict>,
     state: GilCell<State>,

@@ -24,7 +24,7 @@ use crate::imports;
 const NAME: &str = "WritePipeTransport";
 
 /// The writing end of a pipe; its `__class__` says `asyncio.WriteTransport`.
-#[pyclass(frozen, weakref, dict, module = "ferrio")]
+#[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct WritePipeTransport {
     fd: RawFd,
     /// A pipe or a socket: tells when the reader goes away.
