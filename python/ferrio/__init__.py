@@ -7,13 +7,16 @@ itself take the place of asyncio's; all others are asyncio's own objects, so tha
 import asyncio as _asyncio
 from typing import Any as _Any
 
+from ferrio import _tasks
 from ferrio._ferrio import EventLoop, __version__ as __version__, new_event_loop
 from ferrio._install import install, uninstall
 from ferrio._runners import run
-from ferrio._tasks import *  # noqa: F403
-from ferrio._tasks import __all__ as _tasks
 
-__all__ = ["EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall", *_tasks]
+__all__ = ["EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall"]
+
+_natives = {name: getattr(_tasks, name) for name in _tasks.__all__}
+globals().update(_natives)
+__all__ += list(_natives)
 
 _asyncios = {name: getattr(_asyncio, name) for name in _asyncio.__all__ if name not in __all__}
 globals().update(_asyncios)

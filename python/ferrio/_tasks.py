@@ -10,7 +10,9 @@ __all__ = ["Future", "Task"]
 
 if sys.version_info >= (3, 12):
     eager_task_factory = asyncio.create_eager_task_factory(Task)
-    eager_task_factory.__doc__ = "Make tasks of ferrio's that run up to their first wait at once: for loop.set_task_factory()."
+    eager_task_factory.__doc__ = (
+        "Make tasks of ferrio's that run up to their first wait at once: for loop.set_task_factory()."
+    )
     __all__ += ["eager_task_factory"]
 
 

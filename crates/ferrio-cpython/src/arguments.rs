@@ -34,7 +34,9 @@ impl<const N: usize> Signature<N> {
         }
         for (index, slot) in slots.iter_mut().enumerate().take(given) {
             // SAFETY: within the stack, by the calling convention.
-            let pointer = unsafe { *stack.add(index) };
+            let place = unsafe { stack.add(index) };
+            // SAFETY: as above.
+            let pointer = unsafe { *place };
             // SAFETY: an argument, alive during the call.
             *slot = Some(unsafe { Bound::from_borrowed_ptr(py, pointer) });
         }
@@ -44,7 +46,9 @@ impl<const N: usize> Signature<N> {
             let names = unsafe { names.cast_into_unchecked::<PyTuple>() };
             for (index, name) in names.iter().enumerate() {
                 // SAFETY: the values follow the positional arguments on the stack.
-                let pointer = unsafe { *stack.add(given + index) };
+                let place = unsafe { stack.add(given + index) };
+                // SAFETY: as above.
+                let pointer = unsafe { *place };
                 // SAFETY: an argument, alive during the call.
                 let value = unsafe { Bound::from_borrowed_ptr(py, pointer) };
                 self.place(&mut slots, &name, value)?;
@@ -65,7 +69,9 @@ impl<const N: usize> Signature<N> {
     ) -> PyResult<[Option<Bound<'py, PyAny>>; N]> {
         let mut slots = [const { None }; N];
         // SAFETY: a tuple by the caller's promise.
-        let arguments = unsafe { Bound::from_borrowed_ptr(py, arguments).cast_into_unchecked::<PyTuple>() };
+        let arguments = unsafe { Bound::from_borrowed_ptr(py, arguments) };
+        // SAFETY: as above.
+        let arguments = unsafe { arguments.cast_into_unchecked::<PyTuple>() };
         if arguments.len() > self.positional {
             return Err(self.too_many(arguments.len()));
         }

@@ -68,6 +68,16 @@ enum Clock {
 }
 
 impl LoopBase {
+    /// # Safety
+    /// `object` is a live loop of ours, lent by C code.
+    #[inline]
+    pub(crate) unsafe fn from_borrowed(py: Python<'_>, object: *mut ffi::PyObject) -> Bound<'_, Self> {
+        // SAFETY: alive, by the caller's promise.
+        let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+        // SAFETY: of our type, by the caller's promise.
+        unsafe { object.cast_into_unchecked::<Self>() }
+    }
+
     /// An idle loop.
     #[must_use]
     pub fn new(debug: bool) -> Self {

@@ -64,7 +64,7 @@ fn classes_are_known(py: Python<'_>) -> PyResult<(bool, bool)> {
 unsafe extern "C" fn create_future(slf: Object, _: Object) -> Object {
     guarded(|py| {
         // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
-        let owner = unsafe { Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<LoopBase>() };
+        let owner = unsafe { LoopBase::from_borrowed(py, slf) };
         if !classes_are_known(py)?.0
             && let Some((general, _)) = GENERAL.get(py)
         {
@@ -77,7 +77,7 @@ unsafe extern "C" fn create_future(slf: Object, _: Object) -> Object {
 unsafe extern "C" fn create_task(slf: Object, stack: *const Object, count: isize, names: Object) -> Object {
     guarded(|py| {
         // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
-        let owner = unsafe { Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<LoopBase>() };
+        let owner = unsafe { LoopBase::from_borrowed(py, slf) };
         // SAFETY: this very call's arguments.
         if let Some(parts) = unsafe { usual_parts(py, stack, count, names) }?
             && !owner.get().has_task_factory.get()
@@ -106,7 +106,9 @@ unsafe fn usual_parts(
     }
     let argument = |index: usize| {
         // SAFETY: within the stack, by the calling convention.
-        let pointer = unsafe { *stack.add(index) };
+        let place = unsafe { stack.add(index) };
+        // SAFETY: as above.
+        let pointer = unsafe { *place };
         // SAFETY: an argument, alive during the call.
         unsafe { Bound::from_borrowed_ptr(py, pointer) }
     };
@@ -141,10 +143,11 @@ unsafe fn call_general(
 ) -> PyResult<Py<PyAny>> {
     let positional = usize::try_from(count).unwrap_or(0);
     // SAFETY: null or the tuple of names, alive during the call.
-    let named = unsafe { Bound::from_borrowed_ptr_or_opt(py, names) }.map_or(Ok(0), |names| names.len())?;
+    let keywords = unsafe { Bound::from_borrowed_ptr_or_opt(py, names) }.map_or(Ok(0), |names| names.len())?;
     let mut all = vec![slf];
     // SAFETY: a vectorcall's stack holds the positional and then the keyword arguments.
-    all.extend((0..positional + named).map(|index| unsafe { *stack.add(index) }));
+    let given = unsafe { std::slice::from_raw_parts(stack, positional + keywords) };
+    all.extend_from_slice(given);
     let Some((_, general)) = GENERAL.get(py) else {
         return Err(pyo3::exceptions::PyRuntimeError::new_err("the loop's class is not ready"));
     };

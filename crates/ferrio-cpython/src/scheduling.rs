@@ -87,9 +87,7 @@ macro_rules! entries {
         unsafe extern "C" fn $name(slf: Object, stack: *const Object, count: isize, keywords: Object) -> Object {
             guarded(|py| {
                 // SAFETY: the method descriptor checked that `self` is a LoopBase; the caller holds a reference.
-                let owner = unsafe { Bound::from_borrowed_ptr(py, slf) };
-                // SAFETY: as above.
-                let owner = unsafe { owner.cast_into_unchecked::<LoopBase>() };
+                let owner = unsafe { LoopBase::from_borrowed(py, slf) };
                 // SAFETY: the arguments of this very vectorcall.
                 let call = unsafe { Call::new(py, stringify!($name), stack, count, keywords) };
                 $body(&owner, call)

@@ -1,5 +1,4 @@
 //! Child processes, with real ones.
-#![expect(clippy::zombie_processes, reason = "the functions under test reap them")]
 
 use std::io;
 use std::process::{Child, Command, Stdio};

@@ -59,7 +59,9 @@ pub(super) fn iterate(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     };
     let held = Some(Held::from(future.object().clone()));
     // SAFETY: the memory is ours alone, and the field holds nothing yet.
-    unsafe { (&raw mut (*memory.as_ptr()).future).write(held) };
+    let place = unsafe { &raw mut (*memory.as_ptr()).future };
+    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    unsafe { place.write(held) };
     // SAFETY: a whole object, not tracked so far.
     unsafe { ffi::PyObject_GC_Track(memory.as_ptr().cast()) };
     // SAFETY: a new reference.
@@ -125,11 +127,12 @@ pub(crate) fn return_value(value: Bound<'_, PyAny>) {
     if value.is_none() {
         return;
     }
+    let class = value.py().get_type::<PyStopIteration>();
     // SAFETY: live objects; a new reference or null with an exception set, which then stays set.
-    let stop = unsafe { ffi::PyObject_CallOneArg(ffi::PyExc_StopIteration, value.as_ptr()) };
+    let stop = unsafe { ffi::PyObject_CallOneArg(class.as_ptr(), value.as_ptr()) };
     if !stop.is_null() {
         // SAFETY: a class and an instance of it; takes its own references.
-        unsafe { ffi::PyErr_SetObject(ffi::PyExc_StopIteration, stop) };
+        unsafe { ffi::PyErr_SetObject(class.as_ptr(), stop) };
         // SAFETY: the reference made above.
         unsafe { ffi::Py_DECREF(stop) };
     }
@@ -172,7 +175,9 @@ unsafe extern "C" fn throw(object: Object, stack: *mut Object, count: isize) -> 
                 return None;
             }
             // SAFETY: within the stack, by the calling convention.
-            let pointer = unsafe { *stack.add(index) };
+            let place = unsafe { stack.add(index) };
+            // SAFETY: as above.
+            let pointer = unsafe { *place };
             // SAFETY: an argument, alive during the call.
             Some(unsafe { Bound::from_borrowed_ptr(py, pointer) }).filter(|given| index == 0 || !given.is_none())
         };
@@ -316,6 +321,8 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         slots: slots.as_mut_ptr(),
     };
     // SAFETY: a complete spec that ends with a null slot; its tables live as long as the process.
-    let class = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpec(&raw mut spec)) }?;
+    let class = unsafe { ffi::PyType_FromSpec(&raw mut spec) };
+    // SAFETY: a new reference or null with an exception set.
+    let class = unsafe { Bound::from_owned_ptr_or_err(py, class) }?;
     Ok(class.cast_into::<PyType>()?.unbind())
 }

@@ -95,6 +95,26 @@ pub(crate) enum Outcome<'py> {
 
 impl<'py> FutureRef<'py> {
     /// # Safety
+    /// `object` is a live instance of our type, lent by C code.
+    #[inline]
+    pub(crate) unsafe fn from_borrowed(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
+        // SAFETY: alive, by the caller's promise.
+        let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+        // SAFETY: of our type, by the caller's promise.
+        unsafe { Self::new_unchecked(object) }
+    }
+
+    /// # Safety
+    /// `object` is a new reference to an instance of our type.
+    #[inline]
+    pub(crate) unsafe fn from_owned(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
+        // SAFETY: a new reference, by the caller's promise.
+        let object = unsafe { Bound::from_owned_ptr(py, object) };
+        // SAFETY: of our type, by the caller's promise.
+        unsafe { Self::new_unchecked(object) }
+    }
+
+    /// # Safety
     /// `object` is an instance of our future type.
     #[inline]
     pub(crate) unsafe fn new_unchecked(object: Bound<'py, PyAny>) -> Self {
@@ -107,14 +127,6 @@ impl<'py> FutureRef<'py> {
         // SAFETY: reads the type of a live object.
         let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
         (types::is_exact(class) || crate::task::is_exact(class)).then(|| Self(object.clone()))
-    }
-
-    /// The future behind `object` if it is of our type or a subtype.
-    pub(crate) fn of(object: &Bound<'py, PyAny>) -> Option<Self> {
-        let class = types::type_pointer();
-        // SAFETY: a live object, and null or our type.
-        let fits = !class.is_null() && unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), class) } != 0;
-        fits.then(|| Self(object.clone()))
     }
 
     #[inline]
@@ -231,7 +243,9 @@ impl<'py> FutureRef<'py> {
         };
         let exception = checked_exception(exception)?;
         // SAFETY: an exception instance; a new reference or null without an error.
-        let traceback = unsafe { Bound::from_owned_ptr_or_opt(py, ffi::PyException_GetTraceback(exception.as_ptr())) };
+        let traceback = unsafe { ffi::PyException_GetTraceback(exception.as_ptr()) };
+        // SAFETY: a new reference or null without an error.
+        let traceback = unsafe { Bound::from_owned_ptr_or_opt(py, traceback) };
         let before = self.update(|body| {
             body.state = State::Finished;
             body.log_traceback = true;
@@ -341,12 +355,6 @@ impl<'py> FutureRef<'py> {
         }
         self.owner()?.call_method1(pyo3::intern!(py, "call_exception_handler"), (context,))?;
         Ok(())
-    }
-
-    /// Whether the destructor has something to say.
-    #[inline]
-    pub(crate) fn must_finalize(&self) -> bool {
-        self.body().log_traceback
     }
 }
 

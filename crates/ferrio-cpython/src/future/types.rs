@@ -70,15 +70,21 @@ pub(crate) fn new_exact(py: Python<'_>, body: FutureBody) -> PyResult<FutureRef<
     };
     let object = memory.as_ptr();
     // SAFETY: the memory is ours alone; its fields hold nothing yet.
-    unsafe { (&raw mut (*object).attributes).write(std::ptr::null_mut()) };
+    let place = unsafe { &raw mut (*object).attributes };
+    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    unsafe { place.write(std::ptr::null_mut()) };
     // SAFETY: as above.
-    unsafe { (&raw mut (*object).weak_references).write(std::ptr::null_mut()) };
+    let place = unsafe { &raw mut (*object).weak_references };
+    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    unsafe { place.write(std::ptr::null_mut()) };
     // SAFETY: as above.
-    unsafe { (&raw mut (*object).future).write(body) };
+    let place = unsafe { &raw mut (*object).future };
+    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    unsafe { place.write(body) };
     // SAFETY: a whole object, not tracked so far.
     unsafe { ffi::PyObject_GC_Track(object.cast()) };
     // SAFETY: a new reference to an object of our type.
-    Ok(unsafe { FutureRef::new_unchecked(Bound::from_owned_ptr(py, object.cast())) })
+    Ok(unsafe { FutureRef::from_owned(py, object.cast()) })
 }
 
 unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) -> Object {
@@ -86,7 +92,9 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
     let object = unsafe { ffi::PyType_GenericAlloc(class, 0) };
     if !object.is_null() {
         // SAFETY: of our layout; the zeroed body holds nothing that would have to be released.
-        unsafe { (&raw mut (*object.cast::<FutureObject>()).future).write(FutureBody::default()) };
+        let place = unsafe { &raw mut (*object.cast::<FutureObject>()).future };
+        // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+        unsafe { place.write(FutureBody::default()) };
     }
     object
 }
@@ -94,7 +102,7 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
 unsafe extern "C" fn finalize(object: Object) {
     attached(|py| {
         // SAFETY: the interpreter passes a live object of our type.
-        let future = unsafe { FutureRef::new_unchecked(Bound::from_borrowed_ptr(py, object)) };
+        let future = unsafe { FutureRef::from_borrowed(py, object) };
         let pending = PyErr::take(py);
         future.finalize();
         if let Some(pending) = pending {
@@ -156,7 +164,9 @@ pub(crate) unsafe fn dealloc_base(object: Object) {
         unsafe { ffi::PyObject_ClearWeakRefs(object) };
     }
     // SAFETY: nobody can reach the object any more; its body is moved out once.
-    let body = unsafe { (&raw const (*future).future).read() };
+    let place = unsafe { &raw const (*future).future };
+    // SAFETY: in bounds; it is moved out once.
+    let body = unsafe { place.read() };
     drop(body);
     // SAFETY: of our layout.
     let attributes = unsafe { (*future).attributes };
@@ -205,7 +215,7 @@ pub(crate) unsafe fn traverse_base(object: Object, visit: ffi::visitproc, arg: *
 unsafe extern "C" fn clear(object: Object) -> c_int {
     attached(|py| {
         // SAFETY: the collector passes a live object of our type.
-        let future = unsafe { FutureRef::new_unchecked(Bound::from_borrowed_ptr(py, object)) };
+        let future = unsafe { FutureRef::from_borrowed(py, object) };
         release_slots(&future);
     });
     0
@@ -220,7 +230,9 @@ pub(crate) fn release_slots(future: &FutureRef<'_>) {
     drop(before);
     let object = future.as_ptr().cast::<FutureObject>();
     // SAFETY: of our layout, alive while counted.
-    let attributes = unsafe { std::ptr::replace(&raw mut (*object).attributes, std::ptr::null_mut()) };
+    let place = unsafe { &raw mut (*object).attributes };
+    // SAFETY: in bounds, and initialised.
+    let attributes = unsafe { place.replace(std::ptr::null_mut()) };
     // SAFETY: null or a reference that the object owned.
     unsafe { ffi::Py_XDECREF(attributes) };
 }
@@ -272,9 +284,11 @@ pub(crate) fn type_from(
         flags: u32::try_from(flags).unwrap_or(0),
         slots: slots.as_mut_ptr(),
     };
-    let base = base.map_or(std::ptr::null_mut(), pyo3::Bound::as_ptr);
+    let base = base.map_or(std::ptr::null_mut(), Bound::as_ptr);
     // SAFETY: a complete spec that ends with a null slot; its tables live as long as the process; null or a type.
-    let class = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyType_FromSpecWithBases(&raw mut spec, base)) }?;
+    let class = unsafe { ffi::PyType_FromSpecWithBases(&raw mut spec, base) };
+    // SAFETY: a new reference or null with an exception set.
+    let class = unsafe { Bound::from_owned_ptr_or_err(py, class) }?;
     Ok(class.cast_into::<PyType>()?.unbind())
 }
 

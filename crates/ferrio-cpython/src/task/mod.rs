@@ -75,6 +75,26 @@ static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 impl<'py> TaskRef<'py> {
     /// # Safety
+    /// `object` is a live instance of our type, lent by C code.
+    #[inline]
+    pub(crate) unsafe fn from_borrowed(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
+        // SAFETY: alive, by the caller's promise.
+        let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+        // SAFETY: of our type, by the caller's promise.
+        unsafe { Self::new_unchecked(object) }
+    }
+
+    /// # Safety
+    /// `object` is a new reference to an instance of our type.
+    #[inline]
+    pub(crate) unsafe fn from_owned(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
+        // SAFETY: a new reference, by the caller's promise.
+        let object = unsafe { Bound::from_owned_ptr(py, object) };
+        // SAFETY: of our type, by the caller's promise.
+        unsafe { Self::new_unchecked(object) }
+    }
+
+    /// # Safety
     /// `object` is an instance of our task type.
     #[inline]
     pub(crate) unsafe fn new_unchecked(object: Bound<'py, PyAny>) -> Self {

@@ -354,7 +354,7 @@ pub(crate) fn wakeup_callable<'py>(task: &TaskRef<'py>) -> PyResult<Bound<'py, P
 unsafe extern "C" fn called_step(object: Object, stack: *mut Object, count: isize) -> Object {
     guarded(|py| {
         // SAFETY: `__self__` of the function, a task.
-        let task = unsafe { TaskRef::new_unchecked(Bound::from_borrowed_ptr(py, object)) };
+        let task = unsafe { TaskRef::from_borrowed(py, object) };
         let error = if count > 0 {
             // SAFETY: within the stack, by the calling convention.
             let pointer = unsafe { *stack };
@@ -371,7 +371,7 @@ unsafe extern "C" fn called_step(object: Object, stack: *mut Object, count: isiz
 unsafe extern "C" fn called_wakeup(object: Object, future: Object) -> Object {
     guarded(|py| {
         // SAFETY: `__self__` of the function, a task.
-        let task = unsafe { TaskRef::new_unchecked(Bound::from_borrowed_ptr(py, object)) };
+        let task = unsafe { TaskRef::from_borrowed(py, object) };
         // SAFETY: an argument, alive during the call.
         let future = unsafe { Bound::from_borrowed_ptr(py, future) };
         task.entered(|| task.wake(&future))?;

@@ -67,17 +67,25 @@ pub(super) fn new_exact(py: Python<'_>, future: FutureBody) -> PyResult<TaskRef<
     };
     let object = memory.as_ptr();
     // SAFETY: the memory is ours alone; its fields hold nothing yet.
-    unsafe { (&raw mut (*object).base.attributes).write(std::ptr::null_mut()) };
+    let place = unsafe { &raw mut (*object).base.attributes };
+    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    unsafe { place.write(std::ptr::null_mut()) };
     // SAFETY: as above.
-    unsafe { (&raw mut (*object).base.weak_references).write(std::ptr::null_mut()) };
+    let place = unsafe { &raw mut (*object).base.weak_references };
+    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    unsafe { place.write(std::ptr::null_mut()) };
     // SAFETY: as above.
-    unsafe { (&raw mut (*object).base.future).write(future) };
+    let place = unsafe { &raw mut (*object).base.future };
+    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    unsafe { place.write(future) };
     // SAFETY: as above.
-    unsafe { (&raw mut (*object).task).write(TaskBody::default()) };
+    let place = unsafe { &raw mut (*object).task };
+    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    unsafe { place.write(TaskBody::default()) };
     // SAFETY: a whole object, not tracked so far.
     unsafe { ffi::PyObject_GC_Track(object.cast()) };
     // SAFETY: a new reference to an object of our type.
-    Ok(unsafe { TaskRef::new_unchecked(Bound::from_owned_ptr(py, object.cast())) })
+    Ok(unsafe { TaskRef::from_owned(py, object.cast()) })
 }
 
 unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) -> Object {
@@ -86,9 +94,13 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
     if !object.is_null() {
         let task = object.cast::<TaskObject>();
         // SAFETY: of our layout; the zeroed body holds nothing that would have to be released.
-        unsafe { (&raw mut (*task).base.future).write(FutureBody::default()) };
+        let place = unsafe { &raw mut (*task).base.future };
+        // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+        unsafe { place.write(FutureBody::default()) };
         // SAFETY: as above.
-        unsafe { (&raw mut (*task).task).write(TaskBody::default()) };
+        let place = unsafe { &raw mut (*task).task };
+        // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+        unsafe { place.write(TaskBody::default()) };
     }
     object
 }
@@ -96,7 +108,7 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
 unsafe extern "C" fn finalize(object: Object) {
     attached(|py| {
         // SAFETY: the interpreter passes a live object of our type.
-        let task = unsafe { TaskRef::new_unchecked(Bound::from_borrowed_ptr(py, object)) };
+        let task = unsafe { TaskRef::from_borrowed(py, object) };
         let pending = PyErr::take(py);
         task.finalize();
         if let Some(pending) = pending {
@@ -136,7 +148,9 @@ unsafe extern "C" fn dealloc(object: Object) {
         // SAFETY: the object is dead from here on.
         unsafe { future::dealloc_base(object) };
         // SAFETY: nobody can reach the object any more; its body is moved out once.
-        let body = unsafe { (&raw const (*task).task).read() };
+        let place = unsafe { &raw const (*task).task };
+        // SAFETY: in bounds; it is moved out once.
+        let body = unsafe { place.read() };
         drop(body);
         if recycled {
             // SAFETY: not null.
@@ -182,7 +196,7 @@ unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c
 unsafe extern "C" fn clear(object: Object) -> c_int {
     attached(|py| {
         // SAFETY: the collector passes a live object of our type.
-        let task = unsafe { TaskRef::new_unchecked(Bound::from_borrowed_ptr(py, object)) };
+        let task = unsafe { TaskRef::from_borrowed(py, object) };
         future::release_slots(task.future());
         let held = task.update(|body| (body.coroutine.take(), body.context.take(), body.waiting_for.take()));
         drop(held);
