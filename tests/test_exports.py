@@ -96,8 +96,24 @@ def test_signatures_are_those_of_the_stubs(tmp_path):
     pytest.importorskip("mypy", reason="mypy compares them")
     # The list of exports follows the running Python; the tests above compare it.
     allowed = tmp_path / "allowed"
-    allowed.write_text("ferrio.__all__\nferrio._ferrio.__all__\n")
-    command = [sys.executable, "-m", "mypy.stubtest", "ferrio", "--concise", "--allowlist", str(allowed)]
+    entries = ["ferrio.__all__", "ferrio._ferrio.__all__"]
+    # asyncio's own loop calls the parameter `n`, its abstract base class, which the stub follows, `nbytes`.
+    entries += [r"ferrio\._ferrio\.EventLoop\.sock_recv"]
+    if sys.version_info < (3, 13):
+        # One text signature serves all versions; an argument that the running one lacks is refused at the call.
+        versioned = "create_connection create_server create_unix_server shutdown_default_executor create_task"
+        entries += [rf"ferrio\._ferrio\.EventLoop\.{name}" for name in versioned.split()]
+    allowed.write_text("\n".join(entries))
+    command = [
+        sys.executable,
+        "-m",
+        "mypy.stubtest",
+        "ferrio",
+        "--concise",
+        "--ignore-unused-allowlist",
+        "--allowlist",
+        str(allowed),
+    ]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
 

@@ -41,11 +41,16 @@ pub(crate) type Pair = (Py<PyAny>, Py<PyAny>);
 #[pymethods]
 impl Loop {
     /// Connect to a TCP server, or use a connected socket; gives (transport, protocol).
-    #[pyo3(signature = (
-        protocol_factory, host=None, port=None, *, ssl=None, family=None, proto=None, flags=None, sock=None,
-        local_addr=None, server_hostname=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None,
-        happy_eyeballs_delay=None, interleave=None, all_errors=None
-    ))]
+    #[pyo3(
+        signature = (
+            protocol_factory, host=None, port=None, *, ssl=None, family=None, proto=None, flags=None, sock=None,
+            local_addr=None, server_hostname=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None,
+            happy_eyeballs_delay=None, interleave=None, all_errors=None
+        ),
+        text_signature = "($self, protocol_factory, host=None, port=None, *, ssl=None, family=0, proto=0, flags=0, \
+            sock=None, local_addr=None, server_hostname=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None, \
+            happy_eyeballs_delay=None, interleave=None, all_errors=False)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "asyncio's signature")]
     fn create_connection(
         slf: &Bound<'_, Self>,

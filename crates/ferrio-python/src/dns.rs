@@ -23,7 +23,10 @@ struct Lookup {
 #[pymethods]
 impl Loop {
     /// Like `socket.getaddrinfo()`, without blocking the loop.
-    #[pyo3(signature = (host, port, *, family=None, r#type=None, proto=None, flags=None))]
+    #[pyo3(
+        signature = (host, port, *, family=None, r#type=None, proto=None, flags=None),
+        text_signature = "($self, host, port, *, family=0, type=0, proto=0, flags=0)"
+    )]
     fn getaddrinfo(
         slf: &Bound<'_, Self>,
         host: Py<PyAny>,
@@ -46,7 +49,7 @@ impl Loop {
     }
 
     /// Like `socket.getnameinfo()`, without blocking the loop.
-    #[pyo3(signature = (sockaddr, flags=None))]
+    #[pyo3(signature = (sockaddr, flags=None), text_signature = "($self, sockaddr, flags=0)")]
     fn getnameinfo(slf: &Bound<'_, Self>, sockaddr: Py<PyAny>, flags: Option<Py<PyAny>>) -> PyResult<Py<Coroutine>> {
         let this = slf.clone().unbind();
         let flags = or_zero(slf.py(), flags);

@@ -31,11 +31,16 @@ struct Options {
 #[pymethods]
 impl Loop {
     /// Create a TCP server on one or more hosts, or on a bound socket.
-    #[pyo3(signature = (
-        protocol_factory, host=None, port=None, *, family=None, flags=None, sock=None, backlog=100, ssl=None,
-        reuse_address=None, reuse_port=None, keep_alive=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None,
-        start_serving=true
-    ))]
+    #[pyo3(
+        signature = (
+            protocol_factory, host=None, port=None, *, family=None, flags=None, sock=None, backlog=100, ssl=None,
+            reuse_address=None, reuse_port=None, keep_alive=None, ssl_handshake_timeout=None,
+            ssl_shutdown_timeout=None, start_serving=true
+        ),
+        text_signature = "($self, protocol_factory, host=None, port=None, *, family=0, flags=1, sock=None, \
+            backlog=100, ssl=None, reuse_address=None, reuse_port=None, keep_alive=None, ssl_handshake_timeout=None, \
+            ssl_shutdown_timeout=None, start_serving=True)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "asyncio's signature")]
     fn create_server(
         slf: &Bound<'_, Self>,
@@ -55,6 +60,10 @@ impl Loop {
         start_serving: bool,
     ) -> PyResult<Py<Coroutine>> {
         let py = slf.py();
+        if keep_alive.is_some() && imports::python_version(py) < (3, 13) {
+            let text = "create_server() got an unexpected keyword argument 'keep_alive'";
+            return Err(PyTypeError::new_err(text));
+        }
         let this = slf.clone().unbind();
         Coroutine::spawn(py, "EventLoop.create_server", |channel| async move {
             let options = Python::attach(|py| {
