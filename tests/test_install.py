@@ -259,3 +259,22 @@ def test_import_and_install_warn_about_nothing():
     code = "import ferrio; ferrio.install(); ferrio.EventLoopPolicy; ferrio.uninstall(); from ferrio import *"
     run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_futures_and_tasks_are_ours_in_all_of_asyncio_until_uninstall() -> None:
+    places = [(asyncio, "Future"), (asyncio.futures, "Future"), (asyncio, "Task"), (asyncio.tasks, "Task")]
+    stock = [getattr(module, name) for module, name in places]
+    implementations = asyncio.futures._CFuture, asyncio.tasks._CTask
+    ferrio.install()
+    ferrio.install()
+    assert [getattr(module, name) for module, name in places] == [getattr(ferrio, name) for _, name in places]
+    assert implementations == (asyncio.futures._CFuture, asyncio.tasks._CTask)
+
+    async def main() -> None:
+        task = asyncio.current_task()
+        assert type(task) is asyncio.Task
+        assert task.__class__ is asyncio.Task
+
+    asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop) if HAS_ALIAS else asyncio.run(main())
+    ferrio.uninstall()
+    assert all(getattr(module, name) is theirs for (module, name), theirs in zip(places, stock, strict=True))

@@ -1,0 +1,252 @@
+"""Native tasks behave as asyncio's, on both loops, and asyncio's own functions know them."""
+
+import asyncio
+import contextvars
+import gc
+import sys
+import weakref
+
+import pytest
+
+import ferrio
+from tests.differential import assert_same, masked, outcome, outcome_of
+
+VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
+
+
+async def returning(value, turns=0):
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    return value
+
+
+def test_results_exceptions_and_states_are_asyncios():
+    async def scenario(trace):
+        async def failing():
+            raise LookupError("failed")
+
+        for coroutine in (returning(5), returning(None, 3), failing()):
+            task = asyncio.create_task(coroutine, name="named")
+            trace.append(masked(repr(task)))
+            trace.append(await outcome_of(task))
+            trace.append((masked(repr(task)), task.done(), task.cancelled(), task.cancelling()))
+            trace.append(outcome(task.set_result, 1))
+            trace.append(outcome(task.set_exception, ValueError()))
+
+    assert_same(scenario)
+
+
+def test_cancelling_is_asyncios():
+    async def scenario(trace):
+        async def stubborn():
+            for _ in range(2):
+                try:
+                    await asyncio.sleep(10)
+                except asyncio.CancelledError as error:
+                    trace.append(("caught", error.args, asyncio.current_task().cancelling()))
+            asyncio.current_task().uncancel()
+            return "stayed"
+
+        async def waiting_for(future):
+            await future
+
+        task = asyncio.create_task(stubborn())
+        for message in ("first", "second"):
+            await asyncio.sleep(0)
+            trace.append(task.cancel(message))
+        trace.append((await outcome_of(task), task.cancelling(), task.cancel()))
+        early = asyncio.create_task(returning(1))
+        early.cancel("before it began")
+        trace.append(await outcome_of(early))
+        future = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(waiting_for(future))
+        await asyncio.sleep(0)
+        task.cancel("through the future")
+        trace.append((future.cancelled(), await outcome_of(task), task._cancel_message))
+
+    assert_same(scenario)
+
+
+def test_wrong_yields_are_refused_as_by_asyncio():
+    class Yields:
+        def __init__(self, value):
+            self.value = value
+
+        def __await__(self):
+            return (yield self.value)
+
+    async def scenario(trace):
+        loop = asyncio.get_running_loop()
+        other = asyncio.new_event_loop()
+
+        async def awaiting(awaitable):
+            return await awaitable
+
+        async def itself():
+            await asyncio.current_task()
+
+        generator = (each for each in ())
+        for value in (5, generator, loop.create_future(), None):
+            trace.append(await outcome_of(asyncio.create_task(awaiting(Yields(value)))))
+        trace.append(await outcome_of(asyncio.create_task(awaiting(other.create_future()))))
+        trace.append(await outcome_of(asyncio.create_task(itself())))
+        trace.append(outcome(asyncio.get_running_loop().create_task, 5))
+        other.close()
+
+    # Which loop made the foreign future shows in its repr only in debug mode.
+    assert_same(scenario)
+
+
+def test_contexts_names_and_order_are_asyncios():
+    async def scenario(trace):
+        async def reading(label):
+            trace.append((label, VARIABLE.get()))
+            VARIABLE.set(label)
+            await asyncio.sleep(0)
+            trace.append((label, VARIABLE.get(), asyncio.current_task().get_name()))
+
+        VARIABLE.set("outside")
+        context = contextvars.copy_context()
+        context.run(VARIABLE.set, "given")
+        tasks = [
+            asyncio.create_task(reading("one"), name="one"),
+            asyncio.create_task(reading("two"), name="two", context=context),
+        ]
+        for task in tasks:
+            task.add_done_callback(lambda task: trace.append(("done", task.get_name(), asyncio.current_task() is None)))
+        await asyncio.wait(tasks)
+        tasks[0].set_name(5)
+        trace.append((VARIABLE.get(), context[VARIABLE], tasks[0].get_name()))
+
+    assert_same(scenario)
+
+
+@pytest.fixture(params=[ferrio.EventLoop, asyncio.SelectorEventLoop], ids=["ferrio", "stock"])
+def any_loop(request):
+    loop = request.param()
+    yield loop
+    loop.close()
+
+
+def test_a_native_task_is_asyncios_to_everyone(any_loop):
+    async def main():
+        task = asyncio.current_task()
+        assert type(task) is ferrio.Task
+        assert isinstance(task, asyncio.Task)
+        assert isinstance(task, asyncio.Future)
+        assert asyncio.isfuture(task)
+        inner = ferrio.Task(returning(1, 1), loop=any_loop)
+        assert asyncio.all_tasks() == {task, inner}
+        await inner
+        assert asyncio.all_tasks() == {task}
+
+    any_loop.run_until_complete(ferrio.Task(main(), loop=any_loop))
+    assert asyncio.all_tasks(any_loop) == set()
+    assert asyncio.current_task(any_loop) is None
+
+
+def test_tasks_and_futures_of_all_makes_wait_for_each_other(any_loop):
+    makes = [ferrio.Task, asyncio.Task, asyncio.tasks._PyTask]
+    futures = [ferrio.Future, asyncio.Future, asyncio.futures._PyFuture]
+
+    async def awaiting(awaitable):
+        return await awaitable
+
+    async def main():
+        for make in makes:
+            for other in makes:
+                assert await make(awaiting(other(returning(3, 1), loop=any_loop)), loop=any_loop) == 3
+            for future_make in futures:
+                future = future_make(loop=any_loop)
+                any_loop.call_soon(future.set_result, 4)
+                assert await make(awaiting(future), loop=any_loop) == 4
+
+    any_loop.run_until_complete(main())
+
+
+def test_a_subclass_can_override_what_asyncio_calls(any_loop):
+    calls = []
+
+    class Traced(ferrio.Future):
+        def add_done_callback(self, *arguments, **keywords):
+            calls.append("add_done_callback")
+            super().add_done_callback(*arguments, **keywords)
+
+        def result(self):
+            calls.append("result")
+            return super().result()
+
+    async def main():
+        future = Traced(loop=any_loop)
+        any_loop.call_soon(future.set_result, 1)
+        assert await future == 1
+
+    any_loop.run_until_complete(ferrio.Task(main(), loop=any_loop))
+    assert calls == ["add_done_callback", "result"]
+
+
+def test_a_cycle_through_a_task_is_collected(any_loop):
+    async def waiting(future):
+        await future
+
+    async def main():
+        future = any_loop.create_future()
+        task = ferrio.Task(waiting(future), loop=any_loop)
+        task._log_destroy_pending = False
+        future.task = task
+        await asyncio.sleep(0)
+        return weakref.ref(task), weakref.ref(future) if type(future) is ferrio.Future else weakref.ref(task)
+
+    references = any_loop.run_until_complete(main())
+    gc.collect()
+    assert [reference() for reference in references] == [None, None]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_an_eager_task_runs_at_once(any_loop):
+    async def main():
+        outer = asyncio.current_task()
+        seen = []
+
+        async def eager():
+            seen.append(asyncio.current_task())
+            await asyncio.sleep(0)
+
+        task = ferrio.Task(eager(), loop=any_loop, eager_start=True)
+        assert seen == [task]
+        assert asyncio.current_task() is outer
+        assert task in asyncio.all_tasks()
+        await task
+        done = ferrio.Task(returning(2), loop=any_loop, eager_start=True)
+        assert done.done()
+        assert done.get_coro() is None
+
+    any_loop.run_until_complete(main())
+
+
+def test_objects_do_not_pile_up():
+    loop = ferrio.new_event_loop()
+
+    async def round_of_everything():
+        await loop.create_task(returning(1))
+        future = loop.create_future()
+        future.add_done_callback(lambda _: None)
+        loop.call_soon(future.set_result, object())
+        await future
+        task = loop.create_task(returning(1, 5))
+        await asyncio.sleep(0)
+        task.cancel("enough")
+        await outcome_of(task)
+
+    async def main():
+        for _ in range(100):
+            await round_of_everything()
+        gc.collect()
+        before = len(gc.get_objects())
+        for _ in range(1000):
+            await round_of_everything()
+        gc.collect()
+        assert len(gc.get_objects()) - before < 20
+
+    loop.run_until_complete(main())
+    loop.close()
