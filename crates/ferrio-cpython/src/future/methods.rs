@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int, c_void};
 use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyFrozenSet, PyString};
+use pyo3::types::PyString;
 
 use super::types::method;
 use super::{FutureRef, Outcome, State, iterator};
@@ -367,11 +367,7 @@ fn do_set_cancel_message(future: &FutureRef<'_>, value: Bound<'_, PyAny>) -> PyR
 }
 
 fn show_awaited_by(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
-    let py = future.py();
-    match future.body().awaited_by.as_ref().map(|set| set.get(py)) {
-        Some(set) => Ok(PyFrozenSet::new(py, set.try_iter()?.collect::<PyResult<Vec<_>>>()?)?.into_any().unbind()),
-        None => Ok(py.None()),
-    }
+    Ok(future.show_awaited_by()?.unbind())
 }
 
 fn show_class(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {

@@ -6,6 +6,7 @@
 //! no Python code; what leaves a body is released after the borrow. The Python face is in `methods.rs`, memory and
 //! garbage collection in `types.rs`, waiting for a future in `iterator.rs`.
 
+mod awaited_by;
 mod callbacks;
 mod iterator;
 mod methods;
@@ -17,6 +18,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
+pub(crate) use awaited_by::is_kept as waiters_are_kept;
+pub use awaited_by::{forget_waiter, note_waiter};
 pub(crate) use callbacks::Callbacks;
 use iterator::create_type as create_iterator_type;
 pub(crate) use methods::{CANCEL, attribute, boolean, keywords, text};
@@ -62,7 +65,7 @@ pub(crate) struct FutureBody {
     pub(crate) cancelled_exception: Option<Held>,
     /// Where it was made, in debug mode.
     pub(crate) source_traceback: Option<Held>,
-    /// The set of those who wait for it, as 3.14 keeps it for call graphs.
+    /// The one who waits for it, or a set of them; see `awaited_by.rs`.
     pub(crate) awaited_by: Option<Held>,
     pub(crate) state: State,
     /// `owner` is a loop of ours.
@@ -127,6 +130,14 @@ impl<'py> FutureRef<'py> {
         // SAFETY: reads the type of a live object.
         let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
         (types::is_exact(class) || crate::task::is_exact(class)).then(|| Self(object.clone()))
+    }
+
+    /// The future behind `object` if it is of our type or a subtype.
+    pub(crate) fn of(object: &Bound<'py, PyAny>) -> Option<Self> {
+        let class = types::type_pointer();
+        // SAFETY: a live object, and null or our type.
+        let fits = !class.is_null() && unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), class) } != 0;
+        fits.then(|| Self(object.clone()))
     }
 
     #[inline]

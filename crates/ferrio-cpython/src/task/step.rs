@@ -13,7 +13,7 @@ use super::{TaskObject, TaskRef, bound_function, cancel_any, registry};
 use crate::boundary::guarded;
 use crate::context;
 use crate::current;
-use crate::future::{FutureRef, Outcome, invalid_state};
+use crate::future::{FutureRef, Outcome, forget_waiter, invalid_state, note_waiter, waiters_are_kept};
 use crate::handle::HandleRef;
 use crate::held::Held;
 use crate::loop_base::LoopBase;
@@ -178,9 +178,11 @@ impl<'py> TaskRef<'py> {
         if !future.update(|body| std::mem::replace(&mut body.blocking, false)) {
             return self.refuse_yield(&object);
         }
+        if waiters_are_kept(py) {
+            future.add_awaited_by(self.object())?;
+        }
         future.wake_when_done(self)?;
         self.now_waiting(&object, |message| cancel_any(&object, message))?;
-        let _ = py;
         Ok(())
     }
 
@@ -216,6 +218,9 @@ impl<'py> TaskRef<'py> {
             }
             if !blocking {
                 return self.refuse_yield(&object);
+            }
+            if waiters_are_kept(py) {
+                note_waiter(&object, self.object())?;
             }
             object.setattr(pyo3::intern!(py, "_asyncio_future_blocking"), false)?;
             let keywords = PyDict::new(py);
@@ -256,6 +261,9 @@ impl<'py> TaskRef<'py> {
     /// The future that was waited for is done.
     fn wake(&self, future: &Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py();
+        if waiters_are_kept(py) {
+            forget_waiter(future, self.object())?;
+        }
         let failure = match FutureRef::exact(future) {
             Some(future) => match future.outcome() {
                 Ok(Outcome::Result(_)) => None,
