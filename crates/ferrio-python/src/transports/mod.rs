@@ -1,6 +1,7 @@
 //! Transports: connections as protocols see them.
 
 pub(crate) mod address;
+pub(crate) mod classes;
 pub(crate) mod closing;
 pub(crate) mod datagram;
 pub(crate) mod endpoint;

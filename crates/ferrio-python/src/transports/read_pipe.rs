@@ -11,9 +11,11 @@ use ferrio_cpython::{GilCell, Runnable, context};
 use ferrio_engine::{FlowControl, Role};
 use ferrio_sys::file;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::classes;
 use super::endpoint::{Endpoint, call_protocol, callback_failed, report_fatal};
 use super::pipe::{self, Pipe, PipeTransport};
 use crate::errors;
@@ -23,7 +25,7 @@ use crate::imports;
 const NAME: &str = "ReadPipeTransport";
 
 /// The reading end of a pipe; its `__class__` says `asyncio.ReadTransport`.
-#[pyclass(frozen, weakref, module = "ferrio")]
+#[pyclass(frozen, weakref, subclass, module = "ferrio")]
 pub(crate) struct ReadPipeTransport {
     fd: RawFd,
     /// The context that protocol methods run in.
@@ -47,14 +49,10 @@ pub(crate) fn connect<'py>(
     pipe: &Bound<'py, PyAny>,
     protocol: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, ReadPipeTransport>> {
-    let py = slf.py();
-    let (fd, _) = pipe::open(pipe, "Pipe transport is for pipes/sockets only.")?;
-    let extra = PyDict::new(py);
-    extra.set_item("pipe", pipe)?;
-    let state = GilCell::new(State { pipe: Pipe::new(slf, pipe, protocol), paused: false });
-    let context = context::copy_current(py)?.unbind();
-    let transport = Bound::new(py, ReadPipeTransport { fd, context, extra: extra.unbind(), state })?;
-    base(slf).push(py, Runnable::native(transport.clone(), begin, 0));
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let class = classes::open::<ReadPipeTransport>(slf.py(), &CLASS)?;
+    let transport = class.call1((slf, pipe, protocol))?.cast_into::<ReadPipeTransport>()?;
+    base(slf).push(slf.py(), Runnable::native(transport.clone(), begin, 0));
     Ok(transport)
 }
 
@@ -158,6 +156,17 @@ impl PipeTransport for ReadPipeTransport {
 
 #[pymethods]
 impl ReadPipeTransport {
+    #[new]
+    fn new(owner: &Bound<'_, Loop>, pipe: &Bound<'_, PyAny>, protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = owner.py();
+        let (fd, _) = pipe::open(pipe, "Pipe transport is for pipes/sockets only.")?;
+        let extra = PyDict::new(py);
+        extra.set_item("pipe", pipe)?;
+        let state = GilCell::new(State { pipe: Pipe::new(owner, pipe, protocol), paused: false });
+        let context = context::copy_current(py)?.unbind();
+        Ok(Self { fd, context, extra: extra.unbind(), state })
+    }
+
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
         imports::read_transport(slf.py())

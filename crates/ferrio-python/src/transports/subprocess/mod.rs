@@ -10,16 +10,18 @@ mod events;
 use ferrio_cpython::{GilCell, HandleRef};
 use ferrio_sys::child::Watch;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 pub(crate) use events::{make_connection, process_exited};
 
+use super::classes;
 use crate::event_loop::Loop;
 use crate::imports;
 
 /// A child process; its `__class__` says `asyncio.SubprocessTransport`.
-#[pyclass(frozen, weakref, module = "ferrio")]
+#[pyclass(frozen, weakref, subclass, module = "ferrio")]
 pub(crate) struct SubprocessTransport {
     extra: Py<PyDict>,
     state: GilCell<State>,
@@ -64,30 +66,18 @@ impl State {
     }
 }
 
-impl SubprocessTransport {
-    /// A transport without a process; `piped` says which streams are going to be pipes.
-    pub(crate) fn new<'py>(
-        slf: &Bound<'py, Loop>,
-        protocol: &Bound<'py, PyAny>,
-        piped: [bool; 3],
-    ) -> PyResult<Bound<'py, Self>> {
-        let state = State {
-            owner: Some(slf.clone().unbind()),
-            protocol: Some(protocol.clone().unbind()),
-            process: None,
-            pid: None,
-            code: None,
-            watch: None,
-            ends: piped.map(|piped| if piped { End::Connecting } else { End::Absent }),
-            pending: Some(Vec::new()),
-            waiters: Vec::new(),
-            closed: false,
-            finished: false,
-        };
-        let py = slf.py();
-        Bound::new(py, Self { extra: PyDict::new(py).unbind(), state: GilCell::new(state) })
-    }
+/// Makes a transport without a process; `piped` says which streams are going to be pipes.
+pub(crate) fn make<'py>(
+    slf: &Bound<'py, Loop>,
+    protocol: &Bound<'py, PyAny>,
+    piped: [bool; 3],
+) -> PyResult<Bound<'py, SubprocessTransport>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let class = classes::open::<SubprocessTransport>(slf.py(), &CLASS)?;
+    Ok(class.call1((slf, protocol, piped))?.cast_into::<SubprocessTransport>()?)
+}
 
+impl SubprocessTransport {
     /// The process is started.
     pub(crate) fn started(&self, process: &Bound<'_, PyAny>) -> PyResult<i32> {
         let py = process.py();
@@ -139,6 +129,24 @@ impl SubprocessTransport {
 
 #[pymethods]
 impl SubprocessTransport {
+    #[new]
+    fn new(owner: &Bound<'_, Loop>, protocol: Py<PyAny>, piped: [bool; 3]) -> Self {
+        let state = State {
+            owner: Some(owner.clone().unbind()),
+            protocol: Some(protocol),
+            process: None,
+            pid: None,
+            code: None,
+            watch: None,
+            ends: piped.map(|piped| if piped { End::Connecting } else { End::Absent }),
+            pending: Some(Vec::new()),
+            waiters: Vec::new(),
+            closed: false,
+            finished: false,
+        };
+        Self { extra: PyDict::new(owner.py()).unbind(), state: GilCell::new(state) }
+    }
+
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
         imports::subprocess_transport(slf.py())

@@ -12,19 +12,20 @@ use ferrio_cpython::{GilCell, Runnable, context};
 use ferrio_engine::{FlowControl, Role, WriteBuffer};
 use ferrio_sys::file::Kind;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::endpoint::Endpoint;
-use super::flow;
 use super::pipe::{self, Pipe, PipeTransport};
+use super::{classes, flow};
 use crate::event_loop::{Loop, base};
 use crate::imports;
 
 const NAME: &str = "WritePipeTransport";
 
 /// The writing end of a pipe; its `__class__` says `asyncio.WriteTransport`.
-#[pyclass(frozen, weakref, module = "ferrio")]
+#[pyclass(frozen, weakref, subclass, module = "ferrio")]
 pub(crate) struct WritePipeTransport {
     fd: RawFd,
     /// A pipe or a socket: tells when the reader goes away.
@@ -53,16 +54,10 @@ pub(crate) fn connect<'py>(
     pipe: &Bound<'py, PyAny>,
     protocol: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, WritePipeTransport>> {
-    let py = slf.py();
-    let (fd, kind) = pipe::open(pipe, "Pipe transport is only for pipes, sockets and character devices")?;
-    let extra = PyDict::new(py);
-    extra.set_item("pipe", pipe)?;
-    let pipe = Pipe::new(slf, pipe, protocol);
-    let state = GilCell::new(State { pipe, buffer: WriteBuffer::new(), flow: FlowControl::new(), lost: 0 });
-    let context = context::copy_current(py)?.unbind();
-    let hangs_up = matches!(kind, Kind::Pipe | Kind::Socket);
-    let transport = Bound::new(py, WritePipeTransport { fd, hangs_up, context, extra: extra.unbind(), state })?;
-    base(slf).push(py, Runnable::native(transport.clone(), begin, 0));
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let class = classes::open::<WritePipeTransport>(slf.py(), &CLASS)?;
+    let transport = class.call1((slf, pipe, protocol))?.cast_into::<WritePipeTransport>()?;
+    base(slf).push(slf.py(), Runnable::native(transport.clone(), begin, 0));
     Ok(transport)
 }
 
@@ -105,6 +100,19 @@ impl PipeTransport for WritePipeTransport {
 
 #[pymethods]
 impl WritePipeTransport {
+    #[new]
+    fn new(owner: &Bound<'_, Loop>, pipe: &Bound<'_, PyAny>, protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = owner.py();
+        let (fd, kind) = pipe::open(pipe, "Pipe transport is only for pipes, sockets and character devices")?;
+        let extra = PyDict::new(py);
+        extra.set_item("pipe", pipe)?;
+        let pipe = Pipe::new(owner, pipe, protocol);
+        let state = GilCell::new(State { pipe, buffer: WriteBuffer::new(), flow: FlowControl::new(), lost: 0 });
+        let context = context::copy_current(py)?.unbind();
+        let hangs_up = matches!(kind, Kind::Pipe | Kind::Socket);
+        Ok(Self { fd, hangs_up, context, extra: extra.unbind(), state })
+    }
+
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
         imports::write_transport(slf.py())
