@@ -432,6 +432,21 @@ def test_overridden_connect_methods_are_used(loop):
     assert len(seen) == 1
 
 
+def test_methods_of_transports_can_be_replaced(loop):
+    async def main():
+        process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+        seen = []
+        transport = process._transport.get_pipe_transport(0)
+        original = transport.write
+        transport.write = lambda data: (seen.append(data), original(data))
+        process._transport.note = "mine"
+        assert await process.communicate(b"x") == (b"x", None)
+        assert seen == [b"x"]
+        del transport.write  # a cycle
+
+    loop.run_until_complete(main())
+
+
 @pytest.mark.parametrize("loop_kind", ["ferrio"])
 def test_pipes_that_cannot_be_connected_end_the_child(loop):
     """Before 3.14 stock asyncio waits for ever here."""

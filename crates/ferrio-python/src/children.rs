@@ -1,19 +1,17 @@
 //! Exits of child processes: who tells a subprocess transport, and how.
 //!
-//! A child is watched by its own pidfd in the poller; where there is none, a thread of its own waits for it. No signal
-//! handler is set and nobody else's children are touched. On Python 3.11 to 3.13 a program can put a child watcher on
-//! the event loop policy. Those that asyncio uses by itself do what is done here anyway; any other one is used the way
-//! asyncio uses it.
+//! A child is watched by its own pidfd in the poller, or what `ferrio_sys::child` has in its place. No signal handler is
+//! set and nobody else's children are touched. On Python 3.11 to 3.13 a program can put a child watcher on the event loop
+//! policy. Those that asyncio uses by itself do what is done here anyway; any other one is used the way asyncio uses it.
 
-use ferrio_cpython::Runnable;
 use ferrio_engine::Role;
-use ferrio_sys::child::{self, Watch};
+use ferrio_sys::child::Watch;
 use pyo3::exceptions::{PyChildProcessError, PyDeprecationWarning, PyNotImplementedError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::errors;
-use crate::event_loop::{Loop, base};
+use crate::event_loop::Loop;
 use crate::imports;
 use crate::io::Handler;
 use crate::transports::subprocess::{self, SubprocessTransport};
@@ -138,7 +136,7 @@ pub(crate) fn watch(
         let callback = slf.getattr("_child_watcher_callback")?;
         return watcher.bind(py).call_method1("add_child_handler", (pid, callback, transport)).map(drop);
     }
-    let Ok(watch) = Watch::new(pid) else { return wait_in_thread(slf, transport, pid) };
+    let watch = Watch::new(pid).map_err(|error| errors::from_io(&error))?;
     let fd = watch.fd();
     transport.get().keep(py, watch);
     for replaced in slf.get().io.register(py, fd, Role::Reader, Handler::native(transport, on_exit))? {
@@ -147,7 +145,7 @@ pub(crate) fn watch(
     Ok(())
 }
 
-/// The pidfd is readable, or the thread that waited says that the child has ended.
+/// The watch is readable.
 fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<SubprocessTransport>()?;
     let py = transport.py();
@@ -167,25 +165,6 @@ fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
         }
         told => told,
     }
-}
-
-/// Where the system has no pidfd.
-#[cold]
-fn wait_in_thread(slf: &Bound<'_, Loop>, transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<()> {
-    let (this, told) = (slf.clone().unbind(), transport.clone().unbind());
-    let body = move || {
-        // Reaped by somebody else or not: it has ended, and the loop's thread finds out how.
-        let _ = child::wait(pid);
-        let _ = Python::try_attach(|py| {
-            let base = base(this.bind(py));
-            if base.closed.get() {
-                return;
-            }
-            base.push_and_wake(py, Runnable::native(told.bind(py).clone(), on_exit, 0));
-        });
-    };
-    let thread = std::thread::Builder::new().name(format!("ferrio-waitpid-{pid}")).spawn(body);
-    thread.map(drop).map_err(|error| errors::from_io(&error))
 }
 
 /// How the child has ended; None if it has not. Asked through the `os` module like everybody else in the process: what

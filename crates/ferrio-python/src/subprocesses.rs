@@ -206,7 +206,7 @@ fn start<'py>(
     keywords.set_item("shell", request.shell)?;
     keywords.set_item("universal_newlines", false)?;
     keywords.set_item("bufsize", 0)?;
-    let transport = SubprocessTransport::new(slf, protocol, piped)?;
+    let transport = subprocess::make(slf, protocol, piped)?;
     let command = request.command.bind(py);
     let process = match py.import("subprocess")?.getattr("Popen")?.call((command,), Some(keywords)) {
         Ok(process) => process,
@@ -220,7 +220,12 @@ fn start<'py>(
         let program = if command.is_instance_of::<PyTuple>() { command.get_item(0)? } else { command.clone() };
         imports::logger(py)?.call_method1("debug", ("process %r created: pid %s", program, pid))?;
     }
-    children::watch(slf, &transport, pid, watcher)?;
+    if let Err(error) = children::watch(slf, &transport, pid, watcher) {
+        // No room for the descriptor: nobody would be told of the end of a child that is left running.
+        transport.call_method0("close")?;
+        process.call_method0("wait")?;
+        return Err(error);
+    }
     Ok(transport)
 }
 

@@ -1,8 +1,8 @@
 //! Child processes: being told that one has ended.
 //!
 //! Each child is watched by itself: no signal handler is set, and children of others are never waited for. A [`Watch`] becomes
-//! readable when its child ends; where the system has none, [`wait`] blocks a thread instead. Neither takes the status from the
-//! system: that is left to whoever started the child.
+//! readable when its child ends: it is a pidfd, or, where there is none, a pipe that a thread writes to when it has waited long enough.
+//! Neither takes the status from the system: that is left to whoever started the child.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -10,25 +10,47 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 
+use crate::{socket, waker};
+
 /// Watches one child process: readable once it has ended. Not inherited by programs that are executed.
 #[derive(Debug)]
 pub struct Watch(OwnedFd);
 
 impl Watch {
-    /// Begins to watch the child.
+    /// Begins to watch the child, by the best means the system has.
     ///
     /// # Errors
     ///
-    /// `ENOSYS` or `EPERM` where the system or a sandbox has no pidfd, `EMFILE` if there is no room for another descriptor, `ESRCH` if
-    /// somebody has reaped the child already.
-    #[cfg(target_os = "linux")]
+    /// `ECHILD` for what is no process's number, `EMFILE` and the like if there is no room for another descriptor.
     pub fn new(pid: i32) -> io::Result<Self> {
-        Ok(Self(rustix::process::pidfd_open(process(pid)?, rustix::process::PidfdFlags::empty())?))
+        let process = process(pid)?;
+        match Self::by_descriptor(process) {
+            // An old kernel or a sandbox; or somebody has reaped the child, which the thread will find out.
+            Err(error) if !socket::is_out_of_resources(&error) => Self::portable(pid),
+            outcome => outcome,
+        }
     }
 
-    /// The system has nothing to watch a child by.
+    /// Begins to watch the child by the means that work on every system: a thread that waits for it.
+    pub fn portable(pid: i32) -> io::Result<Self> {
+        let process = process(pid)?;
+        let (reader, writer) = waker::pipe()?;
+        let body = move || {
+            wait(process);
+            // There is room for a byte in an empty pipe, and who has closed the other end does not want to know any more.
+            let _ = rustix::io::write(&writer, &[0]);
+        };
+        std::thread::Builder::new().name(format!("waitid-{pid}")).spawn(body)?;
+        Ok(Self(reader))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn by_descriptor(process: Pid) -> io::Result<Self> {
+        Ok(Self(rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())?))
+    }
+
     #[cfg(not(target_os = "linux"))]
-    pub fn new(_pid: i32) -> io::Result<Self> {
+    fn by_descriptor(_process: Pid) -> io::Result<Self> {
         Err(Errno::NOSYS.into())
     }
 
@@ -39,21 +61,11 @@ impl Watch {
     }
 }
 
-/// Waits until the child has ended and leaves its status to be reaped.
-///
-/// # Errors
-///
-/// `ECHILD` if somebody has reaped it.
-pub fn wait(pid: i32) -> io::Result<()> {
-    let pid = process(pid)?;
-    loop {
-        match rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-            Ok(_) => return Ok(()),
-            // No signal handler of Python's runs in a thread that is none of its own.
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+/// Waits until the child has ended, or somebody else has reaped it, and leaves its status to be reaped.
+fn wait(process: Pid) {
+    // No signal handler of Python's runs in a thread that is none of its own: an interrupted wait is simply begun again.
+    let wait = || rustix::process::waitid(WaitId::Pid(process), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+    while matches!(wait(), Err(Errno::INTR)) {}
 }
 
 fn process(pid: i32) -> io::Result<Pid> {

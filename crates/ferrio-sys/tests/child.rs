@@ -4,7 +4,7 @@ use std::io;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use ferrio_sys::child::{self, Watch};
+use ferrio_sys::child::Watch;
 use ferrio_sys::{Events, Interest, Mode, Poller, Token};
 use rustix::io::Errno;
 
@@ -31,31 +31,41 @@ fn errno<T>(outcome: io::Result<T>) -> Option<Errno> {
 
 #[test]
 fn a_watch_is_readable_once_the_child_has_ended() {
-    let mut running = waiting_child();
-    let watch = Watch::new(pid(&running)).expect("a watch");
-    assert!(!is_readable(&watch, Duration::ZERO));
+    for make in [Watch::new, Watch::portable] {
+        let mut running = waiting_child();
+        let watch = make(pid(&running)).expect("a watch");
+        assert!(!is_readable(&watch, Duration::ZERO));
 
-    drop(running.stdin.take());
-    assert!(is_readable(&watch, Duration::from_secs(10)));
-    assert!(running.wait().expect("a status").success());
-}
-
-#[test]
-fn waiting_leaves_the_status_to_be_reaped() {
-    let mut ended = Command::new("sh").args(["-c", "exit 7"]).spawn().expect("a child");
-    child::wait(pid(&ended)).expect("waited");
-    child::wait(pid(&ended)).expect("waited again");
-    assert_eq!(ended.wait().expect("a status").code(), Some(7));
-    assert_eq!(errno(child::wait(pid(&ended))), Some(Errno::CHILD));
-}
-
-#[test]
-fn no_child_is_an_error_and_never_any_child() {
-    let mut running = waiting_child();
-    for pid in [0, -1, i32::MIN] {
-        assert_eq!(errno(child::wait(pid)), Some(Errno::CHILD));
-        assert!(Watch::new(pid).is_err());
+        drop(running.stdin.take());
+        assert!(is_readable(&watch, Duration::from_secs(10)));
+        // The status is still there.
+        assert!(running.wait().expect("a status").success());
+        assert!(is_readable(&watch, Duration::ZERO));
     }
+}
+
+#[test]
+fn a_child_that_somebody_has_reaped_counts_as_ended() {
+    for make in [Watch::new, Watch::portable] {
+        let mut ended = Command::new("true").spawn().expect("a child");
+        ended.wait().expect("a status");
+        assert!(is_readable(&make(pid(&ended)).expect("a watch"), Duration::from_secs(10)));
+    }
+}
+
+#[test]
+fn a_watch_may_go_before_its_child() {
+    let mut running = waiting_child();
+    drop(Watch::portable(pid(&running)).expect("a watch"));
     drop(running.stdin.take());
     running.wait().expect("a status");
+}
+
+#[test]
+fn no_process_is_an_error_and_never_any_child() {
+    for make in [Watch::new, Watch::portable] {
+        for pid in [0, -1, i32::MIN] {
+            assert_eq!(errno(make(pid)), Some(Errno::CHILD));
+        }
+    }
 }
