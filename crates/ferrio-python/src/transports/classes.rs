@@ -1,8 +1,8 @@
 //! Classes of transports that take attributes, as asyncio's do: programs leave notes on them and test suites put other
 //! methods in the place of theirs.
 //!
-//! Each is a Python class on top of the Rust one. The `dict` option of `pyclass` will not do: Python 3.11 makes that dict before
-//! the object is filled in, and a collection that starts there would look at nothing.
+//! Each is a Python class on top of the Rust one. The `dict` option of `pyclass` will not do: Python 3.11 makes that dict
+//! before the object is filled in, and a collection that starts there would look at nothing.
 
 use pyo3::PyClass;
 use pyo3::prelude::*;
