@@ -168,6 +168,12 @@ impl<H> Entry<H> {
         self.stream.as_ref()
     }
 
+    /// Whether a handler is there that leaves with its first event.
+    #[must_use]
+    pub fn awaits_once(&self) -> bool {
+        !self.once.is_empty()
+    }
+
     /// What the poller is asked to watch.
     #[must_use]
     pub fn interest(&self) -> Interest {

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ferrio_cpython::{Action, GilCell, HandleRef, LoopBase, Runnable};
@@ -87,7 +87,7 @@ impl Io {
             files: Files::default(),
             events: GilCell::new(None),
             policy: GilCell::new(PollPolicy::new()),
-            doze: GilCell::new(DozePolicy::new(std::thread::available_parallelism().map_or(1, usize::from))),
+            doze: GilCell::new(DozePolicy::new(processors())),
             receive_buffer: GilCell::new(None),
         })
     }
@@ -161,6 +161,9 @@ impl Io {
             }
             let reading = entry.reader().filter(|_| reads).map(|handler| handler.runnable(py, readiness));
             let writing = entry.writer().filter(|_| writes).map(|handler| handler.runnable(py, readiness));
+            if !entry.awaits_once() {
+                return ([reading, writing], Change::None, [None, None]);
+            }
             let (change, fired) = registrations.fire(token.0, reads, writes);
             ([reading, writing], change, fired)
         });
@@ -282,6 +285,12 @@ impl Io {
         outcome.transpose()?;
         self.files.traverse(visit)
     }
+}
+
+/// How many processors the process may use. Asked once: the answer is read from files.
+fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 fn add(poller: &Poller, fd: RawFd, asked: Asked) -> io::Result<()> {
