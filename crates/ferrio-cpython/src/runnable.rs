@@ -36,8 +36,8 @@ pub struct Native {
     word: u32,
 }
 
-/// Works on an object of the type that its maker knows. An error that comes out stops the loop, so only `SystemExit` and
-/// `KeyboardInterrupt` may.
+/// Works on an object of the type that its maker knows. `SystemExit` and `KeyboardInterrupt` that come out stop the loop;
+/// any other error goes to its exception handler.
 pub type Action = fn(&Bound<'_, PyAny>, u32) -> PyResult<()>;
 
 impl Runnable {
