@@ -192,6 +192,7 @@ impl LoopBase {
                     handle.leave_loop(py);
                     outcome?;
                 }
+                Runnable::Told(told) => outcome.or_else(|error| told.report(slf, error))?,
                 Runnable::Native(_) => outcome.or_else(|error| Self::report(slf, error))?,
             }
         }
@@ -218,7 +219,7 @@ impl LoopBase {
         let handle = match runnable {
             Runnable::Handle(handle) if handle.body().cancelled => return Ok(()),
             Runnable::Handle(handle) => Some(handle.clone_ref(py)),
-            Runnable::Task(_) | Runnable::Native(_) => None,
+            Runnable::Task(_) | Runnable::Told(_) | Runnable::Native(_) => None,
         };
         let before = base.current.with(py, |current| std::mem::replace(current, handle));
         drop(before);
@@ -230,7 +231,7 @@ impl LoopBase {
         if took >= base.slow_callback_duration.get(py) {
             let shown = match &handle {
                 Some(handle) => names::format_handle(py)?.call1((handle.bind(py),))?,
-                None => runnable.target(py),
+                None => runnable.target(py)?,
             };
             names::logger(py)?.call_method1("warning", ("Executing %s took %.3f seconds", shown, took))?;
         }

@@ -1,12 +1,13 @@
 //! `Runnable`: the tagged value of the ready queue.
 //!
-//! A public `call_soon` queues a handle; what ferrio itself schedules goes in as it is: a task's step with no handle,
-//! context or bound method, and the rest (a transport that became readable, say) as an object and a function. A Rust
-//! future's poll is to become a further tag.
+//! A public `call_soon` queues a handle; what ferrio itself schedules goes in as it is: a task's step and a future's
+//! done callback with no handle, context or bound method, and the rest (a transport that became readable, say) as an
+//! object and a function. A Rust future's poll is to become a further tag.
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::future::Told;
 use crate::handle::HandleRef;
 use crate::held::Held;
 use crate::task;
@@ -17,6 +18,8 @@ pub enum Runnable {
     Handle(HandleRef),
     /// A task's step.
     Task(TaskStep),
+    /// A done callback of ferrio's own.
+    Told(Told),
     /// Work of ferrio's own.
     Native(Native),
 }
@@ -64,16 +67,18 @@ impl Runnable {
             Self::Handle(handle) => handle.run(py),
             Self::Task(TaskStep::Step(task, error)) => task::run_step(py, task, error.as_ref()),
             Self::Task(TaskStep::Wakeup(task, future)) => task::run_wakeup(py, task, future),
+            Self::Told(told) => told.run(py),
             Self::Native(native) => (native.action)(native.target.bind(py), native.word),
         }
     }
 
     /// What it works on, for messages.
-    pub(crate) fn target<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+    pub(crate) fn target<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self {
-            Self::Handle(handle) => handle.bind(py),
-            Self::Task(TaskStep::Step(task, _) | TaskStep::Wakeup(task, _)) => task.get(py),
-            Self::Native(native) => native.target.bind(py).clone(),
+            Self::Handle(handle) => Ok(handle.bind(py)),
+            Self::Task(TaskStep::Step(task, _) | TaskStep::Wakeup(task, _)) => Ok(task.get(py)),
+            Self::Told(told) => told.target(py),
+            Self::Native(native) => Ok(native.target.bind(py).clone()),
         }
     }
 
@@ -88,6 +93,7 @@ impl Runnable {
                 task.traverse(visit)?;
                 future.traverse(visit)
             }
+            Self::Told(told) => told.traverse(visit),
             Self::Native(native) => visit.call(&native.target),
         }
     }

@@ -1,13 +1,14 @@
 //! Whom a future tells when it is done.
 //!
 //! The first callback has a place of its own, for most futures have one. A task of ours that waits is an entry without
-//! a bound method or context: its step goes into the ready queue as it is. To Python each entry is asyncio's pair of
-//! callback and context.
+//! a bound method or context: its step goes into the ready queue as it is, and so does a callback of ferrio's own
+//! (`done_callback.rs`). To Python each entry is asyncio's pair of callback and context.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::FutureRef;
+use super::done_callback::{DoneCallback, Registered, Told};
 use crate::context;
 use crate::handle::{Arity, HandleRef, Kind, Parts};
 use crate::held::Held;
@@ -21,6 +22,8 @@ pub(crate) enum Callback {
     Python(Held, Held),
     /// A task of ours on the same loop, exactly of our type, that waits for the future.
     WakeTask(Held),
+    /// An object and a function of ours.
+    Native(Registered),
 }
 
 /// All to be told, in order.
@@ -42,6 +45,23 @@ impl Callbacks {
         }
     }
 
+    /// Takes out those that `is_doomed` picks, without Python code.
+    fn remove(&mut self, is_doomed: impl Fn(&Callback) -> bool) -> Vec<Callback> {
+        if !self.iter().any(&is_doomed) {
+            return Vec::new();
+        }
+        let Self { first, rest } = std::mem::take(self);
+        let mut removed = Vec::new();
+        for callback in first.into_iter().chain(rest.into_iter().flat_map(|rest| *rest)) {
+            if is_doomed(&callback) {
+                removed.push(callback);
+            } else {
+                self.push(callback);
+            }
+        }
+        removed
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Callback> {
         self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
     }
@@ -52,6 +72,7 @@ impl Callback {
         match self {
             Self::Python(callable, context) => Self::Python(callable.clone_ref(py), context.clone_ref(py)),
             Self::WakeTask(task) => Self::WakeTask(task.clone_ref(py)),
+            Self::Native(registered) => Self::Native(registered.clone_ref(py)),
         }
     }
 
@@ -61,7 +82,8 @@ impl Callback {
                 left.as_ptr() == right.as_ptr() && left_context.as_ptr() == right_context.as_ptr()
             }
             (Self::WakeTask(left), Self::WakeTask(right)) => left.as_ptr() == right.as_ptr(),
-            (Self::Python(..), Self::WakeTask(_)) | (Self::WakeTask(_), Self::Python(..)) => false,
+            (Self::Native(left), Self::Native(right)) => left.is_same(right.object.as_ptr(), right.callback),
+            (Self::Python(..) | Self::WakeTask(_) | Self::Native(_), _) => false,
         }
     }
 
@@ -76,6 +98,15 @@ impl Callback {
                     task.task().context.as_ref().map_or_else(|| py.None().into_bound(py), |held| held.get(py));
                 Ok((task::wakeup_callable(&task)?, context))
             }
+            Self::Native(registered) => Ok((registered.shown(py)?, context::copy_current(py)?)),
+        }
+    }
+
+    /// What a foreign loop is to call, and in which context.
+    fn foreign_pair<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        match self {
+            Self::Native(registered) => Ok((registered.callable(py)?, context::copy_current(py)?)),
+            Self::Python(..) | Self::WakeTask(_) => self.pair(py),
         }
     }
 
@@ -86,6 +117,7 @@ impl Callback {
                 visit(context);
             }
             Self::WakeTask(task) => visit(task),
+            Self::Native(registered) => visit(&registered.object),
         }
     }
 }
@@ -122,6 +154,29 @@ impl<'py> FutureRef<'py> {
         self.schedule(callback)
     }
 
+    /// `add_done_callback` for a callback of ferrio's own.
+    #[inline]
+    pub(super) fn add_registered(&self, registered: Registered) -> PyResult<()> {
+        self.check_initialized()?;
+        let callback = Callback::Native(registered);
+        if self.is_pending() {
+            self.update(|body| body.callbacks.push(callback));
+            return Ok(());
+        }
+        self.schedule(callback)
+    }
+
+    /// `remove_done_callback` for a callback of ferrio's own.
+    #[inline]
+    pub(super) fn remove_registered(&self, object: &Bound<'py, PyAny>, callback: &DoneCallback) {
+        let is_doomed = |present: &Callback| match present {
+            Callback::Native(registered) => registered.is_same(object.as_ptr(), callback),
+            Callback::Python(..) | Callback::WakeTask(_) => false,
+        };
+        let removed = self.update(|body| body.callbacks.remove(is_doomed));
+        drop(removed);
+    }
+
     #[inline]
     pub(super) fn schedule_callbacks(&self) -> PyResult<()> {
         let Callbacks { first, rest } = self.update(|body| std::mem::take(&mut body.callbacks));
@@ -139,7 +194,7 @@ impl<'py> FutureRef<'py> {
         let py = self.py();
         let owner = self.owner()?;
         if !self.body().native {
-            let (callable, context) = callback.pair(py)?;
+            let (callable, context) = callback.foreign_pair(py)?;
             return call_soon(&owner, &callable, self.object(), &context);
         }
         // SAFETY: `native` says that the owner is a loop of ours.
@@ -147,6 +202,7 @@ impl<'py> FutureRef<'py> {
         owner.get().check_scheduling(py)?;
         let runnable = match callback {
             Callback::WakeTask(task) => Runnable::wakeup(task, self.object().clone().into()),
+            Callback::Native(registered) => Runnable::Told(Told::new(registered, self)),
             Callback::Python(callable, context) => {
                 let parts = Parts {
                     callback: callable.into_bound(py),
@@ -180,18 +236,7 @@ impl<'py> FutureRef<'py> {
             return Ok(0);
         }
         let is_doomed = |callback: &Callback| doomed.iter().any(|other| other.is_same(callback));
-        let removed = self.update(|body| {
-            let Callbacks { first, rest } = std::mem::take(&mut body.callbacks);
-            let mut removed = Vec::new();
-            for callback in first.into_iter().chain(rest.into_iter().flat_map(|rest| *rest)) {
-                if is_doomed(&callback) {
-                    removed.push(callback);
-                } else {
-                    body.callbacks.push(callback);
-                }
-            }
-            removed
-        });
+        let removed = self.update(|body| body.callbacks.remove(is_doomed));
         Ok(removed.len())
     }
 

@@ -8,6 +8,7 @@
 
 mod awaited_by;
 mod callbacks;
+mod done_callback;
 mod iterator;
 mod methods;
 mod types;
@@ -21,6 +22,7 @@ use pyo3::types::{PyDict, PyType};
 pub(crate) use awaited_by::is_kept as waiters_are_kept;
 pub use awaited_by::{forget_waiter, note_waiter};
 pub(crate) use callbacks::Callbacks;
+pub use done_callback::{DoneCallback, Shown, Told, WhenDone, callable, no_longer_when_done, when_done};
 use iterator::create_type as create_iterator_type;
 pub(crate) use methods::{CANCEL, attribute, boolean, keywords, text};
 pub(crate) use types::{create_type, dealloc_base, method, new_exact, release_slots, slot, traverse_base, type_from};
