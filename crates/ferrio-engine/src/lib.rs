@@ -7,19 +7,29 @@
 
 mod descriptors;
 mod doze;
+mod exchange;
+mod exclusion;
+mod flag;
 mod flow;
+mod permits;
 mod ready;
 mod registrations;
 mod timers;
 mod tls_records;
 mod turn;
+mod waiters;
 mod write_buffer;
 
 pub use doze::DozePolicy;
+pub use exchange::{Done, Exchange, Side};
+pub use exclusion::{Exclusion, Released};
+pub use flag::Flag;
 pub use flow::{Buffered, Drained, FlowControl, InvalidLimits};
+pub use permits::Permits;
 pub use ready::ReadyQueue;
 pub use registrations::{Asked, Change, Entry, Interest, Occupied, Registered, Registrations, Removed, Role, Trigger};
 pub use timers::{Cancellable, Deadline, Timers};
 pub use tls_records::{NextRecord, TlsRecord, TlsRecords};
 pub use turn::PollPolicy;
+pub use waiters::{Standing, Ticket, Waiter, Waiters};
 pub use write_buffer::WriteBuffer;

@@ -1,0 +1,189 @@
+//! Waiters: whoever is parked on a primitive, first in, first out.
+//!
+//! A waiter is a token of the caller's, and its standing is the token's own: it may be cancelled at any moment without
+//! the primitive being told, so every decision asks the token anew. A waiter stays in the line after it was chosen or
+//! cancelled, until it comes back and leaves by its [`Ticket`]; that is how a chosen waiter that was cancelled
+//! meanwhile is noticed. Invariant: tickets grow from front to back. Waking a token is left to the caller, who does it
+//! outside every borrow and at once.
+
+use std::collections::VecDeque;
+
+/// Where a waiter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody has chosen it.
+    Waiting,
+    /// It was woken and will come back.
+    Chosen,
+    /// It gave up and will come back only to leave.
+    Cancelled,
+}
+
+/// A token that knows where its waiter stands.
+pub trait Waiter {
+    /// Where the waiter stands now.
+    fn standing(&self) -> Standing;
+}
+
+/// Names a place in the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(i64);
+
+/// The line of those who are parked.
+#[derive(Debug)]
+pub struct Waiters<W> {
+    parked: VecDeque<(Ticket, W)>,
+    /// The ticket of whoever comes next at the back.
+    back: i64,
+    /// The ticket of whoever is put before everybody next.
+    front: i64,
+}
+
+impl<W> Waiters<W> {
+    /// Nobody, and nothing allocated.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { parked: VecDeque::new(), back: 0, front: -1 }
+    }
+
+    /// Parks a waiter behind all others.
+    pub fn push(&mut self, waiter: W) -> Ticket {
+        let ticket = Ticket(self.back);
+        self.back += 1;
+        self.parked.push_back((ticket, waiter));
+        ticket
+    }
+
+    /// Parks a waiter before all others.
+    pub fn push_front(&mut self, waiter: W) -> Ticket {
+        let ticket = Ticket(self.front);
+        self.front -= 1;
+        self.parked.push_front((ticket, waiter));
+        ticket
+    }
+
+    /// Lets a waiter leave the line, if it is still there.
+    #[must_use = "dropping the waiter here is what this method is there to avoid"]
+    pub fn remove(&mut self, ticket: Ticket) -> Option<W> {
+        if self.parked.front()?.0 == ticket {
+            return self.pop();
+        }
+        let place = self.parked.binary_search_by_key(&ticket, |(own, _)| *own).ok()?;
+        self.parked.remove(place).map(|(_, waiter)| waiter)
+    }
+
+    /// Takes out the waiter that has been there longest.
+    #[must_use = "dropping the waiter here is what this method is there to avoid"]
+    pub fn pop(&mut self) -> Option<W> {
+        self.parked.pop_front().map(|(_, waiter)| waiter)
+    }
+
+    /// Takes out all waiters, so that the caller can drop them while nothing borrows the line.
+    #[must_use = "dropping the waiters here is what this method is there to avoid"]
+    pub fn take_all(&mut self) -> Vec<W> {
+        std::mem::take(&mut self.parked).into_iter().map(|(_, waiter)| waiter).collect()
+    }
+
+    /// How many are there, chosen and cancelled ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// Whether nobody is there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parked.is_empty()
+    }
+
+    /// Whether anybody was ever parked.
+    #[must_use]
+    pub fn was_used(&self) -> bool {
+        self.back != 0 || self.front != -1
+    }
+
+    /// All waiters, the one that has been there longest first.
+    #[must_use]
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &W> + ExactSizeIterator {
+        self.parked.iter().map(|(_, waiter)| waiter)
+    }
+
+    /// All waiters with their tickets.
+    pub fn entries(&self) -> impl Iterator<Item = (Ticket, &W)> {
+        self.parked.iter().map(|(ticket, waiter)| (*ticket, waiter))
+    }
+
+    /// All waiters, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut W> {
+        self.parked.iter_mut().map(|(_, waiter)| waiter)
+    }
+}
+
+impl<W: Waiter> Waiters<W> {
+    /// Those that nobody has chosen and that have not given up.
+    pub fn waiting(&self) -> impl Iterator<Item = &W> {
+        self.iter().filter(|waiter| waiter.standing() == Standing::Waiting)
+    }
+
+    /// Whether all have given up, or nobody is there: then a newcomer passes nobody.
+    #[must_use]
+    pub fn all_cancelled(&self) -> bool {
+        self.iter().all(|waiter| waiter.standing() == Standing::Cancelled)
+    }
+
+    /// Takes out the first that waits. Those before it go into `spent`, for the caller to drop.
+    #[must_use = "the waiter has to be woken"]
+    pub fn pop_waiting(&mut self, spent: &mut Vec<W>) -> Option<W> {
+        while let Some(waiter) = self.pop() {
+            if waiter.standing() == Standing::Waiting {
+                return Some(waiter);
+            }
+            spent.push(waiter);
+        }
+        None
+    }
+}
+
+impl<W> Default for Waiters<W> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Waiter for (u32, Standing) {
+        fn standing(&self) -> Standing {
+            self.1
+        }
+    }
+
+    #[test]
+    fn whoever_leaves_from_the_middle_is_found_by_its_ticket() {
+        let mut waiters = Waiters::new();
+        let tickets: Vec<Ticket> = ["b", "c", "d"].into_iter().map(|name| waiters.push(name)).collect();
+        let first = waiters.push_front("a");
+        assert_eq!(waiters.remove(tickets[1]), Some("c"));
+        assert_eq!(waiters.remove(tickets[1]), None);
+        assert_eq!(waiters.remove(first), Some("a"));
+        assert_eq!(waiters.iter().copied().collect::<Vec<_>>(), ["b", "d"]);
+        assert_eq!(waiters.take_all(), ["b", "d"]);
+        assert!(waiters.is_empty() && waiters.was_used());
+    }
+
+    #[test]
+    fn the_first_that_waits_is_taken_and_the_spent_are_handed_out() {
+        let mut waiters = Waiters::new();
+        for waiter in [(0, Standing::Cancelled), (1, Standing::Chosen), (2, Standing::Waiting), (3, Standing::Waiting)]
+        {
+            let _ = waiters.push(waiter);
+        }
+        let mut spent = Vec::new();
+        assert_eq!(waiters.pop_waiting(&mut spent).map(|waiter| waiter.0), Some(2));
+        assert_eq!(spent.iter().map(|waiter| waiter.0).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(waiters.len(), 1);
+        assert!(!waiters.all_cancelled());
+    }
+}

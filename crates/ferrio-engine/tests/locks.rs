@@ -1,0 +1,246 @@
+//! Locks and semaphores in random sequences of operations, against a line that is kept by hand.
+//!
+//! The test is the loop: whoever is woken or cancelled comes back in that order, and may be cancelled again on the way.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use ferrio_engine::{Exclusion, Permits, Released, Standing, Ticket, Waiter};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+struct Token {
+    number: usize,
+    standing: Rc<Cell<Standing>>,
+}
+
+impl Waiter for Token {
+    fn standing(&self) -> Standing {
+        self.standing.get()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Acquire,
+    Release,
+    /// Cancels one of those parked or on their way, chosen by the number.
+    Cancel(usize),
+    /// Lets the next one come back.
+    Return,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        4 => Just(Operation::Acquire),
+        3 => Just(Operation::Release),
+        3 => any::<usize>().prop_map(Operation::Cancel),
+        5 => Just(Operation::Return),
+    ]
+}
+
+/// What a lock and a semaphore have in common; whoever is to be woken is handed out.
+trait Primitive {
+    fn try_acquire(&mut self) -> bool;
+    fn park(&mut self, token: Token) -> Ticket;
+    fn release(&mut self, wake: &mut dyn FnMut(&Token));
+    fn take_over(&mut self, ticket: Ticket, wake: &mut dyn FnMut(&Token));
+    fn give_up(&mut self, ticket: Ticket, standing: Standing, wake: &mut dyn FnMut(&Token));
+    /// Permits that nobody has been given.
+    fn free(&self) -> usize;
+}
+
+impl Primitive for Exclusion<Token> {
+    fn try_acquire(&mut self) -> bool {
+        Self::try_acquire(self)
+    }
+
+    fn park(&mut self, token: Token) -> Ticket {
+        Self::park(self, token)
+    }
+
+    fn release(&mut self, wake: &mut dyn FnMut(&Token)) {
+        match Self::release(self) {
+            Released::NotHeld => panic!("somebody holds it"),
+            Released::Free(next) => next.into_iter().for_each(wake),
+        }
+    }
+
+    fn take_over(&mut self, ticket: Ticket, _: &mut dyn FnMut(&Token)) {
+        assert!(!self.held, "two holders");
+        assert!(Self::take_over(self, ticket).is_some());
+    }
+
+    fn give_up(&mut self, ticket: Ticket, _: Standing, wake: &mut dyn FnMut(&Token)) {
+        assert!(self.waiters.remove(ticket).is_some());
+        self.pass_on().into_iter().for_each(wake);
+    }
+
+    fn free(&self) -> usize {
+        usize::from(!self.held)
+    }
+}
+
+/// A semaphore, and whether it hands out all free permits when somebody comes back, as it does from 3.13 on.
+struct Semaphore {
+    permits: Permits<Token>,
+    refills: bool,
+}
+
+impl Semaphore {
+    fn refill(&mut self, wake: &mut dyn FnMut(&Token)) {
+        while let Some(token) = self.permits.choose_if_free() {
+            wake(token);
+            if !self.refills {
+                break;
+            }
+        }
+    }
+}
+
+impl Primitive for Semaphore {
+    fn try_acquire(&mut self) -> bool {
+        self.permits.try_acquire()
+    }
+
+    fn park(&mut self, token: Token) -> Ticket {
+        self.permits.park(token)
+    }
+
+    fn release(&mut self, wake: &mut dyn FnMut(&Token)) {
+        self.permits.release();
+        self.permits.choose().into_iter().for_each(wake);
+    }
+
+    fn take_over(&mut self, ticket: Ticket, wake: &mut dyn FnMut(&Token)) {
+        assert!(self.permits.leave(ticket).is_some());
+        self.refill(wake);
+    }
+
+    fn give_up(&mut self, ticket: Ticket, standing: Standing, wake: &mut dyn FnMut(&Token)) {
+        assert!(self.permits.leave(ticket).is_some());
+        if standing == Standing::Chosen {
+            self.permits.release();
+        }
+        self.refill(wake);
+    }
+
+    fn free(&self) -> usize {
+        usize::try_from(self.permits.value).expect("never below zero")
+    }
+}
+
+struct Parked {
+    token: Token,
+    ticket: Ticket,
+    gives_up: bool,
+}
+
+/// Runs `operations` on a primitive with `permits` permits.
+fn run(mut primitive: impl Primitive, permits: usize, counts_chosen: bool, operations: Vec<Operation>) {
+    // The model: who is to get a permit, in this order, and how many have one.
+    let (mut line, mut holders) = (VecDeque::new(), 0);
+    let (mut parked, mut ready, mut arrived) = (Vec::<Parked>::new(), VecDeque::<usize>::new(), 0);
+    let rest = std::iter::repeat_n(Operation::Return, operations.len() * 2);
+    for operation in operations.into_iter().chain(rest) {
+        let mut wake = |token: &Token| {
+            assert_eq!(token.standing.replace(Standing::Chosen), Standing::Waiting, "woken twice");
+            ready.push_back(token.number);
+        };
+        match operation {
+            Operation::Acquire => {
+                let number = arrived;
+                arrived += 1;
+                if primitive.try_acquire() {
+                    assert!(line.is_empty(), "a newcomer passed somebody");
+                    holders += 1;
+                } else {
+                    let token = Token { number, standing: Rc::new(Cell::new(Standing::Waiting)) };
+                    let ticket = primitive.park(token.clone());
+                    parked.push(Parked { token, ticket, gives_up: false });
+                    line.push_back(number);
+                }
+            }
+            Operation::Release if holders > 0 => {
+                holders -= 1;
+                primitive.release(&mut wake);
+            }
+            Operation::Cancel(choice) if !parked.is_empty() => {
+                let place = choice % parked.len();
+                let waiter = &mut parked[place];
+                line.retain(|number| *number != waiter.token.number);
+                if waiter.token.standing() == Standing::Waiting {
+                    waiter.token.standing.set(Standing::Cancelled);
+                    ready.push_back(waiter.token.number);
+                }
+                waiter.gives_up = true;
+            }
+            Operation::Return if !ready.is_empty() => {
+                let number = ready.pop_front().expect("not empty");
+                let mut wake = |token: &Token| {
+                    assert_eq!(token.standing.replace(Standing::Chosen), Standing::Waiting, "woken twice");
+                    ready.push_back(token.number);
+                };
+                let place = parked.iter().position(|waiter| waiter.token.number == number).expect("is parked");
+                let Parked { token, ticket, gives_up } = parked.remove(place);
+                if gives_up {
+                    primitive.give_up(ticket, token.standing(), &mut wake);
+                } else {
+                    assert_eq!(line.pop_front(), Some(number), "somebody was passed");
+                    primitive.take_over(ticket, &mut wake);
+                    holders += 1;
+                }
+            }
+            Operation::Release | Operation::Cancel(_) | Operation::Return => {}
+        }
+        let chosen = parked.iter().filter(|waiter| waiter.token.standing() == Standing::Chosen).count();
+        assert!(holders <= permits, "more holders than permits");
+        assert_eq!(primitive.free() + holders + if counts_chosen { chosen } else { 0 }, permits, "permits were lost");
+        if ready.is_empty() {
+            assert!(line.is_empty() || primitive.free() == 0, "a waiter was left while a permit is free");
+        }
+    }
+    assert!(ready.is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_lock_has_one_holder_and_goes_in_order(operations in prop::collection::vec(operation(), 0..200)) {
+        run(Exclusion::default(), 1, false, operations);
+    }
+
+    #[test]
+    fn a_semaphore_keeps_its_permits_and_goes_in_order(
+        permits in 1usize..5, refills in any::<bool>(), operations in prop::collection::vec(operation(), 0..200),
+    ) {
+        let value = i64::try_from(permits).expect("small");
+        run(Semaphore { permits: Permits::new(value), refills }, permits, true, operations);
+    }
+}
+
+#[test]
+fn cancelled_waiter_passes_its_turn_on() {
+    let mut lock = Exclusion::default();
+    assert!(lock.try_acquire());
+    let tokens: Vec<_> =
+        (0..2).map(|number| Token { number, standing: Rc::new(Cell::new(Standing::Waiting)) }).collect();
+    let tickets: Vec<_> = tokens.iter().map(|token| lock.park(token.clone())).collect();
+    assert!(matches!(lock.release(), Released::Free(Some(next)) if next.number == 0));
+    tokens[0].standing.set(Standing::Chosen);
+    assert!(!lock.try_acquire(), "a newcomer barged in");
+    assert!(lock.waiters.remove(tickets[0]).is_some());
+    assert_eq!(lock.pass_on().map(|next| next.number), Some(1));
+    assert!(matches!(lock.release(), Released::NotHeld));
+}
+
+#[test]
+fn an_unlimited_semaphore_never_runs_out() {
+    let mut permits: Permits<Token> = Permits::new(i64::MAX);
+    permits.unlimited = true;
+    permits.release();
+    assert!(permits.try_acquire());
+    assert_eq!(permits.value, i64::MAX);
+}
