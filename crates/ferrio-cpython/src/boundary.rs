@@ -16,7 +16,7 @@ pub(crate) fn guarded(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *
             std::ptr::null_mut()
         }
         Err(payload) => {
-            panicked(py, payload.as_ref());
+            panicked(payload.as_ref()).restore(py);
             std::ptr::null_mut()
         }
     })
@@ -34,20 +34,21 @@ pub(crate) fn guarded_hash(body: impl FnOnce(Python<'_>) -> PyResult<isize>) -> 
             -1
         }
         Err(payload) => {
-            panicked(py, payload.as_ref());
+            panicked(payload.as_ref()).restore(py);
             -1
         }
     }
 }
 
+/// What Python sees of a panic.
 #[cold]
-fn panicked(py: Python<'_>, payload: &(dyn std::any::Any + Send)) {
+pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> PyErr {
     let text = payload
         .downcast_ref::<&str>()
         .map(ToString::to_string)
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "unknown cause".to_owned());
-    PyRuntimeError::new_err(format!("internal error in ferrio: {text}")).restore(py);
+    PyRuntimeError::new_err(format!("internal error in ferrio: {text}"))
 }
 
 /// Runs `body` attached in `PyO3`'s books too, so that it releases references at once. The interpreter called us, so

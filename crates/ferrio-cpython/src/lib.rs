@@ -8,6 +8,7 @@ mod arguments;
 mod boundary;
 pub mod buffer;
 pub mod context;
+pub mod coroutine;
 mod current;
 pub mod future;
 pub mod gil_cell;
@@ -20,6 +21,7 @@ mod rest;
 pub mod resume;
 pub mod runnable;
 pub mod scheduling;
+mod spares;
 pub mod task;
 mod version;
 

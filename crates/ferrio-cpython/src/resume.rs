@@ -70,3 +70,11 @@ pub fn awaitable_iterator<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py
         None => object.call_method0(pyo3::intern!(object.py(), "__await__")),
     }
 }
+
+/// Whether `object` is a coroutine of an `async def`.
+#[inline]
+#[must_use]
+pub fn is_python_coroutine(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: reads the type of a live object.
+    unsafe { ffi::PyCoro_CheckExact(object.as_ptr()) != 0 }
+}

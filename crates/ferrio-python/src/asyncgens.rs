@@ -33,7 +33,7 @@ impl AsyncGenerators {
 #[pymethods]
 impl Loop {
     /// Close all asynchronous generators that are being iterated.
-    fn shutdown_asyncgens(slf: &Bound<'_, Self>) -> PyResult<Py<Coroutine>> {
+    fn shutdown_asyncgens(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.shutdown_asyncgens", |channel| shutdown(this, channel))
     }

@@ -69,7 +69,7 @@ impl Loop {
         happy_eyeballs_delay: Option<f64>,
         interleave: Option<i64>,
         all_errors: Option<Py<PyAny>>,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let all_errors = wants_all_errors(py, all_errors)?;
         // Side by side, families take turns unless the caller says otherwise.
@@ -102,7 +102,7 @@ impl Loop {
         ssl: Option<Py<PyAny>>,
         ssl_handshake_timeout: Option<Py<PyAny>>,
         ssl_shutdown_timeout: Option<Py<PyAny>>,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let (handshake_timeout, shutdown_timeout) = (ssl_handshake_timeout, ssl_shutdown_timeout);
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.connect_accepted_socket", |channel| async move {

@@ -64,7 +64,7 @@ impl Loop {
         reuse_port: Option<Py<PyAny>>,
         allow_broadcast: Option<Py<PyAny>>,
         sock: Option<Py<PyAny>>,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let zero = |given: Option<Py<PyAny>>| given.unwrap_or_else(|| PyInt::new(py, 0).into_any().unbind());
         let options = Options {

@@ -35,7 +35,7 @@ impl Loop {
         r#type: Option<Py<PyAny>>,
         proto: Option<Py<PyAny>>,
         flags: Option<Py<PyAny>>,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let hints = Hints {
             family: or_zero(py, family),
@@ -50,7 +50,7 @@ impl Loop {
 
     /// Like `socket.getnameinfo()`, without blocking the loop.
     #[pyo3(signature = (sockaddr, flags=None), text_signature = "($self, sockaddr, flags=0)")]
-    fn getnameinfo(slf: &Bound<'_, Self>, sockaddr: Py<PyAny>, flags: Option<Py<PyAny>>) -> PyResult<Py<Coroutine>> {
+    fn getnameinfo(slf: &Bound<'_, Self>, sockaddr: Py<PyAny>, flags: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         let flags = or_zero(slf.py(), flags);
         Coroutine::spawn(slf.py(), "EventLoop.getnameinfo", |channel| async move {

@@ -91,7 +91,7 @@ impl Loop {
 
     /// Wait for the default executor's threads to end, at most `timeout` seconds.
     #[pyo3(signature = (timeout=None))]
-    fn shutdown_default_executor(slf: &Bound<'_, Self>, timeout: Option<Py<PyAny>>) -> PyResult<Py<Coroutine>> {
+    fn shutdown_default_executor(slf: &Bound<'_, Self>, timeout: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         let name = "EventLoop.shutdown_default_executor";
         Coroutine::spawn(slf.py(), name, |channel| shut_down(this, timeout, channel))

@@ -10,11 +10,7 @@ use crate::transports::{read_pipe, write_pipe};
 #[pymethods]
 impl Loop {
     /// Read from `pipe`, a file object around a pipe, socket or character device; gives transport and protocol.
-    fn connect_read_pipe(
-        slf: &Bound<'_, Self>,
-        protocol_factory: Py<PyAny>,
-        pipe: Py<PyAny>,
-    ) -> PyResult<Py<Coroutine>> {
+    fn connect_read_pipe(slf: &Bound<'_, Self>, protocol_factory: Py<PyAny>, pipe: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.connect_read_pipe", |channel| async move {
             let connected = Python::attach(|py| {
@@ -27,11 +23,7 @@ impl Loop {
     }
 
     /// Write to `pipe`, a file object around a pipe, socket or character device; gives transport and protocol.
-    fn connect_write_pipe(
-        slf: &Bound<'_, Self>,
-        protocol_factory: Py<PyAny>,
-        pipe: Py<PyAny>,
-    ) -> PyResult<Py<Coroutine>> {
+    fn connect_write_pipe(slf: &Bound<'_, Self>, protocol_factory: Py<PyAny>, pipe: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.connect_write_pipe", |channel| async move {
             let connected = Python::attach(|py| {

@@ -217,7 +217,7 @@ impl Server {
     }
 
     /// Begin to accept connections.
-    fn start_serving(slf: &Bound<'_, Self>) -> PyResult<Py<Coroutine>> {
+    fn start_serving(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "Server.start_serving", |channel| async move {
             Python::attach(|py| start(this.bind(py)))?;
@@ -226,13 +226,13 @@ impl Server {
     }
 
     /// Accept connections until cancelled; then the server is closed.
-    fn serve_forever(slf: &Bound<'_, Self>) -> PyResult<Py<Coroutine>> {
+    fn serve_forever(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "Server.serve_forever", |channel| serve_forever(this, channel))
     }
 
     /// Wait until the server is closed and its connections are gone, as the running Python's asyncio does.
-    fn wait_closed(slf: &Bound<'_, Self>) -> PyResult<Py<Coroutine>> {
+    fn wait_closed(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "Server.wait_closed", |channel| wait_closed(this, channel))
     }
@@ -241,7 +241,7 @@ impl Server {
         start(slf)
     }
 
-    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<Coroutine>> {
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "Server.__aenter__", |_| async move { Ok(this) })
     }
@@ -251,7 +251,7 @@ impl Server {
         _exc_type: &Bound<'_, PyAny>,
         _exc: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "Server.__aexit__", |channel| async move {
             Python::attach(|py| Self::close(this.bind(py)))?;

@@ -58,7 +58,7 @@ impl Loop {
         ssl_handshake_timeout: Option<Py<PyAny>>,
         ssl_shutdown_timeout: Option<Py<PyAny>>,
         start_serving: bool,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         if keep_alive.is_some() && imports::python_version(py) < (3, 13) {
             let text = "create_server() got an unexpected keyword argument 'keep_alive'";

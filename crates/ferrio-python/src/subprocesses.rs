@@ -64,7 +64,7 @@ impl Loop {
         stdout: Stream,
         stderr: Stream,
         kwargs: Option<Py<PyDict>>,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         let streams = [stdin, stdout, stderr];
         let request = Request { protocol_factory, command: cmd, shell: true, streams, keywords: kwargs };
@@ -88,7 +88,7 @@ impl Loop {
         stdout: Stream,
         stderr: Stream,
         kwargs: Option<Py<PyDict>>,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let this = slf.clone().unbind();
         let mut command = vec![program];

@@ -29,7 +29,7 @@ impl Loop {
         server_hostname: Option<Py<PyAny>>,
         ssl_handshake_timeout: Option<Py<PyAny>>,
         ssl_shutdown_timeout: Option<Py<PyAny>>,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.create_unix_connection", |channel| async move {
             let wanted = Python::attach(|py| {

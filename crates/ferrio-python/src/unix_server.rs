@@ -53,7 +53,7 @@ impl Loop {
         ssl_shutdown_timeout: Option<Py<PyAny>>,
         start_serving: bool,
         cleanup_socket: Option<Py<PyAny>>,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let cleanup_socket = wants_cleanup(py, cleanup_socket)?;
         let options = Options { protocol_factory, path, sock, backlog, start_serving, cleanup_socket };

@@ -166,34 +166,46 @@ unsafe extern "C" fn send(object: Object, _: Object) -> Object {
 
 unsafe extern "C" fn throw(object: Object, stack: *mut Object, count: isize) -> Object {
     guarded(|py| {
-        let count = usize::try_from(count).unwrap_or(0);
-        if count == 0 || count > 3 {
-            return Err(PyTypeError::new_err(format!("throw expected 1 to 3 arguments, got {count}")));
-        }
-        let argument = |index: usize| {
-            if index >= count {
-                return None;
-            }
-            // SAFETY: within the stack, by the calling convention.
-            let place = unsafe { stack.add(index) };
-            // SAFETY: as above.
-            let pointer = unsafe { *place };
-            // SAFETY: an argument, alive during the call.
-            Some(unsafe { Bound::from_borrowed_ptr(py, pointer) }).filter(|given| index == 0 || !given.is_none())
-        };
-        if count > 1 && py.version_info() >= (3, 12) {
-            let text = c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
-            PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), text, 1)?;
-        }
+        // SAFETY: this very call's arguments.
+        let outcome = unsafe { thrown(py, stack, count) };
         // SAFETY: methods get objects of the type.
         let future = unsafe { slot_of(object) }.take();
-        let outcome = thrown(py, argument(0), argument(1), argument(2));
         drop(future);
         Err(outcome?)
     })
 }
 
-fn thrown<'py>(
+/// The exception that `throw` with these arguments raises.
+///
+/// # Errors
+/// `TypeError` when they are none.
+///
+/// # Safety
+/// A fast call's arguments, alive during the call.
+pub(crate) unsafe fn thrown(py: Python<'_>, stack: *mut Object, count: isize) -> PyResult<PyErr> {
+    let count = usize::try_from(count).unwrap_or(0);
+    if count == 0 || count > 3 {
+        return Err(PyTypeError::new_err(format!("throw expected 1 to 3 arguments, got {count}")));
+    }
+    let argument = |index: usize| {
+        if index >= count {
+            return None;
+        }
+        // SAFETY: within the stack, by the calling convention.
+        let place = unsafe { stack.add(index) };
+        // SAFETY: as above.
+        let pointer = unsafe { *place };
+        // SAFETY: an argument, alive during the call.
+        Some(unsafe { Bound::from_borrowed_ptr(py, pointer) }).filter(|given| index == 0 || !given.is_none())
+    };
+    if count > 1 && py.version_info() >= (3, 12) {
+        let text = c"the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.";
+        PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), text, 1)?;
+    }
+    assembled(py, argument(0), argument(1), argument(2))
+}
+
+fn assembled<'py>(
     py: Python<'py>,
     kind: Option<Bound<'py, PyAny>>,
     value: Option<Bound<'py, PyAny>>,

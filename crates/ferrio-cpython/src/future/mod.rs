@@ -24,8 +24,11 @@ pub use awaited_by::{forget_waiter, note_waiter};
 pub(crate) use callbacks::Callbacks;
 pub use done_callback::{DoneCallback, Shown, Told, WhenDone, callable, no_longer_when_done, when_done};
 use iterator::create_type as create_iterator_type;
+pub(crate) use iterator::{return_value, thrown};
 pub(crate) use methods::{CANCEL, attribute, boolean, keywords, text};
-pub(crate) use types::{create_type, dealloc_base, method, new_exact, release_slots, slot, traverse_base, type_from};
+pub(crate) use types::{
+    create_type, dealloc_base, method, new_exact, offset_member, release_slots, slot, traverse_base, type_from,
+};
 
 use crate::held::Held;
 use crate::loop_base::LoopBase;

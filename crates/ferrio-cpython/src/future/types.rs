@@ -310,7 +310,7 @@ pub(crate) fn method(
     }
 }
 
-fn offset_member(name: &'static CStr, offset: usize) -> ffi::PyMemberDef {
+pub(crate) fn offset_member(name: &'static CStr, offset: usize) -> ffi::PyMemberDef {
     ffi::PyMemberDef {
         name: name.as_ptr(),
         type_code: ffi::Py_T_PYSSIZET,

@@ -21,10 +21,12 @@ pub(crate) use step::{run_step, run_wakeup, wakeup_callable};
 pub(crate) use types::is_exact;
 
 use crate::context;
+use crate::coroutine;
 use crate::future::{FutureBody, FutureObject, FutureRef};
 use crate::held::Held;
 use crate::loop_base::LoopBase;
 use crate::names;
+use crate::resume;
 
 /// The layout of tasks: a future and what drives it.
 #[repr(C)]
@@ -250,8 +252,7 @@ pub(crate) fn cancel_any<'py>(future: &Bound<'py, PyAny>, message: Option<Bound<
 }
 
 fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    // SAFETY: reads the type of a live object.
-    if unsafe { ffi::PyCoro_CheckExact(object.as_ptr()) } != 0 {
+    if resume::is_python_coroutine(object) || coroutine::adopt(object) {
         return Ok(true);
     }
     names::iscoroutine(object.py())?.call1((object,))?.is_truthy()

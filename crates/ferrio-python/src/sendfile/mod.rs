@@ -37,7 +37,7 @@ impl Loop {
         offset: Option<Py<PyAny>>,
         count: Option<Py<PyAny>>,
         fallback: Option<bool>,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         let part = Part::new(slf.py(), file, offset, count);
         Coroutine::spawn(slf.py(), "EventLoop.sock_sendfile", |channel| async move {
@@ -66,7 +66,7 @@ impl Loop {
         offset: Option<Py<PyAny>>,
         count: Option<Py<PyAny>>,
         fallback: bool,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         let part = Part::new(slf.py(), file, offset, count);
         Coroutine::spawn(slf.py(), "EventLoop.sendfile", |channel| async move {
@@ -81,7 +81,7 @@ impl Loop {
         file: Py<PyAny>,
         offset: Py<PyAny>,
         count: Option<Py<PyAny>>,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         let part = Part { file, offset, count };
         Coroutine::spawn(slf.py(), "EventLoop._sendfile_native", |channel| async move {

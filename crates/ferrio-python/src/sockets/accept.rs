@@ -10,7 +10,7 @@ use crate::event_loop::Loop;
 #[pymethods]
 impl Loop {
     /// Accept a connection on a listening socket; gives the connection's socket, non-blocking, and the peer's address.
-    fn sock_accept(slf: &Bound<'_, Self>, sock: Py<PyAny>) -> PyResult<Py<Coroutine>> {
+    fn sock_accept(slf: &Bound<'_, Self>, sock: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_accept", |channel| async move {
             until_done(&this, &sock, Role::Reader, &channel, |_, sock| accept(sock)).await

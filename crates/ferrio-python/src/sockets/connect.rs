@@ -16,7 +16,7 @@ use crate::imports;
 #[pymethods]
 impl Loop {
     /// Connect a socket to `address`.
-    fn sock_connect(slf: &Bound<'_, Self>, sock: Py<PyAny>, address: Py<PyAny>) -> PyResult<Py<Coroutine>> {
+    fn sock_connect(slf: &Bound<'_, Self>, sock: Py<PyAny>, address: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_connect", |channel| async move {
             connect(&this, &sock, address, &channel).await

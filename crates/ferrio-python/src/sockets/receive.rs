@@ -13,7 +13,7 @@ use crate::event_loop::Loop;
 #[pymethods]
 impl Loop {
     /// Receive at most `n` bytes from a socket.
-    fn sock_recv(slf: &Bound<'_, Self>, sock: Py<PyAny>, n: Py<PyAny>) -> PyResult<Py<Coroutine>> {
+    fn sock_recv(slf: &Bound<'_, Self>, sock: Py<PyAny>, n: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_recv", |channel| async move {
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| receive(slf, sock, n.bind(slf.py()))).await
@@ -21,7 +21,7 @@ impl Loop {
     }
 
     /// Receive into a writable buffer; gives the number of bytes.
-    fn sock_recv_into(slf: &Bound<'_, Self>, sock: Py<PyAny>, buf: Py<PyAny>) -> PyResult<Py<Coroutine>> {
+    fn sock_recv_into(slf: &Bound<'_, Self>, sock: Py<PyAny>, buf: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_recv_into", |channel| async move {
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| receive_into(sock, buf.bind(slf.py()))).await
@@ -29,7 +29,7 @@ impl Loop {
     }
 
     /// Receive a datagram of at most `bufsize` bytes; gives it and the sender's address.
-    fn sock_recvfrom(slf: &Bound<'_, Self>, sock: Py<PyAny>, bufsize: Py<PyAny>) -> PyResult<Py<Coroutine>> {
+    fn sock_recvfrom(slf: &Bound<'_, Self>, sock: Py<PyAny>, bufsize: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_recvfrom", |channel| async move {
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| {
@@ -48,7 +48,7 @@ impl Loop {
         sock: Py<PyAny>,
         buf: Py<PyAny>,
         nbytes: Option<Py<PyAny>>,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_recvfrom_into", |channel| async move {
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| {

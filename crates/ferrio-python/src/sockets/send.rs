@@ -14,7 +14,7 @@ use crate::slices::slice;
 #[pymethods]
 impl Loop {
     /// Send all of `data`.
-    fn sock_sendall(slf: &Bound<'_, Self>, sock: Py<PyAny>, data: Py<PyAny>) -> PyResult<Py<Coroutine>> {
+    fn sock_sendall(slf: &Bound<'_, Self>, sock: Py<PyAny>, data: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_sendall", |channel| async move {
             let mut sent = 0;
@@ -24,12 +24,7 @@ impl Loop {
     }
 
     /// Send a datagram to `address`; gives the number of bytes.
-    fn sock_sendto(
-        slf: &Bound<'_, Self>,
-        sock: Py<PyAny>,
-        data: Py<PyAny>,
-        address: Py<PyAny>,
-    ) -> PyResult<Py<Coroutine>> {
+    fn sock_sendto(slf: &Bound<'_, Self>, sock: Py<PyAny>, data: Py<PyAny>, address: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_sendto", |channel| async move {
             until_done(&this, &sock, Role::Writer, &channel, |slf, sock| {

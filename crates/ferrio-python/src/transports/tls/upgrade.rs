@@ -38,7 +38,7 @@ impl Loop {
         server_hostname: Option<Py<PyAny>>,
         ssl_handshake_timeout: Option<Py<PyAny>>,
         ssl_shutdown_timeout: Option<Py<PyAny>>,
-    ) -> PyResult<Py<Coroutine>> {
+    ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.start_tls", |channel| async move {
             let timeouts = [ssl_handshake_timeout, ssl_shutdown_timeout];

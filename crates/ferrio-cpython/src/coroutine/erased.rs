@@ -1,0 +1,111 @@
+//! A coroutine's body without its type, stored in place when it is small.
+//!
+//! Invariant: `storage` holds a live value of the type that `table` was made for, until `release`.
+
+use std::mem::{MaybeUninit, align_of, size_of};
+
+use pyo3::prelude::*;
+
+use super::{Body, Visitor};
+use crate::resume::Step;
+
+/// Bodies of up to this many words need no memory of their own.
+const WORDS: usize = 8;
+
+type Storage = MaybeUninit<[usize; WORDS]>;
+
+/// A body of any type.
+pub(super) struct Erased {
+    table: &'static Table,
+    storage: Storage,
+}
+
+/// What can be done with a body, given where it is.
+struct Table {
+    resume: for<'py> unsafe fn(*mut Storage, Python<'py>, PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>>,
+    traverse: unsafe fn(*const Storage, &Visitor<'_>),
+    release: unsafe fn(*mut Storage),
+}
+
+struct Methods<B>(std::marker::PhantomData<B>);
+
+impl<B: Body> Methods<B> {
+    const FITS: bool = size_of::<B>() <= size_of::<Storage>() && align_of::<B>() <= align_of::<Storage>();
+    const TABLE: Table = Table { resume: Self::resume, traverse: Self::traverse, release: Self::release };
+
+    unsafe fn resume<'py>(
+        storage: *mut Storage,
+        py: Python<'py>,
+        input: PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Step<'py>> {
+        // SAFETY: holds a live B, which nobody else touches meanwhile: `Erased::resume`.
+        unsafe { &mut *storage.cast::<B>() }.resume(py, input)
+    }
+
+    unsafe fn traverse(storage: *const Storage, visitor: &Visitor<'_>) {
+        // SAFETY: holds a live B, not running: `Erased::traverse`.
+        unsafe { &*storage.cast::<B>() }.traverse(visitor);
+    }
+
+    unsafe fn release(storage: *mut Storage) {
+        // SAFETY: holds a live B, released once: `Erased::release`.
+        unsafe { storage.cast::<B>().drop_in_place() };
+    }
+}
+
+impl Erased {
+    #[inline]
+    pub(super) fn new<B: Body>(body: B) -> Self {
+        if Methods::<B>::FITS { Self::in_place(body) } else { Self::in_place(Box::new(body)) }
+    }
+
+    #[inline]
+    fn in_place<B: Body>(body: B) -> Self {
+        let mut storage = Storage::uninit();
+        // SAFETY: large enough and aligned: small bodies by `FITS`, a box by its nature.
+        unsafe { storage.as_mut_ptr().cast::<B>().write(body) };
+        Self { table: &Methods::<B>::TABLE, storage }
+    }
+
+    /// Resumes the body behind `erased`.
+    ///
+    /// # Safety
+    /// `erased` is live and nobody else touches it until this returns.
+    #[inline]
+    pub(super) unsafe fn resume<'py>(
+        erased: *mut Self,
+        py: Python<'py>,
+        input: PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Step<'py>> {
+        // SAFETY: live, by the caller's promise.
+        let table = unsafe { (*erased).table };
+        // SAFETY: in bounds of a live value.
+        let storage = unsafe { &raw mut (*erased).storage };
+        // SAFETY: the table is of the stored type; exclusive by the caller's promise.
+        unsafe { (table.resume)(storage, py, input) }
+    }
+
+    /// Shows `visitor` what the body refers to.
+    pub(super) fn traverse(&self, visitor: &Visitor<'_>) {
+        // SAFETY: the table is of the stored type; the caller's reference proves that it does not run.
+        unsafe { (self.table.traverse)(&raw const self.storage, visitor) };
+    }
+}
+
+impl Drop for Erased {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the table is of the stored type, which is dropped once.
+        unsafe { (self.table.release)(&raw mut self.storage) };
+    }
+}
+
+impl<B: Body + ?Sized> Body for Box<B> {
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        (**self).resume(py, input)
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        (**self).traverse(visitor);
+    }
+}

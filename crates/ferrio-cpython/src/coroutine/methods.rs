@@ -1,0 +1,202 @@
+//! The Python face of coroutines.
+//!
+//! There is no `cr_await` or `cr_frame`: without frames those who walk a stack of coroutines stop here, as they do at
+//! compiled coroutines of other makers.
+
+use std::ffi::c_void;
+
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyType};
+
+use super::object::{self, CoroutineObject, Stage, clear, dealloc, drive, finalize, stage_of, traverse};
+use crate::boundary::{attached, guarded};
+use crate::future::{boolean, method, offset_member, return_value, slot, thrown};
+use crate::resume::Step;
+
+type Object = *mut ffi::PyObject;
+
+unsafe extern "C" fn iternext(object: Object) -> Object {
+    attached(|py| {
+        // SAFETY: the interpreter passes a live object of our type.
+        match unsafe { drive(py, object, Ok(py.None().into_bound(py))) } {
+            Ok(Step::Yielded(value)) => value.into_ptr(),
+            Ok(Step::Returned(value)) => {
+                return_value(value);
+                std::ptr::null_mut()
+            }
+            Err(error) => {
+                error.restore(py);
+                std::ptr::null_mut()
+            }
+        }
+    })
+}
+
+unsafe extern "C" fn am_send(object: Object, value: Object, result: *mut Object) -> ffi::PySendResult {
+    attached(|py| {
+        // SAFETY: an argument, alive during the call.
+        let value = unsafe { Bound::from_borrowed_ptr(py, value) };
+        // SAFETY: the interpreter passes a live object of our type.
+        let (value, outcome) = match unsafe { drive(py, object, Ok(value)) } {
+            Ok(Step::Yielded(value)) => (value.into_ptr(), ffi::PySendResult::PYGEN_NEXT),
+            Ok(Step::Returned(value)) => (value.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
+            Err(error) => {
+                error.restore(py);
+                (std::ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR)
+            }
+        };
+        // SAFETY: the caller's place for the result.
+        unsafe { *result = value };
+        outcome
+    })
+}
+
+unsafe extern "C" fn send(object: Object, value: Object) -> Object {
+    guarded(|py| {
+        // SAFETY: an argument, alive during the call.
+        let value = unsafe { Bound::from_borrowed_ptr(py, value) };
+        // SAFETY: the interpreter checked the type.
+        if unsafe { stage_of(object) } == Stage::Created && !value.is_none() {
+            return Err(PyTypeError::new_err("can't send non-None value to a just-started coroutine"));
+        }
+        // SAFETY: the interpreter checked the type and holds a reference.
+        yielded(unsafe { drive(py, object, Ok(value)) }?)
+    })
+}
+
+unsafe extern "C" fn throw(object: Object, stack: *mut Object, count: isize) -> Object {
+    guarded(|py| {
+        // SAFETY: this very call's arguments.
+        let error = unsafe { thrown(py, stack, count) }?;
+        // SAFETY: the interpreter checked the type and holds a reference.
+        yielded(unsafe { drive(py, object, Err(error)) }?)
+    })
+}
+
+/// What a method gives back: a result travels in `StopIteration`.
+fn yielded(step: Step<'_>) -> PyResult<Py<PyAny>> {
+    match step {
+        Step::Yielded(value) => Ok(value.unbind()),
+        Step::Returned(value) if value.is_none() => Err(PyStopIteration::new_err(())),
+        Step::Returned(value) => Err(PyErr::from_value(value.py().get_type::<PyStopIteration>().call1((value,))?)),
+    }
+}
+
+unsafe extern "C" fn close(object: Object, _: Object) -> Object {
+    guarded(|py| {
+        // SAFETY: the interpreter checked the type and holds a reference.
+        unsafe { object::close(py, object) }?;
+        Ok(py.None())
+    })
+}
+
+unsafe extern "C" fn awaited(object: Object) -> Object {
+    guarded(|py| {
+        // SAFETY: the interpreter passes a live object of our type.
+        if unsafe { stage_of(object) } == Stage::Suspended {
+            return Err(PyRuntimeError::new_err("coroutine is being awaited already"));
+        }
+        // SAFETY: alive during the call.
+        Ok(unsafe { Bound::from_borrowed_ptr(py, object) }.unbind())
+    })
+}
+
+unsafe extern "C" fn awaited_method(object: Object, _: Object) -> Object {
+    // SAFETY: passed on.
+    unsafe { awaited(object) }
+}
+
+unsafe extern "C" fn repr(object: Object) -> Object {
+    guarded(|py| {
+        // SAFETY: of our layout, alive during the call.
+        let name = unsafe { (*object.cast::<CoroutineObject>()).name };
+        let text = format!("<coroutine object {name} at {:#x}>", object.addr());
+        Ok(PyString::new(py, &text).into_any().unbind())
+    })
+}
+
+unsafe extern "C" fn qualified_name(object: Object, _: *mut c_void) -> Object {
+    guarded(|py| {
+        // SAFETY: of our layout, alive during the call.
+        Ok(PyString::new(py, unsafe { (*object.cast::<CoroutineObject>()).name }).into_any().unbind())
+    })
+}
+
+unsafe extern "C" fn plain_name(object: Object, _: *mut c_void) -> Object {
+    guarded(|py| {
+        // SAFETY: of our layout, alive during the call.
+        let name = unsafe { (*object.cast::<CoroutineObject>()).name };
+        Ok(PyString::new(py, name.rsplit('.').next().unwrap_or(name)).into_any().unbind())
+    })
+}
+
+unsafe extern "C" fn is_running(object: Object, _: *mut c_void) -> Object {
+    // SAFETY: of our type, alive during the call.
+    guarded(|py| boolean(py, unsafe { stage_of(object) } == Stage::Running))
+}
+
+unsafe extern "C" fn is_suspended(object: Object, _: *mut c_void) -> Object {
+    // SAFETY: of our type, alive during the call.
+    guarded(|py| boolean(py, unsafe { stage_of(object) } == Stage::Suspended))
+}
+
+pub(super) fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
+    let methods = Box::leak(Box::new([
+        method(c"send", send, ffi::METH_O, c"Resume with a value; StopIteration carries the result."),
+        ffi::PyMethodDef {
+            ml_name: c"throw".as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: throw },
+            ml_flags: ffi::METH_FASTCALL,
+            ml_doc: c"Resume by raising an exception where the coroutine waits.".as_ptr(),
+        },
+        method(c"close", close, ffi::METH_NOARGS, c"End the coroutine."),
+        method(c"__await__", awaited_method, ffi::METH_NOARGS, c"The coroutine itself."),
+        ffi::PyMethodDef::zeroed(),
+    ]));
+    let read = |name: &'static std::ffi::CStr, get: ffi::getter| ffi::PyGetSetDef {
+        name: name.as_ptr(),
+        get: Some(get),
+        ..ffi::PyGetSetDef::default()
+    };
+    let attributes = Box::leak(Box::new([
+        read(c"__name__", plain_name),
+        read(c"__qualname__", qualified_name),
+        read(c"cr_running", is_running),
+        read(c"cr_suspended", is_suspended),
+        ffi::PyGetSetDef::default(),
+    ]));
+    let members = Box::leak(Box::new([
+        offset_member(c"__weaklistoffset__", object::WEAK_REFERENCES),
+        ffi::PyMemberDef { name: std::ptr::null(), type_code: 0, offset: 0, flags: 0, doc: std::ptr::null() },
+    ]));
+    let mut slots = [
+        slot(ffi::Py_tp_dealloc, dealloc as *mut c_void),
+        slot(ffi::Py_tp_finalize, finalize as *mut c_void),
+        slot(ffi::Py_tp_traverse, traverse as *mut c_void),
+        slot(ffi::Py_tp_clear, clear as *mut c_void),
+        slot(ffi::Py_tp_repr, repr as *mut c_void),
+        slot(ffi::Py_tp_iter, ffi::PyObject_SelfIter as *mut c_void),
+        slot(ffi::Py_tp_iternext, iternext as *mut c_void),
+        slot(ffi::Py_am_await, awaited as *mut c_void),
+        slot(ffi::Py_am_send, am_send as *mut c_void),
+        slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast()),
+        slot(ffi::Py_tp_getset, attributes.as_mut_ptr().cast()),
+        slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
+        slot(0, std::ptr::null_mut()),
+    ];
+    let flags = ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
+    let mut spec = ffi::PyType_Spec {
+        name: c"ferrio.coroutine".as_ptr(),
+        basicsize: i32::try_from(size_of::<CoroutineObject>()).unwrap_or(i32::MAX),
+        itemsize: 0,
+        flags: u32::try_from(flags).unwrap_or(0),
+        slots: slots.as_mut_ptr(),
+    };
+    // SAFETY: a complete spec that ends with a null slot; its tables live as long as the process.
+    let class = unsafe { ffi::PyType_FromSpec(&raw mut spec) };
+    // SAFETY: a new reference or null with an exception set.
+    let class = unsafe { Bound::from_owned_ptr_or_err(py, class) }?;
+    Ok(class.cast_into::<PyType>()?.unbind())
+}

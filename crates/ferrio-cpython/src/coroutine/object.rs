@@ -1,0 +1,343 @@
+//! The coroutine object: memory, life cycle, garbage collection.
+//!
+//! A coroutine that ends at its first resumption never meets the collector: an object is tracked from its first
+//! suspension on, or from when a task takes it over (`adopt`).
+
+use std::ffi::{CString, c_int, c_void};
+use std::mem::{ManuallyDrop, offset_of};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+use super::erased::Erased;
+use super::{Body, Visitor, methods};
+use crate::boundary::{attached, panicked};
+use crate::resume::Step;
+use crate::spares::Spares;
+
+type Object = *mut ffi::PyObject;
+
+#[repr(C)]
+pub(super) struct CoroutineObject {
+    head: ffi::PyObject,
+    pub(super) weak_references: Object,
+    /// As in `Queue.get`.
+    pub(super) name: &'static str,
+    pub(super) stage: Stage,
+    /// Whole in all stages but `Finished`.
+    body: ManuallyDrop<Erased>,
+}
+
+/// Where a coroutine stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Never resumed.
+    Created,
+    Running,
+    /// Waiting for what it yielded.
+    Suspended,
+    /// Returned, raised or closed.
+    Finished,
+}
+
+static SPARES: Spares<CoroutineObject> = Spares::new(256);
+static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+/// The same as a bare pointer; null until the type is there.
+static POINTER: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(std::ptr::null_mut());
+
+#[inline]
+pub(crate) fn coroutine_type_pointer() -> *mut ffi::PyTypeObject {
+    // Relaxed: written once, with the GIL held.
+    POINTER.load(Ordering::Relaxed)
+}
+
+/// The type of coroutines.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn coroutine_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    let class = TYPE.get_or_try_init(py, || methods::new_type(py))?.bind(py);
+    // Relaxed: written with the GIL held.
+    POINTER.store(class.as_type_ptr(), Ordering::Relaxed);
+    Ok(class)
+}
+
+/// A coroutine named `name` (as in `Queue.get`) that will run `body`.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub fn spawn<B: Body>(py: Python<'_>, name: &'static str, body: B) -> PyResult<Py<PyAny>> {
+    let mut class = coroutine_type_pointer();
+    if class.is_null() {
+        class = coroutine_type(py)?.as_type_ptr();
+    }
+    // SAFETY: our type, of the layout's size.
+    let memory = unsafe { SPARES.take(py, class) }?;
+    let object = memory.as_ptr();
+    // SAFETY: the memory is ours alone.
+    let place = unsafe { &raw mut (*object).weak_references };
+    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    unsafe { place.write(std::ptr::null_mut()) };
+    // SAFETY: as above.
+    let place = unsafe { &raw mut (*object).name };
+    // SAFETY: as above.
+    unsafe { place.write(name) };
+    // SAFETY: as above.
+    let place = unsafe { &raw mut (*object).stage };
+    // SAFETY: as above.
+    unsafe { place.write(Stage::Created) };
+    // SAFETY: as above.
+    let place = unsafe { &raw mut (*object).body };
+    // SAFETY: as above.
+    unsafe { place.write(ManuallyDrop::new(Erased::new(body))) };
+    // SAFETY: a new reference to a whole object.
+    Ok(unsafe { Bound::from_owned_ptr(py, object.cast()) }.unbind())
+}
+
+/// Lets the collector see a coroutine that something keeps. True if it is one of ours.
+#[inline]
+pub(crate) fn adopt(object: &Bound<'_, PyAny>) -> bool {
+    let ours = object.get_type_ptr() == coroutine_type_pointer();
+    if ours {
+        track(object.as_ptr());
+    }
+    ours
+}
+
+#[inline]
+fn track(object: Object) {
+    // SAFETY: a whole object of a GC type.
+    if unsafe { ffi::PyObject_GC_IsTracked(object) } == 0 {
+        // SAFETY: not tracked so far, and its fields are valid.
+        unsafe { ffi::PyObject_GC_Track(object.cast()) };
+    }
+}
+
+/// Whether a coroutine of ours was resumed and waits.
+pub(super) fn is_suspended(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: callers checked the type.
+    unsafe { stage_of(object.as_ptr()) == Stage::Suspended }
+}
+
+/// # Safety
+/// `object` is a live coroutine of ours.
+#[inline]
+pub(super) unsafe fn stage_of(object: Object) -> Stage {
+    // SAFETY: of our layout, by the caller's promise.
+    unsafe { (*object.cast::<CoroutineObject>()).stage }
+}
+
+/// # Safety
+/// `object` is a live coroutine of ours.
+#[inline]
+unsafe fn set_stage(object: Object, stage: Stage) {
+    // SAFETY: of our layout, by the caller's promise; the GIL is held.
+    unsafe { (*object.cast::<CoroutineObject>()).stage = stage };
+}
+
+/// Ends a coroutine: its body is dropped, which may run Python code.
+///
+/// # Safety
+/// `object` is a live coroutine of ours, not finished so far, and its body does not run.
+unsafe fn finish(object: Object) {
+    // SAFETY: by the caller's promise.
+    unsafe { set_stage(object, Stage::Finished) };
+    // SAFETY: of our layout.
+    let place = unsafe { &raw mut (*object.cast::<CoroutineObject>()).body };
+    // SAFETY: in bounds, and nobody else touches it: the stage is `Finished` already.
+    let body = unsafe { &mut *place };
+    // SAFETY: whole until now, and dropped once.
+    unsafe { ManuallyDrop::drop(body) };
+}
+
+/// Resumes with `input`.
+///
+/// # Errors
+/// What the body raises; `RuntimeError` and `ValueError` when it cannot be resumed.
+///
+/// # Safety
+/// `object` is a coroutine of ours to which the caller holds a reference.
+#[inline]
+pub(super) unsafe fn drive<'py>(
+    py: Python<'py>,
+    object: Object,
+    input: PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Step<'py>> {
+    // SAFETY: by the caller's promise.
+    match unsafe { stage_of(object) } {
+        Stage::Created => {
+            if let Err(error) = input {
+                // SAFETY: created, hence not running.
+                unsafe { finish(object) };
+                return Err(error);
+            }
+        }
+        Stage::Suspended => {}
+        Stage::Running => return Err(PyValueError::new_err("coroutine already executing")),
+        Stage::Finished => return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
+    }
+    // SAFETY: by the caller's promise.
+    unsafe { set_stage(object, Stage::Running) };
+    // SAFETY: of our layout.
+    let body = unsafe { &raw mut (*object.cast::<CoroutineObject>()).body }.cast::<Erased>();
+    // SAFETY: whole; while the stage is `Running` nobody else touches it, and the caller's reference keeps it alive.
+    let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { Erased::resume(body, py, input) }));
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(payload) => {
+            // SAFETY: it does not run any more.
+            unsafe { finish(object) };
+            return Err(panicked(payload.as_ref()));
+        }
+    };
+    if let Ok(Step::Yielded(_)) = outcome {
+        // SAFETY: by the caller's promise.
+        unsafe { set_stage(object, Stage::Suspended) };
+        track(object);
+        return outcome;
+    }
+    // SAFETY: it does not run any more.
+    unsafe { finish(object) };
+    outcome.map_err(|error| without_stop(py, error))
+}
+
+/// A `StopIteration` must not leave a coroutine as such: it would look like its result.
+#[inline]
+fn without_stop(py: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyStopIteration>(py) {
+        return error;
+    }
+    let outer = PyRuntimeError::new_err("coroutine raised StopIteration");
+    outer.set_cause(py, Some(error));
+    outer
+}
+
+/// `close()`.
+///
+/// # Errors
+/// What the body raises instead of ending; `RuntimeError` when it yields.
+///
+/// # Safety
+/// `object` is a coroutine of ours to which the caller holds a reference.
+pub(super) unsafe fn close(py: Python<'_>, object: Object) -> PyResult<()> {
+    // SAFETY: by the caller's promise.
+    match unsafe { stage_of(object) } {
+        Stage::Finished => Ok(()),
+        Stage::Running => Err(PyValueError::new_err("coroutine already executing")),
+        Stage::Created => {
+            // SAFETY: created, hence not running.
+            unsafe { finish(object) };
+            Ok(())
+        }
+        Stage::Suspended => {
+            // SAFETY: by the caller's promise.
+            match unsafe { drive(py, object, Err(PyGeneratorExit::new_err(()))) } {
+                Ok(Step::Yielded(_)) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
+                Ok(Step::Returned(_)) => Ok(()),
+                Err(error) if error.is_instance_of::<PyGeneratorExit>(py) => Ok(()),
+                Err(error) if error.is_instance_of::<PyStopIteration>(py) => Ok(()),
+                Err(error) => Err(error),
+            }
+        }
+    }
+}
+
+/// `__del__`: says that it was never awaited, or ends what it waits in.
+pub(super) unsafe extern "C" fn finalize(object: Object) {
+    attached(|py| {
+        let pending = PyErr::take(py);
+        // SAFETY: the interpreter passes a live object of our type.
+        let outcome = match unsafe { stage_of(object) } {
+            Stage::Created => {
+                // SAFETY: created, hence not running.
+                unsafe { finish(object) };
+                // SAFETY: of our layout.
+                warn_unawaited(py, unsafe { (*object.cast::<CoroutineObject>()).name })
+            }
+            // SAFETY: whoever finalizes holds a reference.
+            Stage::Suspended => unsafe { close(py, object) },
+            Stage::Running | Stage::Finished => Ok(()),
+        };
+        if let Err(raised) = outcome {
+            // SAFETY: alive during its finalizer.
+            raised.write_unraisable(py, Some(&unsafe { Bound::from_borrowed_ptr(py, object) }));
+        }
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    });
+}
+
+#[cold]
+fn warn_unawaited(py: Python<'_>, name: &str) -> PyResult<()> {
+    let text = CString::new(format!("coroutine '{name}' was never awaited")).unwrap_or_default();
+    PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1)
+}
+
+pub(super) unsafe extern "C" fn dealloc(object: Object) {
+    attached(|py| {
+        // SAFETY: a whole object of our type.
+        if unsafe { stage_of(object) } != Stage::Finished {
+            // A finalizer may run any code, and expects what the collector knows.
+            track(object);
+            // SAFETY: called once, by tp_dealloc, as documented.
+            if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+                return;
+            }
+        }
+        // SAFETY: of a GC type; harmless when it is not tracked.
+        unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+        let memory = object.cast::<CoroutineObject>();
+        // SAFETY: of our layout.
+        if !unsafe { (*memory).weak_references }.is_null() {
+            // SAFETY: the object is still whole.
+            unsafe { ffi::PyObject_ClearWeakRefs(object) };
+        }
+        // SAFETY: dead, but whole.
+        if unsafe { stage_of(object) } != Stage::Finished {
+            // SAFETY: nobody refers to it any more, so it does not run.
+            unsafe { finish(object) };
+        }
+        // SAFETY: an instance of a heap type owns a reference to its type.
+        let class = unsafe { ffi::Py_TYPE(object) };
+        // SAFETY: not null.
+        let memory = unsafe { NonNull::new_unchecked(memory) };
+        // SAFETY: made by `take`, untracked, its body is dropped.
+        unsafe { SPARES.give(py, memory) };
+        // SAFETY: the reference that the instance held.
+        unsafe { ffi::Py_DECREF(class.cast()) };
+    });
+}
+
+pub(super) unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, argument: *mut c_void) -> c_int {
+    let visitor = Visitor { visit, argument, outcome: std::cell::Cell::new(0), scope: std::marker::PhantomData };
+    // SAFETY: an instance of a heap type visits its type.
+    visitor.show_pointer(unsafe { ffi::Py_TYPE(object) }.cast());
+    // SAFETY: the collector passes a live object of our type.
+    if matches!(unsafe { stage_of(object) }, Stage::Created | Stage::Suspended) {
+        // SAFETY: whole and not running, and no Python code runs during a visit.
+        unsafe { &(*object.cast::<CoroutineObject>()).body }.traverse(&visitor);
+    }
+    visitor.outcome.get()
+}
+
+pub(super) unsafe extern "C" fn clear(object: Object) -> c_int {
+    attached(|_| {
+        // SAFETY: the collector passes a live object of our type.
+        if matches!(unsafe { stage_of(object) }, Stage::Created | Stage::Suspended) {
+            // SAFETY: it does not run.
+            unsafe { finish(object) };
+        }
+    });
+    0
+}
+
+/// Where the list of weak references is, for the type.
+pub(super) const WEAK_REFERENCES: usize = offset_of!(CoroutineObject, weak_references);
