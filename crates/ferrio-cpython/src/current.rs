@@ -2,9 +2,12 @@
 //!
 //! Up to 3.13 that is a dictionary from loops to tasks; later a place in the thread's state, reached through functions
 //! of `_asyncio`. On a loop of ours a task stays shown after its step, and gives way to the next task or, before
-//! anything else runs, is hidden by the loop (`LoopBase::hide_task`): one store a step in place of four look-ups.
+//! anything else runs, is hidden by the loop (`LoopBase::hide_task`): one store a step in place of four look-ups, and
+//! none while one task alone goes on.
 
-use pyo3::exceptions::PyRuntimeError;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::exceptions::{PyKeyError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -19,22 +22,44 @@ impl LoopBase {
     /// Shows `task` to asyncio as the running one; it stays until another or `hide_task`.
     #[inline]
     pub(crate) fn show_task<'py>(slf: &Bound<'py, Self>, task: &Bound<'py, PyAny>) -> PyResult<()> {
-        if slf.get().task_shown.get() {
-            return replace(slf.as_any(), task);
+        let shown = slf.get().task_shown.get();
+        if std::ptr::eq(shown, task.as_ptr()) {
+            return Ok(());
         }
-        enter(slf.as_any(), task)?;
-        slf.get().task_shown.set(true);
+        if shown.is_null() {
+            begin(slf.as_any(), task)?;
+        } else {
+            replace(slf.as_any(), task)?;
+        }
+        slf.get().task_shown.set(task.as_ptr());
         Ok(())
     }
 
     /// Shows no task any more: before anything but a step of ours runs.
     #[inline]
-    pub(crate) fn hide_task(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if !slf.get().task_shown.get() {
+    pub fn hide_task(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().task_shown.get().is_null() {
             return Ok(());
         }
-        slf.get().task_shown.set(false);
+        slf.get().task_shown.set(std::ptr::null_mut());
         hide(slf.as_any())
+    }
+}
+
+/// The task that asyncio shows as running on a loop, null for none. asyncio holds the reference as long as it is shown.
+#[derive(Default)]
+pub(crate) struct Shown(AtomicPtr<ffi::PyObject>);
+
+impl Shown {
+    // Relaxed: the GIL orders all accesses.
+    #[inline]
+    fn get(&self) -> *mut ffi::PyObject {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn set(&self, task: *mut ffi::PyObject) {
+        self.0.store(task, Ordering::Relaxed);
     }
 }
 
@@ -91,17 +116,32 @@ pub(crate) fn leave<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) ->
     }
 }
 
+/// Shows the task of a step that nothing else runs around, as `enter` does.
+#[inline]
+fn begin<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = owner.py();
+    if in_thread_state(py) {
+        let other = swap_out(owner, task.as_ptr())?;
+        if other.is_none() {
+            return Ok(());
+        }
+        swap_out(owner, other.as_ptr())?;
+        return enter(owner, task);
+    }
+    // SAFETY: live objects; it takes references of its own and lends what is there afterwards.
+    let shown = unsafe { ffi::PyDict_SetDefault(dictionary(py)?.as_ptr(), owner.as_ptr(), task.as_ptr()) };
+    if std::ptr::eq(shown, task.as_ptr()) { Ok(()) } else { enter(owner, task) }
+}
+
 /// Shows `task` in place of whatever is shown, without asking.
 #[inline]
 fn replace<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = owner.py();
     if in_thread_state(py) {
-        swap_function(py)?.call1((owner, task))?;
-        return Ok(());
+        return swap_out(owner, task.as_ptr()).map(drop);
     }
-    let dictionary = dictionary(py)?;
     // SAFETY: live objects; it takes references of its own.
-    let outcome = unsafe { ffi::PyDict_SetItem(dictionary.as_ptr(), owner.as_ptr(), task.as_ptr()) };
+    let outcome = unsafe { ffi::PyDict_SetItem(dictionary(py)?.as_ptr(), owner.as_ptr(), task.as_ptr()) };
     if outcome < 0 { Err(PyErr::fetch(py)) } else { Ok(()) }
 }
 
@@ -109,13 +149,31 @@ fn replace<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult
 fn hide(owner: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = owner.py();
     if in_thread_state(py) {
-        swap_function(py)?.call1((owner, py.None()))?;
-        return Ok(());
+        return swap_out(owner, py.None().as_ptr()).map(drop);
     }
-    if dictionary(py)?.contains(owner)? {
-        dictionary(py)?.del_item(owner)?;
-    }
-    Ok(())
+    // SAFETY: live objects.
+    let outcome = unsafe { ffi::PyDict_DelItem(dictionary(py)?.as_ptr(), owner.as_ptr()) };
+    if outcome < 0 { hidden_already(PyErr::fetch(py), py) } else { Ok(()) }
+}
+
+/// Somebody else has hidden the task.
+#[cold]
+fn hidden_already(error: PyErr, py: Python<'_>) -> PyResult<()> {
+    if error.is_instance_of::<PyKeyError>(py) { Ok(()) } else { Err(error) }
+}
+
+/// `_swap_current_task(owner, task)`: gives what was shown.
+#[inline]
+fn swap_out<'py>(owner: &Bound<'py, PyAny>, task: *mut ffi::PyObject) -> PyResult<Bound<'py, PyAny>> {
+    let py = owner.py();
+    let function = swap_function(py)?.as_ptr();
+    let mut stack = [std::ptr::null_mut(), owner.as_ptr(), task];
+    let first = &raw mut stack[1];
+    let count = 2 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
+    // SAFETY: before the arguments there is the spare slot that the flag promises; all objects are alive.
+    let before = unsafe { ffi::PyObject_Vectorcall(function, first, count, std::ptr::null_mut()) };
+    // SAFETY: a new reference or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, before) }
 }
 
 /// Shows `task`, or none, and gives what was shown, as `_swap_current_task` does.

@@ -14,6 +14,15 @@ use pyo3::prelude::*;
 pub struct Held(ManuallyDrop<Py<PyAny>>);
 
 impl Held {
+    /// # Safety
+    /// Null or a reference that is given up to the caller.
+    #[inline]
+    pub(crate) unsafe fn from_owned_or_null(py: Python<'_>, object: *mut ffi::PyObject) -> Option<Self> {
+        // SAFETY: by the caller's promise.
+        let object = unsafe { Bound::from_owned_ptr_or_opt(py, object) };
+        object.map(Self::from)
+    }
+
     /// A second reference.
     #[inline]
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {

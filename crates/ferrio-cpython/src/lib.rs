@@ -19,6 +19,7 @@ pub mod making;
 mod names;
 mod rest;
 pub mod resume;
+mod returning;
 pub mod runnable;
 pub mod scheduling;
 mod spares;

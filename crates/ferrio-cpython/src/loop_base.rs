@@ -17,6 +17,7 @@ use pyo3::types::{PyDict, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::context::Shared;
+use crate::current::Shown;
 use crate::gil_cell::{GilCell, GilFlag};
 use crate::handle::{HandleRef, Spare};
 use crate::names;
@@ -50,8 +51,8 @@ pub struct LoopBase {
     pub rest: Rest,
     /// A task factory is set.
     pub has_task_factory: GilFlag,
-    /// asyncio shows a task of ours as the running one, though its step may be over.
-    pub(crate) task_shown: GilFlag,
+    /// The task of ours that asyncio shows as the running one, though its step may be over.
+    pub(crate) task_shown: Shown,
     /// Identifier of the thread that runs the loop, 0 when it does not run.
     thread: AtomicU64,
 }
@@ -95,7 +96,7 @@ impl LoopBase {
             stopping: GilFlag::default(),
             rest: Rest::default(),
             has_task_factory: GilFlag::default(),
-            task_shown: GilFlag::default(),
+            task_shown: Shown::default(),
             thread: AtomicU64::new(0),
         };
         base.debug.set(debug);
@@ -171,8 +172,12 @@ impl LoopBase {
     /// What a callback raised and the exception handler let through.
     pub fn run_turn(slf: &Bound<'_, Self>) -> PyResult<()> {
         let outcome = Self::run_ready(slf);
-        let hidden = Self::hide_task(slf);
-        outcome.and(hidden)
+        let base = slf.get();
+        // Between turns with work at hand no Python code runs.
+        if outcome.is_ok() && !base.stopping.get() && base.ready_count(slf.py()) > 0 {
+            return Ok(());
+        }
+        outcome.and(Self::hide_task(slf))
     }
 
     fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {

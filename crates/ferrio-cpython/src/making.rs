@@ -6,12 +6,11 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-use crate::boundary::guarded;
+use crate::boundary::guarded_unbooked;
 use crate::future::{self, keywords, method};
 use crate::loop_base::LoopBase;
-use crate::names;
 use crate::scheduling::add_method;
 use crate::task::{self, Parts};
 
@@ -47,25 +46,47 @@ pub fn add_methods(class: &Bound<'_, PyType>, general: &Bound<'_, PyType>) -> Py
     )
 }
 
-/// Whether asyncio's classes are its own or ours; a program may have put others there.
-fn classes_are_known(py: Python<'_>) -> PyResult<(bool, bool)> {
-    static STOCK: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
-    let (future, task) = STOCK.get_or_try_init(py, || {
-        let module = py.import("_asyncio")?;
-        Ok::<_, PyErr>((module.getattr("Future")?.unbind(), module.getattr("Task")?.unbind()))
-    })?;
-    let (shown_future, shown_task) = (names::asyncio_future(py)?, names::asyncio_task(py)?);
-    Ok((
-        shown_future.is(future) || shown_future.is(future::future_type(py)?),
-        shown_task.is(task) || shown_task.is(task::task_type(py)?),
-    ))
+/// A class where asyncio looks it up to make instances.
+struct Exported {
+    namespace: Py<PyDict>,
+    name: Py<PyString>,
+    /// asyncio's own.
+    stock: Py<PyAny>,
+}
+
+impl Exported {
+    fn find(py: Python<'_>, module: &str, name: &str) -> PyResult<Self> {
+        let namespace = py.import(module)?.dict().unbind();
+        let stock = py.import("_asyncio")?.getattr(name)?.unbind();
+        Ok(Self { namespace, name: PyString::intern(py, name).unbind(), stock })
+    }
+
+    /// Whether it is asyncio's own or `ours`; a program may have put another there.
+    #[inline]
+    fn is_usual(&self, ours: *mut ffi::PyTypeObject) -> bool {
+        // SAFETY: a dict and a string; what it gives is borrowed, and only its address is looked at.
+        let shown = unsafe { ffi::PyDict_GetItemWithError(self.namespace.as_ptr(), self.name.as_ptr()) };
+        !shown.is_null() && (std::ptr::eq(shown, ours.cast()) || std::ptr::eq(shown, self.stock.as_ptr()))
+    }
+}
+
+fn future_is_usual(py: Python<'_>) -> PyResult<bool> {
+    static CELL: PyOnceLock<Exported> = PyOnceLock::new();
+    let exported = CELL.get_or_try_init(py, || Exported::find(py, "asyncio.futures", "Future"))?;
+    Ok(exported.is_usual(future::type_pointer()))
+}
+
+fn task_is_usual(py: Python<'_>) -> PyResult<bool> {
+    static CELL: PyOnceLock<Exported> = PyOnceLock::new();
+    let exported = CELL.get_or_try_init(py, || Exported::find(py, "asyncio.tasks", "Task"))?;
+    Ok(exported.is_usual(task::type_pointer()))
 }
 
 unsafe extern "C" fn create_future(slf: Object, _: Object) -> Object {
-    guarded(|py| {
+    guarded_unbooked(|py| {
         // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
         let owner = unsafe { LoopBase::from_borrowed(py, slf) };
-        if !classes_are_known(py)?.0
+        if !future_is_usual(py)?
             && let Some((general, _)) = GENERAL.get(py)
         {
             return general.call1(py, (owner,));
@@ -75,13 +96,13 @@ unsafe extern "C" fn create_future(slf: Object, _: Object) -> Object {
 }
 
 unsafe extern "C" fn create_task(slf: Object, stack: *const Object, count: isize, names: Object) -> Object {
-    guarded(|py| {
+    guarded_unbooked(|py| {
         // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
         let owner = unsafe { LoopBase::from_borrowed(py, slf) };
         // SAFETY: this very call's arguments.
         if let Some(parts) = unsafe { usual_parts(py, stack, count, names) }?
             && !owner.get().has_task_factory.get()
-            && classes_are_known(py)?.1
+            && task_is_usual(py)?
         {
             owner.get().check_open()?;
             return Ok(task::new_task(&owner, parts)?.unbind());

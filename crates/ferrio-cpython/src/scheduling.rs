@@ -8,7 +8,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyTuple, PyType};
 
-use crate::boundary::guarded;
+use crate::boundary::guarded_unbooked;
 use crate::context;
 use crate::handle::{Arity, HandleRef, Kind, Parts};
 use crate::loop_base::LoopBase;
@@ -75,7 +75,7 @@ fn fast(
 }
 
 unsafe extern "C" fn time(slf: Object, _: Object) -> Object {
-    guarded(|py| {
+    guarded_unbooked(|py| {
         let _ = slf;
         Ok(PyFloat::new(py, crate::loop_base::monotonic_seconds()).into_any().unbind())
     })
@@ -85,7 +85,7 @@ unsafe extern "C" fn time(slf: Object, _: Object) -> Object {
 macro_rules! entries {
     ($($name:ident = $body:path;)*) => {$(
         unsafe extern "C" fn $name(slf: Object, stack: *const Object, count: isize, keywords: Object) -> Object {
-            guarded(|py| {
+            guarded_unbooked(|py| {
                 // SAFETY: the method descriptor checked that `self` is a LoopBase; the caller holds a reference.
                 let owner = unsafe { LoopBase::from_borrowed(py, slf) };
                 // SAFETY: the arguments of this very vectorcall.

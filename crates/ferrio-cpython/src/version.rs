@@ -10,6 +10,9 @@ use pyo3::sync::PyOnceLock;
 unsafe extern "C" {
     /// Documented since Python 2, exported by all versions; `PyO3` leaves it out for its name.
     pub(crate) fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, length: ffi::Py_ssize_t) -> std::ffi::c_int;
+
+    /// Deprecated since 3.12, whose successor 3.11 lacks; it does the same where the exception is an instance.
+    pub(crate) fn PyErr_Restore(kind: *mut ffi::PyObject, value: *mut ffi::PyObject, traceback: *mut ffi::PyObject);
 }
 
 /// The beginning of a `contextvars.Context` as 3.11 to 3.14 have it (`struct _pycontextobject`).

@@ -12,8 +12,9 @@ use pyo3::types::{PyString, PyType};
 
 use super::object::{self, CoroutineObject, Stage, clear, dealloc, drive, finalize, stage_of, traverse};
 use crate::boundary::{attached, guarded};
-use crate::future::{boolean, method, offset_member, return_value, slot, thrown};
+use crate::future::{boolean, method, offset_member, slot, thrown};
 use crate::resume::Step;
+use crate::returning::return_value;
 
 type Object = *mut ffi::PyObject;
 

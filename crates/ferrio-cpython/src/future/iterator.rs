@@ -15,9 +15,10 @@ use pyo3::types::{PyTraceback, PyType};
 
 use super::types::{method, slot};
 use super::{FutureRef, Outcome};
-use crate::boundary::{attached, guarded};
+use crate::boundary::{guarded, unbooked};
 use crate::gil_cell::GilCell;
 use crate::held::Held;
+use crate::returning::return_value;
 
 type Object = *mut ffi::PyObject;
 
@@ -107,7 +108,7 @@ fn resume(py: Python<'_>, object: Object) -> PyResult<Resumed<'_>> {
 }
 
 unsafe extern "C" fn iternext(object: Object) -> Object {
-    attached(|py| match resume(py, object) {
+    unbooked(|py| match resume(py, object) {
         Ok(Resumed::Yielded(future)) => future.into_ptr(),
         Ok(Resumed::Returned(result)) => {
             return_value(result);
@@ -121,25 +122,8 @@ unsafe extern "C" fn iternext(object: Object) -> Object {
     })
 }
 
-/// Sets `StopIteration` with `value`; no exception at all means None.
-#[inline]
-pub(crate) fn return_value(value: Bound<'_, PyAny>) {
-    if value.is_none() {
-        return;
-    }
-    let class = value.py().get_type::<PyStopIteration>();
-    // SAFETY: live objects; a new reference or null with an exception set, which then stays set.
-    let stop = unsafe { ffi::PyObject_CallOneArg(class.as_ptr(), value.as_ptr()) };
-    if !stop.is_null() {
-        // SAFETY: a class and an instance of it; takes its own references.
-        unsafe { ffi::PyErr_SetObject(class.as_ptr(), stop) };
-        // SAFETY: the reference made above.
-        unsafe { ffi::Py_DECREF(stop) };
-    }
-}
-
 unsafe extern "C" fn am_send(object: Object, _: Object, result: *mut Object) -> ffi::PySendResult {
-    attached(|py| {
+    unbooked(|py| {
         let (value, outcome) = match resume(py, object) {
             Ok(Resumed::Yielded(future)) => (future.into_ptr(), ffi::PySendResult::PYGEN_NEXT),
             Ok(Resumed::Returned(value)) => (value.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
@@ -254,7 +238,7 @@ unsafe extern "C" fn close(object: Object, _: Object) -> Object {
 }
 
 unsafe extern "C" fn dealloc(object: Object) {
-    attached(|py| {
+    unbooked(|py| {
         // SAFETY: a whole object of our type, tracked since it was made.
         unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
         // SAFETY: nobody can reach the object any more.

@@ -10,7 +10,7 @@ use pyo3::types::PyString;
 use super::types::method;
 use super::{FutureRef, Outcome, State, iterator};
 use crate::arguments::{Signature, unless_none};
-use crate::boundary::{guarded, guarded_status};
+use crate::boundary::{guarded, guarded_status, guarded_unbooked};
 use crate::held::Held;
 use crate::names;
 
@@ -103,7 +103,7 @@ unsafe fn borrowed(py: Python<'_>, object: Object) -> FutureRef<'_> {
 macro_rules! entries {
     ($($name:ident = $body:path;)*) => {$(
         unsafe extern "C" fn $name(object: Object, _: Object) -> Object {
-            guarded(|py| {
+            guarded_unbooked(|py| {
                 // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
                 let future = unsafe { borrowed(py, object) };
                 $body(&future)
@@ -112,7 +112,7 @@ macro_rules! entries {
     )*};
     (argument: $($name:ident = $body:path;)*) => {$(
         unsafe extern "C" fn $name(object: Object, argument: Object) -> Object {
-            guarded(|py| {
+            guarded_unbooked(|py| {
                 // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
                 let future = unsafe { borrowed(py, object) };
                 // SAFETY: an argument, alive during the call.
@@ -198,7 +198,7 @@ pub(super) unsafe extern "C" fn repr(object: Object) -> Object {
 }
 
 pub(super) unsafe extern "C" fn iterate(object: Object) -> Object {
-    guarded(|py| {
+    guarded_unbooked(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let future = unsafe { borrowed(py, object) };
         iterator::iterate(&future)
@@ -213,7 +213,7 @@ unsafe extern "C" fn class_getitem(class: Object, item: Object) -> Object {
 unsafe extern "C" fn add_done_callback(object: Object, stack: *const Object, count: isize, names: Object) -> Object {
     const SIGNATURE: Signature<2> =
         Signature { method: "add_done_callback", names: ["fn", "context"], positional: 1, required: 1 };
-    guarded(|py| {
+    guarded_unbooked(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let future = unsafe { borrowed(py, object) };
         // SAFETY: this very call's arguments.

@@ -24,10 +24,11 @@ pub use awaited_by::{forget_waiter, note_waiter};
 pub(crate) use callbacks::Callbacks;
 pub use done_callback::{DoneCallback, Shown, Told, WhenDone, callable, no_longer_when_done, when_done};
 use iterator::create_type as create_iterator_type;
-pub(crate) use iterator::{return_value, thrown};
+pub(crate) use iterator::thrown;
 pub(crate) use methods::{CANCEL, attribute, boolean, keywords, text};
 pub(crate) use types::{
     create_type, dealloc_base, method, new_exact, offset_member, release_slots, slot, traverse_base, type_from,
+    type_pointer,
 };
 
 use crate::held::Held;
@@ -139,7 +140,7 @@ impl<'py> FutureRef<'py> {
 
     /// The future behind `object` if it is of our type or a subtype.
     pub(crate) fn of(object: &Bound<'py, PyAny>) -> Option<Self> {
-        let class = types::type_pointer();
+        let class = type_pointer();
         // SAFETY: a live object, and null or our type.
         let fits = !class.is_null() && unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), class) } != 0;
         fits.then(|| Self(object.clone()))

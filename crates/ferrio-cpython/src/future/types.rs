@@ -13,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::{FutureBody, FutureObject, FutureRef, methods};
-use crate::boundary::attached;
+use crate::boundary::{attached, unbooked};
 use crate::gil_cell::GilCell;
 use crate::names;
 
@@ -112,7 +112,7 @@ unsafe extern "C" fn finalize(object: Object) {
 }
 
 unsafe extern "C" fn dealloc(object: Object) {
-    attached(|py| {
+    unbooked(|py| {
         // SAFETY: reads the type of a live object.
         let class = unsafe { ffi::Py_TYPE(object) };
         let exact = is_exact(class);

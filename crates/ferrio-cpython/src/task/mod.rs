@@ -18,7 +18,7 @@ use pyo3::types::{PyCFunction, PyDict, PyString, PyType};
 
 pub use registry::show_to_asyncio;
 pub(crate) use step::{run_step, run_wakeup, wakeup_callable};
-pub(crate) use types::is_exact;
+pub(crate) use types::{is_exact, type_pointer};
 
 use crate::context;
 use crate::coroutine;

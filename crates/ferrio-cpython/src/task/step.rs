@@ -326,6 +326,7 @@ fn run_scheduled(task: &TaskRef<'_>, body: impl FnOnce() -> PyResult<()>) -> PyR
 #[cold]
 fn report<'py>(task: &TaskRef<'py>, owner: &Bound<'py, LoopBase>, error: PyErr) -> PyResult<()> {
     let py = task.py();
+    LoopBase::hide_task(owner)?;
     let handle = HandleRef::parked(owner, &step_callable(task)?, &pyo3::types::PyTuple::empty(py))?;
     handle.report_error(py, error)
 }

@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::{TaskBody, TaskObject, TaskRef, methods, registry};
-use crate::boundary::attached;
+use crate::boundary::{attached, unbooked};
 use crate::future::{self, FutureBody, slot, type_from};
 use crate::gil_cell::GilCell;
 use crate::names;
@@ -30,7 +30,7 @@ static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static POINTER: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(std::ptr::null_mut());
 
 #[inline]
-fn type_pointer() -> *mut ffi::PyTypeObject {
+pub(crate) fn type_pointer() -> *mut ffi::PyTypeObject {
     // Relaxed: written with the GIL held.
     POINTER.load(Ordering::Relaxed)
 }
@@ -129,7 +129,7 @@ unsafe fn speaks(object: Object) -> bool {
 }
 
 unsafe extern "C" fn dealloc(object: Object) {
-    attached(|py| {
+    unbooked(|py| {
         // SAFETY: reads the type of a live object.
         let class = unsafe { ffi::Py_TYPE(object) };
         let exact = is_exact(class);
