@@ -4,9 +4,9 @@ import asyncio
 import sys
 from typing import Any
 
-from ferrio._ferrio import Future, Task, forget_waiter, note_waiter
+from ferrio._ferrio import Future, Task, forget_waiter, note_waiter, sleep
 
-__all__ = ["Future", "Task"]
+__all__ = ["Future", "Task", "sleep"]
 
 if sys.version_info >= (3, 12):
     eager_task_factory = asyncio.create_eager_task_factory(Task)

@@ -9,6 +9,7 @@ mod boundary;
 pub mod buffer;
 pub mod context;
 pub mod coroutine;
+pub mod coroutine_function;
 mod current;
 pub mod future;
 pub mod gil_cell;

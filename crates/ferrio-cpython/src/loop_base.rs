@@ -37,6 +37,8 @@ pub struct LoopBase {
     /// The handle being run, in debug mode only.
     current: GilCell<Option<HandleRef>>,
     clock: GilCell<Clock>,
+    /// `call_at` or `call_later` is a method of a subclass or of the instance; known when `clock` is.
+    pub(crate) timers_overridden: GilFlag,
     slow_callback_duration: GilCell<f64>,
     /// Interrupts the wait for events, from any thread and from signal handlers. Made for the first sleep or signal
     /// handler; gone once the loop is closed.
@@ -60,7 +62,7 @@ pub struct LoopBase {
 /// Where the loop's time comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Clock {
-    /// Not looked up since the loop, its class or its `time` attribute changed.
+    /// Not looked up since the loop, its class or an attribute that matters changed.
     Unknown,
     /// The system's monotonic clock.
     System,
@@ -89,6 +91,7 @@ impl LoopBase {
             shared_context: Shared::default(),
             current: GilCell::new(None),
             clock: GilCell::new(Clock::Unknown),
+            timers_overridden: GilFlag::default(),
             slow_callback_duration: GilCell::new(0.1),
             waker: GilCell::new(None),
             debug: GilFlag::default(),
@@ -284,13 +287,18 @@ impl LoopBase {
     #[cold]
     fn find_clock(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let ours = py.get_type::<Self>().getattr("time")?;
-        let by_class = !slf.get_type().getattr("time")?.is(&ours);
-        let by_instance = match slf.getattr_opt("__dict__")? {
-            Some(attributes) => attributes.contains("time")?,
-            None => false,
+        let attributes = slf.getattr_opt("__dict__")?;
+        let overridden = |name: &str| {
+            let by_instance = match &attributes {
+                Some(attributes) => attributes.contains(name)?,
+                None => false,
+            };
+            // Ours are descriptors of builtin methods, on whichever of our classes.
+            Ok::<_, PyErr>(by_instance || !is_method_descriptor(&slf.get_type().getattr(name)?))
         };
-        let clock = if by_class || by_instance { Clock::Overridden } else { Clock::System };
+        let clock = if overridden("time")? { Clock::Overridden } else { Clock::System };
+        let timers = overridden("call_at")? || overridden("call_later")?;
+        slf.get().timers_overridden.set(timers);
         slf.get().clock.set(py, clock);
         Ok(())
     }
@@ -351,6 +359,11 @@ pub fn monotonic_seconds() -> f64 {
     ferrio_sys::clock::seconds(ferrio_sys::clock::monotonic())
 }
 
+fn is_method_descriptor(object: &Bound<'_, PyAny>) -> bool {
+    let class = &raw mut ffi::PyMethodDescr_Type;
+    std::ptr::eq(object.get_type_ptr(), class)
+}
+
 #[cold]
 fn closed_error() -> PyErr {
     PyRuntimeError::new_err("Event loop is closed")
@@ -396,14 +409,14 @@ impl LoopBase {
     }
 }
 
-/// `object.__setattr__`, noticing when `time` is patched.
+/// `object.__setattr__`, noticing when the clock or a timer method is patched.
 fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *mut ffi::PyObject) -> PyResult<()> {
     // SAFETY: live objects; a null value means deletion.
     let outcome = unsafe { ffi::PyObject_GenericSetAttr(slf.as_ptr(), name.as_ptr(), value) };
     if outcome < 0 {
         return Err(PyErr::fetch(slf.py()));
     }
-    if name == "time" {
+    if name == "time" || name == "call_at" || name == "call_later" {
         slf.get().forget_clock(slf.py());
     }
     Ok(())

@@ -13,6 +13,9 @@ unsafe extern "C" {
 
     /// Deprecated since 3.12, whose successor 3.11 lacks; it does the same where the exception is an instance.
     pub(crate) fn PyErr_Restore(kind: *mut ffi::PyObject, value: *mut ffi::PyObject, traceback: *mut ffi::PyObject);
+
+    /// Documented; gives a bound method.
+    pub(crate) fn PyMethod_New(function: *mut ffi::PyObject, instance: *mut ffi::PyObject) -> *mut ffi::PyObject;
 }
 
 /// The beginning of a `contextvars.Context` as 3.11 to 3.14 have it (`struct _pycontextobject`).

@@ -23,6 +23,9 @@ imported! {
     isfuture = "asyncio.futures" . "isfuture";
     ensure_future = "asyncio.tasks" . "ensure_future";
     wrap_future = "asyncio.futures" . "wrap_future";
+    get_running_loop = "_asyncio" . "get_running_loop";
+    set_result_unless_cancelled = "asyncio.futures" . "_set_result_unless_cancelled";
+    isnan = "math" . "isnan";
     convert_future_exception = "asyncio.futures" . "_convert_future_exc";
     concurrent_future = "concurrent.futures" . "Future";
     gather = "asyncio.tasks" . "gather";

@@ -27,6 +27,7 @@ mod sendfile;
 mod server;
 mod servers;
 mod signals;
+mod sleep;
 mod slices;
 mod sockets;
 mod subprocesses;
@@ -60,11 +61,15 @@ mod _ferrio {
         let (future, task) = ferrio_cpython::future_types(py)?;
         module.add("Future", future)?;
         module.add("Task", task)?;
+        ferrio_cpython::coroutine_function::mark(module, &["sleep"])?;
         let keywords = PyDict::new(py);
         keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(super::note_fork, module)?)?;
         py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
         Ok(())
     }
+
+    #[pymodule_export]
+    use crate::sleep::sleep;
 
     /// Note that `waiter` waits for `fut`, a future of ferrio's; false for others.
     #[pyfunction]

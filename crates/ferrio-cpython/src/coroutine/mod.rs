@@ -23,6 +23,7 @@ pub use awaiting::Awaiting;
 pub(crate) use object::{adopt, coroutine_type_pointer};
 pub use object::{coroutine_type, spawn};
 
+use crate::handle::HandleRef;
 use crate::held::Held;
 use crate::resume::Step;
 
@@ -58,6 +59,11 @@ impl Visitor<'_> {
         if let Some(object) = object {
             self.show(object);
         }
+    }
+
+    /// Shows a handle.
+    pub fn show_handle(&self, handle: &HandleRef) {
+        self.show_pointer(handle.as_ptr());
     }
 
     pub(crate) fn show_held(&self, object: &Held) {

@@ -451,3 +451,18 @@ fn checked_exception(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> 
     wrapped.setattr("__context__", &exception)?;
     Ok(wrapped)
 }
+
+/// An action for alarms: finishes a future of any make with None, unless it is done.
+///
+/// # Errors
+/// What a foreign future raises.
+pub fn finish_with_none(future: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let py = future.py();
+    if let Some(exact) = FutureRef::exact(future) {
+        return if exact.is_pending() { exact.finish(py.None().into_bound(py)) } else { Ok(()) };
+    }
+    if !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+        future.call_method1(pyo3::intern!(py, "set_result"), (py.None(),))?;
+    }
+    Ok(())
+}

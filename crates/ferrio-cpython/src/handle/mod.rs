@@ -5,6 +5,7 @@
 //! be read; `timer.scheduled` is true exactly while the loop's timers hold a reference. What a handle does when its
 //! callback raises is asyncio's `Handle._run`. The Python face is in `methods.rs`, ordering in `order.rs`.
 
+mod alarm;
 mod methods;
 mod order;
 mod types;
@@ -23,6 +24,7 @@ pub(crate) use types::{Kind, Spare, create_types};
 use crate::context;
 use crate::loop_base::LoopBase;
 use crate::names;
+use crate::runnable::Action;
 
 /// How `arguments` holds the callback's positional arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub(crate) struct Body {
     running_in: u64,
     /// The collector knows this object; see `HandleRef::traverse`.
     tracked: bool,
+    /// What an alarm does; `callback` is then what it is done to. See `alarm.rs`.
+    action: Option<Action>,
     pub(crate) kind: Kind,
 }
 
@@ -121,6 +125,7 @@ impl HandleRef {
             context_is_shared: parts.context_is_shared,
             running_in: 0,
             tracked: false,
+            action: None,
             kind: parts.kind,
         };
         let handle = types::allocate(owner, parts.kind, body)?;
@@ -261,6 +266,9 @@ impl HandleRef {
     #[inline]
     pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
         let object = self.body();
+        if let Some(action) = object.action {
+            return self.ring(py, action);
+        }
         let (Some(callback), Some(context)) = (&object.callback, &object.context) else {
             return Ok(());
         };

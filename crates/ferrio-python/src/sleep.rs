@@ -1,0 +1,141 @@
+//! `sleep`: one turn of the loop, or a future that a timer finishes.
+//!
+//! On a loop of ours the timer is an alarm that finishes the future itself; any other loop, and one whose timers are
+//! overridden, is asked by its public methods. Invariant: when the coroutine ends, its timer does not wait any more.
+
+use ferrio_cpython::coroutine::{Awaiting, Body, Visitor, spawn};
+use ferrio_cpython::handle::HandleRef;
+use ferrio_cpython::resume::Step;
+use ferrio_cpython::{LoopBase, future};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyFloat, PyInt};
+
+use crate::imports;
+
+/// Return `result` after `delay` seconds; zero or less lets the others run once.
+#[pyfunction]
+#[pyo3(signature = (delay, result=None))]
+pub(crate) fn sleep(py: Python<'_>, delay: Py<PyAny>, result: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+    spawn(py, "sleep", Sleep { delay, result, stage: Stage::New })
+}
+
+struct Sleep {
+    delay: Py<PyAny>,
+    result: Option<Py<PyAny>>,
+    stage: Stage,
+}
+
+enum Stage {
+    New,
+    /// Until the next turn.
+    Turn,
+    /// Until the timer ends it.
+    Timer(Awaiting, Timer),
+}
+
+/// What finishes the future.
+enum Timer {
+    Ours(HandleRef),
+    Foreign(Py<PyAny>),
+}
+
+impl Body for Sleep {
+    #[inline]
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        match &mut self.stage {
+            Stage::New => {
+                if is_past(self.delay.bind(py))? {
+                    self.stage = Stage::Turn;
+                    return Ok(Step::Yielded(py.None().into_bound(py)));
+                }
+                let (mut awaiting, timer) = self.begin(py)?;
+                let step = awaiting.resume(py, input);
+                self.stage = Stage::Timer(awaiting, timer);
+                step
+            }
+            Stage::Turn => {
+                input?;
+                Ok(Step::Returned(self.take_result(py)))
+            }
+            Stage::Timer(awaiting, timer) => {
+                let step = awaiting.resume(py, input);
+                if let Ok(Step::Yielded(_)) = step {
+                    return step;
+                }
+                timer.cancel(py)?;
+                match step? {
+                    // Who finished the future by hand gave the result.
+                    Step::Returned(value) if !value.is_none() => Ok(Step::Returned(value)),
+                    _ => Ok(Step::Returned(self.take_result(py))),
+                }
+            }
+        }
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show(&self.delay);
+        visitor.show_any(self.result.as_ref());
+        if let Stage::Timer(awaiting, timer) = &self.stage {
+            awaiting.traverse(visitor);
+            match timer {
+                Timer::Ours(handle) => visitor.show_handle(handle),
+                Timer::Foreign(handle) => visitor.show(handle),
+            }
+        }
+    }
+}
+
+impl Sleep {
+    fn take_result<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.result.take().map_or_else(|| py.None().into_bound(py), |result| result.into_bound(py))
+    }
+
+    /// Starts the timer.
+    fn begin(&self, py: Python<'_>) -> PyResult<(Awaiting, Timer)> {
+        let delay = self.delay.bind(py);
+        if imports::python_version(py) >= (3, 13) && imports::isnan(py)?.call1((delay,))?.is_truthy()? {
+            return Err(PyValueError::new_err("Invalid delay: NaN (not a number)"));
+        }
+        let owner = imports::get_running_loop(py)?.call0()?;
+        let future = owner.call_method0(pyo3::intern!(py, "create_future"))?;
+        let awaiting = Awaiting::new(&future)?;
+        if let Ok(ours) = owner.cast::<LoopBase>()
+            && LoopBase::takes_alarms(ours)?
+            && let Some(seconds) = plain_number(delay)
+        {
+            let when = LoopBase::now(ours)? + seconds;
+            return Ok((awaiting, Timer::Ours(HandleRef::alarm(ours, when, &future, future::finish_with_none)?)));
+        }
+        let finish = imports::set_result_unless_cancelled(py)?;
+        let handle = owner.call_method1(pyo3::intern!(py, "call_later"), (delay, finish, future, &self.result))?;
+        Ok((awaiting, Timer::Foreign(handle.unbind())))
+    }
+}
+
+impl Timer {
+    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Ours(handle) => handle.cancel(py),
+            Self::Foreign(handle) => handle.call_method0(py, pyo3::intern!(py, "cancel")).map(drop),
+        }
+    }
+}
+
+/// The value of a float or an int; other numbers have arithmetic of their own.
+#[inline]
+fn plain_number(number: &Bound<'_, PyAny>) -> Option<f64> {
+    if let Ok(float) = number.cast_exact::<PyFloat>() {
+        return Some(float.value());
+    }
+    number.cast_exact::<PyInt>().ok()?.extract().ok()
+}
+
+/// `delay <= 0`.
+#[inline]
+fn is_past(delay: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match plain_number(delay) {
+        Some(seconds) => Ok(seconds <= 0.0),
+        None => delay.le(0),
+    }
+}
