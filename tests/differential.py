@@ -9,7 +9,9 @@ import asyncio
 import logging
 import re
 import traceback
+from functools import partial
 
+import ferrio
 from tests.conftest import FACTORIES, close
 
 MASKS = (
@@ -74,6 +76,15 @@ def assert_same(scenario, *, debug: bool = False) -> list:
     assert stock, "the scenario left no trace"
     assert trace_on("ferrio", scenario, debug=debug) == stock
     return stock
+
+
+def assert_same_functions(scenario, *, debug: bool = False) -> None:
+    """`scenario` takes asyncio, or ferrio in its place, as well: ferrio's functions show what asyncio's do, on both."""
+    stock = trace_on("stock", partial(scenario, asyncio), debug=debug)
+    assert stock, "the scenario left no trace"
+    for kind in FACTORIES:
+        assert trace_on(kind, partial(scenario, ferrio), debug=debug) == stock, kind
+    assert trace_on("ferrio", partial(scenario, asyncio), debug=debug) == stock, "asyncio's functions on ferrio's loop"
 
 
 def outcome(function, *arguments, **keywords):

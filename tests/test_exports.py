@@ -11,10 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 import ferrio
+from ferrio import _tasks
 
-OWN = {"EventLoop", "EventLoopPolicy", "Future", "Task", "install", "new_event_loop", "run", "uninstall"}
-if sys.version_info >= (3, 12):
-    OWN |= {"eager_task_factory"}
+OWN = {"EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall", *_tasks.__all__}
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*EventLoopPolicy.*:DeprecationWarning")
 

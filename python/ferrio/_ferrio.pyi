@@ -14,6 +14,11 @@ from asyncio import (
     TimerHandle,
     Transport,
     WriteTransport,
+    ensure_future as ensure_future,
+    gather as gather,
+    iscoroutine as iscoroutine,
+    isfuture as isfuture,
+    shield as shield,
 )
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Executor

@@ -4,9 +4,29 @@ import asyncio
 import sys
 from typing import Any
 
-from ferrio._ferrio import Future, Task, forget_waiter, note_waiter, sleep
+from ferrio._ferrio import (
+    Future,
+    Task,
+    ensure_future,
+    forget_waiter,
+    gather,
+    iscoroutine,
+    isfuture,
+    note_waiter,
+    shield,
+    sleep,
+)
 
-__all__ = ["Future", "Task", "sleep"]
+__all__ = [
+    "Future",
+    "Task",
+    "ensure_future",
+    "gather",
+    "iscoroutine",
+    "isfuture",
+    "shield",
+    "sleep",
+]
 
 if sys.version_info >= (3, 12):
     eager_task_factory = asyncio.create_eager_task_factory(Task)

@@ -14,6 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use crate::loop_base::LoopBase;
+use crate::names;
 
 /// The first version that keeps the running task in the thread's state.
 const IN_THREAD_STATE: (u8, u8) = (3, 14);
@@ -76,6 +77,30 @@ fn dictionary(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
 fn swap_function(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     CELL.import(py, "_asyncio", "_swap_current_task")
+}
+
+/// The loop that runs in this thread.
+///
+/// # Errors
+/// What a function put in place of asyncio's raises.
+#[inline]
+pub fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let running = names::running_loop(py)?.call0()?;
+    Ok(Some(running).filter(|running| !running.is_none()))
+}
+
+/// The task that runs on `owner`, as `asyncio.current_task(owner)` finds it.
+///
+/// # Errors
+/// `TypeError` for a loop that cannot be hashed.
+#[inline]
+pub fn current_task<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = owner.py();
+    if in_thread_state(py) {
+        let shown = names::stock_current_task(py)?.call1((owner,))?;
+        return Ok(Some(shown).filter(|shown| !shown.is_none()));
+    }
+    dictionary(py)?.get_item(owner)
 }
 
 /// Shows `task` as running on `owner`, as `_enter_task` does.

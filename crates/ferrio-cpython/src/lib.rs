@@ -10,6 +10,7 @@ pub mod buffer;
 pub mod context;
 pub mod coroutine;
 pub mod coroutine_function;
+pub mod coroutines;
 mod current;
 pub mod future;
 pub mod gil_cell;
@@ -30,9 +31,11 @@ mod version;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+pub use current::{current_task, running_loop};
 pub use gil_cell::{GilCell, GilFlag};
 pub use handle::HandleRef;
 pub use loop_base::LoopBase;
+pub use names::default_loop;
 pub use rest::Rest;
 pub use runnable::{Action, Runnable};
 

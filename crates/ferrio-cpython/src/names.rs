@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
+use crate::current;
 use crate::handle::Kind;
 
 macro_rules! imported {
@@ -27,8 +28,20 @@ imported! {
     format_handle = "asyncio.base_events" . "_format_handle";
     /// The logger named asyncio.
     logger = "asyncio.log" . "logger";
-    /// asyncio's test for coroutine objects.
-    iscoroutine = "asyncio.coroutines" . "iscoroutine";
+    /// What asyncio takes for coroutines: classes, for `isinstance`.
+    coroutine_types = "asyncio.coroutines" . "_COROUTINE_TYPES";
+    /// The running loop or None.
+    running_loop = "_asyncio" . "_get_running_loop";
+    /// The module of `get_event_loop`.
+    events = "asyncio" . "events";
+    /// The task running on a loop; of C since 3.12.
+    stock_current_task = "_asyncio" . "current_task";
+    /// Notes who waits for a future of asyncio's own; since 3.14.
+    stock_add_to_awaited_by = "_asyncio" . "future_add_to_awaited_by";
+    /// Takes that back; since 3.14.
+    stock_discard_from_awaited_by = "_asyncio" . "future_discard_from_awaited_by";
+    /// What `gather()` gives, which ours claims to be.
+    asyncio_gathering_future = "asyncio.tasks" . "_GatheringFuture";
     /// `asyncio.CancelledError`.
     cancelled_error = "asyncio.exceptions" . "CancelledError";
     /// `asyncio.InvalidStateError`.
@@ -106,13 +119,18 @@ pub(crate) fn stock_method_uses(py: Python<'_>, module: &str, class: &str, metho
     code.getattr("co_names")?.contains(word)
 }
 
-/// The loop of a future made without one, as asyncio's own constructors find it.
-pub(crate) fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let events = py.import("asyncio.events")?;
-    if py.version_info() < (3, 12) {
-        return events.call_method0("_get_event_loop");
+/// The loop of a future made without one, as asyncio's own constructors find it: the running one or the policy's.
+///
+/// # Errors
+/// `RuntimeError` when there is none.
+pub fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    if let Some(running) = current::running_loop(py)? {
+        return Ok(running);
     }
-    events.call_method0("get_event_loop")
+    if py.version_info() < (3, 12) {
+        return events(py)?.call_method0("_get_event_loop");
+    }
+    events(py)?.call_method0("get_event_loop")
 }
 
 /// What asyncio exports as `Future` now, which futures of ours claim to be.

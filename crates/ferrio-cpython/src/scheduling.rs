@@ -10,6 +10,7 @@ use pyo3::types::{PyFloat, PyTuple, PyType};
 
 use crate::boundary::guarded_unbooked;
 use crate::context;
+use crate::coroutines::is_coroutine;
 use crate::handle::{Arity, HandleRef, Kind, Parts};
 use crate::loop_base::LoopBase;
 use crate::names;
@@ -316,8 +317,7 @@ pub(crate) fn check_thread(py: Python<'_>, base: &LoopBase) -> PyResult<()> {
 /// `TypeError` for coroutines, coroutine functions and what cannot be called.
 #[cold]
 pub fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
-    let py = callback.py();
-    if names::iscoroutine(py)?.call1((callback,))?.is_truthy()? || is_coroutine_function(callback)? {
+    if is_coroutine(callback)? || is_coroutine_function(callback)? {
         return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
     }
     if !callback.is_callable() {

@@ -29,6 +29,7 @@ imported! {
     convert_future_exception = "asyncio.futures" . "_convert_future_exc";
     concurrent_future = "concurrent.futures" . "Future";
     gather = "asyncio.tasks" . "gather";
+    isawaitable = "inspect" . "isawaitable";
     timeout = "asyncio.timeouts" . "timeout";
     iscoroutine = "asyncio.coroutines" . "iscoroutine";
     is_debug_mode = "asyncio.coroutines" . "_is_debug_mode";

@@ -61,6 +61,7 @@ mod _ferrio {
         let (future, task) = ferrio_cpython::future_types(py)?;
         module.add("Future", future)?;
         module.add("Task", task)?;
+        crate::tasks::add_functions(module)?;
         ferrio_cpython::coroutine_function::mark(module, &["sleep"])?;
         let keywords = PyDict::new(py);
         keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(super::note_fork, module)?)?;

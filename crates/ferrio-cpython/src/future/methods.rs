@@ -379,6 +379,9 @@ fn show_class(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     if crate::task::is_exact(class.as_type_ptr()) {
         return Ok(names::asyncio_task(py)?.unbind());
     }
+    if super::gathering::is_exact(class.as_type_ptr()) {
+        return Ok(names::asyncio_gathering_future(py)?.clone().unbind());
+    }
     Ok(class.into_any().unbind())
 }
 

@@ -9,7 +9,9 @@
 mod awaited_by;
 mod callbacks;
 mod done_callback;
+pub(crate) mod gathering;
 mod iterator;
+pub mod like;
 mod methods;
 mod types;
 
@@ -23,6 +25,7 @@ pub(crate) use awaited_by::is_kept as waiters_are_kept;
 pub use awaited_by::{forget_waiter, note_waiter};
 pub(crate) use callbacks::Callbacks;
 pub use done_callback::{DoneCallback, Shown, Told, WhenDone, callable, no_longer_when_done, when_done};
+pub use gathering::Gathering;
 use iterator::create_type as create_iterator_type;
 pub(crate) use iterator::thrown;
 pub(crate) use methods::{CANCEL, attribute, boolean, keywords, text};
@@ -130,12 +133,13 @@ impl<'py> FutureRef<'py> {
         Self(object)
     }
 
-    /// The future behind `object` if it is exactly a Future or Task of ours: nothing about it can be overridden.
+    /// The future behind `object` if it is exactly of a type of ours: nothing about it can be overridden.
     #[inline]
     pub(crate) fn exact(object: &Bound<'py, PyAny>) -> Option<Self> {
         // SAFETY: reads the type of a live object.
         let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
-        (types::is_exact(class) || crate::task::is_exact(class)).then(|| Self(object.clone()))
+        let exact = crate::task::is_exact(class) || types::is_exact(class) || gathering::is_exact(class);
+        exact.then(|| Self(object.clone()))
     }
 
     /// The future behind `object` if it is of our type or a subtype.

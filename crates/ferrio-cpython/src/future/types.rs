@@ -99,7 +99,7 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
     object
 }
 
-unsafe extern "C" fn finalize(object: Object) {
+pub(super) unsafe extern "C" fn finalize(object: Object) {
     attached(|py| {
         // SAFETY: the interpreter passes a live object of our type.
         let future = unsafe { FutureRef::from_borrowed(py, object) };
@@ -272,11 +272,23 @@ pub(crate) fn type_from(
     py: Python<'_>,
     name: &'static CStr,
     size: usize,
+    slots: Vec<ffi::PyType_Slot>,
+    base: Option<&Bound<'_, PyType>>,
+) -> PyResult<Py<PyType>> {
+    spec_type(py, name, size, slots, ffi::Py_TPFLAGS_BASETYPE, base)
+}
+
+/// Makes a heap type that takes part in garbage collection, with further flags.
+pub(super) fn spec_type(
+    py: Python<'_>,
+    name: &'static CStr,
+    size: usize,
     mut slots: Vec<ffi::PyType_Slot>,
+    flags: std::ffi::c_ulong,
     base: Option<&Bound<'_, PyType>>,
 ) -> PyResult<Py<PyType>> {
     slots.push(slot(0, std::ptr::null_mut()));
-    let flags = ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_BASETYPE;
+    let flags = ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC | flags;
     let mut spec = ffi::PyType_Spec {
         name: name.as_ptr(),
         basicsize: i32::try_from(size).unwrap_or(i32::MAX),

@@ -22,10 +22,10 @@ pub(crate) use types::{is_exact, type_pointer};
 
 use crate::context;
 use crate::coroutine;
-use crate::future::{FutureBody, FutureObject, FutureRef};
+use crate::coroutines;
+use crate::future::{FutureBody, FutureObject, FutureRef, Gathering};
 use crate::held::Held;
 use crate::loop_base::LoopBase;
-use crate::names;
 use crate::resume;
 
 /// The layout of tasks: a future and what drives it.
@@ -52,7 +52,7 @@ pub(crate) struct TaskBody {
     cancels_requested: u32,
     /// `CancelledError` is due at the next step.
     pub(crate) must_cancel: bool,
-    log_destroy_pending: bool,
+    pub(crate) log_destroy_pending: bool,
 }
 
 /// A counted reference to a task of ours, or of a subclass.
@@ -241,8 +241,11 @@ impl<'py> TaskRef<'py> {
 pub(crate) fn cancel_any<'py>(future: &Bound<'py, PyAny>, message: Option<Bound<'py, PyAny>>) -> PyResult<bool> {
     let py = future.py();
     if let Some(exact) = FutureRef::exact(future) {
-        if is_exact(future.get_type().as_type_ptr()) {
+        if is_exact(future.get_type_ptr()) {
             return TaskRef(exact).cancel(message);
+        }
+        if let Some(gathering) = Gathering::of(future) {
+            return gathering.cancel(message.as_ref());
         }
         return exact.cancel_as_future(message);
     }
@@ -255,7 +258,7 @@ fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if resume::is_python_coroutine(object) || coroutine::adopt(object) {
         return Ok(true);
     }
-    names::iscoroutine(object.py())?.call1((object,))?.is_truthy()
+    coroutines::is_coroutine(object)
 }
 
 /// A new task of ours on a loop of ours.

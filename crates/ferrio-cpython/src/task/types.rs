@@ -11,9 +11,9 @@ use pyo3::types::PyType;
 
 use super::{TaskBody, TaskObject, TaskRef, methods, registry};
 use crate::boundary::{attached, unbooked};
+use crate::coroutines;
 use crate::future::{self, FutureBody, slot, type_from};
 use crate::gil_cell::GilCell;
-use crate::names;
 
 type Object = *mut ffi::PyObject;
 
@@ -210,7 +210,7 @@ const DOC_3_11: &CStr =
 
 fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
     let base = future::future_type(py)?;
-    names::iscoroutine(py)?;
+    coroutines::types(py)?;
     let doc = if py.version_info() >= (3, 12) { DOC } else { DOC_3_11 };
     let slots = vec![
         slot(ffi::Py_tp_new, new as *mut c_void),

@@ -1,0 +1,100 @@
+//! `isfuture`, `iscoroutine` and `ensure_future`: telling awaitables apart, and making a future of any of them.
+
+use ferrio_cpython::coroutines::is_coroutine;
+use ferrio_cpython::default_loop;
+use ferrio_cpython::future::like;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+
+use crate::imports;
+
+/// Whether the object is a future: of any class with `_asyncio_future_blocking`, where it is not None.
+#[pyfunction]
+pub(super) fn isfuture(obj: &Bound<'_, PyAny>) -> PyResult<bool> {
+    like::is_future(obj)
+}
+
+/// Whether the object is a coroutine (not a coroutine function).
+#[pyfunction]
+pub(super) fn iscoroutine(obj: &Bound<'_, PyAny>) -> PyResult<bool> {
+    is_coroutine(obj)
+}
+
+/// A future for an awaitable: itself if it is one, else a task that awaits it.
+#[pyfunction]
+#[pyo3(signature = (coro_or_future, *, r#loop=None))]
+pub(super) fn ensure_future<'py>(
+    coro_or_future: &Bound<'py, PyAny>,
+    r#loop: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    ensure(coro_or_future, r#loop)
+}
+
+/// The same for our own use.
+#[inline]
+pub(crate) fn ensure<'py>(
+    awaitable: &Bound<'py, PyAny>,
+    owner: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if like::is_future(awaitable)? {
+        if let Some(owner) = owner
+            && !owner.is(&like::loop_of(awaitable)?)
+        {
+            return Err(PyValueError::new_err(
+                "The future belongs to a different loop than the one specified as the loop argument",
+            ));
+        }
+        return Ok(awaitable.clone());
+    }
+    if is_coroutine(awaitable)? {
+        return start(awaitable, owner, true);
+    }
+    start(&wrap_awaitable(awaitable)?, owner, false)
+}
+
+fn start<'py>(
+    coroutine: &Bound<'py, PyAny>,
+    owner: Option<&Bound<'py, PyAny>>,
+    should_close: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = coroutine.py();
+    let create_task = pyo3::intern!(py, "create_task");
+    let task = match owner {
+        Some(owner) => owner.call_method1(create_task, (coroutine,)),
+        None => default_loop(py)?.call_method1(create_task, (coroutine,)),
+    };
+    task.inspect_err(|error| {
+        if should_close && error.is_instance_of::<PyRuntimeError>(py) {
+            // As asyncio, which lets the loop's error out, and the coroutine not be warned about.
+            let _ = coroutine.call_method0("close");
+        }
+    })
+}
+
+/// A coroutine that awaits `awaitable`.
+#[cold]
+fn wrap_awaitable<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = awaitable.py();
+    if !imports::isawaitable(py)?.call1((awaitable,))?.is_truthy()? {
+        return Err(PyTypeError::new_err("An asyncio.Future, a coroutine or an awaitable is required"));
+    }
+    wrapper(py)?.call1((awaitable,))
+}
+
+/// The coroutine function that awaits its argument: asyncio's own where it is public, for a task shows its coroutine,
+/// and programs may want one that the interpreter made.
+fn wrapper(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let make = || {
+        if let Some(function) = imports::tasks_module(py)?.getattr_opt("_wrap_awaitable")? {
+            return Ok::<_, PyErr>(function.unbind());
+        }
+        let namespace = PyDict::new(py);
+        namespace.set_item("__name__", "ferrio")?;
+        py.run(c"async def _wrap_awaitable(awaitable):\n    return await awaitable\n", Some(&namespace), None)?;
+        Ok(namespace.as_any().get_item("_wrap_awaitable")?.unbind())
+    };
+    Ok(CELL.get_or_try_init(py, make)?.bind(py))
+}
