@@ -62,6 +62,11 @@ impl<W> Waiters<W> {
         ticket
     }
 
+    /// From now on [`Waiters::was_used`] holds: a ticket goes to nobody.
+    pub const fn mark_used(&mut self) {
+        self.back += 1;
+    }
+
     /// Lets a waiter leave the line, if it is still there.
     #[must_use = "dropping the waiter here is what this method is there to avoid"]
     pub fn remove(&mut self, ticket: Ticket) -> Option<W> {

@@ -137,6 +137,18 @@ struct Parked {
     gives_up: bool,
 }
 
+impl Parked {
+    fn is_chosen(&self) -> bool {
+        self.token.standing() == Standing::Chosen
+    }
+}
+
+fn check(permits: usize, free: usize, holders: usize, given: usize, is_waited_for: bool) {
+    assert!(holders <= permits, "more holders than permits");
+    assert_eq!(free + given, permits, "permits were lost");
+    assert!(!is_waited_for || free == 0, "a waiter was left while a permit is free");
+}
+
 /// Runs `operations` on a primitive with `permits` permits.
 fn run(mut primitive: impl Primitive, permits: usize, counts_chosen: bool, operations: Vec<Operation>) {
     // The model: who is to get a permit, in this order, and how many have one.
@@ -194,12 +206,8 @@ fn run(mut primitive: impl Primitive, permits: usize, counts_chosen: bool, opera
             }
             Operation::Release | Operation::Cancel(_) | Operation::Return => {}
         }
-        let chosen = parked.iter().filter(|waiter| waiter.token.standing() == Standing::Chosen).count();
-        assert!(holders <= permits, "more holders than permits");
-        assert_eq!(primitive.free() + holders + if counts_chosen { chosen } else { 0 }, permits, "permits were lost");
-        if ready.is_empty() {
-            assert!(line.is_empty() || primitive.free() == 0, "a waiter was left while a permit is free");
-        }
+        let given = holders + if counts_chosen { parked.iter().filter(|waiter| waiter.is_chosen()).count() } else { 0 };
+        check(permits, primitive.free(), holders, given, ready.is_empty() && !line.is_empty());
     }
     assert!(ready.is_empty());
 }
