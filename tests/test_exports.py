@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 import ferrio
-from ferrio import _tasks
+from ferrio import _sync, _tasks
 
-OWN = {"EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall", *_tasks.__all__}
+OWN = {"EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall", *_tasks.__all__, *_sync.__all__}
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*EventLoopPolicy.*:DeprecationWarning")
 

@@ -8,34 +8,25 @@ from asyncio import (
     AbstractEventLoop as AbstractEventLoop,
     AbstractEventLoopPolicy as AbstractEventLoopPolicy,
     AbstractServer as AbstractServer,
-    Barrier as Barrier,
     BaseEventLoop as BaseEventLoop,
     BaseProtocol as BaseProtocol,
     BaseTransport as BaseTransport,
-    BoundedSemaphore as BoundedSemaphore,
     BrokenBarrierError as BrokenBarrierError,
     BufferedProtocol as BufferedProtocol,
     CancelledError as CancelledError,
-    Condition as Condition,
     DatagramProtocol as DatagramProtocol,
     DatagramTransport as DatagramTransport,
     DefaultEventLoopPolicy as DefaultEventLoopPolicy,
-    Event as Event,
     Handle as Handle,
     IncompleteReadError as IncompleteReadError,
     InvalidStateError as InvalidStateError,
-    LifoQueue as LifoQueue,
     LimitOverrunError as LimitOverrunError,
-    Lock as Lock,
-    PriorityQueue as PriorityQueue,
     Protocol as Protocol,
-    Queue as Queue,
     QueueEmpty as QueueEmpty,
     QueueFull as QueueFull,
     ReadTransport as ReadTransport,
     Runner as Runner,
     SelectorEventLoop as SelectorEventLoop,
-    Semaphore as Semaphore,
     SendfileNotAvailableError as SendfileNotAvailableError,
     Server as Server,
     StreamReader as StreamReader,
@@ -84,8 +75,17 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from ferrio._ferrio import (
+    Barrier as Barrier,
+    BoundedSemaphore as BoundedSemaphore,
+    Condition as Condition,
+    Event as Event,
     EventLoop as EventLoop,
     Future as Future,
+    LifoQueue as LifoQueue,
+    Lock as Lock,
+    PriorityQueue as PriorityQueue,
+    Queue as Queue,
+    Semaphore as Semaphore,
     Task as Task,
     __version__ as __version__,
     ensure_future as ensure_future,
@@ -101,6 +101,8 @@ if sys.version_info >= (3, 12):
     from asyncio import create_eager_task_factory as create_eager_task_factory, eager_task_factory as eager_task_factory
 if sys.version_info >= (3, 13):
     from asyncio import QueueShutDown as QueueShutDown
+else:
+    from ferrio._ferrio import QueueShutDown as QueueShutDown
 if sys.version_info >= (3, 14):
     from asyncio import (
         FrameCallGraphEntry as FrameCallGraphEntry,

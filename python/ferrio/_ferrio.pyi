@@ -3,11 +3,20 @@
 import sys
 from asyncio import (
     AbstractEventLoop,
+    Barrier as Barrier,
     BaseProtocol,
+    BoundedSemaphore as BoundedSemaphore,
+    Condition as Condition,
     DatagramTransport,
+    Event as Event,
     Future as _AsyncioFuture,
     Handle,
+    LifoQueue as LifoQueue,
+    Lock as Lock,
+    PriorityQueue as PriorityQueue,
+    Queue as Queue,
     ReadTransport,
+    Semaphore as Semaphore,
     Server,
     SubprocessTransport,
     Task as _AsyncioTask,
@@ -57,6 +66,9 @@ def forget_waiter(fut: _AsyncioFuture[Any], waiter: _AsyncioFuture[Any] | None, 
 def new_event_loop() -> EventLoop: ...
 
 # Classes of their own, which are asyncio's to isinstance() and to everything that takes asyncio's.
+if sys.version_info < (3, 13):
+    class QueueShutDown(Exception): ...
+
 @disjoint_base
 class Future(_AsyncioFuture[_T]): ...
 

@@ -16,8 +16,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from ferrio import _sync, _tasks
 from ferrio._ferrio import EventLoop
-from ferrio._tasks import replacements
 
 _DefaultEventLoopPolicy = asyncio.unix_events._UnixDefaultEventLoopPolicy
 
@@ -55,7 +55,7 @@ def install() -> None:
         for module in (asyncio, asyncio.unix_events):
             if hasattr(module, "EventLoop"):  # from 3.13 on
                 _replace(module, "EventLoop", EventLoop)
-        _replace_everywhere(replacements())
+        _replace_everywhere([*_tasks.replacements(), *_sync.replacements()])
         # Not get_event_loop_policy(): it would make a policy where there is none, and warns from 3.14 on.
         if not _makes_our_loops(vars(asyncio.events)["_event_loop_policy"]):
             _replace(asyncio.events, "_event_loop_policy", _DefaultEventLoopPolicy())

@@ -19,6 +19,8 @@ pub mod held;
 pub mod loop_base;
 pub mod making;
 mod names;
+pub mod parked;
+pub mod plain;
 mod rest;
 pub mod resume;
 mod returning;

@@ -16,6 +16,16 @@ macro_rules! imported {
 
 imported! {
     logger = "asyncio.log" . "logger";
+    running_loop = "asyncio.events" . "_get_running_loop";
+    broken_barrier_error = "asyncio.exceptions" . "BrokenBarrierError";
+    barrier_state = "asyncio.locks" . "_BarrierState";
+    queue_empty = "asyncio.queues" . "QueueEmpty";
+    queue_full = "asyncio.queues" . "QueueFull";
+    deque = "collections" . "deque";
+    heappush = "heapq" . "heappush";
+    heappop = "heapq" . "heappop";
+    generic_alias = "types" . "GenericAlias";
+    object_class = "builtins" . "object";
     futures_module = "asyncio" . "futures";
     tasks_module = "asyncio" . "tasks";
     stock_future = "_asyncio" . "Future";

@@ -1,0 +1,53 @@
+//! Queues, as in asyncio's `queues.py`.
+//!
+//! `queue.rs` has the class, `storage.rs` its items, `operations.rs` what is done to it, `waiting.rs` the bodies of `get`,
+//! `put` and `join`, `kinds.rs` the queues that order their items in other ways. Who is woken is decided by
+//! `ferrio-engine`. A subclass may override any method, and what asyncio calls on `self` is called by name there; exact
+//! queues without attributes of their own skip that (`operations::kind`).
+
+mod kinds;
+mod operations;
+mod queue;
+mod storage;
+mod waiting;
+
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+use crate::sync::add_class;
+
+pyo3::create_exception!(
+    ferrio,
+    QueueShutDown,
+    PyException,
+    "Raised when putting on to or getting from a shut-down Queue."
+);
+
+/// Adds the classes to the extension module.
+pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let shut_down = shut_down_class(module.py())?;
+    if shut_down.is(module.py().get_type::<QueueShutDown>()) {
+        module.add("QueueShutDown", shut_down)?;
+    }
+    add_class::<queue::Queue>(module, &["get", "put", "join"])?;
+    add_class::<kinds::PriorityQueue>(module, &[])?;
+    add_class::<kinds::LifoQueue>(module, &[])
+}
+
+/// asyncio's `QueueShutDown`; one of ferrio's own before 3.13.
+fn shut_down_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CELL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let found = || match py.import("asyncio.queues")?.getattr_opt("QueueShutDown")? {
+        Some(class) => Ok::<_, PyErr>(class.cast_into::<PyType>()?.unbind()),
+        None => Ok(py.get_type::<QueueShutDown>().unbind()),
+    };
+    Ok(CELL.get_or_try_init(py, found)?.bind(py))
+}
+
+/// The error of a queue that was shut down.
+#[cold]
+fn shut_down(py: Python<'_>) -> PyErr {
+    shut_down_class(py).map_or_else(|error| error, |class| PyErr::from_type(class.clone(), ()))
+}

@@ -1,0 +1,155 @@
+//! The items of a queue.
+//!
+//! Items are kept natively until a program asks for `_queue`: from then on the deque or list it got is where they are,
+//! so that whatever it does to that object it does to the queue. A priority queue keeps a list from the beginning,
+//! for the heap's comparisons are Python's.
+
+use std::collections::VecDeque;
+
+use ferrio_cpython::GilCell;
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::imports;
+
+/// How a queue orders its items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// First in, first out.
+    Fifo,
+    /// Last in, first out.
+    Lifo,
+    /// Lowest first.
+    Priority,
+}
+
+/// Where the items are.
+pub(super) enum Storage {
+    Native(VecDeque<Py<PyAny>>),
+    /// `_queue`, as a program has it.
+    Object(Py<PyAny>),
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self::Native(VecDeque::new())
+    }
+}
+
+impl Storage {
+    /// Empty, for a queue of that kind.
+    pub(super) fn new(py: Python<'_>, kind: Kind) -> Self {
+        match kind {
+            Kind::Fifo | Kind::Lifo => Self::default(),
+            Kind::Priority => Self::Object(PyList::empty(py).into_any().unbind()),
+        }
+    }
+
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Native(items) => items.iter().try_for_each(|item| visit.call(item)),
+            Self::Object(object) => visit.call(object),
+        }
+    }
+}
+
+/// The object that holds the items, if they are not kept natively.
+fn object<'py>(py: Python<'py>, storage: &GilCell<Storage>) -> Option<Bound<'py, PyAny>> {
+    storage.with(py, |storage| match storage {
+        Storage::Native(_) => None,
+        Storage::Object(object) => Some(object.bind(py).clone()),
+    })
+}
+
+/// How many items there are.
+#[inline]
+pub(super) fn len(py: Python<'_>, storage: &GilCell<Storage>) -> PyResult<usize> {
+    let native = storage.with(py, |storage| match storage {
+        Storage::Native(items) => Ok(items.len()),
+        Storage::Object(object) => Err(object.bind(py).clone()),
+    });
+    native.or_else(|object| object.len())
+}
+
+/// Whether there are none, as `not self._queue` says.
+#[inline]
+pub(super) fn is_empty(py: Python<'_>, storage: &GilCell<Storage>) -> PyResult<bool> {
+    let native = storage.with(py, |storage| match storage {
+        Storage::Native(items) => Ok(items.is_empty()),
+        Storage::Object(object) => Err(object.bind(py).clone()),
+    });
+    native.or_else(|object| Ok(!object.is_truthy()?))
+}
+
+/// Puts an item in.
+#[inline]
+pub(super) fn put(storage: &GilCell<Storage>, kind: Kind, item: Bound<'_, PyAny>) -> PyResult<()> {
+    let py = item.py();
+    let item = item.unbind();
+    let rejected = storage.with(py, |storage| match storage {
+        Storage::Native(items) => {
+            items.push_back(item);
+            None
+        }
+        Storage::Object(object) => Some((object.bind(py).clone(), item)),
+    });
+    let Some((object, item)) = rejected else {
+        return Ok(());
+    };
+    match kind {
+        Kind::Priority => imports::heappush(py)?.call1((object, item)).map(drop),
+        Kind::Fifo | Kind::Lifo => object.call_method1(pyo3::intern!(py, "append"), (item,)).map(drop),
+    }
+}
+
+/// Takes the next item out.
+///
+/// # Errors
+/// `IndexError` when there is none.
+#[inline]
+pub(super) fn get<'py>(py: Python<'py>, storage: &GilCell<Storage>, kind: Kind) -> PyResult<Bound<'py, PyAny>> {
+    let native = storage.with(py, |storage| match storage {
+        Storage::Native(items) => Ok(if kind == Kind::Fifo { items.pop_front() } else { items.pop_back() }),
+        Storage::Object(object) => Err(object.bind(py).clone()),
+    });
+    match native {
+        Ok(Some(item)) => Ok(item.into_bound(py)),
+        Ok(None) => Err(PyIndexError::new_err("pop from an empty deque")),
+        Err(object) => match kind {
+            Kind::Fifo => object.call_method0(pyo3::intern!(py, "popleft")),
+            Kind::Lifo => object.call_method0(pyo3::intern!(py, "pop")),
+            Kind::Priority => imports::heappop(py)?.call1((object,)),
+        },
+    }
+}
+
+/// `_queue`: the items become what is given here.
+pub(super) fn shown<'py>(py: Python<'py>, storage: &GilCell<Storage>, kind: Kind) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(object) = object(py, storage) {
+        return Ok(object);
+    }
+    let list = listed(py, storage)?;
+    let object = if kind == Kind::Fifo { imports::deque(py)?.call1((list,))? } else { list };
+    set(py, storage, Storage::Object(object.clone().unbind()));
+    Ok(object)
+}
+
+/// The items as a list, or whatever holds them.
+pub(super) fn listed<'py>(py: Python<'py>, storage: &GilCell<Storage>) -> PyResult<Bound<'py, PyAny>> {
+    let native = storage.with(py, |storage| match storage {
+        Storage::Native(items) => Ok(items.iter().map(|item| item.clone_ref(py)).collect::<Vec<_>>()),
+        Storage::Object(object) => Err(object.bind(py).clone()),
+    });
+    match native {
+        Ok(items) => Ok(PyList::new(py, items)?.into_any()),
+        Err(object) => Ok(object),
+    }
+}
+
+/// Puts other items in the place of all.
+pub(super) fn set(py: Python<'_>, storage: &GilCell<Storage>, fresh: Storage) {
+    let before = storage.with(py, |storage| std::mem::replace(storage, fresh));
+    drop(before);
+}

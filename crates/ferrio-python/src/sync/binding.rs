@@ -1,0 +1,58 @@
+//! The loop that a primitive belongs to: the one that ran when somebody first had to wait.
+
+use ferrio_cpython::GilCell;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::imports;
+
+/// asyncio's `_LoopBoundMixin`.
+#[derive(Default)]
+pub(crate) struct Binding(GilCell<Option<Py<PyAny>>>);
+
+impl Binding {
+    /// `_get_loop`: the running loop, to which `object` is bound from now on.
+    ///
+    /// # Errors
+    /// `RuntimeError` when it is bound to another.
+    pub(crate) fn running_loop<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = object.py();
+        let running = imports::running_loop(py)?.call0()?;
+        let is_bound = self.0.with(py, |place| {
+            if let Some(bound) = place {
+                bound.is(&running)
+            } else {
+                *place = Some(running.clone().unbind()).filter(|running| !running.is_none(py));
+                true
+            }
+        });
+        if is_bound {
+            return Ok(running);
+        }
+        Err(PyRuntimeError::new_err(format!("{} is bound to a different event loop", object.repr()?)))
+    }
+
+    /// A future of the running loop, for somebody who has to wait.
+    ///
+    /// # Errors
+    /// As `running_loop`.
+    pub(crate) fn new_waiter<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.running_loop(object)?.call_method0(pyo3::intern!(object.py(), "create_future"))
+    }
+
+    /// `_loop`.
+    pub(crate) fn shown(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.0.with(py, |bound| bound.as_ref().map(|bound| bound.clone_ref(py)))
+    }
+
+    /// Sets `_loop`.
+    pub(crate) fn set(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
+        let before = self.0.with(py, |place| std::mem::replace(place, owner));
+        drop(before);
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.traverse(visit, |bound| visit.call(bound)).transpose().map(drop)
+    }
+}

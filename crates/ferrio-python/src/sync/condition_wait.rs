@@ -1,0 +1,275 @@
+//! The bodies of `Condition.wait` and `Condition.wait_for`.
+//!
+//! A waiter gives up the lock, waits to be notified, and takes the lock again whatever happened, cancelled as often as
+//! may be; the last cancellation comes out then. Since 3.13 whoever leaves with an error notifies another, because it may
+//! have been chosen.
+
+use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
+use ferrio_cpython::parked::Parked;
+use ferrio_cpython::plain::is_plain;
+use ferrio_cpython::resume::Step;
+use ferrio_engine::Ticket;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::condition::Condition;
+use super::lock::{Acquire, Lock};
+use super::style::style;
+use super::{boolean, is_cancellation};
+use crate::imports;
+
+/// `__aenter__` with a lock of ours.
+pub(super) struct Enter(Acquire);
+
+impl Enter {
+    pub(super) fn new(lock: &Bound<'_, Lock>) -> Self {
+        Self(Acquire::new(lock))
+    }
+}
+
+impl Body for Enter {
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        Ok(match self.0.resume(py, input)? {
+            Step::Returned(_) => Step::Returned(py.None().into_bound(py)),
+            step @ Step::Yielded(_) => step,
+        })
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        self.0.traverse(visitor);
+    }
+}
+
+/// Getting the condition's lock, natively or by the condition's `acquire`.
+pub(super) enum Lockup {
+    Native(Acquire),
+    Foreign(Awaiting),
+}
+
+impl Lockup {
+    pub(super) fn new(condition: &Bound<'_, Condition>) -> PyResult<Self> {
+        if let Some(lock) = Condition::native(condition) {
+            return Ok(Self::Native(Acquire::new(&lock)));
+        }
+        let acquiring = condition.call_method0(pyo3::intern!(condition.py(), "acquire"))?;
+        Ok(Self::Foreign(Awaiting::new(&acquiring)?))
+    }
+
+    pub(super) fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        match self {
+            Self::Native(acquire) => acquire.resume(py, input),
+            Self::Foreign(awaiting) => awaiting.resume(py, input),
+        }
+    }
+
+    pub(super) fn traverse(&self, visitor: &Visitor<'_>) {
+        match self {
+            Self::Native(acquire) => acquire.traverse(visitor),
+            Self::Foreign(awaiting) => awaiting.traverse(visitor),
+        }
+    }
+}
+
+/// `Condition.wait`.
+pub(super) struct Wait {
+    condition: Py<Condition>,
+    stage: Stage,
+}
+
+enum Stage {
+    Begun,
+    /// Until notified.
+    Parked(Awaiting, Ticket),
+    /// Until the lock is there again.
+    Locking(Lockup, Leaving),
+}
+
+/// What will come out of a wait.
+#[derive(Default)]
+struct Leaving {
+    /// What ended the wait to be notified.
+    error: Option<Py<PyAny>>,
+    /// The last cancellation while it got the lock back.
+    cancellation: Option<Py<PyAny>>,
+}
+
+fn exception(py: Python<'_>, error: PyErr) -> Py<PyAny> {
+    error.into_value(py).into_any()
+}
+
+impl Wait {
+    pub(super) fn new(condition: &Bound<'_, Condition>) -> Self {
+        Self { condition: condition.clone().unbind(), stage: Stage::Begun }
+    }
+
+    /// Checks the lock, gives it up and parks.
+    fn begin<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
+        let condition = self.condition.bind(py).clone();
+        if !Condition::is_locked(&condition)? {
+            return Err(PyRuntimeError::new_err("cannot wait on un-acquired lock"));
+        }
+        let new_waiter = || condition.get().binding.new_waiter(&condition);
+        let future = if style(py)?.condition_passes_on {
+            let future = new_waiter()?;
+            Condition::give_up_lock(&condition)?;
+            future
+        } else {
+            Condition::give_up_lock(&condition)?;
+            match new_waiter() {
+                Ok(future) => future,
+                Err(error) => return self.lock_again(py, Some(error)),
+            }
+        };
+        let awaiting = Awaiting::new(&future)?;
+        let waiter = Parked::new(&future);
+        let ticket = condition.get().waiters.with(py, |waiters| waiters.push(waiter));
+        self.stage = Stage::Parked(awaiting, ticket);
+        self.resume(py, Ok(py.None().into_bound(py)))
+    }
+
+    /// Begins to take the lock again, `error` being what the wait ended with.
+    fn lock_again<'py>(&mut self, py: Python<'py>, error: Option<PyErr>) -> PyResult<Step<'py>> {
+        let leaving = Leaving { error: error.map(|error| exception(py, error)), cancellation: None };
+        match Lockup::new(self.condition.bind(py)) {
+            Ok(lockup) => {
+                self.stage = Stage::Locking(lockup, leaving);
+                self.resume(py, Ok(py.None().into_bound(py)))
+            }
+            Err(error) => Err(self.fail(py, error)),
+        }
+    }
+
+    /// `error` comes out; since 3.13 somebody else is notified.
+    fn fail(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        let passes_on = style(py).is_ok_and(|style| style.condition_passes_on);
+        if passes_on && let Err(other) = self.condition.get().notify_some(py, 1) {
+            return other;
+        }
+        error
+    }
+
+    /// The lock is there.
+    fn finish<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
+        let Stage::Locking(_, leaving) = &mut self.stage else {
+            return Ok(Step::Returned(boolean(py, true)));
+        };
+        let Leaving { error, cancellation } = std::mem::take(leaving);
+        let error = match (cancellation, error) {
+            (Some(cancellation), _) if style(py)?.condition_passes_on => cancellation.into_bound(py),
+            // It is raised afresh.
+            (Some(_), _) => imports::cancelled_error(py)?.call0()?,
+            (None, Some(error)) => error.into_bound(py),
+            (None, None) => return Ok(Step::Returned(boolean(py, true))),
+        };
+        Err(self.fail(py, PyErr::from_value(error)))
+    }
+}
+
+impl Body for Wait {
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        match &mut self.stage {
+            Stage::Begun => {
+                input?;
+                self.begin(py)
+            }
+            Stage::Parked(awaiting, ticket) => {
+                let outcome = awaiting.resume(py, input);
+                if let Ok(Step::Yielded(_)) = outcome {
+                    return outcome;
+                }
+                let ticket = *ticket;
+                let waiter = self.condition.get().waiters.with(py, |waiters| waiters.remove(ticket));
+                drop(waiter);
+                self.lock_again(py, outcome.err())
+            }
+            Stage::Locking(lockup, leaving) => match lockup.resume(py, input) {
+                Ok(step @ Step::Yielded(_)) => Ok(step),
+                Ok(Step::Returned(_)) => self.finish(py),
+                Err(error) if is_cancellation(py, &error)? => {
+                    leaving.cancellation = Some(exception(py, error));
+                    match Lockup::new(self.condition.bind(py)) {
+                        Ok(fresh) => *lockup = fresh,
+                        Err(error) => return Err(self.fail(py, error)),
+                    }
+                    self.resume(py, Ok(py.None().into_bound(py)))
+                }
+                Err(error) => Err(self.fail(py, error)),
+            },
+        }
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show(&self.condition);
+        match &self.stage {
+            Stage::Begun => {}
+            Stage::Parked(awaiting, _) => awaiting.traverse(visitor),
+            Stage::Locking(lockup, leaving) => {
+                lockup.traverse(visitor);
+                visitor.show_any(leaving.error.as_ref());
+                visitor.show_any(leaving.cancellation.as_ref());
+            }
+        }
+    }
+}
+
+/// `Condition.wait_for`.
+pub(super) struct WaitFor {
+    condition: Py<Condition>,
+    predicate: Py<PyAny>,
+    waiting: Option<Waiting>,
+}
+
+enum Waiting {
+    Native(Wait),
+    Foreign(Awaiting),
+}
+
+impl WaitFor {
+    pub(super) fn new(condition: &Bound<'_, Condition>, predicate: Py<PyAny>) -> Self {
+        Self { condition: condition.clone().unbind(), predicate, waiting: None }
+    }
+
+    fn wait(&self, py: Python<'_>) -> PyResult<Waiting> {
+        let condition = self.condition.bind(py);
+        if is_plain::<Condition>(condition) {
+            return Ok(Waiting::Native(Wait::new(condition)));
+        }
+        let waiting = condition.call_method0(pyo3::intern!(py, "wait"))?;
+        Ok(Waiting::Foreign(Awaiting::new(&waiting)?))
+    }
+}
+
+impl Body for WaitFor {
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let mut input = input;
+        loop {
+            if let Some(waiting) = &mut self.waiting {
+                let step = match waiting {
+                    Waiting::Native(wait) => wait.resume(py, input)?,
+                    Waiting::Foreign(awaiting) => awaiting.resume(py, input)?,
+                };
+                if let Step::Yielded(_) = step {
+                    return Ok(step);
+                }
+            } else {
+                input?;
+            }
+            let result = self.predicate.bind(py).call0()?;
+            if result.is_truthy()? {
+                return Ok(Step::Returned(result));
+            }
+            self.waiting = Some(self.wait(py)?);
+            input = Ok(py.None().into_bound(py));
+        }
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show(&self.condition);
+        visitor.show(&self.predicate);
+        match &self.waiting {
+            None => {}
+            Some(Waiting::Native(wait)) => wait.traverse(visitor),
+            Some(Waiting::Foreign(awaiting)) => awaiting.traverse(visitor),
+        }
+    }
+}

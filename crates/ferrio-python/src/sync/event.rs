@@ -1,0 +1,172 @@
+//! `asyncio.Event`.
+
+use ferrio_cpython::GilCell;
+use ferrio_cpython::coroutine::{self, Awaiting, Body, Visitor};
+use ferrio_cpython::parked::{self, Parked};
+use ferrio_cpython::resume::Step;
+use ferrio_engine::{Flag, Ticket, Waiters};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::binding::Binding;
+use super::line::{self, Line};
+use super::{boolean, described, waiters_suffix, wake_all};
+
+/// A flag that tasks wait for.
+#[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
+#[derive(Default)]
+pub(crate) struct Event {
+    state: GilCell<Flag<Parked>>,
+    binding: Binding,
+}
+
+impl Event {
+    /// An event that is set, for a queue without unfinished items.
+    pub(crate) fn new_set(py: Python<'_>) -> PyResult<Py<Self>> {
+        let event = Self::default();
+        event.state.with(py, |state| state.is_set = true);
+        Py::new(py, event)
+    }
+
+    /// The body of `wait`.
+    pub(crate) fn waiting(slf: &Bound<'_, Self>) -> Wait {
+        Wait { event: slf.clone().unbind(), waiting: None }
+    }
+}
+
+#[pymethods]
+impl Event {
+    #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "()")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::default()
+    }
+
+    fn __init__(&self, py: Python<'_>) {
+        let before = self.state.with(py, std::mem::take);
+        drop(before);
+    }
+
+    /// Return True if and only if the internal flag is true.
+    fn is_set(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.is_set)
+    }
+
+    /// Set the internal flag to true: all tasks that wait for it go on.
+    pub(crate) fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let state = &slf.get().state;
+        parked::ask(py, state, waiters)?;
+        wake_all(py, state.with(py, |state| state.set().map(|chosen| chosen.clone_ref(py)).collect()), true)
+    }
+
+    /// Reset the internal flag to false: whoever calls `wait()` from now on waits.
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        self.state.with(py, |state| state.is_set = false);
+    }
+
+    /// Wait until the internal flag is true, then return True.
+    fn wait(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), "Event.wait", Self::waiting(slf))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (is_set, count) = slf.get().state.with(slf.py(), |state| (state.is_set, state.waiters.len()));
+        let word = if is_set { "set" } else { "unset" };
+        described(slf, &format!("{word}{}", waiters_suffix(count)))
+    }
+
+    #[getter(_value)]
+    fn shown_value(&self, py: Python<'_>) -> bool {
+        self.is_set(py)
+    }
+
+    #[setter(_value)]
+    fn set_value(&self, py: Python<'_>, value: bool) {
+        self.state.with(py, |state| state.is_set = value);
+    }
+
+    #[getter(_waiters)]
+    fn shown_waiters(slf: &Bound<'_, Self>) -> Line {
+        line::view(slf, access)
+    }
+
+    #[setter(_waiters)]
+    fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
+        line::assign(slf, access, waiters)
+    }
+
+    #[getter(_loop)]
+    fn shown_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.binding.shown(py)
+    }
+
+    #[setter(_loop)]
+    fn set_loop(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
+        self.binding.set(py, owner);
+    }
+
+    fn _get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().binding.running_loop(slf)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.binding.traverse(&visit)?;
+        self.state.traverse(&visit, |state| line::traverse(&state.waiters, &visit)).transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let waiters = self.state.with(py, |state| state.waiters.take_all());
+        drop(waiters);
+        self.binding.set(py, None);
+    }
+}
+
+fn waiters(state: &mut Flag<Parked>) -> &mut Waiters<Parked> {
+    &mut state.waiters
+}
+
+fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
+    if let Ok(event) = object.cast::<Event>() {
+        event.get().state.with(object.py(), |state| change(&mut state.waiters));
+    }
+}
+
+/// Waiting for an event.
+pub(crate) struct Wait {
+    event: Py<Event>,
+    waiting: Option<(Awaiting, Ticket)>,
+}
+
+impl Body for Wait {
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let event = self.event.bind(py);
+        let state = &event.get().state;
+        let (awaiting, ticket) = match &mut self.waiting {
+            Some(waiting) => waiting,
+            place @ None => {
+                if state.with(py, |state| state.is_set) {
+                    return Ok(Step::Returned(boolean(py, true)));
+                }
+                let future = event.get().binding.new_waiter(event)?;
+                let awaiting = Awaiting::new(&future)?;
+                let waiter = Parked::new(&future);
+                place.insert((awaiting, state.with(py, |state| state.waiters.push(waiter))))
+            }
+        };
+        let outcome = awaiting.resume(py, input);
+        if let Ok(Step::Yielded(_)) = outcome {
+            return outcome;
+        }
+        let ticket = *ticket;
+        let waiter = state.with(py, |state| state.waiters.remove(ticket));
+        drop(waiter);
+        outcome.map(|_| Step::Returned(boolean(py, true)))
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show(&self.event);
+        self.waiting.iter().for_each(|(awaiting, _)| awaiting.traverse(visitor));
+    }
+}

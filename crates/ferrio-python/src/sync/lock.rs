@@ -1,0 +1,221 @@
+//! `asyncio.Lock`.
+
+use ferrio_cpython::GilCell;
+use ferrio_cpython::coroutine::{self, Awaiting, Body, Visitor};
+use ferrio_cpython::parked::{self, Parked};
+use ferrio_cpython::plain::is_plain;
+use ferrio_cpython::resume::Step;
+use ferrio_engine::{Exclusion, Released, Ticket, Waiters};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::binding::Binding;
+use super::line::{self, Line};
+use super::{boolean, context, described, is_cancellation, waiters_suffix};
+
+/// A mutual exclusion lock for tasks: first come, first served.
+#[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
+#[derive(Default)]
+pub(crate) struct Lock {
+    state: GilCell<Exclusion<Parked>>,
+    binding: Binding,
+}
+
+#[pymethods]
+impl Lock {
+    #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "()")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::default()
+    }
+
+    fn __init__(&self, py: Python<'_>) {
+        let before = self.state.with(py, std::mem::take);
+        drop(before);
+    }
+
+    /// Return True if lock is acquired.
+    pub(crate) fn locked(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.held)
+    }
+
+    /// Acquire a lock: wait until it is unlocked, then set it to locked and return True.
+    pub(crate) fn acquire(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), "Lock.acquire", LockBody { acquire: Acquire::new(slf), entering: false })
+    }
+
+    /// Release a lock. Whoever waits longest goes on with it.
+    pub(crate) fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let state = &slf.get().state;
+        parked::ask(py, state, waiters)?;
+        let next = state.with(py, |state| match state.release() {
+            Released::NotHeld => None,
+            Released::Free(next) => Some(next.map(|next| next.clone_ref(py))),
+        });
+        match next {
+            None => Err(PyRuntimeError::new_err("Lock is not acquired.")),
+            Some(None) => Ok(()),
+            Some(Some(next)) => next.wake(py, boolean(py, true)),
+        }
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        if !is_plain::<Self>(slf) {
+            return context::enter(slf);
+        }
+        let body = LockBody { acquire: Acquire::new(slf), entering: true };
+        coroutine::spawn(slf.py(), "_ContextManagerMixin.__aenter__", body)
+    }
+
+    fn __aexit__(
+        slf: &Bound<'_, Self>,
+        _exc_type: &Bound<'_, PyAny>,
+        _exc: &Bound<'_, PyAny>,
+        _tb: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        context::exit(slf, if is_plain::<Self>(slf) { release_native } else { context::release_by_name })
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (held, count) = slf.get().state.with(slf.py(), |state| (state.held, state.waiters.len()));
+        let word = if held { "locked" } else { "unlocked" };
+        described(slf, &format!("{word}{}", waiters_suffix(count)))
+    }
+
+    #[getter(_locked)]
+    fn shown_locked(&self, py: Python<'_>) -> bool {
+        self.locked(py)
+    }
+
+    #[setter(_locked)]
+    fn set_locked(&self, py: Python<'_>, held: bool) {
+        self.state.with(py, |state| state.held = held);
+    }
+
+    #[getter(_waiters)]
+    fn shown_waiters(slf: &Bound<'_, Self>) -> Option<Line> {
+        line::view_if_used(slf, access)
+    }
+
+    #[setter(_waiters)]
+    fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
+        line::assign(slf, access, waiters)
+    }
+
+    #[getter(_loop)]
+    fn shown_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.binding.shown(py)
+    }
+
+    #[setter(_loop)]
+    fn set_loop(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
+        self.binding.set(py, owner);
+    }
+
+    fn _get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().binding.running_loop(slf)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.binding.traverse(&visit)?;
+        self.state.traverse(&visit, |state| line::traverse(&state.waiters, &visit)).transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let waiters = self.state.with(py, |state| state.waiters.take_all());
+        drop(waiters);
+        self.binding.set(py, None);
+    }
+}
+
+fn waiters(state: &mut Exclusion<Parked>) -> &mut Waiters<Parked> {
+    &mut state.waiters
+}
+
+fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
+    if let Ok(lock) = object.cast::<Lock>() {
+        lock.get().state.with(object.py(), |state| change(&mut state.waiters));
+    }
+}
+
+fn release_native(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    Lock::release(object.cast::<Lock>()?)
+}
+
+/// Getting hold of a lock, as a part of a coroutine's body.
+pub(super) struct Acquire {
+    lock: Py<Lock>,
+    waiting: Option<(Awaiting, Ticket)>,
+}
+
+impl Acquire {
+    pub(super) fn new(lock: &Bound<'_, Lock>) -> Self {
+        Self { lock: lock.clone().unbind(), waiting: None }
+    }
+
+    /// As `Body::resume`; returns True with the lock held.
+    pub(super) fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let lock = self.lock.bind(py);
+        let state = &lock.get().state;
+        let (awaiting, ticket) = match &mut self.waiting {
+            Some(waiting) => waiting,
+            place @ None => {
+                parked::ask(py, state, waiters)?;
+                if state.with(py, Exclusion::try_acquire) {
+                    return Ok(Step::Returned(boolean(py, true)));
+                }
+                let future = lock.get().binding.new_waiter(lock)?;
+                let awaiting = Awaiting::new(&future)?;
+                let waiter = Parked::new(&future);
+                place.insert((awaiting, state.with(py, |state| state.park(waiter))))
+            }
+        };
+        let ticket = *ticket;
+        let error = match awaiting.resume(py, input) {
+            Ok(step @ Step::Yielded(_)) => return Ok(step),
+            Ok(Step::Returned(_)) => {
+                let waiter = state.with(py, |state| state.take_over(ticket));
+                drop(waiter);
+                return Ok(Step::Returned(boolean(py, true)));
+            }
+            Err(error) => error,
+        };
+        let waiter = state.with(py, |state| state.waiters.remove(ticket));
+        drop(waiter);
+        if is_cancellation(py, &error)? {
+            parked::ask(py, state, waiters)?;
+            let next = state.with(py, |state| state.pass_on().map(|next| next.clone_ref(py)));
+            if let Some(next) = next {
+                next.wake(py, boolean(py, true))?;
+            }
+        }
+        Err(error)
+    }
+
+    pub(super) fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show(&self.lock);
+        self.waiting.iter().for_each(|(awaiting, _)| awaiting.traverse(visitor));
+    }
+}
+
+struct LockBody {
+    acquire: Acquire,
+    /// For `async with`, which gets None.
+    entering: bool,
+}
+
+impl Body for LockBody {
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        match self.acquire.resume(py, input)? {
+            Step::Returned(_) if self.entering => Ok(Step::Returned(py.None().into_bound(py))),
+            step @ (Step::Returned(_) | Step::Yielded(_)) => Ok(step),
+        }
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        self.acquire.traverse(visitor);
+    }
+}

@@ -1,0 +1,317 @@
+//! `asyncio.Semaphore` and `asyncio.BoundedSemaphore`.
+
+use ferrio_cpython::GilCell;
+use ferrio_cpython::coroutine::{self, Awaiting, Body, Visitor};
+use ferrio_cpython::parked::{self, Parked};
+use ferrio_cpython::plain::is_plain;
+use ferrio_cpython::resume::Step;
+use ferrio_engine::{Permits, Standing, Ticket, Waiters};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::binding::Binding;
+use super::line::{self, Line};
+use super::style::style;
+use super::{boolean, context, described, is_cancellation, waiters_suffix};
+
+/// A number of permits for tasks: first come, first served.
+#[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
+pub(crate) struct Semaphore {
+    state: GilCell<Permits<Parked>>,
+    /// The value of a semaphore without limit, as it was given.
+    unlimited_value: GilCell<Option<Py<PyAny>>>,
+    binding: Binding,
+}
+
+#[pymethods]
+impl Semaphore {
+    #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(value=1)")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { state: GilCell::new(Permits::new(1)), unlimited_value: GilCell::default(), binding: Binding::default() }
+    }
+
+    #[pyo3(signature = (value=None))]
+    fn __init__(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        if let Some(value) = value
+            && value.lt(0)?
+        {
+            return Err(PyValueError::new_err("Semaphore initial value must be >= 0"));
+        }
+        let before = self.state.with(py, |state| std::mem::replace(state, Permits::new(1)));
+        drop(before);
+        value.map_or(Ok(()), |value| self.set_value(value))
+    }
+
+    /// Returns True if semaphore cannot be acquired immediately.
+    fn locked(&self, py: Python<'_>) -> PyResult<bool> {
+        parked::ask(py, &self.state, waiters)?;
+        Ok(self.state.with(py, |state| state.is_locked()))
+    }
+
+    /// Acquire a semaphore: wait until its value is larger than zero, then decrement it and return True.
+    fn acquire(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), "Semaphore.acquire", Acquire::new(slf, false))
+    }
+
+    /// Release a semaphore, incrementing the internal value by one. Whoever waits longest goes on.
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let state = &slf.get().state;
+        parked::ask(py, state, waiters)?;
+        let next = state.with(py, |state| {
+            state.release();
+            state.choose().map(|next| next.clone_ref(py))
+        });
+        next.map_or(Ok(()), |next| next.wake(py, boolean(py, true)))
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        if !is_ours(slf) {
+            return context::enter(slf);
+        }
+        coroutine::spawn(slf.py(), "_ContextManagerMixin.__aenter__", Acquire::new(slf, true))
+    }
+
+    fn __aexit__(
+        slf: &Bound<'_, Self>,
+        _exc_type: &Bound<'_, PyAny>,
+        _exc: &Bound<'_, PyAny>,
+        _tb: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        let native = if is_plain::<Self>(slf) {
+            release_native
+        } else if is_plain::<BoundedSemaphore>(slf) {
+            release_bounded
+        } else {
+            context::release_by_name
+        };
+        context::exit(slf, native)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let count = slf.get().state.with(py, |state| state.waiters.len());
+        let word = if slf.call_method0(pyo3::intern!(py, "locked"))?.is_truthy()? {
+            "locked".to_owned()
+        } else {
+            format!("unlocked, value:{}", slf.get().shown_value(py)?.bind(py))
+        };
+        described(slf, &format!("{word}{}", waiters_suffix(count)))
+    }
+
+    #[getter(_value)]
+    fn shown_value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if let Some(value) = self.unlimited_value.with(py, |value| value.as_ref().map(|value| value.clone_ref(py))) {
+            return Ok(value);
+        }
+        Ok(self.state.with(py, |state| state.value).into_pyobject(py)?.into_any().unbind())
+    }
+
+    /// A number that is no integer never gets to zero, or is infinite: such a semaphore has no limit.
+    #[setter(_value)]
+    fn set_value(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        let (number, unlimited) = match value.extract::<i64>() {
+            Ok(number) => (number, None),
+            Err(_) => (i64::MAX, Some(value.clone().unbind())),
+        };
+        self.state.with(py, |state| (state.value, state.unlimited) = (number, unlimited.is_some()));
+        let before = self.unlimited_value.with(py, |place| std::mem::replace(place, unlimited));
+        drop(before);
+        Ok(())
+    }
+
+    #[getter(_waiters)]
+    fn shown_waiters(slf: &Bound<'_, Self>) -> Option<Line> {
+        line::view_if_used(slf, access)
+    }
+
+    #[setter(_waiters)]
+    fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
+        line::assign(slf, access, waiters)
+    }
+
+    #[getter(_loop)]
+    fn shown_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.binding.shown(py)
+    }
+
+    #[setter(_loop)]
+    fn set_loop(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
+        self.binding.set(py, owner);
+    }
+
+    fn _get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().binding.running_loop(slf)
+    }
+
+    /// Wake up the first waiter that isn't done, and say whether there was one.
+    fn _wake_up_next(&self, py: Python<'_>) -> PyResult<bool> {
+        parked::ask(py, &self.state, waiters)?;
+        match self.state.with(py, |state| state.choose().map(|next| next.clone_ref(py))) {
+            Some(next) => next.wake(py, boolean(py, true)).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.binding.traverse(&visit)?;
+        self.unlimited_value.traverse(&visit, |value| visit.call(value)).transpose()?;
+        self.state.traverse(&visit, |state| line::traverse(&state.waiters, &visit)).transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let waiters = self.state.with(py, |state| state.waiters.take_all());
+        drop(waiters);
+        self.binding.set(py, None);
+    }
+}
+
+/// A semaphore whose value never goes above the initial one.
+#[pyclass(frozen, subclass, extends = Semaphore, module = "ferrio")]
+pub(crate) struct BoundedSemaphore {
+    bound: GilCell<i64>,
+}
+
+#[pymethods]
+impl BoundedSemaphore {
+    #[new]
+    #[pyo3(signature = (*arguments, **keywords), text_signature = "(value=1)")]
+    fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        let base = PyClassInitializer::from(Semaphore::new(arguments, keywords));
+        base.add_subclass(Self { bound: GilCell::new(1) })
+    }
+
+    #[pyo3(signature = (value=None))]
+    fn __init__(slf: &Bound<'_, Self>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let base = slf.as_super().get();
+        base.__init__(slf.py(), value)?;
+        slf.get().bound.set(slf.py(), base.state.with(slf.py(), |state| state.value));
+        Ok(())
+    }
+
+    /// Release a semaphore; `ValueError` if that would take its value above the initial one.
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let base = slf.as_super().get();
+        let (value, unlimited) = base.state.with(py, |state| (state.value, state.unlimited));
+        if !unlimited && value >= slf.get().bound.get(py) {
+            return Err(PyValueError::new_err("BoundedSemaphore released too many times"));
+        }
+        Semaphore::release(slf.as_super())
+    }
+
+    #[getter(_bound_value)]
+    fn shown_bound(&self, py: Python<'_>) -> i64 {
+        self.bound.get(py)
+    }
+
+    #[setter(_bound_value)]
+    fn set_bound(&self, py: Python<'_>, bound: i64) {
+        self.bound.set(py, bound);
+    }
+}
+
+fn is_ours(object: &Bound<'_, PyAny>) -> bool {
+    is_plain::<Semaphore>(object) || is_plain::<BoundedSemaphore>(object)
+}
+
+fn waiters(state: &mut Permits<Parked>) -> &mut Waiters<Parked> {
+    &mut state.waiters
+}
+
+fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
+    if let Ok(semaphore) = object.cast::<Semaphore>() {
+        semaphore.get().state.with(object.py(), |state| change(&mut state.waiters));
+    }
+}
+
+fn release_native(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    Semaphore::release(object.cast::<Semaphore>()?)
+}
+
+fn release_bounded(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    BoundedSemaphore::release(object.cast::<BoundedSemaphore>()?)
+}
+
+/// Getting a permit.
+struct Acquire {
+    semaphore: Py<Semaphore>,
+    waiting: Option<(Awaiting, Ticket)>,
+    /// For `async with`, which gets None.
+    entering: bool,
+}
+
+impl Acquire {
+    fn new(semaphore: &Bound<'_, Semaphore>, entering: bool) -> Self {
+        Self { semaphore: semaphore.clone().unbind(), waiting: None, entering }
+    }
+
+    fn returned<'py>(&self, py: Python<'py>) -> Step<'py> {
+        Step::Returned(if self.entering { py.None().into_bound(py) } else { boolean(py, true) })
+    }
+}
+
+/// Leaves the line; a permit that was given in vain goes to others.
+fn come_back(semaphore: &Bound<'_, Semaphore>, ticket: Ticket, error: Option<&PyErr>) -> PyResult<()> {
+    let py = semaphore.py();
+    let state = &semaphore.get().state;
+    let waiter = state.with(py, |state| state.leave(ticket));
+    let is_cancelled = error.is_some_and(|error| is_cancellation(py, error).unwrap_or(false));
+    let refills = style(py)?.semaphore_refills;
+    if is_cancelled && let Some(waiter) = &waiter {
+        let standing = waiter.standing_now(py)?;
+        // Before 3.13 a waiter into which the error was thrown counts as chosen.
+        if standing == Standing::Chosen || !refills && standing == Standing::Waiting {
+            state.with(py, Permits::release);
+        }
+    }
+    drop(waiter);
+    if !refills && error.is_some() && !is_cancelled {
+        return Ok(());
+    }
+    loop {
+        parked::ask(py, state, waiters)?;
+        let Some(next) = state.with(py, |state| state.choose_if_free().map(|next| next.clone_ref(py))) else {
+            return Ok(());
+        };
+        next.wake(py, boolean(py, true))?;
+        if !refills {
+            return Ok(());
+        }
+    }
+}
+
+impl Body for Acquire {
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let semaphore = self.semaphore.bind(py);
+        let state = &semaphore.get().state;
+        let (awaiting, ticket) = match &mut self.waiting {
+            Some(waiting) => waiting,
+            place @ None => {
+                parked::ask(py, state, waiters)?;
+                if state.with(py, Permits::try_acquire) {
+                    return Ok(self.returned(py));
+                }
+                let future = semaphore.get().binding.new_waiter(semaphore)?;
+                let awaiting = Awaiting::new(&future)?;
+                let waiter = Parked::new(&future);
+                place.insert((awaiting, state.with(py, |state| state.park(waiter))))
+            }
+        };
+        let outcome = awaiting.resume(py, input);
+        if let Ok(Step::Yielded(_)) = outcome {
+            return outcome;
+        }
+        come_back(semaphore, *ticket, outcome.as_ref().err())?;
+        outcome.map(|_| self.returned(py))
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show(&self.semaphore);
+        self.waiting.iter().for_each(|(awaiting, _)| awaiting.traverse(visitor));
+    }
+}

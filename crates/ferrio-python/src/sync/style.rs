@@ -1,0 +1,41 @@
+//! Where the primitives of the running Python differ from those of others: patch releases changed them too, so asyncio's
+//! own code is asked.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+/// What the running Python's primitives do.
+pub(crate) struct Style {
+    /// A condition whose waiter fails notifies another, and looks for its loop before it gives the lock up.
+    pub(crate) condition_passes_on: bool,
+    /// A semaphore whose waiter comes back hands out all free permits, not one.
+    pub(crate) semaphore_refills: bool,
+    /// What a barrier for nobody says.
+    pub(crate) barrier_text: String,
+}
+
+/// The running Python's style.
+///
+/// # Errors
+/// `ImportError` when asyncio is not importable.
+pub(crate) fn style(py: Python<'_>) -> PyResult<&'static Style> {
+    static CELL: PyOnceLock<Style> = PyOnceLock::new();
+    if let Some(style) = CELL.get(py) {
+        return Ok(style);
+    }
+    let locks = py.import("asyncio.locks")?;
+    let constants = |class: &str, method: &str| {
+        locks.getattr(class)?.getattr(method)?.getattr("__code__")?.getattr("co_consts")?.extract::<Vec<Py<PyAny>>>()
+    };
+    let is_false = |constant: &Py<PyAny>| constant.bind(py).is(pyo3::types::PyBool::new(py, false));
+    let text = |constant: &Py<PyAny>| constant.extract::<String>(py).ok().filter(|text| text.starts_with("parties"));
+    let made = Style {
+        condition_passes_on: locks.getattr("Condition")?.hasattr("_notify")?,
+        semaphore_refills: constants("Semaphore", "_wake_up_next")?.iter().any(is_false),
+        barrier_text: constants("Barrier", "__init__")?
+            .iter()
+            .find_map(text)
+            .unwrap_or_else(|| "parties must be > 0".to_owned()),
+    };
+    Ok(CELL.get_or_init(py, || made))
+}
