@@ -84,8 +84,9 @@ impl State {
 
     /// Takes note of what a read of `asked` bytes gave.
     fn after_read(&mut self, asked: usize, got: usize) {
-        // Data is shorter than its record's body: as much as was asked for means that there is more of it.
-        self.draining |= got >= asked;
+        // Data is shorter than its record's body, so as much as was asked for means that there is more of it, unless no
+        // record holds more than that.
+        self.draining |= got >= asked && asked < LONGEST;
     }
 
     /// Takes note that the session wants more.

@@ -11,8 +11,8 @@ use super::{Phase, TlsTransport, closing, flow};
 use crate::imports;
 use crate::slices::slice;
 
-/// The most data that one record carries, and that the session takes at a time.
-const LONGEST: usize = 1 << 14;
+/// The most data that the session is given at a time; it makes records of it by itself.
+const AT_ONCE: usize = 1 << 20;
 
 /// Writes to a closed connection before asyncio begins to warn (`LOG_THRESHOLD_FOR_CONNLOST_WRITES`).
 const DROPPED_WRITES_BEFORE_WARNING: u32 = 5;
@@ -109,22 +109,22 @@ fn write_items<'py>(
 fn encrypt(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     let py = transport.py();
     let session = &transport.get().session;
-    if let Ok(bytes) = data.cast_exact::<PyBytes>()
-        && bytes.as_bytes().len() <= LONGEST
-    {
-        let total = bytes.as_bytes().len();
-        let written = if total == 0 { Some(0) } else { session.write(py, data)? };
-        return Ok(match written {
-            Some(count) if count == total => None,
-            written => Some(written.unwrap_or(0)),
-        });
-    }
-    let view = flat_view(data)?;
-    let total = view.len()?;
+    let (flat, total) = match data.cast_exact::<PyBytes>() {
+        Ok(bytes) => (data.clone(), bytes.as_bytes().len()),
+        Err(_) => {
+            let view = flat_view(data)?;
+            let total = view.len()?;
+            (view, total)
+        }
+    };
     let mut written = 0;
     while written < total {
-        let end = total.min(written + LONGEST);
-        let part = view.get_item(slice(py, written, Some(end))?)?;
+        let end = total.min(written + AT_ONCE);
+        let part = if end - written == total {
+            flat.clone()
+        } else {
+            flat_view(&flat)?.get_item(slice(py, written, Some(end))?)?
+        };
         match session.write(py, &part)? {
             Some(count) => written += count,
             None => return Ok(Some(written)),
