@@ -1,4 +1,4 @@
-"""What every test has: both kinds of loop, a check for leaked descriptors, and a record of what asyncio logs.
+"""What every test has: both kinds of loop, checks for what is left behind, and a record of what asyncio logs.
 
 A test that takes `loop` or `new_event_loop` runs twice, on stock asyncio and on ferrio: stock shows that the claim
 is asyncio's, ferrio that it holds here too. ferrio is imported without a net: where it cannot be, tests fail.
@@ -35,8 +35,10 @@ def new_event_loop(loop_kind) -> Iterator[Callable[[], asyncio.AbstractEventLoop
         return made[-1]
 
     yield new_event_loop
+    left = [task for loop in made if not loop.is_closed() for task in asyncio.all_tasks(loop)]
     for loop in made:
         close(loop)
+    assert not left, f"tasks left behind: {left}"
 
 
 @pytest.fixture
@@ -61,6 +63,13 @@ def no_descriptor_stays_open() -> Iterator[None]:
             gc.collect()
     left = descriptors() - before
     assert not left, f"descriptors left open: {left}"
+
+
+@pytest.fixture(autouse=True)
+def no_child_stays_behind() -> Iterator[None]:
+    yield
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def descriptors() -> set[tuple[int, str]]:
