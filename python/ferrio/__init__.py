@@ -7,16 +7,15 @@ itself take the place of asyncio's; all others are asyncio's own objects, so tha
 import asyncio as _asyncio
 from typing import Any as _Any
 
-from ferrio import _sync, _tasks
 from ferrio._ferrio import EventLoop, __version__ as __version__, new_event_loop
 from ferrio._install import install, uninstall
+from ferrio._natives import NATIVES as _NATIVES
 from ferrio._runners import run
 
 __all__ = ["EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall"]
 
-_natives = {name: getattr(module, name) for module in (_tasks, _sync) for name in module.__all__}
-globals().update(_natives)
-__all__ += list(_natives)
+globals().update(_NATIVES)
+__all__ += _NATIVES
 
 _asyncios = {name: getattr(_asyncio, name) for name in _asyncio.__all__ if name not in __all__}
 globals().update(_asyncios)

@@ -1,4 +1,4 @@
-"""Puts ferrio's loop and classes in asyncio's place, and takes that back.
+"""Puts ferrio's loop, classes and functions in asyncio's place, and takes that back.
 
 Every default loop comes from the `_loop_factory` of asyncio's default policy class: `asyncio.run`, `asyncio.Runner`
 and `asyncio.new_event_loop` ask the policy, those imported by name earlier too. So that attribute is what changes,
@@ -7,19 +7,28 @@ loop class or factory that a program names itself is respected.
 
 Classes and functions of ferrio's take asyncio's place in asyncio and in every submodule that holds the same object
 under any name, save the names that say which of asyncio's own implementations they mean (`_CTask`, `_PyTask`, ...).
+asyncio keeps no copies elsewhere, in class attributes or default arguments; a test looks for them.
 """
 
 import asyncio
 import re
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
-from ferrio import _sync, _tasks
 from ferrio._ferrio import EventLoop
+from ferrio._natives import NATIVES
 
 _DefaultEventLoopPolicy = asyncio.unix_events._UnixDefaultEventLoopPolicy
+
+# In place of what was there, where nothing was.
+_NOTHING = object()
+
+# What asyncio calls its implementations in C and in Python when it tells them apart.
+_IMPLEMENTATION = re.compile("_(c|py|C|Py)(_|[A-Z])")
 
 
 @dataclass(frozen=True)
@@ -32,61 +41,112 @@ class _Replacement:
     theirs: Any
 
 
-# What asyncio calls its implementations in C and in Python when it tells them apart.
-_IMPLEMENTATION = re.compile("_(c|py|C|Py)(_|[A-Z])")
+def _asyncio_modules() -> Iterator[ModuleType]:
+    for name, module in list(sys.modules.items()):
+        if (name == "asyncio" or name.startswith("asyncio.")) and isinstance(module, ModuleType):
+            yield module
 
-_lock = threading.Lock()
+
+def _stock() -> dict[str, Any]:
+    """What asyncio itself has under our names; some are in submodules alone."""
+    stock: dict[str, Any] = {}
+    for module in _asyncio_modules():
+        for name in NATIVES.keys() & vars(module).keys():
+            stock.setdefault(name, vars(module)[name])
+    return stock
+
+
+_STOCK = _stock()
+
+# Re-entrant: a signal handler or a finalizer may come back here in the middle.
+_lock = threading.RLock()
 # Empty when not installed.
 _replacements: list[_Replacement] = []
+# The modules that install() has gone through.
+_seen: set[str] = set()
 
 
 def install() -> None:
-    """Make asyncio's default loop, tasks and futures ferrio's, for the whole process.
+    """Make asyncio's default loop, tasks, futures and all else that ferrio brings ferrio's, for the whole process.
 
     From then on asyncio.run, asyncio.Runner, asyncio.new_event_loop and asyncio.EventLoop give ferrio loops, and
-    asyncio.Task and asyncio.Future are ferrio's. A policy of another library that is in force gives way; one that is
-    set afterwards is respected. What other modules took from asyncio by name before stays asyncio's and works with
-    ferrio's as before. Calling it again changes nothing.
+    asyncio.Task, asyncio.Future and the other names that ferrio brings are ferrio's, in asyncio and its submodules.
+    What a program or a library took from asyncio by name before stays asyncio's and works with ferrio's; what it takes
+    afterwards is ferrio's. So are loops, tasks and other objects that exist: they stay what they are.
+
+    A policy of another library that is in force gives way, and so does what another library has put in asyncio under
+    one of these names; what it sets afterwards is respected.
+
+    It may be called at any time, from any thread and while loops run; calling it again changes nothing.
     """
     with _lock:
         if _replacements:
             return
-        _replace(_DefaultEventLoopPolicy, "_loop_factory", EventLoop)
-        for module in (asyncio, asyncio.unix_events):
-            if hasattr(module, "EventLoop"):  # from 3.13 on
-                _replace(module, "EventLoop", EventLoop)
-        _replace_everywhere([*_tasks.replacements(), *_sync.replacements()])
-        # Not get_event_loop_policy(): it would make a policy where there is none, and warns from 3.14 on.
-        if not _makes_our_loops(vars(asyncio.events)["_event_loop_policy"]):
-            _replace(asyncio.events, "_event_loop_policy", _DefaultEventLoopPolicy())
+        try:
+            _replace_all()
+        except BaseException:
+            uninstall()
+            raise
 
 
 def uninstall() -> None:
-    """Put back what install() replaced.
+    """Put back exactly what install() replaced.
 
-    What others have put there since then stays. Without install() before it, it does nothing.
+    One call undoes any number of install(). What others have put in asyncio since then stays. Objects of ferrio's that
+    exist go on working, and code that took ferrio's names from asyncio by name keeps them. Without install() before it,
+    it does nothing.
     """
     with _lock:
         while _replacements:
             replacement = _replacements.pop()
-            if getattr(replacement.owner, replacement.name) is replacement.ours:
+            if vars(replacement.owner).get(replacement.name, _NOTHING) is not replacement.ours:
+                continue
+            if replacement.theirs is _NOTHING:
+                delattr(replacement.owner, replacement.name)
+            else:
                 setattr(replacement.owner, replacement.name, replacement.theirs)
+        if _seen:
+            _clear_later_modules()
+            _seen.clear()
+
+
+def _replace_all() -> None:
+    _replace(_DefaultEventLoopPolicy, "_loop_factory", EventLoop)
+    for module in (asyncio, asyncio.unix_events):
+        if hasattr(module, "EventLoop"):  # from 3.13 on
+            _replace(module, "EventLoop", EventLoop)
+    _replace_natives()
+    # Not get_event_loop_policy(): it would make a policy where there is none, and warns from 3.14 on.
+    if not _makes_our_loops(vars(asyncio.events)["_event_loop_policy"]):
+        _replace(asyncio.events, "_event_loop_policy", _DefaultEventLoopPolicy())
 
 
 def _replace(owner: Any, name: str, ours: Any) -> None:
-    _replacements.append(_Replacement(owner, name, ours, getattr(owner, name)))
+    _replacements.append(_Replacement(owner, name, ours, vars(owner).get(name, _NOTHING)))
     setattr(owner, name, ours)
 
 
-def _replace_everywhere(pairs: list[tuple[Any, Any]]) -> None:
-    """Puts ours in place of asyncio's object, for each pair of them, in all of asyncio's modules."""
-    ours_by_identity = {id(theirs): ours for theirs, ours in pairs}
-    for module_name, module in list(sys.modules.items()):
-        if module_name != "asyncio" and not module_name.startswith("asyncio."):
-            continue
+def _replace_natives() -> None:
+    """Puts our classes and functions in place of asyncio's, wherever asyncio's modules hold these."""
+    ours_by_identity = {id(theirs): NATIVES[name] for name, theirs in _STOCK.items()}
+    # What another library has put there gives way too.
+    ours_by_identity |= {id(vars(asyncio)[name]): NATIVES[name] for name in _STOCK.keys() & vars(asyncio).keys()}
+    for module in _asyncio_modules():
+        _seen.add(module.__name__)
         for name, value in list(vars(module).items()):
-            if id(value) in ours_by_identity and not _IMPLEMENTATION.match(name):
-                _replace(module, name, ours_by_identity[id(value)])
+            ours = ours_by_identity.get(id(value), value)
+            if ours is not value and not _IMPLEMENTATION.match(name):
+                _replace(module, name, ours)
+
+
+def _clear_later_modules() -> None:
+    """Gives asyncio's objects to its modules that were imported, with ours in them, after install()."""
+    stock_by_identity = {id(NATIVES[name]): theirs for name, theirs in _STOCK.items()}
+    for module in _asyncio_modules():
+        if module.__name__ not in _seen:
+            for name, value in list(vars(module).items()):
+                if id(value) in stock_by_identity:
+                    setattr(module, name, stock_by_identity[id(value)])
 
 
 def _makes_our_loops(policy: Any) -> bool:

@@ -1,8 +1,6 @@
 """Which of asyncio's synchronization primitives and queues ferrio brings itself."""
 
-import asyncio
 import sys
-from typing import Any
 
 from ferrio._ferrio import (
     Barrier,
@@ -32,8 +30,3 @@ if sys.version_info < (3, 13):
     from ferrio._ferrio import QueueShutDown as QueueShutDown
 
     __all__ += ["QueueShutDown"]
-
-
-def replacements() -> list[tuple[Any, Any]]:
-    """Pairs of what asyncio has now and what ferrio puts in its place. Before 3.13 it has no QueueShutDown."""
-    return [(getattr(asyncio, name), globals()[name]) for name in __all__ if hasattr(asyncio, name)]

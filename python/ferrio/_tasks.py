@@ -56,8 +56,3 @@ if sys.version_info >= (3, 14):
             if hasattr(_module, _prefix + "future_add_to_awaited_by"):
                 setattr(_module, _prefix + "future_add_to_awaited_by", future_add_to_awaited_by)
                 setattr(_module, _prefix + "future_discard_from_awaited_by", future_discard_from_awaited_by)
-
-
-def replacements() -> list[tuple[Any, Any]]:
-    """Pairs of what asyncio has now and what ferrio puts in its place."""
-    return [(getattr(asyncio, name), globals()[name]) for name in __all__]
