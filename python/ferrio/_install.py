@@ -11,13 +11,11 @@ asyncio keeps no copies elsewhere, in class attributes or default arguments; a t
 """
 
 import asyncio
-import re
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ferrio._ferrio import EventLoop
 from ferrio._natives import NATIVES
@@ -28,11 +26,10 @@ _DefaultEventLoopPolicy = asyncio.unix_events._UnixDefaultEventLoopPolicy
 _NOTHING = object()
 
 # What asyncio calls its implementations in C and in Python when it tells them apart.
-_IMPLEMENTATION = re.compile("_(c|py|C|Py)(_|[A-Z])")
+_IMPLEMENTATION = ("_c_", "_py_", "_CFuture", "_CTask", "_PyFuture", "_PyTask")
 
 
-@dataclass(frozen=True)
-class _Replacement:
+class _Replacement(NamedTuple):
     """An attribute, what ferrio put there and what was there before."""
 
     owner: Any
@@ -135,7 +132,7 @@ def _replace_natives() -> None:
         _seen.add(module.__name__)
         for name, value in list(vars(module).items()):
             ours = ours_by_identity.get(id(value), value)
-            if ours is not value and not _IMPLEMENTATION.match(name):
+            if ours is not value and not name.startswith(_IMPLEMENTATION):
                 _replace(module, name, ours)
 
 

@@ -133,14 +133,23 @@ pub fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     events(py)?.call_method0("get_event_loop")
 }
 
-/// What asyncio exports as `Future` now, which futures of ours claim to be.
+/// What asyncio exports as `Future` now, which futures of ours claim to be; its own class where that is ours already,
+/// so that code which took the name before `install()` knows them too.
 pub(crate) fn asyncio_future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    CELL.import(py, "asyncio", "futures")?.getattr(pyo3::intern!(py, "Future"))
+    static NOW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static OWN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let now = NOW.import(py, "asyncio", "futures")?.getattr(pyo3::intern!(py, "Future"))?;
+    if crate::future::is_exact_future(now.as_ptr().cast()) {
+        OWN.import(py, "_asyncio", "Future").cloned()
+    } else {
+        Ok(now)
+    }
 }
 
-/// What asyncio exports as `Task` now, which tasks of ours claim to be.
+/// What asyncio exports as `Task`, as with `asyncio_future`.
 pub(crate) fn asyncio_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    CELL.import(py, "asyncio", "tasks")?.getattr(pyo3::intern!(py, "Task"))
+    static NOW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static OWN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let now = NOW.import(py, "asyncio", "tasks")?.getattr(pyo3::intern!(py, "Task"))?;
+    if crate::task::is_exact(now.as_ptr().cast()) { OWN.import(py, "_asyncio", "Task").cloned() } else { Ok(now) }
 }

@@ -29,6 +29,7 @@ pub use gathering::Gathering;
 use iterator::create_type as create_iterator_type;
 pub(crate) use iterator::thrown;
 pub(crate) use methods::{CANCEL, attribute, boolean, keywords, text};
+pub(crate) use types::is_exact as is_exact_future;
 pub(crate) use types::{
     create_type, dealloc_base, method, new_exact, offset_member, release_slots, slot, traverse_base, type_from,
     type_pointer,

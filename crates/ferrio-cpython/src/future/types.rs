@@ -40,7 +40,7 @@ pub(crate) fn type_pointer() -> *mut ffi::PyTypeObject {
 }
 
 #[inline]
-pub(super) fn is_exact(class: *mut ffi::PyTypeObject) -> bool {
+pub(crate) fn is_exact(class: *mut ffi::PyTypeObject) -> bool {
     std::ptr::eq(class, type_pointer())
 }
 
