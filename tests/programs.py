@@ -1,6 +1,7 @@
 """Peers that are other programs: started with pipes, listened to in a thread, and gone and reaped afterwards."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 import threading
@@ -44,10 +45,10 @@ class Program:
 
 
 @contextlib.contextmanager
-def running(*arguments: object) -> Iterator[Program]:
-    process = subprocess.Popen(
-        [*map(str, arguments)], bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+def running(*arguments: object, environment: dict[str, str] | None = None) -> Iterator[Program]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    environment = os.environ | (environment or {})
+    process = subprocess.Popen([*map(str, arguments)], bufsize=0, env=environment, **pipes)
     program = Program(process)
     try:
         yield program
