@@ -28,6 +28,7 @@ from asyncio import (
     iscoroutine as iscoroutine,
     isfuture as isfuture,
     shield as shield,
+    sleep as sleep,
 )
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Executor

@@ -12,6 +12,7 @@ use super::operations;
 use super::storage::{self, Kind, Storage};
 use super::waiting::{Get, Join, Put};
 use crate::imports;
+use crate::sync::argument::Argument;
 use crate::sync::binding::Binding;
 use crate::sync::event::Event;
 use crate::sync::line::{self, Line};
@@ -45,6 +46,13 @@ impl Queue {
     pub(super) fn finished<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Event>> {
         self.finished.with(py, |finished| finished.as_ref().map(|event| event.bind(py).clone()))
     }
+
+    fn put_maxsize(&self, py: Python<'_>, maxsize: Option<&Bound<'_, PyAny>>) {
+        self.limit.set(py, maxsize.map_or(Limit::None, operations::limit_of));
+        let maxsize = maxsize.map(|maxsize| maxsize.clone().unbind());
+        let before = self.maxsize.with(py, |place| std::mem::replace(place, maxsize));
+        drop(before);
+    }
 }
 
 #[pymethods]
@@ -55,11 +63,11 @@ impl Queue {
         Self::default()
     }
 
-    #[pyo3(signature = (maxsize=None))]
-    pub(super) fn __init__(slf: &Bound<'_, Self>, maxsize: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    #[pyo3(signature = (maxsize=Argument(None)))]
+    pub(super) fn __init__<'py>(slf: &Bound<'py, Self>, maxsize: Argument<'py>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        this.set_maxsize(py, maxsize);
+        this.put_maxsize(py, maxsize.0.as_ref());
         let exchange = this.exchange.with(py, std::mem::take);
         drop(exchange);
         let finished = Event::new_set(py)?;
@@ -212,11 +220,8 @@ impl Queue {
     }
 
     #[setter(_maxsize)]
-    fn set_maxsize(&self, py: Python<'_>, maxsize: Option<&Bound<'_, PyAny>>) {
-        self.limit.set(py, maxsize.map_or(Limit::None, operations::limit_of));
-        let maxsize = maxsize.map(|maxsize| maxsize.clone().unbind());
-        let before = self.maxsize.with(py, |place| std::mem::replace(place, maxsize));
-        drop(before);
+    fn set_maxsize(&self, maxsize: &Bound<'_, PyAny>) {
+        self.put_maxsize(maxsize.py(), Some(maxsize));
     }
 
     #[getter(_getters)]

@@ -7,6 +7,7 @@
 //! Whatever a subclass may have overridden is called by its name; exact instances without attributes of their own
 //! (`is_plain`) skip that.
 
+pub(crate) mod argument;
 mod barrier;
 mod barrier_wait;
 pub(crate) mod binding;

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::argument::Argument;
 use super::binding::Binding;
 use super::line::{self, Line};
 use super::style::style;
@@ -33,16 +34,16 @@ impl Semaphore {
         Self { state: GilCell::new(Permits::new(1)), unlimited_value: GilCell::default(), binding: Binding::default() }
     }
 
-    #[pyo3(signature = (value=None))]
-    fn __init__(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        if let Some(value) = value
+    #[pyo3(signature = (value=Argument(None)))]
+    fn __init__<'py>(&self, py: Python<'py>, value: Argument<'py>) -> PyResult<()> {
+        if let Some(value) = &value.0
             && value.lt(0)?
         {
             return Err(PyValueError::new_err("Semaphore initial value must be >= 0"));
         }
         let before = self.state.with(py, |state| std::mem::replace(state, Permits::new(1)));
         drop(before);
-        value.map_or(Ok(()), |value| self.set_value(value))
+        value.0.map_or(Ok(()), |value| self.set_value(&value))
     }
 
     /// Returns True if semaphore cannot be acquired immediately.
@@ -185,8 +186,8 @@ impl BoundedSemaphore {
         base.add_subclass(Self { bound: GilCell::new(1) })
     }
 
-    #[pyo3(signature = (value=None))]
-    fn __init__(slf: &Bound<'_, Self>, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    #[pyo3(signature = (value=Argument(None)))]
+    fn __init__<'py>(slf: &Bound<'py, Self>, value: Argument<'py>) -> PyResult<()> {
         let base = slf.as_super().get();
         base.__init__(slf.py(), value)?;
         slf.get().bound.set(slf.py(), base.state.with(slf.py(), |state| state.value));
