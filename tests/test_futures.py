@@ -101,3 +101,20 @@ def test_a_future_can_be_subclassed_parametrized_and_referred_to_weakly():
     assert ferrio.Future[int].__origin__ is ferrio.Future
     assert issubclass(ferrio.Task, ferrio.Future)
     loop.close()
+
+
+def test_a_stop_iteration_is_whole_however_it_is_kept():
+    loop = ferrio.new_event_loop()
+    kept = []
+    for number in range(100):
+        future = loop.create_future()
+        future.set_result([number])
+        with pytest.raises(StopIteration) as caught:
+            next(iter(future))
+        stop = caught.value
+        assert (stop.value, stop.args, repr(stop)) == ([number], ([number],), f"StopIteration([{number}])")
+        if number % 3 == 0:
+            kept.append((stop, stop.args, number))
+        stop.note = number
+    loop.close()
+    assert all(stop.args is arguments == ([number],) for stop, arguments, number in kept)

@@ -202,6 +202,107 @@ def test_a_cycle_through_a_task_is_collected(any_loop):
     assert [reference() for reference in references] == [None, None]
 
 
+def test_asyncios_hooks_register_and_forget_native_tasks(any_loop):
+    async def main():
+        own = asyncio.current_task()
+        task = ferrio.Task(returning(1, 3), loop=any_loop)
+        assert asyncio.all_tasks() == {own, task}
+        asyncio.tasks._unregister_task(task)
+        assert asyncio.all_tasks() == {own}
+        asyncio.tasks._unregister_task(task)
+        for _ in range(2):
+            asyncio.tasks._register_task(task)
+            assert asyncio.all_tasks() == {own, task}
+        assert await task == 1
+        assert asyncio.all_tasks() == {own}
+        foreign = asyncio.tasks._PyTask(returning(2), loop=any_loop)
+        assert asyncio.all_tasks() == {own, foreign}
+        await foreign
+
+    any_loop.run_until_complete(ferrio.Task(main(), loop=any_loop))
+
+
+class Watched(ferrio.EventLoop):
+    """A loop that counts what is scheduled."""
+
+    def __init__(self):
+        super().__init__()
+        self.contexts = []
+
+    def call_soon(self, callback, *arguments, context=None):
+        self.contexts.append(context)
+        return super().call_soon(callback, *arguments, context=context)
+
+
+def test_an_overridden_call_soon_sees_steps_and_callbacks():
+    async def main():
+        loop = asyncio.get_running_loop()
+        del loop.contexts[:]
+        task = loop.create_task(returning(1, 2))
+        assert await task == 1
+        first = loop.contexts[0]
+        assert first is not None
+        assert [context is first for context in loop.contexts] == [True] * 3 + [False]
+        future = loop.create_future()
+        context = contextvars.copy_context()
+        future.add_done_callback(lambda _: None, context=context)
+        future.set_result(1)
+        assert loop.contexts[-1] is context
+        assert asyncio.current_task() is not None
+        await asyncio.sleep(0)
+        return asyncio.current_task() in asyncio.all_tasks()
+
+    loop = Watched()
+    assert loop.run_until_complete(main())
+    assert asyncio.current_task(loop) is None
+    loop.close()
+
+
+def test_a_patched_call_soon_sees_steps_until_it_is_taken_back():
+    seen = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)
+        ours = loop.call_soon
+        loop.call_soon = lambda callback, *rest, context=None: (
+            seen.append(callback) or ours(callback, *rest, context=context)
+        )
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        del loop.call_soon
+        await asyncio.sleep(0)
+
+    loop = ferrio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+    assert len(seen) == 2
+
+
+def test_no_task_is_shown_to_callbacks_between_steps():
+    async def main():
+        loop = asyncio.get_running_loop()
+        shown = []
+        for _ in range(3):
+            loop.call_soon(lambda: shown.append(asyncio.current_task()))
+            future = loop.create_future()
+            loop.call_soon(future.set_result, None)
+            await future
+            assert asyncio.current_task() is not None
+            loop.call_soon(future.set_result, None)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        return shown
+
+    contexts = []
+    loop = ferrio.new_event_loop()
+    loop.set_exception_handler(lambda _, context: contexts.append((context["message"], asyncio.current_task(loop))))
+    assert loop.run_until_complete(main()) == [None] * 3
+    loop.close()
+    assert [task for _, task in contexts] == [None] * 3
+    assert all("set_result" in message for message, _ in contexts)
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 def test_an_eager_task_runs_at_once(any_loop):
     async def main():

@@ -201,6 +201,15 @@ fn swap_out<'py>(owner: &Bound<'py, PyAny>, task: *mut ffi::PyObject) -> PyResul
     unsafe { Bound::from_owned_ptr_or_err(py, before) }
 }
 
+/// Shows what `swap` gave again.
+#[inline]
+pub(crate) fn put_back<'py>(owner: &Bound<'py, PyAny>, task: Option<Bound<'py, PyAny>>) -> PyResult<()> {
+    match task {
+        Some(task) => replace(owner, &task),
+        None => hide(owner),
+    }
+}
+
 /// Shows `task`, or none, and gives what was shown, as `_swap_current_task` does.
 pub(crate) fn swap<'py>(
     owner: &Bound<'py, PyAny>,

@@ -39,6 +39,7 @@ pub struct LoopBase {
     clock: GilCell<Clock>,
     /// `call_at` or `call_later` is a method of a subclass or of the instance; known when `clock` is.
     pub(crate) timers_overridden: GilFlag,
+    call_soon: GilCell<CallSoon>,
     slow_callback_duration: GilCell<f64>,
     /// Interrupts the wait for events, from any thread and from signal handlers. Made for the first sleep or signal
     /// handler; gone once the loop is closed.
@@ -70,6 +71,17 @@ enum Clock {
     Overridden,
 }
 
+/// Whose `call_soon` schedules.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CallSoon {
+    /// Not looked up since the loop or its `call_soon` attribute changed.
+    Unknown,
+    /// Ours, so that steps and callbacks may go straight into the queue.
+    Ours,
+    /// A subclass's or the instance's, which wants to see all that is scheduled.
+    Overridden,
+}
+
 impl LoopBase {
     /// # Safety
     /// `object` is a live loop of ours, lent by C code.
@@ -92,6 +104,7 @@ impl LoopBase {
             current: GilCell::new(None),
             clock: GilCell::new(Clock::Unknown),
             timers_overridden: GilFlag::default(),
+            call_soon: GilCell::new(CallSoon::Unknown),
             slow_callback_duration: GilCell::new(0.1),
             waker: GilCell::new(None),
             debug: GilFlag::default(),
@@ -190,10 +203,10 @@ impl LoopBase {
             let Some(runnable) = base.queue.with(py, ReadyQueue::pop) else {
                 return Ok(());
             };
-            if !matches!(runnable, Runnable::Task(_)) {
+            if !runnable.is_blind(py) {
                 Self::hide_task(slf)?;
             }
-            let outcome = if base.debug.get() { Self::run_timed(slf, &runnable) } else { runnable.run(py) };
+            let outcome = if base.debug.get() { Self::run_timed(slf, &runnable) } else { runnable.run(slf) };
             match runnable {
                 Runnable::Task(_) => outcome?,
                 Runnable::Handle(handle) => {
@@ -232,7 +245,7 @@ impl LoopBase {
         let before = base.current.with(py, |current| std::mem::replace(current, handle));
         drop(before);
         let began = Self::now(slf)?;
-        let outcome = runnable.run(py);
+        let outcome = runnable.run(slf);
         let handle = base.current.with(py, Option::take);
         outcome?;
         let took = Self::now(slf)? - began;
@@ -287,20 +300,28 @@ impl LoopBase {
     #[cold]
     fn find_clock(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let attributes = slf.getattr_opt("__dict__")?;
-        let overridden = |name: &str| {
-            let by_instance = match &attributes {
-                Some(attributes) => attributes.contains(name)?,
-                None => false,
-            };
-            // Ours are descriptors of builtin methods, on whichever of our classes.
-            Ok::<_, PyErr>(by_instance || !is_method_descriptor(&slf.get_type().getattr(name)?))
-        };
-        let clock = if overridden("time")? { Clock::Overridden } else { Clock::System };
-        let timers = overridden("call_at")? || overridden("call_later")?;
+        let clock = if overrides(slf, "time")? { Clock::Overridden } else { Clock::System };
+        let timers = overrides(slf, "call_at")? || overrides(slf, "call_later")?;
         slf.get().timers_overridden.set(timers);
         slf.get().clock.set(py, clock);
         Ok(())
+    }
+
+    /// Whether what tasks and futures schedule may go straight into the queue; otherwise it goes by `call_soon`.
+    #[inline]
+    pub(crate) fn schedules_itself(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        match slf.get().call_soon.get(slf.py()) {
+            CallSoon::Ours => Ok(true),
+            CallSoon::Overridden => Ok(false),
+            CallSoon::Unknown => Self::find_call_soon(slf),
+        }
+    }
+
+    #[cold]
+    fn find_call_soon(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let ours = !overrides(slf, "call_soon")?;
+        slf.get().call_soon.set(slf.py(), if ours { CallSoon::Ours } else { CallSoon::Overridden });
+        Ok(ours)
     }
 
     /// Notes the thread that runs the loop, or that it stopped running.
@@ -343,6 +364,16 @@ impl LoopBase {
         retire(py, timers);
         self.shared_context.forget(py);
     }
+}
+
+/// Whether a subclass or the instance itself has a method of ours under that name.
+fn overrides(slf: &Bound<'_, LoopBase>, name: &str) -> PyResult<bool> {
+    let by_instance = match slf.getattr_opt("__dict__")? {
+        Some(attributes) => attributes.contains(name)?,
+        None => false,
+    };
+    // Ours are descriptors of builtin methods, on whichever of our classes.
+    Ok(by_instance || !is_method_descriptor(&slf.get_type().getattr(name)?))
 }
 
 /// Releases handles that left the timers.
@@ -409,7 +440,7 @@ impl LoopBase {
     }
 }
 
-/// `object.__setattr__`, noticing when the clock or a timer method is patched.
+/// `object.__setattr__`, noticing when the clock or a scheduling method is patched.
 fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *mut ffi::PyObject) -> PyResult<()> {
     // SAFETY: live objects; a null value means deletion.
     let outcome = unsafe { ffi::PyObject_GenericSetAttr(slf.as_ptr(), name.as_ptr(), value) };
@@ -418,6 +449,8 @@ fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *
     }
     if name == "time" || name == "call_at" || name == "call_later" {
         slf.get().forget_clock(slf.py());
+    } else if name == "call_soon" {
+        slf.get().call_soon.set(slf.py(), CallSoon::Unknown);
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use pyo3::exceptions::PyStopIteration;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyNone;
 
 /// What came of resuming.
 pub enum Step<'py> {
@@ -31,16 +32,32 @@ pub fn send<'py>(target: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyRes
     }
 }
 
+/// `send` of None.
+///
+/// # Errors
+/// What it raises, `StopIteration` excepted.
+#[inline]
+pub fn send_none<'py>(target: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
+    send(target, PyNone::get(target.py()).as_any())
+}
+
 /// Throws `error` into it.
 ///
 /// # Errors
 /// What it raises, `StopIteration` excepted; `error` itself if it has no `throw`.
 pub fn throw<'py>(target: &Bound<'py, PyAny>, error: PyErr) -> PyResult<Step<'py>> {
     let py = target.py();
-    let Some(method) = target.getattr_opt(pyo3::intern!(py, "throw"))? else {
-        return Err(error);
+    let name = pyo3::intern!(py, "throw");
+    // SAFETY: reads the type of a live object.
+    let thrown = if unsafe { ffi::PyCoro_CheckExact(target.as_ptr()) } != 0 {
+        target.call_method1(name, (error.value(py),))
+    } else {
+        match target.getattr_opt(name)? {
+            Some(method) => method.call1((error.value(py),)),
+            None => return Err(error),
+        }
     };
-    match method.call1((error.value(py),)) {
+    match thrown {
         Ok(yielded) => Ok(Step::Yielded(yielded)),
         Err(stop) if stop.is_instance_of::<PyStopIteration>(py) => {
             Ok(Step::Returned(stop.value(py).getattr(pyo3::intern!(py, "value"))?))

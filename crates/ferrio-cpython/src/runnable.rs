@@ -10,6 +10,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::future::Told;
 use crate::handle::HandleRef;
 use crate::held::Held;
+use crate::loop_base::LoopBase;
 use crate::task;
 
 /// Something to run in a turn.
@@ -62,13 +63,24 @@ impl Runnable {
     }
 
     #[inline]
-    pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn run(&self, owner: &Bound<'_, LoopBase>) -> PyResult<()> {
+        let py = owner.py();
         match self {
             Self::Handle(handle) => handle.run(py),
-            Self::Task(TaskStep::Step(task, error)) => task::run_step(py, task, error.as_ref()),
-            Self::Task(TaskStep::Wakeup(task, future)) => task::run_wakeup(py, task, future),
+            Self::Task(TaskStep::Step(task, error)) => task::run_step(owner, task, error.as_ref()),
+            Self::Task(TaskStep::Wakeup(task, future)) => task::run_wakeup(owner, task, future),
             Self::Told(told) => told.run(py),
             Self::Native(native) => (native.action)(native.target.bind(py), native.word),
+        }
+    }
+
+    /// Whether it runs without anybody seeing which task is shown as the running one: a task's step shows its own.
+    #[inline]
+    pub(crate) fn is_blind(&self, py: Python<'_>) -> bool {
+        match self {
+            Self::Task(_) => true,
+            Self::Handle(handle) => handle.settles_future(py),
+            Self::Told(_) | Self::Native(_) => false,
         }
     }
 

@@ -12,7 +12,6 @@ use super::done_callback::{DoneCallback, Registered, Told};
 use crate::context;
 use crate::handle::{Arity, HandleRef, Kind, Parts};
 use crate::held::Held;
-use crate::loop_base::LoopBase;
 use crate::runnable::Runnable;
 use crate::task::{self, TaskRef};
 
@@ -192,13 +191,10 @@ impl<'py> FutureRef<'py> {
     #[inline]
     fn schedule(&self, callback: Callback) -> PyResult<()> {
         let py = self.py();
-        let owner = self.owner()?;
-        if !self.body().native {
+        let Some(owner) = self.native_owner()? else {
             let (callable, context) = callback.foreign_pair(py)?;
-            return call_soon(&owner, &callable, self.object(), &context);
-        }
-        // SAFETY: `native` says that the owner is a loop of ours.
-        let owner = unsafe { owner.cast_into_unchecked::<LoopBase>() };
+            return call_soon(&self.owner()?, &callable, self.object(), &context);
+        };
         owner.get().check_scheduling(py)?;
         let runnable = match callback {
             Callback::WakeTask(task) => Runnable::wakeup(task, self.object().clone().into()),

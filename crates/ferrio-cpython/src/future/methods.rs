@@ -5,10 +5,10 @@ use std::ffi::{CStr, c_int, c_void};
 use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyCFunction, PyString};
 
-use super::types::method;
-use super::{FutureRef, Outcome, State, iterator};
+use super::types::{method, new_exact};
+use super::{FutureBody, FutureRef, Outcome, State, iterator};
 use crate::arguments::{Signature, unless_none};
 use crate::boundary::{guarded, guarded_status, guarded_unbooked};
 use crate::held::Held;
@@ -177,8 +177,22 @@ entries! { setter:
     set_cancel_message = do_set_cancel_message;
 }
 
+const INIT: Signature<1> = Signature { method: "Future", names: ["loop"], positional: 0, required: 0 };
+
+/// `Future(...)`, without a tuple and a dictionary of arguments.
+pub(super) unsafe extern "C" fn construct(_: Object, stack: *const Object, flags: usize, names: Object) -> Object {
+    guarded_unbooked(|py| {
+        // SAFETY: only takes a flag out of the number.
+        let count = unsafe { ffi::PyVectorcall_NARGS(flags) };
+        // SAFETY: this very call's arguments.
+        let [owner] = unsafe { INIT.vectorcall(py, stack, count, names) }?;
+        let future = new_exact(py, FutureBody::default())?;
+        future.initialize(unless_none(owner))?;
+        Ok(future.object().clone().unbind())
+    })
+}
+
 pub(super) unsafe extern "C" fn init(object: Object, arguments: Object, given: Object) -> c_int {
-    const INIT: Signature<1> = Signature { method: "Future", names: ["loop"], positional: 0, required: 0 };
     guarded_status(|py| {
         // SAFETY: the interpreter passes an object of our type.
         let future = unsafe { borrowed(py, object) };
@@ -203,6 +217,22 @@ pub(super) unsafe extern "C" fn iterate(object: Object) -> Object {
         let future = unsafe { borrowed(py, object) };
         iterator::iterate(&future)
     })
+}
+
+/// `future` if `callable` is its method `set_result`.
+#[inline]
+pub(super) fn target_of_set_result<'py>(callable: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let py = callable.py();
+    let callable = callable.cast_exact::<PyCFunction>().ok()?.as_ptr();
+    // SAFETY: a function of C's making.
+    let function = unsafe { ffi::PyCFunction_GetFunction(callable) }?;
+    if function as *const () != set_result as *const () {
+        return None;
+    }
+    // SAFETY: as above; the object that the method is bound to, borrowed from it.
+    let target = unsafe { ffi::PyCFunction_GetSelf(callable) };
+    // SAFETY: null, or alive as long as the method.
+    unsafe { Bound::from_borrowed_ptr_or_opt(py, target) }
 }
 
 unsafe extern "C" fn class_getitem(class: Object, item: Object) -> Object {

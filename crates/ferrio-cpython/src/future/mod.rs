@@ -31,8 +31,8 @@ pub(crate) use iterator::thrown;
 pub(crate) use methods::{CANCEL, attribute, boolean, keywords, text};
 pub(crate) use types::is_exact as is_exact_future;
 pub(crate) use types::{
-    create_type, dealloc_base, method, new_exact, offset_member, release_slots, slot, traverse_base, type_from,
-    type_pointer,
+    create_type, dealloc_base, method, new_exact, offset_member, release_slots, set_constructor, slot, traverse_base,
+    type_from, type_pointer,
 };
 
 use crate::held::Held;
@@ -143,6 +143,28 @@ impl<'py> FutureRef<'py> {
         exact.then(|| Self(object.clone()))
     }
 
+    /// The same without a reference of its own.
+    #[inline]
+    pub(crate) fn exact_ref<'a>(object: &'a Bound<'py, PyAny>) -> Option<&'a Self> {
+        // SAFETY: reads the type of a live object.
+        let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+        if !types::is_exact(class) && !crate::task::is_exact(class) {
+            return None;
+        }
+        // SAFETY: a `FutureRef` is nothing but a bound reference, of the right type as just seen.
+        Some(unsafe { &*std::ptr::from_ref(object).cast::<Self>() })
+    }
+
+    /// The future of which `callable` is the method `set_result`: exactly a Future of ours, on a loop of ours.
+    #[inline]
+    pub(crate) fn of_set_result(callable: &Bound<'py, PyAny>) -> Option<Self> {
+        let target = methods::target_of_set_result(callable)?;
+        // SAFETY: reads the type of a live object.
+        let class = unsafe { ffi::Py_TYPE(target.as_ptr()) };
+        let future = types::is_exact(class).then_some(Self(target))?;
+        future.native_owner().is_ok_and(|owner| owner.is_some()).then_some(future)
+    }
+
     /// The future behind `object` if it is of our type or a subtype.
     pub(crate) fn of(object: &Bound<'py, PyAny>) -> Option<Self> {
         let class = type_pointer();
@@ -220,6 +242,21 @@ impl<'py> FutureRef<'py> {
             Some(owner) => Ok(owner.get(self.py())),
             None => Err(not_initialized()),
         }
+    }
+
+    /// The loop, if it is one of ours that may be scheduled on without its `call_soon`.
+    ///
+    /// # Errors
+    /// `RuntimeError` when `__init__` was not called; what looking up `call_soon` raises.
+    #[inline]
+    pub(crate) fn native_owner(&self) -> PyResult<Option<Bound<'py, LoopBase>>> {
+        let owner = self.owner()?;
+        if !self.body().native {
+            return Ok(None);
+        }
+        // SAFETY: `native` says that the owner is a loop of ours.
+        let owner = unsafe { owner.cast_into_unchecked::<LoopBase>() };
+        Ok(if LoopBase::schedules_itself(&owner)? { Some(owner) } else { None })
     }
 
     /// # Errors
@@ -325,6 +362,26 @@ impl<'py> FutureRef<'py> {
             return Ok(Outcome::Exception(exception));
         }
         Ok(Outcome::Result(result.map_or_else(|| py.None().into_bound(py), |result| result.into_bound(py))))
+    }
+
+    /// What a waiting task is to raise when the future is done: None for a result.
+    #[inline]
+    pub(crate) fn failure(&self) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let body = self.body();
+        match body.state {
+            State::Finished if body.exception.is_none() => Ok(None),
+            State::Cancelled => self.cancelled_exception().map(Some),
+            State::Finished | State::Pending => self.stored_failure(),
+        }
+    }
+
+    #[cold]
+    fn stored_failure(&self) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.outcome() {
+            Ok(Outcome::Result(_)) => Ok(None),
+            Ok(Outcome::Exception(exception)) => Ok(Some(exception)),
+            Err(error) => Ok(Some(error.into_value(self.py()).into_bound(self.py()).into_any())),
+        }
     }
 
     /// The `CancelledError` to raise; one that ended the task is given out once.

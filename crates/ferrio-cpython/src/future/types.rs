@@ -262,7 +262,9 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         slot(ffi::Py_tp_getset, methods::attribute_table().cast()),
         slot(ffi::Py_tp_doc, DOC.as_ptr() as *mut c_void),
     ];
-    type_from(py, c"ferrio.Future", size_of::<FutureObject>(), slots, None)
+    let class = type_from(py, c"ferrio.Future", size_of::<FutureObject>(), slots, None)?;
+    set_constructor(class.bind(py), methods::construct);
+    Ok(class)
 }
 
 const DOC: &CStr = c"Future(*, loop=None)\n--\n\nA result that is not there yet; asyncio.Future in Rust.";
@@ -302,6 +304,14 @@ pub(super) fn spec_type(
     // SAFETY: a new reference or null with an exception set.
     let class = unsafe { Bound::from_owned_ptr_or_err(py, class) }?;
     Ok(class.cast_into::<PyType>()?.unbind())
+}
+
+/// Lets `constructor` answer calls of `class` itself; subclasses go by `tp_new` and `tp_init`.
+pub(crate) fn set_constructor(class: &Bound<'_, PyType>, constructor: ffi::vectorcallfunc) {
+    // SAFETY: a type of our own making, which nobody has called so far.
+    let place = unsafe { &raw mut (*class.as_type_ptr()).tp_vectorcall };
+    // SAFETY: in bounds; the field owns nothing.
+    unsafe { place.write(Some(constructor)) };
 }
 
 pub(crate) fn slot(slot: c_int, value: *mut c_void) -> ffi::PyType_Slot {

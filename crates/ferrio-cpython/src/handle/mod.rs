@@ -22,6 +22,7 @@ use pyo3::{PyTraverseError, PyVisit};
 pub(crate) use types::{Kind, Spare, create_types};
 
 use crate::context;
+use crate::future::FutureRef;
 use crate::loop_base::LoopBase;
 use crate::names;
 use crate::runnable::Action;
@@ -261,10 +262,30 @@ impl HandleRef {
         Deadline(self.body().when)
     }
 
+    /// The future and its result, if the callback is `set_result` of a future of ours on a loop of ours: that is done
+    /// without a call, and nobody can tell in which context.
+    #[inline]
+    fn settled_future<'a>(&'a self, py: Python<'a>) -> Option<(FutureRef<'a>, Bound<'a, PyAny>)> {
+        let body = self.body();
+        let (Arity::One, Some(callback), Some(result)) = (body.arity, &body.callback, &body.arguments) else {
+            return None;
+        };
+        Some((FutureRef::of_set_result(callback.bind(py))?, result.bind(py).clone()))
+    }
+
+    /// Whether it does nothing but settle a future of ours.
+    #[inline]
+    pub(crate) fn settles_future(&self, py: Python<'_>) -> bool {
+        self.settled_future(py).is_some()
+    }
+
     /// Calls the callback in its context. An exception goes to the loop's exception handler; `SystemExit` and
     /// `KeyboardInterrupt` come back.
     #[inline]
     pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some((future, result)) = self.settled_future(py) {
+            return future.finish(result).or_else(|error| self.report_settling(py, error));
+        }
         let object = self.body();
         if let Some(action) = object.action {
             return self.ring(py, action);
@@ -337,6 +358,14 @@ impl HandleRef {
             }
             other => Ok(other),
         }
+    }
+
+    #[cold]
+    fn report_settling(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
+        if let Some(owner) = self.body().owner.as_ref().map(|owner| owner.bind(py).clone()) {
+            LoopBase::hide_task(&owner)?;
+        }
+        self.report_error(py, error)
     }
 
     /// Reports `error` as if the callback had raised it.

@@ -7,10 +7,10 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use super::{Parts, TaskRef};
+use super::{Parts, TaskRef, types};
 use crate::arguments::{Signature, unless_none};
-use crate::boundary::{guarded, guarded_status};
-use crate::future::{CANCEL, attribute, boolean, keywords, method, text};
+use crate::boundary::{guarded, guarded_status, guarded_unbooked};
+use crate::future::{CANCEL, FutureBody, attribute, boolean, keywords, method, text};
 use crate::held::Held;
 use crate::names;
 
@@ -91,19 +91,49 @@ entries! {
     waiting_for(Closure) = show_waiting_for;
 }
 
+const EAGER: Signature<5> =
+    Signature { method: "Task", names: ["coro", "loop", "name", "context", "eager_start"], positional: 1, required: 1 };
+const PLAIN: Signature<4> =
+    Signature { method: "Task", names: ["coro", "loop", "name", "context"], positional: 1, required: 1 };
+
+/// Whether the running Python's `Task` takes `eager_start`.
+fn may_start_eagerly(py: Python<'_>) -> bool {
+    static CELL: PyOnceLock<bool> = PyOnceLock::new();
+    *CELL.get_or_init(py, || py.version_info() >= (3, 12))
+}
+
+/// `Task(...)`, without a tuple and a dictionary of arguments.
+pub(super) unsafe extern "C" fn construct(_: Object, stack: *const Object, flags: usize, names: Object) -> Object {
+    guarded_unbooked(|py| {
+        // SAFETY: only takes a flag out of the number.
+        let count = unsafe { ffi::PyVectorcall_NARGS(flags) };
+        let arguments = if may_start_eagerly(py) {
+            // SAFETY: this very call's arguments.
+            unsafe { EAGER.vectorcall(py, stack, count, names) }?
+        } else {
+            // SAFETY: this very call's arguments.
+            let [coroutine, owner, name, context] = unsafe { PLAIN.vectorcall(py, stack, count, names) }?;
+            [coroutine, owner, name, context, None]
+        };
+        let task = types::new_exact(py, FutureBody::default())?;
+        initialize(&task, arguments)?;
+        Ok(task.object().clone().unbind())
+    })
+}
+
+fn initialize<'py>(task: &TaskRef<'py>, arguments: [Option<Bound<'py, PyAny>>; 5]) -> PyResult<()> {
+    let [coroutine, owner, name, context, eager_start] = arguments;
+    let Some(coroutine) = coroutine else { return Ok(()) };
+    let eager_start = eager_start.is_some_and(|flag| flag.is_truthy().unwrap_or(false));
+    let parts = Parts { coroutine, name: unless_none(name), context: unless_none(context), eager_start };
+    task.initialize(unless_none(owner), parts)
+}
+
 pub(super) unsafe extern "C" fn init(object: Object, arguments: Object, given: Object) -> c_int {
-    const EAGER: Signature<5> = Signature {
-        method: "Task",
-        names: ["coro", "loop", "name", "context", "eager_start"],
-        positional: 1,
-        required: 1,
-    };
-    const PLAIN: Signature<4> =
-        Signature { method: "Task", names: ["coro", "loop", "name", "context"], positional: 1, required: 1 };
     guarded_status(|py| {
         // SAFETY: the interpreter passes an object of our type.
         let task = unsafe { borrowed(py, object) };
-        let [coroutine, owner, name, context, eager_start] = if py.version_info() >= (3, 12) {
+        let arguments = if may_start_eagerly(py) {
             // SAFETY: tp_init's arguments.
             unsafe { EAGER.init(py, arguments, given) }?
         } else {
@@ -111,10 +141,7 @@ pub(super) unsafe extern "C" fn init(object: Object, arguments: Object, given: O
             let [coroutine, owner, name, context] = unsafe { PLAIN.init(py, arguments, given) }?;
             [coroutine, owner, name, context, None]
         };
-        let Some(coroutine) = coroutine else { return Ok(()) };
-        let eager_start = eager_start.is_some_and(|flag| flag.is_truthy().unwrap_or(false));
-        let parts = Parts { coroutine, name: unless_none(name), context: unless_none(context), eager_start };
-        task.initialize(unless_none(owner), parts)
+        initialize(&task, arguments)
     })
 }
 

@@ -72,8 +72,15 @@ pub struct Parts<'py> {
     pub eager_start: bool,
 }
 
-/// The number of the next unnamed task.
-static NUMBERS: AtomicU64 = AtomicU64::new(1);
+/// A number for the next unnamed task.
+#[inline]
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Two steps, relaxed: the GIL orders all accesses.
+    let number = NEXT.load(Ordering::Relaxed);
+    NEXT.store(number + 1, Ordering::Relaxed);
+    number
+}
 
 impl<'py> TaskRef<'py> {
     /// # Safety
@@ -102,6 +109,25 @@ impl<'py> TaskRef<'py> {
     pub(crate) unsafe fn new_unchecked(object: Bound<'py, PyAny>) -> Self {
         // SAFETY: tasks are futures.
         Self(unsafe { FutureRef::new_unchecked(object) })
+    }
+
+    /// The task behind `object` if it is of our type or a subtype.
+    pub(crate) fn of(object: &Bound<'py, PyAny>) -> Option<Self> {
+        let class = type_pointer();
+        // SAFETY: a live object, and null or our type.
+        let fits = !class.is_null() && unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), class) } != 0;
+        // SAFETY: of our type, as just seen.
+        fits.then(|| unsafe { Self::new_unchecked(object.clone()) })
+    }
+
+    /// The task in `held`, without a reference of its own.
+    ///
+    /// # Safety
+    /// An instance of our task type.
+    #[inline]
+    pub(crate) unsafe fn lent<'a>(py: Python<'py>, held: &'a Held) -> &'a Self {
+        // SAFETY: a `TaskRef` is nothing but a bound reference, of the right type by the caller's promise.
+        unsafe { &*std::ptr::from_ref(held.bind(py)).cast::<Self>() }
     }
 
     #[inline]
@@ -153,8 +179,7 @@ impl<'py> TaskRef<'py> {
             None => context::copy_current(py)?,
         };
         let name = name.as_ref().map(crate::future::text).transpose()?;
-        // Relaxed: only that numbers differ matters.
-        let number = if name.is_some() { 0 } else { NUMBERS.fetch_add(1, Ordering::Relaxed) };
+        let number = if name.is_some() { 0 } else { next_number() };
         let before = self.update(|body| {
             let fresh = TaskBody {
                 coroutine: Some(coroutine.into()),
@@ -177,6 +202,9 @@ impl<'py> TaskRef<'py> {
     }
 
     fn loop_is_running(&self) -> PyResult<bool> {
+        if let Some(owner) = self.future().native_owner()? {
+            return Ok(owner.get().thread().is_some());
+        }
         self.future().owner()?.call_method0(pyo3::intern!(self.py(), "is_running"))?.is_truthy()
     }
 

@@ -2,16 +2,24 @@
 //!
 //! A list through the tasks themselves, without references: a task is in it from its first scheduling to its end or
 //! its deallocation. asyncio looks into a `WeakSet` of its own; that set gets a class whose `__iter__` goes on with our
-//! list, which `all_tasks` sees however and whenever it was imported.
+//! list, which `all_tasks` sees however and whenever it was imported. Adding a task of ours to the set lists it, and
+//! discarding takes it off the list, so `_register_task` and `_unregister_task` of asyncio work on ours too.
 
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use pyo3::exceptions::PyKeyError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyList, PyTuple, PyType};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 use super::{TaskObject, TaskRef};
+use crate::boundary::guarded;
+use crate::future::{boolean, method};
+use crate::scheduling::add_method;
+
+type Object = *mut ffi::PyObject;
 
 /// A task's place in the list; read and written with the GIL held.
 pub(crate) struct Link {
@@ -109,25 +117,89 @@ pub fn show_to_asyncio(py: Python<'_>) -> PyResult<()> {
     namespace.set_item("__module__", "ferrio")?;
     namespace.set_item("__doc__", "asyncio's set of tasks, in which ferrio's tasks show as well.")?;
     let class = py.get_type::<PyType>().call1(("TaskSet", (&weak_set,), namespace))?;
-    let iterate = PyCFunction::new_closure(py, Some(c"__iter__"), None, |arguments, _| iterate(arguments))?;
-    // A C function is no descriptor: it does not bind, so the method is made of one that does.
-    let method = py.import("functools")?.getattr("partialmethod")?.call1((iterate,))?;
-    class.setattr("__iter__", method)?;
+    let class = class.cast_into::<PyType>()?;
+    for definition in [
+        method(c"__iter__", iterate, ffi::METH_NOARGS, c"Implement iter(self)."),
+        method(c"__contains__", contains, ffi::METH_O, c"Whether the task is registered."),
+        method(c"add", add_any, ffi::METH_O, c"Register a task."),
+        method(c"discard", discard_any, ffi::METH_O, c"Forget a task, if it is registered."),
+        method(c"remove", remove_any, ffi::METH_O, c"Forget a task."),
+    ] {
+        add_method(&class, definition)?;
+    }
     set.setattr("__class__", class)
 }
 
-fn iterate(arguments: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
-    let py = arguments.py();
-    let set = arguments.get_item(0)?;
-    let theirs = py.import("weakref")?.getattr("WeakSet")?.call_method1("__iter__", (set,))?;
-    let all = PyList::empty(py);
-    for task in theirs.try_iter()? {
-        all.append(task?)?;
+/// `WeakSet`'s own method.
+fn inherited<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CELL.import(py, "weakref", "WeakSet")?.getattr(name)
+}
+
+unsafe extern "C" fn iterate(set: Object, _: Object) -> Object {
+    guarded(|py| {
+        // SAFETY: the object that the method was called on, alive during the call.
+        let set = unsafe { Bound::from_borrowed_ptr(py, set) };
+        let all = PyList::empty(py);
+        for task in inherited(py, "__iter__")?.call1((set,))?.try_iter()? {
+            all.append(task?)?;
+        }
+        for task in listed(py) {
+            all.append(task)?;
+        }
+        Ok(all.try_iter()?.into_any().unbind())
+    })
+}
+
+/// Defines the C entry of a method of the set: `$own` for tasks of ours, the inherited one for all others.
+macro_rules! entries {
+    ($($name:ident = $own:path, $inherited:literal;)*) => {$(
+        unsafe extern "C" fn $name(set: Object, task: Object) -> Object {
+            guarded(|py| {
+                // SAFETY: the object that the method was called on, alive during the call.
+                let set = unsafe { Bound::from_borrowed_ptr(py, set) };
+                // SAFETY: an argument, alive during the call.
+                let task = unsafe { Bound::from_borrowed_ptr(py, task) };
+                match TaskRef::of(&task) {
+                    Some(task) => $own(&task),
+                    None => {
+                        static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+                        let method = CELL.get_or_try_init(py, || inherited(py, $inherited).map(Bound::unbind))?;
+                        method.call1(py, (set, task))
+                    }
+                }
+            })
+        }
+    )*};
+}
+
+entries! {
+    add_any = add_own, "add";
+    discard_any = discard_own, "discard";
+    remove_any = remove_own, "remove";
+    contains = has_own, "__contains__";
+}
+
+fn add_own(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
+    add(task);
+    Ok(task.py().None())
+}
+
+fn discard_own(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
+    // SAFETY: alive while counted.
+    unsafe { remove(task.object().as_ptr().cast::<TaskObject>()) };
+    Ok(task.py().None())
+}
+
+fn remove_own(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
+    if !task.task().link.listed {
+        return Err(PyKeyError::new_err(task.object().clone().unbind()));
     }
-    for task in listed(py) {
-        all.append(task)?;
-    }
-    Ok(all.try_iter()?.into_any().unbind())
+    discard_own(task)
+}
+
+fn has_own(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
+    boolean(task.py(), task.task().link.listed)
 }
 
 /// The set that `asyncio.all_tasks()` iterates over: `_all_tasks` in 3.11, `_scheduled_tasks` in 3.12 and 3.13, and a

@@ -13,7 +13,7 @@ use super::{TaskObject, TaskRef, bound_function, cancel_any, registry};
 use crate::boundary::guarded;
 use crate::context;
 use crate::current;
-use crate::future::{FutureRef, Outcome, forget_waiter, invalid_state, note_waiter, waiters_are_kept};
+use crate::future::{FutureRef, forget_waiter, invalid_state, note_waiter, waiters_are_kept};
 use crate::handle::HandleRef;
 use crate::held::Held;
 use crate::loop_base::LoopBase;
@@ -28,14 +28,12 @@ impl<'py> TaskRef<'py> {
     #[inline]
     pub(super) fn schedule_step(&self, error: Option<Bound<'py, PyAny>>) -> PyResult<()> {
         let py = self.py();
-        let owner = self.future().owner()?;
-        if self.future().body().native {
-            // SAFETY: `native` says that the owner is a loop of ours.
-            let owner = unsafe { owner.cast_into_unchecked::<LoopBase>() };
+        if let Some(owner) = self.future().native_owner()? {
             owner.get().check_scheduling(py)?;
             owner.get().push(py, Runnable::step(self.object().clone().into(), error.map(Held::from)));
             return Ok(());
         }
+        let owner = self.future().owner()?;
         let keywords = PyDict::new(py);
         let context = self.task().context.as_ref().map(|context| context.get(py));
         keywords.set_item(pyo3::intern!(py, "context"), context)?;
@@ -56,7 +54,7 @@ impl<'py> TaskRef<'py> {
         registry::add(self);
         let context = self.context()?;
         let outcome = context::run_in(py, &context, || self.step(None));
-        let put_back = current::swap(&owner, before).map(drop);
+        let put_back = current::put_back(&owner, before);
         if !self.future().is_pending() {
             let coroutine = self.update(|body| body.coroutine.take());
             drop(coroutine);
@@ -86,7 +84,7 @@ impl<'py> TaskRef<'py> {
             return Err(PyRuntimeError::new_err("uninitialized Task object"));
         };
         let answer = match error {
-            None => resume::send(&coroutine, py.None().bind(py)),
+            None => resume::send_none(&coroutine),
             Some(error) => resume::throw(&coroutine, PyErr::from_value(error)),
         };
         match answer {
@@ -167,7 +165,7 @@ impl<'py> TaskRef<'py> {
             let text = format!("Task cannot await on itself: {}", self.object().repr()?);
             return self.schedule_failure(text);
         }
-        let Some(future) = FutureRef::exact(&object) else {
+        let Some(future) = FutureRef::exact_ref(&object) else {
             return self.wait_for_foreign(object);
         };
         let owners =
@@ -264,12 +262,8 @@ impl<'py> TaskRef<'py> {
         if waiters_are_kept(py) {
             forget_waiter(future, self.object())?;
         }
-        let failure = match FutureRef::exact(future) {
-            Some(future) => match future.outcome() {
-                Ok(Outcome::Result(_)) => None,
-                Ok(Outcome::Exception(exception)) => Some(exception),
-                Err(error) => Some(error.into_value(py).into_bound(py).into_any()),
-            },
+        let failure = match FutureRef::exact_ref(future) {
+            Some(future) => future.failure()?,
             None => match future.call_method0(pyo3::intern!(py, "result")) {
                 Ok(_) => None,
                 Err(error) => Some(error.into_value(py).into_bound(py).into_any()),
@@ -290,35 +284,36 @@ impl<'py> TaskRef<'py> {
 
 /// Runs a step that waited in the ready queue of a loop of ours.
 #[inline]
-pub(crate) fn run_step(py: Python<'_>, task: &Held, error: Option<&Held>) -> PyResult<()> {
+pub(crate) fn run_step(owner: &Bound<'_, LoopBase>, task: &Held, error: Option<&Held>) -> PyResult<()> {
+    let py = owner.py();
     // SAFETY: only tasks are queued as such.
-    let task = unsafe { TaskRef::new_unchecked(task.get(py)) };
+    let task = unsafe { TaskRef::lent(py, task) };
     let error = error.map(|error| error.get(py));
-    run_scheduled(&task, || task.step(error))
+    run_scheduled(owner, task, || task.step(error))
 }
 
 /// Runs the step of a task of which `future` is done.
 #[inline]
-pub(crate) fn run_wakeup(py: Python<'_>, task: &Held, future: &Held) -> PyResult<()> {
+pub(crate) fn run_wakeup(owner: &Bound<'_, LoopBase>, task: &Held, future: &Held) -> PyResult<()> {
+    let py = owner.py();
     // SAFETY: only tasks are queued as such.
-    let task = unsafe { TaskRef::new_unchecked(task.get(py)) };
-    run_scheduled(&task, || task.wake(future.bind(py)))
+    let task = unsafe { TaskRef::lent(py, task) };
+    run_scheduled(owner, task, || task.wake(future.bind(py)))
 }
 
 #[inline]
-fn run_scheduled(task: &TaskRef<'_>, body: impl FnOnce() -> PyResult<()>) -> PyResult<()> {
-    let py = task.py();
-    let owner = task.future().owner()?;
-    // SAFETY: tasks are queued on loops of ours only.
-    let owner = unsafe { owner.cast_into_unchecked::<LoopBase>() };
+fn run_scheduled<'py>(
+    owner: &Bound<'py, LoopBase>,
+    task: &TaskRef<'py>,
+    body: impl FnOnce() -> PyResult<()>,
+) -> PyResult<()> {
     let run = || {
-        LoopBase::show_task(&owner, task.object())?;
-        let context = task.context()?;
-        context::run_in(py, &context, body)
+        LoopBase::show_task(owner, task.object())?;
+        context::run_in(owner.py(), &task.context()?, body)
     };
     match run() {
         Ok(()) => Ok(()),
-        Err(error) => report(task, &owner, error),
+        Err(error) => report(task, owner, error),
     }
 }
 

@@ -224,5 +224,7 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         slot(ffi::Py_tp_getset, methods::attribute_table().cast()),
         slot(ffi::Py_tp_doc, doc.as_ptr() as *mut c_void),
     ];
-    type_from(py, c"ferrio.Task", size_of::<TaskObject>(), slots, Some(&base))
+    let class = type_from(py, c"ferrio.Task", size_of::<TaskObject>(), slots, Some(&base))?;
+    future::set_constructor(class.bind(py), methods::construct);
+    Ok(class)
 }
