@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 import ferrio
-from ferrio import _sync, _tasks
+from ferrio._natives import NATIVES
 
-OWN = {"EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall", *_tasks.__all__, *_sync.__all__}
+OWN = {"EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall", *NATIVES}
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*EventLoopPolicy.*:DeprecationWarning")
 

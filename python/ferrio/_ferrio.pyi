@@ -20,6 +20,7 @@ from asyncio import (
     Server,
     SubprocessTransport,
     Task as _AsyncioTask,
+    Timeout as Timeout,
     TimerHandle,
     Transport,
     WriteTransport,
@@ -29,6 +30,10 @@ from asyncio import (
     isfuture as isfuture,
     shield as shield,
     sleep as sleep,
+    timeout as timeout,
+    timeout_at as timeout_at,
+    wait as wait,
+    wait_for as wait_for,
 )
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Executor

@@ -1,39 +1,16 @@
-"""Which of asyncio's futures, tasks and functions about them ferrio brings itself."""
+"""What of ferrio's tasks is put together in Python."""
 
 import asyncio
 import sys
 from typing import Any
 
-from ferrio._ferrio import (
-    Future,
-    Task,
-    ensure_future,
-    forget_waiter,
-    gather,
-    iscoroutine,
-    isfuture,
-    note_waiter,
-    shield,
-    sleep,
-)
-
-__all__ = [
-    "Future",
-    "Task",
-    "ensure_future",
-    "gather",
-    "iscoroutine",
-    "isfuture",
-    "shield",
-    "sleep",
-]
+from ferrio._ferrio import Task, forget_waiter, note_waiter
 
 if sys.version_info >= (3, 12):
     eager_task_factory = asyncio.create_eager_task_factory(Task)
     eager_task_factory.__doc__ = (
         "Make tasks of ferrio's that run up to their first wait at once: for loop.set_task_factory()."
     )
-    __all__ += ["eager_task_factory"]
 
 if sys.version_info >= (3, 14):
     # gather(), wait() and their like tell asyncio who waits for what, for call graphs. Its functions take only its own

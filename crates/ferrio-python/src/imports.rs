@@ -36,6 +36,12 @@ imported! {
     get_running_loop = "_asyncio" . "get_running_loop";
     set_result_unless_cancelled = "asyncio.futures" . "_set_result_unless_cancelled";
     isnan = "math" . "isnan";
+    round = "builtins" . "round";
+    set = "builtins" . "set";
+    timeout_state = "asyncio.timeouts" . "_State";
+    all_completed = "asyncio.tasks" . "ALL_COMPLETED";
+    first_completed = "asyncio.tasks" . "FIRST_COMPLETED";
+    first_exception = "asyncio.tasks" . "FIRST_EXCEPTION";
     convert_future_exception = "asyncio.futures" . "_convert_future_exc";
     concurrent_future = "concurrent.futures" . "Future";
     gather = "asyncio.tasks" . "gather";
@@ -106,4 +112,9 @@ pub(crate) fn cancelled_error(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 pub(crate) fn python_version(py: Python<'_>) -> (u8, u8) {
     let version = py.version_info();
     (version.major, version.minor)
+}
+
+/// `asyncio.current_task()`, as asyncio's own modules look it up.
+pub(crate) fn current_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    tasks_module(py)?.call_method0(pyo3::intern!(py, "current_task"))
 }

@@ -6,6 +6,7 @@
 mod addresses;
 mod asyncgens;
 mod attempts;
+mod call_graph;
 mod children;
 mod connections;
 mod coroutine;
@@ -34,9 +35,14 @@ mod sockets;
 mod subprocesses;
 mod sync;
 mod tasks;
+mod timeouts;
+mod timer;
 mod transports;
 mod unix;
 mod unix_server;
+mod wait;
+mod wait_for;
+mod wait_for_in_task;
 
 use pyo3::prelude::*;
 
@@ -64,9 +70,11 @@ mod _ferrio {
         module.add("Future", future)?;
         module.add("Task", task)?;
         crate::tasks::add_functions(module)?;
-        ferrio_cpython::coroutine_function::mark(module, &["sleep"])?;
         crate::sync::add_classes(module)?;
         crate::queues::add_classes(module)?;
+        ferrio_cpython::coroutine_function::mark(module, &["sleep", "wait", "wait_for"])?;
+        let timeout = module.getattr("Timeout")?;
+        ferrio_cpython::coroutine_function::mark(&timeout, &["__aenter__", "__aexit__"])?;
         let keywords = PyDict::new(py);
         keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(super::note_fork, module)?)?;
         py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
@@ -75,6 +83,12 @@ mod _ferrio {
 
     #[pymodule_export]
     use crate::sleep::sleep;
+    #[pymodule_export]
+    use crate::timeouts::{Timeout, timeout, timeout_at};
+    #[pymodule_export]
+    use crate::wait::wait;
+    #[pymodule_export]
+    use crate::wait_for::wait_for;
 
     /// Note that `waiter` waits for `fut`, a future of ferrio's; false for others.
     #[pyfunction]

@@ -1,17 +1,14 @@
 //! `sleep`: one turn of the loop, or a future that a timer finishes.
 //!
-//! On a loop of ours the timer is an alarm that finishes the future itself; any other loop, and one whose timers are
-//! overridden, is asked by its public methods. Invariant: when the coroutine ends, its timer does not wait any more.
+//! Invariant: when the coroutine ends, its timer does not wait any more.
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor, spawn};
-use ferrio_cpython::handle::HandleRef;
 use ferrio_cpython::resume::Step;
-use ferrio_cpython::{LoopBase, future};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyInt};
 
 use crate::imports;
+use crate::timer::{Timer, plain_number};
 
 /// Return `result` after `delay` seconds; zero or less lets the others run once.
 #[pyfunction]
@@ -32,12 +29,6 @@ enum Stage {
     Turn,
     /// Until the timer ends it.
     Timer(Awaiting, Timer),
-}
-
-/// What finishes the future.
-enum Timer {
-    Ours(HandleRef),
-    Foreign(Py<PyAny>),
 }
 
 impl Body for Sleep {
@@ -78,10 +69,7 @@ impl Body for Sleep {
         visitor.show_any(self.result.as_ref());
         if let Stage::Timer(awaiting, timer) = &self.stage {
             awaiting.traverse(visitor);
-            match timer {
-                Timer::Ours(handle) => visitor.show_handle(handle),
-                Timer::Foreign(handle) => visitor.show(handle),
-            }
+            timer.traverse(visitor);
         }
     }
 }
@@ -100,35 +88,9 @@ impl Sleep {
         let owner = imports::get_running_loop(py)?.call0()?;
         let future = owner.call_method0(pyo3::intern!(py, "create_future"))?;
         let awaiting = Awaiting::new(&future)?;
-        if let Ok(ours) = owner.cast::<LoopBase>()
-            && LoopBase::takes_alarms(ours)?
-            && let Some(seconds) = plain_number(delay)
-        {
-            let when = LoopBase::now(ours)? + seconds;
-            return Ok((awaiting, Timer::Ours(HandleRef::alarm(ours, when, &future, future::finish_with_none)?)));
-        }
-        let finish = imports::set_result_unless_cancelled(py)?;
-        let handle = owner.call_method1(pyo3::intern!(py, "call_later"), (delay, finish, future, &self.result))?;
-        Ok((awaiting, Timer::Foreign(handle.unbind())))
+        let timer = Timer::finish(&owner, delay, &future)?;
+        Ok((awaiting, timer))
     }
-}
-
-impl Timer {
-    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
-        match self {
-            Self::Ours(handle) => handle.cancel(py),
-            Self::Foreign(handle) => handle.call_method0(py, pyo3::intern!(py, "cancel")).map(drop),
-        }
-    }
-}
-
-/// The value of a float or an int; other numbers have arithmetic of their own.
-#[inline]
-fn plain_number(number: &Bound<'_, PyAny>) -> Option<f64> {
-    if let Ok(float) = number.cast_exact::<PyFloat>() {
-        return Some(float.value());
-    }
-    number.cast_exact::<PyInt>().ok()?.extract().ok()
 }
 
 /// `delay <= 0`.

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 use super::object::{self, CoroutineObject, Stage, clear, dealloc, drive, finalize, stage_of, traverse};
-use crate::boundary::{attached, guarded};
+use crate::boundary::{attached, guarded, raise};
 use crate::future::{boolean, method, offset_member, slot, thrown};
 use crate::resume::Step;
 use crate::returning::return_value;
@@ -28,7 +28,7 @@ unsafe extern "C" fn iternext(object: Object) -> Object {
                 std::ptr::null_mut()
             }
             Err(error) => {
-                error.restore(py);
+                raise(py, error);
                 std::ptr::null_mut()
             }
         }
@@ -44,7 +44,7 @@ unsafe extern "C" fn am_send(object: Object, value: Object, result: *mut Object)
             Ok(Step::Yielded(value)) => (value.into_ptr(), ffi::PySendResult::PYGEN_NEXT),
             Ok(Step::Returned(value)) => (value.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
             Err(error) => {
-                error.restore(py);
+                raise(py, error);
                 (std::ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR)
             }
         };

@@ -4,12 +4,11 @@
 //! beginning, for whoever set it keeps it too.
 
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 
-use super::{Arity, Body, HandleRef, Kind, extract_stack, types};
-use crate::handle::DebugNotes;
+use super::{Arity, Body, DebugNotes, HandleRef, Kind, types};
 use crate::loop_base::LoopBase;
-use crate::runnable::Action;
-use crate::scheduling::check_thread;
+use crate::runnable::{Action, Runnable};
 
 impl HandleRef {
     /// Arranges for `action(target, 0)` at `when`, in seconds of the loop's clock.
@@ -22,20 +21,36 @@ impl HandleRef {
         target: &Bound<'py, PyAny>,
         action: Action,
     ) -> PyResult<Self> {
+        let handle = Self::set(owner, when, target, action, Kind::Timer)?;
+        owner.get().arm(owner.py(), handle.clone_ref(owner.py()));
+        Ok(handle)
+    }
+
+    /// Arranges for `action(target, 0)` in the next turn.
+    ///
+    /// # Errors
+    /// As `alarm`.
+    pub fn alarm_soon<'py>(owner: &Bound<'py, LoopBase>, target: &Bound<'py, PyAny>, action: Action) -> PyResult<Self> {
+        let handle = Self::set(owner, 0.0, target, action, Kind::Soon)?;
+        owner.get().push(owner.py(), Runnable::Handle(handle.clone_ref(owner.py())));
+        Ok(handle)
+    }
+
+    fn set<'py>(
+        owner: &Bound<'py, LoopBase>,
+        when: f64,
+        target: &Bound<'py, PyAny>,
+        action: Action,
+        kind: Kind,
+    ) -> PyResult<Self> {
         let py = owner.py();
-        let base = owner.get();
-        base.check_open()?;
-        let mut notes = None;
-        if base.debug.get() {
-            check_thread(py, base)?;
-            notes = Some(Box::new(DebugNotes { source_traceback: extract_stack(py)?, cancelled_repr: None }));
-        }
+        owner.get().check_scheduling(py)?;
         let body = Body {
             callback: Some(target.clone().unbind()),
             arguments: None,
             context: None,
             owner: Some(owner.clone().unbind()),
-            notes,
+            notes: DebugNotes::here(owner)?,
             weak_references: std::ptr::null_mut(),
             when,
             arity: Arity::Zero,
@@ -45,12 +60,19 @@ impl HandleRef {
             running_in: 0,
             tracked: false,
             action: Some(action),
-            kind: Kind::Timer,
+            kind,
         };
-        let handle = types::allocate(owner, Kind::Timer, body)?;
+        let handle = types::allocate(owner, kind, body)?;
         handle.track(py);
-        base.arm(py, handle.clone_ref(py));
         Ok(handle)
+    }
+
+    /// Shows the collector the handle.
+    ///
+    /// # Errors
+    /// What the visit gives.
+    pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&*self.0)
     }
 
     /// Does what the alarm is for. An error goes to the loop's exception handler; `SystemExit` and `KeyboardInterrupt`

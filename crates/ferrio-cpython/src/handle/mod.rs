@@ -47,6 +47,17 @@ pub(crate) struct DebugNotes {
     pub(crate) cancelled_repr: Option<Py<PyAny>>,
 }
 
+impl DebugNotes {
+    /// What a new handle of `owner` keeps: nothing but in debug mode.
+    #[inline]
+    fn here(owner: &Bound<'_, LoopBase>) -> PyResult<Option<Box<Self>>> {
+        if !owner.get().debug.get() {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Self { source_traceback: extract_stack(owner.py())?, cancelled_repr: None })))
+    }
+}
+
 /// The layout of both types.
 #[repr(C)]
 pub(crate) struct HandleObject {
@@ -111,13 +122,12 @@ impl Drop for HandleRef {
 impl HandleRef {
     /// Makes a handle from `parts`, on recycled memory where the loop has some.
     pub(crate) fn new(owner: &Bound<'_, LoopBase>, parts: Parts<'_>) -> PyResult<Self> {
-        let py = owner.py();
         let body = Body {
             callback: Some(parts.callback.unbind()),
             arguments: parts.arguments.map(Bound::unbind),
             context: Some(parts.context.unbind()),
             owner: Some(owner.clone().unbind()),
-            notes: None,
+            notes: DebugNotes::here(owner)?,
             weak_references: std::ptr::null_mut(),
             when: parts.when,
             arity: parts.arity,
@@ -129,14 +139,7 @@ impl HandleRef {
             action: None,
             kind: parts.kind,
         };
-        let handle = types::allocate(owner, parts.kind, body)?;
-        if owner.get().debug.get() {
-            let source_traceback = extract_stack(py)?;
-            handle.update(py, |body| {
-                body.notes = Some(Box::new(DebugNotes { source_traceback, cancelled_repr: None }));
-            });
-        }
-        Ok(handle)
+        types::allocate(owner, parts.kind, body)
     }
 
     /// A handle that is not queued: for a callback that waits for a descriptor or a signal. It runs in a copy of the

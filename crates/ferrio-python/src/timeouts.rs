@@ -1,0 +1,355 @@
+//! `timeout`, `timeout_at` and the context manager `Timeout`.
+//!
+//! A timeout that is due cancels the task that entered it; on leaving, the `CancelledError` that came of it becomes a
+//! `TimeoutError`, unless somebody else asked for a cancellation too. Invariant: a timer is set only while the state
+//! is active. Up to 3.12 only a bare `CancelledError` is converted; later versions look at subclasses and at the
+//! contexts of other exceptions as well.
+
+use ferrio_cpython::GilCell;
+use ferrio_cpython::coroutine::{Body, Visitor, spawn};
+use ferrio_cpython::resume::Step;
+use pyo3::exceptions::{PyAssertionError, PyBaseExceptionGroup, PyRuntimeError, PyTimeoutError};
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::imports;
+use crate::timer::Timer;
+
+/// Cancels the enclosing task at a deadline; an asynchronous context manager. See `timeout()`.
+#[pyclass(frozen, subclass, weakref, module = "ferrio")]
+pub(crate) struct Timeout {
+    inner: GilCell<Inner>,
+}
+
+struct Inner {
+    state: State,
+    /// In the loop's seconds; None for never.
+    when: Py<PyAny>,
+    timer: Option<Timer>,
+    task: Option<Py<PyAny>>,
+    /// How many cancellations of the task were asked for when it was entered.
+    cancelling: Option<Py<PyAny>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Created,
+    Entered,
+    /// The deadline has come, the task was cancelled.
+    Expiring,
+    Expired,
+    Exited,
+}
+
+impl State {
+    /// The name and the value of asyncio's enumeration.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Created => ("CREATED", "created"),
+            Self::Entered => ("ENTERED", "active"),
+            Self::Expiring => ("EXPIRING", "expiring"),
+            Self::Expired => ("EXPIRED", "expired"),
+            Self::Exited => ("EXITED", "finished"),
+        }
+    }
+}
+
+/// An asynchronous context manager that raises `TimeoutError` when its body takes more than `delay` seconds; None for
+/// never.
+#[pyfunction]
+pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Py<Timeout>> {
+    let py = delay.py();
+    let owner = imports::get_running_loop(py)?.call0()?;
+    Timeout::after(&owner, delay)
+}
+
+/// Like `timeout()`, but at the time `when` of the loop's clock.
+#[pyfunction]
+pub(crate) fn timeout_at(py: Python<'_>, when: Py<PyAny>) -> PyResult<Py<Timeout>> {
+    Py::new(py, Timeout::new(when))
+}
+
+impl Timeout {
+    /// A timeout `delay` seconds from now on `owner`'s clock, never for None.
+    pub(crate) fn after(owner: &Bound<'_, PyAny>, delay: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
+        let py = delay.py();
+        let when = if delay.is_none() {
+            py.None()
+        } else {
+            owner.call_method0(pyo3::intern!(py, "time"))?.add(delay)?.unbind()
+        };
+        Py::new(py, Self::new(when))
+    }
+
+    fn state(&self, py: Python<'_>) -> State {
+        self.inner.with(py, |inner| inner.state)
+    }
+
+    fn task<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.inner.with(py, |inner| inner.task.as_ref().map(|task| task.bind(py).clone()))
+    }
+
+    /// What `__aenter__` does.
+    ///
+    /// # Errors
+    /// `RuntimeError` outside of tasks and the second time.
+    pub(crate) fn enter(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        if this.state(py) != State::Created {
+            return Err(PyRuntimeError::new_err("Timeout has already been entered"));
+        }
+        let task = imports::current_task(py)?;
+        if task.is_none() {
+            return Err(PyRuntimeError::new_err("Timeout should be used inside a task"));
+        }
+        let cancelling = task.call_method0(pyo3::intern!(py, "cancelling"))?;
+        let when = this.inner.with(py, |inner| {
+            inner.state = State::Entered;
+            inner.cancelling = Some(cancelling.unbind());
+            inner.task = Some(task.unbind());
+            inner.when.clone_ref(py)
+        });
+        Self::set_timer(slf, when.bind(py))
+    }
+
+    /// What `__aexit__` does, told of the exception that ends the body, if any.
+    ///
+    /// # Errors
+    /// `TimeoutError` in place of the cancellation that the deadline brought.
+    pub(crate) fn exit(slf: &Bound<'_, Self>, raised: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let (state, timer) = this.inner.with(py, |inner| (inner.state, inner.timer.take()));
+        if !matches!(state, State::Entered | State::Expiring) {
+            return Err(PyAssertionError::new_err(()));
+        }
+        if let Some(timer) = timer {
+            timer.cancel(py)?;
+        }
+        if state == State::Entered {
+            this.inner.with(py, |inner| inner.state = State::Exited);
+            return Ok(());
+        }
+        let before = this.inner.with(py, |inner| {
+            inner.state = State::Expired;
+            inner.cancelling.take()
+        });
+        let (Some(task), Some(before)) = (this.task(py), before) else {
+            return Ok(());
+        };
+        let requested = task.call_method0(pyo3::intern!(py, "uncancel"))?;
+        match raised {
+            Some(raised) if requested.le(before)? => overdue(raised),
+            _ => Ok(()),
+        }
+    }
+
+    fn set_timer(slf: &Bound<'_, Self>, when: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let before = slf.get().inner.with(py, |inner| {
+            let when = std::mem::replace(&mut inner.when, when.clone().unbind());
+            (when, inner.timer.take())
+        });
+        if let Some(timer) = &before.1 {
+            timer.cancel(py)?;
+        }
+        drop(before);
+        if when.is_none() {
+            return Ok(());
+        }
+        let owner = imports::get_running_loop(py)?.call0()?;
+        let timer = Timer::at(&owner, when, slf.as_any(), expire, pyo3::intern!(py, "_on_timeout"))?;
+        let before = slf.get().inner.with(py, |inner| inner.timer.replace(timer));
+        drop(before);
+        Ok(())
+    }
+}
+
+/// What happens at the deadline.
+fn expire(timeout: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let py = timeout.py();
+    let this = timeout.cast::<Timeout>()?.get();
+    if this.state(py) != State::Entered {
+        return Err(PyAssertionError::new_err(()));
+    }
+    if let Some(task) = this.task(py) {
+        task.call_method0(pyo3::intern!(py, "cancel"))?;
+    }
+    let timer = this.inner.with(py, |inner| {
+        inner.state = State::Expiring;
+        inner.timer.take()
+    });
+    drop(timer);
+    Ok(())
+}
+
+/// Gives the `TimeoutError` that takes the place of `raised`, or puts it where the cancellation is in its contexts.
+fn overdue(raised: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = raised.py();
+    let cancelled = imports::cancelled_error(py)?;
+    if imports::python_version(py) < (3, 13) {
+        return if raised.get_type().is(cancelled) { Err(timeout_error(raised)?) } else { Ok(()) };
+    }
+    if raised.is_instance(cancelled)? {
+        return Err(timeout_error(raised)?);
+    }
+    insert_timeout_error(raised)?;
+    if raised.is_instance_of::<PyBaseExceptionGroup>()
+        && raised.is_instance(&py.get_type::<pyo3::exceptions::PyException>())?
+    {
+        for member in raised.getattr(pyo3::intern!(py, "exceptions"))?.try_iter()? {
+            insert_timeout_error(&member?)?;
+        }
+    }
+    Ok(())
+}
+
+/// `TimeoutError` from `cause`.
+pub(crate) fn timeout_error(cause: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let py = cause.py();
+    let error = PyTimeoutError::new_err(());
+    let value = error.value(py);
+    value.setattr(pyo3::intern!(py, "__cause__"), cause)?;
+    value.setattr(pyo3::intern!(py, "__context__"), cause)?;
+    Ok(error)
+}
+
+fn insert_timeout_error(raised: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = raised.py();
+    let name = pyo3::intern!(py, "__context__");
+    let cancelled = imports::cancelled_error(py)?;
+    let mut exception = raised.clone();
+    loop {
+        let context = exception.getattr(name)?;
+        if context.is_none() {
+            return Ok(());
+        }
+        if context.is_instance(cancelled)? {
+            return exception.setattr(name, timeout_error(&context)?.value(py));
+        }
+        exception = context;
+    }
+}
+
+#[pymethods]
+impl Timeout {
+    #[new]
+    fn new(when: Py<PyAny>) -> Self {
+        let inner = Inner { state: State::Created, when, timer: None, task: None, cancelling: None };
+        Self { inner: GilCell::new(inner) }
+    }
+
+    /// The deadline in the loop's seconds, or None.
+    fn when(&self, py: Python<'_>) -> Py<PyAny> {
+        self.inner.with(py, |inner| inner.when.clone_ref(py))
+    }
+
+    /// Set another deadline, or None for never.
+    fn reschedule(slf: &Bound<'_, Self>, when: &Bound<'_, PyAny>) -> PyResult<()> {
+        match slf.get().state(slf.py()) {
+            State::Entered => Self::set_timer(slf, when),
+            State::Created => Err(PyRuntimeError::new_err("Timeout has not been entered")),
+            other => Err(PyRuntimeError::new_err(format!("Cannot change state of {} Timeout", other.words().1))),
+        }
+    }
+
+    /// Whether the deadline came while the body ran.
+    fn expired(&self, py: Python<'_>) -> bool {
+        matches!(self.state(py), State::Expiring | State::Expired)
+    }
+
+    fn __aenter__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        spawn(py, "Timeout.__aenter__", Enter(slf))
+    }
+
+    #[pyo3(signature = (exc_type, exc_val, exc_tb))]
+    fn __aexit__(
+        slf: Py<Self>,
+        py: Python<'_>,
+        exc_type: Option<Py<PyType>>,
+        exc_val: Option<Py<PyAny>>,
+        exc_tb: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        drop((exc_type, exc_tb));
+        spawn(py, "Timeout.__aexit__", Exit(slf, exc_val))
+    }
+
+    fn _on_timeout(slf: &Bound<'_, Self>) -> PyResult<()> {
+        expire(slf.as_any(), 0)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let (state, when) = self.inner.with(py, |inner| (inner.state, inner.when.clone_ref(py)));
+        let word = state.words().1;
+        if state != State::Entered {
+            return Ok(format!("<Timeout [{word}]>"));
+        }
+        let when = if when.is_none(py) { when } else { imports::round(py)?.call1((when, 3))?.unbind() };
+        Ok(format!("<Timeout [{word}] when={when}>"))
+    }
+
+    #[getter(_state)]
+    fn shown_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        imports::timeout_state(py)?.getattr(self.state(py).words().0)
+    }
+
+    #[getter(_when)]
+    fn shown_when(&self, py: Python<'_>) -> Py<PyAny> {
+        self.when(py)
+    }
+
+    #[getter(_task)]
+    fn shown_task<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.task(py)
+    }
+
+    #[getter(_timeout_handler)]
+    fn shown_timer<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.inner.with(py, |inner| inner.timer.as_ref().map(|timer| timer.show(py)))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let outcome = self.inner.traverse(&visit, |inner| {
+            visit.call(&inner.when)?;
+            visit.call(&inner.task)?;
+            visit.call(&inner.cancelling)?;
+            inner.timer.as_ref().map_or(Ok(()), |timer| timer.visit(&visit))
+        });
+        outcome.unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let inner = self.inner.with(py, |inner| (inner.task.take(), inner.timer.take()));
+        drop(inner);
+    }
+}
+
+struct Enter(Py<Timeout>);
+
+impl Body for Enter {
+    fn resume<'py>(&mut self, py: Python<'py>, _: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let timeout = self.0.bind(py);
+        Timeout::enter(timeout)?;
+        Ok(Step::Returned(timeout.clone().into_any()))
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show(&self.0);
+    }
+}
+
+struct Exit(Py<Timeout>, Option<Py<PyAny>>);
+
+impl Body for Exit {
+    fn resume<'py>(&mut self, py: Python<'py>, _: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        Timeout::exit(self.0.bind(py), self.1.as_ref().map(|raised| raised.bind(py)))?;
+        Ok(Step::Returned(py.None().into_bound(py)))
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show(&self.0);
+        visitor.show_any(self.1.as_ref());
+    }
+}
