@@ -110,8 +110,11 @@ pub(crate) fn cancelled_error(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 
 /// The version of the running Python as (major, minor).
 pub(crate) fn python_version(py: Python<'_>) -> (u8, u8) {
-    let version = py.version_info();
-    (version.major, version.minor)
+    static CELL: PyOnceLock<(u8, u8)> = PyOnceLock::new();
+    *CELL.get_or_init(py, || {
+        let version = py.version_info();
+        (version.major, version.minor)
+    })
 }
 
 /// `asyncio.current_task()`, as asyncio's own modules look it up.
