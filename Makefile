@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 SOAK_SECONDS ?= 600
+FUZZ_SECONDS ?= 300
 
 venv_python := $(VENV)/bin/python
 tools := $(VENV)/.tools-installed
@@ -16,11 +17,17 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 extension_sources := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find crates -type f \( -name '*.rs' -o -name 'Cargo.toml' \))
 
+fuzz_targets := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
+host = $(shell rustc -vV | sed -n 's/^host: //p')
+# What cargo-fuzz passes, without the sanitizers: those need a nightly compiler, and there is no unsafe code to watch.
+fuzz_flags := --cfg fuzzing -C passes=sancov-module -C codegen-units=1 $(addprefix -C llvm-args=-sanitizer-coverage-, \
+	level=4 inline-8bit-counters pc-table trace-compares)
+
 .DEFAULT_GOAL := help
 # cargo and pytest use the cores themselves; one chore at a time keeps their output readable.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-python check check-python check-rust check-structure format bench soak build wheel clean
+.PHONY: help demo test test-rust test-python check check-python check-rust check-structure format bench soak fuzz build wheel clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +74,16 @@ bench: build ## measure ferrio against stock asyncio on this machine
 
 soak: build ## the soak tests for SOAK_SECONDS (600) in place of seconds
 	@FERRIO_SOAK_SECONDS=$(SOAK_SECONDS) $(venv_python) -m pytest tests/soak --timeout=0
+
+fuzz: ## look for FUZZ_SECONDS (300) each for bytes that break the framing and the buffers
+	@echo "== fuzz targets"
+	@cd fuzz && RUSTFLAGS="$(fuzz_flags)" cargo build --quiet --release --target $(host) --target-dir ../target/fuzz
+	@for target in $(fuzz_targets); do \
+		echo "== $$target"; \
+		mkdir -p target/fuzz/corpus/$$target; \
+		target/fuzz/$(host)/release/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -verbosity=0 \
+			-print_final_stats=1 -artifact_prefix=target/fuzz/$$target- target/fuzz/corpus/$$target || exit 1; \
+	done
 
 build: $(extension) ## the extension in release mode, into the virtual environment
 
