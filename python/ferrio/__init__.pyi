@@ -40,28 +40,19 @@ from asyncio import (
     TimerHandle as TimerHandle,
     Transport as Transport,
     WriteTransport as WriteTransport,
-    _enter_task as _enter_task,
     _get_running_loop as _get_running_loop,
-    _leave_task as _leave_task,
-    _register_task as _register_task,
     _set_running_loop as _set_running_loop,
-    _unregister_task as _unregister_task,
-    all_tasks as all_tasks,
     as_completed as as_completed,
     create_subprocess_exec as create_subprocess_exec,
     create_subprocess_shell as create_subprocess_shell,
-    create_task as create_task,
-    current_task as current_task,
     get_event_loop as get_event_loop,
     get_event_loop_policy as get_event_loop_policy,
     get_running_loop as get_running_loop,
     iscoroutinefunction as iscoroutinefunction,
     open_connection as open_connection,
     open_unix_connection as open_unix_connection,
-    run_coroutine_threadsafe as run_coroutine_threadsafe,
     set_event_loop as set_event_loop,
     set_event_loop_policy as set_event_loop_policy,
-    sleep as sleep,
     start_server as start_server,
     start_unix_server as start_unix_server,
     timeout as timeout,
@@ -69,7 +60,6 @@ from asyncio import (
     to_thread as to_thread,
     wait as wait,
     wait_for as wait_for,
-    wrap_future as wrap_future,
 )
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -88,17 +78,33 @@ from ferrio._ferrio import (
     Semaphore as Semaphore,
     Task as Task,
     __version__ as __version__,
+    _enter_task as _enter_task,
+    _leave_task as _leave_task,
+    _register_task as _register_task,
+    _unregister_task as _unregister_task,
+    all_tasks as all_tasks,
+    create_task as create_task,
+    current_task as current_task,
     ensure_future as ensure_future,
     gather as gather,
     iscoroutine as iscoroutine,
     isfuture as isfuture,
     new_event_loop as new_event_loop,
+    run_coroutine_threadsafe as run_coroutine_threadsafe,
     shield as shield,
+    sleep as sleep,
+    wrap_future as wrap_future,
 )
 from ferrio._install import install as install, uninstall as uninstall
 
 if sys.version_info >= (3, 12):
-    from asyncio import create_eager_task_factory as create_eager_task_factory, eager_task_factory as eager_task_factory
+    from ferrio._ferrio import (
+        _register_eager_task as _register_eager_task,
+        _swap_current_task as _swap_current_task,
+        _unregister_eager_task as _unregister_eager_task,
+        create_eager_task_factory as create_eager_task_factory,
+        eager_task_factory as eager_task_factory,
+    )
 if sys.version_info >= (3, 13):
     from asyncio import QueueShutDown as QueueShutDown
 else:
@@ -109,9 +115,12 @@ if sys.version_info >= (3, 14):
         FutureCallGraph as FutureCallGraph,
         capture_call_graph as capture_call_graph,
         format_call_graph as format_call_graph,
+        print_call_graph as print_call_graph,
+    )
+
+    from ferrio._ferrio import (
         future_add_to_awaited_by as future_add_to_awaited_by,
         future_discard_from_awaited_by as future_discard_from_awaited_by,
-        print_call_graph as print_call_graph,
     )
 else:
     from asyncio import (

@@ -24,16 +24,25 @@ from asyncio import (
     TimerHandle,
     Transport,
     WriteTransport,
+    _enter_task as _enter_task,
+    _leave_task as _leave_task,
+    _register_task as _register_task,
+    _unregister_task as _unregister_task,
+    all_tasks as all_tasks,
+    create_task as create_task,
+    current_task as current_task,
     ensure_future as ensure_future,
     gather as gather,
     iscoroutine as iscoroutine,
     isfuture as isfuture,
+    run_coroutine_threadsafe as run_coroutine_threadsafe,
     shield as shield,
     sleep as sleep,
     timeout as timeout,
     timeout_at as timeout_at,
     wait as wait,
     wait_for as wait_for,
+    wrap_future as wrap_future,
 )
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Executor
@@ -45,6 +54,14 @@ from typing import IO, Any, Protocol, TypeAlias, TypeVar
 
 from _typeshed import FileDescriptorLike, ReadableBuffer, WriteableBuffer
 from typing_extensions import TypeVarTuple, Unpack, disjoint_base
+
+if sys.version_info >= (3, 12):
+    from asyncio import create_eager_task_factory as create_eager_task_factory, eager_task_factory as eager_task_factory
+if sys.version_info >= (3, 14):
+    from asyncio import (
+        future_add_to_awaited_by as future_add_to_awaited_by,
+        future_discard_from_awaited_by as future_discard_from_awaited_by,
+    )
 
 __version__: str
 
@@ -67,8 +84,11 @@ _Path: TypeAlias = str | bytes | PathLike[str]
 class _TaskFactory(Protocol):
     def __call__(self, loop: AbstractEventLoop, factory: _Coroutine[_T], /) -> _AsyncioFuture[_T]: ...
 
-def note_waiter(fut: _AsyncioFuture[Any], waiter: _AsyncioFuture[Any] | None, /) -> bool: ...
-def forget_waiter(fut: _AsyncioFuture[Any], waiter: _AsyncioFuture[Any] | None, /) -> bool: ...
+if sys.version_info >= (3, 12):
+    def _register_eager_task(task: _AsyncioTask[Any]) -> None: ...
+    def _unregister_eager_task(task: _AsyncioTask[Any]) -> None: ...
+    def _swap_current_task(loop: AbstractEventLoop, task: _AsyncioTask[_T] | None) -> _AsyncioTask[Any] | None: ...
+
 def new_event_loop() -> EventLoop: ...
 
 # Classes of their own, which are asyncio's to isinstance() and to everything that takes asyncio's.

@@ -7,6 +7,7 @@
 mod arguments;
 mod boundary;
 pub mod buffer;
+pub mod calling;
 pub mod context;
 pub mod coroutine;
 pub mod coroutine_function;

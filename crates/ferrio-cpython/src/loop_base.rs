@@ -20,6 +20,7 @@ use crate::context::Shared;
 use crate::current::Shown;
 use crate::gil_cell::{GilCell, GilFlag};
 use crate::handle::{HandleRef, Spare};
+use crate::making::Factory;
 use crate::names;
 use crate::rest::Rest;
 use crate::runnable::Runnable;
@@ -52,8 +53,8 @@ pub struct LoopBase {
     pub stopping: GilFlag,
     /// Whether the loop waits for events, so that whoever schedules from outside has to wake it.
     pub rest: Rest,
-    /// A task factory is set.
-    pub has_task_factory: GilFlag,
+    /// What makes its tasks.
+    pub task_factory: GilCell<Factory>,
     /// The task of ours that asyncio shows as the running one, though its step may be over.
     pub(crate) task_shown: Shown,
     /// Identifier of the thread that runs the loop, 0 when it does not run.
@@ -111,7 +112,7 @@ impl LoopBase {
             closed: GilFlag::default(),
             stopping: GilFlag::default(),
             rest: Rest::default(),
-            has_task_factory: GilFlag::default(),
+            task_factory: GilCell::default(),
             task_shown: Shown::default(),
             thread: AtomicU64::new(0),
         };

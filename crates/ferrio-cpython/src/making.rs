@@ -16,6 +16,29 @@ use crate::task::{self, Parts};
 
 type Object = *mut ffi::PyObject;
 
+/// What makes a loop's tasks.
+#[derive(Clone, Copy, Default)]
+pub enum Factory {
+    /// The loop itself.
+    #[default]
+    None,
+    /// Our own factory of eager tasks, which need not be called.
+    Eager(Naming),
+    /// A factory of the program's.
+    Other,
+}
+
+/// How the running Python names a task that a factory makes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// The factory does it.
+    AtOnce,
+    /// The loop does it afterwards, if there is a name.
+    Later,
+    /// The loop does it afterwards in any case: no name is the name `None`.
+    LaterAlways,
+}
+
 /// The loop's general methods.
 static GENERAL: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
 
@@ -100,12 +123,18 @@ unsafe extern "C" fn create_task(slf: Object, stack: *const Object, count: isize
         // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
         let owner = unsafe { LoopBase::from_borrowed(py, slf) };
         // SAFETY: this very call's arguments.
-        if let Some(parts) = unsafe { usual_parts(py, stack, count, names) }?
-            && !owner.get().has_task_factory.get()
-            && task_is_usual(py)?
-        {
-            owner.get().check_open()?;
-            return Ok(task::new_task(&owner, parts)?.unbind());
+        if let Some(parts) = unsafe { usual_parts(py, stack, count, names) }? {
+            match owner.get().task_factory.get(py) {
+                Factory::None if task_is_usual(py)? => {
+                    owner.get().check_open()?;
+                    return Ok(task::new_task(&owner, parts)?.unbind());
+                }
+                Factory::Eager(naming) => {
+                    owner.get().check_open()?;
+                    return Ok(task::new_eager_task(&owner, parts, naming)?.unbind());
+                }
+                Factory::None | Factory::Other => {}
+            }
         }
         // SAFETY: this very call's arguments.
         unsafe { call_general(py, slf, stack, count, names) }

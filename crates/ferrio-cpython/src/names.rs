@@ -36,6 +36,10 @@ imported! {
     events = "asyncio" . "events";
     /// The task running on a loop; of C since 3.12.
     stock_current_task = "_asyncio" . "current_task";
+    /// All pending tasks of a loop; of C since 3.14.
+    stock_all_tasks = "_asyncio" . "all_tasks";
+    /// asyncio's own set of all tasks; ours show in its iterator.
+    tasks_module = "asyncio" . "tasks";
     /// Notes who waits for a future of asyncio's own; since 3.14.
     stock_add_to_awaited_by = "_asyncio" . "future_add_to_awaited_by";
     /// Takes that back; since 3.14.

@@ -2,7 +2,7 @@
 //!
 //! Futures of ours keep their waiters themselves; asyncio is told of all others. Earlier versions keep nothing.
 
-use ferrio_cpython::future::{forget_waiter, note_waiter};
+use ferrio_cpython::future::like;
 use pyo3::prelude::*;
 
 use crate::imports;
@@ -16,17 +16,11 @@ pub(crate) fn current_waiter(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>
 }
 
 /// Notes that `waiter` waits for `future`.
-pub(crate) fn note_awaited(future: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
-    if !note_waiter(future, waiter)? {
-        imports::futures_module(future.py())?.call_method1("future_add_to_awaited_by", (future, waiter))?;
-    }
-    Ok(())
+pub(crate) fn note_awaited<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
+    like::add_waiter(future, waiter)
 }
 
 /// Notes that `waiter` waits for `future` no more.
-pub(crate) fn note_awaited_no_more(future: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
-    if !forget_waiter(future, waiter)? {
-        imports::futures_module(future.py())?.call_method1("future_discard_from_awaited_by", (future, waiter))?;
-    }
-    Ok(())
+pub(crate) fn note_awaited_no_more<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
+    like::discard_waiter(future, waiter)
 }

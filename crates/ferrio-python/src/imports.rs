@@ -28,6 +28,7 @@ imported! {
     object_class = "builtins" . "object";
     futures_module = "asyncio" . "futures";
     tasks_module = "asyncio" . "tasks";
+    eager_task_factory = "ferrio._ferrio" . "eager_task_factory";
     stock_future = "_asyncio" . "Future";
     stock_task = "_asyncio" . "Task";
     isfuture = "asyncio.futures" . "isfuture";
@@ -100,6 +101,12 @@ imported! {
     signal_set_wakeup_fd = "signal" . "set_wakeup_fd";
     signal_valid_signals = "signal" . "valid_signals";
     default_int_handler = "signal" . "default_int_handler";
+}
+
+/// asyncio's C module.
+pub(crate) fn stock_module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
+    static CELL: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    Ok(CELL.get_or_try_init(py, || Ok::<_, PyErr>(py.import("_asyncio")?.unbind()))?.bind(py))
 }
 
 /// `asyncio.CancelledError`.

@@ -90,20 +90,6 @@ mod _ferrio {
     #[pymodule_export]
     use crate::wait_for::wait_for;
 
-    /// Note that `waiter` waits for `fut`, a future of ferrio's; false for others.
-    #[pyfunction]
-    #[pyo3(signature = (fut, waiter, /))]
-    fn note_waiter(fut: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<bool> {
-        ferrio_cpython::future::note_waiter(fut, waiter)
-    }
-
-    /// Note that `waiter` waits for `fut`, a future of ferrio's, no more; false for others.
-    #[pyfunction]
-    #[pyo3(signature = (fut, waiter, /))]
-    fn forget_waiter(fut: &Bound<'_, PyAny>, waiter: &Bound<'_, PyAny>) -> PyResult<bool> {
-        ferrio_cpython::future::forget_waiter(fut, waiter)
-    }
-
     /// A new event loop.
     #[pyfunction]
     fn new_event_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {

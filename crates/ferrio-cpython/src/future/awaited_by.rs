@@ -68,7 +68,7 @@ impl<'py> FutureRef<'py> {
 ///
 /// # Errors
 /// What hashing the waiter raises.
-pub fn note_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<bool> {
+pub(crate) fn note_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<bool> {
     match FutureRef::of(future) {
         Some(future) if !waiter.is_none() => future.add_awaited_by(waiter).map(|()| true),
         Some(_) | None => Ok(false),
@@ -79,7 +79,7 @@ pub fn note_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) 
 ///
 /// # Errors
 /// What hashing the waiter raises.
-pub fn forget_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<bool> {
+pub(crate) fn forget_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<bool> {
     match FutureRef::of(future) {
         Some(future) if !waiter.is_none() => future.discard_awaited_by(waiter).map(|()| true),
         Some(_) | None => Ok(false),

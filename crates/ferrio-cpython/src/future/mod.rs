@@ -22,7 +22,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
 pub(crate) use awaited_by::is_kept as waiters_are_kept;
-pub use awaited_by::{forget_waiter, note_waiter};
+pub(crate) use awaited_by::{forget_waiter, note_waiter};
 pub(crate) use callbacks::Callbacks;
 pub use done_callback::{DoneCallback, Shown, Told, WhenDone, callable, no_longer_when_done, when_done};
 pub use gathering::Gathering;

@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use super::{Parts, TaskRef, types};
 use crate::arguments::{Signature, unless_none};
 use crate::boundary::{guarded, guarded_status, guarded_unbooked};
-use crate::future::{CANCEL, FutureBody, attribute, boolean, keywords, method, text};
+use crate::future::{CANCEL, FutureBody, attribute, boolean, keywords, method};
 use crate::held::Held;
 use crate::names;
 
@@ -171,9 +171,7 @@ unsafe extern "C" fn set_name(object: Object, name: Object) -> Object {
         let task = unsafe { borrowed(py, object) };
         // SAFETY: an argument, alive during the call.
         let name = unsafe { Bound::from_borrowed_ptr(py, name) };
-        let name = text(&name)?;
-        let before = task.update(|body| body.name.replace(name.into()));
-        drop(before);
+        task.set_name(&name)?;
         Ok(py.None())
     })
 }

@@ -16,7 +16,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyString, PyType};
 
-pub use registry::show_to_asyncio;
+pub use registry::{all_tasks, show_to_asyncio};
 pub(crate) use step::{run_step, run_wakeup, wakeup_callable};
 pub(crate) use types::{is_exact, type_pointer};
 
@@ -26,6 +26,7 @@ use crate::coroutines;
 use crate::future::{FutureBody, FutureObject, FutureRef, Gathering};
 use crate::held::Held;
 use crate::loop_base::LoopBase;
+use crate::making::Naming;
 use crate::resume;
 
 /// The layout of tasks: a future and what drives it.
@@ -208,6 +209,13 @@ impl<'py> TaskRef<'py> {
         self.future().owner()?.call_method0(pyo3::intern!(self.py(), "is_running"))?.is_truthy()
     }
 
+    /// `set_name`.
+    pub(crate) fn set_name(&self, name: &Bound<'py, PyAny>) -> PyResult<()> {
+        let name = crate::future::text(name)?;
+        drop(self.update(|body| body.name.replace(name.into())));
+        Ok(())
+    }
+
     pub(crate) fn name(&self) -> PyResult<Bound<'py, PyAny>> {
         let py = self.py();
         if let Some(name) = &self.task().name {
@@ -302,6 +310,31 @@ pub fn new_task<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResul
     }
     task.begin(parts)?;
     Ok(task.object().clone())
+}
+
+/// `new_task` for a coroutine that is to start at once, as a loop does it whose factory makes such tasks.
+///
+/// # Errors
+/// Those of `new_task`.
+pub(crate) fn new_eager_task<'py>(
+    owner: &Bound<'py, LoopBase>,
+    parts: Parts<'py>,
+    naming: Naming,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = owner.py();
+    if naming == Naming::AtOnce {
+        return new_task(owner, Parts { eager_start: true, ..parts });
+    }
+    let Parts { coroutine, name, context, .. } = parts;
+    let task = new_task(owner, Parts { coroutine, name: None, context, eager_start: true })?;
+    // SAFETY: just made, of our type.
+    let named = unsafe { TaskRef::new_unchecked(task.clone()) };
+    match name {
+        Some(name) => named.set_name(&name)?,
+        None if naming == Naming::LaterAlways => named.set_name(py.None().bind(py))?,
+        None => {}
+    }
+    Ok(task)
 }
 
 /// The type `Task`.

@@ -8,15 +8,16 @@
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use pyo3::exceptions::PyKeyError;
+use pyo3::exceptions::{PyKeyError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PySet, PyTuple, PyType};
 
 use super::{TaskObject, TaskRef};
 use crate::boundary::guarded;
-use crate::future::{boolean, method};
+use crate::future::{boolean, like, method};
+use crate::names;
 use crate::scheduling::add_method;
 
 type Object = *mut ffi::PyObject;
@@ -100,6 +101,48 @@ fn listed(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
         task = unsafe { link(task) }.next;
     }
     tasks
+}
+
+/// How often a set that another thread changes is looked through, as asyncio does it.
+const PATIENCE: usize = 1000;
+
+/// `asyncio.all_tasks(owner)`: a set of all pending tasks, ours and others.
+///
+/// # Errors
+/// What asking a task for its loop raises.
+pub fn all_tasks<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = owner.py();
+    if py.version_info() >= (3, 14) {
+        return names::stock_all_tasks(py)?.call1((owner,));
+    }
+    let found = PySet::empty(py)?;
+    for task in others(py)?.into_iter().chain(listed(py)) {
+        if like::loop_of(&task)?.is(owner) && !like::is_done(&task)? {
+            found.add(task)?;
+        }
+    }
+    Ok(found.into_any())
+}
+
+/// The tasks that asyncio's registry holds itself, up to 3.13.
+fn others(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyAny>>> {
+    let weak_set = py.import("weakref")?.getattr("WeakSet")?;
+    let mut tasks = Vec::new();
+    if let Some(eager) = names::tasks_module(py)?.getattr_opt("_eager_tasks")? {
+        tasks.extend(eager.cast::<PySet>()?.iter());
+    }
+    let Some(set) = stock_registry(py, &weak_set)? else { return Ok(tasks) };
+    for patience in (0..PATIENCE).rev() {
+        let theirs = weak_set.call_method1("__iter__", (&set,))?.try_iter()?.collect::<PyResult<Vec<_>>>();
+        match theirs {
+            Err(error) if error.is_instance_of::<PyRuntimeError>(py) && patience > 0 => {}
+            theirs => {
+                tasks.extend(theirs?);
+                break;
+            }
+        }
+    }
+    Ok(tasks)
 }
 
 /// Makes asyncio's own registry see the tasks of ours.

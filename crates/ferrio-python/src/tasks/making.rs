@@ -4,6 +4,7 @@
 //! calling a factory differ between versions; `Style` names the three ways there are. The classes are looked up in
 //! asyncio's modules at each call, as asyncio's own loop does: programs and tests put others there.
 
+use ferrio_cpython::making::{Factory, Naming};
 use ferrio_cpython::task::{self, Parts};
 use ferrio_cpython::{GilCell, future};
 use pyo3::exceptions::PyTypeError;
@@ -12,6 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::creating;
 use crate::event_loop::{Loop, base};
 use crate::imports;
 
@@ -43,7 +45,8 @@ enum Style {
     PassOn,
 }
 
-const CO_VARKEYWORDS: u32 = 8;
+/// The flag of code that takes `**keywords`.
+pub(super) const CO_VARKEYWORDS: u32 = 8;
 
 fn style(py: Python<'_>) -> PyResult<Style> {
     static CELL: PyOnceLock<Style> = PyOnceLock::new();
@@ -121,7 +124,8 @@ impl Loop {
         if factory.as_ref().is_some_and(|factory| !factory.is_callable()) {
             return Err(PyTypeError::new_err("task factory must be a callable or None"));
         }
-        base(slf).has_task_factory.set(factory.is_some());
+        let kind = kind(slf.py(), factory.as_ref())?;
+        base(slf).task_factory.set(slf.py(), kind);
         let factory = factory.map(Bound::unbind);
         let before = slf.get().tasks.factory.with(slf.py(), |place| std::mem::replace(place, factory));
         drop(before);
@@ -133,6 +137,19 @@ impl Loop {
         let py = slf.py();
         slf.get().tasks.factory.with(py, |factory| factory.as_ref().map(|factory| factory.clone_ref(py)))
     }
+}
+
+/// What the loop has to know of a factory.
+fn kind(py: Python<'_>, factory: Option<&Bound<'_, PyAny>>) -> PyResult<Factory> {
+    let Some(factory) = factory else { return Ok(Factory::None) };
+    if imports::python_version(py) < (3, 12) || !factory.is(imports::eager_task_factory(py)?) {
+        return Ok(Factory::Other);
+    }
+    Ok(Factory::Eager(match style(py)? {
+        Style::PassOn => Naming::AtOnce,
+        _ if creating::names_afterwards(py)? => Naming::Later,
+        Style::NameAndContext | Style::NameContextAndMore => Naming::LaterAlways,
+    }))
 }
 
 /// A task of ours, made as `Task(coro, loop=slf, **keywords)`.
@@ -156,17 +173,15 @@ fn new_task<'py>(
     task::new_task(slf.as_super(), parts)
 }
 
-/// asyncio's `_set_task_name` of 3.11 and `set_name` of later versions: on 3.11 a factory's product may lack the method.
+/// asyncio's `_set_task_name` of 3.11 and 3.12, `set_name` of later versions.
 fn set_task_name(task: &Bound<'_, PyAny>, name: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-    let py = task.py();
-    if imports::python_version(py) >= (3, 12) {
-        task.call_method1("set_name", (name,))?;
-        return Ok(());
+    if !creating::names_afterwards(task.py())? {
+        return task.call_method1("set_name", (name,)).map(drop);
     }
-    if let (Some(name), Some(set_name)) = (name.filter(|name| !name.is_none()), task.getattr_opt("set_name")?) {
-        set_name.call1((name,))?;
+    match name.filter(|name| !name.is_none()) {
+        Some(name) => creating::set_task_name(task, &name),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn refuse_unknown(keywords: &Bound<'_, PyDict>) -> PyResult<()> {

@@ -1,0 +1,76 @@
+//! `create_task`: the function, which asks the running loop.
+
+use ferrio_cpython::calling::call_method;
+use ferrio_cpython::running_loop;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+
+use super::making::CO_VARKEYWORDS;
+use crate::imports;
+
+/// Have the running loop run a coroutine as a task; gives the task.
+#[pyfunction]
+#[pyo3(name = "create_task", signature = (coro, *, name=None, context=None))]
+pub(super) fn create_named_task<'py>(
+    coro: &Bound<'py, PyAny>,
+    name: Option<&Bound<'py, PyAny>>,
+    context: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = coro.py();
+    let owner = demand_running_loop(py)?;
+    let method = pyo3::intern!(py, "create_task");
+    let context = context.map(|context| (pyo3::intern!(py, "context"), context));
+    if names_afterwards(py)? {
+        let task = call_method(&owner, method, &[coro], context.as_slice())?;
+        if let Some(name) = name {
+            set_task_name(&task, name)?;
+        }
+        return Ok(task);
+    }
+    let none = py.None().into_bound(py);
+    let name = (pyo3::intern!(py, "name"), name.unwrap_or(&none));
+    match context {
+        None => call_method(&owner, method, &[coro], &[name]),
+        Some(context) => call_method(&owner, method, &[coro], &[name, context]),
+    }
+}
+
+/// Have the running loop run a coroutine as a task; gives the task. Keyword arguments are the loop's.
+#[pyfunction]
+#[pyo3(name = "create_task", signature = (coro, **kwargs))]
+pub(super) fn create_any_task<'py>(
+    coro: &Bound<'py, PyAny>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = coro.py();
+    demand_running_loop(py)?.call_method(pyo3::intern!(py, "create_task"), (coro,), kwargs)
+}
+
+/// Whether `create_task` of the running Python hands on all keyword arguments.
+pub(super) fn takes_any(py: Python<'_>) -> PyResult<bool> {
+    let code = imports::tasks_module(py)?.getattr("create_task")?.getattr("__code__")?;
+    let has_own = code.getattr("co_kwonlyargcount")?.extract::<u32>()? > 0;
+    Ok(!has_own && code.getattr("co_flags")?.extract::<u32>()? & CO_VARKEYWORDS != 0)
+}
+
+/// The loop that runs here.
+pub(super) fn demand_running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    running_loop(py)?.ok_or_else(|| PyRuntimeError::new_err("no running event loop"))
+}
+
+/// Whether the running Python names a task when it is made already: it did from 3.13 on.
+pub(super) fn names_afterwards(py: Python<'_>) -> PyResult<bool> {
+    static CELL: PyOnceLock<bool> = PyOnceLock::new();
+    CELL.get_or_try_init(py, || imports::tasks_module(py)?.hasattr("_set_task_name")).copied()
+}
+
+/// asyncio's `_set_task_name`, of a name that is not None: the task may be of a kind without names.
+pub(super) fn set_task_name<'py>(task: &Bound<'py, PyAny>, name: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = task.py();
+    match task.getattr_opt(pyo3::intern!(py, "set_name"))? {
+        Some(set_name) => set_name.call1((name,)).map(drop),
+        None => imports::tasks_module(py)?.call_method1("_set_task_name", (task, name)).map(drop),
+    }
+}
