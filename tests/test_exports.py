@@ -81,7 +81,8 @@ def test_each_name_is_typed_once():
 def test_own_name_is_documented(name):
     documentation = inspect.getdoc(getattr(ferrio, name))
     assert documentation
-    assert documentation != inspect.getdoc(getattr(asyncio, name, None))
+    theirs = getattr(asyncio, name, None)
+    assert documentation != inspect.getdoc(theirs) or theirs is getattr(ferrio, name)
 
 
 def test_loop_has_the_methods_of_its_stub_and_no_others():

@@ -50,6 +50,7 @@ def test_it_is_cancelled_alone(debug):
         async def waiting(awaitable):
             return await api.shield(awaitable)
 
+        asyncio.get_running_loop().slow_callback_duration = 100
         for make in (lambda: returning(1, 3), lambda: failing(LookupError("unseen"), 3)):
             inner = asyncio.create_task(make(), name="inner")
             task = asyncio.create_task(waiting(inner))

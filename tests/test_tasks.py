@@ -216,7 +216,8 @@ def test_asyncios_hooks_register_and_forget_native_tasks(any_loop):
         assert await task == 1
         assert asyncio.all_tasks() == {own}
         foreign = asyncio.tasks._PyTask(returning(2), loop=any_loop)
-        assert asyncio.all_tasks() == {own, foreign}
+        if sys.version_info < (3, 14):  # later asyncio itself does not show its tasks in Python
+            assert asyncio.all_tasks() == {own, foreign}
         await foreign
 
     any_loop.run_until_complete(ferrio.Task(main(), loop=any_loop))
