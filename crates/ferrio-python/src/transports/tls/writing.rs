@@ -109,14 +109,8 @@ fn write_items<'py>(
 fn encrypt(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     let py = transport.py();
     let session = &transport.get().session;
-    let (flat, total) = match data.cast_exact::<PyBytes>() {
-        Ok(bytes) => (data.clone(), bytes.as_bytes().len()),
-        Err(_) => {
-            let view = flat_view(data)?;
-            let total = view.len()?;
-            (view, total)
-        }
-    };
+    let flat = if data.is_exact_instance_of::<PyBytes>() { data.clone() } else { flat_view(data)? };
+    let total = flat.len()?;
     let mut written = 0;
     while written < total {
         let end = total.min(written + AT_ONCE);
