@@ -1,0 +1,222 @@
+"""Bad input, many times over: afterwards no object of ours, asyncio's or the system's is left, and no memory grows.
+
+What each kind of bad input raises or tells is tested where its transport is; descriptors, children and tasks are looked
+for after every test there is.
+"""
+
+import asyncio
+import collections
+import contextlib
+import gc
+import os
+import resource
+import socket
+import ssl
+import struct
+
+import pytest
+
+from tests.certificates import client_context, server_context
+from tests.datagrams import endpoint
+from tests.peers import Recorder, listening, reset, turns, until
+from tests.pipe_ends import file
+from tests.tls_peers import NAME, Echo, shake_hands
+
+OURS = ("asyncio", "ferrio", "_asyncio", "ssl", "_ssl", "socket", "_socket", "subprocess", "tests")
+
+
+def living() -> collections.Counter:
+    for _ in range(3):
+        gc.collect()
+    kinds = (type(thing) for thing in gc.get_objects())
+    return collections.Counter(kind.__qualname__ for kind in kinds if kind.__module__.split(".")[0] in OURS)
+
+
+@contextlib.asynccontextmanager
+async def server(**keywords):
+    loop = asyncio.get_running_loop()
+    made = await loop.create_server(Echo, "127.0.0.1", 0, **keywords)
+    async with made:
+        yield made.sockets[0].getsockname()
+
+
+async def said_to_tls(said: bytes, after_handshake: bool = False, end=socket.socket.close):
+    """A raw client says something wrong to a TLS server and goes."""
+
+    def talk(address):
+        sock = socket.create_connection(address, timeout=5)
+        if after_handshake:
+            shake_hands(sock)
+        sock.sendall(said)
+        end(sock)
+
+    async with server(ssl=server_context()) as address:
+        await asyncio.to_thread(talk, address)
+        await turns(3)
+        await asyncio.sleep(0.002)
+
+
+async def plain_text():
+    await said_to_tls(b"GET / HTTP/1.1\r\n\r\n")
+
+
+async def reset_in_mid_handshake():
+    await said_to_tls(b"\x16\x03\x01\x02\x00", end=reset)
+
+
+async def truncated_record():
+    await said_to_tls(b"\x17\x03\x03\x40\x00half", after_handshake=True)
+
+
+async def damaged_record():
+    await said_to_tls(b"\x17\x03\x03\x00\x20" + bytes(32), after_handshake=True)
+
+
+async def too_long_record():
+    await said_to_tls(b"\x17\x03\x03\xff\xff" + bytes(32), after_handshake=True)
+
+
+async def untrusted_certificate():
+    async with server(ssl=server_context()) as address:
+        trusting_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.get_running_loop().create_connection(Recorder, *address, ssl=trusting_nobody, **NAME)
+        await turns(5)
+
+
+async def handshake_that_takes_too_long():
+    loop = asyncio.get_running_loop()
+    timeout = {"ssl_handshake_timeout": 0.001}
+    with listening() as listener:
+        address = listener.getsockname()
+        with pytest.raises(ConnectionAbortedError):
+            await loop.create_connection(Recorder, *address, ssl=client_context(), **NAME, **timeout)
+
+
+async def cancelled_handshake():
+    loop = asyncio.get_running_loop()
+    with listening() as listener:
+        connecting = loop.create_connection(Recorder, *listener.getsockname(), ssl=client_context(), **NAME)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(connecting, 0.002)
+
+
+async def datagram_too_large():
+    async with endpoint(local_addr=("127.0.0.1", 0)) as (transport, protocol):
+        transport.sendto(bytes(70_000), transport.get_extra_info("sockname"))
+        await turns(3)
+        assert len(protocol.trace) == 2
+
+
+async def reset_connection():
+    async with server() as address:
+        sock = socket.create_connection(address)
+        sock.sendall(b"x" * 100_000)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await turns(3)
+        sock.close()
+        await turns(5)
+
+
+async def child_that_closes_its_input():
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec("sh", "-c", "exec 0<&-", stdin=pipe)
+    await process.communicate(bytes(1 << 20))
+
+
+async def killed_child():
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec("cat", stdin=pipe, stdout=pipe)
+    process.stdin.write(bytes(1 << 20))
+    process.kill()
+    with contextlib.suppress(ConnectionError):
+        await process.communicate()
+    assert process.returncode == -9
+
+
+async def program_that_is_not_there():
+    with pytest.raises(FileNotFoundError):
+        await asyncio.create_subprocess_exec("./missing")
+
+
+async def full_pipe_without_a_reader():
+    lost = []
+
+    class Writer(asyncio.BaseProtocol):
+        def connection_lost(self, error):
+            lost.append(type(error))
+
+    reader, writer = os.pipe()
+    transport, _ = await asyncio.get_running_loop().connect_write_pipe(Writer, file(writer, "wb"))
+    transport.write(bytes(1 << 20))
+    os.close(reader)
+    await until(lambda: lost == [BrokenPipeError])
+
+
+async def directory_as_a_socket():
+    loop = asyncio.get_running_loop()
+    os.makedirs("directory", exist_ok=True)
+    with pytest.raises(OSError):
+        await loop.create_unix_server(Echo, "directory")
+    with pytest.raises(ConnectionRefusedError):
+        await loop.create_unix_connection(Recorder, "directory")
+
+
+SCENARIOS = [
+    plain_text,
+    reset_in_mid_handshake,
+    truncated_record,
+    damaged_record,
+    too_long_record,
+    untrusted_certificate,
+    handshake_that_takes_too_long,
+    cancelled_handshake,
+    datagram_too_large,
+    reset_connection,
+    child_that_closes_its_input,
+    killed_child,
+    program_that_is_not_there,
+    full_pipe_without_a_reader,
+    directory_as_a_socket,
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_nothing_is_left_of(scenario, loop, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    loop.set_exception_handler(lambda *_: None)  # what is reported is no matter here
+
+    def run(times):
+        async def main():
+            for _ in range(times):
+                await scenario()
+            await turns(5)
+
+        loop.run_until_complete(main())
+
+    run(2)
+    before = living()
+    run(5)
+    assert living() - before == collections.Counter()
+
+
+@pytest.mark.parametrize("scenario", [plain_text, damaged_record, untrusted_certificate])
+def test_memory_does_not_grow_with(scenario):
+    """Of what the objects' types do not show: buffers of ours and of OpenSSL's."""
+    import ferrio
+
+    async def main(times):
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        for _ in range(times):
+            await scenario()
+
+    def used():
+        gc.collect()
+        with open("/proc/self/statm") as sizes:
+            return int(sizes.read().split()[1]) * resource.getpagesize()
+
+    with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
+        runner.run(main(40))
+        before = used()
+        runner.run(main(80))
+        assert used() - before < 80 * 8192
