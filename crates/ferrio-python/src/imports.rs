@@ -123,8 +123,3 @@ pub(crate) fn python_version(py: Python<'_>) -> (u8, u8) {
         (version.major, version.minor)
     })
 }
-
-/// `asyncio.current_task()`, as asyncio's own modules look it up.
-pub(crate) fn current_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    tasks_module(py)?.call_method0(pyo3::intern!(py, "current_task"))
-}

@@ -5,16 +5,17 @@
 //! is active. Up to 3.12 only a bare `CancelledError` is converted; later versions look at subclasses and at the
 //! contexts of other exceptions as well.
 
-use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine::{Body, Visitor, spawn};
+use ferrio_cpython::future::like;
 use ferrio_cpython::resume::Step;
+use ferrio_cpython::{GilCell, LoopBase, current_task};
 use pyo3::exceptions::{PyAssertionError, PyBaseExceptionGroup, PyRuntimeError, PyTimeoutError};
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyFloat, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::imports;
-use crate::timer::Timer;
+use crate::timer::{Timer, plain_number};
 
 /// Cancels the enclosing task at a deadline; an asynchronous context manager. See `timeout()`.
 #[pyclass(frozen, subclass, weakref, module = "ferrio")]
@@ -29,7 +30,7 @@ struct Inner {
     timer: Option<Timer>,
     task: Option<Py<PyAny>>,
     /// How many cancellations of the task were asked for when it was entered.
-    cancelling: Option<Py<PyAny>>,
+    cancelling: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,10 +75,10 @@ impl Timeout {
     /// A timeout `delay` seconds from now on `owner`'s clock, never for None.
     pub(crate) fn after(owner: &Bound<'_, PyAny>, delay: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
         let py = delay.py();
-        let when = if delay.is_none() {
-            py.None()
-        } else {
-            owner.call_method0(pyo3::intern!(py, "time"))?.add(delay)?.unbind()
+        let when = match (owner.cast::<LoopBase>(), plain_number(delay)) {
+            _ if delay.is_none() => py.None(),
+            (Ok(ours), Some(seconds)) => PyFloat::new(py, LoopBase::now(ours)? + seconds).into_any().unbind(),
+            _ => owner.call_method0(pyo3::intern!(py, "time"))?.add(delay)?.unbind(),
         };
         Py::new(py, Self::new(when))
     }
@@ -100,18 +101,18 @@ impl Timeout {
         if this.state(py) != State::Created {
             return Err(PyRuntimeError::new_err("Timeout has already been entered"));
         }
-        let task = imports::current_task(py)?;
-        if task.is_none() {
+        let owner = imports::get_running_loop(py)?.call0()?;
+        let Some(task) = current_task(&owner)? else {
             return Err(PyRuntimeError::new_err("Timeout should be used inside a task"));
-        }
-        let cancelling = task.call_method0(pyo3::intern!(py, "cancelling"))?;
+        };
+        let cancelling = like::cancelling(&task)?;
         let when = this.inner.with(py, |inner| {
             inner.state = State::Entered;
-            inner.cancelling = Some(cancelling.unbind());
+            inner.cancelling = cancelling;
             inner.task = Some(task.unbind());
             inner.when.clone_ref(py)
         });
-        Self::set_timer(slf, when.bind(py))
+        Self::set_timer(slf, &owner, when.bind(py))
     }
 
     /// What `__aexit__` does, told of the exception that ends the body, if any.
@@ -134,19 +135,19 @@ impl Timeout {
         }
         let before = this.inner.with(py, |inner| {
             inner.state = State::Expired;
-            inner.cancelling.take()
+            inner.cancelling
         });
-        let (Some(task), Some(before)) = (this.task(py), before) else {
+        let Some(task) = this.task(py) else {
             return Ok(());
         };
-        let requested = task.call_method0(pyo3::intern!(py, "uncancel"))?;
+        let requested = like::uncancel(&task)?;
         match raised {
-            Some(raised) if requested.le(before)? => overdue(raised),
+            Some(raised) if requested <= before => overdue(raised),
             _ => Ok(()),
         }
     }
 
-    fn set_timer(slf: &Bound<'_, Self>, when: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn set_timer(slf: &Bound<'_, Self>, owner: &Bound<'_, PyAny>, when: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let before = slf.get().inner.with(py, |inner| {
             let when = std::mem::replace(&mut inner.when, when.clone().unbind());
@@ -159,8 +160,7 @@ impl Timeout {
         if when.is_none() {
             return Ok(());
         }
-        let owner = imports::get_running_loop(py)?.call0()?;
-        let timer = Timer::at(&owner, when, slf.as_any(), expire, pyo3::intern!(py, "_on_timeout"))?;
+        let timer = Timer::at(owner, when, slf.as_any(), expire, pyo3::intern!(py, "_on_timeout"))?;
         let before = slf.get().inner.with(py, |inner| inner.timer.replace(timer));
         drop(before);
         Ok(())
@@ -175,7 +175,7 @@ fn expire(timeout: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
         return Err(PyAssertionError::new_err(()));
     }
     if let Some(task) = this.task(py) {
-        task.call_method0(pyo3::intern!(py, "cancel"))?;
+        like::cancel(&task)?;
     }
     let timer = this.inner.with(py, |inner| {
         inner.state = State::Expiring;
@@ -237,7 +237,7 @@ fn insert_timeout_error(raised: &Bound<'_, PyAny>) -> PyResult<()> {
 impl Timeout {
     #[new]
     fn new(when: Py<PyAny>) -> Self {
-        let inner = Inner { state: State::Created, when, timer: None, task: None, cancelling: None };
+        let inner = Inner { state: State::Created, when, timer: None, task: None, cancelling: 0 };
         Self { inner: GilCell::new(inner) }
     }
 
@@ -249,7 +249,10 @@ impl Timeout {
     /// Set another deadline, or None for never.
     fn reschedule(slf: &Bound<'_, Self>, when: &Bound<'_, PyAny>) -> PyResult<()> {
         match slf.get().state(slf.py()) {
-            State::Entered => Self::set_timer(slf, when),
+            State::Entered => {
+                let owner = imports::get_running_loop(slf.py())?.call0()?;
+                Self::set_timer(slf, &owner, when)
+            }
             State::Created => Err(PyRuntimeError::new_err("Timeout has not been entered")),
             other => Err(PyRuntimeError::new_err(format!("Cannot change state of {} Timeout", other.words().1))),
         }
@@ -314,7 +317,6 @@ impl Timeout {
         let outcome = self.inner.traverse(&visit, |inner| {
             visit.call(&inner.when)?;
             visit.call(&inner.task)?;
-            visit.call(&inner.cancelling)?;
             inner.timer.as_ref().map_or(Ok(()), |timer| timer.visit(&visit))
         });
         outcome.unwrap_or(Ok(()))

@@ -5,14 +5,15 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor, spawn};
-use ferrio_cpython::future::{DoneCallback, finish_with_none, no_longer_when_done, when_done};
+use ferrio_cpython::coroutines::is_coroutine;
+use ferrio_cpython::future::{DoneCallback, finish_with_none, like, no_longer_when_done, when_done};
 use ferrio_cpython::resume::Step;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PySet, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::call_graph::{note_awaited, note_awaited_no_more};
+use crate::call_graph::current_waiter;
 use crate::imports;
 use crate::timer::Timer;
 
@@ -90,32 +91,26 @@ fn on_completion<'py>(waiting: &Bound<'py, PyAny>, future: &Bound<'py, PyAny>) -
     let enough = remaining == 0
         || match this.until {
             Until::First => true,
-            Until::FirstException => failed(future)?,
+            Until::FirstException => matches!(like::failure(future)?, Some(like::Failure::Exception(_))),
             Until::All => false,
         };
     if enough {
         this.stop_timer(py)?;
         let waiter = this.waiter.bind(py);
-        if !waiter.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+        if !like::is_done(waiter)? {
             finish_with_none(waiter, 0)?;
         }
     }
     match &this.task {
-        Some(task) => note_awaited_no_more(future, task.bind(py)),
+        Some(task) => like::discard_waiter(future, task.bind(py)),
         None => Ok(()),
     }
-}
-
-fn failed(future: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = future.py();
-    Ok(!future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()?
-        && !future.call_method0(pyo3::intern!(py, "exception"))?.is_none())
 }
 
 impl Request {
     fn begin<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Waiting>> {
         let fs = self.fs.bind(py);
-        if imports::isfuture(py)?.call1((fs,))?.is_truthy()? || is_coroutine(fs)? {
+        if like::is_future(fs)? || is_coroutine(fs)? {
             let text = format!("expect a list of futures, not {}", fs.get_type().name()?);
             return Err(PyTypeError::new_err(text));
         }
@@ -134,7 +129,7 @@ impl Request {
         let waiter = owner.call_method0(pyo3::intern!(py, "create_future"))?;
         let timer = self.timeout.as_ref().filter(|timeout| !timeout.is_none(py));
         let timer = timer.map(|timeout| Timer::finish(&owner, timeout.bind(py), &waiter)).transpose()?;
-        let task = crate::call_graph::current_waiter(py)?;
+        let task = current_waiter(&owner)?;
         let inner = GilCell::new(Progress { remaining: futures.len(), timer });
         let waiting =
             Bound::new(py, Waiting { futures, until, waiter: waiter.unbind(), task: task.map(Bound::unbind), inner })?;
@@ -142,7 +137,7 @@ impl Request {
         for future in &this.futures {
             when_done(future.bind(py), waiting.as_any(), &ON_COMPLETION)?;
             if let Some(task) = &this.task {
-                note_awaited(future.bind(py), task.bind(py))?;
+                like::add_waiter(future.bind(py), task.bind(py))?;
             }
         }
         Ok(waiting)
@@ -182,7 +177,7 @@ impl Waiting {
         for future in &this.futures {
             no_longer_when_done(future.bind(py), slf.as_any(), &ON_COMPLETION)?;
             if let Some(task) = &this.task {
-                note_awaited_no_more(future.bind(py), task.bind(py))?;
+                like::discard_waiter(future.bind(py), task.bind(py))?;
             }
         }
         Ok(())
@@ -192,8 +187,7 @@ impl Waiting {
         let (done, pending) = (PySet::empty(py)?, PySet::empty(py)?);
         for future in &self.futures {
             let future = future.bind(py);
-            let is_done = future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()?;
-            (if is_done { &done } else { &pending }).add(future)?;
+            (if like::is_done(future)? { &done } else { &pending }).add(future)?;
         }
         PyTuple::new(py, [done, pending])
     }
@@ -239,8 +233,4 @@ impl Body for Wait {
             visitor.show(waiting);
         }
     }
-}
-
-fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    imports::iscoroutine(object.py())?.call1((object,))?.is_truthy()
 }

@@ -3,11 +3,11 @@
 //! Since 3.12 it awaits inside a `Timeout`; what 3.11 does is in `wait_for_in_task.rs`.
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor, spawn};
-use ferrio_cpython::future::{DoneCallback, finish_with_none, no_longer_when_done, when_done};
+use ferrio_cpython::future::{DoneCallback, finish_with_none, like, no_longer_when_done, when_done};
 use ferrio_cpython::resume::Step;
 use pyo3::prelude::*;
 
-use crate::call_graph::{current_waiter, note_awaited, note_awaited_no_more};
+use crate::call_graph::current_waiter;
 use crate::coroutine::Coroutine;
 use crate::imports;
 use crate::timeouts::{Timeout, timeout_error};
@@ -40,8 +40,8 @@ impl WaitFor {
         let delay = self.timeout.bind(py);
         if !delay.is_none() && delay.le(0)? {
             let future = imports::tasks_module(py)?.call_method1("ensure_future", (&self.future,))?;
-            if future.call_method0("done")?.is_truthy()? {
-                return Ok(Some(future.call_method0("result")?.unbind()));
+            if like::is_done(&future)? {
+                return Ok(Some(like::result(&future)?.unbind()));
             }
             self.future = future.clone().unbind();
             self.stage = Stage::Cancelling(CancelAndWait::new(&future)?);
@@ -107,7 +107,7 @@ impl Body for WaitFor {
 /// The result of a future that was cancelled for being late: if that worked, a `TimeoutError`.
 pub(crate) fn overdue_result<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = future.py();
-    match future.call_method0("result") {
+    match like::result(future) {
         Err(error) if error.is_instance(py, imports::cancelled_error(py)?) => {
             Err(timeout_error(error.value(py).as_any())?)
         }
@@ -126,10 +126,7 @@ pub(crate) struct CancelAndWait {
 pub(crate) static RELEASE_WAITER: DoneCallback = DoneCallback::new("_release_waiter", release_waiter);
 
 fn release_waiter<'py>(waiter: &Bound<'py, PyAny>, _: &Bound<'py, PyAny>) -> PyResult<()> {
-    if waiter.call_method0(pyo3::intern!(waiter.py(), "done"))?.is_truthy()? {
-        return Ok(());
-    }
-    finish_with_none(waiter, 0)
+    if like::is_done(waiter)? { Ok(()) } else { finish_with_none(waiter, 0) }
 }
 
 impl CancelAndWait {
@@ -138,14 +135,14 @@ impl CancelAndWait {
         let owner = imports::get_running_loop(py)?.call0()?;
         let waiter = owner.call_method0(pyo3::intern!(py, "create_future"))?;
         when_done(future, &waiter, &RELEASE_WAITER)?;
-        let task = current_waiter(py)?;
+        let task = current_waiter(&owner)?;
         if let Some(task) = &task {
-            note_awaited(future, task)?;
+            like::add_waiter(future, task)?;
         }
         let awaiting = Awaiting::new(&waiter)?;
         let this =
             Self { future: future.clone().unbind(), waiter: waiter.unbind(), task: task.map(Bound::unbind), awaiting };
-        if let Err(error) = future.call_method0("cancel") {
+        if let Err(error) = like::cancel(future) {
             this.end(py)?;
             return Err(error);
         }
@@ -156,7 +153,7 @@ impl CancelAndWait {
         let future = self.future.bind(py);
         no_longer_when_done(future, self.waiter.bind(py), &RELEASE_WAITER)?;
         match &self.task {
-            Some(task) => note_awaited_no_more(future, task.bind(py)),
+            Some(task) => like::discard_waiter(future, task.bind(py)),
             None => Ok(()),
         }
     }

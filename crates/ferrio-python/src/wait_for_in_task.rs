@@ -1,7 +1,7 @@
 //! `wait_for` as 3.11 has it: the awaitable runs in a task of its own, which is cancelled when time is up.
 
 use ferrio_cpython::coroutine::spawn;
-use ferrio_cpython::future::{no_longer_when_done, when_done};
+use ferrio_cpython::future::{like, no_longer_when_done, when_done};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -78,10 +78,7 @@ fn ensure_future(py: Python<'_>, awaitable: &Py<PyAny>, owner: &Py<PyAny>) -> Py
 
 fn result_if_done(py: Python<'_>, future: &Py<PyAny>) -> PyResult<Option<Py<PyAny>>> {
     let future = future.bind(py);
-    if !future.call_method0("done")?.is_truthy()? {
-        return Ok(None);
-    }
-    Ok(Some(future.call_method0("result")?.unbind()))
+    if like::is_done(future)? { like::result(future).map(|result| Some(result.unbind())) } else { Ok(None) }
 }
 
 fn is_cancelled_error(py: Python<'_>, error: &PyErr) -> PyResult<bool> {

@@ -148,6 +148,39 @@ pub fn cancel(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     asked(future, pyo3::intern!(future.py(), "cancel"))
 }
 
+/// `cancelling()` of a task: how many cancellations it is asked for.
+///
+/// # Errors
+/// What the method raises; `TypeError` and `OverflowError` when it gives no such number.
+#[inline]
+pub fn cancelling(task: &Bound<'_, PyAny>) -> PyResult<u32> {
+    match exact_task(task) {
+        Some(task) => Ok(task.task().cancels_requested),
+        None => task.call_method0(pyo3::intern!(task.py(), "cancelling"))?.extract(),
+    }
+}
+
+/// `uncancel()` of a task: one less; gives how many are left.
+///
+/// # Errors
+/// As `cancelling`.
+#[inline]
+pub fn uncancel(task: &Bound<'_, PyAny>) -> PyResult<u32> {
+    match exact_task(task) {
+        Some(task) => task.uncancel(),
+        None => task.call_method0(pyo3::intern!(task.py(), "uncancel"))?.extract(),
+    }
+}
+
+#[inline]
+fn exact_task<'py>(task: &Bound<'py, PyAny>) -> Option<TaskRef<'py>> {
+    if !task::is_exact(task.get_type_ptr()) {
+        return None;
+    }
+    // SAFETY: exactly of our type, as just seen.
+    Some(unsafe { TaskRef::new_unchecked(task.clone()) })
+}
+
 /// `_make_cancelled_error()`.
 ///
 /// # Errors
@@ -166,9 +199,7 @@ pub fn cancelled_error<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, P
 /// What setting the attribute raises.
 #[inline]
 pub fn may_be_lost(task: &Bound<'_, PyAny>) -> PyResult<()> {
-    if task::is_exact(task.get_type_ptr()) {
-        // SAFETY: exactly of our type, as just seen.
-        let task = unsafe { TaskRef::new_unchecked(task.clone()) };
+    if let Some(task) = exact_task(task) {
         task.update(|body| body.log_destroy_pending = false);
         return Ok(());
     }

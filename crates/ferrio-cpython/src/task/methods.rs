@@ -233,16 +233,24 @@ fn uncancel_takes_all_back(py: Python<'_>) -> PyResult<bool> {
 }
 
 fn do_uncancel(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
-    let clears = uncancel_takes_all_back(task.py())?;
-    task.update(|body| {
-        if body.cancels_requested > 0 {
-            body.cancels_requested -= 1;
-            if body.cancels_requested == 0 && clears {
-                body.must_cancel = false;
-            }
-        }
-    });
+    task.uncancel()?;
     give_cancelling(task)
+}
+
+impl TaskRef<'_> {
+    /// Takes back one request to cancel; gives how many are left.
+    pub(crate) fn uncancel(&self) -> PyResult<u32> {
+        let clears = uncancel_takes_all_back(self.py())?;
+        Ok(self.update(|body| {
+            if body.cancels_requested > 0 {
+                body.cancels_requested -= 1;
+                if body.cancels_requested == 0 && clears {
+                    body.must_cancel = false;
+                }
+            }
+            body.cancels_requested
+        }))
+    }
 }
 
 fn give_name(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {

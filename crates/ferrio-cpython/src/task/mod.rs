@@ -50,7 +50,7 @@ pub(crate) struct TaskBody {
     number: u64,
     /// Place in the list of pending tasks.
     pub(crate) link: registry::Link,
-    cancels_requested: u32,
+    pub(crate) cancels_requested: u32,
     /// `CancelledError` is due at the next step.
     pub(crate) must_cancel: bool,
     pub(crate) log_destroy_pending: bool,
