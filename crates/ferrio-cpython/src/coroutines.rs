@@ -6,6 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PySet, PyTuple};
 
 use crate::coroutine::coroutine_type_pointer;
+use crate::future::FutureRef;
 use crate::names;
 use crate::resume::is_python_coroutine;
 
@@ -20,6 +21,10 @@ const REMEMBERED: usize = 100;
 pub fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if is_python_coroutine(object) || object.get_type_ptr() == coroutine_type_pointer() {
         return Ok(true);
+    }
+    // The most frequent object that is none: `wait` asks of each future.
+    if FutureRef::exact_ref(object).is_some() {
+        return Ok(false);
     }
     is_other_coroutine(object)
 }
