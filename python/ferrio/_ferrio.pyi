@@ -29,6 +29,7 @@ from asyncio import (
     _register_task as _register_task,
     _unregister_task as _unregister_task,
     all_tasks as all_tasks,
+    as_completed as as_completed,
     create_task as create_task,
     current_task as current_task,
     ensure_future as ensure_future,

@@ -4,6 +4,7 @@
 //! versions is asked of the interpreter's own function where patch releases differ too.
 
 mod chaining;
+mod completion;
 mod creating;
 mod eager;
 mod ensuring;
@@ -28,6 +29,7 @@ pub(crate) fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(ensuring::ensure_future, module)?)?;
     module.add_function(wrap_pyfunction!(gathering::gather, module)?)?;
     module.add_function(wrap_pyfunction!(shielding::shield, module)?)?;
+    module.add_function(wrap_pyfunction!(completion::as_completed, module)?)?;
     module.add_function(wrap_pyfunction!(chaining::wrap_future, module)?)?;
     module.add_function(wrap_pyfunction!(threads::run_coroutine_threadsafe, module)?)?;
     module.add_function(wrap_pyfunction!(introspection::current_task, module)?)?;
