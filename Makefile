@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 SOAK_SECONDS ?= 600
 FUZZ_SECONDS ?= 300
+SOAK_PROGRAMS ?= 10000
 
 venv_python := $(VENV)/bin/python
 tools := $(VENV)/.tools-installed
@@ -72,8 +73,9 @@ format: $(tools) ## rewrite the sources the way the checks want them
 bench: build ## measure ferrio against stock asyncio on this machine
 	@$(venv_python) -m benches
 
-soak: build ## the soak tests for SOAK_SECONDS (600) in place of seconds
+soak: build ## the soak tests for SOAK_SECONDS (600), and SOAK_PROGRAMS (10000) random programs
 	@FERRIO_SOAK_SECONDS=$(SOAK_SECONDS) $(venv_python) -m pytest tests/soak --timeout=0
+	@FERRIO_PROGRAMS=$(SOAK_PROGRAMS) $(venv_python) -m pytest tests/test_random_programs.py --timeout=0
 
 fuzz: ## look for FUZZ_SECONDS (300) each for bytes that break the framing and the buffers
 	@echo "== fuzz targets"

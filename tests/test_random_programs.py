@@ -9,8 +9,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.random_programs.observing import MODES, observe
 from tests.random_programs.making import Program, programs
+from tests.random_programs.observing import MODES, observe
 
 USUAL = 300
 COUNT = int(os.environ.get("FERRIO_PROGRAMS", USUAL))
@@ -36,7 +36,9 @@ def test_random_programs_show_the_same_everywhere(program):
 def test_a_program_shows_the_same_twice():
     """The comparison would be worth nothing if asyncio itself did not."""
     body = [("sleep", 1), ("set_result", 0, 5), ("everybody",), ("raise", "ValueError")]
-    program = Program([("spawn_task", body, True), ("group", [body, body], [("sleep", 0)], True), ("await_future", 0, True)])
+    program = Program(
+        [("spawn_task", body, True), ("group", [body, body], [("sleep", 0)], True), ("await_future", 0, True)]
+    )
     first = observe(program, "stock")
     assert len(first) > 10
     assert observe(program, "stock") == first

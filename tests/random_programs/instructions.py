@@ -32,8 +32,6 @@ def make(kind: str) -> BaseException:
 
 
 def shown(error: BaseException | None, depth: int = 3) -> object:
-    import os
-    NOCTX = os.environ.get("NOCTX")
     """An exception as far as two runs must agree on it."""
     if error is None or depth == 0:
         return None if error is None else type(error).__name__
@@ -42,7 +40,7 @@ def shown(error: BaseException | None, depth: int = 3) -> object:
         what.append([shown(each, depth - 1) for each in error.exceptions])
     if error.__cause__ is not None:
         what.append(("cause", shown(error.__cause__, depth - 1)))
-    if error.__context__ is not None and not NOCTX:
+    if error.__context__ is not None:
         what.append(("context", shown(error.__context__, depth - 1)))
     if error.__suppress_context__:
         what.append("suppressed")
@@ -93,8 +91,8 @@ class World:
 
     async def body(self, me: str, body):
         task = asyncio.current_task()
-        task.set_name(me)
-        if task not in self.tasks:
+        if task not in self.tasks:  # wait_for() and eager starts may run it in one that is known
+            task.set_name(me)
             self.tasks.append(task)
         self.note(me, "begins", VARIABLE.get())
         return await self.perform(me, body)
@@ -152,7 +150,8 @@ class World:
 
     def younger(self, me: str, which: int):
         """A task that may be waited for with no danger of a circle, for which asyncio's cancel() has no bottom."""
-        younger = [task for task in self.tasks if int(task.get_name()[1:]) > int(me[1:])]
+        mine = asyncio.current_task().get_name()
+        younger = [task for task in self.tasks if int(task.get_name()[1:]) > int(mine[1:])]
         return younger[which % len(younger)] if younger else self.future(which)
 
     def future(self, which: int):

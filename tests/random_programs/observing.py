@@ -123,14 +123,13 @@ def _run(program, loop) -> list:
         pending = [task for task in world.tasks if not task.done()]
         if pending:
             last_busy = loop.turn
+        loop.call_soon(turn)
         if loop.turn in CANCELLED_AT:
             world.trace.append((loop.turn, "cancelling what is left"))
             for task in pending:
                 task.cancel("left")
         if loop.turn >= GIVEN_UP_AT or loop.turn > last_busy + AFTERMATH:
             loop.stop()
-        else:
-            loop.call_soon(turn)
 
     def start() -> None:
         world.make_primitives()
@@ -147,4 +146,3 @@ def _run(program, loop) -> list:
     finally:
         loop.close()
     return world.trace
-

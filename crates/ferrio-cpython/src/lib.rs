@@ -22,6 +22,8 @@ pub mod making;
 mod names;
 pub mod parked;
 pub mod plain;
+pub mod raising;
+mod recursion;
 mod rest;
 pub mod resume;
 mod returning;

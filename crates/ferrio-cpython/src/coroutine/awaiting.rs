@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::{Visitor, coroutine_type_pointer, object};
 use crate::future::{FutureRef, Outcome};
 use crate::held::Held;
+use crate::raising::raised;
 use crate::resume::{self, Step};
 
 /// An `await` in progress.
@@ -66,7 +67,7 @@ impl Awaiting {
         }
         match future.outcome()? {
             Outcome::Result(result) => Ok(Step::Returned(result)),
-            Outcome::Exception(exception) => Err(PyErr::from_value(exception)),
+            Outcome::Exception(exception) => Err(raised(&exception)),
         }
     }
 

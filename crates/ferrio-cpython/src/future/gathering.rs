@@ -19,6 +19,7 @@ use super::{FutureBody, FutureObject, FutureRef, dealloc_base, release_slots, tr
 use crate::boundary::{attached, guarded};
 use crate::held::Held;
 use crate::loop_base::LoopBase;
+use crate::recursion::deeper;
 use crate::task::cancel_any;
 
 type Object = *mut ffi::PyObject;
@@ -165,11 +166,12 @@ impl<'py> Gathering<'py> {
         if !self.0.is_pending() {
             return Ok(false);
         }
+        let py = self.0.py();
         let Some(children) = self.children() else { return Ok(false) };
         let mut any = false;
         // The list is Python's too: what a cancellation runs may change it.
         for child in &children {
-            any |= cancel_any(&child, message.cloned())?;
+            any |= deeper(py, c" while cancelling a future", || cancel_any(&child, message.cloned()))?;
         }
         if any {
             self.update(|body| body.cancel_requested = true);

@@ -18,6 +18,7 @@ use super::{FutureRef, Outcome};
 use crate::boundary::{guarded, unbooked};
 use crate::gil_cell::GilCell;
 use crate::held::Held;
+use crate::raising::raised;
 use crate::returning::return_value;
 
 type Object = *mut ffi::PyObject;
@@ -103,7 +104,7 @@ fn resume(py: Python<'_>, object: Object) -> PyResult<Resumed<'_>> {
     drop(ended);
     match future.outcome()? {
         Outcome::Result(result) => Ok(Resumed::Returned(result)),
-        Outcome::Exception(exception) => Err(PyErr::from_value(exception)),
+        Outcome::Exception(exception) => Err(raised(&exception)),
     }
 }
 

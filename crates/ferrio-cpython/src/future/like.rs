@@ -7,6 +7,7 @@ use pyo3::types::PyString;
 
 use super::{FutureRef, State, gathering, types};
 use crate::names;
+use crate::raising::raised;
 use crate::resume::is_python_coroutine;
 use crate::task::{self, TaskRef, cancel_any};
 
@@ -106,7 +107,7 @@ pub fn result<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if let Some(exact) = FutureRef::exact(future) {
         return match exact.outcome()? {
             super::Outcome::Result(result) => Ok(result),
-            super::Outcome::Exception(exception) => Err(PyErr::from_value(exception)),
+            super::Outcome::Exception(exception) => Err(raised(&exception)),
         };
     }
     future.call_method0(pyo3::intern!(future.py(), "result"))

@@ -13,6 +13,7 @@ use crate::arguments::{Signature, unless_none};
 use crate::boundary::{guarded, guarded_status, guarded_unbooked};
 use crate::held::Held;
 use crate::names;
+use crate::raising::raised;
 
 type Object = *mut ffi::PyObject;
 type Closure = *mut c_void;
@@ -273,7 +274,7 @@ fn give_result(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     check_begun(future)?;
     match future.outcome()? {
         Outcome::Result(result) => Ok(result.unbind()),
-        Outcome::Exception(exception) => Err(PyErr::from_value(exception)),
+        Outcome::Exception(exception) => Err(raised(&exception)),
     }
 }
 
@@ -290,7 +291,7 @@ fn give_exception(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     check_begun(future)?;
     match future.body().state {
         State::Pending => Err(super::invalid_state(py, "Exception is not set.")),
-        State::Cancelled => Err(PyErr::from_value(future.cancelled_exception()?)),
+        State::Cancelled => Err(raised(&future.cancelled_exception()?)),
         State::Finished => {
             future.update(|body| body.log_traceback = false);
             show(future, future.body().exception.as_ref())

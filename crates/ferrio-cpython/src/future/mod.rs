@@ -38,6 +38,7 @@ pub(crate) use types::{
 use crate::held::Held;
 use crate::loop_base::LoopBase;
 use crate::names;
+use crate::raising::raised;
 
 /// How far a future has come.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -400,7 +401,7 @@ impl<'py> FutureRef<'py> {
 
     #[cold]
     fn cancelled_error(&self) -> PyResult<PyErr> {
-        Ok(PyErr::from_value(self.cancelled_exception()?))
+        Ok(raised(&self.cancelled_exception()?))
     }
 
     /// `__del__`: says that nobody asked for the exception.
@@ -472,7 +473,7 @@ fn not_initialized() -> PyErr {
 pub(crate) fn invalid_state(py: Python<'_>, text: impl Into<String>) -> PyErr {
     match names::invalid_state_error(py) {
         Ok(class) => match class.call1((text.into(),)) {
-            Ok(exception) => PyErr::from_value(exception),
+            Ok(exception) => raised(&exception),
             Err(error) => error,
         },
         Err(error) => error,

@@ -27,6 +27,7 @@ use crate::future::{FutureBody, FutureObject, FutureRef, Gathering};
 use crate::held::Held;
 use crate::loop_base::LoopBase;
 use crate::making::Naming;
+use crate::recursion::deeper;
 use crate::resume;
 
 /// The layout of tasks: a future and what drives it.
@@ -236,7 +237,7 @@ impl<'py> TaskRef<'py> {
         self.update(|body| body.cancels_requested += 1);
         let waiting_for = self.task().waiting_for.as_ref().map(|future| future.get(py));
         if let Some(future) = waiting_for
-            && cancel_any(&future, message.clone())?
+            && deeper(py, c" while cancelling a task", || cancel_any(&future, message.clone()))?
         {
             return Ok(true);
         }

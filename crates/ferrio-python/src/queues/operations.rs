@@ -4,6 +4,7 @@
 
 use ferrio_cpython::parked::{self, Parked};
 use ferrio_cpython::plain::is_plain;
+use ferrio_cpython::raising::raised;
 use ferrio_engine::{Done, Exchange, Side, Standing};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -88,7 +89,7 @@ pub(super) fn own_put_now<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny
         return Err(shut_down(py));
     }
     if is_full(queue)? {
-        return Err(PyErr::from_value(imports::queue_full(py)?.call0()?));
+        return Err(raised(&imports::queue_full(py)?.call0()?));
     }
     match kind(queue) {
         Some(kind) => storage::put(&this.items, kind, item)?,
@@ -120,7 +121,7 @@ pub(super) fn own_get_now<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py,
         if this.exchange.with(py, |exchange| exchange.is_shut_down) {
             return Err(shut_down(py));
         }
-        return Err(PyErr::from_value(imports::queue_empty(py)?.call0()?));
+        return Err(raised(&imports::queue_empty(py)?.call0()?));
     }
     let item = take(queue)?;
     wake_next(queue, Side::Put)?;

@@ -5,6 +5,7 @@
 //! happened to it.
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
+use ferrio_cpython::raising::raised;
 use ferrio_cpython::resume::Step;
 use pyo3::prelude::*;
 
@@ -33,7 +34,7 @@ enum Stage {
 #[cold]
 fn broken(py: Python<'_>, text: &str) -> PyErr {
     match imports::broken_barrier_error(py).and_then(|class| class.call1((text,))) {
-        Ok(exception) => PyErr::from_value(exception),
+        Ok(exception) => raised(&exception),
         Err(error) => error,
     }
 }

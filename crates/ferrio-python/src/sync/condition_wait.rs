@@ -7,6 +7,7 @@
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
 use ferrio_cpython::parked::Parked;
 use ferrio_cpython::plain::is_plain;
+use ferrio_cpython::raising::raised;
 use ferrio_cpython::resume::Step;
 use ferrio_engine::Ticket;
 use pyo3::exceptions::PyRuntimeError;
@@ -161,7 +162,7 @@ impl Wait {
             (None, Some(error)) => error.into_bound(py),
             (None, None) => return Ok(Step::Returned(boolean(py, true))),
         };
-        Err(self.fail(py, PyErr::from_value(error)))
+        Err(self.fail(py, raised(&error)))
     }
 }
 
