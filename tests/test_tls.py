@@ -180,6 +180,28 @@ def test_many_small_messages_keep_their_order(loop):
     loop.run_until_complete(main())
 
 
+@pytest.mark.parametrize("part", [{}, {"offset": 1000, "count": 300_000}])
+def test_a_file_is_read_and_encrypted(loop, part, tmp_path):
+    """The system's sendfile would send it in the clear."""
+    data = random.Random(3).randbytes(1_000_000)
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    expected = data[part.get("offset", 0) :][: part.get("count")]
+    made = []
+
+    async def main():
+        async with serving(lambda: made.append(Recorder()) or made[-1]) as address, client(address) as (transport, _):
+            with path.open("rb") as file:
+                with pytest.raises(RuntimeError, match="fallback is disabled"):
+                    await loop.sendfile(transport, file, **part, fallback=False)
+                assert await loop.sendfile(transport, file, **part) == len(expected)
+                assert file.tell() == part.get("offset", 0) + len(expected)
+            await until(lambda: len(made[0].data) == len(expected))
+            assert made[0].data == expected
+
+    loop.run_until_complete(main())
+
+
 # -- what a context carries ----------------------------------------------------------
 
 
