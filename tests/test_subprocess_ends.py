@@ -50,6 +50,15 @@ def test_signals_reach_the_child_and_later_ones_find_nobody(loop):
     loop.run_until_complete(main())
 
 
+def test_a_child_killed_while_it_is_written_to_gives_what_it_wrote(loop):
+    async def main():
+        process = await shell("echo begun; kill -9 $$", stdin=PIPE, stdout=PIPE)
+        assert await process.communicate(BIG) == (b"begun\n", None)
+        assert process.returncode == -9
+
+    loop.run_until_complete(main())
+
+
 def test_events_come_in_order_and_each_once(loop):
     async def main():
         transport, protocol = await loop.subprocess_shell(Recorder, "echo out; echo err >&2; exit 4", stdin=None)

@@ -98,9 +98,8 @@ def test_popens_arguments_arrive(loop, tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a child as somebody else")
 def test_user_and_group_arrive(loop):
     async def main():
-        code = "import os; print(os.getuid(), os.getgid(), os.getgroups())"
-        found = await output("/bin/sh", "-c", "id -u; id -g", user=65534, group=65534, extra_groups=[])
-        assert found == b"65534\n65534\n", code
+        found = await output("/bin/sh", "-c", "id -u; id -g; id -G", user=65534, group=65534, extra_groups=[65533])
+        assert found == b"65534\n65534\n65534 65533\n"
 
     loop.run_until_complete(main())
 
