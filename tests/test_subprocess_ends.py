@@ -13,7 +13,7 @@ from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 
 import pytest
 
-from tests.child_processes import Recorder, close_and_collect, output, shell
+from tests.child_processes import BIG, Recorder, close_and_collect, output, shell
 from tests.conftest import FACTORIES
 from tests.peers import turns
 
