@@ -6,7 +6,7 @@
 
 use std::os::fd::RawFd;
 
-use ferrio_cpython::{Action, HandleRef, Runnable};
+use ferrio_cpython::{Action, GilCell, HandleRef, Runnable, context};
 use ferrio_engine::Role;
 use ferrio_sys::file::{self, Kind};
 use ferrio_sys::socket;
@@ -21,15 +21,25 @@ use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::io::Handler;
 
+/// Our end of a pipe, as both transports have it.
+pub(crate) struct PipeEnd {
+    pub(crate) fd: RawFd,
+    /// The context that protocol methods run in.
+    context: Py<PyAny>,
+    /// What `get_extra_info` knows.
+    extra: Py<PyDict>,
+    state: GilCell<Pipe>,
+}
+
 /// A pipe transport's loop, protocol and pipe.
-pub(crate) struct Pipe {
+struct Pipe {
     /// None once the connection is lost.
-    pub(crate) owner: Option<Py<Loop>>,
+    owner: Option<Py<Loop>>,
     /// None once the connection is lost.
-    pub(crate) protocol: Option<Py<PyAny>>,
+    protocol: Option<Py<PyAny>>,
     /// The file object; None once it is closed.
-    pub(crate) object: Option<Py<PyAny>>,
-    pub(crate) closing: bool,
+    object: Option<Py<PyAny>>,
+    closing: bool,
     loss: Loss,
 }
 
@@ -43,45 +53,119 @@ enum Loss {
 
 /// A pipe transport.
 pub(crate) trait PipeTransport: Endpoint {
-    fn fd(&self) -> RawFd;
-
-    /// Looks at the pipe. `look` must run no Python code.
-    fn with_pipe<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Pipe) -> R) -> R;
+    fn end(&self) -> &PipeEnd;
 }
 
-impl Pipe {
-    pub(crate) fn new(owner: &Bound<'_, Loop>, object: &Bound<'_, PyAny>, protocol: &Bound<'_, PyAny>) -> Self {
-        Self {
+impl PipeEnd {
+    /// Takes over `pipe`, which is non-blocking from now on; tells what it is as well. `refusal` is the text for regular
+    /// files and the like, which are always ready.
+    pub(crate) fn open(
+        owner: &Bound<'_, Loop>,
+        pipe: &Bound<'_, PyAny>,
+        protocol: &Bound<'_, PyAny>,
+        refusal: &'static str,
+    ) -> PyResult<(Self, Kind)> {
+        let py = pipe.py();
+        let fd: RawFd = pipe.call_method0(pyo3::intern!(py, "fileno"))?.extract()?;
+        let kind = file::kind(fd).map_err(|error| errors::from_io(&error))?;
+        match kind {
+            Kind::Pipe | Kind::Socket | Kind::CharacterDevice => {}
+            Kind::Other => return Err(PyValueError::new_err(refusal)),
+        }
+        socket::set_nonblocking(fd).map_err(|error| errors::from_io(&error))?;
+        let extra = PyDict::new(py);
+        extra.set_item("pipe", pipe)?;
+        let context = context::copy_current(py)?.unbind();
+        let state = GilCell::new(Pipe {
             owner: Some(owner.clone().unbind()),
             protocol: Some(protocol.clone().unbind()),
-            object: Some(object.clone().unbind()),
+            object: Some(pipe.clone().unbind()),
             closing: false,
             loss: Loss::None,
-        }
+        });
+        Ok((Self { fd, context, extra: extra.unbind(), state }, kind))
     }
 
-    pub(crate) fn is_lost(&self) -> bool {
-        !matches!(self.loss, Loss::None)
+    pub(crate) fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.state.with(py, |pipe| pipe.owner.as_ref().map(|owner| owner.bind(py).clone()))
+    }
+
+    pub(crate) fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |pipe| pipe.protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
+    }
+
+    pub(crate) fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
+        let before = self.state.with(py, |pipe| pipe.protocol.replace(protocol));
+        drop(before);
+    }
+
+    pub(crate) fn context(&self) -> &Py<PyAny> {
+        &self.context
+    }
+
+    /// The file object; None once it is closed.
+    pub(crate) fn object(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.with(py, |pipe| pipe.object.as_ref().map(|object| object.clone_ref(py)))
+    }
+
+    pub(crate) fn set_object(&self, py: Python<'_>, object: Option<Py<PyAny>>) {
+        let before = self.state.with(py, |pipe| std::mem::replace(&mut pipe.object, object));
+        drop(before);
+    }
+
+    pub(crate) fn is_closing(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |pipe| pipe.closing)
+    }
+
+    /// Takes note that the pipe is closing; tells whether it was before.
+    pub(crate) fn begin_closing(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |pipe| std::mem::replace(&mut pipe.closing, true))
+    }
+
+    /// Whether `connection_lost` is queued or called.
+    pub(crate) fn is_lost(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |pipe| !matches!(pipe.loss, Loss::None))
+    }
+
+    pub(crate) fn extra_info<'py>(
+        &self,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.extra.bind(name.py()).get_item(name)?.or(default))
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.owner)?;
-        visit.call(&self.protocol)?;
-        visit.call(&self.object)
+        visit.call(&self.context)?;
+        visit.call(&self.extra)?;
+        let outcome = self.state.traverse(visit, |pipe| {
+            visit.call(&pipe.owner)?;
+            visit.call(&pipe.protocol)?;
+            visit.call(&pipe.object)?;
+            if let Loss::Queued(error) = &pipe.loss { visit.call(error) } else { Ok(()) }
+        });
+        outcome.transpose().map(drop)
     }
-}
 
-/// The number of the pipe's descriptor, which is non-blocking from now on, and what it is; `refusal` is the text for
-/// regular files and the like, which are always ready.
-pub(crate) fn open(pipe: &Bound<'_, PyAny>, refusal: &'static str) -> PyResult<(RawFd, Kind)> {
-    let fd: RawFd = pipe.call_method0(pyo3::intern!(pipe.py(), "fileno"))?.extract()?;
-    let kind = file::kind(fd).map_err(|error| errors::from_io(&error))?;
-    match kind {
-        Kind::Pipe | Kind::Socket | Kind::CharacterDevice => {}
-        Kind::Other => return Err(PyValueError::new_err(refusal)),
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let held = self.state.with(py, |pipe| (pipe.owner.take(), pipe.protocol.take()));
+        drop(held);
     }
-    socket::set_nonblocking(fd).map_err(|error| errors::from_io(&error))?;
-    Ok((fd, kind))
+
+    /// A transport goes away that was never closed: warn as asyncio does, close the pipe.
+    pub(crate) fn abandoned(&mut self, name: &str) {
+        let Some(object) = self.state.get_mut().object.take() else { return };
+        let fd = self.fd;
+        Python::attach(|py| {
+            let text = std::ffi::CString::new(format!("unclosed transport <{name} fd={fd}>")).unwrap_or_default();
+            let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
+            // The collector may have taken the file apart already: its own finalizer has closed it then.
+            drop(object.bind(py).call_method0("close"));
+            if let Err(error) = warned {
+                error.write_unraisable(py, None);
+            }
+        });
+    }
 }
 
 /// Calls `connection_made`; tells whether the transport is still open.
@@ -94,7 +178,7 @@ pub(crate) fn make_connection<T: PipeTransport>(transport: &Bound<'_, T>) -> PyR
             callback_failed(transport, &protocol, "connection_made", error)?;
         }
     }
-    Ok(!this.with_pipe(py, |pipe| pipe.closing))
+    Ok(!this.end().is_closing(py))
 }
 
 /// Has `action` called while the pipe is ready.
@@ -103,7 +187,7 @@ pub(crate) fn watch<T: PipeTransport>(transport: &Bound<'_, T>, role: Role, acti
     let Some(owner) = transport.get().owner(py) else { return Ok(()) };
     base(&owner).check_open()?;
     let handler = Handler::native(transport, action);
-    for replaced in owner.get().io.register(py, transport.get().fd(), role, handler)? {
+    for replaced in owner.get().io.register(py, transport.get().end().fd, role, handler)? {
         replaced.retire(py)?;
     }
     Ok(())
@@ -114,7 +198,7 @@ pub(crate) fn unwatch<T: PipeTransport>(transport: &Bound<'_, T>, role: Role) {
     let py = transport.py();
     let Some(owner) = transport.get().owner(py) else { return };
     if is_watched(transport, &owner, role) {
-        let handler = owner.get().io.unregister(py, transport.get().fd(), role);
+        let handler = owner.get().io.unregister(py, transport.get().end().fd, role);
         drop(handler);
     }
 }
@@ -122,7 +206,7 @@ pub(crate) fn unwatch<T: PipeTransport>(transport: &Bound<'_, T>, role: Role) {
 /// Whether this transport watches its pipe in this direction.
 pub(crate) fn is_watched<T: PipeTransport>(transport: &Bound<'_, T>, owner: &Bound<'_, Loop>, role: Role) -> bool {
     owner.get().io.registrations.with(transport.py(), |registrations| {
-        let entry = registrations.get(transport.get().fd())?;
+        let entry = registrations.get(transport.get().end().fd)?;
         let handler = if role == Role::Reader { entry.reader() } else { entry.writer() };
         Some(handler?.is_of(transport.as_any()))
     }) == Some(true)
@@ -149,14 +233,14 @@ pub(crate) fn queue_loss<T: PipeTransport>(transport: &Bound<'_, T>, error: Opti
     let Some(owner) = transport.get().owner(py) else { return Ok(()) };
     base(&owner).check_open()?;
     let error = error.map(|error| error.into_value(py).into_any());
-    let first = transport.get().with_pipe(py, |pipe| {
-        let first = !pipe.is_lost();
-        if first {
+    let unused = transport.get().end().state.with(py, |pipe| {
+        if let Loss::None = pipe.loss {
             pipe.loss = Loss::Queued(error);
+            return None;
         }
-        first
+        Some(error)
     });
-    if first {
+    if unused.is_none() {
         base(&owner).push(py, Runnable::native(transport.clone(), lose::<T>, 0));
     }
     Ok(())
@@ -170,7 +254,7 @@ fn lose<T: PipeTransport>(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 pub(crate) fn connection_lost<T: PipeTransport>(transport: &Bound<'_, T>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
-    let (error, protocol) = this.with_pipe(py, |pipe| {
+    let (error, protocol) = this.end().state.with(py, |pipe| {
         let error = match std::mem::replace(&mut pipe.loss, Loss::Done) {
             Loss::Queued(error) => error,
             Loss::None | Loss::Done => None,
@@ -188,38 +272,26 @@ fn release<T: PipeTransport>(transport: &Bound<'_, T>, protocol: &Bound<'_, PyAn
     let py = transport.py();
     unwatch(transport, Role::Reader);
     unwatch(transport, Role::Writer);
-    let object = transport.get().with_pipe(py, |pipe| pipe.object.take());
+    let object = transport.get().end().state.with(py, |pipe| pipe.object.take());
     let closed = object.map_or(Ok(()), |object| object.bind(py).call_method0("close").map(drop));
     let reported = closed.or_else(|error| callback_failed(transport, protocol, "connection_lost", error));
-    let held = transport.get().with_pipe(py, |pipe| (pipe.owner.take(), pipe.protocol.take()));
+    let held = transport.get().end().state.with(py, |pipe| (pipe.owner.take(), pipe.protocol.take()));
     drop(held);
     reported
 }
 
-/// `get_extra_info` of both.
-pub(crate) fn extra_info<'py>(
-    extra: &Bound<'py, PyDict>,
-    name: &Bound<'py, PyAny>,
-    default: Option<Bound<'py, PyAny>>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    Ok(extra.get_item(name)?.or(default))
-}
-
 /// The beginning of both reprs: name, state and descriptor. Gives the loop too if there is more to tell.
-pub(crate) fn describe<'py, T: PipeTransport>(
-    transport: &Bound<'py, T>,
-    name: &str,
-) -> (Vec<String>, Option<Bound<'py, Loop>>) {
+pub(crate) fn describe<'py, T: PipeTransport>(transport: &Bound<'py, T>) -> (Vec<String>, Option<Bound<'py, Loop>>) {
     let py = transport.py();
     let this = transport.get();
-    let (closed, closing) = this.with_pipe(py, |pipe| (pipe.object.is_none(), pipe.closing));
-    let mut words = vec![name.to_owned()];
+    let (closed, closing) = this.end().state.with(py, |pipe| (pipe.object.is_none(), pipe.closing));
+    let mut words = vec![T::NAME.to_owned()];
     if closed {
         words.push("closed".to_owned());
     } else if closing {
         words.push("closing".to_owned());
     }
-    words.push(format!("fd={}", this.fd()));
+    words.push(format!("fd={}", this.end().fd));
     let owner = this.owner(py).filter(|owner| !closed && !base(owner).closed.get());
     if owner.is_none() {
         words.push(if closed { "closed" } else { "open" }.to_owned());
@@ -234,18 +306,4 @@ pub(crate) fn log<T: PipeTransport>(transport: &Bound<'_, T>, level: &str, text:
         imports::logger(py)?.call_method1(level, (text, transport))?;
     }
     Ok(())
-}
-
-/// A transport goes away that was never closed: warn as asyncio does, close the pipe.
-pub(crate) fn abandoned(name: &str, fd: RawFd, pipe: &mut Pipe) {
-    let Some(object) = pipe.object.take() else { return };
-    Python::attach(|py| {
-        let text = std::ffi::CString::new(format!("unclosed transport <{name} fd={fd}>")).unwrap_or_default();
-        let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
-        // The collector may have taken the file apart already: its own finalizer has closed it then.
-        drop(object.bind(py).call_method0("close"));
-        if let Err(error) = warned {
-            error.write_unraisable(py, None);
-        }
-    });
 }

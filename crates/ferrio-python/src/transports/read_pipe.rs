@@ -7,37 +7,28 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use ferrio_cpython::{GilCell, Runnable, context};
+use ferrio_cpython::{GilFlag, Runnable};
 use ferrio_engine::{FlowControl, Role};
 use ferrio_sys::file;
+use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyType};
+use pyo3::types::{PyBytes, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::classes;
 use super::endpoint::{Endpoint, call_protocol, callback_failed, report_fatal};
-use super::pipe::{self, Pipe, PipeTransport};
+use super::pipe::{self, PipeEnd, PipeTransport};
 use crate::errors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
 
-const NAME: &str = "ReadPipeTransport";
-
 /// The reading end of a pipe; its `__class__` says `asyncio.ReadTransport`.
 #[pyclass(frozen, weakref, subclass, module = "ferrio")]
 pub(crate) struct ReadPipeTransport {
-    fd: RawFd,
-    /// The context that protocol methods run in.
-    context: Py<PyAny>,
-    extra: Py<PyDict>,
-    state: GilCell<State>,
-}
-
-struct State {
-    pipe: Pipe,
+    end: PipeEnd,
     /// `pause_reading` was called.
-    paused: bool,
+    paused: GilFlag,
 }
 
 /// Makes the transport of `pipe`. In the next turn `connection_made` is called and reading begins.
@@ -59,7 +50,7 @@ pub(crate) fn connect<'py>(
 fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<ReadPipeTransport>()?;
     let open = pipe::make_connection(transport)?;
-    if !open || transport.get().state.with(transport.py(), |state| state.paused) {
+    if !open || transport.get().paused.get() {
         return Ok(());
     }
     pipe::watch(transport, Role::Reader, on_readable).or_else(|error| pipe::report(transport, "_read_ready", error))
@@ -70,12 +61,12 @@ fn on_readable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<ReadPipeTransport>()?;
     let py = transport.py();
     let this = transport.get();
-    if this.state.with(py, |state| state.paused || state.pipe.closing) {
+    if this.paused.get() || this.end.is_closing(py) {
         return Ok(());
     }
-    let Some(owner) = this.owner(py) else { return Ok(()) };
+    let Some(owner) = this.end.owner(py) else { return Ok(()) };
     let outcome = owner.get().io.with_receive_buffer(py, |buffer| {
-        file::read(this.fd, buffer).map(|count| (count > 0).then(|| PyBytes::new(py, &buffer[..count])))
+        file::read(this.end.fd, buffer).map(|count| (count > 0).then(|| PyBytes::new(py, &buffer[..count])))
     });
     match outcome {
         Ok(Some(data)) => {
@@ -92,7 +83,7 @@ fn on_readable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 fn end_of_data(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>) -> PyResult<()> {
     let py = transport.py();
     pipe::log(transport, "info", "%r was closed by peer")?;
-    transport.get().state.with(py, |state| state.pipe.closing = true);
+    transport.get().end.begin_closing(py);
     pipe::unwatch(transport, Role::Reader);
     base(owner).push(py, Runnable::native(transport.clone(), tell_eof, 0));
     pipe::queue_loss(transport, None)
@@ -120,22 +111,22 @@ fn fatal_error(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>
 }
 
 fn close(transport: &Bound<'_, ReadPipeTransport>, error: Option<PyErr>) -> PyResult<()> {
-    transport.get().state.with(transport.py(), |state| state.pipe.closing = true);
+    transport.get().end.begin_closing(transport.py());
     pipe::unwatch(transport, Role::Reader);
     pipe::queue_loss(transport, error)
 }
 
 impl Endpoint for ReadPipeTransport {
     fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        self.state.with(py, |state| state.pipe.owner.as_ref().map(|owner| owner.bind(py).clone()))
+        self.end.owner(py)
     }
 
     fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.state.with(py, |state| state.pipe.protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
+        self.end.protocol(py)
     }
 
     fn context(&self) -> &Py<PyAny> {
-        &self.context
+        self.end.context()
     }
 
     fn with_flow<R>(&self, _: Python<'_>, look: impl FnOnce(&mut FlowControl, usize) -> R) -> R {
@@ -145,12 +136,8 @@ impl Endpoint for ReadPipeTransport {
 }
 
 impl PipeTransport for ReadPipeTransport {
-    fn fd(&self) -> RawFd {
-        self.fd
-    }
-
-    fn with_pipe<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Pipe) -> R) -> R {
-        self.state.with(py, |state| look(&mut state.pipe))
+    fn end(&self) -> &PipeEnd {
+        &self.end
     }
 }
 
@@ -158,13 +145,8 @@ impl PipeTransport for ReadPipeTransport {
 impl ReadPipeTransport {
     #[new]
     fn new(owner: &Bound<'_, Loop>, pipe: &Bound<'_, PyAny>, protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let py = owner.py();
-        let (fd, _) = pipe::open(pipe, "Pipe transport is for pipes/sockets only.")?;
-        let extra = PyDict::new(py);
-        extra.set_item("pipe", pipe)?;
-        let state = GilCell::new(State { pipe: Pipe::new(owner, pipe, protocol), paused: false });
-        let context = context::copy_current(py)?.unbind();
-        Ok(Self { fd, context, extra: extra.unbind(), state })
+        let (end, _) = PipeEnd::open(owner, pipe, protocol, "Pipe transport is for pipes/sockets only.")?;
+        Ok(Self { end, paused: GilFlag::default() })
     }
 
     #[getter]
@@ -174,33 +156,25 @@ impl ReadPipeTransport {
 
     /// Whether the protocol is being told of data.
     fn is_reading(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| !state.paused && !state.pipe.closing)
+        !self.paused.get() && !self.end.is_closing(py)
     }
 
     /// Tell the protocol of no data until `resume_reading()`.
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let reading = slf.get().state.with(slf.py(), |state| {
-            let reading = !state.paused && !state.pipe.closing;
-            state.paused |= reading;
-            reading
-        });
-        if !reading {
+        if !slf.get().is_reading(slf.py()) {
             return Ok(());
         }
+        slf.get().paused.set(true);
         pipe::unwatch(slf, Role::Reader);
         pipe::log(slf, "debug", "%r pauses reading")
     }
 
     /// Tell the protocol of data again.
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let resumed = slf.get().state.with(slf.py(), |state| {
-            let resumed = state.paused && !state.pipe.closing;
-            state.paused &= !resumed;
-            resumed
-        });
-        if !resumed {
+        if !slf.get().paused.get() || slf.get().end.is_closing(slf.py()) {
             return Ok(());
         }
+        slf.get().paused.set(false);
         pipe::watch(slf, Role::Reader, on_readable)?;
         pipe::log(slf, "debug", "%r resumes reading")
     }
@@ -213,18 +187,17 @@ impl ReadPipeTransport {
 
     /// Whether the pipe is closing or closed.
     fn is_closing(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.pipe.closing)
+        self.end.is_closing(py)
     }
 
     /// Set another protocol; the old one is told nothing.
     fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
-        let before = self.state.with(py, |state| state.pipe.protocol.replace(protocol));
-        drop(before);
+        self.end.set_protocol(py, protocol);
     }
 
     /// The current protocol.
     fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.protocol(py)
+        self.end.protocol(py)
     }
 
     /// Optional information: "pipe"; `default` for what is not known.
@@ -234,7 +207,7 @@ impl ReadPipeTransport {
         name: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        pipe::extra_info(self.extra.bind(name.py()), name, default)
+        self.end.extra_info(name, default)
     }
 
     fn _read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -243,27 +216,26 @@ impl ReadPipeTransport {
 
     #[getter]
     fn _pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.pipe.object.as_ref().map(|object| object.clone_ref(py)))
+        self.end.object(py)
     }
 
     #[setter(_pipe)]
     fn set_pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
-        let before = self.state.with(py, |state| std::mem::replace(&mut state.pipe.object, pipe));
-        drop(before);
+        self.end.set_object(py, pipe);
     }
 
     #[getter]
     fn _fileno(&self) -> RawFd {
-        self.fd
+        self.end.fd
     }
 
     #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        self.owner(py)
+        self.end.owner(py)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {
-        let (mut words, owner) = pipe::describe(slf, NAME);
+        let (mut words, owner) = pipe::describe(slf);
         if let Some(owner) = owner {
             let polling = pipe::is_watched(slf, &owner, Role::Reader);
             words.push(if polling { "polling" } else { "idle" }.to_owned());
@@ -272,19 +244,16 @@ impl ReadPipeTransport {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.context)?;
-        visit.call(&self.extra)?;
-        self.state.traverse(&visit, |state| state.pipe.traverse(&visit)).transpose().map(drop)
+        self.end.traverse(&visit)
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let held = self.state.with(py, |state| (state.pipe.owner.take(), state.pipe.protocol.take()));
-        drop(held);
+        self.end.clear(py);
     }
 }
 
 impl Drop for ReadPipeTransport {
     fn drop(&mut self) {
-        pipe::abandoned(NAME, self.fd, &mut self.state.get_mut().pipe);
+        self.end.abandoned(<Self as PyClass>::NAME);
     }
 }

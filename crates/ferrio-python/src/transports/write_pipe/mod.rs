@@ -8,36 +8,31 @@ mod writing;
 use std::os::fd::RawFd;
 
 use ferrio_cpython::buffer::Chunk;
-use ferrio_cpython::{GilCell, Runnable, context};
+use ferrio_cpython::{GilCell, Runnable};
 use ferrio_engine::{FlowControl, Role, WriteBuffer};
 use ferrio_sys::file::Kind;
+use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::PyType;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::endpoint::Endpoint;
-use super::pipe::{self, Pipe, PipeTransport};
+use super::pipe::{self, PipeEnd, PipeTransport};
 use super::{classes, flow};
 use crate::event_loop::{Loop, base};
 use crate::imports;
 
-const NAME: &str = "WritePipeTransport";
-
 /// The writing end of a pipe; its `__class__` says `asyncio.WriteTransport`.
 #[pyclass(frozen, weakref, subclass, module = "ferrio")]
 pub(crate) struct WritePipeTransport {
-    fd: RawFd,
+    end: PipeEnd,
     /// A pipe or a socket: tells when the reader goes away.
     hangs_up: bool,
-    /// The context that protocol methods run in.
-    context: Py<PyAny>,
-    extra: Py<PyDict>,
     state: GilCell<State>,
 }
 
 struct State {
-    pipe: Pipe,
     /// Watched for writing exactly while it holds data.
     buffer: WriteBuffer<Chunk>,
     flow: FlowControl,
@@ -72,15 +67,15 @@ fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 
 impl Endpoint for WritePipeTransport {
     fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        self.state.with(py, |state| state.pipe.owner.as_ref().map(|owner| owner.bind(py).clone()))
+        self.end.owner(py)
     }
 
     fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.state.with(py, |state| state.pipe.protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
+        self.end.protocol(py)
     }
 
     fn context(&self) -> &Py<PyAny> {
-        &self.context
+        self.end.context()
     }
 
     fn with_flow<R>(&self, py: Python<'_>, look: impl FnOnce(&mut FlowControl, usize) -> R) -> R {
@@ -89,12 +84,8 @@ impl Endpoint for WritePipeTransport {
 }
 
 impl PipeTransport for WritePipeTransport {
-    fn fd(&self) -> RawFd {
-        self.fd
-    }
-
-    fn with_pipe<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Pipe) -> R) -> R {
-        self.state.with(py, |state| look(&mut state.pipe))
+    fn end(&self) -> &PipeEnd {
+        &self.end
     }
 }
 
@@ -102,15 +93,10 @@ impl PipeTransport for WritePipeTransport {
 impl WritePipeTransport {
     #[new]
     fn new(owner: &Bound<'_, Loop>, pipe: &Bound<'_, PyAny>, protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let py = owner.py();
-        let (fd, kind) = pipe::open(pipe, "Pipe transport is only for pipes, sockets and character devices")?;
-        let extra = PyDict::new(py);
-        extra.set_item("pipe", pipe)?;
-        let pipe = Pipe::new(owner, pipe, protocol);
-        let state = GilCell::new(State { pipe, buffer: WriteBuffer::new(), flow: FlowControl::new(), lost: 0 });
-        let context = context::copy_current(py)?.unbind();
-        let hangs_up = matches!(kind, Kind::Pipe | Kind::Socket);
-        Ok(Self { fd, hangs_up, context, extra: extra.unbind(), state })
+        let refusal = "Pipe transport is only for pipes, sockets and character devices";
+        let (end, kind) = PipeEnd::open(owner, pipe, protocol, refusal)?;
+        let state = GilCell::new(State { buffer: WriteBuffer::new(), flow: FlowControl::new(), lost: 0 });
+        Ok(Self { end, hangs_up: matches!(kind, Kind::Pipe | Kind::Socket), state })
     }
 
     #[getter]
@@ -120,7 +106,7 @@ impl WritePipeTransport {
 
     /// Whether the pipe is closing or closed.
     fn is_closing(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.pipe.closing)
+        self.end.is_closing(py)
     }
 
     /// How many bytes wait to be written.
@@ -141,13 +127,12 @@ impl WritePipeTransport {
 
     /// Set another protocol; the old one is told nothing.
     fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
-        let before = self.state.with(py, |state| state.pipe.protocol.replace(protocol));
-        drop(before);
+        self.end.set_protocol(py, protocol);
     }
 
     /// The current protocol.
     fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.protocol(py)
+        self.end.protocol(py)
     }
 
     /// Optional information: "pipe"; `default` for what is not known.
@@ -157,7 +142,7 @@ impl WritePipeTransport {
         name: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        pipe::extra_info(self.extra.bind(name.py()), name, default)
+        self.end.extra_info(name, default)
     }
 
     fn _read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -166,27 +151,26 @@ impl WritePipeTransport {
 
     #[getter]
     fn _pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.with(py, |state| state.pipe.object.as_ref().map(|object| object.clone_ref(py)))
+        self.end.object(py)
     }
 
     #[setter(_pipe)]
     fn set_pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
-        let before = self.state.with(py, |state| std::mem::replace(&mut state.pipe.object, pipe));
-        drop(before);
+        self.end.set_object(py, pipe);
     }
 
     #[getter]
     fn _fileno(&self) -> RawFd {
-        self.fd
+        self.end.fd
     }
 
     #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        self.owner(py)
+        self.end.owner(py)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {
-        let (mut words, owner) = pipe::describe(slf, NAME);
+        let (mut words, owner) = pipe::describe(slf);
         if let Some(owner) = owner {
             let polling = pipe::is_watched(slf, &owner, Role::Writer);
             words.push(if polling { "polling" } else { "idle" }.to_owned());
@@ -196,19 +180,16 @@ impl WritePipeTransport {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.context)?;
-        visit.call(&self.extra)?;
-        self.state.traverse(&visit, |state| state.pipe.traverse(&visit)).transpose().map(drop)
+        self.end.traverse(&visit)
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let held = self.state.with(py, |state| (state.pipe.owner.take(), state.pipe.protocol.take()));
-        drop(held);
+        self.end.clear(py);
     }
 }
 
 impl Drop for WritePipeTransport {
     fn drop(&mut self) {
-        pipe::abandoned(NAME, self.fd, &mut self.state.get_mut().pipe);
+        self.end.abandoned(<Self as PyClass>::NAME);
     }
 }

@@ -34,14 +34,13 @@ impl WritePipeTransport {
         if data.is_empty() {
             return Ok(());
         }
-        let (refused, idle) =
-            this.state.with(py, |state| (state.lost > 0 || state.pipe.closing, state.buffer.is_empty()));
-        if refused {
+        let (lost, idle) = this.state.with(py, |state| (state.lost > 0, state.buffer.is_empty()));
+        if lost || this.end.is_closing(py) {
             return dropped_write(slf);
         }
         let mut written = 0;
         if idle {
-            match data.with(py, |bytes| file::write(this.fd, bytes)) {
+            match data.with(py, |bytes| file::write(this.end.fd, bytes)) {
                 Ok(count) if count == data.len() => return Ok(()),
                 Ok(count) => written = count,
                 Err(error) if would_block(&error) => {}
@@ -65,12 +64,8 @@ impl WritePipeTransport {
 
     /// Close the pipe once everything buffered is written, which is how its reader sees the end.
     fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let now = slf.get().state.with(slf.py(), |state| {
-            let now = !state.pipe.closing && state.buffer.is_empty();
-            state.pipe.closing = true;
-            now
-        });
-        if !now {
+        let before = slf.get().end.begin_closing(slf.py());
+        if before || !slf.get().state.with(slf.py(), |state| state.buffer.is_empty()) {
             return Ok(());
         }
         pipe::unwatch(slf, Role::Reader);
@@ -85,7 +80,8 @@ impl WritePipeTransport {
 
     /// Close the pipe once everything buffered is written.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let open = slf.get().state.with(slf.py(), |state| state.pipe.object.is_some() && !state.pipe.closing);
+        let end = &slf.get().end;
+        let open = end.object(slf.py()).is_some() && !end.is_closing(slf.py());
         if open { Self::write_eof(slf) } else { Ok(()) }
     }
 
@@ -98,11 +94,11 @@ impl WritePipeTransport {
 /// The reader is gone (or a socket's peer sends, which is no use for a pipe).
 pub(super) fn on_hangup(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<WritePipeTransport>()?;
-    let (lost, idle) =
-        transport.get().state.with(transport.py(), |state| (state.pipe.is_lost(), state.buffer.is_empty()));
-    if lost {
+    let py = transport.py();
+    if transport.get().end.is_lost(py) {
         return Ok(());
     }
+    let idle = transport.get().state.with(py, |state| state.buffer.is_empty());
     pipe::log(transport, "info", "%r was closed by peer")?;
     force_close(transport, (!idle).then(|| PyBrokenPipeError::new_err(())))
 }
@@ -120,7 +116,7 @@ fn on_writable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let outcome = this.state.with(py, |state| {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let used = state.buffer.gather(&mut slices);
-        file::write_vectored(this.fd, &slices[..used]).map(|count| state.buffer.advance(count, &mut done))
+        file::write_vectored(this.end.fd, &slices[..used]).map(|count| state.buffer.advance(count, &mut done))
     });
     drop(done);
     match outcome {
@@ -137,7 +133,8 @@ fn on_writable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     pipe::unwatch(transport, Role::Writer);
     flow::maybe_resume(transport)?;
     // What was just called may have done anything.
-    let ended = this.state.with(py, |state| state.pipe.closing && state.buffer.is_empty() && !state.pipe.is_lost());
+    let empty = this.state.with(py, |state| state.buffer.is_empty());
+    let ended = empty && this.end.is_closing(py) && !this.end.is_lost(py);
     if ended { pipe::connection_lost(transport) } else { Ok(()) }
 }
 
@@ -154,10 +151,8 @@ fn fatal_error(transport: &Bound<'_, WritePipeTransport>, error: PyErr) -> PyRes
 /// Ends the connection whatever is buffered.
 fn force_close(transport: &Bound<'_, WritePipeTransport>, error: Option<PyErr>) -> PyResult<()> {
     let mut unsent = Vec::new();
-    transport.get().state.with(transport.py(), |state| {
-        state.pipe.closing = true;
-        state.buffer.clear(&mut unsent);
-    });
+    transport.get().end.begin_closing(transport.py());
+    transport.get().state.with(transport.py(), |state| state.buffer.clear(&mut unsent));
     drop(unsent);
     pipe::unwatch(transport, Role::Writer);
     pipe::unwatch(transport, Role::Reader);
