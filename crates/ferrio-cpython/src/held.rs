@@ -9,9 +9,9 @@ use std::mem::ManuallyDrop;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-/// An owned reference to any object.
+/// An owned reference to an object, of any type unless one is named.
 #[repr(transparent)]
-pub struct Held(ManuallyDrop<Py<PyAny>>);
+pub struct Held<T = PyAny>(ManuallyDrop<Py<T>>);
 
 impl Held {
     /// # Safety
@@ -21,6 +21,15 @@ impl Held {
         // SAFETY: by the caller's promise.
         let object = unsafe { Bound::from_owned_ptr_or_opt(py, object) };
         object.map(Self::from)
+    }
+}
+
+impl<T> Held<T> {
+    /// A reference to `object`.
+    #[inline]
+    #[must_use]
+    pub fn of(object: &Bound<'_, T>) -> Self {
+        Self(ManuallyDrop::new(object.clone().unbind()))
     }
 
     /// A second reference.
@@ -32,13 +41,13 @@ impl Held {
     /// The object.
     #[inline]
     #[must_use]
-    pub fn bind<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
+    pub fn bind<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, T> {
         self.0.bind(py)
     }
 
     /// A counted reference to the object.
     #[inline]
-    pub(crate) fn get<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+    pub(crate) fn get<'py>(&self, py: Python<'py>) -> Bound<'py, T> {
         self.0.bind(py).clone()
     }
 
@@ -49,14 +58,18 @@ impl Held {
 
     /// The same reference, bound.
     #[inline]
-    pub(crate) fn into_bound(self, py: Python<'_>) -> Bound<'_, PyAny> {
+    #[must_use]
+    pub fn into_bound(self, py: Python<'_>) -> Bound<'_, T> {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: taken once, and `self` is not dropped.
         unsafe { ManuallyDrop::take(&mut this.0) }.into_bound(py)
     }
 
     /// Shows the collector the object.
-    pub(crate) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+    ///
+    /// # Errors
+    /// Those of the visit.
+    pub fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&*self.0)
     }
 }
@@ -68,7 +81,7 @@ impl<T> From<Bound<'_, T>> for Held {
     }
 }
 
-impl Drop for Held {
+impl<T> Drop for Held<T> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: an owned reference is given up, by attached code as the invariant says.

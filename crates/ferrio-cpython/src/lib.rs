@@ -5,6 +5,7 @@
 //! files: that is `ferrio-python`, which forbids unsafe code and builds asyncio's surface on this crate.
 
 mod arguments;
+pub mod async_with;
 mod boundary;
 pub mod buffer;
 pub mod calling;
@@ -20,6 +21,7 @@ pub mod held;
 pub mod loop_base;
 pub mod making;
 mod names;
+pub mod native_methods;
 pub mod parked;
 pub mod plain;
 pub mod raising;

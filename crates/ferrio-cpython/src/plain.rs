@@ -1,15 +1,42 @@
 //! Whether a program could have put something of its own in the place of an object's methods.
 
+use std::sync::atomic::{AtomicPtr, Ordering};
+
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 
-/// Whether `object` is exactly of `class`, a class with a dictionary at a fixed place, and nothing was set on it: then
-/// its methods are those of the class.
-#[inline]
-#[must_use]
-pub fn is_plain<T: pyo3::PyTypeInfo>(object: &Bound<'_, PyAny>) -> bool {
-    let class = T::type_object_raw(object.py());
-    std::ptr::eq(object.get_type_ptr(), class) && has_no_attributes(object)
+/// A class whose plain instances are to be told from others, known by its address.
+pub struct PlainClass(AtomicPtr<ffi::PyTypeObject>);
+
+impl PlainClass {
+    /// No class so far.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "for statics")]
+    pub const fn new() -> Self {
+        Self(AtomicPtr::new(std::ptr::null_mut()))
+    }
+
+    /// From now on it is `class`, which lives as long as the process.
+    pub fn set(&self, class: &Bound<'_, PyType>) {
+        // Relaxed: written with the GIL held, as it is read.
+        self.0.store(class.as_type_ptr(), Ordering::Relaxed);
+    }
+
+    /// Whether `object` is exactly of this class, which has a dictionary at a fixed place, and nothing was set on it:
+    /// then its methods are those of the class.
+    #[inline]
+    #[must_use]
+    pub fn is_plain(&self, object: &Bound<'_, PyAny>) -> bool {
+        self.is_exact(object) && has_no_attributes(object)
+    }
+
+    /// Whether `object` is exactly of this class.
+    #[inline]
+    #[must_use]
+    pub fn is_exact(&self, object: &Bound<'_, PyAny>) -> bool {
+        std::ptr::eq(object.get_type_ptr(), self.0.load(Ordering::Relaxed))
+    }
 }
 
 #[inline]

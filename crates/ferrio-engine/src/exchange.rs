@@ -50,14 +50,12 @@ impl<W: Waiter> Exchange<W> {
         }
     }
 
-    /// An item was put: who is to come and get it. What left the line with it goes into `spent`.
-    #[must_use = "the waiter has to be woken"]
-    pub fn note_put(&mut self, spent: &mut Vec<W>) -> Option<W> {
+    /// An item was put; [`Exchange::wake_next`] says who is to come and get it.
+    pub const fn note_put(&mut self) {
         self.unfinished = self.unfinished.saturating_add(1);
-        self.wake_next(Side::Get, spent)
     }
 
-    /// Who is to be woken at `side`, because there is something for it.
+    /// Who is to be woken at `side`, because there is something for it. What left the line with it goes into `spent`.
     #[must_use = "the waiter has to be woken"]
     pub fn wake_next(&mut self, side: Side, spent: &mut Vec<W>) -> Option<W> {
         self.line(side).pop_waiting(spent)

@@ -105,7 +105,8 @@ impl World {
             Side::Put => {
                 self.items.push_back(self.put);
                 self.put += 1;
-                self.exchange.note_put(&mut spent)
+                self.exchange.note_put();
+                self.exchange.wake_next(Side::Get, &mut spent)
             }
             Side::Get => {
                 assert_eq!(self.items.pop_front(), Some(self.got), "items out of order");

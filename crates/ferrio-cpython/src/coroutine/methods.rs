@@ -10,8 +10,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
-use super::object::{self, CoroutineObject, Stage, clear, dealloc, drive, finalize, stage_of, traverse};
-use crate::boundary::{attached, guarded, raise};
+use super::object::{self, CoroutineObject, Stage, booked, clear, dealloc, drive, finalize, stage_of, traverse};
+use crate::boundary::{guarded, guarded_unbooked, raise};
 use crate::future::{boolean, method, offset_member, slot, thrown};
 use crate::resume::Step;
 use crate::returning::return_value;
@@ -19,7 +19,7 @@ use crate::returning::return_value;
 type Object = *mut ffi::PyObject;
 
 unsafe extern "C" fn iternext(object: Object) -> Object {
-    attached(|py| {
+    let resume = |py: Python<'_>| {
         // SAFETY: the interpreter passes a live object of our type.
         match unsafe { drive(py, object, Ok(py.None().into_bound(py))) } {
             Ok(Step::Yielded(value)) => value.into_ptr(),
@@ -32,11 +32,13 @@ unsafe extern "C" fn iternext(object: Object) -> Object {
                 std::ptr::null_mut()
             }
         }
-    })
+    };
+    // SAFETY: the interpreter passes a live object of our type.
+    unsafe { booked(object, resume) }
 }
 
 unsafe extern "C" fn am_send(object: Object, value: Object, result: *mut Object) -> ffi::PySendResult {
-    attached(|py| {
+    let resume = |py: Python<'_>| {
         // SAFETY: an argument, alive during the call.
         let value = unsafe { Bound::from_borrowed_ptr(py, value) };
         // SAFETY: the interpreter passes a live object of our type.
@@ -51,7 +53,9 @@ unsafe extern "C" fn am_send(object: Object, value: Object, result: *mut Object)
         // SAFETY: the caller's place for the result.
         unsafe { *result = value };
         outcome
-    })
+    };
+    // SAFETY: the interpreter passes a live object of our type.
+    unsafe { booked(object, resume) }
 }
 
 unsafe extern "C" fn send(object: Object, value: Object) -> Object {
@@ -94,7 +98,7 @@ unsafe extern "C" fn close(object: Object, _: Object) -> Object {
 }
 
 unsafe extern "C" fn awaited(object: Object) -> Object {
-    guarded(|py| {
+    guarded_unbooked(|py| {
         // SAFETY: the interpreter passes a live object of our type.
         if unsafe { stage_of(object) } == Stage::Suspended {
             return Err(PyRuntimeError::new_err("coroutine is being awaited already"));

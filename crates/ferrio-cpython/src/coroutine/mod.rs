@@ -29,6 +29,10 @@ use crate::resume::Step;
 
 /// What a coroutine does.
 pub trait Body: Send + 'static {
+    /// Whether it owns `Py`s, which are released at once only where `PyO3` has booked that it is attached. Bodies of hot
+    /// operations own `Held`s instead and save that (benchmark `lock_uncontended`).
+    const OWNS_PY: bool = true;
+
     /// Goes on with `input`: None at first and after whatever needs no answer, an error when something is thrown in.
     /// At `close` that is a `GeneratorExit`; nothing may be yielded after it.
     ///
@@ -66,7 +70,8 @@ impl Visitor<'_> {
         self.show_pointer(handle.as_ptr());
     }
 
-    pub(crate) fn show_held(&self, object: &Held) {
+    /// Shows an object.
+    pub fn show_held<T>(&self, object: &Held<T>) {
         self.show_pointer(object.as_ptr());
     }
 

@@ -17,7 +17,7 @@ use pyo3::types::PyType;
 
 use super::erased::Erased;
 use super::{Body, Visitor, methods};
-use crate::boundary::{attached, panicked};
+use crate::boundary::{attached, panicked, unbooked};
 use crate::resume::Step;
 use crate::spares::Spares;
 
@@ -30,6 +30,8 @@ pub(super) struct CoroutineObject {
     /// As in `Queue.get`.
     pub(super) name: &'static str,
     pub(super) stage: Stage,
+    /// The body's `OWNS_PY`.
+    owns_py: bool,
     /// Whole in all stages but `Finished`.
     body: ManuallyDrop<Erased>,
 }
@@ -94,6 +96,10 @@ pub fn spawn<B: Body>(py: Python<'_>, name: &'static str, body: B) -> PyResult<P
     // SAFETY: as above.
     unsafe { place.write(Stage::Created) };
     // SAFETY: as above.
+    let place = unsafe { &raw mut (*object).owns_py };
+    // SAFETY: as above.
+    unsafe { place.write(B::OWNS_PY) };
+    // SAFETY: as above.
     let place = unsafe { &raw mut (*object).body };
     // SAFETY: as above.
     unsafe { place.write(ManuallyDrop::new(Erased::new(body))) };
@@ -132,6 +138,16 @@ pub(super) fn is_suspended(object: &Bound<'_, PyAny>) -> bool {
 pub(super) unsafe fn stage_of(object: Object) -> Stage {
     // SAFETY: of our layout, by the caller's promise.
     unsafe { (*object.cast::<CoroutineObject>()).stage }
+}
+
+/// Runs what resumes a coroutine, attached in `PyO3`'s books if its body needs that.
+///
+/// # Safety
+/// `object` is a coroutine of ours to which the caller holds a reference.
+#[inline]
+pub(super) unsafe fn booked<R>(object: Object, resume: impl FnOnce(Python<'_>) -> R) -> R {
+    // SAFETY: of our layout, by the caller's promise.
+    if unsafe { (*object.cast::<CoroutineObject>()).owns_py } { attached(resume) } else { unbooked(resume) }
 }
 
 /// # Safety
@@ -282,38 +298,51 @@ fn warn_unawaited(py: Python<'_>, name: &str) -> PyResult<()> {
 }
 
 pub(super) unsafe extern "C" fn dealloc(object: Object) {
+    // SAFETY: a whole object of our type.
+    if unsafe { stage_of(object) } == Stage::Finished {
+        // SAFETY: nobody refers to it any more, and its body is gone.
+        unbooked(|py| unsafe { release(py, object) });
+        return;
+    }
     attached(|py| {
-        // SAFETY: a whole object of our type.
-        if unsafe { stage_of(object) } != Stage::Finished {
-            // A finalizer may run any code, and expects what the collector knows.
-            track(object);
-            // SAFETY: called once, by tp_dealloc, as documented.
-            if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
-                return;
-            }
+        // A finalizer may run any code, and expects what the collector knows.
+        track(object);
+        // SAFETY: called once, by tp_dealloc, as documented.
+        if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+            return;
         }
-        // SAFETY: of a GC type; harmless when it is not tracked.
-        unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
-        let memory = object.cast::<CoroutineObject>();
-        // SAFETY: of our layout.
-        if !unsafe { (*memory).weak_references }.is_null() {
-            // SAFETY: the object is still whole.
-            unsafe { ffi::PyObject_ClearWeakRefs(object) };
-        }
-        // SAFETY: dead, but whole.
-        if unsafe { stage_of(object) } != Stage::Finished {
-            // SAFETY: nobody refers to it any more, so it does not run.
-            unsafe { finish(object) };
-        }
-        // SAFETY: an instance of a heap type owns a reference to its type.
-        let class = unsafe { ffi::Py_TYPE(object) };
-        // SAFETY: not null.
-        let memory = unsafe { NonNull::new_unchecked(memory) };
-        // SAFETY: made by `take`, untracked, its body is dropped.
-        unsafe { SPARES.give(py, memory) };
-        // SAFETY: the reference that the instance held.
-        unsafe { ffi::Py_DECREF(class.cast()) };
+        // SAFETY: nobody refers to it any more.
+        unsafe { release(py, object) };
     });
+}
+
+/// Gives up a coroutine that nobody refers to.
+///
+/// # Safety
+/// A whole object of our type whose finalizer has run, if it has to.
+#[inline]
+unsafe fn release(py: Python<'_>, object: Object) {
+    // SAFETY: of a GC type; harmless when it is not tracked.
+    unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+    let memory = object.cast::<CoroutineObject>();
+    // SAFETY: of our layout.
+    if !unsafe { (*memory).weak_references }.is_null() {
+        // SAFETY: the object is still whole.
+        unsafe { ffi::PyObject_ClearWeakRefs(object) };
+    }
+    // SAFETY: dead, but whole.
+    if unsafe { stage_of(object) } != Stage::Finished {
+        // SAFETY: nobody refers to it any more, so it does not run.
+        unsafe { finish(object) };
+    }
+    // SAFETY: an instance of a heap type owns a reference to its type.
+    let class = unsafe { ffi::Py_TYPE(object) };
+    // SAFETY: not null.
+    let memory = unsafe { NonNull::new_unchecked(memory) };
+    // SAFETY: made by `take`, untracked, its body is dropped.
+    unsafe { SPARES.give(py, memory) };
+    // SAFETY: the reference that the instance held.
+    unsafe { ffi::Py_DECREF(class.cast()) };
 }
 
 pub(super) unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, argument: *mut c_void) -> c_int {

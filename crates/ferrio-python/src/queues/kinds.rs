@@ -21,17 +21,17 @@ impl PriorityQueue {
     /// For subclasses: make room for items.
     fn _init(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) {
         let _ = maxsize;
-        storage::set(slf.py(), &slf.as_super().get().items, Storage::new(slf.py(), Kind::Priority));
+        storage::set(slf.py(), &slf.as_super().get().state, Storage::new(slf.py(), Kind::Priority));
     }
 
     /// For subclasses: take an item out.
     fn _get<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        storage::get(slf.py(), &slf.as_super().get().items, Kind::Priority)
+        storage::get(slf.py(), &slf.as_super().get().state, Kind::Priority)
     }
 
     /// For subclasses: put an item in.
     fn _put(slf: &Bound<'_, Self>, item: Bound<'_, PyAny>) -> PyResult<()> {
-        storage::put(&slf.as_super().get().items, Kind::Priority, item)
+        storage::put(&slf.as_super().get().state, Kind::Priority, item)
     }
 }
 
@@ -50,16 +50,16 @@ impl LifoQueue {
     /// For subclasses: make room for items.
     fn _init(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) {
         let _ = maxsize;
-        storage::set(slf.py(), &slf.as_super().get().items, Storage::new(slf.py(), Kind::Lifo));
+        storage::set(slf.py(), &slf.as_super().get().state, Storage::new(slf.py(), Kind::Lifo));
     }
 
     /// For subclasses: take an item out.
     fn _get<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        storage::get(slf.py(), &slf.as_super().get().items, Kind::Lifo)
+        storage::get(slf.py(), &slf.as_super().get().state, Kind::Lifo)
     }
 
     /// For subclasses: put an item in.
     fn _put(slf: &Bound<'_, Self>, item: Bound<'_, PyAny>) -> PyResult<()> {
-        storage::put(&slf.as_super().get().items, Kind::Lifo, item)
+        storage::put(&slf.as_super().get().state, Kind::Lifo, item)
     }
 }

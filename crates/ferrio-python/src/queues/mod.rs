@@ -6,6 +6,7 @@
 //! queues without attributes of their own skip that (`operations::kind`).
 
 mod kinds;
+mod methods;
 mod operations;
 mod queue;
 mod storage;
@@ -16,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
+use self::storage::Kind;
 use crate::sync::add_class;
 
 pyo3::create_exception!(
@@ -31,9 +33,19 @@ pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     if shut_down.is(module.py().get_type::<QueueShutDown>()) {
         module.add("QueueShutDown", shut_down)?;
     }
+    methods::add(module.py())?;
     add_class::<queue::Queue>(module, &["get", "put", "join"])?;
     add_class::<kinds::PriorityQueue>(module, &[])?;
-    add_class::<kinds::LifoQueue>(module, &[])
+    add_class::<kinds::LifoQueue>(module, &[])?;
+    let py = module.py();
+    for (place, kind) in &operations::CLASSES {
+        place.set(&match kind {
+            Kind::Fifo => py.get_type::<queue::Queue>(),
+            Kind::Lifo => py.get_type::<kinds::LifoQueue>(),
+            Kind::Priority => py.get_type::<kinds::PriorityQueue>(),
+        });
+    }
+    Ok(())
 }
 
 /// asyncio's `QueueShutDown`; one of ferrio's own before 3.13.

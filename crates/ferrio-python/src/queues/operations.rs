@@ -3,31 +3,26 @@
 //! Each function does what asyncio's method of that name does, and calls by name what a subclass may have overridden.
 
 use ferrio_cpython::parked::{self, Parked};
-use ferrio_cpython::plain::is_plain;
+use ferrio_cpython::plain::PlainClass;
 use ferrio_cpython::raising::raised;
-use ferrio_engine::{Done, Exchange, Side, Standing};
+use ferrio_engine::{Done, Side, Standing};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::kinds::{LifoQueue, PriorityQueue};
-use super::queue::{Limit, Queue};
+use super::queue::{Limit, Queue, State};
 use super::shut_down;
-use super::storage::{self, Kind};
+use super::storage::{self, Kind, Storage};
 use crate::imports;
 use crate::sync::event::Event;
+
+/// The classes of queues, as `kind` compares them.
+pub(super) static CLASSES: [(PlainClass, Kind); 3] =
+    [(PlainClass::new(), Kind::Fifo), (PlainClass::new(), Kind::Lifo), (PlainClass::new(), Kind::Priority)];
 
 /// How a queue orders its items, if nothing of it can be overridden.
 #[inline]
 pub(super) fn kind(queue: &Bound<'_, Queue>) -> Option<Kind> {
-    if is_plain::<Queue>(queue) {
-        Some(Kind::Fifo)
-    } else if is_plain::<LifoQueue>(queue) {
-        Some(Kind::Lifo)
-    } else if is_plain::<PriorityQueue>(queue) {
-        Some(Kind::Priority)
-    } else {
-        None
-    }
+    CLASSES.iter().find(|(class, _)| class.is_plain(queue)).map(|(_, kind)| *kind)
 }
 
 fn is_true(object: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -39,7 +34,7 @@ fn is_true(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 pub(super) fn is_empty(queue: &Bound<'_, Queue>) -> PyResult<bool> {
     let py = queue.py();
     match kind(queue) {
-        Some(_) => storage::is_empty(py, &queue.get().items),
+        Some(_) => storage::is_empty(py, &queue.get().state),
         None => is_true(&queue.call_method0(pyo3::intern!(py, "empty"))?),
     }
 }
@@ -57,12 +52,12 @@ pub(super) fn is_full(queue: &Bound<'_, Queue>) -> PyResult<bool> {
 #[inline]
 pub(super) fn own_full(queue: &Bound<'_, Queue>) -> PyResult<bool> {
     let py = queue.py();
-    match queue.get().limit.get(py) {
+    match queue.get().state.with(py, |state| state.limit) {
         Limit::None => Ok(false),
-        Limit::At(limit) if kind(queue).is_some() => Ok(storage::len(py, &queue.get().items)? >= limit),
+        Limit::At(limit) if kind(queue).is_some() => Ok(storage::len(py, &queue.get().state)? >= limit),
         Limit::At(_) | Limit::Object => {
-            let limit = queue.get().shown_maxsize(py)?;
-            if limit.bind(py).le(0)? {
+            let limit = queue.get().shown_maxsize(py)?.into_bound(py);
+            if limit.le(0)? {
                 return Ok(false);
             }
             queue.call_method0(pyo3::intern!(py, "qsize"))?.ge(limit)
@@ -83,25 +78,69 @@ pub(super) fn put_now<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -
 
 /// `Queue.put_nowait`.
 pub(super) fn own_put_now<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> PyResult<()> {
+    let kind = kind(queue);
+    match kind {
+        Some(Kind::Fifo | Kind::Lifo) => match put_natively(queue, item) {
+            Put::Done => Ok(()),
+            Put::Wakes => wake_next(queue, Side::Get),
+            Put::Rejected(item) => put_slowly(queue, kind, item),
+        },
+        Some(Kind::Priority) | None => put_slowly(queue, kind, item),
+    }
+}
+
+/// What came of putting an item where all is native.
+enum Put<'py> {
+    Done,
+    /// Somebody waits for an item.
+    Wakes,
+    /// Not all is native, or the item does not fit, or the queue is shut down.
+    Rejected(Bound<'py, PyAny>),
+}
+
+#[inline]
+fn put_natively<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> Put<'py> {
+    let py = queue.py();
+    queue.get().state.with(py, |state| {
+        let State { exchange, items: Storage::Native(items), limit, finished } = state else {
+            return Put::Rejected(item);
+        };
+        let fits = match limit {
+            Limit::None => true,
+            Limit::At(limit) => items.len() < *limit,
+            Limit::Object => false,
+        };
+        if exchange.is_shut_down || !fits {
+            return Put::Rejected(item);
+        }
+        items.push_back(item.into());
+        exchange.note_put();
+        if let Some(finished) = finished {
+            finished.bind(py).get().clear(py);
+        }
+        if exchange.getters.is_empty() { Put::Done } else { Put::Wakes }
+    })
+}
+
+#[cold]
+fn put_slowly<'py>(queue: &Bound<'py, Queue>, kind: Option<Kind>, item: Bound<'py, PyAny>) -> PyResult<()> {
     let py = queue.py();
     let this = queue.get();
-    if this.exchange.with(py, |exchange| exchange.is_shut_down) {
+    if this.state.with(py, |state| state.exchange.is_shut_down) {
         return Err(shut_down(py));
     }
     if is_full(queue)? {
         return Err(raised(&imports::queue_full(py)?.call0()?));
     }
-    match kind(queue) {
-        Some(kind) => storage::put(&this.items, kind, item)?,
+    match kind {
+        Some(kind) => storage::put(&this.state, kind, item)?,
         None => queue.call_method1(pyo3::intern!(py, "_put"), (item,)).map(drop)?,
     }
+    this.state.with(py, |state| state.exchange.note_put());
     if let Some(finished) = this.finished(py) {
         finished.get().clear(py);
     }
-    parked::ask(py, &this.exchange, |exchange| exchange.line(Side::Get))?;
-    let mut spent = Vec::new();
-    let next = this.exchange.with(py, |exchange| exchange.note_put(&mut spent));
-    wake(py, next)
+    wake_next(queue, Side::Get)
 }
 
 /// `self.get_nowait()`.
@@ -116,9 +155,11 @@ pub(super) fn get_now<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyA
 /// `Queue.get_nowait`.
 pub(super) fn own_get_now<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     let py = queue.py();
-    let this = queue.get();
+    if let Some(item) = get_natively(queue)? {
+        return Ok(item);
+    }
     if is_empty(queue)? {
-        if this.exchange.with(py, |exchange| exchange.is_shut_down) {
+        if queue.get().state.with(py, |state| state.exchange.is_shut_down) {
             return Err(shut_down(py));
         }
         return Err(raised(&imports::queue_empty(py)?.call0()?));
@@ -128,11 +169,33 @@ pub(super) fn own_get_now<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py,
     Ok(item)
 }
 
+/// The next item, if all is native and there is one.
+#[inline]
+pub(super) fn get_natively<'py>(queue: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = queue.py();
+    let is_fifo = match kind(queue) {
+        Some(Kind::Fifo) => true,
+        Some(Kind::Lifo) => false,
+        Some(Kind::Priority) | None => return Ok(None),
+    };
+    let (item, wakes) = queue.get().state.with(py, |state| match &mut state.items {
+        Storage::Native(items) => {
+            let item = if is_fifo { items.pop_front() } else { items.pop_back() };
+            (item, !state.exchange.putters.is_empty())
+        }
+        Storage::Object(_) => (None, false),
+    });
+    if item.is_some() && wakes {
+        wake_next(queue, Side::Put)?;
+    }
+    Ok(item.map(|item| item.into_bound(py)))
+}
+
 /// `self._get()`.
 fn take<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     let py = queue.py();
     match kind(queue) {
-        Some(kind) => storage::get(py, &queue.get().items, kind),
+        Some(kind) => storage::get(py, &queue.get().state, kind),
         None => queue.call_method0(pyo3::intern!(py, "_get")),
     }
 }
@@ -140,13 +203,10 @@ fn take<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
 /// `_wakeup_next` of one of the queue's own lines.
 pub(super) fn wake_next(queue: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
     let py = queue.py();
-    let exchange = &queue.get().exchange;
-    if exchange.with(py, |exchange| exchange.line(side).is_empty()) {
-        return Ok(());
-    }
-    parked::ask(py, exchange, |exchange| exchange.line(side))?;
+    let state = &queue.get().state;
+    parked::ask(py, state, |state| state.exchange.line(side))?;
     let mut spent = Vec::new();
-    let next = exchange.with(py, |exchange| exchange.wake_next(side, &mut spent));
+    let next = state.with(py, |state| state.exchange.wake_next(side, &mut spent));
     wake(py, next)
 }
 
@@ -169,7 +229,7 @@ pub(super) fn wake_next_of(waiters: &Bound<'_, PyAny>) -> PyResult<()> {
 /// `Queue.task_done`.
 pub(super) fn task_done(queue: &Bound<'_, Queue>) -> PyResult<()> {
     let py = queue.py();
-    match queue.get().exchange.with(py, Exchange::task_done) {
+    match queue.get().state.with(py, |state| state.exchange.task_done()) {
         Done::TooOften => Err(PyValueError::new_err("task_done() called too many times")),
         Done::More => Ok(()),
         Done::All => all_finished(queue),
@@ -184,18 +244,18 @@ fn all_finished(queue: &Bound<'_, Queue>) -> PyResult<()> {
 /// `Queue.shutdown`.
 pub(super) fn shut_down_now(queue: &Bound<'_, Queue>, immediate: bool) -> PyResult<()> {
     let py = queue.py();
-    let exchange = &queue.get().exchange;
-    exchange.with(py, |exchange| exchange.is_shut_down = true);
+    let state = &queue.get().state;
+    state.with(py, |state| state.exchange.is_shut_down = true);
     if immediate {
         while !is_empty(queue)? {
             drop(take(queue)?);
-            exchange.with(py, Exchange::note_discarded);
+            state.with(py, |state| state.exchange.note_discarded());
         }
-        if exchange.with(py, |exchange| exchange.unfinished) == 0 {
+        if state.with(py, |state| state.exchange.unfinished) == 0 {
             all_finished(queue)?;
         }
     }
-    let dismissed = exchange.with(py, Exchange::dismiss);
+    let dismissed = state.with(py, |state| state.exchange.dismiss());
     dismissed.into_iter().try_for_each(|parked| {
         // One before may have changed it.
         if parked.standing_now(py)? == Standing::Waiting { wake(py, Some(parked)) } else { Ok(()) }

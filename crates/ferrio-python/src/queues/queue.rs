@@ -2,6 +2,7 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine;
+use ferrio_cpython::held::Held;
 use ferrio_cpython::parked::Parked;
 use ferrio_engine::{Exchange, Side, Waiters};
 use pyo3::prelude::*;
@@ -10,7 +11,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::operations;
 use super::storage::{self, Kind, Storage};
-use super::waiting::{Get, Join, Put};
+use super::waiting::Join;
 use crate::imports;
 use crate::sync::argument::Argument;
 use crate::sync::binding::Binding;
@@ -21,14 +22,20 @@ use crate::sync::line::{self, Line};
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
 #[derive(Default)]
 pub(crate) struct Queue {
-    pub(super) exchange: GilCell<Exchange<Parked>>,
-    pub(super) items: GilCell<Storage>,
-    pub(super) limit: GilCell<Limit>,
+    pub(super) state: GilCell<State>,
     /// `_maxsize` as it was given; None for 0.
     maxsize: GilCell<Option<Py<PyAny>>>,
-    /// Set while no item is unfinished.
-    finished: GilCell<Option<Py<Event>>>,
     pub(super) binding: Binding,
+}
+
+/// What changes with each operation.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) exchange: Exchange<Parked>,
+    pub(super) items: Storage,
+    pub(super) limit: Limit,
+    /// Set while no item is unfinished.
+    pub(super) finished: Option<Held<Event>>,
 }
 
 /// How many items fit.
@@ -44,11 +51,12 @@ pub(super) enum Limit {
 impl Queue {
     /// `_finished`.
     pub(super) fn finished<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Event>> {
-        self.finished.with(py, |finished| finished.as_ref().map(|event| event.bind(py).clone()))
+        self.state.with(py, |state| state.finished.as_ref().map(|event| event.bind(py).clone()))
     }
 
     fn put_maxsize(&self, py: Python<'_>, maxsize: Option<&Bound<'_, PyAny>>) {
-        self.limit.set(py, maxsize.map_or(Limit::None, operations::limit_of));
+        let limit = maxsize.map_or(Limit::None, operations::limit_of);
+        self.state.with(py, |state| state.limit = limit);
         let maxsize = maxsize.map(|maxsize| maxsize.clone().unbind());
         let before = self.maxsize.with(py, |place| std::mem::replace(place, maxsize));
         drop(before);
@@ -68,13 +76,12 @@ impl Queue {
         let py = slf.py();
         let this = slf.get();
         this.put_maxsize(py, maxsize.0.as_ref());
-        let exchange = this.exchange.with(py, std::mem::take);
-        drop(exchange);
-        let finished = Event::new_set(py)?;
-        let before = this.finished.with(py, |place| place.replace(finished));
+        let finished = Held::of(&Event::new_set(py)?);
+        let before =
+            this.state.with(py, |state| (std::mem::take(&mut state.exchange), state.finished.replace(finished)));
         drop(before);
         match operations::kind(slf) {
-            Some(kind) => storage::set(py, &this.items, Storage::new(py, kind)),
+            Some(kind) => storage::set(py, &this.state, Storage::new(py, kind)),
             None => {
                 slf.call_method1(pyo3::intern!(py, "_init"), (this.shown_maxsize(py)?,))?;
             }
@@ -90,22 +97,17 @@ impl Queue {
     /// For subclasses: make room for items.
     fn _init(&self, py: Python<'_>, maxsize: &Bound<'_, PyAny>) {
         let _ = maxsize;
-        storage::set(py, &self.items, Storage::default());
+        storage::set(py, &self.state, Storage::default());
     }
 
     /// For subclasses: take an item out.
     fn _get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        storage::get(py, &self.items, Kind::Fifo)
+        storage::get(py, &self.state, Kind::Fifo)
     }
 
     /// For subclasses: put an item in.
     fn _put(&self, item: Bound<'_, PyAny>) -> PyResult<()> {
-        storage::put(&self.items, Kind::Fifo, item)
-    }
-
-    /// Number of items in the queue.
-    fn qsize(&self, py: Python<'_>) -> PyResult<usize> {
-        storage::len(py, &self.items)
+        storage::put(&self.state, Kind::Fifo, item)
     }
 
     /// Number of items allowed in the queue.
@@ -114,47 +116,9 @@ impl Queue {
         self.shown_maxsize(py)
     }
 
-    /// Return True if the queue is empty, False otherwise.
-    fn empty(&self, py: Python<'_>) -> PyResult<bool> {
-        storage::is_empty(py, &self.items)
-    }
-
     /// Return True if there are maxsize items in the queue.
     fn full(slf: &Bound<'_, Self>) -> PyResult<bool> {
         operations::own_full(slf)
-    }
-
-    /// Put an item into the queue; wait for a free slot if it is full.
-    ///
-    /// Raises `QueueShutDown` if the queue has been shut down.
-    fn put(slf: &Bound<'_, Self>, item: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        coroutine::spawn(slf.py(), "Queue.put", Put::new(slf, item))
-    }
-
-    /// Put an item into the queue without waiting, or raise `QueueFull`.
-    ///
-    /// Raises `QueueShutDown` if the queue has been shut down.
-    fn put_nowait<'py>(slf: &Bound<'py, Self>, item: Bound<'py, PyAny>) -> PyResult<()> {
-        operations::own_put_now(slf, item)
-    }
-
-    /// Remove and return an item from the queue; wait for one if it is empty.
-    ///
-    /// Raises `QueueShutDown` if the queue has been shut down and is empty.
-    fn get(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        coroutine::spawn(slf.py(), "Queue.get", Get::new(slf))
-    }
-
-    /// Remove and return an item from the queue without waiting, or raise `QueueEmpty`.
-    ///
-    /// Raises `QueueShutDown` if the queue has been shut down and is empty.
-    fn get_nowait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        operations::own_get_now(slf)
-    }
-
-    /// Indicate that an item that was put is worked on. When all are, `join()` goes on.
-    fn task_done(slf: &Bound<'_, Self>) -> PyResult<()> {
-        operations::task_done(slf)
     }
 
     /// Wait until all items that were put are worked on.
@@ -181,13 +145,13 @@ impl Queue {
     fn _format(slf: &Bound<'_, Self>) -> PyResult<String> {
         let py = slf.py();
         let mut words = vec![format!("maxsize={}", slf.get().shown_maxsize(py)?.bind(py).repr()?)];
-        let items = storage::listed(py, &slf.get().items)?;
+        let items = storage::listed(py, &slf.get().state)?;
         if items.is_truthy()? {
             let items = items.try_iter()?.collect::<PyResult<Vec<_>>>()?;
             words.push(format!("_queue={}", PyList::new(py, items)?.repr()?));
         }
-        slf.get().exchange.with(py, |exchange| {
-            let Exchange { getters, putters, unfinished, is_shut_down } = exchange;
+        slf.get().state.with(py, |state| {
+            let Exchange { getters, putters, unfinished, is_shut_down } = &state.exchange;
             words.extend((!getters.is_empty()).then(|| format!("_getters[{}]", getters.len())));
             words.extend((!putters.is_empty()).then(|| format!("_putters[{}]", putters.len())));
             words.extend((*unfinished != 0).then(|| format!("tasks={unfinished}")));
@@ -203,12 +167,12 @@ impl Queue {
     #[getter(_queue)]
     fn shown_queue<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let kind = if slf.is_instance_of::<super::kinds::LifoQueue>() { Kind::Lifo } else { Kind::Fifo };
-        storage::shown(slf.py(), &slf.get().items, kind)
+        storage::shown(slf.py(), &slf.get().state, kind)
     }
 
     #[setter(_queue)]
     fn set_queue(&self, queue: &Bound<'_, PyAny>) {
-        storage::set(queue.py(), &self.items, Storage::Object(queue.clone().unbind()));
+        storage::set(queue.py(), &self.state, Storage::Object(queue.clone().into()));
     }
 
     #[getter(_maxsize)]
@@ -246,22 +210,22 @@ impl Queue {
 
     #[getter(_unfinished_tasks)]
     fn shown_unfinished(&self, py: Python<'_>) -> i64 {
-        self.exchange.with(py, |exchange| exchange.unfinished)
+        self.state.with(py, |state| state.exchange.unfinished)
     }
 
     #[setter(_unfinished_tasks)]
     fn set_unfinished(&self, py: Python<'_>, count: i64) {
-        self.exchange.with(py, |exchange| exchange.unfinished = count);
+        self.state.with(py, |state| state.exchange.unfinished = count);
     }
 
     #[getter(_is_shutdown)]
     fn shown_shut_down(&self, py: Python<'_>) -> bool {
-        self.exchange.with(py, |exchange| exchange.is_shut_down)
+        self.state.with(py, |state| state.exchange.is_shut_down)
     }
 
     #[setter(_is_shutdown)]
     fn set_shut_down(&self, py: Python<'_>, is_shut_down: bool) {
-        self.exchange.with(py, |exchange| exchange.is_shut_down = is_shut_down);
+        self.state.with(py, |state| state.exchange.is_shut_down = is_shut_down);
     }
 
     #[getter(_finished)]
@@ -285,27 +249,26 @@ impl Queue {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.binding.traverse(&visit)?;
-        self.finished.traverse(&visit, |finished| visit.call(finished)).transpose()?;
-        self.items.traverse(&visit, |items| items.traverse(&visit)).transpose()?;
-        let both = self.exchange.traverse(&visit, |exchange| {
-            line::traverse(&exchange.getters, &visit)?;
-            line::traverse(&exchange.putters, &visit)
+        self.maxsize.traverse(&visit, |maxsize| visit.call(maxsize)).transpose()?;
+        let all = self.state.traverse(&visit, |state| {
+            state.finished.as_ref().map_or(Ok(()), |finished| finished.traverse(&visit))?;
+            state.items.traverse(&visit)?;
+            line::traverse(&state.exchange.getters, &visit)?;
+            line::traverse(&state.exchange.putters, &visit)
         });
-        both.transpose().map(drop)
+        all.transpose().map(drop)
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let exchange = self.exchange.with(py, std::mem::take);
-        let finished = self.finished.with(py, Option::take);
-        drop((exchange, finished));
-        storage::set(py, &self.items, Storage::default());
+        let state = self.state.with(py, std::mem::take);
+        drop(state);
         self.binding.set(py, None);
     }
 }
 
 fn access(object: &Bound<'_, PyAny>, side: Side, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
     if let Ok(queue) = object.cast::<Queue>() {
-        queue.get().exchange.with(object.py(), |exchange| change(exchange.line(side)));
+        queue.get().state.with(object.py(), |state| change(state.exchange.line(side)));
     }
 }
 

@@ -7,11 +7,13 @@
 use std::collections::VecDeque;
 
 use ferrio_cpython::GilCell;
+use ferrio_cpython::held::Held;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::queue::State;
 use crate::imports;
 
 /// How a queue orders its items.
@@ -27,9 +29,9 @@ pub(super) enum Kind {
 
 /// Where the items are.
 pub(super) enum Storage {
-    Native(VecDeque<Py<PyAny>>),
+    Native(VecDeque<Held>),
     /// `_queue`, as a program has it.
-    Object(Py<PyAny>),
+    Object(Held),
 }
 
 impl Default for Storage {
@@ -43,21 +45,21 @@ impl Storage {
     pub(super) fn new(py: Python<'_>, kind: Kind) -> Self {
         match kind {
             Kind::Fifo | Kind::Lifo => Self::default(),
-            Kind::Priority => Self::Object(PyList::empty(py).into_any().unbind()),
+            Kind::Priority => Self::Object(PyList::empty(py).into()),
         }
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Native(items) => items.iter().try_for_each(|item| visit.call(item)),
-            Self::Object(object) => visit.call(object),
+            Self::Native(items) => items.iter().try_for_each(|item| item.traverse(visit)),
+            Self::Object(object) => object.traverse(visit),
         }
     }
 }
 
 /// The object that holds the items, if they are not kept natively.
-fn object<'py>(py: Python<'py>, storage: &GilCell<Storage>) -> Option<Bound<'py, PyAny>> {
-    storage.with(py, |storage| match storage {
+fn object<'py>(py: Python<'py>, state: &GilCell<State>) -> Option<Bound<'py, PyAny>> {
+    state.with(py, |state| match &mut state.items {
         Storage::Native(_) => None,
         Storage::Object(object) => Some(object.bind(py).clone()),
     })
@@ -65,8 +67,8 @@ fn object<'py>(py: Python<'py>, storage: &GilCell<Storage>) -> Option<Bound<'py,
 
 /// How many items there are.
 #[inline]
-pub(super) fn len(py: Python<'_>, storage: &GilCell<Storage>) -> PyResult<usize> {
-    let native = storage.with(py, |storage| match storage {
+pub(super) fn len(py: Python<'_>, state: &GilCell<State>) -> PyResult<usize> {
+    let native = state.with(py, |state| match &mut state.items {
         Storage::Native(items) => Ok(items.len()),
         Storage::Object(object) => Err(object.bind(py).clone()),
     });
@@ -75,8 +77,8 @@ pub(super) fn len(py: Python<'_>, storage: &GilCell<Storage>) -> PyResult<usize>
 
 /// Whether there are none, as `not self._queue` says.
 #[inline]
-pub(super) fn is_empty(py: Python<'_>, storage: &GilCell<Storage>) -> PyResult<bool> {
-    let native = storage.with(py, |storage| match storage {
+pub(super) fn is_empty(py: Python<'_>, state: &GilCell<State>) -> PyResult<bool> {
+    let native = state.with(py, |state| match &mut state.items {
         Storage::Native(items) => Ok(items.is_empty()),
         Storage::Object(object) => Err(object.bind(py).clone()),
     });
@@ -85,10 +87,10 @@ pub(super) fn is_empty(py: Python<'_>, storage: &GilCell<Storage>) -> PyResult<b
 
 /// Puts an item in.
 #[inline]
-pub(super) fn put(storage: &GilCell<Storage>, kind: Kind, item: Bound<'_, PyAny>) -> PyResult<()> {
+pub(super) fn put(state: &GilCell<State>, kind: Kind, item: Bound<'_, PyAny>) -> PyResult<()> {
     let py = item.py();
-    let item = item.unbind();
-    let rejected = storage.with(py, |storage| match storage {
+    let item = Held::from(item);
+    let rejected = state.with(py, |state| match &mut state.items {
         Storage::Native(items) => {
             items.push_back(item);
             None
@@ -99,8 +101,8 @@ pub(super) fn put(storage: &GilCell<Storage>, kind: Kind, item: Bound<'_, PyAny>
         return Ok(());
     };
     match kind {
-        Kind::Priority => imports::heappush(py)?.call1((object, item)).map(drop),
-        Kind::Fifo | Kind::Lifo => object.call_method1(pyo3::intern!(py, "append"), (item,)).map(drop),
+        Kind::Priority => imports::heappush(py)?.call1((object, item.into_bound(py))).map(drop),
+        Kind::Fifo | Kind::Lifo => object.call_method1(pyo3::intern!(py, "append"), (item.into_bound(py),)).map(drop),
     }
 }
 
@@ -109,8 +111,8 @@ pub(super) fn put(storage: &GilCell<Storage>, kind: Kind, item: Bound<'_, PyAny>
 /// # Errors
 /// `IndexError` when there is none.
 #[inline]
-pub(super) fn get<'py>(py: Python<'py>, storage: &GilCell<Storage>, kind: Kind) -> PyResult<Bound<'py, PyAny>> {
-    let native = storage.with(py, |storage| match storage {
+pub(super) fn get<'py>(py: Python<'py>, state: &GilCell<State>, kind: Kind) -> PyResult<Bound<'py, PyAny>> {
+    let native = state.with(py, |state| match &mut state.items {
         Storage::Native(items) => Ok(if kind == Kind::Fifo { items.pop_front() } else { items.pop_back() }),
         Storage::Object(object) => Err(object.bind(py).clone()),
     });
@@ -126,20 +128,20 @@ pub(super) fn get<'py>(py: Python<'py>, storage: &GilCell<Storage>, kind: Kind) 
 }
 
 /// `_queue`: the items become what is given here.
-pub(super) fn shown<'py>(py: Python<'py>, storage: &GilCell<Storage>, kind: Kind) -> PyResult<Bound<'py, PyAny>> {
-    if let Some(object) = object(py, storage) {
+pub(super) fn shown<'py>(py: Python<'py>, state: &GilCell<State>, kind: Kind) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(object) = object(py, state) {
         return Ok(object);
     }
-    let list = listed(py, storage)?;
+    let list = listed(py, state)?;
     let object = if kind == Kind::Fifo { imports::deque(py)?.call1((list,))? } else { list };
-    set(py, storage, Storage::Object(object.clone().unbind()));
+    set(py, state, Storage::Object(object.clone().into()));
     Ok(object)
 }
 
 /// The items as a list, or whatever holds them.
-pub(super) fn listed<'py>(py: Python<'py>, storage: &GilCell<Storage>) -> PyResult<Bound<'py, PyAny>> {
-    let native = storage.with(py, |storage| match storage {
-        Storage::Native(items) => Ok(items.iter().map(|item| item.clone_ref(py)).collect::<Vec<_>>()),
+pub(super) fn listed<'py>(py: Python<'py>, state: &GilCell<State>) -> PyResult<Bound<'py, PyAny>> {
+    let native = state.with(py, |state| match &mut state.items {
+        Storage::Native(items) => Ok(items.iter().map(|item| item.bind(py).clone()).collect::<Vec<_>>()),
         Storage::Object(object) => Err(object.bind(py).clone()),
     });
     match native {
@@ -149,7 +151,7 @@ pub(super) fn listed<'py>(py: Python<'py>, storage: &GilCell<Storage>) -> PyResu
 }
 
 /// Puts other items in the place of all.
-pub(super) fn set(py: Python<'_>, storage: &GilCell<Storage>, fresh: Storage) {
-    let before = storage.with(py, |storage| std::mem::replace(storage, fresh));
+pub(super) fn set(py: Python<'_>, state: &GilCell<State>, fresh: Storage) {
+    let before = state.with(py, |state| std::mem::replace(&mut state.items, fresh));
     drop(before);
 }

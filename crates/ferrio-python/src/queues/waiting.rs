@@ -1,6 +1,7 @@
 //! The bodies of `get`, `put` and `join`.
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
+use ferrio_cpython::held::Held;
 use ferrio_cpython::parked::{self, Parked};
 use ferrio_cpython::resume::Step;
 use ferrio_engine::{Side, Ticket};
@@ -25,7 +26,7 @@ impl InLine {
         let awaiting = Awaiting::new(&future)?;
         let parked = Parked::new(&future);
         let second = parked.clone_ref(py);
-        let ticket = queue.get().exchange.with(py, |exchange| exchange.line(side).push(second));
+        let ticket = queue.get().state.with(py, |state| state.exchange.line(side).push(second));
         Ok(Self { awaiting, ticket, parked })
     }
 
@@ -33,13 +34,13 @@ impl InLine {
     fn give_up(&self, queue: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
         let py = queue.py();
         let standing = self.parked.cancel(py)?;
-        let exchange = &queue.get().exchange;
-        let own = exchange.with(py, |exchange| exchange.line(side).remove(self.ticket));
+        let state = &queue.get().state;
+        let own = state.with(py, |state| state.exchange.line(side).remove(self.ticket));
         drop(own);
         let available = !is_blocked(queue, side)?;
-        parked::ask(py, exchange, |exchange| exchange.line(side))?;
+        parked::ask(py, state, |state| state.exchange.line(side))?;
         let mut spent = Vec::new();
-        let next = exchange.with(py, |exchange| exchange.give_up(side, self.ticket, standing, available, &mut spent));
+        let next = state.with(py, |state| state.exchange.give_up(side, self.ticket, standing, available, &mut spent));
         next.map_or(Ok(()), |next| next.wake(py, py.None().into_bound(py)))
     }
 
@@ -80,7 +81,7 @@ fn wait<'py>(
         if !is_blocked(queue, side)? {
             return Ok(None);
         }
-        let is_shut_down = queue.get().exchange.with(py, |exchange| exchange.is_shut_down);
+        let is_shut_down = queue.get().state.with(py, |state| state.exchange.is_shut_down);
         if is_shut_down && (side == Side::Put || operations::is_empty(queue)?) {
             return Err(shut_down(py));
         }
@@ -91,19 +92,27 @@ fn wait<'py>(
 
 /// `Queue.get`.
 pub(super) struct Get {
-    queue: Py<Queue>,
+    queue: Held<Queue>,
     waiting: Option<InLine>,
 }
 
 impl Get {
     pub(super) fn new(queue: &Bound<'_, Queue>) -> Self {
-        Self { queue: queue.clone().unbind(), waiting: None }
+        Self { queue: Held::of(queue), waiting: None }
     }
 }
 
 impl Body for Get {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let queue = self.queue.bind(py);
+        if self.waiting.is_none()
+            && input.is_ok()
+            && let Some(item) = operations::get_natively(queue)?
+        {
+            return Ok(Step::Returned(item));
+        }
         match wait(queue, Side::Get, &mut self.waiting, input)? {
             Some(yielded) => Ok(Step::Yielded(yielded)),
             None => operations::get_now(queue).map(Step::Returned),
@@ -111,25 +120,27 @@ impl Body for Get {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.queue);
+        visitor.show_held(&self.queue);
         self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
     }
 }
 
 /// `Queue.put`.
 pub(super) struct Put {
-    queue: Py<Queue>,
-    item: Py<PyAny>,
+    queue: Held<Queue>,
+    item: Held,
     waiting: Option<InLine>,
 }
 
 impl Put {
-    pub(super) fn new(queue: &Bound<'_, Queue>, item: Py<PyAny>) -> Self {
-        Self { queue: queue.clone().unbind(), item, waiting: None }
+    pub(super) fn new(queue: &Bound<'_, Queue>, item: Bound<'_, PyAny>) -> Self {
+        Self { queue: Held::of(queue), item: item.into(), waiting: None }
     }
 }
 
 impl Body for Put {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let queue = self.queue.bind(py);
         match wait(queue, Side::Put, &mut self.waiting, input)? {
@@ -139,8 +150,8 @@ impl Body for Put {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.queue);
-        visitor.show(&self.item);
+        visitor.show_held(&self.queue);
+        visitor.show_held(&self.item);
         self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
     }
 }
@@ -164,7 +175,7 @@ impl Body for Join {
             Some(wait) => wait,
             place @ None => {
                 let queue = self.queue.get();
-                if queue.exchange.with(py, |exchange| exchange.unfinished) <= 0 {
+                if queue.state.with(py, |state| state.exchange.unfinished) <= 0 {
                     return nothing();
                 }
                 let Some(finished) = queue.finished(py) else {

@@ -2,7 +2,7 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine;
-use ferrio_cpython::plain::is_plain;
+use ferrio_cpython::plain::PlainClass;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -54,6 +54,9 @@ impl Phase {
         }
     }
 }
+
+/// The class, to tell plain instances.
+pub(super) static CLASS: PlainClass = PlainClass::new();
 
 impl Barrier {
     /// `_cond`, which all changes are made under.
@@ -130,7 +133,7 @@ impl Barrier {
 
     fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        if is_plain::<Self>(slf) {
+        if CLASS.is_plain(slf) {
             return coroutine::spawn(py, "Barrier.__aenter__", Wait::new(slf)?);
         }
         coroutine::spawn(py, "Barrier.__aenter__", Enter::new(slf))

@@ -5,6 +5,7 @@
 //! happened to it.
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
+use ferrio_cpython::held::Held;
 use ferrio_cpython::raising::raised;
 use ferrio_cpython::resume::Step;
 use pyo3::prelude::*;
@@ -16,8 +17,8 @@ use crate::imports;
 
 /// `Barrier.wait`; gives the number of those who were there before.
 pub(super) struct Wait {
-    barrier: Py<Barrier>,
-    condition: Py<Condition>,
+    barrier: Held<Barrier>,
+    condition: Held<Condition>,
     stage: Stage,
 }
 
@@ -45,13 +46,13 @@ fn nothing(py: Python<'_>) -> Bound<'_, PyAny> {
 
 impl Wait {
     pub(super) fn new(barrier: &Bound<'_, Barrier>) -> PyResult<Self> {
-        let condition = Barrier::condition(barrier)?.unbind();
-        Ok(Self { barrier: barrier.clone().unbind(), condition, stage: Stage::Begun })
+        let condition = Held::of(&Barrier::condition(barrier)?);
+        Ok(Self { barrier: Held::of(barrier), condition, stage: Stage::Begun })
     }
 
     /// With the lock held: waits while the barrier drains, then comes in.
     fn come_in<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
-        let state = self.barrier.get().state.get(py);
+        let state = self.barrier.bind(py).get().state.get(py);
         match state.phase {
             Phase::Draining | Phase::Resetting => {
                 self.stage = Stage::Blocked(ConditionWait::new(self.condition.bind(py)));
@@ -61,9 +62,9 @@ impl Wait {
             Phase::Filling => {}
         }
         let number = state.count;
-        self.barrier.get().state.with(py, |state| state.count += 1);
+        self.barrier.bind(py).get().state.with(py, |state| state.count += 1);
         if number + 1 == state.parties {
-            self.barrier.get().state.with(py, |state| state.phase = Phase::Draining);
+            self.barrier.bind(py).get().state.with(py, |state| state.phase = Phase::Draining);
             let outcome = self.notify_all(py);
             return self.depart(py, outcome.map(|()| number));
         }
@@ -72,7 +73,7 @@ impl Wait {
 
     /// Inside: waits until all are there.
     fn stay<'py>(&mut self, py: Python<'py>, number: i64) -> PyResult<Step<'py>> {
-        match self.barrier.get().state.get(py).phase {
+        match self.barrier.bind(py).get().state.get(py).phase {
             Phase::Filling => {
                 self.stage = Stage::Inside(ConditionWait::new(self.condition.bind(py)), number);
                 self.resume(py, Ok(nothing(py)))
@@ -84,7 +85,7 @@ impl Wait {
 
     /// Leaves the barrier; the last one opens it for others.
     fn depart<'py>(&mut self, py: Python<'py>, outcome: PyResult<i64>) -> PyResult<Step<'py>> {
-        let is_last = self.barrier.get().state.with(py, |state| {
+        let is_last = self.barrier.bind(py).get().state.with(py, |state| {
             state.count -= 1;
             if state.count == 0 && matches!(state.phase, Phase::Resetting | Phase::Draining) {
                 state.phase = Phase::Filling;
@@ -111,6 +112,8 @@ fn notify_all(condition: &Bound<'_, Condition>) -> PyResult<()> {
 }
 
 impl Body for Wait {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         match &mut self.stage {
             Stage::Begun => {
@@ -139,8 +142,8 @@ impl Body for Wait {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.barrier);
-        visitor.show(&self.condition);
+        visitor.show_held(&self.barrier);
+        visitor.show_held(&self.condition);
         match &self.stage {
             Stage::Begun => {}
             Stage::Entering(lockup) => lockup.traverse(visitor),
@@ -151,20 +154,22 @@ impl Body for Wait {
 
 /// A change of the barrier's state under its condition: `reset` and `abort`.
 pub(super) struct Turn {
-    barrier: Py<Barrier>,
-    condition: Py<Condition>,
+    barrier: Held<Barrier>,
+    condition: Held<Condition>,
     change: fn(&mut State),
     lockup: Option<Lockup>,
 }
 
 impl Turn {
     pub(super) fn new(barrier: &Bound<'_, Barrier>, change: fn(&mut State)) -> PyResult<Self> {
-        let condition = Barrier::condition(barrier)?.unbind();
-        Ok(Self { barrier: barrier.clone().unbind(), condition, change, lockup: None })
+        let condition = Held::of(&Barrier::condition(barrier)?);
+        Ok(Self { barrier: Held::of(barrier), condition, change, lockup: None })
     }
 }
 
 impl Body for Turn {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let condition = self.condition.bind(py);
         let lockup = match &mut self.lockup {
@@ -174,32 +179,34 @@ impl Body for Turn {
         if let step @ Step::Yielded(_) = lockup.resume(py, input)? {
             return Ok(step);
         }
-        self.barrier.get().state.with(py, self.change);
+        self.barrier.bind(py).get().state.with(py, self.change);
         let told = notify_all(condition);
         Condition::give_up_lock(condition)?;
         told.map(|()| Step::Returned(nothing(py)))
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.barrier);
-        visitor.show(&self.condition);
+        visitor.show_held(&self.barrier);
+        visitor.show_held(&self.condition);
         self.lockup.iter().for_each(|lockup| lockup.traverse(visitor));
     }
 }
 
 /// `__aenter__` of a subclass: its `wait`.
 pub(super) struct Enter {
-    barrier: Py<Barrier>,
+    barrier: Held<Barrier>,
     awaiting: Option<Awaiting>,
 }
 
 impl Enter {
     pub(super) fn new(barrier: &Bound<'_, Barrier>) -> Self {
-        Self { barrier: barrier.clone().unbind(), awaiting: None }
+        Self { barrier: Held::of(barrier), awaiting: None }
     }
 }
 
 impl Body for Enter {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let awaiting = match &mut self.awaiting {
             Some(awaiting) => awaiting,
@@ -212,7 +219,7 @@ impl Body for Enter {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.barrier);
+        visitor.show_held(&self.barrier);
         self.awaiting.iter().for_each(|awaiting| awaiting.traverse(visitor));
     }
 }
@@ -221,6 +228,8 @@ impl Body for Enter {
 pub(super) struct Nothing;
 
 impl Body for Nothing {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         input?;
         Ok(Step::Returned(nothing(py)))

@@ -3,10 +3,14 @@
 //! asyncio copies the lock's `locked`, `acquire` and `release` to the condition when it is made. Here that happens for
 //! locks of others and for subclasses; with a lock of ours they are looked up when asked for.
 
+use std::ffi::CStr;
+
 use ferrio_cpython::GilCell;
+use ferrio_cpython::async_with;
 use ferrio_cpython::coroutine;
+use ferrio_cpython::native_methods::{self, Method};
 use ferrio_cpython::parked::{self, Parked};
-use ferrio_cpython::plain::is_plain;
+use ferrio_cpython::plain::PlainClass;
 use ferrio_engine::Waiters;
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError};
 use pyo3::prelude::*;
@@ -16,7 +20,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::binding::Binding;
 use super::condition_wait::{Enter, Wait, WaitFor};
 use super::line::{self, Line};
-use super::lock::Lock;
+use super::lock::{self, Lock};
 use super::{context, described, waiters_suffix, wake_all};
 
 /// A lock together with tasks that wait to be notified by its holders.
@@ -46,11 +50,14 @@ const LOCKED: (&str, Place) = ("locked", |parts| &mut parts.locked);
 const ACQUIRE: (&str, Place) = ("acquire", |parts| &mut parts.acquire);
 const RELEASE: (&str, Place) = ("release", |parts| &mut parts.release);
 
+/// The class, to tell plain instances.
+pub(super) static CLASS: PlainClass = PlainClass::new();
+
 impl Condition {
     /// The lock if it is one of ours and nothing of the condition is overridden.
     #[inline]
     pub(super) fn native<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, Lock>> {
-        if !is_plain::<Self>(slf) {
+        if !CLASS.is_plain(slf) {
             return None;
         }
         let py = slf.py();
@@ -61,7 +68,7 @@ impl Condition {
     pub(super) fn is_locked(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         match Self::native(slf) {
-            Some(lock) => Ok(lock.get().locked(py)),
+            Some(lock) => Ok(lock.get().is_held(py)),
             None => slf.call_method0(pyo3::intern!(py, "locked"))?.is_truthy(),
         }
     }
@@ -119,9 +126,9 @@ impl Condition {
             Some(lock) => lock,
             None => Bound::new(py, Lock::default())?.into_any(),
         };
-        let native = is_plain::<Lock>(&lock).then(|| lock.cast::<Lock>()).transpose()?;
+        let native = lock::CLASS.is_plain(&lock).then(|| lock.cast::<Lock>()).transpose()?;
         let native = native.map(|lock| lock.clone().unbind());
-        let copies = native.is_none() || !is_plain::<Self>(slf);
+        let copies = native.is_none() || !CLASS.is_plain(slf);
         let parts = Parts { lock: Some(lock.clone().unbind()), native, ..Parts::default() };
         let before = slf.get().parts.with(py, |place| std::mem::replace(place, parts));
         drop(before);
@@ -165,16 +172,6 @@ impl Condition {
         self.set_method(method, RELEASE.1);
     }
 
-    /// Release the lock, wait until notified, take the lock again and return True.
-    pub(super) fn wait(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        coroutine::spawn(slf.py(), "Condition.wait", Wait::new(slf))
-    }
-
-    /// Wait until a predicate becomes true, and return what it gave.
-    fn wait_for(slf: &Bound<'_, Self>, predicate: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        coroutine::spawn(slf.py(), "Condition.wait_for", WaitFor::new(slf, predicate))
-    }
-
     /// Let n of the waiting tasks go on once they get the lock.
     #[pyo3(signature = (n=1))]
     fn notify(slf: &Bound<'_, Self>, n: i64) -> PyResult<()> {
@@ -193,26 +190,10 @@ impl Condition {
     pub(super) fn notify_all(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let count = slf.get().waiters.with(py, |waiters| waiters.len());
-        if is_plain::<Self>(slf) {
+        if CLASS.is_plain(slf) {
             return Self::notify(slf, i64::try_from(count).unwrap_or(i64::MAX));
         }
         slf.call_method1(pyo3::intern!(py, "notify"), (count,)).map(drop)
-    }
-
-    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        match Self::native(slf) {
-            Some(lock) => coroutine::spawn(slf.py(), "_ContextManagerMixin.__aenter__", Enter::new(&lock)),
-            None => context::enter(slf),
-        }
-    }
-
-    fn __aexit__(
-        slf: &Bound<'_, Self>,
-        _exc_type: &Bound<'_, PyAny>,
-        _exc: &Bound<'_, PyAny>,
-        _tb: &Bound<'_, PyAny>,
-    ) -> PyResult<Py<PyAny>> {
-        context::exit(slf, |object| Self::give_up_lock(object.cast::<Self>()?))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -267,6 +248,54 @@ impl Condition {
         drop((waiters, parts));
         self.binding.set(py, None);
     }
+}
+
+/// Adds what is entered directly.
+pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
+    native_methods::add::<0, WaitMethod>(py)?;
+    native_methods::add::<1, WaitForMethod>(py)?;
+    async_with::add::<Condition>(py, enter, exit)
+}
+
+struct WaitMethod;
+
+impl Method<0> for WaitMethod {
+    type Class = Condition;
+    const NAME: &'static CStr = c"wait";
+    const TEXT: &'static str = "Condition.wait";
+    const DOC: &'static CStr =
+        c"wait($self)\n--\n\nRelease the lock, wait until notified, take the lock again and return True.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Condition>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), "Condition.wait", Wait::new(slf))
+    }
+}
+
+struct WaitForMethod;
+
+impl Method<1> for WaitForMethod {
+    type Class = Condition;
+    const NAME: &'static CStr = c"wait_for";
+    const TEXT: &'static str = "Condition.wait_for";
+    const DOC: &'static CStr =
+        c"wait_for($self, predicate)\n--\n\nWait until a predicate becomes true, and return what it gave.";
+    const ARGUMENTS: [&'static str; 1] = ["predicate"];
+
+    fn call<'py>(slf: &Bound<'py, Condition>, [predicate]: [Bound<'py, PyAny>; 1]) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), "Condition.wait_for", WaitFor::new(slf, &predicate))
+    }
+}
+
+fn enter(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    match Condition::native(object.cast()?) {
+        Some(lock) => coroutine::spawn(object.py(), "_ContextManagerMixin.__aenter__", Enter::new(&lock)),
+        None => context::enter(object),
+    }
+}
+
+fn exit(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    context::exit(object, |object| Condition::give_up_lock(object.cast()?))
 }
 
 fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>)) {

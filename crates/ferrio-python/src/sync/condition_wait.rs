@@ -5,15 +5,15 @@
 //! have been chosen.
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
+use ferrio_cpython::held::Held;
 use ferrio_cpython::parked::Parked;
-use ferrio_cpython::plain::is_plain;
 use ferrio_cpython::raising::raised;
 use ferrio_cpython::resume::Step;
 use ferrio_engine::Ticket;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::condition::Condition;
+use super::condition::{self, Condition};
 use super::lock::{Acquire, Lock};
 use super::style::style;
 use super::{boolean, is_cancellation};
@@ -29,6 +29,8 @@ impl Enter {
 }
 
 impl Body for Enter {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         Ok(match self.0.resume(py, input)? {
             Step::Returned(_) => Step::Returned(py.None().into_bound(py)),
@@ -73,7 +75,7 @@ impl Lockup {
 
 /// `Condition.wait`.
 pub(super) struct Wait {
-    condition: Py<Condition>,
+    condition: Held<Condition>,
     stage: Stage,
 }
 
@@ -89,18 +91,18 @@ enum Stage {
 #[derive(Default)]
 struct Leaving {
     /// What ended the wait to be notified.
-    error: Option<Py<PyAny>>,
+    error: Option<Held>,
     /// The last cancellation while it got the lock back.
-    cancellation: Option<Py<PyAny>>,
+    cancellation: Option<Held>,
 }
 
-fn exception(py: Python<'_>, error: PyErr) -> Py<PyAny> {
-    error.into_value(py).into_any()
+fn exception(py: Python<'_>, error: PyErr) -> Held {
+    error.into_value(py).into_bound(py).into()
 }
 
 impl Wait {
     pub(super) fn new(condition: &Bound<'_, Condition>) -> Self {
-        Self { condition: condition.clone().unbind(), stage: Stage::Begun }
+        Self { condition: Held::of(condition), stage: Stage::Begun }
     }
 
     /// Checks the lock, gives it up and parks.
@@ -143,7 +145,7 @@ impl Wait {
     /// `error` comes out; since 3.13 somebody else is notified.
     fn fail(&self, py: Python<'_>, error: PyErr) -> PyErr {
         let passes_on = style(py).is_ok_and(|style| style.condition_passes_on);
-        if passes_on && let Err(other) = self.condition.get().notify_some(py, 1) {
+        if passes_on && let Err(other) = self.condition.bind(py).get().notify_some(py, 1) {
             return other;
         }
         error
@@ -167,6 +169,8 @@ impl Wait {
 }
 
 impl Body for Wait {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         match &mut self.stage {
             Stage::Begun => {
@@ -179,7 +183,7 @@ impl Body for Wait {
                     return outcome;
                 }
                 let ticket = *ticket;
-                let waiter = self.condition.get().waiters.with(py, |waiters| waiters.remove(ticket));
+                let waiter = self.condition.bind(py).get().waiters.with(py, |waiters| waiters.remove(ticket));
                 drop(waiter);
                 self.lock_again(py, outcome.err())
             }
@@ -200,14 +204,13 @@ impl Body for Wait {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.condition);
+        visitor.show_held(&self.condition);
         match &self.stage {
             Stage::Begun => {}
             Stage::Parked(awaiting, _) => awaiting.traverse(visitor),
             Stage::Locking(lockup, leaving) => {
                 lockup.traverse(visitor);
-                visitor.show_any(leaving.error.as_ref());
-                visitor.show_any(leaving.cancellation.as_ref());
+                leaving.error.iter().chain(&leaving.cancellation).for_each(|error| visitor.show_held(error));
             }
         }
     }
@@ -215,8 +218,8 @@ impl Body for Wait {
 
 /// `Condition.wait_for`.
 pub(super) struct WaitFor {
-    condition: Py<Condition>,
-    predicate: Py<PyAny>,
+    condition: Held<Condition>,
+    predicate: Held,
     waiting: Option<Waiting>,
 }
 
@@ -226,13 +229,13 @@ enum Waiting {
 }
 
 impl WaitFor {
-    pub(super) fn new(condition: &Bound<'_, Condition>, predicate: Py<PyAny>) -> Self {
-        Self { condition: condition.clone().unbind(), predicate, waiting: None }
+    pub(super) fn new(condition: &Bound<'_, Condition>, predicate: &Bound<'_, PyAny>) -> Self {
+        Self { condition: Held::of(condition), predicate: Held::of(predicate), waiting: None }
     }
 
     fn wait(&self, py: Python<'_>) -> PyResult<Waiting> {
         let condition = self.condition.bind(py);
-        if is_plain::<Condition>(condition) {
+        if condition::CLASS.is_plain(condition) {
             return Ok(Waiting::Native(Wait::new(condition)));
         }
         let waiting = condition.call_method0(pyo3::intern!(py, "wait"))?;
@@ -241,6 +244,8 @@ impl WaitFor {
 }
 
 impl Body for WaitFor {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let mut input = input;
         loop {
@@ -265,8 +270,8 @@ impl Body for WaitFor {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.condition);
-        visitor.show(&self.predicate);
+        visitor.show_held(&self.condition);
+        visitor.show_held(&self.predicate);
         match &self.waiting {
             None => {}
             Some(Waiting::Native(wait)) => wait.traverse(visitor),

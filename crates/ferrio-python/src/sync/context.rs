@@ -1,18 +1,19 @@
 //! `async with` for locks, conditions and semaphores: asyncio's `_ContextManagerMixin`.
 
 use ferrio_cpython::coroutine::{self, Awaiting, Body, Visitor};
+use ferrio_cpython::held::Held;
 use ferrio_cpython::resume::Step;
 use pyo3::prelude::*;
 
 /// `__aenter__` where `acquire` may be anybody's: calls it by name.
 pub(crate) fn enter(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    let body = Enter { object: object.clone().unbind(), awaiting: None };
+    let body = Enter { object: Held::of(object), awaiting: None };
     coroutine::spawn(object.py(), "_ContextManagerMixin.__aenter__", body)
 }
 
 /// `__aexit__`, which gives the lock up by `release`.
 pub(crate) fn exit(object: &Bound<'_, PyAny>, release: Release) -> PyResult<Py<PyAny>> {
-    let body = Exit { object: object.clone().unbind(), release };
+    let body = Exit { object: Held::of(object), release };
     coroutine::spawn(object.py(), "_ContextManagerMixin.__aexit__", body)
 }
 
@@ -25,11 +26,13 @@ pub(crate) fn release_by_name(object: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 struct Enter {
-    object: Py<PyAny>,
+    object: Held,
     awaiting: Option<Awaiting>,
 }
 
 impl Body for Enter {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let awaiting = match &mut self.awaiting {
             Some(awaiting) => awaiting,
@@ -45,17 +48,19 @@ impl Body for Enter {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.object);
+        visitor.show_held(&self.object);
         self.awaiting.iter().for_each(|awaiting| awaiting.traverse(visitor));
     }
 }
 
 struct Exit {
-    object: Py<PyAny>,
+    object: Held,
     release: Release,
 }
 
 impl Body for Exit {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         input?;
         (self.release)(self.object.bind(py))?;
@@ -63,6 +68,6 @@ impl Body for Exit {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.object);
+        visitor.show_held(&self.object);
     }
 }

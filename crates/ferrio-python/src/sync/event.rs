@@ -1,7 +1,11 @@
 //! `asyncio.Event`.
 
+use std::ffi::CStr;
+
 use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine::{self, Awaiting, Body, Visitor};
+use ferrio_cpython::held::Held;
+use ferrio_cpython::native_methods::{self, Method};
 use ferrio_cpython::parked::{self, Parked};
 use ferrio_cpython::resume::Step;
 use ferrio_engine::{Flag, Ticket, Waiters};
@@ -23,15 +27,23 @@ pub(crate) struct Event {
 
 impl Event {
     /// An event that is set, for a queue without unfinished items.
-    pub(crate) fn new_set(py: Python<'_>) -> PyResult<Py<Self>> {
+    pub(crate) fn new_set(py: Python<'_>) -> PyResult<Bound<'_, Self>> {
         let event = Self::default();
         event.state.with(py, |state| state.is_set = true);
-        Py::new(py, event)
+        Bound::new(py, event)
+    }
+
+    /// Sets the flag: all that wait go on.
+    pub(crate) fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let state = &slf.get().state;
+        parked::ask(py, state, waiters)?;
+        wake_all(py, state.with(py, |state| state.set().map(|chosen| chosen.clone_ref(py)).collect()), true)
     }
 
     /// The body of `wait`.
     pub(crate) fn waiting(slf: &Bound<'_, Self>) -> Wait {
-        Wait { event: slf.clone().unbind(), waiting: None }
+        Wait { event: Held::of(slf), waiting: None }
     }
 }
 
@@ -48,27 +60,9 @@ impl Event {
         drop(before);
     }
 
-    /// Return True if and only if the internal flag is true.
-    fn is_set(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.is_set)
-    }
-
-    /// Set the internal flag to true: all tasks that wait for it go on.
-    pub(crate) fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let state = &slf.get().state;
-        parked::ask(py, state, waiters)?;
-        wake_all(py, state.with(py, |state| state.set().map(|chosen| chosen.clone_ref(py)).collect()), true)
-    }
-
     /// Reset the internal flag to false: whoever calls `wait()` from now on waits.
     pub(crate) fn clear(&self, py: Python<'_>) {
         self.state.with(py, |state| state.is_set = false);
-    }
-
-    /// Wait until the internal flag is true, then return True.
-    fn wait(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        coroutine::spawn(slf.py(), "Event.wait", Self::waiting(slf))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -79,7 +73,7 @@ impl Event {
 
     #[getter(_value)]
     fn shown_value(&self, py: Python<'_>) -> bool {
-        self.is_set(py)
+        self.state.with(py, |state| state.is_set)
     }
 
     #[setter(_value)]
@@ -133,13 +127,66 @@ fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>
     }
 }
 
+/// Adds what is entered directly.
+pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
+    native_methods::add::<0, WaitMethod>(py)?;
+    native_methods::add::<0, SetMethod>(py)?;
+    native_methods::add::<0, IsSet>(py)
+}
+
+struct WaitMethod;
+
+impl Method<0> for WaitMethod {
+    type Class = Event;
+    const NAME: &'static CStr = c"wait";
+    const TEXT: &'static str = "Event.wait";
+    const DOC: &'static CStr = c"wait($self)\n--\n\nWait until the internal flag is true, then return True.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Event>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), "Event.wait", Event::waiting(slf))
+    }
+}
+
+struct SetMethod;
+
+impl Method<0> for SetMethod {
+    type Class = Event;
+    const NAME: &'static CStr = c"set";
+    const TEXT: &'static str = "Event.set";
+    const DOC: &'static CStr = c"set($self)\n--\n\nSet the internal flag to true: all tasks that wait for it go on.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Event>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        Event::set(slf)?;
+        Ok(slf.py().None())
+    }
+}
+
+struct IsSet;
+
+impl Method<0> for IsSet {
+    type Class = Event;
+    const NAME: &'static CStr = c"is_set";
+    const TEXT: &'static str = "Event.is_set";
+    const DOC: &'static CStr = c"is_set($self)\n--\n\nReturn True if and only if the internal flag is true.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Event>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        Ok(boolean(py, slf.get().state.with(py, |state| state.is_set)).unbind())
+    }
+}
+
 /// Waiting for an event.
 pub(crate) struct Wait {
-    event: Py<Event>,
+    event: Held<Event>,
     waiting: Option<(Awaiting, Ticket)>,
 }
 
 impl Body for Wait {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let event = self.event.bind(py);
         let state = &event.get().state;
@@ -166,7 +213,7 @@ impl Body for Wait {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.event);
+        visitor.show_held(&self.event);
         self.waiting.iter().for_each(|(awaiting, _)| awaiting.traverse(visitor));
     }
 }

@@ -1,9 +1,14 @@
 //! `asyncio.Lock`.
 
+use std::ffi::CStr;
+
 use ferrio_cpython::GilCell;
+use ferrio_cpython::async_with;
 use ferrio_cpython::coroutine::{self, Awaiting, Body, Visitor};
+use ferrio_cpython::held::Held;
+use ferrio_cpython::native_methods::{self, Method};
 use ferrio_cpython::parked::{self, Parked};
-use ferrio_cpython::plain::is_plain;
+use ferrio_cpython::plain::PlainClass;
 use ferrio_cpython::resume::Step;
 use ferrio_engine::{Exclusion, Released, Ticket, Waiters};
 use pyo3::exceptions::PyRuntimeError;
@@ -23,31 +28,12 @@ pub(crate) struct Lock {
     binding: Binding,
 }
 
-#[pymethods]
+/// The class, to tell plain instances.
+pub(super) static CLASS: PlainClass = PlainClass::new();
+
 impl Lock {
-    #[new]
-    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "()")]
-    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
-        Self::default()
-    }
-
-    fn __init__(&self, py: Python<'_>) {
-        let before = self.state.with(py, std::mem::take);
-        drop(before);
-    }
-
-    /// Return True if lock is acquired.
-    pub(crate) fn locked(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.held)
-    }
-
-    /// Acquire a lock: wait until it is unlocked, then set it to locked and return True.
-    pub(crate) fn acquire(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        coroutine::spawn(slf.py(), "Lock.acquire", LockBody { acquire: Acquire::new(slf), entering: false })
-    }
-
-    /// Release a lock. Whoever waits longest goes on with it.
-    pub(crate) fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Gives the lock up; whoever waits longest goes on with it.
+    pub(super) fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let state = &slf.get().state;
         parked::ask(py, state, waiters)?;
@@ -62,21 +48,29 @@ impl Lock {
         }
     }
 
-    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        if !is_plain::<Self>(slf) {
-            return context::enter(slf);
-        }
-        let body = LockBody { acquire: Acquire::new(slf), entering: true };
-        coroutine::spawn(slf.py(), "_ContextManagerMixin.__aenter__", body)
+    /// Whether somebody has it.
+    #[inline]
+    pub(super) fn is_held(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.held)
+    }
+}
+
+#[pymethods]
+impl Lock {
+    #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "()")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::default()
     }
 
-    fn __aexit__(
-        slf: &Bound<'_, Self>,
-        _exc_type: &Bound<'_, PyAny>,
-        _exc: &Bound<'_, PyAny>,
-        _tb: &Bound<'_, PyAny>,
-    ) -> PyResult<Py<PyAny>> {
-        context::exit(slf, if is_plain::<Self>(slf) { release_native } else { context::release_by_name })
+    fn __init__(&self, py: Python<'_>) {
+        let before = self.state.with(py, std::mem::take);
+        drop(before);
+    }
+
+    /// Return True if lock is acquired.
+    fn locked(&self, py: Python<'_>) -> bool {
+        self.is_held(py)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -141,19 +135,68 @@ fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>
     }
 }
 
+/// Adds what is entered directly.
+pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
+    native_methods::add::<0, AcquireMethod>(py)?;
+    native_methods::add::<0, ReleaseMethod>(py)?;
+    async_with::add::<Lock>(py, enter, exit)
+}
+
+struct AcquireMethod;
+
+impl Method<0> for AcquireMethod {
+    type Class = Lock;
+    const NAME: &'static CStr = c"acquire";
+    const TEXT: &'static str = "Lock.acquire";
+    const DOC: &'static CStr =
+        c"acquire($self)\n--\n\nAcquire a lock: wait until it is unlocked, then set it to locked and return True.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Lock>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), "Lock.acquire", LockBody { acquire: Acquire::new(slf), entering: false })
+    }
+}
+
+struct ReleaseMethod;
+
+impl Method<0> for ReleaseMethod {
+    type Class = Lock;
+    const NAME: &'static CStr = c"release";
+    const TEXT: &'static str = "Lock.release";
+    const DOC: &'static CStr = c"release($self)\n--\n\nRelease a lock. Whoever waits longest goes on with it.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Lock>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        Lock::release(slf)?;
+        Ok(slf.py().None())
+    }
+}
+
+fn enter(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    if !CLASS.is_plain(object) {
+        return context::enter(object);
+    }
+    let body = LockBody { acquire: Acquire::new(object.cast()?), entering: true };
+    coroutine::spawn(object.py(), "_ContextManagerMixin.__aenter__", body)
+}
+
+fn exit(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    context::exit(object, if CLASS.is_plain(object) { release_native } else { context::release_by_name })
+}
+
 fn release_native(object: &Bound<'_, PyAny>) -> PyResult<()> {
-    Lock::release(object.cast::<Lock>()?)
+    Lock::release(object.cast()?)
 }
 
 /// Getting hold of a lock, as a part of a coroutine's body.
 pub(super) struct Acquire {
-    lock: Py<Lock>,
+    lock: Held<Lock>,
     waiting: Option<(Awaiting, Ticket)>,
 }
 
 impl Acquire {
     pub(super) fn new(lock: &Bound<'_, Lock>) -> Self {
-        Self { lock: lock.clone().unbind(), waiting: None }
+        Self { lock: Held::of(lock), waiting: None }
     }
 
     /// As `Body::resume`; returns True with the lock held.
@@ -196,7 +239,7 @@ impl Acquire {
     }
 
     pub(super) fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.lock);
+        visitor.show_held(&self.lock);
         self.waiting.iter().for_each(|(awaiting, _)| awaiting.traverse(visitor));
     }
 }
@@ -208,6 +251,8 @@ struct LockBody {
 }
 
 impl Body for LockBody {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         match self.acquire.resume(py, input)? {
             Step::Returned(_) if self.entering => Ok(Step::Returned(py.None().into_bound(py))),

@@ -32,6 +32,14 @@ use crate::imports;
 pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // What asyncio does is looked at now, before install() puts these classes in its place.
     style::style(module.py())?;
+    let py = module.py();
+    lock::CLASS.set(&py.get_type::<lock::Lock>());
+    lock::add_methods(py)?;
+    event::add_methods(py)?;
+    condition::CLASS.set(&py.get_type::<condition::Condition>());
+    condition::add_methods(py)?;
+    semaphore::add_methods(py)?;
+    barrier::CLASS.set(&py.get_type::<barrier::Barrier>());
     add_class::<lock::Lock>(module, &["acquire"])?;
     add_class::<event::Event>(module, &["wait"])?;
     add_class::<condition::Condition>(module, &["wait", "wait_for"])?;

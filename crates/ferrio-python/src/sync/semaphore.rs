@@ -1,9 +1,14 @@
 //! `asyncio.Semaphore` and `asyncio.BoundedSemaphore`.
 
+use std::ffi::CStr;
+
 use ferrio_cpython::GilCell;
+use ferrio_cpython::async_with;
 use ferrio_cpython::coroutine::{self, Awaiting, Body, Visitor};
+use ferrio_cpython::held::Held;
+use ferrio_cpython::native_methods::{self, Method};
 use ferrio_cpython::parked::{self, Parked};
-use ferrio_cpython::plain::is_plain;
+use ferrio_cpython::plain::PlainClass;
 use ferrio_cpython::resume::Step;
 use ferrio_engine::{Permits, Standing, Ticket, Waiters};
 use pyo3::exceptions::PyValueError;
@@ -25,6 +30,24 @@ pub(crate) struct Semaphore {
     unlimited_value: GilCell<Option<Py<PyAny>>>,
     binding: Binding,
 }
+
+impl Semaphore {
+    /// Gives a permit back; whoever waits longest goes on.
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let state = &slf.get().state;
+        parked::ask(py, state, waiters)?;
+        let next = state.with(py, |state| {
+            state.release();
+            state.choose().map(|next| next.clone_ref(py))
+        });
+        next.map_or(Ok(()), |next| next.wake(py, boolean(py, true)))
+    }
+}
+
+/// The class, to tell plain instances.
+pub(super) static CLASS: PlainClass = PlainClass::new();
+static BOUNDED_CLASS: PlainClass = PlainClass::new();
 
 #[pymethods]
 impl Semaphore {
@@ -50,46 +73,6 @@ impl Semaphore {
     fn locked(&self, py: Python<'_>) -> PyResult<bool> {
         parked::ask(py, &self.state, waiters)?;
         Ok(self.state.with(py, |state| state.is_locked()))
-    }
-
-    /// Acquire a semaphore: wait until its value is larger than zero, then decrement it and return True.
-    fn acquire(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        coroutine::spawn(slf.py(), "Semaphore.acquire", Acquire::new(slf, false))
-    }
-
-    /// Release a semaphore, incrementing the internal value by one. Whoever waits longest goes on.
-    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let state = &slf.get().state;
-        parked::ask(py, state, waiters)?;
-        let next = state.with(py, |state| {
-            state.release();
-            state.choose().map(|next| next.clone_ref(py))
-        });
-        next.map_or(Ok(()), |next| next.wake(py, boolean(py, true)))
-    }
-
-    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        if !is_ours(slf) {
-            return context::enter(slf);
-        }
-        coroutine::spawn(slf.py(), "_ContextManagerMixin.__aenter__", Acquire::new(slf, true))
-    }
-
-    fn __aexit__(
-        slf: &Bound<'_, Self>,
-        _exc_type: &Bound<'_, PyAny>,
-        _exc: &Bound<'_, PyAny>,
-        _tb: &Bound<'_, PyAny>,
-    ) -> PyResult<Py<PyAny>> {
-        let native = if is_plain::<Self>(slf) {
-            release_native
-        } else if is_plain::<BoundedSemaphore>(slf) {
-            release_bounded
-        } else {
-            context::release_by_name
-        };
-        context::exit(slf, native)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -177,6 +160,19 @@ pub(crate) struct BoundedSemaphore {
     bound: GilCell<i64>,
 }
 
+impl BoundedSemaphore {
+    /// Gives a permit back, if one is missing.
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let base = slf.as_super().get();
+        let (value, unlimited) = base.state.with(py, |state| (state.value, state.unlimited));
+        if !unlimited && value >= slf.get().bound.get(py) {
+            return Err(PyValueError::new_err("BoundedSemaphore released too many times"));
+        }
+        Semaphore::release(slf.as_super())
+    }
+}
+
 #[pymethods]
 impl BoundedSemaphore {
     #[new]
@@ -194,17 +190,6 @@ impl BoundedSemaphore {
         Ok(())
     }
 
-    /// Release a semaphore; `ValueError` if that would take its value above the initial one.
-    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let base = slf.as_super().get();
-        let (value, unlimited) = base.state.with(py, |state| (state.value, state.unlimited));
-        if !unlimited && value >= slf.get().bound.get(py) {
-            return Err(PyValueError::new_err("BoundedSemaphore released too many times"));
-        }
-        Semaphore::release(slf.as_super())
-    }
-
     #[getter(_bound_value)]
     fn shown_bound(&self, py: Python<'_>) -> i64 {
         self.bound.get(py)
@@ -214,10 +199,6 @@ impl BoundedSemaphore {
     fn set_bound(&self, py: Python<'_>, bound: i64) {
         self.bound.set(py, bound);
     }
-}
-
-fn is_ours(object: &Bound<'_, PyAny>) -> bool {
-    is_plain::<Semaphore>(object) || is_plain::<BoundedSemaphore>(object)
 }
 
 fn waiters(state: &mut Permits<Parked>) -> &mut Waiters<Parked> {
@@ -238,9 +219,82 @@ fn release_bounded(object: &Bound<'_, PyAny>) -> PyResult<()> {
     BoundedSemaphore::release(object.cast::<BoundedSemaphore>()?)
 }
 
+/// Adds what is entered directly.
+pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
+    CLASS.set(&py.get_type::<Semaphore>());
+    BOUNDED_CLASS.set(&py.get_type::<BoundedSemaphore>());
+    native_methods::add::<0, AcquireMethod>(py)?;
+    native_methods::add::<0, ReleaseMethod>(py)?;
+    native_methods::add::<0, BoundedReleaseMethod>(py)?;
+    async_with::add::<Semaphore>(py, enter, exit)
+}
+
+struct AcquireMethod;
+
+impl Method<0> for AcquireMethod {
+    type Class = Semaphore;
+    const NAME: &'static CStr = c"acquire";
+    const TEXT: &'static str = "Semaphore.acquire";
+    const DOC: &'static CStr = c"acquire($self)\n--\n\nAcquire a semaphore: wait until its value is larger than zero, then decrement it and return True.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Semaphore>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), "Semaphore.acquire", Acquire::new(slf, false))
+    }
+}
+
+struct ReleaseMethod;
+
+impl Method<0> for ReleaseMethod {
+    type Class = Semaphore;
+    const NAME: &'static CStr = c"release";
+    const TEXT: &'static str = "Semaphore.release";
+    const DOC: &'static CStr = c"release($self)\n--\n\nRelease a semaphore, incrementing the internal value by one. Whoever waits longest goes on.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Semaphore>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        Semaphore::release(slf)?;
+        Ok(slf.py().None())
+    }
+}
+
+struct BoundedReleaseMethod;
+
+impl Method<0> for BoundedReleaseMethod {
+    type Class = BoundedSemaphore;
+    const NAME: &'static CStr = c"release";
+    const TEXT: &'static str = "BoundedSemaphore.release";
+    const DOC: &'static CStr =
+        c"release($self)\n--\n\nRelease a semaphore; ValueError if that would take its value above the initial one.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, BoundedSemaphore>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        BoundedSemaphore::release(slf)?;
+        Ok(slf.py().None())
+    }
+}
+
+fn enter(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    if !CLASS.is_plain(object) && !BOUNDED_CLASS.is_plain(object) {
+        return context::enter(object);
+    }
+    coroutine::spawn(object.py(), "_ContextManagerMixin.__aenter__", Acquire::new(object.cast()?, true))
+}
+
+fn exit(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let release = if CLASS.is_plain(object) {
+        release_native
+    } else if BOUNDED_CLASS.is_plain(object) {
+        release_bounded
+    } else {
+        context::release_by_name
+    };
+    context::exit(object, release)
+}
+
 /// Getting a permit.
 struct Acquire {
-    semaphore: Py<Semaphore>,
+    semaphore: Held<Semaphore>,
     waiting: Option<(Awaiting, Ticket)>,
     /// For `async with`, which gets None.
     entering: bool,
@@ -248,7 +302,7 @@ struct Acquire {
 
 impl Acquire {
     fn new(semaphore: &Bound<'_, Semaphore>, entering: bool) -> Self {
-        Self { semaphore: semaphore.clone().unbind(), waiting: None, entering }
+        Self { semaphore: Held::of(semaphore), waiting: None, entering }
     }
 
     fn returned<'py>(&self, py: Python<'py>) -> Step<'py> {
@@ -287,6 +341,8 @@ fn come_back(semaphore: &Bound<'_, Semaphore>, ticket: Ticket, error: Option<&Py
 }
 
 impl Body for Acquire {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let semaphore = self.semaphore.bind(py);
         let state = &semaphore.get().state;
@@ -312,7 +368,7 @@ impl Body for Acquire {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.semaphore);
+        visitor.show_held(&self.semaphore);
         self.waiting.iter().for_each(|(awaiting, _)| awaiting.traverse(visitor));
     }
 }

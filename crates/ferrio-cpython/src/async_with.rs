@@ -1,0 +1,265 @@
+//! `__aenter__` and `__aexit__`, bound without new memory.
+//!
+//! `async with` looks both up on the type, binds them, calls each once and drops it; binding a builtin method costs as
+//! much as taking a free lock (benchmark `lock_uncontended`). The descriptor here gives a bound object whose memory is
+//! recycled. Like an unbound method the descriptor itself can be called with an instance.
+
+use std::ffi::{c_int, c_void};
+use std::mem::offset_of;
+use std::ptr::NonNull;
+
+use pyo3::PyTypeInfo;
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyString, PyType};
+
+use crate::boundary::{guarded, guarded_unbooked, unbooked};
+use crate::future::{attribute, offset_member, slot};
+use crate::spares::Spares;
+
+type Object = *mut ffi::PyObject;
+
+/// What entering or leaving does: gives a coroutine. It owns objects as `Bound` and `Held` only.
+pub type Half = for<'py> fn(&Bound<'py, PyAny>) -> PyResult<Py<PyAny>>;
+
+/// The layout of descriptors.
+#[repr(C)]
+struct Descriptor {
+    head: ffi::PyObject,
+    vectorcall: ffi::vectorcallfunc,
+    half: Half,
+    name: &'static str,
+    /// How many arguments it takes, which it does not look at.
+    arity: usize,
+    /// The class that has it. A reference is owned.
+    class: *mut ffi::PyTypeObject,
+}
+
+/// The layout of bound ones.
+#[repr(C)]
+struct Bounded {
+    head: ffi::PyObject,
+    vectorcall: ffi::vectorcallfunc,
+    /// References to both are owned.
+    descriptor: *mut Descriptor,
+    instance: Object,
+}
+
+static SPARES: Spares<Bounded> = Spares::new(64);
+
+/// Gives `T` the methods `__aenter__` and `__aexit__`.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn add<T: PyTypeInfo>(py: Python<'_>, enter: Half, exit: Half) -> PyResult<()> {
+    bound_type(py)?;
+    for (name, arity, half) in [("__aenter__", 0, enter), ("__aexit__", 3, exit)] {
+        let class = descriptor_type(py)?;
+        // SAFETY: a type without a collector's head, of the layout's size; zeroed memory or null with an exception set.
+        let object = unsafe { ffi::PyType_GenericAlloc(class.as_type_ptr(), 0) };
+        // SAFETY: a new reference or null with an exception set.
+        let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+        let owner = py.get_type::<T>();
+        owner.setattr(name, &object)?;
+        let place = object.as_ptr().cast::<Descriptor>();
+        // SAFETY: as above.
+        let head = unsafe { std::ptr::read(place.cast::<ffi::PyObject>()) };
+        let owner = owner.into_ptr().cast();
+        // SAFETY: of our layout; plain values over zeroes, the head as it was.
+        unsafe { place.write(Descriptor { head, vectorcall: call_unbound, half, name, arity, class: owner }) };
+    }
+    Ok(())
+}
+
+/// # Safety
+/// A live object of that layout, whose fields nobody changes meanwhile.
+#[inline]
+unsafe fn fields<'a, T>(object: Object) -> &'a T {
+    // SAFETY: by the caller's promise.
+    unsafe { &*object.cast::<T>() }
+}
+
+#[cold]
+fn wrong_count(name: &str, arity: usize, given: usize) -> PyErr {
+    PyTypeError::new_err(format!("{name}() takes {arity} arguments but {given} were given"))
+}
+
+/// `half` of an instance, if the call is right.
+///
+/// # Safety
+/// A live descriptor and a live instance of its class.
+#[inline]
+unsafe fn perform(descriptor: *const Descriptor, instance: Object, given: usize, named: bool) -> Object {
+    guarded_unbooked(|py| {
+        // SAFETY: by the caller's promise.
+        let Descriptor { half, name, arity, .. } = unsafe { &*descriptor };
+        if given != *arity || named {
+            return Err(wrong_count(name, *arity, given));
+        }
+        // SAFETY: by the caller's promise.
+        half(&unsafe { Bound::from_borrowed_ptr(py, instance) })
+    })
+}
+
+unsafe extern "C" fn call_bound(object: Object, _: *const Object, count: usize, names: Object) -> Object {
+    // SAFETY: of our type, alive during the call.
+    let Bounded { descriptor, instance, .. } = *unsafe { fields::<Bounded>(object) };
+    let given = count & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
+    // SAFETY: the bound object owns both, and the descriptor's class was checked.
+    unsafe { perform(descriptor, instance, given, !names.is_null()) }
+}
+
+unsafe extern "C" fn call_unbound(object: Object, stack: *const Object, count: usize, names: Object) -> Object {
+    let given = count & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
+    // SAFETY: of our type, alive during the call.
+    let descriptor = unsafe { fields::<Descriptor>(object) };
+    let Descriptor { class, name, .. } = *descriptor;
+    // SAFETY: the first argument is there if any is.
+    let instance = if given == 0 { std::ptr::null_mut() } else { unsafe { *stack } };
+    // SAFETY: null, or a live object and a live type.
+    if instance.is_null() || unsafe { ffi::PyObject_TypeCheck(instance, class) } == 0 {
+        return guarded(|_| Err(PyTypeError::new_err(format!("{name}() needs an instance of its class"))));
+    }
+    // SAFETY: an instance of the class, as was just checked.
+    unsafe { perform(descriptor, instance, given - 1, !names.is_null()) }
+}
+
+unsafe extern "C" fn bind(object: Object, instance: Object, _: Object) -> Object {
+    // SAFETY: the interpreter passes null or None when a class is asked.
+    if instance.is_null() || std::ptr::eq(instance, unsafe { ffi::Py_None() }) {
+        // SAFETY: alive during the call.
+        return unsafe { ffi::Py_NewRef(object) };
+    }
+    guarded_unbooked(|py| {
+        // SAFETY: the class that has the descriptor.
+        let class = unsafe { (*object.cast::<Descriptor>()).class };
+        // SAFETY: a live object and a live type.
+        if unsafe { ffi::PyObject_TypeCheck(instance, class) } == 0 {
+            return Err(PyTypeError::new_err("the descriptor is for objects of another class"));
+        }
+        // SAFETY: our type, of the layout's size.
+        let memory = unsafe { SPARES.take(py, bound_type(py)?.as_type_ptr()) }?.as_ptr();
+        // SAFETY: alive; the reference goes into the new object.
+        let descriptor = unsafe { ffi::Py_NewRef(object) }.cast();
+        // SAFETY: as above.
+        let instance = unsafe { ffi::Py_NewRef(instance) };
+        // SAFETY: the memory is ours alone.
+        let place = unsafe { &raw mut (*memory).vectorcall };
+        // SAFETY: in bounds.
+        unsafe { place.write(call_bound) };
+        // SAFETY: as above.
+        let place = unsafe { &raw mut (*memory).descriptor };
+        // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+        unsafe { place.write(descriptor) };
+        // SAFETY: as above.
+        let place = unsafe { &raw mut (*memory).instance };
+        // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+        unsafe { place.write(instance) };
+        // SAFETY: a whole object, not tracked so far.
+        unsafe { ffi::PyObject_GC_Track(memory.cast()) };
+        // SAFETY: a new reference.
+        Ok(unsafe { Bound::from_owned_ptr(py, memory.cast()) }.unbind())
+    })
+}
+
+unsafe extern "C" fn dealloc_bound(object: Object) {
+    // SAFETY: a whole object, tracked since it was made.
+    unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+    let memory = object.cast::<Bounded>();
+    // SAFETY: of our type, and nobody refers to it any more.
+    let Bounded { descriptor, instance, .. } = *unsafe { fields::<Bounded>(object) };
+    // SAFETY: an instance of a heap type owns a reference to its type.
+    let class = unsafe { ffi::Py_TYPE(object) };
+    // SAFETY: not null.
+    let memory = unsafe { NonNull::new_unchecked(memory) };
+    // SAFETY: made by `take`, untracked, and its references are taken out.
+    unbooked(|py| unsafe { SPARES.give(py, memory) });
+    for owned in [descriptor.cast(), instance, class.cast()] {
+        // SAFETY: a reference that the object owned, or null.
+        unsafe { ffi::Py_XDECREF(owned) };
+    }
+}
+
+unsafe extern "C" fn traverse_bound(object: Object, visit: ffi::visitproc, argument: *mut c_void) -> c_int {
+    // SAFETY: the collector passes a live object of our type.
+    let Bounded { descriptor, instance, .. } = *unsafe { fields::<Bounded>(object) };
+    // SAFETY: a live object.
+    let class = unsafe { ffi::Py_TYPE(object) };
+    for referent in [descriptor.cast(), instance, class.cast()] {
+        // SAFETY: `visit` and `argument` are the collector's own.
+        let outcome = if referent.is_null() { 0 } else { unsafe { visit(referent, argument) } };
+        if outcome != 0 {
+            return outcome;
+        }
+    }
+    0
+}
+
+unsafe extern "C" fn name_of(object: Object, _: *mut c_void) -> Object {
+    // SAFETY: of our layout, alive during the call.
+    guarded(|py| Ok(PyString::new(py, unsafe { (*object.cast::<Descriptor>()).name }).into_any().unbind()))
+}
+
+fn made(
+    py: Python<'_>,
+    name: &'static std::ffi::CStr,
+    size: usize,
+    flags: std::ffi::c_ulong,
+    slots: &mut [ffi::PyType_Slot],
+) -> PyResult<Py<PyType>> {
+    let mut spec = ffi::PyType_Spec {
+        name: name.as_ptr(),
+        basicsize: i32::try_from(size).unwrap_or(i32::MAX),
+        itemsize: 0,
+        flags: u32::try_from(ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_VECTORCALL | flags).unwrap_or(0),
+        slots: slots.as_mut_ptr(),
+    };
+    // SAFETY: a complete spec that ends with a null slot; its tables live as long as the process.
+    let class = unsafe { ffi::PyType_FromSpec(&raw mut spec) };
+    // SAFETY: a new reference or null with an exception set.
+    Ok(unsafe { Bound::from_owned_ptr_or_err(py, class) }?.cast_into::<PyType>()?.unbind())
+}
+
+/// `__vectorcalloffset__` at `offset`, and the end of a table.
+fn members(offset: usize) -> *mut c_void {
+    let table = Box::leak(Box::new([
+        offset_member(c"__vectorcalloffset__", offset),
+        ffi::PyMemberDef { name: std::ptr::null(), type_code: 0, offset: 0, flags: 0, doc: std::ptr::null() },
+    ]));
+    table.as_mut_ptr().cast()
+}
+
+fn bound_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let class = TYPE.get_or_try_init(py, || {
+        let mut slots = [
+            slot(ffi::Py_tp_dealloc, dealloc_bound as *mut c_void),
+            slot(ffi::Py_tp_traverse, traverse_bound as *mut c_void),
+            slot(ffi::Py_tp_call, ffi::PyVectorcall_Call as *mut c_void),
+            slot(ffi::Py_tp_members, members(offset_of!(Bounded, vectorcall))),
+            slot(0, std::ptr::null_mut()),
+        ];
+        let flags = ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
+        made(py, c"ferrio.method", size_of::<Bounded>(), flags, &mut slots)
+    });
+    Ok(class?.bind(py))
+}
+
+fn descriptor_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let class = TYPE.get_or_try_init(py, || {
+        let attributes = Box::leak(Box::new([attribute(c"__name__", name_of, None), ffi::PyGetSetDef::default()]));
+        let mut slots = [
+            slot(ffi::Py_tp_descr_get, bind as *mut c_void),
+            slot(ffi::Py_tp_call, ffi::PyVectorcall_Call as *mut c_void),
+            slot(ffi::Py_tp_members, members(offset_of!(Descriptor, vectorcall))),
+            slot(ffi::Py_tp_getset, attributes.as_mut_ptr().cast()),
+            slot(0, std::ptr::null_mut()),
+        ];
+        let flags = ffi::Py_TPFLAGS_METHOD_DESCRIPTOR | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
+        made(py, c"ferrio.method_descriptor", size_of::<Descriptor>(), flags, &mut slots)
+    });
+    Ok(class?.bind(py))
+}

@@ -1,0 +1,87 @@
+//! Hot methods of `PyO3` classes, entered without `PyO3`'s books and generated argument parsing.
+//!
+//! A method is a type that implements `Method`; `add` puts it into its class in place of a generated one (benchmarks
+//! `queue_unbounded`, `lock_uncontended`). What such a method does owns objects as `Bound` and `Held` only, as
+//! `boundary::guarded_unbooked` asks.
+
+use std::ffi::CStr;
+
+use pyo3::PyTypeInfo;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use crate::arguments::Signature;
+use crate::boundary::guarded_unbooked;
+use crate::future::{keywords, method};
+use crate::scheduling::add_method;
+
+type Object = *mut ffi::PyObject;
+
+/// A method with `N` required arguments.
+pub trait Method<const N: usize>: 'static {
+    /// The class that has it.
+    type Class: PyTypeInfo;
+    /// Its name.
+    const NAME: &'static CStr;
+    /// The same, for messages.
+    const TEXT: &'static str;
+    /// Its signature and documentation, as the interpreter wants them.
+    const DOC: &'static CStr;
+    /// The names of its arguments.
+    const ARGUMENTS: [&'static str; N];
+
+    /// Does what the method does.
+    ///
+    /// # Errors
+    /// What the method raises.
+    fn call<'py>(slf: &Bound<'py, Self::Class>, arguments: [Bound<'py, PyAny>; N]) -> PyResult<Py<PyAny>>;
+}
+
+/// Adds `M` to its class.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn add<const N: usize, M: Method<N>>(py: Python<'_>) -> PyResult<()> {
+    let definition = if N == 0 {
+        method(M::NAME, without_arguments::<N, M>, ffi::METH_NOARGS, M::DOC)
+    } else {
+        keywords(M::NAME, with_arguments::<N, M>, M::DOC)
+    };
+    add_method(&py.get_type::<M::Class>(), definition)
+}
+
+/// The object whose method is called.
+///
+/// # Safety
+/// An instance of `T`, alive during the call.
+#[inline]
+unsafe fn receiver<T>(py: Python<'_>, object: Object) -> Bound<'_, T> {
+    // SAFETY: by the caller's promise.
+    let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+    // SAFETY: by the caller's promise.
+    unsafe { object.cast_into_unchecked() }
+}
+
+unsafe extern "C" fn without_arguments<const N: usize, M: Method<N>>(object: Object, _: Object) -> Object {
+    guarded_unbooked(|py| {
+        // SAFETY: the method descriptor belongs to that class, and checked it.
+        let slf = unsafe { receiver::<M::Class>(py, object) };
+        M::call(&slf, M::ARGUMENTS.map(|_| py.None().into_bound(py)))
+    })
+}
+
+unsafe extern "C" fn with_arguments<const N: usize, M: Method<N>>(
+    object: Object,
+    stack: *const Object,
+    count: isize,
+    names: Object,
+) -> Object {
+    guarded_unbooked(|py| {
+        // SAFETY: the method descriptor belongs to that class, and checked it.
+        let slf = unsafe { receiver::<M::Class>(py, object) };
+        let signature = Signature { method: M::TEXT, names: M::ARGUMENTS, positional: N, required: N };
+        // SAFETY: this very call's arguments.
+        let given = unsafe { signature.vectorcall(py, stack, count, names) }?;
+        M::call(&slf, given.map(|argument| argument.unwrap_or_else(|| py.None().into_bound(py))))
+    })
+}
