@@ -20,6 +20,7 @@ from asyncio import (
     Server,
     SubprocessTransport,
     Task as _AsyncioTask,
+    TaskGroup as TaskGroup,
     Timeout as Timeout,
     TimerHandle,
     Transport,

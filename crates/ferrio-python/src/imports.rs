@@ -24,7 +24,9 @@ imported! {
     deque = "collections" . "deque";
     heappush = "heapq" . "heappush";
     heappop = "heapq" . "heappop";
+    base_exception_group = "builtins" . "BaseExceptionGroup";
     generic_alias = "types" . "GenericAlias";
+    event_loop = "ferrio._ferrio" . "EventLoop";
     object_class = "builtins" . "object";
     futures_module = "asyncio" . "futures";
     tasks_module = "asyncio" . "tasks";

@@ -1,0 +1,63 @@
+//! The attributes of a task group that are private in asyncio and that programs and libraries use all the same.
+
+use pyo3::prelude::*;
+
+use super::group::TaskGroup;
+
+/// A getter and a setter for each field: `read` and `write` are the names in Rust, the attribute is `name`.
+macro_rules! attributes {
+    ($($name:literal $read:ident $write:ident $field:ident: $kind:ty;)*) => {
+        #[pymethods]
+        impl TaskGroup {$(
+            #[getter($name)]
+            fn $read(&self, py: Python<'_>) -> $kind {
+                self.state.with(py, |state| shown(py, &state.$field))
+            }
+
+            #[setter($name)]
+            fn $write(&self, py: Python<'_>, value: $kind) {
+                let _before = self.state.with(py, |state| std::mem::replace(&mut state.$field, value));
+            }
+        )*}
+    };
+}
+
+attributes! {
+    "_entered" shown_entered set_entered entered: bool;
+    "_exiting" shown_exiting set_exiting exiting: bool;
+    "_aborting" shown_aborting set_aborting aborting: bool;
+    "_parent_cancel_requested" shown_parent_cancel_requested set_parent_cancel_requested parent_cancel_requested: bool;
+    "_loop" shown_owner set_owner owner: Option<Py<PyAny>>;
+    "_parent_task" shown_parent set_parent parent: Option<Py<PyAny>>;
+    "_tasks" shown_tasks set_tasks tasks: Py<PyAny>;
+    "_errors" shown_errors set_errors errors: Option<Py<PyAny>>;
+    "_base_error" shown_base_error set_base_error base_error: Option<Py<PyAny>>;
+    "_on_completed_fut" shown_completed set_completed completed: Option<Py<PyAny>>;
+}
+
+/// A second reference to what a field holds.
+trait Shown {
+    fn shown(&self, py: Python<'_>) -> Self;
+}
+
+impl Shown for bool {
+    fn shown(&self, _: Python<'_>) -> Self {
+        *self
+    }
+}
+
+impl Shown for Py<PyAny> {
+    fn shown(&self, py: Python<'_>) -> Self {
+        self.clone_ref(py)
+    }
+}
+
+impl Shown for Option<Py<PyAny>> {
+    fn shown(&self, py: Python<'_>) -> Self {
+        self.as_ref().map(|object| object.clone_ref(py))
+    }
+}
+
+fn shown<T: Shown>(py: Python<'_>, field: &T) -> T {
+    field.shown(py)
+}

@@ -1,0 +1,47 @@
+//! `TaskGroup.__aenter__`: finds the loop and the parent task.
+
+use ferrio_cpython::coroutine::{Body, Visitor};
+use ferrio_cpython::current_task;
+use ferrio_cpython::resume::Step;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::group::TaskGroup;
+use crate::imports;
+
+/// The body; it never waits.
+pub(super) struct Enter(pub(super) Py<TaskGroup>);
+
+impl Body for Enter {
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        input?;
+        let group = self.0.bind(py);
+        let state = &group.get().state;
+        if state.with(py, |state| state.entered) {
+            return Err(PyRuntimeError::new_err(format!("TaskGroup {} has already been entered", group.repr()?)));
+        }
+        let owner = match group.get().owner(py) {
+            Some(owner) => owner,
+            None => imports::get_running_loop(py)?.call0()?,
+        };
+        let parent = current_task(&owner)?;
+        let found = parent.is_some();
+        let before = state.with(py, |state| {
+            let parent = std::mem::replace(&mut state.parent, parent.map(Bound::unbind));
+            (state.owner.replace(owner.unbind()), parent)
+        });
+        drop(before);
+        if !found {
+            return Err(PyRuntimeError::new_err(format!(
+                "TaskGroup {} cannot determine the parent task",
+                group.repr()?
+            )));
+        }
+        state.with(py, |state| state.entered = true);
+        Ok(Step::Returned(group.clone().into_any()))
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show(&self.0);
+    }
+}

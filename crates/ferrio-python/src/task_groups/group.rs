@@ -1,0 +1,424 @@
+//! `TaskGroup`: its state, making tasks, and what their ends mean.
+//!
+//! States: new, *entered*, *exiting* (the block was left; with tasks left it waits), *aborting* (all tasks were
+//! cancelled and none may be added). Invariant: a task is in the set from its making until it has told the group of
+//! its end, which it does by a native callback. Whatever a subclass may have overridden is called by its name.
+
+use std::fmt::Write;
+
+use ferrio_cpython::future::like::{self, Failure};
+use ferrio_cpython::future::{DoneCallback, when_done};
+use ferrio_cpython::plain::PlainClass;
+use ferrio_cpython::{GilCell, coroutine};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyList, PySet, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::entering::Enter;
+use super::leaving::Leave;
+use super::style::{Keywords, style};
+use crate::imports;
+
+/// The class, to tell plain instances.
+pub(super) static CLASS: PlainClass = PlainClass::new();
+
+static TASK_DONE: DoneCallback = DoneCallback::new("TaskGroup._on_task_done", task_done);
+
+/// An asynchronous context manager for groups of tasks: all are awaited when its block is left.
+///
+/// Any exception but `asyncio.CancelledError` raised in a task cancels the others; all such exceptions are raised
+/// together, in an `ExceptionGroup`.
+#[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
+pub(crate) struct TaskGroup {
+    pub(super) state: GilCell<State>,
+}
+
+/// The fields are asyncio's, with `_` in front and the names of `attributes.rs`.
+pub(super) struct State {
+    pub(super) entered: bool,
+    pub(super) exiting: bool,
+    pub(super) aborting: bool,
+    pub(super) parent_cancel_requested: bool,
+    pub(super) owner: Option<Py<PyAny>>,
+    pub(super) parent: Option<Py<PyAny>>,
+    /// A set, unless somebody put something else there.
+    pub(super) tasks: Py<PyAny>,
+    /// A list; None once they were raised.
+    pub(super) errors: Option<Py<PyAny>>,
+    pub(super) base_error: Option<Py<PyAny>>,
+    /// What the parent waits for.
+    pub(super) completed: Option<Py<PyAny>>,
+}
+
+impl State {
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        Ok(Self {
+            entered: false,
+            exiting: false,
+            aborting: false,
+            parent_cancel_requested: false,
+            owner: None,
+            parent: None,
+            tasks: PySet::empty(py)?.into_any().unbind(),
+            errors: Some(PyList::empty(py).into_any().unbind()),
+            base_error: None,
+            completed: None,
+        })
+    }
+}
+
+#[pymethods]
+impl TaskGroup {
+    #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "()")]
+    fn new(py: Python<'_>, _arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        Ok(Self { state: GilCell::new(State::new(py)?) })
+    }
+
+    fn __init__(&self, py: Python<'_>) -> PyResult<()> {
+        let fresh = State::new(py)?;
+        let before = self.state.with(py, |state| std::mem::replace(state, fresh));
+        drop(before);
+        Ok(())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let mut text = "<TaskGroup".to_owned();
+        for (name, collection) in [("tasks", self.tasks(py)), ("errors", self.errors(py))] {
+            if collection.is_truthy()? {
+                let _ = write!(text, " {name}={}", collection.len()?);
+            }
+        }
+        text.push_str(match self.state.with(py, |state| (state.aborting, state.entered)) {
+            (true, _) => " cancelling>",
+            (false, true) => " entered>",
+            (false, false) => ">",
+        });
+        Ok(text)
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), "TaskGroup.__aenter__", Enter(slf.clone().unbind()))
+    }
+
+    fn __aexit__(
+        slf: &Bound<'_, Self>,
+        et: &Bound<'_, PyAny>,
+        exc: &Bound<'_, PyAny>,
+        tb: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = tb;
+        coroutine::spawn(slf.py(), "TaskGroup.__aexit__", Leave::new(slf, et, exc)?)
+    }
+
+    /// Create a new task in this group and return it.
+    ///
+    /// Similar to `asyncio.create_task`.
+    #[pyo3(signature = (coro, **kwargs))]
+    fn create_task<'py>(
+        slf: &Bound<'py, Self>,
+        coro: &Bound<'py, PyAny>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        let style = style(py)?;
+        if let Some(refusal) = this.refusal(py)? {
+            return Err(refuse(slf, coro, refusal)?);
+        }
+        let task = match kwargs {
+            None => this.make_plain_task(coro, style.keywords)?,
+            Some(given) => this.make_task(coro, Some(given), style.keywords)?,
+        };
+        if style.notes_waiter {
+            like::add_waiter(&task, &this.parent(py))?;
+        }
+        let native = CLASS.is_plain(slf);
+        if style.tells_at_once && like::is_done(&task)? {
+            Self::tell(slf, native, &task)?;
+            return Ok(task);
+        }
+        let tasks = this.tasks(py);
+        match tasks.cast_exact::<PySet>() {
+            Ok(tasks) => tasks.add(&task)?,
+            Err(_) => tasks.call_method1("add", (&task,)).map(drop)?,
+        }
+        if native {
+            when_done(&task, slf, &TASK_DONE)?;
+        } else {
+            let tell = slf.getattr(pyo3::intern!(py, "_on_task_done"))?;
+            task.call_method1(pyo3::intern!(py, "add_done_callback"), (tell,))?;
+        }
+        Ok(task)
+    }
+
+    #[pyo3(name = "_is_base_error")]
+    fn is_base_error(&self, exc: &Bound<'_, PyAny>) -> bool {
+        is_base_error(exc)
+    }
+
+    #[pyo3(name = "_abort")]
+    fn cancel_all(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        slf.get().state.with(py, |state| state.aborting = true);
+        // Cancelling may run a program's code, which may change the set.
+        let tasks = slf.get().tasks(py).try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        for task in tasks {
+            if !like::is_done(&task)? {
+                like::cancel(&task)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[pyo3(name = "_on_task_done")]
+    fn on_task_done<'py>(slf: &Bound<'py, Self>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let tasks = this.tasks(py);
+        let is_last = if let Ok(tasks) = tasks.cast_exact::<PySet>() {
+            tasks.discard(task)?;
+            tasks.is_empty()
+        } else {
+            tasks.call_method1("discard", (task,))?;
+            !tasks.is_truthy()?
+        };
+        if style(py)?.notes_waiter {
+            like::discard_waiter(task, &this.parent(py))?;
+        }
+        if is_last
+            && let Some(completed) = this.completed(py)
+            && !like::is_done(&completed)?
+        {
+            like::set_result(&completed, PyBool::new(py, true).to_owned().into_any())?;
+        }
+        match like::failure(task)? {
+            None | Some(Failure::Cancelled) => Ok(()),
+            Some(Failure::Exception(exception)) => Self::take_error(slf, task, &exception),
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let outcome = self.state.traverse(&visit, |state| {
+            visit.call(&state.tasks)?;
+            [&state.owner, &state.parent, &state.errors, &state.base_error, &state.completed]
+                .into_iter()
+                .flatten()
+                .try_for_each(|object| visit.call(object))
+        });
+        outcome.transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let before = self.state.with(py, |state| {
+            let waiting = (state.owner.take(), state.parent.take(), state.completed.take());
+            (waiting, state.errors.take(), state.base_error.take(), std::mem::replace(&mut state.tasks, py.None()))
+        });
+        drop(before);
+    }
+}
+
+/// Why no task may be added.
+#[derive(Clone, Copy)]
+enum Refusal {
+    NotEntered,
+    Finished,
+    ShuttingDown,
+}
+
+impl TaskGroup {
+    pub(super) fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.owner.as_ref().map(|owner| owner.bind(py).clone()))
+    }
+
+    fn tasks<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.state.with(py, |state| state.tasks.bind(py).clone())
+    }
+
+    fn completed<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.completed.as_ref().map(|future| future.bind(py).clone()))
+    }
+
+    /// The parent task, or None.
+    pub(super) fn parent<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        let parent = self.state.with(py, |state| state.parent.as_ref().map(|parent| parent.bind(py).clone()));
+        parent.unwrap_or_else(|| py.None().into_bound(py))
+    }
+
+    /// The list of errors, or None.
+    pub(super) fn errors<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        let errors = self.state.with(py, |state| state.errors.as_ref().map(|errors| errors.bind(py).clone()));
+        errors.unwrap_or_else(|| py.None().into_bound(py))
+    }
+
+    pub(super) fn has_tasks(&self, py: Python<'_>) -> PyResult<bool> {
+        let tasks = self.tasks(py);
+        tasks.cast_exact::<PySet>().map_or_else(|_| tasks.is_truthy(), |tasks| Ok(!tasks.is_empty()))
+    }
+
+    /// The future that the last task will finish.
+    pub(super) fn completion<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(completed) = self.completed(py) {
+            return Ok(completed);
+        }
+        let owner = self.owner(py).unwrap_or_else(|| py.None().into_bound(py));
+        let future = owner.call_method0(pyo3::intern!(py, "create_future"))?;
+        let before = self.state.with(py, |state| state.completed.replace(future.clone().unbind()));
+        drop(before);
+        Ok(future)
+    }
+
+    /// Forgets what could keep exceptions and their frames alive.
+    pub(super) fn forget(&self, py: Python<'_>) {
+        let before = self.state.with(py, |state| (state.parent.take(), state.errors.take(), state.base_error.take()));
+        drop(before);
+    }
+
+    /// Cancels all tasks.
+    pub(super) fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if CLASS.is_plain(slf) {
+            return Self::cancel_all(slf);
+        }
+        slf.call_method0(pyo3::intern!(slf.py(), "_abort")).map(drop)
+    }
+
+    /// Keeps the first `SystemExit` or `KeyboardInterrupt`.
+    pub(super) fn note_base_error(slf: &Bound<'_, Self>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let keep = if CLASS.is_plain(slf) {
+            is_base_error(exception)
+        } else {
+            slf.call_method1(pyo3::intern!(py, "_is_base_error"), (exception,))?.is_truthy()?
+        };
+        if keep {
+            let exception = exception.clone().unbind();
+            slf.get().state.with(py, |state| {
+                state.base_error.get_or_insert(exception);
+            });
+        }
+        Ok(())
+    }
+
+    /// A task has failed: all others and the parent are cancelled.
+    #[cold]
+    fn take_error(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        this.errors(py).call_method1(pyo3::intern!(py, "append"), (exception,))?;
+        Self::note_base_error(slf, exception)?;
+        let parent = this.parent(py);
+        if like::is_done(&parent)? {
+            let context = PyDict::new(py);
+            let message = format!(
+                "Task {} has errored out but its parent task {} is already completed",
+                task.repr()?,
+                parent.str()?
+            );
+            context.set_item("message", message)?;
+            context.set_item("exception", exception)?;
+            context.set_item("task", task)?;
+            let owner = this.owner(py).unwrap_or_else(|| py.None().into_bound(py));
+            return owner.call_method1("call_exception_handler", (context,)).map(drop);
+        }
+        if this.state.with(py, |state| state.aborting || state.parent_cancel_requested) {
+            return Ok(());
+        }
+        // Whatever the parent does in the block ends; `__aexit__` takes the cancellation back.
+        Self::abort(slf)?;
+        this.state.with(py, |state| state.parent_cancel_requested = true);
+        like::cancel(&parent).map(drop)
+    }
+
+    fn refusal(&self, py: Python<'_>) -> PyResult<Option<Refusal>> {
+        let (entered, exiting, aborting) = self.state.with(py, |state| (state.entered, state.exiting, state.aborting));
+        Ok(if !entered {
+            Some(Refusal::NotEntered)
+        } else if exiting && !self.has_tasks(py)? {
+            Some(Refusal::Finished)
+        } else if aborting {
+            Some(Refusal::ShuttingDown)
+        } else {
+            None
+        })
+    }
+
+    /// A task made without keyword arguments; a loop exactly of ours need not be told that there is no name.
+    #[inline]
+    fn make_plain_task<'py>(&self, coro: &Bound<'py, PyAny>, keywords: Keywords) -> PyResult<Bound<'py, PyAny>> {
+        let py = coro.py();
+        if let Some(owner) = self.owner(py)
+            && (keywords == Keywords::PassOn || owner.get_type().is(imports::event_loop(py)?))
+        {
+            return owner.call_method1(pyo3::intern!(py, "create_task"), (coro,));
+        }
+        self.make_task(coro, None, keywords)
+    }
+
+    fn make_task<'py>(
+        &self,
+        coro: &Bound<'py, PyAny>,
+        given: Option<&Bound<'py, PyDict>>,
+        keywords: Keywords,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = coro.py();
+        let owner = self.owner(py).unwrap_or_else(|| py.None().into_bound(py));
+        let create_task = pyo3::intern!(py, "create_task");
+        if keywords == Keywords::PassOn {
+            return owner.call_method(create_task, (coro,), given);
+        }
+        let (mut name, mut context) = (None, None);
+        for (keyword, value) in given.into_iter().flat_map(PyDictMethods::iter) {
+            match keyword.extract::<&str>()? {
+                "name" => name = Some(value),
+                "context" => context = Some(value).filter(|context| !context.is_none()),
+                other => {
+                    let text = format!("TaskGroup.create_task() got an unexpected keyword argument '{other}'");
+                    return Err(PyTypeError::new_err(text));
+                }
+            }
+        }
+        let passed = PyDict::new(py);
+        if keywords == Keywords::NameAndContext {
+            passed.set_item("name", &name)?;
+        }
+        if let Some(context) = context {
+            passed.set_item("context", context)?;
+        }
+        let task = owner.call_method(create_task, (coro,), Some(&passed))?;
+        if keywords == Keywords::NameAfterwards {
+            imports::tasks_module(py)?.call_method1("_set_task_name", (&task, name))?;
+        }
+        Ok(task)
+    }
+
+    fn tell<'py>(slf: &Bound<'py, Self>, native: bool, task: &Bound<'py, PyAny>) -> PyResult<()> {
+        if native {
+            return Self::on_task_done(slf, task);
+        }
+        slf.call_method1(pyo3::intern!(slf.py(), "_on_task_done"), (task,)).map(drop)
+    }
+}
+
+/// What is raised alone, whatever else went wrong.
+fn is_base_error(exception: &Bound<'_, PyAny>) -> bool {
+    exception.is_instance_of::<PySystemExit>() || exception.is_instance_of::<PyKeyboardInterrupt>()
+}
+
+fn task_done<'py>(group: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+    TaskGroup::on_task_done(group.cast::<TaskGroup>()?, task)
+}
+
+/// The error for a refused coroutine, which later Pythons close.
+#[cold]
+fn refuse(group: &Bound<'_, TaskGroup>, coro: &Bound<'_, PyAny>, refusal: Refusal) -> PyResult<PyErr> {
+    if style(group.py())?.closes_refused {
+        coro.call_method0("close")?;
+    }
+    let why = match refusal {
+        Refusal::NotEntered => "has not been entered",
+        Refusal::Finished => "is finished",
+        Refusal::ShuttingDown => "is shutting down",
+    };
+    Ok(PyRuntimeError::new_err(format!("TaskGroup {} {why}", group.repr()?)))
+}

@@ -1,0 +1,76 @@
+//! Where the task groups of the running Python differ from those of others: patch releases changed them too, so
+//! asyncio's own code is asked.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+const CO_VARKEYWORDS: u32 = 8;
+
+/// What the running Python's task groups do.
+pub(super) struct Style {
+    pub(super) keywords: Keywords,
+    /// A coroutine that `create_task` refuses is closed.
+    pub(super) closes_refused: bool,
+    /// A task that is done when `create_task` has made it tells the group at once.
+    pub(super) tells_at_once: bool,
+    /// Tasks know that the parent waits for them.
+    pub(super) notes_waiter: bool,
+    /// The parent's cancellation by the group is taken back before the group waits, not after.
+    pub(super) uncancels_first: bool,
+    /// Subclasses of `CancelledError` cancel, too.
+    pub(super) knows_subclasses: bool,
+    /// A parent that is being cancelled while tasks failed is cancelled again.
+    pub(super) cancels_again: bool,
+    /// A group that was left forgets its parent and the errors.
+    pub(super) forgets: bool,
+}
+
+/// What `create_task` does with its keyword arguments.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keywords {
+    /// The context is passed on if there is one, and the name is set afterwards.
+    NameAfterwards,
+    /// The name is passed on, and the context if there is one.
+    NameAndContext,
+    /// Everything is passed on.
+    PassOn,
+}
+
+/// The running Python's style.
+///
+/// # Errors
+/// `ImportError` when asyncio is not importable.
+pub(super) fn style(py: Python<'_>) -> PyResult<&'static Style> {
+    static CELL: PyOnceLock<Style> = PyOnceLock::new();
+    CELL.get_or_try_init(py, || find(py))
+}
+
+#[cold]
+fn find(py: Python<'_>) -> PyResult<Style> {
+    let stock = py.import("asyncio.taskgroups")?.getattr("TaskGroup")?;
+    let code = |method: &str| stock.getattr(method)?.getattr("__code__");
+    let names = |code: &Bound<'_, PyAny>| code.getattr("co_names")?.extract::<Vec<String>>();
+    let create_task = code("create_task")?;
+    let takes_any = create_task.getattr("co_flags")?.extract::<u32>()? & CO_VARKEYWORDS != 0;
+    let creating = names(&create_task)?;
+    let forgets = stock.hasattr("_aexit")?;
+    let leaving = names(&code(if forgets { "_aexit" } else { "__aexit__" })?)?;
+    let place = |word: &str| leaving.iter().position(|name| name == word);
+    let uses = |names: &[String], word: &str| names.iter().any(|name| name == word);
+    Ok(Style {
+        keywords: if takes_any {
+            Keywords::PassOn
+        } else if uses(&creating, "_set_task_name") {
+            Keywords::NameAfterwards
+        } else {
+            Keywords::NameAndContext
+        },
+        closes_refused: uses(&creating, "close"),
+        tells_at_once: uses(&creating, "done"),
+        notes_waiter: uses(&creating, "future_add_to_awaited_by"),
+        uncancels_first: place("uncancel") < place("create_future"),
+        knows_subclasses: uses(&leaving, "issubclass"),
+        cancels_again: uses(&leaving, "cancelling"),
+        forgets,
+    })
+}
