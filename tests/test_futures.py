@@ -97,7 +97,8 @@ def test_a_future_can_be_subclassed_parametrized_and_referred_to_weakly():
     future = Special(loop=loop)
     future.attribute = 1
     assert future.__dict__ == {"attribute": 1}
-    assert future.__class__ is Special
+    assert future.__class__ == Special
+    assert type(future) is Special
     assert ferrio.Future[int].__origin__ is ferrio.Future
     assert issubclass(ferrio.Task, ferrio.Future)
     loop.close()

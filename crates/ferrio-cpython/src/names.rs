@@ -26,6 +26,12 @@ imported! {
     sys_getframe = "sys" . "_getframe";
     /// Formats a handle for the slow callback message.
     format_handle = "asyncio.base_events" . "_format_handle";
+    /// The builtin function.
+    getattr = "builtins" . "getattr";
+    /// The builtin function.
+    setattr = "builtins" . "setattr";
+    /// The builtin function.
+    delattr = "builtins" . "delattr";
     /// The logger named asyncio.
     logger = "asyncio.log" . "logger";
     /// What asyncio takes for coroutines: classes, for `isinstance`.

@@ -8,12 +8,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyString};
 
 use super::types::{method, new_exact};
-use super::{FutureBody, FutureRef, Outcome, State, iterator};
+use super::{FutureBody, FutureRef, Outcome, State, claim, iterator};
 use crate::arguments::{Signature, unless_none};
 use crate::boundary::{guarded, guarded_status, guarded_unbooked};
 use crate::held::Held;
 use crate::names;
 use crate::raising::raised;
+use crate::task::TaskRef;
 
 type Object = *mut ffi::PyObject;
 type Closure = *mut c_void;
@@ -413,7 +414,9 @@ fn show_class(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     if super::gathering::is_exact(class.as_type_ptr()) {
         return Ok(names::asyncio_gathering_future(py)?.clone().unbind());
     }
-    Ok(class.into_any().unbind())
+    let is_task = TaskRef::of(future.object()).is_some();
+    let claimed = if is_task { names::asyncio_task(py)? } else { names::asyncio_future(py)? };
+    Ok(claim::stand_in(&class, &claimed)?.unbind())
 }
 
 fn show(future: &FutureRef<'_>, field: Option<&Held>) -> PyResult<Py<PyAny>> {

@@ -8,6 +8,7 @@
 
 mod awaited_by;
 mod callbacks;
+mod claim;
 mod done_callback;
 pub(crate) mod gathering;
 mod iterator;
