@@ -1,10 +1,12 @@
 //! Which task is running, kept where `asyncio.current_task()` looks: it and asyncio's own tasks must see ours.
 //!
 //! Up to 3.13 that is a dictionary from loops to tasks; later a place in the thread's state, reached through functions
-//! of `_asyncio`. On a loop of ours a task stays shown after its step, and gives way to the next task or, before
-//! anything else runs, is hidden by the loop (`LoopBase::hide_task`): one store a step in place of four look-ups, and
-//! none while one task alone goes on.
+//! of `_asyncio`. A loop of ours only notes which task's step it runs. Whoever looks into the dictionary asks the loop
+//! for its hash first, and that is when the loop puts there what it noted (`LoopBase::settle`): a step costs no look-up
+//! unless somebody looks. The thread's state is written for each task instead, and cleared only before something else
+//! than a step runs.
 
+use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::exceptions::{PyKeyError, PyRuntimeError};
@@ -12,55 +14,124 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
 
+use crate::gil_cell::GilCell;
+use crate::held::Held;
 use crate::loop_base::LoopBase;
 use crate::names;
 
 /// The first version that keeps the running task in the thread's state.
 const IN_THREAD_STATE: (u8, u8) = (3, 14);
 
-impl LoopBase {
-    /// Shows `task` to asyncio as the running one; it stays until another or `hide_task`.
-    #[inline]
-    pub(crate) fn show_task<'py>(slf: &Bound<'py, Self>, task: &Bound<'py, PyAny>) -> PyResult<()> {
-        let shown = slf.get().task_shown.get();
-        if std::ptr::eq(shown, task.as_ptr()) {
-            return Ok(());
-        }
-        if shown.is_null() {
-            begin(slf.as_any(), task)?;
-        } else {
-            replace(slf.as_any(), task)?;
-        }
-        slf.get().task_shown.set(task.as_ptr());
-        Ok(())
-    }
-
-    /// Shows no task any more: before anything but a step of ours runs.
-    #[inline]
-    pub fn hide_task(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if slf.get().task_shown.get().is_null() {
-            return Ok(());
-        }
-        slf.get().task_shown.set(std::ptr::null_mut());
-        hide(slf.as_any())
-    }
+/// Which task runs on a loop, and which one asyncio was told of.
+#[derive(Default)]
+pub(crate) struct Running {
+    /// The task whose step runs, null for none; whoever runs the step holds it.
+    task: AtomicPtr<ffi::PyObject>,
+    /// What was last put where asyncio looks.
+    told: GilCell<Option<Held>>,
+    /// How asyncio comes to know.
+    telling: GilCell<Telling>,
 }
 
-/// The task that asyncio shows as running on a loop, null for none. asyncio holds the reference as long as it is shown.
-#[derive(Default)]
-pub(crate) struct Shown(AtomicPtr<ffi::PyObject>);
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Telling {
+    /// Not looked up so far.
+    #[default]
+    Unknown,
+    /// When it asks for the loop's hash.
+    WhenAsked,
+    /// At once: it does not ask, or a subclass answers in the loop's place.
+    AtOnce,
+}
 
-impl Shown {
+impl Running {
     // Relaxed: the GIL orders all accesses.
     #[inline]
     fn get(&self) -> *mut ffi::PyObject {
-        self.0.load(Ordering::Relaxed)
+        self.task.load(Ordering::Relaxed)
     }
 
     #[inline]
     fn set(&self, task: *mut ffi::PyObject) {
-        self.0.store(task, Ordering::Relaxed);
+        self.task.store(task, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn told(&self, py: Python<'_>) -> *mut ffi::PyObject {
+        self.told.with(py, |told| told.as_ref().map_or(null_mut(), Held::as_ptr))
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let told = self.told.traverse(visit, |told| told.as_ref().map(|told| told.traverse(visit)));
+        told.flatten().unwrap_or(Ok(()))
+    }
+}
+
+/// A step that runs. Dropped, it gives the loop back to the one it runs in the middle of, if any.
+pub(crate) struct RunningStep<'a> {
+    running: &'a Running,
+    outer: *mut ffi::PyObject,
+}
+
+impl Drop for RunningStep<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.running.set(self.outer);
+    }
+}
+
+impl LoopBase {
+    /// The step of `task` begins; it ends when the guard is dropped, until when the caller keeps the task.
+    #[inline]
+    pub(crate) fn begin_step<'a>(slf: &'a Bound<'_, Self>, task: &Bound<'_, PyAny>) -> RunningStep<'a> {
+        let running = &slf.get().running;
+        let outer = running.get();
+        running.set(task.as_ptr());
+        RunningStep { running, outer }
+    }
+
+    /// Tells asyncio of a change where it would not ask.
+    #[inline]
+    pub(crate) fn announce(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.get().running.telling.get(slf.py()) {
+            Telling::WhenAsked => Ok(()),
+            Telling::AtOnce => Self::settle(slf),
+            Telling::Unknown => {
+                Self::find_telling(slf)?;
+                Self::announce(slf)
+            }
+        }
+    }
+
+    /// Puts what runs now where asyncio looks.
+    #[inline]
+    pub fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let running = &slf.get().running;
+        if std::ptr::eq(running.get(), running.told(slf.py())) { Ok(()) } else { Self::tell(slf) }
+    }
+
+    fn tell(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let running = &slf.get().running;
+        // SAFETY: null, or kept by whoever runs its step.
+        let task = unsafe { Bound::from_borrowed_ptr_or_opt(py, running.get()) };
+        // Noted first: the dictionary asks for the hash again.
+        let before = running.told.with(py, |told| std::mem::replace(told, task.clone().map(Held::from)));
+        let outcome = put_back(slf.as_any(), task);
+        drop(before);
+        outcome
+    }
+
+    #[cold]
+    fn find_telling(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let hash = pyo3::intern!(py, "__hash__");
+        let asked = !in_thread_state(py) && slf.get_type().getattr(hash)?.is(&py.get_type::<Self>().getattr(hash)?);
+        let telling = if asked { Telling::WhenAsked } else { Telling::AtOnce };
+        slf.get().running.telling.set(py, telling);
+        Ok(())
     }
 }
 
@@ -99,6 +170,14 @@ pub fn current_task<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py
     if in_thread_state(py) {
         let shown = names::stock_current_task(py)?.call1((owner,))?;
         return Ok(Some(shown).filter(|shown| !shown.is_none()));
+    }
+    if let Ok(native) = owner.cast::<LoopBase>() {
+        let running = native.get().running.get();
+        // A task that asyncio was not told of is the one, for nobody can have put another there without asking.
+        if !running.is_null() && !std::ptr::eq(running, native.get().running.told(py)) {
+            // SAFETY: kept by whoever runs its step.
+            return Ok(Some(unsafe { Bound::from_borrowed_ptr(py, running) }));
+        }
     }
     dictionary(py)?.get_item(owner)
 }
@@ -141,23 +220,6 @@ pub(crate) fn leave<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) ->
     }
 }
 
-/// Shows the task of a step that nothing else runs around, as `enter` does.
-#[inline]
-fn begin<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
-    let py = owner.py();
-    if in_thread_state(py) {
-        let other = swap_out(owner, task.as_ptr())?;
-        if other.is_none() {
-            return Ok(());
-        }
-        swap_out(owner, other.as_ptr())?;
-        return enter(owner, task);
-    }
-    // SAFETY: live objects; it takes references of its own and lends what is there afterwards.
-    let shown = unsafe { ffi::PyDict_SetDefault(dictionary(py)?.as_ptr(), owner.as_ptr(), task.as_ptr()) };
-    if std::ptr::eq(shown, task.as_ptr()) { Ok(()) } else { enter(owner, task) }
-}
-
 /// Shows `task` in place of whatever is shown, without asking.
 #[inline]
 fn replace<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
@@ -192,38 +254,50 @@ fn hidden_already(error: PyErr, py: Python<'_>) -> PyResult<()> {
 fn swap_out<'py>(owner: &Bound<'py, PyAny>, task: *mut ffi::PyObject) -> PyResult<Bound<'py, PyAny>> {
     let py = owner.py();
     let function = swap_function(py)?.as_ptr();
-    let mut stack = [std::ptr::null_mut(), owner.as_ptr(), task];
+    let mut stack = [null_mut(), owner.as_ptr(), task];
     let first = &raw mut stack[1];
     let count = 2 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
     // SAFETY: before the arguments there is the spare slot that the flag promises; all objects are alive.
-    let before = unsafe { ffi::PyObject_Vectorcall(function, first, count, std::ptr::null_mut()) };
+    let before = unsafe { ffi::PyObject_Vectorcall(function, first, count, null_mut()) };
     // SAFETY: a new reference or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, before) }
 }
 
-/// Shows what `swap` gave again.
+/// Shows `task`, or none.
 #[inline]
-pub(crate) fn put_back<'py>(owner: &Bound<'py, PyAny>, task: Option<Bound<'py, PyAny>>) -> PyResult<()> {
+fn put_back<'py>(owner: &Bound<'py, PyAny>, task: Option<Bound<'py, PyAny>>) -> PyResult<()> {
     match task {
         Some(task) => replace(owner, &task),
         None => hide(owner),
     }
 }
 
-/// Shows `task`, or none, and gives what was shown, as `_swap_current_task` does.
-pub(crate) fn swap<'py>(
+/// Runs the step of `task` in the middle of whatever else runs on `owner`, as `_swap_current_task` allows.
+pub(crate) fn in_between<'py>(
     owner: &Bound<'py, PyAny>,
-    task: Option<Bound<'py, PyAny>>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
+    task: &Bound<'py, PyAny>,
+    step: impl FnOnce() -> PyResult<()>,
+) -> PyResult<()> {
+    let before = current_task(owner)?;
+    let Ok(native) = owner.cast::<LoopBase>() else {
+        replace(owner, task)?;
+        let outcome = step();
+        return outcome.and(put_back(owner, before));
+    };
     let py = owner.py();
-    if in_thread_state(py) {
-        let before = swap_function(py)?.call1((owner, task))?;
-        return Ok(Some(before).filter(|before| !before.is_none()));
+    let running = &native.get().running;
+    let noted = running.get();
+    let shown = before.as_ref().map_or(null_mut(), Bound::as_ptr);
+    let running_step = LoopBase::begin_step(native, task);
+    let outcome = LoopBase::announce(native).and_then(|()| step());
+    drop(running_step);
+    if std::ptr::eq(shown, noted) {
+        return outcome.and(LoopBase::announce(native));
     }
-    let before = dictionary(py)?.get_item(owner)?;
-    match task {
-        Some(task) => dictionary(py)?.set_item(owner, task)?,
-        None => hide(owner)?,
-    }
-    Ok(before)
+    // A task of asyncio's own, started eagerly, runs in the middle of one of ours: it takes the place of what we noted.
+    // SAFETY: null, or kept by whoever runs its step.
+    let noted = unsafe { Bound::from_borrowed_ptr_or_opt(py, noted) };
+    let told = running.told.with(py, |told| std::mem::replace(told, noted.map(Held::from)));
+    drop(told);
+    outcome.and(put_back(owner, before))
 }

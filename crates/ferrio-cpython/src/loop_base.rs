@@ -17,7 +17,7 @@ use pyo3::types::{PyDict, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::context::Shared;
-use crate::current::Shown;
+use crate::current::Running;
 use crate::gil_cell::{GilCell, GilFlag};
 use crate::handle::{HandleRef, Spare};
 use crate::making::Factory;
@@ -55,8 +55,8 @@ pub struct LoopBase {
     pub rest: Rest,
     /// What makes its tasks.
     pub task_factory: GilCell<Factory>,
-    /// The task of ours that asyncio shows as the running one, though its step may be over.
-    pub(crate) task_shown: Shown,
+    /// The task of ours that runs.
+    pub(crate) running: Running,
     /// Identifier of the thread that runs the loop, 0 when it does not run.
     thread: AtomicU64,
 }
@@ -113,7 +113,7 @@ impl LoopBase {
             stopping: GilFlag::default(),
             rest: Rest::default(),
             task_factory: GilCell::default(),
-            task_shown: Shown::default(),
+            running: Running::default(),
             thread: AtomicU64::new(0),
         };
         base.debug.set(debug);
@@ -190,11 +190,11 @@ impl LoopBase {
     pub fn run_turn(slf: &Bound<'_, Self>) -> PyResult<()> {
         let outcome = Self::run_ready(slf);
         let base = slf.get();
-        // Between turns with work at hand no Python code runs.
+        // Between turns with work at hand nobody looks.
         if outcome.is_ok() && !base.stopping.get() && base.ready_count(slf.py()) > 0 {
             return Ok(());
         }
-        outcome.and(Self::hide_task(slf))
+        outcome.and(Self::settle(slf))
     }
 
     fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -205,7 +205,7 @@ impl LoopBase {
                 return Ok(());
             };
             if !runnable.is_blind(py) {
-                Self::hide_task(slf)?;
+                Self::announce(slf)?;
             }
             let outcome = if base.debug.get() { Self::run_timed(slf, &runnable) } else { runnable.run(slf) };
             match runnable {
@@ -419,6 +419,12 @@ impl LoopBase {
         self.current_handle(py)
     }
 
+    /// The object's address, as everywhere. asyncio asks for it when it looks for the running task.
+    fn __hash__(slf: &Bound<'_, Self>) -> PyResult<isize> {
+        Self::settle(slf)?;
+        Ok(slf.as_ptr().addr().rotate_right(4).cast_signed())
+    }
+
     fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
         set_attribute(slf, name, value.as_ptr())
     }
@@ -433,6 +439,7 @@ impl LoopBase {
         let timers =
             self.timers.traverse(&visit, |timers| timers.iter().try_for_each(|handle| handle.traverse(&visit)));
         timers.transpose()?;
+        self.running.traverse(&visit)?;
         self.shared_context.traverse(&visit)
     }
 

@@ -210,7 +210,7 @@ fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let io = &slf.get().io;
     let idle = base.ready_count(py) == 0;
     if io.must_poll(py, idle, base.stopping.get()) {
-        LoopBase::hide_task(slf.as_super())?;
+        LoopBase::settle(slf.as_super())?;
         let timeout = if idle && !base.stopping.get() { time_to_wait(slf)? } else { Some(Duration::ZERO) };
         poll(slf, timeout)?;
     }

@@ -50,16 +50,15 @@ impl<'py> TaskRef<'py> {
     pub(super) fn start_eagerly(&self) -> PyResult<()> {
         let py = self.py();
         let owner = self.future().owner()?;
-        let before = current::swap(&owner, Some(self.object().clone()))?;
         registry::add(self);
         let context = self.context()?;
-        let outcome = context::run_in(py, &context, || self.step(None));
-        let put_back = current::put_back(&owner, before);
+        let run = || context::run_in(py, &context, || self.step(None));
+        let outcome = current::in_between(&owner, self.object(), run);
         if !self.future().is_pending() {
             let coroutine = self.update(|body| body.coroutine.take());
             drop(coroutine);
         }
-        outcome.and(put_back)
+        outcome
     }
 
     pub(super) fn context(&self) -> PyResult<Bound<'py, PyAny>> {
@@ -308,10 +307,13 @@ fn run_scheduled<'py>(
     body: impl FnOnce() -> PyResult<()>,
 ) -> PyResult<()> {
     let run = || {
-        LoopBase::show_task(owner, task.object())?;
+        LoopBase::announce(owner)?;
         context::run_in(owner.py(), &task.context()?, body)
     };
-    match run() {
+    let step = LoopBase::begin_step(owner, task.object());
+    let outcome = run();
+    drop(step);
+    match outcome {
         Ok(()) => Ok(()),
         Err(error) => report(task, owner, error),
     }
@@ -321,7 +323,7 @@ fn run_scheduled<'py>(
 #[cold]
 fn report<'py>(task: &TaskRef<'py>, owner: &Bound<'py, LoopBase>, error: PyErr) -> PyResult<()> {
     let py = task.py();
-    LoopBase::hide_task(owner)?;
+    LoopBase::announce(owner)?;
     let handle = HandleRef::parked(owner, &step_callable(task)?, &pyo3::types::PyTuple::empty(py))?;
     handle.report_error(py, error)
 }
