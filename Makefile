@@ -73,9 +73,10 @@ format: $(tools) ## rewrite the sources the way the checks want them
 bench: build ## measure ferrio against stock asyncio on this machine
 	@$(venv_python) -m benches
 
-soak: build ## the soak tests for SOAK_SECONDS (600), and SOAK_PROGRAMS (10000) random programs
+soak: build ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) random programs, and leaks
 	@FERRIO_SOAK_SECONDS=$(SOAK_SECONDS) $(venv_python) -m pytest tests/soak --timeout=0
 	@FERRIO_PROGRAMS=$(SOAK_PROGRAMS) $(venv_python) -m pytest tests/test_random_programs.py --timeout=0
+	@FERRIO_LEAK_ROUNDS=100000 $(venv_python) -m pytest tests/test_leaks.py --timeout=0
 
 fuzz: ## look for FUZZ_SECONDS (300) each for bytes that break the framing and the buffers
 	@echo "== fuzz targets"

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+import ferrio
+
 from tests.differential import assert_same, outcome
 from tests.peers import run_turns
 
@@ -255,3 +257,24 @@ def test_get_context_returns_the_context_of_the_handle():
 def test_handles_have_no_other_attributes(loop):
     with pytest.raises(AttributeError):
         loop.call_soon(str).anything = 1
+
+
+def test_timers_due_at_the_same_instant_keep_their_order():
+    """asyncio's heap gives another order as soon as a third timer is in it."""
+
+    class Stopped(ferrio.EventLoop):
+        now = 0.0
+
+        def time(self):
+            return self.now
+
+    loop = Stopped()
+    order = []
+    for number in range(50):
+        loop.call_at(2, order.append, number)
+        loop.call_at(1, str)
+    loop.call_soon(setattr, loop, "now", 3.0)
+    loop.call_at(3, loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert order == list(range(50))

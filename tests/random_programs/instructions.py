@@ -73,6 +73,7 @@ class World:
         self.trace: list = []
         self.tasks: list = []
         self.made = 0
+        self.delays = 0
 
     def make_primitives(self) -> None:
         self.futures = [self.loop.create_future() for _ in range(4)]
@@ -82,6 +83,13 @@ class World:
         self.queues = [asyncio.Queue(), asyncio.Queue(1), asyncio.PriorityQueue(2), asyncio.LifoQueue(2)]
         self.conditions = [asyncio.Condition(), asyncio.Condition(self.locks[0])]
         self.barriers = [asyncio.Barrier(2), asyncio.Barrier(3)]
+
+    def delay(self, turns):
+        """A delay that no other has: asyncio's heap keeps no order among timers that are due at the same instant."""
+        if turns is None or turns <= 0:
+            return turns
+        self.delays += 1
+        return turns + self.delays * 2**-20
 
     # Bodies
 
@@ -233,10 +241,10 @@ class World:
         self.loop.call_soon(self.at_once, "soon of " + me, *instruction)
 
     def do_later(self, me, delay, instruction):
-        self.loop.call_later(delay, self.at_once, "later of " + me, *instruction)
+        self.loop.call_later(self.delay(delay), self.at_once, "later of " + me, *instruction)
 
     def do_later_and_cancel(self, me, delay, instruction):
-        handle = self.loop.call_later(delay, self.at_once, "never of " + me, *instruction)
+        handle = self.loop.call_later(self.delay(delay), self.at_once, "never of " + me, *instruction)
         self.loop.call_soon(handle.cancel)
 
     def do_set_event(self, me, which):
@@ -275,7 +283,7 @@ class World:
     # Waiting
 
     async def sleep(self, me, delay):
-        return await asyncio.sleep(delay, delay)
+        return await asyncio.sleep(self.delay(delay), delay)
 
     async def await_future(self, me, which):
         return await self.future(which)
@@ -290,10 +298,10 @@ class World:
         return await asyncio.shield(self.younger(me, which))
 
     async def wait_for_future(self, me, which, limit):
-        return await asyncio.wait_for(self.future(which), limit)
+        return await asyncio.wait_for(self.future(which), self.delay(limit))
 
     async def wait_for_task(self, me, which, limit):
-        return await asyncio.wait_for(self.younger(me, which), limit)
+        return await asyncio.wait_for(self.younger(me, which), self.delay(limit))
 
     async def gather_tasks(self, me, whiches, return_exceptions):
         futures = [self.younger(me, which) for which in whiches]
@@ -302,12 +310,13 @@ class World:
     async def gather_mixed(self, me, whiches, which, return_exceptions):
         futures = [self.future(each) for each in whiches]
         inner = asyncio.gather(*futures, return_exceptions=return_exceptions)
-        outer = asyncio.gather(inner, asyncio.sleep(which, which), self.younger(me, which), inner)
+        outer = asyncio.gather(inner, asyncio.sleep(self.delay(which), which), self.younger(me, which), inner)
         return masked(await outer)
 
     async def wait_tasks(self, me, whiches, limit, condition):
         futures = {self.younger(me, which) for which in whiches}
-        done, pending = await asyncio.wait(futures, timeout=limit, return_when=getattr(asyncio, CONDITIONS[condition]))
+        condition = getattr(asyncio, CONDITIONS[condition])
+        done, pending = await asyncio.wait(futures, timeout=self.delay(limit), return_when=condition)
         return [sorted(map(self.name_of, each)) for each in (done, pending)]
 
     async def wait_event(self, me, which):
@@ -326,7 +335,7 @@ class World:
         return await self.queues[which].get()
 
     async def get_in_time(self, me, which, limit):
-        return await asyncio.wait_for(self.queues[which].get(), limit)
+        return await asyncio.wait_for(self.queues[which].get(), self.delay(limit))
 
     async def join(self, me, which):
         return await self.queues[which].join()
@@ -370,19 +379,19 @@ class World:
         return masked(repr(group))
 
     async def timeout(self, me, limit, body, new_limit):
-        scope = asyncio.timeout(limit)
+        scope = asyncio.timeout(self.delay(limit))
         try:
             async with scope:
                 result = await self.perform(me, body)
                 if new_limit is not None:
-                    scope.reschedule(self.loop.time() + new_limit)
-                    await asyncio.sleep(2)
+                    scope.reschedule(self.loop.time() + self.delay(new_limit))
+                    await asyncio.sleep(self.delay(2))
                 return result
         finally:
             self.note(me, "timeout", scope.expired(), scope.when(), masked(repr(scope)))
 
     async def wait_for(self, me, limit, body):
-        return await asyncio.wait_for(self.coroutine(body), limit)
+        return await asyncio.wait_for(self.coroutine(body), self.delay(limit))
 
     async def shield(self, me, body):
         return await asyncio.shield(self.coroutine(body))
@@ -396,10 +405,10 @@ class World:
         tasks = [self.spawn([("sleep", 0), *body]) for body in bodies]
         results: list = []
         if asynchronous and sys.version_info >= (3, 13):
-            async for each in asyncio.as_completed(tasks, timeout=limit):
+            async for each in asyncio.as_completed(tasks, timeout=self.delay(limit)):
                 results.append((each in tasks, await each))
         else:
-            for each in asyncio.as_completed(tasks, timeout=limit):
+            for each in asyncio.as_completed(tasks, timeout=self.delay(limit)):
                 results.append(await each)
         return results
 
