@@ -123,22 +123,74 @@ unsafe extern "C" fn create_task(slf: Object, stack: *const Object, count: isize
         // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
         let owner = unsafe { LoopBase::from_borrowed(py, slf) };
         // SAFETY: this very call's arguments.
-        if let Some(parts) = unsafe { usual_parts(py, stack, count, names) }? {
-            match owner.get().task_factory.get(py) {
-                Factory::None if task_is_usual(py)? => {
-                    owner.get().check_open()?;
-                    return Ok(task::new_task(&owner, parts)?.unbind());
-                }
-                Factory::Eager(naming) => {
-                    owner.get().check_open()?;
-                    return Ok(task::new_eager_task(&owner, parts, naming)?.unbind());
-                }
-                Factory::None | Factory::Other => {}
-            }
+        if let Some(parts) = unsafe { usual_parts(py, stack, count, names) }?
+            && let Ok(task) = make_usual(&owner, parts)?
+        {
+            return Ok(task.unbind());
         }
         // SAFETY: this very call's arguments.
         unsafe { call_general(py, slf, stack, count, names) }
     })
+}
+
+/// `owner.create_task` for many coroutines in a row: looked up once, and not called where it is the raw method above.
+pub struct TaskMaker<'py> {
+    method: Bound<'py, PyAny>,
+    /// The loop, if the method is its raw one.
+    ours: Option<Bound<'py, LoopBase>>,
+}
+
+impl<'py> TaskMaker<'py> {
+    /// # Errors
+    /// `AttributeError` when `owner` has no such method.
+    pub fn new(owner: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let method = owner.getattr(pyo3::intern!(owner.py(), "create_task"))?;
+        let ours = owner.cast::<LoopBase>().ok().filter(|_| is_raw_method(&method)).cloned();
+        Ok(Self { method, ours })
+    }
+
+    /// A task for `coroutine`.
+    ///
+    /// # Errors
+    /// What the method raises.
+    #[inline]
+    pub fn make(&self, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(owner) = &self.ours {
+            let parts = Parts { coroutine: coroutine.clone(), name: None, context: None, eager_start: false };
+            if let Ok(task) = make_usual(owner, parts)? {
+                return Ok(task);
+            }
+        }
+        self.method.call1((coroutine,))
+    }
+}
+
+/// Whether `method` is the bound raw `create_task`.
+fn is_raw_method(method: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: reads the type of a live object.
+    if unsafe { ffi::PyCFunction_CheckExact(method.as_ptr()) } == 0 {
+        return false;
+    }
+    // SAFETY: a builtin function, as just seen.
+    let function = unsafe { ffi::PyCFunction_GetFunction(method.as_ptr()) };
+    function.is_some_and(|function| function as usize == create_task as *const () as usize)
+}
+
+/// The task, where neither a factory nor a class of the program's makes it; else the parts again.
+#[inline]
+fn make_usual<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResult<Result<Bound<'py, PyAny>, Parts<'py>>> {
+    let py = owner.py();
+    match owner.get().task_factory.get(py) {
+        Factory::None if task_is_usual(py)? => {
+            owner.get().check_open()?;
+            task::new_task(owner, parts).map(Ok)
+        }
+        Factory::Eager(naming) => {
+            owner.get().check_open()?;
+            task::new_eager_task(owner, parts, naming).map(Ok)
+        }
+        Factory::None | Factory::Other => Ok(Err(parts)),
+    }
 }
 
 /// What the task is to be made of, if the arguments are a coroutine and perhaps a name and a context.

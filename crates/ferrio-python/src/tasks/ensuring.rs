@@ -3,6 +3,7 @@
 use ferrio_cpython::coroutines::is_coroutine;
 use ferrio_cpython::default_loop;
 use ferrio_cpython::future::like;
+use ferrio_cpython::making::TaskMaker;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -30,6 +31,15 @@ pub(super) fn ensure_future<'py>(
     r#loop: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     ensure(coro_or_future, r#loop)
+}
+
+/// A task for a coroutine that nobody drives, by the maker of many.
+///
+/// # Errors
+/// What the loop's `create_task` raises; the coroutine is closed then.
+#[inline]
+pub(super) fn start_by<'py>(maker: &TaskMaker<'py>, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    maker.make(coroutine).inspect_err(|error| close_after(coroutine, error))
 }
 
 /// The same for our own use.
@@ -66,11 +76,18 @@ fn start<'py>(
         None => default_loop(py)?.call_method1(create_task, (coroutine,)),
     };
     task.inspect_err(|error| {
-        if should_close && error.is_instance_of::<PyRuntimeError>(py) {
-            // As asyncio, which lets the loop's error out, and the coroutine not be warned about.
-            let _ = coroutine.call_method0("close");
+        if should_close {
+            close_after(coroutine, error);
         }
     })
+}
+
+/// Closes a coroutine that the loop refused, so that nobody is warned about it; the loop's error is the one to come out.
+#[cold]
+fn close_after(coroutine: &Bound<'_, PyAny>, error: &PyErr) {
+    if error.is_instance_of::<PyRuntimeError>(coroutine.py()) {
+        let _ = coroutine.call_method0("close");
+    }
 }
 
 /// A coroutine that awaits `awaitable`.

@@ -8,14 +8,19 @@
 use ferrio_cpython::coroutines::is_compared_by_identity;
 use ferrio_cpython::future::like::{self, Failure};
 use ferrio_cpython::future::{DoneCallback, Gathering, when_done};
+use ferrio_cpython::making::TaskMaker;
+use ferrio_cpython::resume::is_python_coroutine;
 use ferrio_cpython::{current_task, default_loop, running_loop};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use super::ensuring::ensure;
+use super::ensuring::{ensure, start_by};
 use crate::imports;
 
 static CHILD_DONE: DoneCallback = DoneCallback::new("gather.<locals>._done_callback", child_done);
+
+/// From how many arguments on it pays to look up how the loop makes tasks once for all.
+const MANY: usize = 8;
 
 /// Return a future aggregating results from the given coroutines/futures.
 ///
@@ -42,6 +47,10 @@ pub(super) fn gather<'py>(
 struct Collection<'py> {
     owner: Option<Bound<'py, PyAny>>,
     waiter: Option<Bound<'py, PyAny>>,
+    /// Worth a maker.
+    many: bool,
+    /// Makes the tasks, from the second on.
+    maker: Option<TaskMaker<'py>>,
     outer: Option<Gathering<'py>>,
     /// Exceptions are results.
     tolerant: bool,
@@ -58,6 +67,8 @@ impl<'py> Collection<'py> {
         let mut this = Self {
             owner: None,
             waiter: None,
+            many: false,
+            maker: None,
             outer: None,
             tolerant,
             children: Vec::new(),
@@ -75,6 +86,7 @@ impl<'py> Collection<'py> {
     fn collect(mut self, arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         let py = arguments.py();
         self.children.reserve_exact(arguments.len());
+        self.many = arguments.len() >= MANY;
         if differ(arguments) {
             for argument in arguments {
                 let child = self.child_of(&argument)?;
@@ -83,7 +95,7 @@ impl<'py> Collection<'py> {
         } else {
             self.collect_equals(arguments)?;
         }
-        let children = PyList::new(py, &self.children)?;
+        let children = PyList::new(py, std::mem::take(&mut self.children))?;
         let expected = self.expected;
         let outer = self.outer()?;
         outer.complete(children, expected);
@@ -123,9 +135,15 @@ impl<'py> Collection<'py> {
 
     #[inline]
     fn child_of(&mut self, argument: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let child = ensure(argument, self.owner.as_ref())?;
+        let child = match &self.maker {
+            Some(maker) if is_python_coroutine(argument) => start_by(maker, argument)?,
+            _ => ensure(argument, self.owner.as_ref())?,
+        };
         if self.owner.is_none() {
             self.owner = Some(like::loop_of(&child)?);
+        }
+        if self.many && self.maker.is_none() && !child.is(argument) {
+            self.maker = self.owner.as_ref().map(TaskMaker::new).transpose()?;
         }
         if !child.is(argument) {
             // Nobody else can see to it that the task is awaited.
