@@ -1,6 +1,6 @@
 //! Resuming iterators and coroutines the way `await` does.
 
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyNone;
@@ -77,15 +77,43 @@ pub fn awaitable_iterator<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py
     let class = unsafe { &*class };
     // SAFETY: null or a table that lives as long as the type.
     let slots = unsafe { class.tp_as_async.as_ref() };
-    match slots.and_then(|slots| slots.am_await) {
-        Some(am_await) => {
-            // SAFETY: the slot of the object's own type.
-            let iterator = unsafe { am_await(object.as_ptr()) };
-            // SAFETY: a new reference or null with an exception set.
-            unsafe { Bound::from_owned_ptr_or_err(object.py(), iterator) }
-        }
-        None => object.call_method0(pyo3::intern!(object.py(), "__await__")),
+    let Some(am_await) = slots.and_then(|slots| slots.am_await) else {
+        return if is_generator_coroutine(object)? { Ok(object.clone()) } else { Err(not_awaitable(object)?) };
+    };
+    // SAFETY: the slot of the object's own type.
+    let iterator = unsafe { am_await(object.as_ptr()) };
+    // SAFETY: a new reference or null with an exception set.
+    let iterator = unsafe { Bound::from_owned_ptr_or_err(object.py(), iterator) }?;
+    if is_python_coroutine(&iterator) || is_generator_coroutine(&iterator)? {
+        return Err(PyTypeError::new_err("__await__() returned a coroutine"));
     }
+    // SAFETY: a live object.
+    if unsafe { ffi::PyIter_Check(iterator.as_ptr()) } == 0 {
+        let text = format!("__await__() returned non-iterator of type '{}'", iterator.get_type().name()?);
+        return Err(PyTypeError::new_err(text));
+    }
+    Ok(iterator)
+}
+
+/// Whether `object` is a generator that `types.coroutine` marked.
+fn is_generator_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    /// Of a code object's flags.
+    const CO_ITERABLE_COROUTINE: u32 = 0x100;
+    // SAFETY: reads the type of a live object.
+    if unsafe { ffi::PyGen_CheckExact(object.as_ptr()) } == 0 {
+        return Ok(false);
+    }
+    let flags = object.getattr("gi_code")?.getattr("co_flags")?.extract::<u32>()?;
+    Ok(flags & CO_ITERABLE_COROUTINE != 0)
+}
+
+#[cold]
+fn not_awaitable(object: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let name = object.get_type().name()?;
+    if object.py().version_info() >= (3, 14) {
+        return Ok(PyTypeError::new_err(format!("'{name}' object can't be awaited")));
+    }
+    Ok(PyTypeError::new_err(format!("object {name} can't be used in 'await' expression")))
 }
 
 /// Whether `object` is a coroutine of an `async def`.

@@ -29,8 +29,12 @@ impl Deadline {
     /// A deadline that never comes.
     pub const NEVER: Self = Self(f64::INFINITY);
 
-    /// An integer that orders like the deadline: `f64::total_cmp` with both zeros alike, one comparison cheap.
+    /// An integer that orders like the deadline: `f64::total_cmp` with both zeros alike, one comparison cheap. What is not
+    /// a number is due at once: no time is before it.
     fn rank(self) -> i64 {
+        if self.0.is_nan() {
+            return Self(f64::NEG_INFINITY).rank();
+        }
         // Adding zero turns -0.0 into 0.0, so that the two are equal as they are to Python.
         flip((self.0 + 0.0).to_bits().cast_signed())
     }

@@ -8,17 +8,16 @@ use ferrio_cpython::resume::Step;
 use pyo3::prelude::*;
 
 use crate::call_graph::current_waiter;
-use crate::coroutine::Coroutine;
 use crate::imports;
 use crate::timeouts::{Timeout, timeout_error};
-use crate::wait_for_in_task::wait_for_in_task;
+use crate::wait_for_in_task::WaitForInTask;
 
 /// Wait for a future or coroutine for up to `timeout` seconds, None for ever; then it is cancelled and `TimeoutError`
 /// raised. Returns its result.
 #[pyfunction]
 pub(crate) fn wait_for(py: Python<'_>, fut: Py<PyAny>, timeout: Py<PyAny>) -> PyResult<Py<PyAny>> {
     if imports::python_version(py) < (3, 12) {
-        return Coroutine::spawn(py, "wait_for", |channel| wait_for_in_task(fut, timeout, channel));
+        return spawn(py, "wait_for", WaitForInTask::new(fut, timeout));
     }
     spawn(py, "wait_for", WaitFor { future: fut, timeout, stage: Stage::New })
 }

@@ -1,99 +1,161 @@
 //! `wait_for` as 3.11 has it: the awaitable runs in a task of its own, which is cancelled when time is up.
+//!
+//! Invariant: when the coroutine ends, the task is done, its timer does not wait and nobody is told of it any more.
 
-use ferrio_cpython::coroutine::spawn;
+use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
 use ferrio_cpython::future::{like, no_longer_when_done, when_done};
+use ferrio_cpython::resume::Step;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::coroutine::Channel;
 use crate::imports;
 use crate::timer::Timer;
 use crate::wait_for::{CancelAndWait, RELEASE_WAITER, overdue_result};
 
-pub(crate) async fn wait_for_in_task(
+pub(crate) struct WaitForInTask {
     awaitable: Py<PyAny>,
     timeout: Py<PyAny>,
-    channel: Channel,
-) -> PyResult<Py<PyAny>> {
-    let owner = Python::attach(|py| imports::get_running_loop(py)?.call0().map(Bound::unbind))?;
-    if Python::attach(|py| timeout.is_none(py)) {
-        return channel.wait(awaitable).await;
+    stage: Stage,
+}
+
+enum Stage {
+    New,
+    /// Without a timeout the awaitable is awaited itself.
+    Untimed(Awaiting),
+    Timed(Timed),
+    /// The task is cancelled; the error, if there is one, is what ends the coroutine then.
+    Cancelling {
+        future: Py<PyAny>,
+        cancelling: CancelAndWait,
+        timer: Option<Timer>,
+        because: Option<PyErr>,
+    },
+}
+
+/// Waiting for the task or the timer, whichever comes first.
+struct Timed {
+    future: Py<PyAny>,
+    waiter: Py<PyAny>,
+    awaiting: Awaiting,
+    timer: Timer,
+}
+
+impl WaitForInTask {
+    pub(crate) fn new(awaitable: Py<PyAny>, timeout: Py<PyAny>) -> Self {
+        Self { awaitable, timeout, stage: Stage::New }
     }
-    if Python::attach(|py| timeout.bind(py).le(0))? {
-        let future = Python::attach(|py| ensure_future(py, &awaitable, &owner))?;
-        return match Python::attach(|py| result_if_done(py, &future))? {
-            Some(result) => Ok(result),
-            None => cancelled_result(future, &channel).await,
+
+    /// Gives the result if it is there at once.
+    fn begin<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let owner = imports::get_running_loop(py)?.call0()?;
+        let (awaitable, timeout) = (self.awaitable.bind(py), self.timeout.bind(py));
+        if timeout.is_none() {
+            self.stage = Stage::Untimed(Awaiting::new(awaitable)?);
+            return Ok(None);
+        }
+        if timeout.le(0)? {
+            let future = ensure_future(awaitable, &owner)?;
+            if like::is_done(&future)? {
+                return like::result(&future).map(Some);
+            }
+            let cancelling = CancelAndWait::new(&future)?;
+            self.stage = Stage::Cancelling { future: future.unbind(), cancelling, timer: None, because: None };
+            return Ok(None);
+        }
+        let waiter = owner.call_method0(pyo3::intern!(py, "create_future"))?;
+        let timer = Timer::finish(&owner, timeout, &waiter)?;
+        let future = ensure_future(awaitable, &owner)?;
+        when_done(&future, &waiter, &RELEASE_WAITER)?;
+        let awaiting = Awaiting::new(&waiter)?;
+        self.stage = Stage::Timed(Timed { future: future.unbind(), waiter: waiter.unbind(), awaiting, timer });
+        Ok(None)
+    }
+
+    /// The waiter is done, or the waiting was cancelled: gives the result, or begins to cancel the task.
+    fn woken<'py>(&mut self, py: Python<'py>, because: Option<PyErr>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Stage::Timed(Timed { future, waiter, timer, .. }) = std::mem::replace(&mut self.stage, Stage::New) else {
+            return Ok(None);
         };
+        let cancelled = imports::cancelled_error(py)?;
+        if let Some(error) = because.as_ref().filter(|error| !error.is_instance(py, cancelled)) {
+            timer.cancel(py)?;
+            return Err(error.clone_ref(py));
+        }
+        if like::is_done(future.bind(py))? {
+            timer.cancel(py)?;
+            return like::result(future.bind(py)).map(Some);
+        }
+        no_longer_when_done(future.bind(py), waiter.bind(py), &RELEASE_WAITER)?;
+        let cancelling = CancelAndWait::new(future.bind(py))?;
+        self.stage = Stage::Cancelling { future, cancelling, timer: Some(timer), because };
+        Ok(None)
     }
-    let (future, waiter, timer) = Python::attach(|py| begin(py, &awaitable, &timeout, &owner))?;
-    let woken = Python::attach(|py| waiter.clone_ref(py));
-    let outcome = match channel.wait(woken).await {
-        Err(error) if Python::attach(|py| is_cancelled_error(py, &error))? => {
-            match Python::attach(|py| result_if_done(py, &future)) {
-                Ok(None) => {
-                    let cancelling = Python::attach(|py| cancel_and_wait(py, &future, &waiter));
-                    match cancelling {
-                        Ok(cancelling) => channel.wait(cancelling).await.and(Err(error)),
-                        Err(failure) => Err(failure),
-                    }
+}
+
+impl Body for WaitForInTask {
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        if let Stage::New = self.stage
+            && let Some(result) = self.begin(py)?
+        {
+            return Ok(Step::Returned(result));
+        }
+        let mut input = input;
+        if let Stage::Timed(timed) = &mut self.stage {
+            let because = match timed.awaiting.resume(py, input) {
+                Ok(Step::Yielded(future)) => return Ok(Step::Yielded(future)),
+                Ok(Step::Returned(_)) => None,
+                Err(error) => Some(error),
+            };
+            if let Some(result) = self.woken(py, because)? {
+                return Ok(Step::Returned(result));
+            }
+            input = Ok(py.None().into_bound(py));
+        }
+        match &mut self.stage {
+            Stage::New | Stage::Timed(_) => Ok(Step::Returned(py.None().into_bound(py))),
+            Stage::Untimed(awaiting) => awaiting.resume(py, input),
+            Stage::Cancelling { future, cancelling, timer, because } => {
+                let step = cancelling.resume(py, input);
+                if let Ok(Step::Yielded(_)) = step {
+                    return step;
                 }
-                Ok(Some(result)) => Ok(result),
-                Err(failure) => Err(failure),
+                if let Some(timer) = timer {
+                    timer.cancel(py)?;
+                }
+                step?;
+                match because.take() {
+                    Some(error) => Err(error),
+                    None => overdue_result(future.bind(py)).map(Step::Returned),
+                }
             }
         }
-        Err(error) => Err(error),
-        Ok(_) => match Python::attach(|py| result_if_done(py, &future)) {
-            Ok(None) => {
-                Python::attach(|py| no_longer_when_done(future.bind(py), waiter.bind(py), &RELEASE_WAITER))?;
-                cancelled_result(future, &channel).await
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show(&self.awaitable);
+        match &self.stage {
+            Stage::New => {}
+            Stage::Untimed(awaiting) => awaiting.traverse(visitor),
+            Stage::Timed(timed) => {
+                visitor.show(&timed.future);
+                visitor.show(&timed.waiter);
+                timed.awaiting.traverse(visitor);
+                timed.timer.traverse(visitor);
             }
-            Ok(Some(result)) => Ok(result),
-            Err(failure) => Err(failure),
-        },
-    };
-    Python::attach(|py| timer.cancel(py))?;
-    outcome
+            Stage::Cancelling { future, cancelling, timer, .. } => {
+                visitor.show(future);
+                cancelling.traverse(visitor);
+                if let Some(timer) = timer {
+                    timer.traverse(visitor);
+                }
+            }
+        }
+    }
 }
 
-/// Starts the task and the timer.
-fn begin(
-    py: Python<'_>,
-    awaitable: &Py<PyAny>,
-    timeout: &Py<PyAny>,
-    owner: &Py<PyAny>,
-) -> PyResult<(Py<PyAny>, Py<PyAny>, Timer)> {
-    let waiter = owner.bind(py).call_method0("create_future")?;
-    let timer = Timer::finish(owner.bind(py), timeout.bind(py), &waiter)?;
-    let future = ensure_future(py, awaitable, owner)?;
-    when_done(future.bind(py), &waiter, &RELEASE_WAITER)?;
-    Ok((future, waiter.unbind(), timer))
-}
-
-fn ensure_future(py: Python<'_>, awaitable: &Py<PyAny>, owner: &Py<PyAny>) -> PyResult<Py<PyAny>> {
+fn ensure_future<'py>(awaitable: &Bound<'py, PyAny>, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = awaitable.py();
     let keywords = PyDict::new(py);
     keywords.set_item("loop", owner)?;
-    Ok(imports::tasks_module(py)?.call_method("ensure_future", (awaitable,), Some(&keywords))?.unbind())
-}
-
-fn result_if_done(py: Python<'_>, future: &Py<PyAny>) -> PyResult<Option<Py<PyAny>>> {
-    let future = future.bind(py);
-    if like::is_done(future)? { like::result(future).map(|result| Some(result.unbind())) } else { Ok(None) }
-}
-
-fn is_cancelled_error(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
-    Ok(error.is_instance(py, imports::cancelled_error(py)?))
-}
-
-/// The coroutine that cancels `future` and waits for it; `waiter` is told no more.
-fn cancel_and_wait(py: Python<'_>, future: &Py<PyAny>, waiter: &Py<PyAny>) -> PyResult<Py<PyAny>> {
-    no_longer_when_done(future.bind(py), waiter.bind(py), &RELEASE_WAITER)?;
-    spawn(py, "_cancel_and_wait", CancelAndWait::new(future.bind(py))?)
-}
-
-/// Cancels `future`, waits for it, and gives its result or a `TimeoutError`.
-async fn cancelled_result(future: Py<PyAny>, channel: &Channel) -> PyResult<Py<PyAny>> {
-    let waiting = Python::attach(|py| spawn(py, "_cancel_and_wait", CancelAndWait::new(future.bind(py))?))?;
-    channel.wait(waiting).await?;
-    Python::attach(|py| overdue_result(future.bind(py)).map(Bound::unbind))
+    imports::tasks_module(py)?.call_method("ensure_future", (awaitable,), Some(&keywords))
 }
