@@ -41,7 +41,7 @@ async def serve(transport: str, address: str) -> None:
         endpoint, _ = await loop.create_datagram_endpoint(DatagramEcho, ("127.0.0.1", 0))
         address = endpoint.get_extra_info("sockname")[1]
     elif transport == "unix":
-        await loop.create_unix_server(Echo, address)
+        server = await loop.create_unix_server(Echo, address)  # kept: one that nobody holds may close
     else:
         context = server_context() if transport == "tls" else None
         server = await loop.create_server(Echo, "127.0.0.1", 0, ssl=context)
