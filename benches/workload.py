@@ -11,7 +11,17 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 
-SECTIONS = ("scheduling", "tasks", "descriptors", "sockets", "connections", "executors")
+SECTIONS = (
+    "scheduling",
+    "tasks",
+    "descriptors",
+    "sockets",
+    "connections",
+    "tls",
+    "sendfile",
+    "subprocesses",
+    "executors",
+)
 WORKLOADS: dict[str, Callable[[], Awaitable[float]]] = {}
 
 
