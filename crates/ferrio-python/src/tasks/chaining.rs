@@ -1,11 +1,12 @@
 //! `wrap_future`: a future of a loop that ends as one of `concurrent.futures` does, and the other way round.
 //!
 //! One `Chain` object is the done callback of both futures. The outcome goes from the source to the destination, on the
-//! destination's loop if it has one; a cancellation goes the other way, on the source's.
+//! destination's loop if it has one; a cancellation goes the other way, on the source's. Invariant: once the source is
+//! done the chain holds nothing, for futures of `concurrent.futures` keep their callbacks for ever.
 
 use ferrio_cpython::future::like::{self, Failure};
 use ferrio_cpython::future::{DoneCallback, when_done};
-use ferrio_cpython::{default_loop, running_loop};
+use ferrio_cpython::{GilCell, default_loop, running_loop};
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -41,34 +42,57 @@ pub(super) fn wrap_future<'py>(
     Ok(wrapper)
 }
 
-/// Two futures, and their loops if they have any.
+/// What is chained, as long as the source is not done.
 #[pyclass(frozen, module = "ferrio")]
-struct Chain {
+struct Chain(GilCell<Option<Ends>>);
+
+/// Two futures, and their loops if they have any.
+struct Ends {
     source: Py<PyAny>,
     destination: Py<PyAny>,
     source_loop: Option<Py<PyAny>>,
     destination_loop: Option<Py<PyAny>>,
 }
 
+impl Ends {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self {
+            source: self.source.clone_ref(py),
+            destination: self.destination.clone_ref(py),
+            source_loop: self.source_loop.as_ref().map(|owner| owner.clone_ref(py)),
+            destination_loop: self.destination_loop.as_ref().map(|owner| owner.clone_ref(py)),
+        }
+    }
+}
+
 #[pymethods]
 impl Chain {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.source)?;
-        visit.call(&self.destination)?;
-        visit.call(&self.source_loop)?;
-        visit.call(&self.destination_loop)
+        let shown = self.0.traverse(&visit, |ends| {
+            let Some(ends) = ends else { return Ok(()) };
+            visit.call(&ends.source)?;
+            visit.call(&ends.destination)?;
+            visit.call(&ends.source_loop)?;
+            visit.call(&ends.destination_loop)
+        });
+        shown.unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let ends = self.0.with(py, Option::take);
+        drop(ends);
     }
 }
 
 /// asyncio's `_chain_future`.
 pub(super) fn chain<'py>(source: &Bound<'py, PyAny>, destination: &Bound<'py, PyAny>) -> PyResult<()> {
-    let chain = Chain {
+    let ends = Ends {
         source_loop: loop_of(source, "source")?,
         destination_loop: loop_of(destination, "destination")?,
         source: source.clone().unbind(),
         destination: destination.clone().unbind(),
     };
-    let chain = Bound::new(source.py(), chain)?.into_any();
+    let chain = Bound::new(source.py(), Chain(GilCell::new(Some(ends))))?.into_any();
     when_done(destination, &chain, &CHECK_CANCEL)?;
     when_done(source, &chain, &SET_STATE)
 }
@@ -86,13 +110,14 @@ fn loop_of(future: &Bound<'_, PyAny>, role: &str) -> PyResult<Option<Py<PyAny>>>
 /// The destination is done.
 fn check_cancel<'py>(chain: &Bound<'py, PyAny>, destination: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = chain.py();
-    let chain = chain.cast::<Chain>()?.get();
     if !like::is_cancelled(destination)? {
         return Ok(());
     }
-    let source = chain.source.bind(py);
-    let there = chain.source_loop.as_ref().map(|owner| owner.bind(py));
-    let here = chain.destination_loop.as_ref().map(|owner| owner.bind(py));
+    let ends = chain.cast::<Chain>()?.get().0.with(py, |ends| ends.as_ref().map(|ends| ends.clone_ref(py)));
+    let Some(ends) = ends else { return Ok(()) };
+    let source = ends.source.bind(py);
+    let there = ends.source_loop.as_ref().map(|owner| owner.bind(py));
+    let here = ends.destination_loop.as_ref().map(|owner| owner.bind(py));
     match there {
         Some(owner) if !is_here(owner, here)? => {
             let cancel = source.getattr(pyo3::intern!(py, "cancel"))?;
@@ -105,9 +130,9 @@ fn check_cancel<'py>(chain: &Bound<'py, PyAny>, destination: &Bound<'py, PyAny>)
 /// The source is done.
 fn set_state<'py>(chain: &Bound<'py, PyAny>, source: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = chain.py();
-    let chain = chain.cast::<Chain>()?.get();
-    let destination = chain.destination.bind(py);
-    let there = chain.destination_loop.as_ref().map(|owner| owner.bind(py));
+    let Some(ends) = chain.cast::<Chain>()?.get().0.with(py, Option::take) else { return Ok(()) };
+    let destination = ends.destination.bind(py);
+    let there = ends.destination_loop.as_ref().map(|owner| owner.bind(py));
     let is_closed = |owner: &Bound<'py, PyAny>| owner.call_method0(pyo3::intern!(py, "is_closed"))?.is_truthy();
     if let Some(owner) = there
         && like::is_cancelled(destination)?
@@ -115,7 +140,7 @@ fn set_state<'py>(chain: &Bound<'py, PyAny>, source: &Bound<'py, PyAny>) -> PyRe
     {
         return Ok(());
     }
-    let here = chain.source_loop.as_ref().map(|owner| owner.bind(py));
+    let here = ends.source_loop.as_ref().map(|owner| owner.bind(py));
     match there {
         Some(owner) if !is_here(owner, here)? => {
             if is_closed(owner)? {
