@@ -168,6 +168,25 @@ def test_it_is_the_kind_of_iterator_that_asyncios_is():
     ferrio.run(main())
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="as_completed() begins at once since Python 3.13")
+def test_before_3_13_nothing_happens_until_the_first_iteration():
+    async def scenario(api, trace):
+        async def noting():
+            trace.append("ran")
+
+        coroutine = noting()
+        iterator = api.as_completed([coroutine])
+        await asyncio.sleep(0)
+        trace.append("begins")
+        task = next(iterator)
+        await task
+        trace.append((outcome(next, iterator)[:2], iterator.close()))
+        closed = api.as_completed([returning])
+        trace.append((closed.close(), outcome(next, closed)[:2]))
+
+    assert_same_functions(scenario)
+
+
 def test_foreign_futures_complete_as_well():
     async def scenario(api, trace):
         loop = asyncio.get_running_loop()

@@ -3,8 +3,10 @@
 import asyncio
 import concurrent.futures
 import contextvars
+import gc
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -266,6 +268,24 @@ def test_futures_of_threads_are_wrapped():
         own.cancel()
 
     assert_same_functions(scenario)
+
+
+def test_a_wrapped_future_that_is_done_is_no_cycle():
+    async def main():
+        future = concurrent.futures.Future()
+        wrapped = ferrio.wrap_future(future)
+        future.set_result(5)
+        assert await wrapped == 5
+        await asyncio.sleep(0)
+        seen = weakref.ref(future), weakref.ref(wrapped)
+        gc.disable()
+        try:
+            del future, wrapped
+            return [reference() for reference in seen]
+        finally:
+            gc.enable()
+
+    assert ferrio.run(main())[0] is None
 
 
 def test_a_closed_loop_hears_nothing_of_a_wrapped_future(caplog):

@@ -8,7 +8,6 @@ import time
 import pytest
 
 import ferrio
-
 from tests.differential import assert_same, outcome
 from tests.peers import run_turns
 
