@@ -213,6 +213,8 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
     let flags = ffi::Py_TPFLAGS_DEFAULT
         | ffi::Py_TPFLAGS_HAVE_VECTORCALL
         | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR
+        // Only then does the interpreter specialise loading the method (benchmark `queue_unbounded`).
+        | ffi::Py_TPFLAGS_IMMUTABLETYPE
         | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
     let mut spec = ffi::PyType_Spec {
         name: c"ferrio.coroutine_function".as_ptr(),

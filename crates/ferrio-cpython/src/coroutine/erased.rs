@@ -3,10 +3,12 @@
 //! Invariant: `storage` holds a live value of the type that `table` was made for, until `release`.
 
 use std::mem::{MaybeUninit, align_of, size_of};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::prelude::*;
 
 use super::{Body, Visitor};
+use crate::boundary::panicked;
 use crate::resume::Step;
 
 /// Bodies of up to this many words need no memory of their own.
@@ -33,13 +35,18 @@ impl<B: Body> Methods<B> {
     const FITS: bool = size_of::<B>() <= size_of::<Storage>() && align_of::<B>() <= align_of::<Storage>();
     const TABLE: Table = Table { resume: Self::resume, traverse: Self::traverse, release: Self::release };
 
+    /// A panic is caught where the body is known, so that what it returns need not be moved once more.
     unsafe fn resume<'py>(
         storage: *mut Storage,
         py: Python<'py>,
         input: PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<Step<'py>> {
         // SAFETY: holds a live B, which nobody else touches meanwhile: `Erased::resume`.
-        unsafe { &mut *storage.cast::<B>() }.resume(py, input)
+        let body = unsafe { &mut *storage.cast::<B>() };
+        match catch_unwind(AssertUnwindSafe(|| body.resume(py, input))) {
+            Ok(outcome) => outcome,
+            Err(payload) => Err(panicked(payload.as_ref())),
+        }
     }
 
     unsafe fn traverse(storage: *const Storage, visitor: &Visitor<'_>) {
@@ -67,7 +74,7 @@ impl Erased {
         Self { table: &Methods::<B>::TABLE, storage }
     }
 
-    /// Resumes the body behind `erased`.
+    /// Resumes the body behind `erased`. A panic is an error.
     ///
     /// # Safety
     /// `erased` is live and nobody else touches it until this returns.

@@ -5,7 +5,6 @@
 
 use std::ffi::{CString, c_int, c_void};
 use std::mem::{ManuallyDrop, offset_of};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -17,7 +16,7 @@ use pyo3::types::PyType;
 
 use super::erased::Erased;
 use super::{Body, Visitor, methods};
-use crate::boundary::{attached, panicked, unbooked};
+use crate::boundary::{attached, unbooked};
 use crate::resume::Step;
 use crate::spares::Spares;
 
@@ -204,15 +203,7 @@ pub(super) unsafe fn drive<'py>(
     // SAFETY: of our layout.
     let body = unsafe { &raw mut (*object.cast::<CoroutineObject>()).body }.cast::<Erased>();
     // SAFETY: whole; while the stage is `Running` nobody else touches it, and the caller's reference keeps it alive.
-    let outcome = catch_unwind(AssertUnwindSafe(|| unsafe { Erased::resume(body, py, input) }));
-    let outcome = match outcome {
-        Ok(outcome) => outcome,
-        Err(payload) => {
-            // SAFETY: it does not run any more.
-            unsafe { finish(object) };
-            return Err(panicked(payload.as_ref()));
-        }
-    };
+    let outcome = unsafe { Erased::resume(body, py, input) };
     if let Ok(Step::Yielded(_)) = outcome {
         // SAFETY: by the caller's promise.
         unsafe { set_stage(object, Stage::Suspended) };
@@ -221,11 +212,14 @@ pub(super) unsafe fn drive<'py>(
     }
     // SAFETY: it does not run any more.
     unsafe { finish(object) };
-    outcome.map_err(|error| without_stop(py, error))
+    match outcome {
+        Err(error) => Err(without_stop(py, error)),
+        Ok(_) => outcome,
+    }
 }
 
 /// A `StopIteration` must not leave a coroutine as such: it would look like its result.
-#[inline]
+#[cold]
 fn without_stop(py: Python<'_>, error: PyErr) -> PyErr {
     if !error.is_instance_of::<PyStopIteration>(py) {
         return error;

@@ -122,6 +122,19 @@ fn put_natively<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> Put<
     })
 }
 
+/// Puts an item if all is native and it fits.
+#[inline]
+pub(super) fn put_at_once<'py>(queue: &Bound<'py, Queue>, item: &Bound<'py, PyAny>) -> PyResult<bool> {
+    match kind(queue) {
+        Some(Kind::Fifo | Kind::Lifo) => match put_natively(queue, item.clone()) {
+            Put::Done => Ok(true),
+            Put::Wakes => wake_next(queue, Side::Get).map(|()| true),
+            Put::Rejected(_) => Ok(false),
+        },
+        Some(Kind::Priority) | None => Ok(false),
+    }
+}
+
 #[cold]
 fn put_slowly<'py>(queue: &Bound<'py, Queue>, kind: Option<Kind>, item: Bound<'py, PyAny>) -> PyResult<()> {
     let py = queue.py();

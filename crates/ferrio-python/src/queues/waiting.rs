@@ -108,7 +108,6 @@ impl Body for Get {
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let queue = self.queue.bind(py);
         if self.waiting.is_none()
-            && input.is_ok()
             && let Some(item) = operations::get_natively(queue)?
         {
             return Ok(Step::Returned(item));
@@ -143,6 +142,9 @@ impl Body for Put {
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let queue = self.queue.bind(py);
+        if self.waiting.is_none() && operations::put_at_once(queue, self.item.bind(py))? {
+            return Ok(Step::Returned(py.None().into_bound(py)));
+        }
         match wait(queue, Side::Put, &mut self.waiting, input)? {
             Some(yielded) => Ok(Step::Yielded(yielded)),
             None => operations::put_now(queue, self.item.bind(py).clone()).map(Step::Returned),

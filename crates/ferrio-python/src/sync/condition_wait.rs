@@ -32,6 +32,9 @@ impl Body for Enter {
     const OWNS_PY: bool = false;
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        if self.0.take_at_once(py)? {
+            return Ok(Step::Returned(py.None().into_bound(py)));
+        }
         Ok(match self.0.resume(py, input)? {
             Step::Returned(_) => Step::Returned(py.None().into_bound(py)),
             step @ Step::Yielded(_) => step,
@@ -60,6 +63,7 @@ impl Lockup {
 
     pub(super) fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         match self {
+            Self::Native(acquire) if acquire.take_at_once(py)? => Ok(Step::Returned(boolean(py, true))),
             Self::Native(acquire) => acquire.resume(py, input),
             Self::Foreign(awaiting) => awaiting.resume(py, input),
         }

@@ -62,7 +62,7 @@ impl Body for Exit {
     const OWNS_PY: bool = false;
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
-        input?;
+        drop(input);
         (self.release)(self.object.bind(py))?;
         Ok(Step::Returned(py.None().into_bound(py)))
     }

@@ -199,17 +199,24 @@ impl Acquire {
         Self { lock: Held::of(lock), waiting: None }
     }
 
-    /// As `Body::resume`; returns True with the lock held.
+    /// Takes the lock if nobody waited for it so far and that passes nobody.
+    #[inline]
+    pub(super) fn take_at_once(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.waiting.is_some() {
+            return Ok(false);
+        }
+        let state = &self.lock.bind(py).get().state;
+        parked::ask(py, state, waiters)?;
+        Ok(state.with(py, Exclusion::try_acquire))
+    }
+
+    /// As `Body::resume`, once `take_at_once` has failed; returns True with the lock held.
     pub(super) fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let lock = self.lock.bind(py);
         let state = &lock.get().state;
         let (awaiting, ticket) = match &mut self.waiting {
             Some(waiting) => waiting,
             place @ None => {
-                parked::ask(py, state, waiters)?;
-                if state.with(py, Exclusion::try_acquire) {
-                    return Ok(Step::Returned(boolean(py, true)));
-                }
                 let future = lock.get().binding.new_waiter(lock)?;
                 let awaiting = Awaiting::new(&future)?;
                 let waiter = Parked::new(&future);
@@ -254,9 +261,13 @@ impl Body for LockBody {
     const OWNS_PY: bool = false;
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let returned = |entering: bool| if entering { py.None().into_bound(py) } else { boolean(py, true) };
+        if self.acquire.take_at_once(py)? {
+            return Ok(Step::Returned(returned(self.entering)));
+        }
         match self.acquire.resume(py, input)? {
-            Step::Returned(_) if self.entering => Ok(Step::Returned(py.None().into_bound(py))),
-            step @ (Step::Returned(_) | Step::Yielded(_)) => Ok(step),
+            Step::Returned(_) => Ok(Step::Returned(returned(self.entering))),
+            step @ Step::Yielded(_) => Ok(step),
         }
     }
 
