@@ -2,9 +2,9 @@
 //!
 //! `async with` looks both up on the type, binds them, calls each once and drops it; binding a builtin method costs as
 //! much as taking a free lock (benchmark `lock_uncontended`). The descriptor here gives a bound object whose memory is
-//! recycled. Like an unbound method the descriptor itself can be called with an instance.
+//! recycled; the collector does not know it, for it lives as long as one call. Like an unbound method the descriptor itself can be called with an instance.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_void;
 use std::mem::offset_of;
 use std::ptr::NonNull;
 
@@ -17,7 +17,7 @@ use pyo3::types::{PyString, PyType};
 
 use crate::boundary::{guarded, guarded_unbooked, unbooked};
 use crate::future::{attribute, offset_member, slot};
-use crate::spares::Spares;
+use crate::gil_cell::GilCell;
 
 type Object = *mut ffi::PyObject;
 
@@ -47,7 +47,29 @@ struct Bounded {
     instance: Object,
 }
 
-static SPARES: Spares<Bounded> = Spares::new(64);
+/// Memory of a freed bound object, holding nothing.
+struct Spare(NonNull<Bounded>);
+
+// SAFETY: plain memory without an owner; it is touched only with the GIL held.
+unsafe impl Send for Spare {}
+
+const MAX_SPARES: usize = 64;
+
+static SPARES: GilCell<Vec<Spare>> = GilCell::new(Vec::new());
+
+/// A new bound object with one reference, whose fields are not initialised.
+#[inline]
+fn take(py: Python<'_>) -> PyResult<*mut Bounded> {
+    let class = bound_type(py)?.as_type_ptr();
+    if let Some(Spare(memory)) = SPARES.with(py, Vec::pop) {
+        // SAFETY: memory of an object of this size.
+        unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
+        return Ok(memory.as_ptr());
+    }
+    // SAFETY: a type without a collector's head, of the layout's size; zeroed memory or null with an exception set.
+    let fresh = unsafe { ffi::PyType_GenericAlloc(class, 0) };
+    if fresh.is_null() { Err(PyErr::fetch(py)) } else { Ok(fresh.cast()) }
+}
 
 /// Gives `T` the methods `__aenter__` and `__aexit__`.
 ///
@@ -139,8 +161,7 @@ unsafe extern "C" fn bind(object: Object, instance: Object, _: Object) -> Object
         if unsafe { ffi::PyObject_TypeCheck(instance, class) } == 0 {
             return Err(PyTypeError::new_err("the descriptor is for objects of another class"));
         }
-        // SAFETY: our type, of the layout's size.
-        let memory = unsafe { SPARES.take(py, bound_type(py)?.as_type_ptr()) }?.as_ptr();
+        let memory = take(py)?;
         // SAFETY: alive; the reference goes into the new object.
         let descriptor = unsafe { ffi::Py_NewRef(object) }.cast();
         // SAFETY: as above.
@@ -157,44 +178,35 @@ unsafe extern "C" fn bind(object: Object, instance: Object, _: Object) -> Object
         let place = unsafe { &raw mut (*memory).instance };
         // SAFETY: in bounds, and nothing is overwritten that would have to be released.
         unsafe { place.write(instance) };
-        // SAFETY: a whole object, not tracked so far.
-        unsafe { ffi::PyObject_GC_Track(memory.cast()) };
         // SAFETY: a new reference.
         Ok(unsafe { Bound::from_owned_ptr(py, memory.cast()) }.unbind())
     })
 }
 
 unsafe extern "C" fn dealloc_bound(object: Object) {
-    // SAFETY: a whole object, tracked since it was made.
-    unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
-    let memory = object.cast::<Bounded>();
     // SAFETY: of our type, and nobody refers to it any more.
     let Bounded { descriptor, instance, .. } = *unsafe { fields::<Bounded>(object) };
     // SAFETY: an instance of a heap type owns a reference to its type.
     let class = unsafe { ffi::Py_TYPE(object) };
     // SAFETY: not null.
-    let memory = unsafe { NonNull::new_unchecked(memory) };
-    // SAFETY: made by `take`, untracked, and its references are taken out.
-    unbooked(|py| unsafe { SPARES.give(py, memory) });
+    let memory = unsafe { NonNull::new_unchecked(object.cast::<Bounded>()) };
+    let is_kept = unbooked(|py| {
+        SPARES.with(py, |spares| {
+            let room = spares.len() < MAX_SPARES;
+            if room {
+                spares.push(Spare(memory));
+            }
+            room
+        })
+    });
+    if !is_kept {
+        // SAFETY: of the object allocator, and its references are taken out.
+        unsafe { ffi::PyObject_Free(object.cast()) };
+    }
     for owned in [descriptor.cast(), instance, class.cast()] {
         // SAFETY: a reference that the object owned, or null.
         unsafe { ffi::Py_XDECREF(owned) };
     }
-}
-
-unsafe extern "C" fn traverse_bound(object: Object, visit: ffi::visitproc, argument: *mut c_void) -> c_int {
-    // SAFETY: the collector passes a live object of our type.
-    let Bounded { descriptor, instance, .. } = *unsafe { fields::<Bounded>(object) };
-    // SAFETY: a live object.
-    let class = unsafe { ffi::Py_TYPE(object) };
-    for referent in [descriptor.cast(), instance, class.cast()] {
-        // SAFETY: `visit` and `argument` are the collector's own.
-        let outcome = if referent.is_null() { 0 } else { unsafe { visit(referent, argument) } };
-        if outcome != 0 {
-            return outcome;
-        }
-    }
-    0
 }
 
 unsafe extern "C" fn name_of(object: Object, _: *mut c_void) -> Object {
@@ -236,13 +248,11 @@ fn bound_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     let class = TYPE.get_or_try_init(py, || {
         let mut slots = [
             slot(ffi::Py_tp_dealloc, dealloc_bound as *mut c_void),
-            slot(ffi::Py_tp_traverse, traverse_bound as *mut c_void),
             slot(ffi::Py_tp_call, ffi::PyVectorcall_Call as *mut c_void),
             slot(ffi::Py_tp_members, members(offset_of!(Bounded, vectorcall))),
             slot(0, std::ptr::null_mut()),
         ];
-        let flags = ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
-        made(py, c"ferrio.method", size_of::<Bounded>(), flags, &mut slots)
+        made(py, c"ferrio.method", size_of::<Bounded>(), ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION, &mut slots)
     });
     Ok(class?.bind(py))
 }

@@ -11,8 +11,10 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use crate::boundary::guarded_unbooked;
 use crate::future::{self, keywords, method};
 use crate::loop_base::LoopBase;
+use crate::plain::PlainClass;
 use crate::scheduling::add_method;
 use crate::task::{self, Parts};
+use crate::thread_identifier;
 
 type Object = *mut ffi::PyObject;
 
@@ -109,13 +111,44 @@ unsafe extern "C" fn create_future(slf: Object, _: Object) -> Object {
     guarded_unbooked(|py| {
         // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
         let owner = unsafe { LoopBase::from_borrowed(py, slf) };
-        if !future_is_usual(py)?
-            && let Some((general, _)) = GENERAL.get(py)
-        {
-            return general.call1(py, (owner,));
-        }
-        Ok(future::new_future(&owner)?.unbind())
+        Ok(usual_future(&owner)?.unbind())
     })
+}
+
+#[inline]
+fn usual_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAny>> {
+    let py = owner.py();
+    if !future_is_usual(py)?
+        && let Some((general, _)) = GENERAL.get(py)
+    {
+        return general.bind(py).call1((owner,));
+    }
+    future::new_future(owner)
+}
+
+/// The class of loops whose `create_future` is known to be ours.
+pub static EVENT_LOOP: PlainClass = PlainClass::new();
+
+/// A future of the loop `owner`, for somebody who waits in a primitive: `owner.create_future()`.
+///
+/// # Errors
+/// What `create_future` raises.
+#[inline]
+pub fn waiter<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if EVENT_LOOP.is_exact(owner)
+        && let Ok(native) = owner.cast::<LoopBase>()
+    {
+        return usual_future(native);
+    }
+    owner.call_method0(pyo3::intern!(owner.py(), "create_future"))
+}
+
+/// Whether `owner` is known to run in this thread. False says nothing.
+#[inline]
+#[must_use]
+pub fn runs_here(owner: &Bound<'_, PyAny>) -> bool {
+    EVENT_LOOP.is_exact(owner)
+        && owner.cast::<LoopBase>().is_ok_and(|native| native.get().thread() == Some(thread_identifier(owner.py())))
 }
 
 unsafe extern "C" fn create_task(slf: Object, stack: *const Object, count: isize, names: Object) -> Object {

@@ -50,15 +50,28 @@ impl<T> Spares<T> {
     #[inline]
     pub(crate) unsafe fn give(&self, py: Python<'_>, memory: NonNull<T>) {
         // SAFETY: memory of a GC type.
-        let finalized = unsafe { ffi::PyObject_GC_IsFinalized(memory.as_ptr().cast()) } != 0;
-        let kept = !finalized
-            && self.list.with(py, |list| {
-                let room = list.len() < self.limit;
-                if room {
-                    list.push(Spare(memory));
-                }
-                room
-            });
+        if unsafe { ffi::PyObject_GC_IsFinalized(memory.as_ptr().cast()) } != 0 {
+            // SAFETY: of the collector's allocator, untracked, and no object lives in it.
+            unsafe { ffi::PyObject_GC_Del(memory.as_ptr().cast()) };
+            return;
+        }
+        // SAFETY: by the caller's promise, and not finalized.
+        unsafe { self.give_unfinalized(py, memory) };
+    }
+
+    /// The same for an object that was never finalized.
+    ///
+    /// # Safety
+    /// As for `give`, and no finalizer of it has run.
+    #[inline]
+    pub(crate) unsafe fn give_unfinalized(&self, py: Python<'_>, memory: NonNull<T>) {
+        let kept = self.list.with(py, |list| {
+            let room = list.len() < self.limit;
+            if room {
+                list.push(Spare(memory));
+            }
+            room
+        });
         if !kept {
             // SAFETY: of the collector's allocator, untracked, and no object lives in it.
             unsafe { ffi::PyObject_GC_Del(memory.as_ptr().cast()) };

@@ -89,5 +89,6 @@ pub(crate) fn make_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     // On the exact class the interpreter's specialised calls of method descriptors apply.
     scheduling::add_methods(&class)?;
     making::add_methods(&class, &py.get_type::<Loop>())?;
+    making::EVENT_LOOP.set(&class);
     Ok(class)
 }

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 use super::object::{self, CoroutineObject, Stage, booked, clear, dealloc, drive, finalize, stage_of, traverse};
-use crate::boundary::{guarded, guarded_unbooked, raise};
+use crate::boundary::{guarded, raise};
 use crate::future::{boolean, method, offset_member, slot, thrown};
 use crate::resume::Step;
 use crate::returning::return_value;
@@ -98,14 +98,12 @@ unsafe extern "C" fn close(object: Object, _: Object) -> Object {
 }
 
 unsafe extern "C" fn awaited(object: Object) -> Object {
-    guarded_unbooked(|py| {
-        // SAFETY: the interpreter passes a live object of our type.
-        if unsafe { stage_of(object) } == Stage::Suspended {
-            return Err(PyRuntimeError::new_err("coroutine is being awaited already"));
-        }
-        // SAFETY: alive during the call.
-        Ok(unsafe { Bound::from_borrowed_ptr(py, object) }.unbind())
-    })
+    // SAFETY: the interpreter passes a live object of our type.
+    if unsafe { stage_of(object) } == Stage::Suspended {
+        return guarded(|_| Err(PyRuntimeError::new_err("coroutine is being awaited already")));
+    }
+    // SAFETY: alive during the call.
+    unsafe { ffi::Py_NewRef(object) }
 }
 
 unsafe extern "C" fn awaited_method(object: Object, _: Object) -> Object {

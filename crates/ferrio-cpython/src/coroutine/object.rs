@@ -316,9 +316,13 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
 /// A whole object of our type whose finalizer has run, if it has to.
 #[inline]
 unsafe fn release(py: Python<'_>, object: Object) {
-    // SAFETY: of a GC type; harmless when it is not tracked.
-    unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
     let memory = object.cast::<CoroutineObject>();
+    // SAFETY: a whole object of a GC type.
+    let was_tracked = unsafe { ffi::PyObject_GC_IsTracked(object) } != 0;
+    if was_tracked {
+        // SAFETY: tracked.
+        unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+    }
     // SAFETY: of our layout.
     if !unsafe { (*memory).weak_references }.is_null() {
         // SAFETY: the object is still whole.
@@ -333,8 +337,13 @@ unsafe fn release(py: Python<'_>, object: Object) {
     let class = unsafe { ffi::Py_TYPE(object) };
     // SAFETY: not null.
     let memory = unsafe { NonNull::new_unchecked(memory) };
-    // SAFETY: made by `take`, untracked, its body is dropped.
-    unsafe { SPARES.give(py, memory) };
+    if was_tracked {
+        // SAFETY: made by `take`, untracked, its body is dropped.
+        unsafe { SPARES.give(py, memory) };
+    } else {
+        // SAFETY: as above; only what is tracked is ever finalized, by the collector or in `dealloc`.
+        unsafe { SPARES.give_unfinalized(py, memory) };
+    }
     // SAFETY: the reference that the instance held.
     unsafe { ffi::Py_DECREF(class.cast()) };
 }

@@ -1,6 +1,6 @@
 //! The loop that a primitive belongs to: the one that ran when somebody first had to wait.
 
-use ferrio_cpython::GilCell;
+use ferrio_cpython::{GilCell, making};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
@@ -18,6 +18,13 @@ impl Binding {
     /// `RuntimeError` when it is bound to another.
     pub(crate) fn running_loop<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = object.py();
+        // The usual case without asking asyncio (benchmark `queue_handoff`).
+        let bound = self.0.with(py, |place| place.as_ref().map(|bound| bound.bind(py).clone()));
+        if let Some(bound) = bound
+            && making::runs_here(&bound)
+        {
+            return Ok(bound);
+        }
         let running = imports::running_loop(py)?.call0()?;
         let is_bound = self.0.with(py, |place| {
             if let Some(bound) = place {
@@ -38,7 +45,7 @@ impl Binding {
     /// # Errors
     /// As `running_loop`.
     pub(crate) fn new_waiter<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.running_loop(object)?.call_method0(pyo3::intern!(object.py(), "create_future"))
+        making::waiter(&self.running_loop(object)?)
     }
 
     /// `_loop`.
