@@ -52,7 +52,8 @@ def main() -> None:
     if arguments.measure:
         print(measure(*arguments.measure, arguments.seconds))
         return
-    implementations = ["asyncio", *(name for name in ("uvloop", "ferrio") if importlib.util.find_spec(name))]
+    others = ("uvloop", "ferrio-loop", "ferrio")
+    implementations = ["asyncio", *(name for name in others if importlib.util.find_spec(name.removesuffix("-loop")))]
     names = [name for name in load() if any(word in name for word in arguments.only or [""])]
     print(
         f"{'Python ' + sys.version.split()[0]:<42}{'asyncio/s':>12}", *(f"{name:>14}" for name in implementations[1:])

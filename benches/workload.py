@@ -14,13 +14,17 @@ from collections.abc import Awaitable, Callable
 SECTIONS = (
     "scheduling",
     "tasks",
+    "waiting",
+    "synchronization",
+    "queues",
+    "streams",
     "descriptors",
     "sockets",
     "connections",
-    "tls",
-    "sendfile",
-    "subprocesses",
     "executors",
+    "subprocesses",
+    "sendfile",
+    "tls",
 )
 WORKLOADS: dict[str, Callable[[], Awaitable[float]]] = {}
 
@@ -42,9 +46,13 @@ def load() -> dict[str, Callable[[], Awaitable[float]]]:
 
 
 def loop_factory(implementation: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Stock asyncio, a module's loop below stock asyncio, or `ferrio`: that and everything above it."""
     if implementation == "asyncio":
         return asyncio.SelectorEventLoop
-    return importlib.import_module(implementation).new_event_loop
+    module = importlib.import_module(implementation.removesuffix("-loop"))
+    if implementation == "ferrio":
+        module.install()
+    return module.new_event_loop
 
 
 def measure(implementation: str, name: str, seconds: float) -> float:
