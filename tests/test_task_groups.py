@@ -163,7 +163,7 @@ def test_the_context_of_errors_is_what_was_being_handled():
                 async with api.TaskGroup() as group:
                     group.create_task(working(trace, "failing", 0, OSError("task")))
                     await asyncio.sleep(0)
-                    raise ValueError("block")
+                    raise ValueError("block")  # noqa: B904 # the context is what is tested
 
         trace.append(await raised(parent()))
 

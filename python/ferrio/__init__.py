@@ -7,15 +7,16 @@ itself take the place of asyncio's; all others are asyncio's own objects, so tha
 import asyncio as _asyncio
 from typing import Any as _Any
 
-from ferrio._ferrio import EventLoop, __version__ as __version__, new_event_loop
+from ferrio._ferrio import EventLoop, __version__ as __version__, new_event_loop, run_on_ferrio as run
 from ferrio._install import install, uninstall
 from ferrio._natives import NATIVES as _NATIVES
-from ferrio._runners import run
 
 __all__ = ["EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall"]
 
-globals().update(_NATIVES)
-__all__ += _NATIVES
+# The `run` among them is for install() to put in asyncio's place: on 3.11 that one takes no factory.
+_natives = {name: native for name, native in _NATIVES.items() if name not in __all__}
+globals().update(_natives)
+__all__ += _natives
 
 _asyncios = {name: getattr(_asyncio, name) for name in _asyncio.__all__ if name not in __all__}
 globals().update(_asyncios)

@@ -25,7 +25,6 @@ from asyncio import (
     QueueEmpty as QueueEmpty,
     QueueFull as QueueFull,
     ReadTransport as ReadTransport,
-    Runner as Runner,
     SelectorEventLoop as SelectorEventLoop,
     SendfileNotAvailableError as SendfileNotAvailableError,
     Server as Server,
@@ -55,7 +54,6 @@ from asyncio import (
     start_unix_server as start_unix_server,
     timeout as timeout,
     timeout_at as timeout_at,
-    to_thread as to_thread,
     wait as wait,
     wait_for as wait_for,
 )
@@ -73,6 +71,7 @@ from ferrio._ferrio import (
     Lock as Lock,
     PriorityQueue as PriorityQueue,
     Queue as Queue,
+    Runner as Runner,
     Semaphore as Semaphore,
     Task as Task,
     TaskGroup as TaskGroup,
@@ -93,6 +92,7 @@ from ferrio._ferrio import (
     run_coroutine_threadsafe as run_coroutine_threadsafe,
     shield as shield,
     sleep as sleep,
+    to_thread as to_thread,
     wrap_future as wrap_future,
 )
 from ferrio._install import install as install, uninstall as uninstall

@@ -16,6 +16,7 @@ from asyncio import (
     PriorityQueue as PriorityQueue,
     Queue as Queue,
     ReadTransport,
+    Runner as Runner,
     Semaphore as Semaphore,
     Server,
     SubprocessTransport,
@@ -37,11 +38,13 @@ from asyncio import (
     gather as gather,
     iscoroutine as iscoroutine,
     isfuture as isfuture,
+    run as run,
     run_coroutine_threadsafe as run_coroutine_threadsafe,
     shield as shield,
     sleep as sleep,
     timeout as timeout,
     timeout_at as timeout_at,
+    to_thread as to_thread,
     wait as wait,
     wait_for as wait_for,
     wrap_future as wrap_future,
@@ -403,3 +406,19 @@ class EventLoop(AbstractEventLoop):
         stderr: int | IO[Any] | None = -1,
         **kwargs: Any,
     ) -> tuple[SubprocessTransport, _ProtocolT]: ...
+
+if sys.version_info >= (3, 14):
+    def run_on_ferrio(
+        main: Awaitable[_T],
+        *,
+        debug: bool | None = None,
+        loop_factory: Callable[[], AbstractEventLoop] | None = None,
+    ) -> _T: ...
+
+else:
+    def run_on_ferrio(
+        main: Coroutine[Any, Any, _T],
+        *,
+        debug: bool | None = None,
+        loop_factory: Callable[[], AbstractEventLoop] | None = None,
+    ) -> _T: ...

@@ -11,9 +11,10 @@ from ferrio import _ferrio, _tasks
 # Loops are installed by another way, and handles claim asyncio's classes.
 _NOT_REPLACED = {"EventLoop", "Handle", "TimerHandle", "new_event_loop"}
 
-# What asyncio has only from a later version on, and the hooks that its __all__ leaves to asyncio.tasks.
+# What asyncio has, or lists, only from a later version on, and the hooks that its __all__ leaves to asyncio.tasks.
 _BESIDES = {
     "QueueShutDown",
+    "TaskGroup",
     "create_eager_task_factory",
     "eager_task_factory",
     "_enter_task",

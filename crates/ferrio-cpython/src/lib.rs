@@ -17,6 +17,7 @@ mod current;
 pub mod future;
 pub mod gil_cell;
 pub mod handle;
+pub mod handling;
 pub mod held;
 pub mod loop_base;
 pub mod making;

@@ -28,6 +28,12 @@ imported! {
     generic_alias = "types" . "GenericAlias";
     event_loop = "ferrio._ferrio" . "EventLoop";
     object_class = "builtins" . "object";
+    events_module = "asyncio" . "events";
+    runners_module = "asyncio" . "runners";
+    runner_state = "asyncio.runners" . "_State";
+    threading_module = "asyncio.runners" . "threading";
+    signal_module = "asyncio.runners" . "signal";
+    partial = "functools" . "partial";
     futures_module = "asyncio" . "futures";
     tasks_module = "asyncio" . "tasks";
     eager_task_factory = "ferrio._ferrio" . "eager_task_factory";

@@ -25,7 +25,7 @@ mod life;
 mod listener;
 mod pipes;
 mod queues;
-mod raising;
+mod runners;
 mod sendfile;
 mod server;
 mod servers;
@@ -37,6 +37,7 @@ mod subprocesses;
 mod sync;
 mod task_groups;
 mod tasks;
+mod threads;
 mod timeouts;
 mod timer;
 mod transports;
@@ -75,7 +76,8 @@ mod _ferrio {
         crate::sync::add_classes(module)?;
         crate::queues::add_classes(module)?;
         crate::task_groups::add_classes(module)?;
-        ferrio_cpython::coroutine_function::mark(module, &["sleep", "wait", "wait_for"])?;
+        crate::runners::add_to(module)?;
+        ferrio_cpython::coroutine_function::mark(module, &["sleep", "to_thread", "wait", "wait_for"])?;
         let timeout = module.getattr("Timeout")?;
         ferrio_cpython::coroutine_function::mark(&timeout, &["__aenter__", "__aexit__"])?;
         let keywords = PyDict::new(py);
@@ -86,6 +88,8 @@ mod _ferrio {
 
     #[pymodule_export]
     use crate::sleep::sleep;
+    #[pymodule_export]
+    use crate::threads::to_thread;
     #[pymodule_export]
     use crate::timeouts::{Timeout, timeout, timeout_at};
     #[pymodule_export]

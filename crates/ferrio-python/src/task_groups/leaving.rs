@@ -4,6 +4,7 @@
 //! tasks are left), ended. Since 3.14 the group forgets its parent and the errors however this ends.
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
+use ferrio_cpython::raising::raised;
 use ferrio_cpython::resume::Step;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -11,7 +12,6 @@ use pyo3::types::PyType;
 use super::group::TaskGroup;
 use super::style::style;
 use crate::imports;
-use crate::raising::{raise, raise_from_none};
 use crate::sync::is_cancellation;
 
 /// The body.
@@ -146,7 +146,7 @@ impl Leave {
         let state = &group.get().state;
         let base_error = state.with(py, |state| state.base_error.as_ref().map(|error| error.clone_ref(py)));
         if let Some(base_error) = base_error {
-            return Err(raise(base_error.into_bound(py)));
+            return Err(raised(base_error.bind(py)));
         }
         if !style.uncancels_first {
             self.uncancel_parent(group)?;
@@ -155,7 +155,7 @@ impl Leave {
         if let Some(cancellation) = &self.cancellation
             && !errors.is_truthy()?
         {
-            return Err(raise(cancellation.bind(py).clone()));
+            return Err(raised(cancellation.bind(py)));
         }
         if self.left == Left::ByException {
             errors.call_method1(pyo3::intern!(py, "append"), (&self.exception,))?;
@@ -174,6 +174,9 @@ impl Leave {
         let made = imports::base_exception_group(py)?.call1(("unhandled errors in a TaskGroup", errors));
         let before = state.with(py, |state| state.errors.take());
         drop(before);
-        Err(raise_from_none(made?))
+        // `raise ... from None`.
+        let error = raised(&made?);
+        error.set_cause(py, None);
+        Err(error)
     }
 }

@@ -92,7 +92,7 @@ fn close_after(coroutine: &Bound<'_, PyAny>, error: &PyErr) {
 
 /// A coroutine that awaits `awaitable`.
 #[cold]
-fn wrap_awaitable<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn wrap_awaitable<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = awaitable.py();
     if !imports::isawaitable(py)?.call1((awaitable,))?.is_truthy()? {
         return Err(PyTypeError::new_err("An asyncio.Future, a coroutine or an awaitable is required"));

@@ -20,6 +20,7 @@ use pyo3::prelude::*;
 
 use crate::imports;
 
+pub(crate) use ensuring::wrap_awaitable;
 pub(crate) use making::TaskMaking;
 
 /// Adds the functions to the extension module.

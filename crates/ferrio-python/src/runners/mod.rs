@@ -1,0 +1,82 @@
+//! Runners: a loop from its making to its closing, as in asyncio's `runners.py`.
+//!
+//! `Runner` is in `runner.rs`, its attributes in `attributes.rs`, Ctrl-C in `interrupts.rs`, the end of a loop in
+//! `closing.rs`; here are the functions `run`. asyncio's, which `install()` replaces, has the signature of the running
+//! Python and takes the loop that asyncio's policy gives; ferrio's own makes a ferrio loop on every Python.
+
+mod attributes;
+mod closing;
+mod interrupts;
+mod runner;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::imports;
+use crate::sync::add_class;
+
+use runner::Runner;
+
+/// Adds `Runner` and the functions to the extension module.
+pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    // What asyncio does is looked at now, before install() puts this class in its place.
+    runner::takes_awaitables(py)?;
+    add_class::<Runner>(module, &[])?;
+    if imports::python_version(py) >= (3, 12) {
+        module.add_function(wrap_pyfunction!(run, module)?)?;
+    } else {
+        module.add_function(wrap_pyfunction!(run_without_factory, module)?)?;
+    }
+    module.add("run_on_ferrio", wrap_pyfunction!(run_on_ferrio, module)?)
+}
+
+/// Execute the coroutine and return the result.
+///
+/// A new event loop is made and closed at the end; asynchronous generators, tasks that are left and the default
+/// executor are shut down. It cannot be called while another loop runs in the same thread. `debug` sets the loop's
+/// debug mode, `loop_factory` makes the loop.
+#[pyfunction]
+#[pyo3(signature = (main, *, debug=None, loop_factory=None))]
+fn run<'py>(
+    main: &Bound<'py, PyAny>,
+    debug: Option<Py<PyAny>>,
+    loop_factory: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    Runner::run_once(main, debug, loop_factory)
+}
+
+/// Execute the coroutine and return the result.
+///
+/// A new event loop is made and closed at the end; asynchronous generators, tasks that are left and the default
+/// executor are shut down. It cannot be called while another loop runs in the same thread. `debug` sets the loop's
+/// debug mode.
+#[pyfunction]
+#[pyo3(name = "run", signature = (main, *, debug=None))]
+fn run_without_factory<'py>(main: &Bound<'py, PyAny>, debug: Option<Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    Runner::run_once(main, debug, None)
+}
+
+/// Run the coroutine on a new ferrio loop and return its result.
+///
+/// Like asyncio.run, on every Python: `debug` sets the loop's debug mode, `loop_factory` makes another loop than
+/// ferrio's. Asynchronous generators, leftover tasks and the default executor are shut down at the end.
+#[pyfunction]
+#[pyo3(name = "run", signature = (main, *, debug=None, loop_factory=None))]
+fn run_on_ferrio<'py>(
+    main: &Bound<'py, PyAny>,
+    debug: Option<Py<PyAny>>,
+    loop_factory: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let factory = match loop_factory {
+        Some(factory) => factory,
+        None => imports::event_loop(main.py())?.clone().unbind(),
+    };
+    Runner::run_once(main, debug, Some(factory))
+}
+
+/// # Errors
+/// `RuntimeError` with `text` when a loop runs in this thread.
+fn check_not_running(py: Python<'_>, text: &'static str) -> PyResult<()> {
+    if imports::running_loop(py)?.call0()?.is_none() { Ok(()) } else { Err(PyRuntimeError::new_err(text)) }
+}

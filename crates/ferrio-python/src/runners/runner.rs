@@ -1,0 +1,314 @@
+//! `Runner`: one loop for many coroutines.
+//!
+//! States: *created*, *initialized* (there is a loop), *closed*. The loop is made on first use: by the factory, or else
+//! by `asyncio.new_event_loop()`, whose policy a program may have set, and then it is made the thread's current loop.
+//! As long as `install()` has not put this class in asyncio's place, a runner without a factory makes a ferrio loop.
+
+use ferrio_cpython::GilCell;
+use ferrio_cpython::context::copy_current;
+use ferrio_cpython::coroutines::is_coroutine;
+use ferrio_cpython::handling::while_handling;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::interrupts::Interrupts;
+use super::{check_not_running, closing};
+use crate::imports;
+use crate::sync::is_cancellation;
+use crate::tasks::wrap_awaitable;
+
+/// A context manager that controls the life of an event loop.
+///
+/// Within it any number of coroutines can be run, one after the other, on one loop; when it is left the loop is shut
+/// down and closed. `debug` sets the loop's debug mode, `loop_factory` makes the loop.
+#[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
+pub(crate) struct Runner {
+    pub(super) inner: GilCell<Inner>,
+}
+
+/// The fields are asyncio's, with `_` in front and the names of `attributes.rs`.
+#[derive(Default)]
+pub(super) struct Inner {
+    pub(super) state: State,
+    pub(super) debug: Option<Py<PyAny>>,
+    pub(super) factory: Option<Py<PyAny>>,
+    pub(super) owner: Option<Py<PyAny>>,
+    /// What coroutines run in that come without a context of their own.
+    pub(super) context: Option<Py<PyAny>>,
+    /// How often Ctrl-C came during this run.
+    pub(super) interrupt_count: usize,
+    /// The loop was made the thread's current one.
+    pub(super) set_event_loop: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum State {
+    #[default]
+    Created,
+    Initialized,
+    Closed,
+}
+
+#[pymethods]
+impl Runner {
+    #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(*, debug=None, loop_factory=None)")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { inner: GilCell::default() }
+    }
+
+    #[pyo3(signature = (*, debug=None, loop_factory=None))]
+    fn __init__(&self, py: Python<'_>, debug: Option<Py<PyAny>>, loop_factory: Option<Py<PyAny>>) {
+        let fresh = Inner { debug, factory: loop_factory, ..Inner::default() };
+        let before = self.inner.with(py, |inner| std::mem::replace(inner, fresh));
+        drop(before);
+    }
+
+    fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        Self::initialize(slf)?;
+        Ok(slf.clone())
+    }
+
+    fn __exit__(
+        slf: &Bound<'_, Self>,
+        _exc_type: &Bound<'_, PyAny>,
+        _exc_val: &Bound<'_, PyAny>,
+        _exc_tb: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        Self::close(slf)
+    }
+
+    /// Shutdown and close event loop.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().state(py) != State::Initialized {
+            return Ok(());
+        }
+        let owner = slf.get().owner(py);
+        match closing::shut_down(&owner) {
+            Ok(()) => slf.get().end(&owner),
+            Err(error) => {
+                while_handling(py, &error, || slf.get().end(&owner))?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Return embedded event loop.
+    fn get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::initialize(slf)?;
+        Ok(slf.get().owner(slf.py()))
+    }
+
+    /// Run code in the embedded event loop.
+    #[pyo3(signature = (coro, *, context=None))]
+    fn run<'py>(
+        slf: &Bound<'py, Self>,
+        coro: &Bound<'py, PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let takes_awaitables = takes_awaitables(py)?;
+        let is_coroutine = || is_coroutine(coro);
+        if !takes_awaitables && !is_coroutine()? {
+            return Err(PyValueError::new_err(format!("a coroutine was expected, got {}", coro.repr()?)));
+        }
+        check_not_running(py, "Runner.run() cannot be called from a running event loop")?;
+        Self::initialize(slf)?;
+        let coroutine = if !takes_awaitables || is_coroutine()? { coro.clone() } else { wrap_awaitable(coro)? };
+        let context =
+            context.or_else(|| slf.get().inner.with(py, |inner| inner.context.as_ref().map(|own| own.clone_ref(py))));
+        let owner = slf.get().owner(py);
+        let keywords = PyDict::new(py);
+        keywords.set_item(pyo3::intern!(py, "context"), context)?;
+        let task = owner.call_method(pyo3::intern!(py, "create_task"), (coroutine,), Some(&keywords))?;
+        let interrupts = Interrupts::redirect(slf, &task)?;
+        slf.get().inner.with(py, |inner| inner.interrupt_count = 0);
+        match owner.call_method1(pyo3::intern!(py, "run_until_complete"), (&task,)) {
+            Ok(result) => {
+                interrupts.put_back(py)?;
+                Ok(result)
+            }
+            Err(error) => {
+                let error = slf.get().without_interrupt(&task, error)?;
+                while_handling(py, &error, || interrupts.put_back(py))?;
+                Err(error)
+            }
+        }
+    }
+
+    #[pyo3(name = "_lazy_init")]
+    fn initialize(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        match this.state(py) {
+            State::Closed => return Err(PyRuntimeError::new_err("Runner is closed")),
+            State::Initialized => return Ok(()),
+            State::Created => {}
+        }
+        let factory = this.inner.with(py, |inner| inner.factory.as_ref().map(|factory| factory.clone_ref(py)));
+        let owner = if let Some(factory) = factory {
+            this.keep(factory.bind(py).call0()?)
+        } else {
+            let owner = this.keep(default_loop(py)?);
+            if !this.inner.with(py, |inner| inner.set_event_loop) {
+                imports::events_module(py)?.call_method1("set_event_loop", (&owner,))?;
+                this.inner.with(py, |inner| inner.set_event_loop = true);
+            }
+            owner
+        };
+        let debug = this.inner.with(py, |inner| inner.debug.as_ref().map(|debug| debug.clone_ref(py)));
+        if let Some(debug) = debug {
+            owner.call_method1("set_debug", (debug,))?;
+        }
+        let context = copy_current(py)?.unbind();
+        let before = this.inner.with(py, |inner| inner.context.replace(context));
+        this.inner.with(py, |inner| inner.state = State::Initialized);
+        drop(before);
+        Ok(())
+    }
+
+    /// What Ctrl-C calls: the first cancels the main task, the second comes out at once.
+    fn _on_sigint(
+        &self,
+        py: Python<'_>,
+        signum: &Bound<'_, PyAny>,
+        frame: &Bound<'_, PyAny>,
+        main_task: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let _ = (signum, frame);
+        let count = self.inner.with(py, |inner| {
+            inner.interrupt_count += 1;
+            inner.interrupt_count
+        });
+        if count == 1 && !main_task.call_method0("done")?.is_truthy()? {
+            main_task.call_method0("cancel")?;
+            // The loop may be waiting for events.
+            self.owner(py).call_method1("call_soon_threadsafe", (pyo3::wrap_pyfunction!(nothing, py)?,))?;
+            return Ok(());
+        }
+        Err(PyKeyboardInterrupt::new_err(()))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let outcome = self.inner.traverse(&visit, |inner| {
+            [&inner.debug, &inner.factory, &inner.owner, &inner.context]
+                .into_iter()
+                .flatten()
+                .try_for_each(|object| visit.call(object))
+        });
+        outcome.transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let before = self.inner.with(py, std::mem::take);
+        drop(before);
+    }
+}
+
+impl Runner {
+    /// `asyncio.run`.
+    pub(super) fn run_once<'py>(
+        main: &Bound<'py, PyAny>,
+        debug: Option<Py<PyAny>>,
+        factory: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = main.py();
+        check_not_running(py, "asyncio.run() cannot be called from a running event loop")?;
+        let inner = Inner { debug, factory, ..Inner::default() };
+        let runner = Bound::new(py, Self { inner: GilCell::new(inner) })?;
+        Self::initialize(&runner)?;
+        match Self::run(&runner, main, None) {
+            Ok(result) => {
+                Self::close(&runner)?;
+                Ok(result)
+            }
+            Err(error) => {
+                while_handling(py, &error, || Self::close(&runner))?;
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn state(&self, py: Python<'_>) -> State {
+        self.inner.with(py, |inner| inner.state)
+    }
+
+    /// The loop, or None.
+    fn owner<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        let owner = self.inner.with(py, |inner| inner.owner.as_ref().map(|owner| owner.bind(py).clone()));
+        owner.unwrap_or_else(|| py.None().into_bound(py))
+    }
+
+    fn keep<'py>(&self, owner: Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+        let before = self.inner.with(owner.py(), |inner| inner.owner.replace(owner.clone().unbind()));
+        drop(before);
+        owner
+    }
+
+    /// Closes the loop that was shut down.
+    fn end(&self, owner: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = owner.py();
+        if self.inner.with(py, |inner| inner.set_event_loop) {
+            imports::events_module(py)?.call_method1("set_event_loop", (py.None(),))?;
+        }
+        owner.call_method0("close")?;
+        let before = self.inner.with(py, |inner| {
+            inner.state = State::Closed;
+            inner.owner.take()
+        });
+        drop(before);
+        Ok(())
+    }
+
+    /// The cancellation that Ctrl-C caused comes out as `KeyboardInterrupt`, unless somebody else cancelled as well.
+    fn without_interrupt(&self, task: &Bound<'_, PyAny>, error: PyErr) -> PyResult<PyErr> {
+        let py = task.py();
+        if !is_cancellation(py, &error)? || self.inner.with(py, |inner| inner.interrupt_count) == 0 {
+            return Ok(error);
+        }
+        let is_interrupt = while_handling(py, &error, || match task.getattr_opt("uncancel")? {
+            Some(uncancel) if !uncancel.is_none() => uncancel.call0()?.eq(0),
+            _ => Ok(false),
+        });
+        if !is_interrupt.unwrap_or(false) {
+            return Ok(error);
+        }
+        let interrupt = PyKeyboardInterrupt::new_err(());
+        while_handling(py, &error, || {
+            // Made now, so that the cancellation is its context.
+            interrupt.value(py);
+        });
+        Ok(interrupt)
+    }
+}
+
+/// Wakes a loop by being called.
+#[pyfunction]
+fn nothing() {}
+
+/// What a runner without a factory gets.
+fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let installed = imports::runners_module(py)?.getattr("Runner")?.is(py.get_type::<Runner>());
+    if installed {
+        imports::events_module(py)?.call_method0("new_event_loop")
+    } else {
+        imports::event_loop(py)?.call0()
+    }
+}
+
+/// Whether the running Python's runners take awaitables that are not coroutines.
+///
+/// # Errors
+/// `ImportError` when asyncio is not importable.
+pub(super) fn takes_awaitables(py: Python<'_>) -> PyResult<bool> {
+    static CELL: PyOnceLock<bool> = PyOnceLock::new();
+    let find = || {
+        let code = imports::runners_module(py)?.getattr("Runner")?.getattr("run")?.getattr("__code__")?;
+        code.getattr("co_names")?.contains("isawaitable")
+    };
+    CELL.get_or_try_init(py, find).copied()
+}
