@@ -353,6 +353,33 @@ def test_a_patched_call_soon_sees_steps_until_it_is_taken_back():
     assert len(seen) == 2
 
 
+def test_create_task_asks_what_was_put_in_place_of_the_loops(monkeypatch):
+    asked = []
+
+    def watching(real):
+        def create_task(*arguments, **keywords):
+            asked.append(keywords)
+            return real(*arguments, **keywords)
+
+        return create_task
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        with monkeypatch.context() as patches:
+            patches.setattr(loop, "create_task", watching(loop.create_task), raising=False)
+            await ferrio.create_task(returning(1))
+        with monkeypatch.context() as patches:
+            patches.setattr(ferrio.EventLoop, "create_task", watching(ferrio.EventLoop.create_task))
+            await ferrio.create_task(returning(2))
+        await ferrio.create_task(returning(3))
+
+    loop = ferrio.new_event_loop()
+    task = loop.create_task(main())
+    loop.run_until_complete(task)
+    loop.close()
+    assert len(asked) == 2
+
+
 def test_no_task_is_shown_to_callbacks_between_steps():
     async def main():
         loop = asyncio.get_running_loop()

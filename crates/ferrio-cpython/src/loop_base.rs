@@ -41,6 +41,8 @@ pub struct LoopBase {
     /// `call_at` or `call_later` is a method of a subclass or of the instance; known when `clock` is.
     pub(crate) timers_overridden: GilFlag,
     call_soon: GilCell<CallSoon>,
+    /// Once the instance itself got a method that is also ours.
+    pub(crate) patched: GilFlag,
     slow_callback_duration: GilCell<f64>,
     /// Interrupts the wait for events, from any thread and from signal handlers. Made for the first sleep or signal
     /// handler; gone once the loop is closed.
@@ -106,6 +108,7 @@ impl LoopBase {
             clock: GilCell::new(Clock::Unknown),
             timers_overridden: GilFlag::default(),
             call_soon: GilCell::new(CallSoon::Unknown),
+            patched: GilFlag::default(),
             slow_callback_duration: GilCell::new(0.1),
             waker: GilCell::new(None),
             debug: GilFlag::default(),
@@ -369,10 +372,13 @@ impl LoopBase {
 
 /// Whether a subclass or the instance itself has a method of ours under that name.
 fn overrides(slf: &Bound<'_, LoopBase>, name: &str) -> PyResult<bool> {
-    let by_instance = match slf.getattr_opt("__dict__")? {
-        Some(attributes) => attributes.contains(name)?,
-        None => false,
-    };
+    // Asking for the dictionary makes it, and the interpreter is slower to find methods of objects that have one
+    // (benchmark `future_await`).
+    let by_instance = slf.get().patched.get()
+        && match slf.getattr_opt("__dict__")? {
+            Some(attributes) => attributes.contains(name)?,
+            None => false,
+        };
     // Ours are descriptors of builtin methods, on whichever of our classes.
     Ok(by_instance || !is_method_descriptor(&slf.get_type().getattr(name)?))
 }
@@ -455,10 +461,12 @@ fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *
     if outcome < 0 {
         return Err(PyErr::fetch(slf.py()));
     }
-    if name == "time" || name == "call_at" || name == "call_later" {
-        slf.get().forget_clock(slf.py());
-    } else if name == "call_soon" {
-        slf.get().call_soon.set(slf.py(), CallSoon::Unknown);
+    match name.to_str()? {
+        "time" | "call_at" | "call_later" => slf.get().forget_clock(slf.py()),
+        "call_soon" => slf.get().call_soon.set(slf.py(), CallSoon::Unknown),
+        "create_task" => {}
+        _ => return Ok(()),
     }
+    slf.get().patched.set(true);
     Ok(())
 }

@@ -44,6 +44,41 @@ pub enum Naming {
 /// The loop's general methods.
 static GENERAL: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
 
+static RAW_CREATE_TASK: PyOnceLock<RawMethod> = PyOnceLock::new();
+
+/// A raw method and where it is found.
+struct RawMethod {
+    class: Py<PyType>,
+    /// The class's own attributes.
+    namespace: Py<PyAny>,
+    name: Py<PyString>,
+    descriptor: Py<PyAny>,
+}
+
+impl RawMethod {
+    fn of_class(class: &Bound<'_, PyType>, name: &str) -> PyResult<Self> {
+        let py = class.py();
+        // SAFETY: a live heap type, whose dictionary lives as long as it.
+        let namespace = unsafe { (*class.as_type_ptr()).tp_dict };
+        // SAFETY: not null in a type that is ready.
+        let namespace = unsafe { Bound::from_borrowed_ptr(py, namespace) }.unbind();
+        let descriptor = class.getattr(name)?.unbind();
+        Ok(Self { class: class.clone().unbind(), namespace, name: PyString::intern(py, name).unbind(), descriptor })
+    }
+
+    /// Whether it is the method of `object`: exactly of the class, on which nobody put another.
+    #[inline]
+    fn is_of(&self, object: &Bound<'_, PyAny>) -> bool {
+        // SAFETY: reads the type of a live object.
+        if !std::ptr::eq(unsafe { ffi::Py_TYPE(object.as_ptr()) }.cast(), self.class.as_ptr()) {
+            return false;
+        }
+        // SAFETY: a dict and a string; what it gives is borrowed, and only its address is looked at.
+        let found = unsafe { ffi::PyDict_GetItemWithError(self.namespace.as_ptr(), self.name.as_ptr()) };
+        std::ptr::eq(found, self.descriptor.as_ptr())
+    }
+}
+
 /// Adds the methods to `class`, whose general ones `general` defines.
 ///
 /// # Errors
@@ -68,7 +103,8 @@ pub fn add_methods(class: &Bound<'_, PyType>, general: &Bound<'_, PyType>) -> Py
             create_task,
             c"create_task($self, /, coro, **kwargs)\n--\n\nSchedule a coroutine; gives its task.",
         ),
-    )
+    )?;
+    RAW_CREATE_TASK.get_or_try_init(py, || RawMethod::of_class(class, "create_task")).map(drop)
 }
 
 /// A class where asyncio looks it up to make instances.
@@ -164,6 +200,30 @@ unsafe extern "C" fn create_task(slf: Object, stack: *const Object, count: isize
         // SAFETY: this very call's arguments.
         unsafe { call_general(py, slf, stack, count, names) }
     })
+}
+
+/// What `owner.create_task(coroutine, context=context)` gives, where that is known to be the raw method above: `owner` is
+/// of the very class that has it, and nobody put another in its place.
+///
+/// # Errors
+/// What the method raises.
+#[inline]
+pub fn create_task_directly<'py>(
+    owner: &Bound<'py, PyAny>,
+    coroutine: &Bound<'py, PyAny>,
+    context: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if !RAW_CREATE_TASK.get(owner.py()).is_some_and(|raw| raw.is_of(owner)) {
+        return Ok(None);
+    }
+    // SAFETY: the class that has the raw methods is a subtype of it.
+    let owner = unsafe { owner.cast_unchecked::<LoopBase>() };
+    if owner.get().patched.get() {
+        return Ok(None);
+    }
+    let context = context.cloned();
+    let parts = Parts { coroutine: coroutine.clone(), name: None, context, eager_start: false };
+    Ok(make_usual(owner, parts)?.ok())
 }
 
 /// `owner.create_task` for many coroutines in a row: looked up once, and not called where it is the raw method above.

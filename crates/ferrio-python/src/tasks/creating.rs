@@ -1,6 +1,7 @@
 //! `create_task`: the function, which asks the running loop.
 
 use ferrio_cpython::calling::call_method;
+use ferrio_cpython::making::create_task_directly;
 use ferrio_cpython::running_loop;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -20,6 +21,11 @@ pub(super) fn create_named_task<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = coro.py();
     let owner = demand_running_loop(py)?;
+    if name.is_none()
+        && let Some(task) = create_task_directly(&owner, coro, context)?
+    {
+        return Ok(task);
+    }
     let method = pyo3::intern!(py, "create_task");
     let context = context.map(|context| (pyo3::intern!(py, "context"), context));
     if names_afterwards(py)? {
@@ -45,7 +51,13 @@ pub(super) fn create_any_task<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = coro.py();
-    demand_running_loop(py)?.call_method(pyo3::intern!(py, "create_task"), (coro,), kwargs)
+    let owner = demand_running_loop(py)?;
+    if kwargs.is_none()
+        && let Some(task) = create_task_directly(&owner, coro, None)?
+    {
+        return Ok(task);
+    }
+    owner.call_method(pyo3::intern!(py, "create_task"), (coro,), kwargs)
 }
 
 /// Whether `create_task` of the running Python hands on all keyword arguments.
