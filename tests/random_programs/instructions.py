@@ -316,7 +316,13 @@ class World:
     async def wait_tasks(self, me, whiches, limit, condition):
         futures = {self.younger(me, which) for which in whiches}
         condition = getattr(asyncio, CONDITIONS[condition])
-        done, pending = await asyncio.wait(futures, timeout=self.delay(limit), return_when=condition)
+        try:
+            done, pending = await asyncio.wait(futures, timeout=self.delay(limit), return_when=condition)
+        finally:
+            # Which exceptions wait() itself has asked for depends on the order of a set.
+            for future in futures:
+                if future.done() and not future.cancelled():
+                    future.exception()
         return [sorted(map(self.name_of, each)) for each in (done, pending)]
 
     async def wait_event(self, me, which):
