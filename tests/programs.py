@@ -40,7 +40,8 @@ class Program:
             pytest.fail(f"{text!r} is not in {bytes(self.output)!r}")
 
     async def ended(self) -> int:
-        await until(lambda: self.process.poll() is not None, 10)
+        """Its exit code, when all that it printed is there."""
+        await until(lambda: self.process.poll() is not None and not self.listener.is_alive(), 10)
         return self.process.returncode
 
 
