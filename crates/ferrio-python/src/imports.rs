@@ -68,6 +68,12 @@ imported! {
     sendfile_mode = "asyncio.constants" . "_SendfileMode";
     sendfile_not_available = "asyncio.exceptions" . "SendfileNotAvailableError";
     buffered_protocol = "asyncio.protocols" . "BufferedProtocol";
+    flow_control_mixin = "asyncio.streams" . "FlowControlMixin";
+    incomplete_read_error = "asyncio.exceptions" . "IncompleteReadError";
+    limit_overrun_error = "asyncio.exceptions" . "LimitOverrunError";
+    format_helpers = "asyncio" . "format_helpers";
+    getframe = "sys" . "_getframe";
+    bytearray = "builtins" . "bytearray";
     stream_reader_protocol = "asyncio.streams" . "StreamReaderProtocol";
     constants = "asyncio" . "constants";
     ssl_transport_class = "asyncio.sslproto" . "_SSLProtocolTransport";

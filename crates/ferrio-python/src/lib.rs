@@ -33,6 +33,7 @@ mod signals;
 mod sleep;
 mod slices;
 mod sockets;
+mod streams;
 mod subprocesses;
 mod sync;
 mod task_groups;
@@ -78,6 +79,8 @@ mod _ferrio {
         crate::task_groups::add_classes(module)?;
         crate::runners::add_to(module)?;
         ferrio_cpython::coroutine_function::mark(module, &["sleep", "to_thread", "wait", "wait_for"])?;
+        crate::streams::add_classes(module)?;
+        ferrio_cpython::coroutine_function::mark(module, &["sleep", "wait", "wait_for"])?;
         let timeout = module.getattr("Timeout")?;
         ferrio_cpython::coroutine_function::mark(&timeout, &["__aenter__", "__aexit__"])?;
         let keywords = PyDict::new(py);

@@ -20,6 +20,8 @@ use super::{closing, exclusive, writing};
 use crate::errors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
+use crate::streams::feeding;
+use crate::streams::reader::StreamReader;
 
 /// A receive of this many bytes makes the next one a bulk receive.
 const BULK: usize = 16 * 1024;
@@ -123,11 +125,39 @@ fn receive_for_tls(
 fn receive_for_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
+    let Some(protocol) = this.protocol(py) else { return Ok(()) };
+    if let Some(reader) = feeding::direct(&protocol)
+        && feeding::takes(py, reader.get())
+    {
+        return receive_for_reader(transport, owner, &reader);
+    }
+    drop(protocol);
     let Some(data) = receive_bytes(transport, owner)? else { return Ok(()) };
     let Some(protocol) = this.protocol(py) else { return Ok(()) };
     let told = this.call_protocol(&protocol, pyo3::intern!(py, "data_received"), (data,));
     match told {
         Ok(_) => Ok(()),
+        Err(error) => closing::fatal_error(transport, error, "Fatal error: protocol.data_received() call failed."),
+    }
+}
+
+/// Straight into a stream reader's buffer.
+fn receive_for_reader(
+    transport: &Bound<'_, SocketTransport>,
+    owner: &Bound<'_, Loop>,
+    reader: &Bound<'_, StreamReader>,
+) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let received = owner.get().io.with_receive_buffer(py, |buffer| {
+        let outcome = socket::receive(this.fd, buffer);
+        classify(outcome, buffer.len(), |count| feeding::add(py, reader.get(), &buffer[..count]))
+    });
+    if settle(transport, owner, received)?.is_none() {
+        return Ok(());
+    }
+    match context::run_in(py, this.context.bind(py), || feeding::added(py, reader.get())) {
+        Ok(()) => Ok(()),
         Err(error) => closing::fatal_error(transport, error, "Fatal error: protocol.data_received() call failed."),
     }
 }

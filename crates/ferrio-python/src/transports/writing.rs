@@ -25,7 +25,7 @@ pub(crate) const DROPPED_WRITES_BEFORE_WARNING: u32 = 5;
 #[pymethods]
 impl SocketTransport {
     /// Write bytes, bytearray or memoryview; what cannot be sent at once is buffered.
-    fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub(crate) fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         check_type(data)?;
         if slf.get().state.with(slf.py(), |state| state.eof_written) {
             return Err(PyRuntimeError::new_err("Cannot call write() after write_eof()"));

@@ -12,6 +12,7 @@ use pyo3::types::{PyBytes, PyMemoryView, PyTuple};
 use super::session::Read;
 use super::{Phase, State, TlsTransport, closing, flow, handshake, writing};
 use crate::slices::slice;
+use crate::streams::feeding;
 
 /// The most data that one record carries.
 const LONGEST: usize = 1 << 14;
@@ -124,7 +125,13 @@ fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     };
     if let (Some(data), Some(protocol)) = (data, this.protocol(py)) {
         drop(chunks);
-        protocol.call_method1(pyo3::intern!(py, "data_received"), (data,))?;
+        match feeding::direct(&protocol).filter(|reader| feeding::takes(py, reader.get())) {
+            Some(reader) => {
+                feeding::add(py, reader.get(), data.as_bytes());
+                feeding::added(py, reader.get())?;
+            }
+            None => protocol.call_method1(pyo3::intern!(py, "data_received"), (data,)).map(drop)?,
+        }
     }
     if ended { closing::peer_closed(transport) } else { Ok(()) }
 }

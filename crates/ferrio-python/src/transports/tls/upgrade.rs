@@ -10,6 +10,7 @@ use crate::attempts::Keeper;
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::Loop;
 use crate::imports;
+use crate::streams::protocol::StreamReaderProtocol;
 
 /// An upgrade that waits for its handshake.
 struct Upgrade {
@@ -99,7 +100,8 @@ fn begin(
 /// What a stream read ahead belongs to the handshake.
 fn take_early_data(transport: &Bound<'_, TlsTransport>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = transport.py();
-    if !protocol.is_instance(imports::stream_reader_protocol(py)?)? {
+    let is_own = protocol.is_instance_of::<StreamReaderProtocol>();
+    if !is_own && !protocol.is_instance(imports::stream_reader_protocol(py)?)? {
         return Ok(());
     }
     let Some(reader) = protocol.getattr_opt("_stream_reader")?.filter(|reader| !reader.is_none()) else {

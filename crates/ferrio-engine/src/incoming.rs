@@ -1,0 +1,294 @@
+//! The bytes that a stream reader has received, and how messages are cut out of them.
+//!
+//! Bytes are appended at the end and taken from the front, without moving what stays. Invariant: `start` never passes
+//! the end, and an empty buffer starts at 0. Waiting, end of file and errors are the reader's; this decides only what the
+//! bytes received so far amount to.
+
+use memchr::memchr;
+use memchr::memmem::Finder;
+
+/// An empty buffer keeps this much memory at most.
+const KEPT: usize = 16 * 1024;
+
+/// Received bytes that nobody has read.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Incoming {
+    /// An empty buffer.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new(), start: 0 }
+    }
+
+    /// How many bytes there are.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// Whether there are none.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them.
+    #[inline]
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// Appends `data`.
+    #[inline]
+    pub fn push(&mut self, data: &[u8]) {
+        // Moving is worth it once more is dead than alive: each byte then moves once at most on average.
+        if self.start > self.len() && self.bytes.capacity() - self.bytes.len() < data.len() {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        self.bytes.extend_from_slice(data);
+    }
+
+    /// Takes `count` bytes, or as many as there are, from the front and shows them to `look`.
+    #[inline]
+    pub fn take<R>(&mut self, count: usize, look: impl FnOnce(&[u8]) -> R) -> R {
+        let end = self.start + count.min(self.len());
+        let outcome = look(&self.bytes[self.start..end]);
+        self.start = end;
+        if self.is_empty() {
+            self.clear();
+        }
+        outcome
+    }
+
+    /// Drops all bytes.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.start = 0;
+        if self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.clear();
+        }
+    }
+}
+
+/// What is looked for: one separator or several.
+#[derive(Debug)]
+pub struct Separators {
+    /// Sorted by length, shortest first.
+    finders: Vec<Separator>,
+    shortest: usize,
+    longest: usize,
+}
+
+#[derive(Debug)]
+enum Separator {
+    Byte(u8),
+    Bytes(Box<Finder<'static>>),
+}
+
+impl Separator {
+    fn len(&self) -> usize {
+        match self {
+            Self::Byte(_) => 1,
+            Self::Bytes(finder) => finder.needle().len(),
+        }
+    }
+
+    fn find(&self, text: &[u8]) -> Option<usize> {
+        match self {
+            Self::Byte(byte) => memchr(*byte, text),
+            Self::Bytes(finder) => finder.find(text),
+        }
+    }
+}
+
+impl Separators {
+    /// None if there is no separator, or an empty one.
+    #[must_use]
+    pub fn new<'a>(separators: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
+        let mut finders: Vec<_> = separators
+            .into_iter()
+            .map(|separator| match separator {
+                [byte] => Separator::Byte(*byte),
+                bytes => Separator::Bytes(Box::new(Finder::new(bytes).into_owned())),
+            })
+            .collect();
+        finders.sort_by_key(Separator::len);
+        let shortest = finders.first().map_or(0, Separator::len);
+        let longest = finders.last().map_or(0, Separator::len);
+        (shortest > 0).then_some(Self { finders, shortest, longest })
+    }
+}
+
+/// What a search came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Found {
+    /// A message of `length` bytes, its separator included.
+    Message {
+        /// How many bytes to take.
+        length: usize,
+    },
+    /// Nothing so far.
+    Nothing,
+    /// A separator, but the message is longer than the limit.
+    TooLong {
+        /// Where the separator begins.
+        consumed: usize,
+    },
+    /// No separator in more bytes than the limit allows.
+    Overrun {
+        /// How many bytes certainly hold no separator's begin.
+        consumed: usize,
+    },
+}
+
+/// Looks for the end of a message; bytes that were searched once are not searched again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Search {
+    /// No separator begins before it.
+    offset: usize,
+}
+
+impl Search {
+    /// Looks at what has come. The message that ends first wins; of those, the shortest separator.
+    #[inline]
+    pub fn go_on(&mut self, text: &[u8], separators: &Separators, limit: usize) -> Found {
+        if text.len() < self.offset + separators.shortest {
+            return Found::Nothing;
+        }
+        let mut first: Option<(usize, usize)> = None;
+        for separator in &separators.finders {
+            // A match that ends after the best one cannot win.
+            let end = first.map_or(text.len(), |(_, end)| end);
+            if let Some(place) = text.get(self.offset..end).and_then(|part| separator.find(part)) {
+                let start = self.offset + place;
+                let end = start + separator.len();
+                if first.is_none_or(|(_, best)| end < best) {
+                    first = Some((start, end));
+                }
+            }
+        }
+        match first {
+            Some((start, _)) if start > limit => Found::TooLong { consumed: start },
+            Some((_, end)) => Found::Message { length: end },
+            None => {
+                self.offset = (text.len() + 1).saturating_sub(separators.longest);
+                if self.offset > limit { Found::Overrun { consumed: self.offset } } else { Found::Nothing }
+            }
+        }
+    }
+}
+
+impl Search {
+    /// `go_on` for a single byte.
+    #[inline]
+    pub fn go_on_to_byte(&mut self, text: &[u8], separator: u8, limit: usize) -> Found {
+        match text.get(self.offset..).and_then(|rest| memchr(separator, rest)).map(|place| self.offset + place) {
+            Some(start) if start > limit => Found::TooLong { consumed: start },
+            Some(start) => Found::Message { length: start + 1 },
+            None if text.len() <= self.offset => Found::Nothing,
+            None => {
+                self.offset = text.len();
+                if self.offset > limit { Found::Overrun { consumed: self.offset } } else { Found::Nothing }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What `asyncio.StreamReader.readuntil` does with all bytes there.
+    fn naive(text: &[u8], offset: &mut usize, separators: &[Vec<u8>], limit: usize) -> Found {
+        let mut sorted: Vec<_> = separators.to_vec();
+        sorted.sort_by_key(Vec::len);
+        let mut first = None;
+        if text.len() < *offset + sorted[0].len() {
+            return Found::Nothing;
+        }
+        for separator in &sorted {
+            let place = text[*offset..].windows(separator.len()).position(|window| window == separator);
+            if let Some(place) = place {
+                let start = *offset + place;
+                let end = start + separator.len();
+                if first.is_none_or(|(_, best)| end < best) {
+                    first = Some((start, end));
+                }
+            }
+        }
+        match first {
+            Some((start, _)) if start > limit => Found::TooLong { consumed: start },
+            Some((_, end)) => Found::Message { length: end },
+            None => {
+                *offset = (text.len() + 1).saturating_sub(sorted[sorted.len() - 1].len());
+                if *offset > limit { Found::Overrun { consumed: *offset } } else { Found::Nothing }
+            }
+        }
+    }
+
+    fn letters(size: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(b'a'..=b'c', size)
+    }
+
+    proptest! {
+        #[test]
+        fn a_search_in_pieces_finds_what_a_naive_one_does(
+            pieces in prop::collection::vec(letters(0..12), 0..12),
+            separators in prop::collection::vec(letters(1..4), 1..4),
+            limit in 1_usize..40,
+        ) {
+            let prepared = Separators::new(separators.iter().map(Vec::as_slice)).expect("none is empty");
+            let (mut search, mut offset) = (Search::default(), 0);
+            let mut incoming = Incoming::new();
+            for piece in pieces {
+                incoming.push(&piece);
+                let found = search.go_on(incoming.as_slice(), &prepared, limit);
+                prop_assert_eq!(found, naive(incoming.as_slice(), &mut offset, &separators, limit));
+                match found {
+                    Found::Nothing => {}
+                    Found::Message { length } => {
+                        incoming.take(length, |_| ());
+                        (search, offset) = (Search::default(), 0);
+                    }
+                    Found::TooLong { .. } | Found::Overrun { .. } => {
+                        incoming.clear();
+                        (search, offset) = (Search::default(), 0);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn bytes_leave_in_the_order_in_which_they_came(
+            steps in prop::collection::vec((letters(0..300), 0_usize..300), 0..60),
+        ) {
+            let (mut incoming, mut model) = (Incoming::new(), Vec::new());
+            for (data, count) in steps {
+                incoming.push(&data);
+                model.extend_from_slice(&data);
+                let expected: Vec<u8> = model.drain(..count.min(model.len())).collect();
+                prop_assert_eq!(incoming.take(count, <[u8]>::to_vec), expected);
+                prop_assert_eq!(incoming.as_slice(), model.as_slice());
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_separator_is_none() {
+        assert!(Separators::new([]).is_none());
+        assert!(Separators::new([&b""[..], b"a"]).is_none());
+    }
+}

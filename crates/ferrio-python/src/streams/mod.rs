@@ -1,0 +1,80 @@
+//! Streams, as in asyncio's `streams.py`.
+//!
+//! `reader.rs` and `writer.rs` have the two ends, `reading.rs` and `draining.rs` the bodies of what waits, `feeding.rs`
+//! how bytes come in, `protocol.rs` the protocol between a transport and a reader, `opening.rs` the functions. Which
+//! message ends where is decided by `ferrio-engine`.
+//!
+//! A subclass may override any method; what asyncio calls on `self` is called by name there. Transports of ours feed a
+//! reader without a Python call where nothing is overridden (`feeding::direct`).
+
+mod draining;
+pub(crate) mod feeding;
+mod opening;
+pub(crate) mod protocol;
+pub(crate) mod reader;
+mod reading;
+mod writer;
+
+use ferrio_cpython::coroutine_function;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use crate::imports;
+use crate::sync::add_class;
+
+/// `_DEFAULT_LIMIT`.
+const DEFAULT_LIMIT: i64 = 1 << 16;
+
+/// Adds classes and functions to the extension module.
+pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    add_class::<reader::StreamReader>(module, &["read", "readexactly", "readline", "readuntil"])?;
+    coroutine_function::mark(&py.get_type::<writer::StreamWriter>(), &["drain", "wait_closed", "start_tls"])?;
+    coroutine_function::mark(&py.get_type::<protocol::StreamReaderProtocol>(), &["_drain_helper"])?;
+    module.add("StreamWriter", writer::class(py)?)?;
+    module.add("StreamReaderProtocol", protocol::class(py)?)?;
+    opening::add_functions(module)
+}
+
+/// A Python class on top of `base`: for what only such a class can have.
+fn derived<'py>(
+    base: &Bound<'py, PyType>,
+    besides: &[&Bound<'py, PyAny>],
+    attributes: &[(&str, Bound<'py, PyAny>)],
+) -> PyResult<Bound<'py, PyType>> {
+    let py = base.py();
+    let namespace = PyDict::new(py);
+    namespace.set_item("__module__", "ferrio")?;
+    namespace.set_item("__doc__", base.getattr("__doc__")?)?;
+    for (name, value) in attributes {
+        namespace.set_item(name, value)?;
+    }
+    let bases = std::iter::once(base.as_any()).chain(besides.iter().copied());
+    let bases = PyTuple::new(py, bases.collect::<Vec<_>>())?;
+    let class = py.get_type::<PyType>().call1((base.name()?, bases, namespace))?;
+    Ok(class.cast_into::<PyType>()?)
+}
+
+/// `events.get_event_loop()`, as the running Python's streams ask for it.
+fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let events = py.import("asyncio.events")?;
+    match events.getattr_opt("_get_event_loop")? {
+        Some(function) => function.call0(),
+        None => events.call_method0("get_event_loop"),
+    }
+}
+
+/// `loop.get_debug()`.
+fn is_debug(owner: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if let Ok(own) = owner.cast_exact::<crate::event_loop::Loop>() {
+        return Ok(crate::event_loop::base(own).debug.get());
+    }
+    owner.call_method0(pyo3::intern!(owner.py(), "get_debug"))?.is_truthy()
+}
+
+/// Where the running Python code stands.
+#[cold]
+fn stack(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let frame = imports::getframe(py)?.call0()?;
+    imports::format_helpers(py)?.call_method1("extract_stack", (frame,))
+}

@@ -1,0 +1,389 @@
+//! `StreamReader`: received bytes and one who may wait for more.
+//!
+//! Invariant: bytes live in `incoming` until somebody asks for `_buffer`; from then on they live in the bytearray that
+//! was handed out, so that whoever holds it sees and does the same as in asyncio.
+
+use ferrio_cpython::GilCell;
+use ferrio_cpython::coroutine::spawn;
+use ferrio_cpython::held::Held;
+use ferrio_engine::Incoming;
+use pyo3::exceptions::{PyAssertionError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PySlice, PyTuple, PyType};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::reading::{Next, Read, ReadExactly, ReadUntil};
+use super::{DEFAULT_LIMIT, default_loop, feeding, is_debug, stack};
+use crate::imports;
+
+/// The reading end of a stream.
+#[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
+pub(crate) struct StreamReader {
+    pub(super) state: GilCell<State>,
+}
+
+/// What changes during a reader's life.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(super) incoming: Incoming,
+    /// The bytearray that was handed out as `_buffer`.
+    pub(super) shared: Option<Held<PyByteArray>>,
+    pub(super) limit: i64,
+    pub(super) owner: Option<Held>,
+    pub(super) waiter: Option<Held>,
+    pub(super) exception: Option<Held>,
+    pub(super) transport: Option<Held>,
+    pub(super) source: Option<Held>,
+    pub(super) eof: bool,
+    pub(super) paused: bool,
+}
+
+impl StreamReader {
+    /// A reader of exactly this class.
+    pub(super) fn create<'py>(py: Python<'py>, limit: i64, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        let source = if is_debug(owner)? { Some(Held::from(stack(py)?)) } else { None };
+        let state = State { limit, owner: Some(owner.clone().into()), source, ..State::default() };
+        Bound::new(py, Self { state: GilCell::new(state) })
+    }
+
+    /// Looks at and changes the bytes. Fails when a bytearray that was handed out cannot be resized.
+    #[inline]
+    pub(super) fn with_incoming<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Incoming, Frame) -> R) -> PyResult<R> {
+        let shared = self.state.with(py, |state| state.shared.as_ref().map(|shared| shared.bind(py).clone()));
+        if let Some(shared) = shared {
+            return self.with_shared(&shared, look);
+        }
+        Ok(self.state.with(py, |state| {
+            let State { incoming, limit, eof, .. } = state;
+            look(incoming, Frame { limit: *limit, eof: *eof })
+        }))
+    }
+
+    #[cold]
+    fn with_shared<R>(
+        &self,
+        shared: &Bound<'_, PyByteArray>,
+        look: impl FnOnce(&mut Incoming, Frame) -> R,
+    ) -> PyResult<R> {
+        let py = shared.py();
+        let before = shared.to_vec();
+        let mut incoming = Incoming::new();
+        incoming.push(&before);
+        let (limit, eof) = self.state.with(py, |state| (state.limit, state.eof));
+        let outcome = look(&mut incoming, Frame { limit, eof });
+        let after = incoming.as_slice();
+        if after != before.as_slice() {
+            if let Some(dropped) = before.len().checked_sub(after.len()).filter(|at| &before[*at..] == after) {
+                let dropped = isize::try_from(dropped).unwrap_or(isize::MAX);
+                shared.as_any().del_item(PySlice::new(py, 0, dropped, 1))?;
+            } else {
+                let everything = PySlice::full(py);
+                shared.as_any().set_item(everything, PyBytes::new(py, after))?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    pub(super) fn len(&self, py: Python<'_>) -> PyResult<usize> {
+        self.with_incoming(py, |incoming, _| incoming.len())
+    }
+
+    pub(super) fn field<'py>(
+        &self,
+        py: Python<'py>,
+        look: impl FnOnce(&State) -> &Option<Held>,
+    ) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| look(state).as_ref().map(|object| object.bind(py).clone()))
+    }
+
+    pub(super) fn put(
+        &self,
+        py: Python<'_>,
+        place: impl FnOnce(&mut State) -> &mut Option<Held>,
+        object: Option<Bound<'_, PyAny>>,
+    ) {
+        let object = object.filter(|object| !object.is_none()).map(Held::from);
+        let before = self.state.with(py, |state| std::mem::replace(place(state), object));
+        drop(before);
+    }
+}
+
+/// What framing has to know besides the bytes.
+pub(super) struct Frame {
+    pub(super) limit: i64,
+    pub(super) eof: bool,
+}
+
+/// A limit as a number: fractions and what is beyond all numbers round down.
+fn limit_of(limit: &Bound<'_, PyAny>) -> PyResult<i64> {
+    if let Ok(number) = limit.extract::<i64>() {
+        return Ok(number);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+    limit.extract::<f64>().map(|number| if number > 0.0 { number.ceil() as i64 } else { -1 })
+}
+
+#[pymethods]
+impl StreamReader {
+    #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(limit=65536, loop=None)")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { state: GilCell::new(State { limit: DEFAULT_LIMIT, ..State::default() }) }
+    }
+
+    #[pyo3(signature = (limit=None, r#loop=None))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        limit: Option<&Bound<'_, PyAny>>,
+        r#loop: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let limit = limit.map_or(Ok(DEFAULT_LIMIT), limit_of)?;
+        if limit <= 0 {
+            return Err(PyValueError::new_err("Limit cannot be <= 0"));
+        }
+        let owner = r#loop.map_or_else(|| default_loop(py), Ok)?;
+        let source = if is_debug(&owner)? { Some(Held::from(stack(py)?)) } else { None };
+        let state = State { limit, owner: Some(owner.into()), source, ..State::default() };
+        let before = slf.get().state.with(py, |place| std::mem::replace(place, state));
+        drop(before);
+        Ok(())
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let this = slf.get();
+        let mut words = vec!["StreamReader".to_owned()];
+        let length = this.len(py)?;
+        let (eof, limit, paused) = this.state.with(py, |state| (state.eof, state.limit, state.paused));
+        words.extend((length > 0).then(|| format!("{length} bytes")));
+        words.extend(eof.then(|| "eof".to_owned()));
+        words.extend((limit != DEFAULT_LIMIT).then(|| format!("limit={limit}")));
+        let objects = [
+            ("waiter", this.field(py, |state| &state.waiter)),
+            ("exception", this.field(py, |state| &state.exception)),
+            ("transport", this.field(py, |state| &state.transport)),
+        ];
+        for (name, object) in objects {
+            if let Some(object) = object {
+                words.push(format!("{name}={}", object.repr()?));
+            }
+        }
+        words.extend(paused.then(|| "paused".to_owned()));
+        Ok(format!("<{}>", words.join(" ")))
+    }
+
+    /// The exception that reading ended with, or None.
+    pub(super) fn exception<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.field(py, |state| &state.exception)
+    }
+
+    /// End reading with an exception.
+    pub(super) fn set_exception(&self, py: Python<'_>, exc: Bound<'_, PyAny>) -> PyResult<()> {
+        feeding::fail(py, self, exc)
+    }
+
+    /// Set the transport that is paused when too much is unread.
+    pub(super) fn set_transport(&self, transport: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = transport.py();
+        if self.field(py, |state| &state.transport).is_some() {
+            return Err(PyAssertionError::new_err("Transport already set"));
+        }
+        self.put(py, |state| &mut state.transport, Some(transport));
+        Ok(())
+    }
+
+    fn _replace_transport(&self, transport: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = transport.py();
+        if self.field(py, |state| &state.transport).is_none() {
+            return Err(PyAssertionError::new_err("Transport not set"));
+        }
+        self.put(py, |state| &mut state.transport, Some(transport));
+        Ok(())
+    }
+
+    /// No more bytes will come.
+    pub(super) fn feed_eof(&self, py: Python<'_>) -> PyResult<()> {
+        feeding::end(py, self)
+    }
+
+    /// Return True if everything was read and `feed_eof` was called.
+    fn at_eof(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.state.with(py, |state| state.eof) && self.len(py)? == 0)
+    }
+
+    /// Add bytes that were received.
+    pub(super) fn feed_data(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        feeding::feed(self, data)
+    }
+
+    fn _wakeup_waiter(&self, py: Python<'_>) -> PyResult<()> {
+        feeding::wake(py, self)
+    }
+
+    fn _maybe_resume_transport(&self, py: Python<'_>) -> PyResult<()> {
+        feeding::maybe_resume(py, self)
+    }
+
+    /// Read up to `n` bytes; until end of file if it is negative.
+    #[pyo3(signature = (n=-1))]
+    fn read(slf: &Bound<'_, Self>, n: i64) -> PyResult<Py<PyAny>> {
+        spawn(slf.py(), "StreamReader.read", Read::new(slf, n))
+    }
+
+    /// Read exactly `n` bytes.
+    ///
+    /// Raises IncompleteReadError, whose `partial` has what there was, if the stream ends before.
+    fn readexactly(slf: &Bound<'_, Self>, n: i64) -> PyResult<Py<PyAny>> {
+        spawn(slf.py(), "StreamReader.readexactly", ReadExactly::new(slf, n))
+    }
+
+    /// Read a line, its newline included; what there is at end of file.
+    ///
+    /// Raises ValueError if the line is longer than the limit.
+    fn readline(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        spawn(slf.py(), "StreamReader.readline", ReadUntil::line(slf))
+    }
+
+    /// Read until a separator, or one of a tuple of them, is found.
+    ///
+    /// Raises IncompleteReadError at end of file and LimitOverrunError if the limit is passed.
+    #[pyo3(signature = (separator=None), text_signature = "($self, separator=b'\\n')")]
+    fn readuntil(slf: &Bound<'_, Self>, separator: Option<Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        spawn(slf.py(), "StreamReader.readuntil", ReadUntil::new(slf, separator))
+    }
+
+    fn __aiter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __anext__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        spawn(slf.py(), "StreamReader.__anext__", Next::new(slf))
+    }
+
+    #[classmethod]
+    fn __class_getitem__<'py>(class: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        imports::generic_alias(class.py())?.call1((class, item))
+    }
+
+    #[getter(_buffer)]
+    fn shown_buffer<'py>(&self, py: Python<'py>) -> Bound<'py, PyByteArray> {
+        if let Some(shared) = self.state.with(py, |state| state.shared.as_ref().map(|shared| shared.bind(py).clone())) {
+            return shared;
+        }
+        let bytes = self.state.with(py, |state| std::mem::take(&mut state.incoming));
+        let made = PyByteArray::new(py, bytes.as_slice());
+        let held = Held::of(&made);
+        self.state.with(py, |state| state.shared = Some(held));
+        made
+    }
+
+    #[setter(_buffer)]
+    fn set_buffer(&self, buffer: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = buffer.py();
+        let buffer = match buffer.cast::<PyByteArray>() {
+            Ok(buffer) => buffer.clone(),
+            Err(_) => imports::bytearray(py)?.call1((buffer,))?.cast_into::<PyByteArray>()?,
+        };
+        let held = Held::of(&buffer);
+        let before = self.state.with(py, |state| {
+            state.incoming.clear();
+            state.shared.replace(held)
+        });
+        drop(before);
+        Ok(())
+    }
+
+    #[getter(_limit)]
+    fn shown_limit(&self, py: Python<'_>) -> i64 {
+        self.state.with(py, |state| state.limit)
+    }
+
+    #[setter(_limit)]
+    fn set_limit(&self, limit: &Bound<'_, PyAny>) -> PyResult<()> {
+        let number = limit_of(limit)?;
+        self.state.with(limit.py(), |state| state.limit = number);
+        Ok(())
+    }
+
+    #[getter(_loop)]
+    fn shown_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.field(py, |state| &state.owner)
+    }
+
+    #[setter(_loop)]
+    fn set_loop(&self, owner: Bound<'_, PyAny>) {
+        self.put(owner.py(), |state| &mut state.owner, Some(owner));
+    }
+
+    #[getter(_waiter)]
+    fn shown_waiter<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.field(py, |state| &state.waiter)
+    }
+
+    #[setter(_waiter)]
+    fn set_waiter(&self, waiter: Bound<'_, PyAny>) {
+        self.put(waiter.py(), |state| &mut state.waiter, Some(waiter));
+    }
+
+    #[getter(_exception)]
+    fn shown_exception<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.field(py, |state| &state.exception)
+    }
+
+    #[setter(_exception)]
+    fn put_exception(&self, exception: Bound<'_, PyAny>) {
+        self.put(exception.py(), |state| &mut state.exception, Some(exception));
+    }
+
+    #[getter(_transport)]
+    fn shown_transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.field(py, |state| &state.transport)
+    }
+
+    #[setter(_transport)]
+    fn put_transport(&self, transport: Bound<'_, PyAny>) {
+        self.put(transport.py(), |state| &mut state.transport, Some(transport));
+    }
+
+    #[getter(_source_traceback)]
+    pub(super) fn source_traceback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.field(py, |state| &state.source)
+    }
+
+    #[getter(_eof)]
+    fn shown_eof(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.eof)
+    }
+
+    #[setter(_eof)]
+    fn set_eof(&self, py: Python<'_>, eof: bool) {
+        self.state.with(py, |state| state.eof = eof);
+    }
+
+    #[getter(_paused)]
+    fn shown_paused(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.paused)
+    }
+
+    #[setter(_paused)]
+    fn set_paused(&self, py: Python<'_>, paused: bool) {
+        self.state.with(py, |state| state.paused = paused);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let outcome = self.state.traverse(&visit, |state| {
+            let State { owner, waiter, exception, transport, source, .. } = state;
+            for object in [owner, waiter, exception, transport, source].into_iter().flatten() {
+                object.traverse(&visit)?;
+            }
+            Ok(())
+        });
+        outcome.transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let before = self.state.with(py, std::mem::take);
+        drop(before);
+    }
+}
