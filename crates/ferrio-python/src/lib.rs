@@ -80,7 +80,6 @@ mod _ferrio {
         crate::runners::add_to(module)?;
         ferrio_cpython::coroutine_function::mark(module, &["sleep", "to_thread", "wait", "wait_for"])?;
         crate::streams::add_classes(module)?;
-        ferrio_cpython::coroutine_function::mark(module, &["sleep", "wait", "wait_for"])?;
         let timeout = module.getattr("Timeout")?;
         ferrio_cpython::coroutine_function::mark(&timeout, &["__aenter__", "__aexit__"])?;
         let keywords = PyDict::new(py);

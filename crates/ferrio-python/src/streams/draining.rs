@@ -126,12 +126,11 @@ impl Body for Drain {
         }
         let this = self.writer.bind(py).get();
         if let Some(reader) = this.reader(py) {
-            let error = match reader.cast_exact::<StreamReader>() {
-                Ok(own) => own.get().exception(py),
-                Err(_) => {
-                    let error = reader.call_method0(pyo3::intern!(py, "exception"))?;
-                    (!error.is_none()).then_some(error)
-                }
+            let error = if let Ok(own) = reader.cast_exact::<StreamReader>() {
+                own.get().exception(py)
+            } else {
+                let error = reader.call_method0(pyo3::intern!(py, "exception"))?;
+                (!error.is_none()).then_some(error)
             };
             if let Some(error) = error {
                 return Err(raised(&error));
@@ -173,13 +172,12 @@ impl Body for WaitClosed {
     const OWNS_PY: bool = false;
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
-        let awaiting = match &mut self.waiting {
-            Some(awaiting) => awaiting,
-            None => {
-                let writer = self.writer.bind(py);
-                let waiter = writer.get().protocol(py).call_method1("_get_close_waiter", (writer,))?;
-                self.waiting.insert(Awaiting::new(&waiter)?)
-            }
+        let awaiting = if let Some(awaiting) = &mut self.waiting {
+            awaiting
+        } else {
+            let writer = self.writer.bind(py);
+            let waiter = writer.get().protocol(py).call_method1("_get_close_waiter", (writer,))?;
+            self.waiting.insert(Awaiting::new(&waiter)?)
         };
         let step = awaiting.resume(py, input);
         without_value(py, step)

@@ -325,9 +325,10 @@ impl StreamReaderProtocol {
             }
         }
         this.note_over_ssl(transport)?;
-        let callback = match is_plain(slf.as_any()) {
-            true => this.field(py, |state| &state.callback),
-            false => Some(slf.getattr(pyo3::intern!(py, "_client_connected_cb"))?).filter(|found| !found.is_none()),
+        let callback = if is_plain(slf.as_any()) {
+            this.field(py, |state| &state.callback)
+        } else {
+            Some(slf.getattr(pyo3::intern!(py, "_client_connected_cb"))?).filter(|found| !found.is_none())
         };
         callback.map_or(Ok(()), |callback| Self::serve(slf, &callback, transport))
     }

@@ -15,6 +15,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::reading::{Next, Read, ReadExactly, ReadUntil};
 use super::{DEFAULT_LIMIT, default_loop, feeding, is_debug, stack};
 use crate::imports;
+use crate::slices::slice;
 
 /// The reading end of a stream.
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
@@ -74,8 +75,7 @@ impl StreamReader {
         let after = incoming.as_slice();
         if after != before.as_slice() {
             if let Some(dropped) = before.len().checked_sub(after.len()).filter(|at| &before[*at..] == after) {
-                let dropped = isize::try_from(dropped).unwrap_or(isize::MAX);
-                shared.as_any().del_item(PySlice::new(py, 0, dropped, 1))?;
+                shared.as_any().del_item(slice(py, 0, Some(dropped))?)?;
             } else {
                 let everything = PySlice::full(py);
                 shared.as_any().set_item(everything, PyBytes::new(py, after))?;
@@ -233,21 +233,21 @@ impl StreamReader {
 
     /// Read exactly `n` bytes.
     ///
-    /// Raises IncompleteReadError, whose `partial` has what there was, if the stream ends before.
+    /// Raises `IncompleteReadError`, whose `partial` has what there was, if the stream ends before.
     fn readexactly(slf: &Bound<'_, Self>, n: i64) -> PyResult<Py<PyAny>> {
         spawn(slf.py(), "StreamReader.readexactly", ReadExactly::new(slf, n))
     }
 
     /// Read a line, its newline included; what there is at end of file.
     ///
-    /// Raises ValueError if the line is longer than the limit.
+    /// Raises `ValueError` if the line is longer than the limit.
     fn readline(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         spawn(slf.py(), "StreamReader.readline", ReadUntil::line(slf))
     }
 
     /// Read until a separator, or one of a tuple of them, is found.
     ///
-    /// Raises IncompleteReadError at end of file and LimitOverrunError if the limit is passed.
+    /// Raises `IncompleteReadError` at end of file and `LimitOverrunError` if the limit is passed.
     #[pyo3(signature = (separator=None), text_signature = "($self, separator=b'\\n')")]
     fn readuntil(slf: &Bound<'_, Self>, separator: Option<Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         spawn(slf.py(), "StreamReader.readuntil", ReadUntil::new(slf, separator))

@@ -128,12 +128,11 @@ impl Read {
         let reader = self.reader.bind(py);
         let Stage::All(blocks, block) = &mut self.stage else { return Ok(Step::Returned(py.None().into_bound(py))) };
         loop {
-            let awaiting = match block {
-                Some(awaiting) => awaiting,
-                None => {
-                    let limit = reader.get().state.with(py, |state| state.limit);
-                    block.insert(Awaiting::new(&reader.call_method1(pyo3::intern!(py, "read"), (limit,))?)?)
-                }
+            let awaiting = if let Some(awaiting) = block {
+                awaiting
+            } else {
+                let limit = reader.get().state.with(py, |state| state.limit);
+                block.insert(Awaiting::new(&reader.call_method1(pyo3::intern!(py, "read"), (limit,))?)?)
             };
             let data = match awaiting.resume(py, input)? {
                 Step::Yielded(yielded) => return Ok(Step::Yielded(yielded)),
@@ -390,12 +389,11 @@ impl Body for Next {
     const OWNS_PY: bool = false;
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
-        let line = match &mut self.line {
-            Some(line) => line,
-            None => {
-                let line = self.reader.bind(py).call_method0(pyo3::intern!(py, "readline"))?;
-                self.line.insert(Awaiting::new(&line)?)
-            }
+        let line = if let Some(line) = &mut self.line {
+            line
+        } else {
+            let line = self.reader.bind(py).call_method0(pyo3::intern!(py, "readline"))?;
+            self.line.insert(Awaiting::new(&line)?)
         };
         match line.resume(py, input)? {
             Step::Returned(line) if line.cast::<PyBytes>().is_ok_and(|line| line.as_bytes().is_empty()) => {
