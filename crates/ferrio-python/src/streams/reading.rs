@@ -186,8 +186,12 @@ impl Body for Read {
         visitor.show_held(&self.reader);
         self.waiting.traverse(visitor);
         if let Stage::All(blocks, block) = &self.stage {
-            blocks.iter().for_each(|block| visitor.show_held(block));
-            block.iter().for_each(|block| block.traverse(visitor));
+            for block in blocks {
+                visitor.show_held(block);
+            }
+            if let Some(block) = block {
+                block.traverse(visitor);
+            }
         }
     }
 }
