@@ -3,6 +3,7 @@
 //! Invariant: when the coroutine ends, its timer does not wait any more.
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor, spawn};
+use ferrio_cpython::held::Held;
 use ferrio_cpython::resume::Step;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -13,13 +14,14 @@ use crate::timer::{Timer, plain_number};
 /// Return `result` after `delay` seconds; zero or less lets the others run once.
 #[pyfunction]
 #[pyo3(signature = (delay, result=None))]
-pub(crate) fn sleep(py: Python<'_>, delay: Py<PyAny>, result: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
-    spawn(py, "sleep", Sleep { delay, result, stage: Stage::New })
+pub(crate) fn sleep<'py>(delay: Bound<'py, PyAny>, result: Option<Bound<'py, PyAny>>) -> PyResult<Py<PyAny>> {
+    let py = delay.py();
+    spawn(py, "sleep", Sleep { delay: delay.into(), result: result.map(Held::from), stage: Stage::New })
 }
 
 struct Sleep {
-    delay: Py<PyAny>,
-    result: Option<Py<PyAny>>,
+    delay: Held,
+    result: Option<Held>,
     stage: Stage,
 }
 
@@ -32,6 +34,8 @@ enum Stage {
 }
 
 impl Body for Sleep {
+    const OWNS_PY: bool = false;
+
     #[inline]
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         match &mut self.stage {
@@ -65,8 +69,10 @@ impl Body for Sleep {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.delay);
-        visitor.show_any(self.result.as_ref());
+        visitor.show_held(&self.delay);
+        if let Some(result) = &self.result {
+            visitor.show_held(result);
+        }
         if let Stage::Timer(awaiting, timer) = &self.stage {
             awaiting.traverse(visitor);
             timer.traverse(visitor);

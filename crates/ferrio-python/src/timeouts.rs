@@ -7,11 +7,12 @@
 
 use ferrio_cpython::coroutine::{Body, Visitor, spawn};
 use ferrio_cpython::future::like;
+use ferrio_cpython::held::Held;
 use ferrio_cpython::resume::Step;
 use ferrio_cpython::{GilCell, LoopBase, current_task};
 use pyo3::exceptions::{PyAssertionError, PyBaseExceptionGroup, PyRuntimeError, PyTimeoutError};
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyType};
+use pyo3::types::PyFloat;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::imports;
@@ -26,9 +27,9 @@ pub(crate) struct Timeout {
 struct Inner {
     state: State,
     /// In the loop's seconds; None for never.
-    when: Py<PyAny>,
+    when: Held,
     timer: Option<Timer>,
-    task: Option<Py<PyAny>>,
+    task: Option<Held>,
     /// How many cancellations of the task were asked for when it was entered.
     cancelling: u32,
 }
@@ -67,8 +68,8 @@ pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Py<Timeout>> {
 
 /// Like `timeout()`, but at the time `when` of the loop's clock.
 #[pyfunction]
-pub(crate) fn timeout_at(py: Python<'_>, when: Py<PyAny>) -> PyResult<Py<Timeout>> {
-    Py::new(py, Timeout::new(when))
+pub(crate) fn timeout_at(when: Bound<'_, PyAny>) -> PyResult<Py<Timeout>> {
+    Py::new(when.py(), Timeout::new(when))
 }
 
 impl Timeout {
@@ -76,9 +77,9 @@ impl Timeout {
     pub(crate) fn after(owner: &Bound<'_, PyAny>, delay: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
         let py = delay.py();
         let when = match (owner.cast::<LoopBase>(), plain_number(delay)) {
-            _ if delay.is_none() => py.None(),
-            (Ok(ours), Some(seconds)) => PyFloat::new(py, LoopBase::now(ours)? + seconds).into_any().unbind(),
-            _ => owner.call_method0(pyo3::intern!(py, "time"))?.add(delay)?.unbind(),
+            _ if delay.is_none() => delay.clone(),
+            (Ok(ours), Some(seconds)) => PyFloat::new(py, LoopBase::now(ours)? + seconds).into_any(),
+            _ => owner.call_method0(pyo3::intern!(py, "time"))?.add(delay)?,
         };
         Py::new(py, Self::new(when))
     }
@@ -109,10 +110,10 @@ impl Timeout {
         let when = this.inner.with(py, |inner| {
             inner.state = State::Entered;
             inner.cancelling = cancelling;
-            inner.task = Some(task.unbind());
-            inner.when.clone_ref(py)
+            inner.task = Some(task.into());
+            inner.when.bind(py).clone()
         });
-        Self::set_timer(slf, &owner, when.bind(py))
+        Self::set_timer(slf, &owner, &when)
     }
 
     /// What `__aexit__` does, told of the exception that ends the body, if any.
@@ -150,7 +151,7 @@ impl Timeout {
     fn set_timer(slf: &Bound<'_, Self>, owner: &Bound<'_, PyAny>, when: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let before = slf.get().inner.with(py, |inner| {
-            let when = std::mem::replace(&mut inner.when, when.clone().unbind());
+            let when = std::mem::replace(&mut inner.when, when.clone().into());
             (when, inner.timer.take())
         });
         if let Some(timer) = &before.1 {
@@ -236,14 +237,14 @@ fn insert_timeout_error(raised: &Bound<'_, PyAny>) -> PyResult<()> {
 #[pymethods]
 impl Timeout {
     #[new]
-    fn new(when: Py<PyAny>) -> Self {
-        let inner = Inner { state: State::Created, when, timer: None, task: None, cancelling: 0 };
+    fn new(when: Bound<'_, PyAny>) -> Self {
+        let inner = Inner { state: State::Created, when: when.into(), timer: None, task: None, cancelling: 0 };
         Self { inner: GilCell::new(inner) }
     }
 
     /// The deadline in the loop's seconds, or None.
-    fn when(&self, py: Python<'_>) -> Py<PyAny> {
-        self.inner.with(py, |inner| inner.when.clone_ref(py))
+    fn when<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.inner.with(py, |inner| inner.when.bind(py).clone())
     }
 
     /// Set another deadline, or None for never.
@@ -263,20 +264,20 @@ impl Timeout {
         matches!(self.state(py), State::Expiring | State::Expired)
     }
 
-    fn __aenter__(slf: Py<Self>, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        spawn(py, "Timeout.__aenter__", Enter(slf))
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        spawn(py, "Timeout.__aenter__", Enter(Held::of(slf)))
     }
 
     #[pyo3(signature = (exc_type, exc_val, exc_tb))]
-    fn __aexit__(
-        slf: Py<Self>,
-        py: Python<'_>,
-        exc_type: Option<Py<PyType>>,
-        exc_val: Option<Py<PyAny>>,
-        exc_tb: Option<Py<PyAny>>,
+    fn __aexit__<'py>(
+        slf: &Bound<'py, Self>,
+        exc_type: Option<Bound<'py, PyAny>>,
+        exc_val: Option<Bound<'py, PyAny>>,
+        exc_tb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         drop((exc_type, exc_tb));
-        spawn(py, "Timeout.__aexit__", Exit(slf, exc_val))
+        spawn(slf.py(), "Timeout.__aexit__", Exit(Held::of(slf), exc_val.map(Held::from)))
     }
 
     fn _on_timeout(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -284,12 +285,12 @@ impl Timeout {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let (state, when) = self.inner.with(py, |inner| (inner.state, inner.when.clone_ref(py)));
+        let (state, when) = self.inner.with(py, |inner| (inner.state, inner.when.bind(py).clone()));
         let word = state.words().1;
         if state != State::Entered {
             return Ok(format!("<Timeout [{word}]>"));
         }
-        let when = if when.is_none(py) { when } else { imports::round(py)?.call1((when, 3))?.unbind() };
+        let when = if when.is_none() { when } else { imports::round(py)?.call1((when, 3))? };
         Ok(format!("<Timeout [{word}] when={when}>"))
     }
 
@@ -299,7 +300,7 @@ impl Timeout {
     }
 
     #[getter(_when)]
-    fn shown_when(&self, py: Python<'_>) -> Py<PyAny> {
+    fn shown_when<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.when(py)
     }
 
@@ -315,8 +316,8 @@ impl Timeout {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let outcome = self.inner.traverse(&visit, |inner| {
-            visit.call(&inner.when)?;
-            visit.call(&inner.task)?;
+            inner.when.traverse(&visit)?;
+            inner.task.as_ref().map_or(Ok(()), |task| task.traverse(&visit))?;
             inner.timer.as_ref().map_or(Ok(()), |timer| timer.visit(&visit))
         });
         outcome.unwrap_or(Ok(()))
@@ -328,9 +329,11 @@ impl Timeout {
     }
 }
 
-struct Enter(Py<Timeout>);
+struct Enter(Held<Timeout>);
 
 impl Body for Enter {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, _: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let timeout = self.0.bind(py);
         Timeout::enter(timeout)?;
@@ -338,20 +341,24 @@ impl Body for Enter {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.0);
+        visitor.show_held(&self.0);
     }
 }
 
-struct Exit(Py<Timeout>, Option<Py<PyAny>>);
+struct Exit(Held<Timeout>, Option<Held>);
 
 impl Body for Exit {
+    const OWNS_PY: bool = false;
+
     fn resume<'py>(&mut self, py: Python<'py>, _: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         Timeout::exit(self.0.bind(py), self.1.as_ref().map(|raised| raised.bind(py)))?;
         Ok(Step::Returned(py.None().into_bound(py)))
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show(&self.0);
-        visitor.show_any(self.1.as_ref());
+        visitor.show_held(&self.0);
+        if let Some(raised) = &self.1 {
+            visitor.show_held(raised);
+        }
     }
 }

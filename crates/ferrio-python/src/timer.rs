@@ -2,6 +2,7 @@
 
 use ferrio_cpython::coroutine::Visitor;
 use ferrio_cpython::handle::HandleRef;
+use ferrio_cpython::held::Held;
 use ferrio_cpython::{Action, LoopBase, future};
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
@@ -11,7 +12,7 @@ use crate::imports;
 /// A timer that waits, or has rung.
 pub(crate) enum Timer {
     Ours(HandleRef),
-    Foreign(Py<PyAny>),
+    Foreign(Held),
 }
 
 impl Timer {
@@ -33,7 +34,7 @@ impl Timer {
         let py = owner.py();
         let finish = imports::set_result_unless_cancelled(py)?;
         let arguments = (delay, finish, future, py.None());
-        Ok(Self::Foreign(owner.call_method1(pyo3::intern!(py, "call_later"), arguments)?.unbind()))
+        Ok(Self::Foreign(owner.call_method1(pyo3::intern!(py, "call_later"), arguments)?.into()))
     }
 
     /// Does `action` to `target` at `when`, in the loop's time; where that has passed, in the next turn. Other loops call
@@ -65,7 +66,7 @@ impl Timer {
         } else {
             owner.call_method1(pyo3::intern!(py, "call_at"), (when, method))?
         };
-        Ok(Self::Foreign(handle.unbind()))
+        Ok(Self::Foreign(handle.into()))
     }
 
     /// Cancels it; one that has rung stays as it is.
@@ -76,7 +77,7 @@ impl Timer {
     pub(crate) fn cancel(&self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Ours(handle) => handle.cancel(py),
-            Self::Foreign(handle) => handle.call_method0(py, pyo3::intern!(py, "cancel")).map(drop),
+            Self::Foreign(handle) => handle.bind(py).call_method0(pyo3::intern!(py, "cancel")).map(drop),
         }
     }
 
@@ -91,7 +92,7 @@ impl Timer {
     pub(crate) fn traverse(&self, visitor: &Visitor<'_>) {
         match self {
             Self::Ours(handle) => visitor.show_handle(handle),
-            Self::Foreign(handle) => visitor.show(handle),
+            Self::Foreign(handle) => visitor.show_held(handle),
         }
     }
 
@@ -99,7 +100,7 @@ impl Timer {
     pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         match self {
             Self::Ours(handle) => handle.visit(visit),
-            Self::Foreign(handle) => visit.call(handle),
+            Self::Foreign(handle) => handle.traverse(visit),
         }
     }
 }
