@@ -343,9 +343,11 @@ def test_to_thread_runs_in_another_thread_with_the_context():
         except ValueError as error:
             trace.append(masked(error))
         trace.append(outcome(api.to_thread)[:2])
-        task = asyncio.ensure_future(api.to_thread(work))
+        released = threading.Event()
+        task = asyncio.ensure_future(api.to_thread(released.wait))
         await asyncio.sleep(0)
         trace.append((task.cancel(), masked(await asyncio.gather(task, return_exceptions=True))))
+        released.set()
 
     assert inspect.iscoroutinefunction(ferrio.to_thread)
     assert_same_functions(scenario)
