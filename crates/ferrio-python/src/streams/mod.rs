@@ -1,6 +1,6 @@
 //! Streams, as in asyncio's `streams.py`.
 //!
-//! `reader.rs` and `writer.rs` have the two ends, `reading.rs` and `draining.rs` the bodies of what waits, `feeding.rs`
+//! `reader.rs` and `writer.rs` have the two ends, `reading.rs`, `lines.rs` and `draining.rs` the bodies of what waits, `feeding.rs`
 //! how bytes come in, `protocol.rs` the protocol between a transport and a reader, `opening.rs` the functions. Which
 //! message ends where is decided by `ferrio-engine`.
 //!
@@ -9,6 +9,7 @@
 
 mod draining;
 pub(crate) mod feeding;
+mod lines;
 mod opening;
 pub(crate) mod protocol;
 pub(crate) mod reader;

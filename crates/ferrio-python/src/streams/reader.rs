@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PySlice, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::lines::Line;
 use super::reading::{Next, Read, ReadExactly, ReadUntil};
 use super::{DEFAULT_LIMIT, default_loop, feeding, is_debug, stack};
 use crate::imports;
@@ -242,7 +243,10 @@ impl StreamReader {
     ///
     /// Raises `ValueError` if the line is longer than the limit.
     fn readline(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        spawn(slf.py(), "StreamReader.readline", ReadUntil::line(slf))
+        if slf.is_exact_instance_of::<Self>() {
+            return spawn(slf.py(), "StreamReader.readline", ReadUntil::line(slf));
+        }
+        spawn(slf.py(), "StreamReader.readline", Line::new(slf))
     }
 
     /// Read until a separator, or one of a tuple of them, is found.

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use super::feeding;
+use super::lines::drop_line;
 use super::reader::StreamReader;
 use crate::imports;
 
@@ -293,19 +294,11 @@ impl ReadUntil {
             Failure::TooLong(consumed) => (TOO_LONG, consumed),
             Failure::Overrun(consumed) => (OVERRUN, consumed),
         };
-        if !self.is_line {
-            return Err(raised(&imports::limit_overrun_error(py)?.call1((text, consumed))?));
+        let overrun = raised(&imports::limit_overrun_error(py)?.call1((text, consumed))?);
+        if self.is_line {
+            return Err(drop_line(self.reader.bind(py), overrun.value(py).as_any())?);
         }
-        let reader = self.reader.bind(py).get();
-        reader.with_incoming(py, |incoming, _| {
-            if incoming.as_slice().get(consumed) == Some(&b'\n') {
-                incoming.take(consumed + 1, |_| ());
-            } else {
-                incoming.clear();
-            }
-        })?;
-        feeding::maybe_resume(py, reader)?;
-        Err(PyValueError::new_err(text))
+        Err(overrun)
     }
 }
 
