@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+#[path = "../../../fuzz/checks/stream_messages.rs"]
+mod stream_messages;
 #[path = "../../../fuzz/checks/tls_records.rs"]
 mod tls_records;
 #[path = "../../../fuzz/checks/write_buffer.rs"]
@@ -45,6 +47,14 @@ proptest! {
         end in 0_usize..30,
     ) {
         tls_records::check(&changed(bytes, &changes, end));
+    }
+
+    #[test]
+    fn stream_messages_of_any_bytes(
+        head in any::<[u8; 3]>(),
+        data in prop::collection::vec(prop_oneof![Just(b'a'), Just(b'b'), Just(b'\r'), Just(b'\n'), Just(0)], 0..400),
+    ) {
+        stream_messages::check(&[&head[..], &data].concat());
     }
 
     #[test]
