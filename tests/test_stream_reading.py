@@ -275,3 +275,28 @@ def test_a_reader_whose_waiter_was_cancelled_goes_on():
         trace.append(await reader.readexactly(3))
 
     assert_same_functions(scenario)
+
+
+def test_a_subclass_may_wait_for_data_itself():
+    async def scenario(module, trace):
+        class Reader(module.StreamReader):
+            async def read_byte(self):
+                while not self._buffer:
+                    await self._wait_for_data("read_byte")
+                byte = self._buffer.pop(0)
+                self._maybe_resume_transport()
+                return byte
+
+        reader = Reader(limit=2)
+        reader.set_transport(FakeTransport(trace))
+        task = asyncio.create_task(reader.read_byte())
+        await asyncio.sleep(0)
+        trace.append(await outcome_of(reader.read_byte()))
+        reader.feed_data(b"abcde")
+        trace.append(await task)
+        for _ in range(4):
+            trace.append(await reader.read_byte())
+        reader.feed_eof()
+        trace.append(await outcome_of(reader._wait_for_data("x")))
+
+    assert_same_functions(scenario)

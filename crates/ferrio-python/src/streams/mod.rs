@@ -29,7 +29,7 @@ const DEFAULT_LIMIT: i64 = 1 << 16;
 /// Adds classes and functions to the extension module.
 pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    add_class::<reader::StreamReader>(module, &["read", "readexactly", "readline", "readuntil"])?;
+    add_class::<reader::StreamReader>(module, &["read", "readexactly", "readline", "readuntil", "_wait_for_data"])?;
     coroutine_function::mark(&py.get_type::<writer::StreamWriter>(), &["drain", "wait_closed", "start_tls"])?;
     coroutine_function::mark(&py.get_type::<protocol::StreamReaderProtocol>(), &["_drain_helper"])?;
     module.add("StreamWriter", writer::class(py)?)?;

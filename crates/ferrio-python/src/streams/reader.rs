@@ -13,7 +13,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PySlice, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::lines::Line;
-use super::reading::{Next, Read, ReadExactly, ReadUntil};
+use super::reading::{Next, Read, ReadExactly, ReadUntil, WaitForData};
 use super::{DEFAULT_LIMIT, default_loop, feeding, is_debug, stack};
 use crate::imports;
 use crate::slices::slice;
@@ -83,6 +83,11 @@ impl StreamReader {
             }
         }
         Ok(outcome)
+    }
+
+    /// Everything that is unread.
+    pub(crate) fn take_all(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        self.with_incoming(py, |incoming, _| incoming.take(usize::MAX, <[u8]>::to_vec))
     }
 
     pub(super) fn len(&self, py: Python<'_>) -> PyResult<usize> {
@@ -255,6 +260,10 @@ impl StreamReader {
     #[pyo3(signature = (separator=None), text_signature = "($self, separator=b'\\n')")]
     fn readuntil(slf: &Bound<'_, Self>, separator: Option<Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         spawn(slf.py(), "StreamReader.readuntil", ReadUntil::new(slf, separator))
+    }
+
+    fn _wait_for_data(slf: &Bound<'_, Self>, func_name: String) -> PyResult<Py<PyAny>> {
+        spawn(slf.py(), "StreamReader._wait_for_data", WaitForData::new(slf, func_name))
     }
 
     fn __aiter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

@@ -370,6 +370,38 @@ impl Body for ReadUntil {
     }
 }
 
+/// `_wait_for_data`, for programs that read in ways of their own.
+pub(super) struct WaitForData {
+    reader: Held<StreamReader>,
+    function: Option<String>,
+    waiting: Waiting,
+}
+
+impl WaitForData {
+    pub(super) fn new(reader: &Bound<'_, StreamReader>, function: String) -> Self {
+        Self { reader: Held::of(reader), function: Some(function), waiting: Waiting::default() }
+    }
+}
+
+impl Body for WaitForData {
+    const OWNS_PY: bool = false;
+
+    fn resume<'py>(&mut self, py: Python<'py>, mut input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let reader = self.reader.bind(py);
+        if let Some(function) = self.function.take() {
+            self.waiting.begin(reader, &function)?;
+            input = Ok(py.None().into_bound(py));
+        }
+        let yielded = self.waiting.go_on(reader, input)?;
+        Ok(yielded.map_or_else(|| Step::Returned(py.None().into_bound(py)), Step::Yielded))
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_held(&self.reader);
+        self.waiting.traverse(visitor);
+    }
+}
+
 /// `__anext__`: a line, or the end.
 pub(super) struct Next {
     reader: Held<StreamReader>,

@@ -11,6 +11,7 @@ use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::Loop;
 use crate::imports;
 use crate::streams::protocol::StreamReaderProtocol;
+use crate::streams::reader::StreamReader;
 
 /// An upgrade that waits for its handshake.
 struct Upgrade {
@@ -107,6 +108,11 @@ fn take_early_data(transport: &Bound<'_, TlsTransport>, protocol: &Bound<'_, PyA
     let Some(reader) = protocol.getattr_opt("_stream_reader")?.filter(|reader| !reader.is_none()) else {
         return Ok(());
     };
+    // Not by way of `_buffer`: what hands that out reads slowly ever after.
+    if let Ok(own) = reader.cast_exact::<StreamReader>() {
+        let early = own.get().take_all(py)?;
+        return if early.is_empty() { Ok(()) } else { super::reading::keep(transport, &PyBytes::new(py, &early)) };
+    }
     let buffer = reader.getattr("_buffer")?;
     if !buffer.is_truthy()? {
         return Ok(());
