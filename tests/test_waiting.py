@@ -4,7 +4,9 @@ import asyncio
 import concurrent.futures
 import gc
 import inspect
+import io
 import pickle
+import sys
 import weakref
 from fractions import Fraction
 
@@ -351,3 +353,34 @@ def test_a_cycle_through_a_waiting_coroutine_is_collected(loop):
     reference = loop.run_until_complete(asyncio.wait_for(main(), 5))
     gc.collect()
     assert reference() is None
+
+
+def test_who_walks_the_stack_passes_through(loop):
+    async def innermost(future):
+        await future
+
+    async def main():
+        future = loop.create_future()
+        task = loop.create_task(ferrio.wait_for(innermost(future), 10))
+        await turns(2)
+        coroutine, names = task.get_coro(), []
+        while hasattr(coroutine, "cr_await"):
+            names.append(
+                (coroutine.cr_code.co_name, coroutine.cr_frame.f_code.co_name, coroutine.cr_frame.f_lineno > 0)
+            )
+            coroutine = coroutine.cr_await
+        frames = task.get_stack()
+        output = io.StringIO()
+        task.print_stack(file=output)
+        future.set_result(None)
+        finished = task.get_coro()
+        await task
+        return names, len(frames), output.getvalue(), finished.cr_frame, finished.cr_await
+
+    names, frames, printed, frame, awaited = loop.run_until_complete(main())
+    # 3.11 runs what it waits for in a task of its own.
+    expected = [("wait_for", "wait_for", True), ("innermost", "innermost", True)]
+    assert names == expected[: 1 if sys.version_info < (3, 12) else 2]
+    assert frames == 1
+    assert 'File "<ferrio>", line 1, in wait_for' in printed
+    assert (frame, awaited) == (None, None)

@@ -68,6 +68,13 @@ impl Body for Sleep {
         }
     }
 
+    fn awaiting(&self) -> Option<&Awaiting> {
+        match &self.stage {
+            Stage::Timer(awaiting, _) => Some(awaiting),
+            Stage::New | Stage::Turn => None,
+        }
+    }
+
     fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show_held(&self.delay);
         if let Some(result) = &self.result {

@@ -224,6 +224,10 @@ impl Body for Wait {
         Ok(Step::Returned(waiting.get().sort(py)?.into_any()))
     }
 
+    fn awaiting(&self) -> Option<&Awaiting> {
+        self.wake.as_ref().map(|(awaiting, _)| awaiting)
+    }
+
     fn traverse(&self, visitor: &Visitor<'_>) {
         if let Some(request) = &self.request {
             visitor.show(&request.fs);

@@ -90,6 +90,14 @@ impl Body for WaitFor {
         }
     }
 
+    fn awaiting(&self) -> Option<&Awaiting> {
+        match &self.stage {
+            Stage::New => None,
+            Stage::Within(awaiting, _) => Some(awaiting),
+            Stage::Cancelling(cancelling) => cancelling.awaiting(),
+        }
+    }
+
     fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show(&self.future);
         match &self.stage {
@@ -165,6 +173,10 @@ impl Body for CancelAndWait {
             self.end(py)?;
         }
         step
+    }
+
+    fn awaiting(&self) -> Option<&Awaiting> {
+        Some(&self.awaiting)
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {

@@ -131,6 +131,14 @@ impl Body for WaitForInTask {
         }
     }
 
+    fn awaiting(&self) -> Option<&Awaiting> {
+        match &self.stage {
+            Stage::New => None,
+            Stage::Untimed(awaiting) | Stage::Timed(Timed { awaiting, .. }) => Some(awaiting),
+            Stage::Cancelling { cancelling, .. } => cancelling.awaiting(),
+        }
+    }
+
     fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show(&self.awaitable);
         match &self.stage {

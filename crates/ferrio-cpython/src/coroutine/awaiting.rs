@@ -71,6 +71,11 @@ impl Awaiting {
         }
     }
 
+    /// What is waited for: a future, or what is driven.
+    pub(super) fn target<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.target.get(py)
+    }
+
     /// Shows the collector what is waited for.
     pub fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show_held(&self.target);

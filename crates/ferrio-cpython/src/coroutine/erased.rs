@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::prelude::*;
 
-use super::{Body, Visitor};
+use super::{Awaiting, Body, Visitor};
 use crate::boundary::panicked;
 use crate::resume::Step;
 
@@ -26,6 +26,7 @@ pub(super) struct Erased {
 struct Table {
     resume: for<'py> unsafe fn(*mut Storage, Python<'py>, PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>>,
     traverse: unsafe fn(*const Storage, &Visitor<'_>),
+    awaiting: unsafe fn(*const Storage) -> Option<*const Awaiting>,
     release: unsafe fn(*mut Storage),
 }
 
@@ -33,7 +34,7 @@ struct Methods<B>(std::marker::PhantomData<B>);
 
 impl<B: Body> Methods<B> {
     const FITS: bool = size_of::<B>() <= size_of::<Storage>() && align_of::<B>() <= align_of::<Storage>();
-    const TABLE: Table = Table { resume: Self::resume, traverse: Self::traverse, release: Self::release };
+    const TABLE: Table = Table { resume: Self::resume, traverse: Self::traverse, awaiting: Self::awaiting, release: Self::release };
 
     /// A panic is caught where the body is known, so that what it returns need not be moved once more.
     unsafe fn resume<'py>(
@@ -52,6 +53,11 @@ impl<B: Body> Methods<B> {
     unsafe fn traverse(storage: *const Storage, visitor: &Visitor<'_>) {
         // SAFETY: holds a live B, not running: `Erased::traverse`.
         unsafe { &*storage.cast::<B>() }.traverse(visitor);
+    }
+
+    unsafe fn awaiting(storage: *const Storage) -> Option<*const Awaiting> {
+        // SAFETY: holds a live B, not running: `Erased::awaiting`.
+        unsafe { &*storage.cast::<B>() }.awaiting().map(std::ptr::from_ref)
     }
 
     unsafe fn release(storage: *mut Storage) {
@@ -99,6 +105,16 @@ impl Erased {
     }
 }
 
+impl Erased {
+    /// The await that the body is in.
+    pub(super) fn awaiting(&self) -> Option<&Awaiting> {
+        // SAFETY: the table is of the stored type; the caller's reference proves that it does not run.
+        let found = unsafe { (self.table.awaiting)(&raw const self.storage) };
+        // SAFETY: part of the body, which this reference keeps in place.
+        found.map(|awaiting| unsafe { &*awaiting })
+    }
+}
+
 impl Drop for Erased {
     #[inline]
     fn drop(&mut self) {
@@ -114,5 +130,9 @@ impl<B: Body + ?Sized> Body for Box<B> {
 
     fn traverse(&self, visitor: &Visitor<'_>) {
         (**self).traverse(visitor);
+    }
+
+    fn awaiting(&self) -> Option<&Awaiting> {
+        (**self).awaiting()
     }
 }

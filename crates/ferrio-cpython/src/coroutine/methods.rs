@@ -1,7 +1,7 @@
 //! The Python face of coroutines.
 //!
-//! There is no `cr_await` or `cr_frame`: without frames those who walk a stack of coroutines stop here, as they do at
-//! compiled coroutines of other makers.
+//! `cr_await` and `cr_frame` let those who walk a stack of coroutines pass through; see `frame.rs`. There is no line to
+//! show, and so no `cr_origin`.
 
 use std::ffi::c_void;
 
@@ -145,6 +145,33 @@ unsafe extern "C" fn is_suspended(object: Object, _: *mut c_void) -> Object {
     guarded(|py| boolean(py, unsafe { stage_of(object) } == Stage::Suspended))
 }
 
+unsafe extern "C" fn awaits(object: Object, _: *mut c_void) -> Object {
+    guarded(|py| {
+        // SAFETY: of our type, alive during the call.
+        let awaited = unsafe { object::awaited(py, object) };
+        Ok(awaited.map_or_else(|| py.None(), Bound::unbind))
+    })
+}
+
+unsafe extern "C" fn frame(object: Object, _: *mut c_void) -> Object {
+    guarded(|py| {
+        // SAFETY: of our type, alive during the call.
+        if unsafe { stage_of(object) } == Stage::Finished {
+            return Ok(py.None());
+        }
+        // SAFETY: of our layout, alive during the call.
+        let name = unsafe { (*object.cast::<CoroutineObject>()).name };
+        // SAFETY: alive during the call.
+        let coroutine = unsafe { Bound::from_borrowed_ptr(py, object) };
+        Ok(super::frame::stand_in(&coroutine, name)?.unbind())
+    })
+}
+
+unsafe extern "C" fn code(object: Object, _: *mut c_void) -> Object {
+    // SAFETY: of our layout, alive during the call.
+    guarded(|py| Ok(super::frame::code(py, unsafe { (*object.cast::<CoroutineObject>()).name })?.unbind()))
+}
+
 pub(super) fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
     let methods = Box::leak(Box::new([
         method(c"send", send, ffi::METH_O, c"Resume with a value; StopIteration carries the result."),
@@ -168,6 +195,9 @@ pub(super) fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         read(c"__qualname__", qualified_name),
         read(c"cr_running", is_running),
         read(c"cr_suspended", is_suspended),
+        read(c"cr_await", awaits),
+        read(c"cr_frame", frame),
+        read(c"cr_code", code),
         ffi::PyGetSetDef::default(),
     ]));
     let members = Box::leak(Box::new([

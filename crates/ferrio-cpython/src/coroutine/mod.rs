@@ -10,6 +10,7 @@
 
 mod awaiting;
 mod erased;
+mod frame;
 mod methods;
 mod object;
 
@@ -42,6 +43,11 @@ pub trait Body: Send + 'static {
 
     /// Shows the collector the objects it holds. Runs no Python code.
     fn traverse(&self, visitor: &Visitor<'_>);
+
+    /// The await that it is in, for those who look into a program that runs.
+    fn awaiting(&self) -> Option<&Awaiting> {
+        None
+    }
 }
 
 /// The collector's visit of an object's references.

@@ -139,6 +139,20 @@ pub(super) unsafe fn stage_of(object: Object) -> Stage {
     unsafe { (*object.cast::<CoroutineObject>()).stage }
 }
 
+/// What a suspended coroutine of ours waits for.
+///
+/// # Safety
+/// `object` is a live coroutine of ours.
+pub(super) unsafe fn awaited(py: Python<'_>, object: Object) -> Option<Bound<'_, PyAny>> {
+    // SAFETY: by the caller's promise.
+    if unsafe { stage_of(object) } != Stage::Suspended {
+        return None;
+    }
+    // SAFETY: whole and not running, and no Python code runs while it is looked at.
+    let body = unsafe { &(*object.cast::<CoroutineObject>()).body };
+    body.awaiting().map(|awaiting| awaiting.target(py))
+}
+
 /// Runs what resumes a coroutine, attached in `PyO3`'s books if its body needs that.
 ///
 /// # Safety
