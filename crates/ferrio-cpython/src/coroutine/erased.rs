@@ -34,7 +34,8 @@ struct Methods<B>(std::marker::PhantomData<B>);
 
 impl<B: Body> Methods<B> {
     const FITS: bool = size_of::<B>() <= size_of::<Storage>() && align_of::<B>() <= align_of::<Storage>();
-    const TABLE: Table = Table { resume: Self::resume, traverse: Self::traverse, awaiting: Self::awaiting, release: Self::release };
+    const TABLE: Table =
+        Table { resume: Self::resume, traverse: Self::traverse, awaiting: Self::awaiting, release: Self::release };
 
     /// A panic is caught where the body is known, so that what it returns need not be moved once more.
     unsafe fn resume<'py>(
