@@ -19,7 +19,7 @@ MASKS = (
     (re.compile(r"(call last\):\n)(?:  File [^\n]*\n(?:    [^\n]*\n)*)*(?=  File)"), r"\1"),
     (re.compile(r"0x[0-9a-f]+"), "0x"),
     # Where asyncio's own callbacks are written: in Rust there is no line to show.
-    (re.compile(r" at [^ ]*/asyncio/\w+\.py:\d+"), ""),
+    (re.compile(r" at ([^ ]*/asyncio/\w+\.py|<ferrio>):\d+"), ""),
     (re.compile(r"\b(fd|laddr|raddr)=[^,>)]*(\([^)]*\))?"), r"\1="),
     (re.compile(r"Task-\d+"), "Task-N"),
     (re.compile(r"when=\d+\.\d+"), "when=N"),
