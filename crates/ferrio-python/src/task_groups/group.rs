@@ -139,16 +139,12 @@ impl TaskGroup {
             Self::tell(slf, native, &task)?;
             return Ok(task);
         }
-        let tasks = this.tasks(py);
-        match tasks.cast_exact::<PySet>() {
-            Ok(tasks) => tasks.add(&task)?,
-            Err(_) => tasks.call_method1("add", (&task,)).map(drop)?,
-        }
-        if native {
-            when_done(&task, slf, &TASK_DONE)?;
+        if style.watches_first {
+            Self::watch(slf, native, &task)?;
+            this.keep(&task)?;
         } else {
-            let tell = slf.getattr(pyo3::intern!(py, "_on_task_done"))?;
-            task.call_method1(pyo3::intern!(py, "add_done_callback"), (tell,))?;
+            this.keep(&task)?;
+            Self::watch(slf, native, &task)?;
         }
         Ok(task)
     }
@@ -403,6 +399,27 @@ impl TaskGroup {
 /// What is raised alone, whatever else went wrong.
 fn is_base_error(exception: &Bound<'_, PyAny>) -> bool {
     exception.is_instance_of::<PySystemExit>() || exception.is_instance_of::<PyKeyboardInterrupt>()
+}
+
+impl TaskGroup {
+    /// Among the tasks from now on.
+    fn keep(&self, task: &Bound<'_, PyAny>) -> PyResult<()> {
+        let tasks = self.tasks(task.py());
+        match tasks.cast_exact::<PySet>() {
+            Ok(tasks) => tasks.add(task),
+            Err(_) => tasks.call_method1("add", (task,)).map(drop),
+        }
+    }
+
+    /// The group hears of the task's end.
+    fn watch<'py>(slf: &Bound<'py, Self>, native: bool, task: &Bound<'py, PyAny>) -> PyResult<()> {
+        if native {
+            return when_done(task, slf, &TASK_DONE);
+        }
+        let py = slf.py();
+        let tell = slf.getattr(pyo3::intern!(py, "_on_task_done"))?;
+        task.call_method1(pyo3::intern!(py, "add_done_callback"), (tell,)).map(drop)
+    }
 }
 
 fn task_done<'py>(group: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {

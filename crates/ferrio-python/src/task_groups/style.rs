@@ -11,6 +11,8 @@ pub(super) struct Style {
     pub(super) keywords: Keywords,
     /// A coroutine that `create_task` refuses is closed.
     pub(super) closes_refused: bool,
+    /// `create_task` asks to be told of a task before it keeps it.
+    pub(super) watches_first: bool,
     /// A task that is done when `create_task` has made it tells the group at once.
     pub(super) tells_at_once: bool,
     /// Tasks know that the parent waits for them.
@@ -67,6 +69,7 @@ fn find(py: Python<'_>) -> PyResult<Style> {
         },
         closes_refused: uses(&creating, "close"),
         tells_at_once: uses(&creating, "done"),
+        watches_first: uses(&creating, "_set_task_name") && !uses(&creating, "done"),
         notes_waiter: uses(&creating, "future_add_to_awaited_by"),
         uncancels_first: place("uncancel") < place("create_future"),
         knows_subclasses: uses(&leaving, "issubclass"),
