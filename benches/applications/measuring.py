@@ -1,0 +1,108 @@
+"""One measurement: the program in its process, its peer in another, and what the program's processor time was."""
+
+import contextlib
+import dataclasses
+import importlib.util
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from . import peers
+from .programs import PROGRAMS
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Unavailable(Exception):
+    """A package or a server that a program needs is not installed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """`operations` took `seconds` on the clock, and `processor` seconds of the measured program."""
+
+    operations: int
+    seconds: float
+    processor: float
+
+    def by_clock(self) -> float:
+        return self.operations / self.seconds
+
+    def by_processor(self) -> float:
+        return self.operations / self.processor
+
+
+def processor_time(pid: int) -> float:
+    """Seconds in user and system mode of all threads of a process so far, as Linux accounts them."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+@contextlib.contextmanager
+def started(*command: str, core: int) -> Iterator[subprocess.Popen[str]]:
+    """A module of this package in a fresh interpreter, on a core of its own where there are several."""
+    cores = sorted(os.sched_getaffinity(0))
+    mine = {cores[core % len(cores)]}
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, mine),
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        assert process.stdout
+        process.stdout.close()
+
+
+def line(process: subprocess.Popen[str]) -> list[str]:
+    """The next line of a process in words; a process that ends before it has printed one is an error."""
+    assert process.stdout
+    words = process.stdout.readline().split()
+    if not words:
+        raise RuntimeError(f"{' '.join(map(str, process.args))} ended with {process.wait()}")
+    return words
+
+
+def of_server(name: str, implementation: str, load: str, seconds: float) -> Figure:
+    """The program serves; another process asks."""
+    with started("benches.applications.running", name, implementation, core=0) as program:
+        port = line(program)[0]
+        with started("benches.applications.load", load, port, "0.5", core=1) as warming:
+            line(warming)
+        before = processor_time(program.pid)
+        with started("benches.applications.load", load, port, str(seconds), core=1) as asking:
+            operations, took = line(asking)
+        return Figure(int(operations), float(took), processor_time(program.pid) - before)
+
+
+def of_client(name: str, implementation: str, peer: str, seconds: float) -> Figure:
+    """The program asks a peer, and prints what came of it."""
+    with (
+        peers.PEERS[peer]() as address,
+        started("benches.applications.running", name, implementation, address, str(seconds), core=0) as program,
+    ):
+        operations, took, processor = line(program)
+        return Figure(int(operations), float(took), float(processor))
+
+
+def measured(name: str, implementation: str, seconds: float) -> Figure:
+    program = PROGRAMS[name]
+    for package in program.needs:
+        if importlib.util.find_spec(package) is None:
+            raise Unavailable(f"package {package} is not installed")
+    if program.load:
+        return of_server(name, implementation, program.load, seconds)
+    if (missing := peers.missing(program.peer)) is not None:
+        raise Unavailable(f"{missing} is not installed")
+    return of_client(name, implementation, program.peer, seconds)
