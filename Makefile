@@ -28,10 +28,10 @@ fuzz_flags := --cfg fuzzing -C passes=sancov-module -C codegen-units=1 $(addpref
 # cargo and pytest use the cores themselves; one chore at a time keeps their output readable.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-python check check-python check-rust check-structure format bench soak fuzz build wheel clean
+.PHONY: help demo test test-rust test-python check check-python check-rust check-structure format bench bench-applications soak fuzz build wheel clean
 
 help: ## list the chores
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: build ## crawl a local site of a few thousand pages, on ferrio and on stock asyncio
 	@$(venv_python) -m examples.scraper.compare
@@ -72,6 +72,9 @@ format: $(tools) ## rewrite the sources the way the checks want them
 
 bench: build ## measure ferrio against stock asyncio on this machine
 	@$(venv_python) -m benches
+
+bench-applications: build ## web servers, database clients and a scraper on asyncio, uvloop and ferrio, as far as they are installed
+	@$(venv_python) -m benches.applications
 
 soak: build ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) random programs, and leaks
 	@FERRIO_SOAK_SECONDS=$(SOAK_SECONDS) $(venv_python) -m pytest tests/soak --timeout=0
