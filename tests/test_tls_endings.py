@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 
@@ -216,7 +217,7 @@ async def tampered(change, *, then_close=False):
 
         def talk():
             with socket.create_connection(address, timeout=5) as sock:
-                tls_object, outgoing = shake_hands(sock)
+                tls_object, _, outgoing = shake_hands(sock)
                 tls_object.write(b"secret")
                 sock.sendall(change(outgoing.read()))
                 if then_close:
@@ -254,7 +255,7 @@ def test_a_peer_that_closes_and_does_not_read_is_cut():
 
     def close_only(address):
         with socket.create_connection(address, timeout=5) as sock:
-            tls_object, outgoing = shake_hands(sock)
+            tls_object, _, outgoing = shake_hands(sock)
             over.wait(5)  # until there is much to be sent to it
             over.clear()
             with contextlib.suppress(ssl.SSLWantReadError):
@@ -278,6 +279,63 @@ def test_a_peer_that_closes_and_does_not_read_is_cut():
             assert isinstance(await asyncio.wait_for(protocol.lost, 5), TimeoutError)
             over.set()
             await peer
+
+    loop.run_until_complete(main())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+@pytest.mark.parametrize("end", ["close_notify", "end of file"])
+@pytest.mark.parametrize("factory", [Recorder, BufferedRecorder])
+def test_what_waits_when_the_peer_closes_still_arrives(end, factory):
+    """By a socket that takes little at a time: part waits in the socket's buffer, part above it (gh-115514)."""
+    loop = ferrio.new_event_loop()
+    size = 1_000_000
+    written, outcome = threading.Event(), []
+
+    def close_and_receive(address):
+        with socket.create_connection(address, timeout=5) as sock:
+            tls_object, incoming, outgoing = shake_hands(sock)
+            written.wait(5)
+            if end == "close_notify":
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    tls_object.unwrap()
+                sock.sendall(outgoing.read())
+            else:
+                sock.shutdown(socket.SHUT_WR)
+            time.sleep(0.1)  # until it is seen at the other end
+            outcome.append(receive_all(sock, tls_object, incoming))
+
+    def receive_all(sock, tls_object, incoming):
+        count = 0
+        while True:
+            try:
+                count += len(tls_object.read(1 << 16))
+            except ssl.SSLWantReadError:
+                if not incoming.write(sock.recv(1 << 14)):
+                    return count, "end of file"
+            except ssl.SSLZeroReturnError:
+                return count, "close_notify"
+
+    async def main():
+        made = loop.create_future()
+
+        class Server(factory):
+            def connection_made(self, transport):
+                super().connection_made(transport)
+                sock = transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 14)
+                made.set_result(self)
+
+        async with serving(Server) as address:
+            peer = loop.create_task(asyncio.to_thread(close_and_receive, address))
+            protocol = await made
+            for _ in range(40):
+                protocol.transport.write(bytes(size // 40))
+            written.set()
+            await asyncio.wait_for(peer, 20)
+            await asyncio.wait_for(protocol.lost, 5)
+            assert outcome == [(size, end)]
 
     loop.run_until_complete(main())
     loop.run_until_complete(loop.shutdown_default_executor())

@@ -95,8 +95,8 @@ async def ask(address, question: bytes, context=None) -> bytes:
     return await asyncio.to_thread(talk)
 
 
-def shake_hands(sock) -> tuple[ssl.SSLObject, ssl.MemoryBIO]:
-    """A client's TLS object after its handshake over a blocking socket, and where it puts what is to be sent."""
+def shake_hands(sock) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
+    """A client's TLS object after its handshake over a blocking socket, what it reads from and what it writes to."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls_object = client_context().wrap_bio(incoming, outgoing, **NAME)
     while True:
@@ -107,4 +107,4 @@ def shake_hands(sock) -> tuple[ssl.SSLObject, ssl.MemoryBIO]:
             sock.sendall(outgoing.read())
             incoming.write(sock.recv(1 << 16))
     sock.sendall(outgoing.read())
-    return tls_object, outgoing
+    return tls_object, incoming, outgoing
