@@ -3,13 +3,15 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# How the extension is compiled: release, or quick, which takes a third of the time and runs nearly as fast.
+PROFILE ?= release
 SOAK_SECONDS ?= 600
 FUZZ_SECONDS ?= 300
 SOAK_PROGRAMS ?= 10000
 
 venv_python := $(VENV)/bin/python
 tools := $(VENV)/.tools-installed
-extension := $(VENV)/.extension-built
+extension := $(VENV)/.extension-built-$(PROFILE)
 
 # PyO3 asks this interpreter which Python it compiles for.
 export PYO3_PYTHON := $(abspath $(venv_python))
@@ -24,11 +26,16 @@ host = $(shell rustc -vV | sed -n 's/^host: //p')
 fuzz_flags := --cfg fuzzing -C passes=sancov-module -C codegen-units=1 $(addprefix -C llvm-args=-sanitizer-coverage-, \
 	level=4 inline-8bit-counters pc-table trace-compares)
 
+# A few seconds' worth of tests that touch every part once.
+smoke_tests := $(addprefix tests/test_, $(addsuffix .py, \
+	examples exports install programs queues scheduling streams subprocesses tasks tls))
+
 .DEFAULT_GOAL := help
 # cargo and pytest use the cores themselves; one chore at a time keeps their output readable.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-python check check-python check-rust check-structure format bench bench-applications soak fuzz build wheel clean
+.PHONY: help demo test test-rust test-python test-matrix smoke check check-python check-rust check-structure format \
+	bench bench-applications soak fuzz build wheel clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +52,13 @@ test-rust: $(tools) ## the tests of the crates that need no Python
 test-python: build ## the tests of the package
 	@echo "== pytest"
 	@$(venv_python) -m pytest
+
+test-matrix: ## everything on each of Python 3.11 to 3.14 that is here; PYTHONS adds paths of interpreters
+	@PYTHON=$(PYTHON) $(PYTHON) scripts/matrix.py
+
+smoke: build ## some tests of each part, in seconds
+	@echo "== pytest, some tests of each part"
+	@$(venv_python) -m pytest $(smoke_tests)
 
 check: check-structure check-python check-rust ## formatting, lints, types, dependency rules; quick ones first
 
@@ -91,13 +105,13 @@ fuzz: ## look for FUZZ_SECONDS (300) each for bytes that break the framing and t
 			-print_final_stats=1 -artifact_prefix=target/fuzz/$$target- target/fuzz/corpus/$$target || exit 1; \
 	done
 
-build: $(extension) ## the extension in release mode, into the virtual environment
+build: $(extension) ## the extension, into the virtual environment
 
 wheel: $(tools) ## a wheel for this Python, into dist/
 	@$(venv_python) -m maturin build --release --locked --out dist --interpreter $(venv_python)
 
 clean: ## remove everything the chores have made
-	rm -rf $(VENV) target dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* target dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f python/ferrio/_ferrio*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -109,6 +123,7 @@ $(tools): requirements/dev.txt
 	@touch $@
 
 $(extension): $(tools) $(extension_sources)
-	@echo "== extension (release)"
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(venv_python) -m maturin develop --release --locked --quiet
+	@echo "== extension ($(PROFILE))"
+	@rm -f $(VENV)/.extension-built-*
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(venv_python) -m maturin develop --profile $(PROFILE) --locked --quiet
 	@touch $@

@@ -1,0 +1,176 @@
+"""Runs the tests on each supported Python that this machine has, one virtual environment for each.
+
+    python scripts/matrix.py                              all tests on every Python
+    python scripts/matrix.py --whole default --whole 3.13 all tests on these, the smoke tests on the others
+
+Each run is a `make test` or `make smoke` with its own PYTHON and VENV. They share cargo's target directory: what does
+not depend on Python is compiled once, and an extension that is up to date is not built again. A table and the
+runners' own closing lines come last; the exit status is 1 if any run failed.
+
+Interpreters are looked for in the variable PYTHONS (paths), at `python3` (or the variable PYTHON), among `python3.X`
+on PATH, and among pyenv's versions. A version that is not there is named.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+
+# What a virtual environment and the extension need; a pyenv shim of a version that is not chosen fails here.
+PROBE = """
+import ensurepip, sys, sysconfig, venv
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    sys.exit("a build without the interpreter's lock")
+print("%d.%d" % sys.version_info[:2], sys.version.split()[0], sys.executable)
+"""
+
+CLOSING_LINE = re.compile(
+    r"^test result: .*|^=+ .*(?:passed|failed|errors?|no tests ran|skipped).* in [0-9.]+s.* =+$"
+    r"|^(?:Success: no issues found|Found \d+ errors?) in .*"
+)
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python that works."""
+
+    version: str
+    release: str
+    path: str
+
+
+@dataclass
+class Run:
+    """One `make` on one Python, and what came of it."""
+
+    interpreter: Interpreter
+    target: str
+    status: int = 0
+    seconds: float = 0.0
+    closing_lines: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        return f"FAILED ({self.status})" if self.status else "passed"
+
+
+def ask(path: str) -> Interpreter | None:
+    """Which Python a command is, if it is one that can be used."""
+    try:
+        done = subprocess.run([path, "-c", PROBE], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    words = done.stdout.split(maxsplit=2)
+    return Interpreter(words[0], words[1], words[2].strip()) if done.returncode == 0 and len(words) == 3 else None
+
+
+def candidates(version: str, default: str) -> Iterator[str]:
+    """Commands that may be this version, the likeliest first."""
+    yield from os.environ.get("PYTHONS", "").split()
+    yield default
+    for directory in os.get_exec_path():
+        path = Path(directory, f"python{version}")
+        if path.is_file():
+            yield str(path)
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")
+    found = [path for path in pyenv.glob(f"{version}.*") if re.fullmatch(r"[\d.]+", path.name)]
+    for path in sorted(found, key=lambda path: [int(part) for part in path.name.split(".")], reverse=True):
+        yield str(path / "bin" / "python")
+
+
+def find(version: str, default: str) -> Interpreter | None:
+    """The first candidate that is this version."""
+    for path in candidates(version, default):
+        interpreter = ask(path)
+        if interpreter and interpreter.version == version:
+            return interpreter
+    return None
+
+
+def make(run: Run, variables: Sequence[str]) -> None:
+    """Runs make, shows its output as it comes and keeps the closing lines."""
+    began = time.monotonic()
+    command = ["make", run.target, f"PYTHON={run.interpreter.path}", *variables]
+    print(f"\n== Python {run.interpreter.release}: {' '.join(command)}", flush=True)
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        if CLOSING_LINE.match(line.rstrip("\n")):
+            run.closing_lines.append(line.rstrip("\n"))
+    run.status = process.wait()
+    run.seconds = time.monotonic() - began
+
+
+def report(runs: Sequence[Run], missing: Sequence[str]) -> None:
+    """The closing lines of each run, then the table."""
+    for run in runs:
+        print(f"\n== closing lines, Python {run.interpreter.release}, make {run.target}")
+        print("\n".join(run.closing_lines) or "no test runner got as far as its closing line")
+    print(f"\n{'Python':<10}{'tests':<10}{'result':<14}{'minutes':>8}  interpreter")
+    for run in runs:
+        tests = "whole" if run.target == "test" else "smoke"
+        minutes = f"{run.seconds / 60:.1f}"
+        print(f"{run.interpreter.release:<10}{tests:<10}{run.verdict:<14}{minutes:>8}  {run.interpreter.path}")
+    for version in missing:
+        print(f"{version:<10}{'none':<10}{'not found':<14}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="the tests on each Python of this machine")
+    parser.add_argument(
+        "--whole",
+        action="append",
+        metavar="VERSION",
+        help="all tests on this version only (or `default`), the smoke tests on the others; repeatable",
+    )
+    parser.add_argument("--list", action="store_true", help="only say which interpreters there are")
+    arguments = parser.parse_args()
+    default = shutil.which(os.environ.get("PYTHON") or "python3") or sys.executable
+    standard = ask(default)
+    found = {version: find(version, default) for version in VERSIONS}
+    missing = [version for version, interpreter in found.items() if interpreter is None]
+    # The default Python comes first: what everybody runs is reported soonest.
+    present = sorted(
+        (one for one in found.values() if one), key=lambda one: (one != standard, VERSIONS.index(one.version))
+    )
+    for version, interpreter in found.items():
+        print(f"Python {version}: {interpreter.path if interpreter else 'not found'}")
+    if arguments.list:
+        return 0
+    if not present:
+        print(f"none of Python {', '.join(VERSIONS)} is here", file=sys.stderr)
+        return 1
+    whole = {standard.version if name == "default" and standard else name for name in arguments.whole or VERSIONS}
+    runs = []
+    for interpreter in present:
+        run = Run(interpreter, "test" if interpreter.version in whole else "smoke")
+        # The default has the environment and the profile of a plain `make test`; the others are compiled faster.
+        own = [] if interpreter == standard else [f"VENV=.venv-{interpreter.version}", "PROFILE=quick"]
+        make(run, own)
+        runs.append(run)
+    report(runs, missing)
+    return 1 if any(run.status for run in runs) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
