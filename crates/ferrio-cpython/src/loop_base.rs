@@ -370,8 +370,11 @@ impl LoopBase {
     }
 }
 
-/// Whether a subclass or the instance itself has a method of ours under that name.
-fn overrides(slf: &Bound<'_, LoopBase>, name: &str) -> PyResult<bool> {
+/// Whether a subclass or the instance itself has another method in the place of ours under that name.
+///
+/// # Errors
+/// What looking up attributes raises.
+pub fn overrides(slf: &Bound<'_, LoopBase>, name: &str) -> PyResult<bool> {
     // Asking for the dictionary makes it, and the interpreter is slower to find methods of objects that have one
     // (benchmark `future_await`).
     let by_instance = slf.get().patched.get()
@@ -464,7 +467,7 @@ fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *
     match name.to_str()? {
         "time" | "call_at" | "call_later" => slf.get().forget_clock(slf.py()),
         "call_soon" => slf.get().call_soon.set(slf.py(), CallSoon::Unknown),
-        "create_task" => {}
+        "create_task" | "create_future" | "sock_connect" | "sock_sendfile" => {}
         _ => return Ok(()),
     }
     slf.get().patched.set(true);

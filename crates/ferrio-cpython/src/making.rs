@@ -173,6 +173,7 @@ pub static EVENT_LOOP: PlainClass = PlainClass::new();
 pub fn waiter<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if EVENT_LOOP.is_exact(owner)
         && let Ok(native) = owner.cast::<LoopBase>()
+        && !native.get().patched.get()
     {
         return usual_future(native);
     }

@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyList};
 use crate::coroutine::Channel;
 use crate::event_loop::Loop;
 use crate::imports;
-use crate::sockets::connect::connect;
+use crate::sockets::connect::connect_by_loop;
 
 /// A socket or transport that is closed when this is dropped, unless it was kept.
 pub(crate) struct Keeper {
@@ -68,6 +68,16 @@ impl Failures {
         &mut self.0[attempt]
     }
 
+    /// Puts the errors of another attempt that failed behind these.
+    pub(crate) fn add(&mut self, attempt: Vec<PyErr>) {
+        self.0.push(attempt);
+    }
+
+    /// All errors, without their attempts.
+    pub(crate) fn into_errors(self) -> Vec<PyErr> {
+        self.0.into_iter().flatten().collect()
+    }
+
     /// Takes note of an `OSError`; anything else comes back.
     pub(crate) fn note(&mut self, py: Python<'_>, attempt: usize, error: PyErr) -> PyResult<()> {
         if !error.is_instance_of::<PyOSError>(py) {
@@ -79,7 +89,7 @@ impl Failures {
 
     /// What `create_connection` raises.
     pub(crate) fn into_error(self, py: Python<'_>, all: bool) -> PyErr {
-        let mut errors: Vec<PyErr> = self.0.into_iter().flatten().collect();
+        let mut errors = self.into_errors();
         if all {
             return group(py, &errors).unwrap_or_else(|failure| failure);
         }
@@ -116,7 +126,7 @@ pub(crate) async fn connect_one(
     let outcome = match opened {
         Ok((sock, address)) => {
             let held = Python::attach(|py| sock.bind(py).clone().unbind());
-            connect(this, &held, address, channel).await.map(|()| sock)
+            connect_by_loop(this, &held, address, channel).await.map(|()| sock)
         }
         Err(error) => Err(error),
     };

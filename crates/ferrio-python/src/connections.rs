@@ -11,6 +11,8 @@ use crate::event_loop::{Loop, base};
 use crate::happy_eyeballs::race;
 use crate::imports;
 use crate::servers::refuse_ssl_socket;
+use crate::sockets::connect::is_overridden;
+use crate::staggered;
 use crate::transports::tls::options::Options;
 use crate::transports::{stream, tls};
 
@@ -242,6 +244,9 @@ async fn open(this: &Py<Loop>, route: &Route, channel: &Channel) -> PyResult<Py<
     })?;
     let mut failures = Failures::default();
     let connected = match route.delay {
+        Some(delay) if Python::attach(|py| is_overridden(this.bind(py)))? => {
+            staggered::race(this, infos, local.as_ref(), delay, &mut failures, channel).await?
+        }
         Some(delay) => race(this, infos, local.as_ref(), delay, &mut failures, channel).await?,
         None => one_by_one(this, infos, local.as_ref(), &mut failures, channel).await?,
     };
@@ -280,7 +285,7 @@ pub(crate) async fn establish(
         let slf = this.bind(py);
         sock.bind(py).call_method1(pyo3::intern!(py, "setblocking"), (false,))?;
         let protocol = factory.bind(py).call0()?;
-        let waiter = Loop::create_future(slf)?;
+        let waiter = Loop::waiter(slf)?;
         let transport = match tls {
             Some(options) => {
                 tls::options::connect(slf, sock.bind(py).clone(), protocol.clone(), &options, waiter.clone())?

@@ -11,7 +11,7 @@ use crate::attempts::Keeper;
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::{Loop, base};
 use crate::imports;
-use crate::sockets::connect::connect;
+use crate::sockets::connect::connect_by_loop;
 use crate::transports::datagram;
 use crate::unix::remove_stale;
 
@@ -266,7 +266,7 @@ async fn open_one(this: &Py<Loop>, candidate: Candidate, options: &Options, chan
     let Some(remote) = remote else { return Ok((sock, None)) };
     if connects {
         let (held, address) = Python::attach(|py| (sock.bind(py).clone().unbind(), remote.clone_ref(py)));
-        connect(this, &held, address, channel).await?;
+        connect_by_loop(this, &held, address, channel).await?;
     }
     Ok((sock, Some(remote)))
 }
@@ -299,7 +299,7 @@ async fn establish(
     let (transport, protocol, waiter) = Python::attach(|py| {
         let slf = this.bind(py);
         let protocol = factory.bind(py).call0()?;
-        let waiter = Loop::create_future(slf)?;
+        let waiter = Loop::waiter(slf)?;
         let remote = remote.map(|remote| remote.into_bound(py));
         let transport = datagram::attach(slf, sock.bind(py), protocol.clone(), remote, waiter.clone())?;
         let transport = transport.into_any();

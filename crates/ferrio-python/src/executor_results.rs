@@ -28,7 +28,7 @@ pub(crate) fn follow<'py>(slf: &Bound<'py, Loop>, work: Bound<'py, PyAny>) -> Py
         keywords.set_item(pyo3::intern!(py, "loop"), slf)?;
         return imports::wrap_future(py)?.call((work,), Some(&keywords));
     }
-    let future = Loop::create_future(slf)?;
+    let future = Loop::waiter(slf)?;
     let link = Link { owner: slf.clone().unbind(), work: work.clone().unbind(), future: future.clone().unbind() };
     let link = Bound::new(py, link)?;
     let add_done_callback = pyo3::intern!(py, "add_done_callback");

@@ -136,7 +136,7 @@ async fn shut_down(this: Py<Loop>, timeout: Option<Py<PyAny>>, channel: Channel)
         let executors = &slf.get().executors;
         executors.shut_down.set(true);
         let Some(executor) = executors.default(py) else { return Ok::<_, PyErr>(None) };
-        let joined = Loop::create_future(slf)?;
+        let joined = Loop::waiter(slf)?;
         let thread = joining_thread(slf, &executor, &joined)?;
         thread.call_method0("start")?;
         Ok(Some((executor.unbind(), joined.unbind(), thread.unbind())))

@@ -157,7 +157,7 @@ impl Race<'_> {
     /// A future for the next event, and the timer of the next attempt.
     fn arm(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, Option<Timer>)> {
         let owner = self.this.bind(py);
-        let future = Loop::create_future(owner)?;
+        let future = Loop::waiter(owner)?;
         for attempt in &self.pending {
             let bell = Some(future.clone().unbind());
             let before = attempt.watch.get().bell.with(py, |place| std::mem::replace(place, bell));

@@ -33,6 +33,7 @@ mod signals;
 mod sleep;
 mod slices;
 mod sockets;
+mod staggered;
 mod streams;
 mod subprocesses;
 mod sync;

@@ -300,7 +300,7 @@ async fn serve_forever(this: Py<Server>, channel: Channel) -> PyResult<()> {
             return Err(PyRuntimeError::new_err(format!("server {} is closed", slf.repr()?)));
         }
         start(slf)?;
-        let forever = Loop::create_future(this.get().owner.bind(py))?.unbind();
+        let forever = Loop::waiter(this.get().owner.bind(py))?.unbind();
         let held = forever.clone_ref(py);
         this.get().state.with(py, |state| state.forever = Some(held));
         Ok(forever)
@@ -347,7 +347,7 @@ async fn wait_closed(this: Py<Server>, channel: Channel) -> PyResult<()> {
         if over || (old && closed) {
             return Ok::<_, PyErr>(None);
         }
-        let waiter = Loop::create_future(this.get().owner.bind(py))?.unbind();
+        let waiter = Loop::waiter(this.get().owner.bind(py))?.unbind();
         let held = waiter.clone_ref(py);
         this.get().state.with(py, |state| state.waiters.get_or_insert_default().push(held));
         Ok(Some(waiter))

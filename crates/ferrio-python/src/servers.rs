@@ -3,8 +3,9 @@
 use ferrio_cpython::context;
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString, PyTuple};
 
+use crate::addresses::{Hints, ensure_resolved};
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::{Loop, base};
 use crate::imports;
@@ -158,33 +159,43 @@ fn given_socket(py: Python<'_>, sock: Option<&Py<PyAny>>) -> PyResult<Vec<Py<PyA
 
 /// The address infos of all hosts, each once, in order.
 async fn resolve(this: &Py<Loop>, options: &Options, channel: &Channel) -> PyResult<Py<PyList>> {
-    let hosts = Python::attach(|py| host_list(py, options.host.as_ref()))?;
     let lookups = Python::attach(|py| {
-        let keywords = PyDict::new(py);
-        keywords.set_item("family", &options.family)?;
-        keywords.set_item("type", py.import("socket")?.getattr("SOCK_STREAM")?)?;
-        keywords.set_item("flags", &options.flags)?;
-        let mut lookups = Vec::new();
-        for host in &hosts {
-            lookups.push(this.bind(py).call_method("getaddrinfo", (host, &options.port), Some(&keywords))?);
-        }
-        let gathered = imports::gather(py)?.call1(PyTuple::new(py, lookups)?)?;
-        Ok::<_, PyErr>(gathered.unbind())
+        let hosts = host_list(py, options.host.as_ref())?;
+        let lookups: Vec<_> =
+            hosts.into_iter().map(|host| look_up(this, py, host, options)).collect::<PyResult<_>>()?;
+        imports::gather(py)?.call1(PyTuple::new(py, lookups)?).map(Bound::unbind)
     })?;
     let found = channel.wait(lookups).await?;
     Python::attach(|py| {
         let distinct = PyDict::new(py);
-        for (infos, host) in found.bind(py).try_iter()?.zip(&hosts) {
-            let infos = infos?;
-            if infos.is_empty()? {
-                let text = format!("getaddrinfo({}) returned empty list", host.bind(py).repr()?);
-                return Err(PyOSError::new_err(text));
-            }
-            for info in infos.try_iter()? {
+        for infos in found.bind(py).try_iter()? {
+            for info in infos?.try_iter()? {
                 distinct.set_item(info?, py.None())?;
             }
         }
         Ok(distinct.keys().unbind())
+    })
+}
+
+/// asyncio's `_create_server_getaddrinfo`.
+fn look_up(this: &Py<Loop>, py: Python<'_>, host: Py<PyAny>, options: &Options) -> PyResult<Py<PyAny>> {
+    let hints = Hints {
+        family: options.family.clone_ref(py),
+        kind: imports::socket_sock_stream(py)?.clone().unbind(),
+        proto: PyInt::new(py, 0).into_any().unbind(),
+        flags: options.flags.clone_ref(py),
+    };
+    let address = (&host, &options.port).into_pyobject(py)?.into_any().unbind();
+    let this = this.clone_ref(py);
+    Coroutine::spawn(py, "EventLoop._create_server_getaddrinfo", |channel| async move {
+        let infos = ensure_resolved(&this, address, &hints, &channel).await?;
+        Python::attach(|py| {
+            if infos.bind(py).is_empty()? {
+                let text = format!("getaddrinfo({}) returned empty list", host.bind(py).repr()?);
+                return Err(PyOSError::new_err(text));
+            }
+            Ok(infos)
+        })
     })
 }
 

@@ -9,7 +9,7 @@ use crate::connections::establish;
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::Loop;
 use crate::imports;
-use crate::sockets::connect::connect;
+use crate::sockets::connect::connect_by_loop;
 use crate::transports::tls::options::Options;
 
 #[pymethods]
@@ -101,7 +101,7 @@ async fn connect_to(this: &Py<Loop>, path: &Py<PyAny>, channel: &Channel) -> PyR
         let held = sock.bind(py).clone().unbind();
         Ok::<_, PyErr>((sock, held, path))
     })?;
-    connect(this, &held, path, channel).await?;
+    connect_by_loop(this, &held, path, channel).await?;
     Ok(sock)
 }
 

@@ -159,7 +159,7 @@ impl StandIn {
             Some(paused) => paused.is_truthy()?,
             None => false,
         };
-        let room = if was_paused { Some(Loop::create_future(slf)?.unbind()) } else { None };
+        let room = if was_paused { Some(Loop::waiter(slf)?.unbind()) } else { None };
         let standing_in = Self {
             owner: slf.clone().unbind(),
             transport: transport.clone().unbind(),
@@ -226,7 +226,7 @@ impl StandIn {
 
     fn pause_writing(&self, py: Python<'_>) -> PyResult<()> {
         if self.room.with(py, |room| room.is_none()) {
-            let room = Loop::create_future(self.owner.bind(py))?.unbind();
+            let room = Loop::waiter(self.owner.bind(py))?.unbind();
             let before = self.room.with(py, |place| place.replace(room));
             drop(before);
         }

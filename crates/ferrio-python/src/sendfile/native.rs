@@ -5,10 +5,12 @@
 use std::io::{self, ErrorKind};
 use std::os::fd::RawFd;
 
+use ferrio_cpython::loop_base::overrides;
 use ferrio_engine::Role;
 use ferrio_sys::{Interest, file};
 use pyo3::exceptions::{PyAttributeError, PyConnectionError};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::{Part, always_seeks, check, not_available};
 use crate::coroutine::Channel;
@@ -57,7 +59,7 @@ pub(super) async fn to_transport(
     })?;
     let outcome = match exclusive::until_sent(this, transport, channel).await {
         Ok(()) => match Python::attach(|py| check(py, part, None)) {
-            Ok(()) => send(this, Target::Transport(transport), part, channel).await,
+            Ok(()) => send_by_loop(this, transport, part, channel).await,
             Err(error) => Err(error),
         },
         Err(error) => Err(error),
@@ -70,6 +72,28 @@ pub(super) async fn to_transport(
         }
         outcome
     })
+}
+
+/// By the loop's `sock_sendfile` where a subclass has its own.
+async fn send_by_loop(
+    this: &Py<Loop>,
+    transport: &Py<SocketTransport>,
+    part: &Part,
+    channel: &Channel,
+) -> PyResult<u64> {
+    let overridden = Python::attach(|py| overrides(this.bind(py).as_super(), "sock_sendfile"))?;
+    if !overridden {
+        return send(this, Target::Transport(transport), part, channel).await;
+    }
+    let sending = Python::attach(|py| {
+        let sock = transport.bind(py).call_method1("get_extra_info", ("socket",))?.getattr("_sock")?;
+        let keywords = PyDict::new(py);
+        keywords.set_item("fallback", false)?;
+        let arguments = (sock, &part.file, &part.offset, part.count.as_ref());
+        this.call_method(py, "sock_sendfile", arguments, Some(&keywords))
+    })?;
+    let sent = channel.wait(sending).await?;
+    Python::attach(|py| sent.extract(py))
 }
 
 async fn send(this: &Py<Loop>, target: Target<'_>, part: &Part, channel: &Channel) -> PyResult<u64> {

@@ -2,6 +2,7 @@
 
 use std::os::fd::RawFd;
 
+use ferrio_cpython::loop_base::overrides;
 use ferrio_engine::Role;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -24,8 +25,27 @@ impl Loop {
     }
 }
 
+/// Connects by the loop's `sock_connect`, which a subclass may have made another.
+pub(crate) async fn connect_by_loop(
+    this: &Py<Loop>,
+    sock: &Py<PyAny>,
+    address: Py<PyAny>,
+    channel: &Channel,
+) -> PyResult<()> {
+    if !Python::attach(|py| is_overridden(this.bind(py)))? {
+        return connect(this, sock, address, channel).await;
+    }
+    let connecting = Python::attach(|py| this.call_method1(py, "sock_connect", (sock, address)))?;
+    channel.wait(connecting).await.map(drop)
+}
+
+/// Whether `sock_connect` is not ours.
+pub(crate) fn is_overridden(slf: &Bound<'_, Loop>) -> PyResult<bool> {
+    overrides(slf.as_super(), "sock_connect")
+}
+
 /// The body of `sock_connect`.
-pub(crate) async fn connect(this: &Py<Loop>, sock: &Py<PyAny>, address: Py<PyAny>, channel: &Channel) -> PyResult<()> {
+async fn connect(this: &Py<Loop>, sock: &Py<PyAny>, address: Py<PyAny>, channel: &Channel) -> PyResult<()> {
     let hints = Python::attach(|py| {
         check(this.bind(py), sock.bind(py))?;
         internet_hints(sock.bind(py))

@@ -20,7 +20,7 @@ use crate::transports::stream::wake_waiter;
 pub(crate) async fn until_ready(this: &Py<Loop>, sock: &Py<PyAny>, role: Role, channel: &Channel) -> PyResult<()> {
     let registration = Python::attach(|py| {
         let fd = descriptor(sock.bind(py))?;
-        let future = Loop::create_future(this.bind(py))?;
+        let future = Loop::waiter(this.bind(py))?;
         Registration::new(this.bind(py), fd, role, future, wake_waiter)
     })?;
     let future = Python::attach(|py| registration.target.clone_ref(py));

@@ -4,7 +4,7 @@
 //! calling a factory differ between versions; `Style` names the three ways there are. The classes are looked up in
 //! asyncio's modules at each call, as asyncio's own loop does: programs and tests put others there.
 
-use ferrio_cpython::making::{Factory, Naming};
+use ferrio_cpython::making::{self, Factory, Naming};
 use ferrio_cpython::task::{self, Parts};
 use ferrio_cpython::{GilCell, future};
 use pyo3::exceptions::PyTypeError;
@@ -62,6 +62,13 @@ fn style(py: Python<'_>) -> PyResult<Style> {
         })
     })
     .copied()
+}
+
+impl Loop {
+    /// What `create_future` gives, a subclass's own where it has one.
+    pub(crate) fn waiter<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        making::waiter(slf.as_any())
+    }
 }
 
 #[pymethods]

@@ -92,7 +92,7 @@ pub(crate) async fn until_writable(
 ) -> PyResult<()> {
     let future = Python::attach(|py| {
         descriptor(transport.bind(py))?;
-        let future = Loop::create_future(this.bind(py))?.unbind();
+        let future = Loop::waiter(this.bind(py))?.unbind();
         transport.get().state.with(py, |state| state.exclusive = Exclusive::Waiting(future.clone_ref(py)));
         Ok::<_, PyErr>(future)
     })?;

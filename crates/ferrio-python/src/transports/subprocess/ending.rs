@@ -53,7 +53,7 @@ impl SubprocessTransport {
                 let transport = this.bind(py).get();
                 let known = transport.state.with(py, |state| state.code);
                 let (None, Some(owner)) = (known, transport.owner(py)) else { return Ok::<_, PyErr>(Err(known)) };
-                let waiter = Loop::create_future(&owner)?.unbind();
+                let waiter = Loop::waiter(&owner)?.unbind();
                 transport.state.with(py, |state| state.waiters.push(waiter.clone_ref(py)));
                 Ok(Ok(waiter))
             })?;

@@ -79,7 +79,7 @@ fn begin(
     options: &Options,
 ) -> PyResult<Upgrade> {
     let py = slf.py();
-    let waiter = Loop::create_future(slf)?.unbind();
+    let waiter = Loop::waiter(slf)?.unbind();
     let transport = make(slf, protocol.clone(), options, Waiter::Future(waiter.clone_ref(py)), false)?;
     let below = Bound::new(py, TlsProtocol::of(&transport))?;
     // Nothing may be received before the handshake has begun.
