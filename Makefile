@@ -11,6 +11,7 @@ SOAK_PROGRAMS ?= 10000
 
 venv_python := $(VENV)/bin/python
 tools := $(VENV)/.tools-installed
+others := $(VENV)/.interop-installed
 extension := $(VENV)/.extension-built-$(PROFILE)
 
 # PyO3 asks this interpreter which Python it compiles for.
@@ -34,7 +35,7 @@ smoke_tests := $(addprefix tests/test_, $(addsuffix .py, \
 # cargo and pytest use the cores themselves; one chore at a time keeps their output readable.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-python test-matrix smoke check check-python check-rust check-structure format \
+.PHONY: help demo test test-rust test-python interop test-matrix smoke check check-python check-rust check-structure format \
 	bench bench-applications soak fuzz build wheel clean
 
 help: ## list the chores
@@ -59,6 +60,10 @@ test-matrix: ## everything on each of Python 3.11 to 3.14 that is here; PYTHONS 
 smoke: build ## some tests of each part, in seconds
 	@echo "== pytest, some tests of each part"
 	@$(venv_python) -m pytest $(smoke_tests)
+
+interop: build $(others) ## other people's programs and libraries on ferrio; `make test` has these too, once installed
+	@echo "== pytest tests/interop"
+	@$(venv_python) -m pytest tests/interop
 
 check: check-structure check-python check-rust ## formatting, lints, types, dependency rules; quick ones first
 
@@ -120,6 +125,10 @@ $(tools): requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ferrio needs Python 3.11 or newer, not " + sys.version.split()[0])'
 	@test -x $(venv_python) || $(PYTHON) -m venv $(VENV)
 	@$(venv_python) -m pip install --quiet --requirement requirements/dev.txt
+	@touch $@
+
+$(others): $(tools) requirements/interop.txt
+	@$(venv_python) -m pip install --quiet --requirement requirements/interop.txt
 	@touch $@
 
 $(extension): $(tools) $(extension_sources)
