@@ -16,6 +16,7 @@ import struct
 
 import pytest
 
+import ferrio
 from tests.certificates import client_context, server_context
 from tests.datagrams import endpoint
 from tests.peers import Recorder, listening, reset, turns, until
@@ -81,6 +82,26 @@ async def untrusted_certificate():
         trusting_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         with pytest.raises(ssl.SSLCertVerificationError):
             await asyncio.get_running_loop().create_connection(Recorder, *address, ssl=trusting_nobody, **NAME)
+        await turns(5)
+
+
+async def certificate_of_another_name():
+    async with server(ssl=server_context()) as address:
+        name = {"server_hostname": "elsewhere.example"}
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.get_running_loop().create_connection(Recorder, *address, ssl=client_context(), **name)
+        await turns(5)
+
+
+async def missing_client_certificate():
+    context = server_context()
+    context.verify_mode = ssl.CERT_REQUIRED
+    async with server(ssl=context) as address:
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
+            _, protocol = await asyncio.get_running_loop().create_connection(
+                Recorder, *address, ssl=client_context(), **NAME
+            )
+            await protocol.lost  # by then a client of TLS 1.3 took itself for connected
         await turns(5)
 
 
@@ -153,6 +174,16 @@ async def full_pipe_without_a_reader():
     await until(lambda: lost == [BrokenPipeError])
 
 
+async def full_pipe_that_nobody_reads():
+    reader, writer = os.pipe()
+    transport, _ = await asyncio.get_running_loop().connect_write_pipe(asyncio.BaseProtocol, file(writer, "wb"))
+    transport.write(bytes(1 << 20))
+    assert transport.get_write_buffer_size() > 0
+    transport.abort()
+    await turns(3)
+    os.close(reader)
+
+
 async def directory_as_a_socket():
     loop = asyncio.get_running_loop()
     os.makedirs("directory", exist_ok=True)
@@ -169,6 +200,8 @@ SCENARIOS = [
     damaged_record,
     too_long_record,
     untrusted_certificate,
+    certificate_of_another_name,
+    missing_client_certificate,
     handshake_that_takes_too_long,
     cancelled_handshake,
     datagram_too_large,
@@ -177,6 +210,7 @@ SCENARIOS = [
     killed_child,
     program_that_is_not_there,
     full_pipe_without_a_reader,
+    full_pipe_that_nobody_reads,
     directory_as_a_socket,
 ]
 
@@ -200,10 +234,10 @@ def test_nothing_is_left_of(scenario, loop, tmp_path, monkeypatch):
     assert living() - before == collections.Counter()
 
 
-@pytest.mark.parametrize("scenario", [plain_text, damaged_record, untrusted_certificate])
-def test_memory_does_not_grow_with(scenario):
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_memory_does_not_grow_with(scenario, tmp_path, monkeypatch):
     """Of what the objects' types do not show: buffers of ours and of OpenSSL's."""
-    import ferrio
+    monkeypatch.chdir(tmp_path)
 
     async def main(times):
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
