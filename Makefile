@@ -12,6 +12,7 @@ SOAK_PROGRAMS ?= 10000
 venv_python := $(VENV)/bin/python
 tools := $(VENV)/.tools-installed
 others := $(VENV)/.interop-installed
+bench_tools := $(VENV)/.bench-tools-installed
 extension := $(VENV)/.extension-built-$(PROFILE)
 
 # PyO3 asks this interpreter which Python it compiles for.
@@ -89,8 +90,9 @@ format: $(tools) ## rewrite the sources the way the checks want them
 	@$(venv_python) -m ruff format --quiet .
 	@$(venv_python) -m ruff check --quiet --fix .
 
-bench: build ## measure ferrio against stock asyncio on this machine
-	@$(venv_python) -m benches
+bench: build $(bench_tools) ## ferrio, uvloop and asyncio compared; into target/bench. QUICK=1, ONLY=WORD, ROUNDS=5, BASELINE=FILE
+	@$(venv_python) -m benches --output target/bench $(if $(QUICK),--quick) $(addprefix --only ,$(ONLY)) \
+		$(addprefix --rounds ,$(ROUNDS)) $(addprefix --baseline ,$(BASELINE))
 
 bench-applications: build ## web servers, database clients and a scraper on asyncio, uvloop and ferrio, as far as they are installed
 	@$(venv_python) -m benches.applications
@@ -129,6 +131,10 @@ $(tools): requirements/dev.txt
 
 $(others): $(tools) requirements/interop.txt
 	@$(venv_python) -m pip install --quiet --requirement requirements/interop.txt
+	@touch $@
+
+$(bench_tools): $(tools) requirements/bench.txt
+	@$(venv_python) -m pip install --quiet --requirement requirements/bench.txt
 	@touch $@
 
 $(extension): $(tools) $(extension_sources)

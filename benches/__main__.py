@@ -1,13 +1,16 @@
-"""Command line: runs rounds in fresh processes and prints ratios to stock asyncio."""
+"""Command line: runs rounds in fresh processes, prints ratios to stock asyncio and writes the report."""
 
 import argparse
 import importlib.util
 import json
-import statistics
+import pathlib
 import subprocess
 import sys
 
+from . import plot, report
 from .workload import load, measure
+
+OTHERS = ("uvloop", "ferrio-loop", "ferrio")
 
 
 def once(implementation: str, name: str, seconds: float) -> float | str:
@@ -22,57 +25,69 @@ def once(implementation: str, name: str, seconds: float) -> float | str:
     return float(done.stdout)
 
 
-def show(name: str, results: dict[str, list[float | str]]) -> str:
-    """One line: stock's figure, then ratio and spread (half the distance of the quartiles) of each other."""
-    stock = [value for value in results["asyncio"] if isinstance(value, float)]
-    cells = [f"{statistics.median(stock):>12,.0f}" if stock else f"{'failed':>12}"]
-    for implementation, values in results.items():
-        if implementation == "asyncio":
-            continue
-        good = [value for value in values if isinstance(value, float)]
-        if not good or not stock or len(good) < len(values):
-            cells.append(f"{'failed':>14}")
-            continue
-        ratios = sorted(value / statistics.median(stock) for value in good)
-        spread = (ratios[-1 - len(ratios) // 4] - ratios[len(ratios) // 4]) / 2
-        cells.append(f"{statistics.median(ratios):>8.2f} ±{spread:>4.2f}")
-    return f"{name:<42}" + " ".join(cells)
+def measured(names: list[str], rounds: int, seconds: float) -> dict[str, report.Figures]:
+    """All figures, the implementations in turn; prints each row as soon as it is complete."""
+    implementations = [
+        report.STOCK,
+        *(name for name in OTHERS if importlib.util.find_spec(name.removesuffix("-loop"))),
+    ]
+    head = f"{'Python ' + sys.version.split()[0]:<42}{'asyncio/s':>12}"
+    print(head + "".join(f"{name:>20}" for name in implementations[1:]))
+    found = {}
+    for name in names:
+        figures: report.Figures = {implementation: [] for implementation in implementations}
+        for _ in range(rounds):
+            for implementation in implementations:
+                figures[implementation].append(once(implementation, name, seconds))
+        found[name] = figures
+        print(report.line(name, figures), flush=True)
+        for implementation, failure in report.failures(figures):
+            print(f"    {implementation}: {failure}")
+    return found
 
 
-def main() -> None:
+def write(result: dict[str, object], directory: pathlib.Path) -> None:
+    """The report, the table and, where they can be drawn, the plots."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "report.json").write_text(json.dumps(result, indent=1) + "\n")
+    (directory / "table.md").write_text(report.table(result))
+    drawn = bool(importlib.util.find_spec("matplotlib")) and bool(plot.draw(result, directory))
+    print(f"report.json and table.md{' and plots' if drawn else ''} are in {directory}")
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benches", description="ferrio against stock asyncio")
     parser.add_argument(
         "--only", action="append", metavar="WORD", help="workloads whose name contains WORD; repeatable"
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.3, help="of one measurement")
-    parser.add_argument("--json", metavar="FILE", help="write all figures")
+    parser.add_argument("--quick", action="store_true", help="the first workload of each section, one short round")
+    parser.add_argument("--output", metavar="DIRECTORY", type=pathlib.Path, help="for report.json, table.md and plots")
+    parser.add_argument("--baseline", metavar="FILE", help="an earlier report.json: print what has changed since")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         print(measure(*arguments.measure, arguments.seconds))
-        return
-    others = ("uvloop", "ferrio-loop", "ferrio")
-    implementations = ["asyncio", *(name for name in others if importlib.util.find_spec(name.removesuffix("-loop")))]
+        return 0
+    earlier = report.read(arguments.baseline) if arguments.baseline else None
     names = [name for name in load() if any(word in name for word in arguments.only or [""])]
-    print(
-        f"{'Python ' + sys.version.split()[0]:<42}{'asyncio/s':>12}", *(f"{name:>14}" for name in implementations[1:])
-    )
-    report = {}
-    for name in names:
-        results: dict[str, list[float | str]] = {implementation: [] for implementation in implementations}
-        for _ in range(arguments.rounds):
-            for implementation in implementations:
-                results[implementation].append(once(implementation, name, arguments.seconds))
-        report[name] = results
-        print(show(name, results), flush=True)
-        for implementation, values in results.items():
-            for failure in {value for value in values if isinstance(value, str)}:
-                print(f"    {implementation}: {failure}")
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump({"python": sys.version, "figures": report}, file, indent=1)
+    if not names:
+        parser.error("no workload has such a name")
+    if arguments.quick:
+        names = [of_section[0] for of_section in report.sections(names).values()]
+        arguments.rounds, arguments.seconds = 1, 0.02
+    figures = measured(names, arguments.rounds, arguments.seconds)
+    result = {**report.circumstances(arguments.seconds, arguments.rounds), "figures": figures}
+    if arguments.output:
+        write(result, arguments.output)
+    if earlier:
+        print("\nchanged by more than the spread of both runs:")
+        print("\n".join(report.changes(result, earlier)) or "nothing")
+    # What uvloop cannot do is a blank in the table; what ferrio cannot do is a fault.
+    failed = {name for of_one in figures.values() for name, _ in report.failures(of_one)} - {"uvloop"}
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,19 +12,27 @@ import time
 from collections.abc import Awaitable, Callable
 
 SECTIONS = (
-    "scheduling",
+    "runners",
     "tasks",
+    "futures",
     "waiting",
-    "synchronization",
-    "queues",
     "streams",
+    "synchronization",
+    "subprocesses",
+    "queues",
+    "scheduling",
+    "connections",
+    "servers",
+    "unix_sockets",
+    "datagrams",
+    "tls",
+    "sendfile",
     "descriptors",
     "sockets",
-    "connections",
+    "names",
+    "pipes",
+    "signals",
     "executors",
-    "subprocesses",
-    "sendfile",
-    "tls",
 )
 WORKLOADS: dict[str, Callable[[], Awaitable[float]]] = {}
 

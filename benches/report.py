@@ -1,0 +1,126 @@
+"""What a run has found: ratios with their spread, a table, and what changed since an earlier run.
+
+A ratio compares an implementation with stock asyncio in the same round. Of the ratios of all rounds the median and the
+quartiles are told. A figure that is a text is a failure, and one failure spoils its row: no ratio is made of the rest.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import statistics
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+STOCK = "asyncio"
+FORMAT = 1
+
+Figures = dict[str, list[float | str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratio:
+    """How many times as fast as stock asyncio: median and quartiles over the rounds."""
+
+    low: float
+    middle: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.middle:.2f} ({self.low:.2f}-{self.high:.2f})"
+
+    @classmethod
+    def of(cls, values: list[float | str], base: list[float | str]) -> "Ratio | None":
+        pairs = list(zip(values, base, strict=True))
+        if not pairs or any(isinstance(value, str) for pair in pairs for value in pair):
+            return None
+        ratios = sorted(float(value) / float(stock) for value, stock in pairs)
+        quarter = len(ratios) // 4
+        return cls(ratios[quarter], statistics.median(ratios), ratios[-1 - quarter])
+
+
+def ratios(figures: Figures) -> dict[str, Ratio | None]:
+    """The ratio of each implementation but stock's."""
+    return {name: Ratio.of(values, figures[STOCK]) for name, values in figures.items() if name != STOCK}
+
+
+def line(name: str, figures: Figures) -> str:
+    """A row for a terminal: operations of stock asyncio in a second, then the ratios."""
+    good = [value for value in figures[STOCK] if isinstance(value, float)]
+    stock = f"{statistics.median(good):,.0f}" if len(good) == len(figures[STOCK]) else "failed"
+    cells = [str(ratio) if ratio else "failed" for ratio in ratios(figures).values()]
+    return f"{name:<42}{stock:>12}" + "".join(f"{cell:>20}" for cell in cells)
+
+
+def failures(figures: Figures) -> list[tuple[str, str]]:
+    """Which implementations failed, and with what, each once."""
+    return sorted({(name, value) for name, values in figures.items() for value in values if isinstance(value, str)})
+
+
+def circumstances(seconds: float, rounds: int) -> dict[str, Any]:
+    """What a reader must know of a run to make sense of it."""
+    return {
+        "format": FORMAT,
+        "python": sys.version.split()[0],
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "seconds": seconds,
+        "rounds": rounds,
+    }
+
+
+def sections(names: Iterable[str]) -> dict[str, list[str]]:
+    """The workloads of each section, in order."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(name.partition(".")[0], []).append(name)
+    return found
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """All rows in Markdown, a table for each section."""
+    texts = [
+        f"Python {report['python']}, {report['system']}, {report['processors']} processors; "
+        f"{report['rounds']} rounds of {report['seconds']} s."
+    ]
+    for section, names in sections(report["figures"]).items():
+        others = [name for name in report["figures"][names[0]] if name != STOCK]
+        rows = [f"## {section.replace('_', ' ').capitalize()}", ""]
+        rows.append("| workload | asyncio, operations/s | " + " | ".join(others) + " |")
+        rows.append("|---|--:|" + "--:|" * len(others))
+        for name in names:
+            cells = line("", report["figures"][name]).split("  ")
+            cells = [cell.strip() for cell in cells if cell.strip()]
+            rows.append(f"| {name.partition('.')[2].replace('_', ' ')} | " + " | ".join(cells) + " |")
+        texts.append("\n".join(rows))
+    return "\n\n".join(texts) + "\n"
+
+
+def read(path: str) -> dict[str, Any]:
+    """An earlier report; one of another format is refused."""
+    report: dict[str, Any] = json.loads(pathlib.Path(path).read_text())
+    if report.get("format") != FORMAT:
+        raise SystemExit(f"{path} is not a report of this format")
+    return report
+
+
+def changes(report: Mapping[str, Any], earlier: Mapping[str, Any]) -> list[str]:
+    """Rows for what is faster or slower than in the earlier run by more than both spreads.
+
+    Ratios to stock are compared, not times: the machine may have been busier then.
+    """
+    rows = []
+    if report["python"] != earlier["python"]:
+        rows.append(f"the earlier run was on Python {earlier['python']}, this one is on {report['python']}")
+    if min(report["rounds"], earlier["rounds"]) < 3:
+        rows.append("with fewer than three rounds there is no spread to tell a change from noise")
+    for name, figures in report["figures"].items():
+        before = ratios(earlier["figures"].get(name) or {STOCK: []})
+        for implementation, now in ratios(figures).items():
+            then = before.get(implementation)
+            if now is None or then is None or (now.low <= then.high and then.low <= now.high):
+                continue
+            rows.append(f"{name:<42}{implementation:<14}{now.middle / then.middle:>6.2f}x   {then} -> {now}")
+    return rows
