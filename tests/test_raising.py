@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 import ferrio
+from tests.conftest import FACTORIES
 from tests.differential import assert_same
 
 
@@ -61,6 +62,35 @@ def test_the_exception_being_handled_is_the_context_of_what_is_raised():
                             trace.append((way.__name__, kind, chain(error)))
 
     assert_same(scenario)
+
+
+@pytest.mark.parametrize("kind", ["stock", "ferrio"])
+def test_what_is_handled_outside_the_loop_is_the_context_of_a_cancellation_in_it(kind):
+    contexts = {}
+
+    async def wait(name, awaitable):
+        try:
+            await awaitable
+        except BaseException as error:
+            contexts[name] = chain(error)
+
+    async def start(*waits):
+        tasks = [asyncio.create_task(wait(*each)) for each in waits]
+        await asyncio.sleep(0)
+        return tasks
+
+    loop = FACTORIES[kind]()
+    future = loop.create_future()
+    tasks = loop.run_until_complete(start(("asleep", asyncio.sleep(60)), ("failed", future)))
+    try:
+        raise LookupError
+    except LookupError:
+        future.set_exception(ValueError())
+        tasks[0].cancel()
+        loop.run_until_complete(asyncio.wait(tasks))
+    loop.close()
+    assert contexts["asleep"] == ["CancelledError", "LookupError"]
+    assert contexts["failed"] == ["ValueError"]
 
 
 def test_queues_raise_with_a_context(installed):

@@ -372,7 +372,10 @@ impl<'py> FutureRef<'py> {
         let body = self.body();
         match body.state {
             State::Finished if body.exception.is_none() => Ok(None),
-            State::Cancelled => self.cancelled_exception().map(Some),
+            // Raised, as asyncio does it: what is being handled becomes its context.
+            State::Cancelled => {
+                Ok(Some(self.cancelled_error()?.into_value(self.py()).into_bound(self.py()).into_any()))
+            }
             State::Finished | State::Pending => self.stored_failure(),
         }
     }
