@@ -9,6 +9,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::{Loop, base};
 use crate::imports;
+use crate::tasks::gather_all;
 
 /// The generators being iterated in a loop.
 #[derive(Default)]
@@ -89,9 +90,7 @@ async fn shutdown(this: Py<Loop>, channel: Channel) -> PyResult<()> {
         for generator in &closing {
             ends.push(generator.call_method0("aclose")?);
         }
-        let keywords = PyDict::new(py);
-        keywords.set_item("return_exceptions", true)?;
-        let gathered = imports::gather(py)?.call(PyTuple::new(py, ends)?, Some(&keywords))?;
+        let gathered = gather_all(&PyTuple::new(py, ends)?, true)?;
         Ok(Some((closing.unbind(), gathered.unbind())))
     })?;
     let Some((closing, gathered)) = closing else {

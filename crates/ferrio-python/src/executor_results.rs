@@ -6,11 +6,11 @@
 
 use ferrio_cpython::Runnable;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::event_loop::{Loop, base};
 use crate::imports;
+use crate::tasks::wrap_future;
 
 /// Ties a future of `concurrent.futures` to one of the loop.
 #[pyclass(frozen, weakref, module = "ferrio")]
@@ -24,9 +24,7 @@ struct Link {
 pub(crate) fn follow<'py>(slf: &Bound<'py, Loop>, work: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
     if !work.is_instance(imports::concurrent_future(py)?)? {
-        let keywords = PyDict::new(py);
-        keywords.set_item(pyo3::intern!(py, "loop"), slf)?;
-        return imports::wrap_future(py)?.call((work,), Some(&keywords));
+        return wrap_future(&work, Some(slf));
     }
     let future = Loop::waiter(slf)?;
     let link = Link { owner: slf.clone().unbind(), work: work.clone().unbind(), future: future.clone().unbind() };

@@ -39,9 +39,6 @@ imported! {
     eager_task_factory = "ferrio._ferrio" . "eager_task_factory";
     stock_future = "_asyncio" . "Future";
     stock_task = "_asyncio" . "Task";
-    isfuture = "asyncio.futures" . "isfuture";
-    ensure_future = "asyncio.tasks" . "ensure_future";
-    wrap_future = "asyncio.futures" . "wrap_future";
     get_running_loop = "_asyncio" . "get_running_loop";
     set_result_unless_cancelled = "asyncio.futures" . "_set_result_unless_cancelled";
     isnan = "math" . "isnan";
@@ -53,10 +50,8 @@ imported! {
     first_exception = "asyncio.tasks" . "FIRST_EXCEPTION";
     convert_future_exception = "asyncio.futures" . "_convert_future_exc";
     concurrent_future = "concurrent.futures" . "Future";
-    gather = "asyncio.tasks" . "gather";
     isawaitable = "inspect" . "isawaitable";
     timeout = "asyncio.timeouts" . "timeout";
-    iscoroutine = "asyncio.coroutines" . "iscoroutine";
     is_debug_mode = "asyncio.coroutines" . "_is_debug_mode";
     abstract_event_loop = "asyncio.events" . "AbstractEventLoop";
     abstract_server = "asyncio.base_events" . "Server";

@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use ferrio_cpython::LoopBase;
+use ferrio_cpython::future::like;
 use ferrio_engine::Deadline;
 use ferrio_sys::Poller;
 use ferrio_sys::clock::monotonic;
@@ -20,6 +21,7 @@ use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::io::WAKER;
 use crate::signals;
+use crate::tasks::ensure;
 
 /// How long a loop sleeps that the system refuses a waker.
 const WAKERLESS_NAP: Duration = Duration::from_millis(5);
@@ -47,8 +49,8 @@ impl Loop {
         let py = slf.py();
         base(slf).check_open()?;
         check_not_running(slf)?;
-        let new_task = !imports::isfuture(py)?.call1((future,))?.is_truthy()?;
-        let future = ensure_future(slf, future, new_task)?;
+        let new_task = !like::is_future(future)?;
+        let future = ensure(future, Some(slf))?;
         if new_task {
             // An exception is raised if the future is not done in the end, so there is no need to log as well.
             future.setattr("_log_destroy_pending", false)?;
@@ -122,21 +124,6 @@ impl Loop {
         }
         Ok(())
     }
-}
-
-/// asyncio's `ensure_future` for this loop; coroutines, the usual case, go straight to `create_task`.
-fn ensure_future<'py>(
-    slf: &Bound<'py, Loop>,
-    future: &Bound<'py, PyAny>,
-    new_task: bool,
-) -> PyResult<Bound<'py, PyAny>> {
-    let py = slf.py();
-    if new_task && imports::iscoroutine(py)?.call1((future,))?.is_truthy()? {
-        return slf.call_method1(pyo3::intern!(py, "create_task"), (future,));
-    }
-    let keywords = pyo3::types::PyDict::new(py);
-    keywords.set_item("loop", slf)?;
-    imports::ensure_future(py)?.call((future,), Some(&keywords))
 }
 
 /// asyncio's `_check_running`.

@@ -10,6 +10,7 @@ use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::server::{self, Server};
+use crate::tasks::gather_all;
 use crate::transports::tls::options::Options as TlsOptions;
 
 /// The arguments of `create_server` that are used after the first wait.
@@ -163,7 +164,7 @@ async fn resolve(this: &Py<Loop>, options: &Options, channel: &Channel) -> PyRes
         let hosts = host_list(py, options.host.as_ref())?;
         let lookups: Vec<_> =
             hosts.into_iter().map(|host| look_up(this, py, host, options)).collect::<PyResult<_>>()?;
-        imports::gather(py)?.call1(PyTuple::new(py, lookups)?).map(Bound::unbind)
+        gather_all(&PyTuple::new(py, lookups)?, false).map(Bound::unbind)
     })?;
     let found = channel.wait(lookups).await?;
     Python::attach(|py| {

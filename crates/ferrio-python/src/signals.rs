@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use ferrio_cpython::coroutines::is_coroutine;
 use ferrio_cpython::{GilCell, HandleRef, Runnable, scheduling};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -223,8 +224,7 @@ fn check_signal(sig: &Bound<'_, PyAny>) -> PyResult<i32> {
 }
 
 fn refuse_coroutine(callback: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = callback.py();
-    if imports::iscoroutine(py)?.call1((callback,))?.is_truthy()? || scheduling::is_coroutine_function(callback)? {
+    if is_coroutine(callback)? || scheduling::is_coroutine_function(callback)? {
         return Err(PyTypeError::new_err("coroutines cannot be used with add_signal_handler()"));
     }
     Ok(())

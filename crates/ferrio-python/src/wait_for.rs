@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::call_graph::current_waiter;
 use crate::imports;
+use crate::tasks::ensure;
 use crate::timeouts::{Timeout, timeout_error};
 use crate::wait_for_in_task::WaitForInTask;
 
@@ -38,7 +39,7 @@ impl WaitFor {
     fn begin(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let delay = self.timeout.bind(py);
         if !delay.is_none() && delay.le(0)? {
-            let future = imports::tasks_module(py)?.call_method1("ensure_future", (&self.future,))?;
+            let future = ensure(self.future.bind(py), None)?;
             if like::is_done(&future)? {
                 return Ok(Some(like::result(&future)?.unbind()));
             }

@@ -6,9 +6,9 @@ use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
 use ferrio_cpython::future::{like, no_longer_when_done, when_done};
 use ferrio_cpython::resume::Step;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use crate::imports;
+use crate::tasks::ensure;
 use crate::timer::Timer;
 use crate::wait_for::{CancelAndWait, RELEASE_WAITER, overdue_result};
 
@@ -54,7 +54,7 @@ impl WaitForInTask {
             return Ok(None);
         }
         if timeout.le(0)? {
-            let future = ensure_future(awaitable, &owner)?;
+            let future = ensure(awaitable, Some(&owner))?;
             if like::is_done(&future)? {
                 return like::result(&future).map(Some);
             }
@@ -64,7 +64,7 @@ impl WaitForInTask {
         }
         let waiter = owner.call_method0(pyo3::intern!(py, "create_future"))?;
         let timer = Timer::finish(&owner, timeout, &waiter)?;
-        let future = ensure_future(awaitable, &owner)?;
+        let future = ensure(awaitable, Some(&owner))?;
         when_done(&future, &waiter, &RELEASE_WAITER)?;
         let awaiting = Awaiting::new(&waiter)?;
         self.stage = Stage::Timed(Timed { future: future.unbind(), waiter: waiter.unbind(), awaiting, timer });
@@ -159,11 +159,4 @@ impl Body for WaitForInTask {
             }
         }
     }
-}
-
-fn ensure_future<'py>(awaitable: &Bound<'py, PyAny>, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let py = awaitable.py();
-    let keywords = PyDict::new(py);
-    keywords.set_item("loop", owner)?;
-    imports::tasks_module(py)?.call_method("ensure_future", (awaitable,), Some(&keywords))
 }

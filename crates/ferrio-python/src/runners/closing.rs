@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::imports;
+use crate::tasks::gather_all;
 
 /// Cancels the tasks that are left, then shuts down asynchronous generators and the default executor.
 ///
@@ -31,9 +32,7 @@ fn cancel_all_tasks(owner: &Bound<'_, PyAny>) -> PyResult<()> {
     for task in &left {
         task.call_method0("cancel")?;
     }
-    let keywords = PyDict::new(py);
-    keywords.set_item("return_exceptions", true)?;
-    let all = imports::tasks_module(py)?.call_method("gather", PyTuple::new(py, &left)?, Some(&keywords))?;
+    let all = gather_all(&PyTuple::new(py, &left)?, true)?;
     run(owner, &all)?;
     for task in left {
         if task.call_method0("cancelled")?.is_truthy()? {

@@ -5,6 +5,7 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine::spawn;
+use ferrio_cpython::coroutines::is_coroutine;
 use ferrio_cpython::future::{self, DoneCallback, like};
 use ferrio_cpython::held::Held;
 use pyo3::exceptions::PyAssertionError;
@@ -164,7 +165,7 @@ impl StreamReaderProtocol {
             }
             Err(error) => return Err(error),
         };
-        if imports::iscoroutine(py)?.call1((&answer,))?.is_truthy()? {
+        if is_coroutine(&answer)? {
             let task = owner.call_method1(pyo3::intern!(py, "create_task"), (answer,))?;
             this.put(py, |state| &mut state.task, Some(&task));
             let client = Bound::new(py, Client { owner: owner.into(), transport: transport.clone().into() })?;

@@ -21,7 +21,7 @@ static SET_STATE: DoneCallback = DoneCallback::new("_chain_future.<locals>._call
 /// A future of the loop for one of `concurrent.futures`; a future of a loop is its own.
 #[pyfunction]
 #[pyo3(signature = (future, *, r#loop=None))]
-pub(super) fn wrap_future<'py>(
+pub(crate) fn wrap_future<'py>(
     future: &Bound<'py, PyAny>,
     r#loop: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {

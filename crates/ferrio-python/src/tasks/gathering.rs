@@ -33,13 +33,21 @@ pub(super) fn gather<'py>(
     coros_or_futures: &Bound<'py, PyTuple>,
     return_exceptions: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let tolerant = return_exceptions.map_or(Ok(false), PyAnyMethods::is_truthy)?;
+    gather_all(coros_or_futures, tolerant)
+}
+
+/// The same for our own use: `tolerant` makes exceptions results.
+///
+/// # Errors
+/// What `gather` raises.
+pub(crate) fn gather_all<'py>(coros_or_futures: &Bound<'py, PyTuple>, tolerant: bool) -> PyResult<Bound<'py, PyAny>> {
     let py = coros_or_futures.py();
     if coros_or_futures.is_empty() {
         let outer = default_loop(py)?.call_method0(pyo3::intern!(py, "create_future"))?;
         like::set_result(&outer, PyList::empty(py).into_any())?;
         return Ok(outer);
     }
-    let tolerant = return_exceptions.map_or(Ok(false), PyAnyMethods::is_truthy)?;
     Collection::begin(py, tolerant)?.collect(coros_or_futures)
 }
 

@@ -20,7 +20,9 @@ use pyo3::prelude::*;
 
 use crate::imports;
 
-pub(crate) use ensuring::wrap_awaitable;
+pub(crate) use chaining::wrap_future;
+pub(crate) use ensuring::{ensure, wrap_awaitable};
+pub(crate) use gathering::gather_all;
 pub(crate) use making::TaskMaking;
 
 /// Adds the functions to the extension module.
