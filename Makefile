@@ -114,8 +114,11 @@ fuzz: ## look for FUZZ_SECONDS (300) each for bytes that break the framing and t
 
 build: $(extension) ## the extension, into the virtual environment
 
-wheel: $(tools) ## a wheel for this Python, into dist/
-	@$(venv_python) -m maturin build --release --locked --out dist --interpreter $(venv_python)
+wheel: $(tools) ## a wheel for this Python, into dist/: manylinux, stripped, checked in a fresh environment
+	@rm -rf dist/wheel && mkdir -p dist/wheel
+	@$(venv_python) -m maturin build --release --locked --strip --auditwheel check --out dist/wheel --interpreter $(venv_python)
+	@$(venv_python) scripts/check_wheel.py dist/wheel/*.whl
+	@mv dist/wheel/*.whl dist/ && rmdir dist/wheel
 
 clean: ## remove everything the chores have made
 	rm -rf $(VENV) .venv-3.* target dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
