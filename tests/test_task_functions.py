@@ -195,6 +195,15 @@ def test_an_exception_of_an_eager_start_is_the_tasks():
     assert_same_functions(scenario)
 
 
+@from_3_12
+def test_the_eager_factory_can_be_looked_into():
+    """anyio asks for its code, and takes the constructor of tasks out of it."""
+    made = ferrio.create_eager_task_factory(ferrio.Task)
+    for factory in (ferrio.eager_task_factory, made):
+        assert factory.__code__ is asyncio.eager_task_factory.__code__
+        assert factory.__closure__[0].cell_contents is ferrio.Task
+
+
 def test_a_coroutine_for_another_threads_loop():
     async def scenario(api, trace):
         loop = asyncio.get_running_loop()

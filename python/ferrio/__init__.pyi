@@ -98,11 +98,12 @@ from ferrio._ferrio import (
 from ferrio._install import install as install, uninstall as uninstall
 
 if sys.version_info >= (3, 12):
+    from asyncio import create_eager_task_factory as create_eager_task_factory
+
     from ferrio._ferrio import (
         _register_eager_task as _register_eager_task,
         _swap_current_task as _swap_current_task,
         _unregister_eager_task as _unregister_eager_task,
-        create_eager_task_factory as create_eager_task_factory,
         eager_task_factory as eager_task_factory,
     )
 if sys.version_info >= (3, 13):

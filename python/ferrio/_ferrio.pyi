@@ -68,7 +68,7 @@ from _typeshed import FileDescriptorLike, ReadableBuffer, WriteableBuffer
 from typing_extensions import TypeVarTuple, Unpack, disjoint_base
 
 if sys.version_info >= (3, 12):
-    from asyncio import create_eager_task_factory as create_eager_task_factory, eager_task_factory as eager_task_factory
+    from asyncio import eager_task_factory as eager_task_factory
 if sys.version_info >= (3, 14):
     from asyncio import (
         future_add_to_awaited_by as future_add_to_awaited_by,

@@ -15,7 +15,6 @@ _NOT_REPLACED = {"EventLoop", "Handle", "TimerHandle", "new_event_loop"}
 _BESIDES = {
     "QueueShutDown",
     "TaskGroup",
-    "create_eager_task_factory",
     "eager_task_factory",
     "_enter_task",
     "_leave_task",

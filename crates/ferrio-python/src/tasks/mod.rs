@@ -61,10 +61,5 @@ fn add_eager_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(extending::_register_eager_task, module)?)?;
     module.add_function(wrap_pyfunction!(extending::_unregister_eager_task, module)?)?;
     module.add_function(wrap_pyfunction!(extending::_swap_current_task, module)?)?;
-    module.add_function(wrap_pyfunction!(eager::create_eager_task_factory, module)?)?;
-    if eager::takes_any(module.py())? {
-        module.add_function(wrap_pyfunction!(eager::eager_any_factory, module)?)
-    } else {
-        module.add_function(wrap_pyfunction!(eager::eager_named_factory, module)?)
-    }
+    module.add("eager_task_factory", eager::eager_task_factory(module.py())?)
 }
