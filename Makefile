@@ -10,6 +10,7 @@ FUZZ_SECONDS ?= 300
 SOAK_PROGRAMS ?= 10000
 
 venv_python := $(VENV)/bin/python
+manual_tools := .venv-docs/.tools-installed
 tools := $(VENV)/.tools-installed
 others := $(VENV)/.interop-installed
 bench_tools := $(VENV)/.bench-tools-installed
@@ -37,7 +38,7 @@ smoke_tests := $(addprefix tests/test_, $(addsuffix .py, \
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-rust test-python interop test-matrix smoke check check-python check-rust check-structure format \
-	bench bench-applications soak fuzz build wheel clean
+	bench bench-applications soak fuzz build wheel docs clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -120,8 +121,12 @@ wheel: $(tools) ## a wheel for this Python, into dist/: manylinux, stripped, che
 	@$(venv_python) scripts/check_wheel.py dist/wheel/*.whl
 	@mv dist/wheel/*.whl dist/ && rmdir dist/wheel
 
+docs: $(manual_tools) ## the manual, into site/, with the figures of the last `make bench`
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet --strict
+	@echo "the manual is at site/index.html"
+
 clean: ## remove everything the chores have made
-	rm -rf $(VENV) .venv-3.* target dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* .venv-docs target dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f python/ferrio/_ferrio*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -134,6 +139,11 @@ $(tools): requirements/dev.txt
 
 $(others): $(tools) requirements/interop.txt
 	@$(venv_python) -m pip install --quiet --requirement requirements/interop.txt
+	@touch $@
+
+$(manual_tools): requirements/docs.txt
+	@test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/python -m pip install --quiet --requirement requirements/docs.txt
 	@touch $@
 
 $(bench_tools): $(tools) requirements/bench.txt

@@ -7,6 +7,7 @@ import sys
 import pytest
 from hypothesis import given, settings, strategies
 
+import ferrio
 from tests.differential import assert_same_functions, outcome, outcome_of
 from tests.primitives import Program, shown, step
 
@@ -300,3 +301,31 @@ def test_a_subclass_may_wait_for_data_itself():
         trace.append(await outcome_of(reader._wait_for_data("x")))
 
     assert_same_functions(scenario)
+
+
+def test_private_methods_of_a_subclass_are_not_asked():
+    """A difference from asyncio, which asks them: docs/differences.md."""
+
+    async def asked(stream_reader):
+        names = []
+
+        class Reader(stream_reader):
+            async def _wait_for_data(self, name):
+                names.append(name)
+                await super()._wait_for_data(name)
+
+            def _wakeup_waiter(self):
+                names.append("wakeup")
+                super()._wakeup_waiter()
+
+            def _maybe_resume_transport(self):
+                names.append("resume")
+                super()._maybe_resume_transport()
+
+        reader = Reader()
+        asyncio.get_running_loop().call_soon(reader.feed_data, b"line\n")
+        assert await reader.readline() == b"line\n"
+        return names
+
+    assert ferrio.run(asked(asyncio.StreamReader)) == ["readuntil", "wakeup", "resume"]
+    assert ferrio.run(asked(ferrio.StreamReader)) == []
