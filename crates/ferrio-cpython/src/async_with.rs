@@ -4,20 +4,20 @@
 //! much as taking a free lock (benchmark `lock_uncontended`). The descriptor here gives a bound object whose memory is
 //! recycled; the collector does not know it, for it lives as long as one call. Like an unbound method the descriptor itself can be called with an instance.
 
-use std::ffi::c_void;
+use std::ffi::{c_ulong, c_void};
 use std::mem::offset_of;
 use std::ptr::NonNull;
 
-use pyo3::PyTypeInfo;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};
+use pyo3::{Borrowed, PyTypeInfo};
 
 use crate::boundary::{guarded, guarded_unbooked, unbooked};
-use crate::future::{attribute, offset_member, slot};
-use crate::gil_cell::GilCell;
+use crate::heap_type::{self, attribute, offsets, slot};
+use crate::spares::Spares;
 
 type Object = *mut ffi::PyObject;
 
@@ -47,29 +47,7 @@ struct Bounded {
     instance: Object,
 }
 
-/// Memory of a freed bound object, holding nothing.
-struct Spare(NonNull<Bounded>);
-
-// SAFETY: plain memory without an owner; it is touched only with the GIL held.
-unsafe impl Send for Spare {}
-
-const MAX_SPARES: usize = 64;
-
-static SPARES: GilCell<Vec<Spare>> = GilCell::new(Vec::new());
-
-/// A new bound object with one reference, whose fields are not initialised.
-#[inline]
-fn take(py: Python<'_>) -> PyResult<*mut Bounded> {
-    let class = bound_type(py)?.as_type_ptr();
-    if let Some(Spare(memory)) = SPARES.with(py, Vec::pop) {
-        // SAFETY: memory of an object of this size.
-        unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
-        return Ok(memory.as_ptr());
-    }
-    // SAFETY: a type without a collector's head, of the layout's size; zeroed memory or null with an exception set.
-    let fresh = unsafe { ffi::PyType_GenericAlloc(class, 0) };
-    if fresh.is_null() { Err(PyErr::fetch(py)) } else { Ok(fresh.cast()) }
-}
+static SPARES: Spares<Bounded> = Spares::plain(64);
 
 /// Gives `T` the methods `__aenter__` and `__aexit__`.
 ///
@@ -121,7 +99,8 @@ unsafe fn perform(descriptor: *const Descriptor, instance: Object, given: usize,
             return Err(wrong_count(name, *arity, given));
         }
         // SAFETY: by the caller's promise.
-        half(&unsafe { Bound::from_borrowed_ptr(py, instance) })
+        let instance = unsafe { Borrowed::from_ptr(py, instance) };
+        half(&instance)
     })
 }
 
@@ -161,7 +140,9 @@ unsafe extern "C" fn bind(object: Object, instance: Object, _: Object) -> Object
         if unsafe { ffi::PyObject_TypeCheck(instance, class) } == 0 {
             return Err(PyTypeError::new_err("the descriptor is for objects of another class"));
         }
-        let memory = take(py)?;
+        let class = bound_type(py)?.as_type_ptr();
+        // SAFETY: the type of these spares, of the layout's size.
+        let memory = unsafe { SPARES.take(py, class) }?.as_ptr();
         // SAFETY: alive; the reference goes into the new object.
         let descriptor = unsafe { ffi::Py_NewRef(object) }.cast();
         // SAFETY: as above.
@@ -186,26 +167,13 @@ unsafe extern "C" fn bind(object: Object, instance: Object, _: Object) -> Object
 unsafe extern "C" fn dealloc_bound(object: Object) {
     // SAFETY: of our type, and nobody refers to it any more.
     let Bounded { descriptor, instance, .. } = *unsafe { fields::<Bounded>(object) };
-    // SAFETY: an instance of a heap type owns a reference to its type.
-    let class = unsafe { ffi::Py_TYPE(object) };
     // SAFETY: not null.
     let memory = unsafe { NonNull::new_unchecked(object.cast::<Bounded>()) };
-    let is_kept = unbooked(|py| {
-        SPARES.with(py, |spares| {
-            let room = spares.len() < MAX_SPARES;
-            if room {
-                spares.push(Spare(memory));
-            }
-            room
-        })
-    });
-    if !is_kept {
-        // SAFETY: of the object allocator, and its references are taken out.
-        unsafe { ffi::PyObject_Free(object.cast()) };
-    }
-    for owned in [descriptor.cast(), instance, class.cast()] {
-        // SAFETY: a reference that the object owned, or null.
-        unsafe { ffi::Py_XDECREF(owned) };
+    // SAFETY: exactly of our type, which has no finalizer; its references are taken out.
+    unbooked(|py| unsafe { SPARES.give_unfinalized(py, memory) });
+    for owned in [descriptor.cast(), instance] {
+        // SAFETY: a reference that the object owned.
+        unsafe { ffi::Py_DECREF(owned) };
     }
 }
 
@@ -214,45 +182,18 @@ unsafe extern "C" fn name_of(object: Object, _: *mut c_void) -> Object {
     guarded(|py| Ok(PyString::new(py, unsafe { (*object.cast::<Descriptor>()).name }).into_any().unbind()))
 }
 
-fn made(
-    py: Python<'_>,
-    name: &'static std::ffi::CStr,
-    size: usize,
-    flags: std::ffi::c_ulong,
-    slots: &mut [ffi::PyType_Slot],
-) -> PyResult<Py<PyType>> {
-    let mut spec = ffi::PyType_Spec {
-        name: name.as_ptr(),
-        basicsize: i32::try_from(size).unwrap_or(i32::MAX),
-        itemsize: 0,
-        flags: u32::try_from(ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_VECTORCALL | flags).unwrap_or(0),
-        slots: slots.as_mut_ptr(),
-    };
-    // SAFETY: a complete spec that ends with a null slot; its tables live as long as the process.
-    let class = unsafe { ffi::PyType_FromSpec(&raw mut spec) };
-    // SAFETY: a new reference or null with an exception set.
-    Ok(unsafe { Bound::from_owned_ptr_or_err(py, class) }?.cast_into::<PyType>()?.unbind())
-}
-
-/// `__vectorcalloffset__` at `offset`, and the end of a table.
-fn members(offset: usize) -> *mut c_void {
-    let table = Box::leak(Box::new([
-        offset_member(c"__vectorcalloffset__", offset),
-        ffi::PyMemberDef { name: std::ptr::null(), type_code: 0, offset: 0, flags: 0, doc: std::ptr::null() },
-    ]));
-    table.as_mut_ptr().cast()
-}
+/// Flags of both types.
+const CALLABLE: c_ulong = ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
 
 fn bound_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let class = TYPE.get_or_try_init(py, || {
-        let mut slots = [
+        let slots = vec![
             slot(ffi::Py_tp_dealloc, dealloc_bound as *mut c_void),
             slot(ffi::Py_tp_call, ffi::PyVectorcall_Call as *mut c_void),
-            slot(ffi::Py_tp_members, members(offset_of!(Bounded, vectorcall))),
-            slot(0, std::ptr::null_mut()),
+            slot(ffi::Py_tp_members, offsets(&[(c"__vectorcalloffset__", offset_of!(Bounded, vectorcall))])),
         ];
-        made(py, c"ferrio.method", size_of::<Bounded>(), ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION, &mut slots)
+        heap_type::new(py, c"ferrio.method", size_of::<Bounded>(), slots, CALLABLE, None)
     });
     Ok(class?.bind(py))
 }
@@ -261,15 +202,14 @@ fn descriptor_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let class = TYPE.get_or_try_init(py, || {
         let attributes = Box::leak(Box::new([attribute(c"__name__", name_of, None), ffi::PyGetSetDef::default()]));
-        let mut slots = [
+        let slots = vec![
             slot(ffi::Py_tp_descr_get, bind as *mut c_void),
             slot(ffi::Py_tp_call, ffi::PyVectorcall_Call as *mut c_void),
-            slot(ffi::Py_tp_members, members(offset_of!(Descriptor, vectorcall))),
+            slot(ffi::Py_tp_members, offsets(&[(c"__vectorcalloffset__", offset_of!(Descriptor, vectorcall))])),
             slot(ffi::Py_tp_getset, attributes.as_mut_ptr().cast()),
-            slot(0, std::ptr::null_mut()),
         ];
-        let flags = ffi::Py_TPFLAGS_METHOD_DESCRIPTOR | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
-        made(py, c"ferrio.method_descriptor", size_of::<Descriptor>(), flags, &mut slots)
+        let flags = CALLABLE | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR;
+        heap_type::new(py, c"ferrio.method_descriptor", size_of::<Descriptor>(), slots, flags, None)
     });
     Ok(class?.bind(py))
 }

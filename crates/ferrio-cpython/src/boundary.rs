@@ -19,19 +19,20 @@ pub(crate) fn guarded_unbooked(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAn
     unbooked(|py| caught(py, body))
 }
 
+/// The outcome becomes a pointer inside the guarded call: a `PyResult` would have to go through memory.
 #[inline]
 fn caught(py: Python<'_>, body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
-    match catch_unwind(AssertUnwindSafe(|| body(py))) {
-        Ok(Ok(object)) => object.into_ptr(),
-        Ok(Err(error)) => {
+    let answer = || match body(py) {
+        Ok(object) => object.into_ptr(),
+        Err(error) => {
             error.restore(py);
             std::ptr::null_mut()
         }
-        Err(payload) => {
-            panicked(payload.as_ref()).restore(py);
-            std::ptr::null_mut()
-        }
-    }
+    };
+    catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|payload| {
+        panicked(payload.as_ref()).restore(py);
+        std::ptr::null_mut()
+    })
 }
 
 /// The same for slots that answer with a hash.

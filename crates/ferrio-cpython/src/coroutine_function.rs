@@ -4,7 +4,7 @@
 //! function or method is wrapped in an object that passes calls on and, when somebody looks, shows the attributes of an
 //! `async def` with the same signature (`pattern`), which is made on first use and never runs.
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CString, c_void};
 use std::mem::offset_of;
 
 use pyo3::exceptions::PyAttributeError;
@@ -14,7 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyType};
 
 use crate::boundary::guarded;
-use crate::future::{offset_member, slot};
+use crate::heap_type::{self, attribute, method, offsets, slot};
 use crate::version;
 
 type Object = *mut ffi::PyObject;
@@ -242,25 +242,18 @@ fn function_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 
 fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
     let methods = Box::leak(Box::new([
-        crate::future::method(c"__reduce__", reduce, ffi::METH_NOARGS, c"The name, for pickling."),
+        method(c"__reduce__", reduce, ffi::METH_NOARGS, c"The name, for pickling."),
         ffi::PyMethodDef::zeroed(),
     ]));
-    let read = |name: &'static std::ffi::CStr, get: ffi::getter| ffi::PyGetSetDef {
-        name: name.as_ptr(),
-        get: Some(get),
-        ..ffi::PyGetSetDef::default()
-    };
+    let read = |name, get| attribute(name, get, None);
     // The type itself has these, so that an instance's would not be looked for any further.
     let attributes = Box::leak(Box::new([
         read(c"__doc__", documentation),
         read(c"__module__", module),
         ffi::PyGetSetDef::default(),
     ]));
-    let members = Box::leak(Box::new([
-        offset_member(c"__vectorcalloffset__", offset_of!(FunctionObject, vectorcall)),
-        ffi::PyMemberDef { name: std::ptr::null(), type_code: 0, offset: 0, flags: 0, doc: std::ptr::null() },
-    ]));
-    let mut slots = [
+    let members = offsets(&[(c"__vectorcalloffset__", offset_of!(FunctionObject, vectorcall))]);
+    let slots = vec![
         slot(ffi::Py_tp_dealloc, dealloc as *mut c_void),
         slot(ffi::Py_tp_call, ffi::PyVectorcall_Call as *mut c_void),
         slot(ffi::Py_tp_descr_get, bind as *mut c_void),
@@ -268,25 +261,12 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         slot(ffi::Py_tp_repr, repr as *mut c_void),
         slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast()),
         slot(ffi::Py_tp_getset, attributes.as_mut_ptr().cast()),
-        slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
-        slot(0, std::ptr::null_mut()),
+        slot(ffi::Py_tp_members, members),
     ];
-    let flags = ffi::Py_TPFLAGS_DEFAULT
-        | ffi::Py_TPFLAGS_HAVE_VECTORCALL
+    let flags = ffi::Py_TPFLAGS_HAVE_VECTORCALL
         | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR
         // Only then does the interpreter specialise loading the method (benchmark `queue_unbounded`).
         | ffi::Py_TPFLAGS_IMMUTABLETYPE
         | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
-    let mut spec = ffi::PyType_Spec {
-        name: c"ferrio.coroutine_function".as_ptr(),
-        basicsize: c_int::try_from(size_of::<FunctionObject>()).unwrap_or(c_int::MAX),
-        itemsize: 0,
-        flags: u32::try_from(flags).unwrap_or(0),
-        slots: slots.as_mut_ptr(),
-    };
-    // SAFETY: a complete spec that ends with a null slot; its tables live as long as the process.
-    let class = unsafe { ffi::PyType_FromSpec(&raw mut spec) };
-    // SAFETY: a new reference or null with an exception set.
-    let class = unsafe { Bound::from_owned_ptr_or_err(py, class) }?;
-    Ok(class.cast_into::<PyType>()?.unbind())
+    heap_type::new(py, c"ferrio.coroutine_function", size_of::<FunctionObject>(), slots, flags, None)
 }

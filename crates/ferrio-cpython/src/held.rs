@@ -13,17 +13,6 @@ use pyo3::prelude::*;
 #[repr(transparent)]
 pub struct Held<T = PyAny>(ManuallyDrop<Py<T>>);
 
-impl Held {
-    /// # Safety
-    /// Null or a reference that is given up to the caller.
-    #[inline]
-    pub(crate) unsafe fn from_owned_or_null(py: Python<'_>, object: *mut ffi::PyObject) -> Option<Self> {
-        // SAFETY: by the caller's promise.
-        let object = unsafe { Bound::from_owned_ptr_or_opt(py, object) };
-        object.map(Self::from)
-    }
-}
-
 impl<T> Held<T> {
     /// A reference to `object`.
     #[inline]

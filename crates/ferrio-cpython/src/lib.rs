@@ -18,6 +18,7 @@ pub mod future;
 pub mod gil_cell;
 pub mod handle;
 pub mod handling;
+mod heap_type;
 pub mod held;
 pub mod loop_base;
 pub mod making;

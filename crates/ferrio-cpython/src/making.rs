@@ -9,7 +9,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use crate::boundary::guarded_unbooked;
-use crate::future::{self, keywords, method};
+use crate::future;
+use crate::heap_type::{keywords, method};
 use crate::loop_base::LoopBase;
 use crate::plain::PlainClass;
 use crate::scheduling::add_method;

@@ -6,13 +6,13 @@
 
 use std::ffi::CStr;
 
-use pyo3::PyTypeInfo;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::{Borrowed, PyTypeInfo};
 
 use crate::arguments::Signature;
 use crate::boundary::guarded_unbooked;
-use crate::future::{keywords, method};
+use crate::heap_type::{keywords, method};
 use crate::scheduling::add_method;
 
 type Object = *mut ffi::PyObject;
@@ -53,13 +53,13 @@ pub fn add<const N: usize, M: Method<N>>(py: Python<'_>) -> PyResult<()> {
 /// The object whose method is called.
 ///
 /// # Safety
-/// An instance of `T`, alive during the call.
+/// An instance of `T`, alive as long as `'a`.
 #[inline]
-unsafe fn receiver<T>(py: Python<'_>, object: Object) -> Bound<'_, T> {
+unsafe fn receiver<'a, T>(py: Python<'_>, object: Object) -> Borrowed<'a, '_, T> {
     // SAFETY: by the caller's promise.
-    let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+    let object = unsafe { Borrowed::from_ptr(py, object) };
     // SAFETY: by the caller's promise.
-    unsafe { object.cast_into_unchecked() }
+    unsafe { object.cast_unchecked() }
 }
 
 unsafe extern "C" fn without_arguments<const N: usize, M: Method<N>>(object: Object, _: Object) -> Object {
@@ -79,9 +79,30 @@ unsafe extern "C" fn with_arguments<const N: usize, M: Method<N>>(
     guarded_unbooked(|py| {
         // SAFETY: the method descriptor belongs to that class, and checked it.
         let slf = unsafe { receiver::<M::Class>(py, object) };
-        let signature = Signature { method: M::TEXT, names: M::ARGUMENTS, positional: N, required: N };
+        if names.is_null() && usize::try_from(count) == Ok(N) {
+            // SAFETY: an array is read where as many arguments lie.
+            let given = unsafe { stack.cast::<[Object; N]>().read() };
+            // SAFETY: arguments, alive during the call.
+            return M::call(&slf, given.map(|argument| unsafe { Bound::from_borrowed_ptr(py, argument) }));
+        }
         // SAFETY: this very call's arguments.
-        let given = unsafe { signature.vectorcall(py, stack, count, names) }?;
-        M::call(&slf, given.map(|argument| argument.unwrap_or_else(|| py.None().into_bound(py))))
+        M::call(&slf, unsafe { sorted::<N, M>(py, stack, count, names) }?)
     })
+}
+
+/// The arguments of a call that names some, or has the wrong number.
+///
+/// # Safety
+/// `stack`, `count` and `names` are a vectorcall's arguments, alive during the call.
+#[cold]
+unsafe fn sorted<const N: usize, M: Method<N>>(
+    py: Python<'_>,
+    stack: *const Object,
+    count: isize,
+    names: Object,
+) -> PyResult<[Bound<'_, PyAny>; N]> {
+    let signature = Signature { method: M::TEXT, names: M::ARGUMENTS, positional: N, required: N };
+    // SAFETY: by the caller's promise.
+    let given = unsafe { signature.vectorcall(py, stack, count, names) }?;
+    Ok(given.map(|argument| argument.unwrap_or_else(|| py.None().into_bound(py))))
 }

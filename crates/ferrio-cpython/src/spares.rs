@@ -1,7 +1,8 @@
 //! Memory of freed objects, kept for the next ones of the same type.
 //!
-//! Invariant: what is kept is of the collector's allocator, untracked, never finalized, and holds nothing. The
-//! collector remembers in the memory that an object was finalized, and would not finalize the next one.
+//! Invariant: what is kept is the memory of an object of which nothing is left but its type, with the reference to it;
+//! untracked and never finalized. The collector remembers in the memory that an object was finalized, and would not
+//! finalize the next one.
 
 use std::ptr::NonNull;
 
@@ -14,45 +15,71 @@ use crate::gil_cell::GilCell;
 pub(crate) struct Spares<T> {
     list: GilCell<Vec<Spare<T>>>,
     limit: usize,
+    allocator: Allocator,
+}
+
+#[derive(Clone, Copy)]
+enum Allocator {
+    Collector,
+    Plain,
 }
 
 struct Spare<T>(NonNull<T>);
 
-// SAFETY: plain memory without an owner; it is touched only with the GIL held.
+// SAFETY: memory that nobody else knows of; it is touched only with the GIL held.
 unsafe impl<T> Send for Spare<T> {}
 
 impl<T> Spares<T> {
-    /// At most `limit` pieces are kept.
+    /// For a type that takes part in garbage collection. At most `limit` pieces are kept.
     pub(crate) const fn new(limit: usize) -> Self {
-        Self { list: GilCell::new(Vec::new()), limit }
+        Self { list: GilCell::new(Vec::new()), limit, allocator: Allocator::Collector }
+    }
+
+    /// For a type that the collector does not know.
+    pub(crate) const fn plain(limit: usize) -> Self {
+        Self { list: GilCell::new(Vec::new()), limit, allocator: Allocator::Plain }
+    }
+
+    /// An object from spare memory with one reference, untracked, whose fields are as the one before left them.
+    #[inline]
+    pub(crate) fn reuse(&self, py: Python<'_>) -> Option<NonNull<T>> {
+        let Spare(memory) = self.list.with(py, Vec::pop)?;
+        // The count was zero. `PyObject_Init` would fetch the type anew, which costs a tenth of an await that ends at once
+        // (benchmark `queue_unbounded`).
+        // SAFETY: an object that is whole in its head, by the invariant.
+        unsafe { ffi::Py_INCREF(memory.as_ptr().cast()) };
+        Some(memory)
     }
 
     /// A new object of `class` with one reference, untracked, whose fields are not initialised.
     ///
     /// # Safety
-    /// `class` is a GC type whose basic size is that of `T`.
+    /// `class` is the type of these spares, and its basic size is that of `T`.
     #[inline]
     pub(crate) unsafe fn take(&self, py: Python<'_>, class: *mut ffi::PyTypeObject) -> PyResult<NonNull<T>> {
-        if let Some(Spare(memory)) = self.list.with(py, Vec::pop) {
-            // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
-            unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
+        if let Some(memory) = self.reuse(py) {
             return Ok(memory);
         }
-        // SAFETY: by the caller's promise.
-        let fresh = unsafe { ffi::PyObject_GC_New::<T>(class) };
+        let fresh = match self.allocator {
+            // SAFETY: by the caller's promise.
+            Allocator::Collector => unsafe { ffi::PyObject_GC_New::<T>(class) },
+            // SAFETY: by the caller's promise.
+            Allocator::Plain => unsafe { ffi::PyObject_New::<T>(class) },
+        };
         NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))
     }
 
-    /// Takes the memory of an object that is dead, keeping or freeing it.
+    /// Takes the memory of an object that is dead with its reference to its type, and keeps or frees it.
     ///
     /// # Safety
-    /// The object came from `take`, is untracked, and its fields are released.
+    /// The object is exactly of the type of these spares and came from its allocator, its count is zero, it is untracked,
+    /// and its fields are released.
     #[inline]
     pub(crate) unsafe fn give(&self, py: Python<'_>, memory: NonNull<T>) {
         // SAFETY: memory of a GC type.
         if unsafe { ffi::PyObject_GC_IsFinalized(memory.as_ptr().cast()) } != 0 {
-            // SAFETY: of the collector's allocator, untracked, and no object lives in it.
-            unsafe { ffi::PyObject_GC_Del(memory.as_ptr().cast()) };
+            // SAFETY: by the caller's promise.
+            unsafe { self.free(memory) };
             return;
         }
         // SAFETY: by the caller's promise, and not finalized.
@@ -73,8 +100,24 @@ impl<T> Spares<T> {
             room
         });
         if !kept {
-            // SAFETY: of the collector's allocator, untracked, and no object lives in it.
-            unsafe { ffi::PyObject_GC_Del(memory.as_ptr().cast()) };
+            // SAFETY: by the caller's promise.
+            unsafe { self.free(memory) };
         }
+    }
+
+    /// # Safety
+    /// As for `give`.
+    #[cold]
+    unsafe fn free(&self, memory: NonNull<T>) {
+        // SAFETY: an instance of a heap type owns a reference to its type.
+        let class = unsafe { ffi::Py_TYPE(memory.as_ptr().cast()) };
+        match self.allocator {
+            // SAFETY: of the collector's allocator, untracked, and no object lives in it.
+            Allocator::Collector => unsafe { ffi::PyObject_GC_Del(memory.as_ptr().cast()) },
+            // SAFETY: of the object allocator, and no object lives in it.
+            Allocator::Plain => unsafe { ffi::PyObject_Free(memory.as_ptr().cast()) },
+        }
+        // SAFETY: the reference that the instance held.
+        unsafe { ffi::Py_DECREF(class.cast()) };
     }
 }

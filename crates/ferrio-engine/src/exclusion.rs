@@ -63,7 +63,7 @@ impl<W: Waiter> Exclusion<W> {
 
     /// The first in line, unless it is on its way.
     fn next(&self) -> Option<&W> {
-        self.waiters.iter().next().filter(|first| first.standing() == Standing::Waiting)
+        self.waiters.first().filter(|first| first.standing() == Standing::Waiting)
     }
 }
 

@@ -89,6 +89,12 @@ impl<W> Waiters<W> {
         std::mem::take(&mut self.parked).into_iter().map(|(_, waiter)| waiter).collect()
     }
 
+    /// The waiter that has been there longest.
+    #[must_use]
+    pub fn first(&self) -> Option<&W> {
+        self.parked.front().map(|(_, waiter)| waiter)
+    }
+
     /// How many are there, chosen and cancelled ones included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -133,7 +139,7 @@ impl<W: Waiter> Waiters<W> {
     /// Whether all have given up, or nobody is there: then a newcomer passes nobody.
     #[must_use]
     pub fn all_cancelled(&self) -> bool {
-        self.iter().all(|waiter| waiter.standing() == Standing::Cancelled)
+        self.is_empty() || self.iter().all(|waiter| waiter.standing() == Standing::Cancelled)
     }
 
     /// Takes out the first that waits. Those before it go into `spent`, for the caller to drop.

@@ -10,15 +10,27 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
+use super::erased::AtOnce;
 use super::object::{self, CoroutineObject, Stage, booked, clear, dealloc, drive, finalize, stage_of, traverse};
-use crate::boundary::{guarded, raise};
-use crate::future::{boolean, method, offset_member, slot, thrown};
+use crate::boundary::{guarded, raise, unbooked};
+use crate::future::{boolean, thrown};
+use crate::heap_type::{self, COLLECTED, attribute, method, offsets, slot};
 use crate::resume::Step;
 use crate::returning::return_value;
 
 type Object = *mut ffi::PyObject;
 
 unsafe extern "C" fn iternext(object: Object) -> Object {
+    // SAFETY: the interpreter passes a live object of our type and holds a reference.
+    match unsafe { object::at_once(object) } {
+        AtOnce::Returned(value) => {
+            // SAFETY: a new reference.
+            unbooked(|py| return_value(unsafe { Bound::from_owned_ptr(py, value.as_ptr()) }));
+            return std::ptr::null_mut();
+        }
+        AtOnce::Raised => return std::ptr::null_mut(),
+        AtOnce::Later => {}
+    }
     let resume = |py: Python<'_>| {
         // SAFETY: the interpreter passes a live object of our type.
         match unsafe { drive(py, object, Ok(py.None().into_bound(py))) } {
@@ -185,11 +197,7 @@ pub(super) fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         method(c"__await__", awaited_method, ffi::METH_NOARGS, c"The coroutine itself."),
         ffi::PyMethodDef::zeroed(),
     ]));
-    let read = |name: &'static std::ffi::CStr, get: ffi::getter| ffi::PyGetSetDef {
-        name: name.as_ptr(),
-        get: Some(get),
-        ..ffi::PyGetSetDef::default()
-    };
+    let read = |name, get| attribute(name, get, None);
     let attributes = Box::leak(Box::new([
         read(c"__name__", plain_name),
         read(c"__qualname__", qualified_name),
@@ -200,11 +208,8 @@ pub(super) fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         read(c"cr_code", code),
         ffi::PyGetSetDef::default(),
     ]));
-    let members = Box::leak(Box::new([
-        offset_member(c"__weaklistoffset__", object::WEAK_REFERENCES),
-        ffi::PyMemberDef { name: std::ptr::null(), type_code: 0, offset: 0, flags: 0, doc: std::ptr::null() },
-    ]));
-    let mut slots = [
+    let members = offsets(&[(c"__weaklistoffset__", object::WEAK_REFERENCES)]);
+    let slots = vec![
         slot(ffi::Py_tp_dealloc, dealloc as *mut c_void),
         slot(ffi::Py_tp_finalize, finalize as *mut c_void),
         slot(ffi::Py_tp_traverse, traverse as *mut c_void),
@@ -216,20 +221,7 @@ pub(super) fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         slot(ffi::Py_am_send, am_send as *mut c_void),
         slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast()),
         slot(ffi::Py_tp_getset, attributes.as_mut_ptr().cast()),
-        slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
-        slot(0, std::ptr::null_mut()),
+        slot(ffi::Py_tp_members, members),
     ];
-    let flags = ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
-    let mut spec = ffi::PyType_Spec {
-        name: c"ferrio.coroutine".as_ptr(),
-        basicsize: i32::try_from(size_of::<CoroutineObject>()).unwrap_or(i32::MAX),
-        itemsize: 0,
-        flags: u32::try_from(flags).unwrap_or(0),
-        slots: slots.as_mut_ptr(),
-    };
-    // SAFETY: a complete spec that ends with a null slot; its tables live as long as the process.
-    let class = unsafe { ffi::PyType_FromSpec(&raw mut spec) };
-    // SAFETY: a new reference or null with an exception set.
-    let class = unsafe { Bound::from_owned_ptr_or_err(py, class) }?;
-    Ok(class.cast_into::<PyType>()?.unbind())
+    heap_type::new(py, c"ferrio.coroutine", size_of::<CoroutineObject>(), slots, COLLECTED, None)
 }

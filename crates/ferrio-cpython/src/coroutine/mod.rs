@@ -41,6 +41,18 @@ pub trait Body: Send + 'static {
     /// What the coroutine raises; it is not resumed again then.
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>>;
 
+    /// What it returns if it need not wait: asked by an `await` before the first resumption, unless the body owns `Py`s.
+    /// None means that nothing was done, and `resume` will be called. A result that comes this way costs a third less
+    /// (benchmarks `queue_unbounded`, `lock_uncontended`).
+    ///
+    /// # Errors
+    /// What the coroutine raises.
+    #[inline]
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let _ = py;
+        Ok(None)
+    }
+
     /// Shows the collector the objects it holds. Runs no Python code.
     fn traverse(&self, visitor: &Visitor<'_>);
 

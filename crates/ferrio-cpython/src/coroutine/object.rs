@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-use super::erased::Erased;
+use super::erased::{AtOnce, Erased};
 use super::{Body, Visitor, methods};
 use crate::boundary::{attached, unbooked};
 use crate::resume::Step;
@@ -31,6 +31,8 @@ pub(super) struct CoroutineObject {
     pub(super) stage: Stage,
     /// The body's `OWNS_PY`.
     owns_py: bool,
+    /// The collector knows it. Nobody else tells the collector anything of coroutines.
+    is_tracked: bool,
     /// Whole in all stages but `Finished`.
     body: ManuallyDrop<Erased>,
 }
@@ -99,9 +101,13 @@ pub fn spawn<B: Body>(py: Python<'_>, name: &'static str, body: B) -> PyResult<P
     // SAFETY: as above.
     unsafe { place.write(B::OWNS_PY) };
     // SAFETY: as above.
-    let place = unsafe { &raw mut (*object).body };
+    let place = unsafe { &raw mut (*object).is_tracked };
     // SAFETY: as above.
-    unsafe { place.write(ManuallyDrop::new(Erased::new(body))) };
+    unsafe { place.write(false) };
+    // SAFETY: as above.
+    let place = unsafe { &raw mut (*object).body };
+    // SAFETY: memory for a body, which holds nothing.
+    unsafe { Erased::put(place.cast(), body) };
     // SAFETY: a new reference to a whole object.
     Ok(unsafe { Bound::from_owned_ptr(py, object.cast()) }.unbind())
 }
@@ -111,15 +117,19 @@ pub fn spawn<B: Body>(py: Python<'_>, name: &'static str, body: B) -> PyResult<P
 pub(crate) fn adopt(object: &Bound<'_, PyAny>) -> bool {
     let ours = object.get_type_ptr() == coroutine_type_pointer();
     if ours {
-        track(object.as_ptr());
+        // SAFETY: its type was just checked.
+        unsafe { track(object.as_ptr()) };
     }
     ours
 }
 
+/// # Safety
+/// `object` is a whole coroutine of ours.
 #[inline]
-fn track(object: Object) {
-    // SAFETY: a whole object of a GC type.
-    if unsafe { ffi::PyObject_GC_IsTracked(object) } == 0 {
+unsafe fn track(object: Object) {
+    // SAFETY: of our layout, by the caller's promise; the GIL is held.
+    let was_tracked = unsafe { std::mem::replace(&mut (*object.cast::<CoroutineObject>()).is_tracked, true) };
+    if !was_tracked {
         // SAFETY: not tracked so far, and its fields are valid.
         unsafe { ffi::PyObject_GC_Track(object.cast()) };
     }
@@ -186,6 +196,31 @@ unsafe fn finish(object: Object) {
     unsafe { ManuallyDrop::drop(body) };
 }
 
+/// Asks a coroutine that was never resumed to end at once; any other has to be resumed.
+///
+/// # Safety
+/// `object` is a coroutine of ours to which the caller holds a reference.
+#[inline]
+pub(super) unsafe fn at_once(object: Object) -> AtOnce {
+    let coroutine = object.cast::<CoroutineObject>();
+    // SAFETY: of our layout, by the caller's promise.
+    let owns_py = unsafe { (*coroutine).owns_py };
+    // SAFETY: by the caller's promise.
+    if owns_py || unsafe { stage_of(object) } != Stage::Created {
+        return AtOnce::Later;
+    }
+    // SAFETY: by the caller's promise.
+    unsafe { set_stage(object, Stage::Running) };
+    // SAFETY: of our layout.
+    let body = unsafe { &raw mut (*coroutine).body }.cast::<Erased>();
+    // SAFETY: whole; while the stage is `Running` nobody else touches it, and `Finished` says that it is gone.
+    let outcome = unbooked(|py| unsafe { Erased::at_once(body, py) });
+    let stage = if matches!(outcome, AtOnce::Later) { Stage::Created } else { Stage::Finished };
+    // SAFETY: by the caller's promise.
+    unsafe { set_stage(object, stage) };
+    outcome
+}
+
 /// Resumes with `input`.
 ///
 /// # Errors
@@ -221,7 +256,8 @@ pub(super) unsafe fn drive<'py>(
     if let Ok(Step::Yielded(_)) = outcome {
         // SAFETY: by the caller's promise.
         unsafe { set_stage(object, Stage::Suspended) };
-        track(object);
+        // SAFETY: by the caller's promise.
+        unsafe { track(object) };
         return outcome;
     }
     // SAFETY: it does not run any more.
@@ -234,7 +270,7 @@ pub(super) unsafe fn drive<'py>(
 
 /// A `StopIteration` must not leave a coroutine as such: it would look like its result.
 #[cold]
-fn without_stop(py: Python<'_>, error: PyErr) -> PyErr {
+pub(super) fn without_stop(py: Python<'_>, error: PyErr) -> PyErr {
     if !error.is_instance_of::<PyStopIteration>(py) {
         return error;
     }
@@ -306,15 +342,30 @@ fn warn_unawaited(py: Python<'_>, name: &str) -> PyResult<()> {
 }
 
 pub(super) unsafe extern "C" fn dealloc(object: Object) {
+    let coroutine = object.cast::<CoroutineObject>();
     // SAFETY: a whole object of our type.
     if unsafe { stage_of(object) } == Stage::Finished {
-        // SAFETY: nobody refers to it any more, and its body is gone.
-        unbooked(|py| unsafe { release(py, object) });
+        // SAFETY: as above.
+        let is_tracked = unsafe { (*coroutine).is_tracked };
+        // SAFETY: as above.
+        let weak_references = unsafe { (*coroutine).weak_references };
+        unbooked(|py| {
+            if is_tracked || !weak_references.is_null() {
+                // SAFETY: nobody refers to it any more, and its body is gone.
+                unsafe { release(py, object) };
+            } else {
+                // SAFETY: not null.
+                let memory = unsafe { NonNull::new_unchecked(coroutine) };
+                // SAFETY: exactly of our type, dead, its body is gone; only what is tracked is ever finalized.
+                unsafe { SPARES.give_unfinalized(py, memory) };
+            }
+        });
         return;
     }
     attached(|py| {
         // A finalizer may run any code, and expects what the collector knows.
-        track(object);
+        // SAFETY: a whole object of our type.
+        unsafe { track(object) };
         // SAFETY: called once, by tp_dealloc, as documented.
         if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
             return;
@@ -328,11 +379,10 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
 ///
 /// # Safety
 /// A whole object of our type whose finalizer has run, if it has to.
-#[inline]
 unsafe fn release(py: Python<'_>, object: Object) {
     let memory = object.cast::<CoroutineObject>();
-    // SAFETY: a whole object of a GC type.
-    let was_tracked = unsafe { ffi::PyObject_GC_IsTracked(object) } != 0;
+    // SAFETY: of our layout.
+    let was_tracked = unsafe { (*memory).is_tracked };
     if was_tracked {
         // SAFETY: tracked.
         unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
@@ -347,19 +397,15 @@ unsafe fn release(py: Python<'_>, object: Object) {
         // SAFETY: nobody refers to it any more, so it does not run.
         unsafe { finish(object) };
     }
-    // SAFETY: an instance of a heap type owns a reference to its type.
-    let class = unsafe { ffi::Py_TYPE(object) };
     // SAFETY: not null.
     let memory = unsafe { NonNull::new_unchecked(memory) };
     if was_tracked {
-        // SAFETY: made by `take`, untracked, its body is dropped.
+        // SAFETY: exactly of our type, untracked, its body is dropped.
         unsafe { SPARES.give(py, memory) };
     } else {
         // SAFETY: as above; only what is tracked is ever finalized, by the collector or in `dealloc`.
         unsafe { SPARES.give_unfinalized(py, memory) };
     }
-    // SAFETY: the reference that the instance held.
-    unsafe { ffi::Py_DECREF(class.cast()) };
 }
 
 pub(super) unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, argument: *mut c_void) -> c_int {

@@ -11,9 +11,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use super::types::method;
-use super::{boolean, keywords};
+use super::boolean;
 use crate::boundary::guarded;
+use crate::heap_type::{keywords, method};
 use crate::names;
 use crate::scheduling::add_method;
 

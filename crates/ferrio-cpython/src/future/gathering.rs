@@ -13,10 +13,11 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyType};
 
-use super::methods::{CANCEL, attribute, boolean, keywords};
-use super::types::{finalize, slot, spec_type};
+use super::methods::{CANCEL, boolean};
+use super::types::finalize;
 use super::{FutureBody, FutureObject, FutureRef, dealloc_base, release_slots, traverse_base};
 use crate::boundary::{attached, guarded};
+use crate::heap_type::{self, COLLECTED, attribute, keywords, slot};
 use crate::held::Held;
 use crate::loop_base::LoopBase;
 use crate::recursion::deeper;
@@ -320,6 +321,6 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
             c"What gather() gives: a future whose cancel() cancels the children.".as_ptr() as *mut c_void,
         ),
     ];
-    let flags = ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
-    spec_type(py, c"ferrio._GatheringFuture", size_of::<GatheringObject>(), slots, flags, Some(&base))
+    let size = size_of::<GatheringObject>();
+    heap_type::new(py, c"ferrio._GatheringFuture", size, slots, COLLECTED, Some(&base))
 }

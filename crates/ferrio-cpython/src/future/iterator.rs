@@ -13,13 +13,13 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTraceback, PyType};
 
-use super::types::{method, slot};
 use super::{FutureRef, Outcome};
 use crate::boundary::{guarded, unbooked};
-use crate::gil_cell::GilCell;
+use crate::heap_type::{self, COLLECTED, method, slot};
 use crate::held::Held;
 use crate::raising::raised;
 use crate::returning::return_value;
+use crate::spares::Spares;
 
 type Object = *mut ffi::PyObject;
 
@@ -29,15 +29,7 @@ struct IteratorObject {
     future: Option<Held>,
 }
 
-/// Memory of a freed iterator: of the collector's allocator, untracked, holding nothing.
-struct Spare(NonNull<IteratorObject>);
-
-// SAFETY: plain memory without an owner; it is touched only with the GIL held.
-unsafe impl Send for Spare {}
-
-const MAX_SPARES: usize = 256;
-
-static SPARES: GilCell<Vec<Spare>> = GilCell::new(Vec::new());
+static SPARES: Spares<IteratorObject> = Spares::new(256);
 static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 pub(crate) fn create_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
@@ -50,15 +42,8 @@ pub(super) fn iterate(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     let py = future.py();
     future.check_initialized()?;
     let class = create_type(py)?.as_type_ptr();
-    let memory = if let Some(Spare(memory)) = SPARES.with(py, Vec::pop) {
-        // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
-        unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
-        memory
-    } else {
-        // SAFETY: a GC type whose basic size is that of IteratorObject.
-        let fresh = unsafe { ffi::PyObject_GC_New::<IteratorObject>(class) };
-        NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
-    };
+    // SAFETY: our type, whose basic size is that of IteratorObject.
+    let memory = unsafe { SPARES.take(py, class) }?;
     let held = Some(Held::from(future.object().clone()));
     // SAFETY: the memory is ours alone, and the field holds nothing yet.
     let place = unsafe { &raw mut (*memory.as_ptr()).future };
@@ -245,23 +230,10 @@ unsafe extern "C" fn dealloc(object: Object) {
         // SAFETY: nobody can reach the object any more.
         let future = unsafe { slot_of(object) }.take();
         drop(future);
-        // SAFETY: an instance of a heap type owns a reference to its type.
-        let class = unsafe { ffi::Py_TYPE(object) };
         // SAFETY: not null.
-        let spare = Spare(unsafe { NonNull::new_unchecked(object.cast()) });
-        let surplus = SPARES.with(py, |spares| {
-            if spares.len() < MAX_SPARES {
-                spares.push(spare);
-                return None;
-            }
-            Some(spare)
-        });
-        if let Some(Spare(memory)) = surplus {
-            // SAFETY: allocated by PyObject_GC_New, untracked, and no object lives in it.
-            unsafe { ffi::PyObject_GC_Del(memory.as_ptr().cast()) };
-        }
-        // SAFETY: the reference that the instance held.
-        unsafe { ffi::Py_DECREF(class.cast()) };
+        let memory = unsafe { NonNull::new_unchecked(object.cast()) };
+        // SAFETY: exactly of our type, which has no finalizer, untracked, everything is released.
+        unsafe { SPARES.give_unfinalized(py, memory) };
     });
 }
 
@@ -299,7 +271,7 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         method(c"close", close, ffi::METH_NOARGS, c"End it."),
         ffi::PyMethodDef::zeroed(),
     ]));
-    let mut slots = [
+    let slots = vec![
         slot(ffi::Py_tp_dealloc, dealloc as *mut c_void),
         slot(ffi::Py_tp_traverse, traverse as *mut c_void),
         slot(ffi::Py_tp_clear, clear as *mut c_void),
@@ -307,19 +279,6 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         slot(ffi::Py_tp_iternext, iternext as *mut c_void),
         slot(ffi::Py_am_send, am_send as *mut c_void),
         slot(ffi::Py_tp_methods, methods.as_mut_ptr().cast()),
-        slot(0, std::ptr::null_mut()),
     ];
-    let flags = ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
-    let mut spec = ffi::PyType_Spec {
-        name: c"ferrio.FutureIter".as_ptr(),
-        basicsize: i32::try_from(size_of::<IteratorObject>()).unwrap_or(i32::MAX),
-        itemsize: 0,
-        flags: u32::try_from(flags).unwrap_or(0),
-        slots: slots.as_mut_ptr(),
-    };
-    // SAFETY: a complete spec that ends with a null slot; its tables live as long as the process.
-    let class = unsafe { ffi::PyType_FromSpec(&raw mut spec) };
-    // SAFETY: a new reference or null with an exception set.
-    let class = unsafe { Bound::from_owned_ptr_or_err(py, class) }?;
-    Ok(class.cast_into::<PyType>()?.unbind())
+    heap_type::new(py, c"ferrio.FutureIter", size_of::<IteratorObject>(), slots, COLLECTED, None)
 }

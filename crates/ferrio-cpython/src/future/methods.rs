@@ -1,16 +1,17 @@
 //! The Python face of futures: methods, attributes, repr; names, texts and results are asyncio's.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{c_int, c_void};
 
 use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyString};
 
-use super::types::{method, new_exact};
+use super::types::new_exact;
 use super::{FutureBody, FutureRef, Outcome, State, claim, iterator};
 use crate::arguments::{Signature, unless_none};
 use crate::boundary::{guarded, guarded_status, guarded_unbooked};
+use crate::heap_type::{attribute, keywords, method};
 use crate::held::Held;
 use crate::names;
 use crate::raising::raised;
@@ -47,20 +48,6 @@ pub(super) fn method_table() -> *mut ffi::PyMethodDef {
     Box::leak(methods.into_boxed_slice()).as_mut_ptr()
 }
 
-/// A method that takes keyword arguments.
-pub(crate) fn keywords(
-    name: &'static CStr,
-    function: ffi::PyCFunctionFastWithKeywords,
-    doc: &'static CStr,
-) -> ffi::PyMethodDef {
-    ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: function },
-        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
-        ml_doc: doc.as_ptr(),
-    }
-}
-
 pub(super) fn attribute_table() -> *mut ffi::PyGetSetDef {
     let attributes = vec![
         attribute(c"_state", state, None),
@@ -84,10 +71,6 @@ pub(super) fn attribute_table() -> *mut ffi::PyGetSetDef {
         ffi::PyGetSetDef::default(),
     ];
     Box::leak(attributes.into_boxed_slice()).as_mut_ptr()
-}
-
-pub(crate) fn attribute(name: &'static CStr, get: ffi::getter, set: Option<ffi::setter>) -> ffi::PyGetSetDef {
-    ffi::PyGetSetDef { name: name.as_ptr(), get: Some(get), set, doc: std::ptr::null(), closure: std::ptr::null_mut() }
 }
 
 /// The future that C code passed in.

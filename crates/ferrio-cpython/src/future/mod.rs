@@ -29,12 +29,9 @@ pub use done_callback::{DoneCallback, Shown, Told, WhenDone, callable, no_longer
 pub use gathering::Gathering;
 use iterator::create_type as create_iterator_type;
 pub(crate) use iterator::thrown;
-pub(crate) use methods::{CANCEL, attribute, boolean, keywords, text};
+pub(crate) use methods::{CANCEL, boolean, text};
 pub(crate) use types::is_exact as is_exact_future;
-pub(crate) use types::{
-    create_type, dealloc_base, method, new_exact, offset_member, release_slots, set_constructor, slot, traverse_base,
-    type_from, type_pointer,
-};
+pub(crate) use types::{create_type, dealloc_base, new_exact, release_slots, traverse_base, type_pointer};
 
 use crate::held::Held;
 use crate::loop_base::LoopBase;

@@ -14,21 +14,14 @@ use pyo3::types::PyType;
 
 use super::{FutureBody, FutureObject, FutureRef, methods};
 use crate::boundary::{attached, unbooked};
-use crate::gil_cell::GilCell;
+use crate::heap_type::{self, EXTENSIBLE, offsets, set_constructor, slot};
 use crate::names;
+use crate::spares::Spares;
 
 type Object = *mut ffi::PyObject;
 
-/// Memory of a freed exact future: of the collector's allocator, untracked, holding nothing.
-struct Spare(NonNull<FutureObject>);
-
-// SAFETY: plain memory without an owner; it is touched only with the GIL held.
-unsafe impl Send for Spare {}
-
 /// At most 1.5 MB after a burst; recycled memory also does not bring the next collection nearer.
-const MAX_SPARES: usize = 8192;
-
-static SPARES: GilCell<Vec<Spare>> = GilCell::new(Vec::new());
+static SPARES: Spares<FutureObject> = Spares::new(8192);
 static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 /// The same as a bare pointer, for checks on hot paths; null until the type is there.
 static POINTER: std::sync::atomic::AtomicPtr<ffi::PyTypeObject> =
@@ -60,16 +53,8 @@ pub(crate) fn new_exact(py: Python<'_>, body: FutureBody) -> PyResult<FutureRef<
         create_type(py)?;
         return new_exact(py, body);
     }
-    let memory = if let Some(Spare(memory)) = SPARES.with(py, Vec::pop) {
-        // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
-        unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
-        memory
-    } else {
-        // SAFETY: a GC type whose basic size is that of FutureObject.
-        let fresh = unsafe { ffi::PyObject_GC_New::<FutureObject>(class) };
-        NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
-    };
-    let object = memory.as_ptr();
+    // SAFETY: our type, whose basic size is that of FutureObject.
+    let object = unsafe { SPARES.take(py, class) }?.as_ptr();
     // SAFETY: the memory is ours alone; its fields hold nothing yet.
     let place = unsafe { &raw mut (*object).attributes };
     // SAFETY: in bounds, and nothing is overwritten that would have to be released.
@@ -123,29 +108,17 @@ unsafe extern "C" fn dealloc(object: Object) {
         if speaks && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
             return;
         }
-        // The collector remembers in the memory that an object was finalized, and would not finalize the next one.
-        // SAFETY: a whole object of a GC type.
-        let recycled = exact && unsafe { ffi::PyObject_GC_IsFinalized(object) } == 0;
         // SAFETY: the object is dead from here on.
         unsafe { dealloc_base(object) };
-        if recycled {
+        if exact {
             // SAFETY: not null.
-            let spare = Spare(unsafe { NonNull::new_unchecked(object.cast()) });
-            let surplus = SPARES.with(py, |spares| {
-                if spares.len() < MAX_SPARES {
-                    spares.push(spare);
-                    return None;
-                }
-                Some(spare)
-            });
-            if let Some(Spare(memory)) = surplus {
-                // SAFETY: of the collector's allocator, untracked, and no object lives in it.
-                unsafe { ffi::PyObject_GC_Del(memory.as_ptr().cast()) };
-            }
-        } else {
-            // SAFETY: a subclass's instance is of the collector's allocator too.
-            unsafe { ffi::PyObject_GC_Del(object.cast()) };
+            let memory = unsafe { NonNull::new_unchecked(object.cast()) };
+            // SAFETY: exactly of our type, untracked, everything is released.
+            unsafe { SPARES.give(py, memory) };
+            return;
         }
+        // SAFETY: a subclass's instance is of the collector's allocator too.
+        unsafe { ffi::PyObject_GC_Del(object.cast()) };
         // SAFETY: the reference that the instance held.
         unsafe { ffi::Py_DECREF(class.cast()) };
     });
@@ -243,11 +216,10 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
     names::cancelled_error(py)?;
     names::invalid_state_error(py)?;
     super::create_iterator_type(py)?;
-    let members = Box::leak(Box::new([
-        offset_member(c"__weaklistoffset__", offset_of!(FutureObject, weak_references)),
-        offset_member(c"__dictoffset__", offset_of!(FutureObject, attributes)),
-        ffi::PyMemberDef { name: std::ptr::null(), type_code: 0, offset: 0, flags: 0, doc: std::ptr::null() },
-    ]));
+    let members = offsets(&[
+        (c"__weaklistoffset__", offset_of!(FutureObject, weak_references)),
+        (c"__dictoffset__", offset_of!(FutureObject, attributes)),
+    ]);
     let slots = vec![
         slot(ffi::Py_tp_new, new as *mut c_void),
         slot(ffi::Py_tp_init, methods::init as *mut c_void),
@@ -258,87 +230,14 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         slot(ffi::Py_tp_repr, methods::repr as *mut c_void),
         slot(ffi::Py_tp_iter, methods::iterate as *mut c_void),
         slot(ffi::Py_am_await, methods::iterate as *mut c_void),
-        slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
+        slot(ffi::Py_tp_members, members),
         slot(ffi::Py_tp_methods, methods::method_table().cast()),
         slot(ffi::Py_tp_getset, methods::attribute_table().cast()),
         slot(ffi::Py_tp_doc, DOC.as_ptr() as *mut c_void),
     ];
-    let class = type_from(py, c"ferrio.Future", size_of::<FutureObject>(), slots, None)?;
+    let class = heap_type::new(py, c"ferrio.Future", size_of::<FutureObject>(), slots, EXTENSIBLE, None)?;
     set_constructor(class.bind(py), methods::construct);
     Ok(class)
 }
 
 const DOC: &CStr = c"Future(*, loop=None)\n--\n\nA result that is not there yet; asyncio.Future in Rust.";
-
-/// Makes a heap type that can be subclassed and takes part in garbage collection.
-pub(crate) fn type_from(
-    py: Python<'_>,
-    name: &'static CStr,
-    size: usize,
-    slots: Vec<ffi::PyType_Slot>,
-    base: Option<&Bound<'_, PyType>>,
-) -> PyResult<Py<PyType>> {
-    spec_type(py, name, size, slots, ffi::Py_TPFLAGS_BASETYPE, base)
-}
-
-/// Makes a heap type that takes part in garbage collection, with further flags.
-pub(super) fn spec_type(
-    py: Python<'_>,
-    name: &'static CStr,
-    size: usize,
-    mut slots: Vec<ffi::PyType_Slot>,
-    flags: std::ffi::c_ulong,
-    base: Option<&Bound<'_, PyType>>,
-) -> PyResult<Py<PyType>> {
-    slots.push(slot(0, std::ptr::null_mut()));
-    let flags = ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC | flags;
-    let mut spec = ffi::PyType_Spec {
-        name: name.as_ptr(),
-        basicsize: i32::try_from(size).unwrap_or(i32::MAX),
-        itemsize: 0,
-        flags: u32::try_from(flags).unwrap_or(0),
-        slots: slots.as_mut_ptr(),
-    };
-    let base = base.map_or(std::ptr::null_mut(), Bound::as_ptr);
-    // SAFETY: a complete spec that ends with a null slot; its tables live as long as the process; null or a type.
-    let class = unsafe { ffi::PyType_FromSpecWithBases(&raw mut spec, base) };
-    // SAFETY: a new reference or null with an exception set.
-    let class = unsafe { Bound::from_owned_ptr_or_err(py, class) }?;
-    Ok(class.cast_into::<PyType>()?.unbind())
-}
-
-/// Lets `constructor` answer calls of `class` itself; subclasses go by `tp_new` and `tp_init`.
-pub(crate) fn set_constructor(class: &Bound<'_, PyType>, constructor: ffi::vectorcallfunc) {
-    // SAFETY: a type of our own making, which nobody has called so far.
-    let place = unsafe { &raw mut (*class.as_type_ptr()).tp_vectorcall };
-    // SAFETY: in bounds; the field owns nothing.
-    unsafe { place.write(Some(constructor)) };
-}
-
-pub(crate) fn slot(slot: c_int, value: *mut c_void) -> ffi::PyType_Slot {
-    ffi::PyType_Slot { slot, pfunc: value }
-}
-
-pub(crate) fn method(
-    name: &'static CStr,
-    function: unsafe extern "C" fn(Object, Object) -> Object,
-    flags: c_int,
-    doc: &'static CStr,
-) -> ffi::PyMethodDef {
-    ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunction: function },
-        ml_flags: flags,
-        ml_doc: doc.as_ptr(),
-    }
-}
-
-pub(crate) fn offset_member(name: &'static CStr, offset: usize) -> ffi::PyMemberDef {
-    ffi::PyMemberDef {
-        name: name.as_ptr(),
-        type_code: ffi::Py_T_PYSSIZET,
-        offset: ffi::Py_ssize_t::try_from(offset).unwrap_or(0),
-        flags: ffi::Py_READONLY,
-        doc: std::ptr::null(),
-    }
-}

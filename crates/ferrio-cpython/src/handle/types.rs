@@ -14,6 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::{Body, HandleObject, HandleRef, methods, order};
+use crate::heap_type::{self, COLLECTED, offsets, slot};
 use crate::loop_base::LoopBase;
 use crate::names;
 
@@ -205,51 +206,19 @@ fn new_types(py: Python<'_>) -> PyResult<(Py<PyType>, Py<PyType>)> {
 
 fn new_type(py: Python<'_>, name: &'static std::ffi::CStr, ordering: &[ffi::PyType_Slot]) -> PyResult<Py<PyType>> {
     let is_timer = !ordering.is_empty();
-    let members = Box::leak(Box::new([weak_list_member(), empty_member()]));
     let mut slots = vec![
         slot(ffi::Py_tp_dealloc, dealloc as *mut c_void),
         slot(ffi::Py_tp_traverse, traverse as *mut c_void),
         slot(ffi::Py_tp_clear, clear as *mut c_void),
         slot(ffi::Py_tp_repr, methods::repr as *mut c_void),
-        slot(ffi::Py_tp_members, members.as_mut_ptr().cast()),
+        slot(ffi::Py_tp_members, weak_references()),
         slot(ffi::Py_tp_methods, methods::method_table(is_timer).cast()),
         slot(ffi::Py_tp_getset, methods::attribute_table(is_timer).cast()),
     ];
     slots.extend_from_slice(ordering);
-    slots.push(slot(0, std::ptr::null_mut()));
-    let mut spec = ffi::PyType_Spec {
-        name: name.as_ptr(),
-        basicsize: i32::try_from(size_of::<HandleObject>()).unwrap_or(i32::MAX),
-        itemsize: 0,
-        flags: u32::try_from(
-            ffi::Py_TPFLAGS_DEFAULT | ffi::Py_TPFLAGS_HAVE_GC | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION,
-        )
-        .unwrap_or(0),
-        slots: slots.as_mut_ptr(),
-    };
-    // SAFETY: the spec is complete and ends with a null slot; its tables are static or leaked on purpose (types live
-    // as long as the process).
-    let class = unsafe { ffi::PyType_FromSpec(&raw mut spec) };
-    // SAFETY: a new reference or null with an exception set.
-    let class = unsafe { Bound::from_owned_ptr_or_err(py, class) }?;
-    Ok(class.cast_into::<PyType>()?.unbind())
+    heap_type::new(py, name, size_of::<HandleObject>(), slots, COLLECTED, None)
 }
 
-pub(super) fn slot(slot: c_int, value: *mut c_void) -> ffi::PyType_Slot {
-    ffi::PyType_Slot { slot, pfunc: value }
-}
-
-fn weak_list_member() -> ffi::PyMemberDef {
-    ffi::PyMemberDef {
-        name: c"__weaklistoffset__".as_ptr(),
-        type_code: ffi::Py_T_PYSSIZET,
-        offset: ffi::Py_ssize_t::try_from(offset_of!(HandleObject, body) + offset_of!(Body, weak_references))
-            .unwrap_or(0),
-        flags: ffi::Py_READONLY,
-        doc: std::ptr::null(),
-    }
-}
-
-fn empty_member() -> ffi::PyMemberDef {
-    ffi::PyMemberDef { name: std::ptr::null(), type_code: 0, offset: 0, flags: 0, doc: std::ptr::null() }
+fn weak_references() -> *mut c_void {
+    offsets(&[(c"__weaklistoffset__", offset_of!(HandleObject, body) + offset_of!(Body, weak_references))])
 }

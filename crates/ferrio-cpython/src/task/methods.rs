@@ -10,7 +10,8 @@ use pyo3::sync::PyOnceLock;
 use super::{Parts, TaskRef, types};
 use crate::arguments::{Signature, unless_none};
 use crate::boundary::{guarded, guarded_status, guarded_unbooked};
-use crate::future::{CANCEL, FutureBody, attribute, boolean, keywords, method};
+use crate::future::{CANCEL, FutureBody, boolean};
+use crate::heap_type::{attribute, keywords, method};
 use crate::held::Held;
 use crate::names;
 

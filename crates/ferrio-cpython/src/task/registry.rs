@@ -16,7 +16,8 @@ use pyo3::types::{PyDict, PyList, PySet, PyTuple, PyType};
 
 use super::{TaskObject, TaskRef};
 use crate::boundary::guarded;
-use crate::future::{boolean, like, method};
+use crate::future::{boolean, like};
+use crate::heap_type::method;
 use crate::names;
 use crate::scheduling::add_method;
 

@@ -12,21 +12,14 @@ use pyo3::types::PyType;
 use super::{TaskBody, TaskObject, TaskRef, methods, registry};
 use crate::boundary::{attached, unbooked};
 use crate::coroutines;
-use crate::future::{self, FutureBody, slot, type_from};
-use crate::gil_cell::GilCell;
+use crate::future::{self, FutureBody};
+use crate::heap_type::{self, EXTENSIBLE, set_constructor, slot};
+use crate::spares::Spares;
 
 type Object = *mut ffi::PyObject;
 
-/// Memory of a freed exact task: of the collector's allocator, untracked, holding nothing.
-struct Spare(NonNull<TaskObject>);
-
-// SAFETY: plain memory without an owner; it is touched only with the GIL held.
-unsafe impl Send for Spare {}
-
 /// At most 2.5 MB after a burst; recycled memory also does not bring the next collection nearer.
-const MAX_SPARES: usize = 8192;
-
-static SPARES: GilCell<Vec<Spare>> = GilCell::new(Vec::new());
+static SPARES: Spares<TaskObject> = Spares::new(8192);
 static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static POINTER: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(std::ptr::null_mut());
 
@@ -57,16 +50,8 @@ pub(super) fn new_exact(py: Python<'_>, future: FutureBody) -> PyResult<TaskRef<
         create_type(py)?;
         return new_exact(py, future);
     }
-    let memory = if let Some(Spare(memory)) = SPARES.with(py, Vec::pop) {
-        // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
-        unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
-        memory
-    } else {
-        // SAFETY: a GC type whose basic size is that of TaskObject.
-        let fresh = unsafe { ffi::PyObject_GC_New::<TaskObject>(class) };
-        NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
-    };
-    let object = memory.as_ptr();
+    // SAFETY: our type, whose basic size is that of TaskObject.
+    let object = unsafe { SPARES.take(py, class) }?.as_ptr();
     // SAFETY: the memory is ours alone; its fields hold nothing yet.
     let place = unsafe { &raw mut (*object).base.attributes };
     // SAFETY: in bounds, and nothing is overwritten that would have to be released.
@@ -140,9 +125,6 @@ unsafe extern "C" fn dealloc(object: Object) {
         if speaks && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
             return;
         }
-        // The collector remembers in the memory that an object was finalized, and would not finalize the next one.
-        // SAFETY: a whole object of a GC type.
-        let recycled = exact && unsafe { ffi::PyObject_GC_IsFinalized(object) } == 0;
         let task = object.cast::<TaskObject>();
         // SAFETY: the task's body is still there.
         unsafe { registry::remove(task) };
@@ -153,24 +135,15 @@ unsafe extern "C" fn dealloc(object: Object) {
         // SAFETY: in bounds; it is moved out once.
         let body = unsafe { place.read() };
         drop(body);
-        if recycled {
+        if exact {
             // SAFETY: not null.
-            let spare = Spare(unsafe { NonNull::new_unchecked(task) });
-            let surplus = SPARES.with(py, |spares| {
-                if spares.len() < MAX_SPARES {
-                    spares.push(spare);
-                    return None;
-                }
-                Some(spare)
-            });
-            if let Some(Spare(memory)) = surplus {
-                // SAFETY: of the collector's allocator, untracked, and no object lives in it.
-                unsafe { ffi::PyObject_GC_Del(memory.as_ptr().cast()) };
-            }
-        } else {
-            // SAFETY: a subclass's instance is of the collector's allocator too.
-            unsafe { ffi::PyObject_GC_Del(object.cast()) };
+            let memory = unsafe { NonNull::new_unchecked(task) };
+            // SAFETY: exactly of our type, untracked, everything is released.
+            unsafe { SPARES.give(py, memory) };
+            return;
         }
+        // SAFETY: a subclass's instance is of the collector's allocator too.
+        unsafe { ffi::PyObject_GC_Del(object.cast()) };
         // SAFETY: the reference that the instance held.
         unsafe { ffi::Py_DECREF(class.cast()) };
     });
@@ -225,7 +198,7 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         slot(ffi::Py_tp_getset, methods::attribute_table().cast()),
         slot(ffi::Py_tp_doc, doc.as_ptr() as *mut c_void),
     ];
-    let class = type_from(py, c"ferrio.Task", size_of::<TaskObject>(), slots, Some(&base))?;
-    future::set_constructor(class.bind(py), methods::construct);
+    let class = heap_type::new(py, c"ferrio.Task", size_of::<TaskObject>(), slots, EXTENSIBLE, Some(&base))?;
+    set_constructor(class.bind(py), methods::construct);
     Ok(class)
 }

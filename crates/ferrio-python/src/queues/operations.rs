@@ -22,7 +22,11 @@ pub(super) static CLASSES: [(PlainClass, Kind); 3] =
 /// How a queue orders its items, if nothing of it can be overridden.
 #[inline]
 pub(super) fn kind(queue: &Bound<'_, Queue>) -> Option<Kind> {
-    CLASSES.iter().find(|(class, _)| class.is_plain(queue)).map(|(_, kind)| *kind)
+    let [(usual, kind), others @ ..] = &CLASSES;
+    if usual.is_plain(queue) {
+        return Some(*kind);
+    }
+    others.iter().find(|(class, _)| class.is_plain(queue)).map(|(_, kind)| *kind)
 }
 
 fn is_true(object: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -77,6 +81,7 @@ pub(super) fn put_now<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -
 }
 
 /// `Queue.put_nowait`.
+#[inline]
 pub(super) fn own_put_now<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> PyResult<()> {
     let kind = kind(queue);
     match kind {

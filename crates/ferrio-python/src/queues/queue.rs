@@ -14,7 +14,7 @@ use super::storage::{self, Kind, Storage};
 use super::waiting::Join;
 use crate::imports;
 use crate::sync::argument::Argument;
-use crate::sync::binding::Binding;
+use crate::sync::binding::{Binding, bound_to_loop};
 use crate::sync::event::Event;
 use crate::sync::line::{self, Line};
 
@@ -62,6 +62,8 @@ impl Queue {
         drop(before);
     }
 }
+
+bound_to_loop!(Queue);
 
 #[pymethods]
 impl Queue {
@@ -231,20 +233,6 @@ impl Queue {
     #[getter(_finished)]
     fn shown_finished<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Event>> {
         self.finished(py)
-    }
-
-    #[getter(_loop)]
-    fn shown_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.binding.shown(py)
-    }
-
-    #[setter(_loop)]
-    fn set_loop(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
-        self.binding.set(py, owner);
-    }
-
-    fn _get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().binding.running_loop(slf)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -105,13 +105,12 @@ impl Get {
 impl Body for Get {
     const OWNS_PY: bool = false;
 
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        operations::get_natively(self.queue.bind(py))
+    }
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let queue = self.queue.bind(py);
-        if self.waiting.is_none()
-            && let Some(item) = operations::get_natively(queue)?
-        {
-            return Ok(Step::Returned(item));
-        }
         match wait(queue, Side::Get, &mut self.waiting, input)? {
             Some(yielded) => Ok(Step::Yielded(yielded)),
             None => operations::get_now(queue).map(Step::Returned),
@@ -140,11 +139,13 @@ impl Put {
 impl Body for Put {
     const OWNS_PY: bool = false;
 
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let is_put = operations::put_at_once(self.queue.bind(py), self.item.bind(py))?;
+        Ok(is_put.then(|| py.None().into_bound(py)))
+    }
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let queue = self.queue.bind(py);
-        if self.waiting.is_none() && operations::put_at_once(queue, self.item.bind(py))? {
-            return Ok(Step::Returned(py.None().into_bound(py)));
-        }
         match wait(queue, Side::Put, &mut self.waiting, input)? {
             Some(yielded) => Ok(Step::Yielded(yielded)),
             None => operations::put_now(queue, self.item.bind(py).clone()).map(Step::Returned),

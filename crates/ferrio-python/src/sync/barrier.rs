@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::barrier_wait::{Enter, Nothing, Turn, Wait};
-use super::binding::Binding;
+use super::binding::{Binding, bound_to_loop};
 use super::condition::Condition;
 use super::described;
 use super::style::style;
@@ -72,6 +72,8 @@ impl Barrier {
         Ok(condition)
     }
 }
+
+bound_to_loop!(Barrier);
 
 #[pymethods]
 impl Barrier {
@@ -175,20 +177,6 @@ impl Barrier {
     #[getter(_state)]
     fn shown_state<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         imports::barrier_state(py)?.getattr(self.state.get(py).phase.name())
-    }
-
-    #[getter(_loop)]
-    fn shown_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.binding.shown(py)
-    }
-
-    #[setter(_loop)]
-    fn set_loop(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
-        self.binding.set(py, owner);
-    }
-
-    fn _get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().binding.running_loop(slf)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

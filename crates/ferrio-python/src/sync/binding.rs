@@ -63,3 +63,26 @@ impl Binding {
         self.0.traverse(visit, |bound| visit.call(bound)).transpose().map(drop)
     }
 }
+
+/// Gives a class whose field `binding` is a `Binding` the attributes of asyncio's mixin.
+macro_rules! bound_to_loop {
+    ($class:ident) => {
+        #[pyo3::pymethods]
+        impl $class {
+            #[getter(_loop)]
+            fn shown_loop(&self, py: pyo3::Python<'_>) -> Option<pyo3::Py<pyo3::PyAny>> {
+                self.binding.shown(py)
+            }
+
+            #[setter(_loop)]
+            fn set_loop(&self, py: pyo3::Python<'_>, owner: Option<pyo3::Py<pyo3::PyAny>>) {
+                self.binding.set(py, owner);
+            }
+
+            fn _get_loop<'py>(slf: &pyo3::Bound<'py, Self>) -> pyo3::PyResult<pyo3::Bound<'py, pyo3::PyAny>> {
+                slf.get().binding.running_loop(slf)
+            }
+        }
+    };
+}
+pub(crate) use bound_to_loop;

@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::binding::Binding;
+use super::binding::{Binding, bound_to_loop};
 use super::condition_wait::{Enter, Wait, WaitFor};
 use super::line::{self, Line};
 use super::lock::{self, Lock};
@@ -110,6 +110,8 @@ impl Condition {
         wake_all(py, chosen, false)
     }
 }
+
+bound_to_loop!(Condition);
 
 #[pymethods]
 impl Condition {
@@ -215,20 +217,6 @@ impl Condition {
     #[setter(_waiters)]
     fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
         line::assign(slf, access, waiters)
-    }
-
-    #[getter(_loop)]
-    fn shown_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.binding.shown(py)
-    }
-
-    #[setter(_loop)]
-    fn set_loop(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
-        self.binding.set(py, owner);
-    }
-
-    fn _get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().binding.running_loop(slf)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -61,6 +61,11 @@ struct Exit {
 impl Body for Exit {
     const OWNS_PY: bool = false;
 
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        (self.release)(self.object.bind(py))?;
+        Ok(Some(py.None().into_bound(py)))
+    }
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         drop(input);
         (self.release)(self.object.bind(py))?;

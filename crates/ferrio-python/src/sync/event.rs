@@ -3,17 +3,18 @@
 use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::coroutine::{self, Awaiting, Body, Visitor};
+use ferrio_cpython::coroutine::{self, Body, Visitor};
 use ferrio_cpython::held::Held;
 use ferrio_cpython::native_methods::{self, Method};
 use ferrio_cpython::parked::{self, Parked};
 use ferrio_cpython::resume::Step;
-use ferrio_engine::{Flag, Ticket, Waiters};
+use ferrio_engine::{Flag, Waiters};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::binding::Binding;
+use super::binding::{Binding, bound_to_loop};
+use super::in_line::InLine;
 use super::line::{self, Line};
 use super::{boolean, described, waiters_suffix, wake_all};
 
@@ -46,6 +47,8 @@ impl Event {
         Wait { event: Held::of(slf), waiting: None }
     }
 }
+
+bound_to_loop!(Event);
 
 #[pymethods]
 impl Event {
@@ -89,20 +92,6 @@ impl Event {
     #[setter(_waiters)]
     fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
         line::assign(slf, access, waiters)
-    }
-
-    #[getter(_loop)]
-    fn shown_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.binding.shown(py)
-    }
-
-    #[setter(_loop)]
-    fn set_loop(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
-        self.binding.set(py, owner);
-    }
-
-    fn _get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().binding.running_loop(slf)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -181,32 +170,35 @@ impl Method<0> for IsSet {
 /// Waiting for an event.
 pub(crate) struct Wait {
     event: Held<Event>,
-    waiting: Option<(Awaiting, Ticket)>,
+    waiting: Option<InLine>,
 }
 
 impl Body for Wait {
     const OWNS_PY: bool = false;
 
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let is_set = self.event.bind(py).get().state.with(py, |state| state.is_set);
+        Ok(is_set.then(|| boolean(py, true)))
+    }
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let event = self.event.bind(py);
         let state = &event.get().state;
-        let (awaiting, ticket) = match &mut self.waiting {
-            Some(waiting) => waiting,
+        let park = |waiter| state.with(py, |state| state.waiters.push(waiter));
+        let in_line = match &mut self.waiting {
+            Some(in_line) => in_line,
             place @ None => {
                 if state.with(py, |state| state.is_set) {
                     return Ok(Step::Returned(boolean(py, true)));
                 }
-                let future = event.get().binding.new_waiter(event)?;
-                let awaiting = Awaiting::new(&future)?;
-                let waiter = Parked::new(&future);
-                place.insert((awaiting, state.with(py, |state| state.waiters.push(waiter))))
+                place.insert(InLine::new(event, &event.get().binding, park)?)
             }
         };
-        let outcome = awaiting.resume(py, input);
+        let ticket = in_line.ticket;
+        let outcome = in_line.resume(py, input);
         if let Ok(Step::Yielded(_)) = outcome {
             return outcome;
         }
-        let ticket = *ticket;
         let waiter = state.with(py, |state| state.waiters.remove(ticket));
         drop(waiter);
         outcome.map(|_| Step::Returned(boolean(py, true)))
@@ -214,6 +206,6 @@ impl Body for Wait {
 
     fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show_held(&self.event);
-        self.waiting.iter().for_each(|(awaiting, _)| awaiting.traverse(visitor));
+        self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
     }
 }

@@ -4,19 +4,20 @@ use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::async_with;
-use ferrio_cpython::coroutine::{self, Awaiting, Body, Visitor};
+use ferrio_cpython::coroutine::{self, Body, Visitor};
 use ferrio_cpython::held::Held;
 use ferrio_cpython::native_methods::{self, Method};
 use ferrio_cpython::parked::{self, Parked};
 use ferrio_cpython::plain::PlainClass;
 use ferrio_cpython::resume::Step;
-use ferrio_engine::{Exclusion, Released, Ticket, Waiters};
+use ferrio_engine::{Exclusion, Released, Waiters};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::binding::Binding;
+use super::binding::{Binding, bound_to_loop};
+use super::in_line::InLine;
 use super::line::{self, Line};
 use super::{boolean, context, described, is_cancellation, waiters_suffix};
 
@@ -54,6 +55,8 @@ impl Lock {
         self.state.with(py, |state| state.held)
     }
 }
+
+bound_to_loop!(Lock);
 
 #[pymethods]
 impl Lock {
@@ -97,20 +100,6 @@ impl Lock {
     #[setter(_waiters)]
     fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
         line::assign(slf, access, waiters)
-    }
-
-    #[getter(_loop)]
-    fn shown_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.binding.shown(py)
-    }
-
-    #[setter(_loop)]
-    fn set_loop(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
-        self.binding.set(py, owner);
-    }
-
-    fn _get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().binding.running_loop(slf)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -191,7 +180,7 @@ fn release_native(object: &Bound<'_, PyAny>) -> PyResult<()> {
 /// Getting hold of a lock, as a part of a coroutine's body.
 pub(super) struct Acquire {
     lock: Held<Lock>,
-    waiting: Option<(Awaiting, Ticket)>,
+    waiting: Option<InLine>,
 }
 
 impl Acquire {
@@ -214,17 +203,13 @@ impl Acquire {
     pub(super) fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let lock = self.lock.bind(py);
         let state = &lock.get().state;
-        let (awaiting, ticket) = match &mut self.waiting {
-            Some(waiting) => waiting,
-            place @ None => {
-                let future = lock.get().binding.new_waiter(lock)?;
-                let awaiting = Awaiting::new(&future)?;
-                let waiter = Parked::new(&future);
-                place.insert((awaiting, state.with(py, |state| state.park(waiter))))
-            }
+        let park = |waiter| state.with(py, |state| state.park(waiter));
+        let in_line = match &mut self.waiting {
+            Some(in_line) => in_line,
+            place @ None => place.insert(InLine::new(lock, &lock.get().binding, park)?),
         };
-        let ticket = *ticket;
-        let error = match awaiting.resume(py, input) {
+        let ticket = in_line.ticket;
+        let error = match in_line.resume(py, input) {
             Ok(step @ Step::Yielded(_)) => return Ok(step),
             Ok(Step::Returned(_)) => {
                 let waiter = state.with(py, |state| state.take_over(ticket));
@@ -247,7 +232,7 @@ impl Acquire {
 
     pub(super) fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show_held(&self.lock);
-        self.waiting.iter().for_each(|(awaiting, _)| awaiting.traverse(visitor));
+        self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
     }
 }
 
@@ -259,6 +244,11 @@ struct LockBody {
 
 impl Body for LockBody {
     const OWNS_PY: bool = false;
+
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let is_taken = self.acquire.take_at_once(py)?;
+        Ok(is_taken.then(|| if self.entering { py.None().into_bound(py) } else { boolean(py, true) }))
+    }
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let returned = |entering: bool| if entering { py.None().into_bound(py) } else { boolean(py, true) };

@@ -15,6 +15,7 @@ mod condition;
 mod condition_wait;
 mod context;
 pub(crate) mod event;
+mod in_line;
 pub(crate) mod line;
 mod lock;
 mod semaphore;

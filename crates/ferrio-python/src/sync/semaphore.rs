@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::async_with;
-use ferrio_cpython::coroutine::{self, Awaiting, Body, Visitor};
+use ferrio_cpython::coroutine::{self, Body, Visitor};
 use ferrio_cpython::held::Held;
 use ferrio_cpython::native_methods::{self, Method};
 use ferrio_cpython::parked::{self, Parked};
@@ -17,7 +17,8 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::argument::Argument;
-use super::binding::Binding;
+use super::binding::{Binding, bound_to_loop};
+use super::in_line::InLine;
 use super::line::{self, Line};
 use super::style::style;
 use super::{boolean, context, described, is_cancellation, waiters_suffix};
@@ -48,6 +49,8 @@ impl Semaphore {
 /// The class, to tell plain instances.
 pub(super) static CLASS: PlainClass = PlainClass::new();
 static BOUNDED_CLASS: PlainClass = PlainClass::new();
+
+bound_to_loop!(Semaphore);
 
 #[pymethods]
 impl Semaphore {
@@ -116,20 +119,6 @@ impl Semaphore {
     #[setter(_waiters)]
     fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
         line::assign(slf, access, waiters)
-    }
-
-    #[getter(_loop)]
-    fn shown_loop(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.binding.shown(py)
-    }
-
-    #[setter(_loop)]
-    fn set_loop(&self, py: Python<'_>, owner: Option<Py<PyAny>>) {
-        self.binding.set(py, owner);
-    }
-
-    fn _get_loop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().binding.running_loop(slf)
     }
 
     /// Wake up the first waiter that isn't done, and say whether there was one.
@@ -295,7 +284,7 @@ fn exit(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 /// Getting a permit.
 struct Acquire {
     semaphore: Held<Semaphore>,
-    waiting: Option<(Awaiting, Ticket)>,
+    waiting: Option<InLine>,
     /// For `async with`, which gets None.
     entering: bool,
 }
@@ -305,8 +294,8 @@ impl Acquire {
         Self { semaphore: Held::of(semaphore), waiting: None, entering }
     }
 
-    fn returned<'py>(&self, py: Python<'py>) -> Step<'py> {
-        Step::Returned(if self.entering { py.None().into_bound(py) } else { boolean(py, true) })
+    fn result<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        if self.entering { py.None().into_bound(py) } else { boolean(py, true) }
     }
 }
 
@@ -343,32 +332,37 @@ fn come_back(semaphore: &Bound<'_, Semaphore>, ticket: Ticket, error: Option<&Py
 impl Body for Acquire {
     const OWNS_PY: bool = false;
 
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let state = &self.semaphore.bind(py).get().state;
+        parked::ask(py, state, waiters)?;
+        Ok(state.with(py, Permits::try_acquire).then(|| self.result(py)))
+    }
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let semaphore = self.semaphore.bind(py);
         let state = &semaphore.get().state;
-        let (awaiting, ticket) = match &mut self.waiting {
-            Some(waiting) => waiting,
+        let park = |waiter| state.with(py, |state| state.park(waiter));
+        let in_line = match &mut self.waiting {
+            Some(in_line) => in_line,
             place @ None => {
                 parked::ask(py, state, waiters)?;
                 if state.with(py, Permits::try_acquire) {
-                    return Ok(self.returned(py));
+                    return Ok(Step::Returned(self.result(py)));
                 }
-                let future = semaphore.get().binding.new_waiter(semaphore)?;
-                let awaiting = Awaiting::new(&future)?;
-                let waiter = Parked::new(&future);
-                place.insert((awaiting, state.with(py, |state| state.park(waiter))))
+                place.insert(InLine::new(semaphore, &semaphore.get().binding, park)?)
             }
         };
-        let outcome = awaiting.resume(py, input);
+        let ticket = in_line.ticket;
+        let outcome = in_line.resume(py, input);
         if let Ok(Step::Yielded(_)) = outcome {
             return outcome;
         }
-        come_back(semaphore, *ticket, outcome.as_ref().err())?;
-        outcome.map(|_| self.returned(py))
+        come_back(semaphore, ticket, outcome.as_ref().err())?;
+        outcome.map(|_| Step::Returned(self.result(py)))
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show_held(&self.semaphore);
-        self.waiting.iter().for_each(|(awaiting, _)| awaiting.traverse(visitor));
+        self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
     }
 }

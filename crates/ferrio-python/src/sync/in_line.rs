@@ -1,0 +1,47 @@
+//! One who waits in the line of a primitive, as a part of a coroutine's body.
+
+use ferrio_cpython::coroutine::{Awaiting, Visitor};
+use ferrio_cpython::parked::Parked;
+use ferrio_cpython::resume::Step;
+use ferrio_engine::Ticket;
+use pyo3::prelude::*;
+
+use super::binding::Binding;
+
+/// A place in a line, and the future that is awaited there.
+pub(crate) struct InLine {
+    awaiting: Awaiting,
+    /// Whoever comes back leaves the line by it.
+    pub(crate) ticket: Ticket,
+}
+
+impl InLine {
+    /// Gets in line by `park`, with a future of the loop that `object` is bound to.
+    ///
+    /// # Errors
+    /// `RuntimeError` when that is another than the running one.
+    #[inline]
+    pub(crate) fn new(
+        object: &Bound<'_, PyAny>,
+        binding: &Binding,
+        park: impl FnOnce(Parked) -> Ticket,
+    ) -> PyResult<Self> {
+        let future = binding.new_waiter(object)?;
+        let awaiting = Awaiting::new(&future)?;
+        Ok(Self { awaiting, ticket: park(Parked::new(&future)) })
+    }
+
+    /// Goes on waiting, as `Awaiting::resume`.
+    ///
+    /// # Errors
+    /// What ends the wait.
+    #[inline]
+    pub(crate) fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        self.awaiting.resume(py, input)
+    }
+
+    /// Shows the collector what is awaited.
+    pub(crate) fn traverse(&self, visitor: &Visitor<'_>) {
+        self.awaiting.traverse(visitor);
+    }
+}
