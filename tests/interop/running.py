@@ -34,7 +34,7 @@ MODES = {
     "stock": [],
     "loop": ["-m", "tests.interop.loop_mode"],
     "whole": ["-m", "ferrio"],
-    "debug": ["-X", "dev", "-m", "ferrio"],
+    "debug": ["-X", "dev", "-W", "ignore::DeprecationWarning", "-m", "ferrio"],
 }
 # An error raised in a finalizer is printed, and what is printed fails the test. The rest of -X dev without asyncio's
 # debug mode, which has ways of its own through the loop: those are the mode `debug`.
