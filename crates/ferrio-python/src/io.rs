@@ -19,6 +19,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::descriptors::Files;
 use crate::errors;
+use crate::transports::gathering::Gatherings;
 
 /// The token of the waker's descriptor.
 pub(crate) const WAKER: Token = Token(u64::MAX);
@@ -76,6 +77,7 @@ pub(crate) struct Io {
     doze: GilCell<DozePolicy>,
     /// Allocated at the first receive; out of its place while one fills it.
     receive_buffer: GilCell<Option<Box<[u8]>>>,
+    pub(crate) gatherings: Gatherings,
 }
 
 impl Io {
@@ -89,6 +91,7 @@ impl Io {
             policy: GilCell::new(PollPolicy::new()),
             doze: GilCell::new(DozePolicy::new(processors())),
             receive_buffer: GilCell::new(None),
+            gatherings: Gatherings::default(),
         })
     }
 

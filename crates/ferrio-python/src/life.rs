@@ -22,6 +22,7 @@ use crate::imports;
 use crate::io::WAKER;
 use crate::signals;
 use crate::tasks::ensure;
+use crate::transports::gathering;
 
 /// How long a loop sleeps that the system refuses a waker.
 const WAKERLESS_NAP: Duration = Duration::from_millis(5);
@@ -205,7 +206,9 @@ fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
         let now = LoopBase::now(slf.as_super())?;
         base.collect_due(py, Deadline(now + CLOCK_RESOLUTION));
     }
-    LoopBase::run_turn(slf.as_super())
+    io.gatherings.begin(py);
+    let outcome = LoopBase::run_turn(slf.as_super());
+    outcome.and(gathering::finish(slf))
 }
 
 /// How long the loop may sleep: None without end.

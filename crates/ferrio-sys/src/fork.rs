@@ -18,6 +18,7 @@ pub fn note_child() {
 
 /// The fork generation of this process.
 #[inline]
-pub(crate) fn generation() -> u32 {
+#[must_use]
+pub fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }

@@ -94,6 +94,12 @@ impl StreamReader {
         self.with_incoming(py, |incoming, _| incoming.len())
     }
 
+    /// Whether there are bytes that nobody has read, as far as can be told at once.
+    #[inline]
+    pub(super) fn has_more(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| !state.incoming.is_empty())
+    }
+
     pub(super) fn field<'py>(
         &self,
         py: Python<'py>,

@@ -8,13 +8,15 @@ use ferrio_cpython::coroutine::spawn;
 use ferrio_cpython::held::Held;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::draining::{Drain, WaitClosed};
+use super::reader::StreamReader;
 use super::{derived, feeding};
 use crate::coroutine::Coroutine;
 use crate::imports;
+use crate::transports::gathering;
 use crate::transports::stream::SocketTransport;
 
 /// The writing end of a stream.
@@ -75,10 +77,23 @@ impl StreamWriter {
         self.field(py, |state| &state.protocol).unwrap_or_else(|| py.None().into_bound(py))
     }
 
+    /// Whether what was received is not all read, so that there will be more to write.
+    #[inline]
+    fn writes_on(&self, py: Python<'_>) -> bool {
+        self.reader(py)
+            .is_some_and(|reader| reader.cast_exact::<StreamReader>().is_ok_and(|reader| reader.get().has_more(py)))
+    }
+
     #[inline]
     pub(super) fn reader<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.field(py, |state| &state.reader)
     }
+}
+
+/// Takes `data` to be sent with what is written next; see `gathering`. False if it was not taken.
+#[inline]
+fn gather(transport: &Bound<'_, SocketTransport>, data: &Bound<'_, PyAny>) -> bool {
+    data.cast_exact::<PyBytes>().is_ok_and(|data| gathering::gather(transport, data.as_bytes()))
 }
 
 #[pymethods]
@@ -123,6 +138,7 @@ impl StreamWriter {
         let py = data.py();
         let transport = self.transport(py);
         match feeding::own(&transport) {
+            Some(own) if self.writes_on(py) && gather(own, data) => Ok(()),
             Some(own) => SocketTransport::write(own, data),
             None => transport.call_method1(pyo3::intern!(py, "write"), (data,)).map(drop),
         }

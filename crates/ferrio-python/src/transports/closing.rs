@@ -9,8 +9,8 @@ use ferrio_sys::socket;
 use pyo3::prelude::*;
 
 use super::endpoint::{callback_failed, report_fatal};
-use super::exclusive;
 use super::stream::{Sink, Socket, SocketTransport};
+use super::{exclusive, gathering};
 use crate::event_loop::base;
 use crate::imports;
 
@@ -41,6 +41,7 @@ impl SocketTransport {
 /// Ends reading, and the connection as soon as the buffer is empty.
 pub(crate) fn close(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
+    gathering::send(transport)?;
     let now = transport.get().state.with(py, |state| {
         if state.closing {
             return false;
@@ -59,6 +60,11 @@ pub(crate) fn close(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
 /// Ends the connection whatever is buffered.
 pub(crate) fn force_close(transport: &Bound<'_, SocketTransport>, error: Option<PyErr>) -> PyResult<()> {
     let py = transport.py();
+    let gathered = gathering::take(transport.get(), py);
+    if !gathered.is_empty() {
+        // It was written while the socket took data: what it does not take now is lost as what is buffered.
+        let _ = socket::send(transport.get().fd, &gathered);
+    }
     let mut unsent = Vec::new();
     let now = transport.get().state.with(py, |state| {
         if state.lost > 0 {

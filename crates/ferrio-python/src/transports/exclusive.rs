@@ -8,6 +8,7 @@ use std::os::fd::RawFd;
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::prelude::*;
 
+use super::gathering;
 use super::stream::{SocketTransport, wake_waiter};
 use crate::coroutine::Channel;
 use crate::event_loop::Loop;
@@ -49,6 +50,7 @@ impl Exclusive {
 /// # Errors
 /// `RuntimeError` when somebody has it.
 pub(crate) fn begin(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    gathering::send(transport)?;
     let taken = transport.get().state.with(transport.py(), |state| {
         let taken = state.exclusive.is_taken();
         if !taken {

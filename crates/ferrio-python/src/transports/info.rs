@@ -6,8 +6,8 @@ use ferrio_sys::{SocketAddress, socket};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::address;
 use super::stream::{Socket, SocketTransport};
+use super::{address, gathering};
 use crate::event_loop::base;
 use crate::imports;
 
@@ -20,6 +20,8 @@ impl SocketTransport {
         name: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        // Whoever has the socket may shut it down.
+        gathering::send(slf)?;
         let extra = extra(slf)?;
         if let Some(known) = extra.get_item(name)? {
             return Ok(Some(known));

@@ -7,6 +7,7 @@ pub(crate) mod datagram;
 pub(crate) mod endpoint;
 pub(crate) mod exclusive;
 pub(crate) mod flow;
+pub(crate) mod gathering;
 pub(crate) mod info;
 pub(crate) mod pipe;
 pub(crate) mod read_pipe;

@@ -70,6 +70,10 @@ pub(crate) struct State {
     /// Made when something is asked for that has to be remembered.
     pub(crate) extra: Option<Py<PyDict>>,
     pub(crate) buffer: WriteBuffer<Chunk>,
+    /// What is sent before this turn ends.
+    pub(crate) gathered: Vec<u8>,
+    /// The loop's gatherings have the transport.
+    pub(crate) listed: bool,
     pub(crate) flow: FlowControl,
     /// Always that of `protocol`.
     pub(crate) sink: Sink,
@@ -148,6 +152,8 @@ pub(crate) fn attach<'py>(
         local: None,
         extra: None,
         buffer: WriteBuffer::new(),
+        gathered: Vec::new(),
+        listed: false,
         flow: FlowControl::new(),
         sink,
         bulk: false,

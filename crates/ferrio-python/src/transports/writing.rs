@@ -5,14 +5,14 @@
 
 use std::io::{self, IoSlice};
 
-use ferrio_cpython::buffer::Data;
+use ferrio_cpython::buffer::{Chunk, Data};
 use ferrio_sys::{Interest, socket};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::stream::SocketTransport;
-use super::{closing, exclusive, flow};
+use super::{closing, exclusive, flow, gathering};
 use crate::errors;
 use crate::imports;
 
@@ -38,6 +38,7 @@ impl SocketTransport {
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
+        gathering::send(slf)?;
         let (eof_written, lost, idle) =
             this.state.with(py, |state| (state.eof_written, state.lost, state.buffer.is_empty()));
         if eof_written {
@@ -67,6 +68,7 @@ impl SocketTransport {
     /// Close the writing end once everything buffered is sent; reading goes on.
     fn write_eof(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        gathering::send(slf)?;
         let now = slf.get().state.with(py, |state| {
             if state.closing || state.eof_written {
                 return false;
@@ -86,8 +88,9 @@ impl SocketTransport {
     }
 
     /// How many bytes wait to be sent.
-    fn get_write_buffer_size(&self, py: Python<'_>) -> usize {
-        self.state.with(py, |state| state.buffer.len())
+    fn get_write_buffer_size(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        gathering::send(slf)?;
+        Ok(slf.get().state.with(slf.py(), |state| state.buffer.len()))
     }
 }
 
@@ -97,6 +100,13 @@ pub(crate) fn send(slf: &Bound<'_, SocketTransport>, data: Data<'_>) -> PyResult
     let this = slf.get();
     if data.is_empty() {
         return Ok(());
+    }
+    let mut gathered = gathering::take(this, py);
+    if !gathered.is_empty() {
+        if data.with(py, |bytes| gathering::join(&mut gathered, bytes)) {
+            return send_gathered(slf, gathered);
+        }
+        send_gathered(slf, gathered)?;
     }
     let (lost, idle) = this.state.with(py, |state| (state.lost, state.buffer.is_empty()));
     if lost > 0 {
@@ -114,13 +124,33 @@ pub(crate) fn send(slf: &Bound<'_, SocketTransport>, data: Data<'_>) -> PyResult
             }
         }
     }
-    let chunk = data.into_chunk(py, sent);
-    this.state.with(py, |state| state.buffer.push(chunk));
-    if idle && sent > 0 {
-        // A partial send alone promises no edge: only "would block" does.
-        if !send_buffered(slf)? {
+    buffer(slf, data.into_chunk(py, sent), idle && sent > 0)
+}
+
+/// Sends what was gathered, with nothing buffered before it.
+pub(crate) fn send_gathered(slf: &Bound<'_, SocketTransport>, gathered: Vec<u8>) -> PyResult<()> {
+    let py = slf.py();
+    let this = slf.get();
+    let sent = match socket::send(this.fd, &gathered) {
+        Ok(count) if count == gathered.len() => {
+            gathering::give_back(this, py, gathered);
             return Ok(());
         }
+        Ok(count) => count,
+        Err(error) if would_block(&error) => 0,
+        Err(error) => {
+            return closing::fatal_error(slf, errors::from_io(&error), "Fatal write error on socket transport");
+        }
+    };
+    buffer(slf, Chunk::Copied(gathered[sent..].into()), sent > 0)
+}
+
+/// Keeps what was not sent.
+fn buffer(slf: &Bound<'_, SocketTransport>, chunk: Chunk, sent_in_part: bool) -> PyResult<()> {
+    slf.get().state.with(slf.py(), |state| state.buffer.push(chunk));
+    // A partial send alone promises no edge: only "would block" does.
+    if sent_in_part && !send_buffered(slf)? {
+        return Ok(());
     }
     flow::maybe_pause(slf)
 }
