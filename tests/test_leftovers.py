@@ -251,6 +251,10 @@ def test_memory_does_not_grow_with(scenario, tmp_path, monkeypatch):
 
     with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
         runner.run(main(40))
-        before = used()
-        runner.run(main(80))
-        assert used() - before < 80 * 8192
+        grown = []
+        # What leaks grows each time; the C library's keeping of large blocks does not.
+        while len(grown) < 3 and (not grown or grown[-1] >= 80 * 8192):
+            before = used()
+            runner.run(main(80))
+            grown.append(used() - before)
+        assert grown[-1] < 80 * 8192, grown
