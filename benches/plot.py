@@ -41,7 +41,7 @@ def draw(report: Mapping[str, Any], directory: pathlib.Path) -> list[pathlib.Pat
         axes.invert_yaxis()
         axes.set_xlabel("times as fast as stock asyncio")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(implementations) or 1)
         path = directory / f"{section}.svg"
         figure.savefig(path, bbox_inches="tight")
         pyplot.close(figure)
