@@ -52,7 +52,8 @@ mod wait_for_in_task;
 use pyo3::prelude::*;
 
 /// asyncio's machinery in Rust.
-#[pymodule]
+// Everything rests on the interpreter's lock (SAFETY.md of ferrio-cpython): a build that can do without switches it on.
+#[pymodule(gil_used = true)]
 mod _ferrio {
     use pyo3::prelude::*;
     use pyo3::types::PyDict;
