@@ -30,7 +30,7 @@ def living() -> collections.Counter:
     for _ in range(3):
         gc.collect()
     kinds = (type(thing) for thing in gc.get_objects())
-    return collections.Counter(kind.__qualname__ for kind in kinds if kind.__module__.split(".")[0] in OURS)
+    return collections.Counter(kind.__qualname__ for kind in kinds if str(kind.__module__).split(".")[0] in OURS)
 
 
 @contextlib.asynccontextmanager
