@@ -8,6 +8,7 @@ mod arguments;
 pub mod async_with;
 mod boundary;
 pub mod buffer;
+pub mod bytes_room;
 pub mod calling;
 pub mod context;
 pub mod coroutine;

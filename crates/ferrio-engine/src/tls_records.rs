@@ -87,6 +87,18 @@ impl TlsRecords {
         self.complete.pop_front().map_or(NextRecord::Nothing, NextRecord::Complete)
     }
 
+    /// The most bytes that all records that are there in full can carry; None if one of them may carry something else.
+    #[must_use]
+    pub fn most_data(&self) -> Option<usize> {
+        if self.unframed {
+            return None;
+        }
+        self.complete.iter().try_fold(0, |sum, record| match record {
+            TlsRecord::ApplicationData { body } => Some(sum + body),
+            TlsRecord::Other => None,
+        })
+    }
+
     /// Forgets the records that are there in full: they were read by another way.
     pub fn forget_complete(&mut self) {
         self.complete.clear();

@@ -12,6 +12,8 @@ use crate::imports;
 
 /// The cryptographic half of a connection.
 pub(super) struct Session {
+    /// The methods are those of the object in C: they keep nothing that they are given.
+    pub(super) is_plain: bool,
     pub(super) context: Py<PyAny>,
     /// The `SSLObject`.
     pub(super) object: Py<PyAny>,
@@ -38,9 +40,10 @@ impl Session {
         let bio = imports::memory_bio(py)?;
         let (incoming, outgoing) = (bio.call0()?, bio.call0()?);
         let object = context.call_method("wrap_bio", (&incoming, &outgoing), Some(&options.wrapping(py)?))?;
-        let inner =
-            if object.get_type().is(imports::ssl_object(py)?) { object.getattr("_sslobj")? } else { object.clone() };
+        let is_plain = object.get_type().is(imports::ssl_object(py)?);
+        let inner = if is_plain { object.getattr("_sslobj")? } else { object.clone() };
         Ok(Self {
+            is_plain,
             give: incoming.getattr("write")?.unbind(),
             take: outgoing.getattr("read")?.unbind(),
             read: inner.getattr("read")?.unbind(),
@@ -116,7 +119,7 @@ impl Session {
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let Self { context, object, incoming, outgoing, give, take, read, write } = self;
+        let Self { is_plain: _, context, object, incoming, outgoing, give, take, read, write } = self;
         [context, object, incoming, outgoing, give, take, read, write].into_iter().try_for_each(|held| visit.call(held))
     }
 }
