@@ -25,7 +25,8 @@ def descriptors() -> set[tuple[int, str]]:
         # The descriptor that lists the directory is gone by now.
         with contextlib.suppress(OSError):
             found.add((int(name), os.readlink(f"/proc/self/fd/{name}")))
-    return found
+    # A late import may load a shared library that some builds of Python keep open.
+    return {(number, path) for number, path in found if ".so" not in os.path.basename(path)}
 
 
 _at_start = descriptors()
