@@ -120,6 +120,19 @@ def test_the_socket_itself_is_written_to_after():
     assert_same_functions(listening(handler, b"".join(LINES)))
 
 
+def test_a_socket_asked_for_before_is_used_after_a_write():
+    async def handler(reader, writer, trace):
+        sock = writer.get_extra_info("socket")
+        writer.write(await reader.readline())
+        os.write(sock.fileno(), b"raw ")
+        writer.write(await reader.readline())
+        sock.shutdown(socket.SHUT_WR)
+        await reader.readline()
+        writer.close()
+
+    assert_same_functions(listening(handler, b"".join(LINES)))
+
+
 def test_a_file_is_sent_after(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"file" * 1000)
@@ -253,6 +266,25 @@ def test_a_child_forked_in_the_turn_sends_nothing_twice():
             writer.close()
             await writer.wait_closed()
             assert theirs.recv(50) == b"one\nparent"
+
+    ferrio.run(main())
+
+
+def test_a_child_forked_in_the_turn_writes_for_itself():
+    async def main():
+        ours, theirs = socket.socketpair()
+        with theirs:
+            reader, writer = await ferrio.open_connection(sock=ours)
+            theirs.sendall(b"one\ntwo\n")
+            line = await reader.readline()
+            if not (child := os.fork()):
+                writer.write(b"child " + line)
+                os.kill(os.getpid(), signal.SIGKILL)
+            os.waitpid(child, 0)
+            writer.write(b"parent")
+            writer.close()
+            await writer.wait_closed()
+            assert theirs.recv(50) == b"child one\nparent"
 
     ferrio.run(main())
 

@@ -329,3 +329,13 @@ def test_private_methods_of_a_subclass_are_not_asked():
 
     assert ferrio.run(asked(asyncio.StreamReader)) == ["readuntil", "wakeup", "resume"]
     assert ferrio.run(asked(ferrio.StreamReader)) == []
+
+
+@pytest.mark.parametrize("limit", [None, "1", 0, -1, 0.0])
+def test_a_limit_that_is_none(limit):
+    async def refusal(module):
+        with pytest.raises((TypeError, ValueError)) as raised:
+            module.StreamReader(limit=limit)
+        return type(raised.value), str(raised.value)
+
+    assert ferrio.run(refusal(ferrio)) == ferrio.run(refusal(asyncio))

@@ -7,6 +7,7 @@ use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine::spawn;
 use ferrio_cpython::held::Held;
 use ferrio_engine::Incoming;
+use pyo3::Borrowed;
 use pyo3::exceptions::{PyAssertionError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PySlice, PyTuple, PyType};
@@ -126,6 +127,20 @@ pub(super) struct Frame {
     pub(super) eof: bool,
 }
 
+/// The argument of a new reader: None is no limit, and not the absence of one.
+enum Limit<'py> {
+    Default,
+    Given(Bound<'py, PyAny>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Limit<'py> {
+    type Error = PyErr;
+
+    fn extract(limit: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self::Given(limit.to_owned()))
+    }
+}
+
 /// A limit as a number: fractions and what is beyond all numbers round down.
 fn limit_of(limit: &Bound<'_, PyAny>) -> PyResult<i64> {
     if let Ok(number) = limit.extract::<i64>() {
@@ -143,17 +158,14 @@ impl StreamReader {
         Self { state: GilCell::new(State { limit: DEFAULT_LIMIT, ..State::default() }) }
     }
 
-    #[pyo3(signature = (limit=None, r#loop=None))]
-    fn __init__(
-        slf: &Bound<'_, Self>,
-        limit: Option<&Bound<'_, PyAny>>,
-        r#loop: Option<Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
+    #[pyo3(signature = (limit=Limit::Default, r#loop=None))]
+    fn __init__(slf: &Bound<'_, Self>, limit: Limit<'_>, r#loop: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
-        let limit = limit.map_or(Ok(DEFAULT_LIMIT), limit_of)?;
-        if limit <= 0 {
-            return Err(PyValueError::new_err("Limit cannot be <= 0"));
-        }
+        let limit = match limit {
+            Limit::Default => DEFAULT_LIMIT,
+            Limit::Given(limit) if limit.le(0)? => return Err(PyValueError::new_err("Limit cannot be <= 0")),
+            Limit::Given(limit) => limit_of(&limit)?,
+        };
         let owner = r#loop.map_or_else(|| default_loop(py), Ok)?;
         let source = if is_debug(&owner)? { Some(Held::from(stack(py)?)) } else { None };
         let state = State { limit, owner: Some(owner.into()), source, ..State::default() };

@@ -3,8 +3,9 @@
 //! A `StreamWriter` whose reader holds more unread data writes again soon, so what it writes is gathered, and sent with
 //! the write that answers the last request or at the end of the loop's turn, whichever comes first. Invariants: nothing
 //! is gathered but within a turn, and nothing outlives the turn; while something is gathered the write buffer is empty and
-//! the connection open; whatever else is done to the connection sends it first. A process that a fork made in the midst
-//! of a turn leaves the sending to its parent.
+//! the connection open; whatever else is done to the connection sends it first. Who was shown the socket can do things to
+//! the connection that nobody hears of: nothing is gathered from then on. A process that a fork made in the midst of a
+//! turn leaves the sending to its parent, and gathers nothing itself.
 
 use ferrio_cpython::held::Held;
 use ferrio_cpython::{GilCell, LoopBase};
@@ -73,13 +74,16 @@ pub(crate) fn gather(transport: &Bound<'_, SocketTransport>, data: &[u8]) -> boo
     transport.get().state.with(py, |state| {
         let is_open =
             !data.is_empty() && state.lost == 0 && !state.closing && !state.eof_written && !state.exclusive.is_taken();
+        if state.shown {
+            return false;
+        }
         if !is_open || !state.buffer.is_empty() || state.gathered.len() + data.len() > LIMIT {
             return false;
         }
         if state.gathered.is_empty() {
             let Some(owner) = &state.owner else { return false };
             let memory = owner.get().io.gatherings.0.with(py, |loops| {
-                if !loops.open {
+                if !loops.open || loops.generation != fork::generation() {
                     return None;
                 }
                 if !std::mem::replace(&mut state.listed, true) {

@@ -20,7 +20,6 @@ impl SocketTransport {
         name: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        // Whoever has the socket may shut it down.
         gathering::send(slf)?;
         let extra = extra(slf)?;
         if let Some(known) = extra.get_item(name)? {
@@ -29,7 +28,10 @@ impl SocketTransport {
         let found = match name.extract::<&str>() {
             Ok("peername") => Some(peer(slf)?),
             Ok("sockname") => Some(local(slf)?),
-            Ok("socket") => transport_socket(slf)?,
+            Ok("socket") => {
+                slf.get().state.with(slf.py(), |state| state.shown = true);
+                transport_socket(slf)?
+            }
             Ok(_) | Err(_) => return Ok(default),
         };
         if let Some(found) = &found {
@@ -48,8 +50,10 @@ impl SocketTransport {
     }
 
     #[getter]
-    fn _sock_fd(&self) -> i32 {
-        self.fd
+    fn _sock_fd(slf: &Bound<'_, Self>) -> PyResult<i32> {
+        gathering::send(slf)?;
+        slf.get().state.with(slf.py(), |state| state.shown = true);
+        Ok(slf.get().fd)
     }
 }
 

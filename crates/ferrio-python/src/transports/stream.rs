@@ -74,6 +74,8 @@ pub(crate) struct State {
     pub(crate) gathered: Vec<u8>,
     /// The loop's gatherings have the transport.
     pub(crate) listed: bool,
+    /// Somebody may use the socket past the transport.
+    pub(crate) shown: bool,
     pub(crate) flow: FlowControl,
     /// Always that of `protocol`.
     pub(crate) sink: Sink,
@@ -154,6 +156,7 @@ pub(crate) fn attach<'py>(
         buffer: WriteBuffer::new(),
         gathered: Vec::new(),
         listed: false,
+        shown: false,
         flow: FlowControl::new(),
         sink,
         bulk: false,
