@@ -48,6 +48,21 @@ fn an_empty_record_is_a_record() {
 }
 
 #[test]
+fn what_records_carry_at_most_is_known_while_all_are_data() {
+    let mut records = TlsRecords::new();
+    assert_eq!(records.most_data(), Some(0));
+    records.feed(&record(23, 10));
+    records.feed(&record(23, 20));
+    records.feed(&record(23, 30)[..6]);
+    assert_eq!(records.most_data(), Some(30));
+    records.feed(&record(23, 30)[6..]);
+    records.take();
+    assert_eq!(records.most_data(), Some(50));
+    records.feed(&record(21, 2));
+    assert_eq!(records.most_data(), None);
+}
+
+#[test]
 fn forgetting_leaves_the_record_that_has_begun() {
     let mut records = TlsRecords::new();
     let second = record(23, 7);
