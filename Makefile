@@ -37,7 +37,7 @@ smoke_tests := $(addprefix tests/test_, $(addsuffix .py, \
 # cargo and pytest use the cores themselves; one chore at a time keeps their output readable.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-python interop test-matrix smoke check check-python check-rust check-structure format \
+.PHONY: upstream help demo test test-rust test-python interop test-matrix smoke check check-python check-rust check-structure format \
 	bench bench-applications soak fuzz build wheel docs clean
 
 help: ## list the chores
@@ -102,6 +102,9 @@ soak: build ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) rand
 	@FERRIO_SOAK_SECONDS=$(SOAK_SECONDS) $(venv_python) -m pytest tests/soak --timeout=0
 	@FERRIO_PROGRAMS=$(SOAK_PROGRAMS) $(venv_python) -m pytest tests/test_random_programs.py --timeout=0
 	@FERRIO_LEAK_ROUNDS=100000 $(venv_python) -m pytest tests/test_leaks.py --timeout=0
+
+upstream: build ## the test suites of anyio, uvicorn and aiohttp, on stock asyncio and on ferrio; see tests/upstream
+	@$(venv_python) -m tests.upstream
 
 fuzz: ## look for FUZZ_SECONDS (300) each for bytes that break the framing and the buffers
 	@echo "== fuzz targets"
