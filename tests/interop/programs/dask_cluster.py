@@ -1,0 +1,36 @@
+"""A program that outgrows its machine: the loop's executor is a cluster, whose scheduler and workers run on loops."""
+
+import asyncio
+import os
+
+from dask.distributed import Client, LocalCluster
+
+
+def work(number: int) -> tuple[int, int]:
+    return number * number, os.getpid()
+
+
+async def in_this_process() -> None:
+    async with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, asynchronous=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster, asynchronous=True) as client,
+    ):
+        print("scheduler", type(cluster.scheduler.loop.asyncio_loop).__module__.partition(".")[0])
+        futures = client.map(work, range(50))
+        assert [square for square, _ in await client.gather(futures)] == [n * n for n in range(50)]
+
+
+async def outgrow(executor: object) -> None:
+    loop = asyncio.get_running_loop()
+    answers = await asyncio.gather(*(loop.run_in_executor(executor, work, n) for n in range(100)))
+    assert [square for square, _ in answers] == [n * n for n in range(100)]
+    assert os.getpid() not in {pid for _, pid in answers}
+
+
+if __name__ == "__main__":
+    asyncio.run(in_this_process())
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        asyncio.run(outgrow(client.get_executor()))
+    print("clean", flush=True)
