@@ -37,7 +37,8 @@ smoke_tests := $(addprefix tests/test_, $(addsuffix .py, \
 # cargo and pytest use the cores themselves; one chore at a time keeps their output readable.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: upstream help demo test test-rust test-python interop test-matrix smoke check check-python check-rust check-structure format \
+.PHONY: help demo test test-rust test-python interop interop-packages upstream test-matrix smoke check check-python \
+	check-rust check-structure format \
 	bench bench-applications soak fuzz build wheel docs clean
 
 help: ## list the chores
@@ -62,6 +63,8 @@ test-matrix: ## everything on each of Python 3.11 to 3.14 that is here; PYTHONS 
 smoke: build ## some tests of each part, in seconds
 	@echo "== pytest, some tests of each part"
 	@$(venv_python) -m pytest $(smoke_tests)
+
+interop-packages: $(others) # so that `make test` runs tests/interop as well
 
 interop: build $(others) ## other people's programs and libraries on ferrio; `make test` has these too, once installed
 	@echo "== pytest tests/interop"

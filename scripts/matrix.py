@@ -54,6 +54,7 @@ class Run:
 
     interpreter: Interpreter
     target: str
+    before: tuple[str, ...] = ()
     status: int = 0
     seconds: float = 0.0
     closing_lines: list[str] = field(default_factory=list)
@@ -99,7 +100,7 @@ def find(version: str, default: str) -> Interpreter | None:
 def make(run: Run, variables: Sequence[str]) -> None:
     """Runs make, shows its output as it comes and keeps the closing lines."""
     began = time.monotonic()
-    command = ["make", run.target, f"PYTHON={run.interpreter.path}", *variables]
+    command = ["make", *run.before, run.target, f"PYTHON={run.interpreter.path}", *variables]
     print(f"\n== Python {run.interpreter.release}: {' '.join(command)}", flush=True)
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
     process = subprocess.Popen(
@@ -143,6 +144,7 @@ def main() -> int:
         metavar="VERSION",
         help="all tests on this version only (or `default`), the smoke tests on the others; repeatable",
     )
+    parser.add_argument("--interop", action="store_true", help="with tests/interop where all tests run")
     parser.add_argument("--list", action="store_true", help="only say which interpreters there are")
     arguments = parser.parse_args()
     default = shutil.which(os.environ.get("PYTHON") or "python3") or sys.executable
@@ -163,7 +165,9 @@ def main() -> int:
     whole = {standard.version if name == "default" and standard else name for name in arguments.whole or VERSIONS}
     runs = []
     for interpreter in present:
-        run = Run(interpreter, "test" if interpreter.version in whole else "smoke")
+        everything = interpreter.version in whole
+        before = ("interop-packages",) if everything and arguments.interop else ()
+        run = Run(interpreter, "test" if everything else "smoke", before)
         # The default has the environment and the profile of a plain `make test`; the others are compiled faster.
         own = [] if interpreter == standard else [f"VENV=.venv-{interpreter.version}", "PROFILE=quick"]
         make(run, own)
