@@ -270,21 +270,26 @@ def test_a_child_forked_in_the_turn_sends_nothing_twice():
     ferrio.run(main())
 
 
-def test_a_child_forked_in_the_turn_writes_for_itself():
+@pytest.mark.parametrize("before", [False, True])
+def test_a_child_forked_in_the_turn_writes_for_itself(before):
     async def main():
         ours, theirs = socket.socketpair()
         with theirs:
             reader, writer = await ferrio.open_connection(sock=ours)
-            theirs.sendall(b"one\ntwo\n")
+            theirs.sendall(b"one\ntwo\nthree\n")
             line = await reader.readline()
+            if before:
+                writer.write(b"before ")
             if not (child := os.fork()):
                 writer.write(b"child " + line)
+                writer.write(b"again ")
                 os.kill(os.getpid(), signal.SIGKILL)
             os.waitpid(child, 0)
             writer.write(b"parent")
             writer.close()
             await writer.wait_closed()
-            assert theirs.recv(50) == b"child one\nparent"
+            expected = b"child one\nagain before parent" if before else b"child one\nagain parent"
+            assert theirs.recv(50) == expected
 
     ferrio.run(main())
 

@@ -74,24 +74,21 @@ pub(crate) fn gather(transport: &Bound<'_, SocketTransport>, data: &[u8]) -> boo
     transport.get().state.with(py, |state| {
         let is_open =
             !data.is_empty() && state.lost == 0 && !state.closing && !state.eof_written && !state.exclusive.is_taken();
-        if state.shown {
+        if !is_open || state.shown || !state.buffer.is_empty() || state.gathered.len() + data.len() > LIMIT {
             return false;
         }
-        if !is_open || !state.buffer.is_empty() || state.gathered.len() + data.len() > LIMIT {
+        let Some(owner) = &state.owner else { return false };
+        let gatherings = &owner.get().io.gatherings.0;
+        if !gatherings.with(py, |loops| loops.open && loops.generation == fork::generation()) {
             return false;
         }
         if state.gathered.is_empty() {
-            let Some(owner) = &state.owner else { return false };
-            let memory = owner.get().io.gatherings.0.with(py, |loops| {
-                if !loops.open || loops.generation != fork::generation() {
-                    return None;
-                }
+            let memory = gatherings.with(py, |loops| {
                 if !std::mem::replace(&mut state.listed, true) {
                     loops.listed.push(Held::of(transport));
                 }
-                Some(std::mem::take(&mut loops.spare))
+                std::mem::take(&mut loops.spare)
             });
-            let Some(memory) = memory else { return false };
             state.gathered = memory;
         }
         state.gathered.extend_from_slice(data);
