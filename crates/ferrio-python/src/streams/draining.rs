@@ -85,12 +85,18 @@ impl Drain {
         Self { writer: Held::of(writer), stage: Stage::New }
     }
 
+    /// Whether nothing has to be waited for once the connection is known to be open.
+    #[inline]
+    fn is_done(protocol: &Bound<'_, PyAny>) -> bool {
+        protocol::is_plain(protocol)
+            && protocol
+                .cast::<StreamReaderProtocol>()
+                .is_ok_and(|own| own.get().state.with(protocol.py(), |state| !state.lost && !state.paused))
+    }
+
     fn help<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
         let protocol = self.writer.bind(py).get().protocol(py);
-        if protocol::is_plain(&protocol)
-            && let Ok(own) = protocol.cast::<StreamReaderProtocol>()
-            && own.get().state.with(py, |state| !state.lost && !state.paused)
-        {
+        if Self::is_done(&protocol) {
             return Ok(Step::Returned(py.None().into_bound(py)));
         }
         let helper = protocol.call_method0(pyo3::intern!(py, "_drain_helper"))?;
@@ -111,6 +117,17 @@ fn without_value<'py>(py: Python<'py>, step: PyResult<Step<'py>>) -> PyResult<St
 
 impl Body for Drain {
     const OWNS_PY: bool = false;
+
+    #[inline]
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let this = self.writer.bind(py).get();
+        let has_failed = this.reader(py).is_some_and(|reader| {
+            reader.cast_exact::<StreamReader>().map_or(true, |own| own.get().exception(py).is_some())
+        });
+        let is_open = || feeding::own(&this.transport(py)).is_some_and(|own| !own.get().is_closing_now(py));
+        let is_done = !has_failed && is_open() && Self::is_done(&this.protocol(py));
+        Ok(is_done.then(|| py.None().into_bound(py)))
+    }
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         match &mut self.stage {

@@ -87,6 +87,26 @@ fn drive<'py>(
     }
 }
 
+/// What a reading returns that need not wait: `length` says how much there is of it, if all is there.
+#[inline]
+fn ready<'py>(
+    reader: &Bound<'py, StreamReader>,
+    length: impl FnOnce(&[u8], i64) -> Option<usize>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = reader.py();
+    let data = reader.get().state.with(py, |state| {
+        if state.shared.is_some() || state.exception.is_some() {
+            return None;
+        }
+        let length = length(state.incoming.as_slice(), state.limit)?;
+        Some(state.incoming.take(length, |bytes| PyBytes::new(py, bytes).into_any()))
+    });
+    if data.is_some() {
+        feeding::maybe_resume(py, reader.get())?;
+    }
+    Ok(data)
+}
+
 #[inline]
 fn check_exception(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
     match reader.get().field(reader.py(), |state| &state.exception) {
@@ -153,6 +173,12 @@ impl Read {
 impl Body for Read {
     const OWNS_PY: bool = false;
 
+    #[inline]
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let most = usize::try_from(self.wanted).unwrap_or(0);
+        ready(self.reader.bind(py), |data, _| (most > 0 && !data.is_empty()).then_some(most))
+    }
+
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         match self.stage {
             Stage::New => {
@@ -214,6 +240,12 @@ impl ReadExactly {
 
 impl Body for ReadExactly {
     const OWNS_PY: bool = false;
+
+    #[inline]
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Ok(wanted) = usize::try_from(self.wanted) else { return Ok(None) };
+        ready(self.reader.bind(py), |data, _| (wanted > 0 && data.len() >= wanted).then_some(wanted))
+    }
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let reader = self.reader.bind(py);
@@ -329,6 +361,19 @@ fn separators(given: &Bound<'_, PyAny>) -> PyResult<Separators> {
 
 impl Body for ReadUntil {
     const OWNS_PY: bool = false;
+
+    #[inline]
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.given.is_some() {
+            return Ok(None);
+        }
+        ready(self.reader.bind(py), |data, limit| {
+            match Search::default().go_on_to_byte(data, b'\n', usize::try_from(limit).unwrap_or(0)) {
+                Found::Message { length } => Some(length),
+                _ => None,
+            }
+        })
+    }
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         if std::mem::take(&mut self.fresh) {
