@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import importlib.util
 import os
-import pathlib
 import socket
 
 import pytest
@@ -254,24 +253,5 @@ def test_start_tls_on_both_ends(tmp_path):
             writer.write(b"secret\n")
             trace.append(await reader.readline())
             trace.append(await reader.read())
-
-    assert_same_functions(scenario)
-
-
-def test_a_method_replaced_on_the_transport_is_called():
-    async def scenario(module, trace):
-        async with connected(module, "tcp", pathlib.Path(), echo_lines) as (reader, writer):
-            send = writer.transport.write
-
-            def write(data):
-                trace.append(bytes(data))
-                send(data)
-
-            writer.transport.write = write
-            writer.write(b"one\n")
-            trace.append(await reader.readline())
-            writer.transport.is_closing = lambda: trace.append("asked")
-            await writer.drain()
-            del writer.transport.is_closing
 
     assert_same_functions(scenario)

@@ -308,23 +308,3 @@ def test_write_eof_closes_the_writing_half_after_what_was_written(loop):
             await protocol.lost
 
     loop.run_until_complete(main())
-
-
-# -- attributes --------------------------------------------------------------------
-
-
-def test_a_transport_takes_attributes_of_the_programs_own(loop):
-    """As asyncio's do: programs note things on them, and tests put a function of theirs in a method's place."""
-
-    async def main():
-        async with connection() as (transport, _, peer):
-            written = []
-            transport.note = "kept"
-            transport.write = written.append
-            transport.write(b"kept back")
-            del transport.write
-            transport.write(b"sent")
-            assert await loop.sock_recv(peer, 100) == b"sent"
-            assert (written, transport.note) == ([b"kept back"], "kept")
-
-    loop.run_until_complete(main())

@@ -39,10 +39,8 @@ impl PlainClass {
     }
 }
 
-/// Whether nothing was set on an object of a class that has a dictionary at a fixed place.
 #[inline]
-#[must_use]
-pub fn has_no_attributes(object: &Bound<'_, PyAny>) -> bool {
+fn has_no_attributes(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: the type of a live object.
     let offset = unsafe { (*object.get_type_ptr()).tp_dictoffset };
     let Ok(offset @ 1..) = usize::try_from(offset) else {

@@ -1,7 +1,6 @@
 //! How bytes come into a reader, and how it wakes who waits and holds back its transport.
 
 use ferrio_cpython::future::like;
-use ferrio_cpython::plain::has_no_attributes;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
 use pyo3::prelude::*;
@@ -123,8 +122,8 @@ pub(super) fn resume(py: Python<'_>, reader: &StreamReader) -> PyResult<()> {
     transport.call_method0(pyo3::intern!(py, "resume_reading")).map(drop)
 }
 
-/// A transport exactly of our own class for sockets, whose methods nobody has replaced.
+/// A transport exactly of our own class for sockets, whose methods nobody can replace.
 #[inline]
 pub(super) fn own<'a, 'py>(transport: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, SocketTransport>> {
-    transport.cast_exact::<SocketTransport>().ok().filter(|own| has_no_attributes(own))
+    transport.cast_exact::<SocketTransport>().ok()
 }

@@ -24,7 +24,7 @@ use crate::event_loop::{Loop, base};
 use crate::imports;
 
 /// The reading end of a pipe; its `__class__` says `asyncio.ReadTransport`.
-#[pyclass(frozen, weakref, dict, subclass, module = "ferrio")]
+#[pyclass(frozen, weakref, subclass, module = "ferrio")]
 pub(crate) struct ReadPipeTransport {
     end: PipeEnd,
     /// `pause_reading` was called.

@@ -29,7 +29,7 @@ use crate::io::Handler;
 use crate::server::Server;
 
 /// A stream connection; its `__class__` says `asyncio.Transport`.
-#[pyclass(frozen, weakref, dict, module = "ferrio")]
+#[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct SocketTransport {
     pub(crate) fd: RawFd,
     /// The context that protocol methods run in: a copy of the one the connection was made in.

@@ -38,7 +38,7 @@ const HEADER: usize = 8;
 
 /// A datagram endpoint. Its `__class__` names asyncio's own: the one class that is both an `asyncio.Transport` and an
 /// `asyncio.DatagramTransport`.
-#[pyclass(frozen, weakref, dict, module = "ferrio", name = "_SelectorDatagramTransport")]
+#[pyclass(frozen, weakref, module = "ferrio", name = "_SelectorDatagramTransport")]
 pub(crate) struct DatagramTransport {
     fd: RawFd,
     family: Family,

@@ -21,7 +21,7 @@ use crate::event_loop::Loop;
 use crate::imports;
 
 /// A child process; its `__class__` says `asyncio.SubprocessTransport`.
-#[pyclass(frozen, weakref, dict, subclass, module = "ferrio")]
+#[pyclass(frozen, weakref, subclass, module = "ferrio")]
 pub(crate) struct SubprocessTransport {
     extra: Py<PyDict>,
     state: GilCell<State>,

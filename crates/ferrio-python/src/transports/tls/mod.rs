@@ -42,7 +42,7 @@ use crate::event_loop::Loop;
 use crate::imports;
 
 /// A TLS connection; its `__class__` says that it is asyncio's own, an `asyncio.Transport`.
-#[pyclass(frozen, weakref, dict, module = "ferrio")]
+#[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct TlsTransport {
     owner: Py<Loop>,
     session: Session,

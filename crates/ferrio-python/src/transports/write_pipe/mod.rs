@@ -24,7 +24,7 @@ use crate::event_loop::{Loop, base};
 use crate::imports;
 
 /// The writing end of a pipe; its `__class__` says `asyncio.WriteTransport`.
-#[pyclass(frozen, weakref, dict, subclass, module = "ferrio")]
+#[pyclass(frozen, weakref, subclass, module = "ferrio")]
 pub(crate) struct WritePipeTransport {
     end: PipeEnd,
     /// A pipe or a socket: tells when the reader goes away.
