@@ -308,3 +308,15 @@ def test_write_eof_closes_the_writing_half_after_what_was_written(loop):
             await protocol.lost
 
     loop.run_until_complete(main())
+
+
+def test_transports_take_no_attributes():
+    async def main():
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            asyncio.DatagramProtocol, ("127.0.0.1", 0)
+        )
+        with pytest.raises(AttributeError):
+            transport.sendto = print
+        transport.close()
+
+    ferrio.run(main())

@@ -4,6 +4,9 @@
 //! Python code, so borrows never overlap. A borrow flag turns a broken invariant into a panic, which reaches
 //! Python as an exception, never into two live `&mut`. Free-threaded builds run with the GIL enabled (the module
 //! says so at import); moving a cell to a lock there changes this file alone.
+//!
+//! Memory that is all zero is a cell that is borrowed: Python 3.11 makes the dictionary of a new object before its value
+//! is there, and the collector may come at that moment.
 
 use std::cell::{Cell, UnsafeCell};
 
@@ -11,26 +14,26 @@ use pyo3::{PyVisit, Python};
 
 /// A value that may be touched by whoever is attached to the interpreter.
 pub struct GilCell<T> {
-    borrowed: Cell<bool>,
+    free: Cell<bool>,
     value: UnsafeCell<T>,
 }
 
 // SAFETY: SAFETY.md, "GilCell": every access needs a `Python` token, hence the GIL, which orders accesses of all threads.
 unsafe impl<T: Send> Sync for GilCell<T> {}
 
-/// Clears the flag even when the closure panics.
+/// Sets the flag again even when the closure panics.
 struct Release<'a>(&'a Cell<bool>);
 
 impl Drop for Release<'_> {
     fn drop(&mut self) {
-        self.0.set(false);
+        self.0.set(true);
     }
 }
 
 impl<T> GilCell<T> {
     /// A cell holding `value`.
     pub const fn new(value: T) -> Self {
-        Self { borrowed: Cell::new(false), value: UnsafeCell::new(value) }
+        Self { free: Cell::new(true), value: UnsafeCell::new(value) }
     }
 
     /// Runs `access` with the value. `access` must not run Python code: no call, no comparison, no release of the
@@ -40,16 +43,16 @@ impl<T> GilCell<T> {
     /// When called from inside another `with` of the same cell.
     #[inline]
     pub fn with<R>(&self, _py: Python<'_>, access: impl FnOnce(&mut T) -> R) -> R {
-        assert!(!self.borrowed.replace(true), "a GilCell is borrowed twice: Python code ran inside a borrow");
-        let _release = Release(&self.borrowed);
+        assert!(self.free.replace(false), "a GilCell is borrowed twice: Python code ran inside a borrow");
+        let _release = Release(&self.free);
         // SAFETY: the token proves the GIL, the flag that no other borrow is alive; SAFETY.md, "GilCell".
         access(unsafe { &mut *self.value.get() })
     }
 
-    /// Reads the value during garbage collection, or gives None while it is borrowed (the collector then sees the
-    /// object as alive and comes again).
+    /// Reads the value during garbage collection, or gives None while it is borrowed or not there yet (the collector
+    /// then sees the object as alive and comes again).
     pub fn traverse<R>(&self, _visit: &PyVisit<'_>, access: impl FnOnce(&T) -> R) -> Option<R> {
-        if self.borrowed.get() {
+        if !self.free.get() {
             return None;
         }
         // SAFETY: a `PyVisit` exists only inside tp_traverse, which runs with the GIL held and no Python code beside it.
