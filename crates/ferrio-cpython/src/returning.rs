@@ -58,12 +58,8 @@ fn raise(stop: NonNull<Stop>, value: Bound<'_, PyAny>) {
     let place = unsafe { &raw mut (*stop.as_ptr()).value };
     // SAFETY: null before.
     unsafe { place.write(value.into_ptr()) };
-    // SAFETY: a live object.
-    let class = unsafe { ffi::Py_TYPE(object) };
-    // SAFETY: the type of a live object; the error state takes the reference.
-    unsafe { ffi::Py_INCREF(class.cast()) };
-    // SAFETY: an exception and its type, with a reference to each.
-    unsafe { version::PyErr_Restore(class.cast(), object, null_mut()) };
+    // SAFETY: an exception that nobody else refers to.
+    unsafe { version::set_raised(object) };
 }
 
 #[cold]
