@@ -1,8 +1,9 @@
 //! Streams, as in asyncio's `streams.py`.
 //!
-//! `reader.rs` and `writer.rs` have the two ends, `reading.rs`, `lines.rs` and `draining.rs` the bodies of what waits, `feeding.rs`
-//! how bytes come in, `protocol.rs` the protocol between a transport and a reader, `opening.rs` the functions. Which
-//! message ends where is decided by `ferrio-engine`.
+//! `reader.rs` and `writer.rs` have the two ends; `reading.rs`, `until.rs`, `lines.rs` and `draining.rs` the bodies of what
+//! waits, `waiting.rs` how they wait; `feeding.rs` how bytes come in; `protocol.rs` and `protocol_attributes.rs` the
+//! protocol between a transport and a reader, `serving.rs` a server's clients; `opening.rs` the functions. Which message
+//! ends where is decided by `ferrio-engine`.
 //!
 //! A subclass may override any method; what asyncio calls on `self` is called by name there. Transports of ours feed a
 //! reader without a Python call where nothing is overridden (`feeding::direct`).
@@ -12,8 +13,12 @@ pub(crate) mod feeding;
 mod lines;
 mod opening;
 pub(crate) mod protocol;
+mod protocol_attributes;
 pub(crate) mod reader;
 mod reading;
+mod serving;
+mod until;
+mod waiting;
 mod writer;
 
 use ferrio_cpython::coroutine_function;

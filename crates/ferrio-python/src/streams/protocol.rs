@@ -5,8 +5,7 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine::spawn;
-use ferrio_cpython::coroutines::is_coroutine;
-use ferrio_cpython::future::{self, DoneCallback, like};
+use ferrio_cpython::future::like;
 use ferrio_cpython::held::Held;
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
@@ -16,8 +15,8 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::draining::DrainHelper;
 use super::reader::StreamReader;
-use super::{default_loop, derived, is_debug, writer};
-use crate::{errors, imports};
+use super::{default_loop, derived, is_debug, serving};
+use crate::imports;
 
 /// A stream's protocol.
 #[pyclass(frozen, subclass, weakref, module = "ferrio")]
@@ -29,22 +28,22 @@ pub(crate) struct StreamReaderProtocol {
 #[derive(Default)]
 pub(crate) struct State {
     pub(super) owner: Option<Held>,
-    reader: Option<Held<PyWeakrefReference>>,
+    pub(super) reader: Option<Held<PyWeakrefReference>>,
     /// The reader, until a server's client is told of it.
-    strong: Option<Held>,
-    callback: Option<Held>,
-    task: Option<Held>,
-    transport: Option<Held>,
-    writer: Option<Held>,
-    source: Option<Held>,
+    pub(super) strong: Option<Held>,
+    pub(super) callback: Option<Held>,
+    pub(super) task: Option<Held>,
+    pub(super) transport: Option<Held>,
+    pub(super) writer: Option<Held>,
+    pub(super) source: Option<Held>,
     /// Finished when the connection is lost.
-    closed: Option<Held>,
+    pub(super) closed: Option<Held>,
     /// Those who wait in `drain`.
     pub(super) drains: Vec<Held>,
     pub(super) paused: bool,
     pub(super) lost: bool,
-    rejected: bool,
-    over_ssl: bool,
+    pub(super) rejected: bool,
+    pub(super) over_ssl: bool,
 }
 
 /// The class that programs see.
@@ -92,11 +91,15 @@ impl StreamReaderProtocol {
         reader.and_then(|reader| reader.upgrade())
     }
 
-    fn field<'py>(&self, py: Python<'py>, look: impl FnOnce(&State) -> &Option<Held>) -> Option<Bound<'py, PyAny>> {
+    pub(super) fn field<'py>(
+        &self,
+        py: Python<'py>,
+        look: impl FnOnce(&State) -> &Option<Held>,
+    ) -> Option<Bound<'py, PyAny>> {
         self.state.with(py, |state| look(state).as_ref().map(|object| object.bind(py).clone()))
     }
 
-    fn put(
+    pub(super) fn put(
         &self,
         py: Python<'_>,
         place: impl FnOnce(&mut State) -> &mut Option<Held>,
@@ -144,82 +147,6 @@ impl StreamReaderProtocol {
         self.state.with(py, |state| state.over_ssl = over_ssl);
         Ok(())
     }
-
-    /// Tells a server's program of its client.
-    fn serve(slf: &Bound<'_, Self>, callback: &Bound<'_, PyAny>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let owner = this.owner(py);
-        let reader = this.reader(py).unwrap_or_else(|| py.None().into_bound(py));
-        let writer = writer::create(transport, slf.as_any(), &reader, &owner)?;
-        if imports::python_version(py) < (3, 13) {
-            this.put(py, |state| &mut state.writer, Some(&writer));
-        }
-        let answer = match callback.call1((reader, writer)) {
-            Ok(answer) => answer,
-            Err(error) if imports::python_version(py) >= (3, 14) && !passes_through(py, &error) => {
-                report(&owner, error.value(py).as_any(), transport)?;
-                transport.call_method0("close")?;
-                this.put(py, |state| &mut state.strong, None);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        if is_coroutine(&answer)? {
-            let task = owner.call_method1(pyo3::intern!(py, "create_task"), (answer,))?;
-            this.put(py, |state| &mut state.task, Some(&task));
-            let client = Bound::new(py, Client { owner: owner.into(), transport: transport.clone().into() })?;
-            future::when_done(&task, client.as_any(), &CLIENT_DONE)?;
-        }
-        this.put(py, |state| &mut state.strong, None);
-        Ok(())
-    }
-}
-
-fn passes_through(py: Python<'_>, error: &PyErr) -> bool {
-    errors::passes(py, error) || !error.is_instance_of::<pyo3::exceptions::PyException>(py)
-}
-
-/// A server's client, for when its task is done.
-#[pyclass(frozen, module = "ferrio")]
-struct Client {
-    owner: Held,
-    transport: Held,
-}
-
-#[pymethods]
-impl Client {
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.owner.traverse(&visit)?;
-        self.transport.traverse(&visit)
-    }
-}
-
-static CLIENT_DONE: DoneCallback =
-    DoneCallback::new("StreamReaderProtocol.connection_made.<locals>.callback", client_done);
-
-fn client_done(client: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = client.py();
-    let client = client.cast::<Client>()?.get();
-    let transport = client.transport.bind(py);
-    if imports::python_version(py) >= (3, 13) && like::is_cancelled(task)? {
-        return transport.call_method0("close").map(drop);
-    }
-    let error = task.call_method0(pyo3::intern!(py, "exception"))?;
-    if !error.is_none() {
-        report(client.owner.bind(py), &error, transport)?;
-        transport.call_method0("close")?;
-    }
-    Ok(())
-}
-
-#[cold]
-fn report(owner: &Bound<'_, PyAny>, error: &Bound<'_, PyAny>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
-    let context = PyDict::new(owner.py());
-    context.set_item("message", "Unhandled exception in client_connected_cb")?;
-    context.set_item("exception", error)?;
-    context.set_item("transport", transport)?;
-    owner.call_method1("call_exception_handler", (context,)).map(drop)
 }
 
 #[pymethods]
@@ -331,7 +258,7 @@ impl StreamReaderProtocol {
         } else {
             Some(slf.getattr(pyo3::intern!(py, "_client_connected_cb"))?).filter(|found| !found.is_none())
         };
-        callback.map_or(Ok(()), |callback| Self::serve(slf, &callback, transport))
+        callback.map_or(Ok(()), |callback| serving::serve(slf, &callback, transport))
     }
 
     /// The connection is over.
@@ -395,145 +322,6 @@ impl StreamReaderProtocol {
 
     fn _get_close_waiter<'py>(&self, stream: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
         self.field(stream.py(), |state| &state.closed)
-    }
-
-    #[getter(_stream_reader)]
-    fn shown_reader<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.reader(py)
-    }
-
-    #[getter(_stream_reader_wr)]
-    fn shown_weak_reader<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyWeakrefReference>> {
-        self.state.with(py, |state| state.reader.as_ref().map(|reader| reader.bind(py).clone()))
-    }
-
-    #[setter(_stream_reader_wr)]
-    fn set_weak_reader(&self, py: Python<'_>, reader: Option<&Bound<'_, PyWeakrefReference>>) {
-        let reader = reader.map(Held::of);
-        let before = self.state.with(py, |state| std::mem::replace(&mut state.reader, reader));
-        drop(before);
-    }
-
-    #[getter(_loop)]
-    fn shown_owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.field(py, |state| &state.owner)
-    }
-
-    #[getter(_strong_reader)]
-    fn shown_strong<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.field(py, |state| &state.strong)
-    }
-
-    #[getter(_client_connected_cb)]
-    fn shown_callback<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.field(py, |state| &state.callback)
-    }
-
-    #[getter(_task)]
-    fn shown_task<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.field(py, |state| &state.task)
-    }
-
-    #[getter(_transport)]
-    fn shown_transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.field(py, |state| &state.transport)
-    }
-
-    #[getter(_stream_writer)]
-    fn shown_writer<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.field(py, |state| &state.writer)
-    }
-
-    #[getter(_source_traceback)]
-    fn shown_source<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.field(py, |state| &state.source)
-    }
-
-    #[getter(_closed)]
-    fn shown_closed<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.field(py, |state| &state.closed)
-    }
-
-    #[getter(_paused)]
-    fn is_paused(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.paused)
-    }
-
-    #[getter(_connection_lost)]
-    fn is_lost(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.lost)
-    }
-
-    #[getter(_reject_connection)]
-    fn is_rejected(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.rejected)
-    }
-
-    #[getter(_over_ssl)]
-    fn is_over_ssl(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.over_ssl)
-    }
-
-    #[getter(_drain_waiters)]
-    fn shown_drains<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let waiters: Vec<_> =
-            self.state.with(py, |state| state.drains.iter().map(|one| one.bind(py).clone()).collect());
-        imports::deque(py)?.call1((waiters,))
-    }
-
-    #[setter(_client_connected_cb)]
-    fn set_callback(&self, callback: &Bound<'_, PyAny>) {
-        self.put(callback.py(), |state| &mut state.callback, Some(callback));
-    }
-
-    #[setter(_task)]
-    fn set_task(&self, task: &Bound<'_, PyAny>) {
-        self.put(task.py(), |state| &mut state.task, Some(task));
-    }
-
-    #[setter(_stream_writer)]
-    fn set_writer(&self, writer: &Bound<'_, PyAny>) {
-        self.put(writer.py(), |state| &mut state.writer, Some(writer));
-    }
-
-    #[setter(_closed)]
-    fn set_closed(&self, closed: &Bound<'_, PyAny>) {
-        self.put(closed.py(), |state| &mut state.closed, Some(closed));
-    }
-
-    #[setter(_loop)]
-    fn set_loop(&self, owner: &Bound<'_, PyAny>) {
-        self.put(owner.py(), |state| &mut state.owner, Some(owner));
-    }
-
-    #[setter(_strong_reader)]
-    fn set_strong(&self, reader: &Bound<'_, PyAny>) {
-        self.put(reader.py(), |state| &mut state.strong, Some(reader));
-    }
-
-    #[setter(_transport)]
-    fn set_transport(&self, transport: &Bound<'_, PyAny>) {
-        self.put(transport.py(), |state| &mut state.transport, Some(transport));
-    }
-
-    #[setter(_over_ssl)]
-    fn set_over_ssl(&self, py: Python<'_>, over_ssl: bool) {
-        self.state.with(py, |state| state.over_ssl = over_ssl);
-    }
-
-    #[setter(_reject_connection)]
-    fn set_rejected(&self, py: Python<'_>, rejected: bool) {
-        self.state.with(py, |state| state.rejected = rejected);
-    }
-
-    #[setter(_connection_lost)]
-    fn set_lost(&self, py: Python<'_>, lost: bool) {
-        self.state.with(py, |state| state.lost = lost);
-    }
-
-    #[setter(_paused)]
-    fn set_paused(&self, py: Python<'_>, paused: bool) {
-        self.state.with(py, |state| state.paused = paused);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

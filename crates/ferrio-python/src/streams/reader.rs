@@ -14,7 +14,9 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PySlice, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::lines::Line;
-use super::reading::{Next, Read, ReadExactly, ReadUntil, WaitForData};
+use super::reading::{Next, Read, ReadExactly};
+use super::until::ReadUntil;
+use super::waiting::WaitForData;
 use super::{DEFAULT_LIMIT, default_loop, feeding, is_debug, stack};
 use crate::imports;
 use crate::slices::slice;
