@@ -8,56 +8,11 @@ import sys
 import weakref
 
 import pytest
-from hypothesis import given, settings, strategies
 
 import ferrio
 from tests.conftest import FACTORIES, close
 from tests.differential import assert_same_functions, masked, outcome, outcome_of
-
-
-async def working(trace, name, turns=0, error=None):
-    try:
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        if error is not None:
-            raise error
-        return name
-    except asyncio.CancelledError as cancelled:
-        trace.append((name, "cancelled", cancelled.args))
-        raise
-    finally:
-        trace.append((name, "ended"))
-
-
-def shown(group):
-    """The group's repr and the attributes that programs read."""
-    return (
-        masked(repr(group)).replace("ferrio.", ""),
-        [getattr(group, name) for name in ("_entered", "_exiting", "_aborting", "_parent_cancel_requested")],
-        type(group._tasks).__name__,
-        len(group._tasks),
-        masked(group._errors),
-        masked(group._base_error),
-        group._loop is not None,
-        group._parent_task is not None,
-        group._on_completed_fut is not None,
-    )
-
-
-def tree(error):
-    """An exception with everything below and before it."""
-    if error is None:
-        return None
-    below = [tree(inner) for inner in error.exceptions] if isinstance(error, BaseExceptionGroup) else []
-    linked = (tree(error.__cause__), tree(error.__context__), error.__suppress_context__)
-    return (type(error).__name__, masked(error), below, linked)
-
-
-async def raised(awaitable):
-    try:
-        return ("returned", await awaitable)
-    except BaseException as error:
-        return ("raised", tree(error))
+from tests.groups import raised, shown, tree, working
 
 
 def test_results_and_what_a_group_shows_of_itself():
@@ -441,68 +396,3 @@ def test_cycles_through_a_group_are_collected():
     del group, leaving
     gc.collect()
     assert reference() is None
-
-
-STEPS = strategies.lists(
-    strategies.one_of(
-        strategies.tuples(
-            strategies.just("start"), strategies.integers(0, 4), strategies.sampled_from(["", "fail", "stay"])
-        ),
-        strategies.tuples(strategies.just("cancel"), strategies.integers(0, 9)),
-        strategies.tuples(strategies.just("cancel_parent")),
-        strategies.tuples(strategies.just("turn")),
-    ),
-    max_size=12,
-)
-
-
-@settings(max_examples=60, deadline=None)
-@given(STEPS, STEPS, strategies.booleans())
-def test_random_programs_show_the_same(inside, outside, fails):
-    async def scenario(api, trace):
-        group = api.TaskGroup()
-        tasks = []
-
-        async def child(turns, end):
-            number = len(tasks)
-            try:
-                await working(trace, number, turns, LookupError(number) if end == "fail" else None)
-            except asyncio.CancelledError:
-                if end != "stay":
-                    raise
-                await working(trace, number, 2)
-
-        async def run(steps):
-            for name, *arguments in steps:
-                if name == "turn":
-                    await asyncio.sleep(0)
-                elif name == "cancel_parent":
-                    parent.cancel()
-                elif name == "cancel" and tasks:
-                    tasks[arguments[0] % len(tasks)].cancel()
-                elif name == "start":
-                    coroutine = child(*arguments)
-                    kind, *rest = outcome(group.create_task, coroutine)
-                    if kind == "returned":
-                        tasks.extend(rest)
-                    else:
-                        trace.append(rest)
-                        coroutine.close()
-                trace.append(shown(group))
-
-        async def work():
-            async with group:
-                await run(inside)
-                if fails:
-                    raise ValueError("the block's")
-
-        parent = asyncio.ensure_future(raised(work()))
-        await asyncio.sleep(0)
-        await run(outside)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        parent.cancel()
-        trace.append(await outcome_of(parent))
-        trace.append((shown(group), [task.done() for task in tasks]))
-
-    assert_same_functions(scenario)
