@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 
 def postgresql(program: str) -> str | None:
@@ -50,30 +50,33 @@ def listening(path: str) -> bool:
 
 
 @contextlib.contextmanager
-def redis() -> Iterator[str]:
+def redis(*settings: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as directory:
         path = f"{directory}/redis"
-        command = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", directory]
+        command = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", directory, *settings]
         with running(command, lambda: listening(path)):
             yield path
 
 
 @contextlib.contextmanager
-def postgres() -> Iterator[str]:
-    """Without passwords or durability; it refuses to run as root."""
+def postgres(*settings: str, files: Sequence[str] = (), port: str = "5432") -> Iterator[str]:
+    """Without passwords or durability, with copies of `files` beside its data; it refuses to run as root."""
     account = pwd.getpwnam("postgres") if os.getuid() == 0 else None
     user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
     with tempfile.TemporaryDirectory() as directory:
-        if account:
-            os.chown(directory, account.pw_uid, account.pw_gid)
         data = f"{directory}/data"
+        copies = [shutil.copy(file, directory) for file in files]
+        for name in [directory, *copies] if account else []:
+            os.chown(name, account.pw_uid, account.pw_gid)
         initdb, server = postgresql("initdb"), postgresql("postgres")
         assert initdb
         assert server
         command = [initdb, "-D", data, "-A", "trust", "-U", "postgres", "--no-sync"]
         subprocess.run(command, check=True, capture_output=True, cwd=directory, **user)  # type: ignore[call-overload]
         serve = [server, "-D", data, "-k", directory, "-c", "listen_addresses=", "-c", "fsync=off"]
-        with running(serve, lambda: listening(f"{directory}/.s.PGSQL.5432"), cwd=directory, **user):
+        for setting in settings:
+            serve += ["-c", setting]
+        with running(serve, lambda: listening(f"{directory}/.s.PGSQL.{port}"), cwd=directory, **user):
             time.sleep(0.5)  # it listens before it has recovered
             yield directory
 

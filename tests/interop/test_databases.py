@@ -3,9 +3,9 @@
 import pytest
 
 from tests.interop import running
-from tests.interop.servers import postgresql_directory, redis_socket
+from tests.interop.servers import postgresql_directory, postgresql_port, redis_ports, redis_socket
 
-__all__ = ["postgresql_directory", "redis_socket"]
+__all__ = ["postgresql_directory", "postgresql_port", "redis_ports", "redis_socket"]
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +30,16 @@ def test_asyncpg(mode: str, postgresql_directory: str) -> None:
 def test_psycopg(mode: str, postgresql_directory: str) -> None:
     said = running.run(mode, "psycopg_client.py", postgresql_directory)
     assert said == ["queries", "pipelines", "copies", "notified extra", "giving up"]
+
+
+@running.needs("redis", "hiredis")
+def test_redis_on_the_network(mode: str, redis_ports: tuple[str, str]) -> None:
+    said = running.run(mode, "redis_network.py", *redis_ports)
+    used = ["tcp hiredis", "tcp python", "tls hiredis", "tls python"]
+    assert said == [*used, "untrusted True", "killed ConnectionError"]
+
+
+@running.needs("asyncpg", "psycopg", "psycopg_pool")
+def test_postgresql_on_the_network(mode: str, postgresql_port: str) -> None:
+    said = running.run(mode, "postgresql_network.py", postgresql_port)
+    assert said == ["asyncpg tcp False", "asyncpg tls True", "psycopg AdminShutdown", "a pool"]

@@ -11,7 +11,8 @@ def test_grpc(mode: str) -> None:
 
 def test_pools_and_child_processes(mode: str) -> None:
     said = running.run(mode, "worker_processes.py")
-    assert said == ["in the worker", "pools", "spawn True", "forkserver True"]
+    pools = ["in the worker", "pools spawn", "in the worker", "pools forkserver"]
+    assert said == [*pools, "spawn True", "forkserver True", "fork True"]
 
 
 @running.needs("distributed")

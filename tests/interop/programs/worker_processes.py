@@ -26,9 +26,9 @@ def loop_in_a_child(number: int) -> tuple[int, str]:
     return asyncio.run(inside()), ""
 
 
-async def pools() -> None:
+async def pools(method: str) -> None:
     loop = asyncio.get_running_loop()
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(method)
     with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
         squares = await asyncio.gather(*(loop.run_in_executor(pool, square, n) for n in range(50)))
         assert squares == [n * n for n in range(50)]
@@ -45,7 +45,7 @@ async def pools() -> None:
         assert not pending
         wrapped = asyncio.wrap_future(threads.submit(square, 12))
         assert await wrapped == 144
-    print("pools")
+    print("pools", method)
 
 
 def child(connection: "multiprocessing.connection.Connection") -> None:
@@ -76,9 +76,9 @@ async def children(method: str) -> None:
 
 
 async def main() -> None:
-    await pools()
-    # Forking with threads about is deprecated, and the pools have ended theirs: before the default executor begins.
-    for method in ("spawn", "forkserver"):
+    await pools("spawn")
+    await pools("forkserver")
+    for method in ("spawn", "forkserver", "fork"):
         await children(method)
 
 

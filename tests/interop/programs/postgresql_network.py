@@ -1,0 +1,83 @@
+"""asyncpg, psycopg and its pool over TCP, and asyncpg over TLS that starts within the connection.
+
+Usage: postgresql_network.py PORT
+"""
+
+import asyncio
+import logging
+import sys
+
+import asyncpg
+import psycopg
+from psycopg_pool import AsyncConnectionPool
+
+from tests import certificates
+from tests.interop import clean
+
+END = "SELECT pg_terminate_backend(pg_backend_pid())"
+
+
+async def with_asyncpg(kind: str, **keywords: object) -> None:
+    where = {"host": "localhost", "port": int(sys.argv[1]), "user": "postgres", "database": "postgres"}
+    async with asyncpg.create_pool(**where, **keywords, min_size=2, max_size=5) as pool:
+        assert sorted(await asyncio.gather(*(pool.fetchval("SELECT $1::int", n) for n in range(50)))) == [*range(50)]
+        async with pool.acquire() as connection:
+            rows = await connection.fetch("SELECT n, repeat('x', n) FROM generate_series(1, 3000) n")
+            assert [(row[0], len(row[1])) for row in rows] == [(n, n) for n in range(1, 3001)]
+            secure = await connection.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+            await connection.execute("CREATE TEMP TABLE numbers (n int, text text)")
+            await connection.copy_records_to_table("numbers", records=[(n, "t" * 200) for n in range(10_000)])
+            assert await connection.fetchval("SELECT sum(n) FROM numbers") == sum(range(10_000))
+            try:
+                async with asyncio.timeout(0.02):
+                    await connection.execute("SELECT pg_sleep(10)")
+            except TimeoutError:
+                assert await connection.fetchval("SELECT 5") == 5
+        connection = await asyncpg.connect(**where, **keywords)
+        try:
+            await connection.execute(END)
+        except (asyncpg.AdminShutdownError, asyncpg.ConnectionDoesNotExistError):
+            print("asyncpg", kind, secure)
+        await connection.close()
+
+
+async def with_psycopg() -> None:
+    where = f"host=127.0.0.1 port={sys.argv[1]} user=postgres dbname=postgres sslmode=disable"
+    async with await psycopg.AsyncConnection.connect(where, autocommit=True) as connection:
+        cursor = await connection.execute("SELECT n, repeat('x', n) FROM generate_series(1, 3000) n")
+        assert [(row[0], len(row[1])) async for row in cursor] == [(n, n) for n in range(1, 3001)]
+        try:
+            await connection.execute(END)
+        except psycopg.OperationalError as error:
+            print("psycopg", type(error).__name__)
+
+
+async def with_a_pool() -> None:
+    where = f"host=127.0.0.1 port={sys.argv[1]} user=postgres dbname=postgres sslmode=disable"
+
+    async def doubled(number: int) -> int:
+        async with pool.connection() as connection:
+            cursor = await connection.execute("SELECT %s::int * 2", (number,))
+            row = await cursor.fetchone()
+            return row[0] if row else -1
+
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it warns of the connection that is ended here
+    async with AsyncConnectionPool(where, min_size=2, max_size=4, open=False) as pool:
+        await pool.wait(timeout=10)
+        assert sorted(await asyncio.gather(*(doubled(n) for n in range(40)))) == [n * 2 for n in range(40)]
+        try:
+            async with pool.connection() as connection:
+                await connection.execute(END)
+        except psycopg.OperationalError:
+            assert await doubled(21) == 42
+            print("a pool")
+
+
+async def main() -> None:
+    await with_asyncpg("tcp", ssl=False)
+    await with_asyncpg("tls", ssl=certificates.client_context())
+    await with_psycopg()
+    await with_a_pool()
+
+
+clean.run(main)
