@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -16,6 +17,8 @@ import pytest
 import ferrio
 
 pytest.register_assert_rewrite("tests.differential")
+# A shell starts what is in its background with SIGINT ignored, and so would be whatever the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FACTORIES = {"stock": asyncio.SelectorEventLoop, "ferrio": ferrio.new_event_loop}
 
