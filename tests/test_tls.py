@@ -167,6 +167,38 @@ def test_bytes_come_through_whatever_the_network_makes_of_them(loop, version):
     loop.run_until_complete(asyncio.wait_for(main(), 20))
 
 
+@pytest.mark.parametrize("size", [40_000, 100_000, 1_000_000])
+def test_bytes_come_through_that_come_all_together(loop, version, size):
+    """A relay that sleeps: what carries no data, as session tickets, comes with many records behind it."""
+    data = random.Random(size).randbytes(size)
+
+    async def relay(reader, writer):
+        with contextlib.suppress(ConnectionError):
+            while chunk := await reader.read(200_000):
+                writer.write(chunk)
+                await asyncio.sleep(0.02)
+        writer.close()
+
+    async def main():
+        context = client_context()
+        context.maximum_version = version
+        async with serving() as address:
+
+            async def between(reader, writer):
+                far_reader, far_writer = await asyncio.open_connection(*address)
+                await asyncio.gather(relay(reader, far_writer), relay(far_reader, writer))
+
+            async with await asyncio.start_server(between, "127.0.0.1", 0, limit=1 << 20) as server:
+                async with client(server.sockets[0].getsockname(), context=context) as (transport, protocol):
+                    transport.write(data)
+                    await until(lambda: len(protocol.data) == len(data))
+                    assert protocol.data == data
+                    transport.close()
+                    await protocol.lost
+
+    loop.run_until_complete(asyncio.wait_for(main(), 20))
+
+
 def test_many_small_messages_keep_their_order(loop):
     expected = b"".join(b"%d," % number for number in range(2000))
 

@@ -23,6 +23,11 @@ pub(crate) fn check(input: &[u8]) {
     assert!(unframed || taken.len() == expected.len(), "{taken:?} instead of {expected:?}");
     let carried: usize = taken.iter().map(|record| 5 + body(*record)).sum();
     assert!(carried <= stream.len(), "`{carried}` bytes of records in `{}`", stream.len());
+    let all_data = taken.iter().all(|record| matches!(record, TlsRecord::ApplicationData { .. }));
+    match records.begun() {
+        Some(begun) => assert!(!all_data || carried + begun == stream.len(), "`{begun}` bytes begun"),
+        None => assert!(unframed, "nothing is begun"),
+    }
     records.forget_complete();
     assert_eq!(records.take(), end);
 }

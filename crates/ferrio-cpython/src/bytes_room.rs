@@ -1,15 +1,17 @@
 //! `BytesRoom`: a bytes object that Python functions fill part by part, and that is then cut to what came.
 //!
-//! Invariant: nobody else knows the object before it is finished. A part is lent as a memoryview, which is released before
-//! the next one: whoever kept it cannot reach the memory any more.
+//! Invariant: nobody else knows the object before it is finished. A part is lent as a window, which is gone before the
+//! next one is made; where somebody kept it, the object is theirs for ever.
 
 use std::ptr::NonNull;
 
+use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::version;
+use crate::window::Window;
 
 /// A bytes object in the making.
 pub struct BytesRoom<'py> {
@@ -50,21 +52,17 @@ impl<'py> BytesRoom<'py> {
         count: impl FnOnce(&R) -> usize,
     ) -> PyResult<R> {
         let size = size.min(self.left());
-        let length = ffi::Py_ssize_t::try_from(size).unwrap_or(0);
         // SAFETY: a live bytes object.
         let start = unsafe { ffi::PyBytes_AS_STRING(self.object.as_ptr()) }.cast_mut();
         // SAFETY: within the object.
         let start = unsafe { start.add(self.filled) };
-        // SAFETY: `size` bytes that nobody else knows; they live until the view is released, below.
-        let view = unsafe { ffi::PyMemoryView_FromMemory(start, length, ffi::PyBUF_WRITE) };
-        // SAFETY: a new reference or null with an exception set.
-        let view = unsafe { Bound::from_owned_ptr_or_err(self.py, view) }?;
-        let outcome = fill(&view);
-        if let Err(error) = view.call_method0(pyo3::intern!(self.py, "release")) {
-            // Whoever exports it may write at any time: the memory stays theirs for ever.
+        // SAFETY: `size` bytes that nobody else knows; where the window outlives the call, below, so do they.
+        let (outcome, kept) = unsafe { Window::lend(self.py, start.cast(), size, fill) }?;
+        if kept {
+            // Whoever has it may write at any time.
             // SAFETY: a live object; the reference is never given up.
             unsafe { ffi::Py_IncRef(self.object.as_ptr()) };
-            return Err(error);
+            return Err(PyBufferError::new_err("memory that was lent is still in use"));
         }
         let outcome = outcome?;
         self.filled += count(&outcome).min(size);

@@ -37,6 +37,7 @@ pub mod scheduling;
 mod spares;
 pub mod task;
 mod version;
+pub mod window;
 
 use pyo3::prelude::*;
 use pyo3::types::PyType;

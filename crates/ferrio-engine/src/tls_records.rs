@@ -6,9 +6,6 @@
 
 use std::collections::VecDeque;
 
-/// Bytes before a record's body: content type, version (two), length (two).
-const HEADER: usize = 5;
-
 /// The longest body that any version allows: 2^14 bytes of plain text and 2048 of expansion (RFC 5246, section 6.2.3).
 const LONGEST_BODY: usize = (1 << 14) + 2048;
 
@@ -21,7 +18,7 @@ const APPLICATION_DATA: u8 = 23;
 /// Follows the records of one direction of a connection.
 #[derive(Debug, Default)]
 pub struct TlsRecords {
-    header: [u8; HEADER],
+    header: [u8; Self::HEADER],
     /// How much of the header of the record that has begun is there. `HEADER` while its body arrives.
     header_len: usize,
     /// How many bytes of that body are still to come.
@@ -57,6 +54,9 @@ pub enum NextRecord {
 }
 
 impl TlsRecords {
+    /// Bytes before a record's body: content type, version (two), length (two).
+    pub const HEADER: usize = 5;
+
     /// Follows a stream from its first byte.
     #[must_use]
     pub fn new() -> Self {
@@ -66,14 +66,14 @@ impl TlsRecords {
     /// Takes note of bytes that arrived.
     pub fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.unframed {
-            if self.header_len < HEADER {
+            if self.header_len < Self::HEADER {
                 bytes = self.feed_header(bytes);
             } else {
                 let taken = bytes.len().min(self.body_left);
                 self.body_left -= taken;
                 bytes = &bytes[taken..];
             }
-            if self.header_len == HEADER && self.body_left == 0 {
+            if self.header_len == Self::HEADER && self.body_left == 0 {
                 self.finish();
             }
         }
@@ -99,31 +99,46 @@ impl TlsRecords {
         })
     }
 
+    /// How many bytes of the record that has begun are there; None if others are there in full or nobody knows.
+    #[must_use]
+    pub fn begun(&self) -> Option<usize> {
+        if self.unframed || !self.complete.is_empty() {
+            return None;
+        }
+        let body = if self.header_len == Self::HEADER { self.body() - self.body_left } else { 0 };
+        Some(self.header_len + body)
+    }
+
     /// Forgets the records that are there in full: they were read by another way.
     pub fn forget_complete(&mut self) {
         self.complete.clear();
     }
 
     fn feed_header<'bytes>(&mut self, bytes: &'bytes [u8]) -> &'bytes [u8] {
-        let taken = bytes.len().min(HEADER - self.header_len);
+        let taken = bytes.len().min(Self::HEADER - self.header_len);
         self.header[self.header_len..self.header_len + taken].copy_from_slice(&bytes[..taken]);
         self.header_len += taken;
-        if self.header_len == HEADER {
-            let [content_type, major, _minor, length @ ..] = self.header;
-            self.body_left = usize::from(u16::from_be_bytes(length));
+        if self.header_len == Self::HEADER {
+            let [content_type, major, ..] = self.header;
+            self.body_left = self.body();
             self.unframed = !CONTENT_TYPES.contains(&content_type) || major != 3 || self.body_left > LONGEST_BODY;
         }
         &bytes[taken..]
     }
 
+    /// Length of the body that the header announces.
+    fn body(&self) -> usize {
+        let [.., high, low] = self.header;
+        usize::from(u16::from_be_bytes([high, low]))
+    }
+
     fn finish(&mut self) {
-        let [content_type, _, _, length @ ..] = self.header;
         self.header_len = 0;
         if self.unframed {
             return;
         }
-        self.complete.push_back(match content_type {
-            APPLICATION_DATA => TlsRecord::ApplicationData { body: usize::from(u16::from_be_bytes(length)) },
+        self.complete.push_back(match self.header {
+            [APPLICATION_DATA, ..] => TlsRecord::ApplicationData { body: self.body() },
             _ => TlsRecord::Other,
         });
     }

@@ -63,6 +63,22 @@ fn what_records_carry_at_most_is_known_while_all_are_data() {
 }
 
 #[test]
+fn how_much_of_a_record_is_there_is_known_while_none_waits() {
+    let mut records = TlsRecords::new();
+    assert_eq!(records.begun(), Some(0));
+    let bytes = record(23, 10);
+    for (count, byte) in bytes.iter().enumerate() {
+        assert_eq!(records.begun(), Some(count));
+        records.feed(&[*byte]);
+    }
+    assert_eq!(records.begun(), None);
+    assert_eq!(taken(&mut records).len(), 1);
+    assert_eq!(records.begun(), Some(0));
+    records.feed(&[0; 5]);
+    assert_eq!(records.begun(), None);
+}
+
+#[test]
 fn forgetting_leaves_the_record_that_has_begun() {
     let mut records = TlsRecords::new();
     let second = record(23, 7);

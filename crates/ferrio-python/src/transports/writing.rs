@@ -39,9 +39,7 @@ impl SocketTransport {
         let py = slf.py();
         let this = slf.get();
         gathering::send(slf)?;
-        let (eof_written, lost, idle) =
-            this.state.with(py, |state| (state.eof_written, state.lost, state.buffer.is_empty()));
-        if eof_written {
+        if this.state.with(py, |state| state.eof_written) {
             return Err(PyRuntimeError::new_err("Cannot call writelines() after write_eof()"));
         }
         refuse_during_sendfile(slf, "writelines")?;
@@ -52,17 +50,7 @@ impl SocketTransport {
                 chunks.push(data.into_chunk(py, 0));
             }
         }
-        if chunks.is_empty() {
-            return Ok(());
-        }
-        if lost > 0 {
-            return dropped_write(slf, lost);
-        }
-        this.state.with(py, |state| chunks.into_iter().for_each(|chunk| state.buffer.push(chunk)));
-        if idle && !send_buffered(slf)? {
-            return Ok(());
-        }
-        flow::maybe_pause(slf)
+        send_chunks(slf, chunks)
     }
 
     /// Close the writing end once everything buffered is sent; reading goes on.
@@ -125,6 +113,28 @@ pub(crate) fn send(slf: &Bound<'_, SocketTransport>, data: Data<'_>) -> PyResult
         }
     }
     buffer(slf, data.into_chunk(py, sent), idle && sent > 0)
+}
+
+/// Sends several bytes objects, in one system call where the system can. `write_eof` was not called.
+pub(crate) fn send_all(slf: &Bound<'_, SocketTransport>, list_of_data: Vec<Py<PyBytes>>) -> PyResult<()> {
+    gathering::send(slf)?;
+    send_chunks(slf, list_of_data.into_iter().map(|bytes| Chunk::Bytes { bytes, offset: 0 }).collect())
+}
+
+fn send_chunks(slf: &Bound<'_, SocketTransport>, chunks: Vec<Chunk>) -> PyResult<()> {
+    let py = slf.py();
+    if chunks.is_empty() {
+        return Ok(());
+    }
+    let (lost, idle) = slf.get().state.with(py, |state| (state.lost, state.buffer.is_empty()));
+    if lost > 0 {
+        return dropped_write(slf, lost);
+    }
+    slf.get().state.with(py, |state| chunks.into_iter().for_each(|chunk| state.buffer.push(chunk)));
+    if idle && !send_buffered(slf)? {
+        return Ok(());
+    }
+    flow::maybe_pause(slf)
 }
 
 /// Sends what was gathered, with nothing buffered before it.

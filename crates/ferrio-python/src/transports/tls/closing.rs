@@ -223,7 +223,7 @@ pub(super) fn abort(transport: &Bound<'_, TlsTransport>, error: Option<PyErr>) -
 pub(super) fn lost(transport: &Bound<'_, TlsTransport>, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
-    let (protocol, told, timers, lower, backlog) = this.state.with(py, |state| {
+    let (protocol, told, timers, lower, unsent) = this.state.with(py, |state| {
         state.closed = true;
         state.dropped_writes = state.dropped_writes.saturating_add(1);
         state.backlog_len = 0;
@@ -234,11 +234,12 @@ pub(super) fn lost(transport: &Bound<'_, TlsTransport>, error: Option<Bound<'_, 
         }
         state.phase = Phase::Unwrapped;
         let timers = [state.handshake_timer.take(), state.shutdown_timer.take()];
-        (state.protocol.take(), told, timers, state.lower.take(), std::mem::take(&mut state.backlog))
+        let unsent = (std::mem::take(&mut state.backlog), std::mem::take(&mut state.outbox));
+        (state.protocol.take(), told, timers, state.lower.take(), unsent)
     });
     // Our own sockets call from the loop itself; others may be in the middle of anything.
     let at_once = matches!(lower, Some(Lower::Socket(_)));
-    drop((lower, backlog));
+    drop((lower, unsent));
     this.session.take(py)?;
     handshake::wake_waiter(transport, error.clone().map(PyErr::from_value))?;
     for timer in timers.into_iter().flatten() {

@@ -93,7 +93,7 @@ pub(super) fn control_writing(transport: &Bound<'_, TlsTransport>) -> PyResult<(
         0
     };
     let method = this.state.with(py, |state| {
-        let size = encrypted + state.backlog_len;
+        let size = encrypted + state.outbox_len(py) + state.backlog_len;
         if size >= state.outgoing_marks.high && !state.writing_paused {
             state.writing_paused = true;
             return Some("pause_writing");

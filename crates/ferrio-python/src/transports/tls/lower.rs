@@ -44,6 +44,17 @@ impl Lower {
         }
     }
 
+    pub(super) fn write_all(&self, py: Python<'_>, list_of_data: Vec<Py<PyBytes>>) -> PyResult<()> {
+        match self {
+            Self::Socket(socket) => writing::send_all(socket.bind(py), list_of_data),
+            Self::Other(_) if list_of_data.is_empty() => Ok(()),
+            Self::Other(transport) => {
+                let joined = PyBytes::new(py, b"").call_method1(pyo3::intern!(py, "join"), (list_of_data,))?;
+                transport.bind(py).call_method1("write", (joined,)).map(drop)
+            }
+        }
+    }
+
     pub(super) fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.bind(py).call_method0("close").map(drop)
     }

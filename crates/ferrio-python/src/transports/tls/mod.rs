@@ -9,9 +9,11 @@
 //!
 //! The lower transport has a `TlsProtocol` for its protocol. Our own sockets hand what they receive straight to
 //! `reading::received`; any other transport lends and fills a buffer. Protocol methods and the context's callbacks may do
-//! anything, also close the transport: after each the state is read afresh. A file each: handshake, reading, writing,
-//! flow (of both directions), closing, info, upgrade (`start_tls`).
+//! anything, also close the transport: after each the state is read afresh. A file each: handshake, arriving (from the lower
+//! transport to the session), reading (from there to the protocol), writing, flow (of both directions), closing, info,
+//! upgrade (`start_tls`).
 
+mod arriving;
 mod closing;
 mod flow;
 mod handshake;
@@ -32,11 +34,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use pyo3::{PyTraverseError, PyVisit};
 
+use self::arriving::Arrived;
+pub(crate) use self::arriving::received;
 use self::flow::Marks;
 use self::lower::Lower;
 use self::options::Options;
 pub(crate) use self::protocol::TlsProtocol;
-pub(crate) use self::reading::received;
 use self::session::Session;
 use crate::event_loop::Loop;
 use crate::imports;
@@ -103,6 +106,10 @@ struct State {
     backlog: VecDeque<Py<PyBytes>>,
     /// Length of the backlog.
     backlog_len: usize,
+    /// What the session made and the lower transport was not given, in order and before what the session still has.
+    outbox: Vec<Py<PyBytes>>,
+    /// What the lower transport received and the session was not given.
+    arrived: Option<Arrived>,
     /// `close()` or `abort()` was called, or the connection is lost.
     closed: bool,
     /// The lower transport received end of file.
@@ -155,6 +162,8 @@ pub(crate) fn make<'py>(
         handshake_began: 0.0,
         backlog: VecDeque::new(),
         backlog_len: 0,
+        outbox: Vec::new(),
+        arrived: None,
         closed: false,
         eof_received: false,
         dropped_writes: 0,

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::{TlsTransport, closing, handshake, reading, writing};
+use super::{TlsTransport, arriving, closing, handshake, writing};
 use crate::imports;
 use crate::slices::slice;
 
@@ -64,7 +64,7 @@ impl TlsProtocol {
     fn buffer_updated(&self, py: Python<'_>, nbytes: usize) -> PyResult<()> {
         let filled = self.room(py)?.as_any().get_item(slice(py, 0, Some(nbytes))?)?;
         let data = filled.call_method0("tobytes")?.cast_into::<PyBytes>()?;
-        reading::received(self.transport.bind(py), &data)
+        arriving::received(self.transport.bind(py), &data)
     }
 
     /// The peer sends no more.

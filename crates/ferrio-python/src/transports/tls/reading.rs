@@ -11,39 +11,18 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyTuple};
 
 use super::session::Read;
-use super::{Phase, State, TlsTransport, closing, flow, handshake, writing};
+use super::{Phase, State, TlsTransport, arriving, closing, flow, writing};
 use crate::slices::slice;
 use crate::streams::feeding;
 
 /// The most data that one record carries.
-const LONGEST: usize = 1 << 14;
+pub(super) const LONGEST: usize = 1 << 14;
 
 /// The longest body of a record.
-const LONGEST_BODY: usize = LONGEST + 2048;
+pub(super) const LONGEST_BODY: usize = LONGEST + 2048;
 
-/// The most that is read into one object: below the size from which the C library maps memory anew for each.
-const MOST_AT_ONCE: usize = 120 * 1024;
-
-/// Takes bytes that the lower transport received.
-pub(crate) fn received(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
-    let py = transport.py();
-    keep(transport, data)?;
-    match transport.get().phase(py) {
-        Phase::Unwrapped => Ok(()),
-        Phase::Handshake => handshake::step(transport),
-        Phase::Wrapped => read(transport),
-        Phase::Flushing => closing::flush(transport),
-        Phase::Shutdown => closing::shut_down(transport),
-    }
-}
-
-/// Gives the session bytes that the peer sent.
-pub(super) fn keep(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
-    let py = transport.py();
-    transport.get().session.give(py, data)?;
-    transport.get().state.with(py, |state| state.records.feed(data.as_bytes()));
-    Ok(())
-}
+/// The most that is read into one object: as many records as the largest receive completes.
+const MOST_AT_ONCE: usize = 8 * LONGEST_BODY;
 
 /// Reads what is there; what goes wrong ends the connection.
 pub(super) fn read(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
@@ -74,14 +53,30 @@ fn read_and_answer(transport: &Bound<'_, TlsTransport>, lends_buffer: bool) -> P
     writing::write_backlog(transport)
 }
 
+/// The most data that a record with this body carries.
+fn most_data(body: usize) -> usize {
+    body.clamp(1, LONGEST)
+}
+
 impl State {
+    /// The most that several records carry, if it is known and can be read into one object.
+    pub(super) fn several(&self) -> Option<usize> {
+        let most = if self.draining { None } else { self.records.most_data() };
+        most.filter(|most| (LONGEST_BODY + 1..=MOST_AT_ONCE).contains(most))
+    }
+
     /// How much to ask the session for; None if there is nothing.
     fn next_read(&mut self) -> Option<usize> {
+        self.next_record().map(most_data)
+    }
+
+    /// Length of the next record's body, as far as it is known; None if there is nothing.
+    fn next_record(&mut self) -> Option<usize> {
         if self.draining {
             return Some(LONGEST);
         }
         match self.records.take() {
-            NextRecord::Complete(TlsRecord::ApplicationData { body }) => Some(body.clamp(1, LONGEST)),
+            NextRecord::Complete(TlsRecord::ApplicationData { body }) => Some(body),
             NextRecord::Complete(TlsRecord::Other) | NextRecord::Unframed => {
                 self.draining = true;
                 Some(LONGEST)
@@ -107,7 +102,9 @@ impl State {
 fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
-    let (mut chunks, mut ended) = read_several(transport)?;
+    let several = read_several(transport);
+    arriving::give_rest(transport)?;
+    let (mut chunks, mut ended) = several?;
     while !ended && let Some(size) = this.state.with(py, State::next_read) {
         match this.session.read(py, size)? {
             Read::Data(data) => {
@@ -147,16 +144,16 @@ fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
 fn read_several<'py>(transport: &Bound<'py, TlsTransport>) -> PyResult<(Vec<Bound<'py, PyBytes>>, bool)> {
     let py = transport.py();
     let this = transport.get();
-    let most = this.state.with(py, |state| if state.draining { None } else { state.records.most_data() });
-    let Some(most) = most.filter(|most| this.session.is_plain && (LONGEST_BODY + 1..=MOST_AT_ONCE).contains(most))
-    else {
+    let Some(most) = this.state.with(py, |state| state.several()).filter(|_| this.session.is_plain) else {
         return Ok((Vec::new(), false));
     };
     let mut room = BytesRoom::new(py, most)?;
     let mut ended = false;
     while room.left() > 0
-        && let Some(size) = this.state.with(py, |state| if state.draining { None } else { state.next_read() })
+        && let Some(body) = this.state.with(py, |state| if state.draining { None } else { state.next_record() })
     {
+        arriving::give_record(transport, body)?;
+        let size = most_data(body);
         let read = |part: &Bound<'py, PyAny>| this.session.read_into(py, size, part);
         let count = |outcome: &Read<usize>| if let Read::Data(count) = outcome { *count } else { 0 };
         match room.fill(size, read, count)? {
@@ -165,6 +162,8 @@ fn read_several<'py>(transport: &Bound<'py, TlsTransport>) -> PyResult<(Vec<Boun
                 ended = true;
                 break;
             }
+            // A record without data, as for an update of keys: the session has not seen those behind it.
+            Read::Wanting if this.state.with(py, |state| state.arrived.is_some()) => {}
             Read::Wanting => {
                 this.state.with(py, State::after_last_read);
                 break;

@@ -56,7 +56,7 @@ impl Session {
     }
 
     /// Adds bytes that the peer sent.
-    pub(super) fn give(&self, py: Python<'_>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+    pub(super) fn give(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         self.give.bind(py).call1((data,)).map(drop)
     }
 

@@ -111,7 +111,7 @@ fn take_early_data(transport: &Bound<'_, TlsTransport>, protocol: &Bound<'_, PyA
     // Not by way of `_buffer`: what hands that out reads slowly ever after.
     if let Ok(own) = reader.cast_exact::<StreamReader>() {
         let early = own.get().take_all(py)?;
-        return if early.is_empty() { Ok(()) } else { super::reading::keep(transport, &PyBytes::new(py, &early)) };
+        return if early.is_empty() { Ok(()) } else { super::arriving::keep(transport, &PyBytes::new(py, &early)) };
     }
     let buffer = reader.getattr("_buffer")?;
     if !buffer.is_truthy()? {
@@ -119,7 +119,7 @@ fn take_early_data(transport: &Bound<'_, TlsTransport>, protocol: &Bound<'_, PyA
     }
     let early = py.get_type::<PyBytes>().call1((&buffer,))?.cast_into::<PyBytes>()?;
     buffer.call_method0("clear")?;
-    super::reading::keep(transport, &early)
+    super::arriving::keep(transport, &early)
 }
 
 async fn finish(upgrade: Upgrade, channel: &Channel) -> PyResult<Py<TlsTransport>> {

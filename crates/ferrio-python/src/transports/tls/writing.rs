@@ -3,11 +3,13 @@
 //! Invariant: the backlog holds data only before the handshake is over and while the session waits for the peer; what
 //! the session made stays in it while the lower transport takes no more.
 
+use ferrio_cpython::window::Window;
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
-use super::{Phase, TlsTransport, closing, flow};
+use super::reading::LONGEST;
+use super::{Phase, State, TlsTransport, closing, flow};
 use crate::imports;
 use crate::slices::slice;
 
@@ -47,7 +49,8 @@ impl TlsTransport {
 
     /// How many bytes wait to be sent, encrypted or not.
     fn get_write_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.session.outgoing_pending(py)? + self.state.with(py, |state| state.backlog_len))
+        let kept = self.state.with(py, |state| state.outbox_len(py) + state.backlog_len);
+        Ok(self.session.outgoing_pending(py)? + kept)
     }
 
     /// Appends to what waits for the session: asyncio's own tests fill it by this.
@@ -58,6 +61,13 @@ impl TlsTransport {
             state.backlog.push_back(data);
             state.backlog_len += size;
         });
+    }
+}
+
+impl State {
+    /// Length of what the session made and the lower transport was not given.
+    pub(super) fn outbox_len(&self, py: Python<'_>) -> usize {
+        self.outbox.iter().map(|made| made.as_bytes(py).len()).sum()
     }
 }
 
@@ -109,22 +119,42 @@ fn write_items<'py>(
 fn encrypt(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     let py = transport.py();
     let session = &transport.get().session;
-    let flat = if data.is_exact_instance_of::<PyBytes>() { data.clone() } else { flat_view(data)? };
+    let bytes = data.cast_exact::<PyBytes>().ok();
+    let flat = if bytes.is_some() { data.clone() } else { flat_view(data)? };
     let total = flat.len()?;
+    // A record at a time, for the reason that `arriving` gives.
+    let by_record = session.is_plain && total > LONGEST;
+    let at_once = if by_record { LONGEST } else { AT_ONCE };
     let mut written = 0;
     while written < total {
-        let end = total.min(written + AT_ONCE);
-        let part = if end - written == total {
-            flat.clone()
-        } else {
-            flat_view(&flat)?.get_item(slice(py, written, Some(end))?)?
+        let end = total.min(written + at_once);
+        let part = match bytes {
+            _ if end - written == total => flat.clone(),
+            Some(bytes) if by_record => Window::of(bytes, written..end)?,
+            _ => flat_view(&flat)?.get_item(slice(py, written, Some(end))?)?,
         };
         match session.write(py, &part)? {
             Some(count) => written += count,
             None => return Ok(Some(written)),
         }
+        if by_record {
+            collect(transport)?;
+        }
     }
     Ok(None)
+}
+
+/// Takes what the session made, unless the lower transport takes no more.
+fn collect(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    if this.state.with(py, |state| state.lower_writing_paused) {
+        return Ok(());
+    }
+    if let Some(made) = this.session.take(py)? {
+        this.state.with(py, |state| state.outbox.push(made.unbind()));
+    }
+    Ok(())
 }
 
 /// A view whose elements are bytes.
@@ -200,9 +230,16 @@ pub(super) fn send_outgoing(transport: &Bound<'_, TlsTransport>) -> PyResult<()>
     let this = transport.get();
     if !this.state.with(py, |state| state.lower_writing_paused)
         && let Some(lower) = this.lower(py)
-        && let Some(data) = this.session.take(py)?
     {
-        lower.write(data)?;
+        let last = this.session.take(py)?;
+        let mut made = this.state.with(py, |state| std::mem::take(&mut state.outbox));
+        match last {
+            Some(only) if made.is_empty() => lower.write(only)?,
+            last => {
+                made.extend(last.map(Bound::unbind));
+                lower.write_all(py, made)?;
+            }
+        }
     }
     flow::control_writing(transport)
 }
