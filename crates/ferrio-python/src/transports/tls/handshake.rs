@@ -31,6 +31,10 @@ pub(super) fn begin(transport: &Bound<'_, TlsTransport>, lower: &Bound<'_, PyAny
     let check = transport.getattr("_check_handshake_timeout")?;
     let timer = this.owner(py).call_method1("call_later", (&this.handshake_timeout, check))?.unbind();
     this.state.with(py, |state| state.handshake_timer = Some(timer));
+    if this.session.is_plain && this.session.is_server && this.session.incoming_pending(py)? == 0 {
+        // The client begins.
+        return Ok(());
+    }
     step(transport)
 }
 
@@ -66,6 +70,7 @@ fn complete(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
         state.phase = Phase::Wrapped;
         // What follows the handshake's last message came with it and was not counted apart.
         state.draining = true;
+        state.answered = true;
         state.extra = Some(extra.unbind());
         let untold = state.told == Told::Nothing;
         if untold {

@@ -120,6 +120,8 @@ struct State {
     records: TlsRecords,
     /// The records do not tell how often to read: the session is asked until it wants more.
     draining: bool,
+    /// The session may have answered what it read, as a request to update keys: a read that found no data.
+    answered: bool,
     /// The protocol paused reading.
     reading_paused: bool,
     /// We paused the lower transport.
@@ -169,6 +171,7 @@ pub(crate) fn make<'py>(
         dropped_writes: 0,
         records: TlsRecords::new(),
         draining: false,
+        answered: false,
         reading_paused: false,
         lower_reading_paused: false,
         writing_paused: false,

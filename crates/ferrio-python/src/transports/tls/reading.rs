@@ -46,11 +46,12 @@ fn read_and_answer(transport: &Bound<'_, TlsTransport>, lends_buffer: bool) -> P
     } else {
         read_bytes(transport)?;
     }
-    if transport.get().state.with(py, |state| state.backlog.is_empty()) {
-        // Answers to the peer's requests, as for an update of keys.
-        return writing::send_outgoing(transport);
+    let (answered, backlog) =
+        transport.get().state.with(py, |state| (std::mem::take(&mut state.answered), !state.backlog.is_empty()));
+    if backlog {
+        return writing::write_backlog(transport);
     }
-    writing::write_backlog(transport)
+    if answered || !transport.get().session.is_plain { writing::send_outgoing(transport) } else { Ok(()) }
 }
 
 /// The most data that a record with this body carries.
@@ -96,7 +97,21 @@ impl State {
     fn after_last_read(&mut self) {
         self.draining = false;
         self.records.forget_complete();
+        self.answered = true;
     }
+}
+
+/// How much to ask the session for; None if there is nothing.
+fn next_read(transport: &Bound<'_, TlsTransport>) -> PyResult<Option<usize>> {
+    let py = transport.py();
+    let this = transport.get();
+    let (size, draining) = this.state.with(py, |state| (state.next_read(), state.draining));
+    // It would say so by an exception.
+    if draining && this.session.is_plain && this.session.is_empty(py)? {
+        this.state.with(py, State::after_last_read);
+        return Ok(None);
+    }
+    Ok(size)
 }
 
 fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
@@ -105,7 +120,7 @@ fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let several = read_several(transport);
     arriving::give_rest(transport)?;
     let (mut chunks, mut ended) = several?;
-    while !ended && let Some(size) = this.state.with(py, State::next_read) {
+    while !ended && let Some(size) = next_read(transport)? {
         match this.session.read(py, size)? {
             Read::Data(data) => {
                 this.state.with(py, |state| state.after_read(size, data.as_bytes().len()));
@@ -163,7 +178,9 @@ fn read_several<'py>(transport: &Bound<'py, TlsTransport>) -> PyResult<(Vec<Boun
                 break;
             }
             // A record without data, as for an update of keys: the session has not seen those behind it.
-            Read::Wanting if this.state.with(py, |state| state.arrived.is_some()) => {}
+            Read::Wanting if this.state.with(py, |state| state.arrived.is_some()) => {
+                this.state.with(py, |state| state.answered = true);
+            }
             Read::Wanting => {
                 this.state.with(py, State::after_last_read);
                 break;

@@ -14,6 +14,7 @@ use crate::imports;
 pub(super) struct Session {
     /// The methods are those of the object in C: they keep nothing that they are given.
     pub(super) is_plain: bool,
+    pub(super) is_server: bool,
     pub(super) context: Py<PyAny>,
     /// The `SSLObject`.
     pub(super) object: Py<PyAny>,
@@ -44,6 +45,7 @@ impl Session {
         let inner = if is_plain { object.getattr("_sslobj")? } else { object.clone() };
         Ok(Self {
             is_plain,
+            is_server: options.is_server(),
             give: incoming.getattr("write")?.unbind(),
             take: outgoing.getattr("read")?.unbind(),
             read: inner.getattr("read")?.unbind(),
@@ -69,6 +71,13 @@ impl Session {
     /// How many bytes the peer sent that are not read.
     pub(super) fn incoming_pending(&self, py: Python<'_>) -> PyResult<usize> {
         self.incoming.bind(py).getattr(pyo3::intern!(py, "pending"))?.extract()
+    }
+
+    /// Whether a read would find nothing, neither encrypted nor decrypted.
+    pub(super) fn is_empty(&self, py: Python<'_>) -> PyResult<bool> {
+        let decrypted = |count: Bound<'_, PyAny>| Ok(count.extract::<usize>()? == 0);
+        Ok(self.incoming_pending(py)? == 0
+            && self.object.bind(py).call_method0(pyo3::intern!(py, "pending")).and_then(decrypted)?)
     }
 
     /// How many bytes wait to be sent to the peer.
@@ -119,7 +128,7 @@ impl Session {
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let Self { is_plain: _, context, object, incoming, outgoing, give, take, read, write } = self;
+        let Self { is_plain: _, is_server: _, context, object, incoming, outgoing, give, take, read, write } = self;
         [context, object, incoming, outgoing, give, take, read, write].into_iter().try_for_each(|held| visit.call(held))
     }
 }
