@@ -182,11 +182,13 @@ def test_bytes_come_through_that_come_all_together(loop, version, size):
     async def main():
         context = client_context()
         context.maximum_version = version
+        relayed = asyncio.Event()
         async with serving() as address:
 
             async def between(reader, writer):
                 far_reader, far_writer = await asyncio.open_connection(*address)
                 await asyncio.gather(relay(reader, far_writer), relay(far_reader, writer))
+                relayed.set()
 
             async with await asyncio.start_server(between, "127.0.0.1", 0, limit=1 << 20) as server:
                 async with client(server.sockets[0].getsockname(), context=context) as (transport, protocol):
@@ -195,6 +197,7 @@ def test_bytes_come_through_that_come_all_together(loop, version, size):
                     assert protocol.data == data
                     transport.close()
                     await protocol.lost
+                    await relayed.wait()
 
     loop.run_until_complete(asyncio.wait_for(main(), 20))
 
