@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyList};
 use crate::coroutine::Channel;
 use crate::event_loop::Loop;
 use crate::imports;
-use crate::sockets::connect::connect_by_loop;
+use crate::sockets::connect::connect_ours;
 
 /// A socket or transport that is closed when this is dropped, unless it was kept.
 pub(crate) struct Keeper {
@@ -125,8 +125,11 @@ pub(crate) async fn connect_one(
     let opened = Python::attach(|py| open(info.bind(py), local, failures.of(attempt), py));
     let outcome = match opened {
         Ok((sock, address)) => {
-            let held = Python::attach(|py| sock.bind(py).clone().unbind());
-            connect_by_loop(this, &held, address, channel).await.map(|()| sock)
+            let (held, family) = Python::attach(|py| {
+                let family = info.bind(py).get_item(0)?.unbind();
+                Ok::<_, PyErr>((sock.bind(py).clone().unbind(), family))
+            })?;
+            connect_ours(this, &held, &family, address, channel).await.map(|()| sock)
         }
         Err(error) => Err(error),
     };

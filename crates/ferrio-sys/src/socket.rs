@@ -107,6 +107,13 @@ pub fn connect(fd: RawFd, address: &SocketAddress) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether this answer to a request to connect means that the attempt goes on, interrupted or not.
+#[must_use]
+pub fn is_under_way(error: &io::Error) -> bool {
+    let going_on = [Errno::INPROGRESS, Errno::ALREADY, Errno::AGAIN, Errno::INTR];
+    error.raw_os_error().is_some_and(|number| going_on.iter().any(|errno| errno.raw_os_error() == number))
+}
+
 /// The address the socket is bound to.
 pub fn local_address(fd: RawFd) -> io::Result<SocketAddress> {
     Ok(SocketAddress::from_system(&net::getsockname(borrow(fd)?)?))

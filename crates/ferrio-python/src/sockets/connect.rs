@@ -1,18 +1,25 @@
 //! Connecting: `sock_connect`, and the steps of it that connections make on their own.
 
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
 
 use ferrio_cpython::loop_base::overrides;
 use ferrio_engine::Role;
+use ferrio_sys::socket;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3::types::PyInt;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyInt, PyString, PyTuple};
 
-use super::{check, unless_refused, waiting};
+use super::{Direct, check, unless_refused, waiting};
 use crate::addresses::{Hints, ensure_resolved};
 use crate::coroutine::{Channel, Coroutine};
+use crate::errors;
 use crate::event_loop::Loop;
 use crate::imports;
+
+static CONNECT: Direct = Direct::new(|py| pyo3::intern!(py, "connect"));
 
 #[pymethods]
 impl Loop {
@@ -39,6 +46,48 @@ pub(crate) async fn connect_by_loop(
     channel.wait(connecting).await.map(drop)
 }
 
+/// The same for a stream socket of ours of this family, whose address was looked up.
+pub(crate) async fn connect_ours(
+    this: &Py<Loop>,
+    sock: &Py<PyAny>,
+    family: &Py<PyAny>,
+    address: Py<PyAny>,
+    channel: &Channel,
+) -> PyResult<()> {
+    let direct = Python::attach(|py| {
+        let known = is_numeric(family.bind(py), address.bind(py))?;
+        Ok::<_, PyErr>(known && !is_overridden(this.bind(py))?)
+    })?;
+    if !direct {
+        return connect_by_loop(this, sock, address, channel).await;
+    }
+    let connected = Python::attach(|py| {
+        let sock = sock.bind(py);
+        check(this.bind(py), sock)?;
+        let progress = begin(sock, address.bind(py))?;
+        // To a peer on the same machine it is done by now, though the system says that it goes on.
+        Ok::<_, PyErr>(progress == Progress::Connected || socket::peer_address(descriptor(sock)?).is_ok())
+    })?;
+    if connected { Ok(()) } else { until_connected(this, sock, &address, channel).await }
+}
+
+/// Whether an address is what looking it up would give.
+fn is_numeric(family: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = address.py();
+    let Ok(address) = address.cast_exact::<PyTuple>() else { return Ok(false) };
+    let (Ok(host), Ok(port)) = (address.get_item(0), address.get_item(1)) else { return Ok(false) };
+    let Ok(host) = host.cast_exact::<PyString>() else { return Ok(false) };
+    if !port.is_exact_instance_of::<PyInt>() {
+        return Ok(false);
+    }
+    let host = host.to_string_lossy();
+    Ok(match address.len() {
+        2 => host.parse::<Ipv4Addr>().is_ok() && family.eq(imports::socket_af_inet(py)?)?,
+        4 => host.parse::<Ipv6Addr>().is_ok() && family.eq(imports::socket_af_inet6(py)?)?,
+        _ => false,
+    })
+}
+
 /// Whether `sock_connect` is not ours.
 pub(crate) fn is_overridden(slf: &Bound<'_, Loop>) -> PyResult<bool> {
     overrides(slf.as_super(), "sock_connect")
@@ -60,6 +109,10 @@ async fn connect(this: &Py<Loop>, sock: &Py<PyAny>, address: Py<PyAny>, channel:
     if Python::attach(|py| begin(sock.bind(py), address.bind(py)))? == Progress::Connected {
         return Ok(());
     }
+    until_connected(this, sock, &address, channel).await
+}
+
+async fn until_connected(this: &Py<Loop>, sock: &Py<PyAny>, address: &Py<PyAny>, channel: &Channel) -> PyResult<()> {
     waiting::until_ready(this, sock, Role::Writer, channel).await?;
     Python::attach(|py| outcome(sock.bind(py), address.bind(py)))
 }
@@ -79,11 +132,33 @@ pub(crate) enum Progress {
 /// What it says at once.
 pub(crate) fn begin(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<Progress> {
     let py = sock.py();
+    if CONNECT.is_original(sock)? {
+        let number: i32 = connect_ex(py)?.call1((sock, address))?.extract()?;
+        return progress(number);
+    }
     // Interrupted or not, the attempt goes on in the background.
     Ok(match unless_refused(py, sock.call_method1(pyo3::intern!(py, "connect"), (address,)))? {
         Some(_) => Progress::Connected,
         None => Progress::UnderWay,
     })
+}
+
+/// `connect_ex` of the base class in C: most attempts go on, and an exception that says so is dear.
+fn connect_ex(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static METHOD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let method = METHOD.get_or_try_init(py, || {
+        let class = py.import("_socket")?.getattr("socket")?;
+        class.getattr("connect_ex").map(Bound::unbind)
+    })?;
+    Ok(method.bind(py))
+}
+
+fn progress(number: i32) -> PyResult<Progress> {
+    if number == 0 {
+        return Ok(Progress::Connected);
+    }
+    let error = io::Error::from_raw_os_error(number);
+    if socket::is_under_way(&error) { Ok(Progress::UnderWay) } else { Err(errors::from_io(&error)) }
 }
 
 /// What became of an attempt whose socket is writable now.

@@ -43,20 +43,25 @@ impl Direct {
 
     /// The descriptor to call the system on; None when the object's own method has to be called.
     fn descriptor(&self, sock: &Bound<'_, PyAny>) -> PyResult<Option<RawFd>> {
+        if !self.is_original(sock)? {
+            return Ok(None);
+        }
+        sock.call_method0(pyo3::intern!(sock.py(), "fileno"))?.extract().map(Some)
+    }
+
+    /// Whether it is a plain socket and nobody has replaced the method.
+    fn is_original(&self, sock: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = sock.py();
         let class = imports::socket_class(py)?;
         if !sock.get_type().is(class) {
-            return Ok(None);
+            return Ok(false);
         }
         let name = (self.name)(py);
         let original = self.original.get_or_try_init(py, || {
             // Of the base class in C: what a program put over it in the derived class does not count as original.
             py.import("_socket")?.getattr("socket")?.getattr(name).map(Bound::unbind)
         })?;
-        if !class.getattr(name)?.is(original) {
-            return Ok(None);
-        }
-        sock.call_method0(pyo3::intern!(py, "fileno"))?.extract().map(Some)
+        Ok(class.getattr(name)?.is(original))
     }
 }
 
