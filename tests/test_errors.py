@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import sys
 
 import pytest
 
@@ -283,8 +284,6 @@ def test_coroutines_never_awaited_still_warn(new_event_loop, debug):
 
 
 def test_debug_mode_tracks_where_coroutines_were_made(loop):
-    import sys
-
     loop.set_debug(True)
 
     async def main():
@@ -292,3 +291,18 @@ def test_debug_mode_tracks_where_coroutines_were_made(loop):
 
     assert loop.run_until_complete(main()) > 0
     assert sys.get_coroutine_origin_tracking_depth() == 0
+
+
+def test_debug_mode_is_switched_by_whatever_is_true_or_false(loop):
+    depths, complaints = [], []
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+
+    async def main():
+        for enabled in ("yes", 0, 1, None):
+            loop.set_debug(enabled)
+            await asyncio.sleep(0.001)
+            depths.append(sys.get_coroutine_origin_tracking_depth() > 0)
+
+    loop.run_until_complete(main())
+    assert depths == [True, False, True, False]
+    assert complaints == []

@@ -1,12 +1,14 @@
-"""Who waits for whom: asyncio's call graphs know ferrio's tasks, and docs/introspection.md says the truth."""
+"""What asks finds what asyncio's own show: call graphs, coroutine functions; docs/introspection.md says the truth."""
 
 import asyncio
+import inspect
 import io
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+from unittest import mock
 
 import pytest
 
@@ -190,3 +192,25 @@ def test_the_tool_that_reads_another_process_finds_no_task_of_ours():
         pytest.skip(f"it may not read here: {told.stderr.strip()[-200:]}")
     assert "task name" in told.stdout
     assert "the leaf" not in told.stdout
+
+
+def coroutine_functions(thing) -> list[str]:
+    names = [name for name in dir(thing) if not name.startswith("_")]
+    return [name for name in names if inspect.iscoroutinefunction(getattr(thing, name))]
+
+
+def test_coroutine_methods_count_as_such(new_event_loop):
+    """Frameworks ask, and a mock with `autospec` is asynchronous only then."""
+    loop, stock = new_event_loop(), asyncio.SelectorEventLoop()
+    stock.close()
+    assert coroutine_functions(loop) == coroutine_functions(stock)
+
+    async def main():
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        assert coroutine_functions(server) == ["serve_forever", "start_serving", "wait_closed"]
+        server.close()
+        await server.wait_closed()
+        with mock.patch.object(loop, "create_server", autospec=True, return_value="made"):
+            assert await loop.create_server(asyncio.Protocol) == "made"
+
+    loop.run_until_complete(main())

@@ -79,6 +79,11 @@ pub fn mark(owner: &Bound<'_, PyAny>, names: &[&str]) -> PyResult<()> {
     Ok(())
 }
 
+/// Whether an object is such a function.
+pub(crate) fn is_marked(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(object.get_type().is(function_type(object.py())?))
+}
+
 fn wrap<'py>(py: Python<'py>, builtin: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let class = function_type(py)?;
     // SAFETY: a type without a collector's head, of the layout's size; zeroed memory or null with an exception set.

@@ -17,6 +17,7 @@ use pyo3::types::{PyDict, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::context::Shared;
+use crate::coroutine_function;
 use crate::current::Running;
 use crate::gil_cell::{GilCell, GilFlag};
 use crate::handle::{HandleRef, Spare};
@@ -382,8 +383,12 @@ pub fn overrides(slf: &Bound<'_, LoopBase>, name: &str) -> PyResult<bool> {
             Some(attributes) => attributes.contains(name)?,
             None => false,
         };
-    // Ours are descriptors of builtin methods, on whichever of our classes.
-    Ok(by_instance || !is_method_descriptor(&slf.get_type().getattr(name)?))
+    if by_instance {
+        return Ok(true);
+    }
+    // Ours are descriptors of builtin methods, or what stands for one, on whichever of our classes.
+    let method = slf.get_type().getattr(name)?;
+    Ok(!is_method_descriptor(&method) && !coroutine_function::is_marked(&method)?)
 }
 
 /// Releases handles that left the timers.

@@ -22,8 +22,8 @@ impl Loop {
         Ok(())
     }
 
-    fn _set_coroutine_origin_tracking(slf: &Bound<'_, Self>, enabled: bool) -> PyResult<()> {
-        track_origins(slf, enabled)
+    fn _set_coroutine_origin_tracking(slf: &Bound<'_, Self>, enabled: &Bound<'_, PyAny>) -> PyResult<()> {
+        track_origins(slf, enabled.is_truthy()?)
     }
 }
 

@@ -4,7 +4,7 @@
 //! methods. The Python class users see is `EventLoop`, made here at import as a subclass of `Loop` and
 //! `asyncio.AbstractEventLoop`.
 
-use ferrio_cpython::{LoopBase, making, scheduling};
+use ferrio_cpython::{LoopBase, coroutine_function, making, scheduling};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
@@ -76,10 +76,40 @@ impl Loop {
     }
 }
 
+/// What asyncio defines with `async def`: mocks and frameworks ask `inspect.iscoroutinefunction`.
+const COROUTINES: [&str; 25] = [
+    "shutdown_asyncgens",
+    "shutdown_default_executor",
+    "getaddrinfo",
+    "getnameinfo",
+    "create_connection",
+    "create_server",
+    "create_unix_connection",
+    "create_unix_server",
+    "create_datagram_endpoint",
+    "connect_accepted_socket",
+    "connect_read_pipe",
+    "connect_write_pipe",
+    "start_tls",
+    "sendfile",
+    "subprocess_exec",
+    "subprocess_shell",
+    "sock_recv",
+    "sock_recv_into",
+    "sock_recvfrom",
+    "sock_recvfrom_into",
+    "sock_sendall",
+    "sock_sendto",
+    "sock_sendfile",
+    "sock_connect",
+    "sock_accept",
+];
+
 /// Makes the class `EventLoop`.
 pub(crate) fn make_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     scheduling::add_clock(&py.get_type::<LoopBase>())?;
     scheduling::add_methods(&py.get_type::<LoopBase>())?;
+    coroutine_function::mark(&py.get_type::<Loop>(), &COROUTINES)?;
     let namespace = PyDict::new(py);
     namespace.set_item("__module__", "ferrio")?;
     namespace.set_item("__doc__", "Python's event loop in Rust; an asyncio.AbstractEventLoop.")?;

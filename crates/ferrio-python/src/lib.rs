@@ -81,6 +81,8 @@ mod _ferrio {
         crate::task_groups::add_classes(module)?;
         crate::runners::add_to(module)?;
         ferrio_cpython::coroutine_function::mark(module, &["sleep", "to_thread", "wait", "wait_for"])?;
+        let server = py.get_type::<crate::server::Server>();
+        ferrio_cpython::coroutine_function::mark(&server, &["start_serving", "serve_forever", "wait_closed"])?;
         crate::streams::add_classes(module)?;
         let timeout = module.getattr("Timeout")?;
         ferrio_cpython::coroutine_function::mark(&timeout, &["__aenter__", "__aexit__"])?;

@@ -45,6 +45,12 @@ impl TlsProtocol {
         imports::buffered_protocol(slf.py())
     }
 
+    /// As programs look for it through `transport._ssl_protocol`.
+    #[getter]
+    fn _sslcontext<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.transport.get().session.context.bind(py).clone()
+    }
+
     /// The lower connection is there.
     fn connection_made(&self, py: Python<'_>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         handshake::begin(self.transport.bind(py), transport)
