@@ -15,6 +15,10 @@ def test_pools_and_child_processes(mode: str) -> None:
     assert said == [*pools, "spawn True", "forkserver True", "fork True"]
 
 
+def test_forks_while_the_loop_runs(mode: str) -> None:
+    assert running.run(mode, "forks.py") == ["forks", "a forked pool"]
+
+
 @running.needs("distributed")
 def test_a_cluster_as_executor(mode: str) -> None:
     (scheduler,) = running.run(mode, "dask_cluster.py")
