@@ -22,6 +22,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 WHOLE = "ferrio ferrio ferrio"
 LOOP = "ferrio ferrio asyncio.locks"
+# From Python 3.12 on aiohttp makes its tasks itself, by the name asyncio.Task.
+AIOHTTPS_LOOP = "ferrio _asyncio asyncio.locks" if sys.version_info >= (3, 12) else LOOP
 
 APPLICATION = """
 import asyncio
@@ -50,9 +52,16 @@ async def web_app():
     return made
 
 if __name__ == "__main__":
-    import sys
-    from aiohttp import web
-    web.run_app(web_app(), host="127.0.0.1", port=int(sys.argv[1]), print=None)
+    import sys, ferrio
+    port, how = int(sys.argv[1]), sys.argv[2:]
+    if how == ["uvicorn"]:
+        import uvicorn
+        ferrio.install()
+        uvicorn.run("application:app", port=port, loop="none")
+    else:
+        from aiohttp import web
+        loop = {"loop": ferrio.new_event_loop()} if how else {}
+        web.run_app(web_app(), host="127.0.0.1", port=port, print=None, **loop)
 """
 
 WORKER = """
@@ -84,7 +93,9 @@ SERVERS = {
         ["gunicorn", "aiohttp"],
         [*FERRIO, *GUNICORN, "-k", "aiohttp.GunicornWebWorker", "application:web_app"],
     ),
+    "uvicorn, from a program": (WHOLE, ["uvicorn"], ["application.py", "PORT", "uvicorn"]),
     "aiohttp": (WHOLE, ["aiohttp"], [*FERRIO, "application.py", "PORT"]),
+    "aiohttp, its loop": (AIOHTTPS_LOOP, ["aiohttp"], ["application.py", "PORT", "loop"]),
 }
 
 
@@ -136,59 +147,111 @@ def test_a_server_runs_on_ferrio(kinds, needed, arguments, tmp_path):
 
 
 TESTS = """
-import asyncio
+import asyncio, os
+MARK
 
 async def test_kinds():
-    kinds = [type(part).__module__ for part in (asyncio.get_running_loop(), asyncio.current_task(), asyncio.Lock())]
-    assert kinds == ["ferrio"] * 3, kinds
+    parts = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Lock()
+    assert " ".join(type(part).__module__ for part in parts) == os.environ["KINDS"]
 """
+HOOK = "def pytest_asyncio_loop_factories(config, item):\n    return {'ferrio': ferrio.new_event_loop}\n"
+POLICY = "@pytest.fixture(scope='session')\ndef event_loop_policy():\n    return ferrio.EventLoopPolicy()\n"
+IMPORT, INSTALL = "import ferrio, pytest\n", "import ferrio, pytest\nferrio.install()\n"
+ANYIO = (
+    "@pytest.fixture(autouse=True)\n"
+    "def anyio_backend():\n    return 'asyncio', {'loop_factory': ferrio.new_event_loop}\n"
+    "def pytest_collection_modifyitems(items):\n"
+    "    for item in items:\n        item.add_marker(pytest.mark.anyio)\n"
+)
+ASYNCIO = ["-p", "pytest_asyncio.plugin", "--asyncio-mode=auto"]
+AIOHTTP = ["-p", "pytest_asyncio.plugin", "-p", "pytest_aiohttp.plugin", "--asyncio-mode=auto"]
+MARKED = "import pytest\npytestmark = pytest.mark.asyncio(loop_factories=['ferrio'])"
+# Whose kinds, the module it needs, the interpreter's arguments, pytest's, the conftest, and a mark of the tests.
 PLUGINS = {
-    "pytest-asyncio, by -m ferrio": (
-        "pytest_asyncio",
-        FERRIO,
-        ["-p", "pytest_asyncio.plugin", "--asyncio-mode=auto"],
-        "",
-    ),
-    "pytest-asyncio, by its hook": (
-        "pytest_asyncio",
-        [],
-        ["-p", "pytest_asyncio.plugin", "--asyncio-mode=auto"],
-        "import ferrio\nferrio.install()\n"
-        "def pytest_asyncio_loop_factories(config, item):\n    return {'ferrio': ferrio.new_event_loop}\n",
-    ),
-    "anyio's": (
-        "anyio",
-        [],
-        ["-p", "anyio"],
-        "import ferrio, pytest\nferrio.install()\n"
-        "@pytest.fixture(autouse=True)\n"
-        "def anyio_backend():\n    return 'asyncio', {'loop_factory': ferrio.new_event_loop}\n"
-        "def pytest_collection_modifyitems(items):\n"
-        "    for item in items:\n        item.add_marker(pytest.mark.anyio)\n",
-    ),
-    "pytest-aiohttp": (
-        "pytest_aiohttp",
-        FERRIO,
-        ["-p", "pytest_asyncio.plugin", "-p", "pytest_aiohttp.plugin", "--asyncio-mode=auto"],
-        "",
-    ),
+    "pytest-asyncio, by -m ferrio": (WHOLE, "pytest_asyncio", FERRIO, ASYNCIO, "", ""),
+    "pytest-asyncio, by its hook": (WHOLE, "pytest_asyncio", [], ASYNCIO, INSTALL + HOOK, ""),
+    "pytest-asyncio, by its hook and mark": (WHOLE, "pytest_asyncio", [], ASYNCIO, INSTALL + HOOK, MARKED),
+    "pytest-asyncio, by its hook, the loop": (LOOP, "pytest_asyncio", [], ASYNCIO, IMPORT + HOOK, ""),
+    "pytest-asyncio, by a policy": (WHOLE, "pytest_asyncio", [], ASYNCIO, INSTALL + POLICY, ""),
+    "pytest-asyncio, by a policy, the loop": (LOOP, "pytest_asyncio", [], ASYNCIO, IMPORT + POLICY, ""),
+    "anyio's": (WHOLE, "anyio", [], ["-p", "anyio"], INSTALL + ANYIO, ""),
+    "anyio's, the loop": (LOOP, "anyio", [], ["-p", "anyio"], IMPORT + ANYIO, ""),
+    "pytest-aiohttp": (WHOLE, "pytest_aiohttp", FERRIO, AIOHTTP, "", ""),
 }
 
 
-@pytest.mark.parametrize(("plugin", "interpreter", "options", "conftest"), PLUGINS.values(), ids=PLUGINS)
-def test_a_plugin_of_pytest_runs_tests_on_ferrio(plugin, interpreter, options, conftest, tmp_path):
+@pytest.mark.parametrize(
+    ("kinds", "plugin", "interpreter", "options", "conftest", "mark"), PLUGINS.values(), ids=PLUGINS
+)
+def test_a_plugin_of_pytest_runs_tests_on_ferrio(kinds, plugin, interpreter, options, conftest, mark, tmp_path):
     if not importlib.util.find_spec(plugin):
         pytest.skip(f"{plugin} is not installed")
-    (tmp_path / "test_kinds.py").write_text(TESTS)
+    (tmp_path / "test_kinds.py").write_text(TESTS.replace("MARK", mark))
     (tmp_path / "conftest.py").write_text(conftest)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, *interpreter, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "KINDS": kinds}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
+
+
+KINDS = """
+import asyncio, ferrio
+
+async def main():
+    parts = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Lock()
+    print(" ".join(type(part).__module__ for part in parts))
+
+"""
+CASE = """
+import unittest
+
+class Case(unittest.IsolatedAsyncioTestCase):
+    FACTORY
+    async def test_kinds(self):
+        await main()
+
+unittest.main()
+"""
+CELL = "async def outer():\n    await asyncio.to_thread(ferrio.run, main())\n\nasyncio.run(outer())\n"
+FACTORY = CASE.replace("FACTORY", "loop_factory = ferrio.new_event_loop\n")
+PROGRAMS = {
+    "unittest, by install": (WHOLE, "ferrio.install()\n" + CASE.replace("FACTORY", "")),
+    "unittest, by its factory": (LOOP, FACTORY),
+    "in a thread of a notebook on another loop": (LOOP, CELL),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_runs_on_ferrio(name, tmp_path):
+    if name == "unittest, by its factory" and sys.version_info < (3, 13):
+        pytest.skip("loop_factory came with Python 3.13")
+    kinds, text = PROGRAMS[name]
+    (tmp_path / "program.py").write_text(KINDS + text)
+    command = [sys.executable, "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == kinds
+
+
+def test_ipython_runs_on_ferrio(tmp_path):
+    if not importlib.util.find_spec("IPython"):
+        pytest.skip("IPython is not installed")
+    cell = "import asyncio; await asyncio.sleep(0); print(type(asyncio.get_running_loop()).__module__)"
+    environment = {**os.environ, "IPYTHONDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, *FERRIO, "-m", "IPython", "--no-banner", "-c", cell],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == ["ferrio"], done.stdout + done.stderr
 
 
 NOTEBOOK = """
