@@ -19,6 +19,13 @@ def _free_port() -> str:
         return str(server.getsockname()[1])
 
 
+def redis_tls() -> list[str]:
+    """How redis-server is told its certificate, and to ask for none."""
+    directory = certificates.directory()
+    keys = ["--tls-cert-file", f"{directory}/server.pem", "--tls-key-file", f"{directory}/server.key"]
+    return [*keys, "--tls-ca-cert-file", f"{directory}/authority.pem", "--tls-auth-clients", "no"]
+
+
 @pytest.fixture(scope="module")
 def redis_socket() -> Iterator[str]:
     _need("redis")
@@ -31,11 +38,8 @@ def redis_ports() -> Iterator[tuple[str, str]]:
     """The ports of a redis-server on the network: without and with TLS."""
     _need("redis")
     plain, secure = _free_port(), _free_port()
-    directory = certificates.directory()
-    keys = ["--tls-cert-file", f"{directory}/server.pem", "--tls-key-file", f"{directory}/server.key"]
-    trust = ["--tls-ca-cert-file", f"{directory}/authority.pem", "--tls-auth-clients", "no"]
     # Of two settings of the same name redis-server takes the later one.
-    with peers.redis("--bind", "127.0.0.1", "--port", plain, "--tls-port", secure, *keys, *trust):
+    with peers.redis("--bind", "127.0.0.1", "--port", plain, "--tls-port", secure, *redis_tls()):
         yield plain, secure
 
 

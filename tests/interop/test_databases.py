@@ -14,9 +14,12 @@ def no_child_stays_behind() -> None:
 
 
 @running.needs("redis", "hiredis")
-def test_redis(mode: str, redis_socket: str) -> None:
-    said = running.run(mode, "redis_client.py", redis_socket)
-    assert said == ["commands", "pipelines", "subscriptions", "a full pool", "giving up", "killed ConnectionError"]
+@pytest.mark.parametrize("hiredis", [True, False], ids=["hiredis", "without"])
+def test_redis(mode: str, redis_socket: str, hiredis: bool) -> None:
+    program = ["redis_client.py"] if hiredis else ["without.py", "hiredis", "redis_client.py"]
+    said = running.run(mode, *program, redis_socket)
+    parts = ["commands", "pipelines", "subscriptions", "a full pool", "giving up", "killed ConnectionError"]
+    assert said == [f"hiredis {hiredis}", *parts]
 
 
 @running.needs("asyncpg")
@@ -36,10 +39,12 @@ def test_psycopg(mode: str, postgresql_directory: str) -> None:
 def test_redis_on_the_network(mode: str, redis_ports: tuple[str, str]) -> None:
     said = running.run(mode, "redis_network.py", *redis_ports)
     used = ["tcp hiredis", "tcp python", "tls hiredis", "tls python"]
-    assert said == [*used, "untrusted True", "killed ConnectionError"]
+    assert said == [*used, "untrusted True", "killed tcp ConnectionError", "killed tls ConnectionError"]
 
 
 @running.needs("asyncpg", "psycopg", "psycopg_pool")
 def test_postgresql_on_the_network(mode: str, postgresql_port: str) -> None:
     said = running.run(mode, "postgresql_network.py", postgresql_port)
-    assert said == ["asyncpg tcp False", "asyncpg tls True", "psycopg AdminShutdown", "a pool"]
+    ended = [f"ended in mid-query: {client}" for client in ("asyncpg tcp", "asyncpg tls")]
+    streams = ["ended in mid-query: psycopg True"] * 2
+    assert said == ["asyncpg tcp False", "asyncpg tls True", *ended, "psycopg AdminShutdown", *streams, "a pool"]

@@ -14,7 +14,10 @@ from psycopg_pool import AsyncConnectionPool
 from tests import certificates
 from tests.interop import clean
 
+WHERE = f"host=127.0.0.1 port={sys.argv[1]} user=postgres dbname=postgres sslmode=disable"
 END = "SELECT pg_terminate_backend(pg_backend_pid())"
+END_OF = "SELECT pg_terminate_backend(%s)"
+ROWS = "SELECT n, repeat('x', 1000) FROM generate_series(1, 10000000) n"
 
 
 async def with_asyncpg(kind: str, **keywords: object) -> None:
@@ -41,9 +44,62 @@ async def with_asyncpg(kind: str, **keywords: object) -> None:
         await connection.close()
 
 
+async def asyncpg_in_mid_stream(kind: str, **keywords: object) -> None:
+    """The backend is ended while it sends, and while it thinks."""
+    where = {"host": "localhost", "port": int(sys.argv[1]), "user": "postgres", "database": "postgres"}
+    admin = await asyncpg.connect(**where, **keywords)
+    for query in (ROWS, "SELECT pg_sleep(10)"):
+        connection = await asyncpg.connect(**where, **keywords)
+        pid = connection.get_server_pid()
+        seen = asyncio.Event()
+
+        async def take(data: bytes, seen: asyncio.Event = seen) -> None:
+            seen.set()
+            await asyncio.sleep(0.001)
+
+        copying = asyncio.create_task(connection.copy_from_query(query, output=take))
+        while not seen.is_set() and query == ROWS:
+            await asyncio.sleep(0.001)
+        while not await admin.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND state = 'active'", pid
+        ):
+            await asyncio.sleep(0.001)
+        assert await admin.fetchval("SELECT pg_terminate_backend($1)", pid)
+        try:
+            print("never", await copying)
+        except (asyncpg.AdminShutdownError, asyncpg.ConnectionDoesNotExistError):
+            await connection.close()
+            assert connection.is_closed()
+    await admin.close()
+    print("ended in mid-query: asyncpg", kind)
+
+
+async def psycopg_in_mid_stream() -> None:
+    async with await psycopg.AsyncConnection.connect(WHERE, autocommit=True) as admin:
+        async with await psycopg.AsyncConnection.connect(WHERE, autocommit=True) as connection:
+            count = 0
+            try:
+                async for number, _ in connection.cursor().stream(ROWS):
+                    count += 1
+                    assert number == count
+                    if number == 10:
+                        await admin.execute(END_OF, (connection.info.backend_pid,))
+            except psycopg.OperationalError:  # AdminShutdown, unless a reset overtakes what the server had to say
+                assert connection.closed
+                print("ended in mid-query: psycopg", count < 10_000_000)
+        async with await psycopg.AsyncConnection.connect(WHERE, autocommit=True) as connection:
+            waiting = asyncio.create_task(connection.execute("SELECT pg_sleep(10)"))
+            await asyncio.sleep(0.05)
+            await admin.execute(END_OF, (connection.info.backend_pid,))
+            try:
+                await waiting
+            except psycopg.OperationalError as error:
+                assert connection.closed
+                print("ended in mid-query: psycopg", isinstance(error, psycopg.errors.AdminShutdown))
+
+
 async def with_psycopg() -> None:
-    where = f"host=127.0.0.1 port={sys.argv[1]} user=postgres dbname=postgres sslmode=disable"
-    async with await psycopg.AsyncConnection.connect(where, autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(WHERE, autocommit=True) as connection:
         cursor = await connection.execute("SELECT n, repeat('x', n) FROM generate_series(1, 3000) n")
         assert [(row[0], len(row[1])) async for row in cursor] == [(n, n) for n in range(1, 3001)]
         try:
@@ -53,7 +109,6 @@ async def with_psycopg() -> None:
 
 
 async def with_a_pool() -> None:
-    where = f"host=127.0.0.1 port={sys.argv[1]} user=postgres dbname=postgres sslmode=disable"
 
     async def doubled(number: int) -> int:
         async with pool.connection() as connection:
@@ -62,7 +117,7 @@ async def with_a_pool() -> None:
             return row[0] if row else -1
 
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it warns of the connection that is ended here
-    async with AsyncConnectionPool(where, min_size=2, max_size=4, open=False) as pool:
+    async with AsyncConnectionPool(WHERE, min_size=2, max_size=4, open=False) as pool:
         await pool.wait(timeout=10)
         assert sorted(await asyncio.gather(*(doubled(n) for n in range(40)))) == [n * 2 for n in range(40)]
         try:
@@ -76,7 +131,10 @@ async def with_a_pool() -> None:
 async def main() -> None:
     await with_asyncpg("tcp", ssl=False)
     await with_asyncpg("tls", ssl=certificates.client_context())
+    await asyncpg_in_mid_stream("tcp", ssl=False)
+    await asyncpg_in_mid_stream("tls", ssl=certificates.client_context())
     await with_psycopg()
+    await psycopg_in_mid_stream()
     await with_a_pool()
 
 

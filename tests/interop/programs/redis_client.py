@@ -8,6 +8,7 @@ import sys
 
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError, WatchError
+from redis.utils import HIREDIS_AVAILABLE
 
 from tests.interop import clean
 
@@ -110,6 +111,7 @@ async def killed(client: Redis) -> None:
 
 
 async def main() -> None:
+    print("hiredis", HIREDIS_AVAILABLE)
     client = Redis(unix_socket_path=sys.argv[1])
     await client.flushall()
     await commands(client)

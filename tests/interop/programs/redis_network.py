@@ -4,7 +4,6 @@ Usage: redis_network.py PORT TLS_PORT
 """
 
 import asyncio
-import os
 import signal
 import sys
 import tempfile
@@ -14,7 +13,8 @@ from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests import certificates
-from tests.interop import clean
+from tests.interop import clean, servers
+from tests.programs import free_port
 
 PARSERS = {"hiredis": _AsyncHiredisParser, "python": _AsyncRESP2Parser}
 TLS = {"connection_class": SSLConnection, "ssl_ca_certs": str(certificates.directory() / "authority.pem")}
@@ -53,33 +53,52 @@ async def untrusted(port: int) -> None:
     await client.connection_pool.disconnect()
 
 
-async def killed() -> None:
-    """A server of its own dies while one command waits and an answer of many megabytes is on its way."""
+async def killed(kind: str, **keywords: object) -> None:
+    """A server of its own dies while one command waits, another listens, and answers of many megabytes are coming."""
+    port = str(free_port())
     with tempfile.TemporaryDirectory() as directory:
-        path = f"{directory}/redis"
-        command = ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", directory]
+        command = ["redis-server", "--bind", "127.0.0.1", "--save", "", "--dir", directory]
+        command += ["--port", "0", "--tls-port", port, *servers.redis_tls()] if kind == "tls" else ["--port", port]
         null = asyncio.subprocess.DEVNULL
         server = await asyncio.create_subprocess_exec(*command, stdout=null, stderr=null)
-        while not os.path.exists(path):
-            await asyncio.sleep(0.01)
-        client = Redis(unix_socket_path=path)
+        pool = ConnectionPool(host="localhost", port=int(port), **keywords)
+        client = Redis(connection_pool=pool)
+        async with asyncio.timeout(10):
+            while not await answers(client):
+                await asyncio.sleep(0.01)
         await client.set("large", bytes(20_000_000))
-        commands = [client.blpop(["never"], timeout=20), *(client.get("large") for _ in range(5))]
+        channel = client.pubsub()
+        await channel.subscribe("news")
+        assert (await channel.get_message(timeout=5))["type"] == "subscribe"
+        commands = [client.blpop(["never"], timeout=20), channel.get_message(timeout=20)]
+        commands += (client.get("large") for _ in range(5))
         waiting = [asyncio.ensure_future(command) for command in commands]
         await asyncio.sleep(0.02)
         server.send_signal(signal.SIGKILL)
         outcomes = await asyncio.gather(*waiting, return_exceptions=True)
         assert await server.wait() == -9
+        assert all(isinstance(outcome, RedisConnectionError) for outcome in outcomes[:2]), outcomes
         assert all(outcome == bytes(20_000_000) or isinstance(outcome, RedisConnectionError) for outcome in outcomes)
-        print("killed", type(outcomes[0]).__name__)
+        assert not await answers(client)
+        await channel.aclose()
         await client.aclose()
+        await pool.disconnect()
+        print("killed", kind, type(outcomes[0]).__name__)
+
+
+async def answers(client: Redis) -> bool:
+    try:
+        return bool(await client.ping())
+    except RedisConnectionError:
+        return False
 
 
 async def main() -> None:
     await used("tcp", int(sys.argv[1]), connection_class=Connection)
     await used("tls", int(sys.argv[2]), **TLS)
     await untrusted(int(sys.argv[2]))
-    await killed()
+    await killed("tcp", connection_class=Connection)
+    await killed("tls", **TLS)
 
 
 clean.run(main)
