@@ -200,3 +200,40 @@ def test_errors_go_to_call_exception_handler(run):
                 await protocol.lost
 
     run(scenario, "call_exception_handler")
+
+
+@pytest.mark.parametrize("delay", [None, 0.05])
+@pytest.mark.parametrize("base", BASES.values(), ids=BASES)
+def test_create_connection_connects_by_a_replaced_method_of_the_socket_class(base, delay, monkeypatch):
+    addresses = []
+    original = socket.socket.connect
+
+    def connect(sock, address):
+        addresses.append(address)
+        return original(sock, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    loop = base()
+    try:
+        with listening() as listener:
+            address = listener.getsockname()
+            loop.run_until_complete(connected(loop, listener, happy_eyeballs_delay=delay))
+    finally:
+        close(loop)
+    assert addresses == [address]
+
+
+@pytest.mark.parametrize("delay", [None, 0.05])
+def test_a_refused_connection_is_told_as_asyncio_tells_it(delay):
+    with listening() as listener:
+        address = listener.getsockname()
+    told = []
+    for base in BASES.values():
+        loop = base()
+        try:
+            with pytest.raises(ConnectionRefusedError) as caught:
+                loop.run_until_complete(loop.create_connection(Recorder, *address, happy_eyeballs_delay=delay))
+        finally:
+            close(loop)
+        told.append((caught.value.args, caught.value.errno))
+    assert told[0] == told[1]
