@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import sys
 
 import pytest
 
@@ -294,5 +295,16 @@ def test_unix_sockets_can_be_secured(loop, tmp_path, monkeypatch):
             writer.write(b"hello\n")
             assert await reader.read() == b"hello\n"
             await close(writer)
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="3.11 waits for ever, and so does ferrio there")
+def test_a_connection_that_is_lost_before_the_handshake_gives_no_transport(loop):
+    async def main():
+        async with connection() as (transport, protocol, _):
+            transport.close()
+            upgrading = loop.start_tls(transport, protocol, client_context(), **NAME)
+            assert await asyncio.wait_for(upgrading, 5) is None
 
     loop.run_until_complete(main())

@@ -122,7 +122,8 @@ fn take_early_data(transport: &Bound<'_, TlsTransport>, protocol: &Bound<'_, PyA
     super::arriving::keep(transport, &early)
 }
 
-async fn finish(upgrade: Upgrade, channel: &Channel) -> PyResult<Py<TlsTransport>> {
+/// The transport, or None if the lower connection was lost before it could begin, as asyncio has it.
+async fn finish(upgrade: Upgrade, channel: &Channel) -> PyResult<Option<Py<TlsTransport>>> {
     let Upgrade { transport, lower, waiter, handles } = upgrade;
     if let Err(error) = channel.wait(waiter).await {
         drop(lower);
@@ -135,5 +136,6 @@ async fn finish(upgrade: Upgrade, channel: &Channel) -> PyResult<Py<TlsTransport
         return Err(error);
     }
     lower.keep();
-    Ok(transport)
+    let is_lost = Python::attach(|py| transport.get().state.with(py, |state| state.protocol.is_none()));
+    Ok((!is_lost).then_some(transport))
 }
