@@ -1,9 +1,13 @@
 """A program that outgrows its machine: the loop's executor is a cluster, whose scheduler and workers run on loops."""
 
 import asyncio
+import logging
 import os
 
 from dask.distributed import Client, LocalCluster
+
+# When a cluster closes, what one side still sends the other may no longer take; distributed informs of it, no more.
+logging.getLogger("distributed.batched").setLevel(logging.WARNING)
 
 
 def work(number: int) -> tuple[int, int]:
