@@ -367,16 +367,19 @@ def test_curl_on_the_wrong_terms_gets_no_connection(loop, scheme, trusting, code
 @needs("curl", "openssl")
 def test_a_killed_curl_ends_its_connection(loop):
     class Endless(Web):
+        waiting = 0
+
         def data_received(self, data):
             self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
             for _ in range(50):
                 self.transport.write(DATA)
+            # Looked at here, because later all of it may have gone on to the transport below.
+            self.waiting = self.transport.get_write_buffer_size()
 
     async def main():
         async with serving(loop, factory=Endless, ssl=server_context()) as (port, made):
             with curl(port, "--limit-rate", "1000", "-o", os.devnull) as program:
-                await until(lambda: made and hasattr(made[0], "transport"))
-                await until(lambda: made[0].transport.get_write_buffer_size() > 0)
+                await until(lambda: made and made[0].waiting > 0)
                 program.process.kill()
                 await program.ended()
                 await asyncio.wait_for(made[0].lost, 5)
