@@ -33,6 +33,9 @@ fuzz_flags := --cfg fuzzing -C passes=sancov-module -C codegen-units=1 $(addpref
 smoke_tests := $(addprefix tests/test_, $(addsuffix .py, \
 	examples exports install programs queues scheduling streams subprocesses tasks tls))
 
+# A file's tests stay in one process, for the servers that they share. A process that dies is a failed test.
+side_by_side := -n auto --maxprocesses 4 --dist loadfile
+
 .DEFAULT_GOAL := help
 # cargo and pytest use the cores themselves; one chore at a time keeps their output readable.
 .NOTPARALLEL:
@@ -55,20 +58,20 @@ test-rust: $(tools) ## the tests of the crates that need no Python
 
 test-python: build ## the tests of the package
 	@echo "== pytest"
-	@$(venv_python) -m pytest
+	@$(venv_python) -m pytest $(side_by_side)
 
 test-matrix: ## everything on each of Python 3.11 to 3.14 that is here; PYTHONS adds paths of interpreters
 	@PYTHON=$(PYTHON) $(PYTHON) scripts/matrix.py
 
 smoke: build ## some tests of each part, in seconds
 	@echo "== pytest, some tests of each part"
-	@$(venv_python) -m pytest $(smoke_tests)
+	@$(venv_python) -m pytest $(side_by_side) $(smoke_tests)
 
 interop-packages: $(others) # so that `make test` runs tests/interop as well
 
 interop: build $(others) ## other people's programs and libraries on ferrio; `make test` has these too, once installed
 	@echo "== pytest tests/interop"
-	@$(venv_python) -m pytest tests/interop
+	@$(venv_python) -m pytest $(side_by_side) tests/interop
 
 check: check-structure check-python check-rust ## formatting, lints, types, dependency rules; quick ones first
 
@@ -139,7 +142,7 @@ clean: ## remove everything the chores have made
 $(tools): requirements/dev.txt
 	@echo "== virtual environment $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ferrio needs Python 3.11 or newer, not " + sys.version.split()[0])'
-	@test -x $(venv_python) || $(PYTHON) -m venv $(VENV)
+	@test -x $(venv_python) || scripts/make_venv.sh $(PYTHON) $(VENV)
 	@$(venv_python) -m pip install --quiet --requirement requirements/dev.txt
 	@touch $@
 

@@ -27,7 +27,7 @@ VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
 # What a virtual environment and the extension need; a pyenv shim of a version that is not chosen fails here.
 PROBE = """
-import ensurepip, sys, sysconfig, venv
+import sys, sysconfig, venv
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     sys.exit("a build without the interpreter's lock")
 print("%d.%d" % sys.version_info[:2], sys.version.split()[0], sys.executable)

@@ -18,6 +18,7 @@ from tests.differential import assert_same, outcome, outcome_of
 from tests.peers import Recorder, read_all, turns, until
 
 NEW = sys.version_info >= (3, 13)
+KINDS_OF_PATH = ["text", "bytes", "path", "abstract"]
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +65,9 @@ def ask(path, question=b"question"):
 # -- connections -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["socket", b"socket", pathlib.Path("socket"), f"\0ferrio-unix-{os.getpid()}"])
+@pytest.mark.parametrize(
+    "path", ["socket", b"socket", pathlib.Path("socket"), f"\0ferrio-unix-{os.getpid()}"], ids=KINDS_OF_PATH
+)
 def test_a_connection_reaches_any_kind_of_path(loop, path):
     async def main():
         with listening(os.fspath(path)) as listener:
@@ -245,7 +248,9 @@ def test_wrong_arguments_are_refused_as_asyncio_refuses_them():
 # -- servers ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["socket", b"socket", pathlib.Path("socket"), f"\0ferrio-server-{os.getpid()}"])
+@pytest.mark.parametrize(
+    "path", ["socket", b"socket", pathlib.Path("socket"), f"\0ferrio-server-{os.getpid()}"], ids=KINDS_OF_PATH
+)
 def test_a_server_answers_at_any_kind_of_path(loop, path):
     async def main():
         async with serving(path) as server:
