@@ -230,20 +230,31 @@ fn would_block(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-pub(crate) fn check_type(data: &Bound<'_, PyAny>) -> PyResult<()> {
-    let known = data.is_instance_of::<PyBytes>()
-        || data.is_instance_of::<PyByteArray>()
-        || data.is_instance_of::<PyMemoryView>();
-    if known {
+fn check_type(data: &Bound<'_, PyAny>) -> PyResult<()> {
+    if is_data(data) {
         return Ok(());
     }
-    let what = if imports::python_version(data.py()) >= (3, 14) {
-        "bytes, bytearray, or memoryview object"
+    Err(if imports::python_version(data.py()) >= (3, 14) {
+        refused(data, "bytes, bytearray, or memoryview object")
     } else {
-        "bytes-like object"
-    };
-    let text = format!("data argument must be a {what}, not {}", data.get_type().name()?.repr()?);
-    Err(PyTypeError::new_err(text))
+        refused(data, "bytes-like object")
+    })
+}
+
+/// Whether asyncio takes it to be sent.
+#[inline]
+pub(crate) fn is_data(data: &Bound<'_, PyAny>) -> bool {
+    data.is_instance_of::<PyBytes>() || data.is_instance_of::<PyByteArray>() || data.is_instance_of::<PyMemoryView>()
+}
+
+/// What is raised for something else.
+#[cold]
+pub(crate) fn refused(data: &Bound<'_, PyAny>, wanted: &str) -> PyErr {
+    let found = data.get_type().name().and_then(|name| name.repr().map(|name| name.to_string()));
+    match found {
+        Ok(found) => PyTypeError::new_err(format!("data argument must be a {wanted}, not {found}")),
+        Err(error) => error,
+    }
 }
 
 #[inline]

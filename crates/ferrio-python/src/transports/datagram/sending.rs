@@ -15,7 +15,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::super::endpoint::{Endpoint, call_protocol, callback_failed};
 use super::super::flow;
-use super::super::writing::{DROPPED_WRITES_BEFORE_WARNING, check_type};
+use super::super::writing::{DROPPED_WRITES_BEFORE_WARNING, is_data, refused};
 use super::peers::Family;
 use super::{DatagramTransport, closing};
 use crate::errors;
@@ -76,7 +76,9 @@ impl DatagramTransport {
     fn sendto(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>, addr: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        check_type(data)?;
+        if !is_data(data) {
+            return Err(refused(data, "bytes-like object"));
+        }
         if data.len()? == 0 && imports::python_version(py) < (3, 13) {
             return Ok(());
         }

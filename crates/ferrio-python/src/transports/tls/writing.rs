@@ -6,12 +6,13 @@
 use ferrio_cpython::window::Window;
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::reading::LONGEST;
 use super::{Phase, State, TlsTransport, closing, flow};
 use crate::imports;
 use crate::slices::slice;
+use crate::transports::writing::is_data;
 
 /// The most data that the session is given at a time; it makes records of it by itself.
 const AT_ONCE: usize = 1 << 20;
@@ -69,10 +70,6 @@ impl State {
     pub(super) fn outbox_len(&self, py: Python<'_>) -> usize {
         self.outbox.iter().map(|made| made.as_bytes(py).len()).sum()
     }
-}
-
-fn is_data(data: &Bound<'_, PyAny>) -> bool {
-    data.is_instance_of::<PyBytes>() || data.is_instance_of::<PyByteArray>() || data.is_instance_of::<PyMemoryView>()
 }
 
 fn write_all<'py>(

@@ -9,13 +9,13 @@ use ferrio_engine::Role;
 use ferrio_sys::file;
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
+use pyo3::types::PyBytes;
 
 use super::WritePipeTransport;
 use crate::errors;
 use crate::imports;
 use crate::transports::endpoint::report_fatal;
-use crate::transports::writing::DROPPED_WRITES_BEFORE_WARNING;
+use crate::transports::writing::{DROPPED_WRITES_BEFORE_WARNING, is_data};
 use crate::transports::{flow, pipe};
 
 /// Chunks that one system call takes.
@@ -176,8 +176,5 @@ fn dropped_write(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
 
 /// As asyncio's `assert` says it.
 fn check_type(data: &Bound<'_, PyAny>) -> PyResult<()> {
-    let known = data.is_instance_of::<PyBytes>()
-        || data.is_instance_of::<PyByteArray>()
-        || data.is_instance_of::<PyMemoryView>();
-    if known { Ok(()) } else { Err(PyAssertionError::new_err(data.repr()?.to_string())) }
+    if is_data(data) { Ok(()) } else { Err(PyAssertionError::new_err(data.repr()?.to_string())) }
 }
