@@ -14,17 +14,24 @@ use crate::sockets::connect::connect_ours;
 pub(crate) struct Keeper {
     held: Option<Py<PyAny>>,
     closes: bool,
+    is_ours: bool,
 }
 
 impl Keeper {
     /// Something that we made.
     pub(crate) fn ours(held: Py<PyAny>) -> Self {
-        Self { held: Some(held), closes: true }
+        Self { held: Some(held), closes: true, is_ours: true }
     }
 
     /// A socket that the user passed: asyncio closes it from 3.14 on if no transport comes of it.
     pub(crate) fn user(held: Py<PyAny>) -> Self {
-        Self { held: Some(held), closes: Python::attach(|py| imports::python_version(py) >= (3, 14)) }
+        let closes = Python::attach(|py| imports::python_version(py) >= (3, 14));
+        Self { held: Some(held), closes, is_ours: false }
+    }
+
+    /// Whether we made it; a socket of ours does not block.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.is_ours
     }
 
     pub(crate) fn bind<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
@@ -155,7 +162,7 @@ pub(crate) fn open(
     keywords.set_item(pyo3::intern!(py, "family"), &family)?;
     keywords.set_item(pyo3::intern!(py, "type"), kind)?;
     keywords.set_item(pyo3::intern!(py, "proto"), proto)?;
-    let class = py.import("socket")?.getattr("socket")?;
+    let class = imports::socket_module(py)?.getattr(pyo3::intern!(py, "socket"))?;
     let sock = Keeper::ours(class.call((), Some(&keywords))?.unbind());
     sock.bind(py).call_method1(pyo3::intern!(py, "setblocking"), (false,))?;
     if let Some(local) = local {

@@ -283,7 +283,9 @@ pub(crate) async fn establish(
 ) -> PyResult<Pair> {
     let (transport, protocol, waiter) = Python::attach(|py| {
         let slf = this.bind(py);
-        sock.bind(py).call_method1(pyo3::intern!(py, "setblocking"), (false,))?;
+        if !sock.is_ours() {
+            sock.bind(py).call_method1(pyo3::intern!(py, "setblocking"), (false,))?;
+        }
         let protocol = factory.bind(py).call0()?;
         let waiter = Loop::waiter(slf)?;
         let transport = match tls {

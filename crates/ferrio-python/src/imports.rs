@@ -112,6 +112,13 @@ imported! {
     default_int_handler = "signal" . "default_int_handler";
 }
 
+/// The module `socket`, whose attributes programs replace.
+pub(crate) fn socket_module(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let module = CELL.get_or_try_init(py, || py.import("socket").map(|module| module.into_any().unbind()))?;
+    Ok(module.bind(py))
+}
+
 /// asyncio's C module.
 pub(crate) fn stock_module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static CELL: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
