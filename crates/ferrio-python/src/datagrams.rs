@@ -11,9 +11,9 @@ use crate::attempts::Keeper;
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::{Loop, base};
 use crate::imports;
+use crate::socket_file::remove_stale;
 use crate::sockets::connect::connect_by_loop;
 use crate::transports::datagram;
-use crate::unix::remove_stale;
 
 /// The arguments that a socket of the user's own excludes.
 struct Options {

@@ -32,6 +32,7 @@ mod servers;
 mod signals;
 mod sleep;
 mod slices;
+mod socket_file;
 mod sockets;
 mod staggered;
 mod streams;

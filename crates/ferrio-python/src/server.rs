@@ -16,9 +16,9 @@ use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::Loop;
 use crate::imports;
 use crate::listener::{self, Listener};
+use crate::socket_file::SocketFile;
 use crate::transports::stream::SocketTransport;
 use crate::transports::tls::options::Options;
-use crate::unix_server::SocketFile;
 
 /// A server; its `__class__` says `asyncio.Server`.
 #[pyclass(frozen, weakref, module = "ferrio")]

@@ -1,6 +1,6 @@
 //! Unix sockets: `create_unix_connection`, and what servers and datagrams share with it.
 
-use pyo3::exceptions::{PyAssertionError, PyFileNotFoundError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -120,38 +120,4 @@ pub(crate) fn file_system_path<'py>(path: &Bound<'py, PyAny>) -> PyResult<Bound<
 pub(crate) fn is_abstract(name: &Bound<'_, PyAny>) -> PyResult<bool> {
     let first = name.get_item(0)?;
     Ok(first.eq(0)? || first.eq("\0")?)
-}
-
-/// Removes a socket that a server left behind at `path`. What is no socket stays, for binding to complain of; what
-/// cannot be looked at or removed is logged, since a directory may allow to make sockets and no more.
-pub(crate) fn remove_stale(path: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = path.py();
-    if is_abstract(path)? {
-        return Ok(());
-    }
-    let os = py.import("os")?;
-    let removed = os.call_method1("stat", (path,)).and_then(|status| {
-        let mode = status.getattr("st_mode")?;
-        if py.import("stat")?.call_method1("S_ISSOCK", (mode,))?.is_truthy()? {
-            os.call_method1("remove", (path,))?;
-        }
-        Ok(())
-    });
-    unless_missing(py, removed, "Unable to check or remove stale UNIX socket %r: %r", path)
-}
-
-/// Passes over a missing file, logs any other `OSError`.
-pub(crate) fn unless_missing(
-    py: Python<'_>,
-    outcome: PyResult<()>,
-    text: &str,
-    path: &Bound<'_, PyAny>,
-) -> PyResult<()> {
-    match outcome {
-        Err(error) if error.is_instance_of::<PyFileNotFoundError>(py) => Ok(()),
-        Err(error) if error.is_instance_of::<PyOSError>(py) => {
-            imports::logger(py)?.call_method1("error", (text, path, error.value(py))).map(drop)
-        }
-        outcome => outcome,
-    }
 }

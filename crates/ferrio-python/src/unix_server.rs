@@ -1,7 +1,7 @@
-//! `create_unix_server`, and the file that a server's socket leaves in the file system.
+//! `create_unix_server`: binding its socket and serving on it.
 
 use ferrio_cpython::context;
-use pyo3::exceptions::{PyFileNotFoundError, PyOSError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
@@ -10,8 +10,9 @@ use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::Loop;
 use crate::imports;
 use crate::server::{self, Server};
+use crate::socket_file::{SocketFile, remove_stale};
 use crate::transports::tls::options::Options as TlsOptions;
-use crate::unix::{check_stream, file_system_path, is_abstract, make_socket, remove_stale, unless_missing};
+use crate::unix::{check_stream, file_system_path, make_socket};
 
 /// The arguments that are used after the checks.
 struct Options {
@@ -21,12 +22,6 @@ struct Options {
     backlog: i32,
     start_serving: bool,
     cleanup_socket: bool,
-}
-
-/// The file of a listening socket: removed when the server closes, unless another socket took its place.
-pub(crate) struct SocketFile {
-    path: Py<PyAny>,
-    inode: Py<PyAny>,
 }
 
 #[pymethods]
@@ -140,36 +135,4 @@ fn bind(path: &Bound<'_, PyAny>) -> PyResult<Keeper> {
         return Err(PyErr::from_value(py.get_type::<PyOSError>().call1((in_use, text))?));
     }
     Err(error)
-}
-
-impl SocketFile {
-    /// The file of a bound socket; None if it has none.
-    fn of(sock: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
-        let py = sock.py();
-        let path = sock.call_method0("getsockname")?;
-        if is_abstract(&path)? {
-            return Ok(None);
-        }
-        match inode(&path) {
-            Ok(inode) => Ok(Some(Self { path: path.unbind(), inode: inode.unbind() })),
-            Err(error) if error.is_instance_of::<PyFileNotFoundError>(py) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Removes the file.
-    pub(crate) fn remove(self, py: Python<'_>) -> PyResult<()> {
-        let path = self.path.bind(py);
-        let removed = inode(path).and_then(|inode| {
-            if inode.eq(&self.inode)? {
-                py.import("os")?.call_method1("unlink", (path,))?;
-            }
-            Ok(())
-        });
-        unless_missing(py, removed, "Unable to clean up listening UNIX socket %r: %r", path)
-    }
-}
-
-fn inode<'py>(path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    path.py().import("os")?.call_method1("stat", (path,))?.getattr("st_ino")
 }

@@ -1,4 +1,4 @@
-//! Pipes, terminals and files: the calls on descriptors that are not only sockets.
+//! Pipes, terminals and files: the calls on descriptors that are not only sockets, and on names of files.
 //!
 //! As with sockets nothing is retried: `EAGAIN` and `EINTR` come back as errors. Reading and writing wait unless the descriptor is
 //! non-blocking, see [`crate::socket::set_nonblocking`].
@@ -35,6 +35,27 @@ pub fn kind(fd: RawFd) -> io::Result<Kind> {
         FileType::CharacterDevice => Kind::CharacterDevice,
         _ => Kind::Other,
     })
+}
+
+/// What lies at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Whether it is a socket.
+    pub is_socket: bool,
+    /// Its number in its file system.
+    pub inode: u64,
+}
+
+/// What lies at `path`, symbolic links followed.
+pub fn find(path: &[u8]) -> io::Result<Found> {
+    let status = rustix::fs::stat(path)?;
+    let is_socket = FileType::from_raw_mode(status.st_mode) == FileType::Socket;
+    Ok(Found { is_socket, inode: status.st_ino })
+}
+
+/// Removes the name `path`.
+pub fn remove(path: &[u8]) -> io::Result<()> {
+    Ok(rustix::fs::unlink(path)?)
 }
 
 /// The size of the file in bytes; 0 for what has none.
