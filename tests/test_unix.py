@@ -14,6 +14,7 @@ import warnings
 
 import pytest
 
+import ferrio
 from tests.differential import assert_same, outcome, outcome_of
 from tests.peers import Recorder, read_all, turns, until
 
@@ -373,6 +374,57 @@ def test_the_file_goes_when_the_server_closes_unless_told_otherwise():
             shutil.rmtree("below")
         async with serving(f"\0ferrio-cleanup-{os.getpid()}"):
             pass
+
+    assert_same(scenario)
+
+
+def test_files_are_looked_at_and_removed_without_the_functions_of_os(monkeypatch):
+    """Tools that forbid `os.stat` and `os.remove` under a loop see neither; hooks of `sys.audit` see the removal."""
+
+    def forbidden(*arguments):
+        raise AssertionError(arguments)
+
+    removed: list | None = []
+    sys.addaudithook(
+        lambda event, arguments: removed.append(arguments) if event == "os.remove" and removed is not None else None
+    )
+
+    async def main():
+        with listening("socket"):
+            pass
+        with monkeypatch.context() as patched:
+            for name in ("stat", "remove", "unlink"):
+                patched.setattr(os, name, forbidden)
+            async with serving():
+                pass
+
+    try:
+        with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
+            runner.run(main())
+        assert removed == [("socket", -1)] * (2 if NEW else 1)
+    finally:
+        removed = None  # A hook stays for good.
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_directory_that_may_not_be_searched_is_an_error():
+    async def scenario(trace):
+        trace.append(await outcome_of(asyncio.get_running_loop().create_unix_server(Echo, "closed/socket")))
+
+    os.mkdir("closed", mode=0)
+    assert_same(scenario)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # asyncio leaves its socket open
+@pytest.mark.parametrize("path", ["a\0b", b"a\0b", "\udcff", "a" * 108, "missing/socket"])
+def test_names_that_cannot_be_are_refused_as_asyncio_refuses_them(path):
+    async def scenario(trace):
+        loop = asyncio.get_running_loop()
+        answer = await outcome_of(loop.create_unix_server(Echo, path))
+        if answer[0] == "returned":
+            answer[1].close()
+            answer = "served"
+        trace.append((answer, sorted(os.listdir())))
 
     assert_same(scenario)
 

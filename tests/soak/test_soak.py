@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import ferrio
+from tests.memory import in_use
 
 from .pattern import data
 
 SECONDS = float(os.environ.get("FERRIO_SOAK_SECONDS", "0"))
 TESTS = 6
-MOST_GROWTH = 8 << 20
+MOST_GROWTH = 256 << 10
 
 pytestmark = pytest.mark.timeout(120 + 2 * SECONDS)
 
@@ -38,12 +39,6 @@ def rounds(at_least: int) -> Iterator[int]:
 def run(main: Callable, *arguments) -> None:
     with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
         runner.run(main(*arguments))
-
-
-def resident() -> int:
-    gc.collect()
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 def objects() -> int:
@@ -158,12 +153,12 @@ async def serve(connections: int, size: int, buffered: bool) -> None:
 def test_a_thousand_connections_carry_every_byte_and_leave_nothing_behind():
     connections, size = 1000, 1 << 20
     run(serve, connections, size // 16, False)
-    before = resident()
+    before = in_use()
     counted = objects()
     for number in rounds(1):
         run(serve, connections, size, number % 2 == 1)
         run(serve, connections, size // 64, True)
-    assert resident() - before < MOST_GROWTH
+    assert in_use() - before < MOST_GROWTH
     assert objects() - counted < 200
 
 
@@ -212,10 +207,10 @@ def test_a_hundred_thousand_timers_run_once_in_order_and_never_early():
         assert trace == expected
 
     run(main, 0)
-    before = resident()
+    before = in_use()
     for number in rounds(2):
         run(main, number)
-    assert resident() - before < MOST_GROWTH
+    assert in_use() - before < MOST_GROWTH
 
 
 def test_calls_from_eight_threads_all_arrive_in_each_threads_order():
@@ -244,10 +239,10 @@ def test_calls_from_eight_threads_all_arrive_in_each_threads_order():
         assert arrived == [list(range(calls))] * threads
 
     run(main)
-    before = resident()
+    before = in_use()
     for _ in rounds(2):
         run(main)
-    assert resident() - before < MOST_GROWTH
+    assert in_use() - before < MOST_GROWTH
 
 
 def test_threads_that_meet_a_sleeping_loop_always_wake_it():
