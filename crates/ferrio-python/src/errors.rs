@@ -94,14 +94,16 @@ impl Loop {
 #[cold]
 pub(crate) fn from_io(error: &std::io::Error) -> PyErr {
     let text = error.to_string();
-    match error.raw_os_error() {
+    let error = match error.raw_os_error() {
         Some(number) => {
             let suffix = format!(" (os error {number})");
             let reason = text.strip_suffix(&suffix).unwrap_or(&text).to_owned();
             PyOSError::new_err((number, reason))
         }
         None => PyOSError::new_err(text),
-    }
+    };
+    // Made at once: on 3.11 an error's type would stay `OSError` whatever the value turned out to be.
+    Python::attach(|py| PyErr::from_value(error.into_value(py).into_bound(py).into_any()))
 }
 
 /// Whether an exception ends the loop instead of being reported.
