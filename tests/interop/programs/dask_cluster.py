@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 
-from dask.distributed import Client, LocalCluster
+from dask.distributed import Client, LocalCluster, Worker
 
 # When a cluster closes, what one side still sends the other may no longer take; distributed informs of it, no more.
 logging.getLogger("distributed.batched").setLevel(logging.WARNING)
@@ -12,6 +12,12 @@ logging.getLogger("distributed.batched").setLevel(logging.WARNING)
 
 def work(number: int) -> tuple[int, int]:
     return number * number, os.getpid()
+
+
+async def quieten(dask_worker: Worker) -> None:
+    """Ends a worker's heartbeats: one that is under way when the scheduler goes is an error to distributed."""
+    dask_worker.periodic_callbacks["heartbeat"].stop()
+    await asyncio.sleep(0.2)
 
 
 async def in_this_process() -> None:
@@ -24,6 +30,7 @@ async def in_this_process() -> None:
         print("scheduler", type(cluster.scheduler.loop.asyncio_loop).__module__.partition(".")[0])
         futures = client.map(work, range(50))
         assert [square for square, _ in await client.gather(futures)] == [n * n for n in range(50)]
+        await client.run(quieten)
 
 
 async def outgrow(executor: object) -> None:
@@ -37,4 +44,5 @@ if __name__ == "__main__":
     asyncio.run(in_this_process())
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
         asyncio.run(outgrow(client.get_executor()))
+        client.run(quieten)
     print("clean", flush=True)
