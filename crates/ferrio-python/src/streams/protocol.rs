@@ -36,12 +36,16 @@ pub(crate) struct State {
     pub(super) transport: Option<Held>,
     pub(super) writer: Option<Held>,
     pub(super) source: Option<Held>,
-    /// Finished when the connection is lost.
+    /// Finished when the connection is lost; made when somebody asks for it.
     pub(super) closed: Option<Held>,
+    /// What the connection was lost by.
+    error: Option<Held>,
     /// Those who wait in `drain`.
     pub(super) drains: Vec<Held>,
     pub(super) paused: bool,
     pub(super) lost: bool,
+    /// `connection_lost` was called; `lost` says the same until a program says otherwise.
+    ended: bool,
     pub(super) rejected: bool,
     pub(super) over_ssl: bool,
 }
@@ -115,6 +119,19 @@ impl StreamReaderProtocol {
         self.field(py, |state| &state.owner).unwrap_or_else(|| py.None().into_bound(py))
     }
 
+    /// The future that ends with the connection.
+    pub(super) fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(closed) = self.field(py, |state| &state.closed) {
+            return Ok(closed);
+        }
+        let closed = self.owner(py).call_method0(pyo3::intern!(py, "create_future"))?;
+        self.put(py, |state| &mut state.closed, Some(&closed));
+        if self.state.with(py, |state| state.ended) {
+            end(&closed, self.field(py, |state| &state.error).as_ref())?;
+        }
+        Ok(closed)
+    }
+
     /// Wakes all who wait in `drain`.
     fn wake_drains(&self, py: Python<'_>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let waiters: Vec<_> =
@@ -149,6 +166,16 @@ impl StreamReaderProtocol {
     }
 }
 
+/// Finishes the future that ends with the connection.
+fn end(closed: &Bound<'_, PyAny>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let Some(error) = error else {
+        return like::set_result(closed, closed.py().None().into_bound(closed.py()));
+    };
+    like::set_exception(closed, error)?;
+    // Nobody has to wait for it: not a word when nobody does.
+    closed.call_method0("exception").map(drop)
+}
+
 #[pymethods]
 impl StreamReaderProtocol {
     #[new]
@@ -179,7 +206,6 @@ impl StreamReaderProtocol {
             }
         }
         state.callback = client_connected_cb.map(Held::from);
-        state.closed = Some(owner.call_method0(pyo3::intern!(py, "create_future"))?.into());
         state.owner = Some(owner.into());
         let before = self.state.with(py, |place| std::mem::replace(place, state));
         drop(before);
@@ -274,17 +300,13 @@ impl StreamReaderProtocol {
                 (Some(error), Err(_)) => reader.call_method1("set_exception", (error,)).map(drop)?,
             }
         }
+        if !this.state.with(py, |state| std::mem::replace(&mut state.ended, true)) {
+            this.put(py, |state| &mut state.error, error);
+        }
         if let Some(closed) = this.field(py, |state| &state.closed)
             && !like::is_done(&closed)?
         {
-            match error {
-                None => like::set_result(&closed, py.None().into_bound(py))?,
-                Some(error) => {
-                    like::set_exception(&closed, error)?;
-                    // Nobody has to wait for it: not a word when nobody does.
-                    closed.call_method0("exception")?;
-                }
-            }
+            end(&closed, error)?;
         }
         let paused = this.state.with(py, |state| {
             state.lost = true;
@@ -320,14 +342,15 @@ impl StreamReaderProtocol {
         Ok(!self.state.with(py, |state| state.over_ssl))
     }
 
-    fn _get_close_waiter<'py>(&self, stream: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-        self.field(stream.py(), |state| &state.closed)
+    fn _get_close_waiter<'py>(&self, stream: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.closed(stream.py())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let outcome = self.state.traverse(&visit, |state| {
-            let State { owner, strong, callback, task, transport, writer, source, closed, .. } = state;
-            for object in [owner, strong, callback, task, transport, writer, source, closed].into_iter().flatten() {
+            let State { owner, strong, callback, task, transport, writer, source, closed, error, .. } = state;
+            let objects = [owner, strong, callback, task, transport, writer, source, closed, error];
+            for object in objects.into_iter().flatten() {
                 object.traverse(&visit)?;
             }
             state.reader.iter().try_for_each(|reader| reader.traverse(&visit))?;

@@ -62,8 +62,8 @@ impl StreamReaderProtocol {
     }
 
     #[getter(_closed)]
-    fn shown_closed<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.field(py, |state| &state.closed)
+    fn shown_closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.closed(py)
     }
 
     #[getter(_paused)]

@@ -2,10 +2,8 @@
 
 use ferrio_cpython::coroutines::is_coroutine;
 use ferrio_cpython::future::{self, DoneCallback, like};
-use ferrio_cpython::held::Held;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::protocol::StreamReaderProtocol;
 use super::writer;
@@ -38,8 +36,7 @@ pub(super) fn serve(
     if is_coroutine(&answer)? {
         let task = owner.call_method1(pyo3::intern!(py, "create_task"), (answer,))?;
         this.put(py, |state| &mut state.task, Some(&task));
-        let client = Bound::new(py, Client { owner: owner.into(), transport: transport.clone().into() })?;
-        future::when_done(&task, client.as_any(), &CLIENT_DONE)?;
+        future::when_done(&task, transport, &CLIENT_DONE)?;
     }
     this.put(py, |state| &mut state.strong, None);
     Ok(())
@@ -49,34 +46,17 @@ fn passes_through(py: Python<'_>, error: &PyErr) -> bool {
     errors::passes(py, error) || !error.is_instance_of::<pyo3::exceptions::PyException>(py)
 }
 
-/// A server's client, for when its task is done.
-#[pyclass(frozen, module = "ferrio")]
-struct Client {
-    owner: Held,
-    transport: Held,
-}
-
-#[pymethods]
-impl Client {
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.owner.traverse(&visit)?;
-        self.transport.traverse(&visit)
-    }
-}
-
 static CLIENT_DONE: DoneCallback =
     DoneCallback::new("StreamReaderProtocol.connection_made.<locals>.callback", client_done);
 
-fn client_done(client: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = client.py();
-    let client = client.cast::<Client>()?.get();
-    let transport = client.transport.bind(py);
+fn client_done(transport: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = transport.py();
     if imports::python_version(py) >= (3, 13) && like::is_cancelled(task)? {
         return transport.call_method0("close").map(drop);
     }
     let error = task.call_method0(pyo3::intern!(py, "exception"))?;
     if !error.is_none() {
-        report(client.owner.bind(py), &error, transport)?;
+        report(&task.call_method0("get_loop")?, &error, transport)?;
         transport.call_method0("close")?;
     }
     Ok(())
