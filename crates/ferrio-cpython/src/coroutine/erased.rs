@@ -15,7 +15,7 @@ use crate::boundary::{panicked, raise};
 use crate::resume::Step;
 
 /// Bodies of up to this many words need no memory of their own.
-const WORDS: usize = 8;
+const WORDS: usize = 7;
 
 type Storage = MaybeUninit<[usize; WORDS]>;
 

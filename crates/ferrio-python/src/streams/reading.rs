@@ -22,8 +22,14 @@ enum Stage {
     New,
     /// Waits once.
     Some,
-    /// Waits until the end; the blocks read so far.
-    All(Vec<Held>, Option<Awaiting>),
+    /// Waits until the end. Apart, so that a coroutine that waits once needs no memory but its own.
+    All(Box<Blocks>),
+}
+
+#[derive(Default)]
+struct Blocks {
+    read: Vec<Held>,
+    next: Option<Awaiting>,
 }
 
 impl Read {
@@ -36,24 +42,25 @@ impl Read {
     #[cold]
     fn all<'py>(&mut self, py: Python<'py>, mut input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let reader = self.reader.bind(py);
-        let Stage::All(blocks, block) = &mut self.stage else { return Ok(Step::Returned(py.None().into_bound(py))) };
+        let Stage::All(blocks) = &mut self.stage else { return Ok(Step::Returned(py.None().into_bound(py))) };
+        let Blocks { read, next } = &mut **blocks;
         loop {
-            let awaiting = if let Some(awaiting) = block {
+            let awaiting = if let Some(awaiting) = next {
                 awaiting
             } else {
                 let limit = reader.get().state.with(py, |state| state.limit);
-                block.insert(Awaiting::new(&reader.call_method1(pyo3::intern!(py, "read"), (limit,))?)?)
+                next.insert(Awaiting::new(&reader.call_method1(pyo3::intern!(py, "read"), (limit,))?)?)
             };
             let data = match awaiting.resume(py, input)? {
                 Step::Yielded(yielded) => return Ok(Step::Yielded(yielded)),
                 Step::Returned(data) => data,
             };
-            *block = None;
+            *next = None;
             if !data.is_truthy()? {
-                let list = PyList::new(py, blocks.iter().map(|block| block.bind(py)))?;
+                let list = PyList::new(py, read.iter().map(|block| block.bind(py)))?;
                 return PyBytes::new(py, b"").call_method1("join", (list,)).map(Step::Returned);
             }
-            blocks.push(data.into());
+            read.push(data.into());
             input = Ok(py.None().into_bound(py));
         }
     }
@@ -77,7 +84,7 @@ impl Body for Read {
                     return Ok(Step::Returned(PyBytes::new(py, b"").into_any()));
                 }
                 if self.wanted < 0 {
-                    self.stage = Stage::All(Vec::new(), None);
+                    self.stage = Stage::All(Box::default());
                     return self.all(py, input);
                 }
                 self.stage = Stage::Some;
@@ -101,13 +108,9 @@ impl Body for Read {
     fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show_held(&self.reader);
         self.waiting.traverse(visitor);
-        if let Stage::All(blocks, block) = &self.stage {
-            for block in blocks {
-                visitor.show_held(block);
-            }
-            if let Some(block) = block {
-                block.traverse(visitor);
-            }
+        if let Stage::All(blocks) = &self.stage {
+            blocks.read.iter().for_each(|block| visitor.show_held(block));
+            blocks.next.iter().for_each(|next| next.traverse(visitor));
         }
     }
 }
