@@ -3,26 +3,30 @@
 //! `ferrio._ferrio.Loop` extends it with everything that talks to the system. Invariants: `queue` and `timers` are
 //! borrowed only for single operations (see `GilCell`); what leaves them is released outside the borrow, because
 //! releasing may run Python code; a handle in `timers` has `scheduled` set. Callbacks of other threads go straight
-//! into the ready queue, for the GIL is the lock that protects it; only a sleeping loop needs the waker.
+//! into the ready queue, for the GIL is the lock that protects it; only a sleeping loop needs the waker. A turn is in
+//! `turns.rs`, what programs replace of a loop in `overriding.rs`.
+
+mod overriding;
+mod turns;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ferrio_engine::{Deadline, ReadyQueue, Timers};
 use ferrio_sys::Waker;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyString;
 use pyo3::{PyTraverseError, PyVisit};
 
+pub use overriding::overrides;
+
 use crate::context::Shared;
-use crate::coroutine_function;
 use crate::current::Running;
 use crate::gil_cell::{GilCell, GilFlag};
 use crate::handle::{HandleRef, Spare};
 use crate::making::Factory;
-use crate::names;
 use crate::rest::Rest;
 use crate::runnable::Runnable;
 use crate::scheduling;
@@ -186,147 +190,10 @@ impl LoopBase {
         }
     }
 
-    /// Runs what was ready when the turn began, as asyncio's `_run_once`. `SystemExit` and `KeyboardInterrupt` come out;
-    /// what was not run stays queued.
-    ///
-    /// # Errors
-    /// What a callback raised and the exception handler let through.
-    pub fn run_turn(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let outcome = Self::run_ready(slf);
-        let base = slf.get();
-        // Between turns with work at hand nobody looks.
-        if outcome.is_ok() && !base.stopping.get() && base.ready_count(slf.py()) > 0 {
-            return Ok(());
-        }
-        outcome.and(Self::settle(slf))
-    }
-
-    fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let base = slf.get();
-        for _ in 0..base.ready_count(py) {
-            let Some(runnable) = base.queue.with(py, ReadyQueue::pop) else {
-                return Ok(());
-            };
-            if !runnable.is_blind(py) {
-                Self::announce(slf)?;
-            }
-            let outcome = if base.debug.get() { Self::run_timed(slf, &runnable) } else { runnable.run(slf) };
-            match runnable {
-                Runnable::Task(_) => outcome?,
-                Runnable::Handle(handle) => {
-                    handle.leave_loop(py);
-                    outcome?;
-                }
-                Runnable::Told(told) => outcome.or_else(|error| told.report(slf, error))?,
-                Runnable::Native(_) => outcome.or_else(|error| Self::report(slf, error))?,
-            }
-        }
-        Ok(())
-    }
-
-    /// What work of our own raised: it goes where errors of callbacks go.
-    #[cold]
-    fn report(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
-        let py = slf.py();
-        if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py) {
-            return Err(error);
-        }
-        let context = PyDict::new(py);
-        context.set_item("message", "Exception in a callback of the event loop")?;
-        context.set_item("exception", error.clone_ref(py).into_value(py))?;
-        slf.call_method1("call_exception_handler", (context,)).map(drop)
-    }
-
-    #[cold]
-    fn run_timed(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
-        let py = slf.py();
-        let base = slf.get();
-        let handle = match runnable {
-            Runnable::Handle(handle) if handle.body().cancelled => return Ok(()),
-            Runnable::Handle(handle) => Some(handle.clone_ref(py)),
-            Runnable::Task(_) | Runnable::Told(_) | Runnable::Native(_) => None,
-        };
-        let before = base.current.with(py, |current| std::mem::replace(current, handle));
-        drop(before);
-        let began = Self::now(slf)?;
-        let outcome = runnable.run(slf);
-        let handle = base.current.with(py, Option::take);
-        outcome?;
-        let took = Self::now(slf)? - began;
-        if took >= base.slow_callback_duration.get(py) {
-            let shown = match &handle {
-                Some(handle) => names::format_handle(py)?.call1((handle.bind(py),))?,
-                None => runnable.target(py)?,
-            };
-            names::logger(py)?.call_method1("warning", ("Executing %s took %.3f seconds", shown, took))?;
-        }
-        Ok(())
-    }
-
     /// The handle being run; known in debug mode only.
     pub fn current_handle<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         let pointer = self.current.with(py, |current| current.as_ref().map(|handle| handle.clone_ref(py)));
         pointer.map(|handle| handle.bind(py))
-    }
-
-    /// The loop's time in seconds: the system's monotonic clock or the overridden `time()`.
-    ///
-    /// # Errors
-    /// What the overridden method raises.
-    #[inline]
-    pub fn now(slf: &Bound<'_, Self>) -> PyResult<f64> {
-        match slf.get().clock.get(slf.py()) {
-            Clock::System => Ok(monotonic_seconds()),
-            Clock::Overridden => slf.call_method0(pyo3::intern!(slf.py(), "time"))?.extract(),
-            Clock::Unknown => {
-                Self::find_clock(slf)?;
-                Self::now(slf)
-            }
-        }
-    }
-
-    /// Whether timers follow another clock than the system's.
-    ///
-    /// # Errors
-    /// What looking up attributes raises.
-    pub fn has_own_clock(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        if slf.get().clock.get(slf.py()) == Clock::Unknown {
-            Self::find_clock(slf)?;
-        }
-        Ok(slf.get().clock.get(slf.py()) == Clock::Overridden)
-    }
-
-    /// Looks again at the next use where the time comes from.
-    pub fn forget_clock(&self, py: Python<'_>) {
-        self.clock.set(py, Clock::Unknown);
-    }
-
-    #[cold]
-    fn find_clock(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let clock = if overrides(slf, "time")? { Clock::Overridden } else { Clock::System };
-        let timers = overrides(slf, "call_at")? || overrides(slf, "call_later")?;
-        slf.get().timers_overridden.set(timers);
-        slf.get().clock.set(py, clock);
-        Ok(())
-    }
-
-    /// Whether what tasks and futures schedule may go straight into the queue; otherwise it goes by `call_soon`.
-    #[inline]
-    pub(crate) fn schedules_itself(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        match slf.get().call_soon.get(slf.py()) {
-            CallSoon::Ours => Ok(true),
-            CallSoon::Overridden => Ok(false),
-            CallSoon::Unknown => Self::find_call_soon(slf),
-        }
-    }
-
-    #[cold]
-    fn find_call_soon(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        let ours = !overrides(slf, "call_soon")?;
-        slf.get().call_soon.set(slf.py(), if ours { CallSoon::Ours } else { CallSoon::Overridden });
-        Ok(ours)
     }
 
     /// Notes the thread that runs the loop, or that it stopped running.
@@ -371,26 +238,6 @@ impl LoopBase {
     }
 }
 
-/// Whether a subclass or the instance itself has another method in the place of ours under that name.
-///
-/// # Errors
-/// What looking up attributes raises.
-pub fn overrides(slf: &Bound<'_, LoopBase>, name: &str) -> PyResult<bool> {
-    // Asking for the dictionary makes it, and the interpreter is slower to find methods of objects that have one
-    // (benchmark `future_await`).
-    let by_instance = slf.get().patched.get()
-        && match slf.getattr_opt("__dict__")? {
-            Some(attributes) => attributes.contains(name)?,
-            None => false,
-        };
-    if by_instance {
-        return Ok(true);
-    }
-    // Ours are descriptors of builtin methods, or what stands for one, on whichever of our classes.
-    let method = slf.get_type().getattr(name)?;
-    Ok(!is_method_descriptor(&method) && !coroutine_function::is_marked(&method)?)
-}
-
 /// Releases handles that left the timers.
 fn retire(py: Python<'_>, handles: Vec<HandleRef>) {
     for handle in handles {
@@ -403,11 +250,6 @@ fn retire(py: Python<'_>, handles: Vec<HandleRef>) {
 #[must_use]
 pub fn monotonic_seconds() -> f64 {
     ferrio_sys::clock::seconds(ferrio_sys::clock::monotonic())
-}
-
-fn is_method_descriptor(object: &Bound<'_, PyAny>) -> bool {
-    let class = &raw mut ffi::PyMethodDescr_Type;
-    std::ptr::eq(object.get_type_ptr(), class)
 }
 
 #[cold]
