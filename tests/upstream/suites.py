@@ -84,13 +84,15 @@ def run(suite: Suite, mode: str, workers: int, chosen: tuple[str, ...] = ()) -> 
     plugins = WORK / "plugins"
     plugins.mkdir(exist_ok=True)
     shutil.copyfile(Path(__file__).with_name("plugin.py"), plugins / f"{PLUGIN}.py")
-    results = directory.with_suffix(".json")
+    # A few tests run once more leave the figures of the whole run in place.
+    output_name = f"{directory.name}-chosen" if chosen else directory.name
+    results = directory.with_name(f"{output_name}.json")
     results.unlink(missing_ok=True)
     paths = [str(plugins), str(Path(ferrio.__file__).parents[1])]
     variables = {"UPSTREAM_MODE": mode, "UPSTREAM_RESULTS": str(results), "PYTHONPATH": os.pathsep.join(paths)}
     pytest = [str(interpreter), "-m", "pytest", "-q", "-p", PLUGIN, "-p", "no:cacheprovider", "-n", str(workers)]
     pytest += ["-o", "addopts=", "-o", "faulthandler_timeout=0", f"--timeout={TIME_LIMIT}", *suite.arguments, *chosen]
-    with directory.with_suffix(".txt").open("w", encoding="utf-8") as output:
+    with directory.with_name(f"{output_name}.txt").open("w", encoding="utf-8") as output:
         subprocess.run(pytest, cwd=directory, env=os.environ | variables, stdout=output, stderr=output, check=False)
     if not results.exists():
         raise RuntimeError(f"the suite did not run: see {output.name}")
