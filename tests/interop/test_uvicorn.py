@@ -96,7 +96,7 @@ def test_uvicorns_workers_run_on_the_loop_it_is_told(mode: str) -> None:
         program.process.wait(30)
         # uvicorn's parent process, which has no loop, leaves its listening socket to the interpreter and hears of it.
         assert b"Traceback" not in program.printed("stderr"), program.report()
-        said = program.printed("stdout").split()
+        said = program.printed("stdout")  # as the writes of several workers fell: two words may stand on one line
         assert said.count(b"shutdown") == said.count(b"startup") > 0
 
 
