@@ -118,6 +118,38 @@ def test_signatures_are_those_of_the_stubs(tmp_path):
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+def parameters(function: object) -> list[tuple[str, object]] | None:
+    """Names and defaults, or nothing where the interpreter knows none: asyncio's C classes on some versions."""
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    return [(each.name, each.default) for each in found]
+
+
+# What our signature has more, on versions whose asyncio lacks it (`Queue.shutdown` is a method more and not looked at).
+MORE = {
+    "TaskGroup.create_task": {"name", "context", "kwargs"},
+    "StreamWriter.start_tls": {"ssl_shutdown_timeout"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(NATIVES) & set(asyncio.__all__)))
+def test_signatures_are_asyncios(name):
+    theirs, ours = getattr(asyncio, name), getattr(ferrio, name)
+    public = [each for each in dir(theirs) if not each.startswith("_")] if isinstance(theirs, type) else []
+    pairs = {name: (theirs, ours)}
+    pairs |= {f"{name}.{each}": (getattr(theirs, each), getattr(ours, each)) for each in public}
+    for spelling, (their, our) in pairs.items():
+        if not callable(their) or (wanted := parameters(their)) is None:
+            continue
+        found = parameters(our)
+        assert found is not None, spelling
+        more = MORE.get(spelling, set())
+        ours_alike, theirs_alike = ([each for each in some if each[0] not in more] for some in (found, wanted))
+        assert ours_alike == theirs_alike, spelling
+
+
 def test_loop_is_asyncios_kind_of_loop_and_implements_all_of_it():
     assert issubclass(ferrio.EventLoop, asyncio.AbstractEventLoop)
     for name in dir(asyncio.AbstractEventLoop):

@@ -1,31 +1,48 @@
-//! The Python face of futures: methods, attributes, repr; names, texts and results are asyncio's.
+//! The Python face of futures: methods and repr; names, texts and results are asyncio's.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 
-use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyString};
 
+use super::attributes::show;
 use super::types::new_exact;
-use super::{FutureBody, FutureRef, Outcome, State, claim, iterator};
+use super::{FutureBody, FutureRef, Outcome, State, iterator};
 use crate::arguments::{Signature, unless_none};
 use crate::boundary::{guarded, guarded_status, guarded_unbooked};
-use crate::heap_type::{attribute, keywords, method};
-use crate::held::Held;
+use crate::heap_type::{keywords, method};
 use crate::names;
 use crate::raising::raised;
-use crate::task::TaskRef;
 
 type Object = *mut ffi::PyObject;
-type Closure = *mut c_void;
 
 pub(super) fn method_table() -> *mut ffi::PyMethodDef {
     let methods = vec![
-        method(c"result", result, ffi::METH_NOARGS, c"The result; raises the exception that was set."),
-        method(c"exception", exception, ffi::METH_NOARGS, c"The exception that was set, or None."),
-        method(c"set_result", set_result, ffi::METH_O, c"Mark the future done, with a result."),
-        method(c"set_exception", set_exception, ffi::METH_O, c"Mark the future done, with an exception."),
+        method(
+            c"result",
+            result,
+            ffi::METH_NOARGS,
+            c"result($self, /)\n--\n\nThe result; raises the exception that was set.",
+        ),
+        method(
+            c"exception",
+            exception,
+            ffi::METH_NOARGS,
+            c"exception($self, /)\n--\n\nThe exception that was set, or None.",
+        ),
+        method(
+            c"set_result",
+            set_result,
+            ffi::METH_O,
+            c"set_result($self, result, /)\n--\n\nMark the future done, with a result.",
+        ),
+        method(
+            c"set_exception",
+            set_exception,
+            ffi::METH_O,
+            c"set_exception($self, exception, /)\n--\n\nMark the future done, with an exception.",
+        ),
         keywords(
             c"add_done_callback",
             add_done_callback,
@@ -35,49 +52,44 @@ pub(super) fn method_table() -> *mut ffi::PyMethodDef {
             c"remove_done_callback",
             remove_done_callback,
             ffi::METH_O,
-            c"Forget a callback; gives how often it was there.",
+            c"remove_done_callback($self, fn, /)\n--\n\nForget a callback; gives how often it was there.",
         ),
         keywords(c"cancel", cancel, c"cancel($self, /, msg=None)\n--\n\nCancel the future; false if it is done."),
-        method(c"cancelled", cancelled, ffi::METH_NOARGS, c"Whether the future was cancelled."),
-        method(c"done", done, ffi::METH_NOARGS, c"Whether the future has a result or an exception, or was cancelled."),
-        method(c"get_loop", get_loop, ffi::METH_NOARGS, c"The event loop the future is bound to."),
-        method(c"_make_cancelled_error", make_cancelled_error, ffi::METH_NOARGS, c"The CancelledError to raise."),
+        method(
+            c"cancelled",
+            cancelled,
+            ffi::METH_NOARGS,
+            c"cancelled($self, /)\n--\n\nWhether the future was cancelled.",
+        ),
+        method(
+            c"done",
+            done,
+            ffi::METH_NOARGS,
+            c"done($self, /)\n--\n\nWhether the future has a result or an exception, or was cancelled.",
+        ),
+        method(
+            c"get_loop",
+            get_loop,
+            ffi::METH_NOARGS,
+            c"get_loop($self, /)\n--\n\nThe event loop the future is bound to.",
+        ),
+        method(
+            c"_make_cancelled_error",
+            make_cancelled_error,
+            ffi::METH_NOARGS,
+            c"_make_cancelled_error($self, /)\n--\n\nThe CancelledError to raise.",
+        ),
         method(c"__class_getitem__", class_getitem, ffi::METH_O | ffi::METH_CLASS, c"See PEP 585"),
         ffi::PyMethodDef::zeroed(),
     ];
     Box::leak(methods.into_boxed_slice()).as_mut_ptr()
 }
 
-pub(super) fn attribute_table() -> *mut ffi::PyGetSetDef {
-    let attributes = vec![
-        attribute(c"_state", state, None),
-        attribute(c"_asyncio_future_blocking", blocking, Some(set_blocking)),
-        attribute(c"_loop", owner, None),
-        attribute(c"_callbacks", callbacks, None),
-        attribute(c"_result", result_field, None),
-        attribute(c"_exception", exception_field, None),
-        attribute(c"_log_traceback", log_traceback, Some(set_log_traceback)),
-        attribute(c"_source_traceback", source_traceback, None),
-        attribute(c"_cancel_message", cancel_message, Some(set_cancel_message)),
-        attribute(c"_asyncio_awaited_by", awaited_by, None),
-        attribute(c"__class__", claimed_class, None),
-        ffi::PyGetSetDef {
-            name: c"__dict__".as_ptr(),
-            get: Some(ffi::PyObject_GenericGetDict),
-            set: Some(ffi::PyObject_GenericSetDict),
-            doc: std::ptr::null(),
-            closure: std::ptr::null_mut(),
-        },
-        ffi::PyGetSetDef::default(),
-    ];
-    Box::leak(attributes.into_boxed_slice()).as_mut_ptr()
-}
-
 /// The future that C code passed in.
 ///
 /// # Safety
 /// A live object of our type, and the GIL is held.
-unsafe fn borrowed(py: Python<'_>, object: Object) -> FutureRef<'_> {
+pub(super) unsafe fn borrowed(py: Python<'_>, object: Object) -> FutureRef<'_> {
     // SAFETY: alive, by the caller's promise.
     let object = unsafe { Bound::from_borrowed_ptr(py, object) };
     // SAFETY: of our type, by the caller's promise.
@@ -106,28 +118,6 @@ macro_rules! entries {
             })
         }
     )*};
-    (getter: $($name:ident = $body:path;)*) => {$(
-        unsafe extern "C" fn $name(object: Object, _: Closure) -> Object {
-            guarded(|py| {
-                // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
-                let future = unsafe { borrowed(py, object) };
-                $body(&future)
-            })
-        }
-    )*};
-    (setter: $($name:ident = $body:path;)*) => {$(
-        unsafe extern "C" fn $name(object: Object, value: Object, _: Closure) -> c_int {
-            guarded_status(|py| {
-                // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
-                let future = unsafe { borrowed(py, object) };
-                // SAFETY: null for deletion, or alive during the call.
-                match unsafe { Bound::from_borrowed_ptr_or_opt(py, value) } {
-                    Some(value) => $body(&future, value),
-                    None => Err(PyAttributeError::new_err("cannot delete attribute")),
-                }
-            })
-        }
-    )*};
 }
 
 entries! {
@@ -143,25 +133,6 @@ entries! { argument:
     set_exception = do_set_exception;
     remove_done_callback = do_remove_done_callback;
 }
-entries! { getter:
-    state = show_state;
-    blocking = show_blocking;
-    owner = show_owner;
-    callbacks = show_callbacks;
-    result_field = show_result;
-    exception_field = show_exception;
-    log_traceback = show_log_traceback;
-    source_traceback = show_source_traceback;
-    cancel_message = show_cancel_message;
-    awaited_by = show_awaited_by;
-    claimed_class = show_class;
-}
-entries! { setter:
-    set_blocking = do_set_blocking;
-    set_log_traceback = do_set_log_traceback;
-    set_cancel_message = do_set_cancel_message;
-}
-
 const INIT: Signature<1> = Signature { method: "Future", names: ["loop"], positional: 0, required: 0 };
 
 /// `Future(...)`, without a tuple and a dictionary of arguments.
@@ -314,97 +285,6 @@ fn do_set_exception<'py>(future: &FutureRef<'py>, exception: &Bound<'py, PyAny>)
 fn do_remove_done_callback<'py>(future: &FutureRef<'py>, callable: &Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
     let removed = future.remove_callback(callable)?;
     Ok(removed.into_pyobject(future.py())?.into_any().unbind())
-}
-
-fn show_state(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
-    let py = future.py();
-    let word = match future.body().state {
-        State::Pending => pyo3::intern!(py, "PENDING"),
-        State::Cancelled => pyo3::intern!(py, "CANCELLED"),
-        State::Finished => pyo3::intern!(py, "FINISHED"),
-    };
-    Ok(word.clone().into_any().unbind())
-}
-
-fn show_blocking(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
-    boolean(future.py(), future.body().owner.is_some() && future.body().blocking)
-}
-
-fn do_set_blocking(future: &FutureRef<'_>, value: Bound<'_, PyAny>) -> PyResult<()> {
-    future.check_initialized()?;
-    let blocking = value.is_truthy()?;
-    future.update(|body| body.blocking = blocking);
-    Ok(())
-}
-
-fn show_owner(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
-    show(future, future.body().owner.as_ref())
-}
-
-fn show_callbacks(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
-    future.check_initialized()?;
-    Ok(future.show_callbacks()?.unbind())
-}
-
-fn show_result(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
-    show(future, future.body().result.as_ref())
-}
-
-fn show_exception(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
-    show(future, future.body().exception.as_ref())
-}
-
-fn show_log_traceback(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
-    future.check_initialized()?;
-    boolean(future.py(), future.body().log_traceback)
-}
-
-fn do_set_log_traceback(future: &FutureRef<'_>, value: Bound<'_, PyAny>) -> PyResult<()> {
-    if value.is_truthy()? {
-        return Err(PyValueError::new_err("_log_traceback can only be set to False"));
-    }
-    future.update(|body| body.log_traceback = false);
-    Ok(())
-}
-
-fn show_source_traceback(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
-    show(future, future.body().source_traceback.as_ref())
-}
-
-fn show_cancel_message(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
-    show(future, future.body().cancel_message.as_ref())
-}
-
-fn do_set_cancel_message(future: &FutureRef<'_>, value: Bound<'_, PyAny>) -> PyResult<()> {
-    let before = future.update(|body| body.cancel_message.replace(value.into()));
-    drop(before);
-    Ok(())
-}
-
-fn show_awaited_by(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
-    Ok(future.show_awaited_by()?.unbind())
-}
-
-fn show_class(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
-    let py = future.py();
-    let class = future.object().get_type();
-    if super::types::is_exact(class.as_type_ptr()) {
-        return Ok(names::asyncio_future(py)?.unbind());
-    }
-    if crate::task::is_exact(class.as_type_ptr()) {
-        return Ok(names::asyncio_task(py)?.unbind());
-    }
-    if super::gathering::is_exact(class.as_type_ptr()) {
-        return Ok(names::asyncio_gathering_future(py)?.clone().unbind());
-    }
-    let is_task = TaskRef::of(future.object()).is_some();
-    let claimed = if is_task { names::asyncio_task(py)? } else { names::asyncio_future(py)? };
-    Ok(claim::stand_in(&class, &claimed)?.unbind())
-}
-
-fn show(future: &FutureRef<'_>, field: Option<&Held>) -> PyResult<Py<PyAny>> {
-    let py = future.py();
-    Ok(field.map_or_else(|| py.None(), |held| held.get(py).unbind()))
 }
 
 #[inline]

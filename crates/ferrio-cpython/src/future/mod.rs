@@ -6,6 +6,7 @@
 //! no Python code; what leaves a body is released after the borrow. The Python face is in `methods.rs`, memory and
 //! garbage collection in `types.rs`, how it ends in `outcome.rs`, waiting for it in `iterator.rs`.
 
+mod attributes;
 mod awaited_by;
 mod callbacks;
 mod claim;

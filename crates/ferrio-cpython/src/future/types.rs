@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-use super::{FutureBody, FutureObject, FutureRef, methods};
+use super::{FutureBody, FutureObject, FutureRef, attributes, methods};
 use crate::boundary::{attached, unbooked};
 use crate::heap_type::{self, EXTENSIBLE, offsets, set_constructor, slot};
 use crate::names;
@@ -232,7 +232,7 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         slot(ffi::Py_am_await, methods::iterate as *mut c_void),
         slot(ffi::Py_tp_members, members),
         slot(ffi::Py_tp_methods, methods::method_table().cast()),
-        slot(ffi::Py_tp_getset, methods::attribute_table().cast()),
+        slot(ffi::Py_tp_getset, attributes::attribute_table().cast()),
         slot(ffi::Py_tp_doc, DOC.as_ptr() as *mut c_void),
     ];
     let class = heap_type::new(py, c"ferrio.Future", size_of::<FutureObject>(), slots, EXTENSIBLE, None)?;

@@ -20,23 +20,53 @@ type Closure = *mut c_void;
 
 pub(super) fn method_table(py: Python<'_>) -> *mut ffi::PyMethodDef {
     let mut methods = vec![
-        method(c"set_result", set_result, ffi::METH_O, c"Refused: a task's result is its coroutine's."),
-        method(c"set_exception", set_exception, ffi::METH_O, c"Refused: a task's exception is its coroutine's."),
+        method(
+            c"set_result",
+            set_result,
+            ffi::METH_O,
+            c"set_result($self, result, /)\n--\n\nRefused: a task's result is its coroutine's.",
+        ),
+        method(
+            c"set_exception",
+            set_exception,
+            ffi::METH_O,
+            c"set_exception($self, exception, /)\n--\n\nRefused: a task's exception is its coroutine's.",
+        ),
         keywords(c"cancel", cancel, c"cancel($self, /, msg=None)\n--\n\nAsk the task to cancel itself."),
-        method(c"cancelling", cancelling, ffi::METH_NOARGS, c"How many requests to cancel are pending."),
-        method(c"uncancel", uncancel, ffi::METH_NOARGS, c"Take one request to cancel back; gives how many are left."),
-        method(c"get_coro", get_coro, ffi::METH_NOARGS, c"The coroutine."),
-        method(c"get_name", get_name, ffi::METH_NOARGS, c"The name."),
-        method(c"set_name", set_name, ffi::METH_O, c"Set the name."),
-        keywords(c"get_stack", get_stack, c"get_stack($self, /, *, limit=None)\n--\n\nThe frames where the coroutine is suspended, or of its exception's traceback."),
-        keywords(c"print_stack", print_stack, c"print_stack($self, /, *, limit=None, file=None)\n--\n\nPrint what get_stack() gives."),
+        method(
+            c"cancelling",
+            cancelling,
+            ffi::METH_NOARGS,
+            c"cancelling($self, /)\n--\n\nHow many requests to cancel are pending.",
+        ),
+        method(
+            c"uncancel",
+            uncancel,
+            ffi::METH_NOARGS,
+            c"uncancel($self, /)\n--\n\nTake one request to cancel back; gives how many are left.",
+        ),
+        method(c"get_coro", get_coro, ffi::METH_NOARGS, c"get_coro($self, /)\n--\n\nThe coroutine."),
+        method(c"get_name", get_name, ffi::METH_NOARGS, c"get_name($self, /)\n--\n\nThe name."),
+        method(c"set_name", set_name, ffi::METH_O, c"set_name($self, value, /)\n--\n\nSet the name."),
+        keywords(
+            c"get_stack",
+            get_stack,
+            c"get_stack($self, /, *, limit=None)\n--\n\n\
+              The frames where the coroutine is suspended, or of its exception's traceback.",
+        ),
+        keywords(
+            c"print_stack",
+            print_stack,
+            c"print_stack($self, /, *, limit=None, file=None)\n--\n\n\
+              Print what get_stack() gives.",
+        ),
     ];
     if py.version_info() >= (3, 12) {
         methods.push(method(
             c"get_context",
             get_context,
             ffi::METH_NOARGS,
-            c"The contextvars.Context the task runs in.",
+            c"get_context($self, /)\n--\n\nThe contextvars.Context the task runs in.",
         ));
     }
     methods.push(ffi::PyMethodDef::zeroed());

@@ -252,7 +252,7 @@ impl StreamReader {
     }
 
     /// Read up to `n` bytes; until end of file if it is negative.
-    #[pyo3(signature = (n=-1))]
+    #[pyo3(signature = (n=-1), text_signature = "($self, n=-1)")]
     fn read(slf: &Bound<'_, Self>, n: i64) -> PyResult<Py<PyAny>> {
         spawn(slf.py(), "StreamReader.read", Read::new(slf, n))
     }
