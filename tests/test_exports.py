@@ -129,6 +129,7 @@ def parameters(function: object) -> list[tuple[str, object]] | None:
 
 # What our signature has more, on versions whose asyncio lacks it (`Queue.shutdown` is a method more and not looked at).
 MORE = {
+    "run": {"loop_factory"},
     "TaskGroup.create_task": {"name", "context", "kwargs"},
     "StreamWriter.start_tls": {"ssl_shutdown_timeout"},
 }
