@@ -4,9 +4,12 @@ import asyncio
 import concurrent.futures
 import contextvars
 import functools
+import gc
 import multiprocessing
 import sys
 import threading
+import time
+import weakref
 
 import pytest
 
@@ -158,3 +161,43 @@ def test_a_result_that_comes_after_close_is_dropped_quietly(loop):
     for thread in threading.enumerate():
         if thread.name.startswith("asyncio_"):
             thread.join(5)
+
+
+def test_a_result_lives_no_longer_than_those_who_want_it(loop):
+    """concurrent.futures keeps the callbacks of futures that are done: ours must not lead back to them."""
+
+    class Result:
+        pass
+
+    async def main():
+        await loop.run_in_executor(None, Result)
+        made = weakref.ref(await loop.run_in_executor(None, Result))
+        # The worker's own variables live until its next task.
+        await loop.run_in_executor(None, int)
+        await asyncio.sleep(0)
+        assert made() is None
+
+    gc.collect()
+    gc.disable()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        gc.enable()
+
+
+def test_a_failure_that_nobody_awaits_is_told_at_once(loop):
+    told = []
+    loop.set_exception_handler(lambda _, context: told.append(context["message"]))
+
+    async def main():
+        loop.run_in_executor(None, int, "none")
+        await loop.run_in_executor(None, time.sleep, 0.01)
+        await asyncio.sleep(0.01)
+        assert told == ["Future exception was never retrieved"]
+
+    gc.collect()
+    gc.disable()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        gc.enable()

@@ -4,7 +4,7 @@
 //! itself in the loop, where the outcome is copied. The loop's calls it when it is cancelled: the work is cancelled too,
 //! if it has not begun.
 
-use ferrio_cpython::Runnable;
+use ferrio_cpython::{GilCell, Runnable};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
@@ -16,6 +16,11 @@ use crate::tasks::wrap_future;
 #[pyclass(frozen, weakref, module = "ferrio")]
 struct Link {
     owner: Py<Loop>,
+    /// Gone once the work is done: its future keeps its callbacks, and so would keep itself and its result.
+    tied: GilCell<Option<Tied>>,
+}
+
+struct Tied {
     work: Py<PyAny>,
     future: Py<PyAny>,
 }
@@ -27,8 +32,8 @@ pub(crate) fn follow<'py>(slf: &Bound<'py, Loop>, work: Bound<'py, PyAny>) -> Py
         return wrap_future(&work, Some(slf));
     }
     let future = Loop::waiter(slf)?;
-    let link = Link { owner: slf.clone().unbind(), work: work.clone().unbind(), future: future.clone().unbind() };
-    let link = Bound::new(py, link)?;
+    let tied = Tied { work: work.clone().unbind(), future: future.clone().unbind() };
+    let link = Bound::new(py, Link { owner: slf.clone().unbind(), tied: GilCell::new(Some(tied)) })?;
     let add_done_callback = pyo3::intern!(py, "add_done_callback");
     future.call_method1(add_done_callback, (&link,))?;
     work.call_method1(add_done_callback, (&link,))?;
@@ -40,32 +45,59 @@ impl Link {
     fn __call__(slf: &Bound<'_, Self>, done: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        if done.is(&this.future) {
+        let known = this.tied.with(py, |tied| {
+            let tied = tied.as_ref()?;
+            Some(done.is(&tied.future).then(|| tied.work.clone_ref(py)))
+        });
+        let Some(of_future) = known else { return Ok(()) };
+        if let Some(work) = of_future {
             if done.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
-                this.work.call_method0(py, "cancel")?;
+                work.call_method0(py, "cancel")?;
             }
             return Ok(());
         }
         let owner = this.owner.bind(py);
-        // A closed loop has nobody who waits.
-        if !base(owner).closed.get() {
+        if base(owner).closed.get() {
+            // A closed loop has nobody who waits.
+            drop(this.untie(py));
+        } else {
             base(owner).push_and_wake(py, Runnable::native(slf.clone(), settle, 0));
         }
         Ok(())
     }
 
+    /// What asyncio's callback in this place is called, for reprs of futures.
+    #[getter]
+    fn __qualname__(&self) -> &'static str {
+        "_chain_future.<locals>._call_check_cancel"
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.owner)?;
-        visit.call(&self.work)?;
-        visit.call(&self.future)
+        let outcome = self.tied.traverse(&visit, |tied| {
+            let Some(tied) = tied else { return Ok(()) };
+            visit.call(&tied.work)?;
+            visit.call(&tied.future)
+        });
+        outcome.transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        drop(self.untie(py));
+    }
+}
+
+impl Link {
+    fn untie(&self, py: Python<'_>) -> Option<Tied> {
+        self.tied.with(py, Option::take)
     }
 }
 
 /// Copies the outcome, unless the loop's future was cancelled or set meanwhile.
 fn settle(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
-    let link = object.cast::<Link>()?.get();
     let py = object.py();
-    let (work, future) = (link.work.bind(py), link.future.bind(py));
+    let Some(Tied { work, future }) = object.cast::<Link>()?.get().untie(py) else { return Ok(()) };
+    let (work, future) = (work.into_bound(py), future.into_bound(py));
     if future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
         return Ok(());
     }
