@@ -1,14 +1,17 @@
 """What the loop says when something goes wrong: the handler's API, its messages, their keys and the log lines."""
 
 import asyncio
+import collections
 import contextvars
 import gc
 import logging
 import sys
+import types
 
 import pytest
 
 from tests.differential import assert_same, masked, outcome
+from tests.peers import connection, until
 
 
 def reported(trace):
@@ -306,3 +309,56 @@ def test_debug_mode_is_switched_by_whatever_is_true_or_false(loop):
     loop.run_until_complete(main())
     assert depths == [True, False, True, False]
     assert complaints == []
+
+
+@pytest.mark.parametrize("fails", ["callback", "timer", "data_received", "handler"])
+def test_while_an_error_is_reported_it_is_the_one_being_handled(fails):
+    """So that `traceback.print_exc()` and `logger.exception()` in a handler say something."""
+
+    async def scenario(trace):
+        loop = asyncio.get_running_loop()
+
+        def fail(*_):
+            raise ZeroDivisionError(fails)
+
+        class Failing(asyncio.Protocol):
+            data_received = fail
+
+        def handler(loop, context):
+            trace.append((repr(sys.exc_info()[1]), sys.exc_info()[1] is context["exception"]))
+            if fails == "handler":
+                raise LookupError("in the handler")
+
+        def default(context):
+            error = context["exception"]
+            trace.append((repr(error), repr(error.__context__), repr(sys.exc_info()[1])))
+
+        loop.set_exception_handler(handler)
+        if fails == "handler":
+            loop.default_exception_handler = default
+        if fails == "data_received":
+            async with connection(Failing) as (_, _, peer):
+                peer.send(b"data")
+                await until(lambda: trace)
+        elif fails == "timer":
+            loop.call_later(0.001, fail)
+        else:
+            loop.call_soon(fail)
+        await until(lambda: trace)
+        trace.append(sys.exc_info()[1])
+
+    assert_same(scenario)
+
+
+@pytest.mark.parametrize(
+    "context", [collections.UserDict(message="told"), types.MappingProxyType({"message": "told"}), 5]
+)
+def test_any_mapping_tells_of_an_error(loop, log, context):
+    loop.call_exception_handler(context)
+    told = "told" if context != 5 else "Exception in default exception handler"
+    assert [record.getMessage() for record in log.records if record.name == "asyncio"] == [told]
+    heard = []
+    loop.set_exception_handler(lambda _, context: heard.append(context))
+    loop.call_exception_handler(context)
+    # From 3.12 on the context is looked at first, for a task's.
+    assert heard == [context] or context == 5

@@ -339,3 +339,20 @@ def test_a_limit_that_is_none(limit):
         return type(raised.value), str(raised.value)
 
     assert ferrio.run(refusal(ferrio)) == ferrio.run(refusal(asyncio))
+
+
+@pytest.mark.parametrize("streams", [asyncio, ferrio], ids=["asyncio", "ferrio"])
+@pytest.mark.parametrize(
+    "read", [lambda reader: reader.read(1), lambda reader: reader.readline()], ids=["read", "line"]
+)
+def test_a_class_set_as_exception_is_raised_and_what_is_none_refused(streams, read):
+    async def main():
+        reader = streams.StreamReader()
+        reader.set_exception(ConnectionResetError)
+        with pytest.raises(ConnectionResetError):
+            await read(reader)
+        reader.set_exception("nothing to raise")
+        with pytest.raises(TypeError, match="exceptions must derive from BaseException"):
+            await read(reader)
+
+    asyncio.run(main())

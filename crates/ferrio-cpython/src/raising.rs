@@ -2,14 +2,35 @@
 //! context. `PyErr::from_value` leaves the context alone, which is right only for what has been raised before and is
 //! passed on.
 
+use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-/// `exception`, raised here and now.
+/// Calls `act` as an `except` clause for `error` would: `sys.exc_info()` tells of it, and what is raised meanwhile has it
+/// as its context.
+pub fn handling<R>(py: Python<'_>, error: &PyErr, act: impl FnOnce() -> R) -> R {
+    let error = error.clone_ref(py).into_value(py);
+    // SAFETY: a thread that has the GIL.
+    let before = unsafe { ffi::PyErr_GetHandledException() };
+    // SAFETY: a new reference, or null.
+    let before = unsafe { Bound::from_owned_ptr_or_opt(py, before) };
+    // SAFETY: a live exception, which is counted by the callee.
+    unsafe { ffi::PyErr_SetHandledException(error.as_ptr()) };
+    let outcome = act();
+    let before = before.map_or(std::ptr::null_mut(), |before| before.as_ptr());
+    // SAFETY: what the same function gave, still referenced; null means that nothing is handled.
+    unsafe { ffi::PyErr_SetHandledException(before) };
+    outcome
+}
+
+/// `exception`, raised here and now; a class is called, and what is no exception is a `TypeError`, as with `raise`.
 #[cold]
 #[must_use]
 pub fn raised(exception: &Bound<'_, PyAny>) -> PyErr {
     let py = exception.py();
+    if !exception.is_instance_of::<PyBaseException>() {
+        return PyErr::from_value(exception.clone());
+    }
     // SAFETY: a live object; the type is alive as long as it.
     unsafe { ffi::PyErr_SetObject(exception.get_type_ptr().cast(), exception.as_ptr()) };
     PyErr::fetch(py)

@@ -4,10 +4,11 @@
 //! through; nothing else that a handler raises does.
 
 use ferrio_cpython::GilCell;
+use ferrio_cpython::raising::handling;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
-use pyo3::{PyTraverseError, PyVisit};
+use pyo3::types::{PyDict, PyList};
+use pyo3::{PyTraverseError, PyTypeInfo, PyVisit};
 
 use crate::event_loop::{Loop, base};
 use crate::imports;
@@ -63,12 +64,12 @@ impl Loop {
     }
 
     /// Log the error that `context` describes.
-    fn default_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+    fn default_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<()> {
         log_context(slf, context)
     }
 
     /// Hand the error that `context` describes to the exception handler.
-    fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+    fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<()> {
         let Some(handler) = slf.get().errors.handler(slf.py()) else {
             let outcome = slf.call_method1("default_exception_handler", (context,));
             return contain(slf.py(), outcome, "Exception in default exception handler");
@@ -83,7 +84,7 @@ impl Loop {
         unhandled.set_item("message", "Unhandled error in exception handler")?;
         unhandled.set_item("exception", error.clone_ref(slf.py()).into_value(slf.py()))?;
         unhandled.set_item("context", context)?;
-        let outcome = slf.call_method1("default_exception_handler", (unhandled,));
+        let outcome = handling(slf.py(), &error, || slf.call_method1("default_exception_handler", (unhandled,)));
         let message = "Exception in default exception handler while handling an unexpected error in custom exception \
                        handler";
         contain(slf.py(), outcome, message)
@@ -125,8 +126,7 @@ pub(crate) fn report(
     for (key, value) in items {
         context.set_item(*key, value)?;
     }
-    slf.call_method1(pyo3::intern!(py, "call_exception_handler"), (context,))?;
-    Ok(())
+    handling(py, error, || slf.call_method1(pyo3::intern!(py, "call_exception_handler"), (context,))).map(drop)
 }
 
 /// Logs what went wrong inside a handler; lets only `SystemExit` and `KeyboardInterrupt` through.
@@ -147,12 +147,15 @@ fn contain<T>(py: Python<'_>, outcome: PyResult<T>, message: &str) -> PyResult<(
 fn call_in_context<'py>(
     slf: &Bound<'py, Loop>,
     handler: &Bound<'py, PyAny>,
-    context: &Bound<'py, PyDict>,
+    context: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
     if imports::python_version(py) >= (3, 12) {
         for key in ["task", "future", "handle"] {
-            let Some(thing) = context.get_item(key)?.filter(|thing| !thing.is_none()) else { continue };
+            let thing = get(context, key)?;
+            if thing.is_none() {
+                continue;
+            }
             let Some(get_context) = thing.getattr_opt("get_context")? else { break };
             let Some(run) = get_context.call0()?.getattr_opt("run")? else { break };
             return run.call1((handler, slf, context));
@@ -161,13 +164,17 @@ fn call_in_context<'py>(
     handler.call1((slf, context))
 }
 
-fn log_context(slf: &Bound<'_, Loop>, context: &Bound<'_, PyDict>) -> PyResult<()> {
+/// `context.get(key)`: any mapping will do.
+fn get<'py>(context: &Bound<'py, PyAny>, key: &str) -> PyResult<Bound<'py, PyAny>> {
+    context.call_method1(pyo3::intern!(context.py(), "get"), (key,))
+}
+
+fn log_context(slf: &Bound<'_, Loop>, context: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = slf.py();
-    let message = match context.get_item("message")? {
-        Some(message) if message.is_truthy()? => message.str()?.to_string(),
-        _ => "Unhandled exception in event loop".to_owned(),
-    };
-    let exception = context.get_item("exception")?.filter(|exception| !exception.is_none());
+    let message = get(context, "message")?;
+    let message =
+        if message.is_truthy()? { message.str()?.to_string() } else { "Unhandled exception in event loop".to_owned() };
+    let exception = Some(get(context, "exception")?).filter(|exception| !exception.is_none());
     let traceback = base(slf)
         .current_handle(py)
         .map(|handle| handle.getattr("_source_traceback"))
@@ -179,14 +186,14 @@ fn log_context(slf: &Bound<'_, Loop>, context: &Bound<'_, PyDict>) -> PyResult<(
         context.set_item("handle_traceback", traceback)?;
     }
     let mut lines = vec![message];
-    let keys = context.keys();
+    let keys = PyList::type_object(py).call1((context,))?.cast_into::<PyList>()?;
     keys.sort()?;
     for key in &keys {
         let name = key.str()?.to_string();
         if name == "message" || name == "exception" {
             continue;
         }
-        let Some(value) = context.get_item(&key)? else { continue };
+        let value = context.get_item(&key)?;
         let shown = match name.as_str() {
             "source_traceback" => stack_text(py, "Object", &value)?,
             "handle_traceback" => stack_text(py, "Handle", &value)?,

@@ -9,6 +9,7 @@ use super::{Arity, HandleRef, Kind, argument_tuple, format_callback_source};
 use crate::context;
 use crate::future::FutureRef;
 use crate::loop_base::LoopBase;
+use crate::raising::handling;
 
 impl HandleRef {
     /// The future and its result, if the callback is `set_result` of a future of ours on a loop of ours: that is done
@@ -163,8 +164,8 @@ impl HandleRef {
         if let Some(traceback) = self.source_traceback(py) {
             context.set_item(pyo3::intern!(py, "source_traceback"), traceback)?;
         }
-        owner.call_method1(pyo3::intern!(py, "call_exception_handler"), (context,))?;
-        Ok(())
+        let tell = || owner.call_method1(pyo3::intern!(py, "call_exception_handler"), (context,)).map(drop);
+        handling(py, &error, tell)
     }
 }
 
