@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import socket
 import tempfile
 
@@ -237,3 +238,24 @@ def test_a_refused_connection_is_told_as_asyncio_tells_it(delay):
             close(loop)
         told.append((caught.value.args, caught.value.errno))
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("base", BASES.values(), ids=BASES)
+def test_call_later_calls_call_at(base):
+    """Loops with a time of their own override it there."""
+    calls = []
+
+    class Own(base):
+        def call_at(self, when, callback, *args, context=None):
+            calls.append((callback, args, context))
+            return super().call_at(when, callback, *args, context=context)
+
+    loop = Own()
+    context = contextvars.copy_context()
+    try:
+        loop.call_later(5, print, 1, 2, context=context).cancel()
+        assert calls.pop() == (print, (1, 2), context)
+        loop.run_until_complete(asyncio.sleep(0.001))
+        assert len(calls) == 1
+    finally:
+        close(loop)
