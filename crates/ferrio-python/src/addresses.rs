@@ -124,10 +124,14 @@ fn numeric_info<'py>(
         Ok(bytes) => bytes.call_method1("decode", ("idna",))?,
         Err(_) => host.clone(),
     };
-    if host.contains("%")? {
+    let text = host.cast::<PyString>()?.to_string_lossy();
+    if text.contains('\0') {
+        // The system's resolver would end the name there.
+        return Err(PyValueError::new_err("embedded null character"));
+    }
+    if text.contains('%') {
         return Ok(None);
     }
-    let text = host.cast::<PyString>()?.to_string_lossy();
     let family = hints.family.bind(py);
     let (inet, inet6) = (imports::socket_af_inet(py)?, imports::socket_af_inet6(py)?);
     let unspecified = family.eq(0)?;
