@@ -1,8 +1,10 @@
 """TCP connections: opening them, transports and their protocols, and how connections end."""
 
 import asyncio
+import gc
 import socket
 import sys
+import warnings
 
 import pytest
 
@@ -59,6 +61,44 @@ def test_extra_info_survives_the_end():
                 trace.append(transport.get_extra_info(name) is not None)
 
     assert_same(scenario)
+
+
+@pytest.mark.parametrize("host", ["localhost\0.example", "127.0.0.1\0x"])
+def test_a_name_does_not_end_at_a_null_character(loop, host):
+    async def main():
+        with listening() as listener:
+            port = listener.getsockname()[1]
+            with pytest.raises(ValueError, match="embedded null character"):
+                await loop.create_connection(Recorder, host, port)
+            with pytest.raises(ValueError, match="embedded null character"):
+                await loop.create_server(Recorder, host, 0)
+            with pytest.raises(ValueError, match="embedded null character"):
+                await loop.create_datagram_endpoint(Recorder, remote_addr=(host, port))
+            with socket.socket() as sock:
+                sock.setblocking(False)
+                with pytest.raises(ValueError, match="embedded null character"):
+                    await loop.sock_connect(sock, (host, port))
+
+    loop.run_until_complete(main())
+
+
+def test_without_connection_made_there_is_no_connection(loop):
+    async def main():
+        ours, peer = socket.socketpair()
+        with ours, peer, pytest.raises(AttributeError, match="connection_made"):
+            await loop.create_connection(object, sock=ours)
+        server = await loop.create_server(object, "127.0.0.1", 0)
+        with socket.create_connection(server.sockets[0].getsockname()) as client:
+            client.setblocking(False)
+            await asyncio.sleep(0.01)
+            gc.collect()
+            assert await asyncio.wait_for(loop.sock_recv(client, 1), 5) == b""
+        server.close()
+        await turns(2)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        loop.run_until_complete(main())
 
 
 def test_a_connected_socket_can_be_given(loop):

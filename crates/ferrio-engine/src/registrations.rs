@@ -346,6 +346,11 @@ impl<H> Registrations<H> {
         self.entries.get(fd.cast_unsigned()).filter(|entry| !entry.armed.is_empty())
     }
 
+    /// The handler of the stream that owns `fd`.
+    pub fn stream_mut(&mut self, fd: i32) -> Option<&mut H> {
+        self.entries.get_mut(fd.cast_unsigned())?.stream.as_mut()
+    }
+
     /// The token of the present registration of `fd`.
     #[must_use]
     pub fn token(&self, fd: i32) -> Option<u64> {

@@ -96,10 +96,7 @@ pub(crate) fn refuse_used(slf: &Bound<'_, Loop>, fd: RawFd, shown: &Bound<'_, Py
 /// The transport that is registered for a descriptor. Other objects of ours that watch one (a listener) are none.
 fn transport_of<'py>(slf: &Bound<'py, Loop>, fd: RawFd) -> Option<Bound<'py, PyAny>> {
     let py = slf.py();
-    let object = |handler: &Handler| match handler {
-        Handler::Native(target, _) => Some(target.bind(py).clone()),
-        Handler::Callback(_) => None,
-    };
+    let object = |handler: &Handler| handler.target(py);
     slf.get().io.registrations.with(py, |registrations| {
         let entry = registrations.get(fd)?;
         let by_level = entry.reader().or(entry.writer()).and_then(object);

@@ -15,6 +15,7 @@ use ferrio_engine::{
 };
 use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token, Waker};
 use pyo3::prelude::*;
+use pyo3::types::PyWeakrefReference;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::descriptors::Files;
@@ -36,6 +37,8 @@ pub(crate) enum Handler {
     Callback(HandleRef),
     /// An object of ours and the function that is told the readiness bits.
     Native(Py<PyAny>, Action),
+    /// The same, for an object that may go away when nobody else holds it.
+    Weak(Py<PyWeakrefReference>, Action),
 }
 
 impl Handler {
@@ -44,10 +47,30 @@ impl Handler {
         Self::Native(target.clone().into_any().unbind(), action)
     }
 
-    fn runnable(&self, py: Python<'_>, readiness: Readiness) -> Runnable {
+    /// A handler that does not keep its object alive.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn weak<T>(target: &Bound<'_, T>, action: Action) -> PyResult<Self> {
+        Ok(Self::Weak(PyWeakrefReference::new(target.as_any())?.unbind(), action))
+    }
+
+    fn runnable(&self, py: Python<'_>, readiness: Readiness) -> Option<Runnable> {
         match self {
-            Self::Callback(handle) => Runnable::Handle(handle.clone_ref(py)),
-            Self::Native(target, action) => Runnable::native(target.bind(py).clone(), *action, readiness.bits()),
+            Self::Callback(handle) => Some(Runnable::Handle(handle.clone_ref(py))),
+            Self::Native(target, action) => Some(Runnable::native(target.bind(py).clone(), *action, readiness.bits())),
+            Self::Weak(target, action) => {
+                target.bind(py).upgrade().map(|target| Runnable::native(target, *action, readiness.bits()))
+            }
+        }
+    }
+
+    /// The object of ours that it leads to.
+    pub(crate) fn target<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        match self {
+            Self::Callback(_) => None,
+            Self::Native(target, _) => Some(target.bind(py).clone()),
+            Self::Weak(target, _) => target.bind(py).upgrade(),
         }
     }
 
@@ -55,7 +78,7 @@ impl Handler {
     pub(crate) fn retire(self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Callback(handle) => handle.cancel(py),
-            Self::Native(..) => Ok(()),
+            Self::Native(..) | Self::Weak(..) => Ok(()),
         }
     }
 
@@ -160,10 +183,10 @@ impl Io {
             let nothing = ([None, None], Change::None, [None, None]);
             let Some(entry) = registrations.lookup(token.0) else { return nothing };
             if let Some(stream) = entry.stream() {
-                return ([Some(stream.runnable(py, readiness)), None], Change::None, [None, None]);
+                return ([stream.runnable(py, readiness), None], Change::None, [None, None]);
             }
-            let reading = entry.reader().filter(|_| reads).map(|handler| handler.runnable(py, readiness));
-            let writing = entry.writer().filter(|_| writes).map(|handler| handler.runnable(py, readiness));
+            let reading = entry.reader().filter(|_| reads).and_then(|handler| handler.runnable(py, readiness));
+            let writing = entry.writer().filter(|_| writes).and_then(|handler| handler.runnable(py, readiness));
             if !entry.awaits_once() {
                 return ([reading, writing], Change::None, [None, None]);
             }
@@ -235,6 +258,14 @@ impl Io {
         Registered { change: asked.map_or(Change::None, Change::Modify), ..registered }
     }
 
+    /// Another handler for a stream that is registered; gives back what it replaced, or itself if nothing is registered.
+    pub(crate) fn exchange_stream(&self, py: Python<'_>, fd: RawFd, handler: Handler) -> Handler {
+        self.registrations.with(py, |registrations| match registrations.stream_mut(fd) {
+            Some(place) => std::mem::replace(place, handler),
+            None => handler,
+        })
+    }
+
     /// Ends a registration; gives back its handler.
     pub(crate) fn unregister(&self, py: Python<'_>, fd: RawFd, role: Role) -> Option<Handler> {
         let Removed { change, handler } = self.registrations.with(py, |registrations| match role {
@@ -283,6 +314,7 @@ impl Io {
             registrations.handlers().try_for_each(|handler| match handler {
                 Handler::Callback(handle) => handle.traverse(visit),
                 Handler::Native(target, _) => visit.call(target),
+                Handler::Weak(target, _) => visit.call(target),
             })
         });
         outcome.transpose()?;

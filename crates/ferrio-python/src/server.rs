@@ -4,7 +4,8 @@
 //! transports that this server accepted and that are not lost; when the server is closed and the last one has gone, all
 //! who wait are woken, once. Whether `wait_closed` waits for connections depends on the running Python, as in asyncio.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::os::fd::RawFd;
 
 use ferrio_cpython::{GilCell, GilFlag};
 use pyo3::exceptions::PyRuntimeError;
@@ -38,7 +39,8 @@ struct State {
     /// The Python socket objects; None once closed.
     sockets: Option<Vec<Py<PyAny>>>,
     listeners: Vec<Py<Listener>>,
-    clients: HashMap<usize, Py<SocketTransport>>,
+    /// The descriptors of the connections, which the server does not keep alive.
+    clients: HashSet<RawFd>,
     /// Futures of `wait_closed`; None once they were woken.
     waiters: Option<Vec<Py<PyAny>>>,
     /// The future of `serve_forever`.
@@ -59,7 +61,7 @@ impl Server {
         let state = State {
             sockets: Some(sockets),
             listeners: Vec::new(),
-            clients: HashMap::new(),
+            clients: HashSet::new(),
             waiters: Some(Vec::new()),
             forever: None,
             file: None,
@@ -69,9 +71,7 @@ impl Server {
     }
 
     pub(crate) fn attach(&self, py: Python<'_>, transport: &Bound<'_, SocketTransport>) {
-        let held = transport.clone().unbind();
-        let before = self.state.with(py, |state| state.clients.insert(transport.as_ptr() as usize, held));
-        drop(before);
+        self.state.with(py, |state| state.clients.insert(transport.get().fd));
     }
 
     /// Makes it answer for the file of its socket.
@@ -80,13 +80,12 @@ impl Server {
         drop(before);
     }
 
-    /// A connection is lost.
-    pub(crate) fn detach(&self, py: Python<'_>, transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
-        let (held, over) = self.state.with(py, |state| {
-            let held = state.clients.remove(&(transport.as_ptr() as usize));
-            (held, state.clients.is_empty() && state.sockets.is_none())
+    /// The connection with this descriptor is lost.
+    pub(crate) fn detach(&self, py: Python<'_>, fd: RawFd) -> PyResult<()> {
+        let over = self.state.with(py, |state| {
+            state.clients.remove(&fd);
+            state.clients.is_empty() && state.sockets.is_none()
         });
-        drop(held);
         if over { self.wake_waiters(py) } else { Ok(()) }
     }
 
@@ -105,7 +104,13 @@ impl Server {
     }
 
     fn clients<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, SocketTransport>> {
-        self.state.with(py, |state| state.clients.values().map(|client| client.bind(py).clone()).collect())
+        let fds: Vec<_> = self.state.with(py, |state| state.clients.iter().copied().collect());
+        let io = &self.owner.get().io;
+        let transport_of = |fd| {
+            io.registrations
+                .with(py, |registrations| registrations.get(fd)?.stream().and_then(|known| known.target(py)))
+        };
+        fds.into_iter().filter_map(|fd| transport_of(fd)?.cast_into().ok()).collect()
     }
 }
 
@@ -273,7 +278,6 @@ impl Server {
         let outcome = self.state.traverse(&visit, |state| {
             state.sockets.iter().flatten().try_for_each(|sock| visit.call(sock))?;
             state.listeners.iter().try_for_each(|listener| visit.call(listener))?;
-            state.clients.values().try_for_each(|client| visit.call(client))?;
             state.waiters.iter().flatten().try_for_each(|waiter| visit.call(waiter))?;
             visit.call(&state.forever)
         });
@@ -281,9 +285,7 @@ impl Server {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let taken = self.state.with(py, |state| {
-            (std::mem::take(&mut state.listeners), std::mem::take(&mut state.clients), state.forever.take())
-        });
+        let taken = self.state.with(py, |state| (std::mem::take(&mut state.listeners), state.forever.take()));
         drop(taken);
     }
 }

@@ -66,10 +66,11 @@ pub(super) async fn to_transport(
     };
     Python::attach(|py| {
         let transport = transport.bind(py);
-        exclusive::end(transport);
+        let ended = exclusive::end(transport);
         if was_reading {
             transport.call_method0("resume_reading")?;
         }
+        ended?;
         outcome
     })
 }

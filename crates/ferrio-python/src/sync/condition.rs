@@ -144,6 +144,7 @@ impl Condition {
         Ok(())
     }
 
+    /// Of the lock: whether it is locked.
     #[getter(locked)]
     fn shown_locked<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         Self::method(slf, LOCKED)
@@ -154,6 +155,7 @@ impl Condition {
         self.set_method(method, LOCKED.1);
     }
 
+    /// Of the lock: acquire it.
     #[getter(acquire)]
     fn shown_acquire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         Self::method(slf, ACQUIRE)
@@ -164,6 +166,7 @@ impl Condition {
         self.set_method(method, ACQUIRE.1);
     }
 
+    /// Of the lock: release it.
     #[getter(release)]
     fn shown_release<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         Self::method(slf, RELEASE)

@@ -156,11 +156,9 @@ fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
         (held, state.server.take(), state.protocol.take(), sink)
     });
     drop((protocol, sink));
-    let closed = close_socket(py, held);
-    if let Some(server) = server {
-        server.get().detach(py, transport)?;
-    }
-    closed
+    // Before the close, which frees the number that the server knows the connection by.
+    let detached = server.map_or(Ok(()), |server| server.get().detach(py, this.fd));
+    close_socket(py, held).and(detached)
 }
 
 fn close_socket(py: Python<'_>, held: Socket) -> PyResult<()> {
@@ -170,6 +168,10 @@ fn close_socket(py: Python<'_>, held: Socket) -> PyResult<()> {
             Ok(())
         }
         Socket::Object(sock) => sock.bind(py).call_method0("close").map(drop),
+        Socket::Counted(sock) => {
+            sock.bind(py).call_method0("_decref_socketios")?;
+            sock.bind(py).call_method0("close").map(drop)
+        }
         Socket::Closed => Ok(()),
     }
 }
@@ -182,12 +184,18 @@ pub(crate) fn abandoned(transport: &mut SocketTransport) {
     if held.is_closed() {
         return;
     }
+    let (owner, server, weakly) = (state.owner.take(), state.server.take(), !state.held);
     Python::attach(|py| {
+        if let Some(owner) = owner.filter(|_| weakly) {
+            let handler = owner.get().io.unregister(py, fd, Role::Stream);
+            drop(handler);
+        }
         let text = std::ffi::CString::new(format!("unclosed transport <SocketTransport fd={fd}>")).unwrap_or_default();
         let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
         // The collector may have taken a Python object apart already: its own finalizer has closed the socket then.
         drop(close_socket(py, held));
-        if let Err(error) = warned {
+        let detached = server.map_or(Ok(()), |server| server.get().detach(py, fd));
+        for error in [warned, detached].into_iter().filter_map(Result::err) {
             error.write_unraisable(py, None);
         }
     });

@@ -8,8 +8,8 @@ use std::os::fd::RawFd;
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::prelude::*;
 
-use super::gathering;
 use super::stream::{SocketTransport, wake_waiter};
+use super::{gathering, holding};
 use crate::coroutine::Channel;
 use crate::event_loop::Loop;
 use crate::imports;
@@ -62,10 +62,14 @@ pub(crate) fn begin(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
 }
 
 /// Gives the connection back.
-pub(crate) fn end(transport: &Bound<'_, SocketTransport>) {
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn end(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let before =
         transport.get().state.with(transport.py(), |state| std::mem::replace(&mut state.exclusive, Exclusive::No));
     drop(before);
+    holding::settle(transport)
 }
 
 /// The socket's descriptor, good until Python code runs.
@@ -96,6 +100,7 @@ pub(crate) async fn until_writable(
         descriptor(transport.bind(py))?;
         let future = Loop::waiter(this.bind(py))?.unbind();
         transport.get().state.with(py, |state| state.exclusive = Exclusive::Waiting(future.clone_ref(py)));
+        holding::settle(transport.bind(py))?;
         Ok::<_, PyErr>(future)
     })?;
     channel.wait(future).await.map(drop)

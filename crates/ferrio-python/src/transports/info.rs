@@ -99,6 +99,10 @@ fn transport_socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Op
     let held = state.with(py, |state| std::mem::replace(&mut state.socket, Socket::Closed));
     let object = match held {
         Socket::Object(object) => object,
+        Socket::Counted(object) => {
+            state.with(py, |state| state.socket = Socket::Counted(object.clone_ref(py)));
+            return Ok(Some(imports::transport_socket(py)?.call1((object,))?));
+        }
         Socket::Descriptor(fd) => {
             let keywords = PyDict::new(py);
             keywords.set_item("fileno", transport.get().fd)?;

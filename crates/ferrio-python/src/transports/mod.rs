@@ -8,6 +8,7 @@ pub(crate) mod endpoint;
 pub(crate) mod exclusive;
 pub(crate) mod flow;
 pub(crate) mod gathering;
+pub(crate) mod holding;
 pub(crate) mod info;
 pub(crate) mod pipe;
 pub(crate) mod read_pipe;

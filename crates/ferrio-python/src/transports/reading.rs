@@ -16,7 +16,7 @@ use pyo3::types::PyBytes;
 
 use super::stream::{Sink, SocketTransport};
 use super::tls::{self, TlsTransport};
-use super::{closing, exclusive, writing};
+use super::{closing, exclusive, holding, writing};
 use crate::errors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
@@ -264,7 +264,7 @@ fn end_of_file(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) 
     match keep_open {
         Ok(true) => {
             this.state.with(py, |state| state.read_ended = true);
-            Ok(())
+            holding::settle(transport)
         }
         Ok(false) => closing::close(transport),
         Err(error) => closing::fatal_error(transport, error, "Fatal error: protocol.eof_received() call failed."),
@@ -286,7 +286,11 @@ impl SocketTransport {
             state.paused |= reading;
             reading
         });
-        if paused { log(slf, "%r pauses reading") } else { Ok(()) }
+        if !paused {
+            return Ok(());
+        }
+        holding::settle(slf)?;
+        log(slf, "%r pauses reading")
     }
 
     /// Tell the protocol of data again.
@@ -302,6 +306,7 @@ impl SocketTransport {
         if !resumed {
             return Ok(());
         }
+        holding::settle(slf)?;
         if let (true, Some(owner)) = (readable, slf.get().owner(py)) {
             read_again(slf, &owner);
         }

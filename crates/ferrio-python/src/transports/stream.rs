@@ -41,8 +41,10 @@ pub(crate) struct SocketTransport {
 pub(crate) enum Socket {
     /// We do.
     Descriptor(OwnedFd),
-    /// A Python socket object does: the user's, or one made for `get_extra_info("socket")`.
+    /// A Python socket object does, which was made for `get_extra_info("socket")`.
     Object(Py<PyAny>),
+    /// The user's does, and counts us among those who use it: closed too early it stays open until we are done.
+    Counted(Py<PyAny>),
     /// It is closed.
     Closed,
 }
@@ -55,6 +57,17 @@ pub(crate) enum Sink {
     Lent,
     /// To the TLS transport above, with no protocol call between.
     Tls(Py<TlsTransport>),
+}
+
+/// When reading begins.
+#[derive(Clone, Copy)]
+pub(crate) enum FirstData {
+    /// Right after `connection_made`: the protocol is ours and calls nobody.
+    AtOnce,
+    /// In the turn after it.
+    NextTurn,
+    /// In the turn after the waiter was woken.
+    AfterWaiter,
 }
 
 /// What changes during a connection's life.
@@ -81,12 +94,15 @@ pub(crate) struct State {
     pub(crate) sink: Sink,
     /// The last receive brought much: the next one goes without a copy.
     pub(crate) bulk: bool,
-    /// `connection_made` was called: reading may begin.
+    pub(crate) first_data: FirstData,
+    /// Reading may begin.
     pub(crate) started: bool,
     /// `pause_reading` was called.
     pub(crate) paused: bool,
     /// The peer sent end of file and the protocol keeps the connection open.
     pub(crate) read_ended: bool,
+    /// The registration keeps the transport alive.
+    pub(crate) held: bool,
     /// There may be something to read that no further edge will announce.
     pub(crate) readable: bool,
     /// The peer hung up: a short read does not mean that nothing follows.
@@ -123,13 +139,27 @@ pub(crate) fn connect<'py>(
     descriptors::refuse_used(slf, fd, &sock)?;
     let connection = Connection {
         peer: socket::peer_address(fd).ok(),
-        socket: Socket::Object(sock.unbind()),
+        socket: Socket::Object(sock.clone().unbind()),
         fd,
         protocol,
         server: None,
         context: context::copy_current(py)?,
     };
-    Ok(attach(slf, connection, waiter)?.into_any())
+    let transport = attach(slf, connection, waiter)?;
+    if sock.is_instance(imports::socket_class(py)?)? {
+        count_in(&sock)?;
+        let sock = Socket::Counted(sock.unbind());
+        let before = transport.get().state.with(py, |state| std::mem::replace(&mut state.socket, sock));
+        drop(before);
+    }
+    Ok(transport.into_any())
+}
+
+/// Counts us among those who use a Python socket object beside its owner, as `makefile` does: `close()` waits for them. The number
+/// of a descriptor that was closed under a transport would soon be another file's.
+fn count_in(sock: &Bound<'_, PyAny>) -> PyResult<()> {
+    let name = pyo3::intern!(sock.py(), "_io_refs");
+    sock.setattr(name, sock.getattr(name)?.extract::<isize>()? + 1)
 }
 
 /// Makes a transport; see `connect`.
@@ -144,8 +174,16 @@ pub(crate) fn attach<'py>(
         // Small writes go out without waiting for acknowledgements. No TCP socket: nothing to set.
         let _ = socket::set_nodelay(fd);
     }
+    // asyncio looks it up here: without it there is no connection.
+    protocol.getattr(pyo3::intern!(py, "connection_made"))?;
     let sink = Sink::of(&protocol)?;
+    let first_data = match (&sink, &waiter) {
+        (Sink::Tls(_), _) => FirstData::AtOnce,
+        (_, None) => FirstData::NextTurn,
+        (_, Some(_)) => FirstData::AfterWaiter,
+    };
     let state = State {
+        first_data,
         owner: Some(slf.clone().unbind()),
         protocol: Some(protocol.unbind()),
         server,
@@ -163,6 +201,7 @@ pub(crate) fn attach<'py>(
         started: false,
         paused: false,
         read_ended: false,
+        held: true,
         readable: false,
         hung_up: false,
         exclusive: Exclusive::No,
@@ -183,21 +222,42 @@ pub(crate) fn attach<'py>(
     base(slf).push(py, Runnable::native(transport.clone(), begin, 0));
     if let Some(waiter) = waiter {
         base(slf).push(py, Runnable::native(waiter, wake_waiter, 0));
+        base(slf).push(py, Runnable::native(transport.clone(), start_next_turn, 0));
     }
     Ok(transport)
 }
 
-/// First turn of a connection.
+/// First turn of a connection: the protocol hears of it, and then all whom that woke. Data comes in the second one, after
+/// them, so that who was given the connection may pause it or set another protocol before.
 fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<SocketTransport>()?;
     let py = transport.py();
-    if let Some(protocol) = transport.get().protocol(py) {
-        let made = transport.get().call_protocol(&protocol, pyo3::intern!(py, "connection_made"), (transport,));
+    let this = transport.get();
+    if let Some(protocol) = this.protocol(py) {
+        let made = this.call_protocol(&protocol, pyo3::intern!(py, "connection_made"), (transport,));
         if let Err(error) = made {
             callback_failed(transport, &protocol, "connection_made", error)?;
         }
     }
-    let readable = transport.get().state.with(py, |state| {
+    match this.state.with(py, |state| state.first_data) {
+        FirstData::AtOnce => start(object, 0),
+        FirstData::NextTurn => start_next_turn(object, 0),
+        FirstData::AfterWaiter => Ok(()),
+    }
+}
+
+fn start_next_turn(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<SocketTransport>()?;
+    if let Some(owner) = transport.get().owner(transport.py()) {
+        base(&owner).push(transport.py(), Runnable::native(transport.clone(), start, 0));
+    }
+    Ok(())
+}
+
+/// Reading begins.
+fn start(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<SocketTransport>()?;
+    let readable = transport.get().state.with(transport.py(), |state| {
         state.started = true;
         state.readable
     });
@@ -317,7 +377,7 @@ impl SocketTransport {
             if let Sink::Tls(above) = &state.sink {
                 visit.call(above)?;
             }
-            if let Socket::Object(sock) = &state.socket {
+            if let Socket::Object(sock) | Socket::Counted(sock) = &state.socket {
                 visit.call(sock)?;
             }
             Ok(())
@@ -328,7 +388,8 @@ impl SocketTransport {
     fn __clear__(&self, py: Python<'_>) {
         let taken = self.state.with(py, |state| {
             let sink = std::mem::replace(&mut state.sink, Sink::Bytes);
-            (state.owner.take(), state.protocol.take(), state.server.take(), sink)
+            // Loop and server stay, which do not hold it: they are to hear that it goes away.
+            (state.protocol.take(), sink)
         });
         drop(taken);
     }

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::stream::SocketTransport;
-use super::{closing, exclusive, flow, gathering};
+use super::{closing, exclusive, flow, gathering, holding};
 use crate::errors;
 use crate::imports;
 
@@ -134,6 +134,7 @@ fn send_chunks(slf: &Bound<'_, SocketTransport>, chunks: Vec<Chunk>) -> PyResult
     if idle && !send_buffered(slf)? {
         return Ok(());
     }
+    holding::settle(slf)?;
     flow::maybe_pause(slf)
 }
 
@@ -162,6 +163,7 @@ fn buffer(slf: &Bound<'_, SocketTransport>, chunk: Chunk, sent_in_part: bool) ->
     if sent_in_part && !send_buffered(slf)? {
         return Ok(());
     }
+    holding::settle(slf)?;
     flow::maybe_pause(slf)
 }
 
@@ -183,6 +185,7 @@ pub(crate) fn flush(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
         return Ok(());
     }
     exclusive::proceed(transport)?;
+    holding::settle(transport)?;
     if closing {
         transport.get().state.with(py, |state| state.lost += 1);
         return closing::connection_lost(transport, None);
