@@ -135,7 +135,7 @@ docs: $(manual_tools) ## the manual, into site/, with the figures of the last `m
 	@echo "the manual is at site/index.html"
 
 clean: ## remove everything the chores have made
-	rm -rf $(VENV) .venv-3.* .venv-docs target dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* .venv-docs target dist site .mypy_cache */.mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f python/ferrio/_ferrio*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -32,7 +32,14 @@ def test_each_page_is_reached():
     assert navigation == pages | {"architecture.md", "contributing.md"}, "the latter come from the repository's root"
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted(DOCS.glob("*.md")))])
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for at in (".", "docs", "examples", "tests/upstream")
+    for path in (ROOT / at).glob("*.md")
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_each_chore_that_is_named_is_there(page):
     chores = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:^    |`)make ([a-z-]+)", (ROOT / page).read_text(), re.MULTILINE))

@@ -255,3 +255,32 @@ def test_start_tls_on_both_ends(tmp_path):
             trace.append(await reader.read())
 
     assert_same_functions(scenario)
+
+
+def test_methods_put_into_stream_classes_are_not_called_by_the_others(monkeypatch):
+    calls = []
+    monkeypatch.setattr(ferrio.StreamReader, "feed_data", lambda *arguments: calls.append(arguments))
+
+    class Noting(ferrio.StreamReader):
+        def feed_data(self, data):
+            calls.append(data)
+
+    async def echo(reader, writer):
+        writer.write(await reader.readexactly(4))
+        writer.close()
+
+    async def main():
+        server = await ferrio.start_server(echo, "127.0.0.1", 0)
+        reader, writer = await ferrio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"ping")
+        assert await reader.readexactly(4) == b"ping"
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+        assert calls == []
+        Noting().feed_data(b"data")
+
+    with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
+        runner.run(main())
+    assert calls == [b"data"]

@@ -1,6 +1,8 @@
 """TCP transports and their protocols: receiving and writing."""
 
 import asyncio
+import contextvars
+import selectors
 import socket
 
 import pytest
@@ -320,3 +322,67 @@ def test_transports_take_no_attributes():
         transport.close()
 
     ferrio.run(main())
+
+
+# -- where it differs: see docs/differences.md -----------------------------------
+
+
+def run_on_ferrio(main):
+    with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
+        runner.run(main())
+
+
+def test_transports_go_past_a_sockets_own_methods():
+    class Loud(socket.socket):
+        def recv(self, *arguments):
+            return super().recv(*arguments).upper()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, peer = socket.socketpair()
+        with peer:
+            loud = Loud(fileno=ours.detach())
+            loud.setblocking(False)
+            peer.send(b"once")
+            assert await loop.sock_recv(loud, 10) == b"ONCE"
+            transport, protocol = await loop.create_connection(Recorder, sock=loud)
+            peer.send(b"twice")
+            await until(lambda: protocol.data)
+            assert protocol.data == b"twice"
+            transport.abort()
+            await turns(2)
+
+    run_on_ferrio(main)
+
+
+def test_what_the_loop_calls_of_a_protocol_shares_a_context():
+    variable = contextvars.ContextVar("variable", default="unset")
+    seen = []
+
+    class Setting(asyncio.Protocol):
+        def connection_made(self, transport):
+            seen.append(variable.get())
+            variable.set("by connection_made")
+
+        def data_received(self, data):
+            seen.append(variable.get())
+
+        def connection_lost(self, error):
+            seen.append(variable.get())
+
+    async def main():
+        variable.set("by the program")
+        async with connection(Setting) as (transport, _, peer):
+            peer.send(b"data")
+            await until(lambda: len(seen) == 2)
+            transport.abort()
+            await turns(2)
+        assert variable.get() == "by the program"
+
+    run_on_ferrio(main)
+    assert seen == ["by the program", "by connection_made", "by connection_made"]
+
+
+def test_a_loop_takes_no_selector():
+    with selectors.DefaultSelector() as selector, pytest.raises(TypeError, match="positional argument"):
+        ferrio.EventLoop(selector)

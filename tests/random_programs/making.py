@@ -8,7 +8,7 @@ labelled in the order of its making, and sets are shown sorted.
 """
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
@@ -137,7 +137,3 @@ branch = body_of(st.one_of(nesting(leaf), waits, at_once, scheduling, ends), 4)
 trunk = body_of(st.one_of(nesting(branch), nesting(leaf), waits, at_once, scheduling), 7)
 
 programs = st.builds(Program, main=trunk, eager=st.booleans() if sys.version_info >= (3, 12) else st.just(False))
-
-
-def without_eagerness(program: Program) -> Program:
-    return replace(program, eager=False)
