@@ -8,7 +8,7 @@ use std::ffi::{c_ulong, c_void};
 use std::mem::offset_of;
 use std::ptr::NonNull;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -16,6 +16,7 @@ use pyo3::types::{PyString, PyType};
 use pyo3::{Borrowed, PyTypeInfo};
 
 use crate::boundary::{guarded, guarded_unbooked, unbooked};
+use crate::coroutine_function::make_pattern;
 use crate::heap_type::{self, attribute, offsets, slot};
 use crate::spares::Spares;
 
@@ -182,6 +183,43 @@ unsafe extern "C" fn name_of(object: Object, _: *mut c_void) -> Object {
     guarded(|py| Ok(PyString::new(py, unsafe { (*object.cast::<Descriptor>()).name }).into_any().unbind()))
 }
 
+unsafe extern "C" fn qualified_name_of(object: Object, _: *mut c_void) -> Object {
+    guarded(|py| {
+        // SAFETY: of our layout, alive during the call.
+        let Descriptor { class, name, .. } = *unsafe { fields::<Descriptor>(object) };
+        // SAFETY: the descriptor owns a reference.
+        let class = unsafe { PyType::from_borrowed_type_ptr(py, class) };
+        Ok(PyString::new(py, &format!("{}.{name}", class.name()?)).into_any().unbind())
+    })
+}
+
+unsafe extern "C" fn signature_of(object: Object, _: *mut c_void) -> Object {
+    // SAFETY: of our layout, alive during the call.
+    let arity = unsafe { fields::<Descriptor>(object) }.arity;
+    let text = if arity == 0 { "($self)" } else { "($self, exc_type, exc, tb)" };
+    guarded(|py| Ok(PyString::new(py, text).into_any().unbind()))
+}
+
+/// What it lacks itself it has as an `async def`: `inspect` and `unittest.mock` take it for one.
+unsafe extern "C" fn get_attribute(object: Object, name: Object) -> Object {
+    // SAFETY: passed on from the interpreter.
+    let found = unsafe { ffi::PyObject_GenericGetAttr(object, name) };
+    if !found.is_null() {
+        return found;
+    }
+    guarded(|py| {
+        let missing = PyErr::fetch(py);
+        if !missing.is_instance_of::<PyAttributeError>(py) {
+            return Err(missing);
+        }
+        // SAFETY: alive during the call.
+        let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+        // SAFETY: as above.
+        let name = unsafe { Bound::from_borrowed_ptr(py, name) };
+        Ok(make_pattern(&object)?.getattr(name.cast::<PyString>()?)?.unbind())
+    })
+}
+
 /// Flags of both types.
 const CALLABLE: c_ulong = ffi::Py_TPFLAGS_HAVE_VECTORCALL | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
 
@@ -201,9 +239,15 @@ fn bound_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 fn descriptor_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let class = TYPE.get_or_try_init(py, || {
-        let attributes = Box::leak(Box::new([attribute(c"__name__", name_of, None), ffi::PyGetSetDef::default()]));
+        let attributes = Box::leak(Box::new([
+            attribute(c"__name__", name_of, None),
+            attribute(c"__qualname__", qualified_name_of, None),
+            attribute(c"__text_signature__", signature_of, None),
+            ffi::PyGetSetDef::default(),
+        ]));
         let slots = vec![
             slot(ffi::Py_tp_descr_get, bind as *mut c_void),
+            slot(ffi::Py_tp_getattro, get_attribute as *mut c_void),
             slot(ffi::Py_tp_call, ffi::PyVectorcall_Call as *mut c_void),
             slot(ffi::Py_tp_members, offsets(&[(c"__vectorcalloffset__", offset_of!(Descriptor, vectorcall))])),
             slot(ffi::Py_tp_getset, attributes.as_mut_ptr().cast()),

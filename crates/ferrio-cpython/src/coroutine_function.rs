@@ -182,8 +182,12 @@ fn pattern(py: Python<'_>, object: Object) -> PyResult<Bound<'_, PyAny>> {
     Ok(made)
 }
 
+/// An `async def` with the name, signature and documentation of a builtin function.
+///
+/// # Errors
+/// `AttributeError` when it lacks one of them.
 #[cold]
-fn make_pattern<'py>(builtin: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn make_pattern<'py>(builtin: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = builtin.py();
     let name = builtin.getattr("__name__")?.extract::<String>()?;
     let qualified_name = builtin.getattr("__qualname__")?;

@@ -46,7 +46,7 @@ pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     add_class::<condition::Condition>(module, &["wait", "wait_for"])?;
     add_class::<semaphore::Semaphore>(module, &["acquire"])?;
     add_class::<semaphore::BoundedSemaphore>(module, &[])?;
-    add_class::<barrier::Barrier>(module, &["wait", "reset", "abort"])
+    add_class::<barrier::Barrier>(module, &["wait", "reset", "abort", "__aenter__", "__aexit__"])
 }
 
 /// Adds a class whose methods `coroutines` count as `async def`. It gets its plain name: messages of the interpreter
