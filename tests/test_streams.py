@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import os
 import socket
+import sys
 
 import pytest
 
@@ -284,3 +285,20 @@ def test_methods_put_into_stream_classes_are_not_called_by_the_others(monkeypatc
     with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
         runner.run(main())
     assert calls == [b"data"]
+
+
+@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
+def test_a_handler_that_forgets_its_writer_ends_well_in_debug_mode(kind, tmp_path):
+    """The writer goes, and closes its connection, while no Python function is there that could have called it."""
+
+    async def forget(reader, writer):
+        await reader.readexactly(4)
+
+    async def main():
+        async with connected(ferrio, kind, tmp_path, forget) as (reader, writer):
+            writer.write(b"data")
+            if sys.version_info >= (3, 13):
+                assert await reader.read() == b""
+
+    with asyncio.Runner(loop_factory=ferrio.new_event_loop, debug=True) as runner:
+        runner.run(main())

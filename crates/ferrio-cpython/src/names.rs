@@ -1,5 +1,6 @@
 //! The one home of what this crate takes from Python modules: imported once, then kept.
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -22,8 +23,6 @@ imported! {
     format_callback_source = "asyncio.format_helpers" . "_format_callback_source";
     /// Takes a frame, gives a `traceback.StackSummary`.
     extract_stack = "asyncio.format_helpers" . "extract_stack";
-    /// The calling frame.
-    sys_getframe = "sys" . "_getframe";
     /// Formats a handle for the slow callback message.
     format_handle = "asyncio.base_events" . "_format_handle";
     /// The builtin function.
@@ -89,13 +88,16 @@ pub(crate) fn format_takes_debug(py: Python<'_>) -> PyResult<bool> {
     .copied()
 }
 
-/// The innermost Python frame, or None when no Python code is running.
-pub(crate) fn current_frame(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    match sys_getframe(py)?.call0() {
-        Ok(frame) => Ok(frame),
-        Err(error) if error.is_instance_of::<pyo3::exceptions::PyValueError>(py) => Ok(py.None().into_bound(py)),
-        Err(error) => Err(error),
-    }
+/// The innermost Python frame, if Python code is running.
+///
+/// Not by `sys._getframe`, which expects a Python function for its caller: while the last frame of a coroutine that we
+/// resumed gives up its variables, what it takes for a frame is none.
+#[must_use]
+pub fn current_frame(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    // SAFETY: a thread that has the GIL.
+    let frame = unsafe { ffi::PyEval_GetFrame() };
+    // SAFETY: null, or a borrowed reference to what the interpreter keeps until the frame ends.
+    unsafe { Bound::from_borrowed_ptr_or_opt(py, frame.cast()) }
 }
 
 /// The class a handle shows as its `__class__`, so that `isinstance(handle, asyncio.Handle)` holds.

@@ -67,7 +67,6 @@ imported! {
     incomplete_read_error = "asyncio.exceptions" . "IncompleteReadError";
     limit_overrun_error = "asyncio.exceptions" . "LimitOverrunError";
     format_helpers = "asyncio" . "format_helpers";
-    getframe = "sys" . "_getframe";
     bytearray = "builtins" . "bytearray";
     stream_reader_protocol = "asyncio.streams" . "StreamReaderProtocol";
     constants = "asyncio" . "constants";

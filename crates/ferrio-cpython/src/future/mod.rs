@@ -219,8 +219,7 @@ impl<'py> FutureRef<'py> {
 
     #[cold]
     pub(crate) fn note_source(&self) -> PyResult<()> {
-        let frame = names::current_frame(self.py())?;
-        if !frame.is_none() {
+        if let Some(frame) = names::current_frame(self.py()) {
             let stack = names::extract_stack(self.py())?.call1((frame,))?;
             drop(self.update(|body| body.source_traceback.replace(stack.into())));
         }

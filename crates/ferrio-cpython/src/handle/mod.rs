@@ -303,9 +303,6 @@ pub(crate) fn format_callback_source(
 /// The caller's stack as asyncio keeps it in debug mode, newest call last.
 #[cold]
 fn extract_stack(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-    let frame = names::current_frame(py)?;
-    if frame.is_none() {
-        return Ok(None);
-    }
+    let Some(frame) = names::current_frame(py) else { return Ok(None) };
     Ok(Some(names::extract_stack(py)?.call1((frame,))?.unbind()))
 }

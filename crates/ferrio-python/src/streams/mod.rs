@@ -21,7 +21,7 @@ mod until;
 mod waiting;
 mod writer;
 
-use ferrio_cpython::coroutine_function;
+use ferrio_cpython::{coroutine_function, current_frame};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
@@ -81,6 +81,6 @@ fn is_debug(owner: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Where the running Python code stands.
 #[cold]
 fn stack(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let frame = imports::getframe(py)?.call0()?;
+    let Some(frame) = current_frame(py) else { return Ok(py.None().into_bound(py)) };
     imports::format_helpers(py)?.call_method1("extract_stack", (frame,))
 }
