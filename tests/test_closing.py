@@ -239,11 +239,12 @@ def test_an_unclosed_transport_warns_and_closes_its_socket(loop):
             transport.pause_reading()
             return listener.accept()[0]
 
-    with loop.run_until_complete(main()) as peer:
-        with warnings.catch_warnings(record=True) as caught:  # stock's socket may warn as well
-            warnings.simplefilter("always")
-            loop.close()
-            gc.collect()
+    with warnings.catch_warnings(record=True) as caught:  # stock's socket may warn as well
+        warnings.simplefilter("always")
+        peer = loop.run_until_complete(main())
+        loop.close()
+        gc.collect()
+    with peer:
         assert any("unclosed transport" in str(warning.message) for warning in caught)
         assert peer.recv(1) == b""
 

@@ -6,7 +6,7 @@ use ferrio_sys::{SocketAddress, socket};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::stream::{Socket, SocketTransport};
+use super::stream::{FirstData, Socket, SocketTransport};
 use super::{address, gathering};
 use crate::event_loop::base;
 use crate::imports;
@@ -130,7 +130,8 @@ pub(crate) fn describe(transport: &Bound<'_, SocketTransport>) -> String {
     let this = transport.get();
     let mut words = vec!["SocketTransport".to_owned()];
     let (closed, closing, reading, waiting, size) = this.state.with(py, |state| {
-        let reading = state.started && !state.closing && !state.paused && !state.read_ended;
+        let made = matches!(state.first_data, FirstData::UnderWay);
+        let reading = made && !state.closing && !state.paused && !state.read_ended;
         (state.socket.is_closed(), state.closing, reading, !state.buffer.is_empty(), state.buffer.len())
     });
     if closed {

@@ -68,6 +68,8 @@ pub(crate) enum FirstData {
     NextTurn,
     /// In the turn after the waiter was woken.
     AfterWaiter,
+    /// `connection_made` was called, and the rest is arranged.
+    UnderWay,
 }
 
 /// What changes during a connection's life.
@@ -239,10 +241,10 @@ fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
             callback_failed(transport, &protocol, "connection_made", error)?;
         }
     }
-    match this.state.with(py, |state| state.first_data) {
+    match this.state.with(py, |state| std::mem::replace(&mut state.first_data, FirstData::UnderWay)) {
         FirstData::AtOnce => start(object, 0),
         FirstData::NextTurn => start_next_turn(object, 0),
-        FirstData::AfterWaiter => Ok(()),
+        FirstData::AfterWaiter | FirstData::UnderWay => Ok(()),
     }
 }
 
