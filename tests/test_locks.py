@@ -263,6 +263,27 @@ def test_a_semaphore_may_be_infinite():
     assert_same_functions(scenario)
 
 
+def test_any_number_of_waiters_may_be_notified():
+    async def scenario(module, trace):
+        condition = module.Condition()
+        for number in (math.inf, 1 << 80, 2.0, -1, -1 << 80):
+            tasks = [asyncio.create_task(waiting(condition, trace)) for _ in range(4)]
+            await asyncio.sleep(0)
+            async with condition:
+                condition.notify(number)
+            done, rest = await asyncio.wait(tasks, timeout=0.05)
+            trace.append((number, len(done)))
+            async with condition:
+                condition.notify_all()
+            await asyncio.gather(*rest)
+
+    async def waiting(condition, trace):
+        async with condition:
+            trace.append(await condition.wait())
+
+    assert_same_functions(scenario)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_classes_look_like_asyncios(name):
     ours, theirs = getattr(ferrio, name), getattr(asyncio, name)

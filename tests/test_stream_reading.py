@@ -278,6 +278,19 @@ def test_a_reader_whose_waiter_was_cancelled_goes_on():
     assert_same_functions(scenario)
 
 
+def test_more_may_be_asked_for_than_there_is_memory():
+    async def scenario(module, trace):
+        for number in (sys.maxsize, 1 << 80, -1 << 80):
+            for method in ("read", "readexactly"):
+                reader = module.StreamReader()
+                reader.feed_data(b"abc")
+                reader.feed_eof()
+                trace.append((await outcome_of(getattr(reader, method)(number)))[:2])
+                trace.append(bytes(reader._buffer))
+
+    assert_same_functions(scenario)
+
+
 def test_a_subclass_may_wait_for_data_itself():
     async def scenario(module, trace):
         class Reader(module.StreamReader):

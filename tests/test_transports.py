@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import math
 import selectors
 import socket
 
@@ -264,9 +265,16 @@ def test_write_buffer_limits_follow_asyncios_rules():
                 {},
                 {"high": 10, "low": 10},
                 {"high": -1},
+                {"high": 1e6},
+                {"high": 2.5e6, "low": 0.0},
             ):
                 trace.append(outcome(transport.set_write_buffer_limits, **keywords))
                 trace.append(transport.get_write_buffer_limits())
+            for limitless in (math.inf, 1 << 80):
+                trace.append(outcome(transport.set_write_buffer_limits, limitless, 0))
+                trace.append(transport.get_write_buffer_limits()[1] > 1 << 60)
+            trace.append(outcome(transport.set_write_buffer_limits, math.nan)[0])
+            trace.append(outcome(transport.set_write_buffer_limits, "1")[0])
 
     assert_same(scenario)
 

@@ -23,6 +23,7 @@ mod imports;
 mod io;
 mod life;
 mod listener;
+mod numbers;
 mod pipes;
 mod queues;
 mod runners;

@@ -19,6 +19,7 @@ use super::until::ReadUntil;
 use super::waiting::WaitForData;
 use super::{DEFAULT_LIMIT, default_loop, feeding, is_debug, stack};
 use crate::imports;
+use crate::numbers::Integer;
 use crate::slices::slice;
 
 /// The reading end of a stream.
@@ -252,16 +253,16 @@ impl StreamReader {
     }
 
     /// Read up to `n` bytes; until end of file if it is negative.
-    #[pyo3(signature = (n=-1), text_signature = "($self, n=-1)")]
-    fn read(slf: &Bound<'_, Self>, n: i64) -> PyResult<Py<PyAny>> {
-        spawn(slf.py(), "StreamReader.read", Read::new(slf, n))
+    #[pyo3(signature = (n=Integer(-1)), text_signature = "($self, n=-1)")]
+    fn read(slf: &Bound<'_, Self>, n: Integer) -> PyResult<Py<PyAny>> {
+        spawn(slf.py(), "StreamReader.read", Read::new(slf, n.0))
     }
 
     /// Read exactly `n` bytes.
     ///
     /// Raises `IncompleteReadError`, whose `partial` has what there was, if the stream ends before.
-    fn readexactly(slf: &Bound<'_, Self>, n: i64) -> PyResult<Py<PyAny>> {
-        spawn(slf.py(), "StreamReader.readexactly", ReadExactly::new(slf, n))
+    fn readexactly(slf: &Bound<'_, Self>, n: Integer) -> PyResult<Py<PyAny>> {
+        spawn(slf.py(), "StreamReader.readexactly", ReadExactly::new(slf, n.0))
     }
 
     /// Read a line, its newline included; what there is at end of file.

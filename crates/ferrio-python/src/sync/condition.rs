@@ -22,6 +22,7 @@ use super::condition_wait::{Enter, Wait, WaitFor};
 use super::line::{self, Line};
 use super::lock::{self, Lock};
 use super::{context, described, waiters_suffix, wake_all};
+use crate::numbers::Number;
 
 /// A lock together with tasks that wait to be notified by its holders.
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
@@ -178,8 +179,8 @@ impl Condition {
     }
 
     /// Let n of the waiting tasks go on once they get the lock.
-    #[pyo3(signature = (n=1))]
-    fn notify(slf: &Bound<'_, Self>, n: i64) -> PyResult<()> {
+    #[pyo3(signature = (n=Number(1)), text_signature = "($self, n=1)")]
+    fn notify(slf: &Bound<'_, Self>, n: Number) -> PyResult<()> {
         if !Self::is_locked(slf)? {
             return Err(PyRuntimeError::new_err("cannot notify on un-acquired lock"));
         }
@@ -187,8 +188,8 @@ impl Condition {
     }
 
     #[pyo3(name = "_notify")]
-    fn notify_up_to(&self, py: Python<'_>, n: i64) -> PyResult<()> {
-        self.notify_some(py, usize::try_from(n).unwrap_or(0))
+    fn notify_up_to(&self, py: Python<'_>, n: Number) -> PyResult<()> {
+        self.notify_some(py, usize::try_from(n.0).unwrap_or(0))
     }
 
     /// Let all waiting tasks go on once they get the lock.
@@ -196,7 +197,7 @@ impl Condition {
         let py = slf.py();
         let count = slf.get().waiters.with(py, |waiters| waiters.len());
         if CLASS.is_plain(slf) {
-            return Self::notify(slf, i64::try_from(count).unwrap_or(i64::MAX));
+            return Self::notify(slf, Number(i64::try_from(count).unwrap_or(i64::MAX)));
         }
         slf.call_method1(pyo3::intern!(py, "notify"), (count,)).map(drop)
     }

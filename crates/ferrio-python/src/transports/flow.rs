@@ -9,12 +9,13 @@ use pyo3::prelude::*;
 use super::endpoint::{Endpoint, call_protocol};
 use super::stream::SocketTransport;
 use crate::errors;
+use crate::numbers::Number;
 
 #[pymethods]
 impl SocketTransport {
     /// Set the water marks in bytes; None takes the default or derives one from the other.
     #[pyo3(signature = (high=None, low=None))]
-    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<i64>, low: Option<i64>) -> PyResult<()> {
+    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<Number>, low: Option<Number>) -> PyResult<()> {
         set_limits(slf, high, low)
     }
 
@@ -30,8 +31,13 @@ impl SocketTransport {
 }
 
 /// Sets the water marks; the protocol is told if too much is buffered by them.
-pub(crate) fn set_limits<T: Endpoint>(transport: &Bound<'_, T>, high: Option<i64>, low: Option<i64>) -> PyResult<()> {
-    let outcome = transport.get().with_flow(transport.py(), |flow, _| flow.set_limits(high, low));
+pub(crate) fn set_limits<T: Endpoint>(
+    transport: &Bound<'_, T>,
+    high: Option<Number>,
+    low: Option<Number>,
+) -> PyResult<()> {
+    let outcome =
+        transport.get().with_flow(transport.py(), |flow, _| flow.set_limits(high.map(|n| n.0), low.map(|n| n.0)));
     if let Err(InvalidLimits { high, low }) = outcome {
         return Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0")));
     }

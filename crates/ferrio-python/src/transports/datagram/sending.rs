@@ -21,6 +21,7 @@ use super::{DatagramTransport, closing};
 use crate::errors;
 use crate::imports;
 use crate::io::Handler;
+use crate::numbers::Number;
 
 /// Where a datagram goes.
 pub(super) enum Destination {
@@ -125,7 +126,7 @@ impl DatagramTransport {
 
     /// Set the water marks in bytes; None takes the default or derives one from the other.
     #[pyo3(signature = (high=None, low=None))]
-    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<i64>, low: Option<i64>) -> PyResult<()> {
+    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<Number>, low: Option<Number>) -> PyResult<()> {
         flow::set_limits(slf, high, low)
     }
 

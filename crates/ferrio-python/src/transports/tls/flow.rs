@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::TlsTransport;
 use crate::errors;
+use crate::numbers::Number;
 
 /// The high marks of `asyncio.constants`, in bytes.
 const HIGH_INCOMING: usize = 256 * 1024;
@@ -32,8 +33,9 @@ impl Marks {
     }
 
     /// asyncio's `add_flowcontrol_defaults`.
-    fn given(high: Option<i64>, low: Option<i64>, default: usize) -> PyResult<Self> {
+    fn given(high: Option<Number>, low: Option<Number>, default: usize) -> PyResult<Self> {
         let default = i64::try_from(default)?;
+        let (high, low) = (high.map(|Number(high)| high), low.map(|Number(low)| low));
         let high = high.unwrap_or_else(|| low.map_or(default, |low| low.saturating_mul(4)));
         let low = low.unwrap_or_else(|| high.div_euclid(4));
         match (usize::try_from(high), usize::try_from(low)) {
@@ -47,7 +49,7 @@ impl Marks {
 impl TlsTransport {
     /// Set the water marks of writing in bytes; None takes the default or derives one from the other.
     #[pyo3(signature = (high=None, low=None))]
-    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<i64>, low: Option<i64>) -> PyResult<()> {
+    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<Number>, low: Option<Number>) -> PyResult<()> {
         let marks = Marks::given(high, low, HIGH_OUTGOING)?;
         slf.get().state.with(slf.py(), |state| state.outgoing_marks = marks);
         control_writing(slf)
@@ -60,7 +62,7 @@ impl TlsTransport {
 
     /// Set the water marks of reading in bytes; None takes the default or derives one from the other.
     #[pyo3(signature = (high=None, low=None))]
-    fn set_read_buffer_limits(slf: &Bound<'_, Self>, high: Option<i64>, low: Option<i64>) -> PyResult<()> {
+    fn set_read_buffer_limits(slf: &Bound<'_, Self>, high: Option<Number>, low: Option<Number>) -> PyResult<()> {
         let marks = Marks::given(high, low, HIGH_INCOMING)?;
         slf.get().state.with(slf.py(), |state| state.incoming_marks = marks);
         control_lower_reading(slf)

@@ -22,6 +22,7 @@ use super::pipe::{self, PipeEnd, PipeTransport};
 use super::{classes, flow};
 use crate::event_loop::{Loop, base};
 use crate::imports;
+use crate::numbers::Number;
 
 /// The writing end of a pipe; its `__class__` says `asyncio.WriteTransport`.
 #[pyclass(frozen, weakref, subclass, module = "ferrio")]
@@ -116,7 +117,7 @@ impl WritePipeTransport {
 
     /// Set the water marks in bytes; None takes the default or derives one from the other.
     #[pyo3(signature = (high=None, low=None))]
-    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<i64>, low: Option<i64>) -> PyResult<()> {
+    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<Number>, low: Option<Number>) -> PyResult<()> {
         flow::set_limits(slf, high, low)
     }
 
