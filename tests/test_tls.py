@@ -134,6 +134,14 @@ def test_the_wrong_kind_of_data_is_refused():
     assert_same(scenario)
 
 
+def test_the_name_of_a_transports_type_tells_of_tls():
+    async def scenario(trace):
+        async with serving() as address, client(address) as (transport, _):
+            trace.append("SSL" in type(transport).__name__)  # aiosmtplib's tests look at it, as there is nothing public
+
+    assert_same(scenario)
+
+
 def test_bytes_come_through_whatever_the_network_makes_of_them(loop, version):
     """A relay passes the encrypted bytes on in pieces of any size."""
     rng = random.Random(7)

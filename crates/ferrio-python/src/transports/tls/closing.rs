@@ -317,7 +317,7 @@ pub(super) fn abandoned(transport: &mut TlsTransport) {
         return;
     }
     Python::attach(|py| {
-        let text = c"unclosed transport <TlsTransport>";
+        let text = c"unclosed transport <SSLTransport>";
         let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, text, 1));
         if let Err(error) = warned {
             error.write_unraisable(py, None);

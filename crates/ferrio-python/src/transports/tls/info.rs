@@ -44,8 +44,8 @@ impl TlsTransport {
         let py = slf.py();
         let closed = if slf.get().state.with(py, |state| state.closed) { " closing" } else { "" };
         match slf.get().lower(py) {
-            Some(lower) => Ok(format!("<TlsTransport{closed} over {}>", lower.bind(py).repr()?)),
-            None => Ok(format!("<TlsTransport{closed}>")),
+            Some(lower) => Ok(format!("<SSLTransport{closed} over {}>", lower.bind(py).repr()?)),
+            None => Ok(format!("<SSLTransport{closed}>")),
         }
     }
 }

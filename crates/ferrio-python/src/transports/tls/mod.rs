@@ -45,7 +45,9 @@ use crate::event_loop::Loop;
 use crate::imports;
 
 /// A TLS connection; its `__class__` says that it is asyncio's own, an `asyncio.Transport`.
-#[pyclass(frozen, weakref, module = "ferrio")]
+///
+/// Programs that must know of TLS look for "SSL" in the name of a transport's type, which asyncio and uvloop keep to.
+#[pyclass(frozen, weakref, module = "ferrio", name = "SSLTransport")]
 pub(crate) struct TlsTransport {
     owner: Py<Loop>,
     session: Session,
