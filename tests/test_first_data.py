@@ -1,12 +1,14 @@
 """When a new connection's data comes: after whoever was given the connection has had a turn."""
 
 import asyncio
+import os
 import socket
 
 import pytest
 
 import ferrio
 from tests.certificates import client_context, server_context
+from tests.differential import assert_same
 from tests.peers import Recorder, listening, turns, until
 from tests.tls_peers import NAME
 
@@ -113,3 +115,53 @@ def test_a_peer_that_is_gone_already_leaves_an_open_transport_for_a_turn(loop):
         assert protocol.trace == ["made", "eof", ("lost", "NoneType")]
 
     loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_pipes_data_comes_right_after_whoever_was_given_it_went_on(kind):
+    """asyncssh lets go of the pipe before it only then, and loses what comes later."""
+
+    def ends():
+        if kind == "socket":
+            far, near = socket.socketpair()
+            return far, os.fdopen(near.detach(), "rb")
+        near, far = os.pipe()
+        return os.fdopen(far, "wb", 0), os.fdopen(near, "rb")
+
+    async def scenario(trace):
+        loop = asyncio.get_running_loop()
+
+        class Telling(asyncio.Protocol):
+            def __init__(self, name):
+                self.tell = lambda *what: trace.append((name, *what))
+
+            def connection_made(self, transport):
+                self.tell("made")
+
+            def data_received(self, data):
+                self.tell(data)
+
+            def connection_lost(self, error):
+                self.tell(error)
+
+        def turn(left):
+            trace.append(left)
+            if left:
+                loop.call_soon(turn, left - 1)
+
+        transports = []
+        for name in ("first", "second"):
+            far, near = ends()
+            with far:
+                os.write(far.fileno(), name.encode())
+                turn(4)
+                transport, _ = await loop.connect_read_pipe(lambda name=name: Telling(name), near)
+                trace.append("connected")
+                for before in transports:
+                    before.close()
+                transports.append(transport)
+                await asyncio.sleep(0.02)
+        transport.close()
+        await turns(2)
+
+    assert_same(scenario)

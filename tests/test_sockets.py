@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from tests.differential import assert_same, outcome_of
+from tests.differential import assert_same, outcome, outcome_of
 from tests.peers import listening, read_exactly, reset, turns
 
 
@@ -35,6 +35,31 @@ def test_recv_and_sendall(loop, pair):
         assert await loop.sock_recv(right, 100) == b""
 
     loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("change", ["extend", "clear", "shorten"])
+def test_what_is_being_sent_keeps_its_size(change):
+    async def scenario(trace):
+        loop = asyncio.get_running_loop()
+        left, right = socket.socketpair()
+        with left, right:
+            left.setblocking(False)
+            right.setblocking(False)
+            data = bytearray(1 << 22)
+            changes = {
+                "extend": lambda: data.extend(b"more"),
+                "clear": data.clear,
+                "halve": lambda: data.__delitem__(slice(9)),
+            }
+            sending = asyncio.create_task(loop.sock_sendall(left, data))
+            await asyncio.sleep(0.01)
+            trace.append(outcome(changes[change]))
+            trace.append(len(await read_exactly(right, len(data))))
+            await sending
+            data.clear()
+        trace.append(len(data))
+
+    assert_same(scenario)
 
 
 def test_what_is_there_is_returned_at_once(loop, pair):

@@ -18,6 +18,10 @@ def test_bytes_bytearray_and_memoryview_are_written(loop, data):
     async def main():
         async with writing() as (transport, _, drain):
             assert isinstance(transport, asyncio.WriteTransport)
+            assert isinstance(transport, asyncio.Transport)  # as asyncio's, though there is nothing to read
+            for method in (transport.is_reading, transport.pause_reading, transport.resume_reading):
+                with pytest.raises(NotImplementedError):
+                    method()
             transport.write(data)
             transport.write(b"")
             assert drain.read(100) == bytes(data)

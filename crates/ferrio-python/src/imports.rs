@@ -57,7 +57,6 @@ imported! {
     abstract_server = "asyncio.base_events" . "Server";
     transport_class = "asyncio.transports" . "Transport";
     read_transport = "asyncio.transports" . "ReadTransport";
-    write_transport = "asyncio.transports" . "WriteTransport";
     subprocess_transport = "asyncio.transports" . "SubprocessTransport";
     datagram_transport_class = "asyncio.selector_events" . "_SelectorDatagramTransport";
     sendfile_mode = "asyncio.constants" . "_SendfileMode";

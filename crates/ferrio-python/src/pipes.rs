@@ -1,10 +1,12 @@
 //! `connect_read_pipe` and `connect_write_pipe`.
 
+use ferrio_cpython::Runnable;
 use pyo3::prelude::*;
 
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::{Loop, base};
 use crate::imports;
+use crate::transports::stream::wake_waiter;
 use crate::transports::{read_pipe, write_pipe};
 
 #[pymethods]
@@ -16,7 +18,7 @@ impl Loop {
             let connected = Python::attach(|py| {
                 let protocol = protocol_factory.bind(py).call0()?;
                 let transport = read_pipe::connect(this.bind(py), pipe.bind(py), &protocol)?;
-                Ok::<_, PyErr>(Connected { transport: transport.into_any().unbind(), protocol: protocol.unbind() })
+                Connected::new(this.bind(py), transport.into_any(), protocol)
             })?;
             connected.settle(&this, &pipe, "Read pipe %r connected: (%r, %r)", &channel).await
         })
@@ -29,7 +31,7 @@ impl Loop {
             let connected = Python::attach(|py| {
                 let protocol = protocol_factory.bind(py).call0()?;
                 let transport = write_pipe::connect(this.bind(py), pipe.bind(py), &protocol)?;
-                Ok::<_, PyErr>(Connected { transport: transport.into_any().unbind(), protocol: protocol.unbind() })
+                Connected::new(this.bind(py), transport.into_any(), protocol)
             })?;
             connected.settle(&this, &pipe, "Write pipe %r connected: (%r, %r)", &channel).await
         })
@@ -40,9 +42,17 @@ impl Loop {
 struct Connected {
     transport: Py<PyAny>,
     protocol: Py<PyAny>,
+    /// Done once the protocol was told. Data comes in the turn in which the caller goes on, after the caller.
+    waiter: Py<PyAny>,
 }
 
 impl Connected {
+    fn new(slf: &Bound<'_, Loop>, transport: Bound<'_, PyAny>, protocol: Bound<'_, PyAny>) -> PyResult<Self> {
+        let waiter = slf.call_method0("create_future")?;
+        base(slf).push(slf.py(), Runnable::native(waiter.clone(), wake_waiter, 0));
+        Ok(Self { transport: transport.unbind(), protocol: protocol.unbind(), waiter: waiter.unbind() })
+    }
+
     /// Lets the protocol be told. Whoever gives up meanwhile has the pipe closed.
     async fn settle(
         self,
@@ -51,8 +61,8 @@ impl Connected {
         message: &str,
         channel: &Channel,
     ) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
-        let Self { transport, protocol } = self;
-        if let Err(error) = channel.pass_turn().await {
+        let Self { transport, protocol, waiter } = self;
+        if let Err(error) = channel.wait(waiter).await {
             Python::attach(|py| transport.call_method0(py, "close"))?;
             return Err(error);
         }

@@ -18,8 +18,17 @@ impl Loop {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_sendall", |channel| async move {
             let mut sent = 0;
-            until_done(&this, &sock, Role::Writer, &channel, |slf, sock| send(sock, data.bind(slf.py()), &mut sent))
-                .await
+            let mut view = None;
+            until_done(&this, &sock, Role::Writer, &channel, |slf, sock| {
+                let data = data.bind(slf.py());
+                let done = send(sock, data, &mut sent)?;
+                if done.is_none() && view.is_none() {
+                    // Held until all is sent: meanwhile a bytearray cannot change its size.
+                    view = Some(PyMemoryView::from(data)?.unbind());
+                }
+                Ok(done)
+            })
+            .await
         })
     }
 

@@ -41,6 +41,7 @@ pub(crate) fn connect<'py>(
     protocol: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, ReadPipeTransport>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    base(slf).check_open()?;
     let class = classes::open::<ReadPipeTransport>(slf.py(), &CLASS)?;
     let transport = class.call1((slf, pipe, protocol))?.cast_into::<ReadPipeTransport>()?;
     base(slf).push(slf.py(), Runnable::native(transport.clone(), begin, 0));

@@ -171,6 +171,7 @@ pub(crate) fn attach<'py>(
     waiter: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, SocketTransport>> {
     let py = slf.py();
+    base(slf).check_open()?;
     let Connection { socket, fd, peer, protocol, server, context } = connection;
     if matches!(peer, Some(SocketAddress::V4 { .. } | SocketAddress::V6 { .. })) {
         // Small writes go out without waiting for acknowledgements. No TCP socket: nothing to set.

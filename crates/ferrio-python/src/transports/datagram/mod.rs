@@ -89,6 +89,7 @@ pub(crate) fn attach<'py>(
     waiter: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, DatagramTransport>> {
     let py = slf.py();
+    base(slf).check_open()?;
     let fd: RawFd = sock.call_method0("fileno")?.extract()?;
     descriptors::refuse_used(slf, fd, sock)?;
     let family = Family::of(sock)?;

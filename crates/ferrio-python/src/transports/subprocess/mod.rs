@@ -17,7 +17,7 @@ use pyo3::{PyTraverseError, PyVisit};
 pub(crate) use events::{make_connection, process_exited};
 
 use super::classes;
-use crate::event_loop::Loop;
+use crate::event_loop::{Loop, base};
 use crate::imports;
 
 /// A child process; its `__class__` says `asyncio.SubprocessTransport`.
@@ -73,6 +73,7 @@ pub(crate) fn make<'py>(
     piped: [bool; 3],
 ) -> PyResult<Bound<'py, SubprocessTransport>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    base(slf).check_open()?;
     let class = classes::open::<SubprocessTransport>(slf.py(), &CLASS)?;
     Ok(class.call1((slf, protocol, piped))?.cast_into::<SubprocessTransport>()?)
 }

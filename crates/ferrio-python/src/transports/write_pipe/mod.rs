@@ -12,6 +12,7 @@ use ferrio_cpython::{GilCell, Runnable};
 use ferrio_engine::{FlowControl, Role, WriteBuffer};
 use ferrio_sys::file::Kind;
 use pyo3::PyClass;
+use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -24,7 +25,7 @@ use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::numbers::Number;
 
-/// The writing end of a pipe; its `__class__` says `asyncio.WriteTransport`.
+/// The writing end of a pipe; its `__class__` says `asyncio.Transport`, as asyncio's inherits from that.
 #[pyclass(frozen, weakref, subclass, module = "ferrio")]
 pub(crate) struct WritePipeTransport {
     end: PipeEnd,
@@ -51,6 +52,7 @@ pub(crate) fn connect<'py>(
     protocol: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, WritePipeTransport>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    base(slf).check_open()?;
     let class = classes::open::<WritePipeTransport>(slf.py(), &CLASS)?;
     let transport = class.call1((slf, pipe, protocol))?.cast_into::<WritePipeTransport>()?;
     base(slf).push(slf.py(), Runnable::native(transport.clone(), begin, 0));
@@ -102,7 +104,7 @@ impl WritePipeTransport {
 
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
-        imports::write_transport(slf.py())
+        imports::transport_class(slf.py())
     }
 
     /// Whether the pipe is closing or closed.
@@ -113,6 +115,21 @@ impl WritePipeTransport {
     /// How many bytes wait to be written.
     fn get_write_buffer_size(&self, py: Python<'_>) -> usize {
         self.state.with(py, |state| state.buffer.len())
+    }
+
+    /// Nothing is read from here: `NotImplementedError`, as asyncio's.
+    fn is_reading(&self) -> PyResult<bool> {
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    /// Nothing is read from here: `NotImplementedError`, as asyncio's.
+    fn pause_reading(&self) -> PyResult<()> {
+        Err(PyNotImplementedError::new_err(()))
+    }
+
+    /// Nothing is read from here: `NotImplementedError`, as asyncio's.
+    fn resume_reading(&self) -> PyResult<()> {
+        Err(PyNotImplementedError::new_err(()))
     }
 
     /// Set the water marks in bytes; None takes the default or derives one from the other.
