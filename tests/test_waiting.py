@@ -7,6 +7,7 @@ import inspect
 import io
 import pickle
 import sys
+import time
 import weakref
 from fractions import Fraction
 
@@ -158,6 +159,28 @@ def test_wait_for_gives_results_and_exceptions(timeout):
         trace.append(await chain(api.wait_for(done, timeout)))
 
     assert_same_functions(scenario)
+
+
+def test_a_result_in_the_turn_of_the_timeout_is_no_error_on_anybodys_loop():
+    reported = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: reported.append(context))
+        future = loop.create_future()
+
+        def finish():
+            future.set_result(1)
+            time.sleep(0.02)  # so that the timeout is due in the next turn, with the future's callbacks
+
+        loop.call_later(0.01, finish)
+        assert await ferrio.wait_for(future, 0.015) == 1
+        await turns(2)
+
+    for factory in (asyncio.SelectorEventLoop, ferrio.new_event_loop):
+        with ferrio.Runner(loop_factory=factory) as runner:
+            runner.run(main())
+    assert not reported
 
 
 @pytest.mark.parametrize("timeout", [0, 0.005])

@@ -15,13 +15,6 @@ use crate::gil_cell::GilCell;
 pub(crate) struct Spares<T> {
     list: GilCell<Vec<Spare<T>>>,
     limit: usize,
-    allocator: Allocator,
-}
-
-#[derive(Clone, Copy)]
-enum Allocator {
-    Collector,
-    Plain,
 }
 
 struct Spare<T>(NonNull<T>);
@@ -32,12 +25,7 @@ unsafe impl<T> Send for Spare<T> {}
 impl<T> Spares<T> {
     /// For a type that takes part in garbage collection. At most `limit` pieces are kept.
     pub(crate) const fn new(limit: usize) -> Self {
-        Self { list: GilCell::new(Vec::new()), limit, allocator: Allocator::Collector }
-    }
-
-    /// For a type that the collector does not know.
-    pub(crate) const fn plain(limit: usize) -> Self {
-        Self { list: GilCell::new(Vec::new()), limit, allocator: Allocator::Plain }
+        Self { list: GilCell::new(Vec::new()), limit }
     }
 
     /// An object from spare memory with one reference, untracked, whose fields are as the one before left them.
@@ -60,12 +48,8 @@ impl<T> Spares<T> {
         if let Some(memory) = self.reuse(py) {
             return Ok(memory);
         }
-        let fresh = match self.allocator {
-            // SAFETY: by the caller's promise.
-            Allocator::Collector => unsafe { ffi::PyObject_GC_New::<T>(class) },
-            // SAFETY: by the caller's promise.
-            Allocator::Plain => unsafe { ffi::PyObject_New::<T>(class) },
-        };
+        // SAFETY: by the caller's promise.
+        let fresh = unsafe { ffi::PyObject_GC_New::<T>(class) };
         NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))
     }
 
@@ -111,12 +95,8 @@ impl<T> Spares<T> {
     unsafe fn free(&self, memory: NonNull<T>) {
         // SAFETY: an instance of a heap type owns a reference to its type.
         let class = unsafe { ffi::Py_TYPE(memory.as_ptr().cast()) };
-        match self.allocator {
-            // SAFETY: of the collector's allocator, untracked, and no object lives in it.
-            Allocator::Collector => unsafe { ffi::PyObject_GC_Del(memory.as_ptr().cast()) },
-            // SAFETY: of the object allocator, and no object lives in it.
-            Allocator::Plain => unsafe { ffi::PyObject_Free(memory.as_ptr().cast()) },
-        }
+        // SAFETY: of the collector's allocator, untracked, and no object lives in it.
+        unsafe { ffi::PyObject_GC_Del(memory.as_ptr().cast()) };
         // SAFETY: the reference that the instance held.
         unsafe { ffi::Py_DECREF(class.cast()) };
     }

@@ -40,7 +40,7 @@ imported! {
     stock_future = "_asyncio" . "Future";
     stock_task = "_asyncio" . "Task";
     get_running_loop = "_asyncio" . "get_running_loop";
-    set_result_unless_cancelled = "asyncio.futures" . "_set_result_unless_cancelled";
+    release_waiter = "asyncio.tasks" . "_release_waiter";
     isnan = "math" . "isnan";
     round = "builtins" . "round";
     set = "builtins" . "set";

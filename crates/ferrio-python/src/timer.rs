@@ -32,8 +32,7 @@ impl Timer {
             return Ok(Self::Ours(HandleRef::alarm(ours, when, future, future::finish_with_none)?));
         }
         let py = owner.py();
-        let finish = imports::set_result_unless_cancelled(py)?;
-        let arguments = (delay, finish, future, py.None());
+        let arguments = (delay, imports::release_waiter(py)?, future);
         Ok(Self::Foreign(owner.call_method1(pyo3::intern!(py, "call_later"), arguments)?.into()))
     }
 

@@ -54,6 +54,21 @@ impl Watch {
         Err(Errno::NOSYS.into())
     }
 
+    /// Kills the child, if it runs, without doubt about who has its number by now.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if it runs as somebody else; `EBADF` or `ENOSYS` where there are no pidfds.
+    pub fn kill(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        return match rustix::process::pidfd_send_signal(&self.0, rustix::process::Signal::KILL) {
+            Err(Errno::SRCH) => Ok(()),
+            outcome => Ok(outcome?),
+        };
+        #[cfg(not(target_os = "linux"))]
+        return Err(Errno::NOSYS.into());
+    }
+
     /// The descriptor for the poller.
     #[must_use]
     pub fn fd(&self) -> RawFd {

@@ -120,12 +120,18 @@ impl Drop for SubprocessTransport {
         }
         let text = format!("unclosed transport <{}>", describe(state).join(" "));
         let running = state.process.take().filter(|_| state.code.is_none());
+        let watch = state.watch.take();
         Python::attach(|py| {
             let text = std::ffi::CString::new(text).unwrap_or_default();
             let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
             let killed = running.map_or(Ok(()), |process| {
                 let process = process.bind(py);
-                if process.call_method0("poll")?.is_none() { kill(process) } else { Ok(()) }
+                let ended = process.call_method0("poll").map(|code| !code.is_none());
+                match ended.and_then(|ended| if ended { Ok(()) } else { kill(process) }) {
+                    // The collector may have emptied it before: the child is ours to kill all the same.
+                    Err(error) => watch.is_none_or(|watch| watch.kill().is_err()).then_some(error).map_or(Ok(()), Err),
+                    done => done,
+                }
             });
             if let Err(error) = warned.and(killed) {
                 error.write_unraisable(py, None);
