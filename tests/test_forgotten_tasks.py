@@ -132,6 +132,7 @@ def test_a_forgotten_task_is_collected_with_its_closed_loop(name, caplog):
 def test_what_waits_in_a_method_of_the_loop_stays(kind, caplog):
     """No promise: a leak that asyncio does not have, of programs that close their loop over pending tasks."""
     caplog.set_level(logging.CRITICAL, "asyncio")
+    listening = socket.create_server(("127.0.0.1", 0))
     left, right = socket.socketpair()
     left.setblocking(False)
 
@@ -140,12 +141,12 @@ def test_what_waits_in_a_method_of_the_loop_stays(kind, caplog):
         if kind == "sock_recv":
             waiting = loop.sock_recv(left, 1)
         else:
-            waiting = (await loop.create_server(asyncio.Protocol, sock=socket.create_server(("", 0)))).serve_forever()
+            waiting = (await loop.create_server(asyncio.Protocol, sock=listening)).serve_forever()
         task = asyncio.create_task(waiting)
         await asyncio.sleep(0.01)
         return weakref.ref(task)
 
-    with left, right:
+    with listening, left, right:
         loop = ferrio.new_event_loop()
         task = loop.run_until_complete(main())
         loop.close()
