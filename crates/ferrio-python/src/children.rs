@@ -4,7 +4,6 @@
 //! set and nobody else's children are touched. On Python 3.11 to 3.13 a program can put a child watcher on the event loop
 //! policy. Those that asyncio uses by itself do what is done here anyway; any other one is used the way asyncio uses it.
 
-use ferrio_cpython::Runnable;
 use ferrio_engine::Role;
 use ferrio_sys::child::Watch;
 use pyo3::exceptions::{PyChildProcessError, PyDeprecationWarning, PyNotImplementedError, PyRuntimeError};
@@ -12,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::errors;
-use crate::event_loop::{Loop, base};
+use crate::event_loop::Loop;
 use crate::imports;
 use crate::io::Handler;
 use crate::transports::subprocess::{self, SubprocessTransport};
@@ -151,31 +150,22 @@ fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<SubprocessTransport>()?;
     let py = transport.py();
     let (Some(owner), Some(pid)) = (transport.get().owner(py), transport.get().pid(py)) else { return Ok(()) };
-    let Some(outcome) = reap(transport, pid).transpose() else { return Ok(()) };
+    let outcome = reap(transport, pid);
+    if matches!(outcome, Ok(None)) {
+        return Ok(());
+    }
     if let Some(watch) = transport.get().watch(py) {
         let handler = owner.get().io.unregister(py, watch.fd(), Role::Reader);
         drop((handler, watch));
     }
-    match outcome {
-        // In the next turn, as asyncio's watchers tell of it: what the child left in its pipes is seen before.
-        Ok(code) => base(&owner).push(py, Runnable::native(transport.clone(), tell_exit, code.cast_unsigned())),
-        Err(error) => report(transport, &owner, error)?,
+    // At once: a child that is reaped and not told of has a number that a signal could send to somebody else.
+    let told = outcome.and_then(|code| code.map_or(Ok(()), |code| subprocess::process_exited(transport, code)));
+    match told {
+        Err(error) if !errors::passes(py, &error) => {
+            errors::report(&owner, "Exception in child watcher", &error, &[("transport", transport.as_any())])
+        }
+        told => told,
     }
-    Ok(())
-}
-
-/// `code` is the exit code, whose sign is not lost in it.
-fn tell_exit(object: &Bound<'_, PyAny>, code: u32) -> PyResult<()> {
-    let transport = object.cast::<SubprocessTransport>()?;
-    let Some(owner) = transport.get().owner(transport.py()) else { return Ok(()) };
-    subprocess::process_exited(transport, code.cast_signed()).or_else(|error| report(transport, &owner, error))
-}
-
-fn report(transport: &Bound<'_, SubprocessTransport>, owner: &Bound<'_, Loop>, error: PyErr) -> PyResult<()> {
-    if errors::passes(transport.py(), &error) {
-        return Err(error);
-    }
-    errors::report(owner, "Exception in child watcher", &error, &[("transport", transport.as_any())])
 }
 
 /// How the child has ended; None if it has not. Asked through the `os` module like everybody else in the process: what
