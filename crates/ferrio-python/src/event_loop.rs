@@ -5,6 +5,8 @@
 //! `asyncio.AbstractEventLoop`.
 
 use ferrio_cpython::{LoopBase, coroutine_function, making, scheduling};
+use pyo3::PyTypeInfo;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
@@ -35,8 +37,21 @@ pub(crate) fn base<'a>(slf: &'a Bound<'_, Loop>) -> &'a LoopBase {
 
 #[pymethods]
 impl Loop {
+    /// Takes nothing, but for a subclass that has an `__init__` with arguments of its own.
     #[new]
-    fn new(py: Python<'_>) -> PyResult<PyClassInitializer<Self>> {
+    #[classmethod]
+    #[pyo3(signature = (*arguments, **keywords), text_signature = "()")]
+    fn new(
+        class: &Bound<'_, PyType>,
+        arguments: &Bound<'_, PyTuple>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let py = class.py();
+        let given = arguments.len() + keywords.map_or(0, PyDictMethods::len);
+        if given > 0 && class.getattr("__init__")?.is(PyAny::type_object(py).getattr("__init__")?) {
+            let name = class.name()?;
+            return Err(PyTypeError::new_err(format!("{name}() takes no positional arguments but {given} were given")));
+        }
         let debug = imports::is_debug_mode(py)?.call0()?.is_truthy()?;
         let base = LoopBase::new(debug);
         let this = Self {

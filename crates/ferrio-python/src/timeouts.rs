@@ -12,7 +12,7 @@ use ferrio_cpython::resume::Step;
 use ferrio_cpython::{GilCell, LoopBase, current_task};
 use pyo3::exceptions::{PyAssertionError, PyBaseExceptionGroup, PyRuntimeError, PyTimeoutError};
 use pyo3::prelude::*;
-use pyo3::types::PyFloat;
+use pyo3::types::{PyDict, PyFloat, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::imports;
@@ -73,6 +73,10 @@ pub(crate) fn timeout_at(when: Bound<'_, PyAny>) -> PyResult<Py<Timeout>> {
 }
 
 impl Timeout {
+    fn new(when: Bound<'_, PyAny>) -> Self {
+        Self { inner: GilCell::new(Inner::new(when)) }
+    }
+
     /// A timeout `delay` seconds from now on `owner`'s clock, never for None.
     pub(crate) fn after(owner: &Bound<'_, PyAny>, delay: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
         let py = delay.py();
@@ -234,12 +238,25 @@ fn insert_timeout_error(raised: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
+impl Inner {
+    fn new(when: Bound<'_, PyAny>) -> Self {
+        Self { state: State::Created, when: when.into(), timer: None, task: None, cancelling: 0 }
+    }
+}
+
 #[pymethods]
 impl Timeout {
+    /// Takes anything: a subclass may have arguments of its own.
     #[new]
-    fn new(when: Bound<'_, PyAny>) -> Self {
-        let inner = Inner { state: State::Created, when: when.into(), timer: None, task: None, cancelling: 0 };
-        Self { inner: GilCell::new(inner) }
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(when)")]
+    fn blank(py: Python<'_>, _arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::new(py.None().into_bound(py))
+    }
+
+    fn __init__(&self, when: Bound<'_, PyAny>) {
+        let py = when.py();
+        let before = self.inner.with(py, |inner| std::mem::replace(inner, Inner::new(when)));
+        drop(before);
     }
 
     /// The deadline in the loop's seconds, or None.
