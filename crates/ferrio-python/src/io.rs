@@ -144,6 +144,11 @@ impl Io {
         self.policy.with(py, PollPolicy::begin_run);
     }
 
+    /// The next turn polls, whatever else it has to do: somebody counts on what is there to be seen in it.
+    pub(crate) fn poll_next(&self, py: Python<'_>) {
+        self.policy.with(py, PollPolicy::begin_run);
+    }
+
     pub(crate) fn polled(&self, py: Python<'_>) {
         self.policy.with(py, |policy| policy.polled(ferrio_sys::clock::monotonic()));
     }

@@ -54,6 +54,10 @@ fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     if !open || transport.get().paused.get() {
         return Ok(());
     }
+    // The first data comes in the turn in which whoever connected the pipe goes on.
+    if let Some(owner) = transport.get().end.owner(transport.py()) {
+        owner.get().io.poll_next(transport.py());
+    }
     pipe::watch(transport, Role::Reader, on_readable).or_else(|error| pipe::report(transport, "_read_ready", error))
 }
 
