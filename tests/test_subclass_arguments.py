@@ -62,6 +62,19 @@ def test_a_timeout_of_ones_own_ends_its_body():
     ferrio.run(main())
 
 
+def test_a_timeouts_own_reschedule_is_called_when_it_is_entered():
+    class Capped(ferrio.Timeout):
+        def reschedule(self, when):
+            super().reschedule(min(when, asyncio.get_running_loop().time() + 0.01))
+
+    async def main():
+        with pytest.raises(TimeoutError):
+            async with Capped(asyncio.get_running_loop().time() + 1000):
+                await asyncio.sleep(10)
+
+    ferrio.run(main())
+
+
 def test_what_no_class_takes_is_refused():
     for refused in (lambda: ferrio.Timeout(), lambda: ferrio.Timeout(1, 2), lambda: ferrio.EventLoop(1)):
         with pytest.raises(TypeError):

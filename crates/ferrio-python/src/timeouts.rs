@@ -117,6 +117,9 @@ impl Timeout {
             inner.task = Some(task.into());
             inner.when.bind(py).clone()
         });
+        if !slf.is_exact_instance_of::<Self>() {
+            return slf.call_method1(pyo3::intern!(py, "reschedule"), (when,)).map(drop);
+        }
         Self::set_timer(slf, &owner, &when)
     }
 
