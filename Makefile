@@ -42,7 +42,7 @@ side_by_side := -n auto --maxprocesses 4 --dist loadfile
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-rust test-python interop interop-packages upstream test-matrix smoke check check-python \
 	check-rust check-structure format \
-	bench bench-applications soak fuzz build wheel docs clean
+	bench bench-applications instructions soak fuzz build wheel docs clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -103,6 +103,9 @@ bench: build $(bench_tools) ## ferrio, uvloop and asyncio compared; into target/
 
 bench-applications: build ## web servers, database clients and a scraper on asyncio, uvloop and ferrio, as far as they are installed
 	@$(venv_python) -m benches.applications
+
+instructions: build $(bench_tools) ## instructions an operation takes, by callgrind; BASELINE=PYTHON of another build to compare with, ONLY=WORD
+	@$(venv_python) -m benches.instructions $(addprefix --baseline ,$(BASELINE)) $(addprefix --only ,$(ONLY))
 
 soak: build ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) random programs, and leaks
 	@FERRIO_SOAK_SECONDS=$(SOAK_SECONDS) $(venv_python) -m pytest tests/soak --timeout=0

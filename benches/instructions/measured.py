@@ -1,0 +1,78 @@
+"""The process under callgrind: `IMPLEMENTATION ROW LIBRARY`. Dumps start, N operations, and 2N operations."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ..workload import loop_factory
+from .marks import Marks
+from .rows import REQUEST, ROWS
+
+MISSING = "missing:"
+
+Message = dict[str, Any]
+
+
+async def measure(name: str, marks: Marks) -> None:
+    function, count = ROWS[name]
+    await function(count)
+    marks.start()
+    await function(count // 4)
+    marks.dump()
+    await function(count)
+    marks.dump()
+    await function(2 * count)
+    marks.dump()
+
+
+def application(marks: Marks) -> Callable[..., Awaitable[None]]:
+    """Answers as short as can be; what is asked for at `/start` and `/dump` is a mark."""
+    actions = {"/start": marks.start, "/dump": marks.dump}
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"12")]
+
+    async def answer(
+        scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        if action := actions.get(scope["path"]):
+            action()
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"Hello, world"})
+
+    return answer
+
+
+async def serve(marks: Marks) -> None:
+    """Prints the port, and serves until standard input ends."""
+    try:
+        import httptools  # noqa: F401 # the parser that is asked for below
+        import uvicorn
+    except ImportError as error:
+        print(MISSING, error.name, flush=True)
+        return
+
+    class Server(uvicorn.Server):
+        """Without the work of every tenth of a second, of which a busy machine would do more in a request."""
+
+        async def main_loop(self) -> None:
+            await self.on_tick(0)
+            print(self.servers[0].sockets[0].getsockname()[1], flush=True)
+            ended = asyncio.Event()
+            asyncio.get_running_loop().add_reader(0, ended.set)
+            await ended.wait()
+
+    config = uvicorn.Config(
+        application(marks), port=0, http="httptools", ws="none", lifespan="off", log_level="error", access_log=False
+    )
+    await Server(config).serve()
+
+
+def main() -> None:
+    implementation, name, library = sys.argv[1:]
+    marks = Marks(library)
+    with asyncio.Runner(loop_factory=loop_factory(implementation)) as runner:
+        runner.run(serve(marks) if name == REQUEST else measure(name, marks))
+
+
+if __name__ == "__main__":
+    main()
