@@ -203,7 +203,10 @@ def test_version(tmp_path):
 def test_help_names_every_option(tmp_path, option):
     run = python("-m", "ferrio", option, cwd=tmp_path)
     assert (run.returncode, run.stderr) == (0, "")
-    assert all(word in run.stdout for word in ("-m MODULE", "-c CODE", "FILE", "--debug", "--version", "--help"))
+    assert all(
+        word in run.stdout
+        for word in ("-m MODULE", "-c CODE", "FILE", "--debug", "--children", "--quiet", "--version", "--help")
+    )
 
 
 @pytest.mark.parametrize(("options", "debug"), [([], False), (["--debug"], True)])

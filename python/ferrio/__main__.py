@@ -18,8 +18,9 @@ from types import CodeType, ModuleType, TracebackType
 from typing import NoReturn
 
 import ferrio
+from ferrio._processes import begin
 
-USAGE = "usage: python -m ferrio [--debug] [-m MODULE | -c CODE | FILE] [ARGS...]"
+USAGE = "usage: python -m ferrio [--children] [--debug] [--quiet] [-m MODULE | -c CODE | FILE] [ARGS...]"
 
 HELP = f"""\
 {USAGE}
@@ -31,7 +32,9 @@ Run an asyncio program on ferrio's event loop, unchanged.
   -c CODE     code given as an argument
   ARGS...     passed to the program in sys.argv[1:]
 
+  --children  run the children of multiprocessing's spawn and forkserver on ferrio as well: uvicorn's workers, --reload
   --debug     run event loops in asyncio's debug mode
+  --quiet     do not say so when the program itself chooses another loop
   --version   print the version and exit
   -h, --help  print this help and exit
 """
@@ -39,6 +42,7 @@ Run an asyncio program on ferrio's event loop, unchanged.
 
 def main(arguments: list[str]) -> None:
     """Reads our own options up to the program, then becomes the program."""
+    chosen: set[str] = set()
     while arguments:
         option, *rest = arguments
         if option in ("-h", "--help"):
@@ -52,12 +56,16 @@ def main(arguments: list[str]) -> None:
             os.environ["PYTHONASYNCIODEBUG"] = "1"
             arguments = rest
             continue
+        if option in ("--children", "--quiet"):
+            chosen.add(option)
+            arguments = rest
+            continue
         if option[:2] in ("-m", "-c"):
             value, *rest = [option[2:], *rest] if option[2:] else rest or reject(f"{option} needs an argument")
-            return become(run_module if option[:2] == "-m" else run_code, value, [option[:2], *rest])
+            return become(run_module if option[:2] == "-m" else run_code, value, [option[:2], *rest], chosen)
         if option.startswith("-") and option != "-":
             reject(f"unknown option {option}")
-        return become(run_stdin if option == "-" else run_path, option, [option, *rest])
+        return become(run_stdin if option == "-" else run_path, option, [option, *rest], chosen)
     reject("no program given")
 
 
@@ -67,7 +75,7 @@ def reject(reason: str) -> NoReturn:
     sys.exit(2)
 
 
-def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]) -> None:
+def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str], options: set[str]) -> None:
     """Puts a fresh `__main__` in place of this one and runs the program in it."""
     module = ModuleType("__main__")
     module.__dict__.update(__builtins__=builtins, __loader__=BuiltinImporter)
@@ -75,7 +83,7 @@ def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]
         module.__dict__.update(__annotations__={})
     sys.modules["__main__"] = module
     sys.argv[:] = argv
-    ferrio.install()
+    begin(children="--children" in options, quiet="--quiet" in options)
     try:
         run(program, module)
     except BaseException as exception:

@@ -22,6 +22,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 WHOLE = "ferrio ferrio ferrio"
 LOOP = "ferrio ferrio asyncio.locks"
+STOCKS_LOOP = "asyncio.unix_events ferrio ferrio"
+UVLOOPS = "uvloop ferrio ferrio"
 # From Python 3.12 on aiohttp makes its tasks itself, by the name asyncio.Task.
 AIOHTTPS_LOOP = "ferrio _asyncio asyncio.locks" if sys.version_info >= (3, 12) else LOOP
 
@@ -72,12 +74,18 @@ class FerrioWorker(UvicornWorker):
 """
 
 FERRIO = ["-m", "ferrio"]
+CHILDREN = [*FERRIO, "--children"]
 UVICORN = ["-m", "uvicorn", "application:app", "--port", "PORT"]
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:PORT", "--no-control-socket"]
 SERVERS = {
     "uvicorn, its loop": (LOOP, ["uvicorn"], [*UVICORN, "--loop", "ferrio:new_event_loop"]),
-    "uvicorn, whole": (WHOLE, ["uvicorn"], [*FERRIO, *UVICORN, "--loop", "none"]),
-    "uvicorn, workers": (LOOP, ["uvicorn"], [*UVICORN, "--loop", "ferrio:new_event_loop", "--workers", "2"]),
+    "uvicorn, whole": (WHOLE, ["uvicorn"], [*FERRIO, *UVICORN]),
+    "uvicorn, whole, by none": (WHOLE, ["uvicorn"], [*FERRIO, *UVICORN, "--loop", "none"]),
+    "uvicorn, workers": (WHOLE, ["uvicorn"], [*CHILDREN, *UVICORN, "--workers", "2"]),
+    "uvicorn, reloading": (WHOLE, ["uvicorn"], [*CHILDREN, *UVICORN, "--reload"]),
+    "uvicorn, the workers' loop": (LOOP, ["uvicorn"], [*UVICORN, "--loop", "ferrio:new_event_loop", "--workers", "2"]),
+    "uvicorn, asyncio by name": (STOCKS_LOOP, ["uvicorn"], [*FERRIO, "--quiet", *UVICORN, "--loop", "asyncio"]),
+    "uvicorn, uvloop by name": (UVLOOPS, ["uvicorn", "uvloop"], [*FERRIO, "--quiet", *UVICORN, "--loop", "uvloop"]),
     "gunicorn with uvicorn's worker": (
         LOOP,
         ["gunicorn", "uvicorn"],
@@ -144,6 +152,17 @@ def test_a_server_runs_on_ferrio(kinds, needed, arguments, tmp_path):
             pytest.skip(f"{name} is not installed")
     with served(arguments, tmp_path) as address:
         assert fetched(address) == kinds
+
+
+def test_a_loop_that_uvicorns_user_names_is_kept_and_spoken_of(tmp_path):
+    if not importlib.util.find_spec("uvicorn"):
+        pytest.skip("uvicorn is not installed")
+    with served([*FERRIO, *UVICORN, "--loop", "asyncio", "--log-level", "warning"], tmp_path) as address:
+        assert fetched(address) == fetched(address) == STOCKS_LOOP
+    (line,) = (tmp_path / "output").read_text().splitlines()
+    assert re.match(r"ferrio: uvicorn \(.*server.py:\d+\) runs on asyncio.unix_events._UnixSelectorEventLoop", line)
+    assert "use --loop auto" in line
+    assert "--quiet" in line
 
 
 TESTS = """

@@ -1,0 +1,73 @@
+"""Lets uvicorn's `--loop auto`, its default, mean ferrio.
+
+"auto" leaves the choice to uvicorn, which would name uvloop or asyncio's selector loop in person, past everything that
+install() replaces. uvicorn may not be installed, nor ever imported; so its module of that choice is changed in the
+moment in which it is imported. What a user names otherwise (`--loop asyncio`, `uvloop`, a factory) is in other modules.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ferrio._ferrio import EventLoop, new_event_loop
+
+if TYPE_CHECKING:  # the import takes longer than that of all of ferrio, and its classes do nothing here
+    from importlib.abc import Loader
+
+_MODULE = "uvicorn.loops.auto"
+
+
+def _auto_loop_factory(use_subprocess: bool = False) -> Callable[[], EventLoop]:
+    """As uvicorn asks for a loop since 0.36."""
+    return new_event_loop
+
+
+def _auto_loop_setup(use_subprocess: bool = False) -> None:
+    """Before that it made the default what it chose. Ours is the default already."""
+
+
+_CHOICES: dict[str, Any] = {"auto_loop_factory": _auto_loop_factory, "auto_loop_setup": _auto_loop_setup}
+
+
+def choose_ferrio() -> None:
+    """From now on, in this process; calling it again changes nothing."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder:
+    """Finds one module, as the finders after it do, and has it loaded by `_ChangingLoader`."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None, /
+    ) -> ModuleSpec | None:
+        if name != _MODULE:
+            return None
+        for finder in sys.meta_path:
+            spec = None if isinstance(finder, _Finder) else finder.find_spec(name, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _ChangingLoader(spec.loader)  # type: ignore[assignment]
+                return spec
+        return None
+
+
+class _ChangingLoader:
+    """Loads by another loader, which is all that is left to see of the two, and puts our choice into the module."""
+
+    def __init__(self, loader: "Loader") -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        # A uvicorn that has neither chooses as it likes, and is spoken of.
+        for name in _CHOICES.keys() & vars(module).keys():
+            setattr(module, name, _CHOICES[name])
