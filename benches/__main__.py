@@ -31,8 +31,10 @@ def measured(names: list[str], rounds: int, seconds: float) -> dict[str, report.
         report.STOCK,
         *(name for name in OTHERS if importlib.util.find_spec(name.removesuffix("-loop"))),
     ]
-    head = f"{'Python ' + sys.version.split()[0]:<42}{'asyncio/s':>12}"
-    print(head + "".join(f"{name:>20}" for name in implementations[1:]))
+    if rounds < report.ENOUGH_ROUNDS:
+        print(report.SMOKE_TEST)
+    head = f"{'Python ' + sys.version.split()[0]:<42} {'asyncio/s':>12}"
+    print(head + "".join(f" {name:>20}" for name in implementations[1:]))
     found = {}
     for name in names:
         figures: report.Figures = {implementation: [] for implementation in implementations}

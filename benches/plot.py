@@ -39,7 +39,8 @@ def draw(report: Mapping[str, Any], directory: pathlib.Path) -> list[pathlib.Pat
         axes.axvline(1, color="black", linewidth=1)
         axes.set_yticks(range(len(names)), [name.partition(".")[2].replace("_", " ") for name in names])
         axes.invert_yaxis()
-        axes.set_xlabel("times as fast as stock asyncio")
+        smoke = f" ({reports.SMOKE_TEST})" if report["rounds"] < reports.ENOUGH_ROUNDS else ""
+        axes.set_xlabel(f"times as fast as stock asyncio{smoke}")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(implementations) or 1)
         path = directory / f"{section}.svg"

@@ -1,7 +1,8 @@
 """What a run has found: ratios with their spread, a table, and what changed since an earlier run.
 
 A ratio compares an implementation with stock asyncio in the same round. Of the ratios of all rounds the median and the
-quartiles are told. A figure that is a text is a failure, and one failure spoils its row: no ratio is made of the rest.
+quartiles are shown, given enough rounds. A figure that is a text is a failure, and one failure spoils its
+row: no ratio is made of the rest.
 """
 
 import dataclasses
@@ -17,6 +18,10 @@ from typing import Any
 STOCK = "asyncio"
 FORMAT = 1
 
+# With fewer rounds the quartiles say nothing, and the figures are no more than a sign that the workloads run.
+ENOUGH_ROUNDS = 3
+SMOKE_TEST = "smoke test, not a measurement"
+
 Figures = dict[str, list[float | str]]
 
 
@@ -27,9 +32,12 @@ class Ratio:
     low: float
     middle: float
     high: float
+    rounds: int
 
     def __str__(self) -> str:
-        return f"{self.middle:.2f} ({self.low:.2f}-{self.high:.2f})"
+        if self.rounds < ENOUGH_ROUNDS:
+            return f"~{digits(self.middle, 2)}"
+        return f"{digits(self.middle, 3)} ({digits(self.low, 3)}-{digits(self.high, 3)})"
 
     @classmethod
     def of(cls, values: list[float | str], base: list[float | str]) -> "Ratio | None":
@@ -38,7 +46,13 @@ class Ratio:
             return None
         ratios = sorted(float(value) / float(stock) for value, stock in pairs)
         quarter = len(ratios) // 4
-        return cls(ratios[quarter], statistics.median(ratios), ratios[-1 - quarter])
+        return cls(ratios[quarter], statistics.median(ratios), ratios[-1 - quarter], len(ratios))
+
+
+def digits(value: float, significant: int) -> str:
+    """As many digits as a measurement supports, none of them in an exponent."""
+    whole = len(str(round(value))) if value >= 1 else 1
+    return f"{value:.{max(significant - whole, 0)}f}"
 
 
 def ratios(figures: Figures) -> dict[str, Ratio | None]:
@@ -46,12 +60,23 @@ def ratios(figures: Figures) -> dict[str, Ratio | None]:
     return {name: Ratio.of(values, figures[STOCK]) for name, values in figures.items() if name != STOCK}
 
 
-def line(name: str, figures: Figures) -> str:
-    """A row for a terminal: operations of stock asyncio in a second, then the ratios."""
+def cells(figures: Figures) -> list[str]:
+    """Operations of stock asyncio in a second, then the ratios."""
     good = [value for value in figures[STOCK] if isinstance(value, float)]
-    stock = f"{statistics.median(good):,.0f}" if len(good) == len(figures[STOCK]) else "failed"
-    cells = [str(ratio) if ratio else "failed" for ratio in ratios(figures).values()]
-    return f"{name:<42}{stock:>12}" + "".join(f"{cell:>20}" for cell in cells)
+    median = statistics.median(good) if good and len(good) == len(figures[STOCK]) else None
+    if median is None:
+        stock = "failed"
+    elif len(good) < ENOUGH_ROUNDS:
+        stock = f"~{float(f'{median:.2g}'):,.0f}"
+    else:
+        stock = f"{median:,.0f}"
+    return [stock, *(str(ratio) if ratio else "failed" for ratio in ratios(figures).values())]
+
+
+def line(name: str, figures: Figures) -> str:
+    """A row for a terminal."""
+    stock, *others = cells(figures)
+    return f"{name:<42} {stock:>12}" + "".join(f" {cell:>20}" for cell in others)
 
 
 def failures(figures: Figures) -> list[tuple[str, str]]:
@@ -85,15 +110,16 @@ def table(report: Mapping[str, Any]) -> str:
         f"Python {report['python']}, {report['system']}, {report['processors']} processors; "
         f"{report['rounds']} rounds of {report['seconds']} s."
     ]
+    if report["rounds"] < ENOUGH_ROUNDS:
+        texts.append(f"A {SMOKE_TEST}.")
     for section, names in sections(report["figures"]).items():
         others = [name for name in report["figures"][names[0]] if name != STOCK]
         rows = [f"## {section.replace('_', ' ').capitalize()}", ""]
         rows.append("| workload | asyncio, operations/s | " + " | ".join(others) + " |")
         rows.append("|---|--:|" + "--:|" * len(others))
         for name in names:
-            cells = line("", report["figures"][name]).split("  ")
-            cells = [cell.strip() for cell in cells if cell.strip()]
-            rows.append(f"| {name.partition('.')[2].replace('_', ' ')} | " + " | ".join(cells) + " |")
+            row = [name.partition(".")[2].replace("_", " "), *cells(report["figures"][name])]
+            rows.append(f"| {' | '.join(row)} |")
         texts.append("\n".join(rows))
     return "\n\n".join(texts) + "\n"
 
@@ -114,7 +140,7 @@ def changes(report: Mapping[str, Any], earlier: Mapping[str, Any]) -> list[str]:
     rows = []
     if report["python"] != earlier["python"]:
         rows.append(f"the earlier run was on Python {earlier['python']}, this one is on {report['python']}")
-    if min(report["rounds"], earlier["rounds"]) < 3:
+    if min(report["rounds"], earlier["rounds"]) < ENOUGH_ROUNDS:
         rows.append("with fewer than three rounds there is no spread to tell a change from noise")
     for name, figures in report["figures"].items():
         before = ratios(earlier["figures"].get(name) or {STOCK: []})
