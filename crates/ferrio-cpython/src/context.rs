@@ -11,11 +11,25 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::gil_cell::GilCell;
+use crate::hooks;
 use crate::version;
 
-/// A copy of the calling thread's current context, as `contextvars.copy_context()`.
+/// What `contextvars.copy_context()` gives: a copy of the current context, unless a program has put another function
+/// there.
+///
+/// # Errors
+/// What such a function raises; `MemoryError`.
 #[inline]
 pub fn copy_current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    match hooks::COPY_CONTEXT.replacement(py)? {
+        Some(function) => function.call0(),
+        None => copy_current_unasked(py),
+    }
+}
+
+/// A copy of the calling thread's current context, as asyncio's C code takes it.
+#[inline]
+pub(crate) fn copy_current_unasked(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     // SAFETY: attached by token.
     let copied = unsafe { ffi::PyContext_CopyCurrent() };
     // SAFETY: a new reference or null with an exception set.

@@ -7,18 +7,31 @@ use pyo3::types::{PySet, PyTuple};
 
 use crate::coroutine::coroutine_type_pointer;
 use crate::future::FutureRef;
+use crate::hooks;
 use crate::names;
 use crate::resume::is_python_coroutine;
 
 /// How many classes are remembered, as asyncio does it.
 const REMEMBERED: usize = 100;
 
-/// `asyncio.iscoroutine`: generators count on Python 3.11 alone.
+/// `coroutines.iscoroutine`, as asyncio's Python code asks it.
+///
+/// # Errors
+/// What `isinstance` raises, or a function put in place of asyncio's.
+#[inline]
+pub fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match hooks::IS_COROUTINE.replacement(object.py())? {
+        Some(function) => function.call1((object,))?.is_truthy(),
+        None => is_coroutine_object(object),
+    }
+}
+
+/// Whether the object is a coroutine: generators count on Python 3.11 alone.
 ///
 /// # Errors
 /// What `isinstance` raises.
 #[inline]
-pub fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub fn is_coroutine_object(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if is_python_coroutine(object) || object.get_type_ptr() == coroutine_type_pointer() {
         return Ok(true);
     }

@@ -18,6 +18,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::gil_cell::GilCell;
 use crate::held::Held;
+use crate::hooks;
 use crate::loop_base::LoopBase;
 use crate::names;
 
@@ -150,14 +151,70 @@ fn swap_function(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     CELL.import(py, "_asyncio", "_swap_current_task")
 }
 
-/// The loop that runs in this thread.
+/// The loop that runs in this thread, by `events._get_running_loop()`.
 ///
 /// # Errors
 /// What a function put in place of asyncio's raises.
 #[inline]
 pub fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
-    let running = names::running_loop(py)?.call0()?;
+    let running = match hooks::RUNNING_LOOP.replacement(py)? {
+        Some(function) => function.call0()?,
+        None => names::running_loop(py)?.call0()?,
+    };
     Ok(Some(running).filter(|running| !running.is_none()))
+}
+
+/// The loop that runs in this thread, by `events.get_running_loop()`.
+///
+/// # Errors
+/// `RuntimeError` when there is none; what a function put in place of asyncio's raises.
+#[inline]
+pub fn get_running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    match hooks::GET_RUNNING_LOOP.replacement(py)? {
+        Some(function) => function.call0(),
+        None => names::get_running_loop(py)?.call0(),
+    }
+}
+
+/// The same for a function that asyncio has in C since the version `builtin_since`, from where on it asks C alone.
+///
+/// # Errors
+/// As `get_running_loop`.
+pub fn loop_of_builtin(py: Python<'_>, builtin_since: (u8, u8)) -> PyResult<Bound<'_, PyAny>> {
+    if py.version_info() >= builtin_since { names::get_running_loop(py)?.call0() } else { get_running_loop(py) }
+}
+
+/// How asyncio's Python code calls `tasks.current_task`.
+#[derive(Clone, Copy)]
+pub enum Asked {
+    /// `current_task(loop)`.
+    WithLoop,
+    /// `current_task()`.
+    WithoutLoop,
+}
+
+/// The task that runs on `owner`, which is the running loop, by `tasks.current_task()`.
+///
+/// # Errors
+/// As `current_task`; what a function put in place of asyncio's raises.
+#[inline]
+pub fn running_task<'py>(
+    py: Python<'py>,
+    owner: &Bound<'py, PyAny>,
+    asked: Asked,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Some(function) = hooks::CURRENT_TASK.replacement(py)? else {
+        // The function finds the loop itself, and in C by another way.
+        if matches!(asked, Asked::WithoutLoop) && hooks::GET_RUNNING_LOOP.is_replaced(py) {
+            return current_task(&loop_of_builtin(py, (3, 12))?);
+        }
+        return current_task(owner);
+    };
+    let task = match asked {
+        Asked::WithLoop => function.call1((owner,))?,
+        Asked::WithoutLoop => function.call0()?,
+    };
+    Ok(Some(task).filter(|task| !task.is_none()))
 }
 
 /// The task that runs on `owner`, as `asyncio.current_task(owner)` finds it.

@@ -5,8 +5,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-use crate::current;
 use crate::handle::Kind;
+use crate::hooks;
 
 macro_rules! imported {
     ($(#[$doc:meta] $name:ident = $module:literal . $attribute:literal;)*) => {$(
@@ -21,8 +21,8 @@ macro_rules! imported {
 imported! {
     /// Formats a callback for messages.
     format_callback_source = "asyncio.format_helpers" . "_format_callback_source";
-    /// Takes a frame, gives a `traceback.StackSummary`.
-    extract_stack = "asyncio.format_helpers" . "extract_stack";
+    /// The module of `extract_stack`.
+    format_helpers = "asyncio" . "format_helpers";
     /// Formats a handle for the slow callback message.
     format_handle = "asyncio.base_events" . "_format_handle";
     /// The builtin function.
@@ -31,10 +31,12 @@ imported! {
     setattr = "builtins" . "setattr";
     /// The builtin function.
     delattr = "builtins" . "delattr";
-    /// The logger named asyncio.
-    logger = "asyncio.log" . "logger";
+    /// The module that logs slow callbacks.
+    base_events = "asyncio" . "base_events";
     /// What asyncio takes for coroutines: classes, for `isinstance`.
     coroutine_types = "asyncio.coroutines" . "_COROUTINE_TYPES";
+    /// The running loop, or an error.
+    get_running_loop = "_asyncio" . "get_running_loop";
     /// The running loop or None.
     running_loop = "_asyncio" . "_get_running_loop";
     /// The module of `get_event_loop`.
@@ -76,6 +78,11 @@ pub(crate) fn iscoroutinefunction(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> 
         Some(function) => Ok(function),
         None => module.getattr("iscoroutinefunction"),
     }
+}
+
+/// The function that takes a frame and gives a `traceback.StackSummary`, as it is now.
+pub(crate) fn extract_stack(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    format_helpers(py)?.getattr(pyo3::intern!(py, "extract_stack"))
 }
 
 /// Whether `_format_callback_source` of this patch release takes `debug`.
@@ -135,14 +142,27 @@ pub(crate) fn stock_method_uses(py: Python<'_>, module: &str, class: &str, metho
 ///
 /// # Errors
 /// `RuntimeError` when there is none.
-pub fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    if let Some(running) = current::running_loop(py)? {
+pub(crate) fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let running = running_loop(py)?.call0()?;
+    if !running.is_none() {
         return Ok(running);
     }
     if py.version_info() < (3, 12) {
         return events(py)?.call_method0("_get_event_loop");
     }
     events(py)?.call_method0("get_event_loop")
+}
+
+/// The same for functions that asyncio has in Python, which ask `events.get_event_loop()`.
+///
+/// # Errors
+/// As `default_loop`; what a function put in place of asyncio's raises.
+pub fn get_event_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let hook = if py.version_info() < (3, 12) { &hooks::GET_EVENT_LOOP_INSIDE } else { &hooks::GET_EVENT_LOOP };
+    match hook.replacement(py)? {
+        Some(function) => function.call0(),
+        None => default_loop(py),
+    }
 }
 
 /// What asyncio exports as `Future` now, which futures of ours claim to be; its own class where that is ours already,

@@ -12,6 +12,7 @@ use crate::boundary::guarded_unbooked;
 use crate::context;
 use crate::coroutines::is_coroutine;
 use crate::handle::{Arity, HandleRef, Kind, Parts, argument_tuple};
+use crate::hooks;
 use crate::loop_base::{LoopBase, overrides};
 use crate::names;
 use crate::runnable::Runnable;
@@ -78,7 +79,11 @@ fn fast(
 unsafe extern "C" fn time(slf: Object, _: Object) -> Object {
     guarded_unbooked(|py| {
         let _ = slf;
-        Ok(PyFloat::new(py, crate::loop_base::monotonic_seconds()).into_any().unbind())
+        // What another `time.monotonic` gives is given on as it is, as asyncio does.
+        match hooks::MONOTONIC.replacement(py)? {
+            Some(function) => function.call0().map(Bound::unbind),
+            None => Ok(PyFloat::new(py, crate::loop_base::monotonic_seconds()).into_any().unbind()),
+        }
     })
 }
 

@@ -47,7 +47,7 @@ impl Loop {
                 format!("asynchronous generator {} was scheduled after loop.shutdown_asyncgens() call", agen.repr()?);
             let keywords = PyDict::new(py);
             keywords.set_item("source", slf)?;
-            imports::warn(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
+            imports::warn_now(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
         }
         let alive = if let Some(alive) = generators.alive(py) {
             alive

@@ -196,6 +196,6 @@ fn already_reaped(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyRes
         return Ok(code);
     }
     let text = "child process pid %d exit status already read:  will report returncode 255";
-    imports::logger(py)?.call_method1("warning", (text, pid))?;
+    imports::unix_events_logger(py)?.call_method1("warning", (text, pid))?;
     Ok(STATUS_UNKNOWN)
 }

@@ -119,7 +119,8 @@ impl Loop {
             Python::attach(|py| {
                 if base(this.bind(py)).debug.get() {
                     let sock = pair.0.call_method1(py, "get_extra_info", ("socket",))?;
-                    imports::logger(py)?.call_method1("debug", ("%r handled: (%r, %r)", sock, &pair.0, &pair.1))?;
+                    imports::base_events_logger(py)?
+                        .call_method1("debug", ("%r handled: (%r, %r)", sock, &pair.0, &pair.1))?;
                 }
                 Ok(pair)
             })
@@ -193,7 +194,7 @@ async fn create(
         if base(this.bind(py)).debug.get() {
             let sock = pair.0.call_method1(py, "get_extra_info", ("socket",))?;
             let arguments = ("%r connected to %s:%r: (%r, %r)", sock, &route.host, &route.port, &pair.0, &pair.1);
-            imports::logger(py)?.call_method1("debug", arguments)?;
+            imports::base_events_logger(py)?.call_method1("debug", arguments)?;
         }
         Ok(pair)
     })

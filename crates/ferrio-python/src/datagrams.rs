@@ -320,7 +320,7 @@ fn log<'py>(
     transport: &Bound<'py, PyAny>,
     protocol: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
-    let logger = imports::logger(py)?;
+    let logger = imports::base_events_logger(py)?;
     let Options { local_addr, remote_addr, .. } = options;
     if is_given(py, local_addr.as_ref())? {
         let text = "Datagram endpoint local_addr=%r remote_addr=%r created: (%r, %r)";

@@ -79,7 +79,7 @@ impl Loop {
                 question.extend([", ", name, "=", &value.repr()?.to_string_lossy()]);
             }
         }
-        let logger = imports::logger(py)?;
+        let logger = imports::base_events_logger(py)?;
         logger.call_method1("debug", ("Get address info %s", &question))?;
         let time = || slf.call_method0(pyo3::intern!(py, "time"))?.extract::<f64>();
         let began = time()?;

@@ -137,7 +137,7 @@ fn contain<T>(py: Python<'_>, outcome: PyResult<T>, message: &str) -> PyResult<(
         Err(error) => {
             let keywords = PyDict::new(py);
             keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
-            imports::logger(py)?.call_method("error", (message,), Some(&keywords))?;
+            imports::base_events_logger(py)?.call_method("error", (message,), Some(&keywords))?;
             Ok(())
         }
     }
@@ -209,7 +209,7 @@ fn log_context(slf: &Bound<'_, Loop>, context: &Bound<'_, PyAny>) -> PyResult<()
         }
         None => keywords.set_item("exc_info", false)?,
     }
-    imports::logger(py)?.call_method("error", (lines.join("\n"),), Some(&keywords))?;
+    imports::base_events_logger(py)?.call_method("error", (lines.join("\n"),), Some(&keywords))?;
     Ok(())
 }
 

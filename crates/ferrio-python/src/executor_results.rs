@@ -4,8 +4,9 @@
 //! itself in the loop, where the outcome is copied. The loop's calls it when it is cancelled: the work is cancelled too,
 //! if it has not begun.
 
-use ferrio_cpython::{GilCell, Runnable};
+use ferrio_cpython::{GilCell, Runnable, hooks};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::event_loop::{Loop, base};
@@ -28,6 +29,11 @@ struct Tied {
 /// A future of the loop that takes over the outcome of `work`.
 pub(crate) fn follow<'py>(slf: &Bound<'py, Loop>, work: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
+    if let Some(function) = hooks::WRAP_FUTURE.replacement(py)? {
+        let keywords = PyDict::new(py);
+        keywords.set_item("loop", slf)?;
+        return function.call((work,), Some(&keywords));
+    }
     if !work.is_instance(imports::concurrent_future(py)?)? {
         return wrap_future(&work, Some(slf));
     }

@@ -71,7 +71,7 @@ impl Loop {
 
     /// Set the executor that `run_in_executor(None`, …) uses: a `ThreadPoolExecutor`.
     fn set_default_executor(slf: &Bound<'_, Self>, executor: &Bound<'_, PyAny>) -> PyResult<()> {
-        if !executor.is_instance(imports::thread_pool(slf.py())?)? {
+        if !executor.is_instance(&imports::thread_pool(slf.py())?)? {
             return Err(PyTypeError::new_err("executor must be ThreadPoolExecutor instance"));
         }
         slf.get().executors.set_default(slf.py(), Some(executor.clone().unbind()));

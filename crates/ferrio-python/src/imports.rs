@@ -15,8 +15,6 @@ macro_rules! imported {
 }
 
 imported! {
-    logger = "asyncio.log" . "logger";
-    running_loop = "asyncio.events" . "_get_running_loop";
     broken_barrier_error = "asyncio.exceptions" . "BrokenBarrierError";
     barrier_state = "asyncio.locks" . "_BarrierState";
     queue_empty = "asyncio.queues" . "QueueEmpty";
@@ -39,7 +37,6 @@ imported! {
     eager_task_factory = "ferrio._ferrio" . "eager_task_factory";
     stock_future = "_asyncio" . "Future";
     stock_task = "_asyncio" . "Task";
-    get_running_loop = "_asyncio" . "get_running_loop";
     release_waiter = "asyncio.tasks" . "_release_waiter";
     isnan = "math" . "isnan";
     round = "builtins" . "round";
@@ -50,9 +47,7 @@ imported! {
     first_exception = "asyncio.tasks" . "FIRST_EXCEPTION";
     convert_future_exception = "asyncio.futures" . "_convert_future_exc";
     concurrent_future = "concurrent.futures" . "Future";
-    isawaitable = "inspect" . "isawaitable";
     timeout = "asyncio.timeouts" . "timeout";
-    is_debug_mode = "asyncio.coroutines" . "_is_debug_mode";
     abstract_event_loop = "asyncio.events" . "AbstractEventLoop";
     abstract_server = "asyncio.base_events" . "Server";
     transport_class = "asyncio.transports" . "Transport";
@@ -78,18 +73,8 @@ imported! {
     ssl_certificate_error = "ssl" . "CertificateError";
     transport_socket = "asyncio.trsock" . "TransportSocket";
     extract_stack_depth = "asyncio.constants" . "DEBUG_STACK_DEPTH";
-    format_list = "traceback" . "format_list";
     warn = "warnings" . "warn";
     resource_warning = "builtins" . "ResourceWarning";
-    weak_set = "weakref" . "WeakSet";
-    thread = "threading" . "Thread";
-    get_ident = "threading" . "get_ident";
-    main_thread = "threading" . "main_thread";
-    get_asyncgen_hooks = "sys" . "get_asyncgen_hooks";
-    set_asyncgen_hooks = "sys" . "set_asyncgen_hooks";
-    get_origin_depth = "sys" . "get_coroutine_origin_tracking_depth";
-    set_origin_depth = "sys" . "set_coroutine_origin_tracking_depth";
-    thread_pool = "concurrent.futures" . "ThreadPoolExecutor";
     socket_class = "socket" . "socket";
     socket_getaddrinfo = "socket" . "getaddrinfo";
     socket_af_inet = "socket" . "AF_INET";
@@ -103,11 +88,54 @@ imported! {
     socket_so_error = "socket" . "SO_ERROR";
     socket_ai_canonname = "socket" . "AI_CANONNAME";
     socket_ai_numerichost = "socket" . "AI_NUMERICHOST";
+    default_int_handler = "signal" . "default_int_handler";
+}
+
+/// Defines functions that take a name from its module each time, as asyncio's Python code does: programs put their own
+/// there. What runs often enough to feel that is in `ferrio_cpython::hooks`.
+macro_rules! looked_up {
+    ($($name:ident = $module:literal . $attribute:literal;)*) => {
+        $(
+            #[doc = concat!("`", $module, ".", $attribute, "` as it is now.")]
+            pub(crate) fn $name(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+                static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+                let module = MODULE.get_or_try_init(py, || py.import($module).map(Bound::unbind))?;
+                module.bind(py).getattr(pyo3::intern!(py, $attribute))
+            }
+        )*
+
+        /// Imports the modules, while that is possible: some of the names are asked for when the interpreter ends.
+        pub(crate) fn take_modules(py: Python<'_>) -> PyResult<()> {
+            $($name(py)?;)*
+            Ok(())
+        }
+    };
+}
+
+looked_up! {
+    base_events_logger = "asyncio.base_events" . "logger";
+    base_subprocess_logger = "asyncio.base_subprocess" . "logger";
+    selector_events_logger = "asyncio.selector_events" . "logger";
+    unix_events_logger = "asyncio.unix_events" . "logger";
+    sslproto_logger = "asyncio.sslproto" . "logger";
+    streams_logger = "asyncio.streams" . "logger";
+    is_debug_mode = "asyncio.coroutines" . "_is_debug_mode";
+    isawaitable = "inspect" . "isawaitable";
+    thread = "threading" . "Thread";
+    main_thread = "threading" . "main_thread";
+    get_ident = "threading" . "get_ident";
+    get_asyncgen_hooks = "sys" . "get_asyncgen_hooks";
+    set_asyncgen_hooks = "sys" . "set_asyncgen_hooks";
+    get_origin_depth = "sys" . "get_coroutine_origin_tracking_depth";
+    set_origin_depth = "sys" . "set_coroutine_origin_tracking_depth";
+    thread_pool = "concurrent.futures" . "ThreadPoolExecutor";
     signal_module_signal = "signal" . "signal";
     signal_siginterrupt = "signal" . "siginterrupt";
     signal_set_wakeup_fd = "signal" . "set_wakeup_fd";
     signal_valid_signals = "signal" . "valid_signals";
-    default_int_handler = "signal" . "default_int_handler";
+    format_list = "traceback" . "format_list";
+    weak_set = "weakref" . "WeakSet";
+    warn_now = "warnings" . "warn";
 }
 
 /// The module `socket`, whose attributes programs replace.

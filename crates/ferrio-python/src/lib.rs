@@ -68,6 +68,7 @@ mod _ferrio {
         // Taken now, before anybody patches it; the others are needed when it may be too late to import anything.
         crate::imports::socket_getaddrinfo(py)?;
         crate::imports::warn(py)?;
+        crate::imports::take_modules(py)?;
         crate::imports::resource_warning(py)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("EventLoop", event_loop::make_class(py)?)?;
@@ -86,6 +87,7 @@ mod _ferrio {
         let server = py.get_type::<crate::server::Server>();
         ferrio_cpython::coroutine_function::mark(&server, &["start_serving", "serve_forever", "wait_closed"])?;
         crate::streams::add_classes(module)?;
+        ferrio_cpython::hooks::watch(module)?;
         let timeout = module.getattr("Timeout")?;
         ferrio_cpython::coroutine_function::mark(&timeout, &["__aenter__", "__aexit__"])?;
         let keywords = PyDict::new(py);

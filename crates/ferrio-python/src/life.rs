@@ -89,7 +89,7 @@ impl Loop {
             return Ok(());
         }
         if base.debug.get() {
-            imports::logger(py)?.call_method1("debug", ("Close %r", slf))?;
+            imports::base_events_logger(py)?.call_method1("debug", ("Close %r", slf))?;
         }
         signals::close(slf)?;
         base.closed.set(true);

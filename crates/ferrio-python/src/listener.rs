@@ -170,6 +170,7 @@ fn log_connection(server: &Bound<'_, Server>, fd: &OwnedFd, peer: &SocketAddress
     keywords.set_item("fileno", duplicate)?;
     let sock = imports::socket_class(py)?.call((), Some(&keywords))?;
     let peer = address::to_python(py, peer)?;
-    imports::logger(py)?.call_method1("debug", ("%r got a new connection from %r: %r", server, peer, &sock))?;
+    imports::selector_events_logger(py)?
+        .call_method1("debug", ("%r got a new connection from %r: %r", server, peer, &sock))?;
     sock.call_method0("close").map(drop)
 }

@@ -69,7 +69,7 @@ impl Connected {
         Python::attach(|py| {
             if base(this.bind(py)).debug.get() {
                 let fd = pipe.call_method0(py, "fileno")?;
-                imports::logger(py)?.call_method1("debug", (message, fd, &transport, &protocol))?;
+                imports::base_events_logger(py)?.call_method1("debug", (message, fd, &transport, &protocol))?;
             }
             Ok((transport, protocol))
         })

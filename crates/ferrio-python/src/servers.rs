@@ -141,7 +141,7 @@ async fn create(this: Py<Loop>, options: Options, channel: Channel) -> PyResult<
     }
     Python::attach(|py| {
         if base(this.bind(py)).debug.get() {
-            imports::logger(py)?.call_method1("info", ("%r is serving", &server))?;
+            imports::base_events_logger(py)?.call_method1("info", ("%r is serving", &server))?;
         }
         Ok(server)
     })
@@ -266,7 +266,11 @@ fn bind_one<'py>(
                 let text = "create_server() failed to create socket.socket(%r, %r, %r)";
                 let keywords = PyDict::new(py);
                 keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
-                imports::logger(py)?.call_method("warning", (text, family, kind, proto), Some(&keywords))?;
+                imports::base_events_logger(py)?.call_method(
+                    "warning",
+                    (text, family, kind, proto),
+                    Some(&keywords),
+                )?;
             }
             return Ok(None);
         }
@@ -339,7 +343,7 @@ fn refused_bind(slf: &Bound<'_, Loop>, address: &Bound<'_, PyAny>, error: &PyErr
     let text = format!("error while attempting to bind on address {}: {}", address.repr()?, reason.to_lowercase());
     if new && number.eq(py.import("errno")?.getattr("EADDRNOTAVAIL")?)? {
         if base(slf).debug.get() {
-            imports::logger(py)?.call_method1("warning", (text,))?;
+            imports::base_events_logger(py)?.call_method1("warning", (text,))?;
         }
         return Ok(false);
     }

@@ -187,7 +187,7 @@ pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
             format!("Closing the loop {} on interpreter shutdown stage, skipping signal handlers removal", slf.repr()?);
         let keywords = PyDict::new(py);
         keywords.set_item("source", slf)?;
-        imports::warn(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
+        imports::warn_now(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
         slf.get().signals.clear(py);
         return Ok(());
     }

@@ -3,10 +3,13 @@
 //! Invariant: when the coroutine ends, its timer does not wait any more.
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor, spawn};
+use ferrio_cpython::current::get_running_loop;
 use ferrio_cpython::held::Held;
+use ferrio_cpython::hooks;
 use ferrio_cpython::resume::Step;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyFloat;
 
 use crate::imports;
 use crate::timer::{Timer, plain_number};
@@ -95,15 +98,28 @@ impl Sleep {
     /// Starts the timer.
     fn begin(&self, py: Python<'_>) -> PyResult<(Awaiting, Timer)> {
         let delay = self.delay.bind(py);
-        if imports::python_version(py) >= (3, 13) && imports::isnan(py)?.call1((delay,))?.is_truthy()? {
+        if imports::python_version(py) >= (3, 13) && is_nan(delay)? {
             return Err(PyValueError::new_err("Invalid delay: NaN (not a number)"));
         }
-        let owner = imports::get_running_loop(py)?.call0()?;
+        let owner = get_running_loop(py)?;
         let future = owner.call_method0(pyo3::intern!(py, "create_future"))?;
         let awaiting = Awaiting::new(&future)?;
         let timer = Timer::finish(&owner, delay, &future)?;
         Ok((awaiting, timer))
     }
+}
+
+/// `math.isnan(delay)`.
+#[inline]
+fn is_nan(delay: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let function = match hooks::IS_NAN.replacement(delay.py())? {
+        Some(function) => function,
+        None => match delay.cast_exact::<PyFloat>() {
+            Ok(seconds) => return Ok(seconds.value().is_nan()),
+            Err(_) => imports::isnan(delay.py())?.clone(),
+        },
+    };
+    function.call1((delay,))?.is_truthy()
 }
 
 /// `delay <= 0`.

@@ -57,7 +57,7 @@ fn unless_missing(py: Python<'_>, outcome: PyResult<()>, text: &str, path: &Boun
     match outcome {
         Err(error) if error.is_instance_of::<PyFileNotFoundError>(py) => Ok(()),
         Err(error) if error.is_instance_of::<PyOSError>(py) => {
-            imports::logger(py)?.call_method1("error", (text, path, error.value(py))).map(drop)
+            imports::unix_events_logger(py)?.call_method1("error", (text, path, error.value(py))).map(drop)
         }
         outcome => outcome,
     }

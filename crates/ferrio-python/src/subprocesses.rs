@@ -122,7 +122,7 @@ async fn run(this: Py<Loop>, request: Request, channel: Channel) -> PyResult<(Py
     let transport = outcome?;
     Python::attach(|py| {
         if let Some(title) = title.filter(|_| base(this.bind(py)).debug.get()) {
-            imports::logger(py)?.call_method1("info", ("%s: %r", title, &transport))?;
+            imports::base_events_logger(py)?.call_method1("info", ("%s: %r", title, &transport))?;
         }
         Ok((transport.into_any(), protocol))
     })
@@ -184,7 +184,7 @@ fn announce(slf: &Bound<'_, Loop>, request: &Request) -> PyResult<Option<String>
             }
         }
     }
-    imports::logger(py)?.call_method1("debug", (words.join(" "),))?;
+    imports::base_events_logger(py)?.call_method1("debug", (words.join(" "),))?;
     Ok(Some(title))
 }
 
@@ -218,7 +218,7 @@ fn start<'py>(
     let pid = transport.get().started(&process)?;
     if base(slf).debug.get() {
         let program = if command.is_instance_of::<PyTuple>() { command.get_item(0)? } else { command.clone() };
-        imports::logger(py)?.call_method1("debug", ("process %r created: pid %s", program, pid))?;
+        imports::base_subprocess_logger(py)?.call_method1("debug", ("process %r created: pid %s", program, pid))?;
     }
     if let Err(error) = children::watch(slf, &transport, pid, watcher) {
         // No room for the descriptor: nobody would be told of the end of a child that is left running.

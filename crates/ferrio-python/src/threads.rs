@@ -2,6 +2,7 @@
 
 use ferrio_cpython::context::copy_current;
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor, spawn};
+use ferrio_cpython::current::get_running_loop;
 use ferrio_cpython::resume::Step;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -31,7 +32,7 @@ enum ToThread {
 impl Body for ToThread {
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         if let Self::New { func, args, kwargs } = self {
-            let owner = imports::get_running_loop(py)?.call0()?;
+            let owner = get_running_loop(py)?;
             let run = copy_current(py)?.getattr("run")?;
             let mut whole = vec![run, func.bind(py).clone()];
             whole.extend(args.bind(py).iter());

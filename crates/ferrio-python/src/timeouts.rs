@@ -6,10 +6,11 @@
 //! contexts of other exceptions as well.
 
 use ferrio_cpython::coroutine::{Body, Visitor, spawn};
+use ferrio_cpython::current::{Asked, get_running_loop, running_task};
 use ferrio_cpython::future::like;
 use ferrio_cpython::held::Held;
 use ferrio_cpython::resume::Step;
-use ferrio_cpython::{GilCell, LoopBase, current_task};
+use ferrio_cpython::{GilCell, LoopBase};
 use pyo3::exceptions::{PyAssertionError, PyBaseExceptionGroup, PyRuntimeError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyTuple};
@@ -62,7 +63,7 @@ impl State {
 #[pyfunction]
 pub(crate) fn timeout(delay: &Bound<'_, PyAny>) -> PyResult<Py<Timeout>> {
     let py = delay.py();
-    let owner = imports::get_running_loop(py)?.call0()?;
+    let owner = get_running_loop(py)?;
     Timeout::after(&owner, delay)
 }
 
@@ -106,8 +107,8 @@ impl Timeout {
         if this.state(py) != State::Created {
             return Err(PyRuntimeError::new_err("Timeout has already been entered"));
         }
-        let owner = imports::get_running_loop(py)?.call0()?;
-        let Some(task) = current_task(&owner)? else {
+        let owner = get_running_loop(py)?;
+        let Some(task) = running_task(py, &owner, Asked::WithoutLoop)? else {
             return Err(PyRuntimeError::new_err("Timeout should be used inside a task"));
         };
         let cancelling = like::cancelling(&task)?;
@@ -271,7 +272,7 @@ impl Timeout {
     fn reschedule(slf: &Bound<'_, Self>, when: &Bound<'_, PyAny>) -> PyResult<()> {
         match slf.get().state(slf.py()) {
             State::Entered => {
-                let owner = imports::get_running_loop(slf.py())?.call0()?;
+                let owner = get_running_loop(slf.py())?;
                 Self::set_timer(slf, &owner, when)
             }
             State::Created => Err(PyRuntimeError::new_err("Timeout has not been entered")),

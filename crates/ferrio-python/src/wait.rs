@@ -6,6 +6,7 @@
 use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor, spawn};
 use ferrio_cpython::coroutines::is_coroutine;
+use ferrio_cpython::current::get_running_loop;
 use ferrio_cpython::future::{DoneCallback, finish_with_none, like, no_longer_when_done, when_done};
 use ferrio_cpython::resume::Step;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -125,7 +126,7 @@ impl Request {
                 return Err(PyTypeError::new_err("Passing coroutines is forbidden, use tasks explicitly."));
             }
         }
-        let owner = imports::get_running_loop(py)?.call0()?;
+        let owner = get_running_loop(py)?;
         let waiter = owner.call_method0(pyo3::intern!(py, "create_future"))?;
         let timer = self.timeout.as_ref().filter(|timeout| !timeout.is_none(py));
         let timer = timer.map(|timeout| Timer::finish(&owner, timeout.bind(py), &waiter)).transpose()?;

@@ -3,6 +3,7 @@
 //! Since 3.12 it awaits inside a `Timeout`; what 3.11 does is in `wait_for_in_task.rs`.
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor, spawn};
+use ferrio_cpython::current::get_running_loop;
 use ferrio_cpython::future::{DoneCallback, finish_with_none, like, no_longer_when_done, when_done};
 use ferrio_cpython::resume::Step;
 use pyo3::prelude::*;
@@ -47,7 +48,7 @@ impl WaitFor {
             self.stage = Stage::Cancelling(CancelAndWait::new(&future)?);
             return Ok(None);
         }
-        let owner = imports::get_running_loop(py)?.call0()?;
+        let owner = get_running_loop(py)?;
         let timeout = Timeout::after(&owner, delay)?;
         Timeout::enter(timeout.bind(py))?;
         match Awaiting::new(self.future.bind(py)) {
@@ -140,7 +141,7 @@ fn release_waiter<'py>(waiter: &Bound<'py, PyAny>, _: &Bound<'py, PyAny>) -> PyR
 impl CancelAndWait {
     pub(crate) fn new(future: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = future.py();
-        let owner = imports::get_running_loop(py)?.call0()?;
+        let owner = get_running_loop(py)?;
         let waiter = owner.call_method0(pyo3::intern!(py, "create_future"))?;
         when_done(future, &waiter, &RELEASE_WAITER)?;
         let task = current_waiter(&owner)?;

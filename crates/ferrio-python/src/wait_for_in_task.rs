@@ -3,6 +3,7 @@
 //! Invariant: when the coroutine ends, the task is done, its timer does not wait and nobody is told of it any more.
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
+use ferrio_cpython::current::get_running_loop;
 use ferrio_cpython::future::{like, no_longer_when_done, when_done};
 use ferrio_cpython::resume::Step;
 use pyo3::prelude::*;
@@ -47,7 +48,7 @@ impl WaitForInTask {
 
     /// Gives the result if it is there at once.
     fn begin<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let owner = imports::get_running_loop(py)?.call0()?;
+        let owner = get_running_loop(py)?;
         let (awaitable, timeout) = (self.awaitable.bind(py), self.timeout.bind(py));
         if timeout.is_none() {
             self.stage = Stage::Untimed(Awaiting::new(awaitable)?);

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::{FutureRef, State, gathering, types};
+use crate::hooks;
 use crate::names;
 use crate::raising::raised;
 use crate::resume::is_python_coroutine;
@@ -19,12 +20,24 @@ pub enum Failure<'py> {
     Exception(Bound<'py, PyAny>),
 }
 
-/// `asyncio.isfuture`.
+/// `futures.isfuture`, as asyncio's Python code asks it.
+///
+/// # Errors
+/// What looking at attributes raises, or a function put in place of asyncio's.
+#[inline]
+pub fn is_future(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    match hooks::IS_FUTURE.replacement(object.py())? {
+        Some(function) => function.call1((object,))?.is_truthy(),
+        None => is_marked_future(object),
+    }
+}
+
+/// Whether the object's class says that it is like a future.
 ///
 /// # Errors
 /// What looking at attributes raises.
 #[inline]
-pub fn is_future(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub fn is_marked_future(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = object.py();
     if FutureRef::exact(object).is_some() {
         return Ok(true);

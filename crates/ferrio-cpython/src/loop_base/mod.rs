@@ -26,6 +26,7 @@ use crate::context::Shared;
 use crate::current::Running;
 use crate::gil_cell::{GilCell, GilFlag};
 use crate::handle::{HandleRef, Spare};
+use crate::hooks;
 use crate::making::Factory;
 use crate::rest::Rest;
 use crate::runnable::Runnable;
@@ -243,6 +244,15 @@ fn retire(py: Python<'_>, handles: Vec<HandleRef>) {
     for handle in handles {
         handle.update(py, |body| body.scheduled = false);
         handle.leave_loop(py);
+    }
+}
+
+/// `time.monotonic()`: the system's clock, unless a program has put another function there.
+#[inline]
+pub(crate) fn system_time(py: Python<'_>) -> PyResult<f64> {
+    match hooks::MONOTONIC.replacement(py)? {
+        Some(function) => function.call0()?.extract(),
+        None => Ok(monotonic_seconds()),
     }
 }
 

@@ -4,7 +4,7 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{CallSoon, Clock, LoopBase, monotonic_seconds};
+use super::{CallSoon, Clock, LoopBase, system_time};
 use crate::coroutine_function;
 
 impl LoopBase {
@@ -15,7 +15,7 @@ impl LoopBase {
     #[inline]
     pub fn now(slf: &Bound<'_, Self>) -> PyResult<f64> {
         match slf.get().clock.get(slf.py()) {
-            Clock::System => Ok(monotonic_seconds()),
+            Clock::System => system_time(slf.py()),
             Clock::Overridden => slf.call_method0(pyo3::intern!(slf.py(), "time"))?.extract(),
             Clock::Unknown => {
                 Self::find_clock(slf)?;

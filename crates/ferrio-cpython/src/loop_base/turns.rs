@@ -83,7 +83,9 @@ impl LoopBase {
                 Some(handle) => names::format_handle(py)?.call1((handle.bind(py),))?,
                 None => runnable.target(py)?,
             };
-            names::logger(py)?.call_method1("warning", ("Executing %s took %.3f seconds", shown, took))?;
+            names::base_events(py)?
+                .getattr("logger")?
+                .call_method1("warning", ("Executing %s took %.3f seconds", shown, took))?;
         }
         Ok(())
     }

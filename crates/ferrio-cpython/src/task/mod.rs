@@ -178,7 +178,7 @@ impl<'py> TaskRef<'py> {
         }
         let context = match context {
             Some(context) => context,
-            None => context::copy_current(py)?,
+            None => context::copy_current_unasked(py)?,
         };
         let name = name.as_ref().map(crate::future::text).transpose()?;
         let number = if name.is_some() { 0 } else { next_number() };
@@ -295,7 +295,7 @@ fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if resume::is_python_coroutine(object) || coroutine::adopt(object) {
         return Ok(true);
     }
-    coroutines::is_coroutine(object)
+    coroutines::is_coroutine_object(object)
 }
 
 /// A new task of ours on a loop of ours.

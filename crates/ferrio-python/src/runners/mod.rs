@@ -9,6 +9,7 @@ mod closing;
 mod interrupts;
 mod runner;
 
+use ferrio_cpython::running_loop;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -78,5 +79,5 @@ fn run_on_ferrio<'py>(
 /// # Errors
 /// `RuntimeError` with `text` when a loop runs in this thread.
 fn check_not_running(py: Python<'_>, text: &'static str) -> PyResult<()> {
-    if imports::running_loop(py)?.call0()?.is_none() { Ok(()) } else { Err(PyRuntimeError::new_err(text)) }
+    if running_loop(py)?.is_none() { Ok(()) } else { Err(PyRuntimeError::new_err(text)) }
 }

@@ -1,6 +1,7 @@
 //! `open_connection`, `start_server` and their like for Unix sockets.
 
 use ferrio_cpython::coroutine_function;
+use ferrio_cpython::current::get_running_loop;
 use ferrio_cpython::held::Held;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -10,7 +11,6 @@ use super::protocol;
 use super::reader::StreamReader;
 use super::{DEFAULT_LIMIT, writer};
 use crate::coroutine::Coroutine;
-use crate::imports;
 
 /// Adds the functions to the extension module.
 pub(super) fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -95,7 +95,7 @@ fn open(
 ) -> PyResult<Py<PyAny>> {
     Coroutine::spawn(py, name, |channel| async move {
         let (owner, reader, protocol, connecting) = Python::attach(|py| {
-            let owner = imports::get_running_loop(py)?.call0()?;
+            let owner = get_running_loop(py)?;
             let limit = Limit::of(limit.map(|limit| limit.into_bound(py)));
             let reader = make_reader(&owner, &limit)?;
             let protocol = protocol::class(py)?.call1((&reader, py.None(), &owner))?;
@@ -126,7 +126,7 @@ fn serve(
 ) -> PyResult<Py<PyAny>> {
     Coroutine::spawn(py, name, |channel| async move {
         let starting = Python::attach(|py| {
-            let owner = imports::get_running_loop(py)?.call0()?;
+            let owner = get_running_loop(py)?;
             let limit = Limit::of(limit.map(|limit| limit.into_bound(py)));
             let callback = Kind::Server(callback.into_bound(py).into());
             let factory = Bound::new(py, Factory { owner: owner.clone().into(), limit, kind: callback })?;

@@ -151,7 +151,7 @@ impl StreamReaderProtocol {
     fn log(slf: &Bound<'_, Self>, text: &str) -> PyResult<()> {
         let py = slf.py();
         if is_debug(&slf.get().owner(py))? {
-            imports::logger(py)?.call_method1("debug", (text, slf))?;
+            imports::streams_logger(py)?.call_method1("debug", (text, slf))?;
         }
         Ok(())
     }

@@ -1,11 +1,9 @@
 //! The loop that a primitive belongs to: the one that ran when somebody first had to wait.
 
-use ferrio_cpython::{GilCell, making};
+use ferrio_cpython::{GilCell, hooks, making, running_loop};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
-
-use crate::imports;
 
 /// asyncio's `_LoopBoundMixin`.
 #[derive(Default)]
@@ -22,10 +20,11 @@ impl Binding {
         let bound = self.0.with(py, |place| place.as_ref().map(|bound| bound.bind(py).clone()));
         if let Some(bound) = bound
             && making::runs_here(&bound)
+            && !hooks::RUNNING_LOOP.is_replaced(py)
         {
             return Ok(bound);
         }
-        let running = imports::running_loop(py)?.call0()?;
+        let running = running_loop(py)?.unwrap_or_else(|| py.None().into_bound(py));
         let is_bound = self.0.with(py, |place| {
             if let Some(bound) = place {
                 bound.is(&running)

@@ -1,13 +1,12 @@
 //! `TaskGroup.__aenter__`: finds the loop and the parent task.
 
 use ferrio_cpython::coroutine::{Body, Visitor};
-use ferrio_cpython::current_task;
+use ferrio_cpython::current::{Asked, get_running_loop, running_task};
 use ferrio_cpython::resume::Step;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::group::TaskGroup;
-use crate::imports;
 
 /// The body; it never waits.
 pub(super) struct Enter(pub(super) Py<TaskGroup>);
@@ -22,9 +21,9 @@ impl Body for Enter {
         }
         let owner = match group.get().owner(py) {
             Some(owner) => owner,
-            None => imports::get_running_loop(py)?.call0()?,
+            None => get_running_loop(py)?,
         };
-        let parent = current_task(&owner)?;
+        let parent = running_task(py, &owner, Asked::WithLoop)?;
         let found = parent.is_some();
         let before = state.with(py, |state| {
             let parent = std::mem::replace(&mut state.parent, parent.map(Bound::unbind));

@@ -6,7 +6,7 @@
 
 use ferrio_cpython::future::like::{self, Failure};
 use ferrio_cpython::future::{DoneCallback, when_done};
-use ferrio_cpython::{GilCell, default_loop, running_loop};
+use ferrio_cpython::{GilCell, get_event_loop, running_loop};
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -36,7 +36,7 @@ pub(crate) fn wrap_future<'py>(
     let create_future = pyo3::intern!(py, "create_future");
     let wrapper = match r#loop {
         Some(owner) => owner.call_method0(create_future)?,
-        None => default_loop(py)?.call_method0(create_future)?,
+        None => get_event_loop(py)?.call_method0(create_future)?,
     };
     chain(future, &wrapper)?;
     Ok(wrapper)

@@ -9,16 +9,16 @@ use std::collections::VecDeque;
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor, spawn};
 use ferrio_cpython::coroutines::is_coroutine;
+use ferrio_cpython::current::{Asked, get_running_loop, running_task};
 use ferrio_cpython::future::like;
 use ferrio_cpython::future::{DoneCallback, no_longer_when_done, when_done};
 use ferrio_cpython::resume::Step;
-use ferrio_cpython::{GilCell, default_loop};
+use ferrio_cpython::{GilCell, get_event_loop};
 use pyo3::exceptions::{PyStopAsyncIteration, PyTimeoutError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::creating::demand_running_loop;
 use super::ensuring::ensure;
 use crate::imports;
 
@@ -72,9 +72,9 @@ struct Inner {
 impl Completions {
     fn begin<'py>(fs: &Bound<'py, PyAny>, timeout: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, Self>> {
         let py = fs.py();
-        let owner = default_loop(py)?;
+        let owner = get_event_loop(py)?;
         let waiter = if imports::python_version(py) >= (3, 14) {
-            ferrio_cpython::current_task(&demand_running_loop(py)?)?.map(Bound::unbind)
+            running_task(py, &get_running_loop(py)?, Asked::WithoutLoop)?.map(Bound::unbind)
         } else {
             None
         };
@@ -278,7 +278,7 @@ impl Body for WaitForOne {
             if let Some(entry) = completions.inner.with(py, |inner| inner.done.pop_front()) {
                 return Ok(Step::Returned(self.outcome(entry.map(|future| future.into_bound(py)))?));
             }
-            let getter = demand_running_loop(py)?.call_method0(pyo3::intern!(py, "create_future"))?;
+            let getter = get_running_loop(py)?.call_method0(pyo3::intern!(py, "create_future"))?;
             let awaiting = Awaiting::new(&getter)?;
             let in_line = getter.clone().unbind();
             completions.inner.with(py, |inner| inner.getters.push_back(in_line));

@@ -1,9 +1,8 @@
 //! `create_task`: the function, which asks the running loop.
 
 use ferrio_cpython::calling::call_method;
+use ferrio_cpython::current::get_running_loop;
 use ferrio_cpython::making::create_task_directly;
-use ferrio_cpython::running_loop;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -20,7 +19,7 @@ pub(super) fn create_named_task<'py>(
     context: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = coro.py();
-    let owner = demand_running_loop(py)?;
+    let owner = get_running_loop(py)?;
     if name.is_none()
         && let Some(task) = create_task_directly(&owner, coro, context)?
     {
@@ -51,7 +50,7 @@ pub(super) fn create_any_task<'py>(
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = coro.py();
-    let owner = demand_running_loop(py)?;
+    let owner = get_running_loop(py)?;
     if kwargs.is_none()
         && let Some(task) = create_task_directly(&owner, coro, None)?
     {
@@ -65,11 +64,6 @@ pub(super) fn takes_any(py: Python<'_>) -> PyResult<bool> {
     let code = imports::tasks_module(py)?.getattr("create_task")?.getattr("__code__")?;
     let has_own = code.getattr("co_kwonlyargcount")?.extract::<u32>()? > 0;
     Ok(!has_own && code.getattr("co_flags")?.extract::<u32>()? & CO_VARKEYWORDS != 0)
-}
-
-/// The loop that runs here.
-pub(super) fn demand_running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    running_loop(py)?.ok_or_else(|| PyRuntimeError::new_err("no running event loop"))
 }
 
 /// Whether the running Python names a task when it is made already: it did from 3.13 on.

@@ -1,8 +1,9 @@
 //! `isfuture`, `iscoroutine` and `ensure_future`: telling awaitables apart, and making a future of any of them.
 
-use ferrio_cpython::coroutines::is_coroutine;
-use ferrio_cpython::default_loop;
+use ferrio_cpython::coroutines::{is_coroutine, is_coroutine_object};
 use ferrio_cpython::future::like;
+use ferrio_cpython::get_event_loop;
+use ferrio_cpython::hooks;
 use ferrio_cpython::making::TaskMaker;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -14,13 +15,13 @@ use crate::imports;
 /// Whether the object is a future: of any class with `_asyncio_future_blocking`, where it is not None.
 #[pyfunction]
 pub(super) fn isfuture(obj: &Bound<'_, PyAny>) -> PyResult<bool> {
-    like::is_future(obj)
+    like::is_marked_future(obj)
 }
 
 /// Whether the object is a coroutine (not a coroutine function).
 #[pyfunction]
 pub(super) fn iscoroutine(obj: &Bound<'_, PyAny>) -> PyResult<bool> {
-    is_coroutine(obj)
+    is_coroutine_object(obj)
 }
 
 /// A future for an awaitable: itself if it is one, else a task that awaits it.
@@ -30,7 +31,7 @@ pub(super) fn ensure_future<'py>(
     coro_or_future: &Bound<'py, PyAny>,
     r#loop: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    ensure(coro_or_future, r#loop)
+    ensured(coro_or_future, r#loop)
 }
 
 /// A task for a coroutine that nobody drives, by the maker of many.
@@ -42,12 +43,33 @@ pub(super) fn start_by<'py>(maker: &TaskMaker<'py>, coroutine: &Bound<'py, PyAny
     maker.make(coroutine).inspect_err(|error| close_after(coroutine, error))
 }
 
-/// The same for our own use.
+/// `tasks.ensure_future`, as asyncio's Python code calls it.
 #[inline]
 pub(crate) fn ensure<'py>(
     awaitable: &Bound<'py, PyAny>,
     owner: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    match hooks::ENSURE_FUTURE.replacement(awaitable.py())? {
+        Some(function) => call_replacement(&function, awaitable, owner),
+        None => ensured(awaitable, owner),
+    }
+}
+
+#[cold]
+fn call_replacement<'py>(
+    function: &Bound<'py, PyAny>,
+    awaitable: &Bound<'py, PyAny>,
+    owner: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let keywords = PyDict::new(function.py());
+    if let Some(owner) = owner {
+        keywords.set_item("loop", owner)?;
+    }
+    function.call((awaitable,), Some(&keywords))
+}
+
+#[inline]
+fn ensured<'py>(awaitable: &Bound<'py, PyAny>, owner: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     if like::is_future(awaitable)? {
         if let Some(owner) = owner
             && !owner.is(&like::loop_of(awaitable)?)
@@ -73,7 +95,7 @@ fn start<'py>(
     let create_task = pyo3::intern!(py, "create_task");
     let task = match owner {
         Some(owner) => owner.call_method1(create_task, (coroutine,)),
-        None => default_loop(py)?.call_method1(create_task, (coroutine,)),
+        None => get_event_loop(py)?.call_method1(create_task, (coroutine,)),
     };
     task.inspect_err(|error| {
         if should_close {

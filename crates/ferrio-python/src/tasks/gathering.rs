@@ -6,11 +6,12 @@
 //! the arguments.
 
 use ferrio_cpython::coroutines::is_compared_by_identity;
+use ferrio_cpython::current::{Asked, running_loop, running_task};
 use ferrio_cpython::future::like::{self, Failure};
 use ferrio_cpython::future::{DoneCallback, Gathering, when_done};
 use ferrio_cpython::making::TaskMaker;
 use ferrio_cpython::resume::is_python_coroutine;
-use ferrio_cpython::{current_task, default_loop, running_loop};
+use ferrio_cpython::{get_event_loop, hooks};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -44,7 +45,7 @@ pub(super) fn gather<'py>(
 pub(crate) fn gather_all<'py>(coros_or_futures: &Bound<'py, PyTuple>, tolerant: bool) -> PyResult<Bound<'py, PyAny>> {
     let py = coros_or_futures.py();
     if coros_or_futures.is_empty() {
-        let outer = default_loop(py)?.call_method0(pyo3::intern!(py, "create_future"))?;
+        let outer = get_event_loop(py)?.call_method0(pyo3::intern!(py, "create_future"))?;
         like::set_result(&outer, PyList::empty(py).into_any())?;
         return Ok(outer);
     }
@@ -86,7 +87,8 @@ impl<'py> Collection<'py> {
         };
         if version >= (3, 14) {
             this.owner = running_loop(py)?;
-            this.waiter = this.owner.as_ref().map(current_task).transpose()?.flatten();
+            let task = |owner| running_task(py, owner, Asked::WithLoop);
+            this.waiter = this.owner.as_ref().map(task).transpose()?.flatten();
         }
         Ok(this)
     }
@@ -143,8 +145,9 @@ impl<'py> Collection<'py> {
 
     #[inline]
     fn child_of(&mut self, argument: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let is_plain = || is_python_coroutine(argument) && !hooks::ENSURE_FUTURE.is_replaced(argument.py());
         let child = match &self.maker {
-            Some(maker) if is_python_coroutine(argument) => start_by(maker, argument)?,
+            Some(maker) if is_plain() => start_by(maker, argument)?,
             _ => ensure(argument, self.owner.as_ref())?,
         };
         if self.owner.is_none() {

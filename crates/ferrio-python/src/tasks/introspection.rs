@@ -1,9 +1,7 @@
 //! `current_task` and `all_tasks`.
 
-use ferrio_cpython::task;
+use ferrio_cpython::{current, task};
 use pyo3::prelude::*;
-
-use super::creating::demand_running_loop;
 
 /// The task that is running on the loop, the running loop by default, or None.
 #[pyfunction]
@@ -14,7 +12,7 @@ pub(super) fn current_task<'py>(
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     match r#loop {
         Some(owner) => ferrio_cpython::current_task(owner),
-        None => ferrio_cpython::current_task(&demand_running_loop(py)?),
+        None => ferrio_cpython::current_task(&current::loop_of_builtin(py, (3, 12))?),
     }
 }
 
@@ -24,6 +22,6 @@ pub(super) fn current_task<'py>(
 pub(super) fn all_tasks<'py>(py: Python<'py>, r#loop: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
     match r#loop {
         Some(owner) => task::all_tasks(owner),
-        None => task::all_tasks(&demand_running_loop(py)?),
+        None => task::all_tasks(&current::loop_of_builtin(py, (3, 14))?),
     }
 }

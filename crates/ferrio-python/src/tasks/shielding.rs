@@ -3,7 +3,7 @@
 //! The two futures are each other's callback objects. Since 3.14 the inner one also knows the task that waits, as
 //! long as it does.
 
-use ferrio_cpython::current_task;
+use ferrio_cpython::current::{Asked, running_task};
 use ferrio_cpython::future::like::{self, Failure};
 use ferrio_cpython::future::{DoneCallback, no_longer_when_done, when_done};
 use pyo3::prelude::*;
@@ -34,7 +34,7 @@ pub(super) fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
     }
     let owner = like::loop_of(&inner)?;
     let outer = owner.call_method0(pyo3::intern!(py, "create_future"))?;
-    let waiter = if imports::python_version(py) >= (3, 14) { current_task(&owner)? } else { None };
+    let waiter = if imports::python_version(py) >= (3, 14) { running_task(py, &owner, Asked::WithLoop)? } else { None };
     let Some(waiter) = waiter else {
         when_done(&inner, &outer, &INNER_DONE)?;
         when_done(&outer, &inner, &OUTER_DONE)?;

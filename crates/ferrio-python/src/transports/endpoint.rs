@@ -75,7 +75,11 @@ pub(crate) fn report_fatal<T: Endpoint>(transport: &Bound<'_, T>, error: &PyErr,
         if base(&owner).debug.get() {
             let keywords = PyDict::new(py);
             keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
-            imports::logger(py)?.call_method("debug", ("%r: %s", transport, message), Some(&keywords))?;
+            imports::selector_events_logger(py)?.call_method(
+                "debug",
+                ("%r: %s", transport, message),
+                Some(&keywords),
+            )?;
         }
         return Ok(());
     }

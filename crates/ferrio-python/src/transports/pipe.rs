@@ -303,7 +303,7 @@ pub(crate) fn describe<'py, T: PipeTransport>(transport: &Bound<'py, T>) -> (Vec
 pub(crate) fn log<T: PipeTransport>(transport: &Bound<'_, T>, level: &str, text: &str) -> PyResult<()> {
     let py = transport.py();
     if transport.get().owner(py).is_some_and(|owner| base(&owner).debug.get()) {
-        imports::logger(py)?.call_method1(level, (text, transport))?;
+        imports::unix_events_logger(py)?.call_method1(level, (text, transport))?;
     }
     Ok(())
 }

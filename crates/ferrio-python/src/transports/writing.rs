@@ -274,7 +274,7 @@ fn refuse_during_sendfile(transport: &Bound<'_, SocketTransport>, method: &str) 
 fn dropped_write(transport: &Bound<'_, SocketTransport>, lost: u32) -> PyResult<()> {
     let py = transport.py();
     if lost >= DROPPED_WRITES_BEFORE_WARNING {
-        imports::logger(py)?.call_method1("warning", ("socket.send() raised exception.",))?;
+        imports::selector_events_logger(py)?.call_method1("warning", ("socket.send() raised exception.",))?;
     }
     transport.get().state.with(py, |state| state.lost = state.lost.saturating_add(1));
     Ok(())

@@ -194,7 +194,7 @@ impl DatagramTransport {
 fn log(transport: &Bound<'_, DatagramTransport>, text: &str) -> PyResult<()> {
     let py = transport.py();
     if transport.get().owner(py).is_some_and(|owner| base(&owner).debug.get()) {
-        imports::logger(py)?.call_method1("debug", (text, transport))?;
+        imports::selector_events_logger(py)?.call_method1("debug", (text, transport))?;
     }
     Ok(())
 }

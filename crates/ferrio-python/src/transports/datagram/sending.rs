@@ -279,7 +279,7 @@ fn send_queued(transport: &Bound<'_, DatagramTransport>) -> Attempt {
 fn dropped(transport: &Bound<'_, DatagramTransport>, lost: u32) -> PyResult<()> {
     let py = transport.py();
     if lost >= DROPPED_WRITES_BEFORE_WARNING {
-        imports::logger(py)?.call_method1("warning", ("socket.send() raised exception.",))?;
+        imports::selector_events_logger(py)?.call_method1("warning", ("socket.send() raised exception.",))?;
     }
     transport.get().state.with(py, |state| state.lost = state.lost.saturating_add(1));
     Ok(())

@@ -93,7 +93,8 @@ fn close(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
         return Ok(());
     }
     if owner.is_some_and(|owner| base(&owner).debug.get()) {
-        imports::logger(py)?.call_method1("warning", ("Close running child process: kill %r", transport))?;
+        imports::base_subprocess_logger(py)?
+            .call_method1("warning", ("Close running child process: kill %r", transport))?;
     }
     kill(&process)
 }

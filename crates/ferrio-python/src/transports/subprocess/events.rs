@@ -65,7 +65,8 @@ pub(crate) fn process_exited(transport: &Bound<'_, SubprocessTransport>, code: i
         return Err(PyAssertionError::new_err(known));
     }
     if this.owner(py).is_some_and(|owner| base(&owner).debug.get()) {
-        imports::logger(py)?.call_method1("info", ("%r exited with return code %r", transport, code))?;
+        imports::base_subprocess_logger(py)?
+            .call_method1("info", ("%r exited with return code %r", transport, code))?;
     }
     this.state.with(py, |state| state.code = Some(code));
     if let Some(process) = this.process(py)

@@ -160,7 +160,7 @@ fn tell_end_of_file(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     match protocol.call_method0(pyo3::intern!(py, "eof_received")).and_then(|answer| answer.is_truthy()) {
         Ok(true) => {
             let text = "returning true from eof_received() has no effect when using ssl";
-            imports::logger(py)?.call_method1("warning", (text,)).map(drop)
+            imports::sslproto_logger(py)?.call_method1("warning", (text,)).map(drop)
         }
         Ok(false) => Ok(()),
         Err(error) if errors::passes(py, &error) => Err(error),
@@ -188,7 +188,7 @@ fn after_end_of_file(transport: &Bound<'_, TlsTransport>) -> PyResult<bool> {
     let py = transport.py();
     let this = transport.get();
     if this.debug(py) {
-        imports::logger(py)?.call_method1("debug", ("%r received EOF", transport))?;
+        imports::sslproto_logger(py)?.call_method1("debug", ("%r received EOF", transport))?;
     }
     match this.phase(py) {
         Phase::Unwrapped => Ok(false),
@@ -300,7 +300,7 @@ pub(super) fn fatal_error(transport: &Bound<'_, TlsTransport>, error: &PyErr, me
         if this.debug(py) {
             let keywords = PyDict::new(py);
             keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
-            imports::logger(py)?.call_method("debug", ("%r: %s", transport, message), Some(&keywords))?;
+            imports::sslproto_logger(py)?.call_method("debug", ("%r: %s", transport, message), Some(&keywords))?;
         }
         return Ok(());
     }

@@ -23,7 +23,7 @@ pub(super) fn begin(transport: &Bound<'_, TlsTransport>, lower: &Bound<'_, PyAny
         return closing::abort(transport, None);
     }
     if this.debug(py) {
-        imports::logger(py)?.call_method1("debug", ("%r starts SSL handshake", transport))?;
+        imports::sslproto_logger(py)?.call_method1("debug", ("%r starts SSL handshake", transport))?;
         let now = this.owner(py).call_method0("time")?.extract()?;
         this.state.with(py, |state| state.handshake_began = now);
     }
@@ -64,7 +64,7 @@ fn complete(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     if this.debug(py) {
         let now: f64 = this.owner(py).call_method0("time")?.extract()?;
         let took = (now - this.state.with(py, |state| state.handshake_began)) * 1e3;
-        imports::logger(py)?.call_method1("debug", ("%r: SSL handshake took %.1f ms", transport, took))?;
+        imports::sslproto_logger(py)?.call_method1("debug", ("%r: SSL handshake took %.1f ms", transport, took))?;
     }
     let untold = this.state.with(py, |state| {
         state.phase = Phase::Wrapped;

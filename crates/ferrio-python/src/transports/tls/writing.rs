@@ -250,7 +250,7 @@ fn dropped_write(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
         before
     });
     if dropped >= DROPPED_WRITES_BEFORE_WARNING {
-        imports::logger(py)?.call_method1("warning", ("SSL connection is closed",))?;
+        imports::sslproto_logger(py)?.call_method1("warning", ("SSL connection is closed",))?;
     }
     Ok(())
 }

@@ -169,7 +169,7 @@ fn dropped_write(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
     });
     if dropped >= DROPPED_WRITES_BEFORE_WARNING {
         let text = "pipe closed by peer or os.write(pipe, data) raised exception.";
-        imports::logger(py)?.call_method1("warning", (text,))?;
+        imports::unix_events_logger(py)?.call_method1("warning", (text,))?;
     }
     Ok(())
 }
