@@ -24,7 +24,7 @@ from asyncio import (
     StreamWriter as StreamWriter,
     SubprocessTransport,
     Task as _AsyncioTask,
-    TaskGroup as TaskGroup,
+    TaskGroup as _AsyncioTaskGroup,
     Timeout as Timeout,
     TimerHandle,
     Transport,
@@ -106,6 +106,13 @@ def new_event_loop() -> EventLoop: ...
 # Classes of their own, which are asyncio's to isinstance() and to everything that takes asyncio's.
 if sys.version_info < (3, 13):
     class QueueShutDown(Exception): ...
+
+if sys.version_info >= (3, 15):
+    TaskGroup = _AsyncioTaskGroup
+else:
+    @disjoint_base
+    class TaskGroup(_AsyncioTaskGroup):
+        def cancel(self) -> None: ...
 
 @disjoint_base
 class Future(_AsyncioFuture[_T]): ...

@@ -27,6 +27,7 @@ attributes! {
     "_exiting" shown_exiting set_exiting exiting: bool;
     "_aborting" shown_aborting set_aborting aborting: bool;
     "_parent_cancel_requested" shown_parent_cancel_requested set_parent_cancel_requested parent_cancel_requested: bool;
+    "_cancel_on_enter" shown_cancel_on_enter set_cancel_on_enter cancel_on_enter: bool;
     "_loop" shown_owner set_owner owner: Option<Py<PyAny>>;
     "_parent_task" shown_parent set_parent parent: Option<Py<PyAny>>;
     "_tasks" shown_tasks set_tasks tasks: Py<PyAny>;

@@ -36,7 +36,13 @@ impl Body for Enter {
                 group.repr()?
             )));
         }
-        state.with(py, |state| state.entered = true);
+        let cancel = state.with(py, |state| {
+            state.entered = true;
+            state.cancel_on_enter
+        });
+        if cancel {
+            TaskGroup::cancel_by_name(group)?;
+        }
         Ok(Step::Returned(group.clone().into_any()))
     }
 

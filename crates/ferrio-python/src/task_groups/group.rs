@@ -40,6 +40,9 @@ pub(super) struct State {
     pub(super) exiting: bool,
     pub(super) aborting: bool,
     pub(super) parent_cancel_requested: bool,
+    pub(super) cancel_on_enter: bool,
+    /// `cancel()` ended it; asyncio has no such field.
+    pub(super) cancelled: bool,
     pub(super) owner: Option<Py<PyAny>>,
     pub(super) parent: Option<Py<PyAny>>,
     /// A set, unless somebody put something else there.
@@ -58,6 +61,8 @@ impl State {
             exiting: false,
             aborting: false,
             parent_cancel_requested: false,
+            cancel_on_enter: false,
+            cancelled: false,
             owner: None,
             parent: None,
             tasks: PySet::empty(py)?.into_any().unbind(),
@@ -145,6 +150,11 @@ impl TaskGroup {
         } else {
             this.keep(&task)?;
             Self::watch(slf, native, &task)?;
+        }
+        // One that began at once can have ended the group, before it was among those that this cancelled.
+        let (aborting, cancelled) = this.state.with(py, |state| (state.aborting, state.cancelled));
+        if aborting && (style.cancels_late_tasks || cancelled) && !like::is_done(&task)? {
+            like::cancel(&task)?;
         }
         Ok(task)
     }

@@ -6,8 +6,9 @@
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
 use ferrio_cpython::raising::raised;
 use ferrio_cpython::resume::Step;
+use pyo3::exceptions::PyGeneratorExit;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyBool, PyType};
 
 use super::group::TaskGroup;
 use super::style::style;
@@ -22,7 +23,11 @@ pub(super) struct Leave {
     exception: Option<Py<PyAny>>,
     /// The cancellation that goes on to the parent, unless tasks have failed.
     cancellation: Option<Py<PyAny>>,
+    /// The last cancellation that came while it waited, whoever it was for.
+    latest: Option<Py<PyAny>>,
     begun: bool,
+    /// The group's cancelling of its parent has been taken back.
+    uncancelled: bool,
     awaiting: Option<Awaiting>,
 }
 
@@ -52,7 +57,16 @@ impl Leave {
             Left::ByException
         };
         let exception = Some(exception.clone().unbind()).filter(|exception| !exception.is_none(py));
-        Ok(Self { group: group.clone().unbind(), left, exception, cancellation: None, begun: false, awaiting: None })
+        Ok(Self {
+            group: group.clone().unbind(),
+            left,
+            exception,
+            cancellation: None,
+            latest: None,
+            begun: false,
+            uncancelled: false,
+            awaiting: None,
+        })
     }
 }
 
@@ -70,6 +84,7 @@ impl Body for Leave {
         visitor.show(&self.group);
         visitor.show_any(self.exception.as_ref());
         visitor.show_any(self.cancellation.as_ref());
+        visitor.show_any(self.latest.as_ref());
         self.awaiting.iter().for_each(|awaiting| awaiting.traverse(visitor));
     }
 }
@@ -94,8 +109,11 @@ impl Leave {
                 Ok(Step::Returned(_)) => {}
                 Err(error) if is_cancellation(py, &error)? => {
                     // The parent is cancelled while it waits here; it may be cancelled again.
+                    let error = error.into_value(py).into_any();
+                    let before = self.latest.replace(error.clone_ref(py));
+                    drop(before);
                     if !group.get().state.with(py, |state| state.aborting) {
-                        self.cancellation = Some(error.into_value(py).into_any());
+                        self.cancellation = Some(error);
                         TaskGroup::abort(group)?;
                     }
                 }
@@ -117,7 +135,7 @@ impl Leave {
         if self.left == Left::ByCancellation {
             self.cancellation = self.exception.as_ref().map(|exception| exception.clone_ref(py));
         }
-        if style(py)?.uncancels_first {
+        if style(py)?.uncancels_first && !state.with(py, |state| state.cancelled) {
             self.uncancel_parent(group)?;
         }
         if self.left != Left::AtTheEnd && !state.with(py, |state| state.aborting) {
@@ -130,11 +148,17 @@ impl Leave {
     /// Takes back the group's cancelling of its parent.
     fn uncancel_parent(&mut self, group: &Bound<'_, TaskGroup>) -> PyResult<()> {
         let py = group.py();
-        if group.get().state.with(py, |state| state.parent_cancel_requested)
-            && group.get().parent(py).call_method0("uncancel")?.eq(0)?
-        {
+        let (requested, cancelled) =
+            group.get().state.with(py, |state| (state.parent_cancel_requested, state.cancelled));
+        if !requested || self.uncancelled {
+            return Ok(());
+        }
+        self.uncancelled = true;
+        if group.get().parent(py).call_method0("uncancel")?.eq(0)? {
             // Nobody else cancelled it.
             self.cancellation = None;
+        } else if self.cancellation.is_none() && (cancelled || style(py)?.keeps_outer_cancellation) {
+            self.cancellation = self.latest.take();
         }
         Ok(())
     }
@@ -148,7 +172,9 @@ impl Leave {
         if let Some(base_error) = base_error {
             return Err(raised(base_error.bind(py)));
         }
-        if !style.uncancels_first {
+        // A group that `cancel()` ended leaves nothing behind on any Python, although it may have done so only while the
+        // parent waited here.
+        if !style.uncancels_first || state.with(py, |state| state.cancelled) {
             self.uncancel_parent(group)?;
         }
         let errors = group.get().errors(py);
@@ -161,7 +187,12 @@ impl Leave {
             errors.call_method1(pyo3::intern!(py, "append"), (&self.exception,))?;
         }
         if !errors.is_truthy()? {
-            return Ok(Step::Returned(py.None().into_bound(py)));
+            // On Pythons without `cancel()` nothing but that leads here with an exception of the block.
+            return Ok(Step::Returned(if style.suppresses || self.left != Left::AtTheEnd {
+                PyBool::new(py, true).to_owned().into_any()
+            } else {
+                py.None().into_bound(py)
+            }));
         }
         if style.cancels_again {
             let parent = group.get().parent(py);
@@ -170,6 +201,13 @@ impl Leave {
                 parent.call_method0("uncancel")?;
                 parent.call_method0("cancel")?;
             }
+        }
+        if style.lets_generators_close
+            && errors.len()? == 1
+            && let Some(exception) = self.exception.as_ref().map(|exception| exception.bind(py))
+            && exception.is_instance_of::<PyGeneratorExit>()
+        {
+            return Err(raised(exception));
         }
         let made = imports::base_exception_group(py)?.call1(("unhandled errors in a TaskGroup", errors));
         let before = state.with(py, |state| state.errors.take());

@@ -1,9 +1,10 @@
 //! Task groups, as in asyncio's `taskgroups.py`.
 //!
 //! The group's state and its methods are in `group.rs`, the attributes that programs read in `attributes.rs`, what
-//! `async with` awaits in `entering.rs` and `leaving.rs`; `style.rs` has what differs between Pythons.
+//! `async with` awaits in `entering.rs` and `leaving.rs`, `cancel()` in `cancelling.rs`; `style.rs` has what differs between Pythons.
 
 mod attributes;
+mod cancelling;
 mod entering;
 mod group;
 mod leaving;

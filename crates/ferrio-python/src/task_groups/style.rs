@@ -23,6 +23,14 @@ pub(super) struct Style {
     pub(super) knows_subclasses: bool,
     /// A parent that is being cancelled while tasks failed is cancelled again.
     pub(super) cancels_again: bool,
+    /// A task that began at once and is not done when the group is being aborted is cancelled.
+    pub(super) cancels_late_tasks: bool,
+    /// A cancellation of the parent that is not the group's comes out although the group cancelled it as well.
+    pub(super) keeps_outer_cancellation: bool,
+    /// A `GeneratorExit` of the block comes out as it is if nothing else went wrong.
+    pub(super) lets_generators_close: bool,
+    /// `__aexit__` gives True, whatever the block raised: what is to come out it raises itself.
+    pub(super) suppresses: bool,
     /// A group that was left forgets its parent and the errors.
     pub(super) forgets: bool,
 }
@@ -56,9 +64,14 @@ fn find(py: Python<'_>) -> PyResult<Style> {
     let takes_any = create_task.getattr("co_flags")?.extract::<u32>()? & CO_VARKEYWORDS != 0;
     let creating = names(&create_task)?;
     let forgets = stock.hasattr("_aexit")?;
-    let leaving = names(&code(if forgets { "_aexit" } else { "__aexit__" })?)?;
-    let place = |word: &str| leaving.iter().position(|name| name == word);
     let uses = |names: &[String], word: &str| names.iter().any(|name| name == word);
+    let cancels_late_tasks = uses(&creating, "cancel");
+    // What cancels late tasks asks whether they are done, and does no more.
+    let tells_at_once = uses(&creating, "done") && !cancels_late_tasks;
+    let leaving_code = code(if forgets { "_aexit" } else { "__aexit__" })?;
+    let leaving = names(&leaving_code)?;
+    let place = |word: &str| leaving.iter().position(|name| name == word);
+    let variables = leaving_code.getattr("co_varnames")?.extract::<Vec<String>>()?;
     Ok(Style {
         keywords: if takes_any {
             Keywords::PassOn
@@ -68,12 +81,16 @@ fn find(py: Python<'_>) -> PyResult<Style> {
             Keywords::NameAndContext
         },
         closes_refused: uses(&creating, "close"),
-        tells_at_once: uses(&creating, "done"),
-        watches_first: uses(&creating, "_set_task_name") && !uses(&creating, "done"),
+        tells_at_once,
+        watches_first: uses(&creating, "_set_task_name") && !tells_at_once,
         notes_waiter: uses(&creating, "future_add_to_awaited_by"),
         uncancels_first: place("uncancel") < place("create_future"),
         knows_subclasses: uses(&leaving, "issubclass"),
         cancels_again: uses(&leaving, "cancelling"),
+        cancels_late_tasks,
+        keeps_outer_cancellation: uses(&variables, "pending_cancellation_error"),
+        lets_generators_close: uses(&leaving, "GeneratorExit"),
+        suppresses: stock.hasattr("cancel")?,
         forgets,
     })
 }
