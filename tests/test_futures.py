@@ -1,11 +1,12 @@
 """Native futures behave as asyncio's."""
 
 import asyncio
+import sys
 
 import pytest
 
 import ferrio
-from tests.differential import assert_same, masked, outcome, outcome_of
+from tests.differential import assert_same, assert_same_functions, masked, outcome, outcome_of
 
 
 def test_states_results_and_their_errors_are_asyncios():
@@ -119,3 +120,35 @@ def test_a_stop_iteration_is_whole_however_it_is_kept():
         stop.note = number
     loop.close()
     assert all(stop.args is arguments == ([number],) for stop, arguments, number in kept)
+
+
+def test_a_future_that_begins_again_is_as_on_asyncio():
+    """Since 3.15 `__init__` may be called once only."""
+
+    async def scenario(api, trace):
+        loop = asyncio.get_running_loop()
+
+        class Own(api.Future):
+            pass
+
+        for kind in (api.Future, Own):
+            future = kind(loop=loop)
+            future.set_result(1)
+            said = outcome(lambda future=future: future.__init__(loop=loop))
+            trace.append([str(part).replace("_asyncio.", "").replace("ferrio.", "") for part in said])
+            trace.append(future.done())
+
+    assert_same_functions(scenario)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="earlier Pythons begin again")
+def test_a_task_begins_once_only():
+    async def main():
+        task = asyncio.create_task(asyncio.sleep(0, "first"))
+        other = asyncio.sleep(0, "second")
+        with pytest.raises(RuntimeError, match="Task object is already initialized"):
+            task.__init__(other)
+        other.close()
+        return await task
+
+    assert ferrio.run(main()) == "first"

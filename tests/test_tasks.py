@@ -122,6 +122,32 @@ def test_contexts_names_and_order_are_asyncios():
     assert_same(scenario)
 
 
+@pytest.mark.parametrize("eager", [False, True] if sys.version_info >= (3, 15) else [False])
+def test_what_is_no_context_is_refused_as_by_asyncio(eager):
+    """Since 3.15 when the task is made, before that when it is to run."""
+
+    async def scenario(trace):
+        class Own(asyncio.Task):
+            pass
+
+        keywords = {"eager_start": True} if eager else {}
+        loop = asyncio.get_running_loop()
+
+        def report(_, context):
+            # When a task that can never run is destroyed is the collector's affair.
+            if "exception" in context:
+                trace.append(masked(context["exception"]))
+
+        loop.set_exception_handler(report)
+        for kind in (asyncio.Task, Own):
+            coroutine = returning(1)
+            trace.append(outcome(lambda kind=kind, c=coroutine: kind(c, context=object(), **keywords).done()))
+            await asyncio.sleep(0)
+            coroutine.close()
+
+    assert_same(scenario)
+
+
 @pytest.fixture(params=[ferrio.EventLoop, asyncio.SelectorEventLoop], ids=["ferrio", "stock"])
 def any_loop(request):
     loop = request.param()

@@ -21,6 +21,7 @@ mod types;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
 pub(crate) use awaited_by::is_kept as waiters_are_kept;
@@ -196,8 +197,14 @@ impl<'py> FutureRef<'py> {
     }
 
     /// `__init__`, also for tasks: back to the beginning, on `owner` or else the current loop.
+    ///
+    /// # Errors
+    /// `RuntimeError` when `__init__` was called before, if the running Python refuses that.
     pub(crate) fn initialize(&self, owner: Option<Bound<'py, PyAny>>) -> PyResult<()> {
         let py = self.py();
+        if self.body().owner.is_some() {
+            self.check_may_begin_again()?;
+        }
         let owner = match owner {
             Some(owner) => owner,
             None => names::default_loop(py)?,
@@ -215,6 +222,18 @@ impl<'py> FutureRef<'py> {
             self.note_source()?;
         }
         Ok(())
+    }
+
+    #[cold]
+    fn check_may_begin_again(&self) -> PyResult<()> {
+        static REFUSED: PyOnceLock<bool> = PyOnceLock::new();
+        let py = self.py();
+        let probe = || names::stock_method_uses(py, "asyncio.futures", "_PyFuture", "__init__", "RuntimeError");
+        if !*REFUSED.get_or_try_init(py, probe)? {
+            return Ok(());
+        }
+        let class = self.object().get_type().fully_qualified_name()?;
+        Err(PyRuntimeError::new_err(format!("{class} object is already initialized")))
     }
 
     #[cold]

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyDict, PyString, PyType};
 
 pub use registry::{all_tasks, show_to_asyncio};
@@ -27,6 +28,7 @@ use crate::future::{FutureBody, FutureObject, FutureRef, Gathering};
 use crate::held::Held;
 use crate::loop_base::LoopBase;
 use crate::making::Naming;
+use crate::names;
 use crate::recursion::deeper;
 use crate::resume;
 
@@ -177,7 +179,12 @@ impl<'py> TaskRef<'py> {
             return Err(PyTypeError::new_err(format!("a coroutine was expected, got {}", coroutine.repr()?)));
         }
         let context = match context {
-            Some(context) => context,
+            Some(context) => {
+                if !context::is_context(&context) {
+                    self.check_accepts_stand_in(&context)?;
+                }
+                context
+            }
             None => context::copy_current_unasked(py)?,
         };
         let name = name.as_ref().map(crate::future::text).transpose()?;
@@ -196,11 +203,30 @@ impl<'py> TaskRef<'py> {
         });
         drop(before);
         if eager_start && self.loop_is_running()? {
-            return self.start_eagerly();
+            let outcome = self.start_eagerly();
+            if outcome.is_err() {
+                // Whoever made it hears of the error; that a task which never began is destroyed is no news.
+                self.update(|body| body.log_destroy_pending = false);
+            }
+            return outcome;
         }
         self.schedule_step(None)?;
         registry::add(self);
         Ok(())
+    }
+
+    /// Later Pythons refuse a context that is none when the task is made, earlier ones when it is to run.
+    #[cold]
+    fn check_accepts_stand_in(&self, context: &Bound<'py, PyAny>) -> PyResult<()> {
+        static REFUSED: PyOnceLock<bool> = PyOnceLock::new();
+        let py = self.py();
+        let probe = || names::stock_method_uses(py, "asyncio.tasks", "_PyTask", "__init__", "Context");
+        if !*REFUSED.get_or_try_init(py, probe)? {
+            return Ok(());
+        }
+        self.update(|body| body.log_destroy_pending = false);
+        let class = context.get_type().fully_qualified_name()?;
+        Err(PyTypeError::new_err(format!("a contextvars.Context was expected, got {class}")))
     }
 
     fn loop_is_running(&self) -> PyResult<bool> {
