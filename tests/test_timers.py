@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import math
 import sys
 import time
 
@@ -121,6 +122,23 @@ def test_time_patched_on_the_instance_drives_the_timers(loop):
     now = [1000.0]
     loop.time = lambda: now[0]
     _simulated_time_drives(loop, lambda value: now.__setitem__(0, value))
+
+
+@pytest.mark.parametrize("now", [2.0**22, 2.0**23, 2.0**30, 2.0**60, -(2.0**40)])
+def test_a_timer_due_now_runs_now_as_on_asyncio_however_coarse_the_clock_is(now):
+    """Since 3.15; before, no instant but a later one was late enough for a clock whose steps are long."""
+
+    async def scenario(trace):
+        loop = asyncio.get_running_loop()
+        real, loop.time = loop.time, lambda: now
+        loop.call_at(now, trace.append, "due")
+        loop.call_at(math.nextafter(now, math.inf), trace.append, "a step later")
+        for _ in range(3):
+            await asyncio.sleep(0)
+        loop.time = real
+        trace.append("end")
+
+    assert_same(scenario)
 
 
 def _made(factory):

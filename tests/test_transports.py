@@ -391,6 +391,29 @@ def test_what_the_loop_calls_of_a_protocol_shares_a_context():
     assert seen == ["by the program", "by connection_made", "by connection_made"]
 
 
+def test_what_a_factory_sets_is_the_connections_as_on_asyncio():
+    """Not since 3.15, which copies the context before it calls the factory."""
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    async def scenario(trace):
+        def factory():
+            variable.set("by the factory")
+            return Noting()
+
+        class Noting(asyncio.Protocol):
+            def connection_made(self, transport):
+                trace.append(variable.get())
+
+        ours, theirs = socket.socketpair()
+        with theirs:
+            transport, _ = await asyncio.get_running_loop().create_connection(factory, sock=ours)
+            transport.abort()
+            trace.append(variable.get())
+            await asyncio.sleep(0)
+
+    assert_same(scenario)
+
+
 def test_a_loop_takes_no_selector():
     with selectors.DefaultSelector() as selector, pytest.raises(TypeError, match="positional argument"):
         ferrio.EventLoop(selector)

@@ -1,5 +1,6 @@
 //! `create_connection` and `connect_accepted_socket`: from a host or a socket to a transport and its protocol.
 
+use ferrio_cpython::context;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
@@ -287,13 +288,16 @@ pub(crate) async fn establish(
         if !sock.is_ours() {
             sock.bind(py).call_method1(pyo3::intern!(py, "setblocking"), (false,))?;
         }
+        // Since 3.15 what the factory sets is not the connection's.
+        let early = (imports::python_version(py) >= (3, 15)).then(|| context::copy_current(py)).transpose()?;
         let protocol = factory.bind(py).call0()?;
+        let context = early.map_or_else(|| context::copy_current(py), Ok)?;
         let waiter = Loop::waiter(slf)?;
         let transport = match tls {
             Some(options) => {
-                tls::options::connect(slf, sock.bind(py).clone(), protocol.clone(), &options, waiter.clone())?
+                tls::options::connect(slf, sock.bind(py).clone(), protocol.clone(), context, &options, waiter.clone())?
             }
-            None => stream::connect(slf, sock.bind(py).clone(), protocol.clone(), Some(waiter.clone()))?,
+            None => stream::connect(slf, sock.bind(py).clone(), protocol.clone(), context, Some(waiter.clone()))?,
         };
         Ok::<_, PyErr>((Keeper::ours(transport.unbind()), protocol.unbind(), waiter.unbind()))
     })?;

@@ -20,6 +20,7 @@ use crate::errors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::io::WAKER;
+use crate::numbers;
 use crate::signals;
 use crate::tasks::ensure;
 use crate::transports::gathering;
@@ -29,6 +30,9 @@ const WAKERLESS_NAP: Duration = Duration::from_millis(5);
 
 /// A timer due within the clock's resolution is due.
 const CLOCK_RESOLUTION: f64 = 1e-9;
+
+/// Below this the distance of two neighbouring instants is less than the clock's resolution.
+const FINE_INSTANTS: f64 = 8_388_608.0;
 
 /// The longest wait in one go, in seconds, as asyncio's `MAXIMUM_SELECT_TIMEOUT`.
 const LONGEST_WAIT: f64 = 24.0 * 3600.0;
@@ -204,11 +208,25 @@ fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
     }
     if base.next_deadline(py).is_some() {
         let now = LoopBase::now(slf.as_super())?;
-        base.collect_due(py, Deadline(now + CLOCK_RESOLUTION));
+        let margin = if now.abs() < FINE_INSTANTS { CLOCK_RESOLUTION } else { coarse_margin(py, now)? };
+        base.collect_due(py, Deadline(now + margin));
     }
     io.gatherings.begin(py);
     let outcome = LoopBase::run_turn(slf.as_super());
     outcome.and(gathering::finish(slf))
+}
+
+/// How far ahead of a clock whose instants are further apart than its resolution timers are due. Before 3.15 asyncio did
+/// not see to it that this instant is due at all.
+#[cold]
+fn coarse_margin(py: Python<'_>, now: f64) -> PyResult<f64> {
+    static HEEDED: PyOnceLock<bool> = PyOnceLock::new();
+    let probe = || -> PyResult<bool> {
+        let run_once = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?.getattr("_run_once")?;
+        run_once.getattr("__code__")?.getattr("co_names")?.contains("ulp")
+    };
+    let heeded = *HEEDED.get_or_try_init(py, probe)?;
+    Ok(if heeded { CLOCK_RESOLUTION.max(numbers::ulp(now)) } else { CLOCK_RESOLUTION })
 }
 
 /// How long the loop may sleep: None without end.

@@ -39,3 +39,13 @@ impl<'py> FromPyObject<'_, 'py> for Number {
         Ok(Self(if number.is_nan() { i64::MIN } else { number.floor() as i64 }))
     }
 }
+
+/// The value of the last bit of `number`, as `math.ulp`.
+pub(crate) fn ulp(number: f64) -> f64 {
+    let number = number.abs();
+    if !number.is_finite() {
+        return number;
+    }
+    let above = number.next_up();
+    if above.is_finite() { above - number } else { number - number.next_down() }
+}

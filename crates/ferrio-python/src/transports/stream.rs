@@ -11,7 +11,7 @@
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use ferrio_cpython::buffer::Chunk;
-use ferrio_cpython::{GilCell, Runnable, context};
+use ferrio_cpython::{GilCell, Runnable};
 use ferrio_engine::{FlowControl, Role, WriteBuffer};
 use ferrio_sys::{SocketAddress, socket};
 use pyo3::prelude::*;
@@ -129,11 +129,12 @@ pub(crate) struct Connection<'py> {
 }
 
 /// Makes the transport of a connected socket. In the next turn the protocol's `connection_made` is called, reading
-/// begins and the waiter's result is set.
+/// begins and the waiter's result is set; all of that in `context`, which is the connection's own.
 pub(crate) fn connect<'py>(
     slf: &Bound<'py, Loop>,
     sock: Bound<'py, PyAny>,
     protocol: Bound<'py, PyAny>,
+    context: Bound<'py, PyAny>,
     waiter: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
@@ -145,7 +146,7 @@ pub(crate) fn connect<'py>(
         fd,
         protocol,
         server: None,
-        context: context::copy_current(py)?,
+        context,
     };
     let transport = attach(slf, connection, waiter)?;
     if sock.is_instance(imports::socket_class(py)?)? {

@@ -111,12 +111,13 @@ pub(crate) fn connect<'py>(
     slf: &Bound<'py, Loop>,
     sock: Bound<'py, PyAny>,
     protocol: Bound<'py, PyAny>,
+    context: Bound<'py, PyAny>,
     options: &Options,
     waiter: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let transport = make(slf, protocol, options, Waiter::Future(waiter.unbind()), true)?;
     let below = Bound::new(slf.py(), TlsProtocol::of(&transport))?;
-    match stream::connect(slf, sock, below.into_any(), None) {
+    match stream::connect(slf, sock, below.into_any(), context, None) {
         Ok(_) => Ok(transport.into_any()),
         Err(error) => {
             transport.get().state.with(slf.py(), |state| state.closed = true);
