@@ -60,7 +60,7 @@ test-python: build ## the tests of the package
 	@echo "== pytest"
 	@$(venv_python) -m pytest $(side_by_side)
 
-test-matrix: ## everything on each of Python 3.11 to 3.14 that is here; PYTHONS adds paths of interpreters
+test-matrix: ## everything on each of Python 3.11 to 3.15 that is here; PYTHONS adds paths of interpreters
 	@PYTHON=$(PYTHON) $(PYTHON) scripts/matrix.py
 
 smoke: build ## some tests of each part, in seconds

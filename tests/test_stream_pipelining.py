@@ -249,6 +249,10 @@ def test_a_write_of_another_thread():
     ferrio.run(main())
 
 
+FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
+
+@FORKS
 def test_a_child_forked_in_the_turn_sends_nothing_twice():
     async def main():
         ours, theirs = socket.socketpair()
@@ -270,6 +274,7 @@ def test_a_child_forked_in_the_turn_sends_nothing_twice():
     ferrio.run(main())
 
 
+@FORKS
 @pytest.mark.parametrize("before", [False, True])
 def test_a_child_forked_in_the_turn_writes_for_itself(before):
     async def main():

@@ -39,6 +39,9 @@ Run an asyncio program on ferrio's event loop, unchanged.
   -h, --help  print this help and exit
 """
 
+# What modules say of a compiled file of theirs; later Pythons do without.
+NOT_CACHED: dict[str, None] = {"__cached__": None} if sys.version_info < (3, 15) else {}
+
 
 def main(arguments: list[str]) -> None:
     """Reads our own options up to the program, then becomes the program."""
@@ -113,7 +116,7 @@ def run_path(path: str, module: ModuleType) -> None:
         print(f"{sys.executable}: can't open file {absolute!r}: {reason}", file=sys.stderr)
         sys.exit(2)
     set_first_path(os.path.dirname(os.path.realpath(path)))
-    module.__dict__.update(__file__=absolute, __cached__=None, __loader__=SourceFileLoader("__main__", absolute))
+    module.__dict__.update(__file__=absolute, __loader__=SourceFileLoader("__main__", absolute), **NOT_CACHED)
     exec(code, module.__dict__)
 
 
@@ -132,7 +135,7 @@ def run_stdin(dash: str, module: ModuleType) -> None:
     """Runs what standard input holds."""
     set_first_path("")
     source = sys.stdin.buffer.read() if sys.stdin else b""
-    module.__dict__.update(__file__="<stdin>", __cached__=None)
+    module.__dict__.update(__file__="<stdin>", **NOT_CACHED)
     exec(compile(source, "<stdin>", "exec", dont_inherit=True), module.__dict__)
 
 
