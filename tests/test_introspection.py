@@ -113,6 +113,27 @@ def test_a_task_shows_who_waits_for_it_by_any_way(runner, way):
 
 
 @needs_call_graphs
+def test_a_call_graph_shows_what_the_program_awaits(runner):
+    """Not the coroutines of asyncio's own code between: there are none."""
+
+    async def parent(future):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(outer(future), name="child")
+
+    async def main():
+        future = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(parent(future))
+        await settled()
+        names = [entry.frame.f_code.co_name for entry in asyncio.capture_call_graph(task).call_stack]
+        ferrios = asyncio.TaskGroup is ferrio.TaskGroup
+        assert names == (["__aexit__", "parent"] if ferrios else ["_aexit", "__aexit__", "parent"])
+        future.set_result(None)
+        await task
+
+    runner.run(main())
+
+
+@needs_call_graphs
 def test_the_current_task_and_printing(runner):
     async def child():
         output = io.StringIO()

@@ -391,6 +391,18 @@ def test_what_the_loop_calls_of_a_protocol_shares_a_context():
     assert seen == ["by the program", "by connection_made", "by connection_made"]
 
 
+def test_a_transport_says_whether_it_is_paused_where_asyncios_does(loop):
+    async def main():
+        async with connection(asyncio.Protocol) as (transport, _, _):
+            shown = [transport._paused]
+            transport.pause_reading()
+            shown.append(transport._paused)
+            transport.resume_reading()
+            return [*shown, transport._paused]
+
+    assert loop.run_until_complete(main()) == [False, True, False]
+
+
 def test_what_a_factory_sets_is_the_connections_as_on_asyncio():
     """Not since 3.15, which copies the context before it calls the factory."""
     variable = contextvars.ContextVar("variable", default="unset")

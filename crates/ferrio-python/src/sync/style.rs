@@ -24,15 +24,15 @@ pub(crate) fn style(py: Python<'_>) -> PyResult<&'static Style> {
         return Ok(style);
     }
     let locks = py.import("asyncio.locks")?;
-    let constants = |class: &str, method: &str| {
-        locks.getattr(class)?.getattr(method)?.getattr("__code__")?.getattr("co_consts")?.extract::<Vec<Py<PyAny>>>()
-    };
-    let is_false = |constant: &Py<PyAny>| constant.bind(py).is(pyo3::types::PyBool::new(py, false));
+    let code = |class: &str, method: &str| locks.getattr(class)?.getattr(method)?.getattr("__code__");
     let text = |constant: &Py<PyAny>| constant.extract::<String>(py).ok().filter(|text| text.starts_with("parties"));
     let made = Style {
         condition_passes_on: locks.getattr("Condition")?.hasattr("_notify")?,
-        semaphore_refills: constants("Semaphore", "_wake_up_next")?.iter().any(is_false),
-        barrier_text: constants("Barrier", "__init__")?
+        // It came together with asking a waiter that is cancelled whether it was chosen before.
+        semaphore_refills: code("Semaphore", "acquire")?.getattr("co_names")?.contains("done")?,
+        barrier_text: code("Barrier", "__init__")?
+            .getattr("co_consts")?
+            .extract::<Vec<Py<PyAny>>>()?
             .iter()
             .find_map(text)
             .unwrap_or_else(|| "parties must be > 0".to_owned()),

@@ -278,6 +278,12 @@ impl SocketTransport {
         slf.get().state.with(slf.py(), |state| !state.closing && !state.paused)
     }
 
+    /// As programs and asyncio's own tests look for it.
+    #[getter]
+    fn _paused(slf: &Bound<'_, Self>) -> bool {
+        slf.get().state.with(slf.py(), |state| state.paused)
+    }
+
     /// Tell the protocol of no data until `resume_reading()`.
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();

@@ -51,6 +51,12 @@ impl TlsProtocol {
         self.transport.get().session.context.bind(py).clone()
     }
 
+    /// The same.
+    #[getter]
+    fn _app_reading_paused(&self, py: Python<'_>) -> bool {
+        !TlsTransport::is_reading(self.transport.bind(py))
+    }
+
     /// The lower connection is there.
     fn connection_made(&self, py: Python<'_>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         handshake::begin(self.transport.bind(py), transport)

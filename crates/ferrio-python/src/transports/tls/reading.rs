@@ -261,7 +261,7 @@ fn read_part(
 #[pymethods]
 impl TlsTransport {
     /// Whether the protocol is being told of data.
-    fn is_reading(slf: &Bound<'_, Self>) -> bool {
+    pub(super) fn is_reading(slf: &Bound<'_, Self>) -> bool {
         slf.get().state.with(slf.py(), |state| !state.reading_paused)
     }
 
