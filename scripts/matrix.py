@@ -3,12 +3,12 @@
     python scripts/matrix.py                              all tests on every Python
     python scripts/matrix.py --whole default --whole 3.13 all tests on these, the smoke tests on the others
 
-Each run is a `make test` or `make smoke` with its own PYTHON and VENV. They share cargo's target directory: what does
-not depend on Python is compiled once, and an extension that is up to date is not built again. A table and the
-runners' own closing lines come last; the exit status is 1 if any run failed.
+Each run is a `make test`, `make test-python` or `make smoke` with its own PYTHON and VENV. They share cargo's target
+directory: what does not depend on Python is compiled once, and an extension that is up to date is not built again. A
+table and the runners' own closing lines come last; the exit status is 1 if any run failed.
 
 Interpreters are looked for in the variable PYTHONS (paths), at `python3` (or the variable PYTHON), among `python3.X`
-on PATH, and among pyenv's versions. A version that is not there is named.
+on PATH, among pyenv's versions, and where scripts/debian_python.sh puts them. A version that is not there is named.
 """
 
 import argparse
@@ -23,7 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
+
+# What is made, and what the table calls it.
+TARGETS = {"test": "whole", "test-python": "package", "smoke": "smoke"}
 
 # What a virtual environment and the extension need; a pyenv shim of a version that is not chosen fails here.
 PROBE = """
@@ -86,6 +89,9 @@ def candidates(version: str, default: str) -> Iterator[str]:
     found = [path for path in pyenv.glob(f"{version}.*") if re.fullmatch(r"[\d.]+", path.name)]
     for path in sorted(found, key=lambda path: [int(part) for part in path.name.split(".")], reverse=True):
         yield str(path / "bin" / "python")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    unpacked = Path(os.environ.get("FERRIO_PYTHONS") or cache / "ferrio" / "pythons")
+    yield str(unpacked / version / "usr" / "bin" / f"python{version}")
 
 
 def find(version: str, default: str) -> Interpreter | None:
@@ -129,9 +135,9 @@ def report(runs: Sequence[Run], missing: Sequence[str]) -> None:
         print("\n".join(run.closing_lines) or "no test runner got as far as its closing line")
     print(f"\n{'Python':<10}{'tests':<10}{'result':<14}{'minutes':>8}  interpreter")
     for run in runs:
-        tests = "whole" if run.target == "test" else "smoke"
         minutes = f"{run.seconds / 60:.1f}"
-        print(f"{run.interpreter.release:<10}{tests:<10}{run.verdict:<14}{minutes:>8}  {run.interpreter.path}")
+        of_what = f"{run.interpreter.release:<10}{TARGETS[run.target]:<10}"
+        print(f"{of_what}{run.verdict:<14}{minutes:>8}  {run.interpreter.path}")
     for version in missing:
         print(f"{version:<10}{'none':<10}{'not found':<14}")
 
@@ -144,7 +150,20 @@ def main() -> int:
         metavar="VERSION",
         help="all tests on this version only (or `default`), the smoke tests on the others; repeatable",
     )
-    parser.add_argument("--interop", action="store_true", help="with tests/interop where all tests run")
+    parser.add_argument(
+        "--package",
+        action="append",
+        metavar="VERSION",
+        default=[],
+        help="the tests of the package on this version, without the checks and the Rust tests; repeatable",
+    )
+    parser.add_argument(
+        "--interop",
+        action="append",
+        metavar="VERSION",
+        default=[],
+        help="with tests/interop on this version; repeatable",
+    )
     parser.add_argument("--list", action="store_true", help="only say which interpreters there are")
     arguments = parser.parse_args()
     default = shutil.which(os.environ.get("PYTHON") or "python3") or sys.executable
@@ -162,12 +181,18 @@ def main() -> int:
     if not present:
         print(f"none of Python {', '.join(VERSIONS)} is here", file=sys.stderr)
         return 1
-    whole = {standard.version if name == "default" and standard else name for name in arguments.whole or VERSIONS}
+
+    def named(names: Sequence[str]) -> set[str]:
+        return {standard.version if name == "default" and standard else name for name in names}
+
+    whole, package = named(arguments.whole or VERSIONS), named(arguments.package)
+    interop = named(arguments.interop)
     runs = []
     for interpreter in present:
-        everything = interpreter.version in whole
-        before = ("interop-packages",) if everything and arguments.interop else ()
-        run = Run(interpreter, "test" if everything else "smoke", before)
+        version = interpreter.version
+        before = ("interop-packages",) if version in interop else ()
+        target = "test" if version in whole else "test-python" if version in package else "smoke"
+        run = Run(interpreter, target, before)
         # The default has the environment and the profile of a plain `make test`; the others are compiled faster.
         own = [] if interpreter == standard else [f"VENV=.venv-{interpreter.version}", "PROFILE=quick"]
         make(run, own)
