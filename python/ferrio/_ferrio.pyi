@@ -9,7 +9,7 @@ from asyncio import (
     Condition as Condition,
     DatagramTransport,
     Event as Event,
-    Future as _AsyncioFuture,
+    Future as Future,
     Handle,
     LifoQueue as LifoQueue,
     Lock as Lock,
@@ -23,7 +23,7 @@ from asyncio import (
     StreamReaderProtocol as StreamReaderProtocol,
     StreamWriter as StreamWriter,
     SubprocessTransport,
-    Task as _AsyncioTask,
+    Task as Task,
     TaskGroup as _AsyncioTaskGroup,
     Timeout as Timeout,
     TimerHandle,
@@ -75,10 +75,72 @@ if sys.version_info >= (3, 14):
         future_discard_from_awaited_by as future_discard_from_awaited_by,
     )
 
+__all__ = [
+    "Barrier",
+    "BoundedSemaphore",
+    "Condition",
+    "Event",
+    "EventLoop",
+    "Future",
+    "Handle",
+    "LifoQueue",
+    "Lock",
+    "PriorityQueue",
+    "Queue",
+    "Runner",
+    "Semaphore",
+    "StreamReader",
+    "StreamReaderProtocol",
+    "StreamWriter",
+    "Task",
+    "TaskGroup",
+    "Timeout",
+    "TimerHandle",
+    "__version__",
+    "_enter_task",
+    "_leave_task",
+    "_register_task",
+    "_unregister_task",
+    "all_tasks",
+    "as_completed",
+    "create_task",
+    "current_task",
+    "ensure_future",
+    "gather",
+    "iscoroutine",
+    "isfuture",
+    "new_event_loop",
+    "open_connection",
+    "open_unix_connection",
+    "run",
+    "run_coroutine_threadsafe",
+    "run_on_ferrio",
+    "shield",
+    "sleep",
+    "start_server",
+    "start_unix_server",
+    "timeout",
+    "timeout_at",
+    "to_thread",
+    "wait",
+    "wait_for",
+    "wrap_future",
+]
+if sys.version_info >= (3, 12):
+    __all__ += [
+        "_register_eager_task",
+        "_swap_current_task",
+        "_unregister_eager_task",
+        "eager_task_factory",
+    ]
+if sys.version_info < (3, 13):
+    __all__ += ["QueueShutDown"]
+if sys.version_info >= (3, 14):
+    __all__ += ["future_add_to_awaited_by", "future_discard_from_awaited_by"]
+
 __version__: str
 
 _T = TypeVar("_T")
-_T_co = TypeVar("_T_co", covariant=True)
 _Ts = TypeVarTuple("_Ts")
 _ProtocolT = TypeVar("_ProtocolT", bound=BaseProtocol)
 if sys.version_info >= (3, 12):
@@ -94,31 +156,25 @@ _SSL: TypeAlias = bool | SSLContext | None
 _Path: TypeAlias = str | bytes | PathLike[str]
 
 class _TaskFactory(Protocol):
-    def __call__(self, loop: AbstractEventLoop, factory: _Coroutine[_T], /) -> _AsyncioFuture[_T]: ...
+    def __call__(self, loop: AbstractEventLoop, factory: _Coroutine[_T], /) -> Future[_T]: ...
 
 if sys.version_info >= (3, 12):
-    def _register_eager_task(task: _AsyncioTask[Any]) -> None: ...
-    def _unregister_eager_task(task: _AsyncioTask[Any]) -> None: ...
-    def _swap_current_task(loop: AbstractEventLoop, task: _AsyncioTask[_T] | None) -> _AsyncioTask[Any] | None: ...
+    def _register_eager_task(task: Task[Any]) -> None: ...
+    def _unregister_eager_task(task: Task[Any]) -> None: ...
+    def _swap_current_task(loop: AbstractEventLoop, task: Task[_T] | None) -> Task[Any] | None: ...
 
 def new_event_loop() -> EventLoop: ...
 
-# Classes of their own, which are asyncio's to isinstance() and to everything that takes asyncio's.
 if sys.version_info < (3, 13):
     class QueueShutDown(Exception): ...
 
 if sys.version_info >= (3, 15):
     TaskGroup = _AsyncioTaskGroup
 else:
+    # With a method that asyncio's has from 3.15 on.
     @disjoint_base
     class TaskGroup(_AsyncioTaskGroup):
         def cancel(self) -> None: ...
-
-@disjoint_base
-class Future(_AsyncioFuture[_T]): ...
-
-@disjoint_base
-class Task(_AsyncioTask[_T_co]): ...
 
 class EventLoop(AbstractEventLoop):
     slow_callback_duration: float
@@ -202,7 +258,8 @@ class EventLoop(AbstractEventLoop):
     def remove_signal_handler(self, sig: int) -> bool: ...
 
     # Sockets
-    async def sock_recv(self, sock: socket, nbytes: int) -> bytes: ...
+    # As asyncio's own loops call it, not as their abstract base class does.
+    async def sock_recv(self, sock: socket, n: int) -> bytes: ...
     async def sock_recv_into(self, sock: socket, buf: WriteableBuffer) -> int: ...
     async def sock_recvfrom(self, sock: socket, bufsize: int) -> tuple[bytes, Any]: ...
     async def sock_recvfrom_into(self, sock: socket, buf: WriteableBuffer, nbytes: int = 0) -> tuple[int, Any]: ...
