@@ -193,7 +193,7 @@ pub(crate) fn make_pattern<'py>(builtin: &Bound<'py, PyAny>) -> PyResult<Bound<'
     let qualified_name = builtin.getattr("__qualname__")?;
     let signature = builtin.getattr("__text_signature__")?;
     let signature = match signature.extract::<String>() {
-        Ok(text) => text.replace('$', ""),
+        Ok(text) => of_running_version(py, &name, text.replace('$', "")),
         Err(_) => "(*args, **kwargs)".to_owned(),
     };
     let globals = PyDict::new(py);
@@ -204,6 +204,22 @@ pub(crate) fn make_pattern<'py>(builtin: &Bound<'py, PyAny>) -> PyResult<Bound<'
     made.setattr("__qualname__", qualified_name)?;
     made.setattr("__doc__", builtin.getattr("__doc__")?)?;
     Ok(made)
+}
+
+/// Arguments that came later than the oldest Python there is. Ours know them on each version, and refuse them where
+/// asyncio has none; whoever asks for the signature gets that of the running Python's asyncio.
+const LATER: [(&str, &str, (u8, u8)); 4] = [
+    ("create_connection", ", all_errors=False", (3, 12)),
+    ("create_server", ", keep_alive=None", (3, 13)),
+    ("create_unix_server", ", cleanup_socket=True", (3, 13)),
+    ("shutdown_default_executor", ", timeout=None", (3, 12)),
+];
+
+fn of_running_version(py: Python<'_>, function: &str, signature: String) -> String {
+    match LATER.iter().find(|(name, _, since)| *name == function && py.version_info() < *since) {
+        Some((_, argument, _)) => signature.replace(argument, ""),
+        None => signature,
+    }
 }
 
 unsafe extern "C" fn repr(object: Object) -> Object {

@@ -37,6 +37,7 @@ pub mod runnable;
 pub mod scheduling;
 mod spares;
 pub mod task;
+pub mod task_factory;
 mod version;
 pub mod window;
 

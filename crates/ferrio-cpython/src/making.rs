@@ -15,32 +15,10 @@ use crate::loop_base::LoopBase;
 use crate::plain::PlainClass;
 use crate::scheduling::add_method;
 use crate::task::{self, Parts};
+use crate::task_factory::{self, Factory};
 use crate::thread_identifier;
 
 type Object = *mut ffi::PyObject;
-
-/// What makes a loop's tasks.
-#[derive(Clone, Copy, Default)]
-pub enum Factory {
-    /// The loop itself.
-    #[default]
-    None,
-    /// Our own factory of eager tasks, which need not be called.
-    Eager(Naming),
-    /// A factory of the program's.
-    Other,
-}
-
-/// How the running Python names a task that a factory makes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Naming {
-    /// The factory does it.
-    AtOnce,
-    /// The loop does it afterwards, if there is a name.
-    Later,
-    /// The loop does it afterwards in any case: no name is the name `None`.
-    LaterAlways,
-}
 
 /// The loop's general methods.
 static GENERAL: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
@@ -194,9 +172,18 @@ unsafe extern "C" fn create_task(slf: Object, stack: *const Object, count: isize
         // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
         let owner = unsafe { LoopBase::from_borrowed(py, slf) };
         // SAFETY: this very call's arguments.
-        if let Some(parts) = unsafe { usual_parts(py, stack, count, names) }?
-            && let Ok(task) = make_usual(&owner, parts)?
-        {
+        if let Some(parts) = unsafe { usual_parts(py, stack, count, names) }? {
+            match make_usual(&owner, parts)? {
+                Ok(task) => return Ok(task.unbind()),
+                Err(parts) => {
+                    if let Some(task) = task_factory::call(&owner, &parts)? {
+                        return Ok(task.unbind());
+                    }
+                }
+            }
+        }
+        // SAFETY: this very call's arguments.
+        if let Some(task) = unsafe { task_factory::pass_on(&owner, stack, count, names) }? {
             return Ok(task.unbind());
         }
         // SAFETY: this very call's arguments.
@@ -275,7 +262,7 @@ fn is_raw_method(method: &Bound<'_, PyAny>) -> bool {
 #[inline]
 fn make_usual<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResult<Result<Bound<'py, PyAny>, Parts<'py>>> {
     let py = owner.py();
-    match owner.get().task_factory.get(py) {
+    match owner.get().task_factory.kind(py) {
         Factory::None if task_is_usual(py)? => {
             owner.get().check_open()?;
             task::new_task(owner, parts).map(Ok)
@@ -284,7 +271,7 @@ fn make_usual<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResult<
             owner.get().check_open()?;
             task::new_eager_task(owner, parts, naming).map(Ok)
         }
-        Factory::None | Factory::Other => Ok(Err(parts)),
+        Factory::None | Factory::Other(_) => Ok(Err(parts)),
     }
 }
 

@@ -17,7 +17,6 @@ use crate::executors::Executors;
 use crate::imports;
 use crate::io::Io;
 use crate::signals::Signals;
-use crate::tasks::TaskMaking;
 
 /// An event loop: `asyncio.AbstractEventLoop` in Rust.
 #[pyclass(frozen, subclass, extends = LoopBase, module = "ferrio._ferrio")]
@@ -25,7 +24,6 @@ pub(crate) struct Loop {
     pub(crate) io: Io,
     pub(crate) signals: Signals,
     pub(crate) executors: Executors,
-    pub(crate) tasks: TaskMaking,
     pub(crate) asyncgens: AsyncGenerators,
     pub(crate) errors: ErrorHandling,
 }
@@ -58,7 +56,6 @@ impl Loop {
             io: Io::new()?,
             signals: Signals::default(),
             executors: Executors::default(),
-            tasks: TaskMaking::default(),
             asyncgens: AsyncGenerators::default(),
             errors: ErrorHandling::default(),
         };
@@ -77,7 +74,6 @@ impl Loop {
         self.io.traverse(&visit)?;
         self.signals.traverse(&visit)?;
         self.executors.traverse(&visit)?;
-        self.tasks.traverse(&visit)?;
         self.asyncgens.traverse(&visit)?;
         self.errors.traverse(&visit)
     }
@@ -86,7 +82,6 @@ impl Loop {
         self.io.clear(py);
         self.signals.clear(py);
         self.executors.clear(py);
-        self.tasks.clear(py);
         self.errors.clear(py);
     }
 }

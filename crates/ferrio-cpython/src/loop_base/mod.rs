@@ -27,10 +27,10 @@ use crate::current::Running;
 use crate::gil_cell::{GilCell, GilFlag};
 use crate::handle::{HandleRef, Spare};
 use crate::hooks;
-use crate::making::Factory;
 use crate::rest::Rest;
 use crate::runnable::Runnable;
 use crate::scheduling;
+use crate::task_factory::{Factory, TaskFactory};
 
 /// Scheduling state of one loop; the base class of the loop's Python type.
 #[pyclass(frozen, subclass, module = "ferrio._ferrio")]
@@ -62,7 +62,7 @@ pub struct LoopBase {
     /// Whether the loop waits for events, so that whoever schedules from outside has to wake it.
     pub rest: Rest,
     /// What makes its tasks.
-    pub task_factory: GilCell<Factory>,
+    pub task_factory: TaskFactory,
     /// The task of ours that runs.
     pub(crate) running: Running,
     /// Identifier of the thread that runs the loop, 0 when it does not run.
@@ -121,7 +121,7 @@ impl LoopBase {
             closed: GilFlag::default(),
             stopping: GilFlag::default(),
             rest: Rest::default(),
-            task_factory: GilCell::default(),
+            task_factory: TaskFactory::default(),
             running: Running::default(),
             thread: AtomicU64::new(0),
         };
@@ -306,10 +306,12 @@ impl LoopBase {
             self.timers.traverse(&visit, |timers| timers.iter().try_for_each(|handle| handle.traverse(&visit)));
         timers.transpose()?;
         self.running.traverse(&visit)?;
+        self.task_factory.traverse(&visit)?;
         self.shared_context.traverse(&visit)
     }
 
     fn __clear__(&self, py: Python<'_>) {
+        self.task_factory.set(py, Factory::None, None);
         self.forget_all(py);
     }
 }

@@ -27,10 +27,10 @@ use crate::coroutines;
 use crate::future::{FutureBody, FutureObject, FutureRef, Gathering};
 use crate::held::Held;
 use crate::loop_base::LoopBase;
-use crate::making::Naming;
 use crate::names;
 use crate::recursion::deeper;
 use crate::resume;
+use crate::task_factory::Naming;
 
 /// The layout of tasks: a future and what drives it.
 #[repr(C)]

@@ -4,35 +4,18 @@
 //! calling a factory differ between versions; `Style` names the three ways there are. The classes are looked up in
 //! asyncio's modules at each call, as asyncio's own loop does: programs and tests put others there.
 
-use ferrio_cpython::making::{self, Factory, Naming};
+use ferrio_cpython::future;
+use ferrio_cpython::making;
 use ferrio_cpython::task::{self, Parts};
-use ferrio_cpython::{GilCell, future};
+use ferrio_cpython::task_factory::{Factory, Naming};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
-use pyo3::{PyTraverseError, PyVisit};
 
 use super::creating;
 use crate::event_loop::{Loop, base};
 use crate::imports;
-
-/// The task factory, None for the default.
-#[derive(Default)]
-pub(crate) struct TaskMaking {
-    factory: GilCell<Option<Py<PyAny>>>,
-}
-
-impl TaskMaking {
-    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.factory.traverse(visit, |factory| visit.call(factory)).transpose().map(drop)
-    }
-
-    pub(crate) fn clear(&self, py: Python<'_>) {
-        let factory = self.factory.with(py, Option::take);
-        drop(factory);
-    }
-}
 
 /// How `create_task` of the running Python treats its keyword arguments.
 #[derive(Clone, Copy)]
@@ -94,7 +77,7 @@ impl Loop {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         base(slf).check_open()?;
-        let factory = slf.get().tasks.factory.with(py, |factory| factory.as_ref().map(|factory| factory.clone_ref(py)));
+        let factory = base(slf).task_factory.callable(py);
         let style = style(py)?;
         let keywords = kwargs.unwrap_or_else(|| PyDict::new(py));
         if let Style::NameAndContext = style {
@@ -108,16 +91,15 @@ impl Loop {
             keywords.set_item(pyo3::intern!(py, "loop"), slf)?;
             return class.call((coro,), Some(&keywords));
         };
-        let factory = factory.into_bound(py);
         match style {
             Style::PassOn => factory.call((slf, coro), Some(&keywords)),
             Style::NameAndContext | Style::NameContextAndMore => {
-                let name = keywords.get_item("name")?;
+                let name = keywords.get_item(pyo3::intern!(py, "name"))?;
                 if name.is_some() {
-                    keywords.del_item("name")?;
+                    keywords.del_item(pyo3::intern!(py, "name"))?;
                 }
-                if keywords.get_item("context")?.is_some_and(|context| context.is_none()) {
-                    keywords.del_item("context")?;
+                if keywords.get_item(pyo3::intern!(py, "context"))?.is_some_and(|context| context.is_none()) {
+                    keywords.del_item(pyo3::intern!(py, "context"))?;
                 }
                 let task = factory.call((slf, coro), Some(&keywords))?;
                 set_task_name(&task, name)?;
@@ -132,31 +114,26 @@ impl Loop {
             return Err(PyTypeError::new_err("task factory must be a callable or None"));
         }
         let kind = kind(slf.py(), factory.as_ref())?;
-        base(slf).task_factory.set(slf.py(), kind);
-        let factory = factory.map(Bound::unbind);
-        let before = slf.get().tasks.factory.with(slf.py(), |place| std::mem::replace(place, factory));
-        drop(before);
+        base(slf).task_factory.set(slf.py(), kind, factory.map(Bound::unbind));
         Ok(())
     }
 
     /// The task factory, or None if the default one is in use.
-    fn get_task_factory(slf: &Bound<'_, Self>) -> Option<Py<PyAny>> {
-        let py = slf.py();
-        slf.get().tasks.factory.with(py, |factory| factory.as_ref().map(|factory| factory.clone_ref(py)))
+    fn get_task_factory<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        base(slf).task_factory.callable(slf.py())
     }
 }
 
 /// What the loop has to know of a factory.
 fn kind(py: Python<'_>, factory: Option<&Bound<'_, PyAny>>) -> PyResult<Factory> {
     let Some(factory) = factory else { return Ok(Factory::None) };
-    if imports::python_version(py) < (3, 12) || !factory.is(imports::eager_task_factory(py)?) {
-        return Ok(Factory::Other);
-    }
-    Ok(Factory::Eager(match style(py)? {
+    let naming = match style(py)? {
         Style::PassOn => Naming::AtOnce,
         _ if creating::names_afterwards(py)? => Naming::Later,
         Style::NameAndContext | Style::NameContextAndMore => Naming::LaterAlways,
-    }))
+    };
+    let ours = imports::python_version(py) >= (3, 12) && factory.is(imports::eager_task_factory(py)?);
+    Ok(if ours { Factory::Eager(naming) } else { Factory::Other(naming) })
 }
 
 /// A task of ours, made as `Task(coro, loop=slf, **keywords)`.
@@ -183,7 +160,7 @@ fn new_task<'py>(
 /// asyncio's `_set_task_name` of 3.11 and 3.12, `set_name` of later versions.
 fn set_task_name(task: &Bound<'_, PyAny>, name: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     if !creating::names_afterwards(task.py())? {
-        return task.call_method1("set_name", (name,)).map(drop);
+        return task.call_method1(pyo3::intern!(task.py(), "set_name"), (name,)).map(drop);
     }
     match name.filter(|name| !name.is_none()) {
         Some(name) => creating::set_task_name(task, &name),

@@ -23,7 +23,6 @@ use crate::imports;
 pub(crate) use chaining::wrap_future;
 pub(crate) use ensuring::{ensure, wrap_awaitable};
 pub(crate) use gathering::gather_all;
-pub(crate) use making::TaskMaking;
 
 /// Adds the functions to the extension module.
 pub(crate) fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
