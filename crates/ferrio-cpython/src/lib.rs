@@ -15,6 +15,7 @@ pub mod coroutine;
 pub mod coroutine_function;
 pub mod coroutines;
 pub mod current;
+pub mod flags;
 pub mod future;
 pub mod gil_cell;
 pub mod handle;

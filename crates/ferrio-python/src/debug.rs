@@ -7,11 +7,6 @@ use crate::imports;
 
 #[pymethods]
 impl Loop {
-    /// Whether the loop is in debug mode.
-    fn get_debug(slf: &Bound<'_, Self>) -> bool {
-        base(slf).debug.get()
-    }
-
     /// Set debug mode: scheduling is checked, slow callbacks are logged, objects remember where they were made.
     fn set_debug(slf: &Bound<'_, Self>, enabled: &Bound<'_, PyAny>) -> PyResult<()> {
         base(slf).debug.set(enabled.is_truthy()?);

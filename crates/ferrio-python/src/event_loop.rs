@@ -4,7 +4,7 @@
 //! methods. The Python class users see is `EventLoop`, made here at import as a subclass of `Loop` and
 //! `asyncio.AbstractEventLoop`.
 
-use ferrio_cpython::{LoopBase, coroutine_function, making, scheduling};
+use ferrio_cpython::{LoopBase, coroutine_function, flags, making, scheduling};
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -119,6 +119,7 @@ const COROUTINES: [&str; 25] = [
 pub(crate) fn make_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     scheduling::add_clock(&py.get_type::<LoopBase>())?;
     scheduling::add_methods(&py.get_type::<LoopBase>())?;
+    flags::add_methods(&py.get_type::<LoopBase>())?;
     coroutine_function::mark(&py.get_type::<Loop>(), &COROUTINES)?;
     let namespace = PyDict::new(py);
     namespace.set_item("__module__", "ferrio")?;

@@ -104,16 +104,6 @@ impl Loop {
         crate::executors::close(slf)
     }
 
-    /// Whether the loop runs.
-    fn is_running(slf: &Bound<'_, Self>) -> bool {
-        base(slf).thread().is_some()
-    }
-
-    /// Whether the loop was closed.
-    fn is_closed(slf: &Bound<'_, Self>) -> bool {
-        base(slf).closed.get()
-    }
-
     /// `__del__` of the loop's class.
     fn _finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
