@@ -15,6 +15,7 @@ pub mod coroutine;
 pub mod coroutine_function;
 pub mod coroutines;
 pub mod current;
+pub mod deallocation;
 pub mod flags;
 pub mod future;
 pub mod gil_cell;
@@ -68,6 +69,14 @@ pub fn handle_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, Py
 pub fn future_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, PyType>)> {
     task::show_to_asyncio(py)?;
     Ok((future::future_type(py)?, task::task_type(py)?))
+}
+
+/// Lets the instances of this crate's classes of `PyO3`'s making be freed in bounded depth.
+pub fn bound_classes(py: Python<'_>) {
+    deallocation::bound::<LoopBase>(py);
+    deallocation::bound::<window::Window>(py);
+    deallocation::bound::<coroutine::frame::Frame>(py);
+    deallocation::bound::<future::BoundDoneCallback>(py);
 }
 
 /// Identifier of the calling thread, equal to `threading.get_ident()`.

@@ -15,7 +15,7 @@ use crate::tasks::wrap_future;
 
 /// Ties a future of `concurrent.futures` to one of the loop.
 #[pyclass(frozen, weakref, module = "ferrio")]
-struct Link {
+pub(crate) struct Link {
     owner: Py<Loop>,
     /// Gone once the work is done: its future keeps its callbacks, and so would keep itself and its result.
     tied: GilCell<Option<Tied>>,

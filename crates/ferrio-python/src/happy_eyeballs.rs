@@ -17,7 +17,7 @@ use crate::transports::stream::wake_waiter;
 
 /// Told when an attempt's socket is writable.
 #[pyclass(frozen)]
-struct Watch {
+pub(crate) struct Watch {
     decided: GilFlag,
     /// The future that the race waits for.
     bell: GilCell<Option<Py<PyAny>>>,

@@ -18,6 +18,7 @@ mod errors;
 mod event_loop;
 mod executor_results;
 mod executors;
+mod freeing;
 mod happy_eyeballs;
 mod imports;
 mod io;
@@ -90,6 +91,7 @@ mod _ferrio {
         ferrio_cpython::hooks::watch(module)?;
         let timeout = module.getattr("Timeout")?;
         ferrio_cpython::coroutine_function::mark(&timeout, &["__aenter__", "__aexit__"])?;
+        crate::freeing::bound_classes(py);
         let keywords = PyDict::new(py);
         keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(super::note_fork, module)?)?;
         py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;

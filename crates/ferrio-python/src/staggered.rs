@@ -12,7 +12,7 @@ use crate::event_loop::Loop;
 
 /// One attempt; calling it gives the coroutine of it.
 #[pyclass(frozen)]
-struct Attempt {
+pub(crate) struct Attempt {
     this: Py<Loop>,
     info: Py<PyAny>,
     local: Option<Py<PyAny>>,

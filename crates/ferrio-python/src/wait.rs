@@ -66,7 +66,7 @@ enum Until {
 
 /// What is waited for.
 #[pyclass(frozen, module = "ferrio")]
-struct Waiting {
+pub(crate) struct Waiting {
     futures: Vec<Py<PyAny>>,
     until: Until,
     waiter: Py<PyAny>,

@@ -14,6 +14,7 @@ pub mod file;
 pub mod fork;
 pub mod poller;
 pub mod socket;
+pub mod stack;
 mod waker;
 
 pub use poller::{Events, Interest, Mode, Poller, Readiness, Token};

@@ -9,6 +9,7 @@ use super::{Visitor, coroutine_type_pointer, object};
 use crate::future::{FutureRef, Outcome};
 use crate::held::Held;
 use crate::raising::raised;
+use crate::recursion::deeper;
 use crate::resume::{self, Step};
 
 /// An `await` in progress.
@@ -49,10 +50,10 @@ impl Awaiting {
     pub fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         if self.kind == Kind::Iterator {
             let iterator = self.target.get(py);
-            return match input {
+            return deeper(py, c"", || match input {
                 Ok(value) => resume::send(&iterator, &value),
                 Err(error) => resume::throw(&iterator, error),
-            };
+            });
         }
         input?;
         // SAFETY: `new` found it to be a future of ours.

@@ -14,7 +14,7 @@ const FILE: &std::ffi::CStr = c"<ferrio>";
 
 /// The stand-in, with the attributes of a frame that is suspended.
 #[pyclass(frozen, name = "frame", module = "ferrio")]
-pub(super) struct Frame {
+pub(crate) struct Frame {
     #[pyo3(get)]
     f_code: Py<PyAny>,
     /// The coroutine.

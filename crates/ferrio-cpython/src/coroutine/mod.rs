@@ -10,7 +10,7 @@
 
 mod awaiting;
 mod erased;
-mod frame;
+pub(crate) mod frame;
 mod methods;
 mod object;
 

@@ -17,6 +17,7 @@ use pyo3::types::PyType;
 use super::erased::{AtOnce, Erased};
 use super::{Body, Visitor, methods};
 use crate::boundary::{attached, unbooked};
+use crate::deallocation::within_bounds;
 use crate::resume::Step;
 use crate::spares::Spares;
 
@@ -316,10 +317,15 @@ pub(super) unsafe extern "C" fn finalize(object: Object) {
         // SAFETY: the interpreter passes a live object of our type.
         let outcome = match unsafe { stage_of(object) } {
             Stage::Created => {
-                // SAFETY: created, hence not running.
-                unsafe { finish(object) };
                 // SAFETY: of our layout.
-                warn_unawaited(py, unsafe { (*object.cast::<CoroutineObject>()).name })
+                let outcome = warn_unawaited(py, unsafe { (*object.cast::<CoroutineObject>()).name });
+                // After the warning, for what it holds may have one of its own.
+                // SAFETY: whoever finalizes holds a reference; the warning may have run it or ended it.
+                if unsafe { stage_of(object) } == Stage::Created {
+                    // SAFETY: created, hence not running.
+                    unsafe { finish(object) };
+                }
+                outcome
             }
             // SAFETY: whoever finalizes holds a reference.
             Stage::Suspended => unsafe { close(py, object) },
@@ -362,6 +368,13 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
         });
         return;
     }
+    // What has ended holds nothing; anything else may hold a chain.
+    // SAFETY: dead and whole, and `free` frees objects of this type.
+    unsafe { within_bounds(object, free) };
+}
+
+/// Ends and frees a coroutine that has not finished.
+unsafe extern "C" fn free(object: Object) {
     attached(|py| {
         // A finalizer may run any code, and expects what the collector knows.
         // SAFETY: a whole object of our type.

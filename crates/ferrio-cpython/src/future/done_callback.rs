@@ -125,7 +125,7 @@ pub fn callable<'py>(object: &Bound<'py, PyAny>, callback: &'static DoneCallback
 
 /// A done callback and its object, as a callable.
 #[pyclass(frozen, name = "DoneCallback", module = "ferrio")]
-struct BoundDoneCallback {
+pub(crate) struct BoundDoneCallback {
     object: Held,
     callback: &'static DoneCallback,
 }

@@ -17,6 +17,7 @@ use super::methods::{CANCEL, boolean};
 use super::types::finalize;
 use super::{FutureBody, FutureObject, FutureRef, dealloc_base, release_slots, traverse_base};
 use crate::boundary::{attached, guarded};
+use crate::deallocation::within_bounds;
 use crate::heap_type::{self, COLLECTED, attribute, keywords, slot};
 use crate::held::Held;
 use crate::loop_base::LoopBase;
@@ -246,6 +247,11 @@ unsafe extern "C" fn show_cancel_requested(object: Object, _: *mut c_void) -> Ob
 }
 
 unsafe extern "C" fn dealloc(object: Object) {
+    // SAFETY: dead and whole, and `free` frees objects of this type.
+    unsafe { within_bounds(object, free) };
+}
+
+unsafe extern "C" fn free(object: Object) {
     attached(|_| {
         // SAFETY: a whole object of our type; read before anything is released.
         let speaks = unsafe { &(*object.cast::<FutureObject>()).future }.log_traceback;

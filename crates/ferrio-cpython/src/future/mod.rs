@@ -27,6 +27,7 @@ use pyo3::types::{PyDict, PyType};
 pub(crate) use awaited_by::is_kept as waiters_are_kept;
 pub(crate) use awaited_by::{forget_waiter, note_waiter};
 pub(crate) use callbacks::Callbacks;
+pub(crate) use done_callback::BoundDoneCallback;
 pub use done_callback::{DoneCallback, Shown, Told, WhenDone, callable, no_longer_when_done, when_done};
 pub use gathering::Gathering;
 use iterator::create_type as create_iterator_type;

@@ -14,6 +14,7 @@ use pyo3::types::PyType;
 
 use super::{FutureBody, FutureObject, FutureRef, attributes, methods};
 use crate::boundary::{attached, unbooked};
+use crate::deallocation::within_bounds;
 use crate::heap_type::{self, EXTENSIBLE, offsets, set_constructor, slot};
 use crate::names;
 use crate::spares::Spares;
@@ -98,6 +99,11 @@ pub(super) unsafe extern "C" fn finalize(object: Object) {
 }
 
 unsafe extern "C" fn dealloc(object: Object) {
+    // SAFETY: dead and whole, and `free` frees objects of this type.
+    unsafe { within_bounds(object, free) };
+}
+
+unsafe extern "C" fn free(object: Object) {
     unbooked(|py| {
         // SAFETY: reads the type of a live object.
         let class = unsafe { ffi::Py_TYPE(object) };

@@ -14,6 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::{Body, HandleObject, HandleRef, methods, order};
+use crate::deallocation::within_bounds;
 use crate::heap_type::{self, COLLECTED, offsets, slot};
 use crate::loop_base::LoopBase;
 use crate::names;
@@ -88,6 +89,11 @@ pub(crate) fn allocate(owner: &Bound<'_, LoopBase>, kind: Kind, body: Body) -> P
 const MAX_SPARES: usize = 8192;
 
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
+    // SAFETY: dead and whole, and `free` frees objects of this type.
+    unsafe { within_bounds(object, free) };
+}
+
+unsafe extern "C" fn free(object: *mut ffi::PyObject) {
     // SAFETY: tp_dealloc runs with the GIL held.
     let py = unsafe { Python::assume_attached() };
     let handle = object.cast::<HandleObject>();

@@ -12,6 +12,7 @@ use pyo3::types::PyType;
 use super::{TaskBody, TaskObject, TaskRef, methods, registry};
 use crate::boundary::{attached, unbooked};
 use crate::coroutines;
+use crate::deallocation::within_bounds;
 use crate::future::{self, FutureBody};
 use crate::heap_type::{self, EXTENSIBLE, set_constructor, slot};
 use crate::spares::Spares;
@@ -115,6 +116,11 @@ unsafe fn speaks(object: Object) -> bool {
 }
 
 unsafe extern "C" fn dealloc(object: Object) {
+    // SAFETY: dead and whole, and `free` frees objects of this type.
+    unsafe { within_bounds(object, free) };
+}
+
+unsafe extern "C" fn free(object: Object) {
     unbooked(|py| {
         // SAFETY: reads the type of a live object.
         let class = unsafe { ffi::Py_TYPE(object) };

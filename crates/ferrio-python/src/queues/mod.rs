@@ -5,10 +5,10 @@
 //! `ferrio-engine`. A subclass may override any method, and what asyncio calls on `self` is called by name there; exact
 //! queues without attributes of their own skip that (`operations::kind`).
 
-mod kinds;
+pub(crate) mod kinds;
 mod methods;
 mod operations;
-mod queue;
+pub(crate) mod queue;
 mod storage;
 mod waiting;
 

@@ -7,7 +7,7 @@
 mod attributes;
 mod closing;
 mod interrupts;
-mod runner;
+pub(crate) mod runner;
 
 use ferrio_cpython::running_loop;
 use pyo3::exceptions::PyRuntimeError;

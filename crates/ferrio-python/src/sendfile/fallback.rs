@@ -141,7 +141,7 @@ fn first<'py>(view: &Bound<'py, PyAny>, count: u64) -> PyResult<Bound<'py, PyAny
 
 /// The protocol that a transport has meanwhile, asyncio's `_SendfileFallbackProtocol`.
 #[pyclass(frozen, module = "ferrio")]
-struct StandIn {
+pub(crate) struct StandIn {
     owner: Py<Loop>,
     transport: Py<PyAny>,
     /// The user's.

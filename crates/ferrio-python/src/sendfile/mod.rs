@@ -2,7 +2,7 @@
 //!
 //! The rules for which way is taken, the checks, their texts and where the file's position ends up are asyncio's.
 
-mod fallback;
+pub(crate) mod fallback;
 mod native;
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};

@@ -11,7 +11,7 @@
 mod draining;
 pub(crate) mod feeding;
 mod lines;
-mod opening;
+pub(crate) mod opening;
 pub(crate) mod protocol;
 mod protocol_attributes;
 pub(crate) mod reader;
@@ -19,7 +19,7 @@ mod reading;
 mod serving;
 mod until;
 mod waiting;
-mod writer;
+pub(crate) mod writer;
 
 use ferrio_cpython::{coroutine_function, current_frame};
 use pyo3::prelude::*;

@@ -24,7 +24,7 @@ pub(super) fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// Makes the protocol of each connection of a server; of a client's only one.
 #[pyclass(frozen, module = "ferrio")]
-struct Factory {
+pub(crate) struct Factory {
     owner: Held,
     limit: Limit,
     kind: Kind,

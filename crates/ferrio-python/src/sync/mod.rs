@@ -8,17 +8,17 @@
 //! (`is_plain`) skip that.
 
 pub(crate) mod argument;
-mod barrier;
+pub(crate) mod barrier;
 mod barrier_wait;
 pub(crate) mod binding;
-mod condition;
+pub(crate) mod condition;
 mod condition_wait;
 mod context;
 pub(crate) mod event;
 mod in_line;
 pub(crate) mod line;
-mod lock;
-mod semaphore;
+pub(crate) mod lock;
+pub(crate) mod semaphore;
 pub(crate) mod style;
 
 use ferrio_cpython::coroutine_function;

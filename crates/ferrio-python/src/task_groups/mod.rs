@@ -6,7 +6,7 @@
 mod attributes;
 mod cancelling;
 mod entering;
-mod group;
+pub(crate) mod group;
 mod leaving;
 mod style;
 

@@ -44,7 +44,7 @@ pub(crate) fn wrap_future<'py>(
 
 /// What is chained, as long as the source is not done.
 #[pyclass(frozen, module = "ferrio")]
-struct Chain(GilCell<Option<Ends>>);
+pub(crate) struct Chain(GilCell<Option<Ends>>);
 
 /// Two futures, and their loops if they have any.
 struct Ends {

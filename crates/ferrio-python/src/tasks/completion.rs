@@ -53,7 +53,7 @@ pub(super) fn as_completed<'py>(
 
 /// What `as_completed()` gives.
 #[pyclass(frozen, weakref, name = "_AsCompletedIterator", module = "ferrio")]
-struct Completions {
+pub(crate) struct Completions {
     inner: GilCell<Inner>,
     /// The task that waits, where call graphs are kept.
     waiter: Option<Py<PyAny>>,
@@ -314,7 +314,7 @@ struct Request {
 
 /// What `as_completed()` gives before 3.13, when it was a generator: nothing happens before the first iteration.
 #[pyclass(frozen, weakref, name = "as_completed", module = "ferrio")]
-struct LazyCompletions(GilCell<Lazy>);
+pub(crate) struct LazyCompletions(GilCell<Lazy>);
 
 enum Lazy {
     New(Request),

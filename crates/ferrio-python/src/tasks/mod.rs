@@ -3,8 +3,8 @@
 //! A file for each section of asyncio's manual on them. Functions follow the running Python's; what differs between
 //! versions is asked of the interpreter's own function where patch releases differ too.
 
-mod chaining;
-mod completion;
+pub(crate) mod chaining;
+pub(crate) mod completion;
 mod creating;
 mod eager;
 mod ensuring;
@@ -13,7 +13,7 @@ mod gathering;
 mod introspection;
 mod making;
 mod shielding;
-mod threads;
+pub(crate) mod threads;
 mod waiters;
 
 use pyo3::prelude::*;

@@ -31,7 +31,7 @@ pub(super) fn run_coroutine_threadsafe<'py>(
 
 /// What the loop calls to begin.
 #[pyclass(frozen, module = "ferrio")]
-struct Submission {
+pub(crate) struct Submission {
     coroutine: Py<PyAny>,
     owner: Py<PyAny>,
     future: Py<PyAny>,

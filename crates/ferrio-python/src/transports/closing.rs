@@ -108,7 +108,7 @@ fn queue_loss(transport: &Bound<'_, SocketTransport>, error: Option<PyErr>) {
 
 /// A connection about to be lost by an error.
 #[pyclass(frozen, module = "ferrio")]
-struct Loss {
+pub(crate) struct Loss {
     transport: Py<SocketTransport>,
     error: Py<PyAny>,
 }

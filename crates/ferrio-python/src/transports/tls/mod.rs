@@ -20,7 +20,7 @@ mod handshake;
 mod info;
 mod lower;
 pub(crate) mod options;
-mod protocol;
+pub(crate) mod protocol;
 mod reading;
 mod session;
 mod upgrade;
