@@ -13,7 +13,7 @@ import pytest
 import ferrio
 from ferrio._natives import NATIVES
 
-OWN = {"EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall", *NATIVES}
+OWN = {"EventLoop", "EventLoopPolicy", "allow_nested_runs", "install", "new_event_loop", "run", "uninstall", *NATIVES}
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*EventLoopPolicy.*:DeprecationWarning")
 

@@ -7,11 +7,17 @@ itself take the place of asyncio's; all others are asyncio's own objects, so tha
 import asyncio as _asyncio
 from typing import Any as _Any
 
-from ferrio._ferrio import EventLoop, __version__ as __version__, new_event_loop, run_on_ferrio as run
+from ferrio._ferrio import (
+    EventLoop,
+    __version__ as __version__,
+    allow_nested_runs,
+    new_event_loop,
+    run_on_ferrio as run,
+)
 from ferrio._install import install, uninstall
 from ferrio._natives import NATIVES as _NATIVES
 
-__all__ = ["EventLoop", "EventLoopPolicy", "install", "new_event_loop", "run", "uninstall"]
+__all__ = ["EventLoop", "EventLoopPolicy", "allow_nested_runs", "install", "new_event_loop", "run", "uninstall"]
 
 # The `run` among them is for install() to put in asyncio's place: on 3.11 that one takes no factory.
 _natives = {name: native for name, native in _NATIVES.items() if name not in __all__}

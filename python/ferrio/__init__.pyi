@@ -113,6 +113,7 @@ from ferrio._ferrio import (
     _register_task as _register_task,
     _unregister_task as _unregister_task,
     all_tasks as all_tasks,
+    allow_nested_runs as allow_nested_runs,
     as_completed as as_completed,
     create_task as create_task,
     current_task as current_task,

@@ -329,6 +329,32 @@ fn put_back<'py>(owner: &Bound<'py, PyAny>, task: Option<Bound<'py, PyAny>>) -> 
     }
 }
 
+/// Runs `body` while no task is shown as running on `owner`; the one that runs is shown again afterwards.
+///
+/// # Errors
+/// What `body` gives; what asyncio's functions raise.
+pub fn without_task<R>(owner: &Bound<'_, PyAny>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+    let before = current_task(owner)?;
+    let native = owner.cast::<LoopBase>().ok();
+    let noted = native.map_or(null_mut(), |native| {
+        let noted = native.get().running.get();
+        native.get().running.set(null_mut());
+        noted
+    });
+    let hidden = native.map_or(Ok(()), LoopBase::settle);
+    // A task of asyncio's own is not noted by us.
+    let hidden = hidden.and_then(|()| if current_task(owner)?.is_some() { hide(owner) } else { Ok(()) });
+    let outcome = hidden.and_then(|()| body());
+    let Some(native) = native else {
+        return put_back(owner, before).and(outcome);
+    };
+    native.get().running.set(noted);
+    let shown = LoopBase::settle(native);
+    let is_ours = before.as_ref().is_none_or(|before| std::ptr::eq(before.as_ptr(), noted));
+    let shown = shown.and_then(|()| if is_ours { Ok(()) } else { put_back(owner, before) });
+    shown.and(outcome)
+}
+
 /// Runs the step of `task` in the middle of whatever else runs on `owner`, as `_swap_current_task` allows.
 pub(crate) fn in_between<'py>(
     owner: &Bound<'py, PyAny>,

@@ -84,6 +84,16 @@ impl Runnable {
         }
     }
 
+    /// What it works on, an object that is there already: nothing is made.
+    pub(crate) fn subject<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        match self {
+            Self::Handle(handle) => handle.bind(py),
+            Self::Task(TaskStep::Step(task, _) | TaskStep::Wakeup(task, _)) => task.get(py),
+            Self::Told(told) => told.future(py),
+            Self::Native(native) => native.target.bind(py).clone(),
+        }
+    }
+
     /// What it works on, for messages.
     pub(crate) fn target<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self {

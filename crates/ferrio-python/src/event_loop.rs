@@ -4,7 +4,7 @@
 //! methods. The Python class users see is `EventLoop`, made here at import as a subclass of `Loop` and
 //! `asyncio.AbstractEventLoop`.
 
-use ferrio_cpython::{LoopBase, coroutine_function, flags, making, scheduling};
+use ferrio_cpython::{GilCell, LoopBase, coroutine_function, flags, making, scheduling};
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -26,6 +26,8 @@ pub(crate) struct Loop {
     pub(crate) executors: Executors,
     pub(crate) asyncgens: AsyncGenerators,
     pub(crate) errors: ErrorHandling,
+    /// The future of the outermost `run_until_complete`, as long as that runs.
+    pub(crate) outermost: GilCell<Option<Py<PyAny>>>,
 }
 
 /// The scheduling half of a loop.
@@ -58,6 +60,7 @@ impl Loop {
             executors: Executors::default(),
             asyncgens: AsyncGenerators::default(),
             errors: ErrorHandling::default(),
+            outermost: GilCell::new(None),
         };
         Ok(PyClassInitializer::from(base).add_subclass(this))
     }

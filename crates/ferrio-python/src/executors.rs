@@ -9,6 +9,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::{Loop, base};
 use crate::executor_results;
+use crate::frames::Frame;
 use crate::imports;
 
 /// The default executor.
@@ -138,7 +139,7 @@ async fn shut_down(this: Py<Loop>, timeout: Option<Py<PyAny>>, channel: Channel)
         let Some(executor) = executors.default(py) else { return Ok::<_, PyErr>(None) };
         let joined = Loop::waiter(slf)?;
         let thread = joining_thread(slf, &executor, &joined)?;
-        thread.call_method0("start")?;
+        Frame::ShutdownDefaultExecutor.call(&thread.getattr("start")?, (), None)?;
         Ok(Some((executor.unbind(), joined.unbind(), thread.unbind())))
     })?;
     let Some((executor, joined, thread)) = started else {
@@ -159,10 +160,16 @@ async fn shut_down(this: Py<Loop>, timeout: Option<Py<PyAny>>, channel: Channel)
     })?;
     let outcome = channel.wait(leaving).await.and(outcome);
     Python::attach(|py| match outcome {
-        Ok(_) => thread.call_method0(py, "join").map(drop),
+        Ok(_) => {
+            let join = thread.bind(py).getattr("join")?;
+            Frame::ShutdownDefaultExecutor.call(&join, (), None).map(drop)
+        }
         Err(error) if error.is_instance_of::<PyTimeoutError>(py) => {
             warn_unfinished(py, timeout)?;
-            stop_without_waiting(executor.bind(py))
+            let stop = executor.bind(py).getattr("shutdown")?;
+            let keywords = PyDict::new(py);
+            keywords.set_item("wait", false)?;
+            Frame::ShutdownDefaultExecutor.call(&stop, (), Some(&keywords)).map(drop)
         }
         Err(error) => Err(error),
     })

@@ -145,6 +145,12 @@ pub(crate) fn socket_module(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     Ok(module.bind(py))
 }
 
+/// The package asyncio.
+pub(crate) fn asyncio_module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
+    static CELL: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    Ok(CELL.get_or_try_init(py, || Ok::<_, PyErr>(py.import("asyncio")?.unbind()))?.bind(py))
+}
+
 /// asyncio's C module.
 pub(crate) fn stock_module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static CELL: PyOnceLock<Py<PyModule>> = PyOnceLock::new();

@@ -19,11 +19,13 @@ mod event_loop;
 mod executor_results;
 mod executors;
 mod freeing;
+mod frames;
 mod happy_eyeballs;
 mod imports;
 mod io;
 mod life;
 mod listener;
+mod nested;
 mod numbers;
 mod pipes;
 mod queues;
@@ -98,6 +100,8 @@ mod _ferrio {
         Ok(())
     }
 
+    #[pymodule_export]
+    use crate::nested::allow_nested_runs;
     #[pymodule_export]
     use crate::sleep::sleep;
     #[pymodule_export]

@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use ferrio_cpython::LoopBase;
+use ferrio_cpython::current::without_task;
 use ferrio_cpython::future::like;
 use ferrio_engine::Deadline;
 use ferrio_sys::Poller;
@@ -20,6 +21,7 @@ use crate::errors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::io::WAKER;
+use crate::nested::{self, Outer};
 use crate::numbers;
 use crate::signals;
 use crate::tasks::ensure;
@@ -42,18 +44,24 @@ impl Loop {
     /// Run until `stop()` is called.
     pub(crate) fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
         base(slf).check_open()?;
-        check_not_running(slf)?;
-        let before = set_up(slf)?;
-        let outcome = run_turns(slf);
-        let put_back = tear_down(slf, before);
-        outcome.and(put_back)
+        match nested::outer(slf)? {
+            None => run(slf),
+            Some(Outer::Same) => nested::run_forever(slf),
+            Some(Outer::Other(other)) => {
+                let outcome = without_task(&other, || run(slf));
+                let set_running = pyo3::intern!(slf.py(), "_set_running_loop");
+                outcome.and(events_module(slf.py())?.call_method1(set_running, (other,)).map(drop))
+            }
+        }
     }
 
     /// Run until the future is done; gives its result or raises its exception.
     fn run_until_complete<'py>(slf: &Bound<'py, Self>, future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         base(slf).check_open()?;
-        check_not_running(slf)?;
+        if let Some(Outer::Same) = nested::outer(slf)? {
+            return nested::run_until_complete(slf, future);
+        }
         let new_task = !like::is_future(future)?;
         let future = ensure(future, Some(slf))?;
         if new_task {
@@ -62,8 +70,11 @@ impl Loop {
         }
         let stop_loop = stop_callback(py)?;
         future.call_method1("add_done_callback", (stop_loop,))?;
+        let before = slf.get().outermost.with(py, |place| place.replace(future.clone().unbind()));
         // Through the attribute, for subclasses that override it.
         let outcome = slf.call_method0("run_forever");
+        let after = slf.get().outermost.with(py, |place| std::mem::replace(place, before));
+        drop(after);
         let done = || future.call_method0("done")?.is_truthy();
         if outcome.is_err() && new_task && done()? && !future.call_method0("cancelled")?.is_truthy()? {
             // The coroutine raised a BaseException; it is on its way to the caller, so it counts as retrieved.
@@ -104,6 +115,12 @@ impl Loop {
         crate::executors::close(slf)
     }
 
+    /// Says to `nest_asyncio` that the loop needs no patches: what it allows by then, `nested` knows.
+    #[classattr]
+    fn _nest_patched() -> bool {
+        true
+    }
+
     /// `__del__` of the loop's class.
     fn _finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
@@ -121,16 +138,11 @@ impl Loop {
     }
 }
 
-/// asyncio's `_check_running`.
-fn check_not_running(slf: &Bound<'_, Loop>) -> PyResult<()> {
-    if base(slf).thread().is_some() {
-        return Err(PyRuntimeError::new_err("This event loop is already running"));
-    }
-    let py = slf.py();
-    if !events_module(py)?.call_method0(pyo3::intern!(py, "_get_running_loop"))?.is_none() {
-        return Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running"));
-    }
-    Ok(())
+fn run(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let before = set_up(slf)?;
+    let outcome = run_turns(slf);
+    let put_back = tear_down(slf, before);
+    outcome.and(put_back)
 }
 
 /// Its functions are looked up at each run: there are two sets of them, in C and in Python, and programs swap them.
@@ -177,7 +189,7 @@ fn tear_down(slf: &Bound<'_, Loop>, before: Before<'_>) -> PyResult<()> {
     signals::end_run(slf)
 }
 
-fn run_turns(slf: &Bound<'_, Loop>) -> PyResult<()> {
+pub(crate) fn run_turns(slf: &Bound<'_, Loop>) -> PyResult<()> {
     loop {
         turn(slf)?;
         if base(slf).stopping.get() {
@@ -186,7 +198,7 @@ fn run_turns(slf: &Bound<'_, Loop>) -> PyResult<()> {
     }
 }
 
-fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
+pub(crate) fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let base = base(slf);
     let io = &slf.get().io;

@@ -150,6 +150,26 @@ impl Server {
         Self::get_loop(slf)
     }
 
+    #[getter]
+    fn _ssl_context<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        slf.get().tls.as_ref().and_then(|tls| tls.given_context(slf.py()))
+    }
+
+    #[getter]
+    fn _protocol_factory(&self, py: Python<'_>) -> Py<PyAny> {
+        self.protocol_factory.clone_ref(py)
+    }
+
+    #[getter]
+    fn _backlog(&self) -> i32 {
+        self.backlog
+    }
+
+    #[getter]
+    fn _serving(&self) -> bool {
+        self.serving.get()
+    }
+
     /// Whether it accepts connections.
     fn is_serving(&self) -> bool {
         self.serving.get()

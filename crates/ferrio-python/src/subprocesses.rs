@@ -10,6 +10,7 @@ use pyo3::types::{PyBytes, PyCFunction, PyDict, PyString, PyTuple};
 use crate::children::{self, Watcher};
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::{Loop, base};
+use crate::frames::Frame;
 use crate::imports;
 use crate::transports::subprocess::{self, SubprocessTransport};
 
@@ -208,7 +209,8 @@ fn start<'py>(
     keywords.set_item("bufsize", 0)?;
     let transport = subprocess::make(slf, protocol, piped)?;
     let command = request.command.bind(py);
-    let process = match py.import("subprocess")?.getattr("Popen")?.call((command,), Some(keywords)) {
+    let frame = if request.shell { Frame::SubprocessShell } else { Frame::SubprocessExec };
+    let process = match frame.call(&py.import("subprocess")?.getattr("Popen")?, (command,), Some(keywords)) {
         Ok(process) => process,
         Err(error) => {
             transport.call_method0("close")?;

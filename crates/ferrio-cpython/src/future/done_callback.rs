@@ -181,6 +181,11 @@ impl Told {
         (self.registered.callback.function)(self.registered.object.bind(py), self.future.bind(py))
     }
 
+    /// The future that is done.
+    pub(crate) fn future<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.future.bind(py).clone()
+    }
+
     /// What it calls, for messages.
     pub(crate) fn target<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.registered.shown(py)

@@ -7,6 +7,7 @@
 //! `turns.rs`, what programs replace of a loop in `overriding.rs`.
 
 mod overriding;
+mod showing;
 mod turns;
 
 use std::collections::VecDeque;

@@ -14,6 +14,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::imports;
+use crate::nested;
 use crate::sync::add_class;
 
 use runner::Runner;
@@ -79,5 +80,5 @@ fn run_on_ferrio<'py>(
 /// # Errors
 /// `RuntimeError` with `text` when a loop runs in this thread.
 fn check_not_running(py: Python<'_>, text: &'static str) -> PyResult<()> {
-    if running_loop(py)?.is_none() { Ok(()) } else { Err(PyRuntimeError::new_err(text)) }
+    if running_loop(py)?.is_none() || nested::are_allowed(py)? { Ok(()) } else { Err(PyRuntimeError::new_err(text)) }
 }

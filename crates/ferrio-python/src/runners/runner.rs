@@ -17,6 +17,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::interrupts::Interrupts;
 use super::{check_not_running, closing};
 use crate::imports;
+use crate::nested;
 use crate::sync::is_cancellation;
 use crate::tasks::wrap_awaitable;
 
@@ -217,6 +218,9 @@ impl Runner {
         factory: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = main.py();
+        if let Some(outcome) = nested::run_on_running(main, debug.as_ref())? {
+            return Ok(outcome);
+        }
         check_not_running(py, "asyncio.run() cannot be called from a running event loop")?;
         let inner = Inner { debug, factory, ..Inner::default() };
         let runner = Bound::new(py, Self { inner: GilCell::new(inner) })?;

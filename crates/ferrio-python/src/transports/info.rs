@@ -49,6 +49,17 @@ impl SocketTransport {
         extra(slf)
     }
 
+    /// The socket itself, which tools and tests reach for; None once the connection is lost.
+    #[getter]
+    fn _sock<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        if slf.get().state.with(py, |state| state.socket.is_closed()) {
+            return Ok(None);
+        }
+        let shown = Self::get_extra_info(slf, &pyo3::types::PyString::new(py, "socket").into_any(), None)?;
+        shown.map(|shown| shown.getattr(pyo3::intern!(py, "_sock"))).transpose()
+    }
+
     #[getter]
     fn _sock_fd(slf: &Bound<'_, Self>) -> PyResult<i32> {
         gathering::send(slf)?;

@@ -61,6 +61,11 @@ impl Options {
         positive(py, self.shutdown_timeout.as_ref(), "ssl_shutdown_timeout", "SSL_SHUTDOWN_TIMEOUT")
     }
 
+    /// The context that was given.
+    pub(crate) fn given_context<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.context.as_ref().map(|context| context.bind(py).clone())
+    }
+
     /// The context; asyncio's `_create_transport_context` if none was given.
     pub(super) fn ssl_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(context) = &self.context {

@@ -1,0 +1,133 @@
+//! Runs within a run, where a program allows them: `run_until_complete` of a loop that runs already, as notebooks and
+//! libraries with a synchronous surface want it, or of a loop of its own in the middle of another.
+//!
+//! `ferrio.allow_nested_runs()` allows them, and so does `nest_asyncio`: it marks asyncio when it is applied, and it leaves
+//! a loop alone that has the mark already, as ours has.
+//!
+//! Invariant: the task that was running is hidden while the inner run lasts, and shown again however that ends.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ferrio_cpython::current::{running_loop, without_task};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::event_loop::{Loop, base};
+use crate::imports;
+use crate::life::{run_turns, turn};
+use crate::tasks::ensure;
+
+static ALLOWED: AtomicBool = AtomicBool::new(false);
+
+/// Let a loop of ferrio's run again while it runs, and asyncio.run on it: what `nest_asyncio` does for asyncio's own loops.
+///
+/// It holds for the whole process; False takes it back.
+#[pyfunction]
+#[pyo3(signature = (allowed=true))]
+pub(crate) fn allow_nested_runs(allowed: bool) {
+    ALLOWED.store(allowed, Ordering::Relaxed); // Relaxed: ordered by the GIL.
+}
+
+pub(crate) fn are_allowed(py: Python<'_>) -> PyResult<bool> {
+    // Relaxed: ordered by the GIL.
+    Ok(ALLOWED.load(Ordering::Relaxed) || imports::asyncio_module(py)?.hasattr("_nest_patched")?)
+}
+
+/// What runs in this thread already.
+pub(crate) enum Outer<'py> {
+    /// The very loop.
+    Same,
+    /// Another one.
+    Other(Bound<'py, PyAny>),
+}
+
+/// asyncio's `_check_running`: what runs already, if a run within it is allowed.
+///
+/// # Errors
+/// `RuntimeError` when it is not.
+pub(crate) fn outer<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Outer<'py>>> {
+    let py = slf.py();
+    if let Some(thread) = base(slf).thread() {
+        if thread == ferrio_cpython::thread_identifier(py) && are_allowed(py)? {
+            return Ok(Some(Outer::Same));
+        }
+        return Err(PyRuntimeError::new_err("This event loop is already running"));
+    }
+    match running_loop(py)? {
+        None => Ok(None),
+        Some(other) if are_allowed(py)? => Ok(Some(Outer::Other(other))),
+        Some(_) => Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running")),
+    }
+}
+
+/// `run_forever` of a loop that runs already: until `stop()`.
+pub(crate) fn run_forever(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let outcome = without_task(slf.as_any(), || run_turns(slf));
+    base(slf).stopping.set(false);
+    outcome
+}
+
+/// `run_until_complete` of a loop that runs already.
+pub(crate) fn run_until_complete<'py>(
+    slf: &Bound<'py, Loop>,
+    awaitable: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let future = ensure(awaitable, Some(slf))?;
+    if !future.is(awaitable) {
+        future.setattr("_log_destroy_pending", false)?;
+    }
+    without_task(slf.as_any(), || run_until(slf, &future))?;
+    if !is_done(&future)? {
+        return Err(PyRuntimeError::new_err("Event loop stopped before Future completed."));
+    }
+    future.call_method0("result")
+}
+
+/// Turns until the future is done or the loop is stopped. A stop for the outermost future, which ends meanwhile, waits
+/// until the run within it is over.
+fn run_until(slf: &Bound<'_, Loop>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+    let base = base(slf);
+    let mut postponed = false;
+    let mut outcome = Ok(());
+    while outcome.is_ok() && !is_done(future)? {
+        outcome = turn(slf);
+        if base.stopping.get() {
+            if !outermost_is_done(slf)? {
+                break;
+            }
+            postponed = true;
+            base.stopping.set(false);
+        }
+    }
+    if postponed {
+        base.stopping.set(true);
+    }
+    outcome
+}
+
+fn outermost_is_done(slf: &Bound<'_, Loop>) -> PyResult<bool> {
+    let py = slf.py();
+    let outermost = slf.get().outermost.with(py, |future| future.as_ref().map(|future| future.bind(py).clone()));
+    outermost.map_or(Ok(false), |future| is_done(&future))
+}
+
+fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
+    future.call_method0(pyo3::intern!(future.py(), "done"))?.is_truthy()
+}
+
+/// `asyncio.run` in the middle of a run that allows it: on the running loop. None where nothing runs or it is not allowed.
+pub(crate) fn run_on_running<'py>(
+    main: &Bound<'py, PyAny>,
+    debug: Option<&Py<PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = main.py();
+    let Some(running) = running_loop(py)? else { return Ok(None) };
+    if !are_allowed(py)? {
+        return Ok(None);
+    }
+    if let Some(debug) = debug.filter(|debug| !debug.is_none(py)) {
+        running.call_method1("set_debug", (debug,))?;
+    }
+    let task = ensure(main, Some(&running))?;
+    running.call_method1("run_until_complete", (task,)).map(Some)
+}
