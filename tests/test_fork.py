@@ -5,29 +5,13 @@ import os
 import signal
 import socket
 import sys
-import traceback
 
 import pytest
 
 import ferrio
+from tests.forks import in_child
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-
-
-def in_child(function) -> int:
-    """Runs a function in a forked child; 0 is what a child returns that did not fail."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            signal.alarm(20)
-            function()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_a_child_of_a_running_loop_runs_its_own(new_event_loop):

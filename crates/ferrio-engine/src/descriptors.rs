@@ -44,6 +44,13 @@ impl<T: Default> Descriptors<T> {
         if index < DENSE { self.dense.get_mut(index) } else { self.sparse.get_mut(&index) }
     }
 
+    /// Descriptors with their values, in no particular order.
+    #[expect(clippy::cast_possible_truncation, reason = "each index was made from a descriptor")]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        let sparse = self.sparse.iter().map(|(index, value)| (*index, value));
+        self.dense.iter().enumerate().chain(sparse).map(|(index, value)| (index as u32, value))
+    }
+
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.dense.iter().chain(self.sparse.values())
     }
@@ -67,6 +74,10 @@ mod tests {
         assert_eq!(descriptors.get_mut(3), Some(&mut 5));
         assert_eq!(descriptors.get(2), Some(&0));
         assert_eq!(descriptors.get(4), None);
+        let mut touched: Vec<(u32, u8)> =
+            descriptors.iter().filter(|(_, value)| **value != 0).map(|(fd, value)| (fd, *value)).collect();
+        touched.sort_unstable();
+        assert_eq!(touched, [(3, 5), (u32::MAX, 7)]);
         assert_eq!(descriptors.values_mut().filter(|value| **value != 0).count(), 2);
     }
 }

@@ -340,6 +340,17 @@ impl<H> Registrations<H> {
         handlers
     }
 
+    /// Takes out the handlers of a descriptor that was closed without a word: its number has come back for one that is not theirs.
+    #[must_use = "dropping the handlers here is what this method is there to avoid"]
+    pub fn take(&mut self, fd: i32) -> [Option<H>; 3] {
+        let Some(entry) = self.entries.get_mut(fd.cast_unsigned()).filter(|entry| !entry.armed.is_empty()) else {
+            return [None, None, None];
+        };
+        self.count -= 1;
+        entry.armed = Interest::NONE;
+        [entry.reader.take(), entry.writer.take(), entry.stream.take()]
+    }
+
     /// What is registered for `fd`, if anything is.
     #[must_use]
     pub fn get(&self, fd: i32) -> Option<&Entry<H>> {
@@ -361,6 +372,13 @@ impl<H> Registrations<H> {
     #[must_use]
     pub fn asked(&self, fd: i32) -> Option<Asked> {
         self.get(fd).map(|entry| entry.asked(fd.cast_unsigned()))
+    }
+
+    /// What a poller that knows nothing yet is to be told, for each descriptor.
+    #[must_use]
+    pub fn all_asked(&self) -> Vec<(i32, Asked)> {
+        let watched = self.entries.iter().filter(|(_, entry)| !entry.armed.is_empty());
+        watched.map(|(fd, entry)| (fd.cast_signed(), entry.asked(fd))).collect()
     }
 
     /// The descriptor a token was made for.

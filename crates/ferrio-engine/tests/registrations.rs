@@ -124,6 +124,34 @@ fn take_all_leaves_no_registration_and_no_valid_token() {
     assert_eq!(all.set_reader(FD, 4), Ok(registered(Change::Add(level(2, Interest::READABLE)), None)));
 }
 
+#[test]
+fn a_number_that_is_somebody_elses_now_loses_its_handlers() {
+    let mut all = Registrations::new();
+    let _ = all.set_reader(FD, "r");
+    let _ = all.set_writer(FD, "w");
+    let old = all.token(FD).expect("registered");
+    assert_eq!(all.take(FD), [Some("r"), Some("w"), None]);
+    assert_eq!(all.take(FD), [None, None, None]);
+    assert_eq!((all.count(), all.lookup(old).is_none()), (0, true));
+    assert_eq!(all.remove_reader(FD), Removed { change: Change::None, handler: None });
+    assert_eq!(all.set_reader(FD, "new"), Ok(registered(Change::Add(level(2, Interest::READABLE)), None)));
+}
+
+#[test]
+fn a_new_poller_is_told_of_all_that_is_watched() {
+    let mut all = Registrations::new();
+    let _ = all.set_reader(FD, 1);
+    let _ = all.set_stream(FD + 1, 2);
+    let _ = all.wait(1 << 20, Role::Writer, 3);
+    let _ = all.set_reader(FD + 2, 4);
+    let _ = all.remove_reader(FD + 2);
+    let mut asked = all.all_asked();
+    asked.sort_unstable_by_key(|(fd, _)| *fd);
+    assert_eq!(asked, [FD, FD + 1, 1 << 20].map(|fd| (fd, all.asked(fd).expect("watched"))));
+    let triggers: Vec<Trigger> = asked.iter().map(|(_, asked)| asked.trigger).collect();
+    assert_eq!(triggers, [Trigger::Level, Trigger::Edge, Trigger::Once]);
+}
+
 fn once(generation: u64, interest: Interest) -> Asked {
     Asked { token: token(generation), interest, trigger: Trigger::Once }
 }

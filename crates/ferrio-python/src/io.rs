@@ -2,18 +2,19 @@
 //!
 //! Invariant: the poller watches exactly what the registrations say. A descriptor that was closed and came back under
 //! the same number is unknown to the poller, or known to it by another entry: the refusals say so, and the change is
-//! made the other way.
+//! made the other way. In a child made by `fork` the poller is the parent's until the first use: then the child makes its
+//! own, which is told all that the registrations say; what the parent watches is not touched.
 
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ferrio_cpython::{Action, GilCell, HandleRef, LoopBase, Runnable};
+use ferrio_cpython::{Action, GilCell, GilFlag, HandleRef, LoopBase, Runnable};
 use ferrio_engine::{
     Asked, Change, DozePolicy, Occupied, PollPolicy, Registered, Registrations, Removed, Role, Trigger,
 };
-use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token, Waker};
+use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token, Waker, poller};
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 use pyo3::{PyTraverseError, PyVisit};
@@ -92,6 +93,8 @@ impl Handler {
 pub(crate) struct Io {
     /// None once the loop is closed.
     poller: GilCell<Option<Arc<Poller>>>,
+    /// The poller watches the waker.
+    waker_watched: GilFlag,
     pub(crate) registrations: GilCell<Registrations<Handler>>,
     pub(crate) files: Files,
     /// Made for the first poll; out of its place while one fills it.
@@ -108,6 +111,7 @@ impl Io {
         let poller = Poller::new().map_err(|error| errors::from_io(&error))?;
         Ok(Self {
             poller: GilCell::new(Some(Arc::new(poller))),
+            waker_watched: GilFlag::default(),
             registrations: GilCell::new(Registrations::new()),
             files: Files::default(),
             events: GilCell::new(None),
@@ -118,20 +122,81 @@ impl Io {
         })
     }
 
-    /// The poller, unless the loop is closed.
+    /// The poller, unless the loop is closed. It may be the parent process's, with which nothing can be done.
     pub(crate) fn poller(&self, py: Python<'_>) -> Option<Arc<Poller>> {
         self.poller.with(py, |poller| poller.clone())
     }
 
+    /// This process's own poller, unless the loop is closed.
+    ///
+    /// # Errors
+    /// The system's, in a child that has to make it.
+    pub(crate) fn own_poller(&self, py: Python<'_>) -> io::Result<Option<Arc<Poller>>> {
+        match self.poller(py) {
+            Some(poller) if poller.is_inherited() => self.replace_inherited(py).map(Some),
+            poller => Ok(poller),
+        }
+    }
+
+    #[cold]
+    fn replace_inherited(&self, py: Python<'_>) -> io::Result<Arc<Poller>> {
+        let poller = Arc::new(Poller::new()?);
+        if let Some(fd) = poller.descriptor() {
+            self.claim_number(py, fd);
+        }
+        for (fd, asked) in self.registrations.with(py, |registrations| registrations.all_asked()) {
+            match add(&poller, fd, asked) {
+                // Closed by now, or another file's number: the parent's poller would not report it either.
+                Err(error) if poller::is_unwatchable(&error) => {}
+                outcome => outcome?,
+            }
+        }
+        self.waker_watched.set(false);
+        // Not if a forgotten handler's end has closed the loop.
+        let inherited =
+            self.poller.with(py, |place| place.as_mut().map(|place| std::mem::replace(place, Arc::clone(&poller))));
+        drop(inherited);
+        Ok(poller)
+    }
+
     /// Makes the waker if there is none yet; gives the descriptor for `signal.set_wakeup_fd`, None on a closed loop.
     pub(crate) fn ensure_waker(&self, py: Python<'_>, base: &LoopBase) -> PyResult<Option<RawFd>> {
-        let known = base.waker.with(py, |waker| waker.as_ref().map(Waker::write_fd));
-        let Some(poller) = self.poller(py).filter(|_| known.is_none()) else { return Ok(known) };
-        let waker = Waker::new().map_err(|error| errors::from_io(&error))?;
-        poller.add(waker.read_fd(), WAKER, Interest::READABLE, Mode::Level).map_err(|error| errors::from_io(&error))?;
-        let fd = waker.write_fd();
-        base.waker.with(py, |place| *place = Some(waker));
-        Ok(Some(fd))
+        let usable = |waker: &Waker| !waker.is_inherited() && self.waker_watched.get();
+        let known = base.waker.with(py, |waker| waker.as_ref().filter(|waker| usable(waker)).map(Waker::write_fd));
+        if known.is_some() {
+            return Ok(known);
+        }
+        self.make_waker(py, base).map_err(|error| errors::from_io(&error))
+    }
+
+    #[cold]
+    fn make_waker(&self, py: Python<'_>, base: &LoopBase) -> io::Result<Option<RawFd>> {
+        let Some(poller) = self.own_poller(py)? else { return Ok(None) };
+        renew_waker(py, base)?;
+        let ends = |waker: &Waker| (waker.read_fd(), waker.write_fd());
+        let known = base.waker.with(py, |waker| waker.as_ref().map(ends));
+        let (reader, writer) = if let Some(known) = known {
+            known
+        } else {
+            let waker = Waker::new()?;
+            let (reader, writer) = ends(&waker);
+            base.waker.with(py, |place| *place = Some(waker));
+            self.claim_number(py, reader);
+            self.claim_number(py, writer);
+            (reader, writer)
+        };
+        if !self.waker_watched.get() {
+            poller.add(reader, WAKER, Interest::READABLE, Mode::Level)?;
+            self.waker_watched.set(true);
+        }
+        Ok(Some(writer))
+    }
+
+    /// The number of a new descriptor of ours: what is registered for it is for a file that was closed without a word, and
+    /// whoever takes it back later must not take back ours.
+    fn claim_number(&self, py: Python<'_>, fd: RawFd) {
+        let forgotten = self.registrations.with(py, |registrations| registrations.take(fd));
+        drop(forgotten);
     }
 
     /// The policy's word on whether this turn polls.
@@ -284,9 +349,14 @@ impl Io {
     }
 
     fn tell(&self, py: Python<'_>, fd: RawFd, change: Change) -> io::Result<()> {
-        let Some(poller) = self.poller(py) else { return Ok(()) };
+        if change == Change::None {
+            return Ok(());
+        }
+        let poller = if change == Change::Remove { self.poller(py) } else { self.own_poller(py)? };
+        let Some(poller) = poller else { return Ok(()) };
         match change {
             Change::None => Ok(()),
+            // An inherited poller does not care: the one that takes its place will not be told of the descriptor.
             Change::Remove => poller.remove(fd),
             Change::Add(asked) => match add(&poller, fd, asked) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => modify(&poller, fd, asked),
@@ -325,6 +395,14 @@ impl Io {
         outcome.transpose()?;
         self.files.traverse(visit)
     }
+}
+
+/// In a child made by `fork`: has the waker's numbers lead to a pipe of this process's own.
+pub(crate) fn renew_waker(py: Python<'_>, base: &LoopBase) -> io::Result<()> {
+    base.waker.with(py, |waker| match waker {
+        Some(waker) if waker.is_inherited() => waker.renew(),
+        _ => Ok(()),
+    })
 }
 
 /// How many processors the process may use. Asked once: the answer is read from files.

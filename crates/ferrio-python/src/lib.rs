@@ -61,7 +61,6 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = true)]
 mod _ferrio {
     use pyo3::prelude::*;
-    use pyo3::types::PyDict;
 
     use crate::event_loop;
 
@@ -98,6 +97,7 @@ mod _ferrio {
         keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(super::note_fork, module)?)?;
         py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
         Ok(())
+        crate::signals::watch_forks(module)
     }
 
     #[pymodule_export]
@@ -118,10 +118,4 @@ mod _ferrio {
     fn new_event_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         py.import("ferrio._ferrio")?.getattr("EventLoop")?.call0()
     }
-}
-
-/// Told by `os.fork` in the child: pollers made before belong to the parent.
-#[pyfunction]
-fn note_fork() {
-    ferrio_sys::fork::note_child();
 }

@@ -244,7 +244,7 @@ fn time_to_wait(slf: &Bound<'_, Loop>) -> PyResult<Option<Duration>> {
 fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
     let py = slf.py();
     let io = &slf.get().io;
-    let Some(poller) = io.poller(py) else { return Ok(()) };
+    let Some(poller) = io.own_poller(py).map_err(|error| errors::from_io(&error))? else { return Ok(()) };
     let mut events = io.take_events(py);
     let outcome = if timeout == Some(Duration::ZERO) {
         // Other threads get the interpreter at its switch interval; giving it up here costs more than the poll.

@@ -4,26 +4,41 @@
 //! into the loop's waker, so that no signal is lost between a check and a sleep. The descriptor that was set before is
 //! put back when the run ends; while signal handlers are registered ours stays, as asyncio's does. Python-level handlers (Ctrl-C as `asyncio.Runner` sets
 //! it) run in the poll's check for signals.
+//!
+//! In a child made by `fork` the handlers that the parent has set hear nothing, for asyncio takes the wakeup descriptor away
+//! there; the first one that the child sets itself brings the others back. Before 3.12 asyncio leaves the descriptor in place,
+//! and so all handlers as they are: there the child gets a pipe of its own under its number at once.
 
 use std::collections::HashMap;
 
 use ferrio_cpython::coroutines::is_coroutine;
 use ferrio_cpython::{GilCell, HandleRef, Runnable, scheduling};
+use ferrio_sys::fork;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::errors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
+use crate::io::renew_waker;
 
 /// The registered handlers by signal number.
 #[derive(Default)]
 pub(crate) struct Signals {
     handlers: GilCell<HashMap<i32, HandleRef>>,
-    wakeup: GilCell<Wakeup>,
+    /// What the present run did with the wakeup descriptor, and in which fork generation.
+    wakeup: GilCell<(Wakeup, u32)>,
+    /// The fork generation of the process in which the handlers are listened to.
+    generation: GilCell<u32>,
 }
+
+/// Before 3.12: the last loop whose waker was made the wakeup descriptor.
+static LAST_LISTENER: GilCell<Option<Py<PyWeakrefReference>>> = GilCell::new(None);
+
+/// The first version whose asyncio takes the wakeup descriptor away in a forked child.
+const RESETS_WAKEUP: (u8, u8) = (3, 12);
 
 impl Signals {
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -39,6 +54,16 @@ impl Signals {
 
     fn is_empty(&self, py: Python<'_>) -> bool {
         self.handlers.with(py, |handlers| handlers.is_empty())
+    }
+
+    /// Whether there are handlers that hear signals.
+    fn listen(&self, py: Python<'_>) -> bool {
+        self.is_heard(py) && !self.is_empty(py)
+    }
+
+    /// Whether signals reach the handlers: not those that a parent process has set.
+    fn is_heard(&self, py: Python<'_>) -> bool {
+        self.generation.get(py) == fork::generation()
     }
 }
 
@@ -64,6 +89,8 @@ impl Loop {
         let handle = HandleRef::parked(slf.as_super(), callback, args)?;
         let before = slf.get().signals.handlers.with(py, |handlers| handlers.insert(number, handle));
         drop(before);
+        slf.get().signals.generation.set(py, fork::generation());
+        note_wakeup(slf)?;
         if let Err(error) = install_python_handler(py, sig) {
             let ours = slf.get().signals.handlers.with(py, |handlers| handlers.remove(&number));
             drop(ours);
@@ -89,7 +116,7 @@ impl Loop {
         drop(handle);
         restore_default(py, number)?;
         // A run that set the descriptor itself puts the earlier one back when it ends.
-        let set_by_run = matches!(slf.get().signals.wakeup.get(py), Wakeup::Replaced(_));
+        let set_by_run = matches!(slf.get().signals.wakeup.get(py).0, Wakeup::Replaced(_));
         if slf.get().signals.is_empty(py) && !set_by_run {
             imports::signal_set_wakeup_fd(py)?.call1((-1,))?;
         }
@@ -113,9 +140,11 @@ enum Wakeup {
 pub(crate) fn before_sleep(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let wakeup = &slf.get().signals.wakeup;
-    if let Wakeup::Untouched = wakeup.get(py) {
+    let (found, generation) = wakeup.get(py);
+    // A run that goes on in a forked child sets it anew: there it is gone, or leads to another pipe.
+    if matches!(found, Wakeup::Untouched) || generation != fork::generation() {
         let found = take_wakeup_fd(slf)?;
-        wakeup.set(py, found);
+        wakeup.set(py, (found, fork::generation()));
     }
     Ok(())
 }
@@ -127,21 +156,22 @@ fn take_wakeup_fd(slf: &Bound<'_, Loop>) -> PyResult<Wakeup> {
         return Ok(Wakeup::LeftAlone);
     }
     let before = set_wakeup_fd(py, fd)?;
-    if before != -1 && before != fd && slf.get().signals.is_empty(py) {
+    if before != -1 && before != fd && !slf.get().signals.listen(py) {
         // Whoever set it (a GUI's or another library's loop) relies on it; a signal still ends our wait by EINTR.
         set_wakeup_fd(py, before)?;
         return Ok(Wakeup::LeftAlone);
     }
+    note_wakeup(slf)?;
     Ok(Wakeup::Replaced(before))
 }
 
 /// Puts the wakeup descriptor back, unless signal handlers still need ours.
 pub(crate) fn end_run(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
-    let found = slf.get().signals.wakeup.with(py, std::mem::take);
+    let (found, _) = slf.get().signals.wakeup.with(py, std::mem::take);
     let Wakeup::Replaced(before) = found else { return Ok(()) };
     let ours = waker_fd(slf).unwrap_or(-1);
-    if !slf.get().signals.is_empty(py) {
+    if slf.get().signals.listen(py) {
         return Ok(());
     }
     let restored = if before == ours { -1 } else { before };
@@ -159,6 +189,9 @@ pub(crate) fn receive(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let mut numbers = Vec::new();
     let drained = base(slf).waker.with(py, |waker| waker.as_ref().map(|waker| waker.drain(&mut numbers)));
     drained.transpose().map_err(|error| errors::from_io(&error))?;
+    if !slf.get().signals.is_heard(py) {
+        return Ok(());
+    }
     for number in numbers {
         let number = i32::from(number);
         let handle =
@@ -194,6 +227,43 @@ pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
     for number in numbers {
         slf.call_method1("remove_signal_handler", (number,))?;
     }
+    Ok(())
+}
+
+/// The waker is the wakeup descriptor from now on.
+fn note_wakeup(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    if imports::python_version(py) < RESETS_WAKEUP {
+        let reference = PyWeakrefReference::new(slf.as_any())?.unbind();
+        let before = LAST_LISTENER.with(py, |place| place.replace(reference));
+        drop(before);
+    }
+    Ok(())
+}
+
+/// Has the forks of this process noticed in each child.
+///
+/// # Errors
+/// `OSError` when the C library has no room for that.
+pub(crate) fn watch_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    fork::watch().map_err(|error| errors::from_io(&error))?;
+    if imports::python_version(py) < RESETS_WAKEUP {
+        let keywords = PyDict::new(py);
+        keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(listen_on, module)?)?;
+        py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
+    }
+    Ok(())
+}
+
+/// In the child: signals go on reaching the handlers, through a pipe that is not the parent's.
+#[pyfunction]
+fn listen_on(py: Python<'_>) -> PyResult<()> {
+    let reference = LAST_LISTENER.with(py, |place| place.as_ref().map(|reference| reference.clone_ref(py)));
+    let Some(owner) = reference.and_then(|reference| reference.bind(py).upgrade()) else { return Ok(()) };
+    let slf = owner.cast::<Loop>()?;
+    renew_waker(py, base(slf)).map_err(|error| errors::from_io(&error))?;
+    slf.get().signals.generation.set(py, fork::generation());
     Ok(())
 }
 

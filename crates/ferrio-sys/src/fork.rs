@@ -1,9 +1,14 @@
 //! What a child process made by `fork` must not do to its parent.
 //!
-//! An epoll descriptor is shared with the parent: the child removing a registration removes the parent's. So a process counts the forks
-//! it has come out of, and a poller made before the last one leaves its registrations alone. Whether anyone calls
-//! [`note_child`] is up to the crates above; without it nothing changes.
+//! An epoll descriptor and a pipe are shared with the parent: the child removing a registration removes the parent's, and a byte the
+//! child writes wakes the parent. So a process counts the forks it has come out of; a poller or a waker made before the last one is the
+//! parent's, leaves it alone, and is replaced by whoever goes on using it.
+//!
+//! The C library counts, inside `fork` itself, once [`watch`] was called: nothing of the child's runs before.
 
+use std::ffi::c_int;
+use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How many forks lie between this process and the one that loaded the crate.
@@ -11,7 +16,37 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Relaxed is enough: the child has a single thread when it counts, and no other memory is published with the number.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// To be called in the child, right after the fork.
+type AtFork = Option<unsafe extern "C" fn()>;
+
+unsafe extern "C" {
+    fn pthread_atfork(prepare: AtFork, parent: AtFork, child: AtFork) -> c_int;
+}
+
+/// Has the forks of this process counted in each child from now on.
+///
+/// # Errors
+///
+/// `ENOMEM` if the C library has no room for the request.
+pub fn watch() -> io::Result<()> {
+    static ASKED: OnceLock<()> = OnceLock::new();
+    if ASKED.get().is_some() {
+        return Ok(());
+    }
+    // SAFETY: the function is a static one, as long-lived as this code, which is never unloaded, and does nothing but add to an
+    // atomic: a child of a process with threads may do that.
+    let code = unsafe { pthread_atfork(None, None, Some(count_in_child)) };
+    if code != 0 {
+        return Err(io::Error::from_raw_os_error(code));
+    }
+    ASKED.get_or_init(|| ());
+    Ok(())
+}
+
+unsafe extern "C" fn count_in_child() {
+    note_child();
+}
+
+/// Counts a fork, in its child: what the C library does after [`watch`].
 pub fn note_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }

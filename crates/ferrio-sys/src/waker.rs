@@ -2,24 +2,47 @@
 //!
 //! A non-blocking pipe whose read end the poller watches. A pipe, not an eventfd, because the same descriptor is Python's
 //! `signal.set_wakeup_fd`, which writes the numbers of signals as single bytes; a wake-up is the byte 0, which is no signal.
+//!
+//! A child made by `fork` shares the pipe with its parent. Until [`Waker::renew`] has put one of its own under the same numbers, it
+//! neither writes to it nor reads from it.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 
+use crate::fork;
+
 /// A pipe that ends a wait.
 #[derive(Debug)]
 pub struct Waker {
     reader: OwnedFd,
     writer: OwnedFd,
+    /// The fork generation of the process whose pipe it is.
+    generation: u32,
 }
 
 impl Waker {
     /// Opens the pipe.
     pub fn new() -> io::Result<Self> {
         let (reader, writer) = pipe()?;
-        Ok(Self { reader, writer })
+        Ok(Self { reader, writer, generation: fork::generation() })
+    }
+
+    /// Whether the pipe is the parent's, from which a fork has made this process.
+    #[inline]
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
+    /// Puts a pipe of this process's own under the numbers of the inherited one: they may be Python's wakeup descriptor.
+    pub fn renew(&mut self) -> io::Result<()> {
+        let (reader, writer) = pipe()?;
+        replace(&mut self.reader, &reader)?;
+        replace(&mut self.writer, &writer)?;
+        self.generation = fork::generation();
+        Ok(())
     }
 
     /// The end for the poller to watch.
@@ -36,6 +59,10 @@ impl Waker {
 
     /// Makes the read end readable. A full pipe is as good as one byte more.
     pub fn wake(&self) -> io::Result<()> {
+        if self.is_inherited() {
+            // Whoever slept over it does so in the parent.
+            return Ok(());
+        }
         loop {
             match rustix::io::write(&self.writer, &[0]) {
                 Ok(_) | Err(Errno::AGAIN) => return Ok(()),
@@ -48,6 +75,9 @@ impl Waker {
 
     /// Empties the pipe and appends the signals that were in it to `signals`, in the order they came.
     pub fn drain(&self, signals: &mut Vec<u8>) -> io::Result<()> {
+        if self.is_inherited() {
+            return Ok(());
+        }
         let mut buffer = [0; 1024];
         loop {
             match rustix::io::read(&self.reader, &mut buffer) {
@@ -63,6 +93,18 @@ impl Waker {
             }
         }
     }
+}
+
+/// Makes the descriptor's number another name of `fd`.
+#[cfg(not(target_vendor = "apple"))]
+fn replace(descriptor: &mut OwnedFd, fd: &OwnedFd) -> io::Result<()> {
+    Ok(rustix::io::dup3(fd, descriptor, rustix::io::DupFlags::CLOEXEC)?)
+}
+
+#[cfg(target_vendor = "apple")]
+fn replace(descriptor: &mut OwnedFd, fd: &OwnedFd) -> io::Result<()> {
+    rustix::io::dup2(fd, descriptor)?;
+    Ok(rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)?)
 }
 
 #[cfg(not(target_vendor = "apple"))]

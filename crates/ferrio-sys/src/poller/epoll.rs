@@ -5,7 +5,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -37,6 +37,10 @@ impl Epoll {
             epoll::wait(&epoll.descriptor, &mut buffer, Some(&Timespec::default())).is_ok()
         });
         Ok(supported.then_some(epoll))
+    }
+
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.descriptor.as_raw_fd()
     }
 
     pub(super) fn add(&self, fd: RawFd, token: Token, interest: Interest, mode: Mode) -> io::Result<()> {

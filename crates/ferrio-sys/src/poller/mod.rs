@@ -9,7 +9,8 @@
 //! - A wait never ends before its timeout unless there is something to report.
 //! - Adding what is watched fails with `EEXIST`, changing or removing what is not with `ENOENT`: a descriptor closed behind our back may
 //!   come back under the same number, and only the caller can tell. Regular files fail with `EPERM`: they are always ready.
-//! - After a fork the child leaves the parent's registrations alone, see [`crate::fork`].
+//! - After a fork the parent's poller is of no use to the child ([`Poller::is_inherited`]): it takes no changes, sees nothing and does not
+//!   wait, see [`crate::fork`]. The child makes one of its own.
 //!
 //! Linux uses epoll (`epoll.rs`); kernels before 5.11 have no nanosecond timeouts there and use the portable one, as do all other
 //! systems for now, macOS among them: `poll` (`poll.rs`). On Linux [`Poller::portable`] gives it too, so that it is tested.
@@ -22,6 +23,8 @@ use std::io;
 use std::ops::{BitOr, BitOrAssign};
 use std::os::fd::RawFd;
 use std::time::Duration;
+
+use rustix::io::Errno;
 
 use crate::fork;
 
@@ -272,6 +275,8 @@ impl Poller {
             // Epoll sees edges itself.
             #[cfg(target_os = "linux")]
             System::Epoll(_) => {}
+            // A thread of the parent's may have had its lock at the fork.
+            System::Poll(_) if self.is_inherited() => {}
             System::Poll(poll) => poll.drained(fd, interest),
         }
     }
@@ -283,6 +288,10 @@ impl Poller {
     /// `EINTR` if a signal came in between; `events` is empty then, as after any other error.
     pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.ready.clear();
+        if self.is_inherited() {
+            // Its events are the parent's: fetching one by edge would take it away from there.
+            return Ok(());
+        }
         match &self.system {
             #[cfg(target_os = "linux")]
             System::Epoll(epoll) => epoll.wait(events, timeout),
@@ -290,10 +299,28 @@ impl Poller {
         }
     }
 
+    /// Its own descriptor, where it has one.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<RawFd> {
+        match &self.system {
+            #[cfg(target_os = "linux")]
+            System::Epoll(epoll) => Some(epoll.descriptor()),
+            System::Poll(_) => None,
+        }
+    }
+
     /// Whether this process has inherited the poller by a fork, so that its registrations are not ours.
-    fn is_inherited(&self) -> bool {
+    #[inline]
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
         self.generation != fork::generation()
     }
+}
+
+/// Whether a poller refused a descriptor because it is not open, or is that of a file which is always ready.
+#[must_use]
+pub fn is_unwatchable(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::BADF | Errno::PERM))
 }
 
 #[cfg(test)]
