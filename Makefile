@@ -109,7 +109,7 @@ instructions: build $(bench_tools) ## instructions an operation takes, by callgr
 
 soak: build ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) random programs, and leaks
 	@FERRIO_SOAK_SECONDS=$(SOAK_SECONDS) $(venv_python) -m pytest tests/soak --timeout=0
-	@FERRIO_PROGRAMS=$(SOAK_PROGRAMS) $(venv_python) -m pytest tests/test_random_programs.py --timeout=0
+	@FERRIO_PROGRAMS=$(SOAK_PROGRAMS) $(venv_python) -m pytest tests/test_random_programs.py tests/test_random_processes.py --timeout=0
 	@FERRIO_LEAK_ROUNDS=100000 $(venv_python) -m pytest tests/test_leaks.py --timeout=0
 
 upstream: build ## the test suites of anyio, uvicorn and aiohttp, on stock asyncio and on ferrio; see tests/upstream

@@ -1,7 +1,7 @@
 """Random programs show the same on stock asyncio and on ferrio: loop only, whole, and whole on asyncio's own loop.
 
-FERRIO_PROGRAMS sets how many programs are run (`make soak` runs 10,000); the few hundred of a usual run are always the
-same ones.
+FERRIO_PROGRAMS sets how many programs of each theme are run (`make soak` runs 10,000); the few hundred of a usual
+run are always the same ones.
 """
 
 import os
@@ -9,28 +9,32 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.random_programs.making import Program, programs
+from tests.random_programs.making import THEMES, Program
 from tests.random_programs.observing import MODES, observe
 
-USUAL = 300
-COUNT = int(os.environ.get("FERRIO_PROGRAMS", USUAL))
+USUAL = {"tasks": 300, "generators": 100, "streams": 100, "makers": 100}
+CHOSEN = int(os.environ.get("FERRIO_PROGRAMS", 0))
 
 
-@pytest.mark.timeout(120 + COUNT)
-@settings(
-    max_examples=COUNT,
-    derandomize=COUNT == USUAL,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate, Phase.shrink],
-)
-@given(programs)
-def test_random_programs_show_the_same_everywhere(program):
-    stock = observe(program, "stock")
-    for mode in MODES:
-        if mode != "stock":
-            assert observe(program, mode) == stock, mode
+@pytest.mark.timeout(300 + CHOSEN)
+@pytest.mark.parametrize("theme", THEMES)
+def test_random_programs_show_the_same_everywhere(theme):
+    @settings(
+        max_examples=CHOSEN or USUAL[theme],
+        derandomize=not CHOSEN,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
+    @given(THEMES[theme].programs())
+    def same_everywhere(program):
+        stock = observe(program, "stock")
+        for mode in MODES:
+            if mode != "stock":
+                assert observe(program, mode) == stock, mode
+
+    same_everywhere()
 
 
 def test_a_program_shows_the_same_twice():

@@ -10,6 +10,9 @@ import contextvars
 import sys
 
 from tests.differential import masked
+from tests.random_programs.generating import Generators
+from tests.random_programs.making_tasks import Makers
+from tests.random_programs.streaming import Streams
 
 VARIABLE: contextvars.ContextVar = contextvars.ContextVar("VARIABLE", default="unset")
 
@@ -65,8 +68,11 @@ def in_order(group):
     return group
 
 
-class World:
+class World(Makers, Generators, Streams):
     """The objects of one run, and its trace."""
+
+    make = staticmethod(make)
+    shown = staticmethod(shown)
 
     def __init__(self, loop):
         self.loop = loop
@@ -83,6 +89,9 @@ class World:
         self.queues = [asyncio.Queue(), asyncio.Queue(1), asyncio.PriorityQueue(2), asyncio.LifoQueue(2)]
         self.conditions = [asyncio.Condition(), asyncio.Condition(self.locks[0])]
         self.barriers = [asyncio.Barrier(2), asyncio.Barrier(3)]
+        self.make_classes()
+        self.make_generators()
+        self.make_streams()
 
     def delay(self, turns):
         """A delay that no other has: asyncio's heap keeps no order among timers that are due at the same instant."""
@@ -159,7 +168,9 @@ class World:
     def younger(self, me: str, which: int):
         """A task that may be waited for with no danger of a circle, for which asyncio's cancel() has no bottom."""
         mine = asyncio.current_task().get_name()
-        younger = [task for task in self.tasks if int(task.get_name()[1:]) > int(mine[1:])]
+        # A task that finalizes a generator has no number of ours: nobody waits for it.
+        number = int(mine[1:]) if mine[1:].isdigit() else 0
+        younger = [task for task in self.tasks if int(task.get_name()[1:]) > number]
         return younger[which % len(younger)] if younger else self.future(which)
 
     def future(self, which: int):

@@ -7,7 +7,9 @@ What makes a program's trace depend on nothing but the program: time is a count 
 labelled in the order of its making, and sets are shown sorted.
 """
 
+import operator
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
@@ -27,15 +29,20 @@ class Program:
         return f"Program(eager={self.eager}, main={self.main!r})"
 
 
-EXCEPTIONS = ("ValueError", "KeyError", "TimeoutError", "CancelledError", "OSError", "Fatal", "StopIteration")
+EAGER = sys.version_info >= (3, 12)
+USUAL = ("ValueError", "KeyError", "TimeoutError", "CancelledError", "OSError")
+EXCEPTIONS = (*USUAL, "Fatal", "StopIteration", "GeneratorExit")
 
 which = st.integers(0, 3)
 value = st.integers(0, 9)
 delay = st.sampled_from([0, 0, 1, 2, 3, 5, 8])
 limit = st.sampled_from([None, -1, 0, 1, 2, 4, 7])
 guard = st.booleans()
+mostly = st.sampled_from([True, True, True, False])
 message = st.sampled_from([None, None, "stop", 5])
 exception = st.sampled_from(EXCEPTIONS)
+data = st.sampled_from([b"", b"a", b"\n", b"abc\n", b"abcdefgh", b"ab\ncd\n"])
+count = st.integers(-1, 5)
 
 
 def instruction(name: str, *arguments: st.SearchStrategy) -> st.SearchStrategy[Instruction]:
@@ -69,12 +76,6 @@ at_once = st.one_of(
     instruction("shut_down", which, st.booleans()),
     instruction("abort_barrier", which),
     instruction("primitives"),
-)
-
-scheduling = st.one_of(
-    instruction("soon", at_once),
-    instruction("later", delay, at_once),
-    instruction("later_and_cancel", delay, at_once),
 )
 
 # Waits for something that needs no body of its own.
@@ -117,6 +118,7 @@ def nesting(body: st.SearchStrategy[Body]) -> st.SearchStrategy[Instruction]:
         instruction("spawn_task", body, guard),
         instruction("group", bodies, body, guard),
         instruction("timeout", limit, body, limit, guard),
+        instruction("nested_timeouts", st.lists(limit, min_size=2, max_size=4), body, guard),
         instruction("wait_for", limit, body, guard),
         instruction("shield", body, guard),
         instruction("gather", bodies, st.booleans(), guard),
@@ -128,12 +130,114 @@ def nesting(body: st.SearchStrategy[Body]) -> st.SearchStrategy[Instruction]:
     )
 
 
-def body_of(instructions: st.SearchStrategy[Instruction], most: int) -> st.SearchStrategy[Body]:
-    return st.lists(instructions, min_size=1, max_size=most)
+def body_of(instructions: st.SearchStrategy[Instruction], most: int, least: int = 1) -> st.SearchStrategy[Body]:
+    return st.lists(instructions, min_size=least, max_size=most)
 
 
-leaf = body_of(st.one_of(waits, waits, at_once, scheduling, ends), 4)
-branch = body_of(st.one_of(nesting(leaf), waits, at_once, scheduling, ends), 4)
-trunk = body_of(st.one_of(nesting(branch), nesting(leaf), waits, at_once, scheduling), 7)
+@dataclass(frozen=True)
+class Theme:
+    """What programs of one kind are about, besides what all are about."""
 
-programs = st.builds(Program, main=trunk, eager=st.booleans() if sys.version_info >= (3, 12) else st.just(False))
+    at_once: st.SearchStrategy[Instruction] = at_once
+    waits: st.SearchStrategy[Instruction] = waits
+    nesting: Callable[[st.SearchStrategy[Body]], st.SearchStrategy[Instruction]] = nesting
+    # So many instructions does the main body have at least.
+    least: int = 1
+
+    def programs(self) -> st.SearchStrategy[Program]:
+        now = st.one_of(at_once, self.at_once)
+        scheduling = st.one_of(
+            instruction("soon", now),
+            instruction("later", delay, now),
+            instruction("later", delay, self.at_once),
+            instruction("later_and_cancel", delay, now),
+        )
+        simple = st.one_of(waits, self.waits, self.waits, now, scheduling)
+        leaf = body_of(st.one_of(simple, ends), 4)
+        branch = body_of(st.one_of(nesting(leaf), self.nesting(leaf), simple, ends), 4)
+        spawning = instruction("spawn_task", leaf, guard)
+        nested = st.one_of(nesting(branch), self.nesting(branch), nesting(leaf), spawning)
+        trunk = body_of(st.one_of(nested, nested, simple), 7, self.least)
+        main = st.builds(operator.add, self.beginning_of(leaf), trunk)
+        return st.builds(Program, main=main, eager=st.booleans() if EAGER else st.just(False))
+
+    def beginning_of(self, leaf: st.SearchStrategy[Body]) -> st.SearchStrategy[Body]:
+        """What each program begins with."""
+        return st.just([])
+
+
+@dataclass(frozen=True)
+class Generators(Theme):
+    """Two generators are there from the beginning."""
+
+    def beginning_of(self, leaf: st.SearchStrategy[Body]) -> st.SearchStrategy[Body]:
+        generator = instruction("generate", which, st.lists(waits_in_generators, min_size=1, max_size=4), leaf)
+        return st.lists(generator, min_size=2, max_size=2)
+
+
+waits_in_generators = st.one_of(instruction("sleep", delay), instruction("sleep", st.just(0)), waits, at_once)
+
+generators = Generators(
+    least=5,
+    at_once=st.one_of(instruction("drop", which), instruction("cancel", which, message)),
+    waits=st.one_of(
+        instruction("advance", which, mostly),
+        instruction("advance", which, mostly),
+        instruction("send", which, st.sampled_from([None, None, 5]), mostly),
+        instruction("throw", which, exception, mostly),
+        instruction("close", which, mostly),
+        instruction("iterate", which, st.integers(1, 3), mostly),
+    ),
+    nesting=lambda body: st.one_of(
+        instruction("generate", which, body, body),
+        instruction("iterate_own", body, body, st.integers(0, 2), mostly),
+        instruction("spawn_task", body, mostly),
+    ),
+)
+
+streams = Theme(
+    least=5,
+    at_once=st.one_of(
+        instruction("feed", which, data),
+        instruction("feed", which, data),
+        instruction("feed", which, data),
+        instruction("feed_eof", which),
+        instruction("lose", which, st.sampled_from([None, "OSError"])),
+        instruction("hold", which),
+        instruction("let_go", which),
+        instruction("write", which, data),
+        instruction("close_writer", which),
+        instruction("stream", which),
+        instruction("cancel", which, message),
+    ),
+    waits=st.one_of(
+        instruction("read", which, count, mostly),
+        instruction("readline", which, mostly),
+        instruction("readexactly", which, count, mostly),
+        instruction("readuntil", which, st.sampled_from([b"\n", b"bc"]), mostly),
+        instruction("lines", which, mostly),
+        instruction("drain", which, mostly),
+        instruction("wait_closed", which, mostly),
+    ),
+    nesting=lambda body: st.one_of(
+        instruction("spawn_task", body, mostly),
+        instruction("timeout", limit, body, limit, mostly),
+        instruction("wait_for", limit, body, mostly),
+    ),
+)
+
+makers = Theme(
+    least=5,
+    at_once=st.one_of(
+        instruction("set_factory", st.sampled_from([None, "own", "eager", "own eager"])),
+        instruction("own_future", which),
+        instruction("uncancel", which),
+    ),
+    nesting=lambda body: st.one_of(
+        instruction("spawn_of_own", body, st.booleans(), mostly),
+        instruction("nested_timeouts", st.lists(limit, min_size=2, max_size=4), body, mostly),
+        instruction("group", st.lists(body, min_size=1, max_size=3), body, mostly),
+    ),
+)
+
+THEMES = {"tasks": Theme(), "generators": generators, "streams": streams, "makers": makers}
