@@ -64,20 +64,13 @@ pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> PyErr {
     PyRuntimeError::new_err(format!("internal error in ferrio: {text}"))
 }
 
-/// Runs `body` attached in `PyO3`'s books too, so that it releases references at once. The interpreter called us, so
-/// the GIL is held; only while it shuts down are the books left alone.
+/// Runs `body` attached in `PyO3`'s books too, so that it releases references at once. `PyO3` asks first whether the
+/// interpreter is leaving, and refuses then; whoever is called by the interpreter has the GIL all the same, until the
+/// last object is gone.
 #[inline]
 pub(crate) fn attached<R>(body: impl FnOnce(Python<'_>) -> R) -> R {
-    let mut body = Some(body);
-    if let Some(outcome) = Python::try_attach(|py| body.take().map(|body| body(py))).flatten() {
-        return outcome;
-    }
-    // SAFETY: the GIL is held, by the contract above.
-    let py = unsafe { Python::assume_attached() };
-    match body {
-        Some(body) => body(py),
-        None => unreachable!("the body ran, and its outcome was returned"),
-    }
+    // SAFETY: the interpreter calls slots and methods with the GIL held, so that it is initialized.
+    unsafe { Python::attach_unchecked(body) }
 }
 
 /// `attached` without an entry in `PyO3`'s books; see `guarded_unbooked`.

@@ -51,6 +51,7 @@ pub use gil_cell::{GilCell, GilFlag};
 pub use handle::HandleRef;
 pub use loop_base::LoopBase;
 pub use names::{current_frame, get_event_loop};
+pub use names::{current_frame, default_loop, prepare};
 pub use rest::Rest;
 pub use runnable::{Action, Runnable};
 

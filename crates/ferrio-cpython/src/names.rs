@@ -71,6 +71,39 @@ imported! {
     asyncio_timer_handle = "asyncio.events" . "TimerHandle";
 }
 
+/// One of the functions above.
+type Import = fn(Python<'_>) -> PyResult<&Bound<'_, PyAny>>;
+
+/// Takes now what finalizers, reports and the destructors of tasks need: they run also while the interpreter leaves, when
+/// nothing can be imported any more. All of it is in modules that asyncio imports.
+///
+/// # Errors
+/// `ImportError` when asyncio is not importable.
+pub fn prepare(py: Python<'_>) -> PyResult<()> {
+    let needed: [Import; 14] = [
+        format_callback_source,
+        extract_stack,
+        format_handle,
+        getattr,
+        setattr,
+        delattr,
+        logger,
+        coroutine_types,
+        running_loop,
+        events,
+        tasks_module,
+        future_repr,
+        task_repr,
+        task_get_stack,
+    ];
+    for take in needed {
+        take(py)?;
+    }
+    format_takes_debug(py)?;
+    thread_safe_handle(py)?;
+    Ok(())
+}
+
 /// `iscoroutinefunction` as asyncio's own loop uses it: a private name from 3.14 on, where the public one warns.
 pub(crate) fn iscoroutinefunction(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let module = py.import("asyncio.coroutines")?;

@@ -6,6 +6,15 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+/// `error` with its exception made. `PyO3` makes one when somebody looks, and wants to attach anew for it, which
+/// it refuses while the interpreter leaves: what is examined by code that finalizers reach passes through here.
+#[cold]
+#[must_use]
+pub fn made(py: Python<'_>, error: PyErr) -> PyErr {
+    error.restore(py);
+    PyErr::fetch(py)
+}
+
 /// Calls `act` as an `except` clause for `error` would: `sys.exc_info()` tells of it, and what is raised meanwhile has it
 /// as its context.
 pub fn handling<R>(py: Python<'_>, error: &PyErr, act: impl FnOnce() -> R) -> R {

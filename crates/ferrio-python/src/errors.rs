@@ -4,7 +4,7 @@
 //! through; nothing else that a handler raises does.
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::raising::handling;
+use ferrio_cpython::raising::{handling, made};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -104,7 +104,7 @@ pub(crate) fn from_io(error: &std::io::Error) -> PyErr {
         None => PyOSError::new_err(text),
     };
     // Made at once: on 3.11 an error's type would stay `OSError` whatever the value turned out to be.
-    Python::attach(|py| PyErr::from_value(error.into_value(py).into_bound(py).into_any()))
+    Python::attach(|py| made(py, error))
 }
 
 /// Whether an exception ends the loop instead of being reported.

@@ -88,6 +88,7 @@ imported! {
     socket_so_error = "socket" . "SO_ERROR";
     socket_ai_canonname = "socket" . "AI_CANONNAME";
     socket_ai_numerichost = "socket" . "AI_NUMERICHOST";
+    is_finalizing = "sys" . "is_finalizing";
     default_int_handler = "signal" . "default_int_handler";
 }
 
@@ -136,6 +137,50 @@ looked_up! {
     format_list = "traceback" . "format_list";
     weak_set = "weakref" . "WeakSet";
     warn_now = "warnings" . "warn";
+}
+
+/// One of the functions above.
+type Import = fn(Python<'_>) -> PyResult<&Bound<'_, PyAny>>;
+
+/// Takes now what is reached while the interpreter leaves, when nothing can be imported any more: reports, warnings of
+/// destructors, what a loop is closed with and what a coroutine that is given up looks at. All of it is in modules that
+/// asyncio imports, and none of it is what `install()` or programs replace.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    let needed: [Import; 26] = [
+        logger,
+        running_loop,
+        broken_barrier_error,
+        barrier_state,
+        queue_empty,
+        queue_full,
+        deque,
+        heappush,
+        heappop,
+        base_exception_group,
+        object_class,
+        events_module,
+        partial,
+        futures_module,
+        tasks_module,
+        get_running_loop,
+        isnan,
+        timeout_state,
+        incomplete_read_error,
+        limit_overrun_error,
+        format_helpers,
+        constants,
+        extract_stack_depth,
+        warn,
+        resource_warning,
+        is_finalizing,
+    ];
+    for take in needed {
+        take(py)?;
+    }
+    cancelled_error(py)?;
+    stock_module(py)?;
+    python_version(py);
+    Ok(())
 }
 
 /// The module `socket`, whose attributes programs replace.

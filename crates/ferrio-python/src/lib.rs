@@ -67,11 +67,14 @@ mod _ferrio {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
-        // Taken now, before anybody patches it; the others are needed when it may be too late to import anything.
+        ferrio_sys::park_threads_ended_by_force();
+        // Taken now, before anybody patches it.
         crate::imports::socket_getaddrinfo(py)?;
         crate::imports::warn(py)?;
         crate::imports::take_modules(py)?;
         crate::imports::resource_warning(py)?;
+        crate::imports::prepare(py)?;
+        ferrio_cpython::prepare(py)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("EventLoop", event_loop::make_class(py)?)?;
         let (handle, timer_handle) = ferrio_cpython::handle_types(py)?;

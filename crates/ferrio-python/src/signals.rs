@@ -215,7 +215,7 @@ pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
     if numbers.is_empty() {
         return Ok(());
     }
-    if py.import("sys")?.call_method0("is_finalizing")?.is_truthy()? {
+    if imports::is_finalizing(py)?.call0()?.is_truthy()? {
         let text =
             format!("Closing the loop {} on interpreter shutdown stage, skipping signal handlers removal", slf.repr()?);
         let keywords = PyDict::new(py);

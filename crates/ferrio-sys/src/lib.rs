@@ -11,12 +11,14 @@ pub mod child;
 pub mod clock;
 mod descriptor;
 pub mod file;
+mod forced_unwinding;
 pub mod fork;
 pub mod poller;
 pub mod socket;
 pub mod stack;
 mod waker;
 
+pub use forced_unwinding::park_threads_ended_by_force;
 pub use poller::{Events, Interest, Mode, Poller, Readiness, Token};
 pub use socket::SocketAddress;
 pub use waker::Waker;

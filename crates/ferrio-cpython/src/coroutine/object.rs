@@ -18,6 +18,7 @@ use super::erased::{AtOnce, Erased};
 use super::{Body, Visitor, methods};
 use crate::boundary::{attached, unbooked};
 use crate::deallocation::within_bounds;
+use crate::raising::made;
 use crate::resume::Step;
 use crate::spares::Spares;
 
@@ -299,12 +300,15 @@ pub(super) unsafe fn close(py: Python<'_>, object: Object) -> PyResult<()> {
         }
         Stage::Suspended => {
             // SAFETY: by the caller's promise.
-            match unsafe { drive(py, object, Err(PyGeneratorExit::new_err(()))) } {
+            match unsafe { drive(py, object, Err(made(py, PyGeneratorExit::new_err(())))) } {
                 Ok(Step::Yielded(_)) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
                 Ok(Step::Returned(_)) => Ok(()),
-                Err(error) if error.is_instance_of::<PyGeneratorExit>(py) => Ok(()),
-                Err(error) if error.is_instance_of::<PyStopIteration>(py) => Ok(()),
-                Err(error) => Err(error),
+                Err(error) => {
+                    let error = made(py, error);
+                    let ends =
+                        error.is_instance_of::<PyGeneratorExit>(py) || error.is_instance_of::<PyStopIteration>(py);
+                    if ends { Ok(()) } else { Err(error) }
+                }
             }
         }
     }
