@@ -6,6 +6,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::memory;
+
 /// Runs a slot or method that the interpreter called, hence attached; null means that an exception is set.
 #[inline]
 pub(crate) fn guarded(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
@@ -30,7 +32,7 @@ fn caught(py: Python<'_>, body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) 
         }
     };
     catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|payload| {
-        panicked(payload.as_ref()).restore(py);
+        restore_panic(py, payload.as_ref());
         std::ptr::null_mut()
     })
 }
@@ -39,29 +41,41 @@ fn caught(py: Python<'_>, body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) 
 pub(crate) fn guarded_hash(body: impl FnOnce(Python<'_>) -> PyResult<isize>) -> ffi::Py_hash_t {
     // SAFETY: the interpreter calls slots with the GIL held.
     let py = unsafe { Python::assume_attached() };
-    match catch_unwind(AssertUnwindSafe(|| body(py))) {
+    let answer = || match body(py) {
         // -1 stands for an exception.
-        Ok(Ok(hash)) => hash - isize::from(hash == -1),
-        Ok(Err(error)) => {
+        Ok(hash) => hash - isize::from(hash == -1),
+        Err(error) => {
             error.restore(py);
             -1
         }
-        Err(payload) => {
-            panicked(payload.as_ref()).restore(py);
-            -1
-        }
-    }
+    };
+    catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|payload| {
+        restore_panic(py, payload.as_ref());
+        -1
+    })
 }
 
 /// What Python sees of a panic.
 #[cold]
-pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> PyErr {
+pub(crate) fn panicked(py: Python<'_>, payload: &(dyn std::any::Any + Send)) -> PyErr {
+    if memory::stands_for_no_memory(payload) {
+        return memory::out_of_memory(py);
+    }
     let text = payload
         .downcast_ref::<&str>()
         .map(ToString::to_string)
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "unknown cause".to_owned());
     PyRuntimeError::new_err(format!("internal error in ferrio: {text}"))
+}
+
+/// Sets what Python sees of a panic. Making the exception may need memory that is not there.
+#[cold]
+pub(crate) fn restore_panic(py: Python<'_>, payload: &(dyn std::any::Any + Send)) {
+    if catch_unwind(AssertUnwindSafe(|| panicked(py, payload).restore(py))).is_err() {
+        // SAFETY: attached by token.
+        unsafe { ffi::PyErr_NoMemory() };
+    }
 }
 
 /// Runs `body` attached in `PyO3`'s books too, so that it releases references at once. `PyO3` asks first whether the

@@ -11,6 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::memory;
 use crate::version;
 
 /// What a caller gave to be written: read in place, kept alive by a reference.
@@ -67,12 +68,14 @@ impl<'py> Data<'py> {
     }
 
     /// What is left from `offset` on, to be kept until it can be written.
-    #[must_use]
-    pub fn into_chunk(self, py: Python<'py>, offset: usize) -> Chunk {
-        match self {
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn into_chunk(self, py: Python<'py>, offset: usize) -> PyResult<Chunk> {
+        Ok(match self {
             Self::Bytes(bytes) => Chunk::Bytes { bytes: bytes.unbind(), offset },
-            Self::View(_) => Chunk::Copied(self.with(py, |all| all[offset..].into())),
-        }
+            Self::View(_) => Chunk::Copied(self.with(py, |all| memory::copied(py, &all[offset..]))?.into_boxed_slice()),
+        })
     }
 }
 

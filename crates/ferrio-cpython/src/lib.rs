@@ -26,6 +26,7 @@ pub mod held;
 pub mod hooks;
 pub mod loop_base;
 pub mod making;
+pub mod memory;
 mod names;
 pub mod native_methods;
 pub mod parked;

@@ -251,7 +251,7 @@ fn do_call_soon<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyRes
         check_callback(&request.callback, "call_soon")?;
     }
     let handle = request.into_handle(owner, Kind::Soon, 0.0, Lasting::Briefly)?;
-    base.push(py, Runnable::Handle(handle.clone_ref(py)));
+    base.push(py, Runnable::Handle(handle.clone_ref(py)))?;
     Ok(handle.into_object())
 }
 
@@ -265,7 +265,7 @@ fn do_call_soon_threadsafe<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py
     }
     let kind = if names::thread_safe_handle(py)?.is_some() { Kind::FromThread } else { Kind::Soon };
     let handle = request.into_handle(owner, kind, 0.0, Lasting::Long)?;
-    base.push_and_wake(py, Runnable::Handle(handle.clone_ref(py)));
+    base.push_and_wake(py, Runnable::Handle(handle.clone_ref(py)))?;
     Ok(handle.into_object())
 }
 
@@ -316,7 +316,7 @@ fn schedule_at<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>, when: f
         check_callback(&request.callback, "call_at")?;
     }
     let handle = request.into_handle(owner, Kind::Timer, when, Lasting::Long)?;
-    base.arm(py, handle.clone_ref(py));
+    base.arm(py, handle.clone_ref(py))?;
     Ok(handle.into_object())
 }
 

@@ -77,7 +77,7 @@ impl<T> Spares<T> {
     #[inline]
     pub(crate) unsafe fn give_unfinalized(&self, py: Python<'_>, memory: NonNull<T>) {
         let kept = self.list.with(py, |list| {
-            let room = list.len() < self.limit;
+            let room = list.len() < self.limit && (list.len() < list.capacity() || list.try_reserve(1).is_ok());
             if room {
                 list.push(Spare(memory));
             }

@@ -36,7 +36,7 @@ impl<W: Waiter> Exclusion<W> {
     }
 
     /// Gets in line.
-    pub fn park(&mut self, waiter: W) -> Ticket {
+    pub fn park(&mut self, waiter: W) -> Option<Ticket> {
         self.waiters.push(waiter)
     }
 

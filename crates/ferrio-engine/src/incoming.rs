@@ -42,15 +42,29 @@ impl Incoming {
         &self.bytes[self.start..]
     }
 
-    /// Appends `data`.
+    /// Appends `data`; false, and nothing is changed, if there is no memory for it.
     #[inline]
-    pub fn push(&mut self, data: &[u8]) {
+    #[must_use]
+    pub fn push(&mut self, data: &[u8]) -> bool {
         // Moving is worth it once more is dead than alive: each byte then moves once at most on average.
         if self.start > self.len() && self.bytes.capacity() - self.bytes.len() < data.len() {
             self.bytes.drain(..self.start);
             self.start = 0;
         }
+        if self.bytes.capacity() - self.bytes.len() < data.len() && !self.grow(data.len()) {
+            return false;
+        }
         self.bytes.extend_from_slice(data);
+        true
+    }
+
+    /// Growing by as much again may be refused where growing by an eighth is not.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, additional: usize) -> bool {
+        self.bytes.try_reserve(additional).is_ok()
+            || self.bytes.try_reserve_exact(additional.saturating_add(self.bytes.len() / 8)).is_ok()
+            || self.bytes.try_reserve_exact(additional).is_ok()
     }
 
     /// Takes `count` bytes, or as many as there are, from the front and shows them to `look`.
@@ -63,6 +77,21 @@ impl Incoming {
             self.clear();
         }
         outcome
+    }
+
+    /// As `take`, of which nothing comes if `look` fails.
+    ///
+    /// # Errors
+    /// What `look` gives.
+    #[inline]
+    pub fn try_take<R, E>(&mut self, count: usize, look: impl FnOnce(&[u8]) -> Result<R, E>) -> Result<R, E> {
+        let end = self.start + count.min(self.len());
+        let outcome = look(&self.bytes[self.start..end])?;
+        self.start = end;
+        if self.is_empty() {
+            self.clear();
+        }
+        Ok(outcome)
     }
 
     /// Drops all bytes, and the memory with them: most connections are idle most of the time, and getting it again is
@@ -247,7 +276,7 @@ mod tests {
             let (mut search, mut offset) = (Search::default(), 0);
             let mut incoming = Incoming::new();
             for piece in pieces {
-                incoming.push(&piece);
+                assert!(incoming.push(&piece));
                 let found = search.go_on(incoming.as_slice(), &prepared, limit);
                 prop_assert_eq!(found, naive(incoming.as_slice(), &mut offset, &separators, limit));
                 match found {
@@ -270,7 +299,7 @@ mod tests {
         ) {
             let (mut incoming, mut model) = (Incoming::new(), Vec::new());
             for (data, count) in steps {
-                incoming.push(&data);
+                assert!(incoming.push(&data));
                 model.extend_from_slice(&data);
                 let expected: Vec<u8> = model.drain(..count.min(model.len())).collect();
                 prop_assert_eq!(incoming.take(count, <[u8]>::to_vec), expected);

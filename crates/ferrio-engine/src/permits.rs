@@ -41,7 +41,7 @@ impl<W: Waiter> Permits<W> {
     }
 
     /// Gets in line.
-    pub fn park(&mut self, waiter: W) -> Ticket {
+    pub fn park(&mut self, waiter: W) -> Option<Ticket> {
         self.waiters.push(waiter)
     }
 

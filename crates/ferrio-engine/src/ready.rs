@@ -5,6 +5,9 @@
 
 use std::collections::VecDeque;
 
+/// Places that [`ReadyQueue::make_room`] leaves over, for what has to be queued even when memory is gone.
+const SPARE: usize = 16;
+
 /// A first in, first out queue of items that are ready to run.
 #[derive(Debug)]
 pub struct ReadyQueue<T> {
@@ -22,6 +25,19 @@ impl<T> ReadyQueue<T> {
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self { items: VecDeque::with_capacity(capacity) }
+    }
+
+    /// Whether `count` more items have room, which is got if it can be: then pushing them does not fail.
+    #[inline]
+    #[must_use]
+    pub fn make_room(&mut self, count: usize) -> bool {
+        self.items.capacity() - self.items.len() > count + SPARE || self.grow(count)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, count: usize) -> bool {
+        self.items.try_reserve(count + SPARE + 1).is_ok()
     }
 
     /// Appends `item`: it runs after everything already there.

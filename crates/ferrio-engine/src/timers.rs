@@ -110,6 +110,19 @@ impl<T: Cancellable> Timers<T> {
         Self { heap: Vec::new(), sequence: 0, cancelled: 0 }
     }
 
+    /// Whether one more item has room, which is got if it can be: then arming it does not fail.
+    #[inline]
+    #[must_use]
+    pub fn make_room(&mut self) -> bool {
+        self.heap.len() < self.heap.capacity() || self.heap.try_reserve(1).is_ok()
+    }
+
+    /// Whether `pop_due` has an item to give.
+    #[must_use]
+    pub fn is_due(&self, end: Deadline) -> bool {
+        self.heap.first().is_some_and(|first| first.rank < end.rank())
+    }
+
     /// Adds `item`, to be due at `deadline`.
     #[inline]
     pub fn arm(&mut self, deadline: Deadline, item: T) {

@@ -46,20 +46,22 @@ impl<W> Waiters<W> {
         Self { parked: VecDeque::new(), back: 0, front: -1 }
     }
 
-    /// Parks a waiter behind all others.
-    pub fn push(&mut self, waiter: W) -> Ticket {
+    /// Parks a waiter behind all others; None if there is no memory for it.
+    pub fn push(&mut self, waiter: W) -> Option<Ticket> {
+        self.parked.try_reserve(1).ok()?;
         let ticket = Ticket(self.back);
         self.back += 1;
         self.parked.push_back((ticket, waiter));
-        ticket
+        Some(ticket)
     }
 
-    /// Parks a waiter before all others.
-    pub fn push_front(&mut self, waiter: W) -> Ticket {
+    /// Parks a waiter before all others; None if there is no memory for it.
+    pub fn push_front(&mut self, waiter: W) -> Option<Ticket> {
+        self.parked.try_reserve(1).ok()?;
         let ticket = Ticket(self.front);
         self.front -= 1;
         self.parked.push_front((ticket, waiter));
-        ticket
+        Some(ticket)
     }
 
     /// From now on [`Waiters::was_used`] holds: a ticket goes to nobody.
@@ -174,11 +176,11 @@ mod tests {
     #[test]
     fn whoever_leaves_from_the_middle_is_found_by_its_ticket() {
         let mut waiters = Waiters::new();
-        let tickets: Vec<Ticket> = ["b", "c", "d"].into_iter().map(|name| waiters.push(name)).collect();
+        let tickets: Vec<Ticket> = ["b", "c", "d"].into_iter().filter_map(|name| waiters.push(name)).collect();
         let first = waiters.push_front("a");
         assert_eq!(waiters.remove(tickets[1]), Some("c"));
         assert_eq!(waiters.remove(tickets[1]), None);
-        assert_eq!(waiters.remove(first), Some("a"));
+        assert_eq!(waiters.remove(first.expect("memory")), Some("a"));
         assert_eq!(waiters.iter().copied().collect::<Vec<_>>(), ["b", "d"]);
         assert_eq!(waiters.take_all(), ["b", "d"]);
         assert!(waiters.is_empty() && waiters.was_used());

@@ -23,6 +23,12 @@ impl<C: AsRef<[u8]>> WriteBuffer<C> {
         Self { chunks: VecDeque::new(), offset: 0, len: 0 }
     }
 
+    /// Whether `count` more chunks have room, which is got if it can be: then pushing them does not fail.
+    #[must_use]
+    pub fn make_room(&mut self, count: usize) -> bool {
+        self.chunks.try_reserve(count).is_ok()
+    }
+
     /// Appends `chunk`. An empty one takes no part in sending; it leaves when those before it do.
     pub fn push(&mut self, chunk: C) {
         self.len += chunk.as_ref().len();

@@ -67,7 +67,7 @@ impl Link {
             // A closed loop has nobody who waits.
             drop(this.untie(py));
         } else {
-            base(owner).push_and_wake(py, Runnable::native(slf.clone(), settle, 0));
+            base(owner).push_and_wake(py, Runnable::native(slf.clone(), settle, 0))?;
         }
         Ok(())
     }

@@ -245,7 +245,7 @@ impl Io {
             .with(py, |buffer| fill(buffer.get_or_insert_with(|| vec![0; RECEIVE_BUFFER].into_boxed_slice())))
     }
 
-    /// Queues the handlers that an event is for.
+    /// Queues the handlers that an event is for, two at most; the caller has made room for them.
     #[inline]
     pub(crate) fn dispatch(&self, py: Python<'_>, base: &LoopBase, token: Token, readiness: Readiness) {
         let (reads, writes) = (readiness.wakes_reader(), readiness.wakes_writer());
@@ -268,7 +268,7 @@ impl Io {
             let _ = self.tell(py, Registrations::<Handler>::descriptor(token.0), change);
         }
         for runnable in runnables.into_iter().flatten() {
-            base.push(py, runnable);
+            base.push_into_room(py, runnable);
         }
         drop(fired);
     }

@@ -69,6 +69,8 @@ mod _ferrio {
         let py = module.py();
         ferrio_sys::park_threads_ended_by_force();
         // Taken now, before anybody patches it.
+        ferrio_cpython::memory::hush_panics();
+        // Taken now, before anybody patches it; the others are needed when it may be too late to import anything.
         crate::imports::socket_getaddrinfo(py)?;
         crate::imports::warn(py)?;
         crate::imports::take_modules(py)?;

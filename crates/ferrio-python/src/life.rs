@@ -211,7 +211,7 @@ pub(crate) fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
     if base.next_deadline(py).is_some() {
         let now = LoopBase::now(slf.as_super())?;
         let margin = if now.abs() < FINE_INSTANTS { CLOCK_RESOLUTION } else { coarse_margin(py, now)? };
-        base.collect_due(py, Deadline(now + margin));
+        base.collect_due(py, Deadline(now + margin))?;
     }
     io.gatherings.begin(py);
     let outcome = LoopBase::run_turn(slf.as_super());
@@ -246,7 +246,10 @@ fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
     let io = &slf.get().io;
     let Some(poller) = io.own_poller(py).map_err(|error| errors::from_io(&error))? else { return Ok(()) };
     let mut events = io.take_events(py);
-    let outcome = if timeout == Some(Duration::ZERO) {
+    let outcome = if !events.is_empty() {
+        // Those of an earlier poll, for which there was no memory.
+        Ok(())
+    } else if timeout == Some(Duration::ZERO) {
         // Other threads get the interpreter at its switch interval; giving it up here costs more than the poll.
         poller.wait(&mut events, timeout)
     } else {
@@ -264,14 +267,23 @@ fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
         Err(error) => Err(error),
     };
+    if let Err(error) = base(slf).make_room(py, 2 * events.len()) {
+        // An edge is reported once: the next turn looks at them again.
+        io.put_events(py, events);
+        return Err(error);
+    }
+    let mut received = Ok(());
     for (token, readiness) in events.iter() {
         if token == WAKER {
-            signals::receive(slf)?;
+            // What else was reported is reported once: an error comes after it.
+            received = received.and(signals::receive(slf));
         } else {
             io.dispatch(py, base(slf), token, readiness);
         }
     }
+    events.clear();
     io.put_events(py, events);
+    received?;
     py.check_signals()?;
     interrupted.map_err(|error| errors::from_io(&error))
 }

@@ -186,6 +186,8 @@ pub(crate) fn end_run(slf: &Bound<'_, Loop>) -> PyResult<()> {
 /// Empties the waker and queues the handlers of the signals that came.
 pub(crate) fn receive(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
+    // Before the numbers are taken out; more than there are signals come together only where a program sends one over and over.
+    base(slf).make_room(py, 64)?;
     let mut numbers = Vec::new();
     let drained = base(slf).waker.with(py, |waker| waker.as_ref().map(|waker| waker.drain(&mut numbers)));
     drained.transpose().map_err(|error| errors::from_io(&error))?;
@@ -202,7 +204,7 @@ pub(crate) fn receive(slf: &Bound<'_, Loop>) -> PyResult<()> {
             drop(handle);
             restore_default(py, number)?;
         } else {
-            base(slf).push(py, Runnable::Handle(handle));
+            base(slf).push(py, Runnable::Handle(handle))?;
         }
     }
     Ok(())

@@ -14,6 +14,7 @@ pub mod file;
 mod forced_unwinding;
 pub mod fork;
 pub mod poller;
+mod reserve;
 pub mod socket;
 pub mod stack;
 mod waker;

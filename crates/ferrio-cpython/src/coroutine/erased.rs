@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 
 use super::object::without_stop;
 use super::{Awaiting, Body, Visitor};
-use crate::boundary::{panicked, raise};
+use crate::boundary::{panicked, raise, restore_panic};
 use crate::resume::Step;
 
 /// Bodies of up to this many words need no memory of their own.
@@ -81,7 +81,7 @@ impl<B: Body> Methods<B> {
             }
         };
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|payload| {
-            panicked(payload.as_ref()).restore(py);
+            restore_panic(py, payload.as_ref());
             AtOnce::Raised
         })
     }
@@ -96,7 +96,7 @@ impl<B: Body> Methods<B> {
         let body = unsafe { &mut *storage.cast::<B>() };
         match catch_unwind(AssertUnwindSafe(|| body.resume(py, input))) {
             Ok(outcome) => outcome,
-            Err(payload) => Err(panicked(payload.as_ref())),
+            Err(payload) => Err(panicked(py, payload.as_ref())),
         }
     }
 

@@ -12,6 +12,7 @@ use super::done_callback::{DoneCallback, Registered, Told};
 use crate::context;
 use crate::handle::{Arity, HandleRef, Kind, Parts};
 use crate::held::Held;
+use crate::memory::out_of_memory;
 use crate::runnable::Runnable;
 use crate::task::{self, TaskRef};
 
@@ -35,30 +36,41 @@ pub(crate) struct Callbacks {
 }
 
 impl Callbacks {
+    /// Appends `callback`, which comes back if there is no memory for it.
     #[inline]
-    pub(crate) fn push(&mut self, callback: Callback) {
+    #[must_use]
+    pub(crate) fn push(&mut self, callback: Callback) -> Option<Callback> {
         if self.first.is_none() && self.rest.is_none() {
             self.first = Some(callback);
-        } else {
-            self.rest.get_or_insert_default().push(callback);
+            return None;
         }
+        let rest = self.rest.get_or_insert_default();
+        if rest.len() == rest.capacity() && rest.try_reserve(1).is_err() {
+            return Some(callback);
+        }
+        rest.push(callback);
+        None
     }
 
-    /// Takes out those that `is_doomed` picks, without Python code.
-    fn remove(&mut self, is_doomed: impl Fn(&Callback) -> bool) -> Vec<Callback> {
-        if !self.iter().any(&is_doomed) {
-            return Vec::new();
-        }
-        let Self { first, rest } = std::mem::take(self);
+    /// Takes out those that `is_doomed` picks, without Python code. None, and all stay, if there is no memory for them.
+    fn remove(&mut self, is_doomed: impl Fn(&Callback) -> bool) -> Option<Vec<Callback>> {
         let mut removed = Vec::new();
-        for callback in first.into_iter().chain(rest.into_iter().flat_map(|rest| *rest)) {
-            if is_doomed(&callback) {
-                removed.push(callback);
-            } else {
-                self.push(callback);
-            }
+        let doomed = self.iter().filter(|callback| is_doomed(callback)).count();
+        if doomed == 0 {
+            return Some(removed);
         }
-        removed
+        removed.try_reserve_exact(doomed).ok()?;
+        removed.extend(self.first.take_if(|first| is_doomed(first)));
+        let Some(rest) = &mut self.rest else { return Some(removed) };
+        if rest.len() + removed.len() == doomed {
+            removed.append(rest);
+        } else {
+            removed.extend(rest.extract_if(.., |callback| is_doomed(callback)));
+        }
+        if rest.is_empty() {
+            self.rest = None;
+        }
+        Some(removed)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Callback> {
@@ -136,8 +148,7 @@ impl<'py> FutureRef<'py> {
         };
         let callback = Callback::Python(callable.clone().into(), context.into());
         if self.is_pending() {
-            self.update(|body| body.callbacks.push(callback));
-            return Ok(());
+            return self.keep(callback);
         }
         self.schedule(callback)
     }
@@ -147,10 +158,17 @@ impl<'py> FutureRef<'py> {
     pub(crate) fn wake_when_done(&self, task: &TaskRef<'py>) -> PyResult<()> {
         let callback = Callback::WakeTask(task.object().clone().into());
         if self.is_pending() {
-            self.update(|body| body.callbacks.push(callback));
-            return Ok(());
+            return self.keep(callback);
         }
         self.schedule(callback)
+    }
+
+    #[inline]
+    fn keep(&self, callback: Callback) -> PyResult<()> {
+        match self.update(|body| body.callbacks.push(callback)) {
+            None => Ok(()),
+            Some(_) => Err(out_of_memory(self.py())),
+        }
     }
 
     /// `add_done_callback` for a callback of ferrio's own.
@@ -159,8 +177,7 @@ impl<'py> FutureRef<'py> {
         self.check_initialized()?;
         let callback = Callback::Native(registered);
         if self.is_pending() {
-            self.update(|body| body.callbacks.push(callback));
-            return Ok(());
+            return self.keep(callback);
         }
         self.schedule(callback)
     }
@@ -212,34 +229,50 @@ impl<'py> FutureRef<'py> {
                 Runnable::Handle(HandleRef::new(&owner, parts)?)
             }
         };
-        owner.get().push(py, runnable);
-        Ok(())
+        owner.get().push(py, runnable)
     }
 
     /// `remove_done_callback`: how many there were. Comparing may run any code, so it works on a copy of the list.
     pub(crate) fn remove_callback(&self, callable: &Bound<'py, PyAny>) -> PyResult<usize> {
         let py = self.py();
         self.check_initialized()?;
-        let present: Vec<Callback> = self.body().callbacks.iter().map(|callback| callback.clone_ref(py)).collect();
+        let is_identical = |callback: &Callback| match callback {
+            Callback::Python(own, _) => own.as_ptr() == callable.as_ptr(),
+            Callback::WakeTask(_) | Callback::Native(_) => false,
+        };
+        // Most often no comparison is needed, and no copy.
+        let removed = self.update(|body| body.callbacks.remove(is_identical)).ok_or_else(|| out_of_memory(py))?;
+        let mut count = removed.len();
+        drop(removed);
         let mut doomed = Vec::new();
-        for callback in present {
+        for callback in self.copied_callbacks()? {
             let (own, _) = callback.pair(py)?;
             if own.eq(callable)? {
+                doomed.try_reserve(1).map_err(|_| out_of_memory(py))?;
                 doomed.push(callback);
             }
         }
-        if doomed.is_empty() {
-            return Ok(0);
+        if !doomed.is_empty() {
+            let is_doomed = |callback: &Callback| doomed.iter().any(|other| other.is_same(callback));
+            let removed = self.update(|body| body.callbacks.remove(is_doomed)).ok_or_else(|| out_of_memory(py))?;
+            count += removed.len();
         }
-        let is_doomed = |callback: &Callback| doomed.iter().any(|other| other.is_same(callback));
-        let removed = self.update(|body| body.callbacks.remove(is_doomed));
-        Ok(removed.len())
+        Ok(count)
+    }
+
+    fn copied_callbacks(&self) -> PyResult<Vec<Callback>> {
+        let py = self.py();
+        let mut present = Vec::new();
+        let callbacks = &self.body().callbacks;
+        present.try_reserve_exact(callbacks.iter().count()).map_err(|_| out_of_memory(py))?;
+        present.extend(callbacks.iter().map(|callback| callback.clone_ref(py)));
+        Ok(present)
     }
 
     /// asyncio's list of pairs, or None when there is none.
     pub(super) fn show_callbacks(&self) -> PyResult<Bound<'py, PyAny>> {
         let py = self.py();
-        let present: Vec<Callback> = self.body().callbacks.iter().map(|callback| callback.clone_ref(py)).collect();
+        let present = self.copied_callbacks()?;
         if present.is_empty() {
             return Ok(py.None().into_bound(py));
         }

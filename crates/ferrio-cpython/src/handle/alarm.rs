@@ -22,7 +22,7 @@ impl HandleRef {
         action: Action,
     ) -> PyResult<Self> {
         let handle = Self::set(owner, when, target, action, Kind::Timer)?;
-        owner.get().arm(owner.py(), handle.clone_ref(owner.py()));
+        owner.get().arm(owner.py(), handle.clone_ref(owner.py()))?;
         Ok(handle)
     }
 
@@ -32,7 +32,7 @@ impl HandleRef {
     /// As `alarm`.
     pub fn alarm_soon<'py>(owner: &Bound<'py, LoopBase>, target: &Bound<'py, PyAny>, action: Action) -> PyResult<Self> {
         let handle = Self::set(owner, 0.0, target, action, Kind::Soon)?;
-        owner.get().push(owner.py(), Runnable::Handle(handle.clone_ref(owner.py())));
+        owner.get().push(owner.py(), Runnable::Handle(handle.clone_ref(owner.py())))?;
         Ok(handle)
     }
 

@@ -119,7 +119,7 @@ unsafe extern "C" fn free(object: *mut ffi::PyObject) {
     release(py, body);
     if let Some(owner) = owner {
         let surplus = owner.get().spares.with(py, |spares| {
-            if spares.len() < MAX_SPARES {
+            if spares.len() < MAX_SPARES && (spares.len() < spares.capacity() || spares.try_reserve(1).is_ok()) {
                 spares.push(spare);
                 None
             } else {

@@ -28,6 +28,7 @@ use crate::current::Running;
 use crate::gil_cell::{GilCell, GilFlag};
 use crate::handle::{HandleRef, Spare};
 use crate::hooks;
+use crate::memory;
 use crate::rest::Rest;
 use crate::runnable::Runnable;
 use crate::scheduling;
@@ -131,16 +132,40 @@ impl LoopBase {
     }
 
     /// Appends to the ready queue.
+    ///
+    /// # Errors
+    /// `MemoryError`; then nothing is queued.
     #[inline]
-    pub fn push(&self, py: Python<'_>, runnable: Runnable) {
+    pub fn push(&self, py: Python<'_>, runnable: Runnable) -> PyResult<()> {
+        self.make_room(py, 1)?;
+        self.push_into_room(py, runnable);
+        Ok(())
+    }
+
+    /// Lets the next `count` calls of `push_into_room` succeed.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    #[inline]
+    pub fn make_room(&self, py: Python<'_>, count: usize) -> PyResult<()> {
+        if self.queue.with(py, |queue| queue.make_room(count)) { Ok(()) } else { Err(memory::out_of_memory(py)) }
+    }
+
+    /// Appends to the ready queue, which has room: made before, or left over for what has to be queued.
+    #[inline]
+    pub fn push_into_room(&self, py: Python<'_>, runnable: Runnable) {
         self.queue.with(py, |queue| queue.push(runnable));
     }
 
     /// Appends to the ready queue and wakes the loop if it sleeps: for other threads.
+    ///
+    /// # Errors
+    /// As `push`.
     #[inline]
-    pub fn push_and_wake(&self, py: Python<'_>, runnable: Runnable) {
-        self.push(py, runnable);
+    pub fn push_and_wake(&self, py: Python<'_>, runnable: Runnable) -> PyResult<()> {
+        self.push(py, runnable)?;
         self.wake_if_asleep(py);
+        Ok(())
     }
 
     /// Wakes the loop if it sleeps.
@@ -158,11 +183,18 @@ impl LoopBase {
     }
 
     /// Schedules a timer.
+    ///
+    /// # Errors
+    /// `MemoryError`; then it is not scheduled.
     #[inline]
-    pub(crate) fn arm(&self, py: Python<'_>, handle: HandleRef) {
+    pub(crate) fn arm(&self, py: Python<'_>, handle: HandleRef) -> PyResult<()> {
+        if !self.timers.with(py, Timers::make_room) {
+            return Err(memory::out_of_memory(py));
+        }
         let deadline = handle.deadline();
         handle.update(py, |body| body.scheduled = true);
         self.timers.with(py, |timers| timers.arm(deadline, handle));
+        Ok(())
     }
 
     /// Told by a timer handle that it was cancelled while scheduled.
@@ -181,15 +213,21 @@ impl LoopBase {
     }
 
     /// Moves all timers due at `now` to the ready queue, earliest first.
-    pub fn collect_due(&self, py: Python<'_>, now: Deadline) {
-        while let Some(handle) = self.timers.with(py, |timers| timers.pop_due(now)) {
+    ///
+    /// # Errors
+    /// `MemoryError`; those that found no room are still armed.
+    pub fn collect_due(&self, py: Python<'_>, now: Deadline) -> PyResult<()> {
+        while self.timers.with(py, |timers| timers.is_due(now)) {
+            self.make_room(py, 1)?;
+            let Some(handle) = self.timers.with(py, |timers| timers.pop_due(now)) else { break };
             handle.update(py, |body| body.scheduled = false);
             if handle.body().cancelled {
                 handle.leave_loop(py);
             } else {
-                self.push(py, Runnable::Handle(handle));
+                self.push_into_room(py, Runnable::Handle(handle));
             }
         }
+        Ok(())
     }
 
     /// The handle being run; known in debug mode only.

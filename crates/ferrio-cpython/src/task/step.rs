@@ -30,8 +30,7 @@ impl<'py> TaskRef<'py> {
         let py = self.py();
         if let Some(owner) = self.future().native_owner()? {
             owner.get().check_scheduling(py)?;
-            owner.get().push(py, Runnable::step(self.object().clone().into(), error.map(Held::from)));
-            return Ok(());
+            return owner.get().push(py, Runnable::step(self.object().clone().into(), error.map(Held::from)));
         }
         let owner = self.future().owner()?;
         let keywords = PyDict::new(py);

@@ -115,7 +115,8 @@ fn put_natively<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> Put<
             Limit::At(limit) => items.len() < *limit,
             Limit::Object => false,
         };
-        if exchange.is_shut_down || !fits {
+        // Without memory the slow way raises.
+        if exchange.is_shut_down || !fits || !storage::has_room(items) {
             return Put::Rejected(item);
         }
         items.push_back(item.into());

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::held::Held;
+use ferrio_cpython::memory::out_of_memory;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -85,6 +86,12 @@ pub(super) fn is_empty(py: Python<'_>, state: &GilCell<State>) -> PyResult<bool>
     native.or_else(|object| Ok(!object.is_truthy()?))
 }
 
+/// Whether one more item has room, which is got if it can be.
+#[inline]
+pub(super) fn has_room(items: &mut VecDeque<Held>) -> bool {
+    items.len() < items.capacity() || items.try_reserve(1).is_ok()
+}
+
 /// Puts an item in.
 #[inline]
 pub(super) fn put(state: &GilCell<State>, kind: Kind, item: Bound<'_, PyAny>) -> PyResult<()> {
@@ -92,13 +99,19 @@ pub(super) fn put(state: &GilCell<State>, kind: Kind, item: Bound<'_, PyAny>) ->
     let item = Held::from(item);
     let rejected = state.with(py, |state| match &mut state.items {
         Storage::Native(items) => {
+            if !has_room(items) {
+                return Some((None, item));
+            }
             items.push_back(item);
             None
         }
-        Storage::Object(object) => Some((object.bind(py).clone(), item)),
+        Storage::Object(object) => Some((Some(object.bind(py).clone()), item)),
     });
     let Some((object, item)) = rejected else {
         return Ok(());
+    };
+    let Some(object) = object else {
+        return Err(out_of_memory(py));
     };
     match kind {
         Kind::Priority => imports::heappush(py)?.call1((object, item.into_bound(py))).map(drop),

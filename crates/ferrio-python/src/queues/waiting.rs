@@ -27,6 +27,7 @@ impl InLine {
         let parked = Parked::new(&future);
         let second = parked.clone_ref(py);
         let ticket = queue.get().state.with(py, |state| state.exchange.line(side).push(second));
+        let ticket = ticket.ok_or_else(|| ferrio_cpython::memory::out_of_memory(py))?;
         Ok(Self { awaiting, ticket, parked })
     }
 

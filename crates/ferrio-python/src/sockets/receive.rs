@@ -1,10 +1,10 @@
 //! Receiving: `sock_recv`, `sock_recv_into`, `sock_recvfrom`, `sock_recvfrom_into`.
 
 use ferrio_cpython::buffer::Target;
+use ferrio_cpython::memory;
 use ferrio_engine::Role;
 use ferrio_sys::socket;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use super::{RECV, RECV_INTO, unless_blocked, unless_refused, until_done};
 use crate::coroutine::Coroutine;
@@ -74,10 +74,10 @@ fn receive(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, size: &Bound<'_, PyAn
     {
         let outcome = slf.get().io.with_receive_buffer(py, |buffer| {
             let room = buffer.get_mut(..size)?;
-            Some(socket::receive(fd, room).map(|count| PyBytes::new(py, &room[..count])))
+            Some(socket::receive(fd, room).map(|count| memory::bytes(py, &room[..count])))
         });
         if let Some(outcome) = outcome {
-            return Ok(unless_blocked(outcome)?.map(|data| data.into_any().unbind()));
+            return Ok(unless_blocked(outcome)?.transpose()?.map(|data| data.into_any().unbind()));
         }
     }
     let outcome = sock.call_method1(pyo3::intern!(py, "recv"), (size,));

@@ -1,6 +1,7 @@
 //! How bytes come into a reader, and how it wakes who waits and holds back its transport.
 
 use ferrio_cpython::future::like;
+use ferrio_cpython::memory::out_of_memory;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
 use pyo3::prelude::*;
@@ -20,10 +21,11 @@ pub(crate) fn direct<'py>(protocol: &Bound<'py, PyAny>) -> Option<Bound<'py, Str
     reader.cast_into_exact::<StreamReader>().ok()
 }
 
-/// Adds bytes without Python code, if that can be; `added` has to follow.
+/// Adds bytes without Python code; `added` has to follow. False if there is no memory for them.
+#[must_use]
 #[inline]
-pub(crate) fn add(py: Python<'_>, reader: &StreamReader, data: &[u8]) {
-    reader.state.with(py, |state| state.incoming.push(data));
+pub(crate) fn add(py: Python<'_>, reader: &StreamReader, data: &[u8]) -> bool {
+    reader.state.with(py, |state| state.incoming.push(data))
 }
 
 /// Whether `add` may be called.
@@ -67,7 +69,7 @@ pub(super) fn feed(reader: &StreamReader, data: &Bound<'_, PyAny>) -> PyResult<(
         if bytes.as_bytes().is_empty() {
             return Ok(());
         }
-        reader.with_incoming(py, |incoming, _| incoming.push(bytes.as_bytes()))?;
+        push(py, reader, bytes.as_bytes())?;
     } else {
         if !data.is_truthy()? {
             return Ok(());
@@ -76,9 +78,14 @@ pub(super) fn feed(reader: &StreamReader, data: &Bound<'_, PyAny>) -> PyResult<(
             Ok(bytes) => bytes.to_vec(),
             Err(_) => PyBuffer::<u8>::get(data)?.to_vec(py)?,
         };
-        reader.with_incoming(py, |incoming, _| incoming.push(&bytes))?;
+        push(py, reader, &bytes)?;
     }
     added(py, reader)
+}
+
+#[inline]
+fn push(py: Python<'_>, reader: &StreamReader, data: &[u8]) -> PyResult<()> {
+    if reader.with_incoming(py, |incoming, _| incoming.push(data))? { Ok(()) } else { Err(out_of_memory(py)) }
 }
 
 /// `feed_eof`.

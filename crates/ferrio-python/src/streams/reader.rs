@@ -6,11 +6,12 @@
 use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine::spawn;
 use ferrio_cpython::held::Held;
+use ferrio_cpython::memory;
 use ferrio_engine::Incoming;
 use pyo3::Borrowed;
 use pyo3::exceptions::{PyAssertionError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PySlice, PyTuple, PyType};
+use pyo3::types::{PyByteArray, PyDict, PySlice, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::lines::Line;
@@ -74,7 +75,9 @@ impl StreamReader {
         let py = shared.py();
         let before = shared.to_vec();
         let mut incoming = Incoming::new();
-        incoming.push(&before);
+        if !incoming.push(&before) {
+            return Err(memory::out_of_memory(py));
+        }
         let (limit, eof) = self.state.with(py, |state| (state.limit, state.eof));
         let outcome = look(&mut incoming, Frame { limit, eof });
         let after = incoming.as_slice();
@@ -83,7 +86,7 @@ impl StreamReader {
                 shared.as_any().del_item(slice(py, 0, Some(dropped))?)?;
             } else {
                 let everything = PySlice::full(py);
-                shared.as_any().set_item(everything, PyBytes::new(py, after))?;
+                shared.as_any().set_item(everything, memory::bytes(py, after)?)?;
             }
         }
         Ok(outcome)
@@ -91,7 +94,7 @@ impl StreamReader {
 
     /// Everything that is unread.
     pub(crate) fn take_all(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
-        self.with_incoming(py, |incoming, _| incoming.take(usize::MAX, <[u8]>::to_vec))
+        self.with_incoming(py, |incoming, _| incoming.try_take(usize::MAX, |all| memory::copied(py, all)))?
     }
 
     pub(super) fn len(&self, py: Python<'_>) -> PyResult<usize> {

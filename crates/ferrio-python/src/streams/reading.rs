@@ -2,6 +2,7 @@
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
 use ferrio_cpython::held::Held;
+use ferrio_cpython::memory;
 use ferrio_cpython::resume::Step;
 use pyo3::exceptions::{PyStopAsyncIteration, PyValueError};
 use pyo3::prelude::*;
@@ -96,12 +97,12 @@ impl Body for Read {
         let count = usize::try_from(self.wanted).unwrap_or(0);
         let mut waited = self.waiting.0.is_some();
         drive(reader, &mut self.waiting, "read", input, || {
-            let look = |bytes: &[u8]| PyBytes::new(py, bytes).into_any();
+            let look = |data: &[u8]| memory::bytes(py, data).map(Bound::into_any);
             let data = reader.get().with_incoming(py, |incoming, frame| {
-                (waited || frame.eof || !incoming.is_empty()).then(|| incoming.take(count, look))
-            });
+                (waited || frame.eof || !incoming.is_empty()).then(|| incoming.try_take(count, look))
+            })?;
             waited = true;
-            data
+            data.transpose()
         })
     }
 
@@ -154,13 +155,13 @@ impl Body for ReadExactly {
         drive(reader, &mut self.waiting, "readexactly", input, || {
             let outcome = reader.get().with_incoming(py, |incoming, frame| {
                 if incoming.len() >= count {
-                    Ok(Some(incoming.take(count, |bytes| PyBytes::new(py, bytes).into_any())))
+                    PyResult::Ok(Ok(Some(incoming.try_take(count, |data| memory::bytes(py, data))?.into_any())))
                 } else if frame.eof {
-                    Err(incoming.take(usize::MAX, <[u8]>::to_vec))
+                    Ok(Err(incoming.try_take(usize::MAX, |data| memory::copied(py, data))?))
                 } else {
-                    Ok(None)
+                    Ok(Ok(None))
                 }
-            })?;
+            })??;
             outcome.map_err(|partial| incomplete(py, partial, Some(self.wanted)))
         })
     }

@@ -2,6 +2,7 @@
 
 use ferrio_cpython::coroutine::{Body, Visitor};
 use ferrio_cpython::held::Held;
+use ferrio_cpython::memory;
 use ferrio_cpython::raising::raised;
 use ferrio_cpython::resume::Step;
 use ferrio_engine::{Found, Search, Separators};
@@ -129,14 +130,17 @@ impl Body for ReadUntil {
                 };
                 match found {
                     Found::Message { length } => {
-                        Ok(Some(incoming.take(length, |bytes| PyBytes::new(py, bytes).into_any())))
+                        PyResult::Ok(Ok(Some(incoming.try_take(length, |data| memory::bytes(py, data))?.into_any())))
                     }
-                    Found::TooLong { consumed } => Err(Failure::TooLong(consumed)),
-                    Found::Overrun { consumed } => Err(Failure::Overrun(consumed)),
-                    Found::Nothing if frame.eof => Err(Failure::Incomplete(incoming.take(usize::MAX, <[u8]>::to_vec))),
-                    Found::Nothing => Ok(None),
+                    Found::TooLong { consumed } => Ok(Err(Failure::TooLong(consumed))),
+                    Found::Overrun { consumed } => Ok(Err(Failure::Overrun(consumed))),
+                    Found::Nothing if frame.eof => {
+                        let partial = incoming.try_take(usize::MAX, |data| memory::copied(py, data))?;
+                        Ok(Err(Failure::Incomplete(partial)))
+                    }
+                    Found::Nothing => Ok(Ok(None)),
                 }
-            })?;
+            })??;
             outcome.or_else(|failure| self.fail(py, failure))
         });
         self.waiting = waiting;

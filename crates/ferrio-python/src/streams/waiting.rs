@@ -4,11 +4,11 @@
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
 use ferrio_cpython::held::Held;
+use ferrio_cpython::memory;
 use ferrio_cpython::raising::raised;
 use ferrio_cpython::resume::Step;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use super::feeding;
 use super::reader::StreamReader;
@@ -100,8 +100,9 @@ pub(super) fn ready<'py>(
             return None;
         }
         let length = length(state.incoming.as_slice(), state.limit)?;
-        Some(state.incoming.take(length, |bytes| PyBytes::new(py, bytes).into_any()))
+        Some(state.incoming.try_take(length, |data| memory::bytes(py, data)))
     });
+    let data = data.transpose()?.map(Bound::into_any);
     if data.is_some() {
         feeding::maybe_resume(py, reader.get())?;
     }
@@ -120,7 +121,8 @@ pub(super) fn check_exception(reader: &Bound<'_, StreamReader>) -> PyResult<()> 
 /// `IncompleteReadError`.
 #[cold]
 pub(super) fn incomplete(py: Python<'_>, partial: Vec<u8>, expected: Option<i64>) -> PyErr {
-    let made = imports::incomplete_read_error(py).and_then(|class| class.call1((PyBytes::new(py, &partial), expected)));
+    let made =
+        imports::incomplete_read_error(py).and_then(|class| class.call1((memory::bytes(py, &partial)?, expected)));
     made.map_or_else(|error| error, |error| raised(&error))
 }
 

@@ -6,6 +6,7 @@
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
 use ferrio_cpython::held::Held;
+use ferrio_cpython::memory::out_of_memory;
 use ferrio_cpython::parked::Parked;
 use ferrio_cpython::raising::raised;
 use ferrio_cpython::resume::Step;
@@ -129,7 +130,9 @@ impl Wait {
         };
         let awaiting = Awaiting::new(&future)?;
         let waiter = Parked::new(&future);
-        let ticket = condition.get().waiters.with(py, |waiters| waiters.push(waiter));
+        let Some(ticket) = condition.get().waiters.with(py, |waiters| waiters.push(waiter)) else {
+            return self.lock_again(py, Some(out_of_memory(py)));
+        };
         self.stage = Stage::Parked(awaiting, ticket);
         self.resume(py, Ok(py.None().into_bound(py)))
     }

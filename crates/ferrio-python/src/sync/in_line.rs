@@ -1,6 +1,7 @@
 //! One who waits in the line of a primitive, as a part of a coroutine's body.
 
 use ferrio_cpython::coroutine::{Awaiting, Visitor};
+use ferrio_cpython::memory::out_of_memory;
 use ferrio_cpython::parked::Parked;
 use ferrio_cpython::resume::Step;
 use ferrio_engine::Ticket;
@@ -19,16 +20,17 @@ impl InLine {
     /// Gets in line by `park`, with a future of the loop that `object` is bound to.
     ///
     /// # Errors
-    /// `RuntimeError` when that is another than the running one.
+    /// `RuntimeError` when that is another than the running one, `MemoryError`.
     #[inline]
     pub(crate) fn new(
         object: &Bound<'_, PyAny>,
         binding: &Binding,
-        park: impl FnOnce(Parked) -> Ticket,
+        park: impl FnOnce(Parked) -> Option<Ticket>,
     ) -> PyResult<Self> {
         let future = binding.new_waiter(object)?;
         let awaiting = Awaiting::new(&future)?;
-        Ok(Self { awaiting, ticket: park(Parked::new(&future)) })
+        let ticket = park(Parked::new(&future)).ok_or_else(|| out_of_memory(object.py()))?;
+        Ok(Self { awaiting, ticket })
     }
 
     /// Goes on waiting, as `Awaiting::resume`.

@@ -103,7 +103,7 @@ fn queue_loss(transport: &Bound<'_, SocketTransport>, error: Option<PyErr>) {
             }
         }
     };
-    base(&owner).push(py, runnable);
+    base(&owner).push_into_room(py, runnable);
 }
 
 /// A connection about to be lost by an error.

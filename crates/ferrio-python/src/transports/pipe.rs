@@ -241,7 +241,7 @@ pub(crate) fn queue_loss<T: PipeTransport>(transport: &Bound<'_, T>, error: Opti
         Some(error)
     });
     if unused.is_none() {
-        base(&owner).push(py, Runnable::native(transport.clone(), lose::<T>, 0));
+        base(&owner).push_into_room(py, Runnable::native(transport.clone(), lose::<T>, 0));
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ pub(crate) fn connect<'py>(
     base(slf).check_open()?;
     let class = classes::open::<ReadPipeTransport>(slf.py(), &CLASS)?;
     let transport = class.call1((slf, pipe, protocol))?.cast_into::<ReadPipeTransport>()?;
-    base(slf).push(slf.py(), Runnable::native(transport.clone(), begin, 0));
+    base(slf).push(slf.py(), Runnable::native(transport.clone(), begin, 0))?;
     Ok(transport)
 }
 
@@ -90,7 +90,7 @@ fn end_of_data(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>
     pipe::log(transport, "info", "%r was closed by peer")?;
     transport.get().end.begin_closing(py);
     pipe::unwatch(transport, Role::Reader);
-    base(owner).push(py, Runnable::native(transport.clone(), tell_eof, 0));
+    base(owner).push_into_room(py, Runnable::native(transport.clone(), tell_eof, 0));
     pipe::queue_loss(transport, None)
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::RawFd;
 
 use ferrio_cpython::buffer::{self, Target};
-use ferrio_cpython::{Runnable, context};
+use ferrio_cpython::{Runnable, context, memory};
 use ferrio_sys::{Interest, Readiness, socket};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -98,10 +98,10 @@ fn receive_bytes<'py>(
     } else {
         owner.get().io.with_receive_buffer(py, |buffer| {
             let outcome = socket::receive(this.fd, buffer);
-            classify(outcome, buffer.len(), |count| PyBytes::new(py, &buffer[..count]))
+            classify(outcome, buffer.len(), |count| memory::bytes(py, &buffer[..count]))
         })
     };
-    let data = settle(transport, owner, received)?;
+    let data = settle(transport, owner, received)?.transpose()?;
     if let Some(data) = &data {
         let bulk = data.as_bytes().len() >= BULK;
         this.state.with(py, |state| state.bulk = bulk);
@@ -153,21 +153,20 @@ fn receive_for_reader(
         let outcome = socket::receive(this.fd, buffer);
         classify(outcome, buffer.len(), |count| feeding::add(py, reader.get(), &buffer[..count]))
     });
-    if settle(transport, owner, received)?.is_none() {
-        return Ok(());
-    }
-    match context::run_in(py, this.context.bind(py), || feeding::added(py, reader.get())) {
+    let Some(kept) = settle(transport, owner, received)? else { return Ok(()) };
+    let added = || if kept { feeding::added(py, reader.get()) } else { Err(memory::out_of_memory(py)) };
+    match context::run_in(py, this.context.bind(py), added) {
         Ok(()) => Ok(()),
         Err(error) => closing::fatal_error(transport, error, "Fatal error: protocol.data_received() call failed."),
     }
 }
 
 /// Without a copy, but with an allocation of full size: for connections that carry much at a time.
-fn receive_bulk(py: Python<'_>, fd: RawFd) -> PyResult<Received<Bound<'_, PyBytes>>> {
+fn receive_bulk(py: Python<'_>, fd: RawFd) -> PyResult<Received<PyResult<Bound<'_, PyBytes>>>> {
     let outcome = buffer::receive_bytes(py, BULK_ROOM, |room| socket::receive_uninit(fd, room))?;
     Ok(match outcome {
-        Ok(bytes) => classify(Ok(bytes.as_bytes().len()), BULK_ROOM, |_| bytes),
-        Err(error) => classify(Err(error), BULK_ROOM, |_| PyBytes::new(py, &[])),
+        Ok(bytes) => classify(Ok(bytes.as_bytes().len()), BULK_ROOM, |_| Ok(bytes)),
+        Err(error) => classify(Err(error), BULK_ROOM, |_| memory::bytes(py, &[])),
     })
 }
 
@@ -249,7 +248,7 @@ fn drained(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) {
 /// Reads on in the next turn.
 pub(crate) fn read_again(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) {
     let py = transport.py();
-    base(owner).push(py, Runnable::native(transport.clone(), on_event, Readiness::NONE.bits()));
+    base(owner).push_into_room(py, Runnable::native(transport.clone(), on_event, Readiness::NONE.bits()));
 }
 
 fn end_of_file(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) -> PyResult<()> {

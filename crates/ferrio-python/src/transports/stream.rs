@@ -214,6 +214,7 @@ pub(crate) fn attach<'py>(
         lost: 0,
     };
     let transport = Bound::new(py, SocketTransport { fd, context: context.unbind(), state: GilCell::new(state) })?;
+    base(slf).make_room(py, 3)?;
     let replaced = slf.get().io.register(py, fd, Role::Stream, Handler::native(&transport, reading::on_event))?;
     for handler in replaced {
         handler.retire(py)?;
@@ -223,10 +224,10 @@ pub(crate) fn attach<'py>(
     {
         server.get().attach(py, &transport);
     }
-    base(slf).push(py, Runnable::native(transport.clone(), begin, 0));
+    base(slf).push_into_room(py, Runnable::native(transport.clone(), begin, 0));
     if let Some(waiter) = waiter {
-        base(slf).push(py, Runnable::native(waiter, wake_waiter, 0));
-        base(slf).push(py, Runnable::native(transport.clone(), start_next_turn, 0));
+        base(slf).push_into_room(py, Runnable::native(waiter, wake_waiter, 0));
+        base(slf).push_into_room(py, Runnable::native(transport.clone(), start_next_turn, 0));
     }
     Ok(transport)
 }
@@ -253,7 +254,7 @@ fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 fn start_next_turn(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<SocketTransport>()?;
     if let Some(owner) = transport.get().owner(transport.py()) {
-        base(&owner).push(transport.py(), Runnable::native(transport.clone(), start, 0));
+        base(&owner).push_into_room(transport.py(), Runnable::native(transport.clone(), start, 0));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 use std::io::{self, IoSlice};
 
 use ferrio_cpython::buffer::{Chunk, Data};
+use ferrio_cpython::memory::out_of_memory;
 use ferrio_sys::{Interest, socket};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
@@ -47,7 +48,7 @@ impl SocketTransport {
         for item in list_of_data.try_iter()? {
             let data = Data::from_object(&item?)?;
             if !data.is_empty() {
-                chunks.push(data.into_chunk(py, 0));
+                chunks.push(data.into_chunk(py, 0)?);
             }
         }
         send_chunks(slf, chunks)
@@ -112,7 +113,7 @@ pub(crate) fn send(slf: &Bound<'_, SocketTransport>, data: Data<'_>) -> PyResult
             }
         }
     }
-    buffer(slf, data.into_chunk(py, sent), idle && sent > 0)
+    buffer(slf, data.into_chunk(py, sent)?, idle && sent > 0)
 }
 
 /// Sends several bytes objects, in one system call where the system can. `write_eof` was not called.
@@ -129,6 +130,9 @@ fn send_chunks(slf: &Bound<'_, SocketTransport>, chunks: Vec<Chunk>) -> PyResult
     let (lost, idle) = slf.get().state.with(py, |state| (state.lost, state.buffer.is_empty()));
     if lost > 0 {
         return dropped_write(slf, lost);
+    }
+    if !slf.get().state.with(py, |state| state.buffer.make_room(chunks.len())) {
+        return Err(out_of_memory(py));
     }
     slf.get().state.with(py, |state| chunks.into_iter().for_each(|chunk| state.buffer.push(chunk)));
     if idle && !send_buffered(slf)? {
@@ -158,6 +162,9 @@ pub(crate) fn send_gathered(slf: &Bound<'_, SocketTransport>, gathered: Vec<u8>)
 
 /// Keeps what was not sent.
 fn buffer(slf: &Bound<'_, SocketTransport>, chunk: Chunk, sent_in_part: bool) -> PyResult<()> {
+    if !slf.get().state.with(slf.py(), |state| state.buffer.make_room(1)) {
+        return Err(out_of_memory(slf.py()));
+    }
     slf.get().state.with(slf.py(), |state| state.buffer.push(chunk));
     // A partial send alone promises no edge: only "would block" does.
     if sent_in_part && !send_buffered(slf)? {

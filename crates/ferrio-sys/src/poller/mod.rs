@@ -184,6 +184,11 @@ impl Events {
     pub fn is_empty(&self) -> bool {
         self.ready.is_empty()
     }
+
+    /// Forgets them.
+    pub fn clear(&mut self) {
+        self.ready.clear();
+    }
 }
 
 /// Watches descriptors.

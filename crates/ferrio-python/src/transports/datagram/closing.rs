@@ -75,7 +75,7 @@ fn queue_loss(transport: &Bound<'_, DatagramTransport>) {
     let py = transport.py();
     if let Some(owner) = transport.get().owner(py) {
         let lose = |object: &Bound<'_, PyAny>, _: u32| connection_lost(object.cast::<DatagramTransport>()?);
-        base(&owner).push(py, Runnable::native(transport.clone(), lose, 0));
+        base(&owner).push_into_room(py, Runnable::native(transport.clone(), lose, 0));
     }
 }
 

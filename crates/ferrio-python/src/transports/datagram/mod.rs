@@ -127,8 +127,9 @@ pub(crate) fn attach<'py>(
         state: GilCell::new(state),
     };
     let transport = Bound::new(py, transport)?;
-    base(slf).push(py, Runnable::native(transport.clone(), begin, 0));
-    base(slf).push(py, Runnable::native(waiter, wake_waiter, 0));
+    base(slf).make_room(py, 2)?;
+    base(slf).push_into_room(py, Runnable::native(transport.clone(), begin, 0));
+    base(slf).push_into_room(py, Runnable::native(waiter, wake_waiter, 0));
     Ok(transport)
 }
 

@@ -111,7 +111,10 @@ impl DatagramTransport {
             }
         }
         let size = data.len() + this.header;
-        let datagram = Datagram { data: data.into_chunk(py, 0), destination };
+        let datagram = Datagram { data: data.into_chunk(py, 0)?, destination };
+        if this.state.with(py, |state| state.queue.try_reserve(1).is_err()) {
+            return Err(ferrio_cpython::memory::out_of_memory(py));
+        }
         this.state.with(py, |state| {
             state.queue.push_back(datagram);
             state.queued += size;

@@ -145,7 +145,9 @@ fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
         drop(chunks);
         match feeding::direct(&protocol).filter(|reader| feeding::takes(py, reader.get())) {
             Some(reader) => {
-                feeding::add(py, reader.get(), data.as_bytes());
+                if !feeding::add(py, reader.get(), data.as_bytes()) {
+                    return Err(ferrio_cpython::memory::out_of_memory(py));
+                }
                 feeding::added(py, reader.get())?;
             }
             None => protocol.call_method1(pyo3::intern!(py, "data_received"), (data,)).map(drop)?,

@@ -3,6 +3,7 @@
 //! Invariant: the backlog holds data only before the handshake is over and while the session waits for the peer; what
 //! the session made stays in it while the lower transport takes no more.
 
+use ferrio_cpython::memory;
 use ferrio_cpython::window::Window;
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
@@ -168,14 +169,17 @@ fn keep(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyAny>, written: u
     let py = transport.py();
     let bytes = match data.cast_exact::<PyBytes>() {
         Ok(bytes) if written == 0 => bytes.clone(),
-        Ok(bytes) => PyBytes::new(py, &bytes.as_bytes()[written..]),
+        Ok(bytes) => memory::bytes(py, &bytes.as_bytes()[written..])?,
         Err(_) => {
             let copy = flat_view(data)?.call_method0("tobytes")?.cast_into::<PyBytes>()?;
-            PyBytes::new(py, &copy.as_bytes()[written..])
+            memory::bytes(py, &copy.as_bytes()[written..])?
         }
     };
     let size = bytes.as_bytes().len();
     if size > 0 {
+        if transport.get().state.with(py, |state| state.backlog.try_reserve(1).is_err()) {
+            return Err(memory::out_of_memory(py));
+        }
         transport.get().state.with(py, |state| {
             state.backlog.push_back(bytes.unbind());
             state.backlog_len += size;

@@ -55,7 +55,7 @@ pub(crate) fn connect<'py>(
     base(slf).check_open()?;
     let class = classes::open::<WritePipeTransport>(slf.py(), &CLASS)?;
     let transport = class.call1((slf, pipe, protocol))?.cast_into::<WritePipeTransport>()?;
-    base(slf).push(slf.py(), Runnable::native(transport.clone(), begin, 0));
+    base(slf).push(slf.py(), Runnable::native(transport.clone(), begin, 0))?;
     Ok(transport)
 }
 

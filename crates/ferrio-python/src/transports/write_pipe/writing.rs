@@ -51,7 +51,10 @@ impl WritePipeTransport {
             }
             pipe::watch(slf, Role::Writer, on_writable)?;
         }
-        let chunk = data.into_chunk(py, written);
+        let chunk = data.into_chunk(py, written)?;
+        if !this.state.with(py, |state| state.buffer.make_room(1)) {
+            return Err(ferrio_cpython::memory::out_of_memory(py));
+        }
         this.state.with(py, |state| state.buffer.push(chunk));
         flow::maybe_pause(slf)
     }

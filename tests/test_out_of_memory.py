@@ -1,0 +1,148 @@
+"""What runs out of memory raises MemoryError, keeps its state whole, and leaves a loop that works and closes.
+
+Each operation repeats in a process of its own, whose address space is limited, until memory is gone.
+"""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+PROGRAM = """
+import ferrio as asyncio, resource, socket
+
+HARD = resource.getrlimit(resource.RLIMIT_AS)[1]
+
+def limit():
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + 60_000_000, HARD))
+
+def relax():
+    resource.setrlimit(resource.RLIMIT_AS, (HARD, HARD))
+
+def nothing(*_):
+    pass
+
+CHUNK = b"x" * 65536
+
+async def main():
+    loop, kept = asyncio.get_running_loop(), []
+{prepare}
+    limit()
+    try:
+        while True:
+{act}
+    except MemoryError:
+        relax()
+{check}
+        kept.clear()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
+        print("MemoryError")
+
+asyncio.run(main())
+"""
+
+# The name: what comes before, what is repeated, what holds afterwards.
+OPERATIONS = {
+    "feed_data": (
+        "reader, count = asyncio.StreamReader(limit=1 << 40), 0",
+        "reader.feed_data(CHUNK); count += 1",
+        "reader.feed_eof(); left = 0\nwhile data := await reader.read(1 << 20): left += len(data)\n"
+        "assert left == count * len(CHUNK)",
+    ),
+    "Queue.put_nowait": (
+        "queue, count = asyncio.Queue(), 0",
+        "queue.put_nowait(None); count += 1",
+        "assert queue.qsize() == count\nfor _ in range(count): queue.get_nowait()",
+    ),
+    "LifoQueue.put_nowait": (
+        "queue, count = asyncio.LifoQueue(), 0",
+        "queue.put_nowait(None); count += 1",
+        "assert queue.qsize() == count\nfor _ in range(count): queue.get_nowait()",
+    ),
+    "PriorityQueue.put_nowait": (
+        "queue, count = asyncio.PriorityQueue(), 0",
+        "queue.put_nowait(1); count += 1",
+        "assert queue.qsize() == count",
+    ),
+    "add_done_callback": (
+        "future, count = loop.create_future(), 0",
+        "future.add_done_callback(nothing); count += 1",
+        "assert future.remove_done_callback(nothing) == count",
+    ),
+    "create_future": ("", "kept.append(loop.create_future())", ""),
+    "create_task": (
+        "async def job(): pass",
+        "coroutine = job()\nkept.append(loop.create_task(coroutine))",
+        "await asyncio.gather(*kept)",
+    ),
+    "call_soon": (
+        "ran = []",
+        "loop.call_soon(ran.append, 1); kept.append(1)",
+        "await asyncio.sleep(0)\nassert len(ran) >= len(kept), (len(ran), len(kept))",
+    ),
+    "call_soon_threadsafe": ("", "loop.call_soon_threadsafe(nothing)", ""),
+    "call_later": ("", "kept.append(loop.call_later(1000, nothing))", "for handle in kept: handle.cancel()"),
+    "transport.write": (
+        "left, right = socket.socketpair(); left.setblocking(False)\n"
+        "transport, _ = await loop.create_connection(asyncio.Protocol, sock=left)",
+        "transport.write(bytearray(CHUNK))",
+        "transport.abort(); right.close()",
+    ),
+    "StreamWriter.write": (
+        "left, right = socket.socketpair(); left.setblocking(False)\n"
+        "_, writer = await asyncio.open_connection(sock=left)",
+        "writer.write(bytes(CHUNK))\nkept.append(bytes(100_000))",
+        "writer.transport.abort(); right.close()",
+    ),
+    "writelines": (
+        "left, right = socket.socketpair(); left.setblocking(False)\n"
+        "transport, _ = await loop.create_connection(asyncio.Protocol, sock=left)",
+        "transport.writelines([bytearray(CHUNK)] * 4)",
+        "transport.abort(); right.close()",
+    ),
+    "sendto": (
+        "receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); receiver.bind(name := '\\0ferrio%d' % id(kept))\n"
+        "sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); sender.connect(name)\n"
+        "transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, sock=sender)",
+        "transport.sendto(bytearray(30_000))",
+        "transport.abort(); receiver.close()",
+    ),
+    "read of much": (
+        "reader = asyncio.StreamReader(limit=1 << 40)\nfor _ in range(700): reader.feed_data(CHUNK)\nreader.feed_eof()",
+        "kept.append(bytes(25_000_000))\nkept.append(await reader.read(1 << 30))",
+        "assert len(await reader.read()) == 700 * len(CHUNK)",
+    ),
+    "readexactly of much": (
+        "reader = asyncio.StreamReader(limit=1 << 40)\nfor _ in range(700): reader.feed_data(CHUNK)",
+        "kept.append(bytes(25_000_000))\nkept.append(await reader.readexactly(700 * len(CHUNK)))",
+        "assert len(await reader.readexactly(700 * len(CHUNK))) == 700 * len(CHUNK)",
+    ),
+    "readline of much": (
+        "reader = asyncio.StreamReader(limit=1 << 40)\n"
+        "for _ in range(700): reader.feed_data(CHUNK)\nreader.feed_data(b'\\n')",
+        "kept.append(bytes(25_000_000))\nkept.append(await reader.readline())",
+        "assert len(await reader.readline()) == 700 * len(CHUNK) + 1",
+    ),
+}
+
+
+def program(name: str) -> str:
+    prepare, act, check = OPERATIONS[name]
+    return PROGRAM.format(
+        prepare=textwrap.indent(prepare or "pass", " " * 4),
+        act=textwrap.indent(act, " " * 12),
+        check=textwrap.indent(check or "pass", " " * 8),
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is set by what /proc says")
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_what_runs_out_of_memory_raises_and_the_loop_closes(name):
+    done = subprocess.run(
+        [sys.executable, "-c", program(name)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "MemoryError\n"), done.stderr[-2000:]
