@@ -51,8 +51,7 @@ pub use current::{current_task, running_loop};
 pub use gil_cell::{GilCell, GilFlag};
 pub use handle::HandleRef;
 pub use loop_base::LoopBase;
-pub use names::{current_frame, get_event_loop};
-pub use names::{current_frame, default_loop, prepare};
+pub use names::{current_frame, get_event_loop, prepare};
 pub use rest::Rest;
 pub use runnable::{Action, Runnable};
 

@@ -80,14 +80,15 @@ type Import = fn(Python<'_>) -> PyResult<&Bound<'_, PyAny>>;
 /// # Errors
 /// `ImportError` when asyncio is not importable.
 pub fn prepare(py: Python<'_>) -> PyResult<()> {
-    let needed: [Import; 14] = [
+    let needed: [Import; 15] = [
         format_callback_source,
-        extract_stack,
+        format_helpers,
+        base_events,
+        get_running_loop,
         format_handle,
         getattr,
         setattr,
         delattr,
-        logger,
         coroutine_types,
         running_loop,
         events,

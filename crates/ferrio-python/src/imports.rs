@@ -146,9 +146,7 @@ type Import = fn(Python<'_>) -> PyResult<&Bound<'_, PyAny>>;
 /// destructors, what a loop is closed with and what a coroutine that is given up looks at. All of it is in modules that
 /// asyncio imports, and none of it is what `install()` or programs replace.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
-    let needed: [Import; 26] = [
-        logger,
-        running_loop,
+    let needed: [Import; 23] = [
         broken_barrier_error,
         barrier_state,
         queue_empty,
@@ -162,7 +160,6 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
         partial,
         futures_module,
         tasks_module,
-        get_running_loop,
         isnan,
         timeout_state,
         incomplete_read_error,

@@ -68,7 +68,6 @@ mod _ferrio {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         ferrio_sys::park_threads_ended_by_force();
-        // Taken now, before anybody patches it.
         ferrio_cpython::memory::hush_panics();
         // Taken now, before anybody patches it; the others are needed when it may be too late to import anything.
         crate::imports::socket_getaddrinfo(py)?;
@@ -98,10 +97,6 @@ mod _ferrio {
         let timeout = module.getattr("Timeout")?;
         ferrio_cpython::coroutine_function::mark(&timeout, &["__aenter__", "__aexit__"])?;
         crate::freeing::bound_classes(py);
-        let keywords = PyDict::new(py);
-        keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(super::note_fork, module)?)?;
-        py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
-        Ok(())
         crate::signals::watch_forks(module)
     }
 
