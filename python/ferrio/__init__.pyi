@@ -227,6 +227,7 @@ __all__ = [
     "_set_running_loop",
     "_unregister_task",
     "all_tasks",
+    "allow_nested_runs",
     "as_completed",
     "create_subprocess_exec",
     "create_subprocess_shell",

@@ -102,6 +102,7 @@ __all__ = [
     "_register_task",
     "_unregister_task",
     "all_tasks",
+    "allow_nested_runs",
     "as_completed",
     "create_task",
     "current_task",
