@@ -52,25 +52,24 @@ impl Callbacks {
         None
     }
 
-    /// Takes out those that `is_doomed` picks, without Python code. None, and all stay, if there is no memory for them.
-    fn remove(&mut self, is_doomed: impl Fn(&Callback) -> bool) -> Option<Vec<Callback>> {
-        let mut removed = Vec::new();
+    /// Takes out those that `is_doomed` picks, without Python code. None, and all stay, if there is no memory for them;
+    /// taking all needs none.
+    fn remove(&mut self, is_doomed: impl Fn(&Callback) -> bool) -> Option<Self> {
         let doomed = self.iter().filter(|callback| is_doomed(callback)).count();
-        if doomed == 0 {
-            return Some(removed);
+        if doomed == self.len() {
+            return Some(std::mem::take(self));
         }
+        let mut removed = Vec::new();
         removed.try_reserve_exact(doomed).ok()?;
         removed.extend(self.first.take_if(|first| is_doomed(first)));
-        let Some(rest) = &mut self.rest else { return Some(removed) };
-        if rest.len() + removed.len() == doomed {
-            removed.append(rest);
-        } else {
+        if let Some(rest) = &mut self.rest {
             removed.extend(rest.extract_if(.., |callback| is_doomed(callback)));
         }
-        if rest.is_empty() {
-            self.rest = None;
-        }
-        Some(removed)
+        Some(Self { first: None, rest: Some(Box::new(removed)) })
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Callback> {
