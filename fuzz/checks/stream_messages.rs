@@ -24,7 +24,7 @@ pub(crate) fn check(input: &[u8]) {
     while pushed < data.len() {
         seed = seed.wrapping_mul(5).wrapping_add(3);
         let end = (pushed + 1 + usize::from(seed & 0x1f)).min(data.len());
-        incoming.push(&data[pushed..end]);
+        assert!(incoming.push(&data[pushed..end]), "there is memory");
         pushed = end;
         loop {
             assert_eq!(incoming.as_slice(), &data[taken..pushed]);

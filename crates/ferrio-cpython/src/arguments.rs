@@ -115,23 +115,29 @@ impl<const N: usize> Signature<N> {
     #[cold]
     fn too_many(&self, given: usize) -> PyErr {
         let Self { method, positional, .. } = self;
-        PyTypeError::new_err(format!("{method}() takes at most {positional} positional arguments ({given} given)"))
+        crate::raising::error::<PyTypeError>(format!(
+            "{method}() takes at most {positional} positional arguments ({given} given)"
+        ))
     }
 
     #[cold]
     fn unexpected(&self, name: &str) -> PyErr {
-        PyTypeError::new_err(format!("{}() got an unexpected keyword argument '{name}'", self.method))
+        crate::raising::error::<PyTypeError>(format!("{}() got an unexpected keyword argument '{name}'", self.method))
     }
 
     #[cold]
     fn doubled(&self, name: &str) -> PyErr {
-        PyTypeError::new_err(format!("{}() got multiple values for argument '{name}'", self.method))
+        crate::raising::error::<PyTypeError>(format!("{}() got multiple values for argument '{name}'", self.method))
     }
 
     #[cold]
     fn missing(&self, index: usize) -> PyErr {
         let name = self.names[index];
-        PyTypeError::new_err(format!("{}() missing required argument '{name}' (pos {})", self.method, index + 1))
+        crate::raising::error::<PyTypeError>(format!(
+            "{}() missing required argument '{name}' (pos {})",
+            self.method,
+            index + 1
+        ))
     }
 }
 

@@ -85,7 +85,7 @@ unsafe fn fields<'a, T>(object: Object) -> &'a T {
 
 #[cold]
 fn wrong_count(name: &str, arity: usize, given: usize) -> PyErr {
-    PyTypeError::new_err(format!("{name}() takes {arity} arguments but {given} were given"))
+    crate::raising::error::<PyTypeError>(format!("{name}() takes {arity} arguments but {given} were given"))
 }
 
 /// `half` of an instance, if the call is right.
@@ -123,7 +123,9 @@ unsafe extern "C" fn call_unbound(object: Object, stack: *const Object, count: u
     let instance = if given == 0 { std::ptr::null_mut() } else { unsafe { *stack } };
     // SAFETY: null, or a live object and a live type.
     if instance.is_null() || unsafe { ffi::PyObject_TypeCheck(instance, class) } == 0 {
-        return guarded(|_| Err(PyTypeError::new_err(format!("{name}() needs an instance of its class"))));
+        return guarded(|_| {
+            Err(crate::raising::error::<PyTypeError>(format!("{name}() needs an instance of its class")))
+        });
     }
     // SAFETY: an instance of the class, as was just checked.
     unsafe { perform(descriptor, instance, given - 1, !names.is_null()) }
@@ -140,7 +142,7 @@ unsafe extern "C" fn bind(object: Object, instance: Object, _: Object) -> Object
         let class = unsafe { (*object.cast::<Descriptor>()).class };
         // SAFETY: a live object and a live type.
         if unsafe { ffi::PyObject_TypeCheck(instance, class) } == 0 {
-            return Err(PyTypeError::new_err("the descriptor is for objects of another class"));
+            return Err(crate::raising::error::<PyTypeError>("the descriptor is for objects of another class"));
         }
         let class = bound_type(py)?.as_type_ptr();
         // SAFETY: the type of these spares, of the layout's size.

@@ -66,7 +66,7 @@ pub(crate) fn panicked(py: Python<'_>, payload: &(dyn std::any::Any + Send)) -> 
         .map(ToString::to_string)
         .or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "unknown cause".to_owned());
-    PyRuntimeError::new_err(format!("internal error in ferrio: {text}"))
+    crate::raising::error::<PyRuntimeError>(format!("internal error in ferrio: {text}"))
 }
 
 /// Sets what Python sees of a panic. Making the exception may need memory that is not there.

@@ -185,10 +185,10 @@ fn view_of(object: &Bound<'_, PyAny>, writable: bool) -> PyResult<PyBuffer<u8>> 
         Err(error) => return Err(error),
     };
     if !view.is_c_contiguous() {
-        return Err(PyBufferError::new_err("memoryview: underlying buffer is not C-contiguous"));
+        return Err(crate::raising::error::<PyBufferError>("memoryview: underlying buffer is not C-contiguous"));
     }
     if writable && view.readonly() {
-        return Err(PyTypeError::new_err("read-write bytes-like object expected"));
+        return Err(crate::raising::error::<PyTypeError>("read-write bytes-like object expected"));
     }
     Ok(view)
 }

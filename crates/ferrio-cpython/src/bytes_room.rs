@@ -62,7 +62,7 @@ impl<'py> BytesRoom<'py> {
             // Whoever has it may write at any time.
             // SAFETY: a live object; the reference is never given up.
             unsafe { ffi::Py_IncRef(self.object.as_ptr()) };
-            return Err(PyBufferError::new_err("memory that was lent is still in use"));
+            return Err(crate::raising::error::<PyBufferError>("memory that was lent is still in use"));
         }
         let outcome = outcome?;
         self.filled += count(&outcome).min(size);

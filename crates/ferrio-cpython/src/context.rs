@@ -117,6 +117,6 @@ pub fn run_in<'py, R>(py: Python<'py>, context: &Bound<'py, PyAny>, body: impl F
 fn not_a_context(object: &Bound<'_, PyAny>) -> PyErr {
     match object.getattr("run") {
         Err(missing) => missing,
-        Ok(_) => PyRuntimeError::new_err("a contextvars.Context is needed to run a callback"),
+        Ok(_) => crate::raising::error::<PyRuntimeError>("a contextvars.Context is needed to run a callback"),
     }
 }

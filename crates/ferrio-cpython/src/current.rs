@@ -252,7 +252,7 @@ pub(crate) fn enter<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) ->
     if let Some(other) = dictionary(py)?.get_item(owner)? {
         let text =
             format!("Cannot enter into task {} while another task {} is being executed.", task.repr()?, other.repr()?);
-        return Err(PyRuntimeError::new_err(text));
+        return Err(crate::raising::error::<PyRuntimeError>(text));
     }
     dictionary(py)?.set_item(owner, task)
 }
@@ -272,7 +272,7 @@ pub(crate) fn leave<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) ->
         shown => {
             let shown = shown.unwrap_or_else(|| py.None().into_bound(py));
             let text = format!("Leaving task {} does not match the current task {}.", task.repr()?, shown.repr()?);
-            Err(PyRuntimeError::new_err(text))
+            Err(crate::raising::error::<PyRuntimeError>(text))
         }
     }
 }

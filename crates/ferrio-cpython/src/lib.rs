@@ -52,6 +52,7 @@ pub use gil_cell::{GilCell, GilFlag};
 pub use handle::HandleRef;
 pub use loop_base::LoopBase;
 pub use names::{current_frame, get_event_loop, prepare};
+pub use raising::error;
 pub use rest::Rest;
 pub use runnable::{Action, Runnable};
 

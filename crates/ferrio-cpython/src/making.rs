@@ -333,7 +333,7 @@ unsafe fn call_general(
     let given = unsafe { std::slice::from_raw_parts(stack, positional + keywords) };
     all.extend_from_slice(given);
     let Some((_, general)) = GENERAL.get(py) else {
-        return Err(pyo3::exceptions::PyRuntimeError::new_err("the loop's class is not ready"));
+        return Err(crate::raising::error::<pyo3::exceptions::PyRuntimeError>("the loop's class is not ready"));
     };
     // SAFETY: a callable and its arguments, `self` first.
     let outcome = unsafe { ffi::PyObject_Vectorcall(general.as_ptr(), all.as_ptr(), positional + 1, names) };

@@ -45,6 +45,12 @@ imported! {
     stock_current_task = "_asyncio" . "current_task";
     /// All pending tasks of a loop; of C since 3.14.
     stock_all_tasks = "_asyncio" . "all_tasks";
+    /// The module that exports `Future`.
+    futures_module = "asyncio" . "futures";
+    /// asyncio's own class, in C.
+    stock_future = "_asyncio" . "Future";
+    /// asyncio's own class, in C.
+    stock_task = "_asyncio" . "Task";
     /// asyncio's own set of all tasks; ours show in its iterator.
     tasks_module = "asyncio" . "tasks";
     /// Notes who waits for a future of asyncio's own; since 3.14.
@@ -80,7 +86,7 @@ type Import = fn(Python<'_>) -> PyResult<&Bound<'_, PyAny>>;
 /// # Errors
 /// `ImportError` when asyncio is not importable.
 pub fn prepare(py: Python<'_>) -> PyResult<()> {
-    let needed: [Import; 15] = [
+    let needed: [Import; 23] = [
         format_callback_source,
         format_helpers,
         base_events,
@@ -93,6 +99,14 @@ pub fn prepare(py: Python<'_>) -> PyResult<()> {
         running_loop,
         events,
         tasks_module,
+        futures_module,
+        stock_future,
+        stock_task,
+        cancelled_error,
+        invalid_state_error,
+        asyncio_gathering_future,
+        asyncio_handle,
+        asyncio_timer_handle,
         future_repr,
         task_repr,
         task_get_stack,
@@ -202,20 +216,12 @@ pub fn get_event_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// What asyncio exports as `Future` now, which futures of ours claim to be; its own class where that is ours already,
 /// so that code which took the name before `install()` knows them too.
 pub(crate) fn asyncio_future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static NOW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static OWN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let now = NOW.import(py, "asyncio", "futures")?.getattr(pyo3::intern!(py, "Future"))?;
-    if crate::future::is_exact_future(now.as_ptr().cast()) {
-        OWN.import(py, "_asyncio", "Future").cloned()
-    } else {
-        Ok(now)
-    }
+    let now = futures_module(py)?.getattr(pyo3::intern!(py, "Future"))?;
+    if crate::future::is_exact_future(now.as_ptr().cast()) { stock_future(py).cloned() } else { Ok(now) }
 }
 
 /// What asyncio exports as `Task`, as with `asyncio_future`.
 pub(crate) fn asyncio_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    static NOW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static OWN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let now = NOW.import(py, "asyncio", "tasks")?.getattr(pyo3::intern!(py, "Task"))?;
-    if crate::task::is_exact(now.as_ptr().cast()) { OWN.import(py, "_asyncio", "Task").cloned() } else { Ok(now) }
+    let now = tasks_module(py)?.getattr(pyo3::intern!(py, "Task"))?;
+    if crate::task::is_exact(now.as_ptr().cast()) { stock_task(py).cloned() } else { Ok(now) }
 }

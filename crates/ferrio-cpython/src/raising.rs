@@ -5,6 +5,25 @@
 use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::{PyErrArguments, PyTypeInfo};
+
+use crate::boundary::attached;
+
+/// A new exception of class `E`, made at once.
+///
+/// `PyO3`'s own `new_err` makes the exception when somebody first looks at it, and detaches from the interpreter to do so.
+/// That panics while the interpreter finalizes, when a coroutine that is still suspended gets its `GeneratorExit`.
+#[cold]
+#[must_use]
+pub fn error<E: PyTypeInfo>(arguments: impl PyErrArguments) -> PyErr {
+    attached(|py| {
+        let arguments = arguments.arguments(py);
+        let class = E::type_object_raw(py);
+        // SAFETY: a live class of exceptions and a live object.
+        unsafe { ffi::PyErr_SetObject(class.cast(), arguments.as_ptr()) };
+        PyErr::fetch(py)
+    })
+}
 
 /// `error` with its exception made. `PyO3` makes one when somebody looks, and wants to attach anew for it, which
 /// it refuses while the interpreter leaves: what is examined by code that finalizers reach passes through here.

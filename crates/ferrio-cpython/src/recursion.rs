@@ -64,5 +64,5 @@ fn is_near_the_end_of_the_stack() -> bool {
 
 #[cold]
 fn too_deep(what: &CStr) -> PyErr {
-    PyRecursionError::new_err(format!("maximum recursion depth exceeded{}", what.to_string_lossy()))
+    crate::raising::error::<PyRecursionError>(format!("maximum recursion depth exceeded{}", what.to_string_lossy()))
 }

@@ -85,12 +85,12 @@ pub fn awaitable_iterator<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py
     // SAFETY: a new reference or null with an exception set.
     let iterator = unsafe { Bound::from_owned_ptr_or_err(object.py(), iterator) }?;
     if is_python_coroutine(&iterator) || is_generator_coroutine(&iterator)? {
-        return Err(PyTypeError::new_err("__await__() returned a coroutine"));
+        return Err(crate::raising::error::<PyTypeError>("__await__() returned a coroutine"));
     }
     // SAFETY: a live object.
     if unsafe { ffi::PyIter_Check(iterator.as_ptr()) } == 0 {
         let text = format!("__await__() returned non-iterator of type '{}'", iterator.get_type().name()?);
-        return Err(PyTypeError::new_err(text));
+        return Err(crate::raising::error::<PyTypeError>(text));
     }
     Ok(iterator)
 }
@@ -111,9 +111,9 @@ fn is_generator_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 fn not_awaitable(object: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     let name = object.get_type().name()?;
     if object.py().version_info() >= (3, 14) {
-        return Ok(PyTypeError::new_err(format!("'{name}' object can't be awaited")));
+        return Ok(crate::raising::error::<PyTypeError>(format!("'{name}' object can't be awaited")));
     }
-    Ok(PyTypeError::new_err(format!("object {name} can't be used in 'await' expression")))
+    Ok(crate::raising::error::<PyTypeError>(format!("object {name} can't be used in 'await' expression")))
 }
 
 /// Whether `object` is a coroutine of an `async def`.

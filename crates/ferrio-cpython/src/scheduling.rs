@@ -203,17 +203,20 @@ impl<'py> Call<'_, 'py> {
 
     #[cold]
     fn unexpected(&self, name: &str) -> PyErr {
-        PyTypeError::new_err(format!("{}() got an unexpected keyword argument '{name}'", self.method))
+        crate::raising::error::<PyTypeError>(format!("{}() got an unexpected keyword argument '{name}'", self.method))
     }
 
     #[cold]
     fn doubled(&self, name: &Bound<'_, PyAny>) -> PyErr {
-        PyTypeError::new_err(format!("{}() got multiple values for argument '{name}'", self.method))
+        crate::raising::error::<PyTypeError>(format!("{}() got multiple values for argument '{name}'", self.method))
     }
 
     #[cold]
     fn missing(&self, name: &str) -> PyErr {
-        PyTypeError::new_err(format!("{}() missing 1 required positional argument: '{name}'", self.method))
+        crate::raising::error::<PyTypeError>(format!(
+            "{}() missing 1 required positional argument: '{name}'",
+            self.method
+        ))
     }
 }
 
@@ -272,7 +275,7 @@ fn do_call_soon_threadsafe<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py
 fn do_call_later<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyResult<Py<PyAny>> {
     let request = call.parse(Some("delay"))?;
     let Some(delay) = request.leading.as_ref().filter(|delay| !delay.is_none()) else {
-        return Err(PyTypeError::new_err("delay must not be None"));
+        return Err(crate::raising::error::<PyTypeError>("delay must not be None"));
     };
     let now = LoopBase::now(owner)?;
     let when = match delay.cast_exact::<PyFloat>() {
@@ -300,7 +303,7 @@ fn by_call_at<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>, when: f6
 fn do_call_at<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyResult<Py<PyAny>> {
     let request = call.parse(Some("when"))?;
     let Some(when) = request.leading.as_ref().filter(|when| !when.is_none()) else {
-        return Err(PyTypeError::new_err("when cannot be None"));
+        return Err(crate::raising::error::<PyTypeError>("when cannot be None"));
     };
     let when = when.extract()?;
     schedule_at(owner, request, when)
@@ -324,7 +327,7 @@ fn schedule_at<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>, when: f
 #[cold]
 pub(crate) fn check_thread(py: Python<'_>, base: &LoopBase) -> PyResult<()> {
     if base.thread().is_some_and(|running| running != crate::thread_identifier(py)) {
-        return Err(PyRuntimeError::new_err(
+        return Err(crate::raising::error::<PyRuntimeError>(
             "Non-thread-safe operation invoked on an event loop other than the current one",
         ));
     }
@@ -338,11 +341,11 @@ pub(crate) fn check_thread(py: Python<'_>, base: &LoopBase) -> PyResult<()> {
 #[cold]
 pub fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     if is_coroutine(callback)? || is_coroutine_function(callback)? {
-        return Err(PyTypeError::new_err(format!("coroutines cannot be used with {method}()")));
+        return Err(crate::raising::error::<PyTypeError>(format!("coroutines cannot be used with {method}()")));
     }
     if !callback.is_callable() {
         let text = format!("a callable object was expected by {method}(), got {}", callback.repr()?);
-        return Err(PyTypeError::new_err(text));
+        return Err(crate::raising::error::<PyTypeError>(text));
     }
     Ok(())
 }

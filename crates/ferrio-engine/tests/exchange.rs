@@ -96,7 +96,7 @@ impl World {
         }
         if !self.is_available(side) {
             let token = Token::new(number);
-            let ticket = self.exchange.line(side).push(token.clone());
+            let ticket = self.exchange.line(side).push(token.clone()).expect("there is memory");
             self.parked.push(Parked { side, token, ticket, gives_up: false });
             return;
         }

@@ -57,7 +57,7 @@ impl Primitive for Exclusion<Token> {
     }
 
     fn park(&mut self, token: Token) -> Ticket {
-        Self::park(self, token)
+        Self::park(self, token).expect("there is memory")
     }
 
     fn release(&mut self, wake: &mut dyn FnMut(&Token)) {
@@ -105,7 +105,7 @@ impl Primitive for Semaphore {
     }
 
     fn park(&mut self, token: Token) -> Ticket {
-        self.permits.park(token)
+        self.permits.park(token).expect("there is memory")
     }
 
     fn release(&mut self, wake: &mut dyn FnMut(&Token)) {
@@ -235,7 +235,7 @@ fn cancelled_waiter_passes_its_turn_on() {
     assert!(lock.try_acquire());
     let tokens: Vec<_> =
         (0..2).map(|number| Token { number, standing: Rc::new(Cell::new(Standing::Waiting)) }).collect();
-    let tickets: Vec<_> = tokens.iter().map(|token| lock.park(token.clone())).collect();
+    let tickets: Vec<_> = tokens.iter().map(|token| lock.park(token.clone()).expect("there is memory")).collect();
     assert!(matches!(lock.release(), Released::Free(Some(next)) if next.number == 0));
     tokens[0].standing.set(Standing::Chosen);
     assert!(!lock.try_acquire(), "a newcomer barged in");

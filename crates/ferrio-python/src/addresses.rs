@@ -65,7 +65,7 @@ pub(crate) async fn resolved_or_error(
         if infos.bind(py).is_truthy()? {
             return Ok(infos);
         }
-        Err(PyOSError::new_err("getaddrinfo() returned empty list"))
+        Err(ferrio_cpython::error::<PyOSError>("getaddrinfo() returned empty list"))
     })
 }
 
@@ -127,7 +127,7 @@ fn numeric_info<'py>(
     let text = host.cast::<PyString>()?.to_string_lossy();
     if text.contains('\0') {
         // The system's resolver would end the name there.
-        return Err(PyValueError::new_err("embedded null character"));
+        return Err(ferrio_cpython::error::<PyValueError>("embedded null character"));
     }
     if text.contains('%') {
         return Ok(None);
@@ -170,7 +170,9 @@ fn host_and_port<'py>(address: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny
     let items = head.try_iter()?.collect::<PyResult<Vec<_>>>()?;
     let count = items.len();
     let Ok([host, port]) = <[_; 2]>::try_from(items) else {
-        return Err(PyValueError::new_err(format!("not enough values to unpack (expected 2, got {count})")));
+        return Err(ferrio_cpython::error::<PyValueError>(format!(
+            "not enough values to unpack (expected 2, got {count})"
+        )));
     };
     Ok((host, port))
 }
@@ -182,7 +184,7 @@ fn tail<'py>(address: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
     if rest.len() > 2 {
         let count = rest.len() + 5;
         let text = format!("_ipaddr_info() takes from 5 to 7 positional arguments but {count} were given");
-        return Err(PyTypeError::new_err(text));
+        return Err(ferrio_cpython::error::<PyTypeError>(text));
     }
     Ok(rest)
 }

@@ -102,12 +102,12 @@ impl Failures {
         }
         let texts: Vec<String> = errors.iter().map(|error| error.value(py).to_string()).collect();
         let Some(first) = texts.first() else {
-            return PyTimeoutError::new_err("create_connection failed");
+            return ferrio_cpython::error::<PyTimeoutError>("create_connection failed");
         };
         if texts.iter().all(|text| text == first) {
             return errors.swap_remove(0);
         }
-        PyOSError::new_err(format!("Multiple exceptions: {}", texts.join(", ")))
+        ferrio_cpython::error::<PyOSError>(format!("Multiple exceptions: {}", texts.join(", ")))
     }
 }
 
@@ -195,7 +195,10 @@ fn bind_local(
     }
     Err(match failures.pop() {
         Some(last) => last,
-        None => PyOSError::new_err(format!("no matching local address with family={} found", family.repr()?)),
+        None => ferrio_cpython::error::<PyOSError>(format!(
+            "no matching local address with family={} found",
+            family.repr()?
+        )),
     })
 }
 

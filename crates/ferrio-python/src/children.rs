@@ -66,7 +66,7 @@ impl Watcher {
         let active = watcher.call_method0("is_active").and_then(|active| active.is_truthy());
         let checked = active.and_then(|active| {
             let text = "asyncio.get_child_watcher() is not activated, subprocess support is not installed.";
-            if active { Ok(()) } else { Err(PyRuntimeError::new_err(text)) }
+            if active { Ok(()) } else { Err(ferrio_cpython::error::<PyRuntimeError>(text)) }
         });
         match checked {
             Ok(()) => Ok(Some(entered)),

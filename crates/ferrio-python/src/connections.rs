@@ -134,10 +134,12 @@ impl Tls {
     fn check(&self, py: Python<'_>, host: Option<&Py<PyAny>>) -> PyResult<()> {
         let wanted = self.wanted(py)?;
         if self.server_hostname.is_some() && !wanted {
-            return Err(PyValueError::new_err("server_hostname is only meaningful with ssl"));
+            return Err(ferrio_cpython::error::<PyValueError>("server_hostname is only meaningful with ssl"));
         }
         if self.server_hostname.is_none() && wanted && !host.map_or(Ok(false), |host| host.is_truthy(py))? {
-            return Err(PyValueError::new_err("You must set server_hostname when using ssl without a host"));
+            return Err(ferrio_cpython::error::<PyValueError>(
+                "You must set server_hostname when using ssl without a host",
+            ));
         }
         self.check_timeouts(py)
     }
@@ -145,10 +147,10 @@ impl Tls {
     fn check_timeouts(&self, py: Python<'_>) -> PyResult<()> {
         let wanted = self.wanted(py)?;
         if self.handshake_timeout.is_some() && !wanted {
-            return Err(PyValueError::new_err("ssl_handshake_timeout is only meaningful with ssl"));
+            return Err(ferrio_cpython::error::<PyValueError>("ssl_handshake_timeout is only meaningful with ssl"));
         }
         if self.shutdown_timeout.is_some() && !wanted {
-            return Err(PyValueError::new_err("ssl_shutdown_timeout is only meaningful with ssl"));
+            return Err(ferrio_cpython::error::<PyValueError>("ssl_shutdown_timeout is only meaningful with ssl"));
         }
         Ok(())
     }
@@ -206,19 +208,24 @@ fn check_socket(py: Python<'_>, sock: Option<&Py<PyAny>>, by_name: bool) -> PyRe
         Some(sock) => {
             refuse_ssl_socket(sock.bind(py))?;
             if by_name {
-                return Err(PyValueError::new_err("host/port and sock can not be specified at the same time"));
+                return Err(ferrio_cpython::error::<PyValueError>(
+                    "host/port and sock can not be specified at the same time",
+                ));
             }
             check_stream(sock.bind(py))
         }
         None if by_name => Ok(()),
-        None => Err(PyValueError::new_err("host and port was not specified and no sock specified")),
+        None => Err(ferrio_cpython::error::<PyValueError>("host and port was not specified and no sock specified")),
     }
 }
 
 fn check_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
     let kind = sock.getattr(pyo3::intern!(sock.py(), "type"))?;
     if !kind.eq(imports::socket_sock_stream(sock.py())?)? {
-        return Err(PyValueError::new_err(format!("A Stream Socket was expected, got {}", sock.repr()?)));
+        return Err(ferrio_cpython::error::<PyValueError>(format!(
+            "A Stream Socket was expected, got {}",
+            sock.repr()?
+        )));
     }
     Ok(())
 }
@@ -311,7 +318,7 @@ fn wants_all_errors(py: Python<'_>, given: Option<Py<PyAny>>) -> PyResult<bool> 
     let Some(given) = given else { return Ok(false) };
     if imports::python_version(py) < (3, 12) {
         let text = "BaseEventLoop.create_connection() got an unexpected keyword argument 'all_errors'";
-        return Err(PyTypeError::new_err(text));
+        return Err(ferrio_cpython::error::<PyTypeError>(text));
     }
     given.is_truthy(py)
 }

@@ -127,15 +127,18 @@ fn check_socket(sock: &Bound<'_, PyAny>, options: &Options) -> PyResult<()> {
     let kind = sock.getattr("type")?;
     if imports::python_version(py) >= (3, 13) {
         if kind.eq(imports::socket_sock_stream(py)?)? {
-            return Err(PyValueError::new_err(format!("A datagram socket was expected, got {}", sock.repr()?)));
+            return Err(ferrio_cpython::error::<PyValueError>(format!(
+                "A datagram socket was expected, got {}",
+                sock.repr()?
+            )));
         }
     } else if !kind.eq(imports::socket_sock_dgram(py)?)? {
-        return Err(PyValueError::new_err(format!("A UDP Socket was expected, got {}", sock.repr()?)));
+        return Err(ferrio_cpython::error::<PyValueError>(format!("A UDP Socket was expected, got {}", sock.repr()?)));
     }
     let given = options.given(py)?;
     if !given.is_empty() {
         let text = format!("socket modifier keyword arguments can not be used when sock is specified. ({given})");
-        return Err(PyValueError::new_err(text));
+        return Err(ferrio_cpython::error::<PyValueError>(text));
     }
     sock.call_method1("setblocking", (false,)).map(drop)
 }
@@ -152,7 +155,7 @@ async fn open(this: &Py<Loop>, options: &Options, channel: &Channel) -> PyResult
             Err(error) => return Err(error),
         }
     }
-    Err(first.unwrap_or_else(|| PyValueError::new_err("can not get address information")))
+    Err(first.unwrap_or_else(|| ferrio_cpython::error::<PyValueError>("can not get address information")))
 }
 
 async fn candidates(this: &Py<Loop>, options: &Options, channel: &Channel) -> PyResult<Vec<Candidate>> {
@@ -168,7 +171,7 @@ async fn candidates(this: &Py<Loop>, options: &Options, channel: &Channel) -> Py
         };
         if both == [false, false] {
             if family.eq(0)? {
-                return Err(PyValueError::new_err("unexpected address family"));
+                return Err(ferrio_cpython::error::<PyValueError>("unexpected address family"));
             }
             return Ok((Some(vec![plain(None, None)]), both));
         }
@@ -188,7 +191,7 @@ async fn candidates(this: &Py<Loop>, options: &Options, channel: &Channel) -> Py
 fn check_paths(py: Python<'_>, local: Option<&Py<PyAny>>, remote: Option<&Py<PyAny>>) -> PyResult<()> {
     for address in [local, remote].into_iter().flatten() {
         if !address.bind(py).is_instance_of::<PyString>() {
-            return Err(PyTypeError::new_err("string is expected"));
+            return Err(ferrio_cpython::error::<PyTypeError>("string is expected"));
         }
     }
     match local {
@@ -204,7 +207,7 @@ async fn resolve(this: &Py<Loop>, options: &Options, asked: [bool; 2], channel: 
         let Some(address) = address else { continue };
         let (address, hints) = Python::attach(|py| {
             if address.bind(py).cast::<PyTuple>().map(PyTupleMethods::len).ok() != Some(2) {
-                return Err(PyTypeError::new_err("2-tuple is expected"));
+                return Err(ferrio_cpython::error::<PyTypeError>("2-tuple is expected"));
             }
             let hints = Hints {
                 family: options.family.clone_ref(py),
@@ -220,7 +223,7 @@ async fn resolve(this: &Py<Loop>, options: &Options, asked: [bool; 2], channel: 
     candidates
         .retain(|candidate| (!asked[0] || candidate.local.is_some()) && (!asked[1] || candidate.remote.is_some()));
     if candidates.is_empty() {
-        return Err(PyValueError::new_err("can not get address information"));
+        return Err(ferrio_cpython::error::<PyValueError>("can not get address information"));
     }
     Ok(candidates)
 }
@@ -278,11 +281,15 @@ fn set_options(sock: &Bound<'_, PyAny>, reuse_port: bool, broadcasts: bool) -> P
     };
     if reuse_port {
         if !module.hasattr("SO_REUSEPORT")? {
-            return Err(PyValueError::new_err("reuse_port not supported by socket module"));
+            return Err(ferrio_cpython::error::<PyValueError>("reuse_port not supported by socket module"));
         }
         let refused = "reuse_port not supported by socket module, SO_REUSEPORT defined but not implemented.";
         set("SO_REUSEPORT").map_err(|error| {
-            if error.is_instance_of::<PyOSError>(sock.py()) { PyValueError::new_err(refused) } else { error }
+            if error.is_instance_of::<PyOSError>(sock.py()) {
+                ferrio_cpython::error::<PyValueError>(refused)
+            } else {
+                error
+            }
         })?;
     }
     if broadcasts { set("SO_BROADCAST") } else { Ok(()) }

@@ -90,7 +90,7 @@ pub(crate) fn refuse_used(slf: &Bound<'_, Loop>, fd: RawFd, shown: &Bound<'_, Py
         return Ok(());
     }
     let text = format!("File descriptor {} is used by transport {}", shown.repr()?, transport.repr()?);
-    Err(PyRuntimeError::new_err(text))
+    Err(ferrio_cpython::error::<PyRuntimeError>(text))
 }
 
 /// The transport that is registered for a descriptor. Other objects of ours that watch one (a listener) are none.
@@ -165,14 +165,14 @@ fn descriptor(file: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     match asked {
         Ok(number) => number.extract().map_err(too_large),
         Err(error) if is_refusal(py, &error) => {
-            Err(PyValueError::new_err(format!("Invalid file object: {}", file.repr()?)))
+            Err(ferrio_cpython::error::<PyValueError>(format!("Invalid file object: {}", file.repr()?)))
         }
         Err(error) => Err(error),
     }
 }
 
 fn too_large(_: PyErr) -> PyErr {
-    PyOverflowError::new_err("Python int too large to convert to C int")
+    ferrio_cpython::error::<PyOverflowError>("Python int too large to convert to C int")
 }
 
 fn is_refusal(py: Python<'_>, error: &PyErr) -> bool {
@@ -184,7 +184,7 @@ fn is_refusal(py: Python<'_>, error: &PyErr) -> bool {
 /// The word of `selectors` on numbers that are none, closed sockets among them.
 fn refuse_negative(fd: RawFd) -> PyResult<()> {
     if fd < 0 {
-        return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
+        return Err(ferrio_cpython::error::<PyValueError>(format!("Invalid file descriptor: {fd}")));
     }
     Ok(())
 }

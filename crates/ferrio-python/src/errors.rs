@@ -55,7 +55,7 @@ impl Loop {
     fn set_exception_handler(slf: &Bound<'_, Self>, handler: &Bound<'_, PyAny>) -> PyResult<()> {
         if !handler.is_none() && !handler.is_callable() {
             let text = format!("A callable object or None is expected, got {}", handler.repr()?);
-            return Err(PyTypeError::new_err(text));
+            return Err(ferrio_cpython::error::<PyTypeError>(text));
         }
         let handler = Some(handler.clone().unbind()).filter(|handler| !handler.is_none(slf.py()));
         let before = slf.get().errors.handler.with(slf.py(), |place| std::mem::replace(place, handler));
@@ -99,9 +99,9 @@ pub(crate) fn from_io(error: &std::io::Error) -> PyErr {
         Some(number) => {
             let suffix = format!(" (os error {number})");
             let reason = text.strip_suffix(&suffix).unwrap_or(&text).to_owned();
-            PyOSError::new_err((number, reason))
+            ferrio_cpython::error::<PyOSError>((number, reason))
         }
-        None => PyOSError::new_err(text),
+        None => ferrio_cpython::error::<PyOSError>(text),
     };
     // Made at once: on 3.11 an error's type would stay `OSError` whatever the value turned out to be.
     Python::attach(|py| made(py, error))

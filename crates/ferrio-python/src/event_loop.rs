@@ -50,7 +50,9 @@ impl Loop {
         let given = arguments.len() + keywords.map_or(0, PyDictMethods::len);
         if given > 0 && class.getattr("__init__")?.is(PyAny::type_object(py).getattr("__init__")?) {
             let name = class.name()?;
-            return Err(PyTypeError::new_err(format!("{name}() takes no positional arguments but {given} were given")));
+            return Err(ferrio_cpython::error::<PyTypeError>(format!(
+                "{name}() takes no positional arguments but {given} were given"
+            )));
         }
         let debug = imports::is_debug_mode(py)?.call0()?.is_truthy()?;
         let base = LoopBase::new(debug);

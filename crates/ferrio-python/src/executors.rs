@@ -73,7 +73,7 @@ impl Loop {
     /// Set the executor that `run_in_executor(None`, …) uses: a `ThreadPoolExecutor`.
     fn set_default_executor(slf: &Bound<'_, Self>, executor: &Bound<'_, PyAny>) -> PyResult<()> {
         if !executor.is_instance(&imports::thread_pool(slf.py())?)? {
-            return Err(PyTypeError::new_err("executor must be ThreadPoolExecutor instance"));
+            return Err(ferrio_cpython::error::<PyTypeError>("executor must be ThreadPoolExecutor instance"));
         }
         slf.get().executors.set_default(slf.py(), Some(executor.clone().unbind()));
         Ok(())
@@ -103,7 +103,7 @@ fn default_executor<'py>(slf: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> 
     let py = slf.py();
     let executors = &slf.get().executors;
     if executors.shut_down.get() {
-        return Err(PyRuntimeError::new_err("Executor shutdown has been called"));
+        return Err(ferrio_cpython::error::<PyRuntimeError>("Executor shutdown has been called"));
     }
     if let Some(executor) = executors.default(py) {
         return Ok(executor);

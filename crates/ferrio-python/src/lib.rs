@@ -97,6 +97,7 @@ mod _ferrio {
         let timeout = module.getattr("Timeout")?;
         ferrio_cpython::coroutine_function::mark(&timeout, &["__aenter__", "__aexit__"])?;
         crate::freeing::bound_classes(py);
+        crate::queues::shut_down_class(py)?;
         crate::signals::watch_forks(module)
     }
 

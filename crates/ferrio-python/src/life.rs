@@ -83,7 +83,7 @@ impl Loop {
         future.call_method1("remove_done_callback", (stop_loop,))?;
         outcome?;
         if !done()? {
-            return Err(PyRuntimeError::new_err("Event loop stopped before Future completed."));
+            return Err(ferrio_cpython::error::<PyRuntimeError>("Event loop stopped before Future completed."));
         }
         future.call_method0("result")
     }
@@ -98,7 +98,7 @@ impl Loop {
         let py = slf.py();
         let base = base(slf);
         if base.thread().is_some() {
-            return Err(PyRuntimeError::new_err("Cannot close a running event loop"));
+            return Err(ferrio_cpython::error::<PyRuntimeError>("Cannot close a running event loop"));
         }
         if base.closed.get() {
             return Ok(());

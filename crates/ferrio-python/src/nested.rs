@@ -51,12 +51,14 @@ pub(crate) fn outer<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Outer<'py>>>
         if thread == ferrio_cpython::thread_identifier(py) && are_allowed(py)? {
             return Ok(Some(Outer::Same));
         }
-        return Err(PyRuntimeError::new_err("This event loop is already running"));
+        return Err(ferrio_cpython::error::<PyRuntimeError>("This event loop is already running"));
     }
     match running_loop(py)? {
         None => Ok(None),
         Some(other) if are_allowed(py)? => Ok(Some(Outer::Other(other))),
-        Some(_) => Err(PyRuntimeError::new_err("Cannot run the event loop while another loop is running")),
+        Some(_) => {
+            Err(ferrio_cpython::error::<PyRuntimeError>("Cannot run the event loop while another loop is running"))
+        }
     }
 }
 
@@ -78,7 +80,7 @@ pub(crate) fn run_until_complete<'py>(
     }
     without_task(slf.as_any(), || run_until(slf, &future))?;
     if !is_done(&future)? {
-        return Err(PyRuntimeError::new_err("Event loop stopped before Future completed."));
+        return Err(ferrio_cpython::error::<PyRuntimeError>("Event loop stopped before Future completed."));
     }
     future.call_method0("result")
 }

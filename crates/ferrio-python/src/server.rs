@@ -122,7 +122,7 @@ pub(crate) fn start(slf: &Bound<'_, Server>) -> PyResult<()> {
         return Ok(());
     }
     let Some(sockets) = this.sockets(py) else {
-        return Err(PyRuntimeError::new_err(format!("server {} is closed", slf.repr()?)));
+        return Err(ferrio_cpython::error::<PyRuntimeError>(format!("server {} is closed", slf.repr()?)));
     };
     this.serving.set(true);
     for sock in sockets {
@@ -316,10 +316,10 @@ async fn serve_forever(this: Py<Server>, channel: Channel) -> PyResult<()> {
         let (already, closed) = this.get().state.with(py, |state| (state.forever.is_some(), state.sockets.is_none()));
         if already {
             let text = format!("server {} is already being awaited on serve_forever()", slf.repr()?);
-            return Err(PyRuntimeError::new_err(text));
+            return Err(ferrio_cpython::error::<PyRuntimeError>(text));
         }
         if closed {
-            return Err(PyRuntimeError::new_err(format!("server {} is closed", slf.repr()?)));
+            return Err(ferrio_cpython::error::<PyRuntimeError>(format!("server {} is closed", slf.repr()?)));
         }
         start(slf)?;
         let forever = Loop::waiter(this.get().owner.bind(py))?.unbind();

@@ -64,7 +64,7 @@ impl Loop {
         let py = slf.py();
         if keep_alive.is_some() && imports::python_version(py) < (3, 13) {
             let text = "create_server() got an unexpected keyword argument 'keep_alive'";
-            return Err(PyTypeError::new_err(text));
+            return Err(ferrio_cpython::error::<PyTypeError>(text));
         }
         let this = slf.clone().unbind();
         Coroutine::spawn(py, "EventLoop.create_server", |channel| async move {
@@ -99,13 +99,13 @@ fn check_ssl(
     [handshake_timeout, shutdown_timeout]: [bool; 2],
 ) -> PyResult<()> {
     if ssl.is_some_and(|ssl| ssl.bind(py).is_instance_of::<PyBool>()) {
-        return Err(PyTypeError::new_err("ssl argument must be an SSLContext or None"));
+        return Err(ferrio_cpython::error::<PyTypeError>("ssl argument must be an SSLContext or None"));
     }
     if handshake_timeout && ssl.is_none() {
-        return Err(PyValueError::new_err("ssl_handshake_timeout is only meaningful with ssl"));
+        return Err(ferrio_cpython::error::<PyValueError>("ssl_handshake_timeout is only meaningful with ssl"));
     }
     if shutdown_timeout && ssl.is_none() {
-        return Err(PyValueError::new_err("ssl_shutdown_timeout is only meaningful with ssl"));
+        return Err(ferrio_cpython::error::<PyValueError>("ssl_shutdown_timeout is only meaningful with ssl"));
     }
     Ok(())
 }
@@ -115,7 +115,9 @@ async fn create(this: Py<Loop>, options: Options, channel: Channel) -> PyResult<
     if let Some(sock) = &options.sock {
         Python::attach(|py| refuse_ssl_socket(sock.bind(py)))?;
         if by_name {
-            return Err(PyValueError::new_err("host/port and sock can not be specified at the same time"));
+            return Err(ferrio_cpython::error::<PyValueError>(
+                "host/port and sock can not be specified at the same time",
+            ));
         }
     }
     let sockets = if by_name {
@@ -149,11 +151,14 @@ async fn create(this: Py<Loop>, options: Options, channel: Channel) -> PyResult<
 
 fn given_socket(py: Python<'_>, sock: Option<&Py<PyAny>>) -> PyResult<Vec<Py<PyAny>>> {
     let Some(sock) = sock else {
-        return Err(PyValueError::new_err("Neither host/port nor sock were specified"));
+        return Err(ferrio_cpython::error::<PyValueError>("Neither host/port nor sock were specified"));
     };
     let stream = py.import("socket")?.getattr("SOCK_STREAM")?;
     if !sock.bind(py).getattr("type")?.eq(stream)? {
-        return Err(PyValueError::new_err(format!("A Stream Socket was expected, got {}", sock.bind(py).repr()?)));
+        return Err(ferrio_cpython::error::<PyValueError>(format!(
+            "A Stream Socket was expected, got {}",
+            sock.bind(py).repr()?
+        )));
     }
     Ok(vec![sock.clone_ref(py)])
 }
@@ -193,7 +198,7 @@ fn look_up(this: &Py<Loop>, py: Python<'_>, host: Py<PyAny>, options: &Options) 
         Python::attach(|py| {
             if infos.bind(py).is_empty()? {
                 let text = format!("getaddrinfo({}) returned empty list", host.bind(py).repr()?);
-                return Err(PyOSError::new_err(text));
+                return Err(ferrio_cpython::error::<PyOSError>(text));
             }
             Ok(infos)
         })
@@ -205,7 +210,7 @@ pub(crate) fn refuse_ssl_socket(sock: &Bound<'_, PyAny>) -> PyResult<()> {
     // Without the module there can be no such socket.
     let Ok(module) = sock.py().import("ssl") else { return Ok(()) };
     if sock.is_instance(&module.getattr("SSLSocket")?)? {
-        return Err(PyTypeError::new_err("Socket cannot be of type SSLSocket"));
+        return Err(ferrio_cpython::error::<PyTypeError>("Socket cannot be of type SSLSocket"));
     }
     Ok(())
 }
@@ -245,7 +250,10 @@ fn bind_all(slf: &Bound<'_, Loop>, infos: &Bound<'_, PyList>, options: &Options)
         for info in infos {
             addresses.append(info.get_item(4)?)?;
         }
-        return Err(PyOSError::new_err(format!("could not bind on any address out of {}", addresses.repr()?)));
+        return Err(ferrio_cpython::error::<PyOSError>(format!(
+            "could not bind on any address out of {}",
+            addresses.repr()?
+        )));
     }
     Ok(sockets)
 }
@@ -311,7 +319,7 @@ fn prepare<'py>(
     // Linux allows the option on internet sockets only, from 6.12.9 on.
     if options.reuse_port && internet {
         let refused = "reuse_port not supported by socket module, SO_REUSEPORT defined but not implemented.";
-        set("SOL_SOCKET", "SO_REUSEPORT").map_err(|_| PyValueError::new_err(refused))?;
+        set("SOL_SOCKET", "SO_REUSEPORT").map_err(|_| ferrio_cpython::error::<PyValueError>(refused))?;
     }
     if options.keep_alive {
         set("SOL_SOCKET", "SO_KEEPALIVE")?;
@@ -347,5 +355,5 @@ fn refused_bind(slf: &Bound<'_, Loop>, address: &Bound<'_, PyAny>, error: &PyErr
         }
         return Ok(false);
     }
-    Err(PyOSError::new_err((number.unbind(), text)))
+    Err(ferrio_cpython::error::<PyOSError>((number.unbind(), text)))
 }

@@ -98,7 +98,7 @@ impl Loop {
                 imports::signal_set_wakeup_fd(py)?.call1((-1,))?;
             }
             if is_invalid_argument(py, &error)? {
-                return Err(PyRuntimeError::new_err(format!("sig {number} cannot be caught")));
+                return Err(ferrio_cpython::error::<PyRuntimeError>(format!("sig {number} cannot be caught")));
             }
             return Err(error);
         }
@@ -287,17 +287,17 @@ fn set_wakeup_fd(py: Python<'_>, fd: i32) -> PyResult<i32> {
 /// asyncio's `_check_signal`.
 fn check_signal(sig: &Bound<'_, PyAny>) -> PyResult<i32> {
     if !sig.is_instance_of::<pyo3::types::PyInt>() {
-        return Err(PyTypeError::new_err(format!("sig must be an int, not {}", sig.repr()?)));
+        return Err(ferrio_cpython::error::<PyTypeError>(format!("sig must be an int, not {}", sig.repr()?)));
     }
     if !imports::signal_valid_signals(sig.py())?.call0()?.contains(sig)? {
-        return Err(PyValueError::new_err(format!("invalid signal number {sig}")));
+        return Err(ferrio_cpython::error::<PyValueError>(format!("invalid signal number {sig}")));
     }
     sig.extract()
 }
 
 fn refuse_coroutine(callback: &Bound<'_, PyAny>) -> PyResult<()> {
     if is_coroutine(callback)? || scheduling::is_coroutine_function(callback)? {
-        return Err(PyTypeError::new_err("coroutines cannot be used with add_signal_handler()"));
+        return Err(ferrio_cpython::error::<PyTypeError>("coroutines cannot be used with add_signal_handler()"));
     }
     Ok(())
 }
@@ -321,7 +321,7 @@ fn restore_default(py: Python<'_>, number: i32) -> PyResult<()> {
     match imports::signal_module_signal(py)?.call1((number, handler)) {
         Ok(_) => Ok(()),
         Err(error) if is_invalid_argument(py, &error)? => {
-            Err(PyRuntimeError::new_err(format!("sig {number} cannot be caught")))
+            Err(ferrio_cpython::error::<PyRuntimeError>(format!("sig {number} cannot be caught")))
         }
         Err(error) => Err(error),
     }
@@ -336,7 +336,7 @@ fn is_invalid_argument(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
 
 fn as_runtime_error(py: Python<'_>, error: PyErr) -> PyErr {
     if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyOSError>(py) {
-        return PyRuntimeError::new_err(error.value(py).to_string());
+        return ferrio_cpython::error::<PyRuntimeError>(error.value(py).to_string());
     }
     error
 }

@@ -99,7 +99,7 @@ impl Sleep {
     fn begin(&self, py: Python<'_>) -> PyResult<(Awaiting, Timer)> {
         let delay = self.delay.bind(py);
         if imports::python_version(py) >= (3, 13) && is_nan(delay)? {
-            return Err(PyValueError::new_err("Invalid delay: NaN (not a number)"));
+            return Err(ferrio_cpython::error::<PyValueError>("Invalid delay: NaN (not a number)"));
         }
         let owner = get_running_loop(py)?;
         let future = owner.call_method0(pyo3::intern!(py, "create_future"))?;

@@ -134,7 +134,7 @@ fn checked_keywords<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'
     let keywords = request.keywords.as_ref().map_or_else(|| Ok(PyDict::new(py)), |given| given.bind(py).copy())?;
     let command = request.command.bind(py);
     if request.shell && !command.is_instance_of::<PyBytes>() && !command.is_instance_of::<PyString>() {
-        return Err(PyValueError::new_err("cmd must be a string"));
+        return Err(ferrio_cpython::error::<PyValueError>("cmd must be a string"));
     }
     let take = |name: &str| {
         let value = keywords.get_item(name)?;
@@ -143,7 +143,8 @@ fn checked_keywords<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'
         }
         Ok::<_, PyErr>(value)
     };
-    let must_be = |holds: bool, text: &'static str| if holds { Ok(()) } else { Err(PyValueError::new_err(text)) };
+    let must_be =
+        |holds: bool, text: &'static str| if holds { Ok(()) } else { Err(ferrio_cpython::error::<PyValueError>(text)) };
     let is_true =
         |value: Option<Bound<'py, PyAny>>, default: bool| value.map_or(Ok(default), |value| value.is_truthy());
     must_be(!is_true(take("universal_newlines")?, false)?, "universal_newlines must be False")?;

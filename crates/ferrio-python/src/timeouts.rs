@@ -105,11 +105,11 @@ impl Timeout {
         let py = slf.py();
         let this = slf.get();
         if this.state(py) != State::Created {
-            return Err(PyRuntimeError::new_err("Timeout has already been entered"));
+            return Err(ferrio_cpython::error::<PyRuntimeError>("Timeout has already been entered"));
         }
         let owner = get_running_loop(py)?;
         let Some(task) = running_task(py, &owner, Asked::WithoutLoop)? else {
-            return Err(PyRuntimeError::new_err("Timeout should be used inside a task"));
+            return Err(ferrio_cpython::error::<PyRuntimeError>("Timeout should be used inside a task"));
         };
         let cancelling = like::cancelling(&task)?;
         let when = this.inner.with(py, |inner| {
@@ -133,7 +133,7 @@ impl Timeout {
         let this = slf.get();
         let (state, timer) = this.inner.with(py, |inner| (inner.state, inner.timer.take()));
         if !matches!(state, State::Entered | State::Expiring) {
-            return Err(PyAssertionError::new_err(()));
+            return Err(ferrio_cpython::error::<PyAssertionError>(()));
         }
         if let Some(timer) = timer {
             timer.cancel(py)?;
@@ -181,7 +181,7 @@ fn expire(timeout: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let py = timeout.py();
     let this = timeout.cast::<Timeout>()?.get();
     if this.state(py) != State::Entered {
-        return Err(PyAssertionError::new_err(()));
+        return Err(ferrio_cpython::error::<PyAssertionError>(()));
     }
     if let Some(task) = this.task(py) {
         like::cancel(&task)?;
@@ -218,7 +218,7 @@ fn overdue(raised: &Bound<'_, PyAny>) -> PyResult<()> {
 /// `TimeoutError` from `cause`.
 pub(crate) fn timeout_error(cause: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     let py = cause.py();
-    let error = PyTimeoutError::new_err(());
+    let error = ferrio_cpython::error::<PyTimeoutError>(());
     let value = error.value(py);
     value.setattr(pyo3::intern!(py, "__cause__"), cause)?;
     value.setattr(pyo3::intern!(py, "__context__"), cause)?;
@@ -275,8 +275,11 @@ impl Timeout {
                 let owner = get_running_loop(slf.py())?;
                 Self::set_timer(slf, &owner, when)
             }
-            State::Created => Err(PyRuntimeError::new_err("Timeout has not been entered")),
-            other => Err(PyRuntimeError::new_err(format!("Cannot change state of {} Timeout", other.words().1))),
+            State::Created => Err(ferrio_cpython::error::<PyRuntimeError>("Timeout has not been entered")),
+            other => Err(ferrio_cpython::error::<PyRuntimeError>(format!(
+                "Cannot change state of {} Timeout",
+                other.words().1
+            ))),
         }
     }
 

@@ -42,7 +42,7 @@ impl Loop {
             let sock = match (sock, path) {
                 (Some(sock), _) => Keeper::user(sock),
                 (None, Some(path)) => connect_to(&this, &path, &channel).await?,
-                (None, None) => return Err(PyValueError::new_err("no path and sock were specified")),
+                (None, None) => return Err(ferrio_cpython::error::<PyValueError>("no path and sock were specified")),
             };
             let timeouts = [ssl_handshake_timeout, ssl_shutdown_timeout];
             let options = Python::attach(|py| {
@@ -55,12 +55,12 @@ impl Loop {
 
 fn check_tls(py: Python<'_>, wanted: bool, hostname: Option<&Py<PyAny>>, timeouts: [bool; 2]) -> PyResult<()> {
     if hostname.is_some_and(|hostname| !hostname.bind(py).is_instance_of::<PyString>()) {
-        return Err(PyAssertionError::new_err(()));
+        return Err(ferrio_cpython::error::<PyAssertionError>(()));
     }
     if wanted {
         return match hostname {
             Some(_) => Ok(()),
-            None => Err(PyValueError::new_err("you have to pass server_hostname when using ssl")),
+            None => Err(ferrio_cpython::error::<PyValueError>("you have to pass server_hostname when using ssl")),
         };
     }
     let given = [("server_hostname", hostname.is_some())]
@@ -68,7 +68,7 @@ fn check_tls(py: Python<'_>, wanted: bool, hostname: Option<&Py<PyAny>>, timeout
         .chain(["ssl_handshake_timeout", "ssl_shutdown_timeout"].into_iter().zip(timeouts));
     for (name, given) in given {
         if given {
-            return Err(PyValueError::new_err(format!("{name} is only meaningful with ssl")));
+            return Err(ferrio_cpython::error::<PyValueError>(format!("{name} is only meaningful with ssl")));
         }
     }
     Ok(())
@@ -76,10 +76,12 @@ fn check_tls(py: Python<'_>, wanted: bool, hostname: Option<&Py<PyAny>>, timeout
 
 fn check_source(py: Python<'_>, path: Option<&Py<PyAny>>, sock: Option<&Py<PyAny>>) -> PyResult<()> {
     match (path, sock) {
-        (Some(_), Some(_)) => Err(PyValueError::new_err("path and sock can not be specified at the same time")),
+        (Some(_), Some(_)) => {
+            Err(ferrio_cpython::error::<PyValueError>("path and sock can not be specified at the same time"))
+        }
         (Some(_), None) => Ok(()),
         (None, Some(sock)) => check_stream(sock.bind(py)),
-        (None, None) => Err(PyValueError::new_err("no path and sock were specified")),
+        (None, None) => Err(ferrio_cpython::error::<PyValueError>("no path and sock were specified")),
     }
 }
 
@@ -90,7 +92,10 @@ pub(crate) fn check_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
     if unix && sock.getattr("type")?.eq(imports::socket_sock_stream(py)?)? {
         return Ok(());
     }
-    Err(PyValueError::new_err(format!("A UNIX Domain Stream Socket was expected, got {}", sock.repr()?)))
+    Err(ferrio_cpython::error::<PyValueError>(format!(
+        "A UNIX Domain Stream Socket was expected, got {}",
+        sock.repr()?
+    )))
 }
 
 async fn connect_to(this: &Py<Loop>, path: &Py<PyAny>, channel: &Channel) -> PyResult<Keeper> {

@@ -70,19 +70,19 @@ fn wants_cleanup(py: Python<'_>, given: Option<Py<PyAny>>) -> PyResult<bool> {
     let Some(given) = given else { return Ok(new) };
     if !new {
         let text = "_UnixSelectorEventLoop.create_unix_server() got an unexpected keyword argument 'cleanup_socket'";
-        return Err(PyTypeError::new_err(text));
+        return Err(ferrio_cpython::error::<PyTypeError>(text));
     }
     given.is_truthy(py)
 }
 
 fn check_tls(py: Python<'_>, ssl: Option<&Py<PyAny>>, timeouts: [bool; 2]) -> PyResult<()> {
     if ssl.is_some_and(|ssl| ssl.bind(py).is_instance_of::<PyBool>()) {
-        return Err(PyTypeError::new_err("ssl argument must be an SSLContext or None"));
+        return Err(ferrio_cpython::error::<PyTypeError>("ssl argument must be an SSLContext or None"));
     }
     let wanted = ssl.map_or(Ok(false), |ssl| ssl.is_truthy(py))?;
     for (name, given) in ["ssl_handshake_timeout", "ssl_shutdown_timeout"].into_iter().zip(timeouts) {
         if given && !wanted {
-            return Err(PyValueError::new_err(format!("{name} is only meaningful with ssl")));
+            return Err(ferrio_cpython::error::<PyValueError>(format!("{name} is only meaningful with ssl")));
         }
     }
     Ok(())
@@ -90,10 +90,12 @@ fn check_tls(py: Python<'_>, ssl: Option<&Py<PyAny>>, timeouts: [bool; 2]) -> Py
 
 fn check_source(py: Python<'_>, options: &Options) -> PyResult<()> {
     match (&options.path, &options.sock) {
-        (Some(_), Some(_)) => Err(PyValueError::new_err("path and sock can not be specified at the same time")),
+        (Some(_), Some(_)) => {
+            Err(ferrio_cpython::error::<PyValueError>("path and sock can not be specified at the same time"))
+        }
         (Some(_), None) => Ok(()),
         (None, Some(sock)) => check_stream(sock.bind(py)),
-        (None, None) => Err(PyValueError::new_err("path was not specified, and no sock specified")),
+        (None, None) => Err(ferrio_cpython::error::<PyValueError>("path was not specified, and no sock specified")),
     }
 }
 
@@ -104,7 +106,9 @@ async fn create(this: &Py<Loop>, options: Options, tls: Option<TlsOptions>, chan
         let sock = match (path, sock) {
             (Some(path), _) => bind(path.bind(py))?,
             (None, Some(sock)) => Keeper::user(sock),
-            (None, None) => return Err(PyValueError::new_err("path was not specified, and no sock specified")),
+            (None, None) => {
+                return Err(ferrio_cpython::error::<PyValueError>("path was not specified, and no sock specified"));
+            }
         };
         let file = if cleanup_socket { SocketFile::of(sock.bind(py))? } else { None };
         sock.bind(py).call_method1("setblocking", (false,))?;

@@ -113,17 +113,19 @@ impl Request {
         let fs = self.fs.bind(py);
         if like::is_future(fs)? || is_coroutine(fs)? {
             let text = format!("expect a list of futures, not {}", fs.get_type().name()?);
-            return Err(PyTypeError::new_err(text));
+            return Err(ferrio_cpython::error::<PyTypeError>(text));
         }
         if !fs.is_truthy()? {
-            return Err(PyValueError::new_err("Set of Tasks/Futures is empty."));
+            return Err(ferrio_cpython::error::<PyValueError>("Set of Tasks/Futures is empty."));
         }
         let until = self.until(py)?;
         let set = imports::set(py)?.call1((fs,))?.cast_into::<PySet>()?;
         let futures: Vec<Py<PyAny>> = set.iter().map(Bound::unbind).collect();
         for future in &futures {
             if is_coroutine(future.bind(py))? {
-                return Err(PyTypeError::new_err("Passing coroutines is forbidden, use tasks explicitly."));
+                return Err(ferrio_cpython::error::<PyTypeError>(
+                    "Passing coroutines is forbidden, use tasks explicitly.",
+                ));
             }
         }
         let owner = get_running_loop(py)?;
@@ -158,7 +160,7 @@ impl Request {
                 return Ok(until);
             }
         }
-        Err(PyValueError::new_err(format!("Invalid return_when value: {return_when}")))
+        Err(ferrio_cpython::error::<PyValueError>(format!("Invalid return_when value: {return_when}")))
     }
 }
 

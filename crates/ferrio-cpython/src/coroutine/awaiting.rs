@@ -61,7 +61,7 @@ impl Awaiting {
         if future.is_pending() {
             let again = self.kind == Kind::Future;
             if again || future.update(|body| std::mem::replace(&mut body.blocking, true)) {
-                return Err(PyRuntimeError::new_err("await wasn't used with future"));
+                return Err(crate::raising::error::<PyRuntimeError>("await wasn't used with future"));
             }
             self.kind = Kind::Future;
             return Ok(Step::Yielded(future.object().clone()));
@@ -94,7 +94,7 @@ fn iterator<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         return resume::awaitable_iterator(awaitable);
     };
     if busy {
-        return Err(PyRuntimeError::new_err("coroutine is being awaited already"));
+        return Err(crate::raising::error::<PyRuntimeError>("coroutine is being awaited already"));
     }
     Ok(awaitable.clone())
 }

@@ -76,7 +76,7 @@ unsafe extern "C" fn send(object: Object, value: Object) -> Object {
         let value = unsafe { Bound::from_borrowed_ptr(py, value) };
         // SAFETY: the interpreter checked the type.
         if unsafe { stage_of(object) } == Stage::Created && !value.is_none() {
-            return Err(PyTypeError::new_err("can't send non-None value to a just-started coroutine"));
+            return Err(crate::raising::error::<PyTypeError>("can't send non-None value to a just-started coroutine"));
         }
         // SAFETY: the interpreter checked the type and holds a reference.
         yielded(unsafe { drive(py, object, Ok(value)) }?)
@@ -96,7 +96,7 @@ unsafe extern "C" fn throw(object: Object, stack: *mut Object, count: isize) -> 
 fn yielded(step: Step<'_>) -> PyResult<Py<PyAny>> {
     match step {
         Step::Yielded(value) => Ok(value.unbind()),
-        Step::Returned(value) if value.is_none() => Err(PyStopIteration::new_err(())),
+        Step::Returned(value) if value.is_none() => Err(crate::raising::error::<PyStopIteration>(())),
         Step::Returned(value) => Err(PyErr::from_value(value.py().get_type::<PyStopIteration>().call1((value,))?)),
     }
 }
@@ -112,7 +112,7 @@ unsafe extern "C" fn close(object: Object, _: Object) -> Object {
 unsafe extern "C" fn awaited(object: Object) -> Object {
     // SAFETY: the interpreter passes a live object of our type.
     if unsafe { stage_of(object) } == Stage::Suspended {
-        return guarded(|_| Err(PyRuntimeError::new_err("coroutine is being awaited already")));
+        return guarded(|_| Err(crate::raising::error::<PyRuntimeError>("coroutine is being awaited already")));
     }
     // SAFETY: alive during the call.
     unsafe { ffi::Py_NewRef(object) }

@@ -246,8 +246,10 @@ pub(super) unsafe fn drive<'py>(
             }
         }
         Stage::Suspended => {}
-        Stage::Running => return Err(PyValueError::new_err("coroutine already executing")),
-        Stage::Finished => return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
+        Stage::Running => return Err(crate::raising::error::<PyValueError>("coroutine already executing")),
+        Stage::Finished => {
+            return Err(crate::raising::error::<PyRuntimeError>("cannot reuse already awaited coroutine"));
+        }
     }
     // SAFETY: by the caller's promise.
     unsafe { set_stage(object, Stage::Running) };
@@ -276,7 +278,7 @@ pub(super) fn without_stop(py: Python<'_>, error: PyErr) -> PyErr {
     if !error.is_instance_of::<PyStopIteration>(py) {
         return error;
     }
-    let outer = PyRuntimeError::new_err("coroutine raised StopIteration");
+    let outer = crate::raising::error::<PyRuntimeError>("coroutine raised StopIteration");
     outer.set_cause(py, Some(error));
     outer
 }
@@ -292,7 +294,7 @@ pub(super) unsafe fn close(py: Python<'_>, object: Object) -> PyResult<()> {
     // SAFETY: by the caller's promise.
     match unsafe { stage_of(object) } {
         Stage::Finished => Ok(()),
-        Stage::Running => Err(PyValueError::new_err("coroutine already executing")),
+        Stage::Running => Err(crate::raising::error::<PyValueError>("coroutine already executing")),
         Stage::Created => {
             // SAFETY: created, hence not running.
             unsafe { finish(object) };
@@ -300,8 +302,8 @@ pub(super) unsafe fn close(py: Python<'_>, object: Object) -> PyResult<()> {
         }
         Stage::Suspended => {
             // SAFETY: by the caller's promise.
-            match unsafe { drive(py, object, Err(made(py, PyGeneratorExit::new_err(())))) } {
-                Ok(Step::Yielded(_)) => Err(PyRuntimeError::new_err("coroutine ignored GeneratorExit")),
+            match unsafe { drive(py, object, Err(made(py, crate::raising::error::<PyGeneratorExit>(())))) } {
+                Ok(Step::Yielded(_)) => Err(crate::raising::error::<PyRuntimeError>("coroutine ignored GeneratorExit")),
                 Ok(Step::Returned(_)) => Ok(()),
                 Err(error) => {
                     let error = made(py, error);

@@ -61,7 +61,7 @@ macro_rules! accessors {
                 // SAFETY: null for deletion, or alive during the call.
                 match unsafe { Bound::from_borrowed_ptr_or_opt(py, value) } {
                     Some(value) => $body(&future, value),
-                    None => Err(PyAttributeError::new_err("cannot delete attribute")),
+                    None => Err(crate::raising::error::<PyAttributeError>("cannot delete attribute")),
                 }
             })
         }
@@ -132,7 +132,7 @@ fn show_log_traceback(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
 
 fn do_set_log_traceback(future: &FutureRef<'_>, value: Bound<'_, PyAny>) -> PyResult<()> {
     if value.is_truthy()? {
-        return Err(PyValueError::new_err("_log_traceback can only be set to False"));
+        return Err(crate::raising::error::<PyValueError>("_log_traceback can only be set to False"));
     }
     future.update(|body| body.log_traceback = false);
     Ok(())

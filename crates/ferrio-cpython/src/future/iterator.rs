@@ -80,7 +80,7 @@ fn resume(py: Python<'_>, object: Object) -> PyResult<Resumed<'_>> {
     let future = unsafe { FutureRef::new_unchecked(future) };
     if future.is_pending() {
         if future.update(|body| std::mem::replace(&mut body.blocking, true)) {
-            return Err(PyRuntimeError::new_err("await wasn't used with future"));
+            return Err(crate::raising::error::<PyRuntimeError>("await wasn't used with future"));
         }
         return Ok(Resumed::Yielded(future.object().clone()));
     }
@@ -128,9 +128,9 @@ unsafe extern "C" fn am_send(object: Object, _: Object, result: *mut Object) -> 
 unsafe extern "C" fn send(object: Object, _: Object) -> Object {
     guarded(|py| match resume(py, object)? {
         Resumed::Yielded(future) => Ok(future.unbind()),
-        Resumed::Returned(value) if value.is_none() => Err(PyStopIteration::new_err(())),
+        Resumed::Returned(value) if value.is_none() => Err(crate::raising::error::<PyStopIteration>(())),
         Resumed::Returned(value) => Err(PyErr::from_value(py.get_type::<PyStopIteration>().call1((value,))?)),
-        Resumed::Exhausted => Err(PyStopIteration::new_err(())),
+        Resumed::Exhausted => Err(crate::raising::error::<PyStopIteration>(())),
     })
 }
 
@@ -155,7 +155,7 @@ unsafe extern "C" fn throw(object: Object, stack: *mut Object, count: isize) -> 
 pub(crate) unsafe fn thrown(py: Python<'_>, stack: *mut Object, count: isize) -> PyResult<PyErr> {
     let count = usize::try_from(count).unwrap_or(0);
     if count == 0 || count > 3 {
-        return Err(PyTypeError::new_err(format!("throw expected 1 to 3 arguments, got {count}")));
+        return Err(crate::raising::error::<PyTypeError>(format!("throw expected 1 to 3 arguments, got {count}")));
     }
     let argument = |index: usize| {
         if index >= count {
@@ -185,12 +185,12 @@ fn assembled<'py>(
     let traceback = match traceback.map(Bound::cast_into::<PyTraceback>) {
         None => None,
         Some(Ok(traceback)) => Some(traceback),
-        Some(Err(_)) => return Err(PyTypeError::new_err("throw() third argument must be a traceback")),
+        Some(Err(_)) => return Err(crate::raising::error::<PyTypeError>("throw() third argument must be a traceback")),
     };
     let base = py.get_type::<pyo3::exceptions::PyBaseException>();
     let exception = if kind.is_instance(&base)? {
         if value.is_some() {
-            return Err(PyTypeError::new_err("instance exception may not have a separate value"));
+            return Err(crate::raising::error::<PyTypeError>("instance exception may not have a separate value"));
         }
         kind
     } else if kind.cast::<PyType>().is_ok_and(|class| class.is_subclass(&base).unwrap_or(false)) {
@@ -203,7 +203,7 @@ fn assembled<'py>(
             None => kind.call0()?,
         }
     } else {
-        return Err(PyTypeError::new_err(
+        return Err(crate::raising::error::<PyTypeError>(
             "exceptions must be classes deriving BaseException or instances of such a class",
         ));
     };

@@ -234,7 +234,7 @@ impl<'py> FutureRef<'py> {
             return Ok(());
         }
         let class = self.object().get_type().fully_qualified_name()?;
-        Err(PyRuntimeError::new_err(format!("{class} object is already initialized")))
+        Err(crate::raising::error::<PyRuntimeError>(format!("{class} object is already initialized")))
     }
 
     #[cold]
@@ -344,7 +344,7 @@ pub fn future_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
 
 #[cold]
 fn not_initialized() -> PyErr {
-    PyRuntimeError::new_err("Future object is not initialized.")
+    crate::raising::error::<PyRuntimeError>("Future object is not initialized.")
 }
 
 /// An action for alarms: finishes a future of any make with None, unless it is done.

@@ -184,18 +184,18 @@ fn checked_exception(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> 
     let py = exception.py();
     // SAFETY: a live object; reads flags of its type.
     if unsafe { ffi::PyExceptionInstance_Check(exception.as_ptr()) } == 0 {
-        return Err(PyTypeError::new_err("invalid exception object"));
+        return Err(crate::raising::error::<PyTypeError>("invalid exception object"));
     }
     if !exception.is_instance_of::<PyStopIteration>() {
         return Ok(exception);
     }
     if !wraps_stop_iteration(py)? {
         if exception.get_type().is(py.get_type::<PyStopIteration>()) {
-            return Err(PyTypeError::new_err(TEXT));
+            return Err(crate::raising::error::<PyTypeError>(TEXT));
         }
         return Ok(exception);
     }
-    let wrapped = PyRuntimeError::new_err(TEXT).into_value(py).into_bound(py).into_any();
+    let wrapped = crate::raising::error::<PyRuntimeError>(TEXT).into_value(py).into_bound(py).into_any();
     wrapped.setattr("__cause__", &exception)?;
     wrapped.setattr("__context__", &exception)?;
     Ok(wrapped)

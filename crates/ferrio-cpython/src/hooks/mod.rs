@@ -132,7 +132,8 @@ impl Hook {
     #[cold]
     fn held<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let (module, name) = (self.module, self.name);
-        let missing = || PyAttributeError::new_err(format!("module '{module}' has no attribute '{name}'"));
+        let missing =
+            || crate::raising::error::<PyAttributeError>(format!("module '{module}' has no attribute '{name}'"));
         self.current(py).ok_or_else(missing)
     }
 

@@ -303,7 +303,7 @@ pub fn monotonic_seconds() -> f64 {
 
 #[cold]
 fn closed_error() -> PyErr {
-    PyRuntimeError::new_err("Event loop is closed")
+    crate::raising::error::<PyRuntimeError>("Event loop is closed")
 }
 
 #[pymethods]

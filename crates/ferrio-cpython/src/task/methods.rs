@@ -236,7 +236,7 @@ unsafe extern "C" fn set_log_destroy_pending(object: Object, value: Object, _: C
         let task = unsafe { borrowed(py, object) };
         // SAFETY: null for deletion, or alive during the call.
         let Some(value) = (unsafe { Bound::from_borrowed_ptr_or_opt(py, value) }) else {
-            return Err(PyAttributeError::new_err("cannot delete attribute"));
+            return Err(crate::raising::error::<PyAttributeError>("cannot delete attribute"));
         };
         let value = value.is_truthy()?;
         task.update(|body| body.log_destroy_pending = value);
@@ -245,11 +245,11 @@ unsafe extern "C" fn set_log_destroy_pending(object: Object, value: Object, _: C
 }
 
 fn refuse_set_result(_: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
-    Err(PyRuntimeError::new_err("Task does not support set_result operation"))
+    Err(crate::raising::error::<PyRuntimeError>("Task does not support set_result operation"))
 }
 
 fn refuse_set_exception(_: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
-    Err(PyRuntimeError::new_err("Task does not support set_exception operation"))
+    Err(crate::raising::error::<PyRuntimeError>("Task does not support set_exception operation"))
 }
 
 fn give_cancelling(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {

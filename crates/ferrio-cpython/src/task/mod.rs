@@ -176,7 +176,10 @@ impl<'py> TaskRef<'py> {
         let Parts { coroutine, name, context, eager_start } = parts;
         if !is_coroutine(&coroutine)? {
             self.update(|body| body.log_destroy_pending = false);
-            return Err(PyTypeError::new_err(format!("a coroutine was expected, got {}", coroutine.repr()?)));
+            return Err(crate::raising::error::<PyTypeError>(format!(
+                "a coroutine was expected, got {}",
+                coroutine.repr()?
+            )));
         }
         let context = match context {
             Some(context) => {
@@ -226,7 +229,7 @@ impl<'py> TaskRef<'py> {
         }
         self.update(|body| body.log_destroy_pending = false);
         let class = context.get_type().fully_qualified_name()?;
-        Err(PyTypeError::new_err(format!("a contextvars.Context was expected, got {class}")))
+        Err(crate::raising::error::<PyTypeError>(format!("a contextvars.Context was expected, got {class}")))
     }
 
     fn loop_is_running(&self) -> PyResult<bool> {

@@ -237,7 +237,7 @@ fn discard_own(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
 
 fn remove_own(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
     if !task.task().link.listed {
-        return Err(PyKeyError::new_err(task.object().clone().unbind()));
+        return Err(crate::raising::error::<PyKeyError>(task.object().clone().unbind()));
     }
     discard_own(task)
 }

@@ -63,7 +63,7 @@ impl<'py> TaskRef<'py> {
     pub(super) fn context(&self) -> PyResult<Bound<'py, PyAny>> {
         match &self.task().context {
             Some(context) => Ok(context.get(self.py())),
-            None => Err(PyRuntimeError::new_err("uninitialized Task object")),
+            None => Err(crate::raising::error::<PyRuntimeError>("uninitialized Task object")),
         }
     }
 
@@ -79,7 +79,7 @@ impl<'py> TaskRef<'py> {
             self.update(|body| (body.coroutine.as_ref().map(|held| held.get(py)), body.waiting_for.take()));
         drop(awaited);
         let Some(coroutine) = coroutine else {
-            return Err(PyRuntimeError::new_err("uninitialized Task object"));
+            return Err(crate::raising::error::<PyRuntimeError>("uninitialized Task object"));
         };
         let answer = match error {
             None => resume::send_none(&coroutine),
@@ -250,7 +250,7 @@ impl<'py> TaskRef<'py> {
     #[cold]
     fn schedule_failure(&self, text: String) -> PyResult<()> {
         let py = self.py();
-        let error = PyRuntimeError::new_err(text).into_value(py).into_bound(py).into_any();
+        let error = crate::raising::error::<PyRuntimeError>(text).into_value(py).into_bound(py).into_any();
         self.schedule_step(Some(error))
     }
 

@@ -49,7 +49,7 @@ pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// asyncio's `QueueShutDown`; one of ferrio's own before 3.13.
-fn shut_down_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+pub(crate) fn shut_down_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CELL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let found = || match py.import("asyncio.queues")?.getattr_opt("QueueShutDown")? {
         Some(class) => Ok::<_, PyErr>(class.cast_into::<PyType>()?.unbind()),

@@ -249,7 +249,7 @@ pub(super) fn wake_next_of(waiters: &Bound<'_, PyAny>) -> PyResult<()> {
 pub(super) fn task_done(queue: &Bound<'_, Queue>) -> PyResult<()> {
     let py = queue.py();
     match queue.get().state.with(py, |state| state.exchange.task_done()) {
-        Done::TooOften => Err(PyValueError::new_err("task_done() called too many times")),
+        Done::TooOften => Err(ferrio_cpython::error::<PyValueError>("task_done() called too many times")),
         Done::More => Ok(()),
         Done::All => all_finished(queue),
     }

@@ -131,7 +131,7 @@ pub(super) fn get<'py>(py: Python<'py>, state: &GilCell<State>, kind: Kind) -> P
     });
     match native {
         Ok(Some(item)) => Ok(item.into_bound(py)),
-        Ok(None) => Err(PyIndexError::new_err("pop from an empty deque")),
+        Ok(None) => Err(ferrio_cpython::error::<PyIndexError>("pop from an empty deque")),
         Err(object) => match kind {
             Kind::Fifo => object.call_method0(pyo3::intern!(py, "popleft")),
             Kind::Lifo => object.call_method0(pyo3::intern!(py, "pop")),

@@ -80,5 +80,9 @@ fn run_on_ferrio<'py>(
 /// # Errors
 /// `RuntimeError` with `text` when a loop runs in this thread.
 fn check_not_running(py: Python<'_>, text: &'static str) -> PyResult<()> {
-    if running_loop(py)?.is_none() || nested::are_allowed(py)? { Ok(()) } else { Err(PyRuntimeError::new_err(text)) }
+    if running_loop(py)?.is_none() || nested::are_allowed(py)? {
+        Ok(())
+    } else {
+        Err(ferrio_cpython::error::<PyRuntimeError>(text))
+    }
 }

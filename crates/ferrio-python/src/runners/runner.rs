@@ -115,7 +115,10 @@ impl Runner {
         let takes_awaitables = takes_awaitables(py)?;
         let is_coroutine = || is_coroutine(coro);
         if !takes_awaitables && !is_coroutine()? {
-            return Err(PyValueError::new_err(format!("a coroutine was expected, got {}", coro.repr()?)));
+            return Err(ferrio_cpython::error::<PyValueError>(format!(
+                "a coroutine was expected, got {}",
+                coro.repr()?
+            )));
         }
         check_not_running(py, "Runner.run() cannot be called from a running event loop")?;
         Self::initialize(slf)?;
@@ -146,7 +149,7 @@ impl Runner {
         let py = slf.py();
         let this = slf.get();
         match this.state(py) {
-            State::Closed => return Err(PyRuntimeError::new_err("Runner is closed")),
+            State::Closed => return Err(ferrio_cpython::error::<PyRuntimeError>("Runner is closed")),
             State::Initialized => return Ok(()),
             State::Created => {}
         }
@@ -191,7 +194,7 @@ impl Runner {
             self.owner(py).call_method1("call_soon_threadsafe", (pyo3::wrap_pyfunction!(nothing, py)?,))?;
             return Ok(());
         }
-        Err(PyKeyboardInterrupt::new_err(()))
+        Err(ferrio_cpython::error::<PyKeyboardInterrupt>(()))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -281,7 +284,7 @@ impl Runner {
         if !is_interrupt.unwrap_or(false) {
             return Ok(error);
         }
-        let interrupt = PyKeyboardInterrupt::new_err(());
+        let interrupt = ferrio_cpython::error::<PyKeyboardInterrupt>(());
         while_handling(py, &error, || {
             // Made now, so that the cancellation is its context.
             interrupt.value(py);

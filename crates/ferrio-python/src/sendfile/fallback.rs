@@ -177,7 +177,7 @@ impl StandIn {
     /// What to wait for until there is room; None if there is.
     fn until_room(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         if self.transport.call_method0(py, "is_closing")?.is_truthy(py)? {
-            return Err(PyConnectionError::new_err("Connection closed by peer"));
+            return Err(ferrio_cpython::error::<PyConnectionError>("Connection closed by peer"));
         }
         Ok(self.room.with(py, |room| room.as_ref().map(|room| room.clone_ref(py))))
     }
@@ -204,7 +204,7 @@ impl StandIn {
 impl StandIn {
     #[expect(clippy::unused_self, reason = "a protocol's method")]
     fn connection_made(&self, _transport: &Bound<'_, PyAny>) -> PyResult<()> {
-        Err(PyRuntimeError::new_err("Invalid state: connection should have been established already."))
+        Err(ferrio_cpython::error::<PyRuntimeError>("Invalid state: connection should have been established already."))
     }
 
     fn connection_lost(&self, exc: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -215,7 +215,7 @@ impl StandIn {
         {
             // Who has sent everything does not wait any more, so for this one it is an error.
             if exc.is_none() {
-                let error = PyConnectionError::new_err("Connection is closed by peer");
+                let error = ferrio_cpython::error::<PyConnectionError>("Connection is closed by peer");
                 room.call_method1("set_exception", (error.into_value(py),))?;
             } else {
                 room.call_method1("set_exception", (exc,))?;
@@ -244,12 +244,12 @@ impl StandIn {
 
     #[expect(clippy::unused_self, reason = "a protocol's method")]
     fn data_received(&self, _data: &Bound<'_, PyAny>) -> PyResult<()> {
-        Err(PyRuntimeError::new_err("Invalid state: reading should be paused"))
+        Err(ferrio_cpython::error::<PyRuntimeError>("Invalid state: reading should be paused"))
     }
 
     #[expect(clippy::unused_self, reason = "a protocol's method")]
     fn eof_received(&self) -> PyResult<()> {
-        Err(PyRuntimeError::new_err("Invalid state: reading should be paused"))
+        Err(ferrio_cpython::error::<PyRuntimeError>("Invalid state: reading should be paused"))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -133,7 +133,7 @@ async fn to_transport(
     if !fallback {
         let shown = Python::attach(|py| transport.bind(py).repr().map(|shown| shown.to_string()))?;
         let text = format!("fallback is disabled and native sendfile is not supported for transport {shown}");
-        return Err(PyRuntimeError::new_err(text));
+        return Err(ferrio_cpython::error::<PyRuntimeError>(text));
     }
     fallback::to_transport(this, transport, part, channel).await
 }
@@ -145,7 +145,7 @@ async fn to_transport(
 fn tries_native(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = transport.py();
     if transport.call_method0("is_closing")?.is_truthy()? {
-        return Err(PyRuntimeError::new_err("Transport is closing"));
+        return Err(ferrio_cpython::error::<PyRuntimeError>("Transport is closing"));
     }
     let modes = imports::sendfile_mode(py)?;
     let mode = transport.getattr_opt("_sendfile_compatible")?;
@@ -153,7 +153,7 @@ fn tries_native(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
         Some(mode) if !mode.is(modes.getattr("UNSUPPORTED")?) => Ok(mode.is(modes.getattr("TRY_NATIVE")?)),
         Some(_) | None => {
             let text = format!("sendfile is not supported for transport {}", transport.repr()?);
-            Err(PyRuntimeError::new_err(text))
+            Err(ferrio_cpython::error::<PyRuntimeError>(text))
         }
     }
 }
@@ -163,30 +163,30 @@ fn check(py: Python<'_>, part: &Part, sock: Option<&Bound<'_, PyAny>>) -> PyResu
     if let Some(mode) = part.file.bind(py).getattr_opt("mode")?
         && !mode.contains("b")?
     {
-        return Err(PyValueError::new_err("file should be opened in binary mode"));
+        return Err(ferrio_cpython::error::<PyValueError>("file should be opened in binary mode"));
     }
     if let Some(sock) = sock
         && !sock.getattr("type")?.eq(imports::socket_sock_stream(py)?)?
     {
-        return Err(PyValueError::new_err("only SOCK_STREAM type sockets are supported"));
+        return Err(ferrio_cpython::error::<PyValueError>("only SOCK_STREAM type sockets are supported"));
     }
     if let Some(count) = &part.count {
         let count = count.bind(py);
         let text = || Ok::<_, PyErr>(format!("count must be a positive integer (got {})", count.repr()?));
         if !count.is_instance_of::<PyInt>() {
-            return Err(PyTypeError::new_err(text()?));
+            return Err(ferrio_cpython::error::<PyTypeError>(text()?));
         }
         if count.le(0)? {
-            return Err(PyValueError::new_err(text()?));
+            return Err(ferrio_cpython::error::<PyValueError>(text()?));
         }
     }
     let offset = part.offset.bind(py);
     let text = || Ok::<_, PyErr>(format!("offset must be a non-negative integer (got {})", offset.repr()?));
     if !offset.is_instance_of::<PyInt>() {
-        return Err(PyTypeError::new_err(text()?));
+        return Err(ferrio_cpython::error::<PyTypeError>(text()?));
     }
     if offset.lt(0)? {
-        return Err(PyValueError::new_err(text()?));
+        return Err(ferrio_cpython::error::<PyValueError>(text()?));
     }
     Ok(())
 }

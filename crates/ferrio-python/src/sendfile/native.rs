@@ -171,7 +171,7 @@ fn raised(error: &io::Error, waited: bool) -> PyErr {
     if !waited || error.kind() != ErrorKind::NotConnected {
         return raised;
     }
-    let known = PyConnectionError::new_err(("socket is not connected", error.raw_os_error()));
+    let known = ferrio_cpython::error::<PyConnectionError>(("socket is not connected", error.raw_os_error()));
     Python::attach(|py| known.set_cause(py, Some(raised)));
     known
 }

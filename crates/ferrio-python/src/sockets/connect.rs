@@ -170,7 +170,7 @@ pub(crate) fn outcome(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> Py
     let option = (imports::socket_sol_socket(py)?, imports::socket_so_error(py)?);
     let number: i32 = sock.call_method1(pyo3::intern!(py, "getsockopt"), option)?.extract()?;
     if number != 0 {
-        return Err(PyOSError::new_err((number, format!("Connect call failed {}", address.str()?))));
+        return Err(ferrio_cpython::error::<PyOSError>((number, format!("Connect call failed {}", address.str()?))));
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ pub(crate) fn check(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>) -> PyResult<
         refuse_ssl_socket(sock)?;
     }
     if base(slf).debug.get() && !sock.call_method0("gettimeout")?.eq(0)? {
-        return Err(PyValueError::new_err("the socket must be non-blocking"));
+        return Err(ferrio_cpython::error::<PyValueError>("the socket must be non-blocking"));
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ impl Registration {
         refuse_used(slf, fd, &fd.into_pyobject(py)?.into_any())?;
         base(slf).check_open()?;
         if fd < 0 {
-            return Err(PyValueError::new_err(format!("Invalid file descriptor: {fd}")));
+            return Err(ferrio_cpython::error::<PyValueError>(format!("Invalid file descriptor: {fd}")));
         }
         for replaced in slf.get().io.wait(py, fd, role, Handler::native(&target, action))? {
             replaced.retire(py)?;

@@ -32,7 +32,7 @@ impl Body for DrainHelper {
         let Some((awaiting, waiter)) = &mut self.waiting else {
             let (lost, paused) = this.state.with(py, |state| (state.lost, state.paused));
             if lost {
-                return Err(PyConnectionResetError::new_err("Connection lost"));
+                return Err(ferrio_cpython::error::<PyConnectionResetError>("Connection lost"));
             }
             if !paused {
                 return Ok(Step::Returned(py.None().into_bound(py)));

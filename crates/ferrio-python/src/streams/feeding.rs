@@ -63,7 +63,7 @@ fn pause(py: Python<'_>, reader: &StreamReader) -> PyResult<()> {
 pub(super) fn feed(reader: &StreamReader, data: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = data.py();
     if reader.state.with(py, |state| state.eof) {
-        return Err(PyAssertionError::new_err("feed_data after feed_eof"));
+        return Err(ferrio_cpython::error::<PyAssertionError>("feed_data after feed_eof"));
     }
     if let Ok(bytes) = data.cast::<PyBytes>() {
         if bytes.as_bytes().is_empty() {

@@ -24,7 +24,7 @@ pub(super) fn drop_line(reader: &Bound<'_, StreamReader>, overrun: &Bound<'_, Py
         }
     })?;
     feeding::maybe_resume(py, reader.get())?;
-    let error = PyValueError::new_err((overrun.getattr("args")?.get_item(0)?.unbind(),));
+    let error = ferrio_cpython::error::<PyValueError>((overrun.getattr("args")?.get_item(0)?.unbind(),));
     error.value(py).setattr("__context__", overrun)?;
     Ok(error)
 }

@@ -216,7 +216,7 @@ impl StreamReaderProtocol {
     fn pause_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         if slf.get().state.with(py, |state| std::mem::replace(&mut state.paused, true)) {
-            return Err(PyAssertionError::new_err(()));
+            return Err(ferrio_cpython::error::<PyAssertionError>(()));
         }
         Self::log(slf, "%r pauses writing")
     }
@@ -225,7 +225,7 @@ impl StreamReaderProtocol {
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         if !slf.get().state.with(py, |state| std::mem::replace(&mut state.paused, false)) {
-            return Err(PyAssertionError::new_err(()));
+            return Err(ferrio_cpython::error::<PyAssertionError>(()));
         }
         Self::log(slf, "%r resumes writing")?;
         slf.get().wake_drains(py, None)

@@ -169,7 +169,9 @@ impl StreamReader {
         let py = slf.py();
         let limit = match limit {
             Limit::Default => DEFAULT_LIMIT,
-            Limit::Given(limit) if limit.le(0)? => return Err(PyValueError::new_err("Limit cannot be <= 0")),
+            Limit::Given(limit) if limit.le(0)? => {
+                return Err(ferrio_cpython::error::<PyValueError>("Limit cannot be <= 0"));
+            }
             Limit::Given(limit) => limit_of(&limit)?,
         };
         let owner = r#loop.map_or_else(|| default_loop(py), Ok)?;
@@ -217,7 +219,7 @@ impl StreamReader {
     pub(super) fn set_transport(&self, transport: Bound<'_, PyAny>) -> PyResult<()> {
         let py = transport.py();
         if self.field(py, |state| &state.transport).is_some() {
-            return Err(PyAssertionError::new_err("Transport already set"));
+            return Err(ferrio_cpython::error::<PyAssertionError>("Transport already set"));
         }
         self.put(py, |state| &mut state.transport, Some(transport));
         Ok(())
@@ -226,7 +228,7 @@ impl StreamReader {
     fn _replace_transport(&self, transport: Bound<'_, PyAny>) -> PyResult<()> {
         let py = transport.py();
         if self.field(py, |state| &state.transport).is_none() {
-            return Err(PyAssertionError::new_err("Transport not set"));
+            return Err(ferrio_cpython::error::<PyAssertionError>("Transport not set"));
         }
         self.put(py, |state| &mut state.transport, Some(transport));
         Ok(())

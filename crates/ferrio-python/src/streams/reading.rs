@@ -144,7 +144,7 @@ impl Body for ReadExactly {
         let reader = self.reader.bind(py);
         if std::mem::take(&mut self.fresh) {
             if self.wanted < 0 {
-                return Err(PyValueError::new_err("readexactly size can not be less than zero"));
+                return Err(ferrio_cpython::error::<PyValueError>("readexactly size can not be less than zero"));
             }
             check_exception(reader)?;
             if self.wanted == 0 {
@@ -196,7 +196,7 @@ impl Body for Next {
         };
         match line.resume(py, input)? {
             Step::Returned(line) if line.cast::<PyBytes>().is_ok_and(|line| line.as_bytes().is_empty()) => {
-                Err(PyStopAsyncIteration::new_err(()))
+                Err(ferrio_cpython::error::<PyStopAsyncIteration>(()))
             }
             step => Ok(step),
         }

@@ -81,7 +81,9 @@ fn separators(given: &Bound<'_, PyAny>) -> PyResult<Separators> {
         let buffer = pyo3::buffer::PyBuffer::<u8>::get(object);
         buffer.and_then(|buffer| buffer.to_vec(py)).map_err(|_| {
             let kind = object.get_type().name().map(|name| name.to_string()).unwrap_or_default();
-            PyTypeError::new_err(format!("argument should be integer or bytes-like object, not '{kind}'"))
+            ferrio_cpython::error::<PyTypeError>(format!(
+                "argument should be integer or bytes-like object, not '{kind}'"
+            ))
         })
     };
     let all = match given.cast::<PyTuple>() {
@@ -89,10 +91,10 @@ fn separators(given: &Bound<'_, PyAny>) -> PyResult<Separators> {
         _ => vec![copy(given)?],
     };
     if all.is_empty() {
-        return Err(PyValueError::new_err("Separator should contain at least one element"));
+        return Err(ferrio_cpython::error::<PyValueError>("Separator should contain at least one element"));
     }
     Separators::new(all.iter().map(Vec::as_slice))
-        .ok_or_else(|| PyValueError::new_err("Separator should be at least one-byte string"))
+        .ok_or_else(|| ferrio_cpython::error::<PyValueError>("Separator should be at least one-byte string"))
 }
 
 impl Body for ReadUntil {

@@ -25,12 +25,12 @@ impl Waiting {
         let this = reader.get();
         let (waited_for, eof, paused) = this.state.with(py, |state| (state.waiter.is_some(), state.eof, state.paused));
         if waited_for {
-            return Err(PyRuntimeError::new_err(format!(
+            return Err(ferrio_cpython::error::<PyRuntimeError>(format!(
                 "{function}() called while another coroutine is already waiting for incoming data"
             )));
         }
         if eof {
-            return Err(PyAssertionError::new_err("_wait_for_data after EOF"));
+            return Err(ferrio_cpython::error::<PyAssertionError>("_wait_for_data after EOF"));
         }
         if paused {
             feeding::resume(py, this)?;

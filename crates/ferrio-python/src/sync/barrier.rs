@@ -87,7 +87,7 @@ impl Barrier {
     fn __init__(&self, parties: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = parties.py();
         if parties.lt(1)? {
-            return Err(PyValueError::new_err(style(py)?.barrier_text.clone()));
+            return Err(ferrio_cpython::error::<PyValueError>(style(py)?.barrier_text.clone()));
         }
         let parties = parties.extract()?;
         self.state.set(py, State { parties, count: 0, phase: Phase::Filling });

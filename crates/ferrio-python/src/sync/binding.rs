@@ -36,7 +36,7 @@ impl Binding {
         if is_bound {
             return Ok(running);
         }
-        Err(PyRuntimeError::new_err(format!("{} is bound to a different event loop", object.repr()?)))
+        Err(ferrio_cpython::error::<PyRuntimeError>(format!("{} is bound to a different event loop", object.repr()?)))
     }
 
     /// A future of the running loop, for somebody who has to wait.

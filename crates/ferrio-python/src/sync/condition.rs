@@ -91,7 +91,9 @@ impl Condition {
         match (set, lock) {
             (Some(method), _) => Ok(method),
             (None, Some(lock)) => lock.getattr(name),
-            (None, None) => Err(PyAttributeError::new_err(format!("'Condition' object has no attribute '{name}'"))),
+            (None, None) => {
+                Err(ferrio_cpython::error::<PyAttributeError>(format!("'Condition' object has no attribute '{name}'")))
+            }
         }
     }
 
@@ -182,7 +184,7 @@ impl Condition {
     #[pyo3(signature = (n=Number(1)), text_signature = "($self, n=1)")]
     fn notify(slf: &Bound<'_, Self>, n: Number) -> PyResult<()> {
         if !Self::is_locked(slf)? {
-            return Err(PyRuntimeError::new_err("cannot notify on un-acquired lock"));
+            return Err(ferrio_cpython::error::<PyRuntimeError>("cannot notify on un-acquired lock"));
         }
         slf.get().notify_up_to(slf.py(), n)
     }

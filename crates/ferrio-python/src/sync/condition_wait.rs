@@ -114,7 +114,7 @@ impl Wait {
     fn begin<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
         let condition = self.condition.bind(py).clone();
         if !Condition::is_locked(&condition)? {
-            return Err(PyRuntimeError::new_err("cannot wait on un-acquired lock"));
+            return Err(ferrio_cpython::error::<PyRuntimeError>("cannot wait on un-acquired lock"));
         }
         let new_waiter = || condition.get().binding.new_waiter(&condition);
         let future = if style(py)?.condition_passes_on {

@@ -127,7 +127,9 @@ impl Line {
     /// Take out the future that has been there longest.
     pub(crate) fn popleft<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let parked = self.with(py, Waiters::pop);
-        parked.map(|parked| parked.future(py)).ok_or_else(|| PyIndexError::new_err("pop from an empty deque"))
+        parked
+            .map(|parked| parked.future(py))
+            .ok_or_else(|| ferrio_cpython::error::<PyIndexError>("pop from an empty deque"))
     }
 
     /// Take a future out.
@@ -137,7 +139,7 @@ impl Line {
             Some(ticket) => self.with(py, |line| line.remove(ticket)),
             None => None,
         };
-        removed.map(drop).ok_or_else(|| PyValueError::new_err("deque.remove(x): x not in deque"))
+        removed.map(drop).ok_or_else(|| ferrio_cpython::error::<PyValueError>("deque.remove(x): x not in deque"))
     }
 
     /// Take all futures out.

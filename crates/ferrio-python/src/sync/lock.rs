@@ -43,7 +43,7 @@ impl Lock {
             Released::Free(next) => Some(next.map(|next| next.clone_ref(py))),
         });
         match next {
-            None => Err(PyRuntimeError::new_err("Lock is not acquired.")),
+            None => Err(ferrio_cpython::error::<PyRuntimeError>("Lock is not acquired.")),
             Some(None) => Ok(()),
             Some(Some(next)) => next.wake(py, boolean(py, true)),
         }

@@ -65,7 +65,7 @@ impl Semaphore {
         if let Some(value) = &value.0
             && value.lt(0)?
         {
-            return Err(PyValueError::new_err("Semaphore initial value must be >= 0"));
+            return Err(ferrio_cpython::error::<PyValueError>("Semaphore initial value must be >= 0"));
         }
         let before = self.state.with(py, |state| std::mem::replace(state, Permits::new(1)));
         drop(before);
@@ -156,7 +156,7 @@ impl BoundedSemaphore {
         let base = slf.as_super().get();
         let (value, unlimited) = base.state.with(py, |state| (state.value, state.unlimited));
         if !unlimited && value >= slf.get().bound.get(py) {
-            return Err(PyValueError::new_err("BoundedSemaphore released too many times"));
+            return Err(ferrio_cpython::error::<PyValueError>("BoundedSemaphore released too many times"));
         }
         Semaphore::release(slf.as_super())
     }

@@ -17,7 +17,10 @@ impl Body for Enter {
         let group = self.0.bind(py);
         let state = &group.get().state;
         if state.with(py, |state| state.entered) {
-            return Err(PyRuntimeError::new_err(format!("TaskGroup {} has already been entered", group.repr()?)));
+            return Err(ferrio_cpython::error::<PyRuntimeError>(format!(
+                "TaskGroup {} has already been entered",
+                group.repr()?
+            )));
         }
         let owner = match group.get().owner(py) {
             Some(owner) => owner,
@@ -31,7 +34,7 @@ impl Body for Enter {
         });
         drop(before);
         if !found {
-            return Err(PyRuntimeError::new_err(format!(
+            return Err(ferrio_cpython::error::<PyRuntimeError>(format!(
                 "TaskGroup {} cannot determine the parent task",
                 group.repr()?
             )));

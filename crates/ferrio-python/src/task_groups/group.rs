@@ -380,7 +380,7 @@ impl TaskGroup {
                 "context" => context = Some(value).filter(|context| !context.is_none()),
                 other => {
                     let text = format!("TaskGroup.create_task() got an unexpected keyword argument '{other}'");
-                    return Err(PyTypeError::new_err(text));
+                    return Err(ferrio_cpython::error::<PyTypeError>(text));
                 }
             }
         }
@@ -447,5 +447,5 @@ fn refuse(group: &Bound<'_, TaskGroup>, coro: &Bound<'_, PyAny>, refusal: Refusa
         Refusal::Finished => "is finished",
         Refusal::ShuttingDown => "is shutting down",
     };
-    Ok(PyRuntimeError::new_err(format!("TaskGroup {} {why}", group.repr()?)))
+    Ok(ferrio_cpython::error::<PyRuntimeError>(format!("TaskGroup {} {why}", group.repr()?)))
 }

@@ -31,7 +31,7 @@ pub(crate) fn wrap_future<'py>(
     }
     if !future.is_instance(imports::concurrent_future(py)?)? {
         let text = format!("concurrent.futures.Future is expected, got {}", future.repr()?);
-        return Err(PyAssertionError::new_err(text));
+        return Err(ferrio_cpython::error::<PyAssertionError>(text));
     }
     let create_future = pyo3::intern!(py, "create_future");
     let wrapper = match r#loop {
@@ -104,7 +104,7 @@ fn loop_of(future: &Bound<'_, PyAny>, role: &str) -> PyResult<Option<Py<PyAny>>>
     if future.is_instance(imports::concurrent_future(future.py())?)? {
         return Ok(None);
     }
-    Err(PyTypeError::new_err(format!("A future is required for {role} argument")))
+    Err(ferrio_cpython::error::<PyTypeError>(format!("A future is required for {role} argument")))
 }
 
 /// The destination is done.
@@ -194,14 +194,14 @@ fn _set_state<'py>(future: &Bound<'py, PyAny>, other: &Bound<'py, PyAny>) -> PyR
 fn copy_outcome<'py>(future: &Bound<'py, PyAny>, source: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = future.py();
     if !like::is_done(source)? {
-        return Err(PyAssertionError::new_err(()));
+        return Err(ferrio_cpython::error::<PyAssertionError>(()));
     }
     if like::is_future(future)? {
         if like::is_cancelled(future)? {
             return Ok(());
         }
         if like::is_done(future)? {
-            return Err(PyAssertionError::new_err(()));
+            return Err(ferrio_cpython::error::<PyAssertionError>(()));
         }
         return match like::failure(source)? {
             Some(Failure::Cancelled) => like::cancel(future).map(drop),

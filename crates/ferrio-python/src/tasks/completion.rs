@@ -46,7 +46,7 @@ pub(super) fn as_completed<'py>(
     }
     if imports::isawaitable(py)?.call1((fs,))?.is_truthy()? {
         let text = format!("expects an iterable of awaitables, not {}", fs.get_type().name()?);
-        return Err(PyTypeError::new_err(text));
+        return Err(ferrio_cpython::error::<PyTypeError>(text));
     }
     Ok(Completions::begin(fs, timeout)?.into_any())
 }
@@ -260,7 +260,7 @@ impl Body for WaitForOne {
         let mut input = input;
         if let Stage::New = self.stage {
             if !completions.promise(py) {
-                return Err(PyStopAsyncIteration::new_err(()));
+                return Err(ferrio_cpython::error::<PyStopAsyncIteration>(()));
             }
             self.stage = Stage::Promised;
         }
@@ -299,7 +299,7 @@ impl Body for WaitForOne {
 impl WaitForOne {
     fn outcome<'py>(&self, entry: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         match (entry, self.kind) {
-            (None, _) => Err(PyTimeoutError::new_err(())),
+            (None, _) => Err(ferrio_cpython::error::<PyTimeoutError>(())),
             (Some(future), Kind::Future) => Ok(future),
             (Some(future), Kind::Result) => like::result(&future),
         }
@@ -369,7 +369,7 @@ impl Request {
         let fs = self.fs.bind(py);
         if like::is_future(fs)? || is_coroutine(fs)? {
             let text = format!("expect an iterable of futures, not {}", fs.get_type().name()?);
-            return Err(PyTypeError::new_err(text));
+            return Err(ferrio_cpython::error::<PyTypeError>(text));
         }
         Completions::begin(fs, self.timeout.as_ref().map(|timeout| timeout.bind(py)))
     }

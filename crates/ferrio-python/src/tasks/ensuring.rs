@@ -74,7 +74,7 @@ fn ensured<'py>(awaitable: &Bound<'py, PyAny>, owner: Option<&Bound<'py, PyAny>>
         if let Some(owner) = owner
             && !owner.is(&like::loop_of(awaitable)?)
         {
-            return Err(PyValueError::new_err(
+            return Err(ferrio_cpython::error::<PyValueError>(
                 "The future belongs to a different loop than the one specified as the loop argument",
             ));
         }
@@ -117,7 +117,7 @@ fn close_after(coroutine: &Bound<'_, PyAny>, error: &PyErr) {
 pub(crate) fn wrap_awaitable<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = awaitable.py();
     if !imports::isawaitable(py)?.call1((awaitable,))?.is_truthy()? {
-        return Err(PyTypeError::new_err("An asyncio.Future, a coroutine or an awaitable is required"));
+        return Err(ferrio_cpython::error::<PyTypeError>("An asyncio.Future, a coroutine or an awaitable is required"));
     }
     wrapper(py)?.call1((awaitable,))
 }

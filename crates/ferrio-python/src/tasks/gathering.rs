@@ -136,11 +136,13 @@ impl<'py> Collection<'py> {
     fn outer(&mut self) -> PyResult<&Gathering<'py>> {
         if self.outer.is_none() {
             let Some(owner) = &self.owner else {
-                return Err(pyo3::exceptions::PyRuntimeError::new_err("no loop is known"));
+                return Err(ferrio_cpython::error::<pyo3::exceptions::PyRuntimeError>("no loop is known"));
             };
             self.outer = Some(Gathering::new(owner, self.tolerant, self.waiter.clone())?);
         }
-        self.outer.as_ref().ok_or_else(|| pyo3::exceptions::PyRuntimeError::new_err("no future was made"))
+        self.outer
+            .as_ref()
+            .ok_or_else(|| ferrio_cpython::error::<pyo3::exceptions::PyRuntimeError>("no future was made"))
     }
 
     #[inline]

@@ -111,7 +111,7 @@ impl Loop {
     /// Set the callable that makes tasks, as `factory(loop, coro, **kwargs)`; None for the default.
     fn set_task_factory(slf: &Bound<'_, Self>, factory: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         if factory.as_ref().is_some_and(|factory| !factory.is_callable()) {
-            return Err(PyTypeError::new_err("task factory must be a callable or None"));
+            return Err(ferrio_cpython::error::<PyTypeError>("task factory must be a callable or None"));
         }
         let kind = kind(slf.py(), factory.as_ref())?;
         base(slf).task_factory.set(slf.py(), kind, factory.map(Bound::unbind));
@@ -150,7 +150,9 @@ fn new_task<'py>(
             "context" => parts.context = Some(value).filter(|context| !context.is_none()),
             "eager_start" if imports::python_version(py) >= (3, 12) => parts.eager_start = value.is_truthy()?,
             other => {
-                return Err(PyTypeError::new_err(format!("Task() got an unexpected keyword argument '{other}'")));
+                return Err(ferrio_cpython::error::<PyTypeError>(format!(
+                    "Task() got an unexpected keyword argument '{other}'"
+                )));
             }
         }
     }
@@ -172,7 +174,9 @@ fn refuse_unknown(keywords: &Bound<'_, PyDict>) -> PyResult<()> {
     for name in keywords.keys() {
         let known = name.extract::<&str>().is_ok_and(|name| name == "name" || name == "context");
         if !known {
-            return Err(PyTypeError::new_err(format!("create_task() got an unexpected keyword argument '{name}'")));
+            return Err(ferrio_cpython::error::<PyTypeError>(format!(
+                "create_task() got an unexpected keyword argument '{name}'"
+            )));
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ pub(super) fn run_coroutine_threadsafe<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = coro.py();
     if !is_coroutine(coro)? {
-        return Err(PyTypeError::new_err("A coroutine object is required"));
+        return Err(ferrio_cpython::error::<PyTypeError>("A coroutine object is required"));
     }
     let future = imports::concurrent_future(py)?.call0()?;
     let submission = Submission {

@@ -58,7 +58,7 @@ pub(crate) fn begin(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
         }
         taken
     });
-    if taken { Err(PyRuntimeError::new_err("Empty waiter is already set")) } else { Ok(()) }
+    if taken { Err(ferrio_cpython::error::<PyRuntimeError>("Empty waiter is already set")) } else { Ok(()) }
 }
 
 /// Gives the connection back.
@@ -126,7 +126,7 @@ pub(crate) fn fail(transport: &Bound<'_, SocketTransport>, error: Option<&Bound<
 }
 
 fn lost() -> PyErr {
-    PyConnectionError::new_err("Connection is closed by peer")
+    ferrio_cpython::error::<PyConnectionError>("Connection is closed by peer")
 }
 
 #[pymethods]

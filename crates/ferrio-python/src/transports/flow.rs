@@ -39,7 +39,9 @@ pub(crate) fn set_limits<T: Endpoint>(
     let outcome =
         transport.get().with_flow(transport.py(), |flow, _| flow.set_limits(high.map(|n| n.0), low.map(|n| n.0)));
     if let Err(InvalidLimits { high, low }) = outcome {
-        return Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0")));
+        return Err(ferrio_cpython::error::<PyValueError>(format!(
+            "high ({high}) must be >= low ({low}) must be >= 0"
+        )));
     }
     maybe_pause(transport)
 }

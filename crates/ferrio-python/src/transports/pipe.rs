@@ -70,7 +70,7 @@ impl PipeEnd {
         let kind = file::kind(fd).map_err(|error| errors::from_io(&error))?;
         match kind {
             Kind::Pipe | Kind::Socket | Kind::CharacterDevice => {}
-            Kind::Other => return Err(PyValueError::new_err(refusal)),
+            Kind::Other => return Err(ferrio_cpython::error::<PyValueError>(refusal)),
         }
         socket::set_nonblocking(fd).map_err(|error| errors::from_io(&error))?;
         let extra = PyDict::new(py);

@@ -177,7 +177,7 @@ fn receive_into_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'
     let lent = this.call_protocol(&protocol, pyo3::intern!(py, "get_buffer"), (-1,)).and_then(|buffer| {
         let target = Target::from_object(&buffer)?;
         if target.is_empty() {
-            return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
+            return Err(ferrio_cpython::error::<PyRuntimeError>("get_buffer() returned an empty buffer"));
         }
         Ok(target)
     });

@@ -29,7 +29,7 @@ impl SocketTransport {
     pub(crate) fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         check_type(data)?;
         if slf.get().state.with(slf.py(), |state| state.eof_written) {
-            return Err(PyRuntimeError::new_err("Cannot call write() after write_eof()"));
+            return Err(ferrio_cpython::error::<PyRuntimeError>("Cannot call write() after write_eof()"));
         }
         refuse_during_sendfile(slf, "write")?;
         send(slf, Data::from_object(data)?)
@@ -41,7 +41,7 @@ impl SocketTransport {
         let this = slf.get();
         gathering::send(slf)?;
         if this.state.with(py, |state| state.eof_written) {
-            return Err(PyRuntimeError::new_err("Cannot call writelines() after write_eof()"));
+            return Err(ferrio_cpython::error::<PyRuntimeError>("Cannot call writelines() after write_eof()"));
         }
         refuse_during_sendfile(slf, "writelines")?;
         let mut chunks = Vec::new();
@@ -262,7 +262,7 @@ pub(crate) fn is_data(data: &Bound<'_, PyAny>) -> bool {
 pub(crate) fn refused(data: &Bound<'_, PyAny>, wanted: &str) -> PyErr {
     let found = data.get_type().name().and_then(|name| name.repr().map(|name| name.to_string()));
     match found {
-        Ok(found) => PyTypeError::new_err(format!("data argument must be a {wanted}, not {found}")),
+        Ok(found) => ferrio_cpython::error::<PyTypeError>(format!("data argument must be a {wanted}, not {found}")),
         Err(error) => error,
     }
 }
@@ -274,7 +274,7 @@ fn refuse_during_sendfile(transport: &Bound<'_, SocketTransport>, method: &str) 
     }
     // Before 3.12 writelines() is a write() of everything.
     let method = if imports::python_version(transport.py()) >= (3, 12) { method } else { "write" };
-    Err(PyRuntimeError::new_err(format!("unable to {method}; sendfile is in progress")))
+    Err(ferrio_cpython::error::<PyRuntimeError>(format!("unable to {method}; sendfile is in progress")))
 }
 
 #[cold]

@@ -152,7 +152,7 @@ impl DatagramTransport {
                 && !given.eq(remote)?
             {
                 let text = format!("Invalid address: must be None or {}", remote.bind(py).str()?);
-                return Err(PyValueError::new_err(text));
+                return Err(ferrio_cpython::error::<PyValueError>(text));
             }
             return Ok(if self.connected { Destination::Peer } else { destination.clone_ref(py) });
         }

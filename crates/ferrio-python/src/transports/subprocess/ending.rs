@@ -14,7 +14,7 @@ impl SubprocessTransport {
     fn send_signal(&self, signal: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = signal.py();
         let (started, pid, code) = self.state.with(py, |state| (state.process.is_some(), state.pid, state.code));
-        let Some(pid) = pid.filter(|_| started) else { return Err(PyProcessLookupError::new_err(())) };
+        let Some(pid) = pid.filter(|_| started) else { return Err(ferrio_cpython::error::<PyProcessLookupError>(())) };
         if code.is_some() {
             return Ok(());
         }

@@ -63,7 +63,7 @@ pub(crate) fn process_exited(transport: &Bound<'_, SubprocessTransport>, code: i
     let py = transport.py();
     let this = transport.get();
     if let Some(known) = this.state.with(py, |state| state.code) {
-        return Err(PyAssertionError::new_err(known));
+        return Err(ferrio_cpython::error::<PyAssertionError>(known));
     }
     if this.owner(py).is_some_and(|owner| base(&owner).debug.get()) {
         imports::base_subprocess_logger(py)?

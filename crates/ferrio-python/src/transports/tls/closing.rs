@@ -52,7 +52,7 @@ impl TlsTransport {
         let py = slf.py();
         match (slf.get().phase(py), slf.get().lower(py)) {
             (Phase::Flushing | Phase::Shutdown, Some(lower)) => {
-                lower.force_close(py, Some(PyTimeoutError::new_err("SSL shutdown timed out")))
+                lower.force_close(py, Some(ferrio_cpython::error::<PyTimeoutError>("SSL shutdown timed out")))
             }
             _ => Ok(()),
         }

@@ -40,7 +40,9 @@ impl Marks {
         let low = low.unwrap_or_else(|| high.div_euclid(4));
         match (usize::try_from(high), usize::try_from(low)) {
             (Ok(high), Ok(low)) if high >= low => Ok(Self { low, high }),
-            _ => Err(PyValueError::new_err(format!("high ({high}) must be >= low ({low}) must be >= 0"))),
+            _ => {
+                Err(ferrio_cpython::error::<PyValueError>(format!("high ({high}) must be >= low ({low}) must be >= 0")))
+            }
         }
     }
 }

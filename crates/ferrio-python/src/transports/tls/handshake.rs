@@ -151,6 +151,6 @@ impl TlsTransport {
         }
         let timeout = this.handshake_timeout.bind(py).str()?;
         let text = format!("SSL handshake is taking longer than {timeout} seconds: aborting the connection");
-        closing::fatal_error(slf, &PyConnectionAbortedError::new_err(text), closing::FATAL)
+        closing::fatal_error(slf, &ferrio_cpython::error::<PyConnectionAbortedError>(text), closing::FATAL)
     }
 }

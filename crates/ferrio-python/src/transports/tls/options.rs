@@ -72,7 +72,7 @@ impl Options {
             return Ok(context.bind(py).clone());
         }
         if self.server_side {
-            return Err(PyValueError::new_err("Server side SSL needs a valid SSLContext"));
+            return Err(ferrio_cpython::error::<PyValueError>("Server side SSL needs a valid SSLContext"));
         }
         let context = py.import("ssl")?.getattr("create_default_context")?.call0()?;
         if self.server_hostname.is_none() {
@@ -106,7 +106,7 @@ fn positive(py: Python<'_>, given: Option<&Py<PyAny>>, name: &str, default: &str
     };
     if given.bind(py).le(0)? {
         let text = format!("{name} should be a positive number, got {}", given.bind(py).str()?);
-        return Err(PyValueError::new_err(text));
+        return Err(ferrio_cpython::error::<PyValueError>(text));
     }
     Ok(given.clone_ref(py))
 }

@@ -209,7 +209,7 @@ fn read_into_protocol(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let room = PyMemoryView::from(&buffer)?;
     let wanted: usize = room.as_any().len()?;
     if wanted == 0 {
-        return Err(PyRuntimeError::new_err("get_buffer() returned an empty buffer"));
+        return Err(ferrio_cpython::error::<PyRuntimeError>("get_buffer() returned an empty buffer"));
     }
     let (mut filled, mut ended) = (0, false);
     loop {

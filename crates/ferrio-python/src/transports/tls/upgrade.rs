@@ -62,12 +62,15 @@ fn check(py: Python<'_>, context: &Py<PyAny>, transport: &Py<PyAny>) -> PyResult
     let context = context.bind(py);
     if !context.is_instance(&py.import("ssl")?.getattr("SSLContext")?)? {
         let text = format!("sslcontext is expected to be an instance of ssl.SSLContext, got {}", context.repr()?);
-        return Err(PyTypeError::new_err(text));
+        return Err(ferrio_cpython::error::<PyTypeError>(text));
     }
     let transport = transport.bind(py);
     let compatible = transport.getattr_opt("_start_tls_compatible")?.map_or(Ok(false), |answer| answer.is_truthy())?;
     if !compatible {
-        return Err(PyTypeError::new_err(format!("transport {} is not supported by start_tls()", transport.repr()?)));
+        return Err(ferrio_cpython::error::<PyTypeError>(format!(
+            "transport {} is not supported by start_tls()",
+            transport.repr()?
+        )));
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ impl TlsTransport {
     fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         if !is_data(data) {
             let text = format!("data: expecting a bytes-like instance, got {}", data.get_type().name()?);
-            return Err(PyTypeError::new_err(text));
+            return Err(ferrio_cpython::error::<PyTypeError>(text));
         }
         if data.is_truthy()? { write_all(slf, std::iter::once(Ok(data.clone()))) } else { Ok(()) }
     }
@@ -40,7 +40,7 @@ impl TlsTransport {
     /// Not supported: a TLS connection closes both ways.
     #[expect(clippy::unused_self, reason = "asyncio's signature")]
     fn write_eof(&self) -> PyResult<()> {
-        Err(PyNotImplementedError::new_err(()))
+        Err(ferrio_cpython::error::<PyNotImplementedError>(()))
     }
 
     /// Whether `write_eof()` is supported: it is not.

@@ -119,17 +119,17 @@ impl WritePipeTransport {
 
     /// Nothing is read from here: `NotImplementedError`, as asyncio's.
     fn is_reading(&self) -> PyResult<bool> {
-        Err(PyNotImplementedError::new_err(()))
+        Err(ferrio_cpython::error::<PyNotImplementedError>(()))
     }
 
     /// Nothing is read from here: `NotImplementedError`, as asyncio's.
     fn pause_reading(&self) -> PyResult<()> {
-        Err(PyNotImplementedError::new_err(()))
+        Err(ferrio_cpython::error::<PyNotImplementedError>(()))
     }
 
     /// Nothing is read from here: `NotImplementedError`, as asyncio's.
     fn resume_reading(&self) -> PyResult<()> {
-        Err(PyNotImplementedError::new_err(()))
+        Err(ferrio_cpython::error::<PyNotImplementedError>(()))
     }
 
     /// Set the water marks in bytes; None takes the default or derives one from the other.

@@ -103,7 +103,7 @@ pub(super) fn on_hangup(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     }
     let idle = transport.get().state.with(py, |state| state.buffer.is_empty());
     pipe::log(transport, "info", "%r was closed by peer")?;
-    force_close(transport, (!idle).then(|| PyBrokenPipeError::new_err(())))
+    force_close(transport, (!idle).then(|| ferrio_cpython::error::<PyBrokenPipeError>(())))
 }
 
 /// There is room in the pipe.
@@ -179,5 +179,5 @@ fn dropped_write(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
 
 /// As asyncio's `assert` says it.
 fn check_type(data: &Bound<'_, PyAny>) -> PyResult<()> {
-    if is_data(data) { Ok(()) } else { Err(PyAssertionError::new_err(data.repr()?.to_string())) }
+    if is_data(data) { Ok(()) } else { Err(ferrio_cpython::error::<PyAssertionError>(data.repr()?.to_string())) }
 }
