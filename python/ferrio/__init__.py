@@ -4,6 +4,9 @@ Every public name of asyncio is here too, so `import ferrio as asyncio` works. T
 itself take the place of asyncio's; all others are asyncio's own objects, so that code which uses both sees one.
 """
 
+# Before all else: elsewhere than in the main interpreter nothing of ferrio may be loaded.
+from ferrio import _main_interpreter as _main_interpreter  # isort: skip
+
 import asyncio as _asyncio
 from typing import Any as _Any
 
