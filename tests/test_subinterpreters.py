@@ -57,4 +57,4 @@ def test_import_elsewhere_raises_import_error(kind: str) -> None:
 @pytest.mark.parametrize("before", ["", "ferrio.install();"], ids=["imported", "installed"])
 def test_asyncio_works_elsewhere_and_ferrio_afterwards(kind: str, before: str) -> None:
     after = "import asyncio; ferrio.run(asyncio.sleep(0)); print('main')"
-    assert output(f"{before} run({RUNS!r}, {kind!r}); {after}") == "asyncio.unix_events\nmain\n"
+    assert output(f"{before}run({RUNS!r}, {kind!r}); {after}") == "asyncio.unix_events\nmain\n"

@@ -13,7 +13,7 @@ import pytest
 import ferrio
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = Path(__file__).parent / "typing" / "program.py"
+PROGRAM = Path(__file__).parent / "typed" / "program.py"
 
 # What a type checker must find wrong, else it has not looked.
 WRONG = """

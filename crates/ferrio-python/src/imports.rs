@@ -99,15 +99,23 @@ macro_rules! looked_up {
         $(
             #[doc = concat!("`", $module, ".", $attribute, "` as it is now.")]
             pub(crate) fn $name(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-                static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-                let module = MODULE.get_or_try_init(py, || py.import($module).map(Bound::unbind))?;
-                module.bind(py).getattr(pyo3::intern!(py, $attribute))
+                modules::$name(py)?.getattr(pyo3::intern!(py, $attribute))
             }
         )*
 
-        /// Imports the modules, while that is possible: some of the names are asked for when the interpreter ends.
+        /// The modules of the names, each imported once.
+        mod modules {
+            use super::*;
+            $(pub(super) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
+                static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+                MODULE.get_or_try_init(py, || py.import($module).map(Bound::unbind)).map(|module| module.bind(py))
+            })*
+        }
+
+        /// Imports the modules, while that is possible: some of the names are asked for when the interpreter ends. The
+        /// names themselves are not looked up: `ThreadPoolExecutor` would import its module.
         pub(crate) fn take_modules(py: Python<'_>) -> PyResult<()> {
-            $($name(py)?;)*
+            $(modules::$name(py)?;)*
             Ok(())
         }
     };
