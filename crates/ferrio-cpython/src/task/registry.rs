@@ -15,7 +15,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PySet, PyTuple, PyType};
 
 use super::{TaskObject, TaskRef};
-use crate::boundary::guarded;
+use crate::boundary::guarded_unbooked;
 use crate::future::{boolean, like};
 use crate::heap_type::method;
 use crate::names;
@@ -181,7 +181,7 @@ fn inherited<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
 }
 
 unsafe extern "C" fn iterate(set: Object, _: Object) -> Object {
-    guarded(|py| {
+    guarded_unbooked(|py| {
         // SAFETY: the object that the method was called on, alive during the call.
         let set = unsafe { Bound::from_borrowed_ptr(py, set) };
         let all = PyList::empty(py);
@@ -199,7 +199,9 @@ unsafe extern "C" fn iterate(set: Object, _: Object) -> Object {
 macro_rules! entries {
     ($($name:ident = $own:path, $inherited:literal;)*) => {$(
         unsafe extern "C" fn $name(set: Object, task: Object) -> Object {
-            guarded(|py| {
+            // Attaching goes to the main interpreter, which is not the one here when 3.11's `_asyncio`, whose state all
+            // interpreters share, adds a task of another one.
+            guarded_unbooked(|py| {
                 // SAFETY: the object that the method was called on, alive during the call.
                 let set = unsafe { Bound::from_borrowed_ptr(py, set) };
                 // SAFETY: an argument, alive during the call.
