@@ -196,7 +196,7 @@ CHAINS: dict[str, Link] = {
     "wait_for": lambda _, previous: ferrio.wait_for(previous, 1),
 }
 # Exported classes whose instances a chain is not made of.
-OTHERS = {"EventLoop", "EventLoopPolicy"}
+OTHERS = {"EventLoop", "EventLoopPolicy", "QueueShutDown"}
 
 
 def drop(name: str, length: int):

@@ -74,6 +74,10 @@ def is_private(name: str) -> bool:
     return name.startswith("asyncio.") and name.rpartition(".")[2].startswith("_")
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 12),
+    reason="3.11's asyncio subscripts wrapped names in annotations, so that stock fails itself",
+)
 def test_what_asyncio_looks_up_is_looked_up():
     stock, ours = asked("stock"), asked("ferrio")
     assert len(stock) > 100
@@ -170,7 +174,7 @@ def test_another_get_event_loop_is_asked():
         import asyncio
 
         loop = asyncio.new_event_loop()
-        asyncio.events.get_event_loop = asyncio.events._get_event_loop = lambda *_: loop
+        asyncio.events.get_event_loop = asyncio.events._get_event_loop = lambda *_, **__: loop
         print(asyncio.ensure_future(asyncio.sleep(0)).get_loop() is loop)
         print(asyncio.gather().get_loop() is loop)
         print(asyncio.StreamReader()._loop is loop)
@@ -204,6 +208,9 @@ def test_another_current_task_is_asked():
     """)
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="3.11's asyncio asks other functions in another order: docs/differences.md"
+)
 def test_other_functions_that_tell_awaitables_apart_are_asked():
     assert_prints_the_same("""
         import asyncio

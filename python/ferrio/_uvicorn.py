@@ -64,7 +64,7 @@ class _ChangingLoader:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self._loader
+        module.__loader__ = self._loader  # type: ignore[assignment, unused-ignore] # the typeshed of 3.15 asks for another type
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)

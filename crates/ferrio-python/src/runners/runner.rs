@@ -284,12 +284,8 @@ impl Runner {
         if !is_interrupt.unwrap_or(false) {
             return Ok(error);
         }
-        let interrupt = ferrio_cpython::error::<PyKeyboardInterrupt>(());
-        while_handling(py, &error, || {
-            // Made now, so that the cancellation is its context.
-            interrupt.value(py);
-        });
-        Ok(interrupt)
+        // Made while the cancellation is handled, which is its context then.
+        Ok(while_handling(py, &error, || ferrio_cpython::error::<PyKeyboardInterrupt>(())))
     }
 }
 
