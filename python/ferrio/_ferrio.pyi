@@ -170,13 +170,10 @@ def new_event_loop() -> EventLoop: ...
 if sys.version_info < (3, 13):
     class QueueShutDown(Exception): ...
 
-if sys.version_info >= (3, 15):
-    TaskGroup = _AsyncioTaskGroup
-else:
-    # With a method that asyncio's has from 3.15 on.
-    @disjoint_base
-    class TaskGroup(_AsyncioTaskGroup):
-        def cancel(self) -> None: ...
+# With a method that asyncio's has from 3.15 on.
+@disjoint_base
+class TaskGroup(_AsyncioTaskGroup):
+    def cancel(self) -> None: ...
 
 class EventLoop(AbstractEventLoop):
     slow_callback_duration: float
