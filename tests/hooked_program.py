@@ -71,7 +71,7 @@ def record(kind: str) -> None:
         if isinstance(original, type):
             if key in CLASSES:
                 setattr(owner, name, recording_class(kind, key, original))
-        elif callable(original):
+        elif callable(original) and type(original).__module__ != "typing":  # special forms are subscripted, not called
             setattr(owner, name, recording(kind, key, original))
     executor = concurrent.futures.ThreadPoolExecutor
     concurrent.futures.ThreadPoolExecutor = recording_class(kind, "concurrent.futures.ThreadPoolExecutor", executor)

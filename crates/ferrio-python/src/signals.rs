@@ -151,10 +151,10 @@ pub(crate) fn before_sleep(slf: &Bound<'_, Loop>) -> PyResult<()> {
 
 fn take_wakeup_fd(slf: &Bound<'_, Loop>) -> PyResult<Wakeup> {
     let py = slf.py();
+    let Some(fd) = waker_fd(slf) else { return Ok(Wakeup::LeftAlone) };
     if !in_main_thread(py)? {
         return Ok(Wakeup::LeftAlone);
     }
-    let Some(fd) = waker_fd(slf) else { return Ok(Wakeup::LeftAlone) };
     let before = set_wakeup_fd(py, fd)?;
     if before != -1 && before != fd && !slf.get().signals.listen(py) {
         // Whoever set it (a GUI's or another library's loop) relies on it; a signal still ends our wait by EINTR.
