@@ -195,7 +195,7 @@ CHAINS: dict[str, Link] = {
     "wait": lambda _, previous: ferrio.wait([previous]),
     "wait_for": lambda _, previous: ferrio.wait_for(previous, 1),
 }
-# Exported classes whose instances a chain is not made of; QueueShutDown is a plain exception, which the interpreter frees.
+# Exported classes of which no chain is made; QueueShutDown is a plain exception, which the interpreter frees.
 OTHERS = {"EventLoop", "EventLoopPolicy", "QueueShutDown"}
 
 
