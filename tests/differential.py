@@ -6,6 +6,7 @@ part of the trace.
 """
 
 import asyncio
+import gc
 import logging
 import re
 import traceback
@@ -58,6 +59,8 @@ def trace_on(kind: str, scenario, *, debug: bool = False) -> list:
     logger.propagate = False
     loop = FACTORIES[kind]()
     loop.set_debug(debug)
+    # What an earlier test has left is collected at no fixed time, and would log into this trace.
+    gc.disable()
     try:
         loop.run_until_complete(scenario(trace))
     except BaseException as error:  # what leaves the loop is part of what it shows
@@ -66,6 +69,7 @@ def trace_on(kind: str, scenario, *, debug: bool = False) -> list:
         trace.append(("left the loop", type(error).__name__, masked(error)))
     finally:
         close(loop)
+        gc.enable()
         logger.removeHandler(records)
         logger.setLevel(level)
         logger.propagate = propagate
