@@ -34,7 +34,8 @@ def test_accepted_connections_get_a_protocol_each(loop):
         server = await loop.create_server(clients, "127.0.0.1", 0)
         address = server.sockets[0].getsockname()
         raw = [socket.create_connection(address) for _ in range(50)]
-        await until(lambda: len(clients.made) == 50)
+        # A protocol is made a turn before it hears of its connection.
+        await until(lambda: len(clients.made) == 50 and all(each.transport for each in clients.made))
         assert {each.transport.get_extra_info("peername") for each in clients.made} == {
             each.getsockname() for each in raw
         }
