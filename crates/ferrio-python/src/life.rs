@@ -47,11 +47,12 @@ impl Loop {
         match nested::outer(slf)? {
             None => run(slf),
             Some(Outer::Same) => nested::run_forever(slf),
-            Some(Outer::Other(other)) => {
-                let outcome = without_task(&other, || run(slf));
+            // The other loop is the running one again before its task is: Python 3.14 and later compare them.
+            Some(Outer::Other(other)) => without_task(&other, || {
+                let outcome = run(slf);
                 let set_running = pyo3::intern!(slf.py(), "_set_running_loop");
-                outcome.and(events_module(slf.py())?.call_method1(set_running, (other,)).map(drop))
-            }
+                outcome.and(events_module(slf.py())?.call_method1(set_running, (&other,)).map(drop))
+            }),
         }
     }
 
