@@ -8,6 +8,7 @@ import contextlib
 import functools
 import os
 import socket
+import sys
 import threading
 
 import pytest
@@ -444,6 +445,8 @@ def test_tasks_of_the_parent_are_known_in_the_child(loop):
         names = [task.get_name() for task in asyncio.all_tasks(loop)]
         return names, asyncio.current_task(loop), loop.run_until_complete(task), task.done()
 
-    assert result_of_child(child) == (["inherited"], None, "inherited", True)
+    # From 3.14 on asyncio forgets them, and runs them all the same.
+    known = [] if sys.version_info >= (3, 14) else ["inherited"]
+    assert result_of_child(child) == (known, None, "inherited", True)
     assert not task.done()
     loop.run_until_complete(task)
