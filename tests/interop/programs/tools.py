@@ -108,9 +108,6 @@ def blockbuster() -> None:
         server = await asyncio.start_unix_server(lambda *_: None, path)
         server.close()
         await server.wait_closed()
-        server = await asyncio.start_unix_server(lambda *_: None, path)
-        server.close()
-        await server.wait_closed()
         await asyncio.to_thread(int)
         try:
             time.sleep(0.001)
