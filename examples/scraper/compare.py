@@ -37,12 +37,12 @@ class CrawlError(Exception):
     """One of the crawls came to no good end."""
 
 
-def crawl(name: str, site: EmbeddedSite, concurrency: int, *, quiet: bool) -> dict[str, Any]:
+def crawl(name: str, site: EmbeddedSite, concurrency: int, timeout: float, *, quiet: bool) -> dict[str, Any]:
     """Run one of the two and read its report."""
     site.reset()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "report.json")
-        options = [f"--url={site.url}", f"--timeout={TIMEOUT}", f"--concurrency={concurrency}", f"--json={file}"]
+        options = [f"--url={site.url}", f"--timeout={timeout}", f"--concurrency={concurrency}", f"--json={file}"]
         command = [sys.executable, *RUNS[name], *options, f"--max-pages={sys.maxsize}", *["--quiet"] * quiet]
         with subprocess.Popen(command, cwd=ROOT) as process:
             try:
@@ -99,6 +99,9 @@ def main(command_line: Sequence[str] | None = None) -> int:
     parser.add_argument("--pages", type=at_least(1), default=10000, help="size of the site (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="chooses another site of that size (default: %(default)s)")
     parser.add_argument("--rounds", type=at_least(1), default=2, help="crawls on each loop (default: %(default)s)")
+    parser.add_argument(
+        "--timeout", type=float, default=TIMEOUT, help="seconds for one attempt at a page (default: %(default)s)"
+    )
     parser.add_argument("--concurrency", type=at_least(1), default=100, help="pages at a time (default: %(default)s)")
     arguments = parser.parse_args(command_line)
     if importlib.util.find_spec("ferrio") is None:
@@ -110,7 +113,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
             for rounds in range(arguments.rounds):
                 for name, command in RUNS.items():
                     console.print(f"[bold]{name}, round {rounds + 1}[/]: python {' '.join(command)}")
-                    report = crawl(name, site, arguments.concurrency, quiet=rounds > 0)
+                    report = crawl(name, site, arguments.concurrency, arguments.timeout, quiet=rounds > 0)
                     check_same_endings(report, next(iter(reports.values()), report))
                     reports[name] = min(report, reports.get(name, report), key=lambda each: each["seconds"])
                     console.print(f"{report['pages_per_second']:.0f} pages/s\n")
