@@ -7,6 +7,9 @@
 //! Descriptors are taken as plain numbers: Python's objects own them, and what a number means may change between two calls. A wrong number
 //! is answered by the system with `EBADF`, like everywhere else in Python.
 
+#[cfg(not(unix))]
+compile_error!("ferrio needs a Unix system: Linux is supported, macOS is untried, Windows is not supported");
+
 pub mod child;
 pub mod clock;
 mod descriptor;
