@@ -47,8 +47,11 @@ impl<W> Waiters<W> {
     }
 
     /// Parks a waiter behind all others; None if there is no memory for it.
+    #[inline]
     pub fn push(&mut self, waiter: W) -> Option<Ticket> {
-        self.parked.try_reserve(1).ok()?;
+        if !self.has_room() {
+            return None;
+        }
         let ticket = Ticket(self.back);
         self.back += 1;
         self.parked.push_back((ticket, waiter));
@@ -57,11 +60,19 @@ impl<W> Waiters<W> {
 
     /// Parks a waiter before all others; None if there is no memory for it.
     pub fn push_front(&mut self, waiter: W) -> Option<Ticket> {
-        self.parked.try_reserve(1).ok()?;
+        if !self.has_room() {
+            return None;
+        }
         let ticket = Ticket(self.front);
         self.front -= 1;
         self.parked.push_front((ticket, waiter));
         Some(ticket)
+    }
+
+    /// Whether one more has room, which is got if it can be.
+    #[inline]
+    fn has_room(&mut self) -> bool {
+        self.parked.len() < self.parked.capacity() || self.parked.try_reserve(1).is_ok()
     }
 
     /// From now on [`Waiters::was_used`] holds: a ticket goes to nobody.

@@ -17,7 +17,7 @@ use pyo3::types::PyType;
 use super::erased::{AtOnce, Erased};
 use super::{Body, Visitor, methods};
 use crate::boundary::{attached, unbooked};
-use crate::deallocation::within_bounds;
+use crate::deallocation::{Destroy, within_bounds};
 use crate::raising::made;
 use crate::resume::Step;
 use crate::spares::Spares;
@@ -375,23 +375,28 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
         return;
     }
     // What has ended holds nothing; anything else may hold a chain.
-    // SAFETY: dead and whole, and `free` frees objects of this type.
-    unsafe { within_bounds(object, free) };
+    // SAFETY: dead and whole, and of this type.
+    unsafe { within_bounds::<Freeing>(object) };
 }
 
 /// Ends and frees a coroutine that has not finished.
-unsafe extern "C" fn free(object: Object) {
-    attached(|py| {
-        // A finalizer may run any code, and expects what the collector knows.
-        // SAFETY: a whole object of our type.
-        unsafe { track(object) };
-        // SAFETY: called once, by tp_dealloc, as documented.
-        if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
-            return;
-        }
-        // SAFETY: nobody refers to it any more.
-        unsafe { release(py, object) };
-    });
+struct Freeing;
+
+impl Destroy for Freeing {
+    #[inline(always)] // here it is `tp_dealloc` itself
+    unsafe fn destroy(object: Object) {
+        attached(|py| {
+            // A finalizer may run any code, and expects what the collector knows.
+            // SAFETY: a whole object of our type.
+            unsafe { track(object) };
+            // SAFETY: called once, by tp_dealloc, as documented.
+            if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+                return;
+            }
+            // SAFETY: nobody refers to it any more.
+            unsafe { release(py, object) };
+        });
+    }
 }
 
 /// Gives up a coroutine that nobody refers to.

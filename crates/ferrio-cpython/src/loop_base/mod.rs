@@ -135,11 +135,12 @@ impl LoopBase {
     ///
     /// # Errors
     /// `MemoryError`; then nothing is queued.
-    #[inline]
+    #[inline(always)] // saves 20 instructions a callback (benchmark `call_soon_chain`)
     pub fn push(&self, py: Python<'_>, runnable: Runnable) -> PyResult<()> {
-        self.make_room(py, 1)?;
-        self.push_into_room(py, runnable);
-        Ok(())
+        match self.queue.with(py, |queue| queue.try_push(runnable)) {
+            Ok(()) => Ok(()),
+            Err(runnable) => Err(not_queued(py, runnable)),
+        }
     }
 
     /// Lets the next `count` calls of `push_into_room` succeed.
@@ -370,4 +371,12 @@ fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *
     }
     slf.get().patched.set(true);
     Ok(())
+}
+
+/// There is no memory to queue `runnable`, which is dropped outside every borrow.
+#[cold]
+#[inline(never)]
+fn not_queued(py: Python<'_>, runnable: Runnable) -> PyErr {
+    drop(runnable);
+    memory::out_of_memory(py)
 }
