@@ -4,6 +4,7 @@
 
 use std::ffi::{CStr, c_int, c_ulong, c_void};
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -50,6 +51,29 @@ pub(crate) fn set_constructor(class: &Bound<'_, PyType>, constructor: ffi::vecto
     let place = unsafe { &raw mut (*class.as_type_ptr()).tp_vectorcall };
     // SAFETY: in bounds; the field owns nothing.
     unsafe { place.write(Some(constructor)) };
+}
+
+/// `object.__class__ = value`, or its deletion, where `object` is of a class of ours or below one. `is_own` tells those
+/// that programs are not to leave or to come to, as they cannot with asyncio's in C.
+///
+/// # Errors
+/// `TypeError`, in the interpreter's words.
+pub(crate) fn assign_class(
+    object: &Bound<'_, PyAny>,
+    value: Option<&Bound<'_, PyAny>>,
+    is_own: fn(&Bound<'_, PyType>) -> bool,
+) -> PyResult<()> {
+    let py = object.py();
+    let usual = py.get_type::<PyAny>().getattr("__dict__")?.get_item("__class__")?;
+    let Some(value) = value else { return usual.call_method1("__delete__", (object,)).map(drop) };
+    if let Ok(class) = value.cast::<PyType>()
+        && (is_own(&object.get_type()) || is_own(class))
+    {
+        return Err(crate::raising::error::<PyTypeError>(
+            "__class__ assignment only supported for mutable types or ModuleType subclasses",
+        ));
+    }
+    usual.call_method1("__set__", (object, value)).map(drop)
 }
 
 /// An entry of a type's spec.

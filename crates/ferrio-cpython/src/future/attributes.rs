@@ -5,11 +5,12 @@ use std::ffi::{c_int, c_void};
 use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 
 use super::methods::{boolean, borrowed};
 use super::{FutureRef, State, claim};
 use crate::boundary::{guarded, guarded_status};
-use crate::heap_type::attribute;
+use crate::heap_type::{self, attribute};
 use crate::held::Held;
 use crate::names;
 use crate::task::TaskRef;
@@ -29,7 +30,7 @@ pub(super) fn attribute_table() -> *mut ffi::PyGetSetDef {
         attribute(c"_source_traceback", source_traceback, None),
         attribute(c"_cancel_message", cancel_message, Some(set_cancel_message)),
         attribute(c"_asyncio_awaited_by", awaited_by, None),
-        attribute(c"__class__", claimed_class, None),
+        attribute(c"__class__", claimed_class, Some(set_class)),
         ffi::PyGetSetDef {
             name: c"__dict__".as_ptr(),
             get: Some(ffi::PyObject_GenericGetDict),
@@ -85,6 +86,23 @@ accessors! { setter:
     set_blocking = do_set_blocking;
     set_log_traceback = do_set_log_traceback;
     set_cancel_message = do_set_cancel_message;
+}
+
+unsafe extern "C" fn set_class(object: Object, value: Object, _: Closure) -> c_int {
+    guarded_status(|py| {
+        // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
+        let future = unsafe { borrowed(py, object) };
+        // SAFETY: null for deletion, or alive during the call.
+        let value = unsafe { Bound::from_borrowed_ptr_or_opt(py, value) };
+        let value = value.map(|value| claim::subject(&value)).transpose()?;
+        heap_type::assign_class(future.object(), value.as_ref(), is_own_class)
+    })
+}
+
+/// Whether it is a class of ours, which is as little to be changed as asyncio's that it stands for.
+fn is_own_class(class: &Bound<'_, PyType>) -> bool {
+    let class = class.as_type_ptr();
+    super::types::is_exact(class) || crate::task::is_exact(class) || super::gathering::is_exact(class)
 }
 
 fn show_state(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {

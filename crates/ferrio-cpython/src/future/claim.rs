@@ -80,7 +80,7 @@ fn kind(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 }
 
 /// The subclass that a stand-in stands for; any other object stands for itself.
-fn subject<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn subject<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = object.py();
     if !object.get_type().is(kind(py)?) {
