@@ -104,37 +104,3 @@ pub(crate) fn guarded_status(body: impl FnOnce(Python<'_>) -> PyResult<()>) -> s
     unsafe { ffi::Py_DECREF(outcome) };
     0
 }
-
-/// Raises `error` as a `raise` statement does: while another exception is being handled, that one is its context.
-#[cold]
-pub(crate) fn raise(py: Python<'_>, error: PyErr) {
-    // SAFETY: attached by token; a new reference, None or null.
-    let handled = unsafe { ffi::PyErr_GetHandledException() };
-    // SAFETY: a new reference or null.
-    let handled = unsafe { Bound::from_owned_ptr_or_opt(py, handled) }.filter(|handled| !handled.is_none());
-    let value = error.value(py);
-    if let Some(handled) = handled
-        && !handled.is(value)
-        && value.getattr("__context__").is_ok_and(|context| context.is_none())
-        && !is_in_contexts(value.as_any(), &handled)
-    {
-        // SAFETY: an exception and a new reference to another, which is taken over.
-        unsafe { ffi::PyException_SetContext(value.as_ptr(), handled.into_ptr()) };
-    }
-    error.restore(py);
-}
-
-/// Whether `exception` is among the contexts of `handled`: it must not become a circle.
-fn is_in_contexts(exception: &Bound<'_, PyAny>, handled: &Bound<'_, PyAny>) -> bool {
-    let mut next = handled.getattr("__context__");
-    while let Ok(context) = next {
-        if context.is(exception) {
-            return true;
-        }
-        if context.is_none() {
-            return false;
-        }
-        next = context.getattr("__context__");
-    }
-    false
-}

@@ -1,5 +1,6 @@
 //! One attempt to connect: a socket made, bound and connected; and what is told when all attempts failed.
 
+use ferrio_cpython::raising::raised;
 use pyo3::exceptions::{PyOSError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -114,7 +115,7 @@ impl Failures {
 fn group(py: Python<'_>, errors: &[PyErr]) -> PyResult<PyErr> {
     let values = PyList::new(py, errors.iter().map(|error| error.value(py)))?;
     let class = py.import("builtins")?.getattr("ExceptionGroup")?;
-    Ok(PyErr::from_value(class.call1(("create_connection failed", values))?))
+    Ok(raised(&class.call1(("create_connection failed", values))?))
 }
 
 /// Makes, binds and connects a socket. An `OSError` is put to the failures and gives None.
@@ -208,7 +209,7 @@ fn bind_error(address: &Bound<'_, PyAny>, error: &PyErr) -> PyResult<PyErr> {
     let reason = if reason_is_strerror(py)? { value.getattr("strerror")?.str()? } else { value.str()? };
     let reason = reason.to_string().to_lowercase();
     let text = format!("error while attempting to bind on address {}: {reason}", address.repr()?);
-    Ok(PyErr::from_value(py.get_type::<PyOSError>().call1((value.getattr("errno")?, text))?))
+    Ok(raised(&py.get_type::<PyOSError>().call1((value.getattr("errno")?, text))?))
 }
 
 /// Whether the running asyncio names `strerror` as the reason, as it did before 3.13, or the whole error.

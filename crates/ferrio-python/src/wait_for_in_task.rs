@@ -5,6 +5,7 @@
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
 use ferrio_cpython::current::get_running_loop;
 use ferrio_cpython::future::{like, no_longer_when_done, when_done};
+use ferrio_cpython::raising::{handling, raised};
 use ferrio_cpython::resume::Step;
 use pyo3::prelude::*;
 
@@ -84,7 +85,8 @@ impl WaitForInTask {
         }
         if like::is_done(future.bind(py))? {
             timer.cancel(py)?;
-            return like::result(future.bind(py)).map(Some);
+            let result = || like::result(future.bind(py)).map(Some);
+            return because.as_ref().map_or_else(result, |error| handling(py, error, result));
         }
         no_longer_when_done(future.bind(py), waiter.bind(py), &RELEASE_WAITER)?;
         let cancelling = CancelAndWait::new(future.bind(py))?;
@@ -123,10 +125,12 @@ impl Body for WaitForInTask {
                 if let Some(timer) = timer {
                     timer.cancel(py)?;
                 }
-                step?;
-                match because.take() {
-                    Some(error) => Err(error),
-                    None => overdue_result(future.bind(py)).map(Step::Returned),
+                match (step, because.take()) {
+                    (Ok(_), Some(error)) => Err(error),
+                    (Ok(_), None) => overdue_result(future.bind(py)).map(Step::Returned),
+                    // It was cancelled once more, while it handled the first.
+                    (Err(error), Some(first)) => Err(handling(py, &first, || raised(error.value(py).as_any()))),
+                    (Err(error), None) => Err(error),
                 }
             }
         }

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 
 use super::object::without_stop;
 use super::{Awaiting, Body, Visitor};
-use crate::boundary::{panicked, raise, restore_panic};
+use crate::boundary::{panicked, restore_panic};
 use crate::resume::Step;
 
 /// Bodies of up to this many words need no memory of their own.
@@ -75,7 +75,7 @@ impl<B: Body> Methods<B> {
                 },
                 Ok(None) => AtOnce::Later,
                 Err(error) => {
-                    raise(py, without_stop(py, error));
+                    without_stop(py, error).restore(py);
                     AtOnce::Raised
                 }
             }

@@ -12,7 +12,7 @@ use pyo3::types::{PyString, PyType};
 
 use super::erased::AtOnce;
 use super::object::{self, CoroutineObject, Stage, booked, clear, dealloc, drive, finalize, stage_of, traverse};
-use crate::boundary::{guarded, raise, unbooked};
+use crate::boundary::{guarded, unbooked};
 use crate::future::{boolean, thrown};
 use crate::heap_type::{self, COLLECTED, attribute, method, offsets, slot};
 use crate::resume::Step;
@@ -40,7 +40,7 @@ unsafe extern "C" fn iternext(object: Object) -> Object {
                 std::ptr::null_mut()
             }
             Err(error) => {
-                raise(py, error);
+                error.restore(py);
                 std::ptr::null_mut()
             }
         }
@@ -58,7 +58,7 @@ unsafe extern "C" fn am_send(object: Object, value: Object, result: *mut Object)
             Ok(Step::Yielded(value)) => (value.into_ptr(), ffi::PySendResult::PYGEN_NEXT),
             Ok(Step::Returned(value)) => (value.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
             Err(error) => {
-                raise(py, error);
+                error.restore(py);
                 (std::ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR)
             }
         };

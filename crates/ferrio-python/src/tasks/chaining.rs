@@ -6,6 +6,7 @@
 
 use ferrio_cpython::future::like::{self, Failure};
 use ferrio_cpython::future::{DoneCallback, when_done};
+use ferrio_cpython::raising::raised;
 use ferrio_cpython::{GilCell, get_event_loop, running_loop};
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
@@ -217,7 +218,7 @@ fn copy_outcome<'py>(future: &Bound<'py, PyAny>, source: &Bound<'py, PyAny>) -> 
     }
     match like::failure(source)? {
         Some(Failure::Exception(exception)) => like::set_exception(future, &converted(exception)?),
-        Some(Failure::Cancelled) => Err(PyErr::from_value(like::cancelled_error(source)?)),
+        Some(Failure::Cancelled) => Err(raised(&like::cancelled_error(source)?)),
         None => like::set_result(future, like::result(source)?),
     }
 }
