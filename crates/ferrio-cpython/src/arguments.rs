@@ -115,6 +115,9 @@ impl<const N: usize> Signature<N> {
     #[cold]
     fn too_many(&self, given: usize) -> PyErr {
         let Self { method, positional, .. } = self;
+        if *positional == 0 {
+            return crate::raising::error::<PyTypeError>(format!("{method}() takes no positional arguments"));
+        }
         crate::raising::error::<PyTypeError>(format!(
             "{method}() takes at most {positional} positional arguments ({given} given)"
         ))

@@ -3,7 +3,7 @@
 //! They are `METH_FASTCALL | METH_KEYWORDS` descriptors put on the loop's type: a third cheaper than generated ones
 //! (benchmark `call_soon_chain`). Checks, texts and debug behaviour are those of asyncio's `BaseEventLoop`.
 
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyTuple, PyType};
@@ -285,7 +285,7 @@ fn do_call_later<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyRe
     if owner.get().timers_overridden.get() && overrides(owner, "call_at")? {
         return by_call_at(owner, request, when);
     }
-    schedule_at(owner, request, when)
+    schedule_at(owner, request, when).map(HandleRef::into_object)
 }
 
 /// By the `call_at` that a subclass has in the place of ours: loops with a time of their own have it there.
@@ -305,12 +305,40 @@ fn do_call_at<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyResul
     let Some(when) = request.leading.as_ref().filter(|when| !when.is_none()) else {
         return Err(crate::raising::error::<PyTypeError>("when cannot be None"));
     };
-    let when = when.extract()?;
-    schedule_at(owner, request, when)
+    match when.cast_exact::<PyFloat>() {
+        Ok(when) => {
+            let when = when.value();
+            schedule_at(owner, request, when).map(HandleRef::into_object)
+        }
+        Err(_) => schedule_at_given(owner, request),
+    }
+}
+
+/// At a time that is no plain float, which the handle shows as it was given.
+#[cold]
+fn schedule_at_given<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>) -> PyResult<Py<PyAny>> {
+    let py = owner.py();
+    let given = request.leading.clone().unwrap_or_else(|| py.None().into_bound(py));
+    let handle = schedule_at(owner, request, seconds(&given)?)?;
+    handle.keep_given_time(py, given.unbind());
+    Ok(handle.into_object())
+}
+
+/// A time as the loop goes by it: what is beyond every float is before or after all other times.
+///
+/// # Errors
+/// `TypeError` for what is no number.
+pub fn seconds(when: &Bound<'_, PyAny>) -> PyResult<f64> {
+    match when.extract::<f64>() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(when.py()) => {
+            Ok(if when.lt(0)? { f64::NEG_INFINITY } else { f64::INFINITY })
+        }
+        outcome => outcome,
+    }
 }
 
 #[inline]
-fn schedule_at<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>, when: f64) -> PyResult<Py<PyAny>> {
+fn schedule_at<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>, when: f64) -> PyResult<HandleRef> {
     let py = owner.py();
     let base = owner.get();
     base.check_open()?;
@@ -320,7 +348,7 @@ fn schedule_at<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>, when: f
     }
     let handle = request.into_handle(owner, Kind::Timer, when, Lasting::Long)?;
     base.arm(py, handle.clone_ref(py))?;
-    Ok(handle.into_object())
+    Ok(handle)
 }
 
 /// asyncio's `_check_thread`.

@@ -4,7 +4,7 @@
 //! once. Calling the protocol is left to the caller.
 
 /// The high water mark if neither mark is given.
-const HIGH: i64 = 64 * 1024;
+const HIGH: usize = 64 * 1024;
 
 /// Water marks and whether the protocol is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,42 +35,19 @@ pub enum Drained {
     Resume,
 }
 
-/// The marks do not satisfy `high >= low >= 0`, missing ones having been filled in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidLimits {
-    /// The high water mark.
-    pub high: i64,
-    /// The low water mark.
-    pub low: i64,
-}
-
 impl FlowControl {
     /// The default marks, not paused.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "a constant that fits")]
     pub const fn new() -> Self {
-        Self { high: HIGH as usize, low: HIGH as usize / 4, paused: false }
+        Self { high: HIGH, low: HIGH / 4, paused: false }
     }
 
-    /// Sets the marks. A missing high mark is four times the low one, a missing low mark a quarter of the high one.
+    /// Sets the marks; the low one is not above the high one.
     ///
     /// The caller asks [`FlowControl::buffered`] afterwards, as `set_write_buffer_limits` does.
-    ///
-    /// # Errors
-    ///
-    /// Fails, changing nothing, unless `high >= low >= 0`.
-    pub fn set_limits(&mut self, high: Option<i64>, low: Option<i64>) -> Result<(), InvalidLimits> {
-        let high = high.unwrap_or_else(|| low.map_or(HIGH, |low| low.saturating_mul(4)));
-        // Python's floor division.
-        let low = low.unwrap_or_else(|| high.div_euclid(4));
-        if high < low {
-            return Err(InvalidLimits { high, low });
-        }
-        match (usize::try_from(high), usize::try_from(low)) {
-            (Ok(high), Ok(low)) => (self.high, self.low) = (high, low),
-            _ => return Err(InvalidLimits { high, low }),
-        }
-        Ok(())
+    pub fn set_limits(&mut self, low: usize, high: usize) {
+        debug_assert!(low <= high, "{low} is above {high}");
+        (self.low, self.high) = (low, high);
     }
 
     /// Takes note that the buffer has grown to `len` bytes.

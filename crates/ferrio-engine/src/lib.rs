@@ -25,7 +25,7 @@ pub use doze::DozePolicy;
 pub use exchange::{Done, Exchange, Side};
 pub use exclusion::{Exclusion, Released};
 pub use flag::Flag;
-pub use flow::{Buffered, Drained, FlowControl, InvalidLimits};
+pub use flow::{Buffered, Drained, FlowControl};
 pub use incoming::{Found, Incoming, Search, Separators};
 pub use permits::Permits;
 pub use ready::ReadyQueue;

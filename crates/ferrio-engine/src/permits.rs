@@ -11,8 +11,6 @@ use crate::waiters::{Ticket, Waiter, Waiters};
 pub struct Permits<W> {
     /// The permits that are free. Programs change it from outside, below zero too.
     pub value: i64,
-    /// Without end: taking and giving back changes nothing.
-    pub unlimited: bool,
     /// Those who want a permit.
     pub waiters: Waiters<W>,
 }
@@ -21,7 +19,7 @@ impl<W: Waiter> Permits<W> {
     /// `value` permits, nobody waiting.
     #[must_use]
     pub const fn new(value: i64) -> Self {
-        Self { value, unlimited: false, waiters: Waiters::new() }
+        Self { value, waiters: Waiters::new() }
     }
 
     /// Whether a newcomer has to wait: no permit is free, or somebody was there before.
@@ -35,7 +33,7 @@ impl<W: Waiter> Permits<W> {
     pub fn try_acquire(&mut self) -> bool {
         let free = !self.is_locked();
         if free {
-            self.add(-1);
+            self.value = self.value.saturating_sub(1);
         }
         free
     }
@@ -53,16 +51,14 @@ impl<W: Waiter> Permits<W> {
 
     /// Gives a permit back; [`Permits::choose`] says who gets it.
     pub fn release(&mut self) {
-        self.add(1);
+        self.value = self.value.saturating_add(1);
     }
 
     /// Gives a permit to the first that waits, whether one is free or not: the caller knows.
     #[must_use = "the waiter has to be woken"]
     pub fn choose(&mut self) -> Option<&W> {
         let chosen = self.waiters.waiting().next()?;
-        if !self.unlimited {
-            self.value = self.value.saturating_sub(1);
-        }
+        self.value = self.value.saturating_sub(1);
         Some(chosen)
     }
 
@@ -70,11 +66,5 @@ impl<W: Waiter> Permits<W> {
     #[must_use = "the waiter has to be woken"]
     pub fn choose_if_free(&mut self) -> Option<&W> {
         if self.value > 0 { self.choose() } else { None }
-    }
-
-    fn add(&mut self, change: i64) {
-        if !self.unlimited {
-            self.value = self.value.saturating_add(change);
-        }
     }
 }

@@ -243,12 +243,3 @@ fn cancelled_waiter_passes_its_turn_on() {
     assert_eq!(lock.pass_on().map(|next| next.number), Some(1));
     assert!(matches!(lock.release(), Released::NotHeld));
 }
-
-#[test]
-fn an_unlimited_semaphore_never_runs_out() {
-    let mut permits: Permits<Token> = Permits::new(i64::MAX);
-    permits.unlimited = true;
-    permits.release();
-    assert!(permits.try_acquire());
-    assert_eq!(permits.value, i64::MAX);
-}

@@ -13,6 +13,7 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
 use crate::coroutine::Channel;
 use crate::event_loop::Loop;
 use crate::imports;
+use crate::numbers::index;
 use crate::slices::slice;
 
 /// What a lookup asks for besides host and port, as the user gave it.
@@ -71,7 +72,10 @@ pub(crate) async fn resolved_or_error(
 
 /// The infos regrouped so that families take turns, `first` of the first family to begin with; asyncio's
 /// `_interleave_addrinfos`.
-pub(crate) fn interleave<'py>(infos: &Bound<'py, PyAny>, first: usize) -> PyResult<Vec<Bound<'py, PyAny>>> {
+pub(crate) fn interleave<'py>(
+    infos: &Bound<'py, PyAny>,
+    first: &Bound<'py, PyAny>,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let mut families: Vec<(Bound<'py, PyAny>, VecDeque<Bound<'py, PyAny>>)> = Vec::new();
     for info in infos.try_iter()? {
         let info = info?;
@@ -88,8 +92,11 @@ pub(crate) fn interleave<'py>(infos: &Bound<'py, PyAny>, first: usize) -> PyResu
         }
     }
     let mut ordered = Vec::new();
-    if let Some((_, leading)) = families.first_mut() {
-        let count = first.saturating_sub(1).min(leading.len());
+    if first.gt(1)?
+        && let Some((_, leading)) = families.first_mut()
+    {
+        let before = index(&first.sub(1)?)?;
+        let count = usize::try_from(before).unwrap_or(0).min(leading.len());
         ordered.extend(leading.drain(..count));
     }
     while families.iter().any(|(_, infos)| !infos.is_empty()) {

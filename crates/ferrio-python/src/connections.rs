@@ -1,6 +1,7 @@
 //! `create_connection` and `connect_accepted_socket`: from a host or a socket to a transport and its protocol.
 
 use ferrio_cpython::context;
+use ferrio_cpython::scheduling::seconds;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
@@ -14,6 +15,7 @@ use crate::imports;
 use crate::servers::refuse_ssl_socket;
 use crate::sockets::connect::is_overridden;
 use crate::staggered;
+use crate::sync::argument::Argument;
 use crate::transports::tls::options::Options;
 use crate::transports::{stream, tls};
 
@@ -34,7 +36,7 @@ struct Route {
     /// Seconds between attempts that run side by side; None for one after the other.
     delay: Option<f64>,
     /// How many addresses of the first family come before families take turns; None to keep the order.
-    interleave: Option<usize>,
+    interleave: Option<Py<PyAny>>,
     all_errors: bool,
 }
 
@@ -46,7 +48,7 @@ impl Loop {
     /// Connect to a TCP server, or use a connected socket; gives (transport, protocol).
     #[pyo3(
         signature = (
-            protocol_factory, host=None, port=None, *, ssl=None, family=None, proto=None, flags=None, sock=None,
+            protocol_factory, host=None, port=None, *, ssl=None, family=Argument(None), proto=Argument(None), flags=Argument(None), sock=None,
             local_addr=None, server_hostname=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None,
             happy_eyeballs_delay=None, interleave=None, all_errors=None
         ),
@@ -61,31 +63,32 @@ impl Loop {
         host: Option<Py<PyAny>>,
         port: Option<Py<PyAny>>,
         ssl: Option<Py<PyAny>>,
-        family: Option<Py<PyAny>>,
-        proto: Option<Py<PyAny>>,
-        flags: Option<Py<PyAny>>,
+        family: Argument<'_>,
+        proto: Argument<'_>,
+        flags: Argument<'_>,
         sock: Option<Py<PyAny>>,
         local_addr: Option<Py<PyAny>>,
         server_hostname: Option<Py<PyAny>>,
         ssl_handshake_timeout: Option<Py<PyAny>>,
         ssl_shutdown_timeout: Option<Py<PyAny>>,
-        happy_eyeballs_delay: Option<f64>,
-        interleave: Option<i64>,
+        happy_eyeballs_delay: Option<Bound<'_, PyAny>>,
+        interleave: Option<Bound<'_, PyAny>>,
         all_errors: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let all_errors = wants_all_errors(py, all_errors)?;
         // Side by side, families take turns unless the caller says otherwise.
-        let interleave = interleave.or(happy_eyeballs_delay.map(|_| 1)).filter(|count| *count != 0);
-        let zero = |given: Option<Py<PyAny>>| given.unwrap_or_else(|| PyInt::new(py, 0).into_any().unbind());
+        let delay = happy_eyeballs_delay.map(|delay| seconds(&delay)).transpose()?;
+        let interleave = interleave.or_else(|| delay.map(|_| PyInt::new(py, 1).into_any()));
+        let zero = |given: Argument<'_>| given.0.map_or_else(|| PyInt::new(py, 0).into_any().unbind(), Bound::unbind);
         let kind = imports::socket_sock_stream(py)?.clone().unbind();
         let route = Route {
             hints: Hints { family: zero(family), kind, proto: zero(proto), flags: zero(flags) },
             host,
             port,
             local_addr,
-            delay: happy_eyeballs_delay,
-            interleave: interleave.map(|count| usize::try_from(count).unwrap_or(0)),
+            delay,
+            interleave: interleave.map(Bound::unbind),
             all_errors,
         };
         let (handshake_timeout, shutdown_timeout) = (ssl_handshake_timeout, ssl_shutdown_timeout);
@@ -245,9 +248,9 @@ async fn open(this: &Py<Loop>, route: &Route, channel: &Channel) -> PyResult<Py<
         None => None,
     };
     let infos = Python::attach(|py| {
-        let infos = match route.interleave {
-            Some(first) => interleave(infos.bind(py), first)?,
-            None => infos.bind(py).try_iter()?.collect::<PyResult<_>>()?,
+        let infos = match &route.interleave {
+            Some(first) if first.is_truthy(py)? => interleave(infos.bind(py), first.bind(py))?,
+            Some(_) | None => infos.bind(py).try_iter()?.collect::<PyResult<_>>()?,
         };
         Ok::<Vec<Py<PyAny>>, PyErr>(infos.into_iter().map(Bound::unbind).collect())
     })?;

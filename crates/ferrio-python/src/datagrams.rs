@@ -13,6 +13,7 @@ use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::socket_file::remove_stale;
 use crate::sockets::connect::connect_by_loop;
+use crate::sync::argument::Argument;
 use crate::transports::datagram;
 
 /// The arguments that a socket of the user's own excludes.
@@ -46,7 +47,7 @@ impl Loop {
     /// protocol).
     #[pyo3(
         signature = (
-            protocol_factory, local_addr=None, remote_addr=None, *, family=None, proto=None, flags=None,
+            protocol_factory, local_addr=None, remote_addr=None, *, family=Argument(None), proto=Argument(None), flags=Argument(None),
             reuse_port=None, allow_broadcast=None, sock=None
         ),
         text_signature = "($self, protocol_factory, local_addr=None, remote_addr=None, *, family=0, proto=0, flags=0, \
@@ -58,15 +59,15 @@ impl Loop {
         protocol_factory: Py<PyAny>,
         local_addr: Option<Py<PyAny>>,
         remote_addr: Option<Py<PyAny>>,
-        family: Option<Py<PyAny>>,
-        proto: Option<Py<PyAny>>,
-        flags: Option<Py<PyAny>>,
+        family: Argument<'_>,
+        proto: Argument<'_>,
+        flags: Argument<'_>,
         reuse_port: Option<Py<PyAny>>,
         allow_broadcast: Option<Py<PyAny>>,
         sock: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let zero = |given: Option<Py<PyAny>>| given.unwrap_or_else(|| PyInt::new(py, 0).into_any().unbind());
+        let zero = |given: Argument<'_>| given.0.map_or_else(|| PyInt::new(py, 0).into_any().unbind(), Bound::unbind);
         let options = Options {
             local_addr,
             remote_addr,

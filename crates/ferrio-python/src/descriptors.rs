@@ -113,10 +113,11 @@ fn watch<'py>(
     args: &Bound<'py, PyTuple>,
 ) -> PyResult<()> {
     let py = slf.py();
-    let fd = descriptor(file)?;
-    refuse_used(slf, fd, file)?;
+    let number = Descriptor::of(file)?;
+    refuse_used_number(slf, &number, file)?;
     base(slf).check_open()?;
-    refuse_negative(fd)?;
+    number.refuse_negative()?;
+    let fd = number.known()?;
     let handle = HandleRef::parked(slf.as_super(), callback, args)?;
     let io = &slf.get().io;
     let fresh = io.registrations.with(py, |registrations| registrations.get(fd).is_none());
@@ -133,15 +134,19 @@ fn watch<'py>(
 
 fn unwatch(slf: &Bound<'_, Loop>, file: &Bound<'_, PyAny>, role: Role) -> PyResult<bool> {
     let py = slf.py();
-    let fd = descriptor(file)?;
-    refuse_used(slf, fd, file)?;
+    let number = Descriptor::of(file)?;
+    refuse_used_number(slf, &number, file)?;
     if base(slf).closed.get() {
         return Ok(false);
     }
     let io = &slf.get().io;
-    let known = if fd < 0 { io.files.number(py, file) } else { None };
-    let fd = known.unwrap_or(fd);
-    refuse_negative(fd)?;
+    let fd = match number.refuse_negative() {
+        Ok(()) => number.fd,
+        // Closed meanwhile: it is found as the object it is.
+        Err(error) => Some(io.files.number(py, file).ok_or(error)?),
+    };
+    // None can be watched that no descriptor's type holds.
+    let Some(fd) = fd else { return Ok(false) };
     let handler = io.unregister(py, fd, role);
     if io.registrations.with(py, |registrations| registrations.get(fd).is_none()) {
         io.files.set(py, fd, None);
@@ -152,27 +157,61 @@ fn unwatch(slf: &Bound<'_, Loop>, file: &Bound<'_, PyAny>, role: Role) -> PyResu
     }
 }
 
-/// The number behind `file`: an integer, or an object with `fileno()`.
-fn descriptor(file: &Bound<'_, PyAny>) -> PyResult<RawFd> {
-    if file.is_instance_of::<PyInt>() {
-        return file.extract().map_err(too_large);
+/// The number behind a file: an integer of any size, or what `int()` makes of an object's `fileno()`.
+struct Descriptor<'py> {
+    number: Bound<'py, PyAny>,
+    /// The same, if a descriptor's type holds it.
+    fd: Option<RawFd>,
+}
+
+impl<'py> Descriptor<'py> {
+    fn of(file: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let number = if file.is_instance_of::<PyInt>() { file.clone() } else { number_of(file)? };
+        let fd = match number.extract::<RawFd>() {
+            Ok(fd) => Some(fd),
+            Err(error) if error.is_instance_of::<PyOverflowError>(file.py()) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { number, fd })
     }
-    let py = file.py();
-    let asked = file.call_method0(pyo3::intern!(py, "fileno")).and_then(|number| {
-        // `int()` of it, as asyncio does: a number in another guise will do.
-        py.get_type::<PyInt>().call1((number,))
-    });
-    match asked {
-        Ok(number) => number.extract().map_err(too_large),
-        Err(error) if is_refusal(py, &error) => {
-            Err(ferrio_cpython::error::<PyValueError>(format!("Invalid file object: {}", file.repr()?)))
+
+    /// The word of `selectors` on numbers that are none, closed sockets among them.
+    fn refuse_negative(&self) -> PyResult<()> {
+        let is_negative = match self.fd {
+            Some(fd) if self.number.is_exact_instance_of::<PyInt>() => fd < 0,
+            _ => self.number.lt(0)?,
+        };
+        if is_negative {
+            let text = format!("Invalid file descriptor: {}", self.number.str()?);
+            return Err(ferrio_cpython::error::<PyValueError>(text));
         }
-        Err(error) => Err(error),
+        Ok(())
+    }
+
+    /// What can be registered, else the word of `epoll` on it.
+    fn known(&self) -> PyResult<RawFd> {
+        let fd = self
+            .fd
+            .ok_or_else(|| ferrio_cpython::error::<PyOverflowError>("Python int too large to convert to C int"))?;
+        if fd < 0 {
+            let text = format!("file descriptor cannot be a negative integer ({fd})");
+            return Err(ferrio_cpython::error::<PyValueError>(text));
+        }
+        Ok(fd)
     }
 }
 
-fn too_large(_: PyErr) -> PyErr {
-    ferrio_cpython::error::<PyOverflowError>("Python int too large to convert to C int")
+/// `int(file.fileno())`, as asyncio asks for it: a number in another guise will do.
+fn number_of<'py>(file: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = file.py();
+    let asked =
+        file.call_method0(pyo3::intern!(py, "fileno")).and_then(|number| py.get_type::<PyInt>().call1((number,)));
+    match asked {
+        Err(error) if is_refusal(py, &error) => {
+            Err(ferrio_cpython::error::<PyValueError>(format!("Invalid file object: {}", file.repr()?)))
+        }
+        asked => asked,
+    }
 }
 
 fn is_refusal(py: Python<'_>, error: &PyErr) -> bool {
@@ -181,10 +220,6 @@ fn is_refusal(py: Python<'_>, error: &PyErr) -> bool {
         || error.is_instance_of::<PyValueError>(py)
 }
 
-/// The word of `selectors` on numbers that are none, closed sockets among them.
-fn refuse_negative(fd: RawFd) -> PyResult<()> {
-    if fd < 0 {
-        return Err(ferrio_cpython::error::<PyValueError>(format!("Invalid file descriptor: {fd}")));
-    }
-    Ok(())
+fn refuse_used_number(slf: &Bound<'_, Loop>, number: &Descriptor<'_>, shown: &Bound<'_, PyAny>) -> PyResult<()> {
+    number.fd.map_or(Ok(()), |fd| refuse_used(slf, fd, shown))
 }

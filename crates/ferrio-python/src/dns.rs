@@ -6,12 +6,13 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyTuple};
+use pyo3::types::{PyFloat, PyInt, PyTuple};
 
 use crate::addresses::Hints;
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::{Loop, base};
 use crate::imports;
+use crate::sync::argument::Argument;
 
 /// One call of `getaddrinfo`.
 struct Lookup {
@@ -24,17 +25,17 @@ struct Lookup {
 impl Loop {
     /// Like `socket.getaddrinfo()`, without blocking the loop.
     #[pyo3(
-        signature = (host, port, *, family=None, r#type=None, proto=None, flags=None),
+        signature = (host, port, *, family=Argument(None), r#type=Argument(None), proto=Argument(None), flags=Argument(None)),
         text_signature = "($self, host, port, *, family=0, type=0, proto=0, flags=0)"
     )]
     fn getaddrinfo(
         slf: &Bound<'_, Self>,
         host: Py<PyAny>,
         port: Py<PyAny>,
-        family: Option<Py<PyAny>>,
-        r#type: Option<Py<PyAny>>,
-        proto: Option<Py<PyAny>>,
-        flags: Option<Py<PyAny>>,
+        family: Argument<'_>,
+        r#type: Argument<'_>,
+        proto: Argument<'_>,
+        flags: Argument<'_>,
     ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let hints = Hints {
@@ -49,8 +50,8 @@ impl Loop {
     }
 
     /// Like `socket.getnameinfo()`, without blocking the loop.
-    #[pyo3(signature = (sockaddr, flags=None), text_signature = "($self, sockaddr, flags=0)")]
-    fn getnameinfo(slf: &Bound<'_, Self>, sockaddr: Py<PyAny>, flags: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+    #[pyo3(signature = (sockaddr, flags=Argument(None)), text_signature = "($self, sockaddr, flags=0)")]
+    fn getnameinfo(slf: &Bound<'_, Self>, sockaddr: Py<PyAny>, flags: Argument<'_>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         let flags = or_zero(slf.py(), flags);
         Coroutine::spawn(slf.py(), "EventLoop.getnameinfo", |channel| async move {
@@ -86,7 +87,7 @@ impl Loop {
         let found = py.import("socket")?.call_method1("getaddrinfo", (host, port, family, r#type, proto, flags))?;
         let took = time()? - began;
         let text = format!("Getting address info {question} took {:.3}ms: {}", took * 1e3, found.repr()?);
-        let slow = took >= slf.getattr("slow_callback_duration")?.extract::<f64>()?;
+        let slow = PyFloat::new(py, took).ge(slf.getattr("slow_callback_duration")?)?;
         logger.call_method1(if slow { "info" } else { "debug" }, (text,))?;
         Ok(found)
     }
@@ -148,6 +149,6 @@ fn is_numeric_port(port: &Bound<'_, PyAny>) -> bool {
     port.is_none() || port.is_instance_of::<PyInt>() || port.extract::<&str>().is_ok_and(digits)
 }
 
-fn or_zero(py: Python<'_>, given: Option<Py<PyAny>>) -> Py<PyAny> {
-    given.unwrap_or_else(|| PyInt::new(py, 0).into_any().unbind())
+fn or_zero(py: Python<'_>, given: Argument<'_>) -> Py<PyAny> {
+    given.0.map_or_else(|| PyInt::new(py, 0).into_any().unbind(), Bound::unbind)
 }

@@ -88,7 +88,7 @@ fn unwatch(slf: &Bound<'_, Listener>) -> PyResult<()> {
 /// Accepts what waits.
 fn accept_waiting(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let slf = object.cast::<Listener>()?;
-    let backlog = slf.get().server.get().backlog.max(1);
+    let backlog = slf.get().server.get().backlog.count(slf.py()).max(1);
     for _ in 0..backlog {
         if slf.get().closed.get() {
             return Ok(());

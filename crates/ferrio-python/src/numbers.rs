@@ -1,7 +1,8 @@
 //! Numbers as asyncio's methods take them: of any size, and with a fraction where they are only compared.
 
-use pyo3::exceptions::PyOverflowError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyInt;
 
 /// An integer; one beyond an i64 is taken for the last on its side. Anything else is a `TypeError`.
 #[derive(Clone, Copy)]
@@ -21,23 +22,91 @@ impl<'py> FromPyObject<'_, 'py> for Integer {
     }
 }
 
-/// A number of any kind, rounded down: an integer that is greater than the one is greater than the other.
-///
-/// What is not a number at all (NaN) is less than everything. Anything but a number is a `TypeError`.
-#[derive(Clone, Copy)]
-pub(crate) struct Number(pub(crate) i64);
+/// The last integer that is not greater than a number of any kind. What an i64 does not hold is taken for the last on
+/// its side; what is no number at all (NaN) has none, and is a `ValueError`.
+pub(crate) fn floor(given: &Bound<'_, PyAny>) -> PyResult<i64> {
+    rounded(given, "floor")
+}
 
-impl<'py> FromPyObject<'_, 'py> for Number {
+/// The first integer that is not less than it.
+pub(crate) fn ceiling(given: &Bound<'_, PyAny>) -> PyResult<i64> {
+    rounded(given, "ceil")
+}
+
+fn rounded(given: &Bound<'_, PyAny>, function: &str) -> PyResult<i64> {
+    if let Some(number) = plain_integer(given) {
+        return Ok(number);
+    }
+    let outcome = given.py().import("math")?.call_method1(function, (given,));
+    match outcome.and_then(|whole| whole.extract::<i64>()) {
+        Err(error) if error.is_instance_of::<PyOverflowError>(given.py()) => {
+            Ok(if given.lt(0)? { i64::MIN } else { i64::MAX })
+        }
+        outcome => outcome,
+    }
+}
+
+/// Water marks in bytes, low and high, of the arguments that all transports take; asyncio's
+/// `_FlowControlMixin._set_write_buffer_limits`.
+pub(crate) fn water_marks<'py>(
+    high: Option<Bound<'py, PyAny>>,
+    low: Option<Bound<'py, PyAny>>,
+    default: usize,
+    py: Python<'py>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let high = match (high, &low) {
+        (Some(high), _) => high,
+        (None, Some(low)) => PyInt::new(py, 4).mul(low)?,
+        (None, None) => PyInt::new(py, default).into_any(),
+    };
+    let low = low.map_or_else(|| high.floor_div(4), Ok)?;
+    if !high.ge(&low)? || !low.ge(0)? {
+        let text = format!("high ({}) must be >= low ({}) must be >= 0", high.repr()?, low.repr()?);
+        return Err(ferrio_cpython::error::<PyValueError>(text));
+    }
+    Ok((low, high))
+}
+
+/// A number as the end of a slice.
+///
+/// # Errors
+/// `TypeError` for one that is no index.
+pub(crate) fn index(number: &Bound<'_, PyAny>) -> PyResult<i64> {
+    number.extract::<Integer>().map(|number| number.0).map_err(|error| {
+        if error.is_instance_of::<PyTypeError>(number.py()) {
+            let text = "slice indices must be integers or None or have an __index__ method";
+            return ferrio_cpython::error::<PyTypeError>(text);
+        }
+        error
+    })
+}
+
+/// A length of bytes that a buffer may have.
+pub(crate) fn length(number: i64) -> usize {
+    usize::try_from(number).unwrap_or(0)
+}
+
+/// What asyncio only asks for its truth: `reuse_port=1` is as good as `reuse_port=True`.
+#[derive(Clone, Copy)]
+pub(crate) struct Truth(pub(crate) bool);
+
+impl<'py> FromPyObject<'_, 'py> for Truth {
     type Error = PyErr;
 
     fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        if let Ok(Integer(number)) = given.extract() {
-            return Ok(Self(number));
-        }
-        let number = given.extract::<f64>()?;
-        #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-        Ok(Self(if number.is_nan() { i64::MIN } else { number.floor() as i64 }))
+        given.is_truthy().map(Self)
     }
+}
+
+/// An exact integer that an i64 holds: what asyncio does with it needs no Python.
+pub(crate) fn plain_integer(given: &Bound<'_, PyAny>) -> Option<i64> {
+    given.cast_exact::<PyInt>().ok()?.extract().ok()
+}
+
+/// The integer that a number of any kind is equal to, if an i64 holds it.
+pub(crate) fn equal_integer(given: &Bound<'_, PyAny>) -> Option<i64> {
+    let whole = given.py().get_type::<PyInt>().call1((given,)).ok()?;
+    if whole.eq(given).ok()? { whole.extract().ok() } else { None }
 }
 
 /// The value of the last bit of `number`, as `math.ulp`.

@@ -10,7 +10,7 @@ use std::os::fd::RawFd;
 use ferrio_cpython::{GilCell, GilFlag};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyInt, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::coroutine::{Channel, Coroutine};
@@ -18,6 +18,7 @@ use crate::event_loop::Loop;
 use crate::imports;
 use crate::listener::{self, Listener};
 use crate::socket_file::SocketFile;
+use crate::sync::argument::Argument;
 use crate::transports::stream::SocketTransport;
 use crate::transports::tls::options::Options;
 
@@ -26,7 +27,7 @@ use crate::transports::tls::options::Options;
 pub(crate) struct Server {
     pub(crate) owner: Py<Loop>,
     pub(crate) protocol_factory: Py<PyAny>,
-    pub(crate) backlog: i32,
+    pub(crate) backlog: Backlog,
     /// The context that connections are accepted in.
     pub(crate) context: Py<PyAny>,
     /// None for connections in the clear.
@@ -49,12 +50,35 @@ struct State {
     file: Option<SocketFile>,
 }
 
+/// What servers are made with if nothing is said.
+const DEFAULT_BACKLOG: usize = 100;
+
+/// How many connections the system is to keep for the server, as it was given: `listen()` says what it takes.
+pub(crate) struct Backlog(Option<Py<PyAny>>);
+
+impl Backlog {
+    pub(crate) fn of(given: Argument<'_>) -> Self {
+        Self(given.0.map(Bound::unbind))
+    }
+
+    fn shown(&self, py: Python<'_>) -> Py<PyAny> {
+        self.0.as_ref().map_or_else(|| PyInt::new(py, DEFAULT_BACKLOG).into_any().unbind(), |given| given.clone_ref(py))
+    }
+
+    /// As many are accepted in a turn.
+    pub(crate) fn count(&self, py: Python<'_>) -> usize {
+        let count = self.0.as_ref().map_or(Ok(DEFAULT_BACKLOG), |given| given.extract(py));
+        // It was listened with; one that has no place in a usize is no limit.
+        count.unwrap_or(usize::MAX)
+    }
+}
+
 impl Server {
     pub(crate) fn new(
         owner: &Bound<'_, Loop>,
         sockets: Vec<Py<PyAny>>,
         protocol_factory: Py<PyAny>,
-        backlog: i32,
+        backlog: Backlog,
         context: Py<PyAny>,
         tls: Option<Options>,
     ) -> Self {
@@ -126,7 +150,7 @@ pub(crate) fn start(slf: &Bound<'_, Server>) -> PyResult<()> {
     };
     this.serving.set(true);
     for sock in sockets {
-        sock.call_method1(py, "listen", (this.backlog,))?;
+        sock.call_method1(py, "listen", (this.backlog.shown(py),))?;
         let listener = listener::open(slf, sock.bind(py))?;
         this.state.with(py, |state| state.listeners.push(listener.unbind()));
     }
@@ -161,8 +185,8 @@ impl Server {
     }
 
     #[getter]
-    fn _backlog(&self) -> i32 {
-        self.backlog
+    fn _backlog(&self, py: Python<'_>) -> Py<PyAny> {
+        self.backlog.shown(py)
     }
 
     #[getter]

@@ -9,7 +9,9 @@ use crate::addresses::{Hints, ensure_resolved};
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::{Loop, base};
 use crate::imports;
-use crate::server::{self, Server};
+use crate::numbers::Truth;
+use crate::server::{self, Backlog, Server};
+use crate::sync::argument::Argument;
 use crate::tasks::gather_all;
 use crate::transports::tls::options::Options as TlsOptions;
 
@@ -21,7 +23,7 @@ struct Options {
     family: Py<PyAny>,
     flags: Py<PyAny>,
     sock: Option<Py<PyAny>>,
-    backlog: i32,
+    backlog: Backlog,
     reuse_address: bool,
     reuse_port: bool,
     keep_alive: bool,
@@ -35,9 +37,9 @@ impl Loop {
     /// Create a TCP server on one or more hosts, or on a bound socket.
     #[pyo3(
         signature = (
-            protocol_factory, host=None, port=None, *, family=None, flags=None, sock=None, backlog=100, ssl=None,
+            protocol_factory, host=None, port=None, *, family=Argument(None), flags=Argument(None), sock=None, backlog=Argument(None), ssl=None,
             reuse_address=None, reuse_port=None, keep_alive=None, ssl_handshake_timeout=None,
-            ssl_shutdown_timeout=None, start_serving=true
+            ssl_shutdown_timeout=None, start_serving=Truth(true)
         ),
         text_signature = "($self, protocol_factory, host=None, port=None, *, family=0, flags=1, sock=None, \
             backlog=100, ssl=None, reuse_address=None, reuse_port=None, keep_alive=None, ssl_handshake_timeout=None, \
@@ -49,17 +51,17 @@ impl Loop {
         protocol_factory: Py<PyAny>,
         host: Option<Py<PyAny>>,
         port: Option<Py<PyAny>>,
-        family: Option<Py<PyAny>>,
-        flags: Option<Py<PyAny>>,
+        family: Argument<'_>,
+        flags: Argument<'_>,
         sock: Option<Py<PyAny>>,
-        backlog: i32,
+        backlog: Argument<'_>,
         ssl: Option<Py<PyAny>>,
-        reuse_address: Option<bool>,
-        reuse_port: Option<bool>,
-        keep_alive: Option<bool>,
+        reuse_address: Option<Truth>,
+        reuse_port: Option<Truth>,
+        keep_alive: Option<Truth>,
         ssl_handshake_timeout: Option<Py<PyAny>>,
         ssl_shutdown_timeout: Option<Py<PyAny>>,
-        start_serving: bool,
+        start_serving: Truth,
     ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         if keep_alive.is_some() && imports::python_version(py) < (3, 13) {
@@ -67,23 +69,25 @@ impl Loop {
             return Err(ferrio_cpython::error::<PyTypeError>(text));
         }
         let this = slf.clone().unbind();
+        let backlog = Backlog::of(backlog);
+        let family = family.0.map_or_else(|| PyInt::new(py, 0).into_any().unbind(), Bound::unbind);
+        let flags = flags.0.map(Bound::unbind);
         Coroutine::spawn(py, "EventLoop.create_server", |channel| async move {
             let options = Python::attach(|py| {
                 let timeouts = [ssl_handshake_timeout, ssl_shutdown_timeout];
                 check_ssl(py, ssl.as_ref(), timeouts.each_ref().map(Option::is_some))?;
-                let zero = || 0_i32.into_pyobject(py).map(|zero| zero.into_any().unbind());
                 Ok::<_, PyErr>(Options {
                     protocol_factory,
                     host,
                     port,
-                    family: family.map_or_else(zero, Ok)?,
+                    family,
                     flags: flags.map_or_else(|| py.import("socket")?.getattr("AI_PASSIVE").map(Bound::unbind), Ok)?,
                     sock,
                     backlog,
-                    reuse_address: reuse_address.unwrap_or(true),
-                    reuse_port: reuse_port.unwrap_or(false),
-                    keep_alive: keep_alive.unwrap_or(false),
-                    start_serving,
+                    reuse_address: reuse_address.is_none_or(|wanted| wanted.0),
+                    reuse_port: reuse_port.is_some_and(|wanted| wanted.0),
+                    keep_alive: keep_alive.is_some_and(|wanted| wanted.0),
+                    start_serving: start_serving.0,
                     tls: TlsOptions::of_server(py, ssl, timeouts)?,
                     context: context::copy_current(py)?.unbind(),
                 })

@@ -1,6 +1,7 @@
 //! `create_unix_server`: binding its socket and serving on it.
 
 use ferrio_cpython::context;
+use ferrio_cpython::raising::raised;
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
@@ -9,8 +10,10 @@ use crate::attempts::Keeper;
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::Loop;
 use crate::imports;
-use crate::server::{self, Server};
+use crate::numbers::Truth;
+use crate::server::{self, Backlog, Server};
 use crate::socket_file::{SocketFile, remove_stale};
+use crate::sync::argument::Argument;
 use crate::transports::tls::options::Options as TlsOptions;
 use crate::unix::{check_stream, file_system_path, make_socket};
 
@@ -19,7 +22,7 @@ struct Options {
     protocol_factory: Py<PyAny>,
     path: Option<Py<PyAny>>,
     sock: Option<Py<PyAny>>,
-    backlog: i32,
+    backlog: Backlog,
     start_serving: bool,
     cleanup_socket: bool,
 }
@@ -29,8 +32,8 @@ impl Loop {
     /// Create a server at a path of the file system or an abstract name, or on a bound socket.
     #[pyo3(
         signature = (
-            protocol_factory, path=None, *, sock=None, backlog=100, ssl=None, ssl_handshake_timeout=None,
-            ssl_shutdown_timeout=None, start_serving=true, cleanup_socket=None
+            protocol_factory, path=None, *, sock=None, backlog=Argument(None), ssl=None,
+            ssl_handshake_timeout=None, ssl_shutdown_timeout=None, start_serving=Truth(true), cleanup_socket=None
         ),
         text_signature = "($self, protocol_factory, path=None, *, sock=None, backlog=100, ssl=None, \
                           ssl_handshake_timeout=None, ssl_shutdown_timeout=None, start_serving=True, \
@@ -42,16 +45,23 @@ impl Loop {
         protocol_factory: Py<PyAny>,
         path: Option<Py<PyAny>>,
         sock: Option<Py<PyAny>>,
-        backlog: i32,
+        backlog: Argument<'_>,
         ssl: Option<Py<PyAny>>,
         ssl_handshake_timeout: Option<Py<PyAny>>,
         ssl_shutdown_timeout: Option<Py<PyAny>>,
-        start_serving: bool,
+        start_serving: Truth,
         cleanup_socket: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let cleanup_socket = wants_cleanup(py, cleanup_socket)?;
-        let options = Options { protocol_factory, path, sock, backlog, start_serving, cleanup_socket };
+        let options = Options {
+            protocol_factory,
+            path,
+            sock,
+            backlog: Backlog::of(backlog),
+            start_serving: start_serving.0,
+            cleanup_socket,
+        };
         let this = slf.clone().unbind();
         Coroutine::spawn(py, "EventLoop.create_unix_server", |channel| async move {
             let tls = Python::attach(|py| {
@@ -136,7 +146,7 @@ fn bind(path: &Bound<'_, PyAny>) -> PyResult<Keeper> {
     let in_use = py.import("errno")?.getattr("EADDRINUSE")?;
     if error.is_instance_of::<PyOSError>(py) && error.value(py).getattr("errno")?.eq(&in_use)? {
         let text = format!("Address {} is already in use", path.repr()?);
-        return Err(PyErr::from_value(py.get_type::<PyOSError>().call1((in_use, text))?));
+        return Err(raised(&py.get_type::<PyOSError>().call1((in_use, text))?));
     }
     Err(error)
 }

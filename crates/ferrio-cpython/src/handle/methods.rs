@@ -6,7 +6,8 @@ use pyo3::types::PyString;
 
 use super::types::borrowed;
 use super::{Arity, HandleRef, Kind, argument_tuple, format_callback_source};
-use crate::boundary::guarded;
+use crate::boundary::{guarded, guarded_status};
+use crate::heap_type;
 use crate::names;
 
 type Object = *mut ffi::PyObject;
@@ -48,7 +49,7 @@ pub(super) fn attribute_table(timer: bool) -> *mut ffi::PyGetSetDef {
         attribute(c"_loop", owner),
         attribute(c"_source_traceback", source_traceback),
         attribute(c"_repr", cancelled_repr),
-        attribute(c"__class__", claimed_class),
+        ffi::PyGetSetDef { set: Some(set_class), ..attribute(c"__class__", claimed_class) },
     ];
     if timer {
         attributes.push(attribute(c"_when", when_attribute));
@@ -101,6 +102,22 @@ entries! {
     claimed_class(*mut std::ffi::c_void) = show_class;
     when_attribute(*mut std::ffi::c_void) = show_when;
     scheduled(*mut std::ffi::c_void) = show_scheduled;
+}
+
+/// A handle may be given the class that it says it has: nothing else has its layout.
+unsafe extern "C" fn set_class(object: Object, value: Object, _: *mut std::ffi::c_void) -> std::ffi::c_int {
+    guarded_status(|py| {
+        // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
+        let handle = unsafe { borrowed(object) };
+        // SAFETY: null for deletion, or alive during the call.
+        let value = unsafe { Bound::from_borrowed_ptr_or_opt(py, value) };
+        if let Some(value) = &value
+            && value.is(names::claimed_class(py, handle.body().kind)?)
+        {
+            return Ok(());
+        }
+        heap_type::assign_class(&handle.bind(py), value.as_ref(), |_| false)
+    })
 }
 
 pub(super) unsafe extern "C" fn repr(object: Object) -> Object {
@@ -163,7 +180,7 @@ fn show_context(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {
 }
 
 fn show_when(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {
-    Ok(handle.body().when.into_pyobject(py)?.into_any().unbind())
+    Ok(handle.when(py).unbind())
 }
 
 fn show_callback(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {
@@ -224,8 +241,7 @@ fn describe_as(py: Python<'_>, handle: &HandleRef, cancelled: bool) -> PyResult<
         words.push("cancelled".to_owned());
     }
     if timer {
-        let when = handle.body().when.into_pyobject(py)?;
-        words.push(format!("when={}", when.repr()?));
+        words.push(format!("when={}", handle.when(py).str()?));
     }
     let callback = handle.body().callback.as_ref().map(|callback| callback.bind(py).clone());
     if let Some(callback) = callback {

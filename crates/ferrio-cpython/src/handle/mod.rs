@@ -16,7 +16,7 @@ use std::mem::ManuallyDrop;
 use ferrio_engine::{Cancellable, Deadline};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyFloat, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 pub(crate) use types::{Kind, Spare, create_types};
@@ -37,13 +37,15 @@ pub(crate) enum Arity {
     Many,
 }
 
-/// What debug mode keeps beside a handle.
+/// What few handles keep: those of debug mode, and timers whose time is no float.
 #[derive(Default)]
 pub(crate) struct DebugNotes {
     /// Where the handle was made, as `format_helpers.extract_stack` gives it.
     pub(crate) source_traceback: Option<Py<PyAny>>,
     /// The repr as it was when the handle was cancelled.
     pub(crate) cancelled_repr: Option<Py<PyAny>>,
+    /// The time as it was given.
+    pub(crate) when: Option<Py<PyAny>>,
 }
 
 impl DebugNotes {
@@ -53,7 +55,7 @@ impl DebugNotes {
         if !owner.get().debug.get() {
             return Ok(None);
         }
-        Ok(Some(Box::new(Self { source_traceback: extract_stack(owner.py())?, cancelled_repr: None })))
+        Ok(Some(Box::new(Self { source_traceback: extract_stack(owner.py())?, cancelled_repr: None, when: None })))
     }
 }
 
@@ -257,6 +259,17 @@ impl HandleRef {
     #[must_use]
     pub fn bind<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.0.bind(py).clone()
+    }
+
+    /// Keeps the time as it was given, beside the float that the loop goes by.
+    pub(crate) fn keep_given_time(&self, py: Python<'_>, when: Py<PyAny>) {
+        self.update(py, |body| body.notes.get_or_insert_default().when = Some(when));
+    }
+
+    /// The time as it was given.
+    pub(crate) fn when<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        let given = self.body().notes.as_ref().and_then(|notes| notes.when.as_ref());
+        given.map_or_else(|| PyFloat::new(py, self.body().when).into_any(), |given| given.bind(py).clone())
     }
 
     /// Absolute time it is due, in the loop's seconds.

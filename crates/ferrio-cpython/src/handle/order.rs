@@ -71,7 +71,7 @@ unsafe extern "C" fn hash(object: *mut ffi::PyObject) -> ffi::Py_hash_t {
         // SAFETY: a live object lent by the caller.
         let object = unsafe { Bound::from_borrowed_ptr(py, object) };
         match as_handle(&object) {
-            Some(handle) => handle.body().when.into_pyobject(py)?.hash(),
+            Some(handle) => handle.when(py).hash(),
             None => Ok(0),
         }
     })

@@ -159,6 +159,7 @@ unsafe extern "C" fn traverse(object: *mut ffi::PyObject, visit: ffi::visitproc,
         body.owner.as_ref().map(Py::as_ptr),
         notes.and_then(|notes| notes.source_traceback.as_ref()).map(Py::as_ptr),
         notes.and_then(|notes| notes.cancelled_repr.as_ref()).map(Py::as_ptr),
+        notes.and_then(|notes| notes.when.as_ref()).map(Py::as_ptr),
         // SAFETY: an instance of a heap type visits its type.
         Some(unsafe { ffi::Py_TYPE(object) }.cast()),
     ];

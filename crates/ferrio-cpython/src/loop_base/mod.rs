@@ -18,7 +18,7 @@ use ferrio_sys::Waker;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyFloat, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 
 pub use overriding::overrides;
@@ -51,7 +51,8 @@ pub struct LoopBase {
     call_soon: GilCell<CallSoon>,
     /// Once the instance itself got a method that is also ours.
     pub(crate) patched: GilFlag,
-    slow_callback_duration: GilCell<f64>,
+    /// As it was set; None for the tenth of a second that asyncio begins with.
+    slow_callback_duration: GilCell<Option<Py<PyAny>>>,
     /// Interrupts the wait for events, from any thread and from signal handlers. Made for the first sleep or signal
     /// handler; gone once the loop is closed.
     pub waker: GilCell<Option<Waker>>,
@@ -117,7 +118,7 @@ impl LoopBase {
             timers_overridden: GilFlag::default(),
             call_soon: GilCell::new(CallSoon::Unknown),
             patched: GilFlag::default(),
-            slow_callback_duration: GilCell::new(0.1),
+            slow_callback_duration: GilCell::default(),
             waker: GilCell::new(None),
             debug: GilFlag::default(),
             closed: GilFlag::default(),
@@ -311,13 +312,15 @@ fn closed_error() -> PyErr {
 impl LoopBase {
     /// In debug mode, a callback that takes at least this many seconds is logged.
     #[getter]
-    fn slow_callback_duration(&self, py: Python<'_>) -> f64 {
-        self.slow_callback_duration.get(py)
+    fn slow_callback_duration(&self, py: Python<'_>) -> Py<PyAny> {
+        let given = self.slow_callback_duration.with(py, |given| given.as_ref().map(|given| given.clone_ref(py)));
+        given.unwrap_or_else(|| PyFloat::new(py, 0.1).into_any().unbind())
     }
 
     #[setter]
-    fn set_slow_callback_duration(&self, py: Python<'_>, seconds: f64) {
-        self.slow_callback_duration.set(py, seconds);
+    fn set_slow_callback_duration(&self, py: Python<'_>, seconds: Py<PyAny>) {
+        let before = self.slow_callback_duration.with(py, |given| given.replace(seconds));
+        drop(before);
     }
 
     #[getter]
@@ -345,6 +348,7 @@ impl LoopBase {
         let timers =
             self.timers.traverse(&visit, |timers| timers.iter().try_for_each(|handle| handle.traverse(&visit)));
         timers.transpose()?;
+        self.slow_callback_duration.traverse(&visit, |given| visit.call(given)).transpose()?;
         self.running.traverse(&visit)?;
         self.task_factory.traverse(&visit)?;
         self.shared_context.traverse(&visit)
@@ -352,6 +356,8 @@ impl LoopBase {
 
     fn __clear__(&self, py: Python<'_>) {
         self.task_factory.set(py, Factory::None, None);
+        let before = self.slow_callback_duration.with(py, Option::take);
+        drop(before);
         self.forget_all(py);
     }
 }

@@ -3,7 +3,7 @@
 use ferrio_engine::ReadyQueue;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyFloat};
 
 use super::LoopBase;
 use crate::names;
@@ -78,7 +78,7 @@ impl LoopBase {
         let handle = base.current.with(py, Option::take);
         outcome?;
         let took = Self::now(slf)? - began;
-        if took >= base.slow_callback_duration.get(py) {
+        if PyFloat::new(py, took).ge(base.slow_callback_duration(py))? {
             let shown = match &handle {
                 Some(handle) => names::format_handle(py)?.call1((handle.bind(py),))?,
                 None => runnable.target(py)?,

@@ -8,11 +8,13 @@ use ferrio_cpython::raising::raised;
 use ferrio_engine::{Done, Side, Standing};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBool;
 
 use super::queue::{Limit, Queue, State};
 use super::shut_down;
 use super::storage::{self, Kind, Storage};
 use crate::imports;
+use crate::numbers::plain_integer;
 use crate::sync::event::Event;
 
 /// The classes of queues, as `kind` compares them.
@@ -283,7 +285,8 @@ pub(super) fn shut_down_now(queue: &Bound<'_, Queue>, immediate: bool) -> PyResu
 
 /// What asyncio would do with a `maxsize`.
 pub(super) fn limit_of(maxsize: &Bound<'_, PyAny>) -> Limit {
-    if let Ok(number) = maxsize.extract::<i64>() {
+    let number = if maxsize.is_instance_of::<PyBool>() { maxsize.extract().ok() } else { plain_integer(maxsize) };
+    if let Some(number) = number {
         return usize::try_from(number).ok().filter(|limit| *limit > 0).map_or(Limit::None, Limit::At);
     }
     Limit::Object

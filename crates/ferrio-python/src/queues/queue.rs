@@ -13,6 +13,7 @@ use super::operations;
 use super::storage::{self, Kind, Storage};
 use super::waiting::Join;
 use crate::imports;
+use crate::numbers::Truth;
 use crate::sync::argument::Argument;
 use crate::sync::binding::{Binding, bound_to_loop};
 use crate::sync::event::Event;
@@ -129,9 +130,9 @@ impl Queue {
     }
 
     /// Make puts raise `QueueShutDown`, and gets once the queue is empty; 'immediate' empties it.
-    #[pyo3(signature = (immediate=false))]
-    fn shutdown(slf: &Bound<'_, Self>, immediate: bool) -> PyResult<()> {
-        operations::shut_down_now(slf, immediate)
+    #[pyo3(signature = (immediate=Truth(false)), text_signature = "($self, immediate=False)")]
+    fn shutdown(slf: &Bound<'_, Self>, immediate: Truth) -> PyResult<()> {
+        operations::shut_down_now(slf, immediate.0)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

@@ -5,6 +5,7 @@
 pub(crate) mod fallback;
 mod native;
 
+use ferrio_cpython::raising::raised;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
@@ -12,7 +13,9 @@ use pyo3::types::PyInt;
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::Loop;
 use crate::imports;
+use crate::numbers::{Integer, Truth};
 use crate::sockets;
+use crate::sync::argument::Argument;
 use crate::transports::stream::SocketTransport;
 
 /// Which part of which file.
@@ -27,16 +30,16 @@ struct Part {
 impl Loop {
     /// Send a file, or `count` bytes of it from `offset` on, to a non-blocking socket; gives the number of bytes.
     #[pyo3(
-        signature = (sock, file, offset=None, count=None, *, fallback=true),
+        signature = (sock, file, offset=Argument(None), count=None, *, fallback=Truth(true)),
         text_signature = "($self, sock, file, offset=0, count=None, *, fallback=True)"
     )]
     fn sock_sendfile(
         slf: &Bound<'_, Self>,
         sock: Py<PyAny>,
         file: Py<PyAny>,
-        offset: Option<Py<PyAny>>,
+        offset: Argument<'_>,
         count: Option<Py<PyAny>>,
-        fallback: Option<bool>,
+        fallback: Truth,
     ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         let part = Part::new(slf.py(), file, offset, count);
@@ -46,7 +49,7 @@ impl Loop {
                 check(py, &part, Some(sock.bind(py)))
             })?;
             match native::to_socket(&this, &sock, &part, &channel).await {
-                Err(error) if fallback.unwrap_or(false) && is_not_available(&error) => {
+                Err(error) if fallback.0 && is_not_available(&error) => {
                     fallback::to_socket(&this, &sock, &part, &channel).await
                 }
                 outcome => outcome,
@@ -56,21 +59,21 @@ impl Loop {
 
     /// Send a file, or `count` bytes of it from `offset` on, to a transport; gives the number of bytes.
     #[pyo3(
-        signature = (transport, file, offset=None, count=None, *, fallback=true),
+        signature = (transport, file, offset=Argument(None), count=None, *, fallback=Truth(true)),
         text_signature = "($self, transport, file, offset=0, count=None, *, fallback=True)"
     )]
     fn sendfile(
         slf: &Bound<'_, Self>,
         transport: Py<PyAny>,
         file: Py<PyAny>,
-        offset: Option<Py<PyAny>>,
+        offset: Argument<'_>,
         count: Option<Py<PyAny>>,
-        fallback: bool,
+        fallback: Truth,
     ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         let part = Part::new(slf.py(), file, offset, count);
         Coroutine::spawn(slf.py(), "EventLoop.sendfile", |channel| async move {
-            to_transport(&this, transport, &part, fallback, &channel).await
+            to_transport(&this, transport, &part, fallback.0, &channel).await
         })
     }
 
@@ -96,8 +99,8 @@ impl Loop {
 }
 
 impl Part {
-    fn new(py: Python<'_>, file: Py<PyAny>, offset: Option<Py<PyAny>>, count: Option<Py<PyAny>>) -> Self {
-        Self { file, offset: offset.unwrap_or_else(|| PyInt::new(py, 0).into_any().unbind()), count }
+    fn new(py: Python<'_>, file: Py<PyAny>, offset: Argument<'_>, count: Option<Py<PyAny>>) -> Self {
+        Self { file, offset: offset.0.map_or_else(|| PyInt::new(py, 0).into_any().unbind(), Bound::unbind), count }
     }
 
     /// As numbers; the count is None when there is no limit.
@@ -105,8 +108,11 @@ impl Part {
     /// # Errors
     /// `OverflowError` for what no file can have.
     fn numbers(&self, py: Python<'_>) -> PyResult<(u64, Option<u64>)> {
-        let count = self.count.as_ref().map(|count| count.extract::<u64>(py)).transpose()?;
-        Ok((self.offset.extract(py)?, count.filter(|count| *count > 0)))
+        // No file has as many bytes as a count beyond an i64 says, so it is no limit.
+        let count = self.count.as_ref().map(|count| count.extract::<Integer>(py)).transpose()?;
+        let count = count.and_then(|Integer(count)| u64::try_from(count).ok()).filter(|count| *count > 0);
+        let offset = self.offset.extract::<i64>(py)?;
+        Ok((u64::try_from(offset)?, count))
     }
 }
 
@@ -194,7 +200,7 @@ fn check(py: Python<'_>, part: &Part, sock: Option<&Bound<'_, PyAny>>) -> PyResu
 /// `asyncio.SendfileNotAvailableError`.
 fn not_available(py: Python<'_>, text: &str) -> PyErr {
     match imports::sendfile_not_available(py).and_then(|class| class.call1((text,))) {
-        Ok(error) => PyErr::from_value(error),
+        Ok(error) => raised(&error),
         Err(error) => error,
     }
 }

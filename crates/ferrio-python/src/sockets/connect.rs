@@ -133,8 +133,11 @@ pub(crate) enum Progress {
 pub(crate) fn begin(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<Progress> {
     let py = sock.py();
     if CONNECT.is_original(sock)? {
-        let number: i32 = connect_ex(py)?.call1((sock, address))?.extract()?;
-        return progress(number);
+        return match connect_ex(py)?.call1((sock, address)) {
+            Ok(number) => progress(number.extract()?),
+            // The address is none, and the error says so in the name of who was asked: it is to be connect().
+            Err(_) => sock.call_method1(pyo3::intern!(py, "connect"), (address,)).map(|_| Progress::Connected),
+        };
     }
     // Interrupted or not, the attempt goes on in the background.
     Ok(match unless_refused(py, sock.call_method1(pyo3::intern!(py, "connect"), (address,)))? {

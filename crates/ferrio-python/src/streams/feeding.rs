@@ -38,8 +38,8 @@ pub(crate) fn takes(py: Python<'_>, reader: &StreamReader) -> bool {
 #[inline]
 pub(crate) fn added(py: Python<'_>, reader: &StreamReader) -> PyResult<()> {
     wake(py, reader)?;
-    let (watched, limit) = reader.state.with(py, |state| (state.transport.is_some() && !state.paused, state.limit));
-    if !watched || i64::try_from(reader.len(py)?).is_ok_and(|length| length <= limit.saturating_mul(2)) {
+    let (watched, most) = reader.state.with(py, |state| (state.transport.is_some() && !state.paused, state.most));
+    if !watched || i64::try_from(reader.len(py)?).is_ok_and(|length| length <= most) {
         return Ok(());
     }
     pause(py, reader)
@@ -76,11 +76,22 @@ pub(super) fn feed(reader: &StreamReader, data: &Bound<'_, PyAny>) -> PyResult<(
         }
         let bytes = match data.cast::<PyByteArray>() {
             Ok(bytes) => bytes.to_vec(),
-            Err(_) => PyBuffer::<u8>::get(data)?.to_vec(py)?,
+            Err(_) => match PyBuffer::<u8>::get(data) {
+                Ok(buffer) => buffer.to_vec(py)?,
+                Err(_) => extended_by(data)?,
+            },
         };
         push(py, reader, &bytes)?;
     }
     added(py, reader)
+}
+
+/// What `bytearray.extend` makes of anything else: numbers are bytes to it.
+#[cold]
+fn extended_by(data: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    let room = PyByteArray::new(data.py(), b"");
+    room.call_method1(pyo3::intern!(data.py(), "extend"), (data,))?;
+    Ok(room.to_vec())
 }
 
 #[inline]

@@ -11,6 +11,7 @@
 mod draining;
 pub(crate) mod feeding;
 mod lines;
+mod odd_numbers;
 pub(crate) mod opening;
 pub(crate) mod protocol;
 mod protocol_attributes;

@@ -11,6 +11,8 @@ use super::protocol;
 use super::reader::StreamReader;
 use super::{DEFAULT_LIMIT, writer};
 use crate::coroutine::Coroutine;
+use crate::numbers::plain_integer;
+use crate::sync::argument::Argument;
 
 /// Adds the functions to the extension module.
 pub(super) fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -46,8 +48,8 @@ enum Limit {
 impl Limit {
     fn of(limit: Option<Bound<'_, PyAny>>) -> Self {
         let Some(limit) = limit else { return Self::Number(DEFAULT_LIMIT) };
-        match limit.extract::<i64>() {
-            Ok(number) if number > 0 => Self::Number(number),
+        match plain_integer(&limit) {
+            Some(number) if number > 0 => Self::Number(number),
             _ => Self::Object(limit.into()),
         }
     }
@@ -146,27 +148,31 @@ fn with_first<'py>(
     PyTuple::new(py, std::iter::once(first.clone()).chain(rest.iter()).collect::<Vec<_>>())
 }
 
+fn given(argument: Argument<'_>) -> Option<Py<PyAny>> {
+    argument.0.map(Bound::unbind)
+}
+
 fn place_of(py: Python<'_>, host: Option<Py<PyAny>>, port: Option<Py<PyAny>>) -> PyResult<Py<PyTuple>> {
     Ok((host, port).into_pyobject(py)?.unbind())
 }
 
 /// Connect to a host; gives a reader and a writer. Keyword arguments are those of `create_connection`.
 #[pyfunction]
-#[pyo3(signature = (host=None, port=None, *, limit=None, **kwds), text_signature = "(host=None, port=None, *, limit=65536, **kwds)")]
+#[pyo3(signature = (host=None, port=None, *, limit=Argument(None), **kwds), text_signature = "(host=None, port=None, *, limit=65536, **kwds)")]
 fn open_connection(
     py: Python<'_>,
     host: Option<Py<PyAny>>,
     port: Option<Py<PyAny>>,
-    limit: Option<Py<PyAny>>,
+    limit: Argument<'_>,
     kwds: Option<Py<PyDict>>,
 ) -> PyResult<Py<PyAny>> {
-    open(py, "open_connection", "create_connection", place_of(py, host, port)?, limit, kwds)
+    open(py, "open_connection", "create_connection", place_of(py, host, port)?, given(limit), kwds)
 }
 
 /// Start a server that calls `client_connected_cb` with a reader and a writer for each client; a coroutine becomes a task.
 #[pyfunction]
 #[pyo3(
-    signature = (client_connected_cb, host=None, port=None, *, limit=None, **kwds),
+    signature = (client_connected_cb, host=None, port=None, *, limit=Argument(None), **kwds),
     text_signature = "(client_connected_cb, host=None, port=None, *, limit=65536, **kwds)"
 )]
 fn start_server(
@@ -174,38 +180,38 @@ fn start_server(
     client_connected_cb: Py<PyAny>,
     host: Option<Py<PyAny>>,
     port: Option<Py<PyAny>>,
-    limit: Option<Py<PyAny>>,
+    limit: Argument<'_>,
     kwds: Option<Py<PyDict>>,
 ) -> PyResult<Py<PyAny>> {
-    serve(py, "start_server", "create_server", client_connected_cb, place_of(py, host, port)?, limit, kwds)
+    serve(py, "start_server", "create_server", client_connected_cb, place_of(py, host, port)?, given(limit), kwds)
 }
 
 /// `open_connection` for Unix sockets.
 #[pyfunction]
-#[pyo3(signature = (path=None, *, limit=None, **kwds), text_signature = "(path=None, *, limit=65536, **kwds)")]
+#[pyo3(signature = (path=None, *, limit=Argument(None), **kwds), text_signature = "(path=None, *, limit=65536, **kwds)")]
 fn open_unix_connection(
     py: Python<'_>,
     path: Option<Py<PyAny>>,
-    limit: Option<Py<PyAny>>,
+    limit: Argument<'_>,
     kwds: Option<Py<PyDict>>,
 ) -> PyResult<Py<PyAny>> {
     let place = (path,).into_pyobject(py)?.unbind();
-    open(py, "open_unix_connection", "create_unix_connection", place, limit, kwds)
+    open(py, "open_unix_connection", "create_unix_connection", place, given(limit), kwds)
 }
 
 /// `start_server` for Unix sockets.
 #[pyfunction]
 #[pyo3(
-    signature = (client_connected_cb, path=None, *, limit=None, **kwds),
+    signature = (client_connected_cb, path=None, *, limit=Argument(None), **kwds),
     text_signature = "(client_connected_cb, path=None, *, limit=65536, **kwds)"
 )]
 fn start_unix_server(
     py: Python<'_>,
     client_connected_cb: Py<PyAny>,
     path: Option<Py<PyAny>>,
-    limit: Option<Py<PyAny>>,
+    limit: Argument<'_>,
     kwds: Option<Py<PyDict>>,
 ) -> PyResult<Py<PyAny>> {
     let place = (path,).into_pyobject(py)?.unbind();
-    serve(py, "start_unix_server", "create_unix_server", client_connected_cb, place, limit, kwds)
+    serve(py, "start_unix_server", "create_unix_server", client_connected_cb, place, given(limit), kwds)
 }

@@ -11,17 +11,19 @@ use ferrio_engine::Incoming;
 use pyo3::Borrowed;
 use pyo3::exceptions::{PyAssertionError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyDict, PySlice, PyTuple, PyType};
+use pyo3::types::{PyByteArray, PyDict, PyInt, PySlice, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::lines::Line;
+use super::odd_numbers::{ReadExactlyOdd, ReadOdd};
 use super::reading::{Next, Read, ReadExactly};
 use super::until::ReadUntil;
 use super::waiting::WaitForData;
 use super::{DEFAULT_LIMIT, default_loop, feeding, is_debug, stack};
 use crate::imports;
-use crate::numbers::Integer;
+use crate::numbers::{floor, plain_integer};
 use crate::slices::slice;
+use crate::sync::argument::Argument;
 
 /// The reading end of a stream.
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
@@ -35,7 +37,12 @@ pub(crate) struct State {
     pub(super) incoming: Incoming,
     /// The bytearray that was handed out as `_buffer`.
     pub(super) shared: Option<Held<PyByteArray>>,
+    /// The longest message; a limit that is no whole number is rounded down.
     pub(super) limit: i64,
+    /// Above so many bytes the transport is paused: twice the limit.
+    pub(super) most: i64,
+    /// The limit as it was given, where that is no plain integer.
+    pub(super) given_limit: Option<Held>,
     pub(super) owner: Option<Held>,
     pub(super) waiter: Option<Held>,
     pub(super) exception: Option<Held>,
@@ -45,11 +52,35 @@ pub(crate) struct State {
     pub(super) paused: bool,
 }
 
+impl State {
+    fn with_limit(limit: i64) -> Self {
+        Self { limit, most: limit.saturating_mul(2), ..Self::default() }
+    }
+
+    /// With a limit of any kind, as far as lengths can be compared with it.
+    fn with_given_limit(given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Some(limit) = plain_integer(given) {
+            return Ok(Self::with_limit(limit));
+        }
+        // No length is greater than what is no number at all.
+        let is_number = given.eq(given)?;
+        let last = |number: &Bound<'_, PyAny>| if is_number { floor(number) } else { Ok(i64::MAX) };
+        let (limit, most) = (last(given)?, last(&given.mul(2)?)?);
+        Ok(Self { limit, most, given_limit: Some(given.clone().into()), ..Self::default() })
+    }
+}
+
 impl StreamReader {
+    /// The limit as it was given.
+    pub(super) fn given_limit<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        let limit = || PyInt::new(py, self.state.with(py, |state| state.limit)).into_any();
+        self.field(py, |state| &state.given_limit).unwrap_or_else(limit)
+    }
+
     /// A reader of exactly this class.
     pub(super) fn create<'py>(py: Python<'py>, limit: i64, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         let source = if is_debug(owner)? { Some(Held::from(stack(py)?)) } else { None };
-        let state = State { limit, owner: Some(owner.clone().into()), source, ..State::default() };
+        let state = State { owner: Some(owner.clone().into()), source, ..State::with_limit(limit) };
         Bound::new(py, Self { state: GilCell::new(state) })
     }
 
@@ -147,36 +178,27 @@ impl<'py> FromPyObject<'_, 'py> for Limit<'py> {
     }
 }
 
-/// A limit as a number: fractions and what is beyond all numbers round down.
-fn limit_of(limit: &Bound<'_, PyAny>) -> PyResult<i64> {
-    if let Ok(number) = limit.extract::<i64>() {
-        return Ok(number);
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-    limit.extract::<f64>().map(|number| if number > 0.0 { number.ceil() as i64 } else { -1 })
-}
-
 #[pymethods]
 impl StreamReader {
     #[new]
     #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(limit=65536, loop=None)")]
     fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { state: GilCell::new(State { limit: DEFAULT_LIMIT, ..State::default() }) }
+        Self { state: GilCell::new(State::with_limit(DEFAULT_LIMIT)) }
     }
 
     #[pyo3(signature = (limit=Limit::Default, r#loop=None))]
     fn __init__(slf: &Bound<'_, Self>, limit: Limit<'_>, r#loop: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
-        let limit = match limit {
-            Limit::Default => DEFAULT_LIMIT,
+        let state = match limit {
+            Limit::Default => State::with_limit(DEFAULT_LIMIT),
             Limit::Given(limit) if limit.le(0)? => {
                 return Err(ferrio_cpython::error::<PyValueError>("Limit cannot be <= 0"));
             }
-            Limit::Given(limit) => limit_of(&limit)?,
+            Limit::Given(limit) => State::with_given_limit(&limit)?,
         };
         let owner = r#loop.map_or_else(|| default_loop(py), Ok)?;
         let source = if is_debug(&owner)? { Some(Held::from(stack(py)?)) } else { None };
-        let state = State { limit, owner: Some(owner.into()), source, ..State::default() };
+        let state = State { owner: Some(owner.into()), source, ..state };
         let before = slf.get().state.with(py, |place| std::mem::replace(place, state));
         drop(before);
         Ok(())
@@ -190,7 +212,9 @@ impl StreamReader {
         let (eof, limit, paused) = this.state.with(py, |state| (state.eof, state.limit, state.paused));
         words.extend((length > 0).then(|| format!("{length} bytes")));
         words.extend(eof.then(|| "eof".to_owned()));
-        words.extend((limit != DEFAULT_LIMIT).then(|| format!("limit={limit}")));
+        let given = this.field(py, |state| &state.given_limit);
+        let shown = given.map_or_else(|| Ok(limit.to_string()), |given| given.str().map(|text| text.to_string()))?;
+        words.extend((limit != DEFAULT_LIMIT).then(|| format!("limit={shown}")));
         let objects = [
             ("waiter", this.field(py, |state| &state.waiter)),
             ("exception", this.field(py, |state| &state.exception)),
@@ -258,16 +282,25 @@ impl StreamReader {
     }
 
     /// Read up to `n` bytes; until end of file if it is negative.
-    #[pyo3(signature = (n=Integer(-1)), text_signature = "($self, n=-1)")]
-    fn read(slf: &Bound<'_, Self>, n: Integer) -> PyResult<Py<PyAny>> {
-        spawn(slf.py(), "StreamReader.read", Read::new(slf, n.0))
+    #[pyo3(signature = (n=Argument(None)), text_signature = "($self, n=-1)")]
+    fn read<'py>(slf: &Bound<'py, Self>, n: Argument<'py>) -> PyResult<Py<PyAny>> {
+        match n.0 {
+            None => spawn(slf.py(), "StreamReader.read", Read::new(slf, -1)),
+            Some(n) => match plain_integer(&n) {
+                Some(n) => spawn(slf.py(), "StreamReader.read", Read::new(slf, n)),
+                None => spawn(slf.py(), "StreamReader.read", ReadOdd::new(slf, n)),
+            },
+        }
     }
 
     /// Read exactly `n` bytes.
     ///
     /// Raises `IncompleteReadError`, whose `partial` has what there was, if the stream ends before.
-    fn readexactly(slf: &Bound<'_, Self>, n: Integer) -> PyResult<Py<PyAny>> {
-        spawn(slf.py(), "StreamReader.readexactly", ReadExactly::new(slf, n.0))
+    fn readexactly<'py>(slf: &Bound<'py, Self>, n: Bound<'py, PyAny>) -> PyResult<Py<PyAny>> {
+        match plain_integer(&n) {
+            Some(n) => spawn(slf.py(), "StreamReader.readexactly", ReadExactly::new(slf, n)),
+            None => spawn(slf.py(), "StreamReader.readexactly", ReadExactlyOdd::new(slf, n)),
+        }
     }
 
     /// Read a line, its newline included; what there is at end of file.
@@ -283,9 +316,9 @@ impl StreamReader {
     /// Read until a separator, or one of a tuple of them, is found.
     ///
     /// Raises `IncompleteReadError` at end of file and `LimitOverrunError` if the limit is passed.
-    #[pyo3(signature = (separator=None), text_signature = "($self, separator=b'\\n')")]
-    fn readuntil(slf: &Bound<'_, Self>, separator: Option<Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
-        spawn(slf.py(), "StreamReader.readuntil", ReadUntil::new(slf, separator))
+    #[pyo3(signature = (separator=Argument(None)), text_signature = "($self, separator=b'\\n')")]
+    fn readuntil<'py>(slf: &Bound<'py, Self>, separator: Argument<'py>) -> PyResult<Py<PyAny>> {
+        spawn(slf.py(), "StreamReader.readuntil", ReadUntil::new(slf, separator.0))
     }
 
     fn _wait_for_data(slf: &Bound<'_, Self>, func_name: String) -> PyResult<Py<PyAny>> {
@@ -334,14 +367,18 @@ impl StreamReader {
     }
 
     #[getter(_limit)]
-    fn shown_limit(&self, py: Python<'_>) -> i64 {
-        self.state.with(py, |state| state.limit)
+    fn shown_limit<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.given_limit(py)
     }
 
     #[setter(_limit)]
     fn set_limit(&self, limit: &Bound<'_, PyAny>) -> PyResult<()> {
-        let number = limit_of(limit)?;
-        self.state.with(limit.py(), |state| state.limit = number);
+        let State { limit: number, most, given_limit, .. } = State::with_given_limit(limit)?;
+        let before = self.state.with(limit.py(), |state| {
+            (state.limit, state.most) = (number, most);
+            std::mem::replace(&mut state.given_limit, given_limit)
+        });
+        drop(before);
         Ok(())
     }
 
@@ -412,8 +449,8 @@ impl StreamReader {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let outcome = self.state.traverse(&visit, |state| {
-            let State { owner, waiter, exception, transport, source, .. } = state;
-            for object in [owner, waiter, exception, transport, source].into_iter().flatten() {
+            let State { given_limit, owner, waiter, exception, transport, source, .. } = state;
+            for object in [given_limit, owner, waiter, exception, transport, source].into_iter().flatten() {
                 object.traverse(&visit)?;
             }
             Ok(())

@@ -6,7 +6,7 @@ use ferrio_cpython::memory;
 use ferrio_cpython::resume::Step;
 use pyo3::exceptions::{PyStopAsyncIteration, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyInt, PyList};
 
 use super::reader::StreamReader;
 use super::waiting::{Waiting, check_exception, drive, incomplete, ready};
@@ -49,7 +49,7 @@ impl Read {
             let awaiting = if let Some(awaiting) = next {
                 awaiting
             } else {
-                let limit = reader.get().state.with(py, |state| state.limit);
+                let limit = reader.get().given_limit(py);
                 next.insert(Awaiting::new(&reader.call_method1(pyo3::intern!(py, "read"), (limit,))?)?)
             };
             let data = match awaiting.resume(py, input)? {
@@ -162,7 +162,7 @@ impl Body for ReadExactly {
                     Ok(Ok(None))
                 }
             })??;
-            outcome.map_err(|partial| incomplete(py, partial, Some(self.wanted)))
+            outcome.map_err(|partial| incomplete(py, partial, Some(PyInt::new(py, self.wanted).into_any())))
         })
     }
 

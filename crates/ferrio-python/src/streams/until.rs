@@ -78,6 +78,8 @@ fn separators(given: &Bound<'_, PyAny>) -> PyResult<Separators> {
         if let Ok(bytes) = object.cast::<PyBytes>() {
             return Ok(bytes.as_bytes().to_vec());
         }
+        // Its length is asked for first, its kind when it is looked for.
+        object.len()?;
         let buffer = pyo3::buffer::PyBuffer::<u8>::get(object);
         buffer.and_then(|buffer| buffer.to_vec(py)).map_err(|_| {
             let kind = object.get_type().name().map(|name| name.to_string()).unwrap_or_default();

@@ -120,7 +120,7 @@ pub(super) fn check_exception(reader: &Bound<'_, StreamReader>) -> PyResult<()> 
 
 /// `IncompleteReadError`.
 #[cold]
-pub(super) fn incomplete(py: Python<'_>, partial: Vec<u8>, expected: Option<i64>) -> PyErr {
+pub(super) fn incomplete<'py>(py: Python<'py>, partial: Vec<u8>, expected: Option<Bound<'py, PyAny>>) -> PyErr {
     let made =
         imports::incomplete_read_error(py).and_then(|class| class.call1((memory::bytes(py, &partial)?, expected)));
     made.map_or_else(|error| error, |error| raised(&error))

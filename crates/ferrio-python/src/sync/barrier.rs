@@ -14,18 +14,22 @@ use super::condition::Condition;
 use super::described;
 use super::style::style;
 use crate::imports;
+use crate::numbers::{equal_integer, plain_integer};
 
 /// A point that a number of tasks pass together.
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
 pub(crate) struct Barrier {
     condition: GilCell<Option<Py<Condition>>>,
     pub(super) state: GilCell<State>,
+    /// The number of parties as it was given, where that is no plain integer.
+    given: GilCell<Option<Py<PyAny>>>,
     binding: Binding,
 }
 
 /// How far a barrier is.
 #[derive(Clone, Copy)]
 pub(super) struct State {
+    /// How many open it; none that tasks could come to, if the number that was given is no whole one.
     pub(super) parties: i64,
     /// The tasks inside.
     pub(super) count: i64,
@@ -81,7 +85,8 @@ impl Barrier {
     #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(parties)")]
     fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
         let state = State { parties: 1, count: 0, phase: Phase::Filling };
-        Self { condition: GilCell::default(), state: GilCell::new(state), binding: Binding::default() }
+        let (condition, given) = (GilCell::default(), GilCell::default());
+        Self { condition, state: GilCell::new(state), given, binding: Binding::default() }
     }
 
     fn __init__(&self, parties: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -89,9 +94,13 @@ impl Barrier {
         if parties.lt(1)? {
             return Err(ferrio_cpython::error::<PyValueError>(style(py)?.barrier_text.clone()));
         }
-        let parties = parties.extract()?;
-        self.state.set(py, State { parties, count: 0, phase: Phase::Filling });
-        let before = self.condition.with(py, Option::take);
+        let (number, given) = match plain_integer(parties) {
+            Some(number) => (number, None),
+            None => (equal_integer(parties).unwrap_or(i64::MAX), Some(parties.clone().unbind())),
+        };
+        self.state.set(py, State { parties: number, count: 0, phase: Phase::Filling });
+        let before =
+            (self.condition.with(py, Option::take), self.given.with(py, |place| std::mem::replace(place, given)));
         drop(before);
         Ok(())
     }
@@ -116,8 +125,11 @@ impl Barrier {
 
     /// The number of tasks that pass together.
     #[getter]
-    fn parties(&self, py: Python<'_>) -> i64 {
-        self.state.get(py).parties
+    fn parties(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        if let Some(given) = self.given.with(py, |given| given.as_ref().map(|given| given.clone_ref(py))) {
+            return Ok(given);
+        }
+        Ok(self.state.get(py).parties.into_pyobject(py)?.into_any().unbind())
     }
 
     /// The number of tasks that wait.
@@ -152,7 +164,7 @@ impl Barrier {
         let waiting = match state.phase {
             Phase::Broken => String::new(),
             Phase::Filling | Phase::Draining | Phase::Resetting => {
-                format!(", waiters:{}/{}", this.n_waiting(slf.py()), state.parties)
+                format!(", waiters:{}/{}", this.n_waiting(slf.py()), this.parties(slf.py())?.bind(slf.py()))
             }
         };
         let extra = state.phase.name().to_lowercase() + &waiting;
@@ -170,8 +182,8 @@ impl Barrier {
     }
 
     #[getter(_parties)]
-    fn shown_parties(&self, py: Python<'_>) -> i64 {
-        self.state.get(py).parties
+    fn shown_parties(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.parties(py)
     }
 
     #[getter(_state)]
@@ -181,12 +193,13 @@ impl Barrier {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.binding.traverse(&visit)?;
+        self.given.traverse(&visit, |given| visit.call(given)).transpose()?;
         self.condition.traverse(&visit, |condition| visit.call(condition)).transpose().map(drop)
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let condition = self.condition.with(py, Option::take);
-        drop(condition);
+        let parts = (self.condition.with(py, Option::take), self.given.with(py, Option::take));
+        drop(parts);
         self.binding.set(py, None);
     }
 }

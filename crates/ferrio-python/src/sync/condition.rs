@@ -14,15 +14,16 @@ use ferrio_cpython::plain::PlainClass;
 use ferrio_engine::Waiters;
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::argument::Argument;
 use super::binding::{Binding, bound_to_loop};
 use super::condition_wait::{Enter, Wait, WaitFor};
 use super::line::{self, Line};
 use super::lock::{self, Lock};
 use super::{context, described, waiters_suffix, wake_all};
-use crate::numbers::Number;
+use crate::numbers::plain_integer;
 
 /// A lock together with tasks that wait to be notified by its holders.
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
@@ -181,17 +182,27 @@ impl Condition {
     }
 
     /// Let n of the waiting tasks go on once they get the lock.
-    #[pyo3(signature = (n=Number(1)), text_signature = "($self, n=1)")]
-    fn notify(slf: &Bound<'_, Self>, n: Number) -> PyResult<()> {
+    #[pyo3(signature = (n=Argument(None)), text_signature = "($self, n=1)")]
+    fn notify<'py>(slf: &Bound<'py, Self>, n: Argument<'py>) -> PyResult<()> {
         if !Self::is_locked(slf)? {
             return Err(ferrio_cpython::error::<PyRuntimeError>("cannot notify on un-acquired lock"));
         }
-        slf.get().notify_up_to(slf.py(), n)
+        n.0.map_or_else(|| slf.get().notify_some(slf.py(), 1), |n| slf.get().notify_up_to(&n))
     }
 
     #[pyo3(name = "_notify")]
-    fn notify_up_to(&self, py: Python<'_>, n: Number) -> PyResult<()> {
-        self.notify_some(py, usize::try_from(n.0).unwrap_or(0))
+    fn notify_up_to(&self, n: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = n.py();
+        if let Some(number) = plain_integer(n) {
+            return self.notify_some(py, usize::try_from(number).unwrap_or(0));
+        }
+        // Of any other number it is asked before each waiter, as asyncio asks it.
+        let most = self.waiters.with(py, |waiters| waiters.len());
+        let mut count = 0;
+        while count < most && !PyInt::new(py, count).ge(n)? {
+            count += 1;
+        }
+        self.notify_some(py, count)
     }
 
     /// Let all waiting tasks go on once they get the lock.
@@ -199,7 +210,7 @@ impl Condition {
         let py = slf.py();
         let count = slf.get().waiters.with(py, |waiters| waiters.len());
         if CLASS.is_plain(slf) {
-            return Self::notify(slf, Number(i64::try_from(count).unwrap_or(i64::MAX)));
+            return Self::notify(slf, Argument(Some(PyInt::new(py, count).into_any())));
         }
         slf.call_method1(pyo3::intern!(py, "notify"), (count,)).map(drop)
     }

@@ -22,13 +22,14 @@ use super::in_line::InLine;
 use super::line::{self, Line};
 use super::style::style;
 use super::{boolean, context, described, is_cancellation, waiters_suffix};
+use crate::numbers::{equal_integer, plain_integer};
 
 /// A number of permits for tasks: first come, first served.
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
 pub(crate) struct Semaphore {
     state: GilCell<Permits<Parked>>,
-    /// The value of a semaphore without limit, as it was given.
-    unlimited_value: GilCell<Option<Py<PyAny>>>,
+    /// The value as it was given, where that is no plain integer, and the engine's number for it.
+    given: GilCell<Option<(Py<PyAny>, i64)>>,
     binding: Binding,
 }
 
@@ -46,6 +47,9 @@ impl Semaphore {
     }
 }
 
+/// The engine's number for a value that never gets to zero by being counted down.
+const WITHOUT_END: i64 = i64::MAX / 2;
+
 /// The class, to tell plain instances.
 pub(super) static CLASS: PlainClass = PlainClass::new();
 static BOUNDED_CLASS: PlainClass = PlainClass::new();
@@ -57,7 +61,7 @@ impl Semaphore {
     #[new]
     #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(value=1)")]
     fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { state: GilCell::new(Permits::new(1)), unlimited_value: GilCell::default(), binding: Binding::default() }
+        Self { state: GilCell::new(Permits::new(1)), given: GilCell::default(), binding: Binding::default() }
     }
 
     #[pyo3(signature = (value=Argument(None)))]
@@ -68,7 +72,7 @@ impl Semaphore {
             return Err(ferrio_cpython::error::<PyValueError>("Semaphore initial value must be >= 0"));
         }
         let before = self.state.with(py, |state| std::mem::replace(state, Permits::new(1)));
-        drop(before);
+        drop((before, self.given.with(py, Option::take)));
         value.0.map_or(Ok(()), |value| self.set_value(&value))
     }
 
@@ -91,22 +95,28 @@ impl Semaphore {
 
     #[getter(_value)]
     fn shown_value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        if let Some(value) = self.unlimited_value.with(py, |value| value.as_ref().map(|value| value.clone_ref(py))) {
-            return Ok(value);
+        let number = self.state.with(py, |state| state.value);
+        let given = self.given.with(py, |given| given.as_ref().map(|(value, start)| (value.clone_ref(py), *start)));
+        match given {
+            None => Ok(number.into_pyobject(py)?.into_any().unbind()),
+            Some((value, start)) if number == start => Ok(value),
+            Some((value, start)) => Ok(value.bind(py).add(number.saturating_sub(start))?.unbind()),
         }
-        Ok(self.state.with(py, |state| state.value).into_pyobject(py)?.into_any().unbind())
     }
 
-    /// A number that is no integer never gets to zero, or is infinite: such a semaphore has no limit.
+    /// A number that is not whole never gets to zero, nor does an infinite one.
     #[setter(_value)]
     fn set_value(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = value.py();
-        let (number, unlimited) = match value.extract::<i64>() {
-            Ok(number) => (number, None),
-            Err(_) => (i64::MAX, Some(value.clone().unbind())),
+        let (number, given) = match plain_integer(value) {
+            Some(number) => (number, None),
+            None => {
+                let number = equal_integer(value).unwrap_or(WITHOUT_END);
+                (number, Some((value.clone().unbind(), number)))
+            }
         };
-        self.state.with(py, |state| (state.value, state.unlimited) = (number, unlimited.is_some()));
-        let before = self.unlimited_value.with(py, |place| std::mem::replace(place, unlimited));
+        self.state.with(py, |state| state.value = number);
+        let before = self.given.with(py, |place| std::mem::replace(place, given));
         drop(before);
         Ok(())
     }
@@ -132,13 +142,14 @@ impl Semaphore {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.binding.traverse(&visit)?;
-        self.unlimited_value.traverse(&visit, |value| visit.call(value)).transpose()?;
+        let given = self.given.traverse(&visit, |given| given.iter().try_for_each(|(value, _)| visit.call(value)));
+        given.transpose()?;
         self.state.traverse(&visit, |state| line::traverse(&state.waiters, &visit)).transpose().map(drop)
     }
 
     fn __clear__(&self, py: Python<'_>) {
         let waiters = self.state.with(py, |state| state.waiters.take_all());
-        drop(waiters);
+        drop((waiters, self.given.with(py, Option::take)));
         self.binding.set(py, None);
     }
 }
@@ -147,6 +158,8 @@ impl Semaphore {
 #[pyclass(frozen, subclass, extends = Semaphore, module = "ferrio")]
 pub(crate) struct BoundedSemaphore {
     bound: GilCell<i64>,
+    /// The bound as it was given, where that is no plain integer.
+    given: GilCell<Option<Py<PyAny>>>,
 }
 
 impl BoundedSemaphore {
@@ -154,8 +167,12 @@ impl BoundedSemaphore {
     fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let base = slf.as_super().get();
-        let (value, unlimited) = base.state.with(py, |state| (state.value, state.unlimited));
-        if !unlimited && value >= slf.get().bound.get(py) {
+        let (value, bound) = (base.state.with(py, |state| state.value), slf.get().bound.get(py));
+        let is_full = match slf.get().given.with(py, |given| given.as_ref().map(|given| given.clone_ref(py))) {
+            None => value >= bound,
+            Some(bound) => base.shown_value(py)?.bind(py).ge(bound)?,
+        };
+        if is_full {
             return Err(ferrio_cpython::error::<PyValueError>("BoundedSemaphore released too many times"));
         }
         Semaphore::release(slf.as_super())
@@ -168,25 +185,42 @@ impl BoundedSemaphore {
     #[pyo3(signature = (*arguments, **keywords), text_signature = "(value=1)")]
     fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
         let base = PyClassInitializer::from(Semaphore::new(arguments, keywords));
-        base.add_subclass(Self { bound: GilCell::new(1) })
+        base.add_subclass(Self { bound: GilCell::new(1), given: GilCell::default() })
     }
 
     #[pyo3(signature = (value=Argument(None)))]
     fn __init__<'py>(slf: &Bound<'py, Self>, value: Argument<'py>) -> PyResult<()> {
         let base = slf.as_super().get();
         base.__init__(slf.py(), value)?;
-        slf.get().bound.set(slf.py(), base.state.with(slf.py(), |state| state.value));
+        slf.get().set_bound(base.shown_value(slf.py())?.bind(slf.py()));
         Ok(())
     }
 
     #[getter(_bound_value)]
-    fn shown_bound(&self, py: Python<'_>) -> i64 {
-        self.bound.get(py)
+    fn shown_bound(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self.given.with(py, |given| given.as_ref().map(|given| given.clone_ref(py))) {
+            Some(given) => Ok(given),
+            None => Ok(self.bound.get(py).into_pyobject(py)?.into_any().unbind()),
+        }
     }
 
     #[setter(_bound_value)]
-    fn set_bound(&self, py: Python<'_>, bound: i64) {
-        self.bound.set(py, bound);
+    fn set_bound(&self, bound: &Bound<'_, PyAny>) {
+        let py = bound.py();
+        let number = plain_integer(bound);
+        self.bound.set(py, number.unwrap_or(0));
+        let given = if number.is_none() { Some(bound.clone().unbind()) } else { None };
+        let before = self.given.with(py, |place| std::mem::replace(place, given));
+        drop(before);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.given.traverse(&visit, |given| visit.call(given)).transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let before = self.given.with(py, Option::take);
+        drop(before);
     }
 }
 

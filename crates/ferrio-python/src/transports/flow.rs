@@ -2,20 +2,23 @@
 //!
 //! The same for every transport that writes; each has the Python methods on its own class.
 
-use ferrio_engine::{Buffered, Drained, FlowControl, InvalidLimits};
-use pyo3::exceptions::PyValueError;
+use ferrio_engine::{Buffered, Drained, FlowControl};
 use pyo3::prelude::*;
 
 use super::endpoint::{Endpoint, call_protocol};
 use super::stream::SocketTransport;
 use crate::errors;
-use crate::numbers::Number;
+use crate::numbers::{floor, length, water_marks};
 
 #[pymethods]
 impl SocketTransport {
     /// Set the water marks in bytes; None takes the default or derives one from the other.
     #[pyo3(signature = (high=None, low=None))]
-    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<Number>, low: Option<Number>) -> PyResult<()> {
+    fn set_write_buffer_limits<'py>(
+        slf: &Bound<'py, Self>,
+        high: Option<Bound<'py, PyAny>>,
+        low: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
         set_limits(slf, high, low)
     }
 
@@ -31,18 +34,16 @@ impl SocketTransport {
 }
 
 /// Sets the water marks; the protocol is told if too much is buffered by them.
-pub(crate) fn set_limits<T: Endpoint>(
-    transport: &Bound<'_, T>,
-    high: Option<Number>,
-    low: Option<Number>,
+pub(crate) fn set_limits<'py, T: Endpoint>(
+    transport: &Bound<'py, T>,
+    high: Option<Bound<'py, PyAny>>,
+    low: Option<Bound<'py, PyAny>>,
 ) -> PyResult<()> {
-    let outcome =
-        transport.get().with_flow(transport.py(), |flow, _| flow.set_limits(high.map(|n| n.0), low.map(|n| n.0)));
-    if let Err(InvalidLimits { high, low }) = outcome {
-        return Err(ferrio_cpython::error::<PyValueError>(format!(
-            "high ({high}) must be >= low ({low}) must be >= 0"
-        )));
-    }
+    let py = transport.py();
+    let (low, high) = water_marks(high, low, FlowControl::default().high(), py)?;
+    // A length is greater than a number where it is greater than that rounded down.
+    let (low, high) = (length(floor(&low)?), length(floor(&high)?));
+    transport.get().with_flow(py, |flow, _| flow.set_limits(low, high));
     maybe_pause(transport)
 }
 

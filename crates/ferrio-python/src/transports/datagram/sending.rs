@@ -21,7 +21,6 @@ use super::{DatagramTransport, closing};
 use crate::errors;
 use crate::imports;
 use crate::io::Handler;
-use crate::numbers::Number;
 
 /// Where a datagram goes.
 pub(super) enum Destination {
@@ -129,7 +128,11 @@ impl DatagramTransport {
 
     /// Set the water marks in bytes; None takes the default or derives one from the other.
     #[pyo3(signature = (high=None, low=None))]
-    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<Number>, low: Option<Number>) -> PyResult<()> {
+    fn set_write_buffer_limits<'py>(
+        slf: &Bound<'py, Self>,
+        high: Option<Bound<'py, PyAny>>,
+        low: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
         flow::set_limits(slf, high, low)
     }
 

@@ -2,12 +2,11 @@
 //!
 //! Unlike with sockets, asyncio compares with "at least" here and counts what is encrypted and not yet taken.
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::TlsTransport;
 use crate::errors;
-use crate::numbers::Number;
+use crate::numbers::{ceiling, floor, length, water_marks};
 
 /// The high marks of `asyncio.constants`, in bytes.
 const HIGH_INCOMING: usize = 256 * 1024;
@@ -33,17 +32,14 @@ impl Marks {
     }
 
     /// asyncio's `add_flowcontrol_defaults`.
-    fn given(high: Option<Number>, low: Option<Number>, default: usize) -> PyResult<Self> {
-        let default = i64::try_from(default)?;
-        let (high, low) = (high.map(|Number(high)| high), low.map(|Number(low)| low));
-        let high = high.unwrap_or_else(|| low.map_or(default, |low| low.saturating_mul(4)));
-        let low = low.unwrap_or_else(|| high.div_euclid(4));
-        match (usize::try_from(high), usize::try_from(low)) {
-            (Ok(high), Ok(low)) if high >= low => Ok(Self { low, high }),
-            _ => {
-                Err(ferrio_cpython::error::<PyValueError>(format!("high ({high}) must be >= low ({low}) must be >= 0")))
-            }
-        }
+    fn given<'py>(
+        py: Python<'py>,
+        high: Option<Bound<'py, PyAny>>,
+        low: Option<Bound<'py, PyAny>>,
+        default: usize,
+    ) -> PyResult<Self> {
+        let (low, high) = water_marks(high, low, default, py)?;
+        Ok(Self { low: length(floor(&low)?), high: length(ceiling(&high)?) })
     }
 }
 
@@ -51,8 +47,12 @@ impl Marks {
 impl TlsTransport {
     /// Set the water marks of writing in bytes; None takes the default or derives one from the other.
     #[pyo3(signature = (high=None, low=None))]
-    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<Number>, low: Option<Number>) -> PyResult<()> {
-        let marks = Marks::given(high, low, HIGH_OUTGOING)?;
+    fn set_write_buffer_limits<'py>(
+        slf: &Bound<'py, Self>,
+        high: Option<Bound<'py, PyAny>>,
+        low: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let marks = Marks::given(slf.py(), high, low, HIGH_OUTGOING)?;
         slf.get().state.with(slf.py(), |state| state.outgoing_marks = marks);
         control_writing(slf)
     }
@@ -64,8 +64,12 @@ impl TlsTransport {
 
     /// Set the water marks of reading in bytes; None takes the default or derives one from the other.
     #[pyo3(signature = (high=None, low=None))]
-    fn set_read_buffer_limits(slf: &Bound<'_, Self>, high: Option<Number>, low: Option<Number>) -> PyResult<()> {
-        let marks = Marks::given(high, low, HIGH_INCOMING)?;
+    fn set_read_buffer_limits<'py>(
+        slf: &Bound<'py, Self>,
+        high: Option<Bound<'py, PyAny>>,
+        low: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let marks = Marks::given(slf.py(), high, low, HIGH_INCOMING)?;
         slf.get().state.with(slf.py(), |state| state.incoming_marks = marks);
         control_lower_reading(slf)
     }

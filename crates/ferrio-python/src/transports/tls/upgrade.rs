@@ -10,6 +10,7 @@ use crate::attempts::Keeper;
 use crate::coroutine::{Channel, Coroutine};
 use crate::event_loop::Loop;
 use crate::imports;
+use crate::numbers::Truth;
 use crate::streams::protocol::StreamReaderProtocol;
 use crate::streams::reader::StreamReader;
 
@@ -26,17 +27,21 @@ struct Upgrade {
 #[pymethods]
 impl Loop {
     /// Upgrade a transport to TLS; gives the transport that `protocol` is to use from then on.
-    #[pyo3(signature = (
-        transport, protocol, sslcontext, *, server_side=false, server_hostname=None, ssl_handshake_timeout=None,
-        ssl_shutdown_timeout=None
-    ))]
+    #[pyo3(
+        signature = (
+            transport, protocol, sslcontext, *, server_side=Truth(false), server_hostname=None,
+            ssl_handshake_timeout=None, ssl_shutdown_timeout=None
+        ),
+        text_signature = "($self, transport, protocol, sslcontext, *, server_side=False, server_hostname=None, \
+            ssl_handshake_timeout=None, ssl_shutdown_timeout=None)"
+    )]
     #[expect(clippy::too_many_arguments, reason = "asyncio's signature")]
     fn start_tls(
         slf: &Bound<'_, Self>,
         transport: Py<PyAny>,
         protocol: Py<PyAny>,
         sslcontext: Py<PyAny>,
-        server_side: bool,
+        server_side: Truth,
         server_hostname: Option<Py<PyAny>>,
         ssl_handshake_timeout: Option<Py<PyAny>>,
         ssl_shutdown_timeout: Option<Py<PyAny>>,
@@ -46,7 +51,7 @@ impl Loop {
             let timeouts = [ssl_handshake_timeout, ssl_shutdown_timeout];
             let upgrade = Python::attach(|py| {
                 check(py, &sslcontext, &transport)?;
-                let options = if server_side {
+                let options = if server_side.0 {
                     Options::server(Some(sslcontext), timeouts)
                 } else {
                     Options::client(py, sslcontext, server_hostname, timeouts)?

@@ -23,7 +23,6 @@ use super::pipe::{self, PipeEnd, PipeTransport};
 use super::{classes, flow};
 use crate::event_loop::{Loop, base};
 use crate::imports;
-use crate::numbers::Number;
 
 /// The writing end of a pipe; its `__class__` says `asyncio.Transport`, as asyncio's inherits from that.
 #[pyclass(frozen, weakref, subclass, module = "ferrio")]
@@ -134,7 +133,11 @@ impl WritePipeTransport {
 
     /// Set the water marks in bytes; None takes the default or derives one from the other.
     #[pyo3(signature = (high=None, low=None))]
-    fn set_write_buffer_limits(slf: &Bound<'_, Self>, high: Option<Number>, low: Option<Number>) -> PyResult<()> {
+    fn set_write_buffer_limits<'py>(
+        slf: &Bound<'py, Self>,
+        high: Option<Bound<'py, PyAny>>,
+        low: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
         flow::set_limits(slf, high, low)
     }
 

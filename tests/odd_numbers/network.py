@@ -1,0 +1,298 @@
+"""Numbers that servers, connections, sockets and descriptors take."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import sys
+
+from tests.odd_numbers.observing import ended, operation, outcome, shown_error, soon, turns
+
+HERE = "127.0.0.1"
+
+
+async def served(make):
+    try:
+        server = await make()
+    except Exception as error:
+        return shown_error(error)
+    try:
+        return ["made", await ended(server.start_serving), server.is_serving()]
+    finally:
+        server.close()
+        await turns()
+
+
+def loop():
+    return asyncio.get_running_loop()
+
+
+# A port that a value may stand for is one of the first few, which nobody else may take.
+@operation
+async def server_port(value):
+    return await served(lambda: loop().create_server(asyncio.Protocol, HERE, value))
+
+
+@operation
+async def server_backlog(value):
+    return await served(lambda: loop().create_server(asyncio.Protocol, HERE, 0, backlog=value, start_serving=False))
+
+
+@operation
+async def server_options(value):
+    seen = []
+    for name in ("family", "flags", "reuse_address", "reuse_port", "start_serving", "keep_alive"):
+        if name == "keep_alive" and sys.version_info < (3, 13):
+            continue
+        make = lambda name=name: loop().create_server(asyncio.Protocol, HERE, 0, **{name: value})  # noqa: E731
+        seen.append((name, await served(make)))
+    return seen
+
+
+@operation
+async def server_timeouts(value):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    seen = []
+    for name in ("ssl_handshake_timeout", "ssl_shutdown_timeout"):
+        for tls in (None, context):
+            make = lambda name=name, tls=tls: loop().create_server(  # noqa: E731
+                asyncio.Protocol, HERE, 0, ssl=tls, **{name: value}
+            )
+            seen.append((name, await served(make)))
+    return seen
+
+
+@operation
+async def server_ssl(value):
+    return await served(lambda: loop().create_server(asyncio.Protocol, HERE, 0, ssl=value))
+
+
+@operation
+async def unix_server(value):
+    seen = [await served(lambda: loop().create_unix_server(asyncio.Protocol, value))]
+    make = lambda: loop().create_unix_server(  # noqa: E731
+        asyncio.Protocol, f"\0odd-{id(loop())}", backlog=value
+    )
+    return [*seen, await served(make)]
+
+
+async def connecting(make):
+    transport = None
+    try:
+        transport, _ = await make()
+        return "connected"
+    except Exception as error:
+        return shown_error(error)
+    finally:
+        if transport:
+            transport.abort()
+            await turns()
+
+
+@contextlib.contextmanager
+def listening():
+    with socket.create_server((HERE, 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@operation
+async def connection_port(value):
+    return await connecting(lambda: loop().create_connection(asyncio.Protocol, HERE, value))
+
+
+@operation
+async def connection_options(value):
+    seen = []
+    with listening() as port:
+        names = ["interleave", "family", "proto", "flags", "ssl", "server_hostname"]
+        names += ["all_errors"] if sys.version_info >= (3, 12) else []
+        for name in [*names, "ssl_handshake_timeout", "ssl_shutdown_timeout"]:
+            make = lambda name=name: loop().create_connection(asyncio.Protocol, HERE, port, **{name: value})  # noqa: E731
+            if value != [1] and (name != "ssl" or not value):
+                seen.append((name, await connecting(make)))
+        make = lambda: loop().create_connection(asyncio.Protocol, HERE, port, local_addr=(HERE, value))  # noqa: E731
+        seen.append(("local_addr", await connecting(make)))
+    return seen
+
+
+@operation
+async def delay(value):
+    with listening() as port:
+        make = loop().create_connection
+        return await connecting(lambda: make(asyncio.Protocol, HERE, port, happy_eyeballs_delay=value))
+
+
+@operation
+async def connection_timeouts(value):
+    """A peer that never answers, cancelled."""
+    if value != value:  # due now, next to another timer: in which order is up to asyncio's heap
+        return "not tried"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    seen = []
+    for name in ("ssl_handshake_timeout", "ssl_shutdown_timeout"):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            make = lambda name=name, ours=ours: loop().create_connection(  # noqa: E731
+                asyncio.Protocol, sock=ours, ssl=context, server_hostname="a", **{name: value}
+            )
+            seen.append((name, await soon(make)))
+            ours.close()
+            await turns()
+    return seen
+
+
+@operation
+async def start_tls_timeouts(value):
+    if value != value:
+        return "not tried"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    seen = []
+    for name in ("ssl_handshake_timeout", "ssl_shutdown_timeout"):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            transport, protocol = await loop().create_connection(asyncio.Protocol, sock=ours)
+            make = lambda name=name, transport=transport, protocol=protocol: loop().start_tls(  # noqa: E731
+                transport, protocol, context, server_hostname="a", **{name: value}
+            )
+            seen.append((name, await soon(make)))
+            transport.abort()
+            await turns()
+    return seen
+
+
+@operation
+async def datagram_endpoint(value):
+    seen = []
+    make = lambda **keywords: loop().create_datagram_endpoint(asyncio.DatagramProtocol, **keywords)  # noqa: E731
+    for name in ("local_addr", "remote_addr"):
+        seen.append((name, await connecting(lambda name=name: make(**{name: (HERE, value)}))))
+        seen.append((name, await connecting(lambda name=name: make(**{name: value}))))
+    for name in ("family", "proto", "flags", "reuse_port", "allow_broadcast") if value != [1] else ():
+        given = {"local_addr": (HERE, 0), name: value}
+        seen.append((name, await connecting(lambda given=given: make(**given))))
+    return seen
+
+
+@operation
+async def datagram_target(value):
+    transport, _ = await loop().create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=(HERE, 0))
+    try:
+        return [outcome(lambda: transport.sendto(b"x", (HERE, value))), outcome(lambda: transport.sendto(b"x", value))]
+    finally:
+        transport.abort()
+        await turns()
+
+
+@operation
+async def getaddrinfo(value):
+    seen = [await ended(lambda: loop().getaddrinfo(HERE, value))]
+    for name in ("family", "type", "proto", "flags"):
+        seen.append(await ended(lambda name=name: loop().getaddrinfo(HERE, 1, **{name: value})))
+    return [*seen, await ended(lambda: loop().getnameinfo((HERE, value), 3))]
+
+
+# Sockets
+
+
+@contextlib.contextmanager
+def pair(kind=socket.SOCK_STREAM):
+    ours, theirs = socket.socketpair(type=kind)
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.send(b"abc")
+        yield ours
+
+
+@operation
+async def sock_recv(value):
+    with pair() as sock:
+        return await soon(lambda: loop().sock_recv(sock, value))
+
+
+@operation
+async def sock_recvfrom(value):
+    with pair(socket.SOCK_DGRAM) as sock:
+        return await soon(lambda: loop().sock_recvfrom(sock, value))
+
+
+@operation
+async def sock_recvfrom_into(value):
+    room = bytearray(5)
+    with pair(socket.SOCK_DGRAM) as sock:
+        return [await soon(lambda: loop().sock_recvfrom_into(sock, room, value)), bytes(room)]
+
+
+@operation
+async def sock_data(value):
+    with pair() as sock:
+        seen = [await soon(lambda: loop().sock_sendall(sock, value))]
+        seen += [await soon(lambda: loop().sock_recv_into(sock, value))]
+        return [*seen, await soon(lambda: loop().sock_sendto(sock, b"x", value))]
+
+
+@operation
+async def sock_connect(value):
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        seen = [await soon(lambda: loop().sock_connect(sock, value))]
+        with contextlib.suppress(OSError):
+            sock.getpeername()
+        return [*seen, await ended(lambda: loop().sock_connect(sock, (HERE, value)))]
+
+
+@operation
+async def sock_itself(value):
+    return [
+        await soon(lambda: loop().sock_recv(value, 1)),
+        await soon(lambda: loop().sock_sendall(value, b"")),
+        await soon(lambda: loop().sock_connect(value, "a")),
+    ]
+
+
+# Descriptors
+
+
+@operation
+async def watched_descriptors(value):
+    """What is no number of a file: the first three are the test's own."""
+    if value in (True, False, 0, 1, 2) and not isinstance(value, float):
+        return "not tried"
+    seen = []
+    for name in ("reader", "writer"):
+        seen.append(outcome(lambda name=name: getattr(loop(), f"remove_{name}")(value)))
+        seen.append(outcome(lambda name=name: getattr(loop(), f"add_{name}")(value, print)))
+        seen.append(outcome(lambda name=name: getattr(loop(), f"remove_{name}")(value)))
+    return seen
+
+
+@operation
+async def watched_files(value):
+    class File:
+        def fileno(self):
+            return value
+
+        def __repr__(self):
+            return "File"
+
+    if value in (True, False, 0, 1, 2) or value == 1.5:
+        return "not tried"
+    seen = []
+    for name in ("reader", "writer"):
+        seen.append(outcome(lambda name=name: getattr(loop(), f"remove_{name}")(File())))
+        seen.append(outcome(lambda name=name: getattr(loop(), f"add_{name}")(File(), print)))
+    return seen
+
+
+@operation
+async def signals(value):
+    seen = [outcome(lambda: loop().remove_signal_handler(value))]
+    seen += [outcome(lambda: loop().add_signal_handler(value, print))]
+    return [*seen, outcome(lambda: loop().remove_signal_handler(value))]
+
+
+@operation
+async def pipes(value):
+    return [
+        await soon(lambda: loop().connect_read_pipe(asyncio.Protocol, value)),
+        await soon(lambda: loop().connect_write_pipe(asyncio.Protocol, value)),
+    ]

@@ -1,0 +1,132 @@
+"""Calls one operation with one value on a fresh loop, and says everything that comes of it."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import re
+import sys
+import warnings
+from collections.abc import Awaitable, Callable
+
+import ferrio
+from tests.differential import masked
+from tests.odd_numbers.values import VALUES
+from tests.random_programs.observing import installed
+
+MODES: dict[str, tuple[Callable[[], asyncio.AbstractEventLoop], Callable]] = {
+    "stock": (asyncio.SelectorEventLoop, contextlib.nullcontext),
+    "loop": (ferrio.new_event_loop, contextlib.nullcontext),
+    "whole": (ferrio.new_event_loop, installed),
+    "foreign": (asyncio.SelectorEventLoop, installed),
+}
+CLASS = re.compile(r"\b(asyncio\.(\w+\.)?|ferrio\.(_ferrio\.)?)")
+# So many turns may what waits for nothing but the loop take.
+TURNS = 8
+OPERATIONS: dict[str, Callable[[object], Awaitable]] = {}
+
+
+def operation(function: Callable) -> Callable:
+    OPERATIONS[function.__name__] = function
+    return function
+
+
+def shown(what: object) -> str:
+    return CLASS.sub("", masked(what if isinstance(what, str) else repr(what)))
+
+
+def shown_error(error: BaseException | None) -> str:
+    return f"{type(error).__name__}: {shown(str(error))}"
+
+
+def outcome(call: Callable[[], object]) -> str:
+    try:
+        return shown(call())
+    except Exception as error:
+        return shown_error(error)
+
+
+async def ended(awaitable: Callable[[], Awaitable]) -> str:
+    """How something ends that ends by itself."""
+    try:
+        return shown(await awaitable())
+    except Exception as error:
+        return shown_error(error)
+
+
+async def soon(make: Callable[[], Awaitable]) -> str:
+    """How something ends within a few turns, or that it waits."""
+
+    async def run():
+        return await make()
+
+    task = asyncio.get_running_loop().create_task(run())
+    await turns()
+    if task.done():
+        error = task.exception()
+        return shown_error(error) if error else shown(task.result())
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return "waits"
+
+
+async def turns(count: int = TURNS) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def observe(name: str, value: Callable[[], object], mode: str) -> object:
+    factory, in_place = MODES[mode]
+    with in_place(), quiet() as said:
+        loop = factory()
+        loop.set_exception_handler(lambda _loop, context: said.extend(handled(context)))
+        try:
+            seen = loop.run_until_complete(OPERATIONS[name](value()))
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            seen = f"left the loop: {shown_error(error)}"
+        finally:
+            put_away(loop)
+    return [seen, *said]
+
+
+def handled(context: dict) -> list[str]:
+    error = context.get("exception")
+    where = context.get("message", "").partition("(")[0].replace("SSLProtocol", "TlsProtocol")
+    if "_AsCompletedIterator" in where:
+        return []  # asyncio's own is called before it is whole
+    return [f"handler: {where} {shown_error(error) if error else ''}"]
+
+
+def put_away(loop: asyncio.AbstractEventLoop) -> None:
+    with contextlib.suppress(Exception):
+        loop.set_task_factory(None)
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+        loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    asyncio.set_event_loop(None)
+
+
+@contextlib.contextmanager
+def quiet():
+    logger, hook = logging.getLogger("asyncio"), sys.unraisablehook
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    sys.unraisablehook = lambda _unraisable: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield []
+            gc.collect(0)
+    finally:
+        sys.unraisablehook = hook
+        logger.setLevel(level)
+
+
+def table(name: str, mode: str) -> dict[str, object]:
+    return {shown: observe(name, value, mode) for shown, value in VALUES.items()}
