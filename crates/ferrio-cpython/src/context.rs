@@ -71,6 +71,18 @@ impl Shared {
         Ok(fresh)
     }
 
+    /// Forgets the copy once no timer refers to it, so that the values of its variables can go.
+    #[inline]
+    pub(crate) fn forget_if_unused(&self, py: Python<'_>) {
+        let is_unused = |known: &Py<PyAny>| {
+            // SAFETY: a live object.
+            unsafe { ffi::Py_REFCNT(known.as_ptr()) == 1 }
+        };
+        if self.0.with(py, |known| known.as_ref().is_some_and(is_unused)) {
+            self.forget(py);
+        }
+    }
+
     /// Forgets the copy, so that what it refers to can go.
     pub(crate) fn forget(&self, py: Python<'_>) {
         let stale = self.0.with(py, Option::take);

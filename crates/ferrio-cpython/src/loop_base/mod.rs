@@ -211,6 +211,7 @@ impl LoopBase {
         let mut removed = Vec::new();
         let next = self.timers.with(py, |timers| timers.next_deadline(&mut removed));
         retire(py, removed);
+        self.shared_context.forget_if_unused(py);
         next
     }
 
