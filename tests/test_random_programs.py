@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.random_programs.making import THEMES, Program
 from tests.random_programs.observing import MODES, observe
 
-USUAL = {"tasks": 300, "generators": 100, "streams": 100, "makers": 100}
+USUAL = {"tasks": 300, "generators": 100, "streams": 100, "makers": 100, "exits": 100}
 CHOSEN = int(os.environ.get("FERRIO_PROGRAMS", 0))
 
 

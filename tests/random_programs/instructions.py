@@ -207,6 +207,10 @@ class World(Makers, Generators, Streams):
     def do_set_exception(self, me, which, kind):
         self.future(which).set_exception(make(kind))
 
+    def do_break_off(self, me, kind):
+        """Out of a callback, or of a task as anything else."""
+        raise make(kind)
+
     def do_renew_future(self, me, which):
         if self.future(which).done():
             self.futures[which] = self.loop.create_future()

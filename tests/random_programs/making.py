@@ -141,6 +141,8 @@ class Theme:
     at_once: st.SearchStrategy[Instruction] = at_once
     waits: st.SearchStrategy[Instruction] = waits
     nesting: Callable[[st.SearchStrategy[Body]], st.SearchStrategy[Instruction]] = nesting
+    # How bodies end early.
+    ends: st.SearchStrategy[Instruction] = ends
     # So many instructions does the main body have at least.
     least: int = 1
 
@@ -153,8 +155,8 @@ class Theme:
             instruction("later_and_cancel", delay, now),
         )
         simple = st.one_of(waits, self.waits, self.waits, now, scheduling)
-        leaf = body_of(st.one_of(simple, ends), 4)
-        branch = body_of(st.one_of(nesting(leaf), self.nesting(leaf), simple, ends), 4)
+        leaf = body_of(st.one_of(simple, self.ends), 4)
+        branch = body_of(st.one_of(nesting(leaf), self.nesting(leaf), simple, self.ends), 4)
         spawning = instruction("spawn_task", leaf, guard)
         nested = st.one_of(nesting(branch), self.nesting(branch), nesting(leaf), spawning)
         trunk = body_of(st.one_of(nested, nested, simple), 7, self.least)
@@ -240,4 +242,26 @@ makers = Theme(
     ),
 )
 
-THEMES = {"tasks": Theme(), "generators": generators, "streams": streams, "makers": makers}
+leaving = st.sampled_from(["SystemExit", "KeyboardInterrupt", "Fatal", "GeneratorExit"])
+
+# What leaves the loop, which is then run again.
+exits = Theme(
+    least=4,
+    at_once=st.one_of(
+        instruction("set_exception", which, leaving),
+        instruction("break_off", leaving),
+        instruction("uncancel", which),
+    ),
+    waits=instruction("await_future", which, guard),
+    nesting=lambda body: st.one_of(
+        instruction("spawn_task", body, mostly),
+        instruction("group", st.lists(body, min_size=1, max_size=3), body, mostly),
+        instruction("catch", body, st.just("BaseException"), body, value),
+        instruction("finally", body, body),
+        instruction("timeout", limit, body, limit, mostly),
+        instruction("iterate_own", body, body, st.integers(0, 2), mostly),
+    ),
+    ends=st.one_of(instruction("raise", leaving), ends),
+)
+
+THEMES = {"tasks": Theme(), "generators": generators, "streams": streams, "makers": makers, "exits": exits}

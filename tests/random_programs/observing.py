@@ -111,6 +111,18 @@ def observe(program, mode: str) -> list:
     return [*trace, *(("said", text) for text in seen)]
 
 
+def run(loop, trace: list) -> bool:
+    """Whether it came to its end: what SystemExit and KeyboardInterrupt leave goes on when it is run again."""
+    try:
+        loop.run_forever()
+    except (SystemExit, KeyboardInterrupt) as error:
+        trace.append((loop.turn, "left the loop", shown(error)))
+        return False
+    except BaseException as error:
+        trace.append(("left the loop", shown(error)))
+    return True
+
+
 def _run(program, loop) -> list:
     world = World(loop)
     if program.eager:
@@ -138,11 +150,10 @@ def _run(program, loop) -> list:
     loop.call_soon(turn)
     loop.call_soon(start)
     try:
-        loop.run_forever()
+        while not run(loop, world.trace):
+            pass
         for task in world.tasks:
             world.trace.append(("in the end", task.get_name(), world.state_of(task)))
-    except BaseException as error:
-        world.trace.append(("left the loop", shown(error)))
     finally:
         loop.close()
     return world.trace
