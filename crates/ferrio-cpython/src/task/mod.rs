@@ -1,9 +1,11 @@
-//! `Task`: a future that drives a coroutine; layout, making, cancelling.
+//! `Task`: a future that drives a coroutine; layout and making.
 //!
 //! The reference is the interpreter's own C type. While a task is pending it is in one of three states: it waits
-//! (`waiting_for` is a future that will wake it), its step is scheduled, or it is running. Steps are in `step.rs`, the
-//! Python face in `methods.rs`, memory in `types.rs`, and the list of all pending tasks in `registry.rs`.
+//! (`waiting_for` is a future that will wake it), its step is scheduled, or it is running. Steps are in `step.rs`,
+//! `cancel()` in `cancelling.rs`, the Python face in `methods.rs`, memory in `types.rs`, and the list of all pending tasks
+//! in `registry.rs`.
 
+mod cancelling;
 mod methods;
 pub(crate) mod registry;
 mod step;
@@ -17,6 +19,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyDict, PyString, PyType};
 
+pub(crate) use cancelling::cancel_any;
 pub use registry::{all_tasks, forget_all as forget_all_tasks, show_to_asyncio};
 pub(crate) use step::{run_step, run_wakeup, wakeup_callable};
 pub(crate) use types::{is_exact, type_pointer};
@@ -24,11 +27,10 @@ pub(crate) use types::{is_exact, type_pointer};
 use crate::context;
 use crate::coroutine;
 use crate::coroutines;
-use crate::future::{FutureBody, FutureObject, FutureRef, Gathering};
+use crate::future::{FutureBody, FutureObject, FutureRef};
 use crate::held::Held;
 use crate::loop_base::LoopBase;
 use crate::names;
-use crate::recursion::deeper;
 use crate::resume;
 use crate::task_factory::Naming;
 
@@ -256,26 +258,6 @@ impl<'py> TaskRef<'py> {
         Ok(name)
     }
 
-    /// `cancel()`: asks the future it waits for, or sees to it that the next step raises `CancelledError`.
-    pub(crate) fn cancel(&self, message: Option<Bound<'py, PyAny>>) -> PyResult<bool> {
-        let py = self.py();
-        self.future().update(|body| body.log_traceback = false);
-        if !self.future().is_pending() {
-            return Ok(false);
-        }
-        self.update(|body| body.cancels_requested += 1);
-        let waiting_for = self.task().waiting_for.as_ref().map(|future| future.get(py));
-        if let Some(future) = waiting_for
-            && deeper(py, c" while cancelling a task", || cancel_any(&future, message.clone()))?
-        {
-            return Ok(true);
-        }
-        self.update(|body| body.must_cancel = true);
-        let before = self.future().update(|body| std::mem::replace(&mut body.cancel_message, message.map(Held::from)));
-        drop(before);
-        Ok(true)
-    }
-
     /// `__del__`: says that the task will never be done.
     fn finalize(&self) {
         let py = self.py();
@@ -301,23 +283,6 @@ impl<'py> TaskRef<'py> {
     fn must_complain(&self) -> bool {
         self.task().log_destroy_pending && self.future().is_pending() && self.future().body().owner.is_some()
     }
-}
-
-/// `future.cancel(msg=message)`, straight for what cannot be overridden.
-pub(crate) fn cancel_any<'py>(future: &Bound<'py, PyAny>, message: Option<Bound<'py, PyAny>>) -> PyResult<bool> {
-    let py = future.py();
-    if let Some(exact) = FutureRef::exact(future) {
-        if is_exact(future.get_type_ptr()) {
-            return TaskRef(exact).cancel(message);
-        }
-        if let Some(gathering) = Gathering::of(future) {
-            return gathering.cancel(message.as_ref());
-        }
-        return exact.cancel_as_future(message);
-    }
-    let keywords = PyDict::new(py);
-    keywords.set_item(pyo3::intern!(py, "msg"), message)?;
-    future.call_method(pyo3::intern!(py, "cancel"), (), Some(&keywords))?.is_truthy()
 }
 
 fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
