@@ -51,6 +51,16 @@ impl Loop {
         slf.get().errors.handler(slf.py())
     }
 
+    #[getter]
+    fn _exception_handler<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        slf.get().errors.handler(slf.py())
+    }
+
+    #[setter(_exception_handler)]
+    fn replace_exception_handler(slf: &Bound<'_, Self>, handler: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::set_exception_handler(slf, handler)
+    }
+
     /// Set the exception handler, called as `handler(loop, context)`; None for the default.
     fn set_exception_handler(slf: &Bound<'_, Self>, handler: &Bound<'_, PyAny>) -> PyResult<()> {
         if !handler.is_none() && !handler.is_callable() {

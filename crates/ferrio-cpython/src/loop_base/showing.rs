@@ -21,6 +21,20 @@ impl LoopBase {
         self.thread()
     }
 
+    #[getter]
+    fn _debug(&self) -> bool {
+        self.debug.get()
+    }
+
+    #[setter(_debug)]
+    fn replace_debug(&self, enabled: bool) {
+        self.debug.set(enabled);
+    }
+
+    fn _check_closed(&self) -> PyResult<()> {
+        self.check_open()
+    }
+
     /// What is ready, in its order: handles, and what needs none, as the task whose next step it is.
     #[getter]
     fn _ready<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {

@@ -122,6 +122,16 @@ impl Loop {
     fn get_task_factory<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
         base(slf).task_factory.callable(slf.py())
     }
+
+    #[getter]
+    fn _task_factory<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        base(slf).task_factory.callable(slf.py())
+    }
+
+    #[setter(_task_factory)]
+    fn replace_task_factory(slf: &Bound<'_, Self>, factory: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        Self::set_task_factory(slf, factory)
+    }
 }
 
 /// What the loop has to know of a factory.

@@ -13,6 +13,7 @@ pub(crate) mod info;
 pub(crate) mod pipe;
 pub(crate) mod read_pipe;
 pub(crate) mod reading;
+mod showing;
 pub(crate) mod stream;
 pub(crate) mod subprocess;
 pub(crate) mod tls;

@@ -127,6 +127,11 @@ impl PipeEnd {
         self.state.with(py, |pipe| !matches!(pipe.loss, Loss::None))
     }
 
+    /// What `get_extra_info` knows.
+    pub(crate) fn extra<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.extra.bind(py).clone()
+    }
+
     pub(crate) fn extra_info<'py>(
         &self,
         name: &Bound<'py, PyAny>,

@@ -13,7 +13,7 @@ use ferrio_sys::file;
 use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyType};
+use pyo3::types::{PyBytes, PyDict, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::classes;
@@ -237,6 +237,26 @@ impl ReadPipeTransport {
     #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
         self.end.owner(py)
+    }
+
+    #[getter]
+    fn _protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.end.protocol(py)
+    }
+
+    #[getter]
+    fn _extra<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.end.extra(py)
+    }
+
+    #[getter]
+    fn _closing(&self, py: Python<'_>) -> bool {
+        self.end.is_closing(py)
+    }
+
+    #[getter]
+    fn _paused(&self) -> bool {
+        self.paused.get()
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {

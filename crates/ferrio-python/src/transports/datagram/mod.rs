@@ -29,6 +29,7 @@ mod closing;
 mod peers;
 mod receiving;
 mod sending;
+mod showing;
 
 use peers::{Family, Peers};
 use sending::{Datagram, Destination};
@@ -206,26 +207,6 @@ impl DatagramTransport {
     /// The current protocol.
     fn get_protocol<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
         slf.get().protocol(slf.py())
-    }
-
-    #[getter]
-    fn _protocol<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
-        slf.get().protocol(slf.py())
-    }
-
-    #[getter]
-    fn _loop<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, Loop>> {
-        slf.get().owner(slf.py())
-    }
-
-    #[getter]
-    fn _extra<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyDict> {
-        slf.get().extra.bind(slf.py()).clone()
-    }
-
-    #[getter]
-    fn _sock_fd(&self) -> i32 {
-        self.fd
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {

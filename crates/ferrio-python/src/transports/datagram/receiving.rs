@@ -22,7 +22,7 @@ use crate::io::Handler;
 const DATAGRAMS_PER_TURN: usize = 16;
 
 /// The largest datagram that is taken whole (`_SelectorTransport.max_size`).
-const LARGEST: usize = 256 * 1024;
+pub(super) const LARGEST: usize = 256 * 1024;
 
 /// Begins to wait for datagrams, if the protocol is to be told of them.
 pub(super) fn watch(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {

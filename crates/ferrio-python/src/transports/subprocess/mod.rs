@@ -204,6 +204,26 @@ impl SubprocessTransport {
     }
 
     #[getter]
+    fn _pid(&self, py: Python<'_>) -> Option<i32> {
+        self.pid(py)
+    }
+
+    #[getter]
+    fn _returncode(&self, py: Python<'_>) -> Option<i32> {
+        self.get_returncode(py)
+    }
+
+    #[getter]
+    fn _closed(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.closed)
+    }
+
+    #[getter]
+    fn _extra<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.extra.bind(py).clone()
+    }
+
+    #[getter]
     fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
         self.owner(py)
     }

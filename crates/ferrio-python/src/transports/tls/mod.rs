@@ -23,6 +23,7 @@ pub(crate) mod options;
 pub(crate) mod protocol;
 mod reading;
 mod session;
+mod showing;
 mod upgrade;
 mod writing;
 
@@ -235,17 +236,6 @@ impl TlsTransport {
     /// The current protocol.
     fn get_protocol<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
         slf.get().protocol(slf.py())
-    }
-
-    #[getter]
-    fn _loop<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Loop> {
-        slf.get().owner(slf.py()).clone()
-    }
-
-    /// The protocol of the lower transport.
-    #[getter]
-    fn _ssl_protocol<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, TlsProtocol>> {
-        Bound::new(slf.py(), TlsProtocol::of(slf))
     }
 
     /// TLS may run over it.

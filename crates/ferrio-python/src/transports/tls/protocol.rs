@@ -45,18 +45,6 @@ impl TlsProtocol {
         imports::buffered_protocol(slf.py())
     }
 
-    /// As programs look for it through `transport._ssl_protocol`.
-    #[getter]
-    fn _sslcontext<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.transport.get().session.context.bind(py).clone()
-    }
-
-    /// The same.
-    #[getter]
-    fn _app_reading_paused(&self, py: Python<'_>) -> bool {
-        !TlsTransport::is_reading(self.transport.bind(py))
-    }
-
     /// The lower connection is there.
     fn connection_made(&self, py: Python<'_>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         handshake::begin(self.transport.bind(py), transport)
@@ -93,11 +81,6 @@ impl TlsProtocol {
     fn resume_writing(&self, py: Python<'_>) -> PyResult<()> {
         self.transport.get().state.with(py, |state| state.lower_writing_paused = false);
         writing::send_outgoing(self.transport.bind(py))
-    }
-
-    #[getter]
-    fn _app_transport<'py>(&self, py: Python<'py>) -> Bound<'py, TlsTransport> {
-        self.transport.bind(py).clone()
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -3,9 +3,8 @@
 //! A pipe or socket is watched for reading too: the system reports there that the reader is gone. How data is written is
 //! in `writing.rs`.
 
+mod showing;
 mod writing;
-
-use std::os::fd::RawFd;
 
 use ferrio_cpython::buffer::Chunk;
 use ferrio_cpython::{GilCell, Runnable};
@@ -168,26 +167,6 @@ impl WritePipeTransport {
 
     fn _read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
         writing::on_hangup(slf, 0)
-    }
-
-    #[getter]
-    fn _pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.end.object(py)
-    }
-
-    #[setter(_pipe)]
-    fn set_pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
-        self.end.set_object(py, pipe);
-    }
-
-    #[getter]
-    fn _fileno(&self) -> RawFd {
-        self.end.fd
-    }
-
-    #[getter]
-    fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        self.end.owner(py)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {
