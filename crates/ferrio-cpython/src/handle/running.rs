@@ -113,7 +113,7 @@ impl HandleRef {
     #[cold]
     fn report_settling(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
         if let Some(owner) = self.body().owner.as_ref().map(|owner| owner.bind(py).clone()) {
-            LoopBase::announce(&owner)?;
+            LoopBase::announce_or_report(&owner)?;
         }
         self.report_error(py, error)
     }

@@ -22,7 +22,8 @@ impl LoopBase {
         if outcome.is_ok() && !base.stopping.get() && base.ready_count(slf.py()) > 0 {
             return Ok(());
         }
-        outcome.and(Self::settle(slf))
+        let settled = Self::settle(slf).or_else(|error| Self::report(slf, error));
+        outcome.and(settled)
     }
 
     fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -33,7 +34,7 @@ impl LoopBase {
                 return Ok(());
             };
             if !runnable.is_blind(py) {
-                Self::announce(slf)?;
+                Self::announce_or_report(slf)?;
             }
             let outcome = if base.debug.get() { Self::run_timed(slf, &runnable) } else { runnable.run(slf) };
             match runnable {
@@ -47,6 +48,13 @@ impl LoopBase {
             }
         }
         Ok(())
+    }
+
+    /// Lets asyncio know which task runs. It refuses where the loop has stopped being the thread's running one meanwhile, in a
+    /// child made by `fork` for example; asyncio's own steps raise that, and the loop goes on.
+    #[inline]
+    pub(crate) fn announce_or_report(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::announce(slf).or_else(|error| Self::report(slf, error))
     }
 
     /// What work of our own raised: it goes where errors of callbacks go.

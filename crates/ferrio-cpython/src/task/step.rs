@@ -322,7 +322,7 @@ fn run_scheduled<'py>(
 #[cold]
 fn report<'py>(task: &TaskRef<'py>, owner: &Bound<'py, LoopBase>, error: PyErr) -> PyResult<()> {
     let py = task.py();
-    LoopBase::announce(owner)?;
+    LoopBase::announce_or_report(owner)?;
     let handle = HandleRef::parked(owner, &step_callable(task)?, &pyo3::types::PyTuple::empty(py))?;
     handle.report_error(py, error)
 }
