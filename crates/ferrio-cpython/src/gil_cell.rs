@@ -41,7 +41,7 @@ impl<T> GilCell<T> {
     ///
     /// # Panics
     /// When called from inside another `with` of the same cell.
-    #[inline]
+    #[inline(always)] // also around a closure with a rare long way (benchmark `call_soon_chain`)
     pub fn with<R>(&self, _py: Python<'_>, access: impl FnOnce(&mut T) -> R) -> R {
         assert!(self.free.replace(false), "a GilCell is borrowed twice: Python code ran inside a borrow");
         let _release = Release(&self.free);
