@@ -126,11 +126,10 @@ impl Body for WaitForInTask {
                     timer.cancel(py)?;
                 }
                 match (step, because.take()) {
-                    (Ok(_), Some(error)) => Err(error),
+                    (Ok(_), Some(error)) | (Err(error), None) => Err(error),
                     (Ok(_), None) => overdue_result(future.bind(py)).map(Step::Returned),
                     // It was cancelled once more, while it handled the first.
                     (Err(error), Some(first)) => Err(handling(py, &first, || raised(error.value(py).as_any()))),
-                    (Err(error), None) => Err(error),
                 }
             }
         }

@@ -108,12 +108,11 @@ impl Semaphore {
     #[setter(_value)]
     fn set_value(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = value.py();
-        let (number, given) = match plain_integer(value) {
-            Some(number) => (number, None),
-            None => {
-                let number = equal_integer(value).unwrap_or(WITHOUT_END);
-                (number, Some((value.clone().unbind(), number)))
-            }
+        let (number, given) = if let Some(number) = plain_integer(value) {
+            (number, None)
+        } else {
+            let number = equal_integer(value).unwrap_or(WITHOUT_END);
+            (number, Some((value.clone().unbind(), number)))
         };
         self.state.with(py, |state| state.value = number);
         let before = self.given.with(py, |place| std::mem::replace(place, given));
