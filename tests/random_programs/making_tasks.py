@@ -3,6 +3,8 @@
 import asyncio
 import sys
 
+from tests.differential import masked
+
 
 class Makers:
     """A part of `World`: classes of the program's own, made of what asyncio has at the moment."""
@@ -12,11 +14,11 @@ class Makers:
 
         class OwnTask(asyncio.Task):
             def cancel(self, msg=None):
-                world.note(self.get_name(), "own cancel", msg)
+                world.note(masked(self.get_name()), "own cancel", msg)
                 return super().cancel(msg)
 
             def add_done_callback(self, callback, *, context=None):
-                world.note(self.get_name(), "own add_done_callback")
+                world.note(masked(self.get_name()), "own add_done_callback")
                 super().add_done_callback(callback, context=context)
 
         class OwnFuture(asyncio.Future):
