@@ -18,6 +18,7 @@ from types import CodeType, ModuleType, TracebackType
 from typing import NoReturn
 
 import ferrio
+from ferrio._ferrio import _hide_frames
 from ferrio._processes import begin
 
 USAGE = "usage: python -m ferrio [--children] [--debug] [--quiet] [-m MODULE | -c CODE | FILE] [ARGS...]"
@@ -86,9 +87,13 @@ def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]
         module.__dict__.update(__annotations__={})
     sys.modules["__main__"] = module
     sys.argv[:] = argv
+    _hide_frames(__file__)
     begin(children="--children" in options, quiet="--quiet" in options)
     try:
         run(program, module)
+    except SystemExit:
+        # No hook is called for it; one with its traceback would keep the program's objects from their end.
+        raise
     except BaseException as exception:
         hide_own_frames(exception)
         raise

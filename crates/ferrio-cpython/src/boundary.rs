@@ -87,6 +87,18 @@ pub(crate) fn attached<R>(body: impl FnOnce(Python<'_>) -> R) -> R {
     unsafe { Python::attach_unchecked(body) }
 }
 
+/// `attached` for finalizers and what else ends an object: nobody is there to raise to, so a panic is reported.
+#[inline]
+pub(crate) fn ending(body: impl FnOnce(Python<'_>)) {
+    attached(|py| {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| body(py))) {
+            restore_panic(py, payload.as_ref());
+            // SAFETY: attached by token, and an exception is set.
+            unsafe { ffi::PyErr_WriteUnraisable(std::ptr::null_mut()) };
+        }
+    });
+}
+
 /// `attached` without an entry in `PyO3`'s books; see `guarded_unbooked`.
 #[inline]
 pub(crate) fn unbooked<R>(body: impl FnOnce(Python<'_>) -> R) -> R {

@@ -6,6 +6,7 @@
 
 mod arguments;
 pub mod async_with;
+mod asyncio_code;
 mod boundary;
 pub mod buffer;
 pub mod bytes_room;
@@ -31,6 +32,7 @@ mod names;
 pub mod native_methods;
 pub mod parked;
 pub mod plain;
+pub mod program_frames;
 pub mod raising;
 mod recursion;
 mod rest;

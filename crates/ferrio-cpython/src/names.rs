@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
+use crate::asyncio_code;
 use crate::handle::Kind;
 use crate::hooks;
 
@@ -116,7 +117,7 @@ pub fn prepare(py: Python<'_>) -> PyResult<()> {
     }
     format_takes_debug(py)?;
     thread_safe_handle(py)?;
-    Ok(())
+    asyncio_code::prepare(py)
 }
 
 /// `iscoroutinefunction` as asyncio's own loop uses it: a private name from 3.14 on, where the public one warns.

@@ -104,6 +104,13 @@ impl Runnable {
         }
     }
 
+    /// Lets the collector know a handle that others refer to as well.
+    pub(crate) fn show_if_shared(&self, py: Python<'_>) {
+        if let Self::Handle(handle) = self {
+            handle.show_if_shared(py);
+        }
+    }
+
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::Handle(handle) => handle.traverse(visit),

@@ -4,6 +4,7 @@
 //! itself in the loop, where the outcome is copied. The loop's calls it when it is cancelled: the work is cancelled too,
 //! if it has not begun.
 
+use ferrio_cpython::future::written_like;
 use ferrio_cpython::{GilCell, Runnable, hooks};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -12,6 +13,8 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::tasks::wrap_future;
+
+const CALLBACK: &str = "_chain_future.<locals>._call_check_cancel";
 
 /// Ties a future of `concurrent.futures` to one of the loop.
 #[pyclass(frozen, weakref, module = "ferrio")]
@@ -75,7 +78,12 @@ impl Link {
     /// What asyncio's callback in this place is called, for reprs of futures.
     #[getter]
     fn __qualname__(&self) -> &'static str {
-        "_chain_future.<locals>._call_check_cancel"
+        CALLBACK
+    }
+
+    #[getter]
+    fn __wrapped__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        written_like(py, CALLBACK)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

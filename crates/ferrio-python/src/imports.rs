@@ -54,6 +54,7 @@ imported! {
     read_transport = "asyncio.transports" . "ReadTransport";
     subprocess_transport = "asyncio.transports" . "SubprocessTransport";
     datagram_transport_class = "asyncio.selector_events" . "_SelectorDatagramTransport";
+    selector_event_loop = "asyncio.selector_events" . "BaseSelectorEventLoop";
     sendfile_mode = "asyncio.constants" . "_SendfileMode";
     sendfile_not_available = "asyncio.exceptions" . "SendfileNotAvailableError";
     buffered_protocol = "asyncio.protocols" . "BufferedProtocol";
@@ -154,7 +155,7 @@ type Import = fn(Python<'_>) -> PyResult<&Bound<'_, PyAny>>;
 /// destructors, what a loop is closed with and what a coroutine that is given up looks at. All of it is in modules that
 /// asyncio imports, and none of it is what `install()` or programs replace.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
-    let needed: [Import; 23] = [
+    let needed: [Import; 24] = [
         broken_barrier_error,
         barrier_state,
         queue_empty,
@@ -178,6 +179,7 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
         warn,
         resource_warning,
         is_finalizing,
+        selector_event_loop,
     ];
     for take in needed {
         take(py)?;

@@ -8,6 +8,7 @@ mod asyncgens;
 mod attempts;
 mod call_graph;
 mod children;
+mod command_line;
 mod connections;
 mod coroutine;
 mod datagrams;
@@ -101,6 +102,8 @@ mod _ferrio {
         crate::signals::watch_forks(module)
     }
 
+    #[pymodule_export]
+    use crate::command_line::hide_frames;
     #[pymodule_export]
     use crate::nested::allow_nested_runs;
     #[pymodule_export]

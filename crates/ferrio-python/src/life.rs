@@ -183,6 +183,7 @@ fn tear_down(slf: &Bound<'_, Loop>, before: Before<'_>) -> PyResult<()> {
     let base = base(slf);
     base.stopping.set(false);
     base.set_thread(None);
+    base.show_shared_handles(py);
     events_module(py)?.call_method1(pyo3::intern!(py, "_set_running_loop"), (py.None(),))?;
     crate::debug::track_origins(slf, false)?;
     let hooks: (Py<PyAny>, Py<PyAny>) = before.asyncgen_hooks.extract()?;

@@ -1,7 +1,7 @@
 //! The Python face of coroutines.
 //!
-//! `cr_await` and `cr_frame` let those who walk a stack of coroutines pass through; see `frame.rs`. There is no line to
-//! show, and so no `cr_origin`.
+//! `cr_await` and `cr_frame` let those who walk a stack of coroutines pass through; see `frame.rs`. Where a coroutine was
+//! made is not noted: there is no `cr_origin`.
 
 use std::ffi::c_void;
 
@@ -12,7 +12,8 @@ use pyo3::types::{PyString, PyType};
 
 use super::erased::AtOnce;
 use super::object::{self, CoroutineObject, Stage, booked, clear, dealloc, drive, finalize, stage_of, traverse};
-use crate::boundary::{guarded, unbooked};
+use crate::asyncio_code;
+use crate::boundary::{guarded, raise, unbooked};
 use crate::future::{boolean, thrown};
 use crate::heap_type::{self, COLLECTED, attribute, method, offsets, slot};
 use crate::resume::Step;
@@ -127,7 +128,7 @@ unsafe extern "C" fn repr(object: Object) -> Object {
     guarded(|py| {
         // SAFETY: of our layout, alive during the call.
         let name = unsafe { (*object.cast::<CoroutineObject>()).name };
-        let text = format!("<coroutine object {name} at {:#x}>", object.addr());
+        let text = format!("<coroutine object {} at {:#x}>", asyncio_code::qualified_name(py, name), object.addr());
         Ok(PyString::new(py, &text).into_any().unbind())
     })
 }
@@ -135,7 +136,8 @@ unsafe extern "C" fn repr(object: Object) -> Object {
 unsafe extern "C" fn qualified_name(object: Object, _: *mut c_void) -> Object {
     guarded(|py| {
         // SAFETY: of our layout, alive during the call.
-        Ok(PyString::new(py, unsafe { (*object.cast::<CoroutineObject>()).name }).into_any().unbind())
+        let name = unsafe { (*object.cast::<CoroutineObject>()).name };
+        Ok(PyString::new(py, &asyncio_code::qualified_name(py, name)).into_any().unbind())
     })
 }
 
@@ -175,7 +177,9 @@ unsafe extern "C" fn frame(object: Object, _: *mut c_void) -> Object {
         let name = unsafe { (*object.cast::<CoroutineObject>()).name };
         // SAFETY: alive during the call.
         let coroutine = unsafe { Bound::from_borrowed_ptr(py, object) };
-        Ok(super::frame::stand_in(&coroutine, name)?.unbind())
+        // SAFETY: of our type, alive during the call.
+        let has_begun = unsafe { stage_of(object) } != Stage::Created;
+        Ok(super::frame::stand_in(&coroutine, name, has_begun)?.unbind())
     })
 }
 

@@ -16,7 +16,8 @@ use pyo3::types::PyType;
 
 use super::erased::{AtOnce, Erased};
 use super::{Body, Visitor, methods};
-use crate::boundary::{attached, unbooked};
+use crate::asyncio_code;
+use crate::boundary::{attached, ending, unbooked};
 use crate::deallocation::{Destroy, within_bounds};
 use crate::raising::made;
 use crate::resume::Step;
@@ -318,7 +319,7 @@ pub(super) unsafe fn close(py: Python<'_>, object: Object) -> PyResult<()> {
 
 /// `__del__`: says that it was never awaited, or ends what it waits in.
 pub(super) unsafe extern "C" fn finalize(object: Object) {
-    attached(|py| {
+    ending(|py| {
         let pending = PyErr::take(py);
         // SAFETY: the interpreter passes a live object of our type.
         let outcome = match unsafe { stage_of(object) } {
@@ -348,7 +349,8 @@ pub(super) unsafe extern "C" fn finalize(object: Object) {
 }
 
 #[cold]
-fn warn_unawaited(py: Python<'_>, name: &str) -> PyResult<()> {
+fn warn_unawaited(py: Python<'_>, name: &'static str) -> PyResult<()> {
+    let name = asyncio_code::qualified_name(py, name);
     let text = CString::new(format!("coroutine '{name}' was never awaited")).unwrap_or_default();
     PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1)
 }
@@ -385,7 +387,7 @@ struct Freeing;
 impl Destroy for Freeing {
     #[inline(always)] // here it is `tp_dealloc` itself
     unsafe fn destroy(object: Object) {
-        attached(|py| {
+        ending(|py| {
             // A finalizer may run any code, and expects what the collector knows.
             // SAFETY: a whole object of our type.
             unsafe { track(object) };
@@ -445,7 +447,7 @@ pub(super) unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, 
 }
 
 pub(super) unsafe extern "C" fn clear(object: Object) -> c_int {
-    attached(|_| {
+    ending(|_| {
         // SAFETY: the collector passes a live object of our type.
         if matches!(unsafe { stage_of(object) }, Stage::Created | Stage::Suspended) {
             // SAFETY: it does not run.

@@ -7,11 +7,13 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::FutureRef;
+use crate::asyncio_code;
 use crate::handle::HandleRef;
 use crate::held::Held;
 use crate::loop_base::LoopBase;
@@ -123,6 +125,18 @@ pub fn callable<'py>(object: &Bound<'py, PyAny>, callback: &'static DoneCallback
     Ok(Bound::new(object.py(), bound)?.into_any())
 }
 
+/// `__wrapped__` of a callback that stands for asyncio's function `name`: a function written where that one is, for reports
+/// that name its file and line.
+///
+/// # Errors
+/// `AttributeError` for what is a method in asyncio, or is not there.
+#[cold]
+pub fn written_like<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let is_function = name.contains("<locals>") || !name.contains('.');
+    let function = if is_function { asyncio_code::function(py, name) } else { None };
+    function.ok_or_else(|| crate::raising::error::<PyAttributeError>("__wrapped__"))
+}
+
 /// A done callback and its object, as a callable.
 #[pyclass(frozen, name = "DoneCallback", module = "ferrio")]
 pub(crate) struct BoundDoneCallback {
@@ -144,6 +158,11 @@ impl BoundDoneCallback {
     #[getter(__name__)]
     fn name(&self) -> &'static str {
         self.callback.qualified_name.rsplit('.').next().unwrap_or_default()
+    }
+
+    #[getter(__wrapped__)]
+    fn wrapped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        written_like(py, self.callback.qualified_name)
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {

@@ -16,7 +16,7 @@ use pyo3::types::{PyList, PyType};
 use super::methods::{CANCEL, boolean};
 use super::types::finalize;
 use super::{FutureBody, FutureObject, FutureRef, dealloc_base, release_slots, traverse_base};
-use crate::boundary::{attached, guarded};
+use crate::boundary::{ending, guarded};
 use crate::deallocation::{Destroy, within_bounds};
 use crate::heap_type::{self, COLLECTED, attribute, keywords, slot};
 use crate::held::Held;
@@ -257,7 +257,7 @@ struct Freeing;
 impl Destroy for Freeing {
     #[inline(always)] // here it is `tp_dealloc` itself
     unsafe fn destroy(object: Object) {
-        attached(|_| {
+        ending(|_| {
             // SAFETY: a whole object of our type; read before anything is released.
             let speaks = unsafe { &(*object.cast::<FutureObject>()).future }.log_traceback;
             // SAFETY: called once, by tp_dealloc, as documented.
@@ -300,7 +300,7 @@ unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c
 }
 
 unsafe extern "C" fn clear(object: Object) -> c_int {
-    attached(|py| {
+    ending(|py| {
         // SAFETY: the collector passes a live object of our type.
         let gathering = unsafe { borrowed(py, object) };
         release_slots(&gathering.0);

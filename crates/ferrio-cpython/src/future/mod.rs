@@ -28,7 +28,7 @@ pub(crate) use awaited_by::is_kept as waiters_are_kept;
 pub(crate) use awaited_by::{forget_waiter, note_waiter};
 pub(crate) use callbacks::Callbacks;
 pub(crate) use done_callback::BoundDoneCallback;
-pub use done_callback::{DoneCallback, Shown, Told, WhenDone, callable, no_longer_when_done, when_done};
+pub use done_callback::{DoneCallback, Shown, Told, WhenDone, callable, no_longer_when_done, when_done, written_like};
 pub use gathering::Gathering;
 use iterator::create_type as create_iterator_type;
 pub(crate) use iterator::thrown;
@@ -40,6 +40,7 @@ pub(crate) use types::{create_type, dealloc_base, new_exact, release_slots, trav
 use crate::held::Held;
 use crate::loop_base::LoopBase;
 use crate::names;
+use crate::program_frames;
 
 /// How far a future has come.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -239,8 +240,7 @@ impl<'py> FutureRef<'py> {
 
     #[cold]
     pub(crate) fn note_source(&self) -> PyResult<()> {
-        if let Some(frame) = names::current_frame(self.py()) {
-            let stack = names::extract_stack(self.py())?.call1((frame,))?;
+        if let Some(stack) = program_frames::stack(self.py())? {
             drop(self.update(|body| body.source_traceback.replace(stack.into())));
         }
         Ok(())
@@ -330,8 +330,22 @@ pub fn new_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAn
     let future = new_exact(owner.py(), FutureBody::on(owner))?;
     if owner.get().debug.get() {
         future.note_source()?;
+        made_in(&future.0, "EventLoop.create_future", "Future")?;
     }
     Ok(future.0)
+}
+
+/// Notes of a future or task with a source, as those of debug mode have one, that asyncio's function `name` made it by what
+/// it knows as `called`.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub fn made_in(future: &Bound<'_, PyAny>, name: &'static str, called: &'static str) -> PyResult<()> {
+    match FutureRef::exact_ref(future).map(FutureRef::body).and_then(|body| body.source_traceback.as_ref()) {
+        Some(stack) => program_frames::append(&stack.get(future.py()), name, called),
+        None => Ok(()),
+    }
 }
 
 /// The type `Future`.

@@ -13,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::{FutureBody, FutureObject, FutureRef, attributes, methods};
-use crate::boundary::{attached, unbooked};
+use crate::boundary::{ending, unbooked};
 use crate::deallocation::{Destroy, within_bounds};
 use crate::heap_type::{self, EXTENSIBLE, offsets, set_constructor, slot};
 use crate::names;
@@ -87,7 +87,7 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
 }
 
 pub(super) unsafe extern "C" fn finalize(object: Object) {
-    attached(|py| {
+    ending(|py| {
         // SAFETY: the interpreter passes a live object of our type.
         let future = unsafe { FutureRef::from_borrowed(py, object) };
         let pending = PyErr::take(py);
@@ -199,7 +199,7 @@ pub(crate) unsafe fn traverse_base(object: Object, visit: ffi::visitproc, arg: *
 }
 
 unsafe extern "C" fn clear(object: Object) -> c_int {
-    attached(|py| {
+    ending(|py| {
         // SAFETY: the collector passes a live object of our type.
         let future = unsafe { FutureRef::from_borrowed(py, object) };
         release_slots(&future);

@@ -24,6 +24,7 @@ pub(crate) use types::{Kind, Spare, create_types};
 use crate::context;
 use crate::loop_base::LoopBase;
 use crate::names;
+use crate::program_frames;
 use crate::runnable::Action;
 
 /// How `arguments` holds the callback's positional arguments.
@@ -55,7 +56,11 @@ impl DebugNotes {
         if !owner.get().debug.get() {
             return Ok(None);
         }
-        Ok(Some(Box::new(Self { source_traceback: extract_stack(owner.py())?, cancelled_repr: None, when: None })))
+        Ok(Some(Box::new(Self {
+            source_traceback: program_frames::stack(owner.py())?.map(Bound::unbind),
+            cancelled_repr: None,
+            when: None,
+        })))
     }
 }
 
@@ -204,7 +209,7 @@ impl HandleRef {
     ///
     /// A handle that only its loop refers to is not tracked, which makes the common one, called once and dropped, free
     /// for the collector; the loop answers for what such a handle refers to. One that others refer to as well is left
-    /// out: the collector then takes its referents for alive, until the handle leaves the loop and is tracked.
+    /// out: the collector then takes its referents for alive, until the handle or the loop's run is over and it is tracked.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let body = self.body();
         if body.tracked {
@@ -229,6 +234,12 @@ impl HandleRef {
     /// Lets the collector know a handle that outlives its time in the loop.
     #[inline]
     pub(crate) fn leave_loop(self, py: Python<'_>) {
+        self.show_if_shared(py);
+    }
+
+    /// Lets the collector know a handle that others refer to as well.
+    #[inline]
+    pub(crate) fn show_if_shared(&self, py: Python<'_>) {
         if self.is_shared() && !self.body().tracked {
             self.track(py);
         }
@@ -311,11 +322,4 @@ pub(crate) fn format_callback_source(
         return format.call((callback, arguments), Some(&keywords))?.extract();
     }
     format.call1((callback, arguments))?.extract()
-}
-
-/// The caller's stack as asyncio keeps it in debug mode, newest call last.
-#[cold]
-fn extract_stack(py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-    let Some(frame) = names::current_frame(py) else { return Ok(None) };
-    Ok(Some(names::extract_stack(py)?.call1((frame,))?.unbind()))
 }

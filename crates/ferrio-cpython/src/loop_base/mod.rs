@@ -363,6 +363,15 @@ impl LoopBase {
     }
 }
 
+impl LoopBase {
+    /// Lets the collector know the handles that others refer to as well. For a loop that comes to rest: it may never run
+    /// again, and go away together with those who keep its handles.
+    pub fn show_shared_handles(&self, py: Python<'_>) {
+        self.timers.with(py, |timers| timers.iter().for_each(|handle| handle.show_if_shared(py)));
+        self.queue.with(py, |queue| queue.iter().for_each(|item| item.show_if_shared(py)));
+    }
+}
+
 /// `object.__setattr__`, noticing when the clock or a scheduling method is patched.
 fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *mut ffi::PyObject) -> PyResult<()> {
     // SAFETY: live objects; a null value means deletion.

@@ -299,6 +299,8 @@ fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 #[inline]
 pub fn new_task<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = owner.py();
+    // Known to the collector before its task, as Python's coroutines are: it ends what it finds in that order.
+    coroutine::adopt(&parts.coroutine);
     let task = types::new_exact(py, FutureBody::on(owner))?;
     if owner.get().debug.get() {
         task.future().note_source()?;

@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::{TaskBody, TaskObject, TaskRef, methods, registry};
-use crate::boundary::{attached, unbooked};
+use crate::boundary::{ending, unbooked};
 use crate::coroutines;
 use crate::deallocation::{Destroy, within_bounds};
 use crate::future::{self, FutureBody};
@@ -93,7 +93,7 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
 }
 
 unsafe extern "C" fn finalize(object: Object) {
-    attached(|py| {
+    ending(|py| {
         // SAFETY: the interpreter passes a live object of our type.
         let task = unsafe { TaskRef::from_borrowed(py, object) };
         let pending = PyErr::take(py);
@@ -180,7 +180,7 @@ unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c
 }
 
 unsafe extern "C" fn clear(object: Object) -> c_int {
-    attached(|py| {
+    ending(|py| {
         // SAFETY: the collector passes a live object of our type.
         let task = unsafe { TaskRef::from_borrowed(py, object) };
         future::release_slots(task.future());

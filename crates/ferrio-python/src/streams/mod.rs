@@ -22,11 +22,10 @@ mod until;
 mod waiting;
 pub(crate) mod writer;
 
-use ferrio_cpython::{coroutine_function, current_frame};
+use ferrio_cpython::{coroutine_function, program_frames};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
-use crate::imports;
 use crate::sync::add_class;
 
 /// `_DEFAULT_LIMIT`.
@@ -82,6 +81,5 @@ fn is_debug(owner: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Where the running Python code stands.
 #[cold]
 fn stack(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let Some(frame) = current_frame(py) else { return Ok(py.None().into_bound(py)) };
-    imports::format_helpers(py)?.call_method1("extract_stack", (frame,))
+    Ok(program_frames::stack(py)?.unwrap_or_else(|| py.None().into_bound(py)))
 }

@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use ferrio_cpython::future::like::{self, Failure};
-use ferrio_cpython::future::{DoneCallback, when_done};
+use ferrio_cpython::future::{DoneCallback, made_in, when_done};
 use ferrio_cpython::plain::PlainClass;
 use ferrio_cpython::{GilCell, coroutine};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
@@ -356,7 +356,9 @@ impl TaskGroup {
         if let Some(owner) = self.owner(py)
             && (keywords == Keywords::PassOn || owner.get_type().is(imports::event_loop(py)?))
         {
-            return owner.call_method1(pyo3::intern!(py, "create_task"), (coro,));
+            let task = owner.call_method1(pyo3::intern!(py, "create_task"), (coro,))?;
+            made_in(&task, "TaskGroup.create_task", "create_task")?;
+            return Ok(task);
         }
         self.make_task(coro, None, keywords)
     }
@@ -395,6 +397,7 @@ impl TaskGroup {
         if keywords == Keywords::NameAfterwards {
             imports::tasks_module(py)?.call_method1("_set_task_name", (&task, name))?;
         }
+        made_in(&task, "TaskGroup.create_task", "create_task")?;
         Ok(task)
     }
 

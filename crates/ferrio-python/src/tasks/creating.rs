@@ -2,6 +2,7 @@
 
 use ferrio_cpython::calling::call_method;
 use ferrio_cpython::current::get_running_loop;
+use ferrio_cpython::future::made_in;
 use ferrio_cpython::making::create_task_directly;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -23,6 +24,7 @@ pub(super) fn create_named_task<'py>(
     if name.is_none()
         && let Some(task) = create_task_directly(&owner, coro, context)?
     {
+        made_in(&task, "create_task", "create_task")?;
         return Ok(task);
     }
     let method = pyo3::intern!(py, "create_task");
@@ -32,14 +34,17 @@ pub(super) fn create_named_task<'py>(
         if let Some(name) = name {
             set_task_name(&task, name)?;
         }
+        made_in(&task, "create_task", "create_task")?;
         return Ok(task);
     }
     let none = py.None().into_bound(py);
     let name = (pyo3::intern!(py, "name"), name.unwrap_or(&none));
-    match context {
+    let task = match context {
         None => call_method(&owner, method, &[coro], &[name]),
         Some(context) => call_method(&owner, method, &[coro], &[name, context]),
-    }
+    }?;
+    made_in(&task, "create_task", "create_task")?;
+    Ok(task)
 }
 
 /// Have the running loop run a coroutine as a task; gives the task. Keyword arguments are the loop's.
@@ -54,9 +59,12 @@ pub(super) fn create_any_task<'py>(
     if kwargs.is_none()
         && let Some(task) = create_task_directly(&owner, coro, None)?
     {
+        made_in(&task, "create_task", "create_task")?;
         return Ok(task);
     }
-    owner.call_method(pyo3::intern!(py, "create_task"), (coro,), kwargs)
+    let task = owner.call_method(pyo3::intern!(py, "create_task"), (coro,), kwargs)?;
+    made_in(&task, "create_task", "create_task")?;
+    Ok(task)
 }
 
 /// Whether `create_task` of the running Python hands on all keyword arguments.

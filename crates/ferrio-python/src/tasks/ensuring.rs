@@ -1,7 +1,7 @@
 //! `isfuture`, `iscoroutine` and `ensure_future`: telling awaitables apart, and making a future of any of them.
 
 use ferrio_cpython::coroutines::{is_coroutine, is_coroutine_object};
-use ferrio_cpython::future::like;
+use ferrio_cpython::future::{like, made_in};
 use ferrio_cpython::get_event_loop;
 use ferrio_cpython::hooks;
 use ferrio_cpython::making::TaskMaker;
@@ -97,11 +97,19 @@ fn start<'py>(
         Some(owner) => owner.call_method1(create_task, (coroutine,)),
         None => get_event_loop(py)?.call_method1(create_task, (coroutine,)),
     };
-    task.inspect_err(|error| {
-        if should_close {
-            close_after(coroutine, error);
+    match task {
+        Ok(task) => {
+            let own = imports::python_version(py) < (3, 12);
+            made_in(&task, if own { "_ensure_future" } else { "ensure_future" }, "create_task")?;
+            Ok(task)
         }
-    })
+        Err(error) => {
+            if should_close {
+                close_after(coroutine, &error);
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Closes a coroutine that the loop refused, so that nobody is warned about it; the loop's error is the one to come out.
