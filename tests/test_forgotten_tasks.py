@@ -128,28 +128,86 @@ def test_a_forgotten_task_is_collected_with_its_closed_loop(name, caplog):
     assert [reference() for reference in left] == [None, None]
 
 
-@pytest.mark.parametrize("kind", ["sock_recv", "serve_forever"])
-def test_what_waits_in_a_method_of_the_loop_stays(kind, caplog):
-    """No promise: a leak that asyncio does not have, of programs that close their loop over pending tasks."""
-    caplog.set_level(logging.CRITICAL, "asyncio")
-    listening = socket.create_server(("127.0.0.1", 0))
-    left, right = socket.socketpair()
-    left.setblocking(False)
+# What waits in a method of the loop, of a server or of a process: given sockets and a listening socket.
+METHODS = {
+    "sock_recv": lambda loop, sock, listening: loop.sock_recv(sock, 1),
+    "sock_recv_into": lambda loop, sock, listening: loop.sock_recv_into(sock, bytearray(1)),
+    "sock_sendall": lambda loop, sock, listening: loop.sock_sendall(sock, bytes(10_000_000)),
+    "sock_accept": lambda loop, sock, listening: loop.sock_accept(listening),
+    "create_connection": lambda loop, sock, listening: loop.create_connection(asyncio.Protocol, "nowhere.invalid", 1),
+    "create_server": lambda loop, sock, listening: loop.create_server(asyncio.Protocol, "nowhere.invalid", 1),
+    "open_connection": lambda loop, sock, listening: ferrio.open_connection("nowhere.invalid", 1),
+    "start_server": lambda loop, sock, listening: ferrio.start_server(print, "nowhere.invalid", 1),
+}
 
-    async def main():
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the loop is closed when they end
+@pytest.mark.parametrize("name", METHODS)
+def test_what_waits_in_a_method_of_a_closed_loop_goes_with_it(name, caplog):
+    caplog.set_level(logging.CRITICAL, "asyncio")
+
+    async def main(sock, listening):
         loop = asyncio.get_running_loop()
-        if kind == "sock_recv":
-            waiting = loop.sock_recv(left, 1)
-        else:
-            waiting = (await loop.create_server(asyncio.Protocol, sock=listening)).serve_forever()
-        task = asyncio.create_task(waiting)
-        await asyncio.sleep(0.01)
+        never = loop.create_future()
+        loop.getaddrinfo = lambda *_, **__: never
+        task = asyncio.create_task(METHODS[name](loop, sock, listening))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not task.done()
         return weakref.ref(task)
 
-    with listening, left, right:
+    left, right = socket.socketpair()
+    with socket.create_server(("127.0.0.1", 0)) as listening, left, right:
+        for each in (left, listening):
+            each.setblocking(False)
         loop = ferrio.new_event_loop()
-        task = loop.run_until_complete(main())
+        gone = [loop.run_until_complete(main(left, listening)), weakref.ref(loop)]
         loop.close()
         del loop
+        for _ in range(3):
+            gc.collect()
+        assert [reference() for reference in gone] == [None, None]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_server_that_serves_for_ever_goes_with_its_closed_loop(caplog):
+    caplog.set_level(logging.CRITICAL, "asyncio")
+
+    async def main(listening):
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, sock=listening)
+        task = asyncio.create_task(server.serve_forever())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return weakref.ref(task)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        loop = ferrio.new_event_loop()
+        gone = [loop.run_until_complete(main(listening)), weakref.ref(loop)]
+        loop.close()
+        del loop
+        for _ in range(3):
+            gc.collect()
+        assert [reference() for reference in gone] == [None, None]
+
+
+def test_who_keeps_the_handle_of_a_timer_goes_with_the_loop():
+    class Owner:
+        def __init__(self):
+            self.loop = ferrio.new_event_loop()
+            self.timer = self.loop.call_later(1000, self.work)
+            self.loop.run_until_complete(asyncio.sleep(0))
+            self.loop.close()
+
+        def work(self):
+            pass
+
+    class Unclosed(Owner):
+        def __init__(self):
+            self.loop = ferrio.new_event_loop()
+            self.timer = self.loop.call_later(1000, self.work)
+            self.loop.run_until_complete(asyncio.sleep(0))
+
+    gone = [weakref.ref(Owner()), weakref.ref(Unclosed())]
+    with pytest.warns(ResourceWarning, match="unclosed event loop"):
         gc.collect()
-        assert task() is not None
+    assert [reference() for reference in gone] == [None, None]

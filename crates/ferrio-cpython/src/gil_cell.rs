@@ -12,6 +12,8 @@ use std::cell::{Cell, UnsafeCell};
 
 use pyo3::{PyVisit, Python};
 
+use crate::coroutine::Visitor;
+
 /// A value that may be touched by whoever is attached to the interpreter.
 pub struct GilCell<T> {
     free: Cell<bool>,
@@ -56,6 +58,15 @@ impl<T> GilCell<T> {
             return None;
         }
         // SAFETY: a `PyVisit` exists only inside tp_traverse, which runs with the GIL held and no Python code beside it.
+        Some(access(unsafe { &*self.value.get() }))
+    }
+
+    /// The same for what a coroutine's body shows.
+    pub fn visit<R>(&self, _visitor: &Visitor<'_>, access: impl FnOnce(&T) -> R) -> Option<R> {
+        if !self.free.get() {
+            return None;
+        }
+        // SAFETY: as in `traverse`: a visitor, too, exists only inside tp_traverse.
         Some(access(unsafe { &*self.value.get() }))
     }
 

@@ -74,6 +74,7 @@ impl Loop {
 }
 
 async fn shutdown(this: Py<Loop>, channel: Channel) -> PyResult<()> {
+    let this = channel.own(this);
     let closing = Python::attach(|py| {
         let generators = &this.get().asyncgens;
         generators.shut_down.set(true);
@@ -96,6 +97,7 @@ async fn shutdown(this: Py<Loop>, channel: Channel) -> PyResult<()> {
     let Some((closing, gathered)) = closing else {
         return Ok(());
     };
+    let closing = channel.own(closing);
     let results = channel.wait(gathered).await?;
     Python::attach(|py| {
         for (result, generator) in results.bind(py).try_iter()?.zip(closing.bind(py).iter()) {

@@ -6,28 +6,43 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
 
-use crate::coroutine::Channel;
+use crate::coroutine::{Channel, Owned};
 use crate::event_loop::Loop;
 use crate::imports;
 use crate::sockets::connect::connect_ours;
 
 /// A socket or transport that is closed when this is dropped, unless it was kept.
 pub(crate) struct Keeper {
-    held: Option<Py<PyAny>>,
+    held: Option<Reference>,
     closes: bool,
     is_ours: bool,
+}
+
+/// What a keeper keeps, seen by the collector or not.
+enum Reference {
+    Plain(Py<PyAny>),
+    Owned(Owned<PyAny>),
+}
+
+impl Reference {
+    fn get(&self) -> &Py<PyAny> {
+        match self {
+            Self::Plain(object) => object,
+            Self::Owned(object) => object,
+        }
+    }
 }
 
 impl Keeper {
     /// Something that we made.
     pub(crate) fn ours(held: Py<PyAny>) -> Self {
-        Self { held: Some(held), closes: true, is_ours: true }
+        Self { held: Some(Reference::Plain(held)), closes: true, is_ours: true }
     }
 
     /// A socket that the user passed: asyncio closes it from 3.14 on if no transport comes of it.
     pub(crate) fn user(held: Py<PyAny>) -> Self {
         let closes = Python::attach(|py| imports::python_version(py) >= (3, 14));
-        Self { held: Some(held), closes, is_ours: false }
+        Self { held: Some(Reference::Plain(held)), closes, is_ours: false }
     }
 
     /// Whether we made it; a socket of ours does not block.
@@ -36,12 +51,24 @@ impl Keeper {
     }
 
     pub(crate) fn bind<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
-        self.held.as_ref().map(|held| held.bind(py)).expect("held until it is kept, which consumes the keeper")
+        self.held.as_ref().map(|held| held.get().bind(py)).expect("held until it is kept, which consumes the keeper")
+    }
+
+    /// The same, owned by the block of `channel`: for what may lead back to the task.
+    pub(crate) fn owned(mut self, channel: &Channel) -> Self {
+        self.held = match self.held.take() {
+            Some(Reference::Plain(object)) => Some(Reference::Owned(channel.own(object))),
+            owned => owned,
+        };
+        self
     }
 
     /// Leaves it open.
     pub(crate) fn keep(mut self) -> Py<PyAny> {
-        self.held.take().expect("held until it is kept, which consumes the keeper")
+        match self.held.take().expect("held until it is kept, which consumes the keeper") {
+            Reference::Plain(object) => object,
+            Reference::Owned(object) => object.handed_over(),
+        }
     }
 }
 
@@ -50,7 +77,7 @@ impl Drop for Keeper {
         let Some(held) = self.held.take().filter(|_| self.closes) else { return };
         Python::try_attach(|py| {
             // Whatever led here is more important than an error while closing.
-            drop(held.call_method0(py, "close"));
+            drop(held.get().call_method0(py, "close"));
         });
     }
 }

@@ -112,6 +112,7 @@ impl Loop {
         let (handshake_timeout, shutdown_timeout) = (ssl_handshake_timeout, ssl_shutdown_timeout);
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.connect_accepted_socket", |channel| async move {
+            let (this, protocol_factory) = (channel.own(this), channel.own(protocol_factory));
             let tls = Python::attach(|py| {
                 check_stream(sock.bind(py))?;
                 let tls = Tls { ssl, server_hostname: None, handshake_timeout, shutdown_timeout };
@@ -185,6 +186,7 @@ async fn create(
     tls: Tls,
     channel: Channel,
 ) -> PyResult<Pair> {
+    let (this, factory) = (channel.own(this), channel.own(factory));
     let by_name = route.host.is_some() || route.port.is_some();
     Python::attach(|py| {
         tls.check(py, route.host.as_ref())?;
@@ -313,8 +315,9 @@ pub(crate) async fn establish(
     })?;
     // The transport closes it from now on.
     sock.keep();
+    let (transport, protocol) = (transport.owned(channel), channel.own(protocol));
     channel.wait(waiter).await?;
-    Ok((transport.keep(), protocol))
+    Ok((transport.keep(), protocol.handed_over()))
 }
 
 fn wants_all_errors(py: Python<'_>, given: Option<Py<PyAny>>) -> PyResult<bool> {

@@ -6,6 +6,7 @@
 
 use std::any::TypeId;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -16,11 +17,14 @@ use ferrio_cpython::resume::Step;
 use pyo3::BoundObject;
 use pyo3::prelude::*;
 
-/// What passes between the body and whoever drives it.
+/// What passes between the body and whoever drives it, and what the body waits for and owns meanwhile.
 #[derive(Default)]
 struct Slots {
     yielded: Option<Py<PyAny>>,
     resumed: Option<PyResult<Py<PyAny>>>,
+    awaiting: Option<Awaiting>,
+    /// A second reference to the object of each `Owned`, in its place.
+    owned: Vec<Option<Py<PyAny>>>,
 }
 
 /// The body's end: by it the body waits for Python awaitables.
@@ -80,8 +84,51 @@ impl Body for Block {
         }
     }
 
-    /// What a block holds cannot be listed: until it ends, it keeps its objects alive.
-    fn traverse(&self, _visitor: &Visitor<'_>) {}
+    /// What a block holds otherwise than by `Owned` cannot be listed: until it ends, it keeps that alive.
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        self.channel.0.visit(visitor, |slots| {
+            if let Some(awaiting) = &slots.awaiting {
+                awaiting.traverse(visitor);
+            }
+            for object in slots.owned.iter().flatten() {
+                // For the place and for the `Owned`.
+                visitor.show(object);
+                visitor.show(object);
+            }
+        });
+    }
+}
+
+/// A reference that a block owns and the collector sees. What may lead back to the task is owned this way, so that a task
+/// that nobody finishes goes with its loop.
+pub(crate) struct Owned<T> {
+    object: Py<T>,
+    channel: Channel,
+    place: usize,
+}
+
+impl<T> Owned<T> {
+    /// Another reference to the object, for whoever has it next.
+    pub(crate) fn handed_over(self) -> Py<T> {
+        Python::attach(|py| self.object.clone_ref(py))
+    }
+}
+
+impl<T> Deref for Owned<T> {
+    type Target = Py<T>;
+
+    fn deref(&self) -> &Py<T> {
+        &self.object
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        Python::try_attach(|py| {
+            let second = self.channel.0.with(py, |slots| slots.owned.get_mut(self.place).and_then(Option::take));
+            drop(second);
+        });
+    }
 }
 
 impl Channel {
@@ -94,18 +141,45 @@ impl Channel {
         drop(awaitable);
         let mut input = Python::attach(|py| Ok(py.None()));
         loop {
-            let step = Python::attach(|py| match awaiting.resume(py, input.map(|value| value.into_bound(py)))? {
-                Step::Returned(value) => Ok::<_, PyErr>(Some(value.unbind())),
-                Step::Yielded(value) => {
-                    self.0.with(py, |slots| slots.yielded = Some(value.unbind()));
-                    Ok(None)
-                }
-            })?;
-            if let Some(value) = step {
+            if let Some(value) = Python::attach(|py| self.go_on(py, awaiting, input))? {
                 return Ok(value);
             }
             input = Suspension { channel: self, yielded: false }.await;
+            let waiting = Python::attach(|py| self.0.with(py, |slots| slots.awaiting.take()));
+            awaiting = waiting.expect("put there by `go_on`, and a body waits for one thing at a time");
         }
+    }
+
+    /// Goes on with an await: gives its result, or leaves it where the collector sees it.
+    fn go_on(&self, py: Python<'_>, mut awaiting: Awaiting, input: PyResult<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+        match awaiting.resume(py, input.map(|value| value.into_bound(py)))? {
+            Step::Returned(value) => Ok(Some(value.unbind())),
+            Step::Yielded(value) => {
+                self.0.with(py, |slots| {
+                    slots.yielded = Some(value.unbind());
+                    slots.awaiting = Some(awaiting);
+                });
+                Ok(None)
+            }
+        }
+    }
+
+    /// Lets the collector see a reference of the block's.
+    pub(crate) fn own<T>(&self, object: Py<T>) -> Owned<T> {
+        let place = Python::attach(|py| {
+            let second = object.clone_ref(py).into_any();
+            self.0.with(py, |slots| match slots.owned.iter().position(Option::is_none) {
+                Some(place) => {
+                    slots.owned[place] = Some(second);
+                    place
+                }
+                None => {
+                    slots.owned.push(Some(second));
+                    slots.owned.len() - 1
+                }
+            })
+        });
+        Owned { object, channel: self.clone(), place }
     }
 
     /// Lets one turn of the loop pass, as `asyncio.sleep(0)`.

@@ -79,6 +79,7 @@ impl Loop {
         };
         let this = slf.clone().unbind();
         Coroutine::spawn(py, "EventLoop.create_datagram_endpoint", |channel| async move {
+            let (this, protocol_factory) = (channel.own(this), channel.own(protocol_factory));
             let (sock, remote) = match sock {
                 Some(sock) => {
                     Python::attach(|py| check_socket(sock.bind(py), &options))?;
@@ -318,8 +319,9 @@ async fn establish(
     })?;
     // The transport closes it from now on.
     sock.keep();
+    let (transport, protocol) = (transport.owned(channel), channel.own(protocol));
     channel.wait(waiter).await?;
-    Ok((transport.keep(), protocol))
+    Ok((transport.keep(), protocol.handed_over()))
 }
 
 fn log<'py>(

@@ -55,6 +55,7 @@ impl Loop {
         let this = slf.clone().unbind();
         let flags = or_zero(slf.py(), flags);
         Coroutine::spawn(slf.py(), "EventLoop.getnameinfo", |channel| async move {
+            let this = channel.own(this);
             let future = Python::attach(|py| {
                 let function = py.import("socket")?.getattr("getnameinfo")?;
                 in_executor(this.bind(py), (py.None(), function, sockaddr, flags).into_pyobject(py)?)
@@ -94,6 +95,7 @@ impl Loop {
 }
 
 async fn look_up(this: Py<Loop>, lookup: Lookup, channel: Channel) -> PyResult<Py<PyAny>> {
+    let this = channel.own(this);
     let started = Python::attach(|py| {
         let slf = this.bind(py);
         let Lookup { host, port, hints } = lookup;

@@ -3,7 +3,7 @@
 use ferrio_cpython::{GilCell, GilFlag, scheduling};
 use pyo3::exceptions::{PyException, PyRuntimeError, PyTimeoutError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::coroutine::{Channel, Coroutine};
@@ -79,6 +79,11 @@ impl Loop {
         Ok(())
     }
 
+    /// Waits for the default executor's threads, in a thread of its own.
+    fn _do_shutdown(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        join(slf, future)
+    }
+
     #[getter]
     fn _default_executor<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
         slf.get().executors.default(slf.py())
@@ -132,13 +137,14 @@ fn stop_without_waiting(executor: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 async fn shut_down(this: Py<Loop>, timeout: Option<Py<PyAny>>, channel: Channel) -> PyResult<()> {
+    let this = channel.own(this);
     let started = Python::attach(|py| {
         let slf = this.bind(py);
         let executors = &slf.get().executors;
         executors.shut_down.set(true);
         let Some(executor) = executors.default(py) else { return Ok::<_, PyErr>(None) };
         let joined = Loop::waiter(slf)?;
-        let thread = joining_thread(slf, &executor, &joined)?;
+        let thread = joining_thread(slf, &joined)?;
         Frame::ShutdownDefaultExecutor.call(&thread.getattr("start")?, (), None)?;
         Ok(Some((executor.unbind(), joined.unbind(), thread.unbind())))
     })?;
@@ -149,6 +155,7 @@ async fn shut_down(this: Py<Loop>, timeout: Option<Py<PyAny>>, channel: Channel)
         let argument = timeout.as_ref().map_or_else(|| py.None(), |timeout| timeout.clone_ref(py));
         imports::timeout(py)?.call1((argument,)).map(Bound::unbind)
     })?;
+    let (deadline, executor, thread) = (channel.own(deadline), channel.own(executor), channel.own(thread));
     let entering = Python::attach(|py| deadline.call_method0(py, "__aenter__"))?;
     channel.wait(entering).await?;
     let outcome = channel.wait(joined).await;
@@ -183,36 +190,35 @@ fn warn_unfinished(py: Python<'_>, timeout: Option<Py<PyAny>>) -> PyResult<()> {
 }
 
 /// A thread that waits for the executor's threads and then sets the result of `joined`, in the loop.
-fn joining_thread<'py>(
-    slf: &Bound<'py, Loop>,
-    executor: &Bound<'py, PyAny>,
-    joined: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
+fn joining_thread<'py>(slf: &Bound<'py, Loop>, joined: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
-    let (this, executor, joined) = (slf.clone().unbind(), executor.clone().unbind(), joined.clone().unbind());
-    let target = PyCFunction::new_closure(py, None, None, move |arguments, _| -> PyResult<()> {
-        let py = arguments.py();
-        let slf = this.bind(py);
-        let outcome = executor.bind(py).call_method0("shutdown");
-        if base(slf).closed.get() {
-            return Ok(());
-        }
-        match outcome {
-            Ok(_) => {
-                let settle = py.import("asyncio.futures")?.getattr("_set_result_unless_cancelled")?;
-                slf.call_method1("call_soon_threadsafe", (settle, &joined, py.None()))?;
-            }
-            Err(error) if error.is_instance_of::<PyException>(py) => {
-                if !joined.bind(py).call_method0("cancelled")?.is_truthy()? {
-                    let fail = joined.bind(py).getattr("set_exception")?;
-                    slf.call_method1("call_soon_threadsafe", (fail, error.value(py)))?;
-                }
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    })?;
     let keywords = PyDict::new(py);
-    keywords.set_item("target", target)?;
+    // A method, as asyncio's: the thread ends it, and the collector knows what it refers to.
+    keywords.set_item("target", slf.getattr("_do_shutdown")?)?;
+    keywords.set_item("args", (joined,))?;
     imports::thread(py)?.call((), Some(&keywords))
+}
+
+/// What that thread does.
+fn join(slf: &Bound<'_, Loop>, joined: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    let Some(executor) = slf.get().executors.default(py) else { return Ok(()) };
+    let outcome = executor.call_method0("shutdown");
+    if base(slf).closed.get() {
+        return Ok(());
+    }
+    match outcome {
+        Ok(_) => {
+            let settle = imports::futures_module(py)?.getattr("_set_result_unless_cancelled")?;
+            slf.call_method1("call_soon_threadsafe", (settle, joined, py.None()))?;
+        }
+        Err(error) if error.is_instance_of::<PyException>(py) => {
+            if !joined.call_method0("cancelled")?.is_truthy()? {
+                let fail = joined.getattr("set_exception")?;
+                slf.call_method1("call_soon_threadsafe", (fail, error.value(py)))?;
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::attempts::{Failures, Keeper, open};
-use crate::coroutine::Channel;
+use crate::coroutine::{Channel, Owned};
 use crate::errors;
 use crate::event_loop::Loop;
 use crate::sockets::connect::{Progress, begin, descriptor, outcome};
@@ -35,7 +35,7 @@ struct Attempt {
     _registration: Registration,
     socket: Keeper,
     address: Py<PyAny>,
-    watch: Py<Watch>,
+    watch: Owned<Watch>,
     number: usize,
 }
 
@@ -53,6 +53,7 @@ struct Race<'a> {
     local: Option<&'a Py<PyAny>>,
     delay: f64,
     failures: &'a mut Failures,
+    channel: &'a Channel,
     pending: Vec<Attempt>,
     /// When the next attempt starts, in the loop's time; None if there is no further one.
     next_at: Option<f64>,
@@ -71,7 +72,7 @@ pub(crate) async fn race(
     channel: &Channel,
 ) -> PyResult<Option<Py<PyAny>>> {
     let infos = infos.into_iter();
-    let mut race = Race { this, infos, local, delay, failures, pending: Vec::new(), next_at: None };
+    let mut race = Race { this, infos, local, delay, failures, channel, pending: Vec::new(), next_at: None };
     let mut start = true;
     loop {
         if start && let Some(winner) = Python::attach(|py| race.start_next(py))? {
@@ -118,8 +119,9 @@ impl Race<'_> {
         let watch = Bound::new(py, Watch { decided: GilFlag::default(), bell: GilCell::new(None) })?;
         let fd = descriptor(socket.bind(py))?;
         let target = watch.clone().into_any();
-        let registration = Registration::new(self.this.bind(py), fd, Role::Writer, target, decide)?;
-        self.pending.push(Attempt { _registration: registration, socket, address, watch: watch.unbind(), number });
+        let registration = Registration::new(self.this.bind(py), fd, Role::Writer, target, decide, self.channel)?;
+        let watch = self.channel.own(watch.unbind());
+        self.pending.push(Attempt { _registration: registration, socket, address, watch, number });
         Ok(Started::UnderWay)
     }
 
@@ -167,7 +169,7 @@ impl Race<'_> {
             Some(when) => {
                 let ring = wrap_pyfunction!(ring, py)?;
                 let handle = owner.call_method1(pyo3::intern!(py, "call_at"), (when, ring, &future))?;
-                Some(Timer(handle.unbind()))
+                Some(Timer(self.channel.own(handle.unbind())))
             }
             None => None,
         };
@@ -184,7 +186,7 @@ impl Race<'_> {
 }
 
 /// A timer that is cancelled when this is dropped.
-struct Timer(Py<PyAny>);
+struct Timer(Owned<PyAny>);
 
 impl Drop for Timer {
     fn drop(&mut self) {

@@ -15,6 +15,7 @@ impl Loop {
     fn connect_read_pipe(slf: &Bound<'_, Self>, protocol_factory: Py<PyAny>, pipe: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.connect_read_pipe", |channel| async move {
+            let (this, protocol_factory) = (channel.own(this), channel.own(protocol_factory));
             let connected = Python::attach(|py| {
                 let protocol = protocol_factory.bind(py).call0()?;
                 let transport = read_pipe::connect(this.bind(py), pipe.bind(py), &protocol)?;
@@ -28,6 +29,7 @@ impl Loop {
     fn connect_write_pipe(slf: &Bound<'_, Self>, protocol_factory: Py<PyAny>, pipe: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.connect_write_pipe", |channel| async move {
+            let (this, protocol_factory) = (channel.own(this), channel.own(protocol_factory));
             let connected = Python::attach(|py| {
                 let protocol = protocol_factory.bind(py).call0()?;
                 let transport = write_pipe::connect(this.bind(py), pipe.bind(py), &protocol)?;
@@ -62,6 +64,7 @@ impl Connected {
         channel: &Channel,
     ) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
         let Self { transport, protocol, waiter } = self;
+        let (transport, protocol) = (channel.own(transport), channel.own(protocol));
         if let Err(error) = channel.wait(waiter).await {
             Python::attach(|py| transport.call_method0(py, "close"))?;
             return Err(error);
@@ -69,9 +72,9 @@ impl Connected {
         Python::attach(|py| {
             if base(this.bind(py)).debug.get() {
                 let fd = pipe.call_method0(py, "fileno")?;
-                imports::base_events_logger(py)?.call_method1("debug", (message, fd, &transport, &protocol))?;
+                imports::base_events_logger(py)?.call_method1("debug", (message, fd, &*transport, &*protocol))?;
             }
-            Ok((transport, protocol))
+            Ok((transport.handed_over(), protocol.handed_over()))
         })
     }
 }

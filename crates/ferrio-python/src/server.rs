@@ -269,6 +269,7 @@ impl Server {
     fn start_serving(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "Server.start_serving", |channel| async move {
+            let this = channel.own(this);
             Python::attach(|py| start(this.bind(py)))?;
             channel.pass_turn().await
         })
@@ -283,7 +284,9 @@ impl Server {
     /// Wait until the server is closed and its connections are gone, as the running Python's asyncio does.
     fn wait_closed(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
-        Coroutine::spawn(slf.py(), "Server.wait_closed", |channel| wait_closed(this, channel))
+        Coroutine::spawn(slf.py(), "Server.wait_closed", |channel| async move {
+            wait_closed(&channel.own(this), &channel).await
+        })
     }
 
     fn _start_serving(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -303,8 +306,9 @@ impl Server {
     ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "Server.__aexit__", |channel| async move {
+            let this = channel.own(this);
             Python::attach(|py| Self::close(this.bind(py)))?;
-            wait_closed(this, channel).await
+            wait_closed(&this, &channel).await
         })
     }
 
@@ -335,6 +339,7 @@ impl Server {
 }
 
 async fn serve_forever(this: Py<Server>, channel: Channel) -> PyResult<()> {
+    let this = channel.own(this);
     let forever = Python::attach(|py| {
         let slf = this.bind(py);
         let (already, closed) = this.get().state.with(py, |state| (state.forever.is_some(), state.sockets.is_none()));
@@ -372,7 +377,7 @@ async fn serve_forever(this: Py<Server>, channel: Channel) -> PyResult<()> {
         });
         if closing.is_ok() {
             // As with asyncio's try/finally, the cancellation wins over what waiting raises.
-            let _ = wait_closed(Python::attach(|py| this.clone_ref(py)), channel).await;
+            let _ = wait_closed(&this, &channel).await;
         }
     }
     Python::attach(forget);
@@ -385,7 +390,7 @@ fn closes_clients_when_cancelled(py: Python<'_>) -> PyResult<bool> {
     code.getattr("co_names")?.contains("close_clients")
 }
 
-async fn wait_closed(this: Py<Server>, channel: Channel) -> PyResult<()> {
+async fn wait_closed(this: &Py<Server>, channel: &Channel) -> PyResult<()> {
     let waiter = Python::attach(|py| {
         let old = imports::python_version(py) < (3, 12);
         let (over, closed) = this.get().state.with(py, |state| (state.waiters.is_none(), state.sockets.is_none()));

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString, PyTuple};
 
 use crate::addresses::{Hints, ensure_resolved};
-use crate::coroutine::{Channel, Coroutine};
+use crate::coroutine::{Channel, Coroutine, Owned};
 use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::numbers::Truth;
@@ -17,7 +17,7 @@ use crate::transports::tls::options::Options as TlsOptions;
 
 /// The arguments of `create_server` that are used after the first wait.
 struct Options {
-    protocol_factory: Py<PyAny>,
+    protocol_factory: Owned<PyAny>,
     host: Option<Py<PyAny>>,
     port: Option<Py<PyAny>>,
     family: Py<PyAny>,
@@ -29,7 +29,7 @@ struct Options {
     keep_alive: bool,
     start_serving: bool,
     tls: Option<TlsOptions>,
-    context: Py<PyAny>,
+    context: Owned<PyAny>,
 }
 
 #[pymethods]
@@ -77,7 +77,7 @@ impl Loop {
                 let timeouts = [ssl_handshake_timeout, ssl_shutdown_timeout];
                 check_ssl(py, ssl.as_ref(), timeouts.each_ref().map(Option::is_some))?;
                 Ok::<_, PyErr>(Options {
-                    protocol_factory,
+                    protocol_factory: channel.own(protocol_factory),
                     host,
                     port,
                     family,
@@ -89,7 +89,7 @@ impl Loop {
                     keep_alive: keep_alive.is_some_and(|wanted| wanted.0),
                     start_serving: start_serving.0,
                     tls: TlsOptions::of_server(py, ssl, timeouts)?,
-                    context: context::copy_current(py)?.unbind(),
+                    context: channel.own(context::copy_current(py)?.unbind()),
                 })
             })?;
             create(this, options, channel).await
@@ -115,6 +115,7 @@ fn check_ssl(
 }
 
 async fn create(this: Py<Loop>, options: Options, channel: Channel) -> PyResult<Py<Server>> {
+    let this = channel.own(this);
     let by_name = options.host.is_some() || options.port.is_some();
     if let Some(sock) = &options.sock {
         Python::attach(|py| refuse_ssl_socket(sock.bind(py)))?;
@@ -136,20 +137,22 @@ async fn create(this: Py<Loop>, options: Options, channel: Channel) -> PyResult<
             sock.call_method1(py, "setblocking", (false,))?;
         }
         let Options { protocol_factory, backlog, context, tls, .. } = options;
+        let (protocol_factory, context) = (protocol_factory.handed_over(), context.handed_over());
         let server = Bound::new(py, Server::new(this.bind(py), sockets, protocol_factory, backlog, context, tls))?;
         if starts {
             server::start(&server)?;
         }
         Ok::<_, PyErr>(server.unbind())
     })?;
+    let server = channel.own(server);
     if starts {
         channel.pass_turn().await?;
     }
     Python::attach(|py| {
         if base(this.bind(py)).debug.get() {
-            imports::base_events_logger(py)?.call_method1("info", ("%r is serving", &server))?;
+            imports::base_events_logger(py)?.call_method1("info", ("%r is serving", &*server))?;
         }
-        Ok(server)
+        Ok(server.handed_over())
     })
 }
 
@@ -197,15 +200,19 @@ fn look_up(this: &Py<Loop>, py: Python<'_>, host: Py<PyAny>, options: &Options) 
     };
     let address = (&host, &options.port).into_pyobject(py)?.into_any().unbind();
     let this = this.clone_ref(py);
-    Coroutine::spawn(py, "EventLoop._create_server_getaddrinfo", |channel| async move {
-        let infos = ensure_resolved(&this, address, &hints, &channel).await?;
-        Python::attach(|py| {
-            if infos.bind(py).is_empty()? {
-                let text = format!("getaddrinfo({}) returned empty list", host.bind(py).repr()?);
-                return Err(ferrio_cpython::error::<PyOSError>(text));
-            }
-            Ok(infos)
-        })
+    Coroutine::spawn(py, "EventLoop._create_server_getaddrinfo", |channel| {
+        // It is a task, which may be given up before it begins.
+        let this = channel.own(this);
+        async move {
+            let infos = ensure_resolved(&this, address, &hints, &channel).await?;
+            Python::attach(|py| {
+                if infos.bind(py).is_empty()? {
+                    let text = format!("getaddrinfo({}) returned empty list", host.bind(py).repr()?);
+                    return Err(ferrio_cpython::error::<PyOSError>(text));
+                }
+                Ok(infos)
+            })
+        }
     })
 }
 

@@ -43,7 +43,8 @@ pub(crate) async fn race(
         keywords.set_item("loop", this)?;
         let race = py.import("asyncio.staggered")?.getattr("staggered_race")?;
         let racing = race.call((PyList::new(py, &attempts)?, delay), Some(&keywords))?;
-        Ok::<_, PyErr>((attempts.into_iter().map(Bound::unbind).collect::<Vec<_>>(), racing.unbind()))
+        let attempts = attempts.into_iter().map(|attempt| channel.own(attempt.unbind())).collect::<Vec<_>>();
+        Ok::<_, PyErr>((attempts, racing.unbind()))
     })?;
     let outcome = channel.wait(racing).await;
     Python::attach(|py| {
@@ -60,6 +61,7 @@ impl Attempt {
     fn __call__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let attempt = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop._connect_sock", |channel| async move {
+            let attempt = channel.own(attempt);
             let this = attempt.get();
             let mut failures = Failures::default();
             let connected = connect_one(&this.this, &this.info, this.local.as_ref(), &mut failures, &channel).await?;

@@ -3,6 +3,7 @@
 //! The process is started by Python's `subprocess.Popen`, which knows every argument there is; its pipes are real pipes, so
 //! that /dev/stdin works in the child. What asyncio refuses is refused here in its words.
 
+use ferrio_cpython::held::Held;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyString, PyTuple};
@@ -42,7 +43,6 @@ impl Stream {
 
 /// What is to be started.
 struct Request {
-    protocol_factory: Py<PyAny>,
     /// A command for the shell, or a tuple of program and arguments.
     command: Py<PyAny>,
     shell: bool,
@@ -68,8 +68,10 @@ impl Loop {
     ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         let streams = [stdin, stdout, stderr];
-        let request = Request { protocol_factory, command: cmd, shell: true, streams, keywords: kwargs };
-        Coroutine::spawn(slf.py(), "EventLoop.subprocess_shell", |channel| run(this, request, channel))
+        let request = Request { command: cmd, shell: true, streams, keywords: kwargs };
+        Coroutine::spawn(slf.py(), "EventLoop.subprocess_shell", |channel| {
+            run(this, protocol_factory, request, channel)
+        })
     }
 
     /// Run a program with arguments; gives transport and protocol. Keyword arguments as those of subprocess.Popen.
@@ -96,25 +98,33 @@ impl Loop {
         command.extend(args);
         let command = PyTuple::new(py, command)?.into_any().unbind();
         let streams = [stdin, stdout, stderr];
-        let request = Request { protocol_factory, command, shell: false, streams, keywords: kwargs };
-        Coroutine::spawn(py, "EventLoop.subprocess_exec", |channel| run(this, request, channel))
+        let request = Request { command, shell: false, streams, keywords: kwargs };
+        Coroutine::spawn(py, "EventLoop.subprocess_exec", |channel| run(this, protocol_factory, request, channel))
     }
 }
 
-async fn run(this: Py<Loop>, request: Request, channel: Channel) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
+async fn run(
+    this: Py<Loop>,
+    protocol_factory: Py<PyAny>,
+    request: Request,
+    channel: Channel,
+) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
+    let this = channel.own(this);
     let (protocol, keywords, title) = Python::attach(|py| {
         let keywords = checked_keywords(py, &request)?;
-        let protocol = request.protocol_factory.bind(py).call0()?;
+        let protocol = protocol_factory.bind(py).call0()?;
         let title = announce(this.bind(py), &request)?;
         Ok::<_, PyErr>((protocol.unbind(), keywords.unbind(), title))
     })?;
+    drop(protocol_factory);
+    let protocol = channel.own(protocol);
     let watcher = Python::attach(Watcher::enter)?;
     let started = Python::attach(|py| {
         let (slf, protocol, keywords) = (this.bind(py), protocol.bind(py), keywords.bind(py));
         start(slf, &request, protocol, keywords, watcher.as_ref()).map(Bound::unbind)
     });
-    let outcome = match started {
-        Ok(transport) => settle(&this, transport, &channel).await,
+    let outcome = match started.map(|transport| channel.own(transport)) {
+        Ok(transport) => settle(&this, &transport, &channel).await.map(|()| transport),
         Err(error) => Err(error),
     };
     if let Some(watcher) = watcher {
@@ -123,9 +133,9 @@ async fn run(this: Py<Loop>, request: Request, channel: Channel) -> PyResult<(Py
     let transport = outcome?;
     Python::attach(|py| {
         if let Some(title) = title.filter(|_| base(this.bind(py)).debug.get()) {
-            imports::base_events_logger(py)?.call_method1("info", ("%s: %r", title, &transport))?;
+            imports::base_events_logger(py)?.call_method1("info", ("%s: %r", title, &*transport))?;
         }
-        Ok((transport.into_any(), protocol))
+        Ok((transport.handed_over().into_any(), protocol.handed_over()))
     })
 }
 
@@ -233,16 +243,12 @@ fn start<'py>(
 }
 
 /// Connects the pipes and has the protocol told. Whoever gives up meanwhile has the process killed and reaped.
-async fn settle(
-    this: &Py<Loop>,
-    transport: Py<SubprocessTransport>,
-    channel: &Channel,
-) -> PyResult<Py<SubprocessTransport>> {
-    let mut outcome = connect_pipes(this, &transport, channel).await;
+async fn settle(this: &Py<Loop>, transport: &Py<SubprocessTransport>, channel: &Channel) -> PyResult<()> {
+    let mut outcome = connect_pipes(this, transport, channel).await;
     if outcome.is_ok() {
         outcome = channel.pass_turn().await;
     }
-    let Err(error) = outcome else { return Ok(transport) };
+    let Err(error) = outcome else { return Ok(()) };
     let passes = Python::attach(|py| {
         error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
     });
@@ -284,8 +290,11 @@ fn connect_pipe(
         0 => ("WriteSubprocessPipeProto", "connect_write_pipe"),
         _ => ("ReadSubprocessPipeProto", "connect_read_pipe"),
     };
-    let protocol = py.import("asyncio.base_subprocess")?.getattr(class)?.call1((transport, stream))?.unbind();
-    let factory = PyCFunction::new_closure(py, None, None, move |arguments, _| protocol.clone_ref(arguments.py()))?;
+    let protocol = py.import("asyncio.base_subprocess")?.getattr(class)?.call1((transport, stream))?;
+    // Given up at once when the function is: `PyO3` would wait until it is entered again.
+    let protocol = Held::of(&protocol);
+    let factory =
+        PyCFunction::new_closure(py, None, None, move |arguments, _| protocol.bind(arguments.py()).clone().unbind())?;
     slf.call_method1(method, (factory, file)).map(|coroutine| Some(coroutine.unbind()))
 }
 

@@ -32,6 +32,7 @@ impl Loop {
     ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.create_unix_connection", |channel| async move {
+            let (this, protocol_factory) = (channel.own(this), channel.own(protocol_factory));
             let wanted = Python::attach(|py| {
                 let wanted = ssl.as_ref().map_or(Ok(false), |ssl| ssl.is_truthy(py))?;
                 let timeouts = [ssl_handshake_timeout.is_some(), ssl_shutdown_timeout.is_some()];

@@ -64,6 +64,7 @@ impl Loop {
         };
         let this = slf.clone().unbind();
         Coroutine::spawn(py, "EventLoop.create_unix_server", |channel| async move {
+            let this = channel.own(this);
             let tls = Python::attach(|py| {
                 let timeouts = [ssl_handshake_timeout, ssl_shutdown_timeout];
                 check_tls(py, ssl.as_ref(), timeouts.each_ref().map(Option::is_some))?;
@@ -131,10 +132,11 @@ async fn create(this: &Py<Loop>, options: Options, tls: Option<TlsOptions>, chan
         }
         Ok::<_, PyErr>(server.unbind())
     })?;
+    let server = channel.own(server);
     if starts {
         channel.pass_turn().await?;
     }
-    Ok(server)
+    Ok(server.handed_over())
 }
 
 fn bind(path: &Bound<'_, PyAny>) -> PyResult<Keeper> {

@@ -13,7 +13,7 @@ use pyo3::types::{PyString, PyType};
 use super::erased::AtOnce;
 use super::object::{self, CoroutineObject, Stage, booked, clear, dealloc, drive, finalize, stage_of, traverse};
 use crate::asyncio_code;
-use crate::boundary::{guarded, raise, unbooked};
+use crate::boundary::{guarded, unbooked};
 use crate::future::{boolean, thrown};
 use crate::heap_type::{self, COLLECTED, attribute, method, offsets, slot};
 use crate::resume::Step;

@@ -40,13 +40,14 @@ async fn copy_to_socket(this: &Py<Loop>, sock: &Py<PyAny>, reader: &mut Reader<'
 /// Sends to any transport.
 pub(super) async fn to_transport(
     this: &Py<Loop>,
-    transport: Py<PyAny>,
+    transport: &Py<PyAny>,
     part: &Part,
     channel: &Channel,
 ) -> PyResult<u64> {
     let mut reader = Reader::new(part, TRANSPORT_BLOCK)?;
     let standing_in = Python::attach(|py| StandIn::begin(this.bind(py), transport.bind(py)).map(Bound::unbind))?;
-    let outcome = copy_to_transport(this, &transport, &standing_in, &mut reader, channel).await;
+    let standing_in = channel.own(standing_in);
+    let outcome = copy_to_transport(this, transport, &standing_in, &mut reader, channel).await;
     let left = reader.leave();
     let ended = Python::attach(|py| standing_in.get().end(py));
     left.and(ended)?;

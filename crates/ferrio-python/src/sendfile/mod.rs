@@ -44,6 +44,7 @@ impl Loop {
         let this = slf.clone().unbind();
         let part = Part::new(slf.py(), file, offset, count);
         Coroutine::spawn(slf.py(), "EventLoop.sock_sendfile", |channel| async move {
+            let this = channel.own(this);
             Python::attach(|py| {
                 sockets::check(this.bind(py), sock.bind(py))?;
                 check(py, &part, Some(sock.bind(py)))
@@ -73,7 +74,8 @@ impl Loop {
         let this = slf.clone().unbind();
         let part = Part::new(slf.py(), file, offset, count);
         Coroutine::spawn(slf.py(), "EventLoop.sendfile", |channel| async move {
-            to_transport(&this, transport, &part, fallback.0, &channel).await
+            let (this, transport) = (channel.own(this), channel.own(transport));
+            to_transport(&this, &transport, &part, fallback.0, &channel).await
         })
     }
 
@@ -88,10 +90,11 @@ impl Loop {
         let this = slf.clone().unbind();
         let part = Part { file, offset, count };
         Coroutine::spawn(slf.py(), "EventLoop._sendfile_native", |channel| async move {
+            let (this, transp) = (channel.own(this), channel.own(transp));
             let ours =
                 Python::attach(|py| transp.bind(py).cast::<SocketTransport>().ok().map(|ours| ours.clone().unbind()));
             match ours {
-                Some(ours) => native::to_transport(&this, &ours, &part, &channel).await,
+                Some(ours) => native::to_transport(&this, &channel.own(ours), &part, &channel).await,
                 None => Err(Python::attach(|py| not_available(py, "sendfile syscall is not supported"))),
             }
         })
@@ -118,7 +121,7 @@ impl Part {
 
 async fn to_transport(
     this: &Py<Loop>,
-    transport: Py<PyAny>,
+    transport: &Py<PyAny>,
     part: &Part,
     fallback: bool,
     channel: &Channel,
@@ -128,7 +131,7 @@ async fn to_transport(
         // Through the attribute: test suites replace it.
         let sending = Python::attach(|py| {
             let count = part.count.as_ref().map(|count| count.clone_ref(py));
-            this.call_method1(py, "_sendfile_native", (&transport, &part.file, &part.offset, count))
+            this.call_method1(py, "_sendfile_native", (transport, &part.file, &part.offset, count))
         })?;
         let outcome = channel.wait(sending).await.and_then(|sent| Python::attach(|py| sent.extract(py)));
         match outcome {

@@ -6,7 +6,6 @@ use std::io::{self, ErrorKind};
 use std::os::fd::RawFd;
 
 use ferrio_cpython::loop_base::overrides;
-use ferrio_engine::Role;
 use ferrio_sys::{Interest, file};
 use pyo3::exceptions::{PyAttributeError, PyConnectionError};
 use pyo3::prelude::*;
@@ -186,7 +185,7 @@ impl Target<'_> {
 
     async fn until_writable(self, this: &Py<Loop>, channel: &Channel) -> PyResult<()> {
         match self {
-            Self::Socket(sock) => waiting::until_ready(this, sock, Role::Writer, channel).await,
+            Self::Socket(sock) => waiting::until_writable_for_file(this, sock, channel).await,
             Self::Transport(transport) => {
                 Python::attach(|py| {
                     if let Some(poller) = this.get().io.poller(py) {

@@ -13,6 +13,7 @@ impl Loop {
     fn sock_accept(slf: &Bound<'_, Self>, sock: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_accept", |channel| async move {
+            let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Reader, &channel, |_, sock| accept(sock)).await
         })
     }

@@ -27,6 +27,7 @@ impl Loop {
     fn sock_connect(slf: &Bound<'_, Self>, sock: Py<PyAny>, address: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_connect", |channel| async move {
+            let (this, sock) = (channel.own(this), channel.own(sock));
             connect(&this, &sock, address, &channel).await
         })
     }

@@ -16,6 +16,7 @@ impl Loop {
     fn sock_recv(slf: &Bound<'_, Self>, sock: Py<PyAny>, n: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_recv", |channel| async move {
+            let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| receive(slf, sock, n.bind(slf.py()))).await
         })
     }
@@ -24,6 +25,7 @@ impl Loop {
     fn sock_recv_into(slf: &Bound<'_, Self>, sock: Py<PyAny>, buf: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_recv_into", |channel| async move {
+            let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| receive_into(sock, buf.bind(slf.py()))).await
         })
     }
@@ -32,6 +34,7 @@ impl Loop {
     fn sock_recvfrom(slf: &Bound<'_, Self>, sock: Py<PyAny>, bufsize: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_recvfrom", |channel| async move {
+            let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| {
                 let py = slf.py();
                 let outcome = sock.call_method1(pyo3::intern!(py, "recvfrom"), (&bufsize,));
@@ -51,6 +54,7 @@ impl Loop {
     ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_recvfrom_into", |channel| async move {
+            let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| {
                 let py = slf.py();
                 let room = match &nbytes {

@@ -17,6 +17,7 @@ impl Loop {
     fn sock_sendall(slf: &Bound<'_, Self>, sock: Py<PyAny>, data: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_sendall", |channel| async move {
+            let (this, sock) = (channel.own(this), channel.own(sock));
             let mut sent = 0;
             let mut view = None;
             until_done(&this, &sock, Role::Writer, &channel, |slf, sock| {
@@ -36,6 +37,7 @@ impl Loop {
     fn sock_sendto(slf: &Bound<'_, Self>, sock: Py<PyAny>, data: Py<PyAny>, address: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_sendto", |channel| async move {
+            let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Writer, &channel, |slf, sock| {
                 let py = slf.py();
                 let outcome = sock.call_method1(pyo3::intern!(py, "sendto"), (&data, &address));

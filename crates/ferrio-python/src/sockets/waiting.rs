@@ -6,22 +6,55 @@
 use std::os::fd::RawFd;
 
 use ferrio_cpython::Action;
+use ferrio_cpython::future::{DoneCallback, when_done};
 use ferrio_engine::Role;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::coroutine::Channel;
+use crate::coroutine::{Channel, Owned};
 use crate::descriptors::refuse_used;
 use crate::event_loop::{Loop, base};
+use crate::imports;
 use crate::io::Handler;
 use crate::transports::stream::wake_waiter;
 
+/// What asyncio's waits have among their callbacks, for those who look: the wait ends without them.
+static READ_DONE: DoneCallback = DoneCallback::new("BaseSelectorEventLoop._sock_read_done", |_, _| Ok(()))
+    .shown_as(|py| shown(py, "_sock_read_done"));
+static WRITE_DONE: DoneCallback = DoneCallback::new("BaseSelectorEventLoop._sock_write_done", |_, _| Ok(()))
+    .shown_as(|py| shown(py, "_sock_write_done"));
+static FILE_DONE: DoneCallback =
+    DoneCallback::new("_UnixSelectorEventLoop._sock_add_cancellation_callback.<locals>.cb", |_, _| Ok(()));
+
+/// Such a callback as asyncio's is.
+#[cold]
+fn shown<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let class = imports::selector_event_loop(py)?;
+    imports::partial(py)?.call1((class.getattr(name)?.call_method1("__get__", (class,))?,))
+}
+
 /// Waits until the socket can be read from (`Role::Reader`) or written to (`Role::Writer`).
 pub(crate) async fn until_ready(this: &Py<Loop>, sock: &Py<PyAny>, role: Role, channel: &Channel) -> PyResult<()> {
+    wait(this, sock, role, if role == Role::Reader { &READ_DONE } else { &WRITE_DONE }, channel).await
+}
+
+/// The same for a file's next bytes.
+pub(crate) async fn until_writable_for_file(this: &Py<Loop>, sock: &Py<PyAny>, channel: &Channel) -> PyResult<()> {
+    wait(this, sock, Role::Writer, &FILE_DONE, channel).await
+}
+
+async fn wait(
+    this: &Py<Loop>,
+    sock: &Py<PyAny>,
+    role: Role,
+    callback: &'static DoneCallback,
+    channel: &Channel,
+) -> PyResult<()> {
     let registration = Python::attach(|py| {
         let fd = descriptor(sock.bind(py))?;
         let future = Loop::waiter(this.bind(py))?;
-        Registration::new(this.bind(py), fd, role, future, wake_waiter)
+        when_done(&future, py.None().bind(py), callback)?;
+        Registration::new(this.bind(py), fd, role, future, wake_waiter, channel)
     })?;
     let future = Python::attach(|py| registration.target.clone_ref(py));
     channel.wait(future).await.map(drop)
@@ -34,11 +67,11 @@ pub(crate) fn descriptor(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {
 
 /// A registration that ends when this is dropped.
 pub(crate) struct Registration {
-    owner: Py<Loop>,
+    owner: Owned<Loop>,
     fd: RawFd,
     role: Role,
     /// What is told.
-    target: Py<PyAny>,
+    target: Owned<PyAny>,
 }
 
 impl Registration {
@@ -52,6 +85,7 @@ impl Registration {
         role: Role,
         target: Bound<'_, PyAny>,
         action: Action,
+        channel: &Channel,
     ) -> PyResult<Self> {
         let py = slf.py();
         refuse_used(slf, fd, &fd.into_pyobject(py)?.into_any())?;
@@ -62,7 +96,7 @@ impl Registration {
         for replaced in slf.get().io.wait(py, fd, role, Handler::native(&target, action))? {
             replaced.retire(py)?;
         }
-        Ok(Self { owner: slf.clone().unbind(), fd, role, target: target.unbind() })
+        Ok(Self { owner: channel.own(slf.clone().unbind()), fd, role, target: channel.own(target.unbind()) })
     }
 }
 

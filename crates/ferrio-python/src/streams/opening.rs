@@ -107,6 +107,7 @@ fn open(
             let connecting = owner.call_method(method, arguments, keywords)?;
             Ok::<_, PyErr>((owner.unbind(), reader.unbind(), protocol.unbind(), connecting.unbind()))
         })?;
+        let (owner, reader, protocol) = (channel.own(owner), channel.own(reader), channel.own(protocol));
         let connected = channel.wait(connecting).await?;
         Python::attach(|py| {
             let transport = connected.bind(py).get_item(0)?;

@@ -201,12 +201,14 @@ impl StreamWriter {
         ssl_shutdown_timeout: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         Coroutine::spawn(py, "StreamWriter.start_tls", |channel| async move {
+            let slf = channel.own(slf);
             let (protocol, server_side, drained) = Python::attach(|py| {
                 let protocol = slf.get().protocol(py);
                 let server_side = !protocol.getattr("_client_connected_cb")?.is_none();
                 let drained = slf.bind(py).call_method0("drain")?;
                 Ok::<_, PyErr>((protocol.unbind(), server_side, drained.unbind()))
             })?;
+            let protocol = channel.own(protocol);
             channel.wait(drained).await?;
             let upgraded = Python::attach(|py| {
                 let keywords = PyDict::new(py);
@@ -217,7 +219,7 @@ impl StreamWriter {
                 let owner = slf.get().field(py, |state| &state.owner);
                 let owner = owner.unwrap_or_else(|| py.None().into_bound(py));
                 let transport = slf.get().transport(py);
-                owner.call_method("start_tls", (transport, &protocol, sslcontext), Some(&keywords)).map(Bound::unbind)
+                owner.call_method("start_tls", (transport, &*protocol, sslcontext), Some(&keywords)).map(Bound::unbind)
             })?;
             let transport = channel.wait(upgraded).await?;
             Python::attach(|py| {
@@ -226,7 +228,7 @@ impl StreamWriter {
                 if imports::python_version(py) >= (3, 13) {
                     protocol.call_method1("_replace_transport", (transport,))?;
                 } else {
-                    protocol.call_method1("_replace_writer", (slf,))?;
+                    protocol.call_method1("_replace_writer", (&*slf,))?;
                 }
                 Ok(())
             })

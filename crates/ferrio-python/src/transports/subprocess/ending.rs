@@ -49,6 +49,7 @@ impl SubprocessTransport {
     fn _wait(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "SubprocessTransport._wait", |channel| async move {
+            let this = channel.own(this);
             let waiter = Python::attach(|py| {
                 let transport = this.bind(py).get();
                 let known = transport.state.with(py, |state| state.code);
@@ -58,12 +59,12 @@ impl SubprocessTransport {
                 Ok(Ok(waiter))
             })?;
             let waiter = match waiter {
-                Ok(waiter) => waiter,
+                Ok(waiter) => channel.own(waiter),
                 Err(known) => return Python::attach(|py| Ok(known.into_pyobject(py)?.into_any().unbind())),
             };
             let outcome = channel.wait(Python::attach(|py| waiter.clone_ref(py))).await;
             if outcome.is_err() {
-                Python::attach(|py| this.get().state.with(py, |state| state.waiters.retain(|each| !each.is(&waiter))));
+                Python::attach(|py| this.get().state.with(py, |state| state.waiters.retain(|each| !each.is(&*waiter))));
             }
             outcome
         })

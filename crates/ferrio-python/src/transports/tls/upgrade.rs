@@ -48,6 +48,7 @@ impl Loop {
     ) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.start_tls", |channel| async move {
+            let (this, transport, protocol) = (channel.own(this), channel.own(transport), channel.own(protocol));
             let timeouts = [ssl_handshake_timeout, ssl_shutdown_timeout];
             let upgrade = Python::attach(|py| {
                 check(py, &sslcontext, &transport)?;
@@ -133,6 +134,8 @@ fn take_early_data(transport: &Bound<'_, TlsTransport>, protocol: &Bound<'_, PyA
 /// The transport, or None if the lower connection was lost before it could begin, as asyncio has it.
 async fn finish(upgrade: Upgrade, channel: &Channel) -> PyResult<Option<Py<TlsTransport>>> {
     let Upgrade { transport, lower, waiter, handles } = upgrade;
+    let (transport, lower, handles) =
+        (channel.own(transport), lower.owned(channel), handles.map(|handle| channel.own(handle)));
     if let Err(error) = channel.wait(waiter).await {
         drop(lower);
         Python::attach(|py| {
@@ -145,5 +148,5 @@ async fn finish(upgrade: Upgrade, channel: &Channel) -> PyResult<Option<Py<TlsTr
     }
     lower.keep();
     let is_lost = Python::attach(|py| transport.get().state.with(py, |state| state.protocol.is_none()));
-    Ok((!is_lost).then_some(transport))
+    Ok((!is_lost).then(|| transport.handed_over()))
 }
