@@ -14,32 +14,22 @@ use pyo3::prelude::*;
 type Object = *mut ffi::PyObject;
 type Destructor = unsafe extern "C" fn(Object);
 
-/// How objects of a type are freed.
-pub(crate) trait Destroy {
-    /// Frees `object`.
-    ///
-    /// # Safety
-    /// It is dead and whole, and of the type. The GIL is held.
-    unsafe fn destroy(object: Object);
-}
-
-/// Frees `object` by `D`, at once or, deep inside other destructors, a little later.
+/// Frees `object` by `destroy`, at once or, deep inside other destructors, a little later by another call of
+/// `destructor`, the type's `tp_dealloc` that is calling.
 ///
 /// # Safety
-/// `object` is dead and whole, and of `D`'s type; the caller does not touch it afterwards. The GIL is held.
-#[inline(always)] // a call less for each object that is freed (benchmark `call_soon_chain`)
-pub(crate) unsafe fn within_bounds<D: Destroy>(object: Object) {
+/// `object` is dead and whole, and the caller does not touch it afterwards; `destroy` frees it. The GIL is held.
+#[inline(always)] // so that `destroy` is part of `tp_dealloc` (benchmark `call_soon_chain`)
+pub(crate) unsafe fn within_bounds(object: Object, destructor: Destructor, destroy: impl FnOnce(Object)) {
     #[cfg(Py_3_14)]
-    // SAFETY: by the caller's promise.
-    unsafe {
-        D::destroy(object);
+    {
+        let _ = destructor;
+        destroy(object);
     }
     #[cfg(not(Py_3_14))]
-    {
-        // SAFETY: by the caller's promise.
-        let now = |object| unsafe { D::destroy(object) };
-        // SAFETY: by the caller's promise.
-        unsafe { chains::within_bounds(object, now, chains::later::<D>) };
+    // SAFETY: by the caller's promise.
+    unsafe {
+        chains::within_bounds(object, destructor, destroy);
     }
 }
 
@@ -65,7 +55,7 @@ mod chains {
     use pyo3::prelude::*;
     use pyo3::types::PyType;
 
-    use super::{Destroy, Destructor, Object};
+    use super::{Destructor, Object};
 
     /// Destructors of ours, of all threads together, that run before anybody keeps a list: as many as the interpreter's
     /// trashcan lets its own nest.
@@ -97,69 +87,85 @@ mod chains {
         static DEFERRED: Cell<*mut Deferred> = const { Cell::new(null_mut()) };
     }
 
-    /// Destroys `object` by `now`, or by `later`, which does the same.
-    ///
+    /// What a destructor that runs deep inside others has to do with the thread's list when it ends.
+    #[derive(Clone, Copy)]
+    enum Place {
+        /// Not deep: nothing.
+        Shallow,
+        /// It counts in the list.
+        Nested(*mut Deferred),
+        /// It made the list, and empties it.
+        Outermost(*mut Deferred),
+    }
+
     /// # Safety
     /// As for `super::within_bounds`.
     #[inline(always)]
-    pub(super) unsafe fn within_bounds(object: Object, now: impl FnOnce(Object), later: Destructor) {
+    pub(super) unsafe fn within_bounds(object: Object, destructor: Destructor, destroy: impl FnOnce(Object)) {
         let running = RUNNING.load(Ordering::Relaxed);
-        if running < SHALLOW {
-            RUNNING.store(running + 1, Ordering::Relaxed);
-            now(object);
-            // Read again: other threads may have begun or ended something meanwhile.
-            RUNNING.store(RUNNING.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
-        } else {
+        let mut place = Place::Shallow;
+        if running >= SHALLOW {
             // SAFETY: by the caller's promise.
-            unsafe { far_down(object, later) };
+            match unsafe { descend(object, destructor) } {
+                Some(deep) => place = deep,
+                None => return,
+            }
+        }
+        RUNNING.store(running + 1, Ordering::Relaxed);
+        destroy(object);
+        // Read again: other threads may have begun or ended something meanwhile.
+        RUNNING.store(RUNNING.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+        if !matches!(place, Place::Shallow) {
+            ascend(place);
         }
     }
 
-    /// `D` as a function that can be kept.
-    pub(super) unsafe extern "C" fn later<D: Destroy>(object: Object) {
-        // SAFETY: called once, with what `within_bounds` was given.
-        unsafe { D::destroy(object) };
-    }
-
+    /// Where a destructor runs that begins deep inside others; None if the object was put aside.
+    ///
     /// # Safety
     /// As for `super::within_bounds`.
     #[cold]
     #[inline(never)]
-    unsafe fn far_down(object: Object, destructor: Destructor) {
+    unsafe fn descend(object: Object, destructor: Destructor) -> Option<Place> {
         let list = DEFERRED.get();
         if list.is_null() {
-            // SAFETY: by the caller's promise.
-            unsafe { with_a_list(object, destructor) };
-            return;
+            let list = Box::into_raw(Box::new(Deferred { depth: 1, objects: Vec::new() }));
+            DEFERRED.set(list);
+            return Some(Place::Outermost(list));
         }
         // SAFETY: a destructor further up this stack owns the list; the borrow ends before anything else runs.
         let deferred = unsafe { &mut *list };
         if deferred.depth >= DEEP {
             // SAFETY: by the caller's promise.
             if unsafe { deferred.put(object, destructor) } {
-                return;
+                return None;
             }
         }
         deferred.depth += 1;
-        // SAFETY: by the caller's promise.
-        unsafe { destructor(object) };
-        // A library that exchanges stacks may have gone back to the owner meanwhile, who has ended.
-        if std::ptr::eq(DEFERRED.get(), list) {
-            // SAFETY: it is still the thread's list.
-            let deferred = unsafe { &mut *list };
-            deferred.depth = deferred.depth.saturating_sub(1);
+        Some(Place::Nested(list))
+    }
+
+    /// The destructor that `descend` placed has ended.
+    #[cold]
+    #[inline(never)]
+    fn ascend(place: Place) {
+        match place {
+            Place::Shallow => {}
+            // A library that exchanges stacks may have gone back to the owner meanwhile, who has ended.
+            Place::Nested(list) if !std::ptr::eq(DEFERRED.get(), list) => {}
+            Place::Nested(list) => {
+                // SAFETY: it is still the thread's list.
+                let deferred = unsafe { &mut *list };
+                deferred.depth = deferred.depth.saturating_sub(1);
+            }
+            Place::Outermost(list) => empty(list),
         }
     }
 
-    /// # Safety
-    /// As for `super::within_bounds`, and the thread has no list.
-    unsafe fn with_a_list(object: Object, destructor: Destructor) {
-        let list = Box::into_raw(Box::new(Deferred { depth: 1, objects: Vec::new() }));
-        DEFERRED.set(list);
-        // SAFETY: by the caller's promise.
-        unsafe { destructor(object) };
+    /// Frees what was put aside, and the list.
+    fn empty(list: *mut Deferred) {
         loop {
-            // SAFETY: ours, and nobody borrows it while nothing runs.
+            // SAFETY: only who made the list calls this, and nobody borrows it while nothing runs.
             let next = unsafe { &mut *list }.objects.pop();
             let Some(Waiting { object, destructor, was_tracked }) = next else { break };
             if was_tracked {
@@ -171,7 +177,7 @@ mod chains {
             unsafe { destructor(object) };
         }
         DEFERRED.set(null_mut());
-        // SAFETY: made above, and no longer the thread's list.
+        // SAFETY: made by `descend`, and no longer the thread's list.
         drop(unsafe { Box::from_raw(list) });
     }
 
@@ -211,9 +217,9 @@ mod chains {
             let own = unsafe { *own };
             // SAFETY: called by the interpreter with a dead object of the class or one derived from it. The destructor
             // releases the reference to the object's type, which a heap type's `tp_dealloc` expects of its base.
-            let now = |object| unsafe { own(object) };
-            // SAFETY: as just said.
-            unsafe { within_bounds(object, now, own) };
+            let destroy = |object| unsafe { own(object) };
+            // SAFETY: as just said, and this function is the class's `tp_dealloc`.
+            unsafe { within_bounds(object, Self::dealloc, destroy) };
         }
     }
 

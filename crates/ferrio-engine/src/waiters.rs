@@ -47,7 +47,7 @@ impl<W> Waiters<W> {
     }
 
     /// Parks a waiter behind all others; None if there is no memory for it.
-    #[inline]
+    #[inline(always)] // benchmark `queue_handoff`
     pub fn push(&mut self, waiter: W) -> Option<Ticket> {
         if !self.has_room() {
             return None;
@@ -72,7 +72,13 @@ impl<W> Waiters<W> {
     /// Whether one more has room, which is got if it can be.
     #[inline]
     fn has_room(&mut self) -> bool {
-        self.parked.len() < self.parked.capacity() || self.parked.try_reserve(1).is_ok()
+        self.parked.len() < self.parked.capacity() || self.grow()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) -> bool {
+        self.parked.try_reserve(1).is_ok()
     }
 
     /// From now on [`Waiters::was_used`] holds: a ticket goes to nobody.

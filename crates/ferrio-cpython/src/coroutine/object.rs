@@ -18,7 +18,7 @@ use super::erased::{AtOnce, Erased};
 use super::{Body, Visitor, methods};
 use crate::asyncio_code;
 use crate::boundary::{attached, ending, unbooked};
-use crate::deallocation::{Destroy, within_bounds};
+use crate::deallocation::within_bounds;
 use crate::raising::made;
 use crate::resume::Step;
 use crate::spares::Spares;
@@ -377,28 +377,29 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
         return;
     }
     // What has ended holds nothing; anything else may hold a chain.
-    // SAFETY: dead and whole, and of this type.
-    unsafe { within_bounds::<Freeing>(object) };
+    // SAFETY: dead and whole.
+    let destroy = |object| unsafe { free(object) };
+    // SAFETY: dead and whole, and this is the type's `tp_dealloc`.
+    unsafe { within_bounds(object, dealloc, destroy) };
 }
 
 /// Ends and frees a coroutine that has not finished.
-struct Freeing;
-
-impl Destroy for Freeing {
-    #[inline(always)] // here it is `tp_dealloc` itself
-    unsafe fn destroy(object: Object) {
-        ending(|py| {
-            // A finalizer may run any code, and expects what the collector knows.
-            // SAFETY: a whole object of our type.
-            unsafe { track(object) };
-            // SAFETY: called once, by tp_dealloc, as documented.
-            if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
-                return;
-            }
-            // SAFETY: nobody refers to it any more.
-            unsafe { release(py, object) };
-        });
-    }
+///
+/// # Safety
+/// It is dead and whole. The GIL is held.
+#[inline(always)] // a part of `tp_dealloc`
+unsafe fn free(object: Object) {
+    ending(|py| {
+        // A finalizer may run any code, and expects what the collector knows.
+        // SAFETY: a whole object of our type.
+        unsafe { track(object) };
+        // SAFETY: called once, by tp_dealloc, as documented.
+        if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+            return;
+        }
+        // SAFETY: nobody refers to it any more.
+        unsafe { release(py, object) };
+    });
 }
 
 /// Gives up a coroutine that nobody refers to.

@@ -37,13 +37,18 @@ pub(crate) struct Callbacks {
 
 impl Callbacks {
     /// Appends `callback`, which comes back if there is no memory for it.
-    #[inline]
+    #[inline(always)] // most futures have one callback (benchmark `task_seq`)
     #[must_use]
     pub(crate) fn push(&mut self, callback: Callback) -> Option<Callback> {
         if self.first.is_none() && self.rest.is_none() {
             self.first = Some(callback);
             return None;
         }
+        self.push_after_others(callback)
+    }
+
+    #[inline(never)]
+    fn push_after_others(&mut self, callback: Callback) -> Option<Callback> {
         let rest = self.rest.get_or_insert_default();
         if rest.len() == rest.capacity() && rest.try_reserve(1).is_err() {
             return Some(callback);

@@ -17,7 +17,7 @@ use super::methods::{CANCEL, boolean};
 use super::types::finalize;
 use super::{FutureBody, FutureObject, FutureRef, dealloc_base, release_slots, traverse_base};
 use crate::boundary::{ending, guarded};
-use crate::deallocation::{Destroy, within_bounds};
+use crate::deallocation::within_bounds;
 use crate::heap_type::{self, COLLECTED, attribute, keywords, slot};
 use crate::held::Held;
 use crate::loop_base::LoopBase;
@@ -247,38 +247,39 @@ unsafe extern "C" fn show_cancel_requested(object: Object, _: *mut c_void) -> Ob
 }
 
 unsafe extern "C" fn dealloc(object: Object) {
-    // SAFETY: dead and whole, and of this type.
-    unsafe { within_bounds::<Freeing>(object) };
+    // SAFETY: dead and whole.
+    let destroy = |object| unsafe { free(object) };
+    // SAFETY: dead and whole, and this is the type's `tp_dealloc`.
+    unsafe { within_bounds(object, dealloc, destroy) };
 }
 
 /// Frees a gathering.
-struct Freeing;
-
-impl Destroy for Freeing {
-    #[inline(always)] // here it is `tp_dealloc` itself
-    unsafe fn destroy(object: Object) {
-        ending(|_| {
-            // SAFETY: a whole object of our type; read before anything is released.
-            let speaks = unsafe { &(*object.cast::<FutureObject>()).future }.log_traceback;
-            // SAFETY: called once, by tp_dealloc, as documented.
-            if speaks && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
-                return;
-            }
-            // SAFETY: reads the type of a live object.
-            let class = unsafe { ffi::Py_TYPE(object) };
-            // SAFETY: the object is dead from here on.
-            unsafe { dealloc_base(object) };
-            // SAFETY: nobody can reach the object any more; its body is moved out once.
-            let place = unsafe { &raw const (*object.cast::<GatheringObject>()).gathering };
-            // SAFETY: in bounds; it is moved out once.
-            let body = unsafe { place.read() };
-            drop(body);
-            // SAFETY: of the collector's allocator, untracked, and no object lives in it.
-            unsafe { ffi::PyObject_GC_Del(object.cast()) };
-            // SAFETY: the reference that the instance held.
-            unsafe { ffi::Py_DECREF(class.cast()) };
-        });
-    }
+///
+/// # Safety
+/// It is dead and whole. The GIL is held.
+#[inline(always)] // a part of `tp_dealloc`
+unsafe fn free(object: Object) {
+    ending(|_| {
+        // SAFETY: a whole object of our type; read before anything is released.
+        let speaks = unsafe { &(*object.cast::<FutureObject>()).future }.log_traceback;
+        // SAFETY: called once, by tp_dealloc, as documented.
+        if speaks && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+            return;
+        }
+        // SAFETY: reads the type of a live object.
+        let class = unsafe { ffi::Py_TYPE(object) };
+        // SAFETY: the object is dead from here on.
+        unsafe { dealloc_base(object) };
+        // SAFETY: nobody can reach the object any more; its body is moved out once.
+        let place = unsafe { &raw const (*object.cast::<GatheringObject>()).gathering };
+        // SAFETY: in bounds; it is moved out once.
+        let body = unsafe { place.read() };
+        drop(body);
+        // SAFETY: of the collector's allocator, untracked, and no object lives in it.
+        unsafe { ffi::PyObject_GC_Del(object.cast()) };
+        // SAFETY: the reference that the instance held.
+        unsafe { ffi::Py_DECREF(class.cast()) };
+    });
 }
 
 unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c_void) -> c_int {

@@ -14,7 +14,7 @@ use pyo3::types::PyType;
 
 use super::{FutureBody, FutureObject, FutureRef, attributes, methods};
 use crate::boundary::{ending, unbooked};
-use crate::deallocation::{Destroy, within_bounds};
+use crate::deallocation::within_bounds;
 use crate::heap_type::{self, EXTENSIBLE, offsets, set_constructor, slot};
 use crate::names;
 use crate::spares::Spares;
@@ -99,41 +99,42 @@ pub(super) unsafe extern "C" fn finalize(object: Object) {
 }
 
 unsafe extern "C" fn dealloc(object: Object) {
-    // SAFETY: dead and whole, and of this type.
-    unsafe { within_bounds::<Freeing>(object) };
+    // SAFETY: dead and whole.
+    let destroy = |object| unsafe { free(object) };
+    // SAFETY: dead and whole, and this is the type's `tp_dealloc`.
+    unsafe { within_bounds(object, dealloc, destroy) };
 }
 
 /// Frees a future.
-struct Freeing;
-
-impl Destroy for Freeing {
-    #[inline(always)] // here it is `tp_dealloc` itself
-    unsafe fn destroy(object: Object) {
-        unbooked(|py| {
-            // SAFETY: reads the type of a live object.
-            let class = unsafe { ffi::Py_TYPE(object) };
-            let exact = is_exact(class);
-            // SAFETY: a whole object of our type; read before anything is released.
-            let speaks = exact && unsafe { &(*object.cast::<FutureObject>()).future }.log_traceback;
-            // SAFETY: called once, by tp_dealloc, as documented.
-            if speaks && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
-                return;
-            }
-            // SAFETY: the object is dead from here on.
-            unsafe { dealloc_base(object) };
-            if exact {
-                // SAFETY: not null.
-                let memory = unsafe { NonNull::new_unchecked(object.cast()) };
-                // SAFETY: exactly of our type, untracked, everything is released.
-                unsafe { SPARES.give(py, memory) };
-                return;
-            }
-            // SAFETY: a subclass's instance is of the collector's allocator too.
-            unsafe { ffi::PyObject_GC_Del(object.cast()) };
-            // SAFETY: the reference that the instance held.
-            unsafe { ffi::Py_DECREF(class.cast()) };
-        });
-    }
+///
+/// # Safety
+/// It is dead and whole. The GIL is held.
+#[inline(always)] // a part of `tp_dealloc`
+unsafe fn free(object: Object) {
+    unbooked(|py| {
+        // SAFETY: reads the type of a live object.
+        let class = unsafe { ffi::Py_TYPE(object) };
+        let exact = is_exact(class);
+        // SAFETY: a whole object of our type; read before anything is released.
+        let speaks = exact && unsafe { &(*object.cast::<FutureObject>()).future }.log_traceback;
+        // SAFETY: called once, by tp_dealloc, as documented.
+        if speaks && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+            return;
+        }
+        // SAFETY: the object is dead from here on.
+        unsafe { dealloc_base(object) };
+        if exact {
+            // SAFETY: not null.
+            let memory = unsafe { NonNull::new_unchecked(object.cast()) };
+            // SAFETY: exactly of our type, untracked, everything is released.
+            unsafe { SPARES.give(py, memory) };
+            return;
+        }
+        // SAFETY: a subclass's instance is of the collector's allocator too.
+        unsafe { ffi::PyObject_GC_Del(object.cast()) };
+        // SAFETY: the reference that the instance held.
+        unsafe { ffi::Py_DECREF(class.cast()) };
+    });
 }
 
 /// Ends a future or the future part of a task: untracked, weak references cleared, everything released.

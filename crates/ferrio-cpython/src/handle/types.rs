@@ -14,7 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::{Body, HandleObject, HandleRef, methods, order};
-use crate::deallocation::{Destroy, within_bounds};
+use crate::deallocation::within_bounds;
 use crate::heap_type::{self, COLLECTED, offsets, slot};
 use crate::loop_base::LoopBase;
 use crate::names;
@@ -89,55 +89,56 @@ pub(crate) fn allocate(owner: &Bound<'_, LoopBase>, kind: Kind, body: Body) -> P
 const MAX_SPARES: usize = 8192;
 
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
-    // SAFETY: dead and whole, and of this type.
-    unsafe { within_bounds::<Freeing>(object) };
+    // SAFETY: dead and whole.
+    let destroy = |object| unsafe { free(object) };
+    // SAFETY: dead and whole, and this is the type's `tp_dealloc`.
+    unsafe { within_bounds(object, dealloc, destroy) };
 }
 
 /// Frees a handle.
-struct Freeing;
-
-impl Destroy for Freeing {
-    #[inline(always)] // here it is `tp_dealloc` itself
-    unsafe fn destroy(object: *mut ffi::PyObject) {
-        // SAFETY: tp_dealloc runs with the GIL held.
-        let py = unsafe { Python::assume_attached() };
-        let handle = object.cast::<HandleObject>();
-        // SAFETY: a whole object of our type.
-        if unsafe { (*handle).body.tracked } {
-            // SAFETY: tracked, by its own word.
-            unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
-        }
-        // SAFETY: of our type, so the field is there; it is null or the head of the list.
-        if !unsafe { (*handle).body.weak_references }.is_null() {
-            // SAFETY: the object is still whole; callbacks of the references see it dead.
-            unsafe { ffi::PyObject_ClearWeakRefs(object) };
-        }
-        // SAFETY: in bounds of the object.
-        let place = unsafe { &raw const (*handle).body };
-        // SAFETY: nobody can reach the object any more; its body is moved out once.
-        let mut body = unsafe { place.read() };
-        // SAFETY: a heap type's instance owns a reference to its type.
-        let class = unsafe { ffi::Py_TYPE(object) };
-        // SAFETY: `handle` is not null.
-        let spare = Spare(unsafe { NonNull::new_unchecked(handle) });
-        let owner = body.owner.take().map(|owner| owner.into_bound(py));
-        release(py, body);
-        if let Some(owner) = owner {
-            let surplus = owner.get().spares.with(py, |spares| {
-                if spares.len() < MAX_SPARES && (spares.len() < spares.capacity() || spares.try_reserve(1).is_ok()) {
-                    spares.push(spare);
-                    None
-                } else {
-                    Some(spare)
-                }
-            });
-            drop(surplus);
-        } else {
-            drop(spare);
-        }
-        // SAFETY: the reference that the instance held.
-        unsafe { ffi::Py_DECREF(class.cast()) };
+///
+/// # Safety
+/// It is dead and whole. The GIL is held.
+#[inline(always)] // a part of `tp_dealloc`
+unsafe fn free(object: *mut ffi::PyObject) {
+    // SAFETY: tp_dealloc runs with the GIL held.
+    let py = unsafe { Python::assume_attached() };
+    let handle = object.cast::<HandleObject>();
+    // SAFETY: a whole object of our type.
+    if unsafe { (*handle).body.tracked } {
+        // SAFETY: tracked, by its own word.
+        unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
     }
+    // SAFETY: of our type, so the field is there; it is null or the head of the list.
+    if !unsafe { (*handle).body.weak_references }.is_null() {
+        // SAFETY: the object is still whole; callbacks of the references see it dead.
+        unsafe { ffi::PyObject_ClearWeakRefs(object) };
+    }
+    // SAFETY: in bounds of the object.
+    let place = unsafe { &raw const (*handle).body };
+    // SAFETY: nobody can reach the object any more; its body is moved out once.
+    let mut body = unsafe { place.read() };
+    // SAFETY: a heap type's instance owns a reference to its type.
+    let class = unsafe { ffi::Py_TYPE(object) };
+    // SAFETY: `handle` is not null.
+    let spare = Spare(unsafe { NonNull::new_unchecked(handle) });
+    let owner = body.owner.take().map(|owner| owner.into_bound(py));
+    release(py, body);
+    if let Some(owner) = owner {
+        let surplus = owner.get().spares.with(py, |spares| {
+            if spares.len() < MAX_SPARES && (spares.len() < spares.capacity() || spares.try_reserve(1).is_ok()) {
+                spares.push(spare);
+                None
+            } else {
+                Some(spare)
+            }
+        });
+        drop(surplus);
+    } else {
+        drop(spare);
+    }
+    // SAFETY: the reference that the instance held.
+    unsafe { ffi::Py_DECREF(class.cast()) };
 }
 
 /// Releases what a body holds while attached: `Bound` gives references up at once, `Py` might defer.

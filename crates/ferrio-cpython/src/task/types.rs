@@ -12,7 +12,7 @@ use pyo3::types::PyType;
 use super::{TaskBody, TaskObject, TaskRef, methods, registry};
 use crate::boundary::{ending, unbooked};
 use crate::coroutines;
-use crate::deallocation::{Destroy, within_bounds};
+use crate::deallocation::within_bounds;
 use crate::future::{self, FutureBody};
 use crate::heap_type::{self, EXTENSIBLE, set_constructor, slot};
 use crate::spares::Spares;
@@ -116,49 +116,50 @@ unsafe fn speaks(object: Object) -> bool {
 }
 
 unsafe extern "C" fn dealloc(object: Object) {
-    // SAFETY: dead and whole, and of this type.
-    unsafe { within_bounds::<Freeing>(object) };
+    // SAFETY: dead and whole.
+    let destroy = |object| unsafe { free(object) };
+    // SAFETY: dead and whole, and this is the type's `tp_dealloc`.
+    unsafe { within_bounds(object, dealloc, destroy) };
 }
 
 /// Frees a task.
-struct Freeing;
-
-impl Destroy for Freeing {
-    #[inline(always)] // here it is `tp_dealloc` itself
-    unsafe fn destroy(object: Object) {
-        unbooked(|py| {
-            // SAFETY: reads the type of a live object.
-            let class = unsafe { ffi::Py_TYPE(object) };
-            let exact = is_exact(class);
-            // SAFETY: a whole object of our type.
-            let speaks = exact && unsafe { speaks(object) };
-            // SAFETY: called once, by tp_dealloc, as documented.
-            if speaks && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
-                return;
-            }
-            let task = object.cast::<TaskObject>();
-            // SAFETY: the task's body is still there.
-            unsafe { registry::remove(task) };
-            // SAFETY: the object is dead from here on.
-            unsafe { future::dealloc_base(object) };
-            // SAFETY: nobody can reach the object any more; its body is moved out once.
-            let place = unsafe { &raw const (*task).task };
-            // SAFETY: in bounds; it is moved out once.
-            let body = unsafe { place.read() };
-            drop(body);
-            if exact {
-                // SAFETY: not null.
-                let memory = unsafe { NonNull::new_unchecked(task) };
-                // SAFETY: exactly of our type, untracked, everything is released.
-                unsafe { SPARES.give(py, memory) };
-                return;
-            }
-            // SAFETY: a subclass's instance is of the collector's allocator too.
-            unsafe { ffi::PyObject_GC_Del(object.cast()) };
-            // SAFETY: the reference that the instance held.
-            unsafe { ffi::Py_DECREF(class.cast()) };
-        });
-    }
+///
+/// # Safety
+/// It is dead and whole. The GIL is held.
+#[inline(always)] // a part of `tp_dealloc`
+unsafe fn free(object: Object) {
+    unbooked(|py| {
+        // SAFETY: reads the type of a live object.
+        let class = unsafe { ffi::Py_TYPE(object) };
+        let exact = is_exact(class);
+        // SAFETY: a whole object of our type.
+        let speaks = exact && unsafe { speaks(object) };
+        // SAFETY: called once, by tp_dealloc, as documented.
+        if speaks && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+            return;
+        }
+        let task = object.cast::<TaskObject>();
+        // SAFETY: the task's body is still there.
+        unsafe { registry::remove(task) };
+        // SAFETY: the object is dead from here on.
+        unsafe { future::dealloc_base(object) };
+        // SAFETY: nobody can reach the object any more; its body is moved out once.
+        let place = unsafe { &raw const (*task).task };
+        // SAFETY: in bounds; it is moved out once.
+        let body = unsafe { place.read() };
+        drop(body);
+        if exact {
+            // SAFETY: not null.
+            let memory = unsafe { NonNull::new_unchecked(task) };
+            // SAFETY: exactly of our type, untracked, everything is released.
+            unsafe { SPARES.give(py, memory) };
+            return;
+        }
+        // SAFETY: a subclass's instance is of the collector's allocator too.
+        unsafe { ffi::PyObject_GC_Del(object.cast()) };
+        // SAFETY: the reference that the instance held.
+        unsafe { ffi::Py_DECREF(class.cast()) };
+    });
 }
 
 unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
