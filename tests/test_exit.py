@@ -31,6 +31,9 @@ MASKS = (
     (re.compile(r"0x[0-9a-f]+"), "0x"),
     (re.compile(r'( *\|? *)File "[^"\n]*/(?:asyncio|ferrio)/\w+\.py", line \d+, in \w+\n(?:\1  .*\n)*'), ""),
     (re.compile(r"[^\s\"']*/(asyncio/\w+\.py):\d+"), r"\1"),
+    # Some Pythons show the arguments of this callback of asyncio's, among them a handle that ferrio has no use for.
+    (re.compile(r"(_sock_(?:read|write)_done)\(.*\)\(\)"), r"\1()()"),
+    (re.compile(r"_release_waiter\(.*?\) at"), "_release_waiter() at"),
     (re.compile(r"Task-\d+"), "Task"),
     (re.compile(r"\b(fd|pid)=\d+"), r"\1="),
 )
@@ -64,6 +67,8 @@ STATUS_ONLY = {
     "exception_of_task": NAMED,
     "exception_of_future": NAMED,
 }
+if sys.version_info < (3, 12):
+    STATUS_ONLY["process"] = "a thread of asyncio's waits for the child, and keeps the loop and the task for ever"
 
 # Programs that are run in each mode.
 SOME = [

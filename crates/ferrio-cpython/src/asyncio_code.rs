@@ -68,17 +68,13 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
 pub(crate) fn of<'py>(py: Python<'py>, name: &str) -> Option<(Bound<'py, PyAny>, u32)> {
     let originals = ORIGINALS.get(py)?;
     let known = originals.known.bind(py);
-    let found = match known.get_item(name).ok()? {
-        Some(found) => found,
-        None => {
-            let code = originals.code(py, name)?;
-            let line =
-                originals.waiting_line(&code, name).or_else(|| code.getattr("co_firstlineno").ok()?.extract().ok());
-            let found = (code, line?).into_pyobject(py).ok()?.into_any();
-            known.set_item(name, &found).ok()?;
-            found
-        }
-    };
+    if let Some(found) = known.get_item(name).ok()? {
+        return found.extract().ok();
+    }
+    let code = originals.code(py, name)?;
+    let line = originals.waiting_line(&code, name).or_else(|| code.getattr("co_firstlineno").ok()?.extract().ok());
+    let found = (code, line?).into_pyobject(py).ok()?;
+    known.set_item(name, &found).ok()?;
     found.extract().ok()
 }
 

@@ -168,15 +168,14 @@ impl Channel {
     pub(crate) fn own<T>(&self, object: Py<T>) -> Owned<T> {
         let place = Python::attach(|py| {
             let second = object.clone_ref(py).into_any();
-            self.0.with(py, |slots| match slots.owned.iter().position(Option::is_none) {
-                Some(place) => {
-                    slots.owned[place] = Some(second);
-                    place
+            self.0.with(py, |slots| {
+                let free = slots.owned.iter().position(Option::is_none);
+                let place = free.unwrap_or(slots.owned.len());
+                if free.is_none() {
+                    slots.owned.push(None);
                 }
-                None => {
-                    slots.owned.push(Some(second));
-                    slots.owned.len() - 1
-                }
+                slots.owned[place] = Some(second);
+                place
             })
         });
         Owned { object, channel: self.clone(), place }

@@ -15,6 +15,7 @@ use crate::asyncio_code;
 const FILE: &std::ffi::CStr = c"<ferrio>";
 
 /// The stand-in, with the attributes of a frame that is suspended.
+#[expect(clippy::struct_field_names, reason = "the names of a frame's attributes")]
 #[pyclass(frozen, name = "frame", module = "ferrio")]
 pub(crate) struct Frame {
     #[pyo3(get)]
