@@ -1,6 +1,7 @@
 """Programs that build something deep, and go through it: what waits for what, nested blocks, reprs.
 
-As a program it runs one of them: `python -m tests.deep asyncio|ferrio NAME DEPTH`.
+As a program it runs one of them: `python -m tests.deep asyncio|ferrio NAME DEPTH [RECURSION LIMIT [STACK SIZE]]`, on a
+stack of its own if its size is given.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import io
 import logging
 import os
 import sys
+import threading
 import warnings
 
 
@@ -222,6 +224,15 @@ async def showing_timers_of_timers(depth):
     return bool(repr(timer))
 
 
+async def showing_queues_of_queues(depth):
+    item = None
+    for _ in range(depth):
+        queue = asyncio.Queue()
+        queue.put_nowait(item)
+        item = queue
+    return bool(repr(queue))
+
+
 async def eager_tasks(depth):
     async def level(number):
         if number:
@@ -282,6 +293,7 @@ TO_SOME_DEPTH = (
     showing_tasks,
     showing_a_call_graph,
     cancelling_gathers,
+    showing_queues_of_queues,
     eager_tasks,
     throwing_into_nested_coroutines,
     closing_nested_coroutines,
@@ -291,17 +303,27 @@ PROGRAMS = {program.__name__: program for program in (*ANY_DEPTH, *TO_SOME_DEPTH
 
 
 def main():
-    kind, name, depth = sys.argv[1:]
+    kind, name, *numbers = sys.argv[1:]
+    depth, limit, size = map(int, [*numbers, 0, 0][:3])
     if kind == "ferrio":
         import ferrio
 
         ferrio.install()
     warnings.simplefilter("ignore")
     logging.disable()
+    if limit:
+        sys.setrecursionlimit(limit)
+    if not size:
+        run(PROGRAMS[name], depth)
+    threading.stack_size(size)
+    threading.Thread(target=run, args=(PROGRAMS[name], depth)).start()
+
+
+def run(program, depth):
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        print("returned", loop.run_until_complete(PROGRAMS[name](int(depth))))
+        print("returned", loop.run_until_complete(program(depth)))
     except (Exception, asyncio.CancelledError) as error:
         print("raised", type(error).__name__)
     sys.stdout.flush()

@@ -14,8 +14,8 @@ RECURSION = "raised RecursionError\n"
 
 
 @functools.cache
-def run(kind: str, name: str, depth: int) -> str:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.deep", kind, name, str(depth)]
+def run(kind: str, name: str, *numbers: int) -> str:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.deep", kind, name, *map(str, numbers)]
     process = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert process.returncode == 0, (kind, process.returncode, process.stderr[-2000:])
     return process.stdout
@@ -48,3 +48,20 @@ def test_any_number_of_tasks_that_wait_for_one_another_is_cancelled():
         == run("asyncio", "cancelling_tasks", 60)
         == "raised CancelledError\n"
     )
+
+
+# What goes through objects and coroutines of ferrio's alone: in others the interpreter's own code may be what overruns.
+OWN = [
+    "eager_tasks",
+    "showing_queues_of_queues",
+    "throwing_into_nested_coroutines",
+    "closing_nested_coroutines",
+    "forgetting_nested_coroutines",
+]
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("size", [0, 256 << 10], ids=["stack of the process", "small stack"])
+@pytest.mark.parametrize("limit", [1_000, 1_000_000])
+def test_the_stack_is_not_overrun_whatever_the_limit(name, size, limit):
+    assert run("ferrio", name, 20_000, limit, size) in {run("ferrio", name, 60), RECURSION}

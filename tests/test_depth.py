@@ -111,6 +111,8 @@ NESTS = {
 NEST = """
     import asyncio, sys, threading
 
+    sys.setrecursionlimit({limit})
+
     async def between(inner):
         return await inner
 
@@ -146,8 +148,8 @@ NEST = """
 """
 
 
-def nest(kind: str, link: str, depth: int, *, delay: int = 0, stack: int = 0) -> tuple[int, str]:
-    program = textwrap.dedent(NEST).format(link=link, depth=depth, delay=delay, stack=stack)
+def nest(kind: str, link: str, depth: int, *, delay: int = 0, stack: int = 0, limit: int = 1_000) -> tuple[int, str]:
+    program = textwrap.dedent(NEST).format(link=link, depth=depth, delay=delay, stack=stack, limit=limit)
     if kind == "ferrio":
         program = program.replace("import asyncio,", "import ferrio as asyncio,")
     command = [sys.executable, "-W", "ignore", "-c", program]
@@ -168,7 +170,8 @@ def test_coroutines_in_one_another_do_as_with_asyncio(link, depth):
 
 
 @pytest.mark.parametrize("link", NESTS.values(), ids=NESTS)
-def test_a_small_stack_is_not_overrun(link):
-    status, output = nest("ferrio", link, 3_000, stack=256 << 10)
+@pytest.mark.parametrize("limit", [1_000, 1_000_000])
+def test_a_small_stack_is_not_overrun(link, limit):
+    status, output = nest("ferrio", link, 3_000, stack=256 << 10, limit=limit)
     assert status == 0
     assert output in {"RecursionError\n", "passed\n"}

@@ -34,7 +34,7 @@ pub mod parked;
 pub mod plain;
 pub mod program_frames;
 pub mod raising;
-mod recursion;
+pub mod recursion;
 mod rest;
 pub mod resume;
 mod returning;

@@ -22,7 +22,7 @@ thread_local! {
 /// # Errors
 /// `RecursionError`, and those of `body`.
 #[inline]
-pub(crate) fn deeper<R>(py: Python<'_>, what: &CStr, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+pub fn deeper<R>(py: Python<'_>, what: &CStr, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     let depth = DEPTH.get();
     if depth >= LOOK_FROM && is_too_deep(depth) {
         return Err(too_deep(what));
@@ -37,6 +37,13 @@ pub(crate) fn deeper<R>(py: Python<'_>, what: &CStr, body: impl FnOnce() -> PyRe
     // SAFETY: the level that was entered above.
     unsafe { ffi::Py_LeaveRecursiveCall() };
     outcome
+}
+
+/// The error that stands for one more level where the stack has no room for it. Of code that ends in the interpreter's own
+/// evaluation anyway, which counts levels, but not by the room that ours take.
+#[inline]
+pub(crate) fn refusal(what: &CStr) -> Option<PyErr> {
+    (cfg!(not(Py_3_14)) && is_near_the_end_of_the_stack()).then(|| too_deep(what))
 }
 
 /// So many levels fit into any stack and below any limit in use, and are not looked at.

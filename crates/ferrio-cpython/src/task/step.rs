@@ -18,6 +18,7 @@ use crate::handle::HandleRef;
 use crate::held::Held;
 use crate::loop_base::LoopBase;
 use crate::names;
+use crate::recursion;
 use crate::resume::{self, Step};
 use crate::runnable::Runnable;
 
@@ -49,6 +50,11 @@ impl<'py> TaskRef<'py> {
     pub(super) fn start_eagerly(&self) -> PyResult<()> {
         let py = self.py();
         let owner = self.future().owner()?;
+        if let Some(error) = recursion::refusal(c" while starting a task") {
+            let coroutine = self.update(|body| body.coroutine.take());
+            drop(coroutine);
+            return self.end_with(error);
+        }
         registry::add(self);
         let context = self.context()?;
         let run = || context::run_in(py, &context, || self.step(None));

@@ -4,6 +4,7 @@ use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine;
 use ferrio_cpython::held::Held;
 use ferrio_cpython::parked::Parked;
+use ferrio_cpython::recursion::deeper;
 use ferrio_engine::{Exchange, Side, Waiters};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
@@ -151,7 +152,10 @@ impl Queue {
         let items = storage::listed(py, &slf.get().state)?;
         if items.is_truthy()? {
             let items = items.try_iter()?.collect::<PyResult<Vec<_>>>()?;
-            words.push(format!("_queue={}", PyList::new(py, items)?.repr()?));
+            let items = PyList::new(py, items)?;
+            // A queue may be among them.
+            let shown = deeper(py, c" while getting the repr of a queue", || items.repr())?;
+            words.push(format!("_queue={shown}"));
         }
         slf.get().state.with(py, |state| {
             let Exchange { getters, putters, unfinished, is_shut_down } = &state.exchange;
