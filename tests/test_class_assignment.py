@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+import ferrio
 from tests.differential import masked, trace_on
 from tests.odd_numbers.observing import MODES
 
@@ -78,6 +79,15 @@ def test_a_class_is_assigned_as_on_asyncio(mode):
         return seen
 
     assert observe(mode) == observe("stock")
+
+
+def test_a_class_of_another_layout_is_refused():
+    class Plain:
+        pass
+
+    for thing in (ferrio.Lock(), ferrio.Queue(), ferrio.timeout(1)):
+        with pytest.raises(TypeError, match="object layout differs"):
+            thing.__class__ = Plain
 
 
 def test_a_task_of_one_subclass_becomes_one_of_another():
