@@ -85,7 +85,7 @@ def test_a_class_of_another_layout_is_refused():
     class Plain:
         pass
 
-    for thing in (ferrio.Lock(), ferrio.Queue(), ferrio.timeout(1)):
+    for thing in (ferrio.Lock(), ferrio.Queue(), ferrio.Event()):
         with pytest.raises(TypeError, match="object layout differs"):
             thing.__class__ = Plain
 
