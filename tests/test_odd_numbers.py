@@ -8,6 +8,7 @@ import asyncio
 import functools
 import inspect
 import socket
+import sys
 
 import pytest
 
@@ -48,6 +49,12 @@ if "maxsize" not in inspect.getsource(asyncio.unix_events):
     # No file is as long, and asyncio said so with an OverflowError before it cut such counts.
     for name in ("sendfile_count", "sock_sendfile_count"):
         DIFFERENT[name] = {*DIFFERENT[name], "2**63", "10**400"}
+
+if sys.version_info >= (3, 15):
+    # There a class's answer NotImplemented is no truth, and the words on what is no index are others.
+    for name in ("call_at", "timeout_at", "reschedule", "timers_compared", "call_at_and_cancel"):
+        DIFFERENT[name] = {*DIFFERENT[name], *CONTRARY}
+    DIFFERENT["connection_options"] = {"1.5", "inf", "Decimal(1.5)", "Decimal(2)", "Fraction(3,2)", "OwnFloat(1.5)"}
 
 
 @functools.cache
