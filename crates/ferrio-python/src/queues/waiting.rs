@@ -3,6 +3,7 @@
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
 use ferrio_cpython::held::Held;
 use ferrio_cpython::parked::{self, Parked};
+use ferrio_cpython::raising::handling;
 use ferrio_cpython::resume::Step;
 use ferrio_engine::{Side, Ticket};
 use pyo3::prelude::*;
@@ -74,7 +75,7 @@ fn wait<'py>(
                 Ok(Step::Yielded(yielded)) => return Ok(Some(yielded)),
                 Ok(Step::Returned(_)) => *waiting = None,
                 Err(error) => {
-                    in_line.give_up(queue, side)?;
+                    handling(py, &error, || in_line.give_up(queue, side))?;
                     return Err(error);
                 }
             }

@@ -6,14 +6,33 @@ use ferrio_cpython::coroutine::{Body, Visitor};
 use ferrio_cpython::held::Held;
 use ferrio_cpython::memory;
 use ferrio_cpython::resume::Step;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::reader::StreamReader;
 use super::reading::Read;
 use super::waiting::{Waiting, check_exception, drive, incomplete};
+use crate::imports;
 use crate::numbers::{ceiling, equal_integer, index, length};
+
+/// Whether `bytearray.take_bytes` cuts what is read off, as since 3.15, and not a slice.
+fn takes_bytes(py: Python<'_>) -> bool {
+    imports::python_version(py) >= (3, 15)
+}
+
+/// A number as the length that is cut off.
+///
+/// # Errors
+/// `TypeError` for one that is no index.
+fn cut(number: &Bound<'_, PyAny>) -> PyResult<i64> {
+    index(number).map_err(|error| {
+        if takes_bytes(number.py()) && error.is_instance_of::<PyTypeError>(number.py()) {
+            return ferrio_cpython::error::<PyTypeError>("n must be an integer or None");
+        }
+        error
+    })
+}
 
 /// `read`.
 pub(super) struct ReadOdd {
@@ -69,11 +88,18 @@ impl Body for ReadOdd {
                 let reader = self.reader.bind(py);
                 let mut waited = waiting.0.is_some();
                 drive(reader, waiting, "read", input, || {
-                    let is_there = reader
-                        .get()
-                        .with_incoming(py, |incoming, frame| waited || frame.eof || !incoming.is_empty())?;
+                    let there = reader.get().with_incoming(py, |incoming, frame| {
+                        (waited || frame.eof || !incoming.is_empty()).then(|| incoming.len())
+                    })?;
                     waited = true;
-                    if is_there { index(self.number.bind(py)).map(|_| None) } else { Ok(None) }
+                    let Some(there) = there else { return Ok(None) };
+                    let number = self.number.bind(py);
+                    // Since 3.15 asyncio takes the lesser of the number and what there is.
+                    if takes_bytes(py) && !number.lt(there)? {
+                        let look = |data: &[u8]| memory::bytes(py, data).map(Bound::into_any);
+                        return reader.get().with_incoming(py, |incoming, _| incoming.try_take(there, look))?.map(Some);
+                    }
+                    cut(number).map(|_| None)
                 })
             }
         }
@@ -139,7 +165,8 @@ impl Body for ReadExactlyOdd {
             if there < enough {
                 return Err(incomplete(py, reader.get().take_all(py)?, Some(number.clone())));
             }
-            let count = if equal_integer(number) == Some(there) { there } else { index(number)? };
+            let is_all = !takes_bytes(py) && equal_integer(number) == Some(there);
+            let count = if is_all { there } else { cut(number)? };
             let look = |data: &[u8]| memory::bytes(py, data).map(Bound::into_any);
             reader.get().with_incoming(py, |incoming, _| incoming.try_take(length(count), look))?.map(Some)
         })
