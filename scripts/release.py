@@ -1,7 +1,7 @@
 """What a release needs of CHANGELOG.md, Cargo.toml and Cargo.lock.
 
-    python scripts/release.py check VERSION    whether the three agree on it
-    python scripts/release.py notes VERSION    the changelog's section
+python scripts/release.py check VERSION    whether the three agree on it
+python scripts/release.py notes VERSION    the changelog's section
 """
 
 import re
