@@ -87,85 +87,66 @@ mod chains {
         static DEFERRED: Cell<*mut Deferred> = const { Cell::new(null_mut()) };
     }
 
-    /// What a destructor that runs deep inside others has to do with the thread's list when it ends.
-    #[derive(Clone, Copy)]
-    enum Place {
-        /// Not deep: nothing.
-        Shallow,
-        /// It counts in the list.
-        Nested(*mut Deferred),
-        /// It made the list, and empties it.
-        Outermost(*mut Deferred),
-    }
-
     /// # Safety
     /// As for `super::within_bounds`.
     #[inline(always)]
     pub(super) unsafe fn within_bounds(object: Object, destructor: Destructor, destroy: impl FnOnce(Object)) {
         let running = RUNNING.load(Ordering::Relaxed);
-        let mut place = Place::Shallow;
-        if running >= SHALLOW {
-            // SAFETY: by the caller's promise.
-            match unsafe { descend(object, destructor) } {
-                Some(deep) => place = deep,
-                None => return,
-            }
+        let is_deep = running >= SHALLOW;
+        // SAFETY: by the caller's promise.
+        if is_deep && unsafe { is_put_aside(object, destructor) } {
+            return;
         }
         RUNNING.store(running + 1, Ordering::Relaxed);
         destroy(object);
         // Read again: other threads may have begun or ended something meanwhile.
         RUNNING.store(RUNNING.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
-        if !matches!(place, Place::Shallow) {
-            ascend(place);
+        if is_deep {
+            ascend();
         }
     }
 
-    /// Where a destructor runs that begins deep inside others; None if the object was put aside.
+    /// Puts an object aside whose destructor begins too deep inside others; else counts it in the thread's list, which
+    /// the first one makes.
     ///
     /// # Safety
     /// As for `super::within_bounds`.
     #[cold]
     #[inline(never)]
-    unsafe fn descend(object: Object, destructor: Destructor) -> Option<Place> {
+    unsafe fn is_put_aside(object: Object, destructor: Destructor) -> bool {
         let list = DEFERRED.get();
         if list.is_null() {
-            let list = Box::into_raw(Box::new(Deferred { depth: 1, objects: Vec::new() }));
-            DEFERRED.set(list);
-            return Some(Place::Outermost(list));
+            DEFERRED.set(Box::into_raw(Box::new(Deferred { depth: 1, objects: Vec::new() })));
+            return false;
         }
-        // SAFETY: a destructor further up this stack owns the list; the borrow ends before anything else runs.
+        // SAFETY: a destructor further up this stack made the list; the borrow ends before anything else runs.
         let deferred = unsafe { &mut *list };
-        if deferred.depth >= DEEP {
-            // SAFETY: by the caller's promise.
-            if unsafe { deferred.put(object, destructor) } {
-                return None;
-            }
+        // SAFETY: by the caller's promise.
+        if deferred.depth >= DEEP && unsafe { deferred.put(object, destructor) } {
+            return true;
         }
         deferred.depth += 1;
-        Some(Place::Nested(list))
+        false
     }
 
-    /// The destructor that `descend` placed has ended.
+    /// A destructor that counts in the list has ended. The outermost frees what was put aside, and the list.
     #[cold]
     #[inline(never)]
-    fn ascend(place: Place) {
-        match place {
-            Place::Shallow => {}
-            // A library that exchanges stacks may have gone back to the owner meanwhile, who has ended.
-            Place::Nested(list) if !std::ptr::eq(DEFERRED.get(), list) => {}
-            Place::Nested(list) => {
-                // SAFETY: it is still the thread's list.
-                let deferred = unsafe { &mut *list };
-                deferred.depth = deferred.depth.saturating_sub(1);
-            }
-            Place::Outermost(list) => empty(list),
+    fn ascend() {
+        let list = DEFERRED.get();
+        if list.is_null() {
+            // A library that exchanges stacks has let another one be the outermost.
+            return;
         }
-    }
-
-    /// Frees what was put aside, and the list.
-    fn empty(list: *mut Deferred) {
+        // SAFETY: the thread's list; the borrow ends before anything else runs.
+        let deferred = unsafe { &mut *list };
+        if deferred.depth > 1 {
+            deferred.depth -= 1;
+            return;
+        }
+        // It still counts as one while the others are freed, so that none of them believes to be the outermost.
         loop {
-            // SAFETY: only who made the list calls this, and nobody borrows it while nothing runs.
+            // SAFETY: nobody borrows it while nothing runs.
             let next = unsafe { &mut *list }.objects.pop();
             let Some(Waiting { object, destructor, was_tracked }) = next else { break };
             if was_tracked {
@@ -177,7 +158,7 @@ mod chains {
             unsafe { destructor(object) };
         }
         DEFERRED.set(null_mut());
-        // SAFETY: made by `descend`, and no longer the thread's list.
+        // SAFETY: made by `is_put_aside`, and no longer the thread's list.
         drop(unsafe { Box::from_raw(list) });
     }
 

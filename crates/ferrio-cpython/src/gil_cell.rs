@@ -43,8 +43,17 @@ impl<T> GilCell<T> {
     ///
     /// # Panics
     /// When called from inside another `with` of the same cell.
-    #[inline(always)] // also around a closure with a rare long way (benchmark `call_soon_chain`)
-    pub fn with<R>(&self, _py: Python<'_>, access: impl FnOnce(&mut T) -> R) -> R {
+    #[inline]
+    pub fn with<R>(&self, py: Python<'_>, access: impl FnOnce(&mut T) -> R) -> R {
+        self.with_inlined(py, access)
+    }
+
+    /// `with` for the hottest of its callers, which it becomes a part of whatever `access` does.
+    ///
+    /// # Panics
+    /// As `with`.
+    #[inline(always)] // benchmark `call_soon_chain`; everywhere it would cost `queue_handoff` more
+    pub fn with_inlined<R>(&self, _py: Python<'_>, access: impl FnOnce(&mut T) -> R) -> R {
         assert!(self.free.replace(false), "a GilCell is borrowed twice: Python code ran inside a borrow");
         let _release = Release(&self.free);
         // SAFETY: the token proves the GIL, the flag that no other borrow is alive; SAFETY.md, "GilCell".

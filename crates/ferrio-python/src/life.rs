@@ -21,7 +21,7 @@ use crate::errors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
 use crate::io::WAKER;
-use crate::nested::{self, Outer};
+use crate::nested::{self, InnerRun, Outer};
 use crate::numbers;
 use crate::signals;
 use crate::tasks::ensure;
@@ -141,7 +141,7 @@ impl Loop {
 
 fn run(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let before = set_up(slf)?;
-    let outcome = run_turns(slf);
+    let outcome = run_turns(slf, None);
     let put_back = tear_down(slf, before);
     outcome.and(put_back)
 }
@@ -191,17 +191,21 @@ fn tear_down(slf: &Bound<'_, Loop>, before: Before<'_>) -> PyResult<()> {
     signals::end_run(slf)
 }
 
-pub(crate) fn run_turns(slf: &Bound<'_, Loop>) -> PyResult<()> {
+/// Turns until the loop is stopped or, where one is given, the run within a run is over.
+pub(crate) fn run_turns(slf: &Bound<'_, Loop>, mut inner: Option<&mut InnerRun<'_, '_>>) -> PyResult<()> {
     loop {
         turn(slf)?;
-        if base(slf).stopping.get() {
+        let is_over = match &mut inner {
+            None => base(slf).stopping.get(),
+            Some(inner) => inner.is_over(slf)?,
+        };
+        if is_over {
             return Ok(());
         }
     }
 }
 
-#[inline(always)] // a part of the loop that calls it (benchmark `call_soon_chain`)
-pub(crate) fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
+fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let base = base(slf);
     let io = &slf.get().io;

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 
 use crate::event_loop::{Loop, base};
 use crate::imports;
-use crate::life::{run_turns, turn};
+use crate::life::run_turns;
 use crate::tasks::ensure;
 
 static ALLOWED: AtomicBool = AtomicBool::new(false);
@@ -64,7 +64,7 @@ pub(crate) fn outer<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Outer<'py>>>
 
 /// `run_forever` of a loop that runs already: until `stop()`.
 pub(crate) fn run_forever(slf: &Bound<'_, Loop>) -> PyResult<()> {
-    let outcome = without_task(slf.as_any(), || run_turns(slf));
+    let outcome = without_task(slf.as_any(), || run_turns(slf, None));
     base(slf).stopping.set(false);
     outcome
 }
@@ -85,24 +85,35 @@ pub(crate) fn run_until_complete<'py>(
     future.call_method0("result")
 }
 
-/// Turns until the future is done or the loop is stopped. A stop for the outermost future, which ends meanwhile, waits
-/// until the run within it is over.
-fn run_until(slf: &Bound<'_, Loop>, future: &Bound<'_, PyAny>) -> PyResult<()> {
-    let base = base(slf);
-    let mut postponed = false;
-    let mut outcome = Ok(());
-    while outcome.is_ok() && !is_done(future)? {
-        outcome = turn(slf);
-        if base.stopping.get() {
+/// A run within a run, until a future is done.
+pub(crate) struct InnerRun<'a, 'py> {
+    future: &'a Bound<'py, PyAny>,
+    /// Whether the loop was stopped for the outermost future, which ended meanwhile: that waits until this run is over.
+    stop_is_postponed: bool,
+}
+
+impl InnerRun<'_, '_> {
+    /// Whether the future is done or the loop is stopped for another reason.
+    pub(crate) fn is_over(&mut self, slf: &Bound<'_, Loop>) -> PyResult<bool> {
+        if base(slf).stopping.get() {
             if !outermost_is_done(slf)? {
-                break;
+                return Ok(true);
             }
-            postponed = true;
-            base.stopping.set(false);
+            self.stop_is_postponed = true;
+            base(slf).stopping.set(false);
         }
+        is_done(self.future)
     }
-    if postponed {
-        base.stopping.set(true);
+}
+
+fn run_until(slf: &Bound<'_, Loop>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+    if is_done(future)? {
+        return Ok(());
+    }
+    let mut inner = InnerRun { future, stop_is_postponed: false };
+    let outcome = run_turns(slf, Some(&mut inner));
+    if inner.stop_is_postponed {
+        base(slf).stopping.set(true);
     }
     outcome
 }

@@ -138,7 +138,7 @@ impl LoopBase {
     /// `MemoryError`; then nothing is queued.
     #[inline(always)] // saves 20 instructions a callback (benchmark `call_soon_chain`)
     pub fn push(&self, py: Python<'_>, runnable: Runnable) -> PyResult<()> {
-        match self.queue.with(py, |queue| queue.try_push(runnable)) {
+        match self.queue.with_inlined(py, |queue| queue.try_push(runnable)) {
             Ok(()) => Ok(()),
             Err(runnable) => Err(not_queued(py, runnable)),
         }
