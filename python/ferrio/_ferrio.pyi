@@ -98,6 +98,7 @@ __all__ = [
     "TimerHandle",
     "__version__",
     "_enter_task",
+    "_hide_frames",
     "_leave_task",
     "_register_task",
     "_unregister_task",
