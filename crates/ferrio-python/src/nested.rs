@@ -94,13 +94,13 @@ pub(crate) struct InnerRun<'a, 'py> {
 
 impl InnerRun<'_, '_> {
     /// Whether the future is done or the loop is stopped for another reason.
-    pub(crate) fn is_over(&mut self, slf: &Bound<'_, Loop>) -> PyResult<bool> {
-        if base(slf).stopping.get() {
-            if !outermost_is_done(slf)? {
+    pub(crate) fn is_over(&mut self, owner: &Bound<'_, Loop>) -> PyResult<bool> {
+        if base(owner).stopping.get() {
+            if !outermost_is_done(owner)? {
                 return Ok(true);
             }
             self.stop_is_postponed = true;
-            base(slf).stopping.set(false);
+            base(owner).stopping.set(false);
         }
         is_done(self.future)
     }
