@@ -435,6 +435,9 @@ def test_a_loop_closed_in_the_child_is_closed_there_alone(loop, debug):
 
 
 def test_tasks_of_the_parent_are_known_in_the_child(loop):
+    if sys.version_info >= (3, 14) and not isinstance(loop, ferrio.EventLoop):
+        pytest.skip("asyncio's list is empty in a child until the oldest of the tasks ends")
+
     async def wait():
         await asyncio.sleep(0.002)
         return asyncio.current_task().get_name()
@@ -445,8 +448,6 @@ def test_tasks_of_the_parent_are_known_in_the_child(loop):
         names = [task.get_name() for task in asyncio.all_tasks(loop)]
         return names, asyncio.current_task(loop), loop.run_until_complete(task), task.done()
 
-    # From 3.14 on asyncio forgets them, and runs them all the same.
-    known = [] if sys.version_info >= (3, 14) else ["inherited"]
-    assert result_of_child(child) == (known, None, "inherited", True)
+    assert result_of_child(child) == (["inherited"], None, "inherited", True)
     assert not task.done()
     loop.run_until_complete(task)

@@ -16,7 +16,7 @@ use ferrio_cpython::{GilCell, HandleRef, Runnable, scheduling};
 use ferrio_sys::fork;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict, PyTuple, PyWeakrefReference};
+use pyo3::types::{PyDict, PyTuple, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::errors;
@@ -39,9 +39,6 @@ static LAST_LISTENER: GilCell<Option<Py<PyWeakrefReference>>> = GilCell::new(Non
 
 /// The first version whose asyncio takes the wakeup descriptor away in a forked child.
 const RESETS_WAKEUP: (u8, u8) = (3, 12);
-
-/// From this version on asyncio forgets the parent's tasks in the child of a fork.
-const FORGETS_TASKS: (u8, u8) = (3, 14);
 
 impl Signals {
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -251,22 +248,13 @@ fn note_wakeup(slf: &Bound<'_, Loop>) -> PyResult<()> {
 /// # Errors
 /// `OSError` when the C library has no room for that.
 pub(crate) fn watch_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let version = imports::python_version(module.py());
+    let py = module.py();
     fork::watch().map_err(|error| errors::from_io(&error))?;
-    if version < RESETS_WAKEUP {
-        in_each_child(&pyo3::wrap_pyfunction!(listen_on, module)?)?;
+    if imports::python_version(py) < RESETS_WAKEUP {
+        let keywords = PyDict::new(py);
+        keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(listen_on, module)?)?;
+        py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
     }
-    if version >= FORGETS_TASKS {
-        in_each_child(&pyo3::wrap_pyfunction!(forget_tasks, module)?)?;
-    }
-    Ok(())
-}
-
-fn in_each_child(function: &Bound<'_, PyCFunction>) -> PyResult<()> {
-    let py = function.py();
-    let keywords = PyDict::new(py);
-    keywords.set_item("after_in_child", function)?;
-    py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
     Ok(())
 }
 
@@ -279,12 +267,6 @@ fn listen_on(py: Python<'_>) -> PyResult<()> {
     renew_waker(py, base(slf)).map_err(|error| errors::from_io(&error))?;
     slf.get().signals.generation.set(py, fork::generation());
     Ok(())
-}
-
-/// In the child: `all_tasks()` does not give the parent's.
-#[pyfunction]
-fn forget_tasks(py: Python<'_>) {
-    ferrio_cpython::task::forget_all_tasks(py);
 }
 
 fn waker_fd(slf: &Bound<'_, Loop>) -> Option<i32> {

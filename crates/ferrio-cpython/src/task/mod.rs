@@ -20,7 +20,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyDict, PyString, PyType};
 
 pub(crate) use cancelling::cancel_any;
-pub use registry::{all_tasks, forget_all as forget_all_tasks, show_to_asyncio};
+pub use registry::{all_tasks, show_to_asyncio};
 pub(crate) use step::{run_step, run_wakeup, wakeup_callable};
 pub(crate) use types::{is_exact, type_pointer};
 

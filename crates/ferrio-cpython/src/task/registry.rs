@@ -104,15 +104,6 @@ fn listed(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
     tasks
 }
 
-/// Takes all tasks off the list, in the child of a fork: from 3.14 on asyncio knows none of the parent's there.
-pub fn forget_all(_py: Python<'_>) {
-    let mut task = HEAD.swap(null_mut(), Ordering::Relaxed);
-    while !task.is_null() {
-        // SAFETY: listed tasks have their memory.
-        task = std::mem::take(unsafe { link(task) }).next;
-    }
-}
-
 /// How often a set that another thread changes is looked through, as asyncio does it.
 const PATIENCE: usize = 1000;
 
