@@ -5,7 +5,6 @@
 //! other side is gone, is no news.
 
 use std::io;
-use std::os::fd::RawFd;
 
 use ferrio_cpython::{GilFlag, Runnable};
 use ferrio_engine::{FlowControl, Role};
@@ -13,12 +12,13 @@ use ferrio_sys::file;
 use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyType};
+use pyo3::types::{PyBytes, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::classes;
 use super::endpoint::{Endpoint, call_protocol, callback_failed, report_fatal};
 use super::pipe::{self, PipeEnd, PipeTransport};
+use super::showing::show_pipe_end;
 use crate::errors;
 use crate::event_loop::{Loop, base};
 use crate::imports;
@@ -146,6 +146,8 @@ impl PipeTransport for ReadPipeTransport {
     }
 }
 
+show_pipe_end!(ReadPipeTransport);
+
 #[pymethods]
 impl ReadPipeTransport {
     #[new]
@@ -217,41 +219,6 @@ impl ReadPipeTransport {
 
     fn _read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
         on_readable(slf, 0)
-    }
-
-    #[getter]
-    fn _pipe(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.end.object(py)
-    }
-
-    #[setter(_pipe)]
-    fn set_pipe(&self, py: Python<'_>, pipe: Option<Py<PyAny>>) {
-        self.end.set_object(py, pipe);
-    }
-
-    #[getter]
-    fn _fileno(&self) -> RawFd {
-        self.end.fd
-    }
-
-    #[getter]
-    fn _loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
-        self.end.owner(py)
-    }
-
-    #[getter]
-    fn _protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.end.protocol(py)
-    }
-
-    #[getter]
-    fn _extra<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
-        self.end.extra(py)
-    }
-
-    #[getter]
-    fn _closing(&self, py: Python<'_>) -> bool {
-        self.end.is_closing(py)
     }
 
     #[getter]

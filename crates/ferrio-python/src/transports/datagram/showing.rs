@@ -6,6 +6,9 @@ use pyo3::types::PyDict;
 use super::{DatagramTransport, receiving};
 use crate::event_loop::Loop;
 use crate::transports::endpoint::Endpoint;
+use crate::transports::showing::show_flow;
+
+show_flow!(DatagramTransport);
 
 #[pymethods]
 impl DatagramTransport {
@@ -51,22 +54,7 @@ impl DatagramTransport {
     }
 
     #[getter]
-    fn _conn_lost(&self, py: Python<'_>) -> u32 {
-        self.state.with(py, |state| state.lost)
-    }
-
-    #[getter]
     fn _buffer_size(&self, py: Python<'_>) -> usize {
         self.state.with(py, |state| state.queued)
-    }
-
-    #[getter]
-    fn _high_water(&self, py: Python<'_>) -> usize {
-        self.state.with(py, |state| state.flow.high())
-    }
-
-    #[getter]
-    fn _low_water(&self, py: Python<'_>) -> usize {
-        self.state.with(py, |state| state.flow.low())
     }
 }
