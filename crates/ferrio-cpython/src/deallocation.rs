@@ -87,66 +87,83 @@ mod chains {
         static DEFERRED: Cell<*mut Deferred> = const { Cell::new(null_mut()) };
     }
 
+    /// Where a destructor runs.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Place {
+        /// Not deep inside others.
+        Shallow,
+        /// Deep: it counts in the thread's list.
+        Nested,
+        /// It made the list, and empties it.
+        Outermost,
+    }
+
     /// # Safety
     /// As for `super::within_bounds`.
     #[inline(always)]
     pub(super) unsafe fn within_bounds(object: Object, destructor: Destructor, destroy: impl FnOnce(Object)) {
         let running = RUNNING.load(Ordering::Relaxed);
-        let is_deep = running >= SHALLOW;
-        // SAFETY: by the caller's promise.
-        if is_deep && unsafe { is_put_aside(object, destructor) } {
-            return;
+        let mut place = Place::Shallow;
+        if running >= SHALLOW {
+            // SAFETY: by the caller's promise.
+            match unsafe { descend(object, destructor) } {
+                Some(deep) => place = deep,
+                None => return,
+            }
         }
         RUNNING.store(running + 1, Ordering::Relaxed);
         destroy(object);
         // Read again: other threads may have begun or ended something meanwhile.
         RUNNING.store(RUNNING.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
-        if is_deep {
-            ascend();
+        if place != Place::Shallow {
+            ascend(place);
         }
     }
 
-    /// Puts an object aside whose destructor begins too deep inside others; else counts it in the thread's list, which
-    /// the first one makes.
+    /// The place of a destructor that begins deep inside others; None if its object was put aside.
     ///
     /// # Safety
     /// As for `super::within_bounds`.
     #[cold]
     #[inline(never)]
-    unsafe fn is_put_aside(object: Object, destructor: Destructor) -> bool {
+    unsafe fn descend(object: Object, destructor: Destructor) -> Option<Place> {
         let list = DEFERRED.get();
         if list.is_null() {
             DEFERRED.set(Box::into_raw(Box::new(Deferred { depth: 1, objects: Vec::new() })));
-            return false;
+            return Some(Place::Outermost);
         }
         // SAFETY: a destructor further up this stack made the list; the borrow ends before anything else runs.
         let deferred = unsafe { &mut *list };
         // SAFETY: by the caller's promise.
         if deferred.depth >= DEEP && unsafe { deferred.put(object, destructor) } {
-            return true;
+            return None;
         }
         deferred.depth += 1;
-        false
+        Some(Place::Nested)
     }
 
-    /// A destructor that counts in the list has ended. The outermost frees what was put aside, and the list.
+    /// A destructor that began deep inside others has ended.
     #[cold]
     #[inline(never)]
-    fn ascend() {
+    fn ascend(place: Place) {
         let list = DEFERRED.get();
         if list.is_null() {
-            // A library that exchanges stacks has let another one be the outermost.
+            // A library that exchanges stacks has let the outermost end before.
+            return;
+        }
+        if place == Place::Outermost {
+            empty(list);
             return;
         }
         // SAFETY: the thread's list; the borrow ends before anything else runs.
         let deferred = unsafe { &mut *list };
-        if deferred.depth > 1 {
-            deferred.depth -= 1;
-            return;
-        }
-        // It still counts as one while the others are freed, so that none of them believes to be the outermost.
+        deferred.depth = deferred.depth.saturating_sub(1);
+    }
+
+    /// Frees what was put aside, and the list.
+    fn empty(list: *mut Deferred) {
         loop {
-            // SAFETY: nobody borrows it while nothing runs.
+            // SAFETY: only who made the list calls this, and nobody borrows it while nothing runs.
             let next = unsafe { &mut *list }.objects.pop();
             let Some(Waiting { object, destructor, was_tracked }) = next else { break };
             if was_tracked {
@@ -158,7 +175,7 @@ mod chains {
             unsafe { destructor(object) };
         }
         DEFERRED.set(null_mut());
-        // SAFETY: made by `is_put_aside`, and no longer the thread's list.
+        // SAFETY: made by `descend`, and no longer the thread's list.
         drop(unsafe { Box::from_raw(list) });
     }
 

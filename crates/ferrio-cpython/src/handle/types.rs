@@ -142,7 +142,6 @@ unsafe fn free(object: *mut ffi::PyObject) {
 }
 
 /// Releases what a body holds while attached: `Bound` gives references up at once, `Py` might defer.
-#[inline(always)] // in `tp_dealloc` and, rarely, later (benchmark `call_soon_chain`)
 fn release(py: Python<'_>, body: Body) {
     let Body { callback, arguments, context, owner, notes, .. } = body;
     drop([callback, arguments, context].map(|field| field.map(|object| object.into_bound(py))));
