@@ -1,6 +1,7 @@
 """Signals: handlers of the loop, and Ctrl-C as asyncio.Runner treats it."""
 
 import asyncio
+import ctypes
 import os
 import signal
 import subprocess
@@ -160,6 +161,35 @@ def test_an_exception_from_pythons_handler_leaves_the_loop(loop):
     loop.run_forever()
 
 
+@pytest.mark.parametrize("wakeup_is_taken", [False, True])
+def test_a_signal_just_before_the_first_sleep_is_seen(loop, wakeup_is_taken):
+    # `raise` is C: no instruction of Python's, before which it would call its handler, follows until the loop sleeps.
+    raise_signal = getattr(ctypes.CDLL(None), "raise")
+    seen = []
+
+    def handler(*_):
+        seen.append("signal")
+        loop.stop()
+
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        if wakeup_is_taken:
+            signal.set_wakeup_fd(write)
+        end = loop.call_later(30, seen.append, "the end")
+        loop.call_later(30, loop.stop)
+        loop.call_soon(raise_signal, signal.SIGUSR1.value)
+        loop.run_forever()
+        end.cancel()
+    finally:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGUSR1, before)
+        os.close(read)
+        os.close(write)
+    assert seen == ["signal"]
+
+
 def test_the_wakeup_descriptor_is_given_back(loop):
     read, write = os.pipe()
     os.set_blocking(write, False)
@@ -265,7 +295,8 @@ def test_a_second_ctrl_c_interrupts_at_once(loop_kind):
                 await asyncio.sleep(30)
             except asyncio.CancelledError:
                 print("ready", flush=True)
-                time.sleep(30)
+                for _ in range(3000):
+                    time.sleep(0.01)
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(main())
         """,

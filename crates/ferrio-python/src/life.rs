@@ -302,9 +302,10 @@ fn sleep_in(
     timeout: Option<Duration>,
 ) -> io::Result<()> {
     let base = base(slf);
-    // What was called since the queue was found empty (the loop's clock, the signal module) may have let other threads
-    // run. From here to the system call nothing does: whoever schedules later sees the rest and ends it.
-    let timeout = if base.ready_count(slf.py()) == 0 { timeout } else { Some(Duration::ZERO) };
+    // What was called since the queue was found empty (the loop's clock, signal handlers) may have let other threads run,
+    // or stopped the loop. From here to the system call nothing does: whoever schedules later sees the rest and ends it.
+    let is_idle = base.ready_count(slf.py()) == 0 && !base.stopping.get();
+    let timeout = if is_idle { timeout } else { Some(Duration::ZERO) };
     let io = &slf.get().io;
     let doze = io.doze_time(slf.py(), timeout);
     let began = monotonic();

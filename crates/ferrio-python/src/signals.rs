@@ -136,17 +136,19 @@ enum Wakeup {
     Replaced(i32),
 }
 
-/// Makes signals end the sleep that is about to begin.
+/// Makes signals end the sleep that is about to begin, and calls the handlers of those that came before they could.
 pub(crate) fn before_sleep(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let wakeup = &slf.get().signals.wakeup;
     let (found, generation) = wakeup.get(py);
     // A run that goes on in a forked child sets it anew: there it is gone, or leads to another pipe.
-    if matches!(found, Wakeup::Untouched) || generation != fork::generation() {
+    let is_new = matches!(found, Wakeup::Untouched) || generation != fork::generation();
+    if is_new {
         let found = take_wakeup_fd(slf)?;
         wakeup.set(py, (found, fork::generation()));
     }
-    Ok(())
+    // Before the descriptor was set, and where it is not ours, a signal leaves no byte that would end the sleep.
+    if is_new || !matches!(found, Wakeup::Replaced(_)) { py.check_signals() } else { Ok(()) }
 }
 
 fn take_wakeup_fd(slf: &Bound<'_, Loop>) -> PyResult<Wakeup> {
