@@ -19,6 +19,7 @@ use pyo3::{Borrowed, PyTypeInfo};
 use crate::boundary::{guarded, guarded_unbooked, unbooked};
 use crate::coroutine_function::make_pattern;
 use crate::heap_type::{self, attribute, offsets, slot};
+use crate::memory;
 use crate::spares::Spares;
 
 type Object = *mut ffi::PyObject;
@@ -202,7 +203,7 @@ unsafe extern "C" fn dealloc_bound(object: Object) {
 
 unsafe extern "C" fn name_of(object: Object, _: *mut c_void) -> Object {
     // SAFETY: of our layout, alive during the call.
-    guarded(|py| Ok(PyString::new(py, unsafe { (*object.cast::<Descriptor>()).name }).into_any().unbind()))
+    guarded(|py| Ok(memory::text(py, unsafe { (*object.cast::<Descriptor>()).name })?.into_any().unbind()))
 }
 
 unsafe extern "C" fn qualified_name_of(object: Object, _: *mut c_void) -> Object {
@@ -211,7 +212,7 @@ unsafe extern "C" fn qualified_name_of(object: Object, _: *mut c_void) -> Object
         let Descriptor { class, name, .. } = *unsafe { fields::<Descriptor>(object) };
         // SAFETY: the descriptor owns a reference.
         let class = unsafe { PyType::from_borrowed_type_ptr(py, class) };
-        Ok(PyString::new(py, &format!("{}.{name}", class.name()?)).into_any().unbind())
+        Ok(memory::text(py, &format!("{}.{name}", class.name()?))?.into_any().unbind())
     })
 }
 
@@ -219,7 +220,7 @@ unsafe extern "C" fn signature_of(object: Object, _: *mut c_void) -> Object {
     // SAFETY: of our layout, alive during the call.
     let arity = unsafe { fields::<Descriptor>(object) }.arity;
     let text = if arity == 0 { "($self)" } else { "($self, exc_type, exc, tb)" };
-    guarded(|py| Ok(PyString::new(py, text).into_any().unbind()))
+    guarded(|py| Ok(memory::text(py, text)?.into_any().unbind()))
 }
 
 /// What it lacks itself it has as an `async def`: `inspect` and `unittest.mock` take it for one.

@@ -61,21 +61,25 @@ pub(crate) fn panicked(py: Python<'_>, payload: &(dyn std::any::Any + Send)) -> 
     if memory::stands_for_no_memory(payload) {
         return memory::out_of_memory(py);
     }
-    let text = payload
-        .downcast_ref::<&str>()
-        .map(ToString::to_string)
-        .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "unknown cause".to_owned());
-    crate::raising::error::<PyRuntimeError>(format!("internal error in ferrio: {text}"))
+    let text = memory::panic_text(payload).unwrap_or("unknown cause");
+    let error = || crate::raising::error::<PyRuntimeError>(format!("internal error in ferrio: {text}"));
+    // Making the exception may need memory that is not there.
+    catch_unwind(AssertUnwindSafe(error)).unwrap_or_else(|_| memory::out_of_memory(py))
 }
 
-/// Sets what Python sees of a panic. Making the exception may need memory that is not there.
+/// Sets what Python sees of a panic.
 #[cold]
 pub(crate) fn restore_panic(py: Python<'_>, payload: &(dyn std::any::Any + Send)) {
-    if catch_unwind(AssertUnwindSafe(|| panicked(py, payload).restore(py))).is_err() {
-        // SAFETY: attached by token.
-        unsafe { ffi::PyErr_NoMemory() };
+    panicked(py, payload).restore(py);
+}
+
+/// `error`, made: an exception that `PyO3` has yet to make needs memory for it, and panics where there is none.
+#[cold]
+pub(crate) fn made(py: Python<'_>, error: PyErr) -> PyErr {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| error.restore(py))) {
+        restore_panic(py, payload.as_ref());
     }
+    PyErr::fetch(py)
 }
 
 /// Runs `body` attached in `PyO3`'s books too, so that it releases references at once. `PyO3` asks first whether the

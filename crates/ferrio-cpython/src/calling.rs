@@ -2,7 +2,9 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple};
+use pyo3::types::PyString;
+
+use crate::memory;
 
 /// How many arguments of all kinds a call takes, its object included.
 const ROOM: usize = 6;
@@ -23,7 +25,8 @@ pub fn call_method<'py>(
     let py = object.py();
     let positional = arguments.len() + 1;
     assert!(positional + keywords.len() <= ROOM, "too many arguments for a call of this kind");
-    let names = if keywords.is_empty() { None } else { Some(PyTuple::new(py, keywords.iter().map(|(name, _)| name))?) };
+    let names =
+        if keywords.is_empty() { None } else { Some(memory::tuple(py, keywords.iter().map(|(name, _)| name))?) };
     let mut stack = [std::ptr::null_mut(); ROOM];
     let values = keywords.iter().map(|(_, value)| value.as_ptr());
     let all = [object.as_ptr()].into_iter().chain(arguments.iter().map(|argument| argument.as_ptr())).chain(values);

@@ -11,10 +11,11 @@ use pyo3::exceptions::PyAttributeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyType};
+use pyo3::types::{PyString, PyType};
 
 use crate::boundary::guarded;
 use crate::heap_type::{self, attribute, method, offsets, slot};
+use crate::memory;
 use crate::version;
 
 type Object = *mut ffi::PyObject;
@@ -196,7 +197,7 @@ pub(crate) fn make_pattern<'py>(builtin: &Bound<'py, PyAny>) -> PyResult<Bound<'
         Ok(text) => of_running_version(py, &name, text.replace('$', "")),
         Err(_) => "(*args, **kwargs)".to_owned(),
     };
-    let globals = PyDict::new(py);
+    let globals = memory::dict(py)?;
     globals.set_item("__name__", "ferrio")?;
     let source = CString::new(format!("async def {name}{signature}: pass"))?;
     py.run(&source, Some(&globals), None)?;
@@ -225,7 +226,7 @@ fn of_running_version(py: Python<'_>, function: &str, signature: String) -> Stri
 unsafe extern "C" fn repr(object: Object) -> Object {
     guarded(|py| {
         let name = pattern(py, object)?.getattr("__qualname__")?;
-        Ok(PyString::new(py, &format!("<function {name} at {:#x}>", object.addr())).into_any().unbind())
+        Ok(memory::text(py, &format!("<function {name} at {:#x}>", object.addr()))?.into_any().unbind())
     })
 }
 

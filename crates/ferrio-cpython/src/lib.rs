@@ -43,6 +43,7 @@ pub mod scheduling;
 mod spares;
 pub mod task;
 pub mod task_factory;
+pub mod trampolines;
 mod version;
 pub mod window;
 

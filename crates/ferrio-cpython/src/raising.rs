@@ -2,12 +2,15 @@
 //! context. `PyErr::from_value` leaves the context alone, which is right only for what has been raised before and is
 //! passed on.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::{PyErrArguments, PyTypeInfo};
 
 use crate::boundary::attached;
+use crate::memory;
 
 /// A new exception of class `E`, made at once.
 ///
@@ -17,11 +20,15 @@ use crate::boundary::attached;
 #[must_use]
 pub fn error<E: PyTypeInfo>(arguments: impl PyErrArguments) -> PyErr {
     attached(|py| {
-        let arguments = arguments.arguments(py);
-        let class = E::type_object_raw(py);
-        // SAFETY: a live class of exceptions and a live object.
-        unsafe { ffi::PyErr_SetObject(class.cast(), arguments.as_ptr()) };
-        PyErr::fetch(py)
+        let make = || {
+            let arguments = arguments.arguments(py);
+            let class = E::type_object_raw(py);
+            // SAFETY: a live class of exceptions and a live object.
+            unsafe { ffi::PyErr_SetObject(class.cast(), arguments.as_ptr()) };
+            PyErr::fetch(py)
+        };
+        // Nothing but a lack of memory lets the arguments panic.
+        catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| memory::out_of_memory(py))
     })
 }
 

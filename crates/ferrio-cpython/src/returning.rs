@@ -11,10 +11,11 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::PyType;
 
 use crate::boundary::{guarded, unbooked};
 use crate::heap_type::{self, attribute, slot};
+use crate::memory;
 use crate::spares::Spares;
 use crate::version;
 
@@ -149,7 +150,7 @@ unsafe fn complete(py: Python<'_>, object: Object) -> PyResult<()> {
     }
     // SAFETY: the exception owns it.
     let value = unsafe { Bound::from_borrowed_ptr(py, value) };
-    let whole = PyTuple::new(py, [value])?.into_ptr();
+    let whole = memory::tuple(py, [value])?.into_ptr();
     // SAFETY: of this layout; no Python code has run since it was looked at.
     unsafe { (*stop).arguments = whole };
     // SAFETY: the reference that the exception held.

@@ -6,7 +6,7 @@
 use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyTuple, PyType};
+use pyo3::types::{PyFloat, PyTuple, PyType};
 
 use crate::boundary::guarded_unbooked;
 use crate::context;
@@ -14,6 +14,7 @@ use crate::coroutines::is_coroutine;
 use crate::handle::{Arity, HandleRef, Kind, Parts, argument_tuple};
 use crate::hooks;
 use crate::loop_base::{LoopBase, overrides};
+use crate::memory;
 use crate::names;
 use crate::runnable::Runnable;
 
@@ -193,7 +194,7 @@ impl<'py> Call<'_, 'py> {
             [] => (None, Arity::Zero),
             [one] => (Some(self.object(*one)), Arity::One),
             many => {
-                let tuple = PyTuple::new(self.py, many.iter().map(|pointer| self.object(*pointer)))?;
+                let tuple = memory::tuple(self.py, many.iter().map(|pointer| self.object(*pointer)))?;
                 (Some(tuple.into_any()), Arity::Many)
             }
         };
@@ -294,9 +295,9 @@ fn by_call_at<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>, when: f6
     let py = owner.py();
     let mut arguments = vec![PyFloat::new(py, when).into_any(), request.callback];
     arguments.extend(argument_tuple(py, request.arguments.as_ref(), request.arity)?);
-    let keywords = PyDict::new(py);
+    let keywords = memory::dict(py)?;
     keywords.set_item("context", request.context)?;
-    let handle = owner.call_method("call_at", PyTuple::new(py, arguments)?, Some(&keywords))?;
+    let handle = owner.call_method("call_at", memory::tuple(py, arguments)?, Some(&keywords))?;
     Ok(handle.unbind())
 }
 

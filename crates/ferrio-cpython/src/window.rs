@@ -55,6 +55,7 @@ impl Window {
 }
 
 #[pymethods]
+#[pyo3(crate = "crate::trampolines::bindings")]
 impl Window {
     /// The buffer protocol.
     ///

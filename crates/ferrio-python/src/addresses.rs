@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ferrio_cpython::memory;
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 
 use crate::coroutine::Channel;
 use crate::event_loop::Loop;
@@ -37,9 +38,9 @@ pub(crate) async fn ensure_resolved(
         let (host, port) = host_and_port(address)?;
         let rest = tail(address)?;
         if let Some(info) = numeric_info(&host, &port, hints, &rest)? {
-            return Ok(Err(PyList::new(py, [info])?.into_any().unbind()));
+            return Ok(Err(memory::list(py, [info])?.into_any().unbind()));
         }
-        let keywords = PyDict::new(py);
+        let keywords = memory::dict(py)?;
         keywords.set_item("family", &hints.family)?;
         keywords.set_item("type", &hints.kind)?;
         keywords.set_item("proto", &hints.proto)?;

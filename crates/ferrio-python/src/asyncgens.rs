@@ -1,9 +1,9 @@
 //! Asynchronous generators: the interpreter's hooks and `shutdown_asyncgens`.
 
+use ferrio_cpython::memory;
 use ferrio_cpython::{GilCell, GilFlag};
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::coroutine::{Channel, Coroutine};
@@ -45,7 +45,7 @@ impl Loop {
         if generators.shut_down.get() {
             let text =
                 format!("asynchronous generator {} was scheduled after loop.shutdown_asyncgens() call", agen.repr()?);
-            let keywords = PyDict::new(py);
+            let keywords = memory::dict(py)?;
             keywords.set_item("source", slf)?;
             imports::warn_now(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
         }
@@ -82,7 +82,7 @@ async fn shutdown(this: Py<Loop>, channel: Channel) -> PyResult<()> {
         if alive.is_empty()? {
             return Ok(None);
         }
-        let closing = PyList::empty(py);
+        let closing = memory::empty_list(py)?;
         for generator in alive.try_iter()? {
             closing.append(generator?)?;
         }
@@ -91,7 +91,7 @@ async fn shutdown(this: Py<Loop>, channel: Channel) -> PyResult<()> {
         for generator in &closing {
             ends.push(generator.call_method0("aclose")?);
         }
-        let gathered = gather_all(&PyTuple::new(py, ends)?, true)?;
+        let gathered = gather_all(&memory::tuple(py, ends)?, true)?;
         Ok(Some((closing.unbind(), gathered.unbind())))
     })?;
     let Some((closing, gathered)) = closing else {
@@ -103,7 +103,7 @@ async fn shutdown(this: Py<Loop>, channel: Channel) -> PyResult<()> {
         for (result, generator) in results.bind(py).try_iter()?.zip(closing.bind(py).iter()) {
             let result = result?;
             if result.is_instance_of::<PyException>() {
-                let context = PyDict::new(py);
+                let context = memory::dict(py)?;
                 let message =
                     format!("an error occurred during closing of asynchronous generator {}", generator.repr()?);
                 context.set_item("message", message)?;

@@ -1,10 +1,10 @@
 //! One attempt to connect: a socket made, bound and connected; and what is told when all attempts failed.
 
+use ferrio_cpython::memory;
 use ferrio_cpython::raising::raised;
 use pyo3::exceptions::{PyOSError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList};
 
 use crate::coroutine::{Channel, Owned};
 use crate::event_loop::Loop;
@@ -140,7 +140,7 @@ impl Failures {
 }
 
 fn group(py: Python<'_>, errors: &[PyErr]) -> PyResult<PyErr> {
-    let values = PyList::new(py, errors.iter().map(|error| error.value(py)))?;
+    let values = memory::list(py, errors.iter().map(|error| error.value(py)))?;
     let class = py.import("builtins")?.getattr("ExceptionGroup")?;
     Ok(raised(&class.call1(("create_connection failed", values))?))
 }
@@ -186,7 +186,7 @@ pub(crate) fn open(
 ) -> PyResult<(Keeper, Py<PyAny>)> {
     type Info<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Py<PyAny>);
     let (family, kind, proto, _, address): Info<'_> = info.extract()?;
-    let keywords = PyDict::new(py);
+    let keywords = memory::dict(py)?;
     keywords.set_item(pyo3::intern!(py, "family"), &family)?;
     keywords.set_item(pyo3::intern!(py, "type"), kind)?;
     keywords.set_item(pyo3::intern!(py, "proto"), proto)?;

@@ -2,9 +2,10 @@
 //!
 //! Checks, their order and their texts are those of asyncio's `BaseEventLoop.create_datagram_endpoint`.
 
+use ferrio_cpython::memory;
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
+use pyo3::types::{PyInt, PyString, PyTuple};
 
 use crate::addresses::{Hints, resolved_or_error};
 use crate::attempts::Keeper;
@@ -255,7 +256,7 @@ fn join(candidates: &mut Vec<Candidate>, info: &Bound<'_, PyAny>, end: usize) ->
 async fn open_one(this: &Py<Loop>, candidate: Candidate, options: &Options, channel: &Channel) -> PyResult<Opened> {
     let Candidate { family, proto, local, remote } = candidate;
     let (sock, connects) = Python::attach(|py| {
-        let keywords = PyDict::new(py);
+        let keywords = memory::dict(py)?;
         keywords.set_item("family", family)?;
         keywords.set_item("type", imports::socket_sock_dgram(py)?)?;
         keywords.set_item("proto", proto)?;

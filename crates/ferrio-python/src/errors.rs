@@ -4,10 +4,11 @@
 //! through; nothing else that a handler raises does.
 
 use ferrio_cpython::GilCell;
+use ferrio_cpython::memory;
 use ferrio_cpython::raising::{handling, made};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyTypeInfo, PyVisit};
 
 use crate::event_loop::{Loop, base};
@@ -90,7 +91,7 @@ impl Loop {
         if passes(slf.py(), &error) {
             return Err(error);
         }
-        let unhandled = PyDict::new(slf.py());
+        let unhandled = memory::dict(slf.py())?;
         unhandled.set_item("message", "Unhandled error in exception handler")?;
         unhandled.set_item("exception", error.clone_ref(slf.py()).into_value(slf.py()))?;
         unhandled.set_item("context", context)?;
@@ -130,7 +131,7 @@ pub(crate) fn report(
     items: &[(&str, &Bound<'_, PyAny>)],
 ) -> PyResult<()> {
     let py = slf.py();
-    let context = PyDict::new(py);
+    let context = memory::dict(py)?;
     context.set_item("message", message)?;
     context.set_item("exception", error.clone_ref(py).into_value(py))?;
     for (key, value) in items {
@@ -145,7 +146,7 @@ fn contain<T>(py: Python<'_>, outcome: PyResult<T>, message: &str) -> PyResult<(
         Ok(_) => Ok(()),
         Err(error) if passes(py, &error) => Err(error),
         Err(error) => {
-            let keywords = PyDict::new(py);
+            let keywords = memory::dict(py)?;
             keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
             imports::base_events_logger(py)?.call_method("error", (message,), Some(&keywords))?;
             Ok(())
@@ -211,7 +212,7 @@ fn log_context(slf: &Bound<'_, Loop>, context: &Bound<'_, PyAny>) -> PyResult<()
         };
         lines.push(format!("{name}: {shown}"));
     }
-    let keywords = PyDict::new(py);
+    let keywords = memory::dict(py)?;
     match exception {
         Some(exception) => {
             let traceback = exception.getattr("__traceback__")?;

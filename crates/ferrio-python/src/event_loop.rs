@@ -4,7 +4,8 @@
 //! methods. The Python class users see is `EventLoop`, made here at import as a subclass of `Loop` and
 //! `asyncio.AbstractEventLoop`.
 
-use ferrio_cpython::{GilCell, LoopBase, coroutine_function, flags, making, scheduling};
+use ferrio_cpython::memory;
+use ferrio_cpython::{GilCell, GilFlag, LoopBase, coroutine_function, flags, making, scheduling};
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -28,6 +29,8 @@ pub(crate) struct Loop {
     pub(crate) errors: ErrorHandling,
     /// The future of the outermost `run_until_complete`, as long as that runs.
     pub(crate) outermost: GilCell<Option<Py<PyAny>>>,
+    /// Whether the end of a run could not say so to asyncio, for lack of memory: the loop is shown as running since.
+    pub(crate) shown_running: GilFlag,
 }
 
 /// The scheduling half of a loop.
@@ -63,6 +66,7 @@ impl Loop {
             asyncgens: AsyncGenerators::default(),
             errors: ErrorHandling::default(),
             outermost: GilCell::new(None),
+            shown_running: GilFlag::default(),
         };
         Ok(PyClassInitializer::from(base).add_subclass(this))
     }
@@ -126,11 +130,11 @@ pub(crate) fn make_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     scheduling::add_methods(&py.get_type::<LoopBase>())?;
     flags::add_methods(&py.get_type::<LoopBase>())?;
     coroutine_function::mark(&py.get_type::<Loop>(), &COROUTINES)?;
-    let namespace = PyDict::new(py);
+    let namespace = memory::dict(py)?;
     namespace.set_item("__module__", "ferrio")?;
     namespace.set_item("__doc__", "Python's event loop in Rust; an asyncio.AbstractEventLoop.")?;
     namespace.set_item("__del__", py.get_type::<Loop>().getattr("_finalize")?)?;
-    let bases = PyTuple::new(py, [py.get_type::<Loop>().as_any(), imports::abstract_event_loop(py)?])?;
+    let bases = memory::tuple(py, [py.get_type::<Loop>().as_any(), imports::abstract_event_loop(py)?])?;
     let class = py.get_type::<PyType>().call1(("EventLoop", bases, namespace))?.cast_into::<PyType>()?;
     // On the exact class the interpreter's specialised calls of method descriptors apply.
     scheduling::add_methods(&class)?;

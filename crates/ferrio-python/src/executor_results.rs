@@ -5,9 +5,9 @@
 //! if it has not begun.
 
 use ferrio_cpython::future::written_like;
+use ferrio_cpython::memory;
 use ferrio_cpython::{GilCell, Runnable, hooks};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::event_loop::{Loop, base};
@@ -33,7 +33,7 @@ struct Tied {
 pub(crate) fn follow<'py>(slf: &Bound<'py, Loop>, work: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
     if let Some(function) = hooks::WRAP_FUTURE.replacement(py)? {
-        let keywords = PyDict::new(py);
+        let keywords = memory::dict(py)?;
         keywords.set_item("loop", slf)?;
         return function.call((work,), Some(&keywords));
     }

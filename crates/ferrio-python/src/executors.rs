@@ -1,9 +1,10 @@
 //! Executors: `run_in_executor`, the default thread pool and its shutdown.
 
+use ferrio_cpython::memory;
 use ferrio_cpython::{GilCell, GilFlag, scheduling};
 use pyo3::exceptions::{PyException, PyRuntimeError, PyTimeoutError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::coroutine::{Channel, Coroutine};
@@ -65,7 +66,7 @@ impl Loop {
         } else {
             let mut all = vec![func.clone()];
             all.extend(args.iter());
-            submit.call1(PyTuple::new(py, all)?)?
+            submit.call1(memory::tuple(py, all)?)?
         };
         executor_results::follow(slf, work)
     }
@@ -113,7 +114,7 @@ fn default_executor<'py>(slf: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> 
     if let Some(executor) = executors.default(py) {
         return Ok(executor);
     }
-    let keywords = PyDict::new(py);
+    let keywords = memory::dict(py)?;
     keywords.set_item("thread_name_prefix", "asyncio")?;
     let executor = imports::thread_pool(py)?.call((), Some(&keywords))?;
     executors.set_default(py, Some(executor.clone().unbind()));
@@ -131,7 +132,7 @@ pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
 }
 
 fn stop_without_waiting(executor: &Bound<'_, PyAny>) -> PyResult<()> {
-    let keywords = PyDict::new(executor.py());
+    let keywords = memory::dict(executor.py())?;
     keywords.set_item("wait", false)?;
     executor.call_method("shutdown", (), Some(&keywords)).map(drop)
 }
@@ -174,7 +175,7 @@ async fn shut_down(this: Py<Loop>, timeout: Option<Py<PyAny>>, channel: Channel)
         Err(error) if error.is_instance_of::<PyTimeoutError>(py) => {
             warn_unfinished(py, timeout)?;
             let stop = executor.bind(py).getattr("shutdown")?;
-            let keywords = PyDict::new(py);
+            let keywords = memory::dict(py)?;
             keywords.set_item("wait", false)?;
             Frame::ShutdownDefaultExecutor.call(&stop, (), Some(&keywords)).map(drop)
         }
@@ -192,7 +193,7 @@ fn warn_unfinished(py: Python<'_>, timeout: Option<Py<PyAny>>) -> PyResult<()> {
 /// A thread that waits for the executor's threads and then sets the result of `joined`, in the loop.
 fn joining_thread<'py>(slf: &Bound<'py, Loop>, joined: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
-    let keywords = PyDict::new(py);
+    let keywords = memory::dict(py)?;
     // A method, as asyncio's: the thread ends it, and the collector knows what it refers to.
     keywords.set_item("target", slf.getattr("_do_shutdown")?)?;
     keywords.set_item("args", (joined,))?;

@@ -4,6 +4,7 @@
 //! the name of a function above them, as `asyncio/base_events.py` and `subprocess_exec`. Rust has no frames. So the few
 //! that still go through Python are made from a function of that file, name and line whose body is the call alone.
 
+use ferrio_cpython::memory;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
@@ -39,7 +40,7 @@ impl Frame {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = function.py();
         let arguments = arguments.into_pyobject(py).map_err(Into::into)?;
-        let empty = PyDict::new(py);
+        let empty = memory::dict(py)?;
         functions(py)?.get_item(self as usize)?.call1((function, arguments, keywords.unwrap_or(&empty)))
     }
 }
@@ -49,7 +50,7 @@ fn functions(py: Python<'_>) -> PyResult<&Bound<'_, PyTuple>> {
     static CELL: PyOnceLock<Py<PyTuple>> = PyOnceLock::new();
     let make = || {
         let made: Vec<_> = Frame::ALL.into_iter().map(|frame| make(py, frame)).collect::<PyResult<_>>()?;
-        PyTuple::new(py, made).map(Bound::unbind)
+        memory::tuple(py, made).map(Bound::unbind)
     };
     Ok(CELL.get_or_try_init(py, make)?.bind(py))
 }
@@ -64,7 +65,7 @@ fn make(py: Python<'_>, frame: Frame) -> PyResult<Bound<'_, PyAny>> {
     let source = format!("{blank}def {name}(function, arguments, keywords): return function(*arguments, **keywords)\n");
     let builtins = py.import("builtins")?;
     let code = builtins.call_method1("compile", (source, code.getattr("co_filename")?, "exec"))?;
-    let namespace = PyDict::new(py);
+    let namespace = memory::dict(py)?;
     namespace.set_item("__name__", module.name()?)?;
     builtins.call_method1("exec", (code, &namespace))?;
     namespace.as_any().get_item(name)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ferrio_cpython::LoopBase;
 use ferrio_cpython::current::without_task;
 use ferrio_cpython::future::like;
+use ferrio_cpython::memory;
 use ferrio_engine::Deadline;
 use ferrio_sys::Poller;
 use ferrio_sys::clock::monotonic;
@@ -67,26 +68,30 @@ impl Loop {
         let future = ensure(future, Some(slf))?;
         if new_task {
             // An exception is raised if the future is not done in the end, so there is no need to log as well.
-            future.setattr("_log_destroy_pending", false)?;
+            future.setattr(pyo3::intern!(py, "_log_destroy_pending"), false)?;
         }
         let stop_loop = stop_callback(py)?;
-        future.call_method1("add_done_callback", (stop_loop,))?;
+        future.call_method1(pyo3::intern!(py, "add_done_callback"), (stop_loop,))?;
         let before = slf.get().outermost.with(py, |place| place.replace(future.clone().unbind()));
         // Through the attribute, for subclasses that override it.
-        let outcome = slf.call_method0("run_forever");
+        let outcome = slf.call_method0(pyo3::intern!(py, "run_forever"));
         let after = slf.get().outermost.with(py, |place| std::mem::replace(place, before));
         drop(after);
-        let done = || future.call_method0("done")?.is_truthy();
-        if outcome.is_err() && new_task && done()? && !future.call_method0("cancelled")?.is_truthy()? {
-            // The coroutine raised a BaseException; it is on its way to the caller, so it counts as retrieved.
-            future.call_method0("exception")?;
-        }
-        future.call_method1("remove_done_callback", (stop_loop,))?;
-        outcome?;
+        let done = || future.call_method0(pyo3::intern!(py, "done"))?.is_truthy();
+        let retrieve = || {
+            if done()? && !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+                // The coroutine raised a BaseException; it is on its way to the caller, so it counts as retrieved.
+                future.call_method0(pyo3::intern!(py, "exception"))?;
+            }
+            Ok(())
+        };
+        let retrieved = if outcome.is_err() && new_task { retrieve() } else { Ok(()) };
+        future.call_method1(pyo3::intern!(py, "remove_done_callback"), (stop_loop,))?;
+        retrieved.and(outcome)?;
         if !done()? {
             return Err(ferrio_cpython::error::<PyRuntimeError>("Event loop stopped before Future completed."));
         }
-        future.call_method0("result")
+        future.call_method0(pyo3::intern!(py, "result"))
     }
 
     /// Stop after the current turn, or after one turn if the loop does not run yet.
@@ -128,7 +133,7 @@ impl Loop {
         if base(slf).closed.get() {
             return Ok(());
         }
-        let keywords = pyo3::types::PyDict::new(py);
+        let keywords = memory::dict(py)?;
         keywords.set_item("source", slf)?;
         let text = format!("unclosed event loop {}", slf.repr()?);
         imports::warn(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
@@ -140,9 +145,10 @@ impl Loop {
 }
 
 fn run(slf: &Bound<'_, Loop>) -> PyResult<()> {
-    let before = set_up(slf)?;
-    let outcome = run_turns(slf, None);
-    let put_back = tear_down(slf, before);
+    let py = slf.py();
+    let asyncgen_hooks = imports::get_asyncgen_hooks(py)?.call0()?;
+    let outcome = memory::guarded(py, || set_up(slf).and_then(|()| run_turns(slf, None)));
+    let put_back = memory::guarded(py, || tear_down(slf, &asyncgen_hooks));
     outcome.and(put_back)
 }
 
@@ -158,37 +164,36 @@ fn stop_callback(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     CELL.import(py, "asyncio.base_events", "_run_until_complete_cb")
 }
 
-/// What a run has to put back.
-struct Before<'py> {
-    asyncgen_hooks: Bound<'py, PyAny>,
-}
-
-fn set_up<'py>(slf: &Bound<'py, Loop>) -> PyResult<Before<'py>> {
+fn set_up(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let base = base(slf);
     crate::debug::track_origins(slf, base.debug.get())?;
-    let asyncgen_hooks = imports::get_asyncgen_hooks(py)?.call0()?;
     let first = slf.getattr(pyo3::intern!(py, "_asyncgen_firstiter_hook"))?;
     let last = slf.getattr(pyo3::intern!(py, "_asyncgen_finalizer_hook"))?;
     imports::set_asyncgen_hooks(py)?.call1((first, last))?;
     base.forget_clock(py);
     base.set_thread(Some(ferrio_cpython::thread_identifier(py)));
     events_module(py)?.call_method1(pyo3::intern!(py, "_set_running_loop"), (slf,))?;
+    slf.get().shown_running.set(false);
     slf.get().io.begin_run(py);
-    Ok(Before { asyncgen_hooks })
+    Ok(())
 }
 
-fn tear_down(slf: &Bound<'_, Loop>, before: Before<'_>) -> PyResult<()> {
+/// Puts back what a run had changed: each part, also where another one fails.
+fn tear_down(slf: &Bound<'_, Loop>, asyncgen_hooks: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = slf.py();
     let base = base(slf);
     base.stopping.set(false);
     base.set_thread(None);
     base.show_shared_handles(py);
-    events_module(py)?.call_method1(pyo3::intern!(py, "_set_running_loop"), (py.None(),))?;
-    crate::debug::track_origins(slf, false)?;
-    let hooks: (Py<PyAny>, Py<PyAny>) = before.asyncgen_hooks.extract()?;
-    imports::set_asyncgen_hooks(py)?.call1(hooks)?;
-    signals::end_run(slf)
+    let set_running = pyo3::intern!(py, "_set_running_loop");
+    let running = events_module(py).and_then(|events| events.call_method1(set_running, (py.None(),)).map(drop));
+    slf.get().shown_running.set(running.is_err());
+    let tracked = crate::debug::track_origins(slf, false);
+    let hooks =
+        || imports::set_asyncgen_hooks(py)?.call1(asyncgen_hooks.extract::<(Py<PyAny>, Py<PyAny>)>()?).map(drop);
+    let hooked = hooks();
+    running.and(tracked).and(hooked).and(signals::end_run(slf))
 }
 
 /// Turns until the loop is stopped or, where one is given, the run within a run is over.

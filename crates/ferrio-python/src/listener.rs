@@ -7,11 +7,12 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use ferrio_cpython::memory;
 use ferrio_cpython::{GilFlag, HandleRef, context};
 use ferrio_engine::Role;
 use ferrio_sys::{SocketAddress, socket};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::errors;
@@ -165,7 +166,7 @@ fn welcome(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> PyRes
 
 fn log_connection(server: &Bound<'_, Server>, fd: &OwnedFd, peer: &SocketAddress) -> PyResult<()> {
     let py = server.py();
-    let keywords = PyDict::new(py);
+    let keywords = memory::dict(py)?;
     let duplicate = py.import("os")?.call_method1("dup", (fd.as_raw_fd(),))?;
     keywords.set_item("fileno", duplicate)?;
     let sock = imports::socket_class(py)?.call((), Some(&keywords))?;

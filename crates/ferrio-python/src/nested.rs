@@ -55,6 +55,7 @@ pub(crate) fn outer<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Outer<'py>>>
     }
     match running_loop(py)? {
         None => Ok(None),
+        Some(other) if other.cast::<Loop>().is_ok_and(|other| other.get().shown_running.get()) => Ok(None),
         Some(other) if are_allowed(py)? => Ok(Some(Outer::Other(other))),
         Some(_) => {
             Err(ferrio_cpython::error::<PyRuntimeError>("Cannot run the event loop while another loop is running"))

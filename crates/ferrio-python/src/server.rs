@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::os::fd::RawFd;
 
+use ferrio_cpython::memory;
 use ferrio_cpython::{GilCell, GilFlag};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -207,7 +208,7 @@ impl Server {
         let class = imports::transport_socket(py)?;
         let sockets = slf.get().sockets(py).unwrap_or_default();
         let wrapped: Vec<_> = sockets.into_iter().map(|sock| class.call1((sock,))).collect::<PyResult<_>>()?;
-        PyTuple::new(py, wrapped)
+        memory::tuple(py, wrapped)
     }
 
     #[getter]

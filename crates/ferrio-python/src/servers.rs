@@ -1,9 +1,10 @@
 //! `create_server`: from hosts, ports and options to a `Server`.
 
 use ferrio_cpython::context;
+use ferrio_cpython::memory;
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyInt, PyList, PyString};
 
 use crate::addresses::{Hints, ensure_resolved};
 use crate::coroutine::{Channel, Coroutine, Owned};
@@ -176,11 +177,11 @@ async fn resolve(this: &Py<Loop>, options: &Options, channel: &Channel) -> PyRes
         let hosts = host_list(py, options.host.as_ref())?;
         let lookups: Vec<_> =
             hosts.into_iter().map(|host| look_up(this, py, host, options)).collect::<PyResult<_>>()?;
-        gather_all(&PyTuple::new(py, lookups)?, false).map(Bound::unbind)
+        gather_all(&memory::tuple(py, lookups)?, false).map(Bound::unbind)
     })?;
     let found = channel.wait(lookups).await?;
     Python::attach(|py| {
-        let distinct = PyDict::new(py);
+        let distinct = memory::dict(py)?;
         for infos in found.bind(py).try_iter()? {
             for info in infos?.try_iter()? {
                 distinct.set_item(info?, py.None())?;
@@ -257,7 +258,7 @@ fn bind_all(slf: &Bound<'_, Loop>, infos: &Bound<'_, PyList>, options: &Options)
         }
     }
     if sockets.is_empty() {
-        let addresses = PyList::empty(py);
+        let addresses = memory::empty_list(py)?;
         for info in infos {
             addresses.append(info.get_item(4)?)?;
         }
@@ -283,7 +284,7 @@ fn bind_one<'py>(
         Err(error) if error.is_instance_of::<PyOSError>(py) => {
             if base(slf).debug.get() {
                 let text = "create_server() failed to create socket.socket(%r, %r, %r)";
-                let keywords = PyDict::new(py);
+                let keywords = memory::dict(py)?;
                 keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
                 imports::base_events_logger(py)?.call_method(
                     "warning",

@@ -12,11 +12,12 @@
 use std::collections::HashMap;
 
 use ferrio_cpython::coroutines::is_coroutine;
+use ferrio_cpython::memory;
 use ferrio_cpython::{GilCell, HandleRef, Runnable, scheduling};
 use ferrio_sys::fork;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyWeakrefReference};
+use pyo3::types::{PyTuple, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::errors;
@@ -222,7 +223,7 @@ pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
     if imports::is_finalizing(py)?.call0()?.is_truthy()? {
         let text =
             format!("Closing the loop {} on interpreter shutdown stage, skipping signal handlers removal", slf.repr()?);
-        let keywords = PyDict::new(py);
+        let keywords = memory::dict(py)?;
         keywords.set_item("source", slf)?;
         imports::warn_now(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
         slf.get().signals.clear(py);
@@ -253,7 +254,7 @@ pub(crate) fn watch_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     fork::watch().map_err(|error| errors::from_io(&error))?;
     if imports::python_version(py) < RESETS_WAKEUP {
-        let keywords = PyDict::new(py);
+        let keywords = memory::dict(py)?;
         keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(listen_on, module)?)?;
         py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
     }
@@ -281,7 +282,7 @@ fn in_main_thread(py: Python<'_>) -> PyResult<bool> {
 }
 
 fn set_wakeup_fd(py: Python<'_>, fd: i32) -> PyResult<i32> {
-    let keywords = PyDict::new(py);
+    let keywords = memory::dict(py)?;
     keywords.set_item(pyo3::intern!(py, "warn_on_full_buffer"), false)?;
     imports::signal_set_wakeup_fd(py)?.call((fd,), Some(&keywords))?.extract()
 }

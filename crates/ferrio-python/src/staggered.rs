@@ -2,8 +2,8 @@
 //! Python code that may do anything between its beginning and its end, so each attempt needs a task.
 
 use ferrio_cpython::GilCell;
+use ferrio_cpython::memory;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::attempts::{Failures, connect_one};
@@ -39,10 +39,10 @@ pub(crate) async fn race(
                 Bound::new(py, Attempt { this: this.clone_ref(py), info, local, errors: GilCell::new(Vec::new()) })
             })
             .collect::<PyResult<_>>()?;
-        let keywords = PyDict::new(py);
+        let keywords = memory::dict(py)?;
         keywords.set_item("loop", this)?;
         let race = py.import("asyncio.staggered")?.getattr("staggered_race")?;
-        let racing = race.call((PyList::new(py, &attempts)?, delay), Some(&keywords))?;
+        let racing = race.call((memory::list(py, &attempts)?, delay), Some(&keywords))?;
         let attempts = attempts.into_iter().map(|attempt| channel.own(attempt.unbind())).collect::<Vec<_>>();
         Ok::<_, PyErr>((attempts, racing.unbind()))
     })?;

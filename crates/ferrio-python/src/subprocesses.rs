@@ -4,6 +4,7 @@
 //! that /dev/stdin works in the child. What asyncio refuses is refused here in its words.
 
 use ferrio_cpython::held::Held;
+use ferrio_cpython::memory;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyString, PyTuple};
@@ -96,7 +97,7 @@ impl Loop {
         let this = slf.clone().unbind();
         let mut command = vec![program];
         command.extend(args);
-        let command = PyTuple::new(py, command)?.into_any().unbind();
+        let command = memory::tuple(py, command)?.into_any().unbind();
         let streams = [stdin, stdout, stderr];
         let request = Request { command, shell: false, streams, keywords: kwargs };
         Coroutine::spawn(py, "EventLoop.subprocess_exec", |channel| run(this, protocol_factory, request, channel))
@@ -141,7 +142,7 @@ async fn run(
 
 /// The keyword arguments for Popen, without those that asyncio knows one value for.
 fn checked_keywords<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyDict>> {
-    let keywords = request.keywords.as_ref().map_or_else(|| Ok(PyDict::new(py)), |given| given.bind(py).copy())?;
+    let keywords = request.keywords.as_ref().map_or_else(|| Ok(memory::dict(py)?), |given| given.bind(py).copy())?;
     let command = request.command.bind(py);
     if request.shell && !command.is_instance_of::<PyBytes>() && !command.is_instance_of::<PyString>() {
         return Err(ferrio_cpython::error::<PyValueError>("cmd must be a string"));

@@ -3,6 +3,7 @@
 use ferrio_cpython::context::copy_current;
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor, spawn};
 use ferrio_cpython::current::get_running_loop;
+use ferrio_cpython::memory;
 use ferrio_cpython::resume::Step;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -37,7 +38,7 @@ impl Body for ToThread {
             let mut whole = vec![run, func.bind(py).clone()];
             whole.extend(args.bind(py).iter());
             let kwargs = kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-            let call = imports::partial(py)?.call(PyTuple::new(py, whole)?, kwargs)?;
+            let call = imports::partial(py)?.call(memory::tuple(py, whole)?, kwargs)?;
             let future = owner.call_method1("run_in_executor", (py.None(), call))?;
             *self = Self::Waiting(Awaiting::new(&future)?);
         }

@@ -8,6 +8,7 @@ use ferrio_cpython::coroutine::{Awaiting, Body, Visitor, spawn};
 use ferrio_cpython::coroutines::is_coroutine;
 use ferrio_cpython::current::get_running_loop;
 use ferrio_cpython::future::{DoneCallback, finish_with_none, like, no_longer_when_done, when_done};
+use ferrio_cpython::memory;
 use ferrio_cpython::resume::Step;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -120,7 +121,8 @@ impl Request {
         }
         let until = self.until(py)?;
         let set = imports::set(py)?.call1((fs,))?.cast_into::<PySet>()?;
-        let futures: Vec<Py<PyAny>> = set.iter().map(Bound::unbind).collect();
+        let futures: Vec<Py<PyAny>> =
+            set.try_iter()?.map(|future| future.map(Bound::unbind)).collect::<PyResult<_>>()?;
         for future in &futures {
             if is_coroutine(future.bind(py))? {
                 return Err(ferrio_cpython::error::<PyTypeError>(
@@ -192,7 +194,7 @@ impl Waiting {
             let future = future.bind(py);
             (if like::is_done(future)? { &done } else { &pending }).add(future)?;
         }
-        PyTuple::new(py, [done, pending])
+        memory::tuple(py, [done, pending])
     }
 }
 

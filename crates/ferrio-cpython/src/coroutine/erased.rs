@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 
 use super::object::without_stop;
 use super::{Awaiting, Body, Visitor};
-use crate::boundary::{panicked, restore_panic};
+use crate::boundary::{made, panicked, restore_panic};
 use crate::resume::Step;
 
 /// Bodies of up to this many words need no memory of their own.
@@ -95,7 +95,8 @@ impl<B: Body> Methods<B> {
         // SAFETY: holds a live B, which nobody else touches meanwhile: `Erased::resume`.
         let body = unsafe { &mut *storage.cast::<B>() };
         match catch_unwind(AssertUnwindSafe(|| body.resume(py, input))) {
-            Ok(outcome) => outcome,
+            Ok(Ok(step)) => Ok(step),
+            Ok(Err(error)) => Err(made(py, error)),
             Err(payload) => Err(panicked(py, payload.as_ref())),
         }
     }

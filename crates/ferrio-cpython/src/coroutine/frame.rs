@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::asyncio_code;
+use crate::memory;
 
 /// The file that is named as the place of functions that asyncio does not have.
 const FILE: &std::ffi::CStr = c"<ferrio>";
@@ -28,6 +29,7 @@ pub(crate) struct Frame {
 }
 
 #[pymethods]
+#[pyo3(crate = "crate::trampolines::bindings")]
 impl Frame {
     #[getter]
     fn f_lasti(&self) -> i32 {
@@ -45,13 +47,13 @@ impl Frame {
     }
 
     #[getter]
-    fn f_locals<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
-        PyDict::new(py)
+    fn f_locals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        memory::dict(py)
     }
 
     #[getter]
-    fn f_globals<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
-        PyDict::new(py)
+    fn f_globals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        memory::dict(py)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

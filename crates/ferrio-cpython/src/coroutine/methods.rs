@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::PyType;
 
 use super::erased::AtOnce;
 use super::object::{self, CoroutineObject, Stage, booked, clear, dealloc, drive, finalize, stage_of, traverse};
@@ -16,6 +16,7 @@ use crate::asyncio_code;
 use crate::boundary::{guarded, unbooked};
 use crate::future::{boolean, thrown};
 use crate::heap_type::{self, COLLECTED, attribute, method, offsets, slot};
+use crate::memory;
 use crate::resume::Step;
 use crate::returning::return_value;
 
@@ -129,7 +130,7 @@ unsafe extern "C" fn repr(object: Object) -> Object {
         // SAFETY: of our layout, alive during the call.
         let name = unsafe { (*object.cast::<CoroutineObject>()).name };
         let text = format!("<coroutine object {} at {:#x}>", asyncio_code::qualified_name(py, name), object.addr());
-        Ok(PyString::new(py, &text).into_any().unbind())
+        Ok(memory::text(py, &text)?.into_any().unbind())
     })
 }
 
@@ -137,7 +138,7 @@ unsafe extern "C" fn qualified_name(object: Object, _: *mut c_void) -> Object {
     guarded(|py| {
         // SAFETY: of our layout, alive during the call.
         let name = unsafe { (*object.cast::<CoroutineObject>()).name };
-        Ok(PyString::new(py, &asyncio_code::qualified_name(py, name)).into_any().unbind())
+        Ok(memory::text(py, &asyncio_code::qualified_name(py, name))?.into_any().unbind())
     })
 }
 
@@ -145,7 +146,7 @@ unsafe extern "C" fn plain_name(object: Object, _: *mut c_void) -> Object {
     guarded(|py| {
         // SAFETY: of our layout, alive during the call.
         let name = unsafe { (*object.cast::<CoroutineObject>()).name };
-        Ok(PyString::new(py, name.rsplit('.').next().unwrap_or(name)).into_any().unbind())
+        Ok(memory::text(py, name.rsplit('.').next().unwrap_or(name))?.into_any().unbind())
     })
 }
 

@@ -5,13 +5,13 @@
 //! (`done_callback.rs`). To Python each entry is asyncio's pair of callback and context.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::FutureRef;
 use super::done_callback::{DoneCallback, Registered, Told};
 use crate::context;
 use crate::handle::{Arity, HandleRef, Kind, Parts};
 use crate::held::Held;
+use crate::memory;
 use crate::memory::out_of_memory;
 use crate::runnable::Runnable;
 use crate::task::{self, TaskRef};
@@ -280,10 +280,10 @@ impl<'py> FutureRef<'py> {
         if present.is_empty() {
             return Ok(py.None().into_bound(py));
         }
-        let list = PyList::empty(py);
+        let list = memory::empty_list(py)?;
         for callback in present {
             let (callable, context) = callback.pair(py)?;
-            list.append(PyTuple::new(py, [callable, context])?)?;
+            list.append(memory::tuple(py, [callable, context])?)?;
         }
         Ok(list.into_any())
     }
@@ -297,7 +297,7 @@ pub(crate) fn call_soon<'py>(
     context: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     let py = owner.py();
-    let keywords = PyDict::new(py);
+    let keywords = memory::dict(py)?;
     keywords.set_item(pyo3::intern!(py, "context"), context)?;
     owner.call_method(pyo3::intern!(py, "call_soon"), (callable, argument), Some(&keywords))?;
     Ok(())

@@ -9,11 +9,12 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyTuple, PyType};
 
 use super::boolean;
 use crate::boundary::guarded;
 use crate::heap_type::{keywords, method};
+use crate::memory;
 use crate::names;
 use crate::scheduling::add_method;
 
@@ -37,7 +38,7 @@ pub(super) fn stand_in<'py>(class: &Bound<'py, PyType>, claimed: &Bound<'py, PyA
     {
         return Ok(kept);
     }
-    let namespace = PyDict::new(py);
+    let namespace = memory::dict(py)?;
     namespace.set_item("__slots__", PyTuple::empty(py))?;
     namespace.set_item(SUBJECT, class)?;
     let made = kind(py)?.call1((class.name()?, (claimed,), namespace))?;
@@ -56,7 +57,7 @@ fn mro_holds(class: &Bound<'_, PyAny>, base: &Bound<'_, PyType>) -> bool {
 fn kind(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let kind = CELL.get_or_try_init(py, || {
-        let namespace = PyDict::new(py);
+        let namespace = memory::dict(py)?;
         namespace.set_item("__module__", "ferrio")?;
         namespace.set_item("__slots__", PyTuple::empty(py))?;
         let bases = (py.get_type::<PyType>(),);

@@ -9,7 +9,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::FutureRef;
@@ -17,6 +16,7 @@ use crate::asyncio_code;
 use crate::handle::HandleRef;
 use crate::held::Held;
 use crate::loop_base::LoopBase;
+use crate::memory;
 
 /// What a done callback does: it gets the object it was registered with, and the future. `SystemExit` and
 /// `KeyboardInterrupt` that come out stop the loop; any other error goes to its exception handler.
@@ -145,6 +145,7 @@ pub(crate) struct BoundDoneCallback {
 }
 
 #[pymethods]
+#[pyo3(crate = "crate::trampolines::bindings")]
 impl BoundDoneCallback {
     fn __call__<'py>(&self, py: Python<'py>, future: &Bound<'py, PyAny>) -> PyResult<()> {
         (self.callback.function)(self.object.bind(py), future)
@@ -214,7 +215,7 @@ impl Told {
     #[cold]
     pub(crate) fn report(&self, owner: &Bound<'_, LoopBase>, error: PyErr) -> PyResult<()> {
         let py = owner.py();
-        let arguments = PyTuple::new(py, [self.future.bind(py)])?;
+        let arguments = memory::tuple(py, [self.future.bind(py)])?;
         HandleRef::parked(owner, &self.target(py)?, &arguments)?.report_error(py, error)
     }
 

@@ -39,6 +39,7 @@ pub(crate) use types::{create_type, dealloc_base, new_exact, release_slots, trav
 
 use crate::held::Held;
 use crate::loop_base::LoopBase;
+use crate::memory;
 use crate::names;
 use crate::program_frames;
 
@@ -293,7 +294,7 @@ impl<'py> FutureRef<'py> {
             let Some(exception) = self.body().exception.as_ref().map(|exception| exception.get(py)) else {
                 return Ok(());
             };
-            let context = PyDict::new(py);
+            let context = memory::dict(py)?;
             let message = format!("{} exception was never retrieved", class_name(&self.0)?);
             context.set_item(pyo3::intern!(py, "message"), message)?;
             context.set_item(pyo3::intern!(py, "exception"), exception)?;

@@ -2,12 +2,12 @@
 
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 
 use super::types::borrowed;
 use super::{Arity, HandleRef, Kind, argument_tuple, format_callback_source};
 use crate::boundary::{guarded, guarded_status};
 use crate::heap_type;
+use crate::memory;
 use crate::names;
 
 type Object = *mut ffi::PyObject;
@@ -124,7 +124,7 @@ pub(super) unsafe extern "C" fn repr(object: Object) -> Object {
     guarded(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let handle = unsafe { borrowed(object) };
-        Ok(PyString::new(py, &describe(py, &handle)?).into_any().unbind())
+        Ok(memory::text(py, &describe(py, &handle)?)?.into_any().unbind())
     })
 }
 
@@ -140,12 +140,11 @@ pub(super) fn cancel_handle(py: Python<'_>, handle: &HandleRef) -> PyResult<()> 
     }
     let owner = handle.body().owner.as_ref().map(|owner| owner.bind(py).clone());
     let in_debug = owner.as_ref().is_some_and(|owner| owner.get().debug.get());
-    let shown = if in_debug { Some(describe_as(py, handle, true)?) } else { None };
+    let shown = if in_debug { Some(memory::text(py, &describe_as(py, handle, true)?)?) } else { None };
     let (callback, arguments, scheduled) = handle.update(py, |body| {
         body.cancelled = true;
         if let Some(shown) = shown {
-            let repr = PyString::new(py, &shown).into_any().unbind();
-            body.notes.get_or_insert_default().cancelled_repr = Some(repr);
+            body.notes.get_or_insert_default().cancelled_repr = Some(shown.into_any().unbind());
         }
         (body.callback.take(), body.arguments.take(), body.scheduled)
     });

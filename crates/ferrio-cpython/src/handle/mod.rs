@@ -16,13 +16,14 @@ use std::mem::ManuallyDrop;
 use ferrio_engine::{Cancellable, Deadline};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyTuple};
+use pyo3::types::{PyFloat, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 pub(crate) use types::{Kind, Spare, create_types};
 
 use crate::context;
 use crate::loop_base::LoopBase;
+use crate::memory;
 use crate::names;
 use crate::program_frames;
 use crate::runnable::Action;
@@ -303,7 +304,7 @@ pub(crate) fn argument_tuple<'py>(
 ) -> PyResult<Bound<'py, PyTuple>> {
     match (arity, arguments) {
         (Arity::Many, Some(tuple)) => Ok(tuple.clone().cast_into::<PyTuple>()?),
-        (Arity::One, Some(argument)) => PyTuple::new(py, [argument]),
+        (Arity::One, Some(argument)) => memory::tuple(py, [argument]),
         (Arity::Zero, _) | (_, None) => Ok(PyTuple::empty(py)),
     }
 }
@@ -317,7 +318,7 @@ pub(crate) fn format_callback_source(
 ) -> PyResult<String> {
     let format = names::format_callback_source(py)?;
     if names::format_takes_debug(py)? {
-        let keywords = PyDict::new(py);
+        let keywords = memory::dict(py)?;
         keywords.set_item(pyo3::intern!(py, "debug"), debug)?;
         return format.call((callback, arguments), Some(&keywords))?.extract();
     }

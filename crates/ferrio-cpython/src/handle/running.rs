@@ -3,12 +3,12 @@
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::{Arity, HandleRef, Kind, argument_tuple, format_callback_source};
 use crate::context;
 use crate::future::FutureRef;
 use crate::loop_base::LoopBase;
+use crate::memory;
 use crate::raising::handling;
 
 impl HandleRef {
@@ -157,7 +157,7 @@ impl HandleRef {
             None => (py.None().into_bound(py), py.None().into_bound(py)),
         };
         let source = format_callback_source(py, &shown, &shown_arguments, owner.get().debug.get())?;
-        let context = PyDict::new(py);
+        let context = memory::dict(py)?;
         context.set_item(pyo3::intern!(py, "message"), format!("Exception in callback {source}"))?;
         context.set_item(pyo3::intern!(py, "exception"), error.clone_ref(py).into_value(py))?;
         context.set_item(pyo3::intern!(py, "handle"), self.bind(py))?;

@@ -310,6 +310,7 @@ fn closed_error() -> PyErr {
 }
 
 #[pymethods]
+#[pyo3(crate = "crate::trampolines::bindings")]
 impl LoopBase {
     /// In debug mode, a callback that takes at least this many seconds is logged.
     #[getter]

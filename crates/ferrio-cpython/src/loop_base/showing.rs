@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use super::LoopBase;
 
 #[pymethods]
+#[pyo3(crate = "crate::trampolines::bindings")]
 impl LoopBase {
     #[getter]
     fn _closed(&self) -> bool {

@@ -3,9 +3,10 @@
 use ferrio_engine::ReadyQueue;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat};
+use pyo3::types::PyFloat;
 
 use super::LoopBase;
+use crate::memory;
 use crate::names;
 use crate::runnable::Runnable;
 
@@ -64,7 +65,7 @@ impl LoopBase {
         if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py) {
             return Err(error);
         }
-        let context = PyDict::new(py);
+        let context = memory::dict(py)?;
         context.set_item("message", "Exception in a callback of the event loop")?;
         context.set_item("exception", error.clone_ref(py).into_value(py))?;
         slf.call_method1("call_exception_handler", (context,)).map(drop)

@@ -17,7 +17,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyCFunction, PyDict, PyString, PyType};
+use pyo3::types::{PyCFunction, PyType};
 
 pub(crate) use cancelling::cancel_any;
 pub use registry::{all_tasks, show_to_asyncio};
@@ -30,6 +30,7 @@ use crate::coroutines;
 use crate::future::{FutureBody, FutureObject, FutureRef};
 use crate::held::Held;
 use crate::loop_base::LoopBase;
+use crate::memory;
 use crate::names;
 use crate::resume;
 use crate::task_factory::Naming;
@@ -253,7 +254,7 @@ impl<'py> TaskRef<'py> {
         if let Some(name) = &self.task().name {
             return Ok(name.get(py));
         }
-        let name = PyString::new(py, &format!("Task-{}", self.task().number)).into_any();
+        let name = memory::text(py, &format!("Task-{}", self.task().number))?.into_any();
         drop(self.update(|body| body.name.replace(name.clone().into())));
         Ok(name)
     }
@@ -266,7 +267,7 @@ impl<'py> TaskRef<'py> {
         unsafe { registry::remove(self.object().as_ptr().cast::<TaskObject>()) };
         if self.must_complain() {
             let complain = || {
-                let context = PyDict::new(py);
+                let context = memory::dict(py)?;
                 context.set_item(pyo3::intern!(py, "task"), self.object())?;
                 let message = "Task was destroyed but it is pending!";
                 context.set_item(pyo3::intern!(py, "message"), message)?;

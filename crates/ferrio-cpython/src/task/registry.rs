@@ -12,12 +12,13 @@ use pyo3::exceptions::{PyKeyError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PySet, PyTuple, PyType};
+use pyo3::types::{PySet, PyTuple, PyType};
 
 use super::{TaskObject, TaskRef};
 use crate::boundary::guarded_unbooked;
 use crate::future::{boolean, like};
 use crate::heap_type::method;
+use crate::memory;
 use crate::names;
 use crate::scheduling::add_method;
 
@@ -130,7 +131,9 @@ fn others(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyAny>>> {
     let weak_set = py.import("weakref")?.getattr("WeakSet")?;
     let mut tasks = Vec::new();
     if let Some(eager) = names::tasks_module(py)?.getattr_opt("_eager_tasks")? {
-        tasks.extend(eager.cast::<PySet>()?.iter());
+        for task in eager.cast::<PySet>()?.try_iter()? {
+            tasks.push(task?);
+        }
     }
     let Some(set) = stock_registry(py, &weak_set)? else { return Ok(tasks) };
     for patience in (0..PATIENCE).rev() {
@@ -156,7 +159,7 @@ pub fn show_to_asyncio(py: Python<'_>) -> PyResult<()> {
     if !set.get_type().is(&weak_set) {
         return Ok(());
     }
-    let namespace = PyDict::new(py);
+    let namespace = memory::dict(py)?;
     namespace.set_item("__slots__", PyTuple::empty(py))?;
     namespace.set_item("__module__", "ferrio")?;
     namespace.set_item("__doc__", "asyncio's set of tasks, in which ferrio's tasks show as well.")?;
@@ -184,7 +187,7 @@ unsafe extern "C" fn iterate(set: Object, _: Object) -> Object {
     guarded_unbooked(|py| {
         // SAFETY: the object that the method was called on, alive during the call.
         let set = unsafe { Bound::from_borrowed_ptr(py, set) };
-        let all = PyList::empty(py);
+        let all = memory::empty_list(py)?;
         for task in inherited(py, "__iter__")?.call1((set,))?.try_iter()? {
             all.append(task?)?;
         }

@@ -7,7 +7,6 @@
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::{TaskObject, TaskRef, bound_function, cancel_any, registry};
 use crate::boundary::guarded;
@@ -17,6 +16,7 @@ use crate::future::{FutureRef, forget_waiter, invalid_state, note_waiter, waiter
 use crate::handle::HandleRef;
 use crate::held::Held;
 use crate::loop_base::LoopBase;
+use crate::memory;
 use crate::names;
 use crate::recursion;
 use crate::resume::{self, Step};
@@ -34,7 +34,7 @@ impl<'py> TaskRef<'py> {
             return owner.get().push(py, Runnable::step(self.object().clone().into(), error.map(Held::from)));
         }
         let owner = self.future().owner()?;
-        let keywords = PyDict::new(py);
+        let keywords = memory::dict(py)?;
         let context = self.task().context.as_ref().map(|context| context.get(py));
         keywords.set_item(pyo3::intern!(py, "context"), context)?;
         let callable = step_callable(self)?;
@@ -225,7 +225,7 @@ impl<'py> TaskRef<'py> {
                 note_waiter(&object, self.object())?;
             }
             object.setattr(pyo3::intern!(py, "_asyncio_future_blocking"), false)?;
-            let keywords = PyDict::new(py);
+            let keywords = memory::dict(py)?;
             keywords.set_item(pyo3::intern!(py, "context"), self.context()?)?;
             object.call_method(pyo3::intern!(py, "add_done_callback"), (wakeup_callable(self)?,), Some(&keywords))?;
             return self.now_waiting(&object, |message| cancel_any(&object, message));

@@ -19,9 +19,10 @@ impl PriorityQueue {
     }
 
     /// For subclasses: make room for items.
-    fn _init(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) {
+    fn _init(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
         let _ = maxsize;
-        storage::set(slf.py(), &slf.as_super().get().state, Storage::new(slf.py(), Kind::Priority));
+        storage::set(slf.py(), &slf.as_super().get().state, Storage::new(slf.py(), Kind::Priority)?);
+        Ok(())
     }
 
     /// For subclasses: take an item out.
@@ -48,9 +49,10 @@ impl LifoQueue {
     }
 
     /// For subclasses: make room for items.
-    fn _init(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) {
+    fn _init(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
         let _ = maxsize;
-        storage::set(slf.py(), &slf.as_super().get().state, Storage::new(slf.py(), Kind::Lifo));
+        storage::set(slf.py(), &slf.as_super().get().state, Storage::new(slf.py(), Kind::Lifo)?);
+        Ok(())
     }
 
     /// For subclasses: take an item out.

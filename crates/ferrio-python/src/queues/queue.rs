@@ -3,11 +3,12 @@
 use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine;
 use ferrio_cpython::held::Held;
+use ferrio_cpython::memory;
 use ferrio_cpython::parked::Parked;
 use ferrio_cpython::recursion::deeper;
 use ferrio_engine::{Exchange, Side, Waiters};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::operations;
@@ -85,7 +86,7 @@ impl Queue {
             this.state.with(py, |state| (std::mem::take(&mut state.exchange), state.finished.replace(finished)));
         drop(before);
         match operations::kind(slf) {
-            Some(kind) => storage::set(py, &this.state, Storage::new(py, kind)),
+            Some(kind) => storage::set(py, &this.state, Storage::new(py, kind)?),
             None => {
                 slf.call_method1(pyo3::intern!(py, "_init"), (this.shown_maxsize(py)?,))?;
             }
@@ -152,7 +153,7 @@ impl Queue {
         let items = storage::listed(py, &slf.get().state)?;
         if items.is_truthy()? {
             let items = items.try_iter()?.collect::<PyResult<Vec<_>>>()?;
-            let items = PyList::new(py, items)?;
+            let items = memory::list(py, items)?;
             // A queue may be among them.
             let shown = deeper(py, c" while getting the repr of a queue", || items.repr())?;
             words.push(format!("_queue={shown}"));

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::held::Held;
+use ferrio_cpython::memory;
 use ferrio_cpython::memory::out_of_memory;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::queue::State;
@@ -43,11 +43,14 @@ impl Default for Storage {
 
 impl Storage {
     /// Empty, for a queue of that kind.
-    pub(super) fn new(py: Python<'_>, kind: Kind) -> Self {
-        match kind {
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(super) fn new(py: Python<'_>, kind: Kind) -> PyResult<Self> {
+        Ok(match kind {
             Kind::Fifo | Kind::Lifo => Self::default(),
-            Kind::Priority => Self::Object(PyList::empty(py).into()),
-        }
+            Kind::Priority => Self::Object(memory::empty_list(py)?.into()),
+        })
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -158,7 +161,7 @@ pub(super) fn listed<'py>(py: Python<'py>, state: &GilCell<State>) -> PyResult<B
         Storage::Object(object) => Err(object.bind(py).clone()),
     });
     match native {
-        Ok(items) => Ok(PyList::new(py, items)?.into_any()),
+        Ok(items) => Ok(memory::list(py, items)?.into_any()),
         Err(object) => Ok(object),
     }
 }

@@ -1,7 +1,7 @@
 //! The end of a runner's loop: what is left over is cancelled and shut down.
 
+use ferrio_cpython::memory;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
 
 use crate::imports;
 use crate::tasks::gather_all;
@@ -32,7 +32,7 @@ fn cancel_all_tasks(owner: &Bound<'_, PyAny>) -> PyResult<()> {
     for task in &left {
         task.call_method0("cancel")?;
     }
-    let all = gather_all(&PyTuple::new(py, &left)?, true)?;
+    let all = gather_all(&memory::tuple(py, &left)?, true)?;
     run(owner, &all)?;
     for task in left {
         if task.call_method0("cancelled")?.is_truthy()? {
@@ -40,7 +40,7 @@ fn cancel_all_tasks(owner: &Bound<'_, PyAny>) -> PyResult<()> {
         }
         let exception = task.call_method0("exception")?;
         if !exception.is_none() {
-            let context = PyDict::new(py);
+            let context = memory::dict(py)?;
             context.set_item("message", "unhandled exception during asyncio.run() shutdown")?;
             context.set_item("exception", exception)?;
             context.set_item("task", task)?;

@@ -2,9 +2,9 @@
 //!
 //! Only in the main thread, and only where nobody has set a handler for it; that is put back afterwards.
 
+use ferrio_cpython::memory;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::runner::Runner;
 use crate::imports;
@@ -32,7 +32,7 @@ impl Interrupts {
         if !signal.call_method1("getsignal", (&number,))?.is(&signal.getattr("default_int_handler")?) {
             return Ok(not_redirected);
         }
-        let keywords = PyDict::new(py);
+        let keywords = memory::dict(py)?;
         keywords.set_item("main_task", task)?;
         let on_sigint = runner.getattr("_on_sigint")?;
         let handler = imports::partial(py)?.call((on_sigint,), Some(&keywords))?;

@@ -8,6 +8,7 @@ use ferrio_cpython::GilCell;
 use ferrio_cpython::context::copy_current;
 use ferrio_cpython::coroutines::is_coroutine;
 use ferrio_cpython::handling::while_handling;
+use ferrio_cpython::memory;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -126,7 +127,7 @@ impl Runner {
         let context =
             context.or_else(|| slf.get().inner.with(py, |inner| inner.context.as_ref().map(|own| own.clone_ref(py))));
         let owner = slf.get().owner(py);
-        let keywords = PyDict::new(py);
+        let keywords = memory::dict(py)?;
         keywords.set_item(pyo3::intern!(py, "context"), context)?;
         let task = owner.call_method(pyo3::intern!(py, "create_task"), (coroutine,), Some(&keywords))?;
         let interrupts = Interrupts::redirect(slf, &task)?;

@@ -6,10 +6,10 @@ use std::io::{self, ErrorKind};
 use std::os::fd::RawFd;
 
 use ferrio_cpython::loop_base::overrides;
+use ferrio_cpython::memory;
 use ferrio_sys::{Interest, file};
 use pyo3::exceptions::{PyAttributeError, PyConnectionError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::{Part, always_seeks, check, not_available};
 use crate::coroutine::Channel;
@@ -87,7 +87,7 @@ async fn send_by_loop(
     }
     let sending = Python::attach(|py| {
         let sock = transport.bind(py).call_method1("get_extra_info", ("socket",))?.getattr("_sock")?;
-        let keywords = PyDict::new(py);
+        let keywords = memory::dict(py)?;
         keywords.set_item("fallback", false)?;
         let arguments = (sock, &part.file, &part.offset, part.count.as_ref());
         this.call_method(py, "sock_sendfile", arguments, Some(&keywords))

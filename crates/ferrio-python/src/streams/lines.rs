@@ -2,10 +2,10 @@
 
 use ferrio_cpython::coroutine::{Awaiting, Body, Visitor};
 use ferrio_cpython::held::Held;
+use ferrio_cpython::memory;
 use ferrio_cpython::resume::Step;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use super::feeding;
 use super::reader::StreamReader;
@@ -44,7 +44,7 @@ impl Line {
         let message = if let Some(message) = &mut self.message {
             message
         } else {
-            let newline = PyBytes::new(py, b"\n");
+            let newline = memory::bytes(py, b"\n")?;
             let message = self.reader.bind(py).call_method1(pyo3::intern!(py, "readuntil"), (newline,))?;
             self.message.insert(Awaiting::new(&message)?)
         };

@@ -22,9 +22,10 @@ mod until;
 mod waiting;
 pub(crate) mod writer;
 
+use ferrio_cpython::memory;
 use ferrio_cpython::{coroutine_function, program_frames};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::PyType;
 
 use crate::sync::add_class;
 
@@ -49,14 +50,14 @@ fn derived<'py>(
     attributes: &[(&str, Bound<'py, PyAny>)],
 ) -> PyResult<Bound<'py, PyType>> {
     let py = base.py();
-    let namespace = PyDict::new(py);
+    let namespace = memory::dict(py)?;
     namespace.set_item("__module__", "ferrio")?;
     namespace.set_item("__doc__", base.getattr("__doc__")?)?;
     for (name, value) in attributes {
         namespace.set_item(name, value)?;
     }
     let bases = std::iter::once(base.as_any()).chain(besides.iter().copied());
-    let bases = PyTuple::new(py, bases.collect::<Vec<_>>())?;
+    let bases = memory::tuple(py, bases.collect::<Vec<_>>())?;
     let class = py.get_type::<PyType>().call1((base.name()?, bases, namespace))?;
     Ok(class.cast_into::<PyType>()?)
 }

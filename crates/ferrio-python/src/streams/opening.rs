@@ -3,6 +3,7 @@
 use ferrio_cpython::coroutine_function;
 use ferrio_cpython::current::get_running_loop;
 use ferrio_cpython::held::Held;
+use ferrio_cpython::memory;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -113,7 +114,7 @@ fn open(
             let transport = connected.bind(py).get_item(0)?;
             let reader = reader.bind(py);
             let writer = writer::create(&transport, protocol.bind(py), reader, owner.bind(py))?;
-            PyTuple::new(py, [reader, &writer]).map(|pair| pair.into_any().unbind())
+            memory::tuple(py, [reader, &writer]).map(|pair| pair.into_any().unbind())
         })
     })
 }
@@ -146,7 +147,7 @@ fn with_first<'py>(
     first: &Bound<'py, PyAny>,
     rest: &Bound<'py, PyTuple>,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    PyTuple::new(py, std::iter::once(first.clone()).chain(rest.iter()).collect::<Vec<_>>())
+    memory::tuple(py, std::iter::once(first.clone()).chain(rest.iter()).collect::<Vec<_>>())
 }
 
 fn given(argument: Argument<'_>) -> Option<Py<PyAny>> {

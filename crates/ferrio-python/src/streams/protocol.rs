@@ -7,6 +7,7 @@ use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine::spawn;
 use ferrio_cpython::future::like;
 use ferrio_cpython::held::Held;
+use ferrio_cpython::memory;
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -259,7 +260,7 @@ impl StreamReaderProtocol {
         let py = slf.py();
         let this = slf.get();
         if this.state.with(py, |state| state.rejected) {
-            let context = PyDict::new(py);
+            let context = memory::dict(py)?;
             context.set_item(
                 "message",
                 "An open stream was garbage collected prior to establishing network connection; \

@@ -339,15 +339,21 @@ impl StreamReader {
     }
 
     #[getter(_buffer)]
-    fn shown_buffer<'py>(&self, py: Python<'py>) -> Bound<'py, PyByteArray> {
+    fn shown_buffer<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
         if let Some(shared) = self.state.with(py, |state| state.shared.as_ref().map(|shared| shared.bind(py).clone())) {
-            return shared;
+            return Ok(shared);
         }
         let bytes = self.state.with(py, |state| std::mem::take(&mut state.incoming));
-        let made = PyByteArray::new(py, bytes.as_slice());
+        let made = match memory::bytearray(py, bytes.as_slice()) {
+            Ok(made) => made,
+            Err(error) => {
+                self.state.with(py, |state| state.incoming = bytes);
+                return Err(error);
+            }
+        };
         let held = Held::of(&made);
         self.state.with(py, |state| state.shared = Some(held));
-        made
+        Ok(made)
     }
 
     #[setter(_buffer)]

@@ -6,7 +6,7 @@ use ferrio_cpython::memory;
 use ferrio_cpython::resume::Step;
 use pyo3::exceptions::{PyStopAsyncIteration, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyList};
+use pyo3::types::{PyBytes, PyInt};
 
 use super::reader::StreamReader;
 use super::waiting::{Waiting, check_exception, drive, incomplete, ready};
@@ -58,8 +58,8 @@ impl Read {
             };
             *next = None;
             if !data.is_truthy()? {
-                let list = PyList::new(py, read.iter().map(|block| block.bind(py)))?;
-                return PyBytes::new(py, b"").call_method1("join", (list,)).map(Step::Returned);
+                let list = memory::list(py, read.iter().map(|block| block.bind(py)))?;
+                return memory::bytes(py, b"")?.call_method1("join", (list,)).map(Step::Returned);
             }
             read.push(data.into());
             input = Ok(py.None().into_bound(py));
@@ -82,7 +82,7 @@ impl Body for Read {
                 let reader = self.reader.bind(py);
                 check_exception(reader)?;
                 if self.wanted == 0 {
-                    return Ok(Step::Returned(PyBytes::new(py, b"").into_any()));
+                    return Ok(Step::Returned(memory::bytes(py, b"")?.into_any()));
                 }
                 if self.wanted < 0 {
                     self.stage = Stage::All(Box::default());
@@ -148,7 +148,7 @@ impl Body for ReadExactly {
             }
             check_exception(reader)?;
             if self.wanted == 0 {
-                return Ok(Step::Returned(PyBytes::new(py, b"").into_any()));
+                return Ok(Step::Returned(memory::bytes(py, b"")?.into_any()));
             }
         }
         let count = usize::try_from(self.wanted).unwrap_or(usize::MAX);

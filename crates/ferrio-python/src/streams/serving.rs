@@ -2,8 +2,8 @@
 
 use ferrio_cpython::coroutines::is_coroutine;
 use ferrio_cpython::future::{self, DoneCallback, like};
+use ferrio_cpython::memory;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::protocol::StreamReaderProtocol;
 use super::writer;
@@ -64,7 +64,7 @@ fn client_done(transport: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResul
 
 #[cold]
 fn report(owner: &Bound<'_, PyAny>, error: &Bound<'_, PyAny>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
-    let context = PyDict::new(owner.py());
+    let context = memory::dict(owner.py())?;
     context.set_item("message", "Unhandled exception in client_connected_cb")?;
     context.set_item("exception", error)?;
     context.set_item("transport", transport)?;

@@ -57,7 +57,7 @@ impl ReadUntil {
         const TOO_LONG: &str = "Separator is found, but chunk is longer than limit";
         const OVERRUN: &str = "Separator is not found, and chunk exceed the limit";
         let (text, consumed) = match failure {
-            Failure::Incomplete(partial) if self.is_line => return Ok(Some(PyBytes::new(py, &partial).into_any())),
+            Failure::Incomplete(partial) if self.is_line => return Ok(Some(memory::bytes(py, &partial)?.into_any())),
             Failure::Incomplete(partial) => return Err(incomplete(py, partial, None)),
             Failure::TooLong(consumed) => (TOO_LONG, consumed),
             Failure::Overrun(consumed) => (OVERRUN, consumed),

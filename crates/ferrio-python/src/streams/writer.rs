@@ -6,6 +6,7 @@
 use ferrio_cpython::GilCell;
 use ferrio_cpython::coroutine::spawn;
 use ferrio_cpython::held::Held;
+use ferrio_cpython::memory;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
@@ -211,7 +212,7 @@ impl StreamWriter {
             let protocol = channel.own(protocol);
             channel.wait(drained).await?;
             let upgraded = Python::attach(|py| {
-                let keywords = PyDict::new(py);
+                let keywords = memory::dict(py)?;
                 keywords.set_item("server_side", server_side)?;
                 keywords.set_item("server_hostname", server_hostname)?;
                 keywords.set_item("ssl_handshake_timeout", ssl_handshake_timeout)?;

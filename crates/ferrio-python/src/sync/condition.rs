@@ -8,6 +8,7 @@ use std::ffi::CStr;
 use ferrio_cpython::GilCell;
 use ferrio_cpython::async_with;
 use ferrio_cpython::coroutine;
+use ferrio_cpython::memory;
 use ferrio_cpython::native_methods::{self, Method};
 use ferrio_cpython::parked::{self, Parked};
 use ferrio_cpython::plain::PlainClass;
@@ -91,7 +92,7 @@ impl Condition {
         });
         match (set, lock) {
             (Some(method), _) => Ok(method),
-            (None, Some(lock)) => lock.getattr(name),
+            (None, Some(lock)) => lock.getattr(memory::text(py, name)?),
             (None, None) => {
                 Err(ferrio_cpython::error::<PyAttributeError>(format!("'Condition' object has no attribute '{name}'")))
             }

@@ -3,6 +3,7 @@
 //! asyncio keeps deques there, and tests and subclasses read and change them. This is a view: a change is a change of
 //! the line itself. It has what programs use of a deque.
 
+use ferrio_cpython::memory;
 use ferrio_cpython::parked::Parked;
 use ferrio_engine::{Ticket, Waiters};
 use pyo3::exceptions::{PyIndexError, PyValueError};
@@ -65,7 +66,7 @@ impl Line {
 
     fn list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let futures = self.with(py, |line| line.iter().map(|parked| parked.future(py)).collect::<Vec<_>>());
-        PyList::new(py, futures)
+        memory::list(py, futures)
     }
 
     /// The ticket of the first waiter equal to `object`.

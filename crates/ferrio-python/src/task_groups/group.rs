@@ -8,11 +8,12 @@ use std::fmt::Write;
 
 use ferrio_cpython::future::like::{self, Failure};
 use ferrio_cpython::future::{DoneCallback, made_in, when_done};
+use ferrio_cpython::memory;
 use ferrio_cpython::plain::PlainClass;
 use ferrio_cpython::{GilCell, coroutine};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyList, PySet, PyTuple};
+use pyo3::types::{PyBool, PyDict, PySet, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::entering::Enter;
@@ -66,7 +67,7 @@ impl State {
             owner: None,
             parent: None,
             tasks: PySet::empty(py)?.into_any().unbind(),
-            errors: Some(PyList::empty(py).into_any().unbind()),
+            errors: Some(memory::empty_list(py)?.into_any().unbind()),
             base_error: None,
             completed: None,
         })
@@ -315,7 +316,7 @@ impl TaskGroup {
         Self::note_base_error(slf, exception)?;
         let parent = this.parent(py);
         if like::is_done(&parent)? {
-            let context = PyDict::new(py);
+            let context = memory::dict(py)?;
             let message = format!(
                 "Task {} has errored out but its parent task {} is already completed",
                 task.repr()?,
@@ -386,7 +387,7 @@ impl TaskGroup {
                 }
             }
         }
-        let passed = PyDict::new(py);
+        let passed = memory::dict(py)?;
         if keywords == Keywords::NameAndContext {
             passed.set_item("name", &name)?;
         }

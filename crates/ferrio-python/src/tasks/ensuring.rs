@@ -5,10 +5,10 @@ use ferrio_cpython::future::{like, made_in};
 use ferrio_cpython::get_event_loop;
 use ferrio_cpython::hooks;
 use ferrio_cpython::making::TaskMaker;
+use ferrio_cpython::memory;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
 
 use crate::imports;
 
@@ -61,7 +61,7 @@ fn call_replacement<'py>(
     awaitable: &Bound<'py, PyAny>,
     owner: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let keywords = PyDict::new(function.py());
+    let keywords = memory::dict(function.py())?;
     if let Some(owner) = owner {
         keywords.set_item("loop", owner)?;
     }
@@ -138,7 +138,7 @@ fn wrapper(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
         if let Some(function) = imports::tasks_module(py)?.getattr_opt("_wrap_awaitable")? {
             return Ok::<_, PyErr>(function.unbind());
         }
-        let namespace = PyDict::new(py);
+        let namespace = memory::dict(py)?;
         namespace.set_item("__name__", "ferrio")?;
         py.run(c"async def _wrap_awaitable(awaitable):\n    return await awaitable\n", Some(&namespace), None)?;
         Ok(namespace.as_any().get_item("_wrap_awaitable")?.unbind())

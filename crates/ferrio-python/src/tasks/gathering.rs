@@ -10,10 +10,11 @@ use ferrio_cpython::current::{Asked, running_loop, running_task};
 use ferrio_cpython::future::like::{self, Failure};
 use ferrio_cpython::future::{DoneCallback, Gathering, when_done};
 use ferrio_cpython::making::TaskMaker;
+use ferrio_cpython::memory;
 use ferrio_cpython::resume::is_python_coroutine;
 use ferrio_cpython::{get_event_loop, hooks};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::PyTuple;
 
 use super::ensuring::{ensure, start_by};
 use crate::imports;
@@ -46,7 +47,7 @@ pub(crate) fn gather_all<'py>(coros_or_futures: &Bound<'py, PyTuple>, tolerant: 
     let py = coros_or_futures.py();
     if coros_or_futures.is_empty() {
         let outer = get_event_loop(py)?.call_method0(pyo3::intern!(py, "create_future"))?;
-        like::set_result(&outer, PyList::empty(py).into_any())?;
+        like::set_result(&outer, memory::empty_list(py)?.into_any())?;
         return Ok(outer);
     }
     Collection::begin(py, tolerant)?.collect(coros_or_futures)
@@ -105,7 +106,7 @@ impl<'py> Collection<'py> {
         } else {
             self.collect_equals(arguments)?;
         }
-        let children = PyList::new(py, std::mem::take(&mut self.children))?;
+        let children = memory::list(py, std::mem::take(&mut self.children))?;
         let expected = self.expected;
         let outer = self.outer()?;
         outer.complete(children, expected);
@@ -118,7 +119,7 @@ impl<'py> Collection<'py> {
 
     /// Equal arguments, as a dictionary finds them, are one child.
     fn collect_equals(&mut self, arguments: &Bound<'py, PyTuple>) -> PyResult<()> {
-        let known = PyDict::new(arguments.py());
+        let known = memory::dict(arguments.py())?;
         for argument in arguments {
             let child = if let Some(child) = known.get_item(&argument)? {
                 child
@@ -240,7 +241,7 @@ fn finish(gathering: &Gathering<'_>) -> PyResult<()> {
     {
         return like::set_exception(outer, &like::cancelled_error(&last)?);
     }
-    like::set_result(outer, PyList::new(outer.py(), results)?.into_any())
+    like::set_result(outer, memory::list(outer.py(), results)?.into_any())
 }
 
 /// What stands for a cancelled child among the results.

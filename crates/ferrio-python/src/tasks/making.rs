@@ -6,6 +6,7 @@
 
 use ferrio_cpython::future;
 use ferrio_cpython::making;
+use ferrio_cpython::memory;
 use ferrio_cpython::task::{self, Parts};
 use ferrio_cpython::task_factory::{Factory, Naming};
 use pyo3::exceptions::PyTypeError;
@@ -63,7 +64,7 @@ impl Loop {
         if class.is(imports::stock_future(py)?) || class.is(future::future_type(py)?) {
             return future::new_future(slf.as_super());
         }
-        let keywords = PyDict::new(py);
+        let keywords = memory::dict(py)?;
         keywords.set_item(pyo3::intern!(py, "loop"), slf)?;
         class.call((), Some(&keywords))
     }
@@ -79,7 +80,7 @@ impl Loop {
         base(slf).check_open()?;
         let factory = base(slf).task_factory.callable(py);
         let style = style(py)?;
-        let keywords = kwargs.unwrap_or_else(|| PyDict::new(py));
+        let keywords = kwargs.map_or_else(|| memory::dict(py), Ok)?;
         if let Style::NameAndContext = style {
             refuse_unknown(&keywords)?;
         }

@@ -6,9 +6,9 @@
 use ferrio_cpython::current::{Asked, running_task};
 use ferrio_cpython::future::like::{self, Failure};
 use ferrio_cpython::future::{DoneCallback, no_longer_when_done, when_done};
+use ferrio_cpython::memory;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyTuple;
 
 use super::ensuring::ensure;
 use crate::imports;
@@ -41,10 +41,10 @@ pub(super) fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
         return Ok(outer);
     };
     like::add_waiter(&inner, &waiter)?;
-    let waiter = PyTuple::new(py, [waiter])?.into_any();
+    let waiter = memory::tuple(py, [waiter])?.into_any();
     when_done(&inner, &waiter, &CLEAR_AWAITED_BY)?;
     when_done(&inner, &outer, &INNER_DONE)?;
-    when_done(&outer, PyTuple::new(py, [inner, waiter])?.as_any(), &OUTER_DONE_AWAITED)?;
+    when_done(&outer, memory::tuple(py, [inner, waiter])?.as_any(), &OUTER_DONE_AWAITED)?;
     Ok(outer)
 }
 

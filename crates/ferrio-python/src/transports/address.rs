@@ -1,8 +1,9 @@
 //! Socket addresses as Python's socket module shows them.
 
+use ferrio_cpython::memory;
 use ferrio_sys::SocketAddress;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::PyString;
 
 /// What `getsockname` and `getpeername` would give.
 pub(crate) fn to_python<'py>(py: Python<'py>, address: &SocketAddress) -> PyResult<Bound<'py, PyAny>> {
@@ -12,9 +13,9 @@ pub(crate) fn to_python<'py>(py: Python<'py>, address: &SocketAddress) -> PyResu
             // getsockname gives the flow information in host order.
             Ok((ip.to_string(), *port, *flow_info, *scope_id).into_pyobject(py)?.into_any())
         }
-        SocketAddress::Unix(name) if name.first() == Some(&0) => Ok(PyBytes::new(py, name).into_any()),
+        SocketAddress::Unix(name) if name.first() == Some(&0) => Ok(memory::bytes(py, name)?.into_any()),
         SocketAddress::Unix(name) => {
-            let path = PyBytes::new(py, name);
+            let path = memory::bytes(py, name)?;
             Ok(py.import("os")?.call_method1("fsdecode", (path,))?.cast_into::<PyString>()?.into_any())
         }
         SocketAddress::Other(_) => Ok(py.None().into_bound(py)),

@@ -4,6 +4,7 @@
 //! the socket. Data written before `close()` is sent first; `abort()` and errors drop it.
 
 use ferrio_cpython::Runnable;
+use ferrio_cpython::memory;
 use ferrio_engine::Role;
 use ferrio_sys::socket;
 use pyo3::prelude::*;
@@ -193,10 +194,10 @@ pub(crate) fn abandoned(transport: &mut SocketTransport) {
         let text = std::ffi::CString::new(format!("unclosed transport <SocketTransport fd={fd}>")).unwrap_or_default();
         let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
         // The collector may have taken a Python object apart already: its own finalizer has closed the socket then.
-        drop(close_socket(py, held));
-        let detached = server.map_or(Ok(()), |server| server.get().detach(py, fd));
+        drop(memory::guarded(py, || close_socket(py, held)));
+        let detached = memory::guarded(py, || server.map_or(Ok(()), |server| server.get().detach(py, fd)));
         for error in [warned, detached].into_iter().filter_map(Result::err) {
-            error.write_unraisable(py, None);
+            memory::unraisable(py, error);
         }
     });
 }

@@ -1,5 +1,6 @@
 //! `Endpoint`: what all transports have, a loop, a protocol, a context and a write buffer; and what follows from that.
 
+use ferrio_cpython::memory;
 use ferrio_cpython::{HandleRef, context};
 use ferrio_engine::FlowControl;
 use pyo3::PyClass;
@@ -7,7 +8,7 @@ use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::PyString;
 
 use crate::errors;
 use crate::event_loop::{Loop, base};
@@ -58,7 +59,7 @@ pub(crate) fn callback_failed<T: Endpoint>(
     if errors::passes(py, &error) {
         return Err(error);
     }
-    let arguments = PyTuple::new(py, [transport])?;
+    let arguments = memory::tuple(py, [transport])?;
     HandleRef::parked(owner.as_super(), &protocol.getattr(method)?, &arguments)?.report_error(py, error)
 }
 
@@ -73,7 +74,7 @@ pub(crate) fn report_fatal<T: Endpoint>(transport: &Bound<'_, T>, error: &PyErr,
     let Some(owner) = transport.get().owner(py) else { return Ok(()) };
     if error.is_instance_of::<PyOSError>(py) {
         if base(&owner).debug.get() {
-            let keywords = PyDict::new(py);
+            let keywords = memory::dict(py)?;
             keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
             imports::selector_events_logger(py)?.call_method(
                 "debug",

@@ -2,6 +2,7 @@
 
 use std::os::fd::IntoRawFd;
 
+use ferrio_cpython::memory;
 use ferrio_sys::{SocketAddress, socket};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -44,7 +45,7 @@ impl SocketTransport {
     fn _extra<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let py = slf.py();
         for name in ["socket", "sockname", "peername"] {
-            Self::get_extra_info(slf, &pyo3::types::PyString::new(py, name).into_any(), None)?;
+            Self::get_extra_info(slf, &memory::text(py, name)?.into_any(), None)?;
         }
         extra(slf)
     }
@@ -56,7 +57,7 @@ impl SocketTransport {
         if slf.get().state.with(py, |state| state.socket.is_closed()) {
             return Ok(None);
         }
-        let shown = Self::get_extra_info(slf, &pyo3::types::PyString::new(py, "socket").into_any(), None)?;
+        let shown = Self::get_extra_info(slf, &memory::text(py, "socket")?.into_any(), None)?;
         shown.map(|shown| shown.getattr(pyo3::intern!(py, "_sock"))).transpose()
     }
 
@@ -74,7 +75,7 @@ fn extra<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Bound<'py, Py
     if let Some(extra) = state.with(py, |state| state.extra.as_ref().map(|extra| extra.bind(py).clone())) {
         return Ok(extra);
     }
-    let extra = PyDict::new(py);
+    let extra = memory::dict(py)?;
     state.with(py, |state| state.extra = Some(extra.clone().unbind()));
     Ok(extra)
 }
@@ -115,7 +116,7 @@ fn transport_socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Op
             return Ok(Some(imports::transport_socket(py)?.call1((object,))?));
         }
         Socket::Descriptor(fd) => {
-            let keywords = PyDict::new(py);
+            let keywords = memory::dict(py)?;
             keywords.set_item("fileno", transport.get().fd)?;
             match imports::socket_class(py)?.call((), Some(&keywords)) {
                 Ok(object) => {

@@ -6,6 +6,7 @@
 
 use std::os::fd::RawFd;
 
+use ferrio_cpython::memory;
 use ferrio_cpython::{Action, GilCell, HandleRef, Runnable, context};
 use ferrio_engine::Role;
 use ferrio_sys::file::{self, Kind};
@@ -73,7 +74,7 @@ impl PipeEnd {
             Kind::Other => return Err(ferrio_cpython::error::<PyValueError>(refusal)),
         }
         socket::set_nonblocking(fd).map_err(|error| errors::from_io(&error))?;
-        let extra = PyDict::new(py);
+        let extra = memory::dict(py)?;
         extra.set_item("pipe", pipe)?;
         let context = context::copy_current(py)?.unbind();
         let state = GilCell::new(Pipe {
@@ -165,9 +166,9 @@ impl PipeEnd {
             let text = std::ffi::CString::new(format!("unclosed transport <{name} fd={fd}>")).unwrap_or_default();
             let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
             // The collector may have taken the file apart already: its own finalizer has closed it then.
-            drop(object.bind(py).call_method0("close"));
+            drop(memory::guarded(py, || object.bind(py).call_method0("close").map(drop)));
             if let Err(error) = warned {
-                error.write_unraisable(py, None);
+                memory::unraisable(py, error);
             }
         });
     }

@@ -6,13 +6,15 @@
 
 use std::io;
 
+use ferrio_cpython::memory;
 use ferrio_cpython::{GilFlag, Runnable};
 use ferrio_engine::{FlowControl, Role};
 use ferrio_sys::file;
 use pyo3::PyClass;
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyType};
+use pyo3::types::{PyBytes, PyDict, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::classes;
@@ -71,11 +73,16 @@ fn on_readable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     }
     let Some(owner) = this.end.owner(py) else { return Ok(()) };
     let outcome = owner.get().io.with_receive_buffer(py, |buffer| {
-        file::read(this.end.fd, buffer).map(|count| (count > 0).then(|| PyBytes::new(py, &buffer[..count])))
+        file::read(this.end.fd, buffer).map(|count| (count > 0).then(|| memory::bytes(py, &buffer[..count])))
     });
     match outcome {
         Ok(Some(data)) => {
             let Some(protocol) = this.protocol(py) else { return Ok(()) };
+            // What was read and cannot be shown is gone, and nothing may follow it.
+            let data = match data {
+                Ok(data) => data,
+                Err(error) => return fatal_error(transport, &owner, error),
+            };
             let told = call_protocol(this, &protocol, pyo3::intern!(py, "data_received"), (data,));
             told.map_or_else(|error| callback_failed(transport, &protocol, "data_received", error), |_| Ok(()))
         }
@@ -106,7 +113,9 @@ fn tell_eof(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 fn fatal_error(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>, error: PyErr) -> PyResult<()> {
     let py = transport.py();
     let message = "Fatal read error on pipe transport";
-    if error.value(py).getattr("errno")?.eq(py.import("errno")?.getattr("EIO")?)? {
+    if error.is_instance_of::<PyOSError>(py)
+        && error.value(py).getattr("errno")?.eq(py.import("errno")?.getattr("EIO")?)?
+    {
         report_fatal(transport, &error, message)?;
     } else {
         let protocol = transport.get().protocol(py).unwrap_or_else(|| py.None().into_bound(py));

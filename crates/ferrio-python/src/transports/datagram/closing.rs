@@ -4,6 +4,7 @@
 //! the socket. What was queued before `close()` is sent first; `abort()` and errors drop it.
 
 use ferrio_cpython::Runnable;
+use ferrio_cpython::memory;
 use pyo3::prelude::*;
 
 use super::super::endpoint::{Endpoint, call_protocol, callback_failed, report_fatal};
@@ -114,9 +115,9 @@ pub(super) fn abandoned(transport: &mut DatagramTransport) {
         let text = std::ffi::CString::new(text).unwrap_or_default();
         let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
         // The collector may have taken the object apart already: its own finalizer has closed the socket then.
-        drop(sock.call_method0(py, "close"));
+        drop(memory::guarded(py, || sock.call_method0(py, "close").map(drop)));
         if let Err(error) = warned {
-            error.write_unraisable(py, None);
+            memory::unraisable(py, error);
         }
     });
 }

@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 
+use ferrio_cpython::memory;
 use ferrio_cpython::{GilCell, Runnable, context};
 use ferrio_engine::{FlowControl, Role};
 use ferrio_sys::socket;
@@ -136,7 +137,7 @@ pub(crate) fn attach<'py>(
 
 fn extra_info<'py>(sock: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     let py = sock.py();
-    let extra = PyDict::new(py);
+    let extra = memory::dict(py)?;
     extra.set_item("socket", imports::transport_socket(py)?.call1((sock,))?)?;
     for (name, method) in [("sockname", "getsockname"), ("peername", "getpeername")] {
         let address = match sock.call_method0(method) {

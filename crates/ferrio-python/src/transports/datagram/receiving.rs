@@ -2,6 +2,7 @@
 
 use std::io;
 
+use ferrio_cpython::memory;
 use ferrio_cpython::{HandleRef, context};
 use ferrio_engine::Role;
 use ferrio_sys::{SocketAddress, socket};
@@ -88,11 +89,11 @@ fn receive<'py>(transport: &Bound<'py, DatagramTransport>, owner: &Bound<'py, Lo
     }
     let received = owner.get().io.with_receive_buffer(py, |buffer| {
         let (count, sender) = socket::receive_from(this.fd, buffer)?;
-        Ok((PyBytes::new(py, &buffer[..count]), sender))
+        Ok((memory::bytes(py, &buffer[..count]), sender))
     });
     match received {
-        Ok((data, sender)) => match show(transport, sender) {
-            Ok(sender) => Received::Datagram(data, sender),
+        Ok((data, sender)) => match data.and_then(|data| Ok((data, show(transport, sender)?))) {
+            Ok((data, sender)) => Received::Datagram(data, sender),
             Err(error) => Received::Failed(error),
         },
         Err(error) => refused(&error),

@@ -6,11 +6,11 @@
 use std::io;
 
 use ferrio_cpython::buffer::{Chunk, Data};
+use ferrio_cpython::memory;
 use ferrio_engine::Role;
 use ferrio_sys::SocketAddress;
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::super::endpoint::{Endpoint, call_protocol, callback_failed};
@@ -112,7 +112,7 @@ impl DatagramTransport {
         let size = data.len() + this.header;
         let datagram = Datagram { data: data.into_chunk(py, 0)?, destination };
         if this.state.with(py, |state| state.queue.try_reserve(1).is_err()) {
-            return Err(ferrio_cpython::memory::out_of_memory(py));
+            return Err(memory::out_of_memory(py));
         }
         this.state.with(py, |state| {
             state.queue.push_back(datagram);
@@ -259,7 +259,10 @@ fn send_queued(transport: &Bound<'_, DatagramTransport>) -> Attempt {
         let size = bytes.len() + this.header;
         let natively = this.send_natively(&datagram.destination, bytes);
         let outcome = natively.map_or_else(
-            || send_by_object(transport, PyBytes::new(py, bytes).as_any(), &datagram.destination),
+            || match memory::bytes(py, bytes) {
+                Ok(bytes) => send_by_object(transport, bytes.as_any(), &datagram.destination),
+                Err(error) => Attempt::Failed(error),
+            },
             attempt,
         );
         let left = this.state.with(py, |state| match outcome {

@@ -1,5 +1,6 @@
 //! The end of a process: signals, closing, waiting, and a transport that nobody has closed.
 
+use ferrio_cpython::memory;
 use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
 use pyo3::prelude::*;
 
@@ -126,17 +127,22 @@ impl Drop for SubprocessTransport {
         Python::attach(|py| {
             let text = std::ffi::CString::new(text).unwrap_or_default();
             let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
-            let killed = running.map_or(Ok(()), |process| {
-                let process = process.bind(py);
-                let ended = process.call_method0("poll").map(|code| !code.is_none());
-                match ended.and_then(|ended| if ended { Ok(()) } else { kill(process) }) {
-                    // The collector may have emptied it before: the child is ours to kill all the same.
-                    Err(error) => watch.is_none_or(|watch| watch.kill().is_err()).then_some(error).map_or(Ok(()), Err),
-                    done => done,
-                }
-            });
+            let kill_it = || {
+                running.map_or(Ok(()), |process| {
+                    let process = process.bind(py);
+                    let ended = process.call_method0("poll").map(|code| !code.is_none());
+                    match ended.and_then(|ended| if ended { Ok(()) } else { kill(process) }) {
+                        // The collector may have emptied it before: the child is ours to kill all the same.
+                        Err(error) => {
+                            watch.is_none_or(|watch| watch.kill().is_err()).then_some(error).map_or(Ok(()), Err)
+                        }
+                        done => done,
+                    }
+                })
+            };
+            let killed = memory::guarded(py, kill_it);
             if let Err(error) = warned.and(killed) {
-                error.write_unraisable(py, None);
+                memory::unraisable(py, error);
             }
         });
     }

@@ -7,6 +7,7 @@
 mod ending;
 mod events;
 
+use ferrio_cpython::memory;
 use ferrio_cpython::{GilCell, HandleRef};
 use ferrio_sys::child::Watch;
 use pyo3::prelude::*;
@@ -131,7 +132,7 @@ impl SubprocessTransport {
 #[pymethods]
 impl SubprocessTransport {
     #[new]
-    fn new(owner: &Bound<'_, Loop>, protocol: Py<PyAny>, piped: [bool; 3]) -> Self {
+    fn new(owner: &Bound<'_, Loop>, protocol: Py<PyAny>, piped: [bool; 3]) -> PyResult<Self> {
         let state = State {
             owner: Some(owner.clone().unbind()),
             protocol: Some(protocol),
@@ -145,7 +146,7 @@ impl SubprocessTransport {
             closed: false,
             finished: false,
         };
-        Self { extra: PyDict::new(owner.py()).unbind(), state: GilCell::new(state) }
+        Ok(Self { extra: memory::dict(owner.py())?.unbind(), state: GilCell::new(state) })
     }
 
     #[getter]

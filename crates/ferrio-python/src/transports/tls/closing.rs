@@ -5,9 +5,9 @@
 //! is cut.
 
 use ferrio_cpython::HandleRef;
+use ferrio_cpython::memory;
 use pyo3::exceptions::{PyException, PyOSError, PyTimeoutError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
 
 use super::lower::Lower;
 use super::{Phase, TlsTransport, Told, handshake, reading, writing};
@@ -263,7 +263,7 @@ fn tell_lost<'py>(
     if !at_once {
         return owner.call_method1("call_soon", (connection_lost, error)).map(drop);
     }
-    let arguments = PyTuple::new(py, [error])?;
+    let arguments = memory::tuple(py, [error])?;
     match connection_lost.call1(&arguments) {
         Ok(_) => Ok(()),
         Err(error) if errors::passes(py, &error) => Err(error),
@@ -298,7 +298,7 @@ pub(super) fn fatal_error(transport: &Bound<'_, TlsTransport>, error: &PyErr, me
     }
     if error.is_instance_of::<PyOSError>(py) {
         if this.debug(py) {
-            let keywords = PyDict::new(py);
+            let keywords = memory::dict(py)?;
             keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
             imports::sslproto_logger(py)?.call_method("debug", ("%r: %s", transport, message), Some(&keywords))?;
         }
@@ -320,7 +320,7 @@ pub(super) fn abandoned(transport: &mut TlsTransport) {
         let text = c"unclosed transport <SSLTransport>";
         let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, text, 1));
         if let Err(error) = warned {
-            error.write_unraisable(py, None);
+            memory::unraisable(py, error);
         }
     });
 }

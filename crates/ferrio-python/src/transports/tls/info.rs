@@ -1,5 +1,6 @@
 //! What a TLS transport tells about itself: `get_extra_info` and the repr.
 
+use ferrio_cpython::memory;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -53,7 +54,7 @@ impl TlsTransport {
 /// What asyncio takes note of when the handshake is done.
 pub(super) fn after_handshake<'py>(session: &Session, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
     let object = session.object.bind(py);
-    let extra = PyDict::new(py);
+    let extra = memory::dict(py)?;
     extra.set_item("peercert", object.call_method0("getpeercert")?)?;
     extra.set_item("cipher", object.call_method0("cipher")?)?;
     extra.set_item("compression", object.call_method0("compression")?)?;

@@ -1,6 +1,7 @@
 //! The transport below a TLS connection: our own socket, called natively, or any other, called as Python has it.
 
 use ferrio_cpython::buffer::Data;
+use ferrio_cpython::memory;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3::{PyTraverseError, PyVisit};
@@ -49,7 +50,7 @@ impl Lower {
             Self::Socket(socket) => writing::send_all(socket.bind(py), list_of_data),
             Self::Other(_) if list_of_data.is_empty() => Ok(()),
             Self::Other(transport) => {
-                let joined = PyBytes::new(py, b"").call_method1(pyo3::intern!(py, "join"), (list_of_data,))?;
+                let joined = memory::bytes(py, b"")?.call_method1(pyo3::intern!(py, "join"), (list_of_data,))?;
                 transport.bind(py).call_method1("write", (joined,)).map(drop)
             }
         }

@@ -1,5 +1,6 @@
 //! The TLS arguments of `create_connection`, `create_server` and their kin, and what makes a connection of them.
 
+use ferrio_cpython::memory;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
@@ -83,7 +84,7 @@ impl Options {
 
     /// The keyword arguments of `SSLContext.wrap_bio`.
     pub(super) fn wrapping<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let keywords = PyDict::new(py);
+        let keywords = memory::dict(py)?;
         keywords.set_item("server_side", self.server_side)?;
         keywords.set_item("server_hostname", &self.server_hostname)?;
         Ok(keywords)

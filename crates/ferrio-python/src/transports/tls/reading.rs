@@ -5,10 +5,11 @@
 //! this off until the session has said that it wants more.
 
 use ferrio_cpython::bytes_room::BytesRoom;
+use ferrio_cpython::memory;
 use ferrio_engine::{NextRecord, TlsRecord};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView, PyTuple};
+use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::session::Read;
 use super::{Phase, State, TlsTransport, arriving, closing, flow, writing};
@@ -146,7 +147,7 @@ fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
         match feeding::direct(&protocol).filter(|reader| feeding::takes(py, reader.get())) {
             Some(reader) => {
                 if !feeding::add(py, reader.get(), data.as_bytes()) {
-                    return Err(ferrio_cpython::memory::out_of_memory(py));
+                    return Err(memory::out_of_memory(py));
                 }
                 feeding::added(py, reader.get())?;
             }
@@ -195,7 +196,7 @@ fn read_several<'py>(transport: &Bound<'py, TlsTransport>) -> PyResult<(Vec<Boun
 
 /// By Python's own join: memory that Rust makes would be zeroed first.
 fn join<'py>(py: Python<'py>, chunks: &[Bound<'py, PyBytes>]) -> PyResult<Bound<'py, PyBytes>> {
-    let joined = PyBytes::new(py, b"").call_method1(pyo3::intern!(py, "join"), (PyTuple::new(py, chunks)?,))?;
+    let joined = memory::bytes(py, b"")?.call_method1(pyo3::intern!(py, "join"), (memory::tuple(py, chunks)?,))?;
     Ok(joined.cast_into::<PyBytes>()?)
 }
 

@@ -1,5 +1,6 @@
 //! `loop.start_tls`: TLS over a transport that is in use.
 
+use ferrio_cpython::memory;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -120,7 +121,7 @@ fn take_early_data(transport: &Bound<'_, TlsTransport>, protocol: &Bound<'_, PyA
     // Not by way of `_buffer`: what hands that out reads slowly ever after.
     if let Ok(own) = reader.cast_exact::<StreamReader>() {
         let early = own.get().take_all(py)?;
-        return if early.is_empty() { Ok(()) } else { super::arriving::keep(transport, &PyBytes::new(py, &early)) };
+        return if early.is_empty() { Ok(()) } else { super::arriving::keep(transport, &memory::bytes(py, &early)?) };
     }
     let buffer = reader.getattr("_buffer")?;
     if !buffer.is_truthy()? {

@@ -202,7 +202,7 @@ fn encrypt_backlog(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
         let rest = match encrypt(transport, first.bind(py).as_any()) {
             Ok(None) => None,
             Ok(Some(0)) => Some(first.clone_ref(py)),
-            Ok(Some(written)) => Some(PyBytes::new(py, &first.as_bytes(py)[written..]).unbind()),
+            Ok(Some(written)) => Some(memory::bytes(py, &first.as_bytes(py)[written..])?.unbind()),
             Err(error) => {
                 state.with(py, |state| state.backlog_len -= size);
                 return Err(error);

@@ -5,11 +5,11 @@
 use std::io::{self, IoSlice};
 
 use ferrio_cpython::buffer::Data;
+use ferrio_cpython::memory;
 use ferrio_engine::Role;
 use ferrio_sys::file;
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use super::WritePipeTransport;
 use crate::errors;
@@ -53,7 +53,7 @@ impl WritePipeTransport {
         }
         let chunk = data.into_chunk(py, written)?;
         if !this.state.with(py, |state| state.buffer.make_room(1)) {
-            return Err(ferrio_cpython::memory::out_of_memory(py));
+            return Err(memory::out_of_memory(py));
         }
         this.state.with(py, |state| state.buffer.push(chunk));
         flow::maybe_pause(slf)
@@ -61,7 +61,7 @@ impl WritePipeTransport {
 
     /// Write an iterable of bytes-like objects.
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let joined = PyBytes::new(slf.py(), b"").call_method1("join", (list_of_data,))?;
+        let joined = memory::bytes(slf.py(), b"")?.call_method1("join", (list_of_data,))?;
         Self::write(slf, &joined)
     }
 
