@@ -107,6 +107,9 @@ pub fn list<'py, T: IntoPyObject<'py>>(
 ///
 /// # Errors
 /// `MemoryError`; what making an item of it raises.
+///
+/// # Panics
+/// When the iterator does not have as many items as it says.
 pub fn tuple<'py, T: IntoPyObject<'py>>(
     py: Python<'py>,
     items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,

@@ -142,7 +142,7 @@ async fn run(
 
 /// The keyword arguments for Popen, without those that asyncio knows one value for.
 fn checked_keywords<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyDict>> {
-    let keywords = request.keywords.as_ref().map_or_else(|| Ok(memory::dict(py)?), |given| given.bind(py).copy())?;
+    let keywords = request.keywords.as_ref().map_or_else(|| memory::dict(py), |given| given.bind(py).copy())?;
     let command = request.command.bind(py);
     if request.shell && !command.is_instance_of::<PyBytes>() && !command.is_instance_of::<PyString>() {
         return Err(ferrio_cpython::error::<PyValueError>("cmd must be a string"));
