@@ -1,6 +1,6 @@
 //! What `python -m ferrio` asks of the extension before it runs a program.
 
-use ferrio_cpython::program_frames;
+use ferrio_cpython::capi::program_frames;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 

@@ -5,19 +5,19 @@
 //! is active. Up to 3.12 only a bare `CancelledError` is converted; later versions look at subclasses and at the
 //! contexts of other exceptions as well.
 
-use ferrio_cpython::coroutine::{Body, Visitor, spawn};
-use ferrio_cpython::current::{Asked, get_running_loop, running_task};
-use ferrio_cpython::future::like;
-use ferrio_cpython::held::Held;
-use ferrio_cpython::resume::Step;
+use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::resume::Step;
+use ferrio_cpython::objects::coroutine::{Body, Visitor, spawn};
+use ferrio_cpython::objects::current::{Asked, get_running_loop, running_task};
+use ferrio_cpython::objects::future::future_like;
 use ferrio_cpython::{GilCell, LoopBase};
 use pyo3::exceptions::{PyAssertionError, PyBaseExceptionGroup, PyRuntimeError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::imports;
-use crate::timer::{Timer, plain_number};
+use crate::common::imports;
+use crate::common::timer::{Timer, plain_number};
 
 /// Cancels the enclosing task at a deadline; an asynchronous context manager. See `timeout()`.
 #[pyclass(frozen, subclass, weakref, module = "ferrio")]
@@ -111,7 +111,7 @@ impl Timeout {
         let Some(task) = running_task(py, &owner, Asked::WithoutLoop)? else {
             return Err(ferrio_cpython::error::<PyRuntimeError>("Timeout should be used inside a task"));
         };
-        let cancelling = like::cancelling(&task)?;
+        let cancelling = future_like::cancelling(&task)?;
         let when = this.inner.with(py, |inner| {
             inner.state = State::Entered;
             inner.cancelling = cancelling;
@@ -149,7 +149,7 @@ impl Timeout {
         let Some(task) = this.task(py) else {
             return Ok(());
         };
-        let requested = like::uncancel(&task)?;
+        let requested = future_like::uncancel(&task)?;
         match raised {
             Some(raised) if requested <= before => overdue(raised),
             _ => Ok(()),
@@ -184,7 +184,7 @@ fn expire(timeout: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
         return Err(ferrio_cpython::error::<PyAssertionError>(()));
     }
     if let Some(task) = this.task(py) {
-        like::cancel(&task)?;
+        future_like::cancel(&task)?;
     }
     let timer = this.inner.with(py, |inner| {
         inner.state = State::Expiring;

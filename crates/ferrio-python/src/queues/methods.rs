@@ -2,14 +2,14 @@
 
 use std::ffi::CStr;
 
-use ferrio_cpython::coroutine;
-use ferrio_cpython::native_methods::{self, Method};
+use ferrio_cpython::objects::coroutine;
+use ferrio_cpython::objects::native_methods::{self, Method};
 use pyo3::prelude::*;
 
+use super::coroutines::{Get, Put};
 use super::queue::Queue;
-use super::waiting::{Get, Put};
 use super::{operations, storage};
-use crate::sync::boolean;
+use crate::locks::boolean;
 
 /// Adds them to the class.
 pub(super) fn add(py: Python<'_>) -> PyResult<()> {

@@ -5,12 +5,12 @@
 //! `ferrio-engine`. A subclass may override any method, and what asyncio calls on `self` is called by name there; exact
 //! queues without attributes of their own skip that (`operations::kind`).
 
+mod coroutines;
 pub(crate) mod kinds;
 mod methods;
 mod operations;
 pub(crate) mod queue;
 mod storage;
-mod waiting;
 
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -18,7 +18,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use self::storage::Kind;
-use crate::sync::add_class;
+use crate::locks::add_class;
 
 pyo3::create_exception!(
     ferrio,

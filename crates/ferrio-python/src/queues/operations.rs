@@ -2,9 +2,9 @@
 //!
 //! Each function does what asyncio's method of that name does, and calls by name what a subclass may have overridden.
 
-use ferrio_cpython::parked::{self, Parked};
-use ferrio_cpython::plain::PlainClass;
-use ferrio_cpython::raising::raised;
+use ferrio_cpython::capi::exact_type::PlainClass;
+use ferrio_cpython::capi::raise::raised;
+use ferrio_cpython::objects::waiter::{self, Parked};
 use ferrio_engine::{Done, Side, Standing};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -13,9 +13,9 @@ use pyo3::types::PyBool;
 use super::queue::{Limit, Queue, State};
 use super::shut_down;
 use super::storage::{self, Kind, Storage};
-use crate::imports;
-use crate::numbers::plain_integer;
-use crate::sync::event::Event;
+use crate::common::imports;
+use crate::common::numbers::plain_integer;
+use crate::locks::event::Event;
 
 /// The classes of queues, as `kind` compares them.
 pub(super) static CLASSES: [(PlainClass, Kind); 3] =
@@ -225,7 +225,7 @@ fn take<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
 pub(super) fn wake_next(queue: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
     let py = queue.py();
     let state = &queue.get().state;
-    parked::ask(py, state, |state| state.exchange.line(side))?;
+    waiter::ask(py, state, |state| state.exchange.line(side))?;
     let mut spent = Vec::new();
     let next = state.with(py, |state| state.exchange.wake_next(side, &mut spent));
     wake(py, next)

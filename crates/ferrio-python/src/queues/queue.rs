@@ -1,25 +1,25 @@
 //! The class `Queue`.
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::coroutine;
-use ferrio_cpython::held::Held;
-use ferrio_cpython::memory;
-use ferrio_cpython::parked::Parked;
-use ferrio_cpython::recursion::deeper;
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::recursion::deeper;
+use ferrio_cpython::objects::coroutine;
+use ferrio_cpython::objects::waiter::Parked;
 use ferrio_engine::{Exchange, Side, Waiters};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::coroutines::Join;
 use super::operations;
 use super::storage::{self, Kind, Storage};
-use super::waiting::Join;
-use crate::imports;
-use crate::numbers::Truth;
-use crate::sync::argument::Argument;
-use crate::sync::binding::{Binding, bound_to_loop};
-use crate::sync::event::Event;
-use crate::sync::line::{self, Line};
+use crate::common::imports;
+use crate::common::numbers::Truth;
+use crate::locks::event::Event;
+use crate::locks::loop_bound::{Binding, bound_to_loop};
+use crate::locks::optional_argument::Argument;
+use crate::locks::wait_queue::{self, Line};
 
 /// A queue for tasks: first in, first out.
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
@@ -198,22 +198,22 @@ impl Queue {
 
     #[getter(_getters)]
     fn shown_getters(slf: &Bound<'_, Self>) -> Line {
-        line::view(slf, access_getters)
+        wait_queue::view(slf, access_getters)
     }
 
     #[setter(_getters)]
     fn set_getters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
-        line::assign(slf, access_getters, waiters)
+        wait_queue::assign(slf, access_getters, waiters)
     }
 
     #[getter(_putters)]
     fn shown_putters(slf: &Bound<'_, Self>) -> Line {
-        line::view(slf, access_putters)
+        wait_queue::view(slf, access_putters)
     }
 
     #[setter(_putters)]
     fn set_putters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
-        line::assign(slf, access_putters, waiters)
+        wait_queue::assign(slf, access_putters, waiters)
     }
 
     #[getter(_unfinished_tasks)]
@@ -247,8 +247,8 @@ impl Queue {
         let all = self.state.traverse(&visit, |state| {
             state.finished.as_ref().map_or(Ok(()), |finished| finished.traverse(&visit))?;
             state.items.traverse(&visit)?;
-            line::traverse(&state.exchange.getters, &visit)?;
-            line::traverse(&state.exchange.putters, &visit)
+            wait_queue::traverse(&state.exchange.getters, &visit)?;
+            wait_queue::traverse(&state.exchange.putters, &visit)
         });
         all.transpose().map(drop)
     }

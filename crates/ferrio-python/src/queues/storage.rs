@@ -7,15 +7,15 @@
 use std::collections::VecDeque;
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::held::Held;
-use ferrio_cpython::memory;
-use ferrio_cpython::memory::out_of_memory;
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::memory::out_of_memory;
+use ferrio_cpython::capi::owned_ref::Held;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::queue::State;
-use crate::imports;
+use crate::common::imports;
 
 /// How a queue orders its items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

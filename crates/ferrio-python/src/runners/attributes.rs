@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 
 use super::runner::{Inner, Runner, State};
-use crate::imports;
+use crate::common::imports;
 
 #[pymethods]
 impl Runner {

@@ -5,17 +5,17 @@
 //! Python and takes the loop that asyncio's policy gives; ferrio's own makes a ferrio loop on every Python.
 
 mod attributes;
-mod closing;
-mod interrupts;
+mod close;
 pub(crate) mod runner;
+mod sigint;
 
 use ferrio_cpython::running_loop;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::imports;
-use crate::nested;
-use crate::sync::add_class;
+use crate::common::imports;
+use crate::event_loop::nested_runs;
+use crate::locks::add_class;
 
 use runner::Runner;
 
@@ -80,7 +80,7 @@ fn run_on_ferrio<'py>(
 /// # Errors
 /// `RuntimeError` with `text` when a loop runs in this thread.
 fn check_not_running(py: Python<'_>, text: &'static str) -> PyResult<()> {
-    if running_loop(py)?.is_none() || nested::are_allowed(py)? {
+    if running_loop(py)?.is_none() || nested_runs::are_allowed(py)? {
         Ok(())
     } else {
         Err(ferrio_cpython::error::<PyRuntimeError>(text))

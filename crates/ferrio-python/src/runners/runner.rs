@@ -5,21 +5,21 @@
 //! As long as `install()` has not put this class in asyncio's place, a runner without a factory makes a ferrio loop.
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::context::copy_current;
-use ferrio_cpython::coroutines::is_coroutine;
-use ferrio_cpython::handling::while_handling;
-use ferrio_cpython::memory;
+use ferrio_cpython::capi::context::copy_current;
+use ferrio_cpython::capi::exception_state::while_handling;
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::objects::coroutine_check::is_coroutine;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::interrupts::Interrupts;
-use super::{check_not_running, closing};
-use crate::imports;
-use crate::nested;
-use crate::sync::is_cancellation;
+use super::sigint::Interrupts;
+use super::{check_not_running, close};
+use crate::common::imports;
+use crate::event_loop::nested_runs;
+use crate::locks::is_cancellation;
 use crate::tasks::wrap_awaitable;
 
 /// A context manager that controls the life of an event loop.
@@ -90,7 +90,7 @@ impl Runner {
             return Ok(());
         }
         let owner = slf.get().owner(py);
-        match closing::shut_down(&owner) {
+        match close::shut_down(&owner) {
             Ok(()) => slf.get().end(&owner),
             Err(error) => {
                 while_handling(py, &error, || slf.get().end(&owner))?;
@@ -222,7 +222,7 @@ impl Runner {
         factory: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = main.py();
-        if let Some(outcome) = nested::run_on_running(main, debug.as_ref())? {
+        if let Some(outcome) = nested_runs::run_on_running(main, debug.as_ref())? {
             return Ok(outcome);
         }
         check_not_running(py, "asyncio.run() cannot be called from a running event loop")?;

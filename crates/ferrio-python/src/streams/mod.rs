@@ -6,28 +6,28 @@
 //! ends where is decided by `ferrio-engine`.
 //!
 //! A subclass may override any method; what asyncio calls on `self` is called by name there. Transports of ours feed a
-//! reader without a Python call where nothing is overridden (`feeding::direct`).
+//! reader without a Python call where nothing is overridden (`feed::direct`).
 
-mod draining;
-pub(crate) mod feeding;
-mod lines;
-mod odd_numbers;
-pub(crate) mod opening;
+mod count;
+mod drain;
+pub(crate) mod feed;
+pub(crate) mod open;
 pub(crate) mod protocol;
 mod protocol_attributes;
+mod read;
 pub(crate) mod reader;
-mod reading;
-mod serving;
-mod until;
-mod waiting;
+mod readline;
+mod readuntil;
+mod serve;
+mod wait_for_data;
 pub(crate) mod writer;
 
-use ferrio_cpython::memory;
-use ferrio_cpython::{coroutine_function, program_frames};
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::{coroutine_function, program_frames};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use crate::sync::add_class;
+use crate::locks::add_class;
 
 /// `_DEFAULT_LIMIT`.
 const DEFAULT_LIMIT: i64 = 1 << 16;
@@ -40,7 +40,7 @@ pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     coroutine_function::mark(&py.get_type::<protocol::StreamReaderProtocol>(), &["_drain_helper"])?;
     module.add("StreamWriter", writer::class(py)?)?;
     module.add("StreamReaderProtocol", protocol::class(py)?)?;
-    opening::add_functions(module)
+    open::add_functions(module)
 }
 
 /// A Python class on top of `base`: for what only such a class can have.

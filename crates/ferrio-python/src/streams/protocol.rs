@@ -4,20 +4,20 @@
 //! programs see is a Python class on top of the Rust one, for it has asyncio's `FlowControlMixin` among its bases.
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::coroutine::spawn;
-use ferrio_cpython::future::like;
-use ferrio_cpython::held::Held;
-use ferrio_cpython::memory;
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::objects::coroutine::spawn;
+use ferrio_cpython::objects::future::future_like;
 use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::draining::DrainHelper;
+use super::drain::DrainHelper;
 use super::reader::StreamReader;
-use super::{default_loop, derived, is_debug, serving};
-use crate::imports;
+use super::{default_loop, derived, is_debug, serve};
+use crate::common::imports;
 
 /// A stream's protocol.
 #[pyclass(frozen, subclass, weakref, module = "ferrio")]
@@ -138,12 +138,12 @@ impl StreamReaderProtocol {
         let waiters: Vec<_> =
             self.state.with(py, |state| state.drains.iter().map(|waiter| waiter.bind(py).clone()).collect());
         for waiter in waiters {
-            if like::is_done(&waiter)? {
+            if future_like::is_done(&waiter)? {
                 continue;
             }
             match error {
-                Some(error) => like::set_exception(&waiter, error)?,
-                None => like::set_result(&waiter, py.None().into_bound(py))?,
+                Some(error) => future_like::set_exception(&waiter, error)?,
+                None => future_like::set_result(&waiter, py.None().into_bound(py))?,
             }
         }
         Ok(())
@@ -159,7 +159,7 @@ impl StreamReaderProtocol {
 
     fn note_over_ssl(&self, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = transport.py();
-        let plain = super::feeding::own(transport).is_some();
+        let plain = super::feed::own(transport).is_some();
         let over_ssl =
             !plain && !transport.call_method1(pyo3::intern!(py, "get_extra_info"), ("sslcontext",))?.is_none();
         self.state.with(py, |state| state.over_ssl = over_ssl);
@@ -170,9 +170,9 @@ impl StreamReaderProtocol {
 /// Finishes the future that ends with the connection.
 fn end(closed: &Bound<'_, PyAny>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let Some(error) = error else {
-        return like::set_result(closed, closed.py().None().into_bound(closed.py()));
+        return future_like::set_result(closed, closed.py().None().into_bound(closed.py()));
     };
-    like::set_exception(closed, error)?;
+    future_like::set_exception(closed, error)?;
     // Nobody has to wait for it: not a word when nobody does.
     closed.call_method0("exception").map(drop)
 }
@@ -285,7 +285,7 @@ impl StreamReaderProtocol {
         } else {
             Some(slf.getattr(pyo3::intern!(py, "_client_connected_cb"))?).filter(|found| !found.is_none())
         };
-        callback.map_or(Ok(()), |callback| serving::serve(slf, &callback, transport))
+        callback.map_or(Ok(()), |callback| serve::serve(slf, &callback, transport))
     }
 
     /// The connection is over.
@@ -305,7 +305,7 @@ impl StreamReaderProtocol {
             this.put(py, |state| &mut state.error, error);
         }
         if let Some(closed) = this.field(py, |state| &state.closed)
-            && !like::is_done(&closed)?
+            && !future_like::is_done(&closed)?
         {
             end(&closed, error)?;
         }

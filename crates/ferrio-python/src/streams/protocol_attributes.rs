@@ -1,11 +1,11 @@
 //! The private attributes of a `StreamReaderProtocol`, which programs read and set.
 
-use ferrio_cpython::held::Held;
+use ferrio_cpython::capi::owned_ref::Held;
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 
 use super::protocol::StreamReaderProtocol;
-use crate::imports;
+use crate::common::imports;
 
 #[pymethods]
 impl StreamReaderProtocol {

@@ -4,9 +4,9 @@
 //! was handed out, so that whoever holds it sees and does the same as in asyncio.
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::coroutine::spawn;
-use ferrio_cpython::held::Held;
-use ferrio_cpython::memory;
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::objects::coroutine::spawn;
 use ferrio_engine::Incoming;
 use pyo3::Borrowed;
 use pyo3::exceptions::{PyAssertionError, PyValueError};
@@ -14,16 +14,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyDict, PyInt, PySlice, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::lines::Line;
-use super::odd_numbers::{ReadExactlyOdd, ReadOdd};
-use super::reading::{Next, Read, ReadExactly};
-use super::until::ReadUntil;
-use super::waiting::WaitForData;
-use super::{DEFAULT_LIMIT, default_loop, feeding, is_debug, stack};
-use crate::imports;
-use crate::numbers::{floor, plain_integer};
-use crate::slices::slice;
-use crate::sync::argument::Argument;
+use super::count::{ReadExactlyOdd, ReadOdd};
+use super::read::{Next, Read, ReadExactly};
+use super::readline::Line;
+use super::readuntil::ReadUntil;
+use super::wait_for_data::WaitForData;
+use super::{DEFAULT_LIMIT, default_loop, feed, is_debug, stack};
+use crate::common::imports;
+use crate::common::numbers::{floor, plain_integer};
+use crate::common::slices::slice;
+use crate::locks::optional_argument::Argument;
 
 /// The reading end of a stream.
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
@@ -236,7 +236,7 @@ impl StreamReader {
 
     /// End reading with an exception.
     pub(super) fn set_exception(&self, py: Python<'_>, exc: Bound<'_, PyAny>) -> PyResult<()> {
-        feeding::fail(py, self, exc)
+        feed::fail(py, self, exc)
     }
 
     /// Set the transport that is paused when too much is unread.
@@ -260,7 +260,7 @@ impl StreamReader {
 
     /// No more bytes will come.
     pub(super) fn feed_eof(&self, py: Python<'_>) -> PyResult<()> {
-        feeding::end(py, self)
+        feed::end(py, self)
     }
 
     /// Return True if everything was read and `feed_eof` was called.
@@ -270,15 +270,15 @@ impl StreamReader {
 
     /// Add bytes that were received.
     pub(super) fn feed_data(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        feeding::feed(self, data)
+        feed::feed(self, data)
     }
 
     fn _wakeup_waiter(&self, py: Python<'_>) -> PyResult<()> {
-        feeding::wake(py, self)
+        feed::wake(py, self)
     }
 
     fn _maybe_resume_transport(&self, py: Python<'_>) -> PyResult<()> {
-        feeding::maybe_resume(py, self)
+        feed::maybe_resume(py, self)
     }
 
     /// Read up to `n` bytes; until end of file if it is negative.

@@ -4,21 +4,21 @@
 //! a writer left open.
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::coroutine::spawn;
-use ferrio_cpython::held::Held;
-use ferrio_cpython::memory;
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::objects::coroutine::spawn;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::draining::{Drain, WaitClosed};
+use super::drain::{Drain, WaitClosed};
 use super::reader::StreamReader;
-use super::{derived, feeding};
-use crate::coroutine::Coroutine;
-use crate::imports;
-use crate::transports::gathering;
-use crate::transports::stream::SocketTransport;
+use super::{derived, feed};
+use crate::common::async_block::Coroutine;
+use crate::common::imports;
+use crate::transports::socket::SocketTransport;
+use crate::transports::socket::write_coalescing;
 
 /// The writing end of a stream.
 #[pyclass(frozen, subclass, weakref, module = "ferrio")]
@@ -94,7 +94,7 @@ impl StreamWriter {
 /// Takes `data` to be sent with what is written next; see `gathering`. False if it was not taken.
 #[inline]
 fn gather(transport: &Bound<'_, SocketTransport>, data: &Bound<'_, PyAny>) -> bool {
-    data.cast_exact::<PyBytes>().is_ok_and(|data| gathering::gather(transport, data.as_bytes()))
+    data.cast_exact::<PyBytes>().is_ok_and(|data| write_coalescing::gather(transport, data.as_bytes()))
 }
 
 #[pymethods]
@@ -138,7 +138,7 @@ impl StreamWriter {
     fn write(&self, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = data.py();
         let transport = self.transport(py);
-        match feeding::own(&transport) {
+        match feed::own(&transport) {
             Some(own) if self.writes_on(py) && gather(own, data) => Ok(()),
             Some(own) => SocketTransport::write(own, data),
             None => transport.call_method1(pyo3::intern!(py, "write"), (data,)).map(drop),
@@ -240,7 +240,7 @@ impl StreamWriter {
     fn _finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let transport = slf.get().transport(py);
-        let is_closing = match feeding::own(&transport) {
+        let is_closing = match feed::own(&transport) {
             Some(own) => own.get().is_closing_now(py),
             None => transport.call_method0(pyo3::intern!(py, "is_closing"))?.is_truthy()?,
         };

@@ -6,20 +6,21 @@
 
 use std::fmt::Write;
 
-use ferrio_cpython::future::like::{self, Failure};
-use ferrio_cpython::future::{DoneCallback, made_in, when_done};
-use ferrio_cpython::memory;
-use ferrio_cpython::plain::PlainClass;
-use ferrio_cpython::{GilCell, coroutine};
+use ferrio_cpython::GilCell;
+use ferrio_cpython::capi::exact_type::PlainClass;
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::objects::coroutine;
+use ferrio_cpython::objects::future::future_like::{self, Failure};
+use ferrio_cpython::objects::future::{DoneCallback, made_in, when_done};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PySet, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::entering::Enter;
-use super::leaving::Leave;
-use super::style::{Keywords, style};
-use crate::imports;
+use super::enter::Enter;
+use super::exit::Leave;
+use crate::common::imports;
+use crate::compat::task_groups::{Keywords, style};
 
 /// The class, to tell plain instances.
 pub(super) static CLASS: PlainClass = PlainClass::new();
@@ -138,10 +139,10 @@ impl TaskGroup {
             Some(given) => this.make_task(coro, Some(given), style.keywords)?,
         };
         if style.notes_waiter {
-            like::add_waiter(&task, &this.parent(py))?;
+            future_like::add_waiter(&task, &this.parent(py))?;
         }
         let native = CLASS.is_plain(slf);
-        if style.tells_at_once && like::is_done(&task)? {
+        if style.tells_at_once && future_like::is_done(&task)? {
             Self::tell(slf, native, &task)?;
             return Ok(task);
         }
@@ -154,8 +155,8 @@ impl TaskGroup {
         }
         // One that began at once can have ended the group, before it was among those that this cancelled.
         let (aborting, cancelled) = this.state.with(py, |state| (state.aborting, state.cancelled));
-        if aborting && (style.cancels_late_tasks || cancelled) && !like::is_done(&task)? {
-            like::cancel(&task)?;
+        if aborting && (style.cancels_late_tasks || cancelled) && !future_like::is_done(&task)? {
+            future_like::cancel(&task)?;
         }
         Ok(task)
     }
@@ -172,8 +173,8 @@ impl TaskGroup {
         // Cancelling may run a program's code, which may change the set.
         let tasks = slf.get().tasks(py).try_iter()?.collect::<PyResult<Vec<_>>>()?;
         for task in tasks {
-            if !like::is_done(&task)? {
-                like::cancel(&task)?;
+            if !future_like::is_done(&task)? {
+                future_like::cancel(&task)?;
             }
         }
         Ok(())
@@ -192,15 +193,15 @@ impl TaskGroup {
             !tasks.is_truthy()?
         };
         if style(py)?.notes_waiter {
-            like::discard_waiter(task, &this.parent(py))?;
+            future_like::discard_waiter(task, &this.parent(py))?;
         }
         if is_last
             && let Some(completed) = this.completed(py)
-            && !like::is_done(&completed)?
+            && !future_like::is_done(&completed)?
         {
-            like::set_result(&completed, PyBool::new(py, true).to_owned().into_any())?;
+            future_like::set_result(&completed, PyBool::new(py, true).to_owned().into_any())?;
         }
-        match like::failure(task)? {
+        match future_like::failure(task)? {
             None | Some(Failure::Cancelled) => Ok(()),
             Some(Failure::Exception(exception)) => Self::take_error(slf, task, &exception),
         }
@@ -315,7 +316,7 @@ impl TaskGroup {
         this.errors(py).call_method1(pyo3::intern!(py, "append"), (exception,))?;
         Self::note_base_error(slf, exception)?;
         let parent = this.parent(py);
-        if like::is_done(&parent)? {
+        if future_like::is_done(&parent)? {
             let context = memory::dict(py)?;
             let message = format!(
                 "Task {} has errored out but its parent task {} is already completed",
@@ -334,7 +335,7 @@ impl TaskGroup {
         // Whatever the parent does in the block ends; `__aexit__` takes the cancellation back.
         Self::abort(slf)?;
         this.state.with(py, |state| state.parent_cancel_requested = true);
-        like::cancel(&parent).map(drop)
+        future_like::cancel(&parent).map(drop)
     }
 
     fn refusal(&self, py: Python<'_>) -> PyResult<Option<Refusal>> {

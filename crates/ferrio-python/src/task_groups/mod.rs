@@ -4,20 +4,19 @@
 //! `async with` awaits in `entering.rs` and `leaving.rs`, `cancel()` in `cancelling.rs`; `style.rs` has what differs between Pythons.
 
 mod attributes;
-mod cancelling;
-mod entering;
+mod cancel;
+mod enter;
+mod exit;
 pub(crate) mod group;
-mod leaving;
-mod style;
 
 use pyo3::prelude::*;
 
-use crate::sync::add_class;
+use crate::locks::add_class;
 
 /// Adds the class to the extension module.
 pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // What asyncio does is looked at now, before install() puts this class in its place.
-    style::style(module.py())?;
+    crate::compat::task_groups::style(module.py())?;
     group::CLASS.set(&module.py().get_type::<group::TaskGroup>());
     add_class::<group::TaskGroup>(module, &["__aenter__", "__aexit__"])
 }

@@ -2,12 +2,12 @@
 //!
 //! It is what asyncio's own `create_eager_task_factory` makes for our Task, a function in Python: libraries know factories
 //! of its making by their `__code__` and take the constructor out of their `__closure__` (anyio does, to start its tasks
-//! later). A loop of ours knows this factory and makes such tasks without calling it (`ferrio_cpython::making`).
+//! later). A loop of ours knows this factory and makes such tasks without calling it (`ferrio_cpython::objects::create_task`).
 
-use ferrio_cpython::task;
+use ferrio_cpython::objects::task;
 use pyo3::prelude::*;
 
-use crate::imports;
+use crate::common::imports;
 
 pub(super) fn eager_task_factory(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let factory = imports::tasks_module(py)?.getattr("create_eager_task_factory")?.call1((task::task_type(py)?,))?;

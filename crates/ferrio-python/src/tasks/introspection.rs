@@ -1,6 +1,6 @@
 //! `current_task` and `all_tasks`.
 
-use ferrio_cpython::{current, task};
+use ferrio_cpython::objects::{current, task};
 use pyo3::prelude::*;
 
 /// The task that is running on the loop, the running loop by default, or None.

@@ -1,6 +1,6 @@
 //! Socket addresses as Python's socket module shows them.
 
-use ferrio_cpython::memory;
+use ferrio_cpython::capi::memory;
 use ferrio_sys::SocketAddress;
 use pyo3::prelude::*;
 use pyo3::types::PyString;

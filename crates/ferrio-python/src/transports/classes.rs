@@ -4,7 +4,7 @@
 //! Each is a Python class on top of the Rust one. The `dict` option of `pyclass` will not do: Python 3.11 makes that dict
 //! before the object is filled in, and a collection that starts there would look at nothing.
 
-use ferrio_cpython::memory;
+use ferrio_cpython::capi::memory;
 use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

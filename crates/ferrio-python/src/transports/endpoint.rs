@@ -1,7 +1,8 @@
 //! `Endpoint`: what all transports have, a loop, a protocol, a context and a write buffer; and what follows from that.
 
-use ferrio_cpython::memory;
-use ferrio_cpython::{HandleRef, context};
+use ferrio_cpython::HandleRef;
+use ferrio_cpython::capi::context;
+use ferrio_cpython::capi::memory;
 use ferrio_engine::FlowControl;
 use pyo3::PyClass;
 use pyo3::call::PyCallArgs;
@@ -10,9 +11,9 @@ use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyString;
 
-use crate::errors;
+use crate::common::imports;
+use crate::event_loop::exception_handler;
 use crate::event_loop::{Loop, base};
-use crate::imports;
 
 /// A transport.
 pub(crate) trait Endpoint: PyClass<Frozen = True> + Sync {
@@ -56,7 +57,7 @@ pub(crate) fn callback_failed<T: Endpoint>(
 ) -> PyResult<()> {
     let py = transport.py();
     let Some(owner) = transport.get().owner(py) else { return Err(error) };
-    if errors::passes(py, &error) {
+    if exception_handler::passes(py, &error) {
         return Err(error);
     }
     let arguments = memory::tuple(py, [transport])?;
@@ -68,7 +69,7 @@ pub(crate) fn callback_failed<T: Endpoint>(
 #[cold]
 pub(crate) fn report_fatal<T: Endpoint>(transport: &Bound<'_, T>, error: &PyErr, message: &str) -> PyResult<()> {
     let py = transport.py();
-    if errors::passes(py, error) {
+    if exception_handler::passes(py, error) {
         return Err(error.clone_ref(py));
     }
     let Some(owner) = transport.get().owner(py) else { return Ok(()) };
@@ -85,5 +86,5 @@ pub(crate) fn report_fatal<T: Endpoint>(transport: &Bound<'_, T>, error: &PyErr,
         return Ok(());
     }
     let protocol = transport.get().protocol(py).unwrap_or_else(|| py.None().into_bound(py));
-    errors::report(&owner, message, error, &[("transport", transport.as_any()), ("protocol", &protocol)])
+    exception_handler::report(&owner, message, error, &[("transport", transport.as_any()), ("protocol", &protocol)])
 }

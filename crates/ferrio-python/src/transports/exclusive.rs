@@ -8,11 +8,11 @@ use std::os::fd::RawFd;
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::prelude::*;
 
-use super::stream::{SocketTransport, wake_waiter};
-use super::{gathering, holding};
-use crate::coroutine::Channel;
+use super::socket::{SocketTransport, wake_waiter};
+use super::socket::{liveness, write_coalescing};
+use crate::common::async_block::Channel;
+use crate::common::imports;
 use crate::event_loop::Loop;
-use crate::imports;
 
 /// Whether somebody has a connection for itself.
 pub(crate) enum Exclusive {
@@ -50,7 +50,7 @@ impl Exclusive {
 /// # Errors
 /// `RuntimeError` when somebody has it.
 pub(crate) fn begin(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
-    gathering::send(transport)?;
+    write_coalescing::send(transport)?;
     let taken = transport.get().state.with(transport.py(), |state| {
         let taken = state.exclusive.is_taken();
         if !taken {
@@ -69,7 +69,7 @@ pub(crate) fn end(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let before =
         transport.get().state.with(transport.py(), |state| std::mem::replace(&mut state.exclusive, Exclusive::No));
     drop(before);
-    holding::settle(transport)
+    liveness::settle(transport)
 }
 
 /// The socket's descriptor, good until Python code runs.
@@ -100,7 +100,7 @@ pub(crate) async fn until_writable(
         descriptor(transport.bind(py))?;
         let future = Loop::waiter(this.bind(py))?.unbind();
         transport.get().state.with(py, |state| state.exclusive = Exclusive::Waiting(future.clone_ref(py)));
-        holding::settle(transport.bind(py))?;
+        liveness::settle(transport.bind(py))?;
         Ok::<_, PyErr>(future)
     })?;
     channel.wait(future).await.map(drop)

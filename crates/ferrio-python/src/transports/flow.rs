@@ -6,9 +6,9 @@ use ferrio_engine::{Buffered, Drained, FlowControl};
 use pyo3::prelude::*;
 
 use super::endpoint::{Endpoint, call_protocol};
-use super::stream::SocketTransport;
-use crate::errors;
-use crate::numbers::{floor, length, water_marks};
+use super::socket::SocketTransport;
+use crate::common::numbers::{floor, length, water_marks};
+use crate::event_loop::exception_handler;
 
 #[pymethods]
 impl SocketTransport {
@@ -78,11 +78,11 @@ pub(crate) fn maybe_resume<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()
 fn contain<T: Endpoint>(transport: &Bound<'_, T>, method: &str, told: PyResult<()>) -> PyResult<()> {
     let py = transport.py();
     let Err(error) = told else { return Ok(()) };
-    if errors::passes(py, &error) {
+    if exception_handler::passes(py, &error) {
         return Err(error);
     }
     let Some(owner) = transport.get().owner(py) else { return Ok(()) };
     let protocol = transport.get().protocol(py).unwrap_or_else(|| py.None().into_bound(py));
     let message = format!("protocol.{method}() failed");
-    errors::report(&owner, &message, &error, &[("transport", transport.as_any()), ("protocol", &protocol)])
+    exception_handler::report(&owner, &message, &error, &[("transport", transport.as_any()), ("protocol", &protocol)])
 }

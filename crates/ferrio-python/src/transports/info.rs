@@ -2,15 +2,16 @@
 
 use std::os::fd::IntoRawFd;
 
-use ferrio_cpython::memory;
+use ferrio_cpython::capi::memory;
 use ferrio_sys::{SocketAddress, socket};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::stream::{FirstData, Socket, SocketTransport};
-use super::{address, gathering};
+use super::address;
+use super::socket::write_coalescing;
+use super::socket::{FirstData, Socket, SocketTransport};
+use crate::common::imports;
 use crate::event_loop::base;
-use crate::imports;
 
 #[pymethods]
 impl SocketTransport {
@@ -21,7 +22,7 @@ impl SocketTransport {
         name: &Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        gathering::send(slf)?;
+        write_coalescing::send(slf)?;
         let extra = extra(slf)?;
         if let Some(known) = extra.get_item(name)? {
             return Ok(Some(known));
@@ -63,7 +64,7 @@ impl SocketTransport {
 
     #[getter]
     fn _sock_fd(slf: &Bound<'_, Self>) -> PyResult<i32> {
-        gathering::send(slf)?;
+        write_coalescing::send(slf)?;
         slf.get().state.with(slf.py(), |state| state.shown = true);
         Ok(slf.get().fd)
     }

@@ -11,8 +11,9 @@
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 
-use ferrio_cpython::memory;
-use ferrio_cpython::{GilCell, Runnable, context};
+use ferrio_cpython::capi::context;
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::{GilCell, Runnable};
 use ferrio_engine::{FlowControl, Role};
 use ferrio_sys::socket;
 use pyo3::exceptions::PyOSError;
@@ -21,19 +22,19 @@ use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::endpoint::{Endpoint, call_protocol, callback_failed};
-use super::stream::wake_waiter;
-use crate::descriptors;
+use super::socket::wake_waiter;
+use crate::common::imports;
+use crate::event_loop::readers;
 use crate::event_loop::{Loop, base};
-use crate::imports;
 
-mod closing;
+mod close;
 mod peers;
-mod receiving;
-mod sending;
-mod showing;
+mod private_attributes;
+mod receive;
+mod send;
 
 use peers::{Family, Peers};
-use sending::{Datagram, Destination};
+use send::{Datagram, Destination};
 
 /// What each queued datagram counts for besides its data, from 3.13 on.
 const HEADER: usize = 8;
@@ -93,7 +94,7 @@ pub(crate) fn attach<'py>(
     let py = slf.py();
     base(slf).check_open()?;
     let fd: RawFd = sock.call_method0("fileno")?.extract()?;
-    descriptors::refuse_used(slf, fd, sock)?;
+    readers::refuse_used(slf, fd, sock)?;
     let family = Family::of(sock)?;
     let extra = extra_info(sock)?;
     let connected = extra.get_item("peername")?.is_some_and(|peer| peer.is_truthy().unwrap_or(false));
@@ -161,7 +162,7 @@ fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
         }
     }
     transport.get().state.with(py, |state| state.started = true);
-    receiving::watch(transport)
+    receive::watch(transport)
 }
 
 impl Endpoint for DatagramTransport {
@@ -265,7 +266,7 @@ impl DatagramTransport {
 
 impl Drop for DatagramTransport {
     fn drop(&mut self) {
-        closing::abandoned(self);
+        close::abandoned(self);
     }
 }
 

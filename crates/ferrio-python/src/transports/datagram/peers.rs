@@ -10,7 +10,7 @@ use ferrio_sys::SocketAddress;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString, PyTuple};
 
-use crate::imports;
+use crate::common::imports;
 
 /// How many senders are remembered.
 const PLACES: usize = 64;

@@ -4,10 +4,10 @@
 //! transport. What happens while the pipes are being connected waits (`pending`) until `connection_made` is called. What
 //! is told to the protocol is in `events.rs`, how a process is ended and waited for in `ending.rs`.
 
-mod ending;
-mod events;
+mod close;
+mod protocol_calls;
 
-use ferrio_cpython::memory;
+use ferrio_cpython::capi::memory;
 use ferrio_cpython::{GilCell, HandleRef};
 use ferrio_sys::child::Watch;
 use pyo3::prelude::*;
@@ -15,11 +15,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
-pub(crate) use events::{make_connection, process_exited};
+pub(crate) use protocol_calls::{make_connection, process_exited};
 
 use super::classes;
+use crate::common::imports;
 use crate::event_loop::{Loop, base};
-use crate::imports;
 
 /// A child process; its `__class__` says `asyncio.SubprocessTransport`.
 #[pyclass(frozen, weakref, subclass, module = "ferrio")]

@@ -5,8 +5,8 @@
 use pyo3::prelude::*;
 
 use super::TlsTransport;
-use crate::errors;
-use crate::numbers::{ceiling, floor, length, water_marks};
+use crate::common::numbers::{ceiling, floor, length, water_marks};
+use crate::event_loop::exception_handler;
 
 /// The high marks of `asyncio.constants`, in bytes.
 const HIGH_INCOMING: usize = 256 * 1024;
@@ -115,11 +115,11 @@ pub(super) fn control_writing(transport: &Bound<'_, TlsTransport>) -> PyResult<(
     let (Some(method), Some(protocol)) = (method, this.protocol(py)) else { return Ok(()) };
     match protocol.call_method0(method) {
         Ok(_) => Ok(()),
-        Err(error) if errors::passes(py, &error) => Err(error),
+        Err(error) if exception_handler::passes(py, &error) => Err(error),
         Err(error) => {
             let message = format!("protocol.{method}() failed");
             let items = [("transport", transport.as_any()), ("protocol", &protocol)];
-            errors::report(this.owner(py), &message, &error, &items)
+            exception_handler::report(this.owner(py), &message, &error, &items)
         }
     }
 }

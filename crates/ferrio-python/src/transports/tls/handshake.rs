@@ -5,10 +5,10 @@
 use pyo3::exceptions::PyConnectionAbortedError;
 use pyo3::prelude::*;
 
-use super::lower::Lower;
-use super::{Phase, TlsTransport, Told, Waiter, closing, reading, writing};
-use crate::errors;
-use crate::imports;
+use super::lower_transport::Lower;
+use super::{Phase, TlsTransport, Told, Waiter, close, read, write};
+use crate::common::imports;
+use crate::event_loop::exception_handler;
 
 /// The lower connection is made: the handshake begins.
 pub(super) fn begin(transport: &Bound<'_, TlsTransport>, lower: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -20,7 +20,7 @@ pub(super) fn begin(transport: &Bound<'_, TlsTransport>, lower: &Bound<'_, PyAny
         state.closed
     });
     if given_up {
-        return closing::abort(transport, None);
+        return close::abort(transport, None);
     }
     if this.debug(py) {
         imports::sslproto_logger(py)?.call_method1("debug", ("%r starts SSL handshake", transport))?;
@@ -43,7 +43,7 @@ pub(super) fn step(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     match transport.get().session.advance(py, pyo3::intern!(py, "do_handshake")) {
         Ok(true) => complete(transport),
-        Ok(false) => writing::send_outgoing(transport),
+        Ok(false) => write::send_outgoing(transport),
         Err(error) if error.matches(py, imports::ssl_error(py)?)? => fail(transport, error),
         Err(error) => Err(error),
     }
@@ -82,7 +82,7 @@ fn complete(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
         protocol.call_method1(pyo3::intern!(py, "connection_made"), (transport,))?;
     }
     wake_waiter(transport, None)?;
-    reading::read(transport)
+    read::read(transport)
 }
 
 /// The handshake ends without a connection.
@@ -93,7 +93,7 @@ pub(super) fn fail(transport: &Bound<'_, TlsTransport>, error: PyErr) -> PyResul
     let by_certificate = error.matches(py, imports::ssl_certificate_error(py)?)?;
     let message =
         if by_certificate { "SSL handshake failed on verifying the certificate" } else { "SSL handshake failed" };
-    closing::fatal_error(transport, &error, message)?;
+    close::fatal_error(transport, &error, message)?;
     wake_waiter(transport, Some(error))
 }
 
@@ -128,8 +128,8 @@ fn refused(transport: &Bound<'_, TlsTransport>, error: PyErr) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let protocol = this.protocol(py);
-    closing::close(transport)?;
-    if errors::passes(py, &error) {
+    close::close(transport)?;
+    if exception_handler::passes(py, &error) {
         return Err(error);
     }
     if !this.debug(py) {
@@ -137,7 +137,12 @@ fn refused(transport: &Bound<'_, TlsTransport>, error: PyErr) -> PyResult<()> {
     }
     let message = "Error on transport creation for incoming connection";
     let protocol = protocol.unwrap_or_else(|| py.None().into_bound(py));
-    errors::report(this.owner(py), message, &error, &[("protocol", &protocol), ("transport", transport.as_any())])
+    exception_handler::report(
+        this.owner(py),
+        message,
+        &error,
+        &[("protocol", &protocol), ("transport", transport.as_any())],
+    )
 }
 
 #[pymethods]
@@ -151,6 +156,6 @@ impl TlsTransport {
         }
         let timeout = this.handshake_timeout.bind(py).str()?;
         let text = format!("SSL handshake is taking longer than {timeout} seconds: aborting the connection");
-        closing::fatal_error(slf, &ferrio_cpython::error::<PyConnectionAbortedError>(text), closing::FATAL)
+        close::fatal_error(slf, &ferrio_cpython::error::<PyConnectionAbortedError>(text), close::FATAL)
     }
 }

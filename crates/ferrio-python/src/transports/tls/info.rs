@@ -1,12 +1,12 @@
 //! What a TLS transport tells about itself: `get_extra_info` and the repr.
 
-use ferrio_cpython::memory;
+use ferrio_cpython::capi::memory;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::TlsTransport;
 use super::session::Session;
-use crate::imports;
+use crate::common::imports;
 
 #[pymethods]
 impl TlsTransport {

@@ -8,24 +8,24 @@
 //! given up. Towards the protocol: *init* → *made* → *end of file* → *lost*, each step told at most once.
 //!
 //! The lower transport has a `TlsProtocol` for its protocol. Our own sockets hand what they receive straight to
-//! `reading::received`; any other transport lends and fills a buffer. Protocol methods and the context's callbacks may do
+//! `read::received`; any other transport lends and fills a buffer. Protocol methods and the context's callbacks may do
 //! anything, also close the transport: after each the state is read afresh. A file each: handshake, arriving (from the lower
 //! transport to the session), reading (from there to the protocol), writing, flow (of both directions), closing, info,
 //! upgrade (`start_tls`).
 
-mod arriving;
-mod closing;
+mod close;
 mod flow;
 mod handshake;
 mod info;
-mod lower;
+mod lower_transport;
 pub(crate) mod options;
+mod private_attributes;
 pub(crate) mod protocol;
-mod reading;
+mod read;
+mod receive;
 mod session;
-mod showing;
-mod upgrade;
-mod writing;
+mod start_tls;
+mod write;
 
 use std::collections::VecDeque;
 
@@ -35,15 +35,15 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use pyo3::{PyTraverseError, PyVisit};
 
-use self::arriving::Arrived;
-pub(crate) use self::arriving::received;
 use self::flow::Marks;
-use self::lower::Lower;
+use self::lower_transport::Lower;
 use self::options::Options;
 pub(crate) use self::protocol::TlsProtocol;
+use self::receive::Arrived;
+pub(crate) use self::receive::received;
 use self::session::Session;
+use crate::common::imports;
 use crate::event_loop::Loop;
-use crate::imports;
 
 /// A TLS connection; its `__class__` says that it is asyncio's own, an `asyncio.Transport`.
 ///
@@ -274,6 +274,6 @@ impl TlsTransport {
 
 impl Drop for TlsTransport {
     fn drop(&mut self) {
-        closing::abandoned(self);
+        close::abandoned(self);
     }
 }

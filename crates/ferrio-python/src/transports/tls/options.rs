@@ -1,15 +1,15 @@
 //! The TLS arguments of `create_connection`, `create_server` and their kin, and what makes a connection of them.
 
-use ferrio_cpython::memory;
+use ferrio_cpython::capi::memory;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
 
 use super::protocol::TlsProtocol;
 use super::{TlsTransport, Waiter, make};
+use crate::common::imports;
 use crate::event_loop::Loop;
-use crate::imports;
-use crate::transports::stream;
+use crate::transports::socket;
 
 /// How to secure a connection.
 pub(crate) struct Options {
@@ -123,7 +123,7 @@ pub(crate) fn connect<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let transport = make(slf, protocol, options, Waiter::Future(waiter.unbind()), true)?;
     let below = Bound::new(slf.py(), TlsProtocol::of(&transport))?;
-    match stream::connect(slf, sock, below.into_any(), context, None) {
+    match socket::connect(slf, sock, below.into_any(), context, None) {
         Ok(_) => Ok(transport.into_any()),
         Err(error) => {
             transport.get().state.with(slf.py(), |state| state.closed = true);

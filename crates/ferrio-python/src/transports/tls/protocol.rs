@@ -7,9 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::{TlsTransport, arriving, closing, handshake, writing};
-use crate::imports;
-use crate::slices::slice;
+use super::{TlsTransport, close, handshake, receive, write};
+use crate::common::imports;
+use crate::common::slices::slice;
 
 /// Room for what a foreign transport receives at a time.
 const ROOM: usize = 256 * 1024;
@@ -52,7 +52,7 @@ impl TlsProtocol {
 
     /// The lower connection is gone.
     fn connection_lost(&self, py: Python<'_>, exc: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        closing::lost(self.transport.bind(py), exc)
+        close::lost(self.transport.bind(py), exc)
     }
 
     /// Memory to receive into.
@@ -64,12 +64,12 @@ impl TlsProtocol {
     fn buffer_updated(&self, py: Python<'_>, nbytes: usize) -> PyResult<()> {
         let filled = self.room(py)?.as_any().get_item(slice(py, 0, Some(nbytes))?)?;
         let data = filled.call_method0("tobytes")?.cast_into::<PyBytes>()?;
-        arriving::received(self.transport.bind(py), &data)
+        receive::received(self.transport.bind(py), &data)
     }
 
     /// The peer sends no more.
     fn eof_received(&self, py: Python<'_>) -> PyResult<bool> {
-        closing::end_of_file(self.transport.bind(py))
+        close::end_of_file(self.transport.bind(py))
     }
 
     /// The lower transport has too much to send.
@@ -80,7 +80,7 @@ impl TlsProtocol {
     /// The lower transport takes more to send.
     fn resume_writing(&self, py: Python<'_>) -> PyResult<()> {
         self.transport.get().state.with(py, |state| state.lower_writing_paused = false);
-        writing::send_outgoing(self.transport.bind(py))
+        write::send_outgoing(self.transport.bind(py))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::options::Options;
-use crate::imports;
+use crate::common::imports;
 
 /// The cryptographic half of a connection.
 pub(super) struct Session {

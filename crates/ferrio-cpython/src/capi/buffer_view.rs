@@ -1,0 +1,75 @@
+//! `Window`: a stretch of memory that functions taking a buffer are given in place of a slice of a memoryview.
+//!
+//! Invariant: it shows the same memory as long as it lives, and that memory lives as long: of a bytes object that it holds,
+//! or of one in the making, whose `BytesRoom` makes sure that nobody has the window any more.
+
+use std::ffi::c_int;
+use std::ops::Range;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// An exporter of memory that has no other use.
+#[pyclass(frozen, module = "ferrio")]
+pub struct Window {
+    /// Never changes; atomic because that may be sent between threads.
+    start: AtomicPtr<u8>,
+    len: usize,
+    writable: bool,
+    _owner: Option<Py<PyBytes>>,
+}
+
+impl Window {
+    /// Shows part of a bytes object; what is beyond its end is left out.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn of<'py>(bytes: &Bound<'py, PyBytes>, part: Range<usize>) -> PyResult<Bound<'py, PyAny>> {
+        let all = bytes.as_bytes();
+        let end = part.end.min(all.len());
+        let shown = &all[part.start.min(end)..end];
+        let start = AtomicPtr::new(shown.as_ptr().cast_mut());
+        let window = Self { start, len: shown.len(), writable: false, _owner: Some(bytes.clone().unbind()) };
+        Bound::new(bytes.py(), window).map(Bound::into_any)
+    }
+
+    /// Lends `len` bytes for writing, while `lend` runs. Also whether somebody still has them.
+    ///
+    /// # Safety
+    /// The bytes are valid for writes, by nobody else, until the window is gone.
+    pub(crate) unsafe fn lend<'py, R>(
+        py: Python<'py>,
+        start: *mut u8,
+        len: usize,
+        lend: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<R>,
+    ) -> PyResult<(PyResult<R>, bool)> {
+        let window = Self { start: AtomicPtr::new(start), len, writable: true, _owner: None };
+        let window = Bound::new(py, window)?.into_any();
+        let outcome = lend(&window);
+        // SAFETY: a live object.
+        let kept = unsafe { ffi::Py_REFCNT(window.as_ptr()) } != 1;
+        Ok((outcome, kept))
+    }
+}
+
+#[pymethods]
+#[pyo3(crate = "crate::capi::pyo3_trampolines::bindings")]
+impl Window {
+    /// The buffer protocol.
+    ///
+    /// # Safety
+    /// Called by the interpreter, with a structure to be filled.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let this = slf.get();
+        let start = this.start.load(Ordering::Relaxed).cast();
+        let len = ffi::Py_ssize_t::try_from(this.len)?;
+        let readonly = c_int::from(!this.writable);
+        // SAFETY: a live structure; the memory is there while we are, and the view keeps us.
+        if unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, len, readonly, flags) } < 0 {
+            return Err(PyErr::fetch(slf.py()));
+        }
+        Ok(())
+    }
+}

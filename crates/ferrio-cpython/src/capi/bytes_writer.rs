@@ -1,0 +1,96 @@
+//! `BytesRoom`: a bytes object that Python functions fill part by part, and that is then cut to what came.
+//!
+//! Invariant: nobody else knows the object before it is finished. A part is lent as a window, which is gone before the
+//! next one is made; where somebody kept it, the object is theirs for ever.
+
+use std::ptr::NonNull;
+
+use pyo3::exceptions::PyBufferError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::capi::buffer_view::Window;
+use crate::capi::version;
+
+/// A bytes object in the making.
+pub struct BytesRoom<'py> {
+    py: Python<'py>,
+    /// Owned; its contents are uninitialised behind `filled`.
+    object: NonNull<ffi::PyObject>,
+    room: usize,
+    filled: usize,
+}
+
+impl<'py> BytesRoom<'py> {
+    /// Room for `room` bytes.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn new(py: Python<'py>, room: usize) -> PyResult<Self> {
+        let length = ffi::Py_ssize_t::try_from(room).unwrap_or(ffi::Py_ssize_t::MAX);
+        // SAFETY: a null source makes an object with uninitialised contents.
+        let object = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), length) };
+        let object = NonNull::new(object).ok_or_else(|| PyErr::fetch(py))?;
+        Ok(Self { py, object, room, filled: 0 })
+    }
+
+    /// How many bytes are left.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.room - self.filled
+    }
+
+    /// Has `fill` write into the next `size` bytes; it gives what `count` takes for the number of bytes written.
+    ///
+    /// # Errors
+    /// What `fill` raises; `BufferError` when somebody else still uses the memory.
+    pub fn fill<R>(
+        &mut self,
+        size: usize,
+        fill: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<R>,
+        count: impl FnOnce(&R) -> usize,
+    ) -> PyResult<R> {
+        let size = size.min(self.left());
+        // SAFETY: a live bytes object.
+        let start = unsafe { ffi::PyBytes_AS_STRING(self.object.as_ptr()) }.cast_mut();
+        // SAFETY: within the object.
+        let start = unsafe { start.add(self.filled) };
+        // SAFETY: `size` bytes that nobody else knows; where the window outlives the call, below, so do they.
+        let (outcome, kept) = unsafe { Window::lend(self.py, start.cast(), size, fill) }?;
+        if kept {
+            // Whoever has it may write at any time.
+            // SAFETY: a live object; the reference is never given up.
+            unsafe { ffi::Py_IncRef(self.object.as_ptr()) };
+            return Err(crate::capi::raise::error::<PyBufferError>("memory that was lent is still in use"));
+        }
+        let outcome = outcome?;
+        self.filled += count(&outcome).min(size);
+        Ok(outcome)
+    }
+
+    /// What was filled.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn finish(self) -> PyResult<Bound<'py, PyBytes>> {
+        let this = std::mem::ManuallyDrop::new(self);
+        let mut object = this.object.as_ptr();
+        let length = ffi::Py_ssize_t::try_from(this.filled).unwrap_or(0);
+        // SAFETY: we hold the only reference; on failure the object is released and the pointer null.
+        if unsafe { version::_PyBytes_Resize(&raw mut object, length) } < 0 {
+            return Err(PyErr::fetch(this.py));
+        }
+        // SAFETY: a new reference to a bytes object.
+        let bytes = unsafe { Bound::from_owned_ptr(this.py, object) };
+        // SAFETY: it was made as bytes.
+        Ok(unsafe { bytes.cast_into_unchecked::<PyBytes>() })
+    }
+}
+
+impl Drop for BytesRoom<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the reference that `new` took; attached, for the token lives as long as this.
+        unsafe { ffi::Py_DecRef(self.object.as_ptr()) };
+    }
+}

@@ -1,0 +1,252 @@
+//! Freeing objects that hold others: a chain of any length takes a bounded part of the stack.
+//!
+//! An object's destructor gives up what the object holds, which may run the next destructor, and so on along the chain.
+//! The interpreter's own containers defer the rest of such a chain (its "trashcan"); from 3.14 on it does that for every
+//! collected type by itself, and nothing here has anything to do. Before, `within_bounds` counts the destructors of ours
+//! that are running. Past `SHALLOW` of them a thread keeps a list of its own: what would go deeper than `DEEP` more is
+//! put there with its count at zero, unseen by the collector, and freed when the outermost of them has ended. Nothing
+//! is ever left in a list: whoever made it empties it before its own destructor returns.
+
+use pyo3::PyClass;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+type Object = *mut ffi::PyObject;
+type Destructor = unsafe extern "C" fn(Object);
+
+/// Frees `object` by `destroy`, at once or, deep inside other destructors, a little later by another call of
+/// `destructor`, the type's `tp_dealloc` that is calling.
+///
+/// # Safety
+/// `object` is dead and whole, and the caller does not touch it afterwards; `destroy` frees it. The GIL is held.
+#[inline(always)] // so that `destroy` is part of `tp_dealloc` (benchmark `call_soon_chain`)
+pub(crate) unsafe fn within_bounds(object: Object, destructor: Destructor, destroy: impl FnOnce(Object)) {
+    #[cfg(Py_3_14)]
+    {
+        let _ = destructor;
+        destroy(object);
+    }
+    #[cfg(not(Py_3_14))]
+    // SAFETY: by the caller's promise.
+    unsafe {
+        chains::within_bounds(object, destructor, destroy);
+    }
+}
+
+/// Lets the instances of a class of `PyO3`'s making be freed by `within_bounds`.
+///
+/// # Panics
+/// When there are more classes than `chains::CLASSES`.
+pub fn bound<T: PyClass>(py: Python<'_>) {
+    let class = py.get_type::<T>();
+    #[cfg(not(Py_3_14))]
+    chains::bound_class(&class);
+    #[cfg(Py_3_14)]
+    drop(class);
+}
+
+#[cfg(not(Py_3_14))]
+mod chains {
+    use std::cell::Cell;
+    use std::ptr::null_mut;
+    use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+    use pyo3::ffi;
+    use pyo3::prelude::*;
+    use pyo3::types::PyType;
+
+    use super::{Destructor, Object};
+
+    /// Destructors of ours, of all threads together, that run before anybody keeps a list: as many as the interpreter's
+    /// trashcan lets its own nest.
+    const SHALLOW: usize = 50;
+    /// How many more of them a thread lets nest.
+    const DEEP: usize = 50;
+    /// Room for classes of `PyO3`'s making.
+    const CLASSES: usize = 64;
+
+    /// Destructors of ours that are running. All threads share it: one that is in the middle of a destructor while another
+    /// runs only brings the other's list nearer. Relaxed: the GIL orders all accesses.
+    static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+    /// What a thread frees later.
+    struct Deferred {
+        /// Destructors that run on this thread since the list was made.
+        depth: usize,
+        objects: Vec<Waiting>,
+    }
+
+    struct Waiting {
+        object: Object,
+        destructor: Destructor,
+        was_tracked: bool,
+    }
+
+    thread_local! {
+        /// The list of this thread, owned by the destructor of ours that made it; null where there is none.
+        static DEFERRED: Cell<*mut Deferred> = const { Cell::new(null_mut()) };
+    }
+
+    /// Where a destructor runs.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Place {
+        /// Not deep inside others.
+        Shallow,
+        /// Deep: it counts in the thread's list.
+        Nested,
+        /// It made the list, and empties it.
+        Outermost,
+    }
+
+    /// # Safety
+    /// As for `crate::within_bounds`.
+    #[inline(always)]
+    pub(crate) unsafe fn within_bounds(object: Object, destructor: Destructor, destroy: impl FnOnce(Object)) {
+        let running = RUNNING.load(Ordering::Relaxed);
+        let mut place = Place::Shallow;
+        if running >= SHALLOW {
+            // SAFETY: by the caller's promise.
+            match unsafe { descend(object, destructor) } {
+                Some(deep) => place = deep,
+                None => return,
+            }
+        }
+        RUNNING.store(running + 1, Ordering::Relaxed);
+        destroy(object);
+        // Read again: other threads may have begun or ended something meanwhile.
+        RUNNING.store(RUNNING.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
+        if place != Place::Shallow {
+            ascend(place);
+        }
+    }
+
+    /// The place of a destructor that begins deep inside others; None if its object was put aside.
+    ///
+    /// # Safety
+    /// As for `crate::within_bounds`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn descend(object: Object, destructor: Destructor) -> Option<Place> {
+        let list = DEFERRED.get();
+        if list.is_null() {
+            DEFERRED.set(Box::into_raw(Box::new(Deferred { depth: 1, objects: Vec::new() })));
+            return Some(Place::Outermost);
+        }
+        // SAFETY: a destructor further up this stack made the list; the borrow ends before anything else runs.
+        let deferred = unsafe { &mut *list };
+        // SAFETY: by the caller's promise.
+        if deferred.depth >= DEEP && unsafe { deferred.put(object, destructor) } {
+            return None;
+        }
+        deferred.depth += 1;
+        Some(Place::Nested)
+    }
+
+    /// A destructor that began deep inside others has ended.
+    #[cold]
+    #[inline(never)]
+    fn ascend(place: Place) {
+        let list = DEFERRED.get();
+        if list.is_null() {
+            // A library that exchanges stacks has let the outermost end before.
+            return;
+        }
+        if place == Place::Outermost {
+            empty(list);
+            return;
+        }
+        // SAFETY: the thread's list; the borrow ends before anything else runs.
+        let deferred = unsafe { &mut *list };
+        deferred.depth = deferred.depth.saturating_sub(1);
+    }
+
+    /// Frees what was put aside, and the list.
+    fn empty(list: *mut Deferred) {
+        loop {
+            // SAFETY: only who made the list calls this, and nobody borrows it while nothing runs.
+            let next = unsafe { &mut *list }.objects.pop();
+            let Some(Waiting { object, destructor, was_tracked }) = next else { break };
+            if was_tracked {
+                // Destructors expect what they would have found.
+                // SAFETY: whole, of a collected type, untracked by `put`.
+                unsafe { ffi::PyObject_GC_Track(object.cast()) };
+            }
+            // SAFETY: as promised to `put`; this is the call that was deferred.
+            unsafe { destructor(object) };
+        }
+        DEFERRED.set(null_mut());
+        // SAFETY: made by `descend`, and no longer the thread's list.
+        drop(unsafe { Box::from_raw(list) });
+    }
+
+    impl Deferred {
+        /// Keeps an object for later, if there is memory for that.
+        ///
+        /// # Safety
+        /// As for `crate::within_bounds`.
+        unsafe fn put(&mut self, object: Object, destructor: Destructor) -> bool {
+            if self.objects.try_reserve(1).is_err() {
+                return false;
+            }
+            // SAFETY: a whole object.
+            let is_collected = unsafe { ffi::PyObject_IS_GC(object) } != 0;
+            // SAFETY: of a collected type, as just seen.
+            let was_tracked = is_collected && unsafe { ffi::PyObject_GC_IsTracked(object) } != 0;
+            if was_tracked {
+                // The collector must not meet an object whose count is zero.
+                // SAFETY: tracked.
+                unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+            }
+            self.objects.push(Waiting { object, destructor, was_tracked });
+            true
+        }
+    }
+
+    /// The classes' own destructors, by the number of their `Bounded`; what they point to lives as long as the process.
+    static OWN: [AtomicPtr<Destructor>; CLASSES] = [const { AtomicPtr::new(null_mut()) }; CLASSES];
+
+    /// The destructor that stands in the place of the one with this number.
+    struct Bounded<const NUMBER: usize>;
+
+    impl<const NUMBER: usize> Bounded<NUMBER> {
+        unsafe extern "C" fn dealloc(object: Object) {
+            let own = OWN[NUMBER].load(Ordering::Relaxed);
+            // SAFETY: `bound_class` put a destructor there before it put this one into a type.
+            let own = unsafe { *own };
+            // SAFETY: called by the interpreter with a dead object of the class or one derived from it. The destructor
+            // releases the reference to the object's type, which a heap type's `tp_dealloc` expects of its base.
+            let destroy = |object| unsafe { own(object) };
+            // SAFETY: as just said, and this function is the class's `tp_dealloc`.
+            unsafe { within_bounds(object, Self::dealloc, destroy) };
+        }
+    }
+
+    /// One for each number, in order.
+    const BOUNDED: [Destructor; CLASSES] = {
+        macro_rules! numbered {
+            ($($number:literal)*) => { [$(Bounded::<$number>::dealloc),*] };
+        }
+        numbered!(
+            0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+            32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63
+        )
+    };
+
+    /// Puts one of the destructors above in the place of a class's own, once.
+    pub(crate) fn bound_class(class: &Bound<'_, PyType>) {
+        static USED: AtomicUsize = AtomicUsize::new(0);
+        // SAFETY: a live type of our own making.
+        let place = unsafe { &raw mut (*class.as_type_ptr()).tp_dealloc };
+        // SAFETY: in bounds.
+        let Some(own) = (unsafe { place.read() }) else { return };
+        let number = USED.load(Ordering::Relaxed);
+        if BOUNDED[..number].iter().any(|bounded| std::ptr::fn_addr_eq(*bounded, own)) {
+            return;
+        }
+        assert!(number < CLASSES, "more classes than destructors for them");
+        OWN[number].store(Box::leak(Box::new(own)), Ordering::Relaxed);
+        USED.store(number + 1, Ordering::Relaxed);
+        // SAFETY: in bounds; the type's instances are freed by the same destructor as before, called by the new one.
+        unsafe { place.write(Some(BOUNDED[number])) };
+    }
+}

@@ -1,0 +1,189 @@
+//! Running out of memory: what is raised then, and objects whose making may fail.
+//!
+//! The safe constructors of `PyO3` panic where the interpreter has no memory. Those below give `MemoryError`.
+
+use pyo3::IntoPyObjectExt;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::exceptions::PyMemoryError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use crate::capi::trampoline;
+
+/// `MemoryError`. The interpreter keeps some in store, so that this needs no memory.
+#[cold]
+#[must_use]
+pub fn out_of_memory(py: Python<'_>) -> PyErr {
+    // SAFETY: attached by token.
+    unsafe { ffi::PyErr_NoMemory() };
+    PyErr::fetch(py)
+}
+
+/// A bytes object with a copy of `data`.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub fn bytes<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let length = ffi::Py_ssize_t::try_from(data.len()).unwrap_or(ffi::Py_ssize_t::MAX);
+    // SAFETY: the pointer is to that many bytes, which are copied.
+    let object = unsafe { ffi::PyBytes_FromStringAndSize(data.as_ptr().cast(), length) };
+    // SAFETY: a new reference or null with an exception set.
+    let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    // SAFETY: it was made as bytes.
+    Ok(unsafe { object.cast_into_unchecked() })
+}
+
+/// A bytearray with a copy of `data`.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn bytearray<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyByteArray>> {
+    PyByteArray::new_with(py, data.len(), |room| {
+        room.copy_from_slice(data);
+        Ok(())
+    })
+}
+
+/// A string.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn text<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyString>> {
+    let length = ffi::Py_ssize_t::try_from(text.len()).unwrap_or(ffi::Py_ssize_t::MAX);
+    // SAFETY: the pointer is to that many bytes, which are copied.
+    let object = unsafe { ffi::PyUnicode_FromStringAndSize(text.as_ptr().cast(), length) };
+    // SAFETY: a new reference or null with an exception set.
+    let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    // SAFETY: it was made as a string.
+    Ok(unsafe { object.cast_into_unchecked() })
+}
+
+/// An empty dictionary.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn dict(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    // SAFETY: attached by token.
+    let object = unsafe { ffi::PyDict_New() };
+    // SAFETY: a new reference or null with an exception set.
+    let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    // SAFETY: it was made as a dictionary.
+    Ok(unsafe { object.cast_into_unchecked() })
+}
+
+/// An empty list.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn empty_list(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    // SAFETY: attached by token.
+    let object = unsafe { ffi::PyList_New(0) };
+    // SAFETY: a new reference or null with an exception set.
+    let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    // SAFETY: it was made as a list.
+    Ok(unsafe { object.cast_into_unchecked() })
+}
+
+/// A list of `items`.
+///
+/// # Errors
+/// `MemoryError`; what making an item of it raises.
+pub fn list<'py, T: IntoPyObject<'py>>(
+    py: Python<'py>,
+    items: impl IntoIterator<Item = T>,
+) -> PyResult<Bound<'py, PyList>> {
+    let list = empty_list(py)?;
+    for item in items {
+        list.append(item)?;
+    }
+    Ok(list)
+}
+
+/// A tuple of `items`.
+///
+/// # Errors
+/// `MemoryError`; what making an item of it raises.
+///
+/// # Panics
+/// When the iterator does not have as many items as it says.
+pub fn tuple<'py, T: IntoPyObject<'py>>(
+    py: Python<'py>,
+    items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let items = items.into_iter();
+    let length = ffi::Py_ssize_t::try_from(items.len()).unwrap_or(ffi::Py_ssize_t::MAX);
+    // SAFETY: attached by token.
+    let object = unsafe { ffi::PyTuple_New(length) };
+    // SAFETY: a new reference or null with an exception set.
+    let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
+    // SAFETY: it was made as a tuple.
+    let tuple = unsafe { object.cast_into_unchecked() };
+    let mut filled = 0;
+    for item in items {
+        let item = item.into_bound_py_any(py)?;
+        // SAFETY: a tuple that nobody else knows, whose length is checked; the reference is given away.
+        if unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), filled, item.into_ptr()) } < 0 {
+            return Err(PyErr::fetch(py));
+        }
+        filled += 1;
+    }
+    assert_eq!(filled, length, "an iterator that knows how many items it has");
+    Ok(tuple)
+}
+
+/// A copy of `data` on the heap.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn copied(py: Python<'_>, data: &[u8]) -> PyResult<Vec<u8>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(data.len()).map_err(|_| out_of_memory(py))?;
+    copy.extend_from_slice(data);
+    Ok(copy)
+}
+
+/// Keeps the panics that stand for a lack of memory off standard error: they become `MemoryError`.
+pub fn hush_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |information| {
+        if !stands_for_no_memory(information.payload()) {
+            report(information);
+        }
+    }));
+}
+
+/// What a panic says.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
+    payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+}
+
+/// Whether a panic says that memory ran out: `PyO3` found no object where it had asked for one, or it expected that
+/// something raises nothing and got `MemoryError`, which it may have had no memory to show.
+pub(crate) fn stands_for_no_memory(payload: &(dyn Any + Send)) -> bool {
+    panic_text(payload).is_some_and(|text| {
+        text == "PyObject pointer is null"
+            || text.contains("PyErr { type: <class 'MemoryError'>")
+            || text.contains("PyErr { type: <unprintable object>")
+    })
+}
+
+/// What a destructor cannot raise goes to `sys.unraisablehook`. A lack of memory does not: showing it takes memory, and
+/// the interpreter calls itself without end when it has none for that.
+pub fn unraisable(py: Python<'_>, error: PyErr) {
+    let error = trampoline::made(py, error);
+    if !error.is_instance_of::<PyMemoryError>(py) {
+        error.write_unraisable(py, None);
+    }
+}
+
+/// Runs `body`; a lack of memory is `MemoryError`, and any other panic an internal error.
+///
+/// # Errors
+/// What `body` raises.
+pub fn guarded<R>(py: Python<'_>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(trampoline::panicked(py, payload.as_ref())))
+}

@@ -1,0 +1,30 @@
+//! Raw calls into `CPython`, wrapped so that they are safe: references, heap types, trampolines, buffers, contexts.
+//!
+//! Nothing here knows futures, tasks or loops: those are in `objects`, which builds on this folder.
+
+pub(crate) mod arguments;
+pub(crate) mod asyncio_code;
+pub mod buffer;
+pub mod buffer_view;
+pub mod bytes_writer;
+pub mod context;
+pub mod coroutine_function;
+pub mod deallocation;
+pub mod exact_type;
+pub mod exception_state;
+pub(crate) mod freelist;
+pub mod gil_cell;
+pub(crate) mod heap_type;
+pub mod hooks;
+pub(crate) mod imports;
+pub mod keyword_call;
+pub mod memory;
+pub mod owned_ref;
+pub mod program_frames;
+pub mod pyo3_trampolines;
+pub mod raise;
+pub mod recursion;
+pub mod resume;
+pub(crate) mod stop_iteration;
+pub(crate) mod trampoline;
+pub(crate) mod version;

@@ -1,0 +1,89 @@
+//! The stack of a program that `python -m ferrio` runs, as plain python has it: it begins with the program.
+//!
+//! In debug mode asyncio keeps stacks and prints them, at exit as well, when the source of a file that nobody has read so
+//! far cannot be read any more. So the frames of the command line are left out, in what ferrio keeps and in what the
+//! interpreter says of coroutines that were never awaited.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+
+use crate::capi::{asyncio_code, imports};
+
+struct CommandLine {
+    /// The file whose frames, with all below them, are no part of the program.
+    file: Py<PyString>,
+    /// `warnings._warn_unawaited_coroutine`.
+    warn: Py<PyAny>,
+    /// `types.SimpleNamespace`.
+    namespace: Py<PyAny>,
+}
+
+static COMMAND_LINE: PyOnceLock<CommandLine> = PyOnceLock::new();
+
+/// Leaves the frames of `file` and what is below them out of stacks from now on.
+///
+/// # Errors
+/// `ImportError` when `warnings` is not importable.
+pub fn hide(file: &Bound<'_, PyString>, warn: Bound<'_, PyAny>) -> PyResult<()> {
+    let py = file.py();
+    let warnings = py.import("warnings")?;
+    let original = warnings.getattr("_warn_unawaited_coroutine")?.unbind();
+    let namespace = py.import("types")?.getattr("SimpleNamespace")?.unbind();
+    COMMAND_LINE.get_or_init(py, || CommandLine { file: file.clone().unbind(), warn: original, namespace });
+    warnings.setattr("_warn_unawaited_coroutine", warn)
+}
+
+/// What the interpreter calls for a coroutine that was never awaited. It has no frame: the warning counts frames.
+///
+/// # Errors
+/// The warning, where it is one.
+pub fn warn_unawaited(coroutine: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = coroutine.py();
+    let Some(CommandLine { file, warn, namespace }) = COMMAND_LINE.get(py) else { return Ok(()) };
+    let own = match coroutine.getattr("cr_origin")?.cast::<PyTuple>() {
+        // From the innermost frame outwards.
+        Ok(origin) => {
+            let is_own = |entry: Bound<'_, PyAny>| entry.get_item(0).is_ok_and(|name| name.eq(file).unwrap_or(false));
+            origin.iter().position(is_own).map(|position| origin.get_slice(0, position))
+        }
+        Err(_) => None,
+    };
+    let Some(origin) = own else { return warn.call1(py, (coroutine,)).map(drop) };
+    let shown = PyDict::new(py);
+    shown.set_item("cr_origin", origin)?;
+    shown.set_item("__qualname__", coroutine.getattr("__qualname__")?)?;
+    warn.call1(py, (namespace.call(py, (), Some(&shown))?,)).map(drop)
+}
+
+/// Where Python code runs, as asyncio keeps it in debug mode: a `traceback.StackSummary`, newest call last.
+///
+/// # Errors
+/// What extracting the stack raises.
+#[cold]
+pub fn stack(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let Some(frame) = imports::current_frame(py) else { return Ok(None) };
+    let stack = imports::extract_stack(py)?.call1((frame,))?;
+    if let Some(CommandLine { file, .. }) = COMMAND_LINE.get(py)
+        && let Ok(summaries) = stack.cast::<PyList>()
+    {
+        let is_own =
+            |summary: Bound<'_, PyAny>| summary.getattr("filename").is_ok_and(|name| name.eq(file).unwrap_or(false));
+        if let Some(last) = summaries.iter().rposition(is_own) {
+            summaries.del_slice(0, last + 1)?;
+        }
+    }
+    for summary in stack.try_iter()? {
+        // Reads the file, which may be too late when the stack is shown.
+        let _ = summary?.getattr("line");
+    }
+    Ok(Some(stack))
+}
+
+/// Puts asyncio's function `name`, in which ours has no frame, at the end of a stack: it calls what it knows as `called`.
+pub(crate) fn append(stack: &Bound<'_, PyAny>, name: &str, called: &str) -> PyResult<()> {
+    match (asyncio_code::summary(stack.py(), name, called), stack.cast::<PyList>()) {
+        (Some(summary), Ok(stack)) => stack.append(summary),
+        _ => Ok(()),
+    }
+}

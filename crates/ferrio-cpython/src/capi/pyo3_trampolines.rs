@@ -1,0 +1,97 @@
+//! Between `PyO3`'s trampolines and the functions that its macros wrap: running out of memory becomes `MemoryError`.
+//!
+//! `PyO3` makes exceptions, also those for a panic, as late as it can: in its trampoline, where another panic aborts the
+//! process. Behind these functions an error exists already when it arrives there, and no panic does.
+
+use std::ffi::c_int;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use crate::capi::trampoline;
+
+type Object = *mut ffi::PyObject;
+
+/// `pyo3::impl_::trampoline::get_trampoline_function`, with `Guarded` in between.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! guarded_trampoline {
+    ($trampoline:ident, $function:path) => {{
+        struct Function;
+        impl $crate::capi::pyo3_trampolines::MethodDef<$crate::capi::pyo3_trampolines::of_pyo3::$trampoline::Func>
+            for Function
+        {
+            const METH: $crate::capi::pyo3_trampolines::of_pyo3::$trampoline::Func = $function;
+        }
+        $crate::capi::pyo3_trampolines::of_pyo3::$trampoline::<$crate::capi::pyo3_trampolines::Guarded<Function>>
+    }};
+}
+
+#[doc(hidden)]
+pub use pyo3::impl_::trampoline::{self as of_pyo3, MethodDef};
+/// `PyO3` as its macros want it, with the trampolines of this file.
+pub mod bindings {
+    pub use pyo3::*;
+
+    #[doc(hidden)]
+    pub mod impl_ {
+        pub use pyo3::impl_::*;
+
+        pub mod trampoline {
+            pub use pyo3::impl_::trampoline::*;
+
+            pub use crate::guarded_trampoline as get_trampoline_function;
+        }
+    }
+}
+
+/// The function `F`, from which no panic for a lack of memory comes and whose errors are made.
+#[doc(hidden)]
+pub struct Guarded<F>(PhantomData<F>);
+
+macro_rules! guard {
+    ($($argument:ident: $kind:ty),+ => $output:ty) => {
+        impl<F> MethodDef<for<'py> unsafe fn(Python<'py>, $($kind),+) -> PyResult<$output>> for Guarded<F>
+        where
+            F: MethodDef<for<'py> unsafe fn(Python<'py>, $($kind),+) -> PyResult<$output>>,
+        {
+            const METH: for<'py> unsafe fn(Python<'py>, $($kind),+) -> PyResult<$output> = {
+                #[inline]
+                unsafe fn guarded<F>(py: Python<'_>, $($argument: $kind),+) -> PyResult<$output>
+                where
+                    F: MethodDef<for<'py> unsafe fn(Python<'py>, $($kind),+) -> PyResult<$output>>,
+                {
+                    // SAFETY: the trampoline's promise is passed on.
+                    made(py, || unsafe { F::METH(py, $($argument),+) })
+                }
+                guarded::<F>
+            };
+        }
+    };
+}
+
+guard!(slf: Object => Object);
+guard!(slf: Object => isize);
+guard!(slf: Object => c_int);
+guard!(slf: Object, one: Object => Object);
+guard!(slf: Object, one: Object => c_int);
+guard!(slf: Object, one: Object, two: Object => Object);
+guard!(slf: Object, one: Object, two: Object => c_int);
+guard!(slf: Object, other: Object, operation: c_int => Object);
+guard!(slf: Object, index: isize => Object);
+guard!(class: *mut ffi::PyTypeObject, arguments: Object, keywords: Object => Object);
+guard!(slf: Object, stack: *const Object, count: isize, keywords: Object => Object);
+guard!(slf: Object, view: *mut ffi::Py_buffer, flags: c_int => c_int);
+guard!(slf: Object, view: *mut ffi::Py_buffer => ());
+
+/// The outcome of `body`, its error made.
+#[inline]
+fn made<R>(py: Python<'_>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(output)) => Ok(output),
+        Ok(Err(error)) => Err(trampoline::made(py, error)),
+        Err(payload) => Err(trampoline::panicked(py, payload.as_ref())),
+    }
+}

@@ -1,0 +1,72 @@
+//! Raising an exception that exists already, as a `raise` does it: the exception that is being handled becomes its
+//! context. `PyErr::from_value` leaves the context alone, which is right only for what has been raised before and is
+//! passed on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::exceptions::PyBaseException;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::{PyErrArguments, PyTypeInfo};
+
+use crate::capi::memory;
+use crate::capi::trampoline::attached;
+
+/// A new exception of class `E`, made at once.
+///
+/// `PyO3`'s own `new_err` makes the exception when somebody first looks at it, and detaches from the interpreter to do so.
+/// That panics while the interpreter finalizes, when a coroutine that is still suspended gets its `GeneratorExit`.
+#[cold]
+#[must_use]
+pub fn error<E: PyTypeInfo>(arguments: impl PyErrArguments) -> PyErr {
+    attached(|py| {
+        let make = || {
+            let arguments = arguments.arguments(py);
+            let class = E::type_object_raw(py);
+            // SAFETY: a live class of exceptions and a live object.
+            unsafe { ffi::PyErr_SetObject(class.cast(), arguments.as_ptr()) };
+            PyErr::fetch(py)
+        };
+        // Nothing but a lack of memory lets the arguments panic.
+        catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| memory::out_of_memory(py))
+    })
+}
+
+/// `error` with its exception made. `PyO3` makes one when somebody looks, and wants to attach anew for it, which
+/// it refuses while the interpreter leaves: what is examined by code that finalizers reach passes through here.
+#[cold]
+#[must_use]
+pub fn made(py: Python<'_>, error: PyErr) -> PyErr {
+    error.restore(py);
+    PyErr::fetch(py)
+}
+
+/// Calls `act` as an `except` clause for `error` would: `sys.exc_info()` tells of it, and what is raised meanwhile has it
+/// as its context.
+pub fn handling<R>(py: Python<'_>, error: &PyErr, act: impl FnOnce() -> R) -> R {
+    let error = error.clone_ref(py).into_value(py);
+    // SAFETY: a thread that has the GIL.
+    let before = unsafe { ffi::PyErr_GetHandledException() };
+    // SAFETY: a new reference, or null.
+    let before = unsafe { Bound::from_owned_ptr_or_opt(py, before) };
+    // SAFETY: a live exception, which is counted by the callee.
+    unsafe { ffi::PyErr_SetHandledException(error.as_ptr()) };
+    let outcome = act();
+    let before = before.map_or(std::ptr::null_mut(), |before| before.as_ptr());
+    // SAFETY: what the same function gave, still referenced; null means that nothing is handled.
+    unsafe { ffi::PyErr_SetHandledException(before) };
+    outcome
+}
+
+/// `exception`, raised here and now; a class is called, and what is no exception is a `TypeError`, as with `raise`.
+#[cold]
+#[must_use]
+pub fn raised(exception: &Bound<'_, PyAny>) -> PyErr {
+    let py = exception.py();
+    if !exception.is_instance_of::<PyBaseException>() {
+        return PyErr::from_value(exception.clone());
+    }
+    // SAFETY: a live object; the type is alive as long as it.
+    unsafe { ffi::PyErr_SetObject(exception.get_type_ptr().cast(), exception.as_ptr()) };
+    PyErr::fetch(py)
+}

@@ -1,0 +1,100 @@
+//! Waiting for one awaitable inside a body, as `await` does.
+//!
+//! A future exactly of ours needs no iterator: the body yields it and asks it for its outcome when resumed.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::{Visitor, coroutine_type_pointer, object};
+use crate::capi::owned_ref::Held;
+use crate::capi::raise::raised;
+use crate::capi::recursion::deeper;
+use crate::capi::resume::{self, Step};
+use crate::objects::future::{FutureRef, Outcome};
+
+/// An `await` in progress.
+pub struct Awaiting {
+    target: Held,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A future of ours, not looked at so far.
+    NewFuture,
+    /// A future of ours that was yielded.
+    Future,
+    /// An iterator or coroutine to be driven.
+    Iterator,
+}
+
+impl Awaiting {
+    /// Begins to wait for `awaitable`; nothing runs before `resume`.
+    ///
+    /// # Errors
+    /// `TypeError` when it cannot be awaited, `RuntimeError` when it is a coroutine that somebody awaits.
+    #[inline]
+    pub fn new(awaitable: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Some(future) = FutureRef::exact(awaitable) {
+            future.check_initialized()?;
+            return Ok(Self { target: awaitable.clone().into(), kind: Kind::NewFuture });
+        }
+        Ok(Self { target: iterator(awaitable)?.into(), kind: Kind::Iterator })
+    }
+
+    /// Goes on with what came down to the body: None at first.
+    ///
+    /// # Errors
+    /// What the awaitable raises; an error thrown in goes through the awaitable.
+    #[inline]
+    pub fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        if self.kind == Kind::Iterator {
+            let iterator = self.target.get(py);
+            return deeper(py, c"", || match input {
+                Ok(value) => resume::send(&iterator, &value),
+                Err(error) => resume::throw(&iterator, error),
+            });
+        }
+        input?;
+        // SAFETY: `new` found it to be a future of ours.
+        let future = unsafe { FutureRef::new_unchecked(self.target.get(py)) };
+        if future.is_pending() {
+            let again = self.kind == Kind::Future;
+            if again || future.update(|body| std::mem::replace(&mut body.blocking, true)) {
+                return Err(crate::capi::raise::error::<PyRuntimeError>("await wasn't used with future"));
+            }
+            self.kind = Kind::Future;
+            return Ok(Step::Yielded(future.object().clone()));
+        }
+        match future.outcome()? {
+            Outcome::Result(result) => Ok(Step::Returned(result)),
+            Outcome::Exception(exception) => Err(raised(&exception)),
+        }
+    }
+
+    /// What is waited for: a future, or what is driven.
+    pub(super) fn target<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.target.get(py)
+    }
+
+    /// Shows the collector what is waited for.
+    pub fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_held(&self.target);
+    }
+}
+
+/// What to drive for `await awaitable`: coroutines are driven themselves.
+fn iterator<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = awaitable.py();
+    let busy = if awaitable.get_type_ptr() == coroutine_type_pointer() {
+        object::is_suspended(awaitable)
+    } else if resume::is_python_coroutine(awaitable) {
+        !awaitable.getattr(pyo3::intern!(py, "cr_await"))?.is_none()
+    } else {
+        return resume::awaitable_iterator(awaitable);
+    };
+    if busy {
+        return Err(crate::capi::raise::error::<PyRuntimeError>("coroutine is being awaited already"));
+    }
+    Ok(awaitable.clone())
+}

@@ -1,0 +1,102 @@
+//! Coroutine objects whose body is a state machine in Rust.
+//!
+//! A coroutine is lazy until first resumed, has `send`, `throw`, `close` and `__await__`, and says so when it is never
+//! awaited: tasks, `await` and `asyncio.iscoroutine` take it for one of Python's. Its body (`Body`) is a value that is
+//! resumed again and again until it returns or raises; what it waits for on the way it drives with an `Awaiting`.
+//!
+//! Invariant: a body is touched only by the one who resumes it; a second resumption meanwhile is refused, and the
+//! collector leaves a running body alone. `object.rs` has the memory, `methods.rs` the Python face, `erased.rs` the
+//! storage of bodies.
+
+mod awaiter;
+mod erased_body;
+pub(crate) mod frame;
+mod methods;
+mod object;
+
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+pub use awaiter::Awaiting;
+pub(crate) use object::{adopt, coroutine_type_pointer};
+pub use object::{coroutine_type, spawn};
+
+use crate::capi::owned_ref::Held;
+use crate::capi::resume::Step;
+use crate::objects::handle::HandleRef;
+
+/// What a coroutine does.
+pub trait Body: Send + 'static {
+    /// Whether it owns `Py`s, which are released at once only where `PyO3` has booked that it is attached. Bodies of hot
+    /// operations own `Held`s instead and save that (benchmark `lock_uncontended`).
+    const OWNS_PY: bool = true;
+
+    /// Goes on with `input`: None at first and after whatever needs no answer, an error when something is thrown in.
+    /// At `close` that is a `GeneratorExit`; nothing may be yielded after it.
+    ///
+    /// # Errors
+    /// What the coroutine raises; it is not resumed again then.
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>>;
+
+    /// What it returns if it need not wait: asked by an `await` before the first resumption, unless the body owns `Py`s.
+    /// None means that nothing was done, and `resume` will be called. A result that comes this way costs a third less
+    /// (benchmarks `queue_unbounded`, `lock_uncontended`).
+    ///
+    /// # Errors
+    /// What the coroutine raises.
+    #[inline]
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let _ = py;
+        Ok(None)
+    }
+
+    /// Shows the collector the objects it holds. Runs no Python code.
+    fn traverse(&self, visitor: &Visitor<'_>);
+
+    /// The await that it is in, for those who look into a program that runs.
+    fn awaiting(&self) -> Option<&Awaiting> {
+        None
+    }
+}
+
+/// The collector's visit of an object's references.
+pub struct Visitor<'a> {
+    visit: ffi::visitproc,
+    argument: *mut c_void,
+    outcome: Cell<c_int>,
+    scope: std::marker::PhantomData<&'a ()>,
+}
+
+impl Visitor<'_> {
+    /// Shows an object.
+    pub fn show<T>(&self, object: &Py<T>) {
+        self.show_pointer(object.as_ptr());
+    }
+
+    /// Shows an object, if there is one.
+    pub fn show_any<T>(&self, object: Option<&Py<T>>) {
+        if let Some(object) = object {
+            self.show(object);
+        }
+    }
+
+    /// Shows a handle.
+    pub fn show_handle(&self, handle: &HandleRef) {
+        self.show_pointer(handle.as_ptr());
+    }
+
+    /// Shows an object.
+    pub fn show_held<T>(&self, object: &Held<T>) {
+        self.show_pointer(object.as_ptr());
+    }
+
+    fn show_pointer(&self, object: *mut ffi::PyObject) {
+        if self.outcome.get() == 0 {
+            // SAFETY: `visit` and its argument are the collector's own, alive during the visit.
+            self.outcome.set(unsafe { (self.visit)(object, self.argument) });
+        }
+    }
+}

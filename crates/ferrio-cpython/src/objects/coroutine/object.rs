@@ -1,0 +1,464 @@
+//! The coroutine object: memory, life cycle, garbage collection.
+//!
+//! A coroutine that ends at its first resumption never meets the collector: an object is tracked from its first
+//! suspension on, or from when a task takes it over (`adopt`).
+
+use std::ffi::{CString, c_int, c_void};
+use std::mem::{ManuallyDrop, offset_of};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+use super::erased_body::{AtOnce, Erased};
+use super::{Body, Visitor, methods};
+use crate::capi::asyncio_code;
+use crate::capi::deallocation::within_bounds;
+use crate::capi::freelist::Spares;
+use crate::capi::raise::made;
+use crate::capi::resume::Step;
+use crate::capi::trampoline::{attached, ending, unbooked};
+
+type Object = *mut ffi::PyObject;
+
+#[repr(C)]
+pub(super) struct CoroutineObject {
+    head: ffi::PyObject,
+    pub(super) weak_references: Object,
+    /// As in `Queue.get`.
+    pub(super) name: &'static str,
+    pub(super) stage: Stage,
+    /// The body's `OWNS_PY`.
+    owns_py: bool,
+    /// The collector knows it. Nobody else tells the collector anything of coroutines.
+    is_tracked: bool,
+    /// Whole in all stages but `Finished`.
+    body: ManuallyDrop<Erased>,
+}
+
+/// Where a coroutine stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Never resumed.
+    Created,
+    Running,
+    /// Waiting for what it yielded.
+    Suspended,
+    /// Returned, raised or closed.
+    Finished,
+}
+
+static SPARES: Spares<CoroutineObject> = Spares::new(256);
+static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+/// The same as a bare pointer; null until the type is there.
+static POINTER: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(std::ptr::null_mut());
+
+#[inline]
+pub(crate) fn coroutine_type_pointer() -> *mut ffi::PyTypeObject {
+    // Relaxed: written once, with the GIL held.
+    POINTER.load(Ordering::Relaxed)
+}
+
+/// The type of coroutines.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn coroutine_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    let class = TYPE.get_or_try_init(py, || methods::new_type(py))?.bind(py);
+    // Relaxed: written with the GIL held.
+    POINTER.store(class.as_type_ptr(), Ordering::Relaxed);
+    Ok(class)
+}
+
+/// A coroutine named `name` (as in `Queue.get`) that will run `body`.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub fn spawn<B: Body>(py: Python<'_>, name: &'static str, body: B) -> PyResult<Py<PyAny>> {
+    let mut class = coroutine_type_pointer();
+    if class.is_null() {
+        class = coroutine_type(py)?.as_type_ptr();
+    }
+    // SAFETY: our type, of the layout's size.
+    let memory = unsafe { SPARES.take(py, class) }?;
+    let object = memory.as_ptr();
+    // SAFETY: the memory is ours alone.
+    let place = unsafe { &raw mut (*object).weak_references };
+    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    unsafe { place.write(std::ptr::null_mut()) };
+    // SAFETY: as above.
+    let place = unsafe { &raw mut (*object).name };
+    // SAFETY: as above.
+    unsafe { place.write(name) };
+    // SAFETY: as above.
+    let place = unsafe { &raw mut (*object).stage };
+    // SAFETY: as above.
+    unsafe { place.write(Stage::Created) };
+    // SAFETY: as above.
+    let place = unsafe { &raw mut (*object).owns_py };
+    // SAFETY: as above.
+    unsafe { place.write(B::OWNS_PY) };
+    // SAFETY: as above.
+    let place = unsafe { &raw mut (*object).is_tracked };
+    // SAFETY: as above.
+    unsafe { place.write(false) };
+    // SAFETY: as above.
+    let place = unsafe { &raw mut (*object).body };
+    // SAFETY: memory for a body, which holds nothing.
+    unsafe { Erased::put(place.cast(), body) };
+    // SAFETY: a new reference to a whole object.
+    Ok(unsafe { Bound::from_owned_ptr(py, object.cast()) }.unbind())
+}
+
+/// Lets the collector see a coroutine that something keeps. True if it is one of ours.
+#[inline]
+pub(crate) fn adopt(object: &Bound<'_, PyAny>) -> bool {
+    let ours = object.get_type_ptr() == coroutine_type_pointer();
+    if ours {
+        // SAFETY: its type was just checked.
+        unsafe { track(object.as_ptr()) };
+    }
+    ours
+}
+
+/// # Safety
+/// `object` is a whole coroutine of ours.
+#[inline]
+unsafe fn track(object: Object) {
+    // SAFETY: of our layout, by the caller's promise; the GIL is held.
+    let was_tracked = unsafe { std::mem::replace(&mut (*object.cast::<CoroutineObject>()).is_tracked, true) };
+    if !was_tracked {
+        // SAFETY: not tracked so far, and its fields are valid.
+        unsafe { ffi::PyObject_GC_Track(object.cast()) };
+    }
+}
+
+/// Whether a coroutine of ours was resumed and waits.
+pub(super) fn is_suspended(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: callers checked the type.
+    unsafe { stage_of(object.as_ptr()) == Stage::Suspended }
+}
+
+/// # Safety
+/// `object` is a live coroutine of ours.
+#[inline]
+pub(super) unsafe fn stage_of(object: Object) -> Stage {
+    // SAFETY: of our layout, by the caller's promise.
+    unsafe { (*object.cast::<CoroutineObject>()).stage }
+}
+
+/// What a suspended coroutine of ours waits for.
+///
+/// # Safety
+/// `object` is a live coroutine of ours.
+pub(super) unsafe fn awaited(py: Python<'_>, object: Object) -> Option<Bound<'_, PyAny>> {
+    // SAFETY: by the caller's promise.
+    if unsafe { stage_of(object) } != Stage::Suspended {
+        return None;
+    }
+    // SAFETY: whole and not running, and no Python code runs while it is looked at.
+    let body = unsafe { &(*object.cast::<CoroutineObject>()).body };
+    body.awaiting().map(|awaiting| awaiting.target(py))
+}
+
+/// Runs what resumes a coroutine, attached in `PyO3`'s books if its body needs that.
+///
+/// # Safety
+/// `object` is a coroutine of ours to which the caller holds a reference.
+#[inline]
+pub(super) unsafe fn booked<R>(object: Object, resume: impl FnOnce(Python<'_>) -> R) -> R {
+    // SAFETY: of our layout, by the caller's promise.
+    if unsafe { (*object.cast::<CoroutineObject>()).owns_py } { attached(resume) } else { unbooked(resume) }
+}
+
+/// # Safety
+/// `object` is a live coroutine of ours.
+#[inline]
+unsafe fn set_stage(object: Object, stage: Stage) {
+    // SAFETY: of our layout, by the caller's promise; the GIL is held.
+    unsafe { (*object.cast::<CoroutineObject>()).stage = stage };
+}
+
+/// Ends a coroutine: its body is dropped, which may run Python code.
+///
+/// # Safety
+/// `object` is a live coroutine of ours, not finished so far, and its body does not run.
+unsafe fn finish(object: Object) {
+    // SAFETY: by the caller's promise.
+    unsafe { set_stage(object, Stage::Finished) };
+    // SAFETY: of our layout.
+    let place = unsafe { &raw mut (*object.cast::<CoroutineObject>()).body };
+    // SAFETY: in bounds, and nobody else touches it: the stage is `Finished` already.
+    let body = unsafe { &mut *place };
+    // SAFETY: whole until now, and dropped once.
+    unsafe { ManuallyDrop::drop(body) };
+}
+
+/// Asks a coroutine that was never resumed to end at once; any other has to be resumed.
+///
+/// # Safety
+/// `object` is a coroutine of ours to which the caller holds a reference.
+#[inline]
+pub(super) unsafe fn at_once(object: Object) -> AtOnce {
+    let coroutine = object.cast::<CoroutineObject>();
+    // SAFETY: of our layout, by the caller's promise.
+    let owns_py = unsafe { (*coroutine).owns_py };
+    // SAFETY: by the caller's promise.
+    if owns_py || unsafe { stage_of(object) } != Stage::Created {
+        return AtOnce::Later;
+    }
+    // SAFETY: by the caller's promise.
+    unsafe { set_stage(object, Stage::Running) };
+    // SAFETY: of our layout.
+    let body = unsafe { &raw mut (*coroutine).body }.cast::<Erased>();
+    // SAFETY: whole; while the stage is `Running` nobody else touches it, and `Finished` says that it is gone.
+    let outcome = unbooked(|py| unsafe { Erased::at_once(body, py) });
+    let stage = if matches!(outcome, AtOnce::Later) { Stage::Created } else { Stage::Finished };
+    // SAFETY: by the caller's promise.
+    unsafe { set_stage(object, stage) };
+    outcome
+}
+
+/// Resumes with `input`.
+///
+/// # Errors
+/// What the body raises; `RuntimeError` and `ValueError` when it cannot be resumed.
+///
+/// # Safety
+/// `object` is a coroutine of ours to which the caller holds a reference.
+#[inline]
+pub(super) unsafe fn drive<'py>(
+    py: Python<'py>,
+    object: Object,
+    input: PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Step<'py>> {
+    // SAFETY: by the caller's promise.
+    match unsafe { stage_of(object) } {
+        Stage::Created => {
+            if let Err(error) = input {
+                // SAFETY: created, hence not running.
+                unsafe { finish(object) };
+                return Err(error);
+            }
+        }
+        Stage::Suspended => {}
+        Stage::Running => return Err(crate::capi::raise::error::<PyValueError>("coroutine already executing")),
+        Stage::Finished => {
+            return Err(crate::capi::raise::error::<PyRuntimeError>("cannot reuse already awaited coroutine"));
+        }
+    }
+    // SAFETY: by the caller's promise.
+    unsafe { set_stage(object, Stage::Running) };
+    // SAFETY: of our layout.
+    let body = unsafe { &raw mut (*object.cast::<CoroutineObject>()).body }.cast::<Erased>();
+    // SAFETY: whole; while the stage is `Running` nobody else touches it, and the caller's reference keeps it alive.
+    let outcome = unsafe { Erased::resume(body, py, input) };
+    if let Ok(Step::Yielded(_)) = outcome {
+        // SAFETY: by the caller's promise.
+        unsafe { set_stage(object, Stage::Suspended) };
+        // SAFETY: by the caller's promise.
+        unsafe { track(object) };
+        return outcome;
+    }
+    // SAFETY: it does not run any more.
+    unsafe { finish(object) };
+    match outcome {
+        Err(error) => Err(without_stop(py, error)),
+        Ok(_) => outcome,
+    }
+}
+
+/// A `StopIteration` must not leave a coroutine as such: it would look like its result.
+#[cold]
+pub(super) fn without_stop(py: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyStopIteration>(py) {
+        return error;
+    }
+    let outer = crate::capi::raise::error::<PyRuntimeError>("coroutine raised StopIteration");
+    outer.set_cause(py, Some(error));
+    outer
+}
+
+/// `close()`.
+///
+/// # Errors
+/// What the body raises instead of ending; `RuntimeError` when it yields.
+///
+/// # Safety
+/// `object` is a coroutine of ours to which the caller holds a reference.
+pub(super) unsafe fn close(py: Python<'_>, object: Object) -> PyResult<()> {
+    // SAFETY: by the caller's promise.
+    match unsafe { stage_of(object) } {
+        Stage::Finished => Ok(()),
+        Stage::Running => Err(crate::capi::raise::error::<PyValueError>("coroutine already executing")),
+        Stage::Created => {
+            // SAFETY: created, hence not running.
+            unsafe { finish(object) };
+            Ok(())
+        }
+        Stage::Suspended => {
+            // SAFETY: by the caller's promise.
+            match unsafe { drive(py, object, Err(made(py, crate::capi::raise::error::<PyGeneratorExit>(())))) } {
+                Ok(Step::Yielded(_)) => {
+                    Err(crate::capi::raise::error::<PyRuntimeError>("coroutine ignored GeneratorExit"))
+                }
+                Ok(Step::Returned(_)) => Ok(()),
+                Err(error) => {
+                    let error = made(py, error);
+                    let ends =
+                        error.is_instance_of::<PyGeneratorExit>(py) || error.is_instance_of::<PyStopIteration>(py);
+                    if ends { Ok(()) } else { Err(error) }
+                }
+            }
+        }
+    }
+}
+
+/// `__del__`: says that it was never awaited, or ends what it waits in.
+pub(super) unsafe extern "C" fn finalize(object: Object) {
+    ending(|py| {
+        let pending = PyErr::take(py);
+        // SAFETY: the interpreter passes a live object of our type.
+        let outcome = match unsafe { stage_of(object) } {
+            Stage::Created => {
+                // SAFETY: of our layout.
+                let outcome = warn_unawaited(py, unsafe { (*object.cast::<CoroutineObject>()).name });
+                // After the warning, for what it holds may have one of its own.
+                // SAFETY: whoever finalizes holds a reference; the warning may have run it or ended it.
+                if unsafe { stage_of(object) } == Stage::Created {
+                    // SAFETY: created, hence not running.
+                    unsafe { finish(object) };
+                }
+                outcome
+            }
+            // SAFETY: whoever finalizes holds a reference.
+            Stage::Suspended => unsafe { close(py, object) },
+            Stage::Running | Stage::Finished => Ok(()),
+        };
+        if let Err(raised) = outcome {
+            // SAFETY: alive during its finalizer.
+            raised.write_unraisable(py, Some(&unsafe { Bound::from_borrowed_ptr(py, object) }));
+        }
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    });
+}
+
+#[cold]
+fn warn_unawaited(py: Python<'_>, name: &'static str) -> PyResult<()> {
+    let name = asyncio_code::qualified_name(py, name);
+    let text = CString::new(format!("coroutine '{name}' was never awaited")).unwrap_or_default();
+    PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1)
+}
+
+pub(super) unsafe extern "C" fn dealloc(object: Object) {
+    let coroutine = object.cast::<CoroutineObject>();
+    // SAFETY: a whole object of our type.
+    if unsafe { stage_of(object) } == Stage::Finished {
+        // SAFETY: as above.
+        let is_tracked = unsafe { (*coroutine).is_tracked };
+        // SAFETY: as above.
+        let weak_references = unsafe { (*coroutine).weak_references };
+        unbooked(|py| {
+            if is_tracked || !weak_references.is_null() {
+                // SAFETY: nobody refers to it any more, and its body is gone.
+                unsafe { release(py, object) };
+            } else {
+                // SAFETY: not null.
+                let memory = unsafe { NonNull::new_unchecked(coroutine) };
+                // SAFETY: exactly of our type, dead, its body is gone; only what is tracked is ever finalized.
+                unsafe { SPARES.give_unfinalized(py, memory) };
+            }
+        });
+        return;
+    }
+    // What has ended holds nothing; anything else may hold a chain.
+    // SAFETY: dead and whole.
+    let destroy = |object| unsafe { free(object) };
+    // SAFETY: dead and whole, and this is the type's `tp_dealloc`.
+    unsafe { within_bounds(object, dealloc, destroy) };
+}
+
+/// Ends and frees a coroutine that has not finished.
+///
+/// # Safety
+/// It is dead and whole. The GIL is held.
+#[inline(always)] // a part of `tp_dealloc`
+unsafe fn free(object: Object) {
+    ending(|py| {
+        // A finalizer may run any code, and expects what the collector knows.
+        // SAFETY: a whole object of our type.
+        unsafe { track(object) };
+        // SAFETY: called once, by tp_dealloc, as documented.
+        if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+            return;
+        }
+        // SAFETY: nobody refers to it any more.
+        unsafe { release(py, object) };
+    });
+}
+
+/// Gives up a coroutine that nobody refers to.
+///
+/// # Safety
+/// A whole object of our type whose finalizer has run, if it has to.
+unsafe fn release(py: Python<'_>, object: Object) {
+    let memory = object.cast::<CoroutineObject>();
+    // SAFETY: of our layout.
+    let was_tracked = unsafe { (*memory).is_tracked };
+    if was_tracked {
+        // SAFETY: tracked.
+        unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+    }
+    // SAFETY: of our layout.
+    if !unsafe { (*memory).weak_references }.is_null() {
+        // SAFETY: the object is still whole.
+        unsafe { ffi::PyObject_ClearWeakRefs(object) };
+    }
+    // SAFETY: dead, but whole.
+    if unsafe { stage_of(object) } != Stage::Finished {
+        // SAFETY: nobody refers to it any more, so it does not run.
+        unsafe { finish(object) };
+    }
+    // SAFETY: not null.
+    let memory = unsafe { NonNull::new_unchecked(memory) };
+    if was_tracked {
+        // SAFETY: exactly of our type, untracked, its body is dropped.
+        unsafe { SPARES.give(py, memory) };
+    } else {
+        // SAFETY: as above; only what is tracked is ever finalized, by the collector or in `dealloc`.
+        unsafe { SPARES.give_unfinalized(py, memory) };
+    }
+}
+
+pub(super) unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, argument: *mut c_void) -> c_int {
+    let visitor = Visitor { visit, argument, outcome: std::cell::Cell::new(0), scope: std::marker::PhantomData };
+    // SAFETY: an instance of a heap type visits its type.
+    visitor.show_pointer(unsafe { ffi::Py_TYPE(object) }.cast());
+    // SAFETY: the collector passes a live object of our type.
+    if matches!(unsafe { stage_of(object) }, Stage::Created | Stage::Suspended) {
+        // SAFETY: whole and not running, and no Python code runs during a visit.
+        unsafe { &(*object.cast::<CoroutineObject>()).body }.traverse(&visitor);
+    }
+    visitor.outcome.get()
+}
+
+pub(super) unsafe extern "C" fn clear(object: Object) -> c_int {
+    ending(|_| {
+        // SAFETY: the collector passes a live object of our type.
+        if matches!(unsafe { stage_of(object) }, Stage::Created | Stage::Suspended) {
+            // SAFETY: it does not run.
+            unsafe { finish(object) };
+        }
+    });
+    0
+}
+
+/// Where the list of weak references is, for the type.
+pub(super) const WEAK_REFERENCES: usize = offset_of!(CoroutineObject, weak_references);

@@ -1,0 +1,386 @@
+//! Which task is running, kept where `asyncio.current_task()` looks: it and asyncio's own tasks must see ours.
+//!
+//! Up to 3.13 that is a dictionary from loops to tasks; later a place in the thread's state, reached through functions
+//! of `_asyncio`. A loop of ours only notes which task's step it runs. Whoever looks into the dictionary asks the loop
+//! for its hash first, and that is when the loop puts there what it noted (`LoopBase::settle`): a step costs no look-up
+//! unless somebody looks. The thread's state is written for each task instead, and cleared only before something else
+//! than a step runs.
+
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::exceptions::{PyKeyError, PyRuntimeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::capi::gil_cell::GilCell;
+use crate::capi::hooks;
+use crate::capi::imports;
+use crate::capi::owned_ref::Held;
+use crate::objects::loop_base::LoopBase;
+
+/// The first version that keeps the running task in the thread's state.
+const IN_THREAD_STATE: (u8, u8) = (3, 14);
+
+/// Which task runs on a loop, and which one asyncio was told of.
+#[derive(Default)]
+pub(crate) struct Running {
+    /// The task whose step runs, null for none; whoever runs the step holds it.
+    task: AtomicPtr<ffi::PyObject>,
+    /// What was last put where asyncio looks.
+    told: GilCell<Option<Held>>,
+    /// How asyncio comes to know.
+    telling: GilCell<Telling>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Telling {
+    /// Not looked up so far.
+    #[default]
+    Unknown,
+    /// When it asks for the loop's hash.
+    WhenAsked,
+    /// At once: it does not ask, or a subclass answers in the loop's place.
+    AtOnce,
+}
+
+impl Running {
+    // Relaxed: the GIL orders all accesses.
+    #[inline]
+    fn get(&self) -> *mut ffi::PyObject {
+        self.task.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn set(&self, task: *mut ffi::PyObject) {
+        self.task.store(task, Ordering::Relaxed);
+    }
+
+    #[inline]
+    fn told(&self, py: Python<'_>) -> *mut ffi::PyObject {
+        self.told.with(py, |told| told.as_ref().map_or(null_mut(), Held::as_ptr))
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let told = self.told.traverse(visit, |told| told.as_ref().map(|told| told.traverse(visit)));
+        told.flatten().unwrap_or(Ok(()))
+    }
+}
+
+/// A step that runs. Dropped, it gives the loop back to the one it runs in the middle of, if any.
+pub(crate) struct RunningStep<'a> {
+    running: &'a Running,
+    outer: *mut ffi::PyObject,
+}
+
+impl Drop for RunningStep<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.running.set(self.outer);
+    }
+}
+
+impl LoopBase {
+    /// The step of `task` begins; it ends when the guard is dropped, until when the caller keeps the task.
+    #[inline]
+    pub(crate) fn begin_step<'a>(slf: &'a Bound<'_, Self>, task: &Bound<'_, PyAny>) -> RunningStep<'a> {
+        let running = &slf.get().running;
+        let outer = running.get();
+        running.set(task.as_ptr());
+        RunningStep { running, outer }
+    }
+
+    /// Tells asyncio of a change where it would not ask.
+    #[inline]
+    pub(crate) fn announce(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.get().running.telling.get(slf.py()) {
+            Telling::WhenAsked => Ok(()),
+            Telling::AtOnce => Self::settle(slf),
+            Telling::Unknown => {
+                Self::find_telling(slf)?;
+                Self::announce(slf)
+            }
+        }
+    }
+
+    /// Puts what runs now where asyncio looks.
+    #[inline]
+    pub fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let running = &slf.get().running;
+        if std::ptr::eq(running.get(), running.told(slf.py())) { Ok(()) } else { Self::tell(slf) }
+    }
+
+    fn tell(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let running = &slf.get().running;
+        // SAFETY: null, or kept by whoever runs its step.
+        let task = unsafe { Bound::from_borrowed_ptr_or_opt(py, running.get()) };
+        // Noted first: the dictionary asks for the hash again.
+        let before = running.told.with(py, |told| std::mem::replace(told, task.clone().map(Held::from)));
+        let outcome = put_back(slf.as_any(), task);
+        drop(before);
+        outcome
+    }
+
+    #[cold]
+    fn find_telling(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let hash = pyo3::intern!(py, "__hash__");
+        let asked = !in_thread_state(py) && slf.get_type().getattr(hash)?.is(&py.get_type::<Self>().getattr(hash)?);
+        let telling = if asked { Telling::WhenAsked } else { Telling::AtOnce };
+        slf.get().running.telling.set(py, telling);
+        Ok(())
+    }
+}
+
+fn in_thread_state(py: Python<'_>) -> bool {
+    static CELL: PyOnceLock<bool> = PyOnceLock::new();
+    *CELL.get_or_init(py, || py.version_info() >= IN_THREAD_STATE)
+}
+
+fn dictionary(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
+    static CELL: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    CELL.import(py, "asyncio.tasks", "_current_tasks")
+}
+
+fn swap_function(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CELL.import(py, "_asyncio", "_swap_current_task")
+}
+
+/// The loop that runs in this thread, by `events._get_running_loop()`.
+///
+/// # Errors
+/// What a function put in place of asyncio's raises.
+#[inline]
+pub fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let running = match hooks::RUNNING_LOOP.replacement(py)? {
+        Some(function) => function.call0()?,
+        None => imports::running_loop(py)?.call0()?,
+    };
+    Ok(Some(running).filter(|running| !running.is_none()))
+}
+
+/// The loop that runs in this thread, by `events.get_running_loop()`.
+///
+/// # Errors
+/// `RuntimeError` when there is none; what a function put in place of asyncio's raises.
+#[inline]
+pub fn get_running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    match hooks::GET_RUNNING_LOOP.replacement(py)? {
+        Some(function) => function.call0(),
+        None => imports::get_running_loop(py)?.call0(),
+    }
+}
+
+/// The same for a function that asyncio has in C since the version `builtin_since`, from where on it asks C alone.
+///
+/// # Errors
+/// As `get_running_loop`.
+pub fn loop_of_builtin(py: Python<'_>, builtin_since: (u8, u8)) -> PyResult<Bound<'_, PyAny>> {
+    if py.version_info() >= builtin_since { imports::get_running_loop(py)?.call0() } else { get_running_loop(py) }
+}
+
+/// How asyncio's Python code calls `tasks.current_task`.
+#[derive(Clone, Copy)]
+pub enum Asked {
+    /// `current_task(loop)`.
+    WithLoop,
+    /// `current_task()`.
+    WithoutLoop,
+}
+
+/// The task that runs on `owner`, which is the running loop, by `tasks.current_task()`.
+///
+/// # Errors
+/// As `current_task`; what a function put in place of asyncio's raises.
+#[inline]
+pub fn running_task<'py>(
+    py: Python<'py>,
+    owner: &Bound<'py, PyAny>,
+    asked: Asked,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Some(function) = hooks::CURRENT_TASK.replacement(py)? else {
+        // The function finds the loop itself, and in C by another way.
+        if matches!(asked, Asked::WithoutLoop) && hooks::GET_RUNNING_LOOP.is_replaced(py) {
+            return current_task(&loop_of_builtin(py, (3, 12))?);
+        }
+        return current_task(owner);
+    };
+    let task = match asked {
+        Asked::WithLoop => function.call1((owner,))?,
+        Asked::WithoutLoop => function.call0()?,
+    };
+    Ok(Some(task).filter(|task| !task.is_none()))
+}
+
+/// The task that runs on `owner`, as `asyncio.current_task(owner)` finds it.
+///
+/// # Errors
+/// `TypeError` for a loop that cannot be hashed.
+#[inline]
+pub fn current_task<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = owner.py();
+    if in_thread_state(py) {
+        let shown = imports::stock_current_task(py)?.call1((owner,))?;
+        return Ok(Some(shown).filter(|shown| !shown.is_none()));
+    }
+    if let Ok(native) = owner.cast::<LoopBase>() {
+        let running = native.get().running.get();
+        // A task that asyncio was not told of is the one, for nobody can have put another there without asking.
+        if !running.is_null() && !std::ptr::eq(running, native.get().running.told(py)) {
+            // SAFETY: kept by whoever runs its step.
+            return Ok(Some(unsafe { Bound::from_borrowed_ptr(py, running) }));
+        }
+    }
+    dictionary(py)?.get_item(owner)
+}
+
+/// Shows `task` as running on `owner`, as `_enter_task` does.
+///
+/// # Errors
+/// `RuntimeError` when another task runs there.
+pub(crate) fn enter<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = owner.py();
+    if in_thread_state(py) {
+        py.import("_asyncio")?.call_method1(pyo3::intern!(py, "_enter_task"), (owner, task))?;
+        return Ok(());
+    }
+    if let Some(other) = dictionary(py)?.get_item(owner)? {
+        let text =
+            format!("Cannot enter into task {} while another task {} is being executed.", task.repr()?, other.repr()?);
+        return Err(crate::capi::raise::error::<PyRuntimeError>(text));
+    }
+    dictionary(py)?.set_item(owner, task)
+}
+
+/// Hides `task` again, as `_leave_task` does.
+///
+/// # Errors
+/// `RuntimeError` when it is not the one shown.
+pub(crate) fn leave<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = owner.py();
+    if in_thread_state(py) {
+        py.import("_asyncio")?.call_method1(pyo3::intern!(py, "_leave_task"), (owner, task))?;
+        return Ok(());
+    }
+    match dictionary(py)?.get_item(owner)? {
+        Some(shown) if shown.is(task) => dictionary(py)?.del_item(owner),
+        shown => {
+            let shown = shown.unwrap_or_else(|| py.None().into_bound(py));
+            let text = format!("Leaving task {} does not match the current task {}.", task.repr()?, shown.repr()?);
+            Err(crate::capi::raise::error::<PyRuntimeError>(text))
+        }
+    }
+}
+
+/// Shows `task` in place of whatever is shown, without asking.
+#[inline]
+fn replace<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+    let py = owner.py();
+    if in_thread_state(py) {
+        return swap_out(owner, task.as_ptr()).map(drop);
+    }
+    // SAFETY: live objects; it takes references of its own.
+    let outcome = unsafe { ffi::PyDict_SetItem(dictionary(py)?.as_ptr(), owner.as_ptr(), task.as_ptr()) };
+    if outcome < 0 { Err(PyErr::fetch(py)) } else { Ok(()) }
+}
+
+/// Shows no task any more.
+fn hide(owner: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = owner.py();
+    if in_thread_state(py) {
+        return swap_out(owner, py.None().as_ptr()).map(drop);
+    }
+    // SAFETY: live objects.
+    let outcome = unsafe { ffi::PyDict_DelItem(dictionary(py)?.as_ptr(), owner.as_ptr()) };
+    if outcome < 0 { hidden_already(PyErr::fetch(py), py) } else { Ok(()) }
+}
+
+/// Somebody else has hidden the task.
+#[cold]
+fn hidden_already(error: PyErr, py: Python<'_>) -> PyResult<()> {
+    if error.is_instance_of::<PyKeyError>(py) { Ok(()) } else { Err(error) }
+}
+
+/// `_swap_current_task(owner, task)`: gives what was shown.
+#[inline]
+fn swap_out<'py>(owner: &Bound<'py, PyAny>, task: *mut ffi::PyObject) -> PyResult<Bound<'py, PyAny>> {
+    let py = owner.py();
+    let function = swap_function(py)?.as_ptr();
+    let mut stack = [null_mut(), owner.as_ptr(), task];
+    let first = &raw mut stack[1];
+    let count = 2 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
+    // SAFETY: before the arguments there is the spare slot that the flag promises; all objects are alive.
+    let before = unsafe { ffi::PyObject_Vectorcall(function, first, count, null_mut()) };
+    // SAFETY: a new reference or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, before) }
+}
+
+/// Shows `task`, or none.
+#[inline]
+fn put_back<'py>(owner: &Bound<'py, PyAny>, task: Option<Bound<'py, PyAny>>) -> PyResult<()> {
+    match task {
+        Some(task) => replace(owner, &task),
+        None => hide(owner),
+    }
+}
+
+/// Runs `body` while no task is shown as running on `owner`; the one that runs is shown again afterwards.
+///
+/// # Errors
+/// What `body` gives; what asyncio's functions raise.
+pub fn without_task<R>(owner: &Bound<'_, PyAny>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+    let before = current_task(owner)?;
+    let native = owner.cast::<LoopBase>().ok();
+    let noted = native.map_or(null_mut(), |native| {
+        let noted = native.get().running.get();
+        native.get().running.set(null_mut());
+        noted
+    });
+    let hidden = native.map_or(Ok(()), LoopBase::settle);
+    // A task of asyncio's own is not noted by us.
+    let hidden = hidden.and_then(|()| if current_task(owner)?.is_some() { hide(owner) } else { Ok(()) });
+    let outcome = hidden.and_then(|()| body());
+    let Some(native) = native else {
+        return put_back(owner, before).and(outcome);
+    };
+    native.get().running.set(noted);
+    let shown = LoopBase::settle(native);
+    let is_ours = before.as_ref().is_none_or(|before| std::ptr::eq(before.as_ptr(), noted));
+    let shown = shown.and_then(|()| if is_ours { Ok(()) } else { put_back(owner, before) });
+    shown.and(outcome)
+}
+
+/// Runs the step of `task` in the middle of whatever else runs on `owner`, as `_swap_current_task` allows.
+pub(crate) fn in_between<'py>(
+    owner: &Bound<'py, PyAny>,
+    task: &Bound<'py, PyAny>,
+    step: impl FnOnce() -> PyResult<()>,
+) -> PyResult<()> {
+    let before = current_task(owner)?;
+    let Ok(native) = owner.cast::<LoopBase>() else {
+        replace(owner, task)?;
+        let outcome = step();
+        return outcome.and(put_back(owner, before));
+    };
+    let py = owner.py();
+    let running = &native.get().running;
+    let noted = running.get();
+    let shown = before.as_ref().map_or(null_mut(), Bound::as_ptr);
+    let running_step = LoopBase::begin_step(native, task);
+    let outcome = LoopBase::announce(native).and_then(|()| step());
+    drop(running_step);
+    if std::ptr::eq(shown, noted) {
+        return outcome.and(LoopBase::announce(native));
+    }
+    // A task of asyncio's own, started eagerly, runs in the middle of one of ours: it takes the place of what we noted.
+    // SAFETY: null, or kept by whoever runs its step.
+    let noted = unsafe { Bound::from_borrowed_ptr_or_opt(py, noted) };
+    let told = running.told.with(py, |told| std::mem::replace(told, noted.map(Held::from)));
+    drop(told);
+    outcome.and(put_back(owner, before))
+}

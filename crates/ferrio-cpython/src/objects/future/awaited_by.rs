@@ -1,0 +1,87 @@
+//! Who waits for a future, as 3.14 keeps it for `asyncio.capture_call_graph()` and its like.
+//!
+//! `awaited_by` holds the one waiter itself or, from the second on, a set: most futures never need one. Earlier
+//! versions keep nothing.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyFrozenSet, PySet};
+
+use super::FutureRef;
+use crate::capi::owned_ref::Held;
+
+/// Whether the running Python keeps it.
+#[inline]
+pub(crate) fn is_kept(py: Python<'_>) -> bool {
+    static CELL: PyOnceLock<bool> = PyOnceLock::new();
+    *CELL.get_or_init(py, || py.version_info() >= (3, 14))
+}
+
+impl<'py> FutureRef<'py> {
+    /// Notes that `waiter` waits for the future.
+    pub(crate) fn add_awaited_by(&self, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = self.py();
+        let Some(present) = self.body().awaited_by.as_ref().map(|present| present.get(py)) else {
+            self.update(|body| body.awaited_by = Some(Held::from(waiter.clone())));
+            return Ok(());
+        };
+        if let Ok(set) = present.cast_exact::<PySet>() {
+            return set.add(waiter);
+        }
+        if !present.is(waiter) {
+            let set = PySet::new(py, [&present, waiter])?;
+            drop(self.update(|body| body.awaited_by.replace(set.into())));
+        }
+        Ok(())
+    }
+
+    /// Notes that `waiter` waits no more.
+    pub(crate) fn discard_awaited_by(&self, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = self.py();
+        let Some(present) = self.body().awaited_by.as_ref().map(|present| present.get(py)) else {
+            return Ok(());
+        };
+        if let Ok(set) = present.cast_exact::<PySet>() {
+            return set.discard(waiter).map(drop);
+        }
+        if present.is(waiter) {
+            drop(self.update(|body| body.awaited_by.take()));
+        }
+        Ok(())
+    }
+
+    /// A frozen set of the waiters, or None.
+    pub(super) fn show_awaited_by(&self) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py();
+        let Some(present) = self.body().awaited_by.as_ref().map(|present| present.get(py)) else {
+            return Ok(py.None().into_bound(py));
+        };
+        let waiters = match present.cast_exact::<PySet>() {
+            Ok(set) => set.iter().collect(),
+            Err(_) => vec![present],
+        };
+        Ok(PyFrozenSet::new(py, waiters)?.into_any())
+    }
+}
+
+/// `asyncio.future_add_to_awaited_by` for futures of ours; false for others.
+///
+/// # Errors
+/// What hashing the waiter raises.
+pub(crate) fn note_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<bool> {
+    match FutureRef::of(future) {
+        Some(future) if !waiter.is_none() => future.add_awaited_by(waiter).map(|()| true),
+        Some(_) | None => Ok(false),
+    }
+}
+
+/// `asyncio.future_discard_from_awaited_by` for futures of ours; false for others.
+///
+/// # Errors
+/// What hashing the waiter raises.
+pub(crate) fn forget_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<bool> {
+    match FutureRef::of(future) {
+        Some(future) if !waiter.is_none() => future.discard_awaited_by(waiter).map(|()| true),
+        Some(_) | None => Ok(false),
+    }
+}

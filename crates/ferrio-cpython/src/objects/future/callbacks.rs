@@ -1,0 +1,304 @@
+//! Whom a future tells when it is done.
+//!
+//! The first callback has a place of its own, for most futures have one. A task of ours that waits is an entry without
+//! a bound method or context: its step goes into the ready queue as it is, and so does a callback of ferrio's own
+//! (`done_callback.rs`). To Python each entry is asyncio's pair of callback and context.
+
+use pyo3::prelude::*;
+
+use super::FutureRef;
+use super::done_callback::{DoneCallback, Registered, Told};
+use crate::capi::context;
+use crate::capi::memory;
+use crate::capi::memory::out_of_memory;
+use crate::capi::owned_ref::Held;
+use crate::objects::handle::{Arity, HandleRef, Kind, Parts};
+use crate::objects::runnable::Runnable;
+use crate::objects::task::{self, TaskRef};
+
+/// One to be told.
+pub(crate) enum Callback {
+    /// A callable and the context to call it in.
+    Python(Held, Held),
+    /// A task of ours on the same loop, exactly of our type, that waits for the future.
+    WakeTask(Held),
+    /// An object and a function of ours.
+    Native(Registered),
+}
+
+/// All to be told, in order.
+#[derive(Default)]
+pub(crate) struct Callbacks {
+    first: Option<Callback>,
+    /// None while one callback or none is there.
+    #[expect(clippy::box_collection, reason = "a future almost never has two callbacks: 8 bytes in place of 24")]
+    rest: Option<Box<Vec<Callback>>>,
+}
+
+impl Callbacks {
+    /// Appends `callback`, which comes back if there is no memory for it.
+    #[inline(always)] // most futures have one callback (benchmark `task_seq`)
+    #[must_use]
+    pub(crate) fn push(&mut self, callback: Callback) -> Option<Callback> {
+        if self.first.is_none() && self.rest.is_none() {
+            self.first = Some(callback);
+            return None;
+        }
+        self.push_after_others(callback)
+    }
+
+    #[inline(never)]
+    fn push_after_others(&mut self, callback: Callback) -> Option<Callback> {
+        let rest = self.rest.get_or_insert_default();
+        if rest.len() == rest.capacity() && rest.try_reserve(1).is_err() {
+            return Some(callback);
+        }
+        rest.push(callback);
+        None
+    }
+
+    /// Takes out those that `is_doomed` picks, without Python code. None, and all stay, if there is no memory for them;
+    /// taking all needs none.
+    fn remove(&mut self, is_doomed: impl Fn(&Callback) -> bool) -> Option<Self> {
+        let doomed = self.iter().filter(|callback| is_doomed(callback)).count();
+        if doomed == self.len() {
+            return Some(std::mem::take(self));
+        }
+        let mut removed = Vec::new();
+        removed.try_reserve_exact(doomed).ok()?;
+        removed.extend(self.first.take_if(|first| is_doomed(first)));
+        if let Some(rest) = &mut self.rest {
+            removed.extend(rest.extract_if(.., |callback| is_doomed(callback)));
+        }
+        Some(Self { first: None, rest: Some(Box::new(removed)) })
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Callback> {
+        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
+    }
+}
+
+impl Callback {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Python(callable, context) => Self::Python(callable.clone_ref(py), context.clone_ref(py)),
+            Self::WakeTask(task) => Self::WakeTask(task.clone_ref(py)),
+            Self::Native(registered) => Self::Native(registered.clone_ref(py)),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Python(left, left_context), Self::Python(right, right_context)) => {
+                left.as_ptr() == right.as_ptr() && left_context.as_ptr() == right_context.as_ptr()
+            }
+            (Self::WakeTask(left), Self::WakeTask(right)) => left.as_ptr() == right.as_ptr(),
+            (Self::Native(left), Self::Native(right)) => left.is_same(right.object.as_ptr(), right.callback),
+            (Self::Python(..) | Self::WakeTask(_) | Self::Native(_), _) => false,
+        }
+    }
+
+    /// As Python sees it.
+    fn pair<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        match self {
+            Self::Python(callable, context) => Ok((callable.get(py), context.get(py))),
+            Self::WakeTask(task) => {
+                // SAFETY: only tasks of ours are put into this variant.
+                let task = unsafe { TaskRef::new_unchecked(task.get(py)) };
+                let context =
+                    task.task().context.as_ref().map_or_else(|| py.None().into_bound(py), |held| held.get(py));
+                Ok((task::wakeup_callable(&task)?, context))
+            }
+            Self::Native(registered) => Ok((registered.shown(py)?, context::copy_current_unasked(py)?)),
+        }
+    }
+
+    /// What a foreign loop is to call, and in which context.
+    fn foreign_pair<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        match self {
+            Self::Native(registered) => Ok((registered.callable(py)?, context::copy_current_unasked(py)?)),
+            Self::Python(..) | Self::WakeTask(_) => self.pair(py),
+        }
+    }
+
+    pub(crate) fn traverse(&self, mut visit: impl FnMut(&Held)) {
+        match self {
+            Self::Python(callable, context) => {
+                visit(callable);
+                visit(context);
+            }
+            Self::WakeTask(task) => visit(task),
+            Self::Native(registered) => visit(&registered.object),
+        }
+    }
+}
+
+impl<'py> FutureRef<'py> {
+    /// The future's own `add_done_callback`.
+    #[inline]
+    pub(crate) fn add_callback(
+        &self,
+        callable: &Bound<'py, PyAny>,
+        context: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        self.check_initialized()?;
+        let context = match context {
+            Some(context) => context,
+            None => context::copy_current_unasked(self.py())?,
+        };
+        let callback = Callback::Python(callable.clone().into(), context.into());
+        if self.is_pending() {
+            return self.keep(callback);
+        }
+        self.schedule(callback)
+    }
+
+    /// Lets `task`, which is on the same loop, go on when the future is done.
+    #[inline]
+    pub(crate) fn wake_when_done(&self, task: &TaskRef<'py>) -> PyResult<()> {
+        let callback = Callback::WakeTask(task.object().clone().into());
+        if self.is_pending() {
+            return self.keep(callback);
+        }
+        self.schedule(callback)
+    }
+
+    #[inline(always)] // benchmark `task_seq`
+    fn keep(&self, callback: Callback) -> PyResult<()> {
+        match self.update(|body| body.callbacks.push(callback)) {
+            None => Ok(()),
+            Some(_) => Err(out_of_memory(self.py())),
+        }
+    }
+
+    /// `add_done_callback` for a callback of ferrio's own.
+    #[inline]
+    pub(super) fn add_registered(&self, registered: Registered) -> PyResult<()> {
+        self.check_initialized()?;
+        let callback = Callback::Native(registered);
+        if self.is_pending() {
+            return self.keep(callback);
+        }
+        self.schedule(callback)
+    }
+
+    /// `remove_done_callback` for a callback of ferrio's own.
+    #[inline]
+    pub(super) fn remove_registered(&self, object: &Bound<'py, PyAny>, callback: &DoneCallback) {
+        let is_doomed = |present: &Callback| match present {
+            Callback::Native(registered) => registered.is_same(object.as_ptr(), callback),
+            Callback::Python(..) | Callback::WakeTask(_) => false,
+        };
+        let removed = self.update(|body| body.callbacks.remove(is_doomed));
+        drop(removed);
+    }
+
+    #[inline]
+    pub(super) fn schedule_callbacks(&self) -> PyResult<()> {
+        let Callbacks { first, rest } = self.update(|body| std::mem::take(&mut body.callbacks));
+        if let Some(first) = first {
+            self.schedule(first)?;
+        }
+        for callback in rest.into_iter().flat_map(|rest| *rest) {
+            self.schedule(callback)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn schedule(&self, callback: Callback) -> PyResult<()> {
+        let py = self.py();
+        let Some(owner) = self.native_owner()? else {
+            let (callable, context) = callback.foreign_pair(py)?;
+            return call_soon(&self.owner()?, &callable, self.object(), &context);
+        };
+        owner.get().check_scheduling(py)?;
+        let runnable = match callback {
+            Callback::WakeTask(task) => Runnable::wakeup(task, self.object().clone().into()),
+            Callback::Native(registered) => Runnable::Told(Told::new(registered, self)),
+            Callback::Python(callable, context) => {
+                let parts = Parts {
+                    callback: callable.into_bound(py),
+                    arguments: Some(self.object().clone()),
+                    arity: Arity::One,
+                    context: context.into_bound(py),
+                    context_is_shared: false,
+                    when: 0.0,
+                    kind: Kind::Soon,
+                };
+                Runnable::Handle(HandleRef::new(&owner, parts)?)
+            }
+        };
+        owner.get().push(py, runnable)
+    }
+
+    /// `remove_done_callback`: how many there were. Comparing may run any code, so it works on a copy of the list.
+    pub(crate) fn remove_callback(&self, callable: &Bound<'py, PyAny>) -> PyResult<usize> {
+        let py = self.py();
+        self.check_initialized()?;
+        let is_identical = |callback: &Callback| match callback {
+            Callback::Python(own, _) => own.as_ptr() == callable.as_ptr(),
+            Callback::WakeTask(_) | Callback::Native(_) => false,
+        };
+        // Most often no comparison is needed, and no copy.
+        let removed = self.update(|body| body.callbacks.remove(is_identical)).ok_or_else(|| out_of_memory(py))?;
+        let mut count = removed.len();
+        drop(removed);
+        let mut doomed = Vec::new();
+        for callback in self.copied_callbacks()? {
+            let (own, _) = callback.pair(py)?;
+            if own.eq(callable)? {
+                doomed.try_reserve(1).map_err(|_| out_of_memory(py))?;
+                doomed.push(callback);
+            }
+        }
+        if !doomed.is_empty() {
+            let is_doomed = |callback: &Callback| doomed.iter().any(|other| other.is_same(callback));
+            let removed = self.update(|body| body.callbacks.remove(is_doomed)).ok_or_else(|| out_of_memory(py))?;
+            count += removed.len();
+        }
+        Ok(count)
+    }
+
+    fn copied_callbacks(&self) -> PyResult<Vec<Callback>> {
+        let py = self.py();
+        let mut present = Vec::new();
+        let callbacks = &self.body().callbacks;
+        present.try_reserve_exact(callbacks.iter().count()).map_err(|_| out_of_memory(py))?;
+        present.extend(callbacks.iter().map(|callback| callback.clone_ref(py)));
+        Ok(present)
+    }
+
+    /// asyncio's list of pairs, or None when there is none.
+    pub(super) fn show_callbacks(&self) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py();
+        let present = self.copied_callbacks()?;
+        if present.is_empty() {
+            return Ok(py.None().into_bound(py));
+        }
+        let list = memory::empty_list(py)?;
+        for callback in present {
+            let (callable, context) = callback.pair(py)?;
+            list.append(memory::tuple(py, [callable, context])?)?;
+        }
+        Ok(list.into_any())
+    }
+}
+
+/// `owner.call_soon(callable, argument, context=context)` on any loop.
+pub(crate) fn call_soon<'py>(
+    owner: &Bound<'py, PyAny>,
+    callable: &Bound<'py, PyAny>,
+    argument: &Bound<'py, PyAny>,
+    context: &Bound<'py, PyAny>,
+) -> PyResult<()> {
+    let py = owner.py();
+    let keywords = memory::dict(py)?;
+    keywords.set_item(pyo3::intern!(py, "context"), context)?;
+    owner.call_method(pyo3::intern!(py, "call_soon"), (callable, argument), Some(&keywords))?;
+    Ok(())
+}

@@ -1,0 +1,379 @@
+//! `Future`: a result that is not there yet; the layout it shares with tasks, and what changes its state.
+//!
+//! The reference is the interpreter's own C type: same states, texts and order of effects. A future moves once, from
+//! `Pending` to `Cancelled` or `Finished`; `callbacks` are empty from then on. On a loop of ours callbacks go straight
+//! into the ready queue; any other loop is asked through its `call_soon`. A body is touched in short borrows that run
+//! no Python code; what leaves a body is released after the borrow. The Python face is in `methods.rs`, memory and
+//! garbage collection in `types.rs`, how it ends in `outcome.rs`, waiting for it in `iterator.rs`.
+
+mod attributes;
+mod awaited_by;
+mod callbacks;
+mod class_proxy;
+mod done_callback;
+pub mod future_like;
+pub(crate) mod gathering_future;
+mod iterator;
+mod methods;
+mod outcome;
+mod types;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyType};
+
+pub(crate) use awaited_by::is_kept as waiters_are_kept;
+pub(crate) use awaited_by::{forget_waiter, note_waiter};
+pub(crate) use callbacks::Callbacks;
+pub(crate) use done_callback::BoundDoneCallback;
+pub use done_callback::{DoneCallback, Shown, Told, WhenDone, callable, no_longer_when_done, when_done, written_like};
+pub use gathering_future::Gathering;
+use iterator::create_type as create_iterator_type;
+pub(crate) use iterator::thrown;
+pub(crate) use methods::{CANCEL, boolean, text};
+pub(crate) use outcome::{Outcome, invalid_state};
+pub(crate) use types::is_exact as is_exact_future;
+pub(crate) use types::{create_type, dealloc_base, new_exact, release_slots, traverse_base, type_pointer};
+
+use crate::capi::imports;
+use crate::capi::memory;
+use crate::capi::owned_ref::Held;
+use crate::capi::program_frames;
+use crate::objects::loop_base::LoopBase;
+
+/// How far a future has come.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum State {
+    /// Neither result nor exception so far.
+    #[default]
+    Pending,
+    /// Cancelled.
+    Cancelled,
+    /// Has a result or an exception.
+    Finished,
+}
+
+/// The layout of futures, and the beginning of that of tasks.
+#[repr(C)]
+pub(crate) struct FutureObject {
+    head: ffi::PyObject,
+    pub(crate) attributes: *mut ffi::PyObject,
+    pub(crate) weak_references: *mut ffi::PyObject,
+    pub(crate) future: FutureBody,
+}
+
+/// What a future holds.
+#[derive(Default)]
+pub(crate) struct FutureBody {
+    /// The loop; None before `__init__`.
+    pub(crate) owner: Option<Held>,
+    pub(crate) result: Option<Held>,
+    pub(crate) exception: Option<Held>,
+    /// The exception's traceback when it was set, so that raising it twice does not pile up.
+    exception_traceback: Option<Held>,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) cancel_message: Option<Held>,
+    /// The exception that ended a cancelled task, raised by whoever asks first.
+    pub(crate) cancelled_exception: Option<Held>,
+    /// Where it was made, in debug mode.
+    pub(crate) source_traceback: Option<Held>,
+    /// The one who waits for it, or a set of them; see `awaited_by.rs`.
+    pub(crate) awaited_by: Option<Held>,
+    pub(crate) state: State,
+    /// `owner` is a loop of ours.
+    pub(crate) native: bool,
+    /// It was yielded by its own iterator and not picked up by a task so far.
+    pub(crate) blocking: bool,
+    /// The exception was not asked for; said when the future is destroyed.
+    pub(crate) log_traceback: bool,
+}
+
+impl FutureBody {
+    /// A pending future's, on a loop of ours.
+    #[inline]
+    pub(crate) fn on(owner: &Bound<'_, LoopBase>) -> Self {
+        Self { owner: Some(owner.clone().into()), native: true, ..Self::default() }
+    }
+}
+
+/// A counted reference to a future or task of ours, or of a subclass.
+#[derive(Clone)]
+#[repr(transparent)]
+pub(crate) struct FutureRef<'py>(Bound<'py, PyAny>);
+
+impl<'py> FutureRef<'py> {
+    /// # Safety
+    /// `object` is a live instance of our type, lent by C code.
+    #[inline]
+    pub(crate) unsafe fn from_borrowed(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
+        // SAFETY: alive, by the caller's promise.
+        let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+        // SAFETY: of our type, by the caller's promise.
+        unsafe { Self::new_unchecked(object) }
+    }
+
+    /// # Safety
+    /// `object` is a new reference to an instance of our type.
+    #[inline]
+    pub(crate) unsafe fn from_owned(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
+        // SAFETY: a new reference, by the caller's promise.
+        let object = unsafe { Bound::from_owned_ptr(py, object) };
+        // SAFETY: of our type, by the caller's promise.
+        unsafe { Self::new_unchecked(object) }
+    }
+
+    /// # Safety
+    /// `object` is an instance of our future type.
+    #[inline]
+    pub(crate) unsafe fn new_unchecked(object: Bound<'py, PyAny>) -> Self {
+        Self(object)
+    }
+
+    /// The future behind `object` if it is exactly of a type of ours: nothing about it can be overridden.
+    #[inline]
+    pub(crate) fn exact(object: &Bound<'py, PyAny>) -> Option<Self> {
+        // SAFETY: reads the type of a live object.
+        let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+        let exact =
+            crate::objects::task::is_exact(class) || types::is_exact(class) || gathering_future::is_exact(class);
+        exact.then(|| Self(object.clone()))
+    }
+
+    /// The same without a reference of its own.
+    #[inline]
+    pub(crate) fn exact_ref<'a>(object: &'a Bound<'py, PyAny>) -> Option<&'a Self> {
+        // SAFETY: reads the type of a live object.
+        let class = unsafe { ffi::Py_TYPE(object.as_ptr()) };
+        if !types::is_exact(class) && !crate::objects::task::is_exact(class) {
+            return None;
+        }
+        // SAFETY: a `FutureRef` is nothing but a bound reference, of the right type as just seen.
+        Some(unsafe { &*std::ptr::from_ref(object).cast::<Self>() })
+    }
+
+    /// The future of which `callable` is the method `set_result`: exactly a Future of ours, on a loop of ours.
+    #[inline]
+    pub(crate) fn of_set_result(callable: &Bound<'py, PyAny>) -> Option<Self> {
+        let target = methods::target_of_set_result(callable)?;
+        // SAFETY: reads the type of a live object.
+        let class = unsafe { ffi::Py_TYPE(target.as_ptr()) };
+        let future = types::is_exact(class).then_some(Self(target))?;
+        future.native_owner().is_ok_and(|owner| owner.is_some()).then_some(future)
+    }
+
+    /// The future behind `object` if it is of our type or a subtype.
+    pub(crate) fn of(object: &Bound<'py, PyAny>) -> Option<Self> {
+        let class = type_pointer();
+        // SAFETY: a live object, and null or our type.
+        let fits = !class.is_null() && unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), class) } != 0;
+        fits.then(|| Self(object.clone()))
+    }
+
+    #[inline]
+    pub(crate) fn py(&self) -> Python<'py> {
+        self.0.py()
+    }
+
+    #[inline]
+    pub(crate) fn object(&self) -> &Bound<'py, PyAny> {
+        &self.0
+    }
+
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *mut ffi::PyObject {
+        self.0.as_ptr()
+    }
+
+    /// What it holds. The reference must not be kept across Python code.
+    #[inline]
+    pub(crate) fn body(&self) -> &FutureBody {
+        // SAFETY: of our type, alive while counted; SAFETY.md, "Future".
+        unsafe { &(*self.0.as_ptr().cast::<FutureObject>()).future }
+    }
+
+    /// Changes what it holds. `change` runs no Python code: what it takes out is released by the caller.
+    #[inline]
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut FutureBody) -> R) -> R {
+        // SAFETY: the GIL is held and nobody keeps a reference into the body across Python code; SAFETY.md, "Future".
+        change(unsafe { &mut (*self.0.as_ptr().cast::<FutureObject>()).future })
+    }
+
+    /// `__init__`, also for tasks: back to the beginning, on `owner` or else the current loop.
+    ///
+    /// # Errors
+    /// `RuntimeError` when `__init__` was called before, if the running Python refuses that.
+    pub(crate) fn initialize(&self, owner: Option<Bound<'py, PyAny>>) -> PyResult<()> {
+        let py = self.py();
+        if self.body().owner.is_some() {
+            self.check_may_begin_again()?;
+        }
+        let owner = match owner {
+            Some(owner) => owner,
+            None => imports::default_loop(py)?,
+        };
+        let native = owner.cast::<LoopBase>().ok();
+        let in_debug = match native {
+            Some(native) => native.get().debug.get(),
+            None => owner.call_method0(pyo3::intern!(py, "get_debug"))?.is_truthy()?,
+        };
+        let native = native.is_some();
+        let fresh = FutureBody { owner: Some(owner.into()), native, ..FutureBody::default() };
+        let before = self.update(|body| std::mem::replace(body, fresh));
+        drop(before);
+        if in_debug {
+            self.note_source()?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn check_may_begin_again(&self) -> PyResult<()> {
+        static REFUSED: PyOnceLock<bool> = PyOnceLock::new();
+        let py = self.py();
+        let probe = || imports::stock_method_uses(py, "asyncio.futures", "_PyFuture", "__init__", "RuntimeError");
+        if !*REFUSED.get_or_try_init(py, probe)? {
+            return Ok(());
+        }
+        let class = self.object().get_type().fully_qualified_name()?;
+        Err(crate::capi::raise::error::<PyRuntimeError>(format!("{class} object is already initialized")))
+    }
+
+    #[cold]
+    pub(crate) fn note_source(&self) -> PyResult<()> {
+        if let Some(stack) = program_frames::stack(self.py())? {
+            drop(self.update(|body| body.source_traceback.replace(stack.into())));
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// `RuntimeError` when `__init__` was not called.
+    #[inline]
+    pub(crate) fn owner(&self) -> PyResult<Bound<'py, PyAny>> {
+        match &self.body().owner {
+            Some(owner) => Ok(owner.get(self.py())),
+            None => Err(not_initialized()),
+        }
+    }
+
+    /// The loop, if it is one of ours that may be scheduled on without its `call_soon`.
+    ///
+    /// # Errors
+    /// `RuntimeError` when `__init__` was not called; what looking up `call_soon` raises.
+    #[inline]
+    pub(crate) fn native_owner(&self) -> PyResult<Option<Bound<'py, LoopBase>>> {
+        let owner = self.owner()?;
+        if !self.body().native {
+            return Ok(None);
+        }
+        // SAFETY: `native` says that the owner is a loop of ours.
+        let owner = unsafe { owner.cast_into_unchecked::<LoopBase>() };
+        Ok(if LoopBase::schedules_itself(&owner)? { Some(owner) } else { None })
+    }
+
+    /// # Errors
+    /// `RuntimeError` when `__init__` was not called.
+    #[inline]
+    pub(crate) fn check_initialized(&self) -> PyResult<()> {
+        if self.body().owner.is_some() { Ok(()) } else { Err(not_initialized()) }
+    }
+
+    #[inline]
+    pub(crate) fn is_pending(&self) -> bool {
+        self.body().state == State::Pending
+    }
+
+    /// `__del__`: says that nobody asked for the exception.
+    pub(crate) fn finalize(&self) {
+        let py = self.py();
+        if !self.update(|body| std::mem::replace(&mut body.log_traceback, false)) {
+            return;
+        }
+        let report = || {
+            let Some(exception) = self.body().exception.as_ref().map(|exception| exception.get(py)) else {
+                return Ok(());
+            };
+            let context = memory::dict(py)?;
+            let message = format!("{} exception was never retrieved", class_name(&self.0)?);
+            context.set_item(pyo3::intern!(py, "message"), message)?;
+            context.set_item(pyo3::intern!(py, "exception"), exception)?;
+            context.set_item(pyo3::intern!(py, "future"), &self.0)?;
+            self.report(&context)
+        };
+        let outcome: PyResult<()> = report();
+        if let Err(error) = outcome {
+            error.write_unraisable(py, Some(&self.0));
+        }
+    }
+
+    /// Hands `context` to the loop's exception handler, with where the future was made.
+    pub(crate) fn report(&self, context: &Bound<'py, PyDict>) -> PyResult<()> {
+        let py = self.py();
+        if let Some(stack) = self.body().source_traceback.as_ref().map(|stack| stack.get(py)) {
+            context.set_item(pyo3::intern!(py, "source_traceback"), stack)?;
+        }
+        self.owner()?.call_method1(pyo3::intern!(py, "call_exception_handler"), (context,))?;
+        Ok(())
+    }
+}
+
+/// The name of an object's type, which `__class__` may hide.
+pub(crate) fn class_name(object: &Bound<'_, PyAny>) -> PyResult<String> {
+    object.get_type().name()?.extract()
+}
+
+/// A new future of ours attached to a loop of ours.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn new_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAny>> {
+    let future = new_exact(owner.py(), FutureBody::on(owner))?;
+    if owner.get().debug.get() {
+        future.note_source()?;
+        made_in(&future.0, "EventLoop.create_future", "Future")?;
+    }
+    Ok(future.0)
+}
+
+/// Notes of a future or task with a source, as those of debug mode have one, that asyncio's function `name` made it by what
+/// it knows as `called`.
+///
+/// # Errors
+/// `MemoryError`.
+#[inline]
+pub fn made_in(future: &Bound<'_, PyAny>, name: &'static str, called: &'static str) -> PyResult<()> {
+    match FutureRef::exact_ref(future).map(FutureRef::body).and_then(|body| body.source_traceback.as_ref()) {
+        Some(stack) => program_frames::append(&stack.get(future.py()), name, called),
+        None => Ok(()),
+    }
+}
+
+/// The type `Future`.
+///
+/// # Errors
+/// `ImportError` when asyncio is not importable.
+pub fn future_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    create_type(py)
+}
+
+#[cold]
+fn not_initialized() -> PyErr {
+    crate::capi::raise::error::<PyRuntimeError>("Future object is not initialized.")
+}
+
+/// An action for alarms: finishes a future of any make with None, unless it is done.
+///
+/// # Errors
+/// What a foreign future raises.
+pub fn finish_with_none(future: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let py = future.py();
+    if let Some(exact) = FutureRef::exact(future) {
+        return if exact.is_pending() { exact.finish(py.None().into_bound(py)) } else { Ok(()) };
+    }
+    if !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+        future.call_method1(pyo3::intern!(py, "set_result"), (py.None(),))?;
+    }
+    Ok(())
+}

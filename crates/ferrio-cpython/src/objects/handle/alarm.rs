@@ -1,0 +1,103 @@
+//! Alarms: timers of ferrio's own, an object and a function in place of a callback and a context.
+//!
+//! An alarm is an ordinary timer handle otherwise, cancelled and ordered like all others. The collector knows it from the
+//! beginning, for whoever set it keeps it too.
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{Arity, Body, DebugNotes, HandleRef, Kind, types};
+use crate::objects::loop_base::LoopBase;
+use crate::objects::runnable::{Action, Runnable};
+
+impl HandleRef {
+    /// Arranges for `action(target, 0)` at `when`, in seconds of the loop's clock.
+    ///
+    /// # Errors
+    /// `RuntimeError` when the loop is closed or, in debug mode, runs in another thread.
+    pub fn alarm<'py>(
+        owner: &Bound<'py, LoopBase>,
+        when: f64,
+        target: &Bound<'py, PyAny>,
+        action: Action,
+    ) -> PyResult<Self> {
+        let handle = Self::set(owner, when, target, action, Kind::Timer)?;
+        owner.get().arm(owner.py(), handle.clone_ref(owner.py()))?;
+        Ok(handle)
+    }
+
+    /// Arranges for `action(target, 0)` in the next turn.
+    ///
+    /// # Errors
+    /// As `alarm`.
+    pub fn alarm_soon<'py>(owner: &Bound<'py, LoopBase>, target: &Bound<'py, PyAny>, action: Action) -> PyResult<Self> {
+        let handle = Self::set(owner, 0.0, target, action, Kind::Soon)?;
+        owner.get().push(owner.py(), Runnable::Handle(handle.clone_ref(owner.py())))?;
+        Ok(handle)
+    }
+
+    fn set<'py>(
+        owner: &Bound<'py, LoopBase>,
+        when: f64,
+        target: &Bound<'py, PyAny>,
+        action: Action,
+        kind: Kind,
+    ) -> PyResult<Self> {
+        let py = owner.py();
+        owner.get().check_scheduling(py)?;
+        let body = Body {
+            callback: Some(target.clone().unbind()),
+            arguments: None,
+            context: None,
+            owner: Some(owner.clone().unbind()),
+            notes: DebugNotes::here(owner)?,
+            weak_references: std::ptr::null_mut(),
+            when,
+            arity: Arity::Zero,
+            cancelled: false,
+            scheduled: false,
+            context_is_shared: false,
+            running_in: 0,
+            tracked: false,
+            action: Some(action),
+            kind,
+        };
+        let handle = types::allocate(owner, kind, body)?;
+        handle.track(py);
+        Ok(handle)
+    }
+
+    /// Shows the collector the handle.
+    ///
+    /// # Errors
+    /// What the visit gives.
+    pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&*self.0)
+    }
+
+    /// Does what the alarm is for. An error goes to the loop's exception handler; `SystemExit` and `KeyboardInterrupt`
+    /// come back.
+    #[inline]
+    pub(super) fn ring(&self, py: Python<'_>, action: Action) -> PyResult<()> {
+        // The action may cancel this handle.
+        let Some(target) = self.body().callback.as_ref().map(|target| target.bind(py).clone()) else {
+            return Ok(());
+        };
+        match action(&target, 0) {
+            Ok(()) => Ok(()),
+            Err(error) => self.report(py, error, &target, None, Arity::Zero),
+        }
+    }
+}
+
+impl LoopBase {
+    /// Whether timers of this loop can be set past its `call_at` and `call_later`: a program may have overridden them.
+    ///
+    /// # Errors
+    /// What looking up attributes raises.
+    #[inline]
+    pub fn takes_alarms(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Self::has_own_clock(slf)?;
+        Ok(!slf.get().timers_overridden.get())
+    }
+}

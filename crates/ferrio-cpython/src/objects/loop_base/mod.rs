@@ -1,0 +1,399 @@
+//! `LoopBase`: what scheduling needs of a loop: the ready queue, the timers, the flags.
+//!
+//! `ferrio._ferrio.Loop` extends it with everything that talks to the system. Invariants: `queue` and `timers` are
+//! borrowed only for single operations (see `GilCell`); what leaves them is released outside the borrow, because
+//! releasing may run Python code; a handle in `timers` has `scheduled` set. Callbacks of other threads go straight
+//! into the ready queue, for the GIL is the lock that protects it; only a sleeping loop needs the waker. A turn is in
+//! `turns.rs`, what programs replace of a loop in `overriding.rs`.
+
+mod overrides;
+mod private_attributes;
+mod turn;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ferrio_engine::{Deadline, ReadyQueue, Timers};
+use ferrio_sys::Waker;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyFloat, PyString};
+use pyo3::{PyTraverseError, PyVisit};
+
+pub use overrides::overrides;
+
+use crate::capi::context::Shared;
+use crate::capi::gil_cell::{GilCell, GilFlag};
+use crate::capi::hooks;
+use crate::capi::memory;
+use crate::objects::current::Running;
+use crate::objects::handle::{HandleRef, Spare};
+use crate::objects::runnable::Runnable;
+use crate::objects::scheduling;
+use crate::objects::sleep_state::Rest;
+use crate::objects::task_factory::{Factory, TaskFactory};
+
+/// Scheduling state of one loop; the base class of the loop's Python type.
+#[pyclass(frozen, subclass, module = "ferrio._ferrio")]
+pub struct LoopBase {
+    queue: GilCell<ReadyQueue<Runnable>>,
+    timers: GilCell<Timers<HandleRef>>,
+    /// Memory of freed handles, for the next ones.
+    pub(crate) spares: GilCell<Vec<Spare>>,
+    /// What new timers copy their context from.
+    pub(crate) shared_context: Shared,
+    /// The handle being run, in debug mode only.
+    current: GilCell<Option<HandleRef>>,
+    clock: GilCell<Clock>,
+    /// `call_at` or `call_later` is a method of a subclass or of the instance; known when `clock` is.
+    pub(crate) timers_overridden: GilFlag,
+    call_soon: GilCell<CallSoon>,
+    /// Once the instance itself got a method that is also ours.
+    pub(crate) patched: GilFlag,
+    /// As it was set; None for the tenth of a second that asyncio begins with.
+    slow_callback_duration: GilCell<Option<Py<PyAny>>>,
+    /// Interrupts the wait for events, from any thread and from signal handlers. Made for the first sleep or signal
+    /// handler; gone once the loop is closed.
+    pub waker: GilCell<Option<Waker>>,
+    /// asyncio's debug mode.
+    pub debug: GilFlag,
+    /// `close()` was called.
+    pub closed: GilFlag,
+    /// `stop()` was called: the current turn is the last.
+    pub stopping: GilFlag,
+    /// Whether the loop waits for events, so that whoever schedules from outside has to wake it.
+    pub rest: Rest,
+    /// What makes its tasks.
+    pub task_factory: TaskFactory,
+    /// The task of ours that runs.
+    pub(crate) running: Running,
+    /// Identifier of the thread that runs the loop, 0 when it does not run.
+    thread: AtomicU64,
+}
+
+/// Where the loop's time comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Clock {
+    /// Not looked up since the loop, its class or an attribute that matters changed.
+    Unknown,
+    /// The system's monotonic clock.
+    System,
+    /// A `time` method of a subclass or of the instance.
+    Overridden,
+}
+
+/// Whose `call_soon` schedules.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CallSoon {
+    /// Not looked up since the loop or its `call_soon` attribute changed.
+    Unknown,
+    /// Ours, so that steps and callbacks may go straight into the queue.
+    Ours,
+    /// A subclass's or the instance's, which wants to see all that is scheduled.
+    Overridden,
+}
+
+impl LoopBase {
+    /// # Safety
+    /// `object` is a live loop of ours, lent by C code.
+    #[inline]
+    pub(crate) unsafe fn from_borrowed(py: Python<'_>, object: *mut ffi::PyObject) -> Bound<'_, Self> {
+        // SAFETY: alive, by the caller's promise.
+        let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+        // SAFETY: of our type, by the caller's promise.
+        unsafe { object.cast_into_unchecked::<Self>() }
+    }
+
+    /// An idle loop.
+    #[must_use]
+    pub fn new(debug: bool) -> Self {
+        let base = Self {
+            queue: GilCell::new(ReadyQueue::with_capacity(64)),
+            timers: GilCell::new(Timers::default()),
+            spares: GilCell::new(Vec::new()),
+            shared_context: Shared::default(),
+            current: GilCell::new(None),
+            clock: GilCell::new(Clock::Unknown),
+            timers_overridden: GilFlag::default(),
+            call_soon: GilCell::new(CallSoon::Unknown),
+            patched: GilFlag::default(),
+            slow_callback_duration: GilCell::default(),
+            waker: GilCell::new(None),
+            debug: GilFlag::default(),
+            closed: GilFlag::default(),
+            stopping: GilFlag::default(),
+            rest: Rest::default(),
+            task_factory: TaskFactory::default(),
+            running: Running::default(),
+            thread: AtomicU64::new(0),
+        };
+        base.debug.set(debug);
+        base
+    }
+
+    /// Appends to the ready queue.
+    ///
+    /// # Errors
+    /// `MemoryError`; then nothing is queued.
+    #[inline(always)] // saves 20 instructions a callback (benchmark `call_soon_chain`)
+    pub fn push(&self, py: Python<'_>, runnable: Runnable) -> PyResult<()> {
+        match self.queue.with_inlined(py, |queue| queue.try_push(runnable)) {
+            Ok(()) => Ok(()),
+            Err(runnable) => Err(not_queued(py, runnable)),
+        }
+    }
+
+    /// Lets the next `count` calls of `push_into_room` succeed.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    #[inline]
+    pub fn make_room(&self, py: Python<'_>, count: usize) -> PyResult<()> {
+        if self.queue.with(py, |queue| queue.make_room(count)) { Ok(()) } else { Err(memory::out_of_memory(py)) }
+    }
+
+    /// Appends to the ready queue, which has room: made before, or left over for what has to be queued.
+    #[inline]
+    pub fn push_into_room(&self, py: Python<'_>, runnable: Runnable) {
+        self.queue.with(py, |queue| queue.push(runnable));
+    }
+
+    /// Appends to the ready queue and wakes the loop if it sleeps: for other threads.
+    ///
+    /// # Errors
+    /// As `push`.
+    #[inline]
+    pub fn push_and_wake(&self, py: Python<'_>, runnable: Runnable) -> PyResult<()> {
+        self.push(py, runnable)?;
+        self.wake_if_asleep(py);
+        Ok(())
+    }
+
+    /// Wakes the loop if it sleeps.
+    #[inline]
+    pub fn wake_if_asleep(&self, py: Python<'_>) {
+        if self.rest.wake() {
+            self.waker.with(py, |waker| waker.as_ref().map(Waker::wake));
+        }
+    }
+
+    /// How many callbacks are ready.
+    #[inline]
+    pub fn ready_count(&self, py: Python<'_>) -> usize {
+        self.queue.with(py, |queue| queue.len())
+    }
+
+    /// Schedules a timer.
+    ///
+    /// # Errors
+    /// `MemoryError`; then it is not scheduled.
+    #[inline]
+    pub(crate) fn arm(&self, py: Python<'_>, handle: HandleRef) -> PyResult<()> {
+        if !self.timers.with(py, Timers::make_room) {
+            return Err(memory::out_of_memory(py));
+        }
+        let deadline = handle.deadline();
+        handle.update(py, |body| body.scheduled = true);
+        self.timers.with(py, |timers| timers.arm(deadline, handle));
+        Ok(())
+    }
+
+    /// Told by a timer handle that it was cancelled while scheduled.
+    pub(crate) fn timer_cancelled(&self, py: Python<'_>) {
+        let mut removed = Vec::new();
+        self.timers.with(py, |timers| timers.note_cancelled(&mut removed));
+        retire(py, removed);
+    }
+
+    /// When the next timer is due, cancelled ones forgotten.
+    pub fn next_deadline(&self, py: Python<'_>) -> Option<Deadline> {
+        let mut removed = Vec::new();
+        let next = self.timers.with(py, |timers| timers.next_deadline(&mut removed));
+        retire(py, removed);
+        self.shared_context.forget_if_unused(py);
+        next
+    }
+
+    /// Moves all timers due at `now` to the ready queue, earliest first.
+    ///
+    /// # Errors
+    /// `MemoryError`; those that found no room are still armed.
+    pub fn collect_due(&self, py: Python<'_>, now: Deadline) -> PyResult<()> {
+        while self.timers.with(py, |timers| timers.is_due(now)) {
+            self.make_room(py, 1)?;
+            let Some(handle) = self.timers.with(py, |timers| timers.pop_due(now)) else { break };
+            handle.update(py, |body| body.scheduled = false);
+            if handle.body().cancelled {
+                handle.leave_loop(py);
+            } else {
+                self.push_into_room(py, Runnable::Handle(handle));
+            }
+        }
+        Ok(())
+    }
+
+    /// The handle being run; known in debug mode only.
+    pub fn current_handle<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        let pointer = self.current.with(py, |current| current.as_ref().map(|handle| handle.clone_ref(py)));
+        pointer.map(|handle| handle.bind(py))
+    }
+
+    /// Notes the thread that runs the loop, or that it stopped running.
+    pub fn set_thread(&self, thread: Option<u64>) {
+        self.thread.store(thread.unwrap_or(0), Ordering::Relaxed); // Relaxed: ordered by the GIL.
+    }
+
+    /// Identifier of the running thread (as `threading.get_ident()`), if the loop runs.
+    pub fn thread(&self) -> Option<u64> {
+        // Relaxed: ordered by the GIL.
+        Some(self.thread.load(Ordering::Relaxed)).filter(|thread| *thread != 0)
+    }
+
+    /// # Errors
+    /// `RuntimeError` when the loop is closed.
+    #[inline]
+    pub fn check_open(&self) -> PyResult<()> {
+        if self.closed.get() { Err(closed_error()) } else { Ok(()) }
+    }
+
+    /// Whether `call_soon` would accept a callback now.
+    ///
+    /// # Errors
+    /// `RuntimeError` when the loop is closed or, in debug mode, when it runs in another thread.
+    #[inline]
+    pub(crate) fn check_scheduling(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_open()?;
+        if self.debug.get() { scheduling::check_thread(py, self) } else { Ok(()) }
+    }
+
+    /// Forgets everything scheduled, as `close()` does.
+    pub fn forget_all(&self, py: Python<'_>) {
+        let ready: VecDeque<Runnable> = self.queue.with(py, ReadyQueue::take_all);
+        let timers = self.timers.with(py, Timers::take_all);
+        for runnable in ready {
+            if let Runnable::Handle(handle) = runnable {
+                handle.leave_loop(py);
+            }
+        }
+        retire(py, timers);
+        self.shared_context.forget(py);
+    }
+}
+
+/// Releases handles that left the timers.
+fn retire(py: Python<'_>, handles: Vec<HandleRef>) {
+    for handle in handles {
+        handle.update(py, |body| body.scheduled = false);
+        handle.leave_loop(py);
+    }
+}
+
+/// `time.monotonic()`: the system's clock, unless a program has put another function there.
+#[inline]
+pub(crate) fn system_time(py: Python<'_>) -> PyResult<f64> {
+    match hooks::MONOTONIC.replacement(py)? {
+        Some(function) => function.call0()?.extract(),
+        None => Ok(monotonic_seconds()),
+    }
+}
+
+/// The system's monotonic clock in seconds, equal to `time.monotonic()`.
+#[must_use]
+pub fn monotonic_seconds() -> f64 {
+    ferrio_sys::clock::seconds(ferrio_sys::clock::monotonic())
+}
+
+#[cold]
+fn closed_error() -> PyErr {
+    crate::capi::raise::error::<PyRuntimeError>("Event loop is closed")
+}
+
+#[pymethods]
+#[pyo3(crate = "crate::capi::pyo3_trampolines::bindings")]
+impl LoopBase {
+    /// In debug mode, a callback that takes at least this many seconds is logged.
+    #[getter]
+    fn slow_callback_duration(&self, py: Python<'_>) -> Py<PyAny> {
+        let given = self.slow_callback_duration.with(py, |given| given.as_ref().map(|given| given.clone_ref(py)));
+        given.unwrap_or_else(|| PyFloat::new(py, 0.1).into_any().unbind())
+    }
+
+    #[setter]
+    fn set_slow_callback_duration(&self, py: Python<'_>, seconds: Py<PyAny>) {
+        let before = self.slow_callback_duration.with(py, |given| given.replace(seconds));
+        drop(before);
+    }
+
+    #[getter]
+    fn _current_handle<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.current_handle(py)
+    }
+
+    /// The object's address, as everywhere. asyncio asks for it when it looks for the running task.
+    fn __hash__(slf: &Bound<'_, Self>) -> PyResult<isize> {
+        Self::settle(slf)?;
+        Ok(slf.as_ptr().addr().rotate_right(4).cast_signed())
+    }
+
+    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        set_attribute(slf, name, value.as_ptr())
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        set_attribute(slf, name, std::ptr::null_mut())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let ready = self.queue.traverse(&visit, |queue| queue.iter().try_for_each(|item| item.traverse(&visit)));
+        ready.transpose()?;
+        let timers =
+            self.timers.traverse(&visit, |timers| timers.iter().try_for_each(|handle| handle.traverse(&visit)));
+        timers.transpose()?;
+        self.slow_callback_duration.traverse(&visit, |given| visit.call(given)).transpose()?;
+        self.running.traverse(&visit)?;
+        self.task_factory.traverse(&visit)?;
+        self.shared_context.traverse(&visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.task_factory.set(py, Factory::None, None);
+        let before = self.slow_callback_duration.with(py, Option::take);
+        drop(before);
+        self.forget_all(py);
+    }
+}
+
+impl LoopBase {
+    /// Lets the collector know the handles that others refer to as well. For a loop that comes to rest: it may never run
+    /// again, and go away together with those who keep its handles.
+    pub fn show_shared_handles(&self, py: Python<'_>) {
+        self.timers.with(py, |timers| timers.iter().for_each(|handle| handle.show_if_shared(py)));
+        self.queue.with(py, |queue| queue.iter().for_each(|item| item.show_if_shared(py)));
+    }
+}
+
+/// `object.__setattr__`, noticing when the clock or a scheduling method is patched.
+fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *mut ffi::PyObject) -> PyResult<()> {
+    // SAFETY: live objects; a null value means deletion.
+    let outcome = unsafe { ffi::PyObject_GenericSetAttr(slf.as_ptr(), name.as_ptr(), value) };
+    if outcome < 0 {
+        return Err(PyErr::fetch(slf.py()));
+    }
+    match name.to_str()? {
+        "time" | "call_at" | "call_later" => slf.get().forget_clock(slf.py()),
+        "call_soon" => slf.get().call_soon.set(slf.py(), CallSoon::Unknown),
+        "create_task" | "create_future" | "sock_connect" | "sock_sendfile" => {}
+        _ => return Ok(()),
+    }
+    slf.get().patched.set(true);
+    Ok(())
+}
+
+/// There is no memory to queue `runnable`, which is dropped outside every borrow.
+#[cold]
+#[inline(never)]
+fn not_queued(py: Python<'_>, runnable: Runnable) -> PyErr {
+    drop(runnable);
+    memory::out_of_memory(py)
+}

@@ -1,0 +1,94 @@
+//! What a subclass or an instance puts in the place of our methods: the time, `call_soon`, timers. Looked up once and
+//! again when an attribute is set.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::{CallSoon, Clock, LoopBase, system_time};
+use crate::capi::coroutine_function;
+
+impl LoopBase {
+    /// The loop's time in seconds: the system's monotonic clock or the overridden `time()`.
+    ///
+    /// # Errors
+    /// What the overridden method raises.
+    #[inline]
+    pub fn now(slf: &Bound<'_, Self>) -> PyResult<f64> {
+        match slf.get().clock.get(slf.py()) {
+            Clock::System => system_time(slf.py()),
+            Clock::Overridden => slf.call_method0(pyo3::intern!(slf.py(), "time"))?.extract(),
+            Clock::Unknown => {
+                Self::find_clock(slf)?;
+                Self::now(slf)
+            }
+        }
+    }
+
+    /// Whether timers follow another clock than the system's.
+    ///
+    /// # Errors
+    /// What looking up attributes raises.
+    pub fn has_own_clock(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        if slf.get().clock.get(slf.py()) == Clock::Unknown {
+            Self::find_clock(slf)?;
+        }
+        Ok(slf.get().clock.get(slf.py()) == Clock::Overridden)
+    }
+
+    /// Looks again at the next use where the time comes from.
+    pub fn forget_clock(&self, py: Python<'_>) {
+        self.clock.set(py, Clock::Unknown);
+    }
+
+    #[cold]
+    fn find_clock(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let clock = if overrides(slf, "time")? { Clock::Overridden } else { Clock::System };
+        let timers = overrides(slf, "call_at")? || overrides(slf, "call_later")?;
+        slf.get().timers_overridden.set(timers);
+        slf.get().clock.set(py, clock);
+        Ok(())
+    }
+
+    /// Whether what tasks and futures schedule may go straight into the queue; otherwise it goes by `call_soon`.
+    #[inline]
+    pub(crate) fn schedules_itself(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        match slf.get().call_soon.get(slf.py()) {
+            CallSoon::Ours => Ok(true),
+            CallSoon::Overridden => Ok(false),
+            CallSoon::Unknown => Self::find_call_soon(slf),
+        }
+    }
+
+    #[cold]
+    fn find_call_soon(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let ours = !overrides(slf, "call_soon")?;
+        slf.get().call_soon.set(slf.py(), if ours { CallSoon::Ours } else { CallSoon::Overridden });
+        Ok(ours)
+    }
+}
+
+/// Whether a subclass or the instance itself has another method in the place of ours under that name.
+///
+/// # Errors
+/// What looking up attributes raises.
+pub fn overrides(slf: &Bound<'_, LoopBase>, name: &str) -> PyResult<bool> {
+    // Asking for the dictionary makes it, and the interpreter is slower to find methods of objects that have one
+    // (benchmark `future_await`).
+    let by_instance = slf.get().patched.get()
+        && match slf.getattr_opt("__dict__")? {
+            Some(attributes) => attributes.contains(name)?,
+            None => false,
+        };
+    if by_instance {
+        return Ok(true);
+    }
+    // Ours are descriptors of builtin methods, or what stands for one, on whichever of our classes.
+    let method = slf.get_type().getattr(name)?;
+    Ok(!is_method_descriptor(&method) && !coroutine_function::is_marked(&method)?)
+}
+
+fn is_method_descriptor(object: &Bound<'_, PyAny>) -> bool {
+    let class = &raw mut ffi::PyMethodDescr_Type;
+    std::ptr::eq(object.get_type_ptr(), class)
+}

@@ -1,0 +1,101 @@
+//! A turn of the loop: what was ready when it began.
+
+use ferrio_engine::ReadyQueue;
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::prelude::*;
+use pyo3::types::PyFloat;
+
+use super::LoopBase;
+use crate::capi::imports;
+use crate::capi::memory;
+use crate::objects::runnable::Runnable;
+
+impl LoopBase {
+    /// Runs what was ready when the turn began, as asyncio's `_run_once`. `SystemExit` and `KeyboardInterrupt` come out;
+    /// what was not run stays queued.
+    ///
+    /// # Errors
+    /// What a callback raised and the exception handler let through.
+    pub fn run_turn(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let outcome = Self::run_ready(slf);
+        let base = slf.get();
+        // Between turns with work at hand nobody looks.
+        if outcome.is_ok() && !base.stopping.get() && base.ready_count(slf.py()) > 0 {
+            return Ok(());
+        }
+        let settled = Self::settle(slf).or_else(|error| Self::report(slf, error));
+        outcome.and(settled)
+    }
+
+    fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let base = slf.get();
+        for _ in 0..base.ready_count(py) {
+            let Some(runnable) = base.queue.with(py, ReadyQueue::pop) else {
+                return Ok(());
+            };
+            if !runnable.is_blind(py) {
+                Self::announce_or_report(slf)?;
+            }
+            let outcome = if base.debug.get() { Self::run_timed(slf, &runnable) } else { runnable.run(slf) };
+            match runnable {
+                Runnable::Task(_) => outcome?,
+                Runnable::Handle(handle) => {
+                    handle.leave_loop(py);
+                    outcome?;
+                }
+                Runnable::Told(told) => outcome.or_else(|error| told.report(slf, error))?,
+                Runnable::Native(_) => outcome.or_else(|error| Self::report(slf, error))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets asyncio know which task runs. It refuses where the loop has stopped being the thread's running one meanwhile, in a
+    /// child made by `fork` for example; asyncio's own steps raise that, and the loop goes on.
+    #[inline]
+    pub(crate) fn announce_or_report(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::announce(slf).or_else(|error| Self::report(slf, error))
+    }
+
+    /// What work of our own raised: it goes where errors of callbacks go.
+    #[cold]
+    fn report(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+        let py = slf.py();
+        if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py) {
+            return Err(error);
+        }
+        let context = memory::dict(py)?;
+        context.set_item("message", "Exception in a callback of the event loop")?;
+        context.set_item("exception", error.clone_ref(py).into_value(py))?;
+        slf.call_method1("call_exception_handler", (context,)).map(drop)
+    }
+
+    #[cold]
+    fn run_timed(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
+        let py = slf.py();
+        let base = slf.get();
+        let handle = match runnable {
+            Runnable::Handle(handle) if handle.body().cancelled => return Ok(()),
+            Runnable::Handle(handle) => Some(handle.clone_ref(py)),
+            Runnable::Task(_) | Runnable::Told(_) | Runnable::Native(_) => None,
+        };
+        let before = base.current.with(py, |current| std::mem::replace(current, handle));
+        drop(before);
+        let began = Self::now(slf)?;
+        let outcome = runnable.run(slf);
+        let handle = base.current.with(py, Option::take);
+        outcome?;
+        let took = Self::now(slf)? - began;
+        if PyFloat::new(py, took).ge(base.slow_callback_duration(py))? {
+            let shown = match &handle {
+                Some(handle) => imports::format_handle(py)?.call1((handle.bind(py),))?,
+                None => runnable.target(py)?,
+            };
+            imports::base_events(py)?
+                .getattr("logger")?
+                .call_method1("warning", ("Executing %s took %.3f seconds", shown, took))?;
+        }
+        Ok(())
+    }
+}

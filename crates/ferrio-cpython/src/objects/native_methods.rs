@@ -1,0 +1,108 @@
+//! Hot methods of `PyO3` classes, entered without `PyO3`'s books and generated argument parsing.
+//!
+//! A method is a type that implements `Method`; `add` puts it into its class in place of a generated one (benchmarks
+//! `queue_unbounded`, `lock_uncontended`). What such a method does owns objects as `Bound` and `Held` only, as
+//! `boundary::guarded_unbooked` asks.
+
+use std::ffi::CStr;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::{Borrowed, PyTypeInfo};
+
+use crate::capi::arguments::Signature;
+use crate::capi::heap_type::{keywords, method};
+use crate::capi::trampoline::guarded_unbooked;
+use crate::objects::scheduling::add_method;
+
+type Object = *mut ffi::PyObject;
+
+/// A method with `N` required arguments.
+pub trait Method<const N: usize>: 'static {
+    /// The class that has it.
+    type Class: PyTypeInfo;
+    /// Its name.
+    const NAME: &'static CStr;
+    /// The same, for messages.
+    const TEXT: &'static str;
+    /// Its signature and documentation, as the interpreter wants them.
+    const DOC: &'static CStr;
+    /// The names of its arguments.
+    const ARGUMENTS: [&'static str; N];
+
+    /// Does what the method does.
+    ///
+    /// # Errors
+    /// What the method raises.
+    fn call<'py>(slf: &Bound<'py, Self::Class>, arguments: [Bound<'py, PyAny>; N]) -> PyResult<Py<PyAny>>;
+}
+
+/// Adds `M` to its class.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn add<const N: usize, M: Method<N>>(py: Python<'_>) -> PyResult<()> {
+    let definition = if N == 0 {
+        method(M::NAME, without_arguments::<N, M>, ffi::METH_NOARGS, M::DOC)
+    } else {
+        keywords(M::NAME, with_arguments::<N, M>, M::DOC)
+    };
+    add_method(&py.get_type::<M::Class>(), definition)
+}
+
+/// The object whose method is called.
+///
+/// # Safety
+/// An instance of `T`, alive as long as `'a`.
+#[inline]
+unsafe fn receiver<'a, T>(py: Python<'_>, object: Object) -> Borrowed<'a, '_, T> {
+    // SAFETY: by the caller's promise.
+    let object = unsafe { Borrowed::from_ptr(py, object) };
+    // SAFETY: by the caller's promise.
+    unsafe { object.cast_unchecked() }
+}
+
+unsafe extern "C" fn without_arguments<const N: usize, M: Method<N>>(object: Object, _: Object) -> Object {
+    guarded_unbooked(|py| {
+        // SAFETY: the method descriptor belongs to that class, and checked it.
+        let slf = unsafe { receiver::<M::Class>(py, object) };
+        M::call(&slf, M::ARGUMENTS.map(|_| py.None().into_bound(py)))
+    })
+}
+
+unsafe extern "C" fn with_arguments<const N: usize, M: Method<N>>(
+    object: Object,
+    stack: *const Object,
+    count: isize,
+    names: Object,
+) -> Object {
+    guarded_unbooked(|py| {
+        // SAFETY: the method descriptor belongs to that class, and checked it.
+        let slf = unsafe { receiver::<M::Class>(py, object) };
+        if names.is_null() && usize::try_from(count) == Ok(N) {
+            // SAFETY: an array is read where as many arguments lie.
+            let given = unsafe { stack.cast::<[Object; N]>().read() };
+            // SAFETY: arguments, alive during the call.
+            return M::call(&slf, given.map(|argument| unsafe { Bound::from_borrowed_ptr(py, argument) }));
+        }
+        // SAFETY: this very call's arguments.
+        M::call(&slf, unsafe { sorted::<N, M>(py, stack, count, names) }?)
+    })
+}
+
+/// The arguments of a call that names some, or has the wrong number.
+///
+/// # Safety
+/// `stack`, `count` and `names` are a vectorcall's arguments, alive during the call.
+#[cold]
+unsafe fn sorted<const N: usize, M: Method<N>>(
+    py: Python<'_>,
+    stack: *const Object,
+    count: isize,
+    names: Object,
+) -> PyResult<[Bound<'_, PyAny>; N]> {
+    let signature = Signature { method: M::TEXT, names: M::ARGUMENTS, positional: N, required: N };
+    // SAFETY: by the caller's promise.
+    let given = unsafe { signature.vectorcall(py, stack, count, names) }?;
+    Ok(given.map(|argument| argument.unwrap_or_else(|| py.None().into_bound(py))))
+}

@@ -1,0 +1,129 @@
+//! `Runnable`: the tagged value of the ready queue.
+//!
+//! A public `call_soon` queues a handle; what ferrio itself schedules goes in as it is: a task's step and a future's
+//! done callback with no handle, context or bound method, and the rest (a transport that became readable, say) as an
+//! object and a function. A Rust future's poll is to become a further tag.
+
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::capi::owned_ref::Held;
+use crate::objects::future::Told;
+use crate::objects::handle::HandleRef;
+use crate::objects::loop_base::LoopBase;
+use crate::objects::task;
+
+/// Something to run in a turn.
+pub enum Runnable {
+    /// A callback that a user scheduled.
+    Handle(HandleRef),
+    /// A task's step.
+    Task(TaskStep),
+    /// A done callback of ferrio's own.
+    Told(Told),
+    /// Work of ferrio's own.
+    Native(Native),
+}
+
+/// A task of ours and why it goes on.
+pub enum TaskStep {
+    /// Its turn has come; or the error is to be raised in it.
+    Step(Held, Option<Held>),
+    /// The future it waited for is done.
+    Wakeup(Held, Held),
+}
+
+/// A function of ours, the object it works on and a word for it.
+pub struct Native {
+    target: Py<PyAny>,
+    action: Action,
+    word: u32,
+}
+
+/// Works on an object of the type that its maker knows. `SystemExit` and `KeyboardInterrupt` that come out stop the loop;
+/// any other error goes to its exception handler.
+pub type Action = fn(&Bound<'_, PyAny>, u32) -> PyResult<()>;
+
+impl Runnable {
+    /// Work of ferrio's own: `action(target, word)`.
+    pub fn native<T>(target: Bound<'_, T>, action: Action, word: u32) -> Self {
+        Self::Native(Native { target: target.into_any().unbind(), action, word })
+    }
+
+    /// The next step of a task of ours.
+    #[inline]
+    pub(crate) fn step(task: Held, error: Option<Held>) -> Self {
+        Self::Task(TaskStep::Step(task, error))
+    }
+
+    /// The step of a task of ours whose future is done.
+    #[inline]
+    pub(crate) fn wakeup(task: Held, future: Held) -> Self {
+        Self::Task(TaskStep::Wakeup(task, future))
+    }
+
+    #[inline]
+    pub(crate) fn run(&self, owner: &Bound<'_, LoopBase>) -> PyResult<()> {
+        let py = owner.py();
+        match self {
+            Self::Handle(handle) => handle.run(py),
+            Self::Task(TaskStep::Step(task, error)) => task::run_step(owner, task, error.as_ref()),
+            Self::Task(TaskStep::Wakeup(task, future)) => task::run_wakeup(owner, task, future),
+            Self::Told(told) => told.run(py),
+            Self::Native(native) => (native.action)(native.target.bind(py), native.word),
+        }
+    }
+
+    /// Whether it runs without anybody seeing which task is shown as the running one: a task's step shows its own.
+    #[inline]
+    pub(crate) fn is_blind(&self, py: Python<'_>) -> bool {
+        match self {
+            Self::Task(_) => true,
+            Self::Handle(handle) => handle.settles_future(py),
+            Self::Told(_) | Self::Native(_) => false,
+        }
+    }
+
+    /// What it works on, an object that is there already: nothing is made.
+    pub(crate) fn subject<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        match self {
+            Self::Handle(handle) => handle.bind(py),
+            Self::Task(TaskStep::Step(task, _) | TaskStep::Wakeup(task, _)) => task.get(py),
+            Self::Told(told) => told.future(py),
+            Self::Native(native) => native.target.bind(py).clone(),
+        }
+    }
+
+    /// What it works on, for messages.
+    pub(crate) fn target<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Handle(handle) => Ok(handle.bind(py)),
+            Self::Task(TaskStep::Step(task, _) | TaskStep::Wakeup(task, _)) => Ok(task.get(py)),
+            Self::Told(told) => told.target(py),
+            Self::Native(native) => Ok(native.target.bind(py).clone()),
+        }
+    }
+
+    /// Lets the collector know a handle that others refer to as well.
+    pub(crate) fn show_if_shared(&self, py: Python<'_>) {
+        if let Self::Handle(handle) = self {
+            handle.show_if_shared(py);
+        }
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Handle(handle) => handle.traverse(visit),
+            Self::Task(TaskStep::Step(task, error)) => {
+                task.traverse(visit)?;
+                error.as_ref().map_or(Ok(()), |error| error.traverse(visit))
+            }
+            Self::Task(TaskStep::Wakeup(task, future)) => {
+                task.traverse(visit)?;
+                future.traverse(visit)
+            }
+            Self::Told(told) => told.traverse(visit),
+            Self::Native(native) => visit.call(&native.target),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `Task.cancel()`: what a task waits for is cancelled in its place, and so on to the innermost future.
+//!
+//! Tasks of ours that wait for one another are gone through one by one, however many they are. What may run a program's
+//! code, and what may hold several futures, is called, a level deeper each time.
+
+use pyo3::exceptions::PyRecursionError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::{TaskRef, is_exact};
+use crate::capi::owned_ref::Held;
+use crate::capi::recursion::deeper;
+use crate::objects::future::{FutureRef, Gathering};
+
+impl<'py> TaskRef<'py> {
+    /// `cancel()`: asks the future it waits for, or sees to it that the next step raises `CancelledError`.
+    pub(crate) fn cancel(&self, message: Option<Bound<'py, PyAny>>) -> PyResult<bool> {
+        if !self.note_cancellation() {
+            return Ok(false);
+        }
+        let (innermost, waits_for) = self.innermost_pending()?;
+        if let Some(future) = waits_for
+            && deeper(self.py(), c" while cancelling a task", || cancel_any(&future, message.clone()))?
+        {
+            return Ok(true);
+        }
+        innermost.update(|body| body.must_cancel = true);
+        let message = message.map(Held::from);
+        let before = innermost.future().update(|body| std::mem::replace(&mut body.cancel_message, message));
+        drop(before);
+        Ok(true)
+    }
+
+    /// Counts a request, unless the task is done.
+    fn note_cancellation(&self) -> bool {
+        self.future().update(|body| body.log_traceback = false);
+        if !self.future().is_pending() {
+            return false;
+        }
+        self.update(|body| body.cancels_requested += 1);
+        true
+    }
+
+    /// The last of the pending tasks that wait for one another, this one being the first, each with its request counted;
+    /// and what else it waits for, if that is no task that is done.
+    fn innermost_pending(&self) -> PyResult<(Self, Option<Bound<'py, PyAny>>)> {
+        let mut innermost = self.clone();
+        // Meets the tasks again if they go in a circle: the one that was reached after a power of two of steps.
+        let (mut seen, mut steps, mut next_seen) = (self.clone(), 0_usize, 1_usize);
+        loop {
+            let Some(future) = innermost.task().waiting_for.as_ref().map(|future| future.get(self.py())) else {
+                return Ok((innermost, None));
+            };
+            let Some(task) = Self::exact(&future) else { return Ok((innermost, Some(future))) };
+            if !task.note_cancellation() {
+                return Ok((innermost, None));
+            }
+            if task.object().is(seen.object()) {
+                let text = "maximum recursion depth exceeded while cancelling a task";
+                return Err(crate::capi::raise::error::<PyRecursionError>(text));
+            }
+            steps += 1;
+            if steps == next_seen {
+                seen = task.clone();
+                next_seen *= 2;
+            }
+            innermost = task;
+        }
+    }
+
+    /// The task behind `object` if it is of our type, none of its subtypes: its methods are ours.
+    fn exact(object: &Bound<'py, PyAny>) -> Option<Self> {
+        // SAFETY: an instance of our very type.
+        is_exact(object.get_type_ptr()).then(|| unsafe { Self::new_unchecked(object.clone()) })
+    }
+}
+
+/// `future.cancel(msg=message)`, straight for what cannot be overridden.
+pub(crate) fn cancel_any<'py>(future: &Bound<'py, PyAny>, message: Option<Bound<'py, PyAny>>) -> PyResult<bool> {
+    let py = future.py();
+    if let Some(exact) = FutureRef::exact(future) {
+        if let Some(task) = TaskRef::exact(future) {
+            return task.cancel(message);
+        }
+        if let Some(gathering) = Gathering::of(future) {
+            return gathering.cancel(message.as_ref());
+        }
+        return exact.cancel_as_future(message);
+    }
+    let keywords = PyDict::new(py);
+    keywords.set_item(pyo3::intern!(py, "msg"), message)?;
+    future.call_method(pyo3::intern!(py, "cancel"), (), Some(&keywords))?.is_truthy()
+}

@@ -1,0 +1,354 @@
+//! `Task`: a future that drives a coroutine; layout and making.
+//!
+//! The reference is the interpreter's own C type. While a task is pending it is in one of three states: it waits
+//! (`waiting_for` is a future that will wake it), its step is scheduled, or it is running. Steps are in `step.rs`,
+//! `cancel()` in `cancelling.rs`, the Python face in `methods.rs`, memory in `types.rs`, and the list of all pending tasks
+//! in `registry.rs`.
+
+mod cancel;
+mod methods;
+pub(crate) mod registry;
+mod step;
+mod types;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyCFunction, PyType};
+
+pub(crate) use cancel::cancel_any;
+pub use registry::{all_tasks, show_to_asyncio};
+pub(crate) use step::{run_step, run_wakeup, wakeup_callable};
+pub(crate) use types::{is_exact, type_pointer};
+
+use crate::capi::context;
+use crate::capi::imports;
+use crate::capi::memory;
+use crate::capi::owned_ref::Held;
+use crate::capi::resume;
+use crate::objects::coroutine;
+use crate::objects::coroutine_check;
+use crate::objects::future::{FutureBody, FutureObject, FutureRef};
+use crate::objects::loop_base::LoopBase;
+use crate::objects::task_factory::Naming;
+
+/// The layout of tasks: a future and what drives it.
+#[repr(C)]
+pub(crate) struct TaskObject {
+    base: FutureObject,
+    pub(crate) task: TaskBody,
+}
+
+/// What a task holds beyond a future.
+#[derive(Default)]
+pub(crate) struct TaskBody {
+    /// None before `__init__`, and after an eager start that ran to the end.
+    pub(crate) coroutine: Option<Held>,
+    /// Steps run in it.
+    pub(crate) context: Option<Held>,
+    /// The future that will wake it.
+    pub(crate) waiting_for: Option<Held>,
+    /// None as long as nobody asked for the name `Task-<number>`.
+    name: Option<Held>,
+    number: u64,
+    /// Place in the list of pending tasks.
+    pub(crate) link: registry::Link,
+    pub(crate) cancels_requested: u32,
+    /// `CancelledError` is due at the next step.
+    pub(crate) must_cancel: bool,
+    pub(crate) log_destroy_pending: bool,
+}
+
+/// A counted reference to a task of ours, or of a subclass.
+#[derive(Clone)]
+#[repr(transparent)]
+pub(crate) struct TaskRef<'py>(FutureRef<'py>);
+
+/// What a new task is made of.
+pub struct Parts<'py> {
+    /// What it drives.
+    pub coroutine: Bound<'py, PyAny>,
+    /// None for `Task-<number>`.
+    pub name: Option<Bound<'py, PyAny>>,
+    /// None for a copy of the current one.
+    pub context: Option<Bound<'py, PyAny>>,
+    /// Runs the first step at once, if the loop runs.
+    pub eager_start: bool,
+}
+
+/// A number for the next unnamed task.
+#[inline]
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Two steps, relaxed: the GIL orders all accesses.
+    let number = NEXT.load(Ordering::Relaxed);
+    NEXT.store(number + 1, Ordering::Relaxed);
+    number
+}
+
+impl<'py> TaskRef<'py> {
+    /// # Safety
+    /// `object` is a live instance of our type, lent by C code.
+    #[inline]
+    pub(crate) unsafe fn from_borrowed(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
+        // SAFETY: alive, by the caller's promise.
+        let object = unsafe { Bound::from_borrowed_ptr(py, object) };
+        // SAFETY: of our type, by the caller's promise.
+        unsafe { Self::new_unchecked(object) }
+    }
+
+    /// # Safety
+    /// `object` is a new reference to an instance of our type.
+    #[inline]
+    pub(crate) unsafe fn from_owned(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
+        // SAFETY: a new reference, by the caller's promise.
+        let object = unsafe { Bound::from_owned_ptr(py, object) };
+        // SAFETY: of our type, by the caller's promise.
+        unsafe { Self::new_unchecked(object) }
+    }
+
+    /// # Safety
+    /// `object` is an instance of our task type.
+    #[inline]
+    pub(crate) unsafe fn new_unchecked(object: Bound<'py, PyAny>) -> Self {
+        // SAFETY: tasks are futures.
+        Self(unsafe { FutureRef::new_unchecked(object) })
+    }
+
+    /// The task behind `object` if it is of our type or a subtype.
+    pub(crate) fn of(object: &Bound<'py, PyAny>) -> Option<Self> {
+        let class = type_pointer();
+        // SAFETY: a live object, and null or our type.
+        let fits = !class.is_null() && unsafe { ffi::PyObject_TypeCheck(object.as_ptr(), class) } != 0;
+        // SAFETY: of our type, as just seen.
+        fits.then(|| unsafe { Self::new_unchecked(object.clone()) })
+    }
+
+    /// The task in `held`, without a reference of its own.
+    ///
+    /// # Safety
+    /// An instance of our task type.
+    #[inline]
+    pub(crate) unsafe fn lent<'a>(py: Python<'py>, held: &'a Held) -> &'a Self {
+        // SAFETY: a `TaskRef` is nothing but a bound reference, of the right type by the caller's promise.
+        unsafe { &*std::ptr::from_ref(held.bind(py)).cast::<Self>() }
+    }
+
+    #[inline]
+    pub(crate) fn py(&self) -> Python<'py> {
+        self.0.py()
+    }
+
+    #[inline]
+    pub(crate) fn future(&self) -> &FutureRef<'py> {
+        &self.0
+    }
+
+    #[inline]
+    pub(crate) fn object(&self) -> &Bound<'py, PyAny> {
+        self.0.object()
+    }
+
+    /// What it holds as a task. The reference must not be kept across Python code.
+    #[inline]
+    pub(crate) fn task(&self) -> &TaskBody {
+        // SAFETY: of our type, alive while counted; SAFETY.md, "Future".
+        unsafe { &(*self.0.as_ptr().cast::<TaskObject>()).task }
+    }
+
+    /// Changes what it holds. `change` runs no Python code: what it takes out is released by the caller.
+    #[inline]
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut TaskBody) -> R) -> R {
+        // SAFETY: the GIL is held and nobody keeps a reference into the body across Python code; SAFETY.md, "Future".
+        change(unsafe { &mut (*self.0.as_ptr().cast::<TaskObject>()).task })
+    }
+
+    /// `__init__`.
+    fn initialize(&self, owner: Option<Bound<'py, PyAny>>, parts: Parts<'py>) -> PyResult<()> {
+        self.future().initialize(owner)?;
+        self.begin(parts)
+    }
+
+    /// What `__init__` does once the future part is ready.
+    #[inline]
+    fn begin(&self, parts: Parts<'py>) -> PyResult<()> {
+        let py = self.py();
+        let Parts { coroutine, name, context, eager_start } = parts;
+        if !is_coroutine(&coroutine)? {
+            self.update(|body| body.log_destroy_pending = false);
+            return Err(crate::capi::raise::error::<PyTypeError>(format!(
+                "a coroutine was expected, got {}",
+                coroutine.repr()?
+            )));
+        }
+        let context = match context {
+            Some(context) => {
+                if !context::is_context(&context) {
+                    self.check_accepts_stand_in(&context)?;
+                }
+                context
+            }
+            None => context::copy_current_unasked(py)?,
+        };
+        let name = name.as_ref().map(crate::objects::future::text).transpose()?;
+        let number = if name.is_some() { 0 } else { next_number() };
+        let before = self.update(|body| {
+            let fresh = TaskBody {
+                coroutine: Some(coroutine.into()),
+                context: Some(context.into()),
+                name: name.map(Held::from),
+                number,
+                log_destroy_pending: true,
+                link: std::mem::take(&mut body.link),
+                ..TaskBody::default()
+            };
+            std::mem::replace(body, fresh)
+        });
+        drop(before);
+        if eager_start && self.loop_is_running()? {
+            let outcome = self.start_eagerly();
+            if outcome.is_err() {
+                // Whoever made it hears of the error; that a task which never began is destroyed is no news.
+                self.update(|body| body.log_destroy_pending = false);
+            }
+            return outcome;
+        }
+        self.schedule_step(None)?;
+        registry::add(self);
+        Ok(())
+    }
+
+    /// Later Pythons refuse a context that is none when the task is made, earlier ones when it is to run.
+    #[cold]
+    fn check_accepts_stand_in(&self, context: &Bound<'py, PyAny>) -> PyResult<()> {
+        static REFUSED: PyOnceLock<bool> = PyOnceLock::new();
+        let py = self.py();
+        let probe = || imports::stock_method_uses(py, "asyncio.tasks", "_PyTask", "__init__", "Context");
+        if !*REFUSED.get_or_try_init(py, probe)? {
+            return Ok(());
+        }
+        self.update(|body| body.log_destroy_pending = false);
+        let class = context.get_type().fully_qualified_name()?;
+        Err(crate::capi::raise::error::<PyTypeError>(format!("a contextvars.Context was expected, got {class}")))
+    }
+
+    fn loop_is_running(&self) -> PyResult<bool> {
+        if let Some(owner) = self.future().native_owner()? {
+            return Ok(owner.get().thread().is_some());
+        }
+        self.future().owner()?.call_method0(pyo3::intern!(self.py(), "is_running"))?.is_truthy()
+    }
+
+    /// `set_name`.
+    pub(crate) fn set_name(&self, name: &Bound<'py, PyAny>) -> PyResult<()> {
+        let name = crate::objects::future::text(name)?;
+        drop(self.update(|body| body.name.replace(name.into())));
+        Ok(())
+    }
+
+    pub(crate) fn name(&self) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py();
+        if let Some(name) = &self.task().name {
+            return Ok(name.get(py));
+        }
+        let name = memory::text(py, &format!("Task-{}", self.task().number))?.into_any();
+        drop(self.update(|body| body.name.replace(name.clone().into())));
+        Ok(name)
+    }
+
+    /// `__del__`: says that the task will never be done.
+    fn finalize(&self) {
+        let py = self.py();
+        // Whoever hears of it below may keep the task, which is lost to the registry all the same.
+        // SAFETY: alive while counted.
+        unsafe { registry::remove(self.object().as_ptr().cast::<TaskObject>()) };
+        if self.must_complain() {
+            let complain = || {
+                let context = memory::dict(py)?;
+                context.set_item(pyo3::intern!(py, "task"), self.object())?;
+                let message = "Task was destroyed but it is pending!";
+                context.set_item(pyo3::intern!(py, "message"), message)?;
+                self.future().report(&context)
+            };
+            let outcome: PyResult<()> = complain();
+            if let Err(error) = outcome {
+                error.write_unraisable(py, Some(self.object()));
+            }
+        }
+        self.future().finalize();
+    }
+
+    fn must_complain(&self) -> bool {
+        self.task().log_destroy_pending && self.future().is_pending() && self.future().body().owner.is_some()
+    }
+}
+
+fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if resume::is_python_coroutine(object) || coroutine::adopt(object) {
+        return Ok(true);
+    }
+    coroutine_check::is_coroutine_object(object)
+}
+
+/// A new task of ours on a loop of ours.
+///
+/// # Errors
+/// `TypeError` when there is no coroutine to drive; what the first step lets through, if started eagerly.
+#[inline]
+pub fn new_task<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = owner.py();
+    // Known to the collector before its task, as Python's coroutines are: it ends what it finds in that order.
+    coroutine::adopt(&parts.coroutine);
+    let task = types::new_exact(py, FutureBody::on(owner))?;
+    if owner.get().debug.get() {
+        task.future().note_source()?;
+    }
+    task.begin(parts)?;
+    Ok(task.object().clone())
+}
+
+/// `new_task` for a coroutine that is to start at once, as a loop does it whose factory makes such tasks.
+///
+/// # Errors
+/// Those of `new_task`.
+pub(crate) fn new_eager_task<'py>(
+    owner: &Bound<'py, LoopBase>,
+    parts: Parts<'py>,
+    naming: Naming,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = owner.py();
+    if naming == Naming::AtOnce {
+        return new_task(owner, Parts { eager_start: true, ..parts });
+    }
+    let Parts { coroutine, name, context, .. } = parts;
+    let task = new_task(owner, Parts { coroutine, name: None, context, eager_start: true })?;
+    // SAFETY: just made, of our type.
+    let named = unsafe { TaskRef::new_unchecked(task.clone()) };
+    match name {
+        Some(name) => named.set_name(&name)?,
+        None if naming == Naming::LaterAlways => named.set_name(py.None().bind(py))?,
+        None => {}
+    }
+    Ok(task)
+}
+
+/// The type `Task`.
+///
+/// # Errors
+/// `ImportError` when asyncio is not importable.
+pub fn task_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    types::create_type(py)
+}
+
+/// A callable of C's making with `task` as its `__self__`.
+fn bound_function<'py>(task: &TaskRef<'py>, definition: &'static ffi::PyMethodDef) -> PyResult<Bound<'py, PyAny>> {
+    let pointer = std::ptr::from_ref(definition).cast_mut();
+    // SAFETY: a static definition, which is never written to; a new reference or null with an exception set.
+    let function = unsafe { ffi::PyCFunction_NewEx(pointer, task.object().as_ptr(), std::ptr::null_mut()) };
+    // SAFETY: as said.
+    let function = unsafe { Bound::from_owned_ptr_or_err(task.py(), function) }?;
+    Ok(function.cast_into::<PyCFunction>()?.into_any())
+}

@@ -1,0 +1,213 @@
+//! `Parked`: a future in the line of a primitive, as the engine's waiter.
+//!
+//! Where a future of ours stands is read from its body, where one of asyncio's C futures stands from its state, both
+//! without Python code, so a primitive may ask while it is borrowed. Any other object (a subclass's future, a test's
+//! mock) is asked by `ask`, outside every borrow, before the primitive decides; until the next time the answer holds.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ferrio_engine::{Standing, Waiter, Waiters};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::capi::gil_cell::GilCell;
+use crate::capi::owned_ref::Held;
+use crate::objects::coroutine::Visitor;
+use crate::objects::future::{FutureRef, State};
+
+/// A future that somebody waits for.
+pub struct Parked {
+    future: Held,
+    kind: Kind,
+    /// The last answer of an object that has to be asked.
+    answer: Cell<Standing>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A future exactly of our type.
+    Ours,
+    /// A future exactly of asyncio's C type.
+    Stock,
+    /// Anything else that has `done` and `cancelled`.
+    Other,
+}
+
+/// Whether any `Kind::Other` was made in this process: without one nobody needs to be asked.
+static OTHERS: AtomicBool = AtomicBool::new(false);
+
+impl Parked {
+    /// `future` as a waiter.
+    #[inline]
+    #[must_use]
+    pub fn new(future: &Bound<'_, PyAny>) -> Self {
+        let kind = if FutureRef::exact(future).is_some() { Kind::Ours } else { foreign_kind(future) };
+        Self { future: future.clone().into(), kind, answer: Cell::new(Standing::Waiting) }
+    }
+
+    /// A second reference.
+    #[inline]
+    #[must_use]
+    pub fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self { future: self.future.clone_ref(py), kind: self.kind, answer: self.answer.clone() }
+    }
+
+    /// The future.
+    #[must_use]
+    pub fn future<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.future.get(py)
+    }
+
+    /// Gives the future `result`, unless it is done. Foreign loops may run any code.
+    ///
+    /// # Errors
+    /// What the future or its loop raises.
+    #[inline]
+    pub fn wake<'py>(&self, py: Python<'py>, result: Bound<'py, PyAny>) -> PyResult<()> {
+        if self.kind == Kind::Ours {
+            let future = self.ours(py);
+            return if future.is_pending() { future.finish(result) } else { Ok(()) };
+        }
+        let future = self.future.bind(py);
+        if !future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+            future.call_method1(pyo3::intern!(py, "set_result"), (result,))?;
+        }
+        Ok(())
+    }
+
+    /// Cancels the future, unless it is done, and says where it stands then.
+    ///
+    /// # Errors
+    /// What the future or its loop raises.
+    pub fn cancel(&self, py: Python<'_>) -> PyResult<Standing> {
+        if self.kind == Kind::Ours {
+            self.ours(py).cancel_as_future(None)?;
+            return Ok(self.standing());
+        }
+        self.future.bind(py).call_method0(pyo3::intern!(py, "cancel"))?;
+        self.standing_now(py)
+    }
+
+    /// Where it stands, asking whoever has to be asked.
+    ///
+    /// # Errors
+    /// What the object raises.
+    pub fn standing_now(&self, py: Python<'_>) -> PyResult<Standing> {
+        if self.kind == Kind::Other {
+            let future = self.future.bind(py);
+            self.answer.set(if future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+                Standing::Cancelled
+            } else if future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+                Standing::Chosen
+            } else {
+                Standing::Waiting
+            });
+        }
+        Ok(self.standing())
+    }
+
+    /// Shows the collector the future.
+    ///
+    /// # Errors
+    /// Those of the visit.
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.future.traverse(visit)
+    }
+
+    /// Shows the collector the future, from inside a coroutine's body.
+    pub fn show(&self, visitor: &Visitor<'_>) {
+        visitor.show_held(&self.future);
+    }
+
+    fn ours<'py>(&self, py: Python<'py>) -> FutureRef<'py> {
+        // SAFETY: `Kind::Ours` says that it is exactly of our type.
+        unsafe { FutureRef::new_unchecked(self.future.get(py)) }
+    }
+}
+
+impl Waiter for Parked {
+    #[inline]
+    fn standing(&self) -> Standing {
+        // SAFETY: lines of waiters live in Python objects and are touched only by attached code, as `Held`s are.
+        let py = unsafe { Python::assume_attached() };
+        match self.kind {
+            Kind::Ours => match self.ours(py).body().state {
+                State::Pending => Standing::Waiting,
+                State::Cancelled => Standing::Cancelled,
+                State::Finished => Standing::Chosen,
+            },
+            Kind::Stock => stock_standing(self.future.bind(py)),
+            Kind::Other => self.answer.get(),
+        }
+    }
+}
+
+/// Asks those in a line of `cell` that have to be asked. A decision follows at once.
+///
+/// # Errors
+/// What they raise.
+#[inline]
+pub fn ask<S>(py: Python<'_>, cell: &GilCell<S>, line: impl Fn(&mut S) -> &mut Waiters<Parked>) -> PyResult<()> {
+    // Relaxed: written and read with the GIL held.
+    if OTHERS.load(Ordering::Relaxed) { ask_others(py, cell, line) } else { Ok(()) }
+}
+
+#[cold]
+fn ask_others<S>(py: Python<'_>, cell: &GilCell<S>, line: impl Fn(&mut S) -> &mut Waiters<Parked>) -> PyResult<()> {
+    let others: Vec<_> = cell.with(py, |state| {
+        let others = line(state).entries().filter(|(_, parked)| parked.kind == Kind::Other);
+        others.map(|(ticket, parked)| (ticket, parked.clone_ref(py))).collect()
+    });
+    for (_, parked) in &others {
+        parked.standing_now(py)?;
+    }
+    cell.with(py, |state| {
+        for (ticket, parked) in line(state).entries() {
+            if let Ok(place) = others.binary_search_by_key(&ticket, |(own, _)| *own) {
+                parked.answer.set(others[place].1.answer.get());
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Which kind a future is of that is not exactly ours.
+#[cold]
+fn foreign_kind(future: &Bound<'_, PyAny>) -> Kind {
+    static STOCK: PyOnceLock<Option<Py<PyAny>>> = PyOnceLock::new();
+    let py = future.py();
+    let stock = STOCK.get_or_init(py, || {
+        let class = py.import("_asyncio").and_then(|module| module.getattr("Future"));
+        class.ok().map(Bound::unbind)
+    });
+    if stock.as_ref().is_some_and(|class| future.get_type().is(class)) {
+        return Kind::Stock;
+    }
+    OTHERS.store(true, Ordering::Relaxed);
+    Kind::Other
+}
+
+/// Where a future of asyncio's C type stands; its attribute is read in C.
+fn stock_standing(future: &Bound<'_, PyAny>) -> Standing {
+    let py = future.py();
+    let Ok(state) = future.getattr(pyo3::intern!(py, "_state")) else {
+        return Standing::Chosen;
+    };
+    let is = |word: &Bound<'_, PyString>| {
+        state.is(word) || {
+            // SAFETY: two live strings, compared without Python code.
+            (unsafe { ffi::PyUnicode_Compare(state.as_ptr(), word.as_ptr()) }) == 0
+        }
+    };
+    if is(pyo3::intern!(py, "PENDING")) {
+        Standing::Waiting
+    } else if is(pyo3::intern!(py, "CANCELLED")) {
+        Standing::Cancelled
+    } else {
+        Standing::Chosen
+    }
+}

@@ -1,0 +1,56 @@
+//! Every class of this crate, for `ferrio_cpython::capi::deallocation`: chains of their instances are freed without recursion.
+//!
+//! `tests/test_depth.py` compares the list with the classes that the sources declare.
+
+use ferrio_cpython::capi::deallocation::bound;
+use pyo3::prelude::*;
+
+/// Lets the instances of each class be freed in bounded depth.
+macro_rules! bound_all {
+    ($py:expr, $($class:path,)*) => { $(bound::<$class>($py);)* };
+}
+
+/// To be called once the classes are there, before there are instances.
+pub(crate) fn bound_classes(py: Python<'_>) {
+    ferrio_cpython::bound_classes(py);
+    bound_all!(
+        py,
+        crate::event_loop::Loop,
+        crate::event_loop::executor_future::Link,
+        crate::net::connect::happy_eyeballs::Watch,
+        crate::net::serve::listener::Listener,
+        crate::queues::kinds::LifoQueue,
+        crate::queues::kinds::PriorityQueue,
+        crate::queues::queue::Queue,
+        crate::runners::runner::Runner,
+        crate::net::sendfile::fallback::StandIn,
+        crate::net::serve::server::Server,
+        crate::net::connect::staggered::Attempt,
+        crate::streams::open::Factory,
+        crate::streams::protocol::StreamReaderProtocol,
+        crate::streams::reader::StreamReader,
+        crate::streams::writer::StreamWriter,
+        crate::locks::barrier::Barrier,
+        crate::locks::condition::Condition,
+        crate::locks::event::Event,
+        crate::locks::wait_queue::Line,
+        crate::locks::lock::Lock,
+        crate::locks::semaphore::BoundedSemaphore,
+        crate::locks::semaphore::Semaphore,
+        crate::task_groups::group::TaskGroup,
+        crate::tasks::wrap_future::Chain,
+        crate::tasks::as_completed::Completions,
+        crate::tasks::as_completed::LazyCompletions,
+        crate::tasks::threadsafe::Submission,
+        crate::timeouts::Timeout,
+        crate::transports::socket::close::Loss,
+        crate::transports::datagram::DatagramTransport,
+        crate::transports::pipe::read::ReadPipeTransport,
+        crate::transports::socket::SocketTransport,
+        crate::transports::subprocess::SubprocessTransport,
+        crate::transports::tls::TlsTransport,
+        crate::transports::tls::protocol::TlsProtocol,
+        crate::transports::pipe::write::WritePipeTransport,
+        crate::tasks::wait::Waiting,
+    );
+}

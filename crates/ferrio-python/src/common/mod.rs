@@ -1,0 +1,8 @@
+//! What the layers above share: imports, numbers, timers, and coroutines written as `async` blocks.
+
+pub(crate) mod async_block;
+pub(crate) mod blocking_frame;
+pub(crate) mod imports;
+pub(crate) mod numbers;
+pub(crate) mod slices;
+pub(crate) mod timer;

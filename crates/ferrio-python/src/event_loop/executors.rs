@@ -1,0 +1,226 @@
+//! Executors: `run_in_executor`, the default thread pool and its shutdown.
+
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::objects::scheduling;
+use ferrio_cpython::{GilCell, GilFlag};
+use pyo3::exceptions::{PyException, PyRuntimeError, PyTimeoutError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::common::async_block::{Channel, Coroutine};
+use crate::common::blocking_frame::Frame;
+use crate::common::imports;
+use crate::event_loop::executor_future;
+use crate::event_loop::{Loop, base};
+
+/// The default executor.
+#[derive(Default)]
+pub(crate) struct Executors {
+    default: GilCell<Option<Py<PyAny>>>,
+    /// `shutdown_default_executor` or `close` was called.
+    shut_down: GilFlag,
+}
+
+impl Executors {
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.default.traverse(visit, |executor| visit.call(executor)).transpose().map(drop)
+    }
+
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let executor = self.default.with(py, Option::take);
+        drop(executor);
+    }
+
+    fn default<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.default.with(py, |executor| executor.as_ref().map(|executor| executor.bind(py).clone()))
+    }
+
+    fn set_default(&self, py: Python<'_>, executor: Option<Py<PyAny>>) {
+        let before = self.default.with(py, |place| std::mem::replace(place, executor));
+        drop(before);
+    }
+}
+
+#[pymethods]
+impl Loop {
+    /// Run `func(*args)` in an executor, the default thread pool if None; gives a future.
+    #[pyo3(signature = (executor, func, *args))]
+    pub(crate) fn run_in_executor<'py>(
+        slf: &Bound<'py, Self>,
+        executor: Option<Bound<'py, PyAny>>,
+        func: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        base(slf).check_open()?;
+        if base(slf).debug.get() {
+            scheduling::check_callback(func, "run_in_executor")?;
+        }
+        let executor = match executor {
+            Some(executor) => executor,
+            None => default_executor(slf)?,
+        };
+        let submit = executor.getattr(pyo3::intern!(py, "submit"))?;
+        let work = if args.is_empty() {
+            submit.call1((func,))?
+        } else {
+            let mut all = vec![func.clone()];
+            all.extend(args.iter());
+            submit.call1(memory::tuple(py, all)?)?
+        };
+        executor_future::follow(slf, work)
+    }
+
+    /// Set the executor that `run_in_executor(None`, …) uses: a `ThreadPoolExecutor`.
+    fn set_default_executor(slf: &Bound<'_, Self>, executor: &Bound<'_, PyAny>) -> PyResult<()> {
+        if !executor.is_instance(&imports::thread_pool(slf.py())?)? {
+            return Err(ferrio_cpython::error::<PyTypeError>("executor must be ThreadPoolExecutor instance"));
+        }
+        slf.get().executors.set_default(slf.py(), Some(executor.clone().unbind()));
+        Ok(())
+    }
+
+    /// Waits for the default executor's threads, in a thread of its own.
+    fn _do_shutdown(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        join(slf, future)
+    }
+
+    #[getter]
+    fn _default_executor<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        slf.get().executors.default(slf.py())
+    }
+
+    #[setter]
+    #[pyo3(name = "_default_executor")]
+    fn replace_default_executor(slf: &Bound<'_, Self>, executor: Option<Py<PyAny>>) {
+        slf.get().executors.set_default(slf.py(), executor);
+    }
+
+    /// Wait for the default executor's threads to end, at most `timeout` seconds.
+    #[pyo3(signature = (timeout=None))]
+    fn shutdown_default_executor(slf: &Bound<'_, Self>, timeout: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        let this = slf.clone().unbind();
+        let name = "EventLoop.shutdown_default_executor";
+        Coroutine::spawn(slf.py(), name, |channel| shut_down(this, timeout, channel))
+    }
+}
+
+fn default_executor<'py>(slf: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let executors = &slf.get().executors;
+    if executors.shut_down.get() {
+        return Err(ferrio_cpython::error::<PyRuntimeError>("Executor shutdown has been called"));
+    }
+    if let Some(executor) = executors.default(py) {
+        return Ok(executor);
+    }
+    let keywords = memory::dict(py)?;
+    keywords.set_item("thread_name_prefix", "asyncio")?;
+    let executor = imports::thread_pool(py)?.call((), Some(&keywords))?;
+    executors.set_default(py, Some(executor.clone().unbind()));
+    Ok(executor)
+}
+
+/// Lets the default executor go without waiting for its threads, as closing a loop does.
+pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    let executors = &slf.get().executors;
+    executors.shut_down.set(true);
+    let Some(executor) = executors.default(py) else { return Ok(()) };
+    executors.set_default(py, None);
+    stop_without_waiting(&executor)
+}
+
+fn stop_without_waiting(executor: &Bound<'_, PyAny>) -> PyResult<()> {
+    let keywords = memory::dict(executor.py())?;
+    keywords.set_item("wait", false)?;
+    executor.call_method("shutdown", (), Some(&keywords)).map(drop)
+}
+
+async fn shut_down(this: Py<Loop>, timeout: Option<Py<PyAny>>, channel: Channel) -> PyResult<()> {
+    let this = channel.own(this);
+    let started = Python::attach(|py| {
+        let slf = this.bind(py);
+        let executors = &slf.get().executors;
+        executors.shut_down.set(true);
+        let Some(executor) = executors.default(py) else { return Ok::<_, PyErr>(None) };
+        let joined = Loop::waiter(slf)?;
+        let thread = joining_thread(slf, &joined)?;
+        Frame::ShutdownDefaultExecutor.call(&thread.getattr("start")?, (), None)?;
+        Ok(Some((executor.unbind(), joined.unbind(), thread.unbind())))
+    })?;
+    let Some((executor, joined, thread)) = started else {
+        return Ok(());
+    };
+    let deadline = Python::attach(|py| {
+        let argument = timeout.as_ref().map_or_else(|| py.None(), |timeout| timeout.clone_ref(py));
+        imports::timeout(py)?.call1((argument,)).map(Bound::unbind)
+    })?;
+    let (deadline, executor, thread) = (channel.own(deadline), channel.own(executor), channel.own(thread));
+    let entering = Python::attach(|py| deadline.call_method0(py, "__aenter__"))?;
+    channel.wait(entering).await?;
+    let outcome = channel.wait(joined).await;
+    let leaving = Python::attach(|py| match &outcome {
+        Ok(_) => deadline.call_method1(py, "__aexit__", (py.None(), py.None(), py.None())),
+        Err(error) => {
+            deadline.call_method1(py, "__aexit__", (error.get_type(py), error.value(py), error.traceback(py)))
+        }
+    })?;
+    let outcome = channel.wait(leaving).await.and(outcome);
+    Python::attach(|py| match outcome {
+        Ok(_) => {
+            let join = thread.bind(py).getattr("join")?;
+            Frame::ShutdownDefaultExecutor.call(&join, (), None).map(drop)
+        }
+        Err(error) if error.is_instance_of::<PyTimeoutError>(py) => {
+            warn_unfinished(py, timeout)?;
+            let stop = executor.bind(py).getattr("shutdown")?;
+            let keywords = memory::dict(py)?;
+            keywords.set_item("wait", false)?;
+            Frame::ShutdownDefaultExecutor.call(&stop, (), Some(&keywords)).map(drop)
+        }
+        Err(error) => Err(error),
+    })
+}
+
+fn warn_unfinished(py: Python<'_>, timeout: Option<Py<PyAny>>) -> PyResult<()> {
+    let seconds = timeout.unwrap_or_else(|| py.None());
+    let text = format!("The executor did not finishing joining its threads within {seconds} seconds.");
+    let text = std::ffi::CString::new(text)?;
+    PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyRuntimeWarning>(), &text, 1)
+}
+
+/// A thread that waits for the executor's threads and then sets the result of `joined`, in the loop.
+fn joining_thread<'py>(slf: &Bound<'py, Loop>, joined: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let keywords = memory::dict(py)?;
+    // A method, as asyncio's: the thread ends it, and the collector knows what it refers to.
+    keywords.set_item("target", slf.getattr("_do_shutdown")?)?;
+    keywords.set_item("args", (joined,))?;
+    imports::thread(py)?.call((), Some(&keywords))
+}
+
+/// What that thread does.
+fn join(slf: &Bound<'_, Loop>, joined: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    let Some(executor) = slf.get().executors.default(py) else { return Ok(()) };
+    let outcome = executor.call_method0("shutdown");
+    if base(slf).closed.get() {
+        return Ok(());
+    }
+    match outcome {
+        Ok(_) => {
+            let settle = imports::futures_module(py)?.getattr("_set_result_unless_cancelled")?;
+            slf.call_method1("call_soon_threadsafe", (settle, joined, py.None()))?;
+        }
+        Err(error) if error.is_instance_of::<PyException>(py) => {
+            if !joined.call_method0("cancelled")?.is_truthy()? {
+                let fail = joined.getattr("set_exception")?;
+                slf.call_method1("call_soon_threadsafe", (fail, error.value(py)))?;
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}

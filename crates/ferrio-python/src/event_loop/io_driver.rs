@@ -1,0 +1,439 @@
+//! What the loop waits for: the poller, the registrations, and the handlers they lead to.
+//!
+//! Invariant: the poller watches exactly what the registrations say. A descriptor that was closed and came back under
+//! the same number is unknown to the poller, or known to it by another entry: the refusals say so, and the change is
+//! made the other way. In a child made by `fork` the poller is the parent's until the first use: then the child makes its
+//! own, which is told all that the registrations say; what the parent watches is not touched.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use ferrio_cpython::{Action, GilCell, GilFlag, HandleRef, LoopBase, Runnable};
+use ferrio_engine::{
+    Asked, Change, DozePolicy, Occupied, PollPolicy, Registered, Registrations, Removed, Role, Trigger,
+};
+use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token, Waker, poller};
+use pyo3::prelude::*;
+use pyo3::types::PyWeakrefReference;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::event_loop::exception_handler;
+use crate::event_loop::readers::Files;
+use crate::transports::socket::write_coalescing::Gatherings;
+
+/// The token of the waker's descriptor.
+pub(crate) const WAKER: Token = Token(u64::MAX);
+
+/// How many events one poll takes.
+const EVENTS_PER_POLL: usize = 512;
+
+/// Size of the buffer that all transports of a loop receive into.
+const RECEIVE_BUFFER: usize = 256 * 1024;
+
+/// Who is told that a descriptor is ready.
+pub(crate) enum Handler {
+    /// A callback of `add_reader` or `add_writer`.
+    Callback(HandleRef),
+    /// An object of ours and the function that is told the readiness bits.
+    Native(Py<PyAny>, Action),
+    /// The same, for an object that may go away when nobody else holds it.
+    Weak(Py<PyWeakrefReference>, Action),
+}
+
+impl Handler {
+    /// A handler of ours.
+    pub(crate) fn native<T>(target: &Bound<'_, T>, action: Action) -> Self {
+        Self::Native(target.clone().into_any().unbind(), action)
+    }
+
+    /// A handler that does not keep its object alive.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(crate) fn weak<T>(target: &Bound<'_, T>, action: Action) -> PyResult<Self> {
+        Ok(Self::Weak(PyWeakrefReference::new(target.as_any())?.unbind(), action))
+    }
+
+    fn runnable(&self, py: Python<'_>, readiness: Readiness) -> Option<Runnable> {
+        match self {
+            Self::Callback(handle) => Some(Runnable::Handle(handle.clone_ref(py))),
+            Self::Native(target, action) => Some(Runnable::native(target.bind(py).clone(), *action, readiness.bits())),
+            Self::Weak(target, action) => {
+                target.bind(py).upgrade().map(|target| Runnable::native(target, *action, readiness.bits()))
+            }
+        }
+    }
+
+    /// The object of ours that it leads to.
+    pub(crate) fn target<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        match self {
+            Self::Callback(_) => None,
+            Self::Native(target, _) => Some(target.bind(py).clone()),
+            Self::Weak(target, _) => target.bind(py).upgrade(),
+        }
+    }
+
+    /// Makes sure that it is not run any more, though it may be queued.
+    pub(crate) fn retire(self, py: Python<'_>) -> PyResult<()> {
+        match self {
+            Self::Callback(handle) => handle.cancel(py),
+            Self::Native(..) | Self::Weak(..) => Ok(()),
+        }
+    }
+
+    /// Whether it leads to `object`.
+    pub(crate) fn is_of(&self, object: &Bound<'_, PyAny>) -> bool {
+        matches!(self, Self::Native(target, _) if target.is(object))
+    }
+}
+
+/// The loop's connection to the system.
+pub(crate) struct Io {
+    /// None once the loop is closed.
+    poller: GilCell<Option<Arc<Poller>>>,
+    /// The poller watches the waker.
+    waker_watched: GilFlag,
+    pub(crate) registrations: GilCell<Registrations<Handler>>,
+    pub(crate) files: Files,
+    /// Made for the first poll; out of its place while one fills it.
+    events: GilCell<Option<Events>>,
+    policy: GilCell<PollPolicy>,
+    doze: GilCell<DozePolicy>,
+    /// Allocated at the first receive; out of its place while one fills it.
+    receive_buffer: GilCell<Option<Box<[u8]>>>,
+    pub(crate) gatherings: Gatherings,
+}
+
+impl Io {
+    pub(crate) fn new() -> PyResult<Self> {
+        let poller = Poller::new().map_err(|error| exception_handler::from_io(&error))?;
+        Ok(Self {
+            poller: GilCell::new(Some(Arc::new(poller))),
+            waker_watched: GilFlag::default(),
+            registrations: GilCell::new(Registrations::new()),
+            files: Files::default(),
+            events: GilCell::new(None),
+            policy: GilCell::new(PollPolicy::new()),
+            doze: GilCell::new(DozePolicy::new(processors())),
+            receive_buffer: GilCell::new(None),
+            gatherings: Gatherings::default(),
+        })
+    }
+
+    /// The poller, unless the loop is closed. It may be the parent process's, with which nothing can be done.
+    pub(crate) fn poller(&self, py: Python<'_>) -> Option<Arc<Poller>> {
+        self.poller.with(py, |poller| poller.clone())
+    }
+
+    /// This process's own poller, unless the loop is closed.
+    ///
+    /// # Errors
+    /// The system's, in a child that has to make it.
+    pub(crate) fn own_poller(&self, py: Python<'_>) -> io::Result<Option<Arc<Poller>>> {
+        match self.poller(py) {
+            Some(poller) if poller.is_inherited() => self.replace_inherited(py).map(Some),
+            poller => Ok(poller),
+        }
+    }
+
+    #[cold]
+    fn replace_inherited(&self, py: Python<'_>) -> io::Result<Arc<Poller>> {
+        let poller = Arc::new(Poller::new()?);
+        if let Some(fd) = poller.descriptor() {
+            self.claim_number(py, fd);
+        }
+        for (fd, asked) in self.registrations.with(py, |registrations| registrations.all_asked()) {
+            match add(&poller, fd, asked) {
+                // Closed by now, or another file's number: the parent's poller would not report it either.
+                Err(error) if poller::is_unwatchable(&error) => {}
+                outcome => outcome?,
+            }
+        }
+        self.waker_watched.set(false);
+        // Not if a forgotten handler's end has closed the loop.
+        let inherited =
+            self.poller.with(py, |place| place.as_mut().map(|place| std::mem::replace(place, Arc::clone(&poller))));
+        drop(inherited);
+        Ok(poller)
+    }
+
+    /// Makes the waker if there is none yet; gives the descriptor for `signal.set_wakeup_fd`, None on a closed loop.
+    pub(crate) fn ensure_waker(&self, py: Python<'_>, base: &LoopBase) -> PyResult<Option<RawFd>> {
+        let usable = |waker: &Waker| !waker.is_inherited() && self.waker_watched.get();
+        let known = base.waker.with(py, |waker| waker.as_ref().filter(|waker| usable(waker)).map(Waker::write_fd));
+        if known.is_some() {
+            return Ok(known);
+        }
+        self.make_waker(py, base).map_err(|error| exception_handler::from_io(&error))
+    }
+
+    #[cold]
+    fn make_waker(&self, py: Python<'_>, base: &LoopBase) -> io::Result<Option<RawFd>> {
+        let Some(poller) = self.own_poller(py)? else { return Ok(None) };
+        renew_waker(py, base)?;
+        let ends = |waker: &Waker| (waker.read_fd(), waker.write_fd());
+        let known = base.waker.with(py, |waker| waker.as_ref().map(ends));
+        let (reader, writer) = if let Some(known) = known {
+            known
+        } else {
+            let waker = Waker::new()?;
+            let (reader, writer) = ends(&waker);
+            base.waker.with(py, |place| *place = Some(waker));
+            self.claim_number(py, reader);
+            self.claim_number(py, writer);
+            (reader, writer)
+        };
+        if !self.waker_watched.get() {
+            poller.add(reader, WAKER, Interest::READABLE, Mode::Level)?;
+            self.waker_watched.set(true);
+        }
+        Ok(Some(writer))
+    }
+
+    /// The number of a new descriptor of ours: what is registered for it is for a file that was closed without a word, and
+    /// whoever takes it back later must not take back ours.
+    fn claim_number(&self, py: Python<'_>, fd: RawFd) {
+        let forgotten = self.registrations.with(py, |registrations| registrations.take(fd));
+        drop(forgotten);
+    }
+
+    /// The policy's word on whether this turn polls.
+    pub(crate) fn must_poll(&self, py: Python<'_>, ready_is_empty: bool, stopping: bool) -> bool {
+        let watched = self.registrations.with(py, |registrations| registrations.count()) + 1;
+        self.policy.with(py, |policy| policy.must_poll(ready_is_empty, stopping, watched, ferrio_sys::clock::monotonic))
+    }
+
+    pub(crate) fn begin_run(&self, py: Python<'_>) {
+        self.policy.with(py, PollPolicy::begin_run);
+    }
+
+    /// The next turn polls, whatever else it has to do: somebody counts on what is there to be seen in it.
+    pub(crate) fn poll_next(&self, py: Python<'_>) {
+        self.policy.with(py, PollPolicy::begin_run);
+    }
+
+    pub(crate) fn polled(&self, py: Python<'_>) {
+        self.policy.with(py, |policy| policy.polled(ferrio_sys::clock::monotonic()));
+    }
+
+    /// Nanoseconds to look for work of other threads before a sleep of at most `timeout`.
+    pub(crate) fn doze_time(&self, py: Python<'_>, timeout: Option<Duration>) -> u64 {
+        let timeout = timeout.map(|timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
+        self.doze.with(py, |doze| doze.time(timeout))
+    }
+
+    /// Takes note of a rest of `nanoseconds`, ended by another thread or not.
+    pub(crate) fn rested(&self, py: Python<'_>, nanoseconds: u64, called: bool) {
+        self.doze.with(py, |doze| doze.rested(nanoseconds, called));
+    }
+
+    pub(crate) fn take_events(&self, py: Python<'_>) -> Events {
+        let events = self.events.with(py, Option::take);
+        events.unwrap_or_else(|| Events::with_capacity(EVENTS_PER_POLL))
+    }
+
+    pub(crate) fn put_events(&self, py: Python<'_>, events: Events) {
+        self.events.with(py, |place| *place = Some(events));
+    }
+
+    /// Lends the receive buffer. `fill` must run no Python code.
+    #[inline]
+    pub(crate) fn with_receive_buffer<R>(&self, py: Python<'_>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.receive_buffer
+            .with(py, |buffer| fill(buffer.get_or_insert_with(|| vec![0; RECEIVE_BUFFER].into_boxed_slice())))
+    }
+
+    /// Queues the handlers that an event is for, two at most; the caller has made room for them.
+    #[inline]
+    pub(crate) fn dispatch(&self, py: Python<'_>, base: &LoopBase, token: Token, readiness: Readiness) {
+        let (reads, writes) = (readiness.wakes_reader(), readiness.wakes_writer());
+        let (runnables, change, fired) = self.registrations.with(py, |registrations| {
+            let nothing = ([None, None], Change::None, [None, None]);
+            let Some(entry) = registrations.lookup(token.0) else { return nothing };
+            if let Some(stream) = entry.stream() {
+                return ([stream.runnable(py, readiness), None], Change::None, [None, None]);
+            }
+            let reading = entry.reader().filter(|_| reads).and_then(|handler| handler.runnable(py, readiness));
+            let writing = entry.writer().filter(|_| writes).and_then(|handler| handler.runnable(py, readiness));
+            if !entry.awaits_once() {
+                return ([reading, writing], Change::None, [None, None]);
+            }
+            let (change, fired) = registrations.fire(token.0, reads, writes);
+            ([reading, writing], change, fired)
+        });
+        if change != Change::None {
+            // Refused only for a descriptor that was closed under a wait: nobody can be told more than that.
+            let _ = self.tell(py, Registrations::<Handler>::descriptor(token.0), change);
+        }
+        for runnable in runnables.into_iter().flatten() {
+            base.push_into_room(py, runnable);
+        }
+        drop(fired);
+    }
+
+    /// Registers `handler` for `fd`; gives back what it replaced.
+    ///
+    /// # Errors
+    /// What the poller refused: `PermissionError` for regular files, `OSError` for bad descriptors. Nothing is registered
+    /// then.
+    pub(crate) fn register(&self, py: Python<'_>, fd: RawFd, role: Role, handler: Handler) -> PyResult<Vec<Handler>> {
+        let outcome = self.registrations.with(py, |registrations| match role {
+            Role::Reader => registrations.set_reader(fd, handler),
+            Role::Writer => registrations.set_writer(fd, handler),
+            Role::Stream => Ok(registrations.set_stream(fd, handler)),
+        });
+        self.carry_out(py, fd, role, outcome)
+    }
+
+    /// Registers `handler` for the next event of `fd` alone; see `register`.
+    ///
+    /// # Errors
+    /// As `register`.
+    pub(crate) fn wait(&self, py: Python<'_>, fd: RawFd, role: Role, handler: Handler) -> PyResult<Vec<Handler>> {
+        let outcome = self.registrations.with(py, |registrations| registrations.wait(fd, role, handler));
+        self.carry_out(py, fd, role, outcome)
+    }
+
+    fn carry_out(
+        &self,
+        py: Python<'_>,
+        fd: RawFd,
+        role: Role,
+        outcome: Result<Registered<Handler>, Occupied<Handler>>,
+    ) -> PyResult<Vec<Handler>> {
+        let Registered { change, replaced } = match outcome {
+            Ok(registered) => self.distrust(py, fd, registered),
+            Err(occupied) => {
+                drop(occupied);
+                return Err(exception_handler::from_io(&io::Error::from(io::ErrorKind::ResourceBusy)));
+            }
+        };
+        if let Err(refusal) = self.tell(py, fd, change) {
+            let handler = self.registrations.with(py, |registrations| registrations.roll_back(fd, role));
+            drop(handler);
+            return Err(exception_handler::from_io(&refusal));
+        }
+        Ok(replaced.into_iter().flatten().collect())
+    }
+
+    /// Where one handler takes another's place, the number may have been closed and be another file's by now: the poller
+    /// is told again.
+    fn distrust(&self, py: Python<'_>, fd: RawFd, registered: Registered<Handler>) -> Registered<Handler> {
+        let Registered { change: Change::None, replaced: [Some(_), None] } = &registered else {
+            return registered;
+        };
+        let asked = self.registrations.with(py, |registrations| registrations.asked(fd));
+        Registered { change: asked.map_or(Change::None, Change::Modify), ..registered }
+    }
+
+    /// Another handler for a stream that is registered; gives back what it replaced, or itself if nothing is registered.
+    pub(crate) fn exchange_stream(&self, py: Python<'_>, fd: RawFd, handler: Handler) -> Handler {
+        self.registrations.with(py, |registrations| match registrations.stream_mut(fd) {
+            Some(place) => std::mem::replace(place, handler),
+            None => handler,
+        })
+    }
+
+    /// Ends a registration; gives back its handler.
+    pub(crate) fn unregister(&self, py: Python<'_>, fd: RawFd, role: Role) -> Option<Handler> {
+        let Removed { change, handler } = self.registrations.with(py, |registrations| match role {
+            Role::Reader => registrations.remove_reader(fd),
+            Role::Writer => registrations.remove_writer(fd),
+            Role::Stream => registrations.remove_stream(fd),
+        });
+        // A descriptor that was closed before is unknown to the poller: there is nothing left to undo.
+        let _ = self.tell(py, fd, change);
+        handler
+    }
+
+    fn tell(&self, py: Python<'_>, fd: RawFd, change: Change) -> io::Result<()> {
+        if change == Change::None {
+            return Ok(());
+        }
+        let poller = if change == Change::Remove { self.poller(py) } else { self.own_poller(py)? };
+        let Some(poller) = poller else { return Ok(()) };
+        match change {
+            Change::None => Ok(()),
+            // An inherited poller does not care: the one that takes its place will not be told of the descriptor.
+            Change::Remove => poller.remove(fd),
+            Change::Add(asked) => match add(&poller, fd, asked) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => modify(&poller, fd, asked),
+                outcome => outcome,
+            },
+            Change::Modify(asked) => match modify(&poller, fd, asked) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => add(&poller, fd, asked),
+                outcome => outcome,
+            },
+        }
+    }
+
+    /// Closes the poller and gives up all handlers.
+    pub(crate) fn close(&self, py: Python<'_>) {
+        let poller = self.poller.with(py, Option::take);
+        drop(poller);
+        self.clear(py);
+        let buffer = self.receive_buffer.with(py, Option::take);
+        drop(buffer);
+    }
+
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let handlers = self.registrations.with(py, Registrations::take_all);
+        drop(handlers);
+        self.files.clear(py);
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let outcome = self.registrations.traverse(visit, |registrations| {
+            registrations.handlers().try_for_each(|handler| match handler {
+                Handler::Callback(handle) => handle.traverse(visit),
+                Handler::Native(target, _) => visit.call(target),
+                Handler::Weak(target, _) => visit.call(target),
+            })
+        });
+        outcome.transpose()?;
+        self.files.traverse(visit)
+    }
+}
+
+/// In a child made by `fork`: has the waker's numbers lead to a pipe of this process's own.
+pub(crate) fn renew_waker(py: Python<'_>, base: &LoopBase) -> io::Result<()> {
+    base.waker.with(py, |waker| match waker {
+        Some(waker) if waker.is_inherited() => waker.renew(),
+        _ => Ok(()),
+    })
+}
+
+/// How many processors the process may use. Asked once: the answer is read from files.
+fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn add(poller: &Poller, fd: RawFd, asked: Asked) -> io::Result<()> {
+    poller.add(fd, Token(asked.token), interest(asked), mode(asked))
+}
+
+fn modify(poller: &Poller, fd: RawFd, asked: Asked) -> io::Result<()> {
+    poller.modify(fd, Token(asked.token), interest(asked), mode(asked))
+}
+
+fn interest(asked: Asked) -> Interest {
+    let mut interest = Interest::NONE;
+    if asked.interest.contains(ferrio_engine::Interest::READABLE) {
+        interest = interest | Interest::READABLE;
+    }
+    if asked.interest.contains(ferrio_engine::Interest::WRITABLE) {
+        interest = interest | Interest::WRITABLE;
+    }
+    interest
+}
+
+fn mode(asked: Asked) -> Mode {
+    match asked.trigger {
+        Trigger::Level => Mode::Level,
+        Trigger::Edge => Mode::Edge,
+        Trigger::Once => Mode::Once,
+    }
+}

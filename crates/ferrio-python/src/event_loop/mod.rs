@@ -1,0 +1,158 @@
+//! The loop object: its state, its making, what the collector sees.
+//!
+//! `Loop` extends `LoopBase` (scheduling) with one small state struct for each service; the service's file holds its
+//! methods. The Python class users see is `EventLoop`, made here at import as a subclass of `Loop` and
+//! `asyncio.AbstractEventLoop`.
+
+mod asyncgens;
+mod debug;
+pub(crate) mod exception_handler;
+pub(crate) mod executor_future;
+mod executors;
+pub(crate) mod io_driver;
+pub(crate) mod nested_runs;
+pub(crate) mod readers;
+mod run;
+pub(crate) mod signals;
+pub(crate) mod task_factory;
+
+use ferrio_cpython::capi::coroutine_function;
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::objects::{create_task, loop_flags, scheduling};
+use ferrio_cpython::{GilCell, GilFlag, LoopBase};
+use pyo3::PyTypeInfo;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::common::imports;
+use crate::event_loop::asyncgens::AsyncGenerators;
+use crate::event_loop::exception_handler::ErrorHandling;
+use crate::event_loop::executors::Executors;
+use crate::event_loop::io_driver::Io;
+use crate::event_loop::signals::Signals;
+
+/// An event loop: `asyncio.AbstractEventLoop` in Rust.
+#[pyclass(frozen, subclass, extends = LoopBase, module = "ferrio._ferrio")]
+pub(crate) struct Loop {
+    pub(crate) io: Io,
+    pub(crate) signals: Signals,
+    pub(crate) executors: Executors,
+    pub(crate) asyncgens: AsyncGenerators,
+    pub(crate) errors: ErrorHandling,
+    /// The future of the outermost `run_until_complete`, as long as that runs.
+    pub(crate) outermost: GilCell<Option<Py<PyAny>>>,
+    /// Whether the end of a run could not say so to asyncio, for lack of memory: the loop is shown as running since.
+    pub(crate) shown_running: GilFlag,
+}
+
+/// The scheduling half of a loop.
+pub(crate) fn base<'a>(slf: &'a Bound<'_, Loop>) -> &'a LoopBase {
+    slf.as_super().get()
+}
+
+#[pymethods]
+impl Loop {
+    /// Takes nothing, but for a subclass that has an `__init__` with arguments of its own.
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*arguments, **keywords), text_signature = "()")]
+    fn new(
+        class: &Bound<'_, PyType>,
+        arguments: &Bound<'_, PyTuple>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let py = class.py();
+        let given = arguments.len() + keywords.map_or(0, PyDictMethods::len);
+        if given > 0 && class.getattr("__init__")?.is(PyAny::type_object(py).getattr("__init__")?) {
+            let name = class.name()?;
+            return Err(ferrio_cpython::error::<PyTypeError>(format!(
+                "{name}() takes no positional arguments but {given} were given"
+            )));
+        }
+        let debug = imports::is_debug_mode(py)?.call0()?.is_truthy()?;
+        let base = LoopBase::new(debug);
+        let this = Self {
+            io: Io::new()?,
+            signals: Signals::default(),
+            executors: Executors::default(),
+            asyncgens: AsyncGenerators::default(),
+            errors: ErrorHandling::default(),
+            outermost: GilCell::new(None),
+            shown_running: GilFlag::default(),
+        };
+        Ok(PyClassInitializer::from(base).add_subclass(this))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let name = slf.get_type().name()?;
+        let base = base(slf);
+        let word = |flag| if flag { "True" } else { "False" };
+        let running = word(base.thread().is_some());
+        Ok(format!("<{name} running={running} closed={} debug={}>", word(base.closed.get()), word(base.debug.get())))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.io.traverse(&visit)?;
+        self.signals.traverse(&visit)?;
+        self.executors.traverse(&visit)?;
+        self.asyncgens.traverse(&visit)?;
+        self.errors.traverse(&visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.io.clear(py);
+        self.signals.clear(py);
+        self.executors.clear(py);
+        self.errors.clear(py);
+    }
+}
+
+/// What asyncio defines with `async def`: mocks and frameworks ask `inspect.iscoroutinefunction`.
+const COROUTINES: [&str; 25] = [
+    "shutdown_asyncgens",
+    "shutdown_default_executor",
+    "getaddrinfo",
+    "getnameinfo",
+    "create_connection",
+    "create_server",
+    "create_unix_connection",
+    "create_unix_server",
+    "create_datagram_endpoint",
+    "connect_accepted_socket",
+    "connect_read_pipe",
+    "connect_write_pipe",
+    "start_tls",
+    "sendfile",
+    "subprocess_exec",
+    "subprocess_shell",
+    "sock_recv",
+    "sock_recv_into",
+    "sock_recvfrom",
+    "sock_recvfrom_into",
+    "sock_sendall",
+    "sock_sendto",
+    "sock_sendfile",
+    "sock_connect",
+    "sock_accept",
+];
+
+/// Makes the class `EventLoop`.
+pub(crate) fn make_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
+    scheduling::add_clock(&py.get_type::<LoopBase>())?;
+    scheduling::add_methods(&py.get_type::<LoopBase>())?;
+    loop_flags::add_methods(&py.get_type::<LoopBase>())?;
+    coroutine_function::mark(&py.get_type::<Loop>(), &COROUTINES)?;
+    let namespace = memory::dict(py)?;
+    namespace.set_item("__module__", "ferrio")?;
+    namespace.set_item("__doc__", "Python's event loop in Rust; an asyncio.AbstractEventLoop.")?;
+    namespace.set_item("__del__", py.get_type::<Loop>().getattr("_finalize")?)?;
+    let bases = memory::tuple(py, [py.get_type::<Loop>().as_any(), imports::abstract_event_loop(py)?])?;
+    let class = py.get_type::<PyType>().call1(("EventLoop", bases, namespace))?.cast_into::<PyType>()?;
+    // On the exact class the interpreter's specialised calls of method descriptors apply.
+    scheduling::add_methods(&class)?;
+    create_task::add_methods(&class, &py.get_type::<Loop>())?;
+    create_task::EVENT_LOOP.set(&class);
+    Ok(class)
+}

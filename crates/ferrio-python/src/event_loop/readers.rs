@@ -1,0 +1,225 @@
+//! File descriptors: `add_reader`, `remove_reader`, `add_writer`, `remove_writer`.
+//!
+//! Checks are those of asyncio's selector loop: what has no descriptor is refused as `selectors` refuses it, and a
+//! descriptor that belongs to a transport is left alone. What the poller refuses (a regular file, a closed descriptor)
+//! comes out as its `OSError`.
+
+use std::collections::HashMap;
+use std::os::fd::RawFd;
+
+use ferrio_cpython::{GilCell, HandleRef};
+use ferrio_engine::Role;
+use pyo3::exceptions::{PyAttributeError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::event_loop::io_driver::Handler;
+use crate::event_loop::{Loop, base};
+use crate::transports::datagram::DatagramTransport;
+
+/// The objects that callbacks were registered with, by descriptor. As with `selectors`, they stay alive, and so open,
+/// while they are watched, and one that was closed meanwhile can still be unregistered.
+#[derive(Default)]
+pub(crate) struct Files(GilCell<HashMap<RawFd, Py<PyAny>>>);
+
+impl Files {
+    fn set(&self, py: Python<'_>, fd: RawFd, file: Option<&Bound<'_, PyAny>>) {
+        let file = file.map(|file| file.clone().unbind());
+        let before = self.0.with(py, |files| match file {
+            Some(file) => files.insert(fd, file),
+            None => files.remove(&fd),
+        });
+        drop(before);
+    }
+
+    fn number(&self, py: Python<'_>, file: &Bound<'_, PyAny>) -> Option<RawFd> {
+        self.0.with(py, |files| files.iter().find(|(_, known)| known.is(file)).map(|(fd, _)| *fd))
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.0.traverse(visit, |files| files.values().try_for_each(|file| visit.call(file))).transpose().map(drop)
+    }
+
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let files = self.0.with(py, std::mem::take);
+        drop(files);
+    }
+}
+
+#[pymethods]
+impl Loop {
+    /// Call `callback(*args)` whenever `fd` can be read.
+    #[pyo3(signature = (fd, callback, *args))]
+    pub(crate) fn add_reader<'py>(
+        slf: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        watch(slf, fd, Role::Reader, callback, args)
+    }
+
+    /// Stop watching `fd` for reading; tells whether it was watched.
+    pub(crate) fn remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        unwatch(slf, fd, Role::Reader)
+    }
+
+    /// Call `callback(*args)` whenever `fd` can be written to.
+    #[pyo3(signature = (fd, callback, *args))]
+    fn add_writer<'py>(
+        slf: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        watch(slf, fd, Role::Writer, callback, args)
+    }
+
+    /// Stop watching `fd` for writing; tells whether it was watched.
+    fn remove_writer(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        unwatch(slf, fd, Role::Writer)
+    }
+}
+
+/// Refuses a descriptor that a transport uses which is not closing, as asyncio's `_ensure_fd_no_transport`; `shown` is
+/// what the user passed for it.
+pub(crate) fn refuse_used(slf: &Bound<'_, Loop>, fd: RawFd, shown: &Bound<'_, PyAny>) -> PyResult<()> {
+    let Some(transport) = transport_of(slf, fd) else { return Ok(()) };
+    if transport.call_method0("is_closing")?.is_truthy()? {
+        return Ok(());
+    }
+    let text = format!("File descriptor {} is used by transport {}", shown.repr()?, transport.repr()?);
+    Err(ferrio_cpython::error::<PyRuntimeError>(text))
+}
+
+/// The transport that is registered for a descriptor. Other objects of ours that watch one (a listener) are none.
+fn transport_of<'py>(slf: &Bound<'py, Loop>, fd: RawFd) -> Option<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let object = |handler: &Handler| handler.target(py);
+    slf.get().io.registrations.with(py, |registrations| {
+        let entry = registrations.get(fd)?;
+        let by_level = entry.reader().or(entry.writer()).and_then(object);
+        let datagrams = by_level.filter(PyAnyMethods::is_instance_of::<DatagramTransport>);
+        entry.stream().and_then(object).or(datagrams)
+    })
+}
+
+fn watch<'py>(
+    slf: &Bound<'py, Loop>,
+    file: &Bound<'py, PyAny>,
+    role: Role,
+    callback: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+) -> PyResult<()> {
+    let py = slf.py();
+    let number = Descriptor::of(file)?;
+    refuse_used_number(slf, &number, file)?;
+    base(slf).check_open()?;
+    number.refuse_negative()?;
+    let fd = number.known()?;
+    let handle = HandleRef::parked(slf.as_super(), callback, args)?;
+    let io = &slf.get().io;
+    let fresh = io.registrations.with(py, |registrations| registrations.get(fd).is_none());
+    for replaced in io.register(py, fd, role, Handler::Callback(handle))? {
+        replaced.retire(py)?;
+    }
+    if !file.is_instance_of::<PyInt>() {
+        io.files.set(py, fd, Some(file));
+    } else if fresh {
+        io.files.set(py, fd, None);
+    }
+    Ok(())
+}
+
+fn unwatch(slf: &Bound<'_, Loop>, file: &Bound<'_, PyAny>, role: Role) -> PyResult<bool> {
+    let py = slf.py();
+    let number = Descriptor::of(file)?;
+    refuse_used_number(slf, &number, file)?;
+    if base(slf).closed.get() {
+        return Ok(false);
+    }
+    let io = &slf.get().io;
+    let fd = match number.refuse_negative() {
+        Ok(()) => number.fd,
+        // Closed meanwhile: it is found as the object it is.
+        Err(error) => Some(io.files.number(py, file).ok_or(error)?),
+    };
+    // None can be watched that no descriptor's type holds.
+    let Some(fd) = fd else { return Ok(false) };
+    let handler = io.unregister(py, fd, role);
+    if io.registrations.with(py, |registrations| registrations.get(fd).is_none()) {
+        io.files.set(py, fd, None);
+    }
+    match handler {
+        Some(handler) => handler.retire(py).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// The number behind a file: an integer of any size, or what `int()` makes of an object's `fileno()`.
+struct Descriptor<'py> {
+    number: Bound<'py, PyAny>,
+    /// The same, if a descriptor's type holds it.
+    fd: Option<RawFd>,
+}
+
+impl<'py> Descriptor<'py> {
+    fn of(file: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let number = if file.is_instance_of::<PyInt>() { file.clone() } else { number_of(file)? };
+        let fd = match number.extract::<RawFd>() {
+            Ok(fd) => Some(fd),
+            Err(error) if error.is_instance_of::<PyOverflowError>(file.py()) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { number, fd })
+    }
+
+    /// The word of `selectors` on numbers that are none, closed sockets among them.
+    fn refuse_negative(&self) -> PyResult<()> {
+        let is_negative = match self.fd {
+            Some(fd) if self.number.is_exact_instance_of::<PyInt>() => fd < 0,
+            _ => self.number.lt(0)?,
+        };
+        if is_negative {
+            let text = format!("Invalid file descriptor: {}", self.number.str()?);
+            return Err(ferrio_cpython::error::<PyValueError>(text));
+        }
+        Ok(())
+    }
+
+    /// What can be registered, else the word of `epoll` on it.
+    fn known(&self) -> PyResult<RawFd> {
+        let fd = self
+            .fd
+            .ok_or_else(|| ferrio_cpython::error::<PyOverflowError>("Python int too large to convert to C int"))?;
+        if fd < 0 {
+            let text = format!("file descriptor cannot be a negative integer ({fd})");
+            return Err(ferrio_cpython::error::<PyValueError>(text));
+        }
+        Ok(fd)
+    }
+}
+
+/// `int(file.fileno())`, as asyncio asks for it: a number in another guise will do.
+fn number_of<'py>(file: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = file.py();
+    let asked =
+        file.call_method0(pyo3::intern!(py, "fileno")).and_then(|number| py.get_type::<PyInt>().call1((number,)));
+    match asked {
+        Err(error) if is_refusal(py, &error) => {
+            Err(ferrio_cpython::error::<PyValueError>(format!("Invalid file object: {}", file.repr()?)))
+        }
+        asked => asked,
+    }
+}
+
+fn is_refusal(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyAttributeError>(py)
+        || error.is_instance_of::<PyTypeError>(py)
+        || error.is_instance_of::<PyValueError>(py)
+}
+
+fn refuse_used_number(slf: &Bound<'_, Loop>, number: &Descriptor<'_>, shown: &Bound<'_, PyAny>) -> PyResult<()> {
+    number.fd.map_or(Ok(()), |fd| refuse_used(slf, fd, shown))
+}

@@ -1,0 +1,331 @@
+//! Running, stopping and closing a loop; the order of a turn.
+//!
+//! A turn: ask the system for events, queue due timers, run what is queued by then; callbacks queued meanwhile run in
+//! the next turn. Polling is skipped by `PollPolicy` while callbacks are ready. Whatever ends the run, the state that
+//! `run_forever` set up (running loop, asyncgen hooks, origin tracking, wakeup descriptor) is put back.
+
+use std::io;
+use std::time::Duration;
+
+use ferrio_cpython::LoopBase;
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::objects::current::without_task;
+use ferrio_cpython::objects::future::future_like;
+use ferrio_engine::Deadline;
+use ferrio_sys::Poller;
+use ferrio_sys::clock::monotonic;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::common::imports;
+use crate::common::numbers;
+use crate::event_loop::exception_handler;
+use crate::event_loop::io_driver::WAKER;
+use crate::event_loop::nested_runs::{self, InnerRun, Outer};
+use crate::event_loop::signals;
+use crate::event_loop::{Loop, base};
+use crate::tasks::ensure;
+use crate::transports::socket::write_coalescing;
+
+/// How long a loop sleeps that the system refuses a waker.
+const WAKERLESS_NAP: Duration = Duration::from_millis(5);
+
+/// A timer due within the clock's resolution is due.
+const CLOCK_RESOLUTION: f64 = 1e-9;
+
+/// Below this the distance of two neighbouring instants is less than the clock's resolution.
+const FINE_INSTANTS: f64 = 8_388_608.0;
+
+/// The longest wait in one go, in seconds, as asyncio's `MAXIMUM_SELECT_TIMEOUT`.
+const LONGEST_WAIT: f64 = 24.0 * 3600.0;
+
+#[pymethods]
+impl Loop {
+    /// Run until `stop()` is called.
+    pub(crate) fn run_forever(slf: &Bound<'_, Self>) -> PyResult<()> {
+        base(slf).check_open()?;
+        match nested_runs::outer(slf)? {
+            None => run(slf),
+            Some(Outer::Same) => nested_runs::run_forever(slf),
+            // The other loop is the running one again before its task is: Python 3.14 and later compare them.
+            Some(Outer::Other(other)) => without_task(&other, || {
+                let outcome = run(slf);
+                let set_running = pyo3::intern!(slf.py(), "_set_running_loop");
+                outcome.and(events_module(slf.py())?.call_method1(set_running, (&other,)).map(drop))
+            }),
+        }
+    }
+
+    /// Run until the future is done; gives its result or raises its exception.
+    fn run_until_complete<'py>(slf: &Bound<'py, Self>, future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        base(slf).check_open()?;
+        if let Some(Outer::Same) = nested_runs::outer(slf)? {
+            return nested_runs::run_until_complete(slf, future);
+        }
+        let new_task = !future_like::is_future(future)?;
+        let future = ensure(future, Some(slf))?;
+        if new_task {
+            // An exception is raised if the future is not done in the end, so there is no need to log as well.
+            future.setattr(pyo3::intern!(py, "_log_destroy_pending"), false)?;
+        }
+        let stop_loop = stop_callback(py)?;
+        future.call_method1(pyo3::intern!(py, "add_done_callback"), (stop_loop,))?;
+        let before = slf.get().outermost.with(py, |place| place.replace(future.clone().unbind()));
+        // Through the attribute, for subclasses that override it.
+        let outcome = slf.call_method0(pyo3::intern!(py, "run_forever"));
+        let after = slf.get().outermost.with(py, |place| std::mem::replace(place, before));
+        drop(after);
+        let done = || future.call_method0(pyo3::intern!(py, "done"))?.is_truthy();
+        let retrieve = || {
+            if done()? && !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+                // The coroutine raised a BaseException; it is on its way to the caller, so it counts as retrieved.
+                future.call_method0(pyo3::intern!(py, "exception"))?;
+            }
+            Ok(())
+        };
+        let retrieved = if outcome.is_err() && new_task { retrieve() } else { Ok(()) };
+        future.call_method1(pyo3::intern!(py, "remove_done_callback"), (stop_loop,))?;
+        retrieved.and(outcome)?;
+        if !done()? {
+            return Err(ferrio_cpython::error::<PyRuntimeError>("Event loop stopped before Future completed."));
+        }
+        future.call_method0(pyo3::intern!(py, "result"))
+    }
+
+    /// Stop after the current turn, or after one turn if the loop does not run yet.
+    fn stop(slf: &Bound<'_, Self>) {
+        base(slf).stopping.set(true);
+    }
+
+    /// Close the loop: nothing scheduled is run any more, its descriptors are closed. It must not be running.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let base = base(slf);
+        if base.thread().is_some() {
+            return Err(ferrio_cpython::error::<PyRuntimeError>("Cannot close a running event loop"));
+        }
+        if base.closed.get() {
+            return Ok(());
+        }
+        if base.debug.get() {
+            imports::base_events_logger(py)?.call_method1("debug", ("Close %r", slf))?;
+        }
+        signals::close(slf)?;
+        base.closed.set(true);
+        base.forget_all(py);
+        slf.get().io.close(py);
+        let waker = base.waker.with(py, Option::take);
+        drop(waker);
+        crate::event_loop::executors::close(slf)
+    }
+
+    /// Says to `nest_asyncio` that the loop needs no patches: what it allows by then, `nested` knows.
+    #[classattr]
+    fn _nest_patched() -> bool {
+        true
+    }
+
+    /// `__del__` of the loop's class.
+    fn _finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if base(slf).closed.get() {
+            return Ok(());
+        }
+        let keywords = memory::dict(py)?;
+        keywords.set_item("source", slf)?;
+        let text = format!("unclosed event loop {}", slf.repr()?);
+        imports::warn(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
+        if base(slf).thread().is_none() {
+            Self::close(slf)?;
+        }
+        Ok(())
+    }
+}
+
+fn run(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    let asyncgen_hooks = imports::get_asyncgen_hooks(py)?.call0()?;
+    let outcome = memory::guarded(py, || set_up(slf).and_then(|()| run_turns(slf, None)));
+    let put_back = memory::guarded(py, || tear_down(slf, &asyncgen_hooks));
+    outcome.and(put_back)
+}
+
+/// Its functions are looked up at each run: there are two sets of them, in C and in Python, and programs swap them.
+fn events_module(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CELL.import(py, "asyncio", "events")
+}
+
+/// The done callback of `run_until_complete`: asyncio's own function, by which anyio finds the root task.
+fn stop_callback(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CELL.import(py, "asyncio.base_events", "_run_until_complete_cb")
+}
+
+fn set_up(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    crate::event_loop::debug::track_origins(slf, base.debug.get())?;
+    let first = slf.getattr(pyo3::intern!(py, "_asyncgen_firstiter_hook"))?;
+    let last = slf.getattr(pyo3::intern!(py, "_asyncgen_finalizer_hook"))?;
+    imports::set_asyncgen_hooks(py)?.call1((first, last))?;
+    base.forget_clock(py);
+    base.set_thread(Some(ferrio_cpython::thread_identifier(py)));
+    events_module(py)?.call_method1(pyo3::intern!(py, "_set_running_loop"), (slf,))?;
+    slf.get().shown_running.set(false);
+    slf.get().io.begin_run(py);
+    Ok(())
+}
+
+/// Puts back what a run had changed: each part, also where another one fails.
+fn tear_down(slf: &Bound<'_, Loop>, asyncgen_hooks: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    base.stopping.set(false);
+    base.set_thread(None);
+    base.show_shared_handles(py);
+    let set_running = pyo3::intern!(py, "_set_running_loop");
+    let running = events_module(py).and_then(|events| events.call_method1(set_running, (py.None(),)).map(drop));
+    slf.get().shown_running.set(running.is_err());
+    let tracked = crate::event_loop::debug::track_origins(slf, false);
+    let hooks =
+        || imports::set_asyncgen_hooks(py)?.call1(asyncgen_hooks.extract::<(Py<PyAny>, Py<PyAny>)>()?).map(drop);
+    let hooked = hooks();
+    running.and(tracked).and(hooked).and(signals::end_run(slf))
+}
+
+/// Turns until the loop is stopped or, where one is given, the run within a run is over.
+pub(crate) fn run_turns(slf: &Bound<'_, Loop>, mut inner: Option<&mut InnerRun<'_, '_>>) -> PyResult<()> {
+    loop {
+        turn(slf)?;
+        let is_over = match &mut inner {
+            None => base(slf).stopping.get(),
+            Some(inner) => inner.is_over(slf)?,
+        };
+        if is_over {
+            return Ok(());
+        }
+    }
+}
+
+fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    let base = base(slf);
+    let io = &slf.get().io;
+    let idle = base.ready_count(py) == 0;
+    if io.must_poll(py, idle, base.stopping.get()) {
+        LoopBase::settle(slf.as_super())?;
+        let timeout = if idle && !base.stopping.get() { time_to_wait(slf)? } else { Some(Duration::ZERO) };
+        poll(slf, timeout)?;
+    }
+    if base.next_deadline(py).is_some() {
+        let now = LoopBase::now(slf.as_super())?;
+        let margin = if now.abs() < FINE_INSTANTS { CLOCK_RESOLUTION } else { coarse_margin(py, now)? };
+        base.collect_due(py, Deadline(now + margin))?;
+    }
+    io.gatherings.begin(py);
+    let outcome = LoopBase::run_turn(slf.as_super());
+    outcome.and(write_coalescing::finish(slf))
+}
+
+/// How far ahead of a clock whose instants are further apart than its resolution timers are due. Before 3.15 asyncio did
+/// not see to it that this instant is due at all.
+#[cold]
+fn coarse_margin(py: Python<'_>, now: f64) -> PyResult<f64> {
+    static HEEDED: PyOnceLock<bool> = PyOnceLock::new();
+    let probe = || -> PyResult<bool> {
+        let run_once = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?.getattr("_run_once")?;
+        run_once.getattr("__code__")?.getattr("co_names")?.contains("ulp")
+    };
+    let heeded = *HEEDED.get_or_try_init(py, probe)?;
+    Ok(if heeded { CLOCK_RESOLUTION.max(numbers::ulp(now)) } else { CLOCK_RESOLUTION })
+}
+
+/// How long the loop may sleep: None without end.
+fn time_to_wait(slf: &Bound<'_, Loop>) -> PyResult<Option<Duration>> {
+    let Some(Deadline(when)) = base(slf).next_deadline(slf.py()) else {
+        return Ok(None);
+    };
+    let seconds = when - LoopBase::now(slf.as_super())?;
+    // Not a number compares false and waits no time, as with asyncio.
+    Ok(Some(if seconds > 0.0 { Duration::from_secs_f64(seconds.min(LONGEST_WAIT)) } else { Duration::ZERO }))
+}
+
+fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
+    let py = slf.py();
+    let io = &slf.get().io;
+    let Some(poller) = io.own_poller(py).map_err(|error| exception_handler::from_io(&error))? else { return Ok(()) };
+    let mut events = io.take_events(py);
+    let outcome = if !events.is_empty() {
+        // Those of an earlier poll, for which there was no memory.
+        Ok(())
+    } else if timeout == Some(Duration::ZERO) {
+        // Other threads get the interpreter at its switch interval; giving it up here costs more than the poll.
+        poller.wait(&mut events, timeout)
+    } else {
+        // Without a descriptor to spare nobody can wake the loop: it looks for itself, often.
+        let timeout = match io.ensure_waker(py, base(slf)) {
+            Ok(_) => timeout,
+            Err(_) => Some(timeout.map_or(WAKERLESS_NAP, |timeout| timeout.min(WAKERLESS_NAP))),
+        };
+        signals::before_sleep(slf)?;
+        sleep_in(slf, &poller, &mut events, timeout)
+    };
+    io.polled(py);
+    let interrupted = match outcome {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = base(slf).make_room(py, 2 * events.len()) {
+        // An edge is reported once: the next turn looks at them again.
+        io.put_events(py, events);
+        return Err(error);
+    }
+    let mut received = Ok(());
+    for (token, readiness) in events.iter() {
+        if token == WAKER {
+            // What else was reported is reported once: an error comes after it.
+            received = received.and(signals::receive(slf));
+        } else {
+            io.dispatch(py, base(slf), token, readiness);
+        }
+    }
+    events.clear();
+    io.put_events(py, events);
+    received?;
+    py.check_signals()?;
+    interrupted.map_err(|error| exception_handler::from_io(&error))
+}
+
+fn sleep_in(
+    slf: &Bound<'_, Loop>,
+    poller: &Poller,
+    events: &mut ferrio_sys::Events,
+    timeout: Option<Duration>,
+) -> io::Result<()> {
+    let base = base(slf);
+    // What was called since the queue was found empty (the loop's clock, signal handlers) may have let other threads run,
+    // or stopped the loop. From here to the system call nothing does: whoever schedules later sees the rest and ends it.
+    let is_idle = base.ready_count(slf.py()) == 0 && !base.stopping.get();
+    let timeout = if is_idle { timeout } else { Some(Duration::ZERO) };
+    let io = &slf.get().io;
+    let doze = io.doze_time(slf.py(), timeout);
+    let began = monotonic();
+    base.rest.doze();
+    let outcome = slf.py().detach(|| {
+        while monotonic() - began < doze && base.rest.undisturbed() {
+            poller.wait(events, Some(Duration::ZERO))?;
+            if !events.is_empty() {
+                return Ok(());
+            }
+        }
+        let timeout = if base.rest.fall_asleep() { timeout } else { Some(Duration::ZERO) };
+        poller.wait(events, timeout)
+    });
+    let called = base.rest.rise();
+    io.rested(slf.py(), monotonic() - began, called);
+    outcome
+}

@@ -1,0 +1,346 @@
+//! Unix signals: `add_signal_handler`, and the wakeup descriptor that lets a signal end the wait for events.
+//!
+//! From its first sleep on, a loop that runs in the main thread has Python's C-level handler write each signal's number
+//! into the loop's waker, so that no signal is lost between a check and a sleep. The descriptor that was set before is
+//! put back when the run ends; while signal handlers are registered ours stays, as asyncio's does. Python-level handlers (Ctrl-C as `asyncio.Runner` sets
+//! it) run in the poll's check for signals.
+//!
+//! In a child made by `fork` the handlers that the parent has set hear nothing, for asyncio takes the wakeup descriptor away
+//! there; the first one that the child sets itself brings the others back. Before 3.12 asyncio leaves the descriptor in place,
+//! and so all handlers as they are: there the child gets a pipe of its own under its number at once.
+
+use std::collections::HashMap;
+
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::objects::coroutine_check::is_coroutine;
+use ferrio_cpython::objects::scheduling;
+use ferrio_cpython::{GilCell, HandleRef, Runnable};
+use ferrio_sys::fork;
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyTuple, PyWeakrefReference};
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::common::imports;
+use crate::event_loop::exception_handler;
+use crate::event_loop::io_driver::renew_waker;
+use crate::event_loop::{Loop, base};
+
+/// The registered handlers by signal number.
+#[derive(Default)]
+pub(crate) struct Signals {
+    handlers: GilCell<HashMap<i32, HandleRef>>,
+    /// What the present run did with the wakeup descriptor, and in which fork generation.
+    wakeup: GilCell<(Wakeup, u32)>,
+    /// The fork generation of the process in which the handlers are listened to.
+    generation: GilCell<u32>,
+}
+
+/// Before 3.12: the last loop whose waker was made the wakeup descriptor.
+static LAST_LISTENER: GilCell<Option<Py<PyWeakrefReference>>> = GilCell::new(None);
+
+/// The first version whose asyncio takes the wakeup descriptor away in a forked child.
+const RESETS_WAKEUP: (u8, u8) = (3, 12);
+
+impl Signals {
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let outcome =
+            self.handlers.traverse(visit, |handlers| handlers.values().try_for_each(|handle| handle.traverse(visit)));
+        outcome.transpose().map(drop)
+    }
+
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        let handlers = self.handlers.with(py, std::mem::take);
+        drop(handlers);
+    }
+
+    fn is_empty(&self, py: Python<'_>) -> bool {
+        self.handlers.with(py, |handlers| handlers.is_empty())
+    }
+
+    /// Whether there are handlers that hear signals.
+    fn listen(&self, py: Python<'_>) -> bool {
+        self.is_heard(py) && !self.is_empty(py)
+    }
+
+    /// Whether signals reach the handlers: not those that a parent process has set.
+    fn is_heard(&self, py: Python<'_>) -> bool {
+        self.generation.get(py) == fork::generation()
+    }
+}
+
+#[pymethods]
+impl Loop {
+    /// Call `callback(*args)` in the loop when the signal arrives. Main thread only.
+    #[pyo3(signature = (sig, callback, *args))]
+    fn add_signal_handler<'py>(
+        slf: &Bound<'py, Self>,
+        sig: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        refuse_coroutine(callback)?;
+        let number = check_signal(sig)?;
+        base(slf).check_open()?;
+        let wakeup_fd = slf.get().io.ensure_waker(py, base(slf))?.unwrap_or(-1);
+        if let Err(error) = imports::signal_set_wakeup_fd(py)?.call1((wakeup_fd,)) {
+            // Not the main thread: asyncio turns the ValueError into a RuntimeError.
+            return Err(as_runtime_error(py, error));
+        }
+        let handle = HandleRef::parked(slf.as_super(), callback, args)?;
+        let before = slf.get().signals.handlers.with(py, |handlers| handlers.insert(number, handle));
+        drop(before);
+        slf.get().signals.generation.set(py, fork::generation());
+        note_wakeup(slf)?;
+        if let Err(error) = install_python_handler(py, sig) {
+            let ours = slf.get().signals.handlers.with(py, |handlers| handlers.remove(&number));
+            drop(ours);
+            if slf.get().signals.is_empty(py) {
+                imports::signal_set_wakeup_fd(py)?.call1((-1,))?;
+            }
+            if is_invalid_argument(py, &error)? {
+                return Err(ferrio_cpython::error::<PyRuntimeError>(format!("sig {number} cannot be caught")));
+            }
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Remove the handler of a signal; tells whether there was one.
+    fn remove_signal_handler(slf: &Bound<'_, Self>, sig: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = slf.py();
+        let number = check_signal(sig)?;
+        let handle = slf.get().signals.handlers.with(py, |handlers| handlers.remove(&number));
+        if handle.is_none() {
+            return Ok(false);
+        }
+        drop(handle);
+        restore_default(py, number)?;
+        // A run that set the descriptor itself puts the earlier one back when it ends.
+        let set_by_run = matches!(slf.get().signals.wakeup.get(py).0, Wakeup::Replaced(_));
+        if slf.get().signals.is_empty(py) && !set_by_run {
+            imports::signal_set_wakeup_fd(py)?.call1((-1,))?;
+        }
+        Ok(true)
+    }
+}
+
+/// What a run did with the wakeup descriptor.
+#[derive(Clone, Copy, Default)]
+enum Wakeup {
+    /// Nothing so far.
+    #[default]
+    Untouched,
+    /// Left it alone: another thread than the main one, or somebody else's is in use.
+    LeftAlone,
+    /// Set ours; this one was there before.
+    Replaced(i32),
+}
+
+/// Makes signals end the sleep that is about to begin, and calls the handlers of those that came before they could.
+pub(crate) fn before_sleep(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    let wakeup = &slf.get().signals.wakeup;
+    let (found, generation) = wakeup.get(py);
+    // A run that goes on in a forked child sets it anew: there it is gone, or leads to another pipe.
+    let is_new = matches!(found, Wakeup::Untouched) || generation != fork::generation();
+    if is_new {
+        let found = take_wakeup_fd(slf)?;
+        wakeup.set(py, (found, fork::generation()));
+    }
+    // Before the descriptor was set, and where it is not ours, a signal leaves no byte that would end the sleep.
+    if is_new || !matches!(found, Wakeup::Replaced(_)) { py.check_signals() } else { Ok(()) }
+}
+
+fn take_wakeup_fd(slf: &Bound<'_, Loop>) -> PyResult<Wakeup> {
+    let py = slf.py();
+    let Some(fd) = waker_fd(slf) else { return Ok(Wakeup::LeftAlone) };
+    if !in_main_thread(py)? {
+        return Ok(Wakeup::LeftAlone);
+    }
+    let before = set_wakeup_fd(py, fd)?;
+    if before != -1 && before != fd && !slf.get().signals.listen(py) {
+        // Whoever set it (a GUI's or another library's loop) relies on it; a signal still ends our wait by EINTR.
+        set_wakeup_fd(py, before)?;
+        return Ok(Wakeup::LeftAlone);
+    }
+    note_wakeup(slf)?;
+    Ok(Wakeup::Replaced(before))
+}
+
+/// Puts the wakeup descriptor back, unless signal handlers still need ours.
+pub(crate) fn end_run(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    let (found, _) = slf.get().signals.wakeup.with(py, std::mem::take);
+    let Wakeup::Replaced(before) = found else { return Ok(()) };
+    let ours = waker_fd(slf).unwrap_or(-1);
+    if slf.get().signals.listen(py) {
+        return Ok(());
+    }
+    let restored = if before == ours { -1 } else { before };
+    let current = set_wakeup_fd(py, restored)?;
+    if current != ours && current != -1 {
+        // Somebody replaced it during the run: theirs stays.
+        set_wakeup_fd(py, current)?;
+    }
+    Ok(())
+}
+
+/// Empties the waker and queues the handlers of the signals that came.
+pub(crate) fn receive(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    // Before the numbers are taken out; more than there are signals come together only where a program sends one over and over.
+    base(slf).make_room(py, 64)?;
+    let mut numbers = Vec::new();
+    let drained = base(slf).waker.with(py, |waker| waker.as_ref().map(|waker| waker.drain(&mut numbers)));
+    drained.transpose().map_err(|error| exception_handler::from_io(&error))?;
+    if !slf.get().signals.is_heard(py) {
+        return Ok(());
+    }
+    for number in numbers {
+        let number = i32::from(number);
+        let handle =
+            slf.get().signals.handlers.with(py, |handlers| handlers.get(&number).map(|handle| handle.clone_ref(py)));
+        let Some(handle) = handle else { continue };
+        if handle.is_cancelled() {
+            let handle = slf.get().signals.handlers.with(py, |handlers| handlers.remove(&number));
+            drop(handle);
+            restore_default(py, number)?;
+        } else {
+            base(slf).push(py, Runnable::Handle(handle))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes all handlers, as closing a loop does.
+pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    let numbers: Vec<i32> = slf.get().signals.handlers.with(py, |handlers| handlers.keys().copied().collect());
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    if imports::is_finalizing(py)?.call0()?.is_truthy()? {
+        let text =
+            format!("Closing the loop {} on interpreter shutdown stage, skipping signal handlers removal", slf.repr()?);
+        let keywords = memory::dict(py)?;
+        keywords.set_item("source", slf)?;
+        imports::warn_now(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
+        slf.get().signals.clear(py);
+        return Ok(());
+    }
+    for number in numbers {
+        slf.call_method1("remove_signal_handler", (number,))?;
+    }
+    Ok(())
+}
+
+/// The waker is the wakeup descriptor from now on.
+fn note_wakeup(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    if imports::python_version(py) < RESETS_WAKEUP {
+        let reference = PyWeakrefReference::new(slf.as_any())?.unbind();
+        let before = LAST_LISTENER.with(py, |place| place.replace(reference));
+        drop(before);
+    }
+    Ok(())
+}
+
+/// Has the forks of this process noticed in each child.
+///
+/// # Errors
+/// `OSError` when the C library has no room for that.
+pub(crate) fn watch_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    fork::watch().map_err(|error| exception_handler::from_io(&error))?;
+    if imports::python_version(py) < RESETS_WAKEUP {
+        let keywords = memory::dict(py)?;
+        keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(listen_on, module)?)?;
+        py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
+    }
+    Ok(())
+}
+
+/// In the child: signals go on reaching the handlers, through a pipe that is not the parent's.
+#[pyfunction]
+fn listen_on(py: Python<'_>) -> PyResult<()> {
+    let reference = LAST_LISTENER.with(py, |place| place.as_ref().map(|reference| reference.clone_ref(py)));
+    let Some(owner) = reference.and_then(|reference| reference.bind(py).upgrade()) else { return Ok(()) };
+    let slf = owner.cast::<Loop>()?;
+    renew_waker(py, base(slf)).map_err(|error| exception_handler::from_io(&error))?;
+    slf.get().signals.generation.set(py, fork::generation());
+    Ok(())
+}
+
+fn waker_fd(slf: &Bound<'_, Loop>) -> Option<i32> {
+    base(slf).waker.with(slf.py(), |waker| waker.as_ref().map(ferrio_sys::Waker::write_fd))
+}
+
+fn in_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let main = imports::main_thread(py)?.call0()?.getattr(pyo3::intern!(py, "ident"))?;
+    main.eq(imports::get_ident(py)?.call0()?)
+}
+
+fn set_wakeup_fd(py: Python<'_>, fd: i32) -> PyResult<i32> {
+    let keywords = memory::dict(py)?;
+    keywords.set_item(pyo3::intern!(py, "warn_on_full_buffer"), false)?;
+    imports::signal_set_wakeup_fd(py)?.call((fd,), Some(&keywords))?.extract()
+}
+
+/// asyncio's `_check_signal`.
+fn check_signal(sig: &Bound<'_, PyAny>) -> PyResult<i32> {
+    if !sig.is_instance_of::<pyo3::types::PyInt>() {
+        return Err(ferrio_cpython::error::<PyTypeError>(format!("sig must be an int, not {}", sig.repr()?)));
+    }
+    if !imports::signal_valid_signals(sig.py())?.call0()?.contains(sig)? {
+        return Err(ferrio_cpython::error::<PyValueError>(format!("invalid signal number {sig}")));
+    }
+    sig.extract()
+}
+
+fn refuse_coroutine(callback: &Bound<'_, PyAny>) -> PyResult<()> {
+    if is_coroutine(callback)? || scheduling::is_coroutine_function(callback)? {
+        return Err(ferrio_cpython::error::<PyTypeError>("coroutines cannot be used with add_signal_handler()"));
+    }
+    Ok(())
+}
+
+/// Lets the C-level handler run, which writes to the wakeup descriptor; the Python-level one does nothing.
+fn install_python_handler(py: Python<'_>, sig: &Bound<'_, PyAny>) -> PyResult<()> {
+    let nothing = py.import("asyncio.unix_events")?.getattr("_sighandler_noop")?;
+    imports::signal_module_signal(py)?.call1((sig, nothing))?;
+    // System calls that the signal interrupts are restarted.
+    imports::signal_siginterrupt(py)?.call1((sig, false))?;
+    Ok(())
+}
+
+fn restore_default(py: Python<'_>, number: i32) -> PyResult<()> {
+    let signal = py.import("signal")?;
+    let handler = if signal.getattr("SIGINT")?.eq(number)? {
+        imports::default_int_handler(py)?.clone()
+    } else {
+        signal.getattr("SIG_DFL")?
+    };
+    match imports::signal_module_signal(py)?.call1((number, handler)) {
+        Ok(_) => Ok(()),
+        Err(error) if is_invalid_argument(py, &error)? => {
+            Err(ferrio_cpython::error::<PyRuntimeError>(format!("sig {number} cannot be caught")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_invalid_argument(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+    if !error.is_instance_of::<PyOSError>(py) {
+        return Ok(false);
+    }
+    error.value(py).getattr("errno")?.eq(py.import("errno")?.getattr("EINVAL")?)
+}
+
+fn as_runtime_error(py: Python<'_>, error: PyErr) -> PyErr {
+    if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyOSError>(py) {
+        return ferrio_cpython::error::<PyRuntimeError>(error.value(py).to_string());
+    }
+    error
+}

@@ -1,0 +1,288 @@
+//! The bodies of `Condition.wait` and `Condition.wait_for`.
+//!
+//! A waiter gives up the lock, waits to be notified, and takes the lock again whatever happened, cancelled as often as
+//! may be; the last cancellation comes out then. Since 3.13 whoever leaves with an error notifies another, because it may
+//! have been chosen.
+
+use ferrio_cpython::capi::memory::out_of_memory;
+use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::raise::raised;
+use ferrio_cpython::capi::resume::Step;
+use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
+use ferrio_cpython::objects::waiter::Parked;
+use ferrio_engine::Ticket;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::condition::{self, Condition};
+use super::lock::{Acquire, Lock};
+use super::{boolean, is_cancellation};
+use crate::common::imports;
+use crate::compat::locks::style;
+
+/// `__aenter__` with a lock of ours.
+pub(super) struct Enter(Acquire);
+
+impl Enter {
+    pub(super) fn new(lock: &Bound<'_, Lock>) -> Self {
+        Self(Acquire::new(lock))
+    }
+}
+
+impl Body for Enter {
+    const OWNS_PY: bool = false;
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        if self.0.take_at_once(py)? {
+            return Ok(Step::Returned(py.None().into_bound(py)));
+        }
+        Ok(match self.0.resume(py, input)? {
+            Step::Returned(_) => Step::Returned(py.None().into_bound(py)),
+            step @ Step::Yielded(_) => step,
+        })
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        self.0.traverse(visitor);
+    }
+}
+
+/// Getting the condition's lock, natively or by the condition's `acquire`.
+pub(super) enum Lockup {
+    Native(Acquire),
+    Foreign(Awaiting),
+}
+
+impl Lockup {
+    pub(super) fn new(condition: &Bound<'_, Condition>) -> PyResult<Self> {
+        if let Some(lock) = Condition::native(condition) {
+            return Ok(Self::Native(Acquire::new(&lock)));
+        }
+        let acquiring = condition.call_method0(pyo3::intern!(condition.py(), "acquire"))?;
+        Ok(Self::Foreign(Awaiting::new(&acquiring)?))
+    }
+
+    pub(super) fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        match self {
+            Self::Native(acquire) if acquire.take_at_once(py)? => Ok(Step::Returned(boolean(py, true))),
+            Self::Native(acquire) => acquire.resume(py, input),
+            Self::Foreign(awaiting) => awaiting.resume(py, input),
+        }
+    }
+
+    pub(super) fn traverse(&self, visitor: &Visitor<'_>) {
+        match self {
+            Self::Native(acquire) => acquire.traverse(visitor),
+            Self::Foreign(awaiting) => awaiting.traverse(visitor),
+        }
+    }
+}
+
+/// `Condition.wait`.
+pub(super) struct Wait {
+    condition: Held<Condition>,
+    stage: Stage,
+}
+
+enum Stage {
+    Begun,
+    /// Until notified.
+    Parked(Awaiting, Ticket),
+    /// Until the lock is there again.
+    Locking(Lockup, Leaving),
+}
+
+/// What will come out of a wait.
+#[derive(Default)]
+struct Leaving {
+    /// What ended the wait to be notified.
+    error: Option<Held>,
+    /// The last cancellation while it got the lock back.
+    cancellation: Option<Held>,
+}
+
+fn exception(py: Python<'_>, error: PyErr) -> Held {
+    error.into_value(py).into_bound(py).into()
+}
+
+impl Wait {
+    pub(super) fn new(condition: &Bound<'_, Condition>) -> Self {
+        Self { condition: Held::of(condition), stage: Stage::Begun }
+    }
+
+    /// Checks the lock, gives it up and parks.
+    fn begin<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
+        let condition = self.condition.bind(py).clone();
+        if !Condition::is_locked(&condition)? {
+            return Err(ferrio_cpython::error::<PyRuntimeError>("cannot wait on un-acquired lock"));
+        }
+        let new_waiter = || condition.get().binding.new_waiter(&condition);
+        let future = if style(py)?.condition_passes_on {
+            let future = new_waiter()?;
+            Condition::give_up_lock(&condition)?;
+            future
+        } else {
+            Condition::give_up_lock(&condition)?;
+            match new_waiter() {
+                Ok(future) => future,
+                Err(error) => return self.lock_again(py, Some(error)),
+            }
+        };
+        let awaiting = Awaiting::new(&future)?;
+        let waiter = Parked::new(&future);
+        let Some(ticket) = condition.get().waiters.with(py, |waiters| waiters.push(waiter)) else {
+            return self.lock_again(py, Some(out_of_memory(py)));
+        };
+        self.stage = Stage::Parked(awaiting, ticket);
+        self.resume(py, Ok(py.None().into_bound(py)))
+    }
+
+    /// Begins to take the lock again, `error` being what the wait ended with.
+    fn lock_again<'py>(&mut self, py: Python<'py>, error: Option<PyErr>) -> PyResult<Step<'py>> {
+        let leaving = Leaving { error: error.map(|error| exception(py, error)), cancellation: None };
+        match Lockup::new(self.condition.bind(py)) {
+            Ok(lockup) => {
+                self.stage = Stage::Locking(lockup, leaving);
+                self.resume(py, Ok(py.None().into_bound(py)))
+            }
+            Err(error) => Err(self.fail(py, error)),
+        }
+    }
+
+    /// `error` comes out; since 3.13 somebody else is notified.
+    fn fail(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        let passes_on = style(py).is_ok_and(|style| style.condition_passes_on);
+        if passes_on && let Err(other) = self.condition.bind(py).get().notify_some(py, 1) {
+            return other;
+        }
+        error
+    }
+
+    /// The lock is there.
+    fn finish<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
+        let Stage::Locking(_, leaving) = &mut self.stage else {
+            return Ok(Step::Returned(boolean(py, true)));
+        };
+        let Leaving { error, cancellation } = std::mem::take(leaving);
+        let error = match (cancellation, error) {
+            (Some(cancellation), _) if style(py)?.condition_passes_on => cancellation.into_bound(py),
+            // It is raised afresh.
+            (Some(_), _) => imports::cancelled_error(py)?.call0()?,
+            (None, Some(error)) => error.into_bound(py),
+            (None, None) => return Ok(Step::Returned(boolean(py, true))),
+        };
+        Err(self.fail(py, raised(&error)))
+    }
+}
+
+impl Body for Wait {
+    const OWNS_PY: bool = false;
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        match &mut self.stage {
+            Stage::Begun => {
+                input?;
+                self.begin(py)
+            }
+            Stage::Parked(awaiting, ticket) => {
+                let outcome = awaiting.resume(py, input);
+                if let Ok(Step::Yielded(_)) = outcome {
+                    return outcome;
+                }
+                let ticket = *ticket;
+                let waiter = self.condition.bind(py).get().waiters.with(py, |waiters| waiters.remove(ticket));
+                drop(waiter);
+                self.lock_again(py, outcome.err())
+            }
+            Stage::Locking(lockup, leaving) => match lockup.resume(py, input) {
+                Ok(step @ Step::Yielded(_)) => Ok(step),
+                Ok(Step::Returned(_)) => self.finish(py),
+                Err(error) if is_cancellation(py, &error)? => {
+                    leaving.cancellation = Some(exception(py, error));
+                    match Lockup::new(self.condition.bind(py)) {
+                        Ok(fresh) => *lockup = fresh,
+                        Err(error) => return Err(self.fail(py, error)),
+                    }
+                    self.resume(py, Ok(py.None().into_bound(py)))
+                }
+                Err(error) => Err(self.fail(py, error)),
+            },
+        }
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_held(&self.condition);
+        match &self.stage {
+            Stage::Begun => {}
+            Stage::Parked(awaiting, _) => awaiting.traverse(visitor),
+            Stage::Locking(lockup, leaving) => {
+                lockup.traverse(visitor);
+                leaving.error.iter().chain(&leaving.cancellation).for_each(|error| visitor.show_held(error));
+            }
+        }
+    }
+}
+
+/// `Condition.wait_for`.
+pub(super) struct WaitFor {
+    condition: Held<Condition>,
+    predicate: Held,
+    waiting: Option<Waiting>,
+}
+
+enum Waiting {
+    Native(Wait),
+    Foreign(Awaiting),
+}
+
+impl WaitFor {
+    pub(super) fn new(condition: &Bound<'_, Condition>, predicate: &Bound<'_, PyAny>) -> Self {
+        Self { condition: Held::of(condition), predicate: Held::of(predicate), waiting: None }
+    }
+
+    fn wait(&self, py: Python<'_>) -> PyResult<Waiting> {
+        let condition = self.condition.bind(py);
+        if condition::CLASS.is_plain(condition) {
+            return Ok(Waiting::Native(Wait::new(condition)));
+        }
+        let waiting = condition.call_method0(pyo3::intern!(py, "wait"))?;
+        Ok(Waiting::Foreign(Awaiting::new(&waiting)?))
+    }
+}
+
+impl Body for WaitFor {
+    const OWNS_PY: bool = false;
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let mut input = input;
+        loop {
+            if let Some(waiting) = &mut self.waiting {
+                let step = match waiting {
+                    Waiting::Native(wait) => wait.resume(py, input)?,
+                    Waiting::Foreign(awaiting) => awaiting.resume(py, input)?,
+                };
+                if let Step::Yielded(_) = step {
+                    return Ok(step);
+                }
+            } else {
+                input?;
+            }
+            let result = self.predicate.bind(py).call0()?;
+            if result.is_truthy()? {
+                return Ok(Step::Returned(result));
+            }
+            self.waiting = Some(self.wait(py)?);
+            input = Ok(py.None().into_bound(py));
+        }
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_held(&self.condition);
+        visitor.show_held(&self.predicate);
+        match &self.waiting {
+            None => {}
+            Some(Waiting::Native(wait)) => wait.traverse(visitor),
+            Some(Waiting::Foreign(awaiting)) => awaiting.traverse(visitor),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! `asyncio.Event`.
+
+use std::ffi::CStr;
+
+use ferrio_cpython::GilCell;
+use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::resume::Step;
+use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
+use ferrio_cpython::objects::native_methods::{self, Method};
+use ferrio_cpython::objects::waiter::{self, Parked};
+use ferrio_engine::{Flag, Waiters};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::loop_bound::{Binding, bound_to_loop};
+use super::wait_queue::{self, Line};
+use super::wait_slot::InLine;
+use super::{boolean, described, waiters_suffix, wake_all};
+
+/// A flag that tasks wait for.
+#[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
+#[derive(Default)]
+pub(crate) struct Event {
+    state: GilCell<Flag<Parked>>,
+    binding: Binding,
+}
+
+impl Event {
+    /// An event that is set, for a queue without unfinished items.
+    pub(crate) fn new_set(py: Python<'_>) -> PyResult<Bound<'_, Self>> {
+        let event = Self::default();
+        event.state.with(py, |state| state.is_set = true);
+        Bound::new(py, event)
+    }
+
+    /// Sets the flag: all that wait go on.
+    pub(crate) fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let state = &slf.get().state;
+        waiter::ask(py, state, waiters)?;
+        wake_all(py, state.with(py, |state| state.set().map(|chosen| chosen.clone_ref(py)).collect()), true)
+    }
+
+    /// The body of `wait`.
+    pub(crate) fn waiting(slf: &Bound<'_, Self>) -> Wait {
+        Wait { event: Held::of(slf), waiting: None }
+    }
+}
+
+bound_to_loop!(Event);
+
+#[pymethods]
+impl Event {
+    #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "()")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::default()
+    }
+
+    fn __init__(&self, py: Python<'_>) {
+        let before = self.state.with(py, std::mem::take);
+        drop(before);
+    }
+
+    /// Reset the internal flag to false: whoever calls `wait()` from now on waits.
+    pub(crate) fn clear(&self, py: Python<'_>) {
+        self.state.with(py, |state| state.is_set = false);
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (is_set, count) = slf.get().state.with(slf.py(), |state| (state.is_set, state.waiters.len()));
+        let word = if is_set { "set" } else { "unset" };
+        described(slf, &format!("{word}{}", waiters_suffix(count)))
+    }
+
+    #[getter(_value)]
+    fn shown_value(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.is_set)
+    }
+
+    #[setter(_value)]
+    fn set_value(&self, py: Python<'_>, value: bool) {
+        self.state.with(py, |state| state.is_set = value);
+    }
+
+    #[getter(_waiters)]
+    fn shown_waiters(slf: &Bound<'_, Self>) -> Line {
+        wait_queue::view(slf, access)
+    }
+
+    #[setter(_waiters)]
+    fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
+        wait_queue::assign(slf, access, waiters)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.binding.traverse(&visit)?;
+        self.state.traverse(&visit, |state| wait_queue::traverse(&state.waiters, &visit)).transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let waiters = self.state.with(py, |state| state.waiters.take_all());
+        drop(waiters);
+        self.binding.set(py, None);
+    }
+}
+
+fn waiters(state: &mut Flag<Parked>) -> &mut Waiters<Parked> {
+    &mut state.waiters
+}
+
+fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
+    if let Ok(event) = object.cast::<Event>() {
+        event.get().state.with(object.py(), |state| change(&mut state.waiters));
+    }
+}
+
+/// Adds what is entered directly.
+pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
+    native_methods::add::<0, WaitMethod>(py)?;
+    native_methods::add::<0, SetMethod>(py)?;
+    native_methods::add::<0, IsSet>(py)
+}
+
+struct WaitMethod;
+
+impl Method<0> for WaitMethod {
+    type Class = Event;
+    const NAME: &'static CStr = c"wait";
+    const TEXT: &'static str = "Event.wait";
+    const DOC: &'static CStr = c"wait($self)\n--\n\nWait until the internal flag is true, then return True.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Event>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), "Event.wait", Event::waiting(slf))
+    }
+}
+
+struct SetMethod;
+
+impl Method<0> for SetMethod {
+    type Class = Event;
+    const NAME: &'static CStr = c"set";
+    const TEXT: &'static str = "Event.set";
+    const DOC: &'static CStr = c"set($self)\n--\n\nSet the internal flag to true: all tasks that wait for it go on.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Event>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        Event::set(slf)?;
+        Ok(slf.py().None())
+    }
+}
+
+struct IsSet;
+
+impl Method<0> for IsSet {
+    type Class = Event;
+    const NAME: &'static CStr = c"is_set";
+    const TEXT: &'static str = "Event.is_set";
+    const DOC: &'static CStr = c"is_set($self)\n--\n\nReturn True if and only if the internal flag is true.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Event>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        Ok(boolean(py, slf.get().state.with(py, |state| state.is_set)).unbind())
+    }
+}
+
+/// Waiting for an event.
+pub(crate) struct Wait {
+    event: Held<Event>,
+    waiting: Option<InLine>,
+}
+
+impl Body for Wait {
+    const OWNS_PY: bool = false;
+
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let is_set = self.event.bind(py).get().state.with(py, |state| state.is_set);
+        Ok(is_set.then(|| boolean(py, true)))
+    }
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let event = self.event.bind(py);
+        let state = &event.get().state;
+        let park = |waiter| state.with(py, |state| state.waiters.push(waiter));
+        let in_line = match &mut self.waiting {
+            Some(in_line) => in_line,
+            place @ None => {
+                if state.with(py, |state| state.is_set) {
+                    return Ok(Step::Returned(boolean(py, true)));
+                }
+                place.insert(InLine::new(event, &event.get().binding, park)?)
+            }
+        };
+        let ticket = in_line.ticket;
+        let outcome = in_line.resume(py, input);
+        if let Ok(Step::Yielded(_)) = outcome {
+            return outcome;
+        }
+        let waiter = state.with(py, |state| state.waiters.remove(ticket));
+        drop(waiter);
+        outcome.map(|_| Step::Returned(boolean(py, true)))
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_held(&self.event);
+        self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
+    }
+}

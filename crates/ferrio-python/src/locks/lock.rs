@@ -1,0 +1,267 @@
+//! `asyncio.Lock`.
+
+use std::ffi::CStr;
+
+use ferrio_cpython::GilCell;
+use ferrio_cpython::capi::exact_type::PlainClass;
+use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::resume::Step;
+use ferrio_cpython::objects::async_with;
+use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
+use ferrio_cpython::objects::native_methods::{self, Method};
+use ferrio_cpython::objects::waiter::{self, Parked};
+use ferrio_engine::{Exclusion, Released, Waiters};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::loop_bound::{Binding, bound_to_loop};
+use super::wait_queue::{self, Line};
+use super::wait_slot::InLine;
+use super::{async_context, boolean, described, is_cancellation, waiters_suffix};
+
+/// A mutual exclusion lock for tasks: first come, first served.
+#[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
+#[derive(Default)]
+pub(crate) struct Lock {
+    state: GilCell<Exclusion<Parked>>,
+    binding: Binding,
+}
+
+/// The class, to tell plain instances.
+pub(super) static CLASS: PlainClass = PlainClass::new();
+
+impl Lock {
+    /// Gives the lock up; whoever waits longest goes on with it.
+    pub(super) fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let state = &slf.get().state;
+        waiter::ask(py, state, waiters)?;
+        let next = state.with(py, |state| match state.release() {
+            Released::NotHeld => None,
+            Released::Free(next) => Some(next.map(|next| next.clone_ref(py))),
+        });
+        match next {
+            None => Err(ferrio_cpython::error::<PyRuntimeError>("Lock is not acquired.")),
+            Some(None) => Ok(()),
+            Some(Some(next)) => next.wake(py, boolean(py, true)),
+        }
+    }
+
+    /// Whether somebody has it.
+    #[inline]
+    pub(super) fn is_held(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.held)
+    }
+}
+
+bound_to_loop!(Lock);
+
+#[pymethods]
+impl Lock {
+    #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "()")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::default()
+    }
+
+    fn __init__(&self, py: Python<'_>) {
+        let before = self.state.with(py, std::mem::take);
+        drop(before);
+    }
+
+    /// Return True if lock is acquired.
+    fn locked(&self, py: Python<'_>) -> bool {
+        self.is_held(py)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (held, count) = slf.get().state.with(slf.py(), |state| (state.held, state.waiters.len()));
+        let word = if held { "locked" } else { "unlocked" };
+        described(slf, &format!("{word}{}", waiters_suffix(count)))
+    }
+
+    #[getter(_locked)]
+    fn shown_locked(&self, py: Python<'_>) -> bool {
+        self.locked(py)
+    }
+
+    #[setter(_locked)]
+    fn set_locked(&self, py: Python<'_>, held: bool) {
+        self.state.with(py, |state| state.held = held);
+    }
+
+    #[getter(_waiters)]
+    fn shown_waiters(slf: &Bound<'_, Self>) -> Option<Line> {
+        wait_queue::view_if_used(slf, access)
+    }
+
+    #[setter(_waiters)]
+    fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
+        wait_queue::assign(slf, access, waiters)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.binding.traverse(&visit)?;
+        self.state.traverse(&visit, |state| wait_queue::traverse(&state.waiters, &visit)).transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let waiters = self.state.with(py, |state| state.waiters.take_all());
+        drop(waiters);
+        self.binding.set(py, None);
+    }
+}
+
+fn waiters(state: &mut Exclusion<Parked>) -> &mut Waiters<Parked> {
+    &mut state.waiters
+}
+
+fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
+    if let Ok(lock) = object.cast::<Lock>() {
+        lock.get().state.with(object.py(), |state| change(&mut state.waiters));
+    }
+}
+
+/// Adds what is entered directly.
+pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
+    native_methods::add::<0, AcquireMethod>(py)?;
+    native_methods::add::<0, ReleaseMethod>(py)?;
+    async_with::add::<Lock>(py, enter, exit)
+}
+
+struct AcquireMethod;
+
+impl Method<0> for AcquireMethod {
+    type Class = Lock;
+    const NAME: &'static CStr = c"acquire";
+    const TEXT: &'static str = "Lock.acquire";
+    const DOC: &'static CStr =
+        c"acquire($self)\n--\n\nAcquire a lock: wait until it is unlocked, then set it to locked and return True.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Lock>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), "Lock.acquire", LockBody { acquire: Acquire::new(slf), entering: false })
+    }
+}
+
+struct ReleaseMethod;
+
+impl Method<0> for ReleaseMethod {
+    type Class = Lock;
+    const NAME: &'static CStr = c"release";
+    const TEXT: &'static str = "Lock.release";
+    const DOC: &'static CStr = c"release($self)\n--\n\nRelease a lock. Whoever waits longest goes on with it.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Lock>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        Lock::release(slf)?;
+        Ok(slf.py().None())
+    }
+}
+
+fn enter(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    if !CLASS.is_plain(object) {
+        return async_context::enter(object);
+    }
+    let body = LockBody { acquire: Acquire::new(object.cast()?), entering: true };
+    coroutine::spawn(object.py(), "_ContextManagerMixin.__aenter__", body)
+}
+
+fn exit(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    async_context::exit(object, if CLASS.is_plain(object) { release_native } else { async_context::release_by_name })
+}
+
+fn release_native(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    Lock::release(object.cast()?)
+}
+
+/// Getting hold of a lock, as a part of a coroutine's body.
+pub(super) struct Acquire {
+    lock: Held<Lock>,
+    waiting: Option<InLine>,
+}
+
+impl Acquire {
+    pub(super) fn new(lock: &Bound<'_, Lock>) -> Self {
+        Self { lock: Held::of(lock), waiting: None }
+    }
+
+    /// Takes the lock if nobody waited for it so far and that passes nobody.
+    #[inline]
+    pub(super) fn take_at_once(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.waiting.is_some() {
+            return Ok(false);
+        }
+        let state = &self.lock.bind(py).get().state;
+        waiter::ask(py, state, waiters)?;
+        Ok(state.with(py, Exclusion::try_acquire))
+    }
+
+    /// As `Body::resume`, once `take_at_once` has failed; returns True with the lock held.
+    pub(super) fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let lock = self.lock.bind(py);
+        let state = &lock.get().state;
+        let park = |waiter| state.with(py, |state| state.park(waiter));
+        let in_line = match &mut self.waiting {
+            Some(in_line) => in_line,
+            place @ None => place.insert(InLine::new(lock, &lock.get().binding, park)?),
+        };
+        let ticket = in_line.ticket;
+        let error = match in_line.resume(py, input) {
+            Ok(step @ Step::Yielded(_)) => return Ok(step),
+            Ok(Step::Returned(_)) => {
+                let waiter = state.with(py, |state| state.take_over(ticket));
+                drop(waiter);
+                return Ok(Step::Returned(boolean(py, true)));
+            }
+            Err(error) => error,
+        };
+        let waiter = state.with(py, |state| state.waiters.remove(ticket));
+        drop(waiter);
+        if is_cancellation(py, &error)? {
+            waiter::ask(py, state, waiters)?;
+            let next = state.with(py, |state| state.pass_on().map(|next| next.clone_ref(py)));
+            if let Some(next) = next {
+                next.wake(py, boolean(py, true))?;
+            }
+        }
+        Err(error)
+    }
+
+    pub(super) fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_held(&self.lock);
+        self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
+    }
+}
+
+struct LockBody {
+    acquire: Acquire,
+    /// For `async with`, which gets None.
+    entering: bool,
+}
+
+impl Body for LockBody {
+    const OWNS_PY: bool = false;
+
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let is_taken = self.acquire.take_at_once(py)?;
+        Ok(is_taken.then(|| if self.entering { py.None().into_bound(py) } else { boolean(py, true) }))
+    }
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let returned = |entering: bool| if entering { py.None().into_bound(py) } else { boolean(py, true) };
+        if self.acquire.take_at_once(py)? {
+            return Ok(Step::Returned(returned(self.entering)));
+        }
+        match self.acquire.resume(py, input)? {
+            Step::Returned(_) => Ok(Step::Returned(returned(self.entering))),
+            step @ Step::Yielded(_) => Ok(step),
+        }
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        self.acquire.traverse(visitor);
+    }
+}

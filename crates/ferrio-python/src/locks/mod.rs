@@ -1,0 +1,86 @@
+//! Locks, events, conditions, semaphores and barriers, as in asyncio's `locks.py`.
+//!
+//! Who is next is decided by `ferrio-engine`; here are the Python classes and the bodies of their coroutines. An
+//! operation that need not wait is a coroutine object and nothing else. Whoever has to wait is parked with a future of
+//! the loop that runs, so cancelling, `wait_for` and foreign loops work as they do with asyncio's own.
+//!
+//! Whatever a subclass may have overridden is called by its name; exact instances without attributes of their own
+//! (`is_plain`) skip that.
+
+mod async_context;
+pub(crate) mod barrier;
+mod barrier_wait;
+pub(crate) mod condition;
+mod condition_wait;
+pub(crate) mod event;
+pub(crate) mod lock;
+pub(crate) mod loop_bound;
+pub(crate) mod optional_argument;
+pub(crate) mod semaphore;
+pub(crate) mod wait_queue;
+mod wait_slot;
+
+use ferrio_cpython::capi::coroutine_function;
+use ferrio_cpython::objects::waiter::Parked;
+use pyo3::PyClass;
+use pyo3::prelude::*;
+use pyo3::types::PyBool;
+
+use crate::common::imports;
+
+/// Adds the classes to the extension module.
+pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // What asyncio does is looked at now, before install() puts these classes in its place.
+    crate::compat::locks::style(module.py())?;
+    let py = module.py();
+    lock::CLASS.set(&py.get_type::<lock::Lock>());
+    lock::add_methods(py)?;
+    event::add_methods(py)?;
+    condition::CLASS.set(&py.get_type::<condition::Condition>());
+    condition::add_methods(py)?;
+    semaphore::add_methods(py)?;
+    barrier::CLASS.set(&py.get_type::<barrier::Barrier>());
+    add_class::<lock::Lock>(module, &["acquire"])?;
+    add_class::<event::Event>(module, &["wait"])?;
+    add_class::<condition::Condition>(module, &["wait", "wait_for"])?;
+    add_class::<semaphore::Semaphore>(module, &["acquire"])?;
+    add_class::<semaphore::BoundedSemaphore>(module, &[])?;
+    add_class::<barrier::Barrier>(module, &["wait", "reset", "abort", "__aenter__", "__aexit__"])
+}
+
+/// Adds a class whose methods `coroutines` count as `async def`. It gets its plain name: messages of the interpreter
+/// show it, and a raw type's has the module in front.
+pub(crate) fn add_class<T: PyClass>(module: &Bound<'_, PyModule>, coroutines: &[&str]) -> PyResult<()> {
+    let class = module.py().get_type::<T>();
+    class.setattr("__name__", class.name()?)?;
+    coroutine_function::mark(class.as_any(), coroutines)?;
+    module.add_class::<T>()
+}
+
+/// Whether an await ended because the waiting task was cancelled.
+pub(crate) fn is_cancellation(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+    Ok(error.is_instance(py, imports::cancelled_error(py)?.as_any()))
+}
+
+/// Wakes those that a primitive chose.
+pub(crate) fn wake_all(py: Python<'_>, chosen: Vec<Parked>, result: bool) -> PyResult<()> {
+    chosen.into_iter().try_for_each(|parked| parked.wake(py, boolean(py, result)))
+}
+
+#[inline]
+pub(crate) fn boolean(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {
+    PyBool::new(py, value).to_owned().into_any()
+}
+
+/// `object.__repr__` with `extra` in brackets.
+pub(crate) fn described(object: &Bound<'_, PyAny>, extra: &str) -> PyResult<String> {
+    let plain = imports::object_class(object.py())?.call_method1("__repr__", (object,))?;
+    let plain: String = plain.extract()?;
+    let inside = plain.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(&plain);
+    Ok(format!("<{inside} [{extra}]>"))
+}
+
+/// `, waiters:N` where somebody waits.
+pub(crate) fn waiters_suffix(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(", waiters:{count}") }
+}

@@ -1,0 +1,401 @@
+//! `asyncio.Semaphore` and `asyncio.BoundedSemaphore`.
+
+use std::ffi::CStr;
+
+use ferrio_cpython::GilCell;
+use ferrio_cpython::capi::exact_type::PlainClass;
+use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::resume::Step;
+use ferrio_cpython::objects::async_with;
+use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
+use ferrio_cpython::objects::native_methods::{self, Method};
+use ferrio_cpython::objects::waiter::{self, Parked};
+use ferrio_engine::{Permits, Standing, Ticket, Waiters};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::loop_bound::{Binding, bound_to_loop};
+use super::optional_argument::Argument;
+use super::wait_queue::{self, Line};
+use super::wait_slot::InLine;
+use super::{async_context, boolean, described, is_cancellation, waiters_suffix};
+use crate::common::numbers::{equal_integer, plain_integer};
+use crate::compat::locks::style;
+
+/// A number of permits for tasks: first come, first served.
+#[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
+pub(crate) struct Semaphore {
+    state: GilCell<Permits<Parked>>,
+    /// The value as it was given, where that is no plain integer, and the engine's number for it.
+    given: GilCell<Option<(Py<PyAny>, i64)>>,
+    binding: Binding,
+}
+
+impl Semaphore {
+    /// Gives a permit back; whoever waits longest goes on.
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let state = &slf.get().state;
+        waiter::ask(py, state, waiters)?;
+        let next = state.with(py, |state| {
+            state.release();
+            state.choose().map(|next| next.clone_ref(py))
+        });
+        next.map_or(Ok(()), |next| next.wake(py, boolean(py, true)))
+    }
+}
+
+/// The engine's number for a value that never gets to zero by being counted down.
+const WITHOUT_END: i64 = i64::MAX / 2;
+
+/// The class, to tell plain instances.
+pub(super) static CLASS: PlainClass = PlainClass::new();
+static BOUNDED_CLASS: PlainClass = PlainClass::new();
+
+bound_to_loop!(Semaphore);
+
+#[pymethods]
+impl Semaphore {
+    #[new]
+    #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(value=1)")]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { state: GilCell::new(Permits::new(1)), given: GilCell::default(), binding: Binding::default() }
+    }
+
+    #[pyo3(signature = (value=Argument(None)))]
+    fn __init__<'py>(&self, py: Python<'py>, value: Argument<'py>) -> PyResult<()> {
+        if let Some(value) = &value.0
+            && value.lt(0)?
+        {
+            return Err(ferrio_cpython::error::<PyValueError>("Semaphore initial value must be >= 0"));
+        }
+        let before = self.state.with(py, |state| std::mem::replace(state, Permits::new(1)));
+        drop((before, self.given.with(py, Option::take)));
+        value.0.map_or(Ok(()), |value| self.set_value(&value))
+    }
+
+    /// Returns True if semaphore cannot be acquired immediately.
+    fn locked(&self, py: Python<'_>) -> PyResult<bool> {
+        waiter::ask(py, &self.state, waiters)?;
+        Ok(self.state.with(py, |state| state.is_locked()))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let count = slf.get().state.with(py, |state| state.waiters.len());
+        let word = if slf.call_method0(pyo3::intern!(py, "locked"))?.is_truthy()? {
+            "locked".to_owned()
+        } else {
+            format!("unlocked, value:{}", slf.get().shown_value(py)?.bind(py))
+        };
+        described(slf, &format!("{word}{}", waiters_suffix(count)))
+    }
+
+    #[getter(_value)]
+    fn shown_value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let number = self.state.with(py, |state| state.value);
+        let given = self.given.with(py, |given| given.as_ref().map(|(value, start)| (value.clone_ref(py), *start)));
+        match given {
+            None => Ok(number.into_pyobject(py)?.into_any().unbind()),
+            Some((value, start)) if number == start => Ok(value),
+            Some((value, start)) => Ok(value.bind(py).add(number.saturating_sub(start))?.unbind()),
+        }
+    }
+
+    /// A number that is not whole never gets to zero, nor does an infinite one.
+    #[setter(_value)]
+    fn set_value(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        let (number, given) = if let Some(number) = plain_integer(value) {
+            (number, None)
+        } else {
+            let number = equal_integer(value).unwrap_or(WITHOUT_END);
+            (number, Some((value.clone().unbind(), number)))
+        };
+        self.state.with(py, |state| state.value = number);
+        let before = self.given.with(py, |place| std::mem::replace(place, given));
+        drop(before);
+        Ok(())
+    }
+
+    #[getter(_waiters)]
+    fn shown_waiters(slf: &Bound<'_, Self>) -> Option<Line> {
+        wait_queue::view_if_used(slf, access)
+    }
+
+    #[setter(_waiters)]
+    fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
+        wait_queue::assign(slf, access, waiters)
+    }
+
+    /// Wake up the first waiter that isn't done, and say whether there was one.
+    fn _wake_up_next(&self, py: Python<'_>) -> PyResult<bool> {
+        waiter::ask(py, &self.state, waiters)?;
+        match self.state.with(py, |state| state.choose().map(|next| next.clone_ref(py))) {
+            Some(next) => next.wake(py, boolean(py, true)).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.binding.traverse(&visit)?;
+        let given = self.given.traverse(&visit, |given| given.iter().try_for_each(|(value, _)| visit.call(value)));
+        given.transpose()?;
+        self.state.traverse(&visit, |state| wait_queue::traverse(&state.waiters, &visit)).transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let waiters = self.state.with(py, |state| state.waiters.take_all());
+        drop((waiters, self.given.with(py, Option::take)));
+        self.binding.set(py, None);
+    }
+}
+
+/// A semaphore whose value never goes above the initial one.
+#[pyclass(frozen, subclass, extends = Semaphore, module = "ferrio")]
+pub(crate) struct BoundedSemaphore {
+    bound: GilCell<i64>,
+    /// The bound as it was given, where that is no plain integer.
+    given: GilCell<Option<Py<PyAny>>>,
+}
+
+impl BoundedSemaphore {
+    /// Gives a permit back, if one is missing.
+    fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let base = slf.as_super().get();
+        let (value, bound) = (base.state.with(py, |state| state.value), slf.get().bound.get(py));
+        let is_full = match slf.get().given.with(py, |given| given.as_ref().map(|given| given.clone_ref(py))) {
+            None => value >= bound,
+            Some(bound) => base.shown_value(py)?.bind(py).ge(bound)?,
+        };
+        if is_full {
+            return Err(ferrio_cpython::error::<PyValueError>("BoundedSemaphore released too many times"));
+        }
+        Semaphore::release(slf.as_super())
+    }
+}
+
+#[pymethods]
+impl BoundedSemaphore {
+    #[new]
+    #[pyo3(signature = (*arguments, **keywords), text_signature = "(value=1)")]
+    fn new(arguments: &Bound<'_, PyTuple>, keywords: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+        let base = PyClassInitializer::from(Semaphore::new(arguments, keywords));
+        base.add_subclass(Self { bound: GilCell::new(1), given: GilCell::default() })
+    }
+
+    #[pyo3(signature = (value=Argument(None)))]
+    fn __init__<'py>(slf: &Bound<'py, Self>, value: Argument<'py>) -> PyResult<()> {
+        let base = slf.as_super().get();
+        base.__init__(slf.py(), value)?;
+        slf.get().set_bound(base.shown_value(slf.py())?.bind(slf.py()));
+        Ok(())
+    }
+
+    #[getter(_bound_value)]
+    fn shown_bound(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self.given.with(py, |given| given.as_ref().map(|given| given.clone_ref(py))) {
+            Some(given) => Ok(given),
+            None => Ok(self.bound.get(py).into_pyobject(py)?.into_any().unbind()),
+        }
+    }
+
+    #[setter(_bound_value)]
+    fn set_bound(&self, bound: &Bound<'_, PyAny>) {
+        let py = bound.py();
+        let number = plain_integer(bound);
+        self.bound.set(py, number.unwrap_or(0));
+        let given = if number.is_none() { Some(bound.clone().unbind()) } else { None };
+        let before = self.given.with(py, |place| std::mem::replace(place, given));
+        drop(before);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.given.traverse(&visit, |given| visit.call(given)).transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let before = self.given.with(py, Option::take);
+        drop(before);
+    }
+}
+
+fn waiters(state: &mut Permits<Parked>) -> &mut Waiters<Parked> {
+    &mut state.waiters
+}
+
+fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
+    if let Ok(semaphore) = object.cast::<Semaphore>() {
+        semaphore.get().state.with(object.py(), |state| change(&mut state.waiters));
+    }
+}
+
+fn release_native(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    Semaphore::release(object.cast::<Semaphore>()?)
+}
+
+fn release_bounded(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    BoundedSemaphore::release(object.cast::<BoundedSemaphore>()?)
+}
+
+/// Adds what is entered directly.
+pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
+    CLASS.set(&py.get_type::<Semaphore>());
+    BOUNDED_CLASS.set(&py.get_type::<BoundedSemaphore>());
+    native_methods::add::<0, AcquireMethod>(py)?;
+    native_methods::add::<0, ReleaseMethod>(py)?;
+    native_methods::add::<0, BoundedReleaseMethod>(py)?;
+    async_with::add::<Semaphore>(py, enter, exit)
+}
+
+struct AcquireMethod;
+
+impl Method<0> for AcquireMethod {
+    type Class = Semaphore;
+    const NAME: &'static CStr = c"acquire";
+    const TEXT: &'static str = "Semaphore.acquire";
+    const DOC: &'static CStr = c"acquire($self)\n--\n\nAcquire a semaphore: wait until its value is larger than zero, then decrement it and return True.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Semaphore>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), "Semaphore.acquire", Acquire::new(slf, false))
+    }
+}
+
+struct ReleaseMethod;
+
+impl Method<0> for ReleaseMethod {
+    type Class = Semaphore;
+    const NAME: &'static CStr = c"release";
+    const TEXT: &'static str = "Semaphore.release";
+    const DOC: &'static CStr = c"release($self)\n--\n\nRelease a semaphore, incrementing the internal value by one. Whoever waits longest goes on.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, Semaphore>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        Semaphore::release(slf)?;
+        Ok(slf.py().None())
+    }
+}
+
+struct BoundedReleaseMethod;
+
+impl Method<0> for BoundedReleaseMethod {
+    type Class = BoundedSemaphore;
+    const NAME: &'static CStr = c"release";
+    const TEXT: &'static str = "BoundedSemaphore.release";
+    const DOC: &'static CStr =
+        c"release($self)\n--\n\nRelease a semaphore; ValueError if that would take its value above the initial one.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, BoundedSemaphore>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        BoundedSemaphore::release(slf)?;
+        Ok(slf.py().None())
+    }
+}
+
+fn enter(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    if !CLASS.is_plain(object) && !BOUNDED_CLASS.is_plain(object) {
+        return async_context::enter(object);
+    }
+    coroutine::spawn(object.py(), "_ContextManagerMixin.__aenter__", Acquire::new(object.cast()?, true))
+}
+
+fn exit(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let release = if CLASS.is_plain(object) {
+        release_native
+    } else if BOUNDED_CLASS.is_plain(object) {
+        release_bounded
+    } else {
+        async_context::release_by_name
+    };
+    async_context::exit(object, release)
+}
+
+/// Getting a permit.
+struct Acquire {
+    semaphore: Held<Semaphore>,
+    waiting: Option<InLine>,
+    /// For `async with`, which gets None.
+    entering: bool,
+}
+
+impl Acquire {
+    fn new(semaphore: &Bound<'_, Semaphore>, entering: bool) -> Self {
+        Self { semaphore: Held::of(semaphore), waiting: None, entering }
+    }
+
+    fn result<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        if self.entering { py.None().into_bound(py) } else { boolean(py, true) }
+    }
+}
+
+/// Leaves the line; a permit that was given in vain goes to others.
+fn come_back(semaphore: &Bound<'_, Semaphore>, ticket: Ticket, error: Option<&PyErr>) -> PyResult<()> {
+    let py = semaphore.py();
+    let state = &semaphore.get().state;
+    let waiter = state.with(py, |state| state.leave(ticket));
+    let is_cancelled = error.is_some_and(|error| is_cancellation(py, error).unwrap_or(false));
+    let refills = style(py)?.semaphore_refills;
+    if is_cancelled && let Some(waiter) = &waiter {
+        let standing = waiter.standing_now(py)?;
+        // Before 3.13 a waiter into which the error was thrown counts as chosen.
+        if standing == Standing::Chosen || !refills && standing == Standing::Waiting {
+            state.with(py, Permits::release);
+        }
+    }
+    drop(waiter);
+    if !refills && error.is_some() && !is_cancelled {
+        return Ok(());
+    }
+    loop {
+        waiter::ask(py, state, waiters)?;
+        let Some(next) = state.with(py, |state| state.choose_if_free().map(|next| next.clone_ref(py))) else {
+            return Ok(());
+        };
+        next.wake(py, boolean(py, true))?;
+        if !refills {
+            return Ok(());
+        }
+    }
+}
+
+impl Body for Acquire {
+    const OWNS_PY: bool = false;
+
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let state = &self.semaphore.bind(py).get().state;
+        waiter::ask(py, state, waiters)?;
+        Ok(state.with(py, Permits::try_acquire).then(|| self.result(py)))
+    }
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let semaphore = self.semaphore.bind(py);
+        let state = &semaphore.get().state;
+        let park = |waiter| state.with(py, |state| state.park(waiter));
+        let in_line = match &mut self.waiting {
+            Some(in_line) => in_line,
+            place @ None => {
+                waiter::ask(py, state, waiters)?;
+                if state.with(py, Permits::try_acquire) {
+                    return Ok(Step::Returned(self.result(py)));
+                }
+                place.insert(InLine::new(semaphore, &semaphore.get().binding, park)?)
+            }
+        };
+        let ticket = in_line.ticket;
+        let outcome = in_line.resume(py, input);
+        if let Ok(Step::Yielded(_)) = outcome {
+            return outcome;
+        }
+        come_back(semaphore, ticket, outcome.as_ref().err())?;
+        outcome.map(|_| Step::Returned(self.result(py)))
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_held(&self.semaphore);
+        self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
+    }
+}

@@ -1,0 +1,250 @@
+//! One attempt to connect: a socket made, bound and connected; and what is told when all attempts failed.
+
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::raise::raised;
+use pyo3::exceptions::{PyOSError, PyTimeoutError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::common::async_block::{Channel, Owned};
+use crate::common::imports;
+use crate::event_loop::Loop;
+use crate::net::sock::connect::connect_ours;
+
+/// A socket or transport that is closed when this is dropped, unless it was kept.
+pub(crate) struct Keeper {
+    held: Option<Reference>,
+    closes: bool,
+    is_ours: bool,
+}
+
+/// What a keeper keeps, seen by the collector or not.
+enum Reference {
+    Plain(Py<PyAny>),
+    Owned(Owned<PyAny>),
+}
+
+impl Reference {
+    fn get(&self) -> &Py<PyAny> {
+        match self {
+            Self::Plain(object) => object,
+            Self::Owned(object) => object,
+        }
+    }
+}
+
+impl Keeper {
+    /// Something that we made.
+    pub(crate) fn ours(held: Py<PyAny>) -> Self {
+        Self { held: Some(Reference::Plain(held)), closes: true, is_ours: true }
+    }
+
+    /// A socket that the user passed: asyncio closes it from 3.14 on if no transport comes of it.
+    pub(crate) fn user(held: Py<PyAny>) -> Self {
+        let closes = Python::attach(|py| imports::python_version(py) >= (3, 14));
+        Self { held: Some(Reference::Plain(held)), closes, is_ours: false }
+    }
+
+    /// Whether we made it; a socket of ours does not block.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.is_ours
+    }
+
+    pub(crate) fn bind<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
+        self.held.as_ref().map(|held| held.get().bind(py)).expect("held until it is kept, which consumes the keeper")
+    }
+
+    /// The same, owned by the block of `channel`: for what may lead back to the task.
+    pub(crate) fn owned(mut self, channel: &Channel) -> Self {
+        self.held = match self.held.take() {
+            Some(Reference::Plain(object)) => Some(Reference::Owned(channel.own(object))),
+            owned => owned,
+        };
+        self
+    }
+
+    /// Leaves it open.
+    pub(crate) fn keep(mut self) -> Py<PyAny> {
+        match self.held.take().expect("held until it is kept, which consumes the keeper") {
+            Reference::Plain(object) => object,
+            Reference::Owned(object) => object.handed_over(),
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let Some(held) = self.held.take().filter(|_| self.closes) else { return };
+        Python::try_attach(|py| {
+            // Whatever led here is more important than an error while closing.
+            drop(held.get().call_method0(py, "close"));
+        });
+    }
+}
+
+/// The `OSError`s of all attempts, in the order of the attempts.
+#[derive(Default)]
+pub(crate) struct Failures(Vec<Vec<PyErr>>);
+
+impl Failures {
+    /// Begins an attempt; gives its number.
+    pub(crate) fn begin(&mut self) -> usize {
+        self.0.push(Vec::new());
+        self.0.len() - 1
+    }
+
+    /// How many attempts there were.
+    pub(crate) fn begun(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The errors of one attempt.
+    pub(crate) fn of(&mut self, attempt: usize) -> &mut Vec<PyErr> {
+        &mut self.0[attempt]
+    }
+
+    /// Puts the errors of another attempt that failed behind these.
+    pub(crate) fn add(&mut self, attempt: Vec<PyErr>) {
+        self.0.push(attempt);
+    }
+
+    /// All errors, without their attempts.
+    pub(crate) fn into_errors(self) -> Vec<PyErr> {
+        self.0.into_iter().flatten().collect()
+    }
+
+    /// Takes note of an `OSError`; anything else comes back.
+    pub(crate) fn note(&mut self, py: Python<'_>, attempt: usize, error: PyErr) -> PyResult<()> {
+        if !error.is_instance_of::<PyOSError>(py) {
+            return Err(error);
+        }
+        self.of(attempt).push(error);
+        Ok(())
+    }
+
+    /// What `create_connection` raises.
+    pub(crate) fn into_error(self, py: Python<'_>, all: bool) -> PyErr {
+        let mut errors = self.into_errors();
+        if all {
+            return group(py, &errors).unwrap_or_else(|failure| failure);
+        }
+        let texts: Vec<String> = errors.iter().map(|error| error.value(py).to_string()).collect();
+        let Some(first) = texts.first() else {
+            return ferrio_cpython::error::<PyTimeoutError>("create_connection failed");
+        };
+        if texts.iter().all(|text| text == first) {
+            return errors.swap_remove(0);
+        }
+        ferrio_cpython::error::<PyOSError>(format!("Multiple exceptions: {}", texts.join(", ")))
+    }
+}
+
+fn group(py: Python<'_>, errors: &[PyErr]) -> PyResult<PyErr> {
+    let values = memory::list(py, errors.iter().map(|error| error.value(py)))?;
+    let class = py.import("builtins")?.getattr("ExceptionGroup")?;
+    Ok(raised(&class.call1(("create_connection failed", values))?))
+}
+
+/// Makes, binds and connects a socket. An `OSError` is put to the failures and gives None.
+///
+/// # Errors
+/// Any other exception.
+pub(crate) async fn connect_one(
+    this: &Py<Loop>,
+    info: &Py<PyAny>,
+    local: Option<&Py<PyAny>>,
+    failures: &mut Failures,
+    channel: &Channel,
+) -> PyResult<Option<Py<PyAny>>> {
+    let attempt = failures.begin();
+    let opened = Python::attach(|py| open(info.bind(py), local, failures.of(attempt), py));
+    let outcome = match opened {
+        Ok((sock, address)) => {
+            let (held, family) = Python::attach(|py| {
+                let family = info.bind(py).get_item(0)?.unbind();
+                Ok::<_, PyErr>((sock.bind(py).clone().unbind(), family))
+            })?;
+            connect_ours(this, &held, &family, address, channel).await.map(|()| sock)
+        }
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(sock) => Ok(Some(sock.keep())),
+        Err(error) => {
+            Python::attach(|py| failures.note(py, attempt, error))?;
+            Ok(None)
+        }
+    }
+}
+
+/// Makes a non-blocking socket for an address info and binds it; gives it and the address.
+pub(crate) fn open(
+    info: &Bound<'_, PyAny>,
+    local: Option<&Py<PyAny>>,
+    failures: &mut Vec<PyErr>,
+    py: Python<'_>,
+) -> PyResult<(Keeper, Py<PyAny>)> {
+    type Info<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Py<PyAny>);
+    let (family, kind, proto, _, address): Info<'_> = info.extract()?;
+    let keywords = memory::dict(py)?;
+    keywords.set_item(pyo3::intern!(py, "family"), &family)?;
+    keywords.set_item(pyo3::intern!(py, "type"), kind)?;
+    keywords.set_item(pyo3::intern!(py, "proto"), proto)?;
+    let class = imports::socket_module(py)?.getattr(pyo3::intern!(py, "socket"))?;
+    let sock = Keeper::ours(class.call((), Some(&keywords))?.unbind());
+    sock.bind(py).call_method1(pyo3::intern!(py, "setblocking"), (false,))?;
+    if let Some(local) = local {
+        bind_local(sock.bind(py), &family, local.bind(py), failures)?;
+    }
+    Ok((sock, address))
+}
+
+/// Binds to the first local address of the family that can be had; the others' errors are kept.
+fn bind_local(
+    sock: &Bound<'_, PyAny>,
+    family: &Bound<'_, PyAny>,
+    local: &Bound<'_, PyAny>,
+    failures: &mut Vec<PyErr>,
+) -> PyResult<()> {
+    let py = sock.py();
+    for info in local.try_iter()? {
+        let info = info?;
+        if !info.get_item(0)?.eq(family)? {
+            continue;
+        }
+        let address = info.get_item(4)?;
+        match sock.call_method1("bind", (&address,)) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_instance_of::<PyOSError>(py) => {
+                failures.push(bind_error(&address, &error)?);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(match failures.pop() {
+        Some(last) => last,
+        None => ferrio_cpython::error::<PyOSError>(format!(
+            "no matching local address with family={} found",
+            family.repr()?
+        )),
+    })
+}
+
+fn bind_error(address: &Bound<'_, PyAny>, error: &PyErr) -> PyResult<PyErr> {
+    let py = address.py();
+    let value = error.value(py);
+    let reason = if reason_is_strerror(py)? { value.getattr("strerror")?.str()? } else { value.str()? };
+    let reason = reason.to_string().to_lowercase();
+    let text = format!("error while attempting to bind on address {}: {reason}", address.repr()?);
+    Ok(raised(&py.get_type::<PyOSError>().call1((value.getattr("errno")?, text))?))
+}
+
+/// Whether the running asyncio names `strerror` as the reason, as it did before 3.13, or the whole error.
+fn reason_is_strerror(py: Python<'_>) -> PyResult<bool> {
+    static CELL: PyOnceLock<bool> = PyOnceLock::new();
+    CELL.get_or_try_init(py, || {
+        let stock = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?.getattr("_connect_sock")?;
+        stock.getattr("__code__")?.getattr("co_names")?.contains("strerror")
+    })
+    .copied()
+}

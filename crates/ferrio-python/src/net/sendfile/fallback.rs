@@ -1,0 +1,267 @@
+//! By hand: the file is read in the executor, as reading may take its time, and written like anything else.
+//!
+//! While a transport is written to, a protocol of our own stands between it and the user's, to be told when to pause;
+//! whatever happens the user's protocol is put back.
+
+use ferrio_cpython::GilCell;
+use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyMemoryView};
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{Part, always_seeks};
+use crate::common::async_block::Channel;
+use crate::common::slices::slice;
+use crate::event_loop::Loop;
+
+/// Bytes read at once for a socket (`SENDFILE_FALLBACK_READBUFFER_SIZE`).
+const SOCKET_BLOCK: u64 = 256 * 1024;
+
+/// Bytes read at once for a transport.
+const TRANSPORT_BLOCK: u64 = 16 * 1024;
+
+/// Sends to a user's socket.
+pub(super) async fn to_socket(this: &Py<Loop>, sock: &Py<PyAny>, part: &Part, channel: &Channel) -> PyResult<u64> {
+    let mut reader = Reader::new(part, SOCKET_BLOCK)?;
+    let outcome = copy_to_socket(this, sock, &mut reader, channel).await;
+    reader.leave()?;
+    outcome.map(|()| reader.sent)
+}
+
+async fn copy_to_socket(this: &Py<Loop>, sock: &Py<PyAny>, reader: &mut Reader<'_>, channel: &Channel) -> PyResult<()> {
+    while let Some(block) = reader.next(this, channel).await? {
+        let sending = Python::attach(|py| this.call_method1(py, "sock_sendall", (sock, &block.data)))?;
+        channel.wait(sending).await?;
+        reader.sent += block.size;
+    }
+    Ok(())
+}
+
+/// Sends to any transport.
+pub(super) async fn to_transport(
+    this: &Py<Loop>,
+    transport: &Py<PyAny>,
+    part: &Part,
+    channel: &Channel,
+) -> PyResult<u64> {
+    let mut reader = Reader::new(part, TRANSPORT_BLOCK)?;
+    let standing_in = Python::attach(|py| StandIn::begin(this.bind(py), transport.bind(py)).map(Bound::unbind))?;
+    let standing_in = channel.own(standing_in);
+    let outcome = copy_to_transport(this, transport, &standing_in, &mut reader, channel).await;
+    let left = reader.leave();
+    let ended = Python::attach(|py| standing_in.get().end(py));
+    left.and(ended)?;
+    outcome.map(|()| reader.sent)
+}
+
+async fn copy_to_transport(
+    this: &Py<Loop>,
+    transport: &Py<PyAny>,
+    standing_in: &Py<StandIn>,
+    reader: &mut Reader<'_>,
+    channel: &Channel,
+) -> PyResult<()> {
+    while let Some(block) = reader.next(this, channel).await? {
+        Python::attach(|py| transport.call_method1(py, "write", (&block.data,)))?;
+        if let Some(room) = Python::attach(|py| standing_in.get().until_room(py))? {
+            channel.wait(room).await?;
+        }
+        reader.sent += block.size;
+    }
+    Ok(())
+}
+
+/// Reads a part of a file, block by block, always into the same memory.
+struct Reader<'a> {
+    part: &'a Part,
+    buffer: Py<PyByteArray>,
+    offset: u64,
+    count: Option<u64>,
+    block: u64,
+    /// What of it has left.
+    sent: u64,
+}
+
+/// What was read: a memoryview, and its size.
+struct Block {
+    data: Py<PyAny>,
+    size: u64,
+}
+
+impl<'a> Reader<'a> {
+    fn new(part: &'a Part, block: u64) -> PyResult<Self> {
+        Python::attach(|py| {
+            let (offset, count) = part.numbers(py)?;
+            let file = part.file.bind(py);
+            if offset > 0 || (always_seeks(py) && file.hasattr("seek")?) {
+                file.call_method1("seek", (offset,))?;
+            }
+            let block = count.map_or(block, |count| count.min(block));
+            let buffer = PyByteArray::new_with(py, usize::try_from(block)?, |_| Ok(()))?.unbind();
+            Ok(Self { part, buffer, offset, count, block, sent: 0 })
+        })
+    }
+
+    /// The next block, or None at the end.
+    async fn next(&self, this: &Py<Loop>, channel: &Channel) -> PyResult<Option<Block>> {
+        let wanted = self.count.map_or(self.block, |count| (count - self.sent).min(self.block));
+        if wanted == 0 {
+            return Ok(None);
+        }
+        let (view, reading) = Python::attach(|py| {
+            let view = first(PyMemoryView::from(self.buffer.bind(py))?.as_any(), wanted)?;
+            let read = self.part.file.getattr(py, "readinto")?;
+            let reading = this.call_method1(py, "run_in_executor", (py.None(), read, &view))?;
+            Ok::<_, PyErr>((view.unbind(), reading))
+        })?;
+        let count = channel.wait(reading).await?;
+        Python::attach(|py| {
+            if !count.is_truthy(py)? {
+                return Ok(None);
+            }
+            let size = count.extract(py)?;
+            Ok(Some(Block { data: first(view.bind(py), size)?.unbind(), size }))
+        })
+    }
+
+    /// Puts the file's position behind what was sent.
+    fn leave(&self) -> PyResult<()> {
+        Python::attach(|py| {
+            let file = self.part.file.bind(py);
+            if self.sent > 0 && file.hasattr("seek")? {
+                file.call_method1("seek", (self.offset + self.sent,))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn first<'py>(view: &Bound<'py, PyAny>, count: u64) -> PyResult<Bound<'py, PyAny>> {
+    view.get_item(slice(view.py(), 0, Some(usize::try_from(count)?))?)
+}
+
+/// The protocol that a transport has meanwhile, asyncio's `_SendfileFallbackProtocol`.
+#[pyclass(frozen, module = "ferrio")]
+pub(crate) struct StandIn {
+    owner: Py<Loop>,
+    transport: Py<PyAny>,
+    /// The user's.
+    protocol: Py<PyAny>,
+    was_reading: bool,
+    was_paused: bool,
+    /// Done when the transport takes data again; None while it does.
+    room: GilCell<Option<Py<PyAny>>>,
+}
+
+impl StandIn {
+    fn begin<'py>(slf: &Bound<'py, Loop>, transport: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        let py = slf.py();
+        let was_paused = match transport.getattr_opt("_protocol_paused")? {
+            Some(paused) => paused.is_truthy()?,
+            None => false,
+        };
+        let room = if was_paused { Some(Loop::waiter(slf)?.unbind()) } else { None };
+        let standing_in = Self {
+            owner: slf.clone().unbind(),
+            transport: transport.clone().unbind(),
+            protocol: transport.call_method0("get_protocol")?.unbind(),
+            was_reading: transport.call_method0("is_reading")?.is_truthy()?,
+            was_paused,
+            room: GilCell::new(room),
+        };
+        transport.call_method0("pause_reading")?;
+        let standing_in = Bound::new(py, standing_in)?;
+        transport.call_method1("set_protocol", (&standing_in,))?;
+        Ok(standing_in)
+    }
+
+    /// What to wait for until there is room; None if there is.
+    fn until_room(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        if self.transport.call_method0(py, "is_closing")?.is_truthy(py)? {
+            return Err(ferrio_cpython::error::<PyConnectionError>("Connection closed by peer"));
+        }
+        Ok(self.room.with(py, |room| room.as_ref().map(|room| room.clone_ref(py))))
+    }
+
+    /// Gives the transport back to the user's protocol.
+    fn end(&self, py: Python<'_>) -> PyResult<()> {
+        let transport = self.transport.bind(py);
+        transport.call_method1("set_protocol", (&self.protocol,))?;
+        if self.was_reading {
+            transport.call_method0("resume_reading")?;
+        }
+        if let Some(room) = self.room.with(py, Option::take) {
+            // Nobody waits for it any more.
+            room.call_method0(py, "cancel")?;
+        }
+        if self.was_paused {
+            self.protocol.call_method0(py, "resume_writing")?;
+        }
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl StandIn {
+    #[expect(clippy::unused_self, reason = "a protocol's method")]
+    fn connection_made(&self, _transport: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(ferrio_cpython::error::<PyRuntimeError>("Invalid state: connection should have been established already."))
+    }
+
+    fn connection_lost(&self, exc: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = exc.py();
+        let room = self.room.with(py, |room| room.as_ref().map(|room| room.clone_ref(py)));
+        if let Some(room) = room.map(|room| room.into_bound(py))
+            && !room.call_method0("done")?.is_truthy()?
+        {
+            // Who has sent everything does not wait any more, so for this one it is an error.
+            if exc.is_none() {
+                let error = ferrio_cpython::error::<PyConnectionError>("Connection is closed by peer");
+                room.call_method1("set_exception", (error.into_value(py),))?;
+            } else {
+                room.call_method1("set_exception", (exc,))?;
+            }
+        }
+        self.protocol.call_method1(py, "connection_lost", (exc,)).map(drop)
+    }
+
+    fn pause_writing(&self, py: Python<'_>) -> PyResult<()> {
+        if self.room.with(py, |room| room.is_none()) {
+            let room = Loop::waiter(self.owner.bind(py))?.unbind();
+            let before = self.room.with(py, |place| place.replace(room));
+            drop(before);
+        }
+        Ok(())
+    }
+
+    fn resume_writing(&self, py: Python<'_>) -> PyResult<()> {
+        match self.room.with(py, Option::take) {
+            Some(room) if !room.call_method0(py, "done")?.is_truthy(py)? => {
+                room.call_method1(py, "set_result", (false,)).map(drop)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "a protocol's method")]
+    fn data_received(&self, _data: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(ferrio_cpython::error::<PyRuntimeError>("Invalid state: reading should be paused"))
+    }
+
+    #[expect(clippy::unused_self, reason = "a protocol's method")]
+    fn eof_received(&self) -> PyResult<()> {
+        Err(ferrio_cpython::error::<PyRuntimeError>("Invalid state: reading should be paused"))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.owner)?;
+        visit.call(&self.transport)?;
+        visit.call(&self.protocol)?;
+        self.room.traverse(&visit, |room| visit.call(room)).transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let room = self.room.with(py, Option::take);
+        drop(room);
+    }
+}

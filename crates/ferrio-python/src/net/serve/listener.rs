@@ -1,0 +1,179 @@
+//! `Listener`: accepts connections on one listening socket.
+//!
+//! It takes up to `backlog` connections a turn, each as a bare descriptor: no Python socket object is made for a
+//! connection unless its protocol asks for one. When the system runs out of descriptors or memory it reports that and
+//! rests for a second, as asyncio does, for the socket would stay readable.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use ferrio_cpython::capi::context;
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::{GilFlag, HandleRef};
+use ferrio_engine::Role;
+use ferrio_sys::{SocketAddress, socket};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::common::imports;
+use crate::event_loop::exception_handler;
+use crate::event_loop::io_driver::Handler;
+use crate::event_loop::{Loop, base};
+use crate::net::serve::server::Server;
+use crate::transports;
+use crate::transports::socket::Connection;
+use crate::transports::{address, tls};
+
+/// Seconds of rest when accepting is out of resources (`constants.ACCEPT_RETRY_DELAY`).
+const RETRY_DELAY: f64 = 1.0;
+
+/// One listening socket of a server.
+#[pyclass(frozen, weakref, module = "ferrio")]
+pub(crate) struct Listener {
+    server: Py<Server>,
+    sock: Py<PyAny>,
+    fd: RawFd,
+    closed: GilFlag,
+}
+
+#[pymethods]
+impl Listener {
+    /// Accept again after a rest.
+    fn _resume(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().closed.get() { Ok(()) } else { watch(slf) }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.server)?;
+        visit.call(&self.sock)
+    }
+}
+
+/// Begins to accept on `sock`.
+pub(crate) fn open<'py>(server: &Bound<'py, Server>, sock: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Listener>> {
+    let fd: RawFd = sock.call_method0("fileno")?.extract()?;
+    let listener =
+        Listener { server: server.clone().unbind(), sock: sock.clone().unbind(), fd, closed: GilFlag::default() };
+    let listener = Bound::new(sock.py(), listener)?;
+    watch(&listener)?;
+    Ok(listener)
+}
+
+/// Stops accepting. The socket itself is closed by the server.
+pub(crate) fn close(slf: &Bound<'_, Listener>) -> PyResult<()> {
+    slf.get().closed.set(true);
+    unwatch(slf)
+}
+
+fn owner<'py>(slf: &Bound<'py, Listener>) -> Bound<'py, Loop> {
+    slf.get().server.get().owner.bind(slf.py()).clone()
+}
+
+fn watch(slf: &Bound<'_, Listener>) -> PyResult<()> {
+    let py = slf.py();
+    let owner = owner(slf);
+    base(&owner).check_open()?;
+    let replaced = owner.get().io.register(py, slf.get().fd, Role::Reader, Handler::native(slf, accept_waiting))?;
+    replaced.into_iter().try_for_each(|handler| handler.retire(py))
+}
+
+fn unwatch(slf: &Bound<'_, Listener>) -> PyResult<()> {
+    let py = slf.py();
+    let owner = owner(slf);
+    if base(&owner).closed.get() {
+        return Ok(());
+    }
+    let handler = owner.get().io.unregister(py, slf.get().fd, Role::Reader);
+    handler.map_or(Ok(()), |handler| handler.retire(py))
+}
+
+/// Accepts what waits.
+fn accept_waiting(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let slf = object.cast::<Listener>()?;
+    let backlog = slf.get().server.get().backlog.count(slf.py()).max(1);
+    for _ in 0..backlog {
+        if slf.get().closed.get() {
+            return Ok(());
+        }
+        match socket::accept(slf.get().fd) {
+            Ok((fd, peer)) => welcome(slf, fd, peer)?,
+            Err(error) => return refused(slf, &error),
+        }
+    }
+    Ok(())
+}
+
+/// What cannot be accepted: nothing there, out of resources, or broken.
+fn refused(slf: &Bound<'_, Listener>, error: &io::Error) -> PyResult<()> {
+    let py = slf.py();
+    let kind = error.kind();
+    if matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) {
+        return Ok(());
+    }
+    let owner = owner(slf);
+    let raised = exception_handler::from_io(error);
+    if !socket::is_out_of_resources(error) {
+        let handle = HandleRef::parked(owner.as_super(), &slf.getattr("_resume")?, &PyTuple::empty(py))?;
+        return handle.report_error(py, raised);
+    }
+    let shown = imports::transport_socket(py)?.call1((&slf.get().sock,))?;
+    exception_handler::report(&owner, "socket.accept() out of system resource", &raised, &[("socket", &shown)])?;
+    unwatch(slf)?;
+    owner.call_method1("call_later", (RETRY_DELAY, slf.getattr("_resume")?))?;
+    Ok(())
+}
+
+/// Makes protocol and transport of a new connection, in a context of its own.
+fn welcome(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> PyResult<()> {
+    let py = slf.py();
+    let owner = owner(slf);
+    let server = slf.get().server.bind(py);
+    if base(&owner).debug.get() {
+        log_connection(server, &fd, &peer)?;
+    }
+    let own_context = context::copy(server.get().context.bind(py))?;
+    let mut protocol = None;
+    let outcome =
+        context::run_in(py, &own_context, || server.get().protocol_factory.bind(py).call0()).and_then(|made| {
+            protocol = Some(made.clone());
+            let made = match &server.get().tls {
+                Some(options) => tls::options::accept(&owner, made, options)?,
+                None => made,
+            };
+            let connection = Connection {
+                fd: fd.as_raw_fd(),
+                socket: fd.into(),
+                peer: Some(peer),
+                protocol: made,
+                server: Some(server.clone().unbind()),
+                context: own_context.clone(),
+            };
+            transports::socket::attach(&owner, connection, None)
+        });
+    let Err(error) = outcome else { return Ok(()) };
+    if exception_handler::passes(py, &error) {
+        return Err(error);
+    }
+    if !base(&owner).debug.get() {
+        // asyncio tells of it in debug mode only; the connection is closed.
+        return Ok(());
+    }
+    let message = "Error on transport creation for incoming connection";
+    match &protocol {
+        Some(protocol) => exception_handler::report(&owner, message, &error, &[("protocol", protocol)]),
+        None => exception_handler::report(&owner, message, &error, &[]),
+    }
+}
+
+fn log_connection(server: &Bound<'_, Server>, fd: &OwnedFd, peer: &SocketAddress) -> PyResult<()> {
+    let py = server.py();
+    let keywords = memory::dict(py)?;
+    let duplicate = py.import("os")?.call_method1("dup", (fd.as_raw_fd(),))?;
+    keywords.set_item("fileno", duplicate)?;
+    let sock = imports::socket_class(py)?.call((), Some(&keywords))?;
+    let peer = address::to_python(py, peer)?;
+    imports::selector_events_logger(py)?
+        .call_method1("debug", ("%r got a new connection from %r: %r", server, peer, &sock))?;
+    sock.call_method0("close").map(drop)
+}

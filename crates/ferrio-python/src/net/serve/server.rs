@@ -1,0 +1,411 @@
+//! `Server`: the object that `create_server` gives; its sockets, its connections, waiting for its end.
+//!
+//! States: made, *serving* (listeners registered), *closed* (`sockets` is None). Invariant: `clients` holds exactly the
+//! transports that this server accepted and that are not lost; when the server is closed and the last one has gone, all
+//! who wait are woken, once. Whether `wait_closed` waits for connections depends on the running Python, as in asyncio.
+
+use std::collections::HashSet;
+use std::os::fd::RawFd;
+
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::{GilCell, GilFlag};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::common::async_block::{Channel, Coroutine};
+use crate::common::imports;
+use crate::event_loop::Loop;
+use crate::locks::optional_argument::Argument;
+use crate::net::serve::listener::{self, Listener};
+use crate::net::unix::socket_path::SocketFile;
+use crate::transports::socket::SocketTransport;
+use crate::transports::tls::options::Options;
+
+/// A server; its `__class__` says `asyncio.Server`.
+#[pyclass(frozen, weakref, module = "ferrio")]
+pub(crate) struct Server {
+    pub(crate) owner: Py<Loop>,
+    pub(crate) protocol_factory: Py<PyAny>,
+    pub(crate) backlog: Backlog,
+    /// The context that connections are accepted in.
+    pub(crate) context: Py<PyAny>,
+    /// None for connections in the clear.
+    pub(crate) tls: Option<Options>,
+    serving: GilFlag,
+    state: GilCell<State>,
+}
+
+struct State {
+    /// The Python socket objects; None once closed.
+    sockets: Option<Vec<Py<PyAny>>>,
+    listeners: Vec<Py<Listener>>,
+    /// The descriptors of the connections, which the server does not keep alive.
+    clients: HashSet<RawFd>,
+    /// Futures of `wait_closed`; None once they were woken.
+    waiters: Option<Vec<Py<PyAny>>>,
+    /// The future of `serve_forever`.
+    forever: Option<Py<PyAny>>,
+    /// What to remove from the file system once the socket is closed.
+    file: Option<SocketFile>,
+}
+
+/// What servers are made with if nothing is said.
+const DEFAULT_BACKLOG: usize = 100;
+
+/// How many connections the system is to keep for the server, as it was given: `listen()` says what it takes.
+pub(crate) struct Backlog(Option<Py<PyAny>>);
+
+impl Backlog {
+    pub(crate) fn of(given: Argument<'_>) -> Self {
+        Self(given.0.map(Bound::unbind))
+    }
+
+    fn shown(&self, py: Python<'_>) -> Py<PyAny> {
+        self.0.as_ref().map_or_else(|| PyInt::new(py, DEFAULT_BACKLOG).into_any().unbind(), |given| given.clone_ref(py))
+    }
+
+    /// As many are accepted in a turn.
+    pub(crate) fn count(&self, py: Python<'_>) -> usize {
+        let count = self.0.as_ref().map_or(Ok(DEFAULT_BACKLOG), |given| given.extract(py));
+        // It was listened with; one that has no place in a usize is no limit.
+        count.unwrap_or(usize::MAX)
+    }
+}
+
+impl Server {
+    pub(crate) fn new(
+        owner: &Bound<'_, Loop>,
+        sockets: Vec<Py<PyAny>>,
+        protocol_factory: Py<PyAny>,
+        backlog: Backlog,
+        context: Py<PyAny>,
+        tls: Option<Options>,
+    ) -> Self {
+        let state = State {
+            sockets: Some(sockets),
+            listeners: Vec::new(),
+            clients: HashSet::new(),
+            waiters: Some(Vec::new()),
+            forever: None,
+            file: None,
+        };
+        let owner = owner.clone().unbind();
+        Self { owner, protocol_factory, backlog, context, tls, serving: GilFlag::default(), state: GilCell::new(state) }
+    }
+
+    pub(crate) fn attach(&self, py: Python<'_>, transport: &Bound<'_, SocketTransport>) {
+        self.state.with(py, |state| state.clients.insert(transport.get().fd));
+    }
+
+    /// Makes it answer for the file of its socket.
+    pub(crate) fn own_file(&self, py: Python<'_>, file: Option<SocketFile>) {
+        let before = self.state.with(py, |state| std::mem::replace(&mut state.file, file));
+        drop(before);
+    }
+
+    /// The connection with this descriptor is lost.
+    pub(crate) fn detach(&self, py: Python<'_>, fd: RawFd) -> PyResult<()> {
+        let over = self.state.with(py, |state| {
+            state.clients.remove(&fd);
+            state.clients.is_empty() && state.sockets.is_none()
+        });
+        if over { self.wake_waiters(py) } else { Ok(()) }
+    }
+
+    fn wake_waiters(&self, py: Python<'_>) -> PyResult<()> {
+        let waiters = self.state.with(py, |state| state.waiters.take());
+        for waiter in waiters.into_iter().flatten() {
+            crate::transports::socket::wake_waiter(waiter.bind(py), 0)?;
+        }
+        Ok(())
+    }
+
+    fn sockets(&self, py: Python<'_>) -> Option<Vec<Py<PyAny>>> {
+        self.state.with(py, |state| {
+            state.sockets.as_ref().map(|sockets| sockets.iter().map(|sock| sock.clone_ref(py)).collect())
+        })
+    }
+
+    fn clients<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, SocketTransport>> {
+        let fds: Vec<_> = self.state.with(py, |state| state.clients.iter().copied().collect());
+        let io = &self.owner.get().io;
+        let transport_of = |fd| {
+            io.registrations
+                .with(py, |registrations| registrations.get(fd)?.stream().and_then(|known| known.target(py)))
+        };
+        fds.into_iter().filter_map(|fd| transport_of(fd)?.cast_into().ok()).collect()
+    }
+}
+
+/// Listens and accepts, if the server does not yet.
+pub(crate) fn start(slf: &Bound<'_, Server>) -> PyResult<()> {
+    let py = slf.py();
+    let this = slf.get();
+    if this.serving.get() {
+        return Ok(());
+    }
+    let Some(sockets) = this.sockets(py) else {
+        return Err(ferrio_cpython::error::<PyRuntimeError>(format!("server {} is closed", slf.repr()?)));
+    };
+    this.serving.set(true);
+    for sock in sockets {
+        sock.call_method1(py, "listen", (this.backlog.shown(py),))?;
+        let listener = listener::open(slf, sock.bind(py))?;
+        this.state.with(py, |state| state.listeners.push(listener.unbind()));
+    }
+    Ok(())
+}
+
+#[pymethods]
+impl Server {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
+        imports::abstract_server(slf.py())
+    }
+
+    /// The loop it belongs to.
+    fn get_loop<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Loop> {
+        slf.get().owner.bind(slf.py()).clone()
+    }
+
+    #[getter]
+    fn _loop<'py>(slf: &Bound<'py, Self>) -> Bound<'py, Loop> {
+        Self::get_loop(slf)
+    }
+
+    #[getter]
+    fn _ssl_context<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        slf.get().tls.as_ref().and_then(|tls| tls.given_context(slf.py()))
+    }
+
+    #[getter]
+    fn _protocol_factory(&self, py: Python<'_>) -> Py<PyAny> {
+        self.protocol_factory.clone_ref(py)
+    }
+
+    #[getter]
+    fn _backlog(&self, py: Python<'_>) -> Py<PyAny> {
+        self.backlog.shown(py)
+    }
+
+    #[getter]
+    fn _serving(&self) -> bool {
+        self.serving.get()
+    }
+
+    /// Whether it accepts connections.
+    fn is_serving(&self) -> bool {
+        self.serving.get()
+    }
+
+    /// The listening sockets, none once it is closed.
+    #[getter]
+    #[pyo3(name = "sockets")]
+    fn transport_sockets<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let py = slf.py();
+        let class = imports::transport_socket(py)?;
+        let sockets = slf.get().sockets(py).unwrap_or_default();
+        let wrapped: Vec<_> = sockets.into_iter().map(|sock| class.call1((sock,))).collect::<PyResult<_>>()?;
+        memory::tuple(py, wrapped)
+    }
+
+    #[getter]
+    fn _sockets(slf: &Bound<'_, Self>) -> Option<Vec<Py<PyAny>>> {
+        slf.get().sockets(slf.py())
+    }
+
+    /// Futures of those who wait for the end; None once they were woken.
+    #[getter]
+    fn _waiters(slf: &Bound<'_, Self>) -> Option<Vec<Py<PyAny>>> {
+        let py = slf.py();
+        slf.get().state.with(py, |state| {
+            state.waiters.as_ref().map(|waiters| waiters.iter().map(|waiter| waiter.clone_ref(py)).collect())
+        })
+    }
+
+    #[getter]
+    fn _active_count(slf: &Bound<'_, Self>) -> usize {
+        slf.get().state.with(slf.py(), |state| state.clients.len())
+    }
+
+    /// Stop listening; existing connections stay.
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let closed = this.state.with(py, |state| {
+            let sockets = state.sockets.take()?;
+            Some((sockets, std::mem::take(&mut state.listeners), state.forever.take(), state.file.take()))
+        });
+        let Some((sockets, listeners, forever, file)) = closed else { return Ok(()) };
+        for listener in listeners {
+            listener::close(listener.bind(py))?;
+        }
+        for sock in sockets {
+            sock.call_method0(py, "close")?;
+        }
+        if let Some(file) = file {
+            file.remove(py)?;
+        }
+        this.serving.set(false);
+        if let Some(forever) = forever {
+            // A future that is done takes no notice.
+            forever.call_method0(py, "cancel")?;
+        }
+        if this.state.with(py, |state| state.clients.is_empty()) { this.wake_waiters(py) } else { Ok(()) }
+    }
+
+    /// Close all connections that it accepted.
+    fn close_clients(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().clients(slf.py()).iter().try_for_each(|client| client.call_method0("close").map(drop))
+    }
+
+    /// Close all connections that it accepted at once; what they have buffered is lost.
+    fn abort_clients(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().clients(slf.py()).iter().try_for_each(|client| client.call_method0("abort").map(drop))
+    }
+
+    /// Begin to accept connections.
+    fn start_serving(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "Server.start_serving", |channel| async move {
+            let this = channel.own(this);
+            Python::attach(|py| start(this.bind(py)))?;
+            channel.pass_turn().await
+        })
+    }
+
+    /// Accept connections until cancelled; then the server is closed.
+    fn serve_forever(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "Server.serve_forever", |channel| serve_forever(this, channel))
+    }
+
+    /// Wait until the server is closed and its connections are gone, as the running Python's asyncio does.
+    fn wait_closed(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "Server.wait_closed", |channel| async move {
+            wait_closed(&channel.own(this), &channel).await
+        })
+    }
+
+    fn _start_serving(slf: &Bound<'_, Self>) -> PyResult<()> {
+        start(slf)
+    }
+
+    fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "Server.__aenter__", |_| async move { Ok(this) })
+    }
+
+    fn __aexit__(
+        slf: &Bound<'_, Self>,
+        _exc_type: &Bound<'_, PyAny>,
+        _exc: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "Server.__aexit__", |channel| async move {
+            let this = channel.own(this);
+            Python::attach(|py| Self::close(this.bind(py)))?;
+            wait_closed(&this, &channel).await
+        })
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        Ok(format!("<Server sockets={}>", Self::transport_sockets(slf)?.repr()?))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.owner)?;
+        visit.call(&self.protocol_factory)?;
+        visit.call(&self.context)?;
+        if let Some(tls) = &self.tls {
+            tls.traverse(&visit)?;
+        }
+        let outcome = self.state.traverse(&visit, |state| {
+            state.sockets.iter().flatten().try_for_each(|sock| visit.call(sock))?;
+            state.listeners.iter().try_for_each(|listener| visit.call(listener))?;
+            state.waiters.iter().flatten().try_for_each(|waiter| visit.call(waiter))?;
+            visit.call(&state.forever)
+        });
+        outcome.transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let taken = self.state.with(py, |state| (std::mem::take(&mut state.listeners), state.forever.take()));
+        drop(taken);
+    }
+}
+
+async fn serve_forever(this: Py<Server>, channel: Channel) -> PyResult<()> {
+    let this = channel.own(this);
+    let forever = Python::attach(|py| {
+        let slf = this.bind(py);
+        let (already, closed) = this.get().state.with(py, |state| (state.forever.is_some(), state.sockets.is_none()));
+        if already {
+            let text = format!("server {} is already being awaited on serve_forever()", slf.repr()?);
+            return Err(ferrio_cpython::error::<PyRuntimeError>(text));
+        }
+        if closed {
+            return Err(ferrio_cpython::error::<PyRuntimeError>(format!("server {} is closed", slf.repr()?)));
+        }
+        start(slf)?;
+        let forever = Loop::waiter(this.get().owner.bind(py))?.unbind();
+        let held = forever.clone_ref(py);
+        this.get().state.with(py, |state| state.forever = Some(held));
+        Ok(forever)
+    })?;
+    let outcome = channel.wait(forever).await;
+    let forget = |py: Python<'_>| {
+        let forever = this.get().state.with(py, |state| state.forever.take());
+        drop(forever);
+    };
+    let Err(error) = outcome else {
+        Python::attach(forget);
+        return Ok(());
+    };
+    let cancelled =
+        Python::attach(|py| imports::cancelled_error(py).is_ok_and(|class| error.matches(py, class).unwrap_or(false)));
+    if cancelled {
+        let closing = Python::attach(|py| {
+            closes_clients_when_cancelled(py).and_then(|all| {
+                let slf = this.bind(py);
+                Server::close(slf)?;
+                if all { Server::close_clients(slf) } else { Ok(()) }
+            })
+        });
+        if closing.is_ok() {
+            // As with asyncio's try/finally, the cancellation wins over what waiting raises.
+            let _ = wait_closed(&this, &channel).await;
+        }
+    }
+    Python::attach(forget);
+    Err(error)
+}
+
+/// From 3.14 on a cancelled `serve_forever()` closes the connections as well.
+fn closes_clients_when_cancelled(py: Python<'_>) -> PyResult<bool> {
+    let code = py.import("asyncio.base_events")?.getattr("Server")?.getattr("serve_forever")?.getattr("__code__")?;
+    code.getattr("co_names")?.contains("close_clients")
+}
+
+async fn wait_closed(this: &Py<Server>, channel: &Channel) -> PyResult<()> {
+    let waiter = Python::attach(|py| {
+        let old = imports::python_version(py) < (3, 12);
+        let (over, closed) = this.get().state.with(py, |state| (state.waiters.is_none(), state.sockets.is_none()));
+        // 3.11 returns at once when the server is closed, whatever its connections do.
+        if over || (old && closed) {
+            return Ok::<_, PyErr>(None);
+        }
+        let waiter = Loop::waiter(this.get().owner.bind(py))?.unbind();
+        let held = waiter.clone_ref(py);
+        this.get().state.with(py, |state| state.waiters.get_or_insert_default().push(held));
+        Ok(Some(waiter))
+    })?;
+    match waiter {
+        Some(waiter) => channel.wait(waiter).await.map(drop),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,200 @@
+//! Connecting: `sock_connect`, and the steps of it that connections make on their own.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::RawFd;
+
+use ferrio_cpython::objects::loop_base::overrides;
+use ferrio_engine::Role;
+use ferrio_sys::socket;
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyInt, PyString, PyTuple};
+
+use super::{Direct, check, unless_refused, wait};
+use crate::common::async_block::{Channel, Coroutine};
+use crate::common::imports;
+use crate::event_loop::Loop;
+use crate::event_loop::exception_handler;
+use crate::net::resolve::{Hints, ensure_resolved};
+
+static CONNECT: Direct = Direct::new(|py| pyo3::intern!(py, "connect"));
+
+#[pymethods]
+impl Loop {
+    /// Connect a socket to `address`.
+    fn sock_connect(slf: &Bound<'_, Self>, sock: Py<PyAny>, address: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "EventLoop.sock_connect", |channel| async move {
+            let (this, sock) = (channel.own(this), channel.own(sock));
+            connect(&this, &sock, address, &channel).await
+        })
+    }
+}
+
+/// Connects by the loop's `sock_connect`, which a subclass may have made another.
+pub(crate) async fn connect_by_loop(
+    this: &Py<Loop>,
+    sock: &Py<PyAny>,
+    address: Py<PyAny>,
+    channel: &Channel,
+) -> PyResult<()> {
+    if !Python::attach(|py| is_overridden(this.bind(py)))? {
+        return connect(this, sock, address, channel).await;
+    }
+    let connecting = Python::attach(|py| this.call_method1(py, "sock_connect", (sock, address)))?;
+    channel.wait(connecting).await.map(drop)
+}
+
+/// The same for a stream socket of ours of this family, whose address was looked up.
+pub(crate) async fn connect_ours(
+    this: &Py<Loop>,
+    sock: &Py<PyAny>,
+    family: &Py<PyAny>,
+    address: Py<PyAny>,
+    channel: &Channel,
+) -> PyResult<()> {
+    let direct = Python::attach(|py| {
+        let known = is_numeric(family.bind(py), address.bind(py))?;
+        Ok::<_, PyErr>(known && !is_overridden(this.bind(py))?)
+    })?;
+    if !direct {
+        return connect_by_loop(this, sock, address, channel).await;
+    }
+    let connected = Python::attach(|py| {
+        let sock = sock.bind(py);
+        check(this.bind(py), sock)?;
+        let progress = begin(sock, address.bind(py))?;
+        // To a peer on the same machine it is done by now, though the system says that it goes on.
+        Ok::<_, PyErr>(progress == Progress::Connected || socket::peer_address(descriptor(sock)?).is_ok())
+    })?;
+    if connected { Ok(()) } else { until_connected(this, sock, &address, channel).await }
+}
+
+/// Whether an address is what looking it up would give.
+fn is_numeric(family: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = address.py();
+    let Ok(address) = address.cast_exact::<PyTuple>() else { return Ok(false) };
+    let (Ok(host), Ok(port)) = (address.get_item(0), address.get_item(1)) else { return Ok(false) };
+    let Ok(host) = host.cast_exact::<PyString>() else { return Ok(false) };
+    if !port.is_exact_instance_of::<PyInt>() {
+        return Ok(false);
+    }
+    let host = host.to_string_lossy();
+    Ok(match address.len() {
+        2 => host.parse::<Ipv4Addr>().is_ok() && family.eq(imports::socket_af_inet(py)?)?,
+        4 => host.parse::<Ipv6Addr>().is_ok() && family.eq(imports::socket_af_inet6(py)?)?,
+        _ => false,
+    })
+}
+
+/// Whether `sock_connect` is not ours.
+pub(crate) fn is_overridden(slf: &Bound<'_, Loop>) -> PyResult<bool> {
+    overrides(slf.as_super(), "sock_connect")
+}
+
+/// The body of `sock_connect`.
+async fn connect(this: &Py<Loop>, sock: &Py<PyAny>, address: Py<PyAny>, channel: &Channel) -> PyResult<()> {
+    let hints = Python::attach(|py| {
+        check(this.bind(py), sock.bind(py))?;
+        internet_hints(sock.bind(py))
+    })?;
+    let address = match hints {
+        Some(hints) => {
+            let infos = ensure_resolved(this, address, &hints, channel).await?;
+            Python::attach(|py| infos.bind(py).get_item(0)?.get_item(4).map(Bound::unbind))?
+        }
+        None => address,
+    };
+    if Python::attach(|py| begin(sock.bind(py), address.bind(py)))? == Progress::Connected {
+        return Ok(());
+    }
+    until_connected(this, sock, &address, channel).await
+}
+
+async fn until_connected(this: &Py<Loop>, sock: &Py<PyAny>, address: &Py<PyAny>, channel: &Channel) -> PyResult<()> {
+    wait::until_ready(this, sock, Role::Writer, channel).await?;
+    Python::attach(|py| outcome(sock.bind(py), address.bind(py)))
+}
+
+/// Where connecting stands.
+#[must_use]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Connected,
+    /// The socket becomes writable when it is decided.
+    UnderWay,
+}
+
+/// Asks the system to connect.
+///
+/// # Errors
+/// What it says at once.
+pub(crate) fn begin(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<Progress> {
+    let py = sock.py();
+    if CONNECT.is_original(sock)? {
+        return match connect_ex(py)?.call1((sock, address)) {
+            Ok(number) => progress(number.extract()?),
+            // The address is none, and the error says so in the name of who was asked: it is to be connect().
+            Err(_) => sock.call_method1(pyo3::intern!(py, "connect"), (address,)).map(|_| Progress::Connected),
+        };
+    }
+    // Interrupted or not, the attempt goes on in the background.
+    Ok(match unless_refused(py, sock.call_method1(pyo3::intern!(py, "connect"), (address,)))? {
+        Some(_) => Progress::Connected,
+        None => Progress::UnderWay,
+    })
+}
+
+/// `connect_ex` of the base class in C: most attempts go on, and an exception that says so is dear.
+fn connect_ex(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static METHOD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let method = METHOD.get_or_try_init(py, || {
+        let class = py.import("_socket")?.getattr("socket")?;
+        class.getattr("connect_ex").map(Bound::unbind)
+    })?;
+    Ok(method.bind(py))
+}
+
+fn progress(number: i32) -> PyResult<Progress> {
+    if number == 0 {
+        return Ok(Progress::Connected);
+    }
+    let error = io::Error::from_raw_os_error(number);
+    if socket::is_under_way(&error) { Ok(Progress::UnderWay) } else { Err(exception_handler::from_io(&error)) }
+}
+
+/// What became of an attempt whose socket is writable now.
+///
+/// # Errors
+/// The `OSError` that connecting ended with.
+pub(crate) fn outcome(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = sock.py();
+    let option = (imports::socket_sol_socket(py)?, imports::socket_so_error(py)?);
+    let number: i32 = sock.call_method1(pyo3::intern!(py, "getsockopt"), option)?.extract()?;
+    if number != 0 {
+        return Err(ferrio_cpython::error::<PyOSError>((number, format!("Connect call failed {}", address.str()?))));
+    }
+    Ok(())
+}
+
+/// The number of a socket's descriptor.
+pub(crate) fn descriptor(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {
+    sock.call_method0(pyo3::intern!(sock.py(), "fileno"))?.extract()
+}
+
+/// How to resolve the address of an internet socket; None for other families, whose addresses are taken as they are.
+fn internet_hints(sock: &Bound<'_, PyAny>) -> PyResult<Option<Hints>> {
+    let py = sock.py();
+    let family = sock.getattr(pyo3::intern!(py, "family"))?;
+    if !family.eq(imports::socket_af_inet(py)?)? && !family.eq(imports::socket_af_inet6(py)?)? {
+        return Ok(None);
+    }
+    Ok(Some(Hints {
+        family: family.unbind(),
+        kind: sock.getattr(pyo3::intern!(py, "type"))?.unbind(),
+        proto: sock.getattr(pyo3::intern!(py, "proto"))?.unbind(),
+        flags: PyInt::new(py, 0).into_any().unbind(),
+    }))
+}

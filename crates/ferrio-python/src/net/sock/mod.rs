@@ -1,0 +1,117 @@
+//! The `sock_*` methods: receiving, sending, connecting and accepting on sockets of the user's own.
+//!
+//! Each tries at once and waits only when the system says so; nothing is taken from a socket before the coroutine runs
+//! that asked for it, so cancelling loses no data. A plain `socket.socket` is served by system calls on its descriptor;
+//! any other object, and a class whose method somebody replaced, by its own methods, as asyncio does.
+
+mod accept;
+pub(crate) mod connect;
+mod receive;
+mod send;
+pub(crate) mod wait;
+
+use std::io;
+use std::os::fd::RawFd;
+
+use ferrio_engine::Role;
+use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
+
+use crate::common::async_block::Channel;
+use crate::common::imports;
+use crate::event_loop::exception_handler;
+use crate::event_loop::{Loop, base};
+use crate::net::serve::create_server::refuse_ssl_socket;
+
+/// A method of `socket.socket` that a system call stands in for.
+struct Direct {
+    name: fn(Python<'_>) -> &Bound<'_, PyString>,
+    /// What the class had under this name when it was first asked for.
+    original: PyOnceLock<Py<PyAny>>,
+}
+
+static RECV: Direct = Direct::new(|py| pyo3::intern!(py, "recv"));
+static RECV_INTO: Direct = Direct::new(|py| pyo3::intern!(py, "recv_into"));
+static SEND: Direct = Direct::new(|py| pyo3::intern!(py, "send"));
+
+impl Direct {
+    const fn new(name: fn(Python<'_>) -> &Bound<'_, PyString>) -> Self {
+        Self { name, original: PyOnceLock::new() }
+    }
+
+    /// The descriptor to call the system on; None when the object's own method has to be called.
+    fn descriptor(&self, sock: &Bound<'_, PyAny>) -> PyResult<Option<RawFd>> {
+        if !self.is_original(sock)? {
+            return Ok(None);
+        }
+        sock.call_method0(pyo3::intern!(sock.py(), "fileno"))?.extract().map(Some)
+    }
+
+    /// Whether it is a plain socket and nobody has replaced the method.
+    fn is_original(&self, sock: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = sock.py();
+        let class = imports::socket_class(py)?;
+        if !sock.get_type().is(class) {
+            return Ok(false);
+        }
+        let name = (self.name)(py);
+        let original = self.original.get_or_try_init(py, || {
+            // Of the base class in C: what a program put over it in the derived class does not count as original.
+            py.import("_socket")?.getattr("socket")?.getattr(name).map(Bound::unbind)
+        })?;
+        Ok(class.getattr(name)?.is(original))
+    }
+}
+
+/// What every `sock_*` method checks first.
+pub(crate) fn check(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    if !sock.get_type().is(imports::socket_class(py)?) {
+        refuse_ssl_socket(sock)?;
+    }
+    if base(slf).debug.get() && !sock.call_method0("gettimeout")?.eq(0)? {
+        return Err(ferrio_cpython::error::<PyValueError>("the socket must be non-blocking"));
+    }
+    Ok(())
+}
+
+/// Tries until there is a result, waiting for the socket in between.
+async fn until_done<T>(
+    this: &Py<Loop>,
+    sock: &Py<PyAny>,
+    role: Role,
+    channel: &Channel,
+    mut attempt: impl FnMut(&Bound<'_, Loop>, &Bound<'_, PyAny>) -> PyResult<Option<T>> + Send,
+) -> PyResult<T> {
+    Python::attach(|py| check(this.bind(py), sock.bind(py)))?;
+    loop {
+        if let Some(done) = Python::attach(|py| attempt(this.bind(py), sock.bind(py)))? {
+            return Ok(done);
+        }
+        wait::until_ready(this, sock, role, channel).await?;
+    }
+}
+
+/// None when a system call would have blocked.
+fn unless_blocked<T>(outcome: io::Result<T>) -> PyResult<Option<T>> {
+    match outcome {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+        Err(error) => Err(exception_handler::from_io(&error)),
+    }
+}
+
+/// None when a method would have blocked.
+fn unless_refused<'py>(py: Python<'py>, outcome: PyResult<Bound<'py, PyAny>>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match outcome {
+        Ok(done) => Ok(Some(done)),
+        Err(error)
+            if error.is_instance_of::<PyBlockingIOError>(py) || error.is_instance_of::<PyInterruptedError>(py) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}

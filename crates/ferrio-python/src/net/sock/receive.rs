@@ -1,0 +1,103 @@
+//! Receiving: `sock_recv`, `sock_recv_into`, `sock_recvfrom`, `sock_recvfrom_into`.
+
+use ferrio_cpython::capi::buffer::Target;
+use ferrio_cpython::capi::memory;
+use ferrio_engine::Role;
+use ferrio_sys::socket;
+use pyo3::prelude::*;
+
+use super::{RECV, RECV_INTO, unless_blocked, unless_refused, until_done};
+use crate::common::async_block::Coroutine;
+use crate::event_loop::Loop;
+
+#[pymethods]
+impl Loop {
+    /// Receive at most `n` bytes from a socket.
+    fn sock_recv(slf: &Bound<'_, Self>, sock: Py<PyAny>, n: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "EventLoop.sock_recv", |channel| async move {
+            let (this, sock) = (channel.own(this), channel.own(sock));
+            until_done(&this, &sock, Role::Reader, &channel, |slf, sock| receive(slf, sock, n.bind(slf.py()))).await
+        })
+    }
+
+    /// Receive into a writable buffer; gives the number of bytes.
+    fn sock_recv_into(slf: &Bound<'_, Self>, sock: Py<PyAny>, buf: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "EventLoop.sock_recv_into", |channel| async move {
+            let (this, sock) = (channel.own(this), channel.own(sock));
+            until_done(&this, &sock, Role::Reader, &channel, |slf, sock| receive_into(sock, buf.bind(slf.py()))).await
+        })
+    }
+
+    /// Receive a datagram of at most `bufsize` bytes; gives it and the sender's address.
+    fn sock_recvfrom(slf: &Bound<'_, Self>, sock: Py<PyAny>, bufsize: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "EventLoop.sock_recvfrom", |channel| async move {
+            let (this, sock) = (channel.own(this), channel.own(sock));
+            until_done(&this, &sock, Role::Reader, &channel, |slf, sock| {
+                let py = slf.py();
+                let outcome = sock.call_method1(pyo3::intern!(py, "recvfrom"), (&bufsize,));
+                Ok(unless_refused(py, outcome)?.map(Bound::unbind))
+            })
+            .await
+        })
+    }
+
+    /// Receive a datagram into a writable buffer; gives the number of bytes and the sender's address.
+    #[pyo3(signature = (sock, buf, nbytes=None), text_signature = "($self, sock, buf, nbytes=0)")]
+    fn sock_recvfrom_into(
+        slf: &Bound<'_, Self>,
+        sock: Py<PyAny>,
+        buf: Py<PyAny>,
+        nbytes: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "EventLoop.sock_recvfrom_into", |channel| async move {
+            let (this, sock) = (channel.own(this), channel.own(sock));
+            until_done(&this, &sock, Role::Reader, &channel, |slf, sock| {
+                let py = slf.py();
+                let room = match &nbytes {
+                    Some(given) if given.is_truthy(py)? => given.bind(py).clone(),
+                    Some(_) | None => buf.bind(py).len()?.into_pyobject(py)?.into_any(),
+                };
+                let outcome = sock.call_method1(pyo3::intern!(py, "recvfrom_into"), (&buf, room));
+                Ok(unless_refused(py, outcome)?.map(Bound::unbind))
+            })
+            .await
+        })
+    }
+}
+
+fn receive(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, size: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+    let py = slf.py();
+    // A socket is asked for no bytes without a system call, and for more than the loop's buffer holds by its own
+    // method: a datagram must not be cut.
+    if let Ok(size @ 1..) = size.extract::<usize>()
+        && let Some(fd) = RECV.descriptor(sock)?
+    {
+        let outcome = slf.get().io.with_receive_buffer(py, |buffer| {
+            let room = buffer.get_mut(..size)?;
+            Some(socket::receive(fd, room).map(|count| memory::bytes(py, &room[..count])))
+        });
+        if let Some(outcome) = outcome {
+            return Ok(unless_blocked(outcome)?.transpose()?.map(|data| data.into_any().unbind()));
+        }
+    }
+    let outcome = sock.call_method1(pyo3::intern!(py, "recv"), (size,));
+    Ok(unless_refused(py, outcome)?.map(Bound::unbind))
+}
+
+fn receive_into(sock: &Bound<'_, PyAny>, buffer: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+    let py = sock.py();
+    if let Some(fd) = RECV_INTO.descriptor(sock)?
+        && let Ok(target) = Target::from_object(buffer)
+        && !target.is_empty()
+    {
+        let outcome = target.with(py, |room| socket::receive(fd, room));
+        let Some(count) = unless_blocked(outcome)? else { return Ok(None) };
+        return Ok(Some(count.into_pyobject(py)?.into_any().unbind()));
+    }
+    let outcome = sock.call_method1(pyo3::intern!(py, "recv_into"), (buffer,));
+    Ok(unless_refused(py, outcome)?.map(Bound::unbind))
+}

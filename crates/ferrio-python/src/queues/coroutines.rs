@@ -1,0 +1,202 @@
+//! The bodies of `get`, `put` and `join`.
+
+use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::raise::handling;
+use ferrio_cpython::capi::resume::Step;
+use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
+use ferrio_cpython::objects::waiter::{self, Parked};
+use ferrio_engine::{Side, Ticket};
+use pyo3::prelude::*;
+
+use super::queue::Queue;
+use super::{operations, shut_down};
+use crate::locks::event::{Event, Wait};
+
+/// One who waits in a line of a queue.
+struct InLine {
+    awaiting: Awaiting,
+    ticket: Ticket,
+    parked: Parked,
+}
+
+impl InLine {
+    /// Gets in line.
+    fn new(queue: &Bound<'_, Queue>, side: Side) -> PyResult<Self> {
+        let py = queue.py();
+        let future = queue.get().binding.new_waiter(queue)?;
+        let awaiting = Awaiting::new(&future)?;
+        let parked = Parked::new(&future);
+        let second = parked.clone_ref(py);
+        let ticket = queue.get().state.with(py, |state| state.exchange.line(side).push(second));
+        let ticket = ticket.ok_or_else(|| ferrio_cpython::capi::memory::out_of_memory(py))?;
+        Ok(Self { awaiting, ticket, parked })
+    }
+
+    /// Leaves the line because of an error; what it was woken for wakes another.
+    fn give_up(&self, queue: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
+        let py = queue.py();
+        let standing = self.parked.cancel(py)?;
+        let state = &queue.get().state;
+        let own = state.with(py, |state| state.exchange.line(side).remove(self.ticket));
+        drop(own);
+        let available = !is_blocked(queue, side)?;
+        waiter::ask(py, state, |state| state.exchange.line(side))?;
+        let mut spent = Vec::new();
+        let next = state.with(py, |state| state.exchange.give_up(side, self.ticket, standing, available, &mut spent));
+        next.map_or(Ok(()), |next| next.wake(py, py.None().into_bound(py)))
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        self.awaiting.traverse(visitor);
+        self.parked.show(visitor);
+    }
+}
+
+/// Whether there is nothing to be had at `side`.
+#[inline]
+fn is_blocked(queue: &Bound<'_, Queue>, side: Side) -> PyResult<bool> {
+    match side {
+        Side::Get => operations::is_empty(queue),
+        Side::Put => operations::is_full(queue),
+    }
+}
+
+/// Waits until there is something to be had at `side`: gives what is yielded, or None.
+fn wait<'py>(
+    queue: &Bound<'py, Queue>,
+    side: Side,
+    waiting: &mut Option<InLine>,
+    mut input: PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = queue.py();
+    loop {
+        if let Some(in_line) = waiting {
+            match in_line.awaiting.resume(py, input) {
+                Ok(Step::Yielded(yielded)) => return Ok(Some(yielded)),
+                Ok(Step::Returned(_)) => *waiting = None,
+                Err(error) => {
+                    handling(py, &error, || in_line.give_up(queue, side))?;
+                    return Err(error);
+                }
+            }
+        }
+        if !is_blocked(queue, side)? {
+            return Ok(None);
+        }
+        let is_shut_down = queue.get().state.with(py, |state| state.exchange.is_shut_down);
+        if is_shut_down && (side == Side::Put || operations::is_empty(queue)?) {
+            return Err(shut_down(py));
+        }
+        *waiting = Some(InLine::new(queue, side)?);
+        input = Ok(py.None().into_bound(py));
+    }
+}
+
+/// `Queue.get`.
+pub(super) struct Get {
+    queue: Held<Queue>,
+    waiting: Option<InLine>,
+}
+
+impl Get {
+    pub(super) fn new(queue: &Bound<'_, Queue>) -> Self {
+        Self { queue: Held::of(queue), waiting: None }
+    }
+}
+
+impl Body for Get {
+    const OWNS_PY: bool = false;
+
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        operations::get_natively(self.queue.bind(py))
+    }
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let queue = self.queue.bind(py);
+        match wait(queue, Side::Get, &mut self.waiting, input)? {
+            Some(yielded) => Ok(Step::Yielded(yielded)),
+            None => operations::get_now(queue).map(Step::Returned),
+        }
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_held(&self.queue);
+        self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
+    }
+}
+
+/// `Queue.put`.
+pub(super) struct Put {
+    queue: Held<Queue>,
+    item: Held,
+    waiting: Option<InLine>,
+}
+
+impl Put {
+    pub(super) fn new(queue: &Bound<'_, Queue>, item: Bound<'_, PyAny>) -> Self {
+        Self { queue: Held::of(queue), item: item.into(), waiting: None }
+    }
+}
+
+impl Body for Put {
+    const OWNS_PY: bool = false;
+
+    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let is_put = operations::put_at_once(self.queue.bind(py), self.item.bind(py))?;
+        Ok(is_put.then(|| py.None().into_bound(py)))
+    }
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let queue = self.queue.bind(py);
+        match wait(queue, Side::Put, &mut self.waiting, input)? {
+            Some(yielded) => Ok(Step::Yielded(yielded)),
+            None => operations::put_now(queue, self.item.bind(py).clone()).map(Step::Returned),
+        }
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_held(&self.queue);
+        visitor.show_held(&self.item);
+        self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
+    }
+}
+
+/// `Queue.join`.
+pub(super) struct Join {
+    queue: Py<Queue>,
+    wait: Option<Wait>,
+}
+
+impl Join {
+    pub(super) fn new(queue: &Bound<'_, Queue>) -> Self {
+        Self { queue: queue.clone().unbind(), wait: None }
+    }
+}
+
+impl Body for Join {
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let nothing = || Ok(Step::Returned(py.None().into_bound(py)));
+        let wait = match &mut self.wait {
+            Some(wait) => wait,
+            place @ None => {
+                let queue = self.queue.get();
+                if queue.state.with(py, |state| state.exchange.unfinished) <= 0 {
+                    return nothing();
+                }
+                let Some(finished) = queue.finished(py) else {
+                    return nothing();
+                };
+                place.insert(Event::waiting(&finished))
+            }
+        };
+        match wait.resume(py, input)? {
+            Step::Returned(_) => nothing(),
+            step @ Step::Yielded(_) => Ok(step),
+        }
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show(&self.queue);
+        self.wait.iter().for_each(|wait| wait.traverse(visitor));
+    }
+}

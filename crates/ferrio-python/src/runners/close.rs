@@ -1,0 +1,55 @@
+//! The end of a runner's loop: what is left over is cancelled and shut down.
+
+use ferrio_cpython::capi::memory;
+use pyo3::prelude::*;
+
+use crate::common::imports;
+use crate::tasks::gather_all;
+
+/// Cancels the tasks that are left, then shuts down asynchronous generators and the default executor.
+///
+/// # Errors
+/// What leaves the loop.
+pub(super) fn shut_down(owner: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = owner.py();
+    cancel_all_tasks(owner)?;
+    run(owner, &owner.call_method0("shutdown_asyncgens")?)?;
+    let shutdown = match imports::constants(py)?.getattr_opt("THREAD_JOIN_TIMEOUT")? {
+        Some(timeout) => owner.call_method1("shutdown_default_executor", (timeout,))?,
+        None => owner.call_method0("shutdown_default_executor")?,
+    };
+    run(owner, &shutdown)
+}
+
+/// asyncio's `_cancel_all_tasks`.
+fn cancel_all_tasks(owner: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = owner.py();
+    let left = imports::tasks_module(py)?.call_method1("all_tasks", (owner,))?;
+    let left = left.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    for task in &left {
+        task.call_method0("cancel")?;
+    }
+    let all = gather_all(&memory::tuple(py, &left)?, true)?;
+    run(owner, &all)?;
+    for task in left {
+        if task.call_method0("cancelled")?.is_truthy()? {
+            continue;
+        }
+        let exception = task.call_method0("exception")?;
+        if !exception.is_none() {
+            let context = memory::dict(py)?;
+            context.set_item("message", "unhandled exception during asyncio.run() shutdown")?;
+            context.set_item("exception", exception)?;
+            context.set_item("task", task)?;
+            owner.call_method1("call_exception_handler", (context,))?;
+        }
+    }
+    Ok(())
+}
+
+fn run(owner: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+    owner.call_method1(pyo3::intern!(owner.py(), "run_until_complete"), (future,)).map(drop)
+}

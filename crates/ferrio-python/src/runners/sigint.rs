@@ -1,0 +1,60 @@
+//! Ctrl-C while a runner runs: its first press cancels the main task.
+//!
+//! Only in the main thread, and only where nobody has set a handler for it; that is put back afterwards.
+
+use ferrio_cpython::capi::memory;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::runner::Runner;
+use crate::common::imports;
+
+/// Ctrl-C, redirected or not.
+pub(super) struct Interrupts {
+    handler: Option<Py<PyAny>>,
+}
+
+impl Interrupts {
+    /// Lets Ctrl-C call the runner's `_on_sigint`.
+    ///
+    /// # Errors
+    /// What the functions of `threading` and `signal` raise.
+    pub(super) fn redirect(runner: &Bound<'_, Runner>, task: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = runner.py();
+        // Asked of the modules each time: programs and tests put others there.
+        let threading = imports::threading_module(py)?;
+        let signal = imports::signal_module(py)?;
+        let not_redirected = Self { handler: None };
+        if !threading.call_method0("current_thread")?.is(&threading.call_method0("main_thread")?) {
+            return Ok(not_redirected);
+        }
+        let number = signal.getattr("SIGINT")?;
+        if !signal.call_method1("getsignal", (&number,))?.is(&signal.getattr("default_int_handler")?) {
+            return Ok(not_redirected);
+        }
+        let keywords = memory::dict(py)?;
+        keywords.set_item("main_task", task)?;
+        let on_sigint = runner.getattr("_on_sigint")?;
+        let handler = imports::partial(py)?.call((on_sigint,), Some(&keywords))?;
+        match signal.call_method1("signal", (number, &handler)) {
+            Ok(_) => Ok(Self { handler: Some(handler.unbind()) }),
+            // The main thread of an embedded interpreter may not support signals.
+            Err(error) if error.is_instance_of::<PyValueError>(py) => Ok(not_redirected),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts back what was there, unless somebody has set another handler.
+    ///
+    /// # Errors
+    /// What the functions of `signal` raise.
+    pub(super) fn put_back(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(handler) = &self.handler else { return Ok(()) };
+        let signal = imports::signal_module(py)?;
+        let number = signal.getattr("SIGINT")?;
+        if signal.call_method1("getsignal", (&number,))?.is(handler) {
+            signal.call_method1("signal", (number, signal.getattr("default_int_handler")?))?;
+        }
+        Ok(())
+    }
+}

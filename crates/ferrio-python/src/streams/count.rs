@@ -1,0 +1,180 @@
+//! `read` and `readexactly` of what is no plain integer: it is compared as asyncio compares it.
+//!
+//! Apart from the usual ones, which know their number before they begin and need no memory for an object.
+
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::resume::Step;
+use ferrio_cpython::objects::coroutine::{Body, Visitor};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::read::Read;
+use super::reader::StreamReader;
+use super::wait_for_data::{Waiting, check_exception, drive, incomplete};
+use crate::common::imports;
+use crate::common::numbers::{ceiling, equal_integer, index, length};
+
+/// Whether `bytearray.take_bytes` cuts what is read off, as since 3.15, and not a slice.
+fn takes_bytes(py: Python<'_>) -> bool {
+    imports::python_version(py) >= (3, 15)
+}
+
+/// A number as the length that is cut off.
+///
+/// # Errors
+/// `TypeError` for one that is no index.
+fn cut(number: &Bound<'_, PyAny>) -> PyResult<i64> {
+    index(number).map_err(|error| {
+        if takes_bytes(number.py()) && error.is_instance_of::<PyTypeError>(number.py()) {
+            return ferrio_cpython::error::<PyTypeError>("n must be an integer or None");
+        }
+        error
+    })
+}
+
+/// `read`.
+pub(super) struct ReadOdd {
+    reader: Held<StreamReader>,
+    number: Held,
+    stage: Stage,
+}
+
+enum Stage {
+    New,
+    /// With an integer in the number's place.
+    Usual(Read),
+    /// Of a number that is no index: it waits for data as well, and fails then.
+    Doomed(Waiting),
+}
+
+impl ReadOdd {
+    pub(super) fn new<'py>(reader: &Bound<'py, StreamReader>, number: Bound<'py, PyAny>) -> Self {
+        Self { reader: Held::of(reader), number: number.into(), stage: Stage::New }
+    }
+
+    /// Begins; None if there is nothing to read.
+    fn begin(&self, py: Python<'_>) -> PyResult<Option<Stage>> {
+        let (reader, number) = (self.reader.bind(py), self.number.bind(py));
+        check_exception(reader)?;
+        if number.eq(0)? {
+            return Ok(None);
+        }
+        if number.lt(0)? {
+            return Ok(Some(Stage::Usual(Read::new(reader, -1))));
+        }
+        Ok(Some(match index(number) {
+            Ok(number) => Stage::Usual(Read::new(reader, number)),
+            Err(_) => Stage::Doomed(Waiting::default()),
+        }))
+    }
+}
+
+impl Body for ReadOdd {
+    const OWNS_PY: bool = false;
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        if matches!(self.stage, Stage::New) {
+            match self.begin(py)? {
+                Some(stage) => self.stage = stage,
+                None => return Ok(Step::Returned(PyBytes::new(py, b"").into_any())),
+            }
+        }
+        match &mut self.stage {
+            Stage::New => Ok(Step::Returned(py.None().into_bound(py))),
+            Stage::Usual(read) => read.resume(py, input),
+            Stage::Doomed(waiting) => {
+                let reader = self.reader.bind(py);
+                let mut waited = waiting.0.is_some();
+                drive(reader, waiting, "read", input, || {
+                    let there = reader.get().with_incoming(py, |incoming, frame| {
+                        (waited || frame.eof || !incoming.is_empty()).then(|| incoming.len())
+                    })?;
+                    waited = true;
+                    let Some(there) = there else { return Ok(None) };
+                    let number = self.number.bind(py);
+                    // Since 3.15 asyncio takes the lesser of the number and what there is.
+                    if takes_bytes(py) && !number.lt(there)? {
+                        let look = |data: &[u8]| memory::bytes(py, data).map(Bound::into_any);
+                        return reader.get().with_incoming(py, |incoming, _| incoming.try_take(there, look))?.map(Some);
+                    }
+                    cut(number).map(|_| None)
+                })
+            }
+        }
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_held(&self.reader);
+        visitor.show_held(&self.number);
+        match &self.stage {
+            Stage::New => {}
+            Stage::Usual(read) => read.traverse(visitor),
+            Stage::Doomed(waiting) => waiting.traverse(visitor),
+        }
+    }
+}
+
+/// `readexactly`.
+pub(super) struct ReadExactlyOdd {
+    reader: Held<StreamReader>,
+    number: Held,
+    waiting: Waiting,
+    /// So many bytes are not less than the number; None before it begins.
+    enough: Option<i64>,
+}
+
+impl ReadExactlyOdd {
+    pub(super) fn new<'py>(reader: &Bound<'py, StreamReader>, number: Bound<'py, PyAny>) -> Self {
+        Self { reader: Held::of(reader), number: number.into(), waiting: Waiting::default(), enough: None }
+    }
+
+    /// Begins; None if there is nothing to read.
+    fn begin(&self, py: Python<'_>) -> PyResult<Option<i64>> {
+        let number = self.number.bind(py);
+        if number.lt(0)? {
+            return Err(ferrio_cpython::error::<PyValueError>("readexactly size can not be less than zero"));
+        }
+        check_exception(self.reader.bind(py))?;
+        if number.eq(0)? {
+            return Ok(None);
+        }
+        // No length is less than what is no number at all.
+        if number.eq(number)? { ceiling(number).map(Some) } else { Ok(Some(0)) }
+    }
+}
+
+impl Body for ReadExactlyOdd {
+    const OWNS_PY: bool = false;
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let enough = if let Some(enough) = self.enough {
+            enough
+        } else {
+            let Some(enough) = self.begin(py)? else { return Ok(Step::Returned(PyBytes::new(py, b"").into_any())) };
+            *self.enough.insert(enough)
+        };
+        let (reader, number) = (self.reader.bind(py), self.number.bind(py));
+        drive(reader, &mut self.waiting, "readexactly", input, || {
+            let (there, eof) = reader.get().with_incoming(py, |incoming, frame| (incoming.len(), frame.eof))?;
+            let there = i64::try_from(there).unwrap_or(i64::MAX);
+            if there < enough && !eof {
+                return Ok(None);
+            }
+            if there < enough {
+                return Err(incomplete(py, reader.get().take_all(py)?, Some(number.clone())));
+            }
+            let is_all = !takes_bytes(py) && equal_integer(number) == Some(there);
+            let count = if is_all { there } else { cut(number)? };
+            let look = |data: &[u8]| memory::bytes(py, data).map(Bound::into_any);
+            reader.get().with_incoming(py, |incoming, _| incoming.try_take(length(count), look))?.map(Some)
+        })
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_held(&self.reader);
+        visitor.show_held(&self.number);
+        self.waiting.traverse(visitor);
+    }
+}

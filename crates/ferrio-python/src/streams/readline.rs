@@ -1,0 +1,77 @@
+//! `readline` of a subclass, which may override `readuntil`, and what becomes of a line that is too long.
+
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::resume::Step;
+use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::feed;
+use super::reader::StreamReader;
+use crate::common::imports;
+
+/// Drops a line that is too long, as far as it has come; gives the error that tells of it.
+#[cold]
+pub(super) fn drop_line(reader: &Bound<'_, StreamReader>, overrun: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+    let py = reader.py();
+    let consumed = overrun.getattr("consumed")?.extract::<usize>()?;
+    reader.get().with_incoming(py, |incoming, _| {
+        if incoming.as_slice().get(consumed) == Some(&b'\n') {
+            incoming.take(consumed + 1, |_| ());
+        } else {
+            incoming.clear();
+        }
+    })?;
+    feed::maybe_resume(py, reader.get())?;
+    let error = ferrio_cpython::error::<PyValueError>((overrun.getattr("args")?.get_item(0)?.unbind(),));
+    error.value(py).setattr("__context__", overrun)?;
+    Ok(error)
+}
+
+/// `readline` by way of the object's `readuntil`.
+pub(super) struct Line {
+    reader: Held<StreamReader>,
+    message: Option<Awaiting>,
+}
+
+impl Line {
+    pub(super) fn new(reader: &Bound<'_, StreamReader>) -> Self {
+        Self { reader: Held::of(reader), message: None }
+    }
+
+    fn step<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let message = if let Some(message) = &mut self.message {
+            message
+        } else {
+            let newline = memory::bytes(py, b"\n")?;
+            let message = self.reader.bind(py).call_method1(pyo3::intern!(py, "readuntil"), (newline,))?;
+            self.message.insert(Awaiting::new(&message)?)
+        };
+        message.resume(py, input)
+    }
+}
+
+impl Body for Line {
+    const OWNS_PY: bool = false;
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        let error = match self.step(py, input) {
+            Ok(step) => return Ok(step),
+            Err(error) => error,
+        };
+        let value = error.value(py);
+        if value.is_instance(imports::incomplete_read_error(py)?)? {
+            return value.getattr("partial").map(Step::Returned);
+        }
+        if value.is_instance(imports::limit_overrun_error(py)?)? {
+            return Err(drop_line(self.reader.bind(py), value.as_any())?);
+        }
+        Err(error)
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_held(&self.reader);
+        self.message.iter().for_each(|message| message.traverse(visitor));
+    }
+}

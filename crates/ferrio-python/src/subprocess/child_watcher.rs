@@ -1,0 +1,204 @@
+//! Exits of child processes: who tells a subprocess transport, and how.
+//!
+//! A child is watched by its own pidfd in the poller, or what `ferrio_sys::child` has in its place. No signal handler is
+//! set and nobody else's children are touched. On Python 3.11 to 3.13 a program can put a child watcher on the event loop
+//! policy. Those that asyncio uses by itself do what is done here anyway; any other one is used the way asyncio uses it.
+
+use ferrio_engine::Role;
+use ferrio_sys::child::Watch;
+use pyo3::exceptions::{PyChildProcessError, PyDeprecationWarning, PyNotImplementedError, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::common::imports;
+use crate::event_loop::Loop;
+use crate::event_loop::exception_handler;
+use crate::event_loop::io_driver::Handler;
+use crate::transports::subprocess::{self, SubprocessTransport};
+
+/// What is reported for a child whose status somebody else has read.
+const STATUS_UNKNOWN: i32 = 255;
+
+#[pymethods]
+impl Loop {
+    /// What asyncio's own `PidfdChildWatcher` calls.
+    #[pyo3(signature = (fd, callback, *args))]
+    fn _add_reader<'py>(
+        slf: &Bound<'py, Self>,
+        fd: &Bound<'py, PyAny>,
+        callback: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<()> {
+        Self::add_reader(slf, fd, callback, args)
+    }
+
+    /// What asyncio's own `PidfdChildWatcher` calls.
+    fn _remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Self::remove_reader(slf, fd)
+    }
+
+    /// What a child watcher calls when a child has ended, from any thread.
+    fn _child_watcher_callback(
+        slf: &Bound<'_, Self>,
+        _pid: &Bound<'_, PyAny>,
+        returncode: &Bound<'_, PyAny>,
+        transp: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let exited = transp.getattr("_process_exited")?;
+        slf.call_method1("call_soon_threadsafe", (exited, returncode)).map(drop)
+    }
+}
+
+/// A child watcher of the program's own choice, entered.
+pub(crate) struct Watcher(Py<PyAny>);
+
+impl Watcher {
+    /// The watcher on the policy, if there is one that has to be asked.
+    ///
+    /// # Errors
+    /// `RuntimeError` when it is not active, before there is a process to be told of.
+    pub(crate) fn enter(py: Python<'_>) -> PyResult<Option<Self>> {
+        let Some(watcher) = chosen(py)? else { return Ok(None) };
+        let result = watcher.call_method0("__enter__")?;
+        let entered = Self(watcher.clone().unbind());
+        // The contract says that they are the same; 3.11 asks the one, later versions the other.
+        let watcher = if imports::python_version(py) >= (3, 12) { watcher } else { result };
+        let active = watcher.call_method0("is_active").and_then(|active| active.is_truthy());
+        let checked = active.and_then(|active| {
+            let text = "asyncio.get_child_watcher() is not activated, subprocess support is not installed.";
+            if active { Ok(()) } else { Err(ferrio_cpython::error::<PyRuntimeError>(text)) }
+        });
+        match checked {
+            Ok(()) => Ok(Some(entered)),
+            Err(error) => {
+                entered.leave(py, Some(&error))?;
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn leave(self, py: Python<'_>, error: Option<&PyErr>) -> PyResult<()> {
+        let details = match error {
+            Some(error) => (
+                error.get_type(py).into_any(),
+                error.value(py).clone().into_any(),
+                error.traceback(py).map_or_else(|| py.None().into_bound(py), Bound::into_any),
+            ),
+            None => (py.None().into_bound(py), py.None().into_bound(py), py.None().into_bound(py)),
+        };
+        self.0.bind(py).call_method1("__exit__", details).map(drop)
+    }
+}
+
+fn chosen(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    if imports::python_version(py) >= (3, 14) {
+        return Ok(None);
+    }
+    let policy = py.import("asyncio.events")?.call_method0("get_event_loop_policy")?;
+    let stock = py.import("asyncio.unix_events")?;
+    let getter = stock.getattr("_UnixDefaultEventLoopPolicy")?.getattr("get_child_watcher")?;
+    let watcher = if policy.get_type().getattr("get_child_watcher")?.is(&getter) {
+        // Not by its method: that would make a watcher where none was chosen.
+        policy.getattr("_watcher")?
+    } else {
+        match without_deprecation(py, || policy.call_method0("get_child_watcher")) {
+            Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => return Ok(None),
+            watcher => watcher?,
+        }
+    };
+    if watcher.is_none() {
+        return Ok(None);
+    }
+    let class = watcher.get_type();
+    let same = class.is(stock.getattr("PidfdChildWatcher")?) || class.is(stock.getattr("ThreadedChildWatcher")?);
+    Ok((!same).then_some(watcher))
+}
+
+fn without_deprecation<T>(py: Python<'_>, body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    let warnings = py.import("warnings")?;
+    let saved = warnings.call_method0("catch_warnings")?;
+    saved.call_method0("__enter__")?;
+    let category = py.get_type::<PyDeprecationWarning>();
+    let outcome = warnings.call_method1("simplefilter", ("ignore", category)).and_then(|_| body());
+    saved.call_method1("__exit__", (py.None(), py.None(), py.None()))?;
+    outcome
+}
+
+/// Has the transport told when its child ends.
+pub(crate) fn watch(
+    slf: &Bound<'_, Loop>,
+    transport: &Bound<'_, SubprocessTransport>,
+    pid: i32,
+    watcher: Option<&Watcher>,
+) -> PyResult<()> {
+    let py = slf.py();
+    if let Some(Watcher(watcher)) = watcher {
+        let callback = slf.getattr("_child_watcher_callback")?;
+        return watcher.bind(py).call_method1("add_child_handler", (pid, callback, transport)).map(drop);
+    }
+    let watch = Watch::new(pid).map_err(|error| exception_handler::from_io(&error))?;
+    let fd = watch.fd();
+    transport.get().keep(py, watch);
+    for replaced in slf.get().io.register(py, fd, Role::Reader, Handler::native(transport, on_exit))? {
+        replaced.retire(py)?;
+    }
+    Ok(())
+}
+
+/// The watch is readable.
+fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<SubprocessTransport>()?;
+    let py = transport.py();
+    let (Some(owner), Some(pid)) = (transport.get().owner(py), transport.get().pid(py)) else { return Ok(()) };
+    let outcome = reap(transport, pid);
+    if matches!(outcome, Ok(None)) {
+        return Ok(());
+    }
+    if let Some(watch) = transport.get().watch(py) {
+        let handler = owner.get().io.unregister(py, watch.fd(), Role::Reader);
+        drop((handler, watch));
+    }
+    // At once: a child that is reaped and not told of has a number that a signal could send to somebody else.
+    let told = outcome.and_then(|code| code.map_or(Ok(()), |code| subprocess::process_exited(transport, code)));
+    match told {
+        Err(error) if !exception_handler::passes(py, &error) => exception_handler::report(
+            &owner,
+            "Exception in child watcher",
+            &error,
+            &[("transport", transport.as_any())],
+        ),
+        told => told,
+    }
+}
+
+/// How the child has ended; None if it has not. Asked through the `os` module like everybody else in the process: what
+/// replaces its functions sees all children.
+fn reap(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<Option<i32>> {
+    let py = transport.py();
+    let os = py.import("os")?;
+    match os.call_method1("waitpid", (pid, os.getattr("WNOHANG")?)) {
+        Ok(found) => {
+            let (found, status): (i32, Bound<'_, PyAny>) = found.extract()?;
+            if found == 0 {
+                return Ok(None);
+            }
+            py.import("asyncio.unix_events")?.call_method1("waitstatus_to_exitcode", (status,))?.extract().map(Some)
+        }
+        Err(error) if error.is_instance_of::<PyChildProcessError>(py) => already_reaped(transport, pid).map(Some),
+        Err(error) => Err(error),
+    }
+}
+
+/// Somebody else has read the status. The Popen object knows it if it was through its methods.
+#[cold]
+fn already_reaped(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<i32> {
+    let py = transport.py();
+    if let Some(process) = transport.get().process(py)
+        && let Ok(code) = process.getattr("returncode")?.extract::<i32>()
+    {
+        return Ok(code);
+    }
+    let text = "child process pid %d exit status already read:  will report returncode 255";
+    imports::unix_events_logger(py)?.call_method1("warning", (text, pid))?;
+    Ok(STATUS_UNKNOWN)
+}

@@ -1,0 +1,265 @@
+//! `ReadPipeTransport`: the reading end of a pipe and its protocol.
+//!
+//! Each time there is something to read it is read once, up to `MAX_SIZE` bytes, so that no pipe starves the others. The
+//! end of data ends the connection, after `eof_received`; so does an error, and EIO, by which a terminal says that its
+//! other side is gone, is no news.
+
+use std::io;
+
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::{GilFlag, Runnable};
+use ferrio_engine::{FlowControl, Role};
+use ferrio_sys::file;
+use pyo3::PyClass;
+use pyo3::exceptions::PyOSError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::common::imports;
+use crate::event_loop::exception_handler;
+use crate::event_loop::{Loop, base};
+use crate::transports::classes;
+use crate::transports::endpoint::{Endpoint, call_protocol, callback_failed, report_fatal};
+use crate::transports::pipe::{PipeEnd, PipeTransport};
+use crate::transports::private_attributes::show_pipe_end;
+
+/// The reading end of a pipe; its `__class__` says `asyncio.ReadTransport`.
+#[pyclass(frozen, weakref, subclass, module = "ferrio")]
+pub(crate) struct ReadPipeTransport {
+    end: PipeEnd,
+    /// `pause_reading` was called.
+    paused: GilFlag,
+}
+
+/// Makes the transport of `pipe`. In the next turn `connection_made` is called and reading begins.
+///
+/// # Errors
+/// `ValueError` for what is no pipe, socket or character device.
+pub(crate) fn connect<'py>(
+    slf: &Bound<'py, Loop>,
+    pipe: &Bound<'py, PyAny>,
+    protocol: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, ReadPipeTransport>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    base(slf).check_open()?;
+    let class = classes::open::<ReadPipeTransport>(slf.py(), &CLASS)?;
+    let transport = class.call1((slf, pipe, protocol))?.cast_into::<ReadPipeTransport>()?;
+    base(slf).push(slf.py(), Runnable::native(transport.clone(), begin, 0))?;
+    Ok(transport)
+}
+
+fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<ReadPipeTransport>()?;
+    let open = super::make_connection(transport)?;
+    if !open || transport.get().paused.get() {
+        return Ok(());
+    }
+    // The first data comes in the turn in which whoever connected the pipe goes on.
+    if let Some(owner) = transport.get().end.owner(transport.py()) {
+        owner.get().io.poll_next(transport.py());
+    }
+    super::watch(transport, Role::Reader, on_readable).or_else(|error| super::report(transport, "_read_ready", error))
+}
+
+/// There is something to read, or nothing any more.
+fn on_readable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<ReadPipeTransport>()?;
+    let py = transport.py();
+    let this = transport.get();
+    if this.paused.get() || this.end.is_closing(py) {
+        return Ok(());
+    }
+    let Some(owner) = this.end.owner(py) else { return Ok(()) };
+    let outcome = owner.get().io.with_receive_buffer(py, |buffer| {
+        file::read(this.end.fd, buffer).map(|count| (count > 0).then(|| memory::bytes(py, &buffer[..count])))
+    });
+    match outcome {
+        Ok(Some(data)) => {
+            let Some(protocol) = this.protocol(py) else { return Ok(()) };
+            // What was read and cannot be shown is gone, and nothing may follow it.
+            let data = match data {
+                Ok(data) => data,
+                Err(error) => return fatal_error(transport, &owner, error),
+            };
+            let told = call_protocol(this, &protocol, pyo3::intern!(py, "data_received"), (data,));
+            told.map_or_else(|error| callback_failed(transport, &protocol, "data_received", error), |_| Ok(()))
+        }
+        Ok(None) => end_of_data(transport, &owner),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(()),
+        Err(error) => fatal_error(transport, &owner, exception_handler::from_io(&error)),
+    }
+}
+
+fn end_of_data(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = transport.py();
+    super::log(transport, "info", "%r was closed by peer")?;
+    transport.get().end.begin_closing(py);
+    super::unwatch(transport, Role::Reader);
+    base(owner).push_into_room(py, Runnable::native(transport.clone(), tell_eof, 0));
+    super::queue_loss(transport, None)
+}
+
+fn tell_eof(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<ReadPipeTransport>()?;
+    let py = transport.py();
+    let Some(protocol) = transport.get().protocol(py) else { return Ok(()) };
+    let told = call_protocol(transport.get(), &protocol, pyo3::intern!(py, "eof_received"), ());
+    told.map_or_else(|error| callback_failed(transport, &protocol, "eof_received", error), |_| Ok(()))
+}
+
+#[cold]
+fn fatal_error(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>, error: PyErr) -> PyResult<()> {
+    let py = transport.py();
+    let message = "Fatal read error on pipe transport";
+    if error.is_instance_of::<PyOSError>(py)
+        && error.value(py).getattr("errno")?.eq(py.import("errno")?.getattr("EIO")?)?
+    {
+        report_fatal(transport, &error, message)?;
+    } else {
+        let protocol = transport.get().protocol(py).unwrap_or_else(|| py.None().into_bound(py));
+        exception_handler::report(
+            owner,
+            message,
+            &error,
+            &[("transport", transport.as_any()), ("protocol", &protocol)],
+        )?;
+    }
+    close(transport, Some(error))
+}
+
+fn close(transport: &Bound<'_, ReadPipeTransport>, error: Option<PyErr>) -> PyResult<()> {
+    transport.get().end.begin_closing(transport.py());
+    super::unwatch(transport, Role::Reader);
+    super::queue_loss(transport, error)
+}
+
+impl Endpoint for ReadPipeTransport {
+    fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.end.owner(py)
+    }
+
+    fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.end.protocol(py)
+    }
+
+    fn context(&self) -> &Py<PyAny> {
+        self.end.context()
+    }
+
+    fn with_flow<R>(&self, _: Python<'_>, look: impl FnOnce(&mut FlowControl, usize) -> R) -> R {
+        // Nothing is written, so nothing is ever buffered.
+        look(&mut FlowControl::new(), 0)
+    }
+}
+
+impl PipeTransport for ReadPipeTransport {
+    fn end(&self) -> &PipeEnd {
+        &self.end
+    }
+}
+
+show_pipe_end!(ReadPipeTransport);
+
+#[pymethods]
+impl ReadPipeTransport {
+    #[new]
+    fn new(owner: &Bound<'_, Loop>, pipe: &Bound<'_, PyAny>, protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let (end, _) = PipeEnd::open(owner, pipe, protocol, "Pipe transport is for pipes/sockets only.")?;
+        Ok(Self { end, paused: GilFlag::default() })
+    }
+
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
+        imports::read_transport(slf.py())
+    }
+
+    /// Whether the protocol is being told of data.
+    fn is_reading(&self, py: Python<'_>) -> bool {
+        !self.paused.get() && !self.end.is_closing(py)
+    }
+
+    /// Tell the protocol of no data until `resume_reading()`.
+    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if !slf.get().is_reading(slf.py()) {
+            return Ok(());
+        }
+        slf.get().paused.set(true);
+        super::unwatch(slf, Role::Reader);
+        super::log(slf, "debug", "%r pauses reading")
+    }
+
+    /// Tell the protocol of data again.
+    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if !slf.get().paused.get() || slf.get().end.is_closing(slf.py()) {
+            return Ok(());
+        }
+        slf.get().paused.set(false);
+        super::watch(slf, Role::Reader, on_readable)?;
+        super::log(slf, "debug", "%r resumes reading")
+    }
+
+    /// Close the pipe; no more data is received.
+    #[pyo3(name = "close")]
+    fn close_method(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().is_closing(slf.py()) { Ok(()) } else { close(slf, None) }
+    }
+
+    /// Whether the pipe is closing or closed.
+    fn is_closing(&self, py: Python<'_>) -> bool {
+        self.end.is_closing(py)
+    }
+
+    /// Set another protocol; the old one is told nothing.
+    fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
+        self.end.set_protocol(py, protocol);
+    }
+
+    /// The current protocol.
+    fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.end.protocol(py)
+    }
+
+    /// Optional information: "pipe"; `default` for what is not known.
+    #[pyo3(signature = (name, default=None))]
+    fn get_extra_info<'py>(
+        &self,
+        name: &Bound<'py, PyAny>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.end.extra_info(name, default)
+    }
+
+    fn _read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
+        on_readable(slf, 0)
+    }
+
+    #[getter]
+    fn _paused(&self) -> bool {
+        self.paused.get()
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        let (mut words, owner) = super::describe(slf);
+        if let Some(owner) = owner {
+            let polling = super::is_watched(slf, &owner, Role::Reader);
+            words.push(if polling { "polling" } else { "idle" }.to_owned());
+        }
+        format!("<{}>", words.join(" "))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.end.traverse(&visit)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        self.end.clear(py);
+    }
+}
+
+impl Drop for ReadPipeTransport {
+    fn drop(&mut self) {
+        self.end.abandoned(<Self as PyClass>::NAME);
+    }
+}

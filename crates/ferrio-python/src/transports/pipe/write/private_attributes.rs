@@ -1,0 +1,17 @@
+//! What tools read of the transport of a pipe's writing end by the names that asyncio's has for it.
+
+use pyo3::prelude::*;
+
+use super::WritePipeTransport;
+use crate::transports::private_attributes::{show_flow, show_pipe_end};
+
+show_flow!(WritePipeTransport);
+show_pipe_end!(WritePipeTransport);
+
+#[pymethods]
+impl WritePipeTransport {
+    #[getter]
+    fn _protocol_paused(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.flow.is_paused())
+    }
+}

@@ -1,0 +1,204 @@
+//! The end of a connection: graceful, by force, by error, or abandoned.
+//!
+//! Invariant: whoever raises `lost` from 0 queues (or makes) the one call of `connection_lost`; only that call closes
+//! the socket. Data written before `close()` is sent first; `abort()` and errors drop it.
+
+use ferrio_cpython::Runnable;
+use ferrio_cpython::capi::memory;
+use ferrio_engine::Role;
+use ferrio_sys::socket;
+use pyo3::prelude::*;
+
+use super::write_coalescing;
+use super::{Sink, Socket, SocketTransport};
+use crate::common::imports;
+use crate::event_loop::base;
+use crate::transports::endpoint::{callback_failed, report_fatal};
+use crate::transports::exclusive;
+
+#[pymethods]
+impl SocketTransport {
+    /// Close the connection once everything buffered is sent; no more data is received.
+    #[pyo3(name = "close")]
+    fn close_method(slf: &Bound<'_, Self>) -> PyResult<()> {
+        close(slf)
+    }
+
+    /// Close the connection now; what is buffered is lost.
+    fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
+        force_close(slf, None)
+    }
+
+    /// Close the connection now, for a reason.
+    fn _force_close(slf: &Bound<'_, Self>, exc: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        force_close(slf, exc.map(PyErr::from_value))
+    }
+
+    /// Whether the connection is closing or closed.
+    fn is_closing(slf: &Bound<'_, Self>) -> bool {
+        slf.get().is_closing_now(slf.py())
+    }
+}
+
+/// Ends reading, and the connection as soon as the buffer is empty.
+pub(crate) fn close(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let py = transport.py();
+    write_coalescing::send(transport)?;
+    let now = transport.get().state.with(py, |state| {
+        if state.closing {
+            return false;
+        }
+        state.closing = true;
+        let idle = state.buffer.is_empty();
+        state.lost += u32::from(idle);
+        idle
+    });
+    if now {
+        queue_loss(transport, None);
+    }
+    Ok(())
+}
+
+/// Ends the connection whatever is buffered.
+pub(crate) fn force_close(transport: &Bound<'_, SocketTransport>, error: Option<PyErr>) -> PyResult<()> {
+    let py = transport.py();
+    let gathered = write_coalescing::take(transport.get(), py);
+    if !gathered.is_empty() {
+        // It was written while the socket took data: what it does not take now is lost as what is buffered.
+        let _ = socket::send(transport.get().fd, &gathered);
+    }
+    let mut unsent = Vec::new();
+    let now = transport.get().state.with(py, |state| {
+        if state.lost > 0 {
+            return false;
+        }
+        state.buffer.clear(&mut unsent);
+        state.closing = true;
+        state.lost += 1;
+        true
+    });
+    drop(unsent);
+    if now {
+        queue_loss(transport, error);
+    }
+    Ok(())
+}
+
+/// An error that ends the connection: reported, unless it is the network's; `SystemExit` and `KeyboardInterrupt` pass.
+#[cold]
+pub(crate) fn fatal_error(transport: &Bound<'_, SocketTransport>, error: PyErr, message: &str) -> PyResult<()> {
+    report_fatal(transport, &error, message)?;
+    force_close(transport, Some(error))
+}
+
+/// Queues the call of `connection_lost`.
+fn queue_loss(transport: &Bound<'_, SocketTransport>, error: Option<PyErr>) {
+    let py = transport.py();
+    let Some(owner) = transport.get().owner(py) else { return };
+    let runnable = match error {
+        None => Runnable::native(transport.clone(), lose_cleanly, 0),
+        Some(error) => {
+            match Bound::new(py, Loss { transport: transport.clone().unbind(), error: error.into_value(py).into_any() })
+            {
+                Ok(loss) => Runnable::native(loss, lose_by_error, 0),
+                Err(_) => Runnable::native(transport.clone(), lose_cleanly, 0),
+            }
+        }
+    };
+    base(&owner).push_into_room(py, runnable);
+}
+
+/// A connection about to be lost by an error.
+#[pyclass(frozen, module = "ferrio")]
+pub(crate) struct Loss {
+    transport: Py<SocketTransport>,
+    error: Py<PyAny>,
+}
+
+fn lose_cleanly(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    connection_lost(object.cast::<SocketTransport>()?, None)
+}
+
+fn lose_by_error(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let loss = object.cast::<Loss>()?.get();
+    let py = object.py();
+    connection_lost(loss.transport.bind(py), Some(loss.error.bind(py).clone()))
+}
+
+/// Tells the protocol that the connection is lost, closes the socket and lets everything go.
+pub(crate) fn connection_lost(transport: &Bound<'_, SocketTransport>, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let Some(protocol) = this.protocol(py) else { return Ok(()) };
+    let told = this.call_protocol(&protocol, pyo3::intern!(py, "connection_lost"), (error.clone(),));
+    let reported = match told {
+        Ok(_) => Ok(()),
+        Err(raised) => callback_failed(transport, &protocol, "connection_lost", raised),
+    };
+    let released = release(transport);
+    exclusive::fail(transport, error.as_ref())?;
+    reported.and(released)
+}
+
+/// Closes the socket and gives up what the transport holds.
+fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let Some(owner) = this.owner(py) else { return Ok(()) };
+    let handler = owner.get().io.unregister(py, this.fd, Role::Stream);
+    drop(handler);
+    let (held, server, protocol, sink) = this.state.with(py, |state| {
+        if state.local.is_none() {
+            // Still answerable after the close: get_extra_info("sockname").
+            state.local = socket::local_address(this.fd).ok();
+        }
+        let held = std::mem::replace(&mut state.socket, Socket::Closed);
+        state.owner = None;
+        let sink = std::mem::replace(&mut state.sink, Sink::Bytes);
+        (held, state.server.take(), state.protocol.take(), sink)
+    });
+    drop((protocol, sink));
+    // Before the close, which frees the number that the server knows the connection by.
+    let detached = server.map_or(Ok(()), |server| server.get().detach(py, this.fd));
+    close_socket(py, held).and(detached)
+}
+
+fn close_socket(py: Python<'_>, held: Socket) -> PyResult<()> {
+    match held {
+        Socket::Descriptor(fd) => {
+            socket::close(fd);
+            Ok(())
+        }
+        Socket::Object(sock) => sock.bind(py).call_method0("close").map(drop),
+        Socket::Counted(sock) => {
+            sock.bind(py).call_method0("_decref_socketios")?;
+            sock.bind(py).call_method0("close").map(drop)
+        }
+        Socket::Closed => Ok(()),
+    }
+}
+
+/// A transport goes away that was never closed: warn as asyncio does, close the socket.
+pub(crate) fn abandoned(transport: &mut SocketTransport) {
+    let fd = transport.fd;
+    let state = transport.state.get_mut();
+    let held = std::mem::replace(&mut state.socket, Socket::Closed);
+    if held.is_closed() {
+        return;
+    }
+    let (owner, server, weakly) = (state.owner.take(), state.server.take(), !state.held);
+    Python::attach(|py| {
+        if let Some(owner) = owner.filter(|_| weakly) {
+            let handler = owner.get().io.unregister(py, fd, Role::Stream);
+            drop(handler);
+        }
+        let text = std::ffi::CString::new(format!("unclosed transport <SocketTransport fd={fd}>")).unwrap_or_default();
+        let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
+        // The collector may have taken a Python object apart already: its own finalizer has closed the socket then.
+        drop(memory::guarded(py, || close_socket(py, held)));
+        let detached = memory::guarded(py, || server.map_or(Ok(()), |server| server.get().detach(py, fd)));
+        for error in [warned, detached].into_iter().filter_map(Result::err) {
+            memory::unraisable(py, error);
+        }
+    });
+}

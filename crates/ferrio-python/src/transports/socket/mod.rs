@@ -1,0 +1,446 @@
+//! `SocketTransport`: a connected stream socket and its protocol.
+//!
+//! One edge-triggered registration serves a connection for life: no call to the poller per message. State machine of
+//! reading: *starting* (until `connection_made` has returned), *reading*, *paused*, *ended* (end of file with a protocol
+//! that keeps the connection half-open), *closing*. `readable` remembers an edge that was not followed by a read to the
+//! end. Of closing: open, *closing* (no more reading; the write buffer drains), *lost* (`connection_lost` is queued or
+//! done: exactly one call). Reading, writing, flow control, closing and `get_extra_info` have a file each.
+//!
+//! Protocol methods may do anything, also close the transport: after each call the state is read afresh.
+
+pub(crate) mod close;
+pub(crate) mod liveness;
+mod read;
+pub(crate) mod write;
+pub(crate) mod write_coalescing;
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use ferrio_cpython::capi::buffer::Chunk;
+use ferrio_cpython::{GilCell, Runnable};
+use ferrio_engine::{FlowControl, Role, WriteBuffer};
+use ferrio_sys::{SocketAddress, socket};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::endpoint::{Endpoint, call_protocol, callback_failed};
+use super::exclusive::Exclusive;
+use super::info;
+use super::tls::{TlsProtocol, TlsTransport};
+use crate::common::imports;
+use crate::event_loop::io_driver::Handler;
+use crate::event_loop::readers;
+use crate::event_loop::{Loop, base};
+use crate::net::serve::server::Server;
+
+/// A stream connection; its `__class__` says `asyncio.Transport`.
+#[pyclass(frozen, weakref, module = "ferrio")]
+pub(crate) struct SocketTransport {
+    pub(crate) fd: RawFd,
+    /// The context that protocol methods run in: a copy of the one the connection was made in.
+    pub(crate) context: Py<PyAny>,
+    pub(crate) state: GilCell<State>,
+}
+
+/// Who closes the descriptor.
+pub(crate) enum Socket {
+    /// We do.
+    Descriptor(OwnedFd),
+    /// A Python socket object does, which was made for `get_extra_info("socket")`.
+    Object(Py<PyAny>),
+    /// The user's does, and counts us among those who use it: closed too early it stays open until we are done.
+    Counted(Py<PyAny>),
+    /// It is closed.
+    Closed,
+}
+
+/// Where received data goes.
+pub(crate) enum Sink {
+    /// To the protocol, as bytes.
+    Bytes,
+    /// Into memory that the protocol, a `BufferedProtocol`, lends.
+    Lent,
+    /// To the TLS transport above, with no protocol call between.
+    Tls(Py<TlsTransport>),
+}
+
+/// When reading begins.
+#[derive(Clone, Copy)]
+pub(crate) enum FirstData {
+    /// Right after `connection_made`: the protocol is ours and calls nobody.
+    AtOnce,
+    /// In the turn after it.
+    NextTurn,
+    /// In the turn after the waiter was woken.
+    AfterWaiter,
+    /// `connection_made` was called, and the rest is arranged.
+    UnderWay,
+}
+
+/// What changes during a connection's life.
+pub(crate) struct State {
+    /// None once the connection is lost.
+    pub(crate) owner: Option<Py<Loop>>,
+    /// None once the connection is lost.
+    pub(crate) protocol: Option<Py<PyAny>>,
+    pub(crate) server: Option<Py<Server>>,
+    pub(crate) socket: Socket,
+    pub(crate) peer: Option<SocketAddress>,
+    pub(crate) local: Option<SocketAddress>,
+    /// Made when something is asked for that has to be remembered.
+    pub(crate) extra: Option<Py<PyDict>>,
+    pub(crate) buffer: WriteBuffer<Chunk>,
+    /// What is sent before this turn ends.
+    pub(crate) gathered: Vec<u8>,
+    /// The loop's gatherings have the transport.
+    pub(crate) listed: bool,
+    /// Somebody may use the socket past the transport.
+    pub(crate) shown: bool,
+    pub(crate) flow: FlowControl,
+    /// Always that of `protocol`.
+    pub(crate) sink: Sink,
+    /// The last receive brought much: the next one goes without a copy.
+    pub(crate) bulk: bool,
+    pub(crate) first_data: FirstData,
+    /// Reading may begin.
+    pub(crate) started: bool,
+    /// `pause_reading` was called.
+    pub(crate) paused: bool,
+    /// The peer sent end of file and the protocol keeps the connection open.
+    pub(crate) read_ended: bool,
+    /// The registration keeps the transport alive.
+    pub(crate) held: bool,
+    /// There may be something to read that no further edge will announce.
+    pub(crate) readable: bool,
+    /// The peer hung up: a short read does not mean that nothing follows.
+    pub(crate) hung_up: bool,
+    /// While a sendfile runs nobody else may write.
+    pub(crate) exclusive: Exclusive,
+    /// `write_eof` was called.
+    pub(crate) eof_written: bool,
+    pub(crate) closing: bool,
+    /// 0 while connected; then 1 and one more for each write that was dropped, as asyncio counts.
+    pub(crate) lost: u32,
+}
+
+/// What a new transport is made of.
+pub(crate) struct Connection<'py> {
+    pub(crate) socket: Socket,
+    pub(crate) fd: RawFd,
+    pub(crate) peer: Option<SocketAddress>,
+    pub(crate) protocol: Bound<'py, PyAny>,
+    pub(crate) server: Option<Py<Server>>,
+    pub(crate) context: Bound<'py, PyAny>,
+}
+
+/// Makes the transport of a connected socket. In the next turn the protocol's `connection_made` is called, reading
+/// begins and the waiter's result is set; all of that in `context`, which is the connection's own.
+pub(crate) fn connect<'py>(
+    slf: &Bound<'py, Loop>,
+    sock: Bound<'py, PyAny>,
+    protocol: Bound<'py, PyAny>,
+    context: Bound<'py, PyAny>,
+    waiter: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = slf.py();
+    let fd: RawFd = sock.call_method0("fileno")?.extract()?;
+    readers::refuse_used(slf, fd, &sock)?;
+    let connection = Connection {
+        peer: socket::peer_address(fd).ok(),
+        socket: Socket::Object(sock.clone().unbind()),
+        fd,
+        protocol,
+        server: None,
+        context,
+    };
+    let transport = attach(slf, connection, waiter)?;
+    if sock.is_instance(imports::socket_class(py)?)? {
+        count_in(&sock)?;
+        let sock = Socket::Counted(sock.unbind());
+        let before = transport.get().state.with(py, |state| std::mem::replace(&mut state.socket, sock));
+        drop(before);
+    }
+    Ok(transport.into_any())
+}
+
+/// Counts us among those who use a Python socket object beside its owner, as `makefile` does: `close()` waits for them. The number
+/// of a descriptor that was closed under a transport would soon be another file's.
+fn count_in(sock: &Bound<'_, PyAny>) -> PyResult<()> {
+    let name = pyo3::intern!(sock.py(), "_io_refs");
+    sock.setattr(name, sock.getattr(name)?.extract::<isize>()? + 1)
+}
+
+/// Makes a transport; see `connect`.
+pub(crate) fn attach<'py>(
+    slf: &Bound<'py, Loop>,
+    connection: Connection<'py>,
+    waiter: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, SocketTransport>> {
+    let py = slf.py();
+    base(slf).check_open()?;
+    let Connection { socket, fd, peer, protocol, server, context } = connection;
+    if matches!(peer, Some(SocketAddress::V4 { .. } | SocketAddress::V6 { .. })) {
+        // Small writes go out without waiting for acknowledgements. No TCP socket: nothing to set.
+        let _ = socket::set_nodelay(fd);
+    }
+    // asyncio looks it up here: without it there is no connection.
+    protocol.getattr(pyo3::intern!(py, "connection_made"))?;
+    let sink = Sink::of(&protocol)?;
+    let first_data = match (&sink, &waiter) {
+        (Sink::Tls(_), _) => FirstData::AtOnce,
+        (_, None) => FirstData::NextTurn,
+        (_, Some(_)) => FirstData::AfterWaiter,
+    };
+    let state = State {
+        first_data,
+        owner: Some(slf.clone().unbind()),
+        protocol: Some(protocol.unbind()),
+        server,
+        socket,
+        peer,
+        local: None,
+        extra: None,
+        buffer: WriteBuffer::new(),
+        gathered: Vec::new(),
+        listed: false,
+        shown: false,
+        flow: FlowControl::new(),
+        sink,
+        bulk: false,
+        started: false,
+        paused: false,
+        read_ended: false,
+        held: true,
+        readable: false,
+        hung_up: false,
+        exclusive: Exclusive::No,
+        eof_written: false,
+        closing: false,
+        lost: 0,
+    };
+    let transport = Bound::new(py, SocketTransport { fd, context: context.unbind(), state: GilCell::new(state) })?;
+    base(slf).make_room(py, 3)?;
+    let replaced = slf.get().io.register(py, fd, Role::Stream, Handler::native(&transport, read::on_event))?;
+    for handler in replaced {
+        handler.retire(py)?;
+    }
+    if let Some(server) =
+        transport.get().state.with(py, |state| state.server.as_ref().map(|server| server.clone_ref(py)))
+    {
+        server.get().attach(py, &transport);
+    }
+    base(slf).push_into_room(py, Runnable::native(transport.clone(), begin, 0));
+    if let Some(waiter) = waiter {
+        base(slf).push_into_room(py, Runnable::native(waiter, wake_waiter, 0));
+        base(slf).push_into_room(py, Runnable::native(transport.clone(), start_next_turn, 0));
+    }
+    Ok(transport)
+}
+
+/// First turn of a connection: the protocol hears of it, and then all whom that woke. Data comes in the second one, after
+/// them, so that who was given the connection may pause it or set another protocol before.
+fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<SocketTransport>()?;
+    let py = transport.py();
+    let this = transport.get();
+    if let Some(protocol) = this.protocol(py) {
+        let made = this.call_protocol(&protocol, pyo3::intern!(py, "connection_made"), (transport,));
+        if let Err(error) = made {
+            callback_failed(transport, &protocol, "connection_made", error)?;
+        }
+    }
+    match this.state.with(py, |state| std::mem::replace(&mut state.first_data, FirstData::UnderWay)) {
+        FirstData::AtOnce => start(object, 0),
+        FirstData::NextTurn => start_next_turn(object, 0),
+        FirstData::AfterWaiter | FirstData::UnderWay => Ok(()),
+    }
+}
+
+fn start_next_turn(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<SocketTransport>()?;
+    if let Some(owner) = transport.get().owner(transport.py()) {
+        base(&owner).push_into_room(transport.py(), Runnable::native(transport.clone(), start, 0));
+    }
+    Ok(())
+}
+
+/// Reading begins.
+fn start(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let transport = object.cast::<SocketTransport>()?;
+    let readable = transport.get().state.with(transport.py(), |state| {
+        state.started = true;
+        state.readable
+    });
+    if readable { read::read(transport) } else { Ok(()) }
+}
+
+/// Sets a future's result unless it is done or cancelled.
+pub(crate) fn wake_waiter(waiter: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let py = waiter.py();
+    if !waiter.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+        waiter.call_method1(pyo3::intern!(py, "set_result"), (py.None(),))?;
+    }
+    Ok(())
+}
+
+impl Endpoint for SocketTransport {
+    fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.owner(py)
+    }
+
+    #[inline]
+    fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.protocol(py)
+    }
+
+    #[inline]
+    fn context(&self) -> &Py<PyAny> {
+        &self.context
+    }
+
+    fn with_flow<R>(&self, py: Python<'_>, look: impl FnOnce(&mut FlowControl, usize) -> R) -> R {
+        self.state.with(py, |state| look(&mut state.flow, state.buffer.len()))
+    }
+}
+
+impl SocketTransport {
+    pub(crate) fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
+        self.state.with(py, |state| state.owner.as_ref().map(|owner| owner.bind(py).clone()))
+    }
+
+    #[inline]
+    pub(crate) fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.protocol.as_ref().map(|protocol| protocol.bind(py).clone()))
+    }
+
+    /// See `endpoint::call_protocol`.
+    #[inline]
+    pub(crate) fn call_protocol<'py, A>(
+        &self,
+        protocol: &Bound<'py, PyAny>,
+        method: &Bound<'py, pyo3::types::PyString>,
+        arguments: A,
+    ) -> PyResult<Bound<'py, PyAny>>
+    where
+        A: pyo3::call::PyCallArgs<'py>,
+    {
+        call_protocol(self, protocol, method, arguments)
+    }
+
+    pub(crate) fn is_closing_now(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.closing)
+    }
+}
+
+#[pymethods]
+impl SocketTransport {
+    #[getter]
+    fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
+        imports::transport_class(slf.py())
+    }
+
+    /// Set another protocol; the old one is told nothing.
+    fn set_protocol(slf: &Bound<'_, Self>, protocol: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let sink = Sink::of(&protocol)?;
+        let before = slf
+            .get()
+            .state
+            .with(py, |state| (std::mem::replace(&mut state.sink, sink), state.protocol.replace(protocol.unbind())));
+        drop(before);
+        Ok(())
+    }
+
+    /// The current protocol.
+    fn get_protocol<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        slf.get().protocol(slf.py())
+    }
+
+    #[getter]
+    fn _protocol<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        slf.get().protocol(slf.py())
+    }
+
+    #[getter]
+    fn _loop<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, Loop>> {
+        slf.get().owner(slf.py())
+    }
+
+    /// TLS may run over it.
+    #[classattr]
+    fn _start_tls_compatible() -> bool {
+        true
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        info::describe(slf)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.context)?;
+        let outcome = self.state.traverse(&visit, |state| {
+            visit.call(&state.owner)?;
+            visit.call(&state.protocol)?;
+            visit.call(&state.server)?;
+            visit.call(&state.extra)?;
+            visit.call(state.exclusive.future())?;
+            if let Sink::Tls(above) = &state.sink {
+                visit.call(above)?;
+            }
+            if let Socket::Object(sock) | Socket::Counted(sock) = &state.socket {
+                visit.call(sock)?;
+            }
+            Ok(())
+        });
+        outcome.transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let taken = self.state.with(py, |state| {
+            let sink = std::mem::replace(&mut state.sink, Sink::Bytes);
+            // Loop and server stay, which do not hold it: they are to hear that it goes away.
+            (state.protocol.take(), sink)
+        });
+        drop(taken);
+    }
+}
+
+impl Drop for SocketTransport {
+    fn drop(&mut self) {
+        close::abandoned(self);
+    }
+}
+
+impl Sink {
+    /// What suits a protocol.
+    fn of(protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(below) = protocol.cast_exact::<TlsProtocol>() {
+            return Ok(Self::Tls(below.get().transport.clone_ref(protocol.py())));
+        }
+        let lends = protocol.is_instance(imports::buffered_protocol(protocol.py())?)?;
+        Ok(if lends { Self::Lent } else { Self::Bytes })
+    }
+
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
+        match self {
+            Self::Bytes => Self::Bytes,
+            Self::Lent => Self::Lent,
+            Self::Tls(above) => Self::Tls(above.clone_ref(py)),
+        }
+    }
+}
+
+impl Socket {
+    /// The descriptor, for messages.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed)
+    }
+}
+
+impl From<OwnedFd> for Socket {
+    fn from(fd: OwnedFd) -> Self {
+        debug_assert!(fd.as_raw_fd() >= 0, "an owned descriptor is open");
+        Self::Descriptor(fd)
+    }
+}

@@ -1,0 +1,330 @@
+//! Receiving: from an edge of the poller to the protocol.
+//!
+//! One system call for a message: data goes into the loop's buffer and on as an exact-size bytes object, or straight
+//! into the memory that a `BufferedProtocol` lends. A read that does not fill its room has emptied the socket, unless the
+//! peer hung up; a read that does queues another one for the next turn, so that no connection starves the others.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use ferrio_cpython::Runnable;
+use ferrio_cpython::capi::buffer::{self, Target};
+use ferrio_cpython::capi::{context, memory};
+use ferrio_sys::{Interest, Readiness, socket};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::{Sink, SocketTransport};
+use super::{close, liveness, write};
+use crate::common::imports;
+use crate::event_loop::exception_handler;
+use crate::event_loop::{Loop, base};
+use crate::streams::feed;
+use crate::streams::reader::StreamReader;
+use crate::transports::exclusive;
+use crate::transports::tls::{self, TlsTransport};
+
+/// A receive of this many bytes makes the next one a bulk receive.
+const BULK: usize = 16 * 1024;
+
+/// Room of a bulk receive: below the size from which the allocator maps memory anew each time.
+const BULK_ROOM: usize = 120 * 1024;
+
+/// The poller reports an edge.
+pub(crate) fn on_event(object: &Bound<'_, PyAny>, bits: u32) -> PyResult<()> {
+    let transport = object.cast::<SocketTransport>()?;
+    let readiness = Readiness::from_bits(bits);
+    let py = transport.py();
+    let may_read = transport.get().state.with(py, |state| {
+        state.readable |= readiness.wakes_reader();
+        state.hung_up |= readiness.contains(Readiness::HANGUP) || readiness.contains(Readiness::ERROR);
+        state.readable && state.started
+    });
+    if may_read {
+        read(transport)?;
+    }
+    if readiness.wakes_writer() {
+        if transport.get().state.with(py, |state| !state.buffer.is_empty()) {
+            write::flush(transport)?;
+        } else {
+            exclusive::proceed(transport)?;
+        }
+    }
+    Ok(())
+}
+
+/// Receives once and tells the protocol, if the connection is reading.
+pub(crate) fn read(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let reading = this.state.with(py, |state| {
+        let open = state.lost == 0 && !state.closing && !state.paused && !state.read_ended;
+        open.then(|| state.sink.clone_ref(py))
+    });
+    let Some(sink) = reading else { return Ok(()) };
+    let Some(owner) = this.owner(py) else { return Ok(()) };
+    match sink {
+        Sink::Bytes => receive_for_protocol(transport, &owner),
+        Sink::Lent => receive_into_protocol(transport, &owner),
+        Sink::Tls(above) => receive_for_tls(transport, &owner, above.bind(py)),
+    }
+}
+
+/// What a receive came to.
+enum Received<T> {
+    /// Data, and whether the room was filled.
+    Data(T, bool),
+    End,
+    Nothing,
+    Failed(io::Error),
+}
+
+fn classify<T>(outcome: io::Result<usize>, room: usize, make: impl FnOnce(usize) -> T) -> Received<T> {
+    match outcome {
+        Ok(0) => Received::End,
+        Ok(count) => Received::Data(make(count), count == room),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
+        Err(error) => Received::Failed(error),
+    }
+}
+
+fn receive_bytes<'py>(
+    transport: &Bound<'py, SocketTransport>,
+    owner: &Bound<'py, Loop>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let py = transport.py();
+    let this = transport.get();
+    let received = if this.state.with(py, |state| state.bulk) {
+        receive_bulk(py, this.fd)?
+    } else {
+        owner.get().io.with_receive_buffer(py, |buffer| {
+            let outcome = socket::receive(this.fd, buffer);
+            classify(outcome, buffer.len(), |count| memory::bytes(py, &buffer[..count]))
+        })
+    };
+    let data = settle(transport, owner, received)?.transpose()?;
+    if let Some(data) = &data {
+        let bulk = data.as_bytes().len() >= BULK;
+        this.state.with(py, |state| state.bulk = bulk);
+    }
+    Ok(data)
+}
+
+fn receive_for_tls(
+    transport: &Bound<'_, SocketTransport>,
+    owner: &Bound<'_, Loop>,
+    above: &Bound<'_, TlsTransport>,
+) -> PyResult<()> {
+    let py = transport.py();
+    let Some(data) = receive_bytes(transport, owner)? else { return Ok(()) };
+    match context::run_in(py, transport.get().context.bind(py), || tls::received(above, &data)) {
+        Ok(()) => Ok(()),
+        Err(error) => close::fatal_error(transport, error, "Fatal error: protocol.buffer_updated() call failed."),
+    }
+}
+
+fn receive_for_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let Some(protocol) = this.protocol(py) else { return Ok(()) };
+    if let Some(reader) = feed::direct(&protocol)
+        && feed::takes(py, reader.get())
+    {
+        return receive_for_reader(transport, owner, &reader);
+    }
+    drop(protocol);
+    let Some(data) = receive_bytes(transport, owner)? else { return Ok(()) };
+    let Some(protocol) = this.protocol(py) else { return Ok(()) };
+    let told = this.call_protocol(&protocol, pyo3::intern!(py, "data_received"), (data,));
+    match told {
+        Ok(_) => Ok(()),
+        Err(error) => close::fatal_error(transport, error, "Fatal error: protocol.data_received() call failed."),
+    }
+}
+
+/// Straight into a stream reader's buffer.
+fn receive_for_reader(
+    transport: &Bound<'_, SocketTransport>,
+    owner: &Bound<'_, Loop>,
+    reader: &Bound<'_, StreamReader>,
+) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let received = owner.get().io.with_receive_buffer(py, |buffer| {
+        let outcome = socket::receive(this.fd, buffer);
+        classify(outcome, buffer.len(), |count| feed::add(py, reader.get(), &buffer[..count]))
+    });
+    let Some(kept) = settle(transport, owner, received)? else { return Ok(()) };
+    let added = || if kept { feed::added(py, reader.get()) } else { Err(memory::out_of_memory(py)) };
+    match context::run_in(py, this.context.bind(py), added) {
+        Ok(()) => Ok(()),
+        Err(error) => close::fatal_error(transport, error, "Fatal error: protocol.data_received() call failed."),
+    }
+}
+
+/// Without a copy, but with an allocation of full size: for connections that carry much at a time.
+fn receive_bulk(py: Python<'_>, fd: RawFd) -> PyResult<Received<PyResult<Bound<'_, PyBytes>>>> {
+    let outcome = buffer::receive_bytes(py, BULK_ROOM, |room| socket::receive_uninit(fd, room))?;
+    Ok(match outcome {
+        Ok(bytes) => classify(Ok(bytes.as_bytes().len()), BULK_ROOM, |_| Ok(bytes)),
+        Err(error) => classify(Err(error), BULK_ROOM, |_| memory::bytes(py, &[])),
+    })
+}
+
+fn receive_into_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let Some(protocol) = this.protocol(py) else { return Ok(()) };
+    let lent = this.call_protocol(&protocol, pyo3::intern!(py, "get_buffer"), (-1,)).and_then(|buffer| {
+        let target = Target::from_object(&buffer)?;
+        if target.is_empty() {
+            return Err(ferrio_cpython::error::<PyRuntimeError>("get_buffer() returned an empty buffer"));
+        }
+        Ok(target)
+    });
+    let target = match lent {
+        Ok(target) => target,
+        Err(error) => {
+            return close::fatal_error(transport, error, "Fatal error: protocol.get_buffer() call failed.");
+        }
+    };
+    let outcome = target.with(py, |memory| socket::receive(this.fd, memory));
+    let received = classify(outcome, target.len(), |count| count);
+    drop(target);
+    let Some(count) = settle(transport, owner, received)? else { return Ok(()) };
+    match this.call_protocol(&protocol, pyo3::intern!(py, "buffer_updated"), (count,)) {
+        Ok(_) => Ok(()),
+        Err(error) => close::fatal_error(transport, error, "Fatal error: protocol.buffer_updated() call failed."),
+    }
+}
+
+/// Updates the state after a receive; gives the data if there is any.
+fn settle<T>(
+    transport: &Bound<'_, SocketTransport>,
+    owner: &Bound<'_, Loop>,
+    received: Received<T>,
+) -> PyResult<Option<T>> {
+    let py = transport.py();
+    let this = transport.get();
+    match received {
+        Received::Data(data, filled) => {
+            let again = this.state.with(py, |state| {
+                state.readable = filled || state.hung_up;
+                state.readable
+            });
+            if again {
+                read_again(transport, owner);
+            } else {
+                drained(transport, owner);
+            }
+            Ok(Some(data))
+        }
+        Received::Nothing => {
+            this.state.with(py, |state| state.readable = false);
+            drained(transport, owner);
+            Ok(None)
+        }
+        Received::End => {
+            this.state.with(py, |state| state.readable = false);
+            end_of_file(transport, owner)?;
+            Ok(None)
+        }
+        Received::Failed(error) if error.kind() == io::ErrorKind::Interrupted => {
+            read_again(transport, owner);
+            Ok(None)
+        }
+        Received::Failed(error) => {
+            close::fatal_error(transport, exception_handler::from_io(&error), "Fatal read error on socket transport")?;
+            Ok(None)
+        }
+    }
+}
+
+fn drained(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) {
+    if let Some(poller) = owner.get().io.poller(transport.py()) {
+        poller.drained(transport.get().fd, Interest::READABLE);
+    }
+}
+
+/// Reads on in the next turn.
+pub(crate) fn read_again(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) {
+    let py = transport.py();
+    base(owner).push_into_room(py, Runnable::native(transport.clone(), on_event, Readiness::NONE.bits()));
+}
+
+fn end_of_file(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    if base(owner).debug.get() {
+        imports::selector_events_logger(py)?.call_method1("debug", ("%r received EOF", transport))?;
+    }
+    let Some(protocol) = this.protocol(py) else { return Ok(()) };
+    let keep_open =
+        this.call_protocol(&protocol, pyo3::intern!(py, "eof_received"), ()).and_then(|answer| answer.is_truthy());
+    match keep_open {
+        Ok(true) => {
+            this.state.with(py, |state| state.read_ended = true);
+            liveness::settle(transport)
+        }
+        Ok(false) => close::close(transport),
+        Err(error) => close::fatal_error(transport, error, "Fatal error: protocol.eof_received() call failed."),
+    }
+}
+
+#[pymethods]
+impl SocketTransport {
+    /// Whether the protocol is being told of data.
+    fn is_reading(slf: &Bound<'_, Self>) -> bool {
+        slf.get().state.with(slf.py(), |state| !state.closing && !state.paused)
+    }
+
+    /// As programs and asyncio's own tests look for it.
+    #[getter]
+    fn _paused(slf: &Bound<'_, Self>) -> bool {
+        slf.get().state.with(slf.py(), |state| state.paused)
+    }
+
+    /// Tell the protocol of no data until `resume_reading()`.
+    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let paused = slf.get().state.with(py, |state| {
+            let reading = !state.closing && !state.paused;
+            state.paused |= reading;
+            reading
+        });
+        if !paused {
+            return Ok(());
+        }
+        liveness::settle(slf)?;
+        log(slf, "%r pauses reading")
+    }
+
+    /// Tell the protocol of data again.
+    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let (resumed, readable) = slf.get().state.with(py, |state| {
+            let resumed = !state.closing && state.paused;
+            if resumed {
+                state.paused = false;
+            }
+            (resumed, state.readable)
+        });
+        if !resumed {
+            return Ok(());
+        }
+        liveness::settle(slf)?;
+        if let (true, Some(owner)) = (readable, slf.get().owner(py)) {
+            read_again(slf, &owner);
+        }
+        log(slf, "%r resumes reading")
+    }
+}
+
+fn log(transport: &Bound<'_, SocketTransport>, text: &str) -> PyResult<()> {
+    let py = transport.py();
+    if transport.get().owner(py).is_some_and(|owner| base(&owner).debug.get()) {
+        imports::selector_events_logger(py)?.call_method1("debug", (text, transport))?;
+    }
+    Ok(())
+}

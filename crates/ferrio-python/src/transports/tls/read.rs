@@ -1,0 +1,299 @@
+//! Reading: from what the lower transport received to the protocol.
+//!
+//! Records are counted as they come, so that the session is read once for each that may carry data and is not asked for
+//! what cannot be there. An alert, a message in the clear, a record that did not fit or bytes that are no record turn
+//! this off until the session has said that it wants more.
+
+use ferrio_cpython::capi::bytes_writer::BytesRoom;
+use ferrio_cpython::capi::memory;
+use ferrio_engine::{NextRecord, TlsRecord};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView};
+
+use super::session::Read;
+use super::{Phase, State, TlsTransport, close, flow, receive, write};
+use crate::common::slices::slice;
+use crate::streams::feed;
+
+/// The most data that one record carries.
+pub(super) const LONGEST: usize = 1 << 14;
+
+/// The longest body of a record.
+pub(super) const LONGEST_BODY: usize = LONGEST + 2048;
+
+/// The most that is read into one object: as many records as the largest receive completes.
+const MOST_AT_ONCE: usize = 8 * LONGEST_BODY;
+
+/// Reads what is there; what goes wrong ends the connection.
+pub(super) fn read(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let reading = transport.get().state.with(py, |state| {
+        let open = matches!(state.phase, Phase::Wrapped | Phase::Flushing);
+        open.then_some((!state.reading_paused, state.lends_buffer))
+    });
+    let Some((wanted, lends_buffer)) = reading else { return Ok(()) };
+    let done = if wanted { read_and_answer(transport, lends_buffer) } else { Ok(()) };
+    match done.and_then(|()| flow::control_lower_reading(transport)) {
+        Ok(()) => Ok(()),
+        Err(error) => close::contain(transport, error, "Fatal error on SSL protocol"),
+    }
+}
+
+fn read_and_answer(transport: &Bound<'_, TlsTransport>, lends_buffer: bool) -> PyResult<()> {
+    let py = transport.py();
+    if lends_buffer {
+        read_into_protocol(transport)?;
+    } else {
+        read_bytes(transport)?;
+    }
+    let (answered, backlog) =
+        transport.get().state.with(py, |state| (std::mem::take(&mut state.answered), !state.backlog.is_empty()));
+    if backlog {
+        return write::write_backlog(transport);
+    }
+    if answered || !transport.get().session.is_plain { write::send_outgoing(transport) } else { Ok(()) }
+}
+
+/// The most data that a record with this body carries.
+fn most_data(body: usize) -> usize {
+    body.clamp(1, LONGEST)
+}
+
+impl State {
+    /// The most that several records carry, if it is known and can be read into one object.
+    pub(super) fn several(&self) -> Option<usize> {
+        let most = if self.draining { None } else { self.records.most_data() };
+        most.filter(|most| (LONGEST_BODY + 1..=MOST_AT_ONCE).contains(most))
+    }
+
+    /// How much to ask the session for; None if there is nothing.
+    fn next_read(&mut self) -> Option<usize> {
+        self.next_record().map(most_data)
+    }
+
+    /// Length of the next record's body, as far as it is known; None if there is nothing.
+    fn next_record(&mut self) -> Option<usize> {
+        if self.draining {
+            return Some(LONGEST);
+        }
+        match self.records.take() {
+            NextRecord::Complete(TlsRecord::ApplicationData { body }) => Some(body),
+            NextRecord::Complete(TlsRecord::Other) | NextRecord::Unframed => {
+                self.draining = true;
+                Some(LONGEST)
+            }
+            NextRecord::Nothing => None,
+        }
+    }
+
+    /// Takes note of what a read of `asked` bytes gave.
+    fn after_read(&mut self, asked: usize, got: usize) {
+        // Data is shorter than its record's body, so as much as was asked for means that there is more of it, unless no
+        // record holds more than that.
+        self.draining |= got >= asked && asked < LONGEST;
+    }
+
+    /// Takes note that the session wants more.
+    fn after_last_read(&mut self) {
+        self.draining = false;
+        self.records.forget_complete();
+        self.answered = true;
+    }
+}
+
+/// How much to ask the session for; None if there is nothing.
+fn next_read(transport: &Bound<'_, TlsTransport>) -> PyResult<Option<usize>> {
+    let py = transport.py();
+    let this = transport.get();
+    let (size, draining) = this.state.with(py, |state| (state.next_read(), state.draining));
+    // It would say so by an exception.
+    if draining && this.session.is_plain && this.session.is_empty(py)? {
+        this.state.with(py, State::after_last_read);
+        return Ok(None);
+    }
+    Ok(size)
+}
+
+fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let several = read_several(transport);
+    receive::give_rest(transport)?;
+    let (mut chunks, mut ended) = several?;
+    while !ended && let Some(size) = next_read(transport)? {
+        match this.session.read(py, size)? {
+            Read::Data(data) => {
+                this.state.with(py, |state| state.after_read(size, data.as_bytes().len()));
+                chunks.push(data);
+            }
+            Read::End => {
+                ended = true;
+                break;
+            }
+            Read::Wanting => {
+                this.state.with(py, State::after_last_read);
+                break;
+            }
+        }
+    }
+    let data = match chunks.as_slice() {
+        [] => None,
+        [only] => Some(only.clone()),
+        several => Some(join(py, several)?),
+    };
+    if let (Some(data), Some(protocol)) = (data, this.protocol(py)) {
+        drop(chunks);
+        match feed::direct(&protocol).filter(|reader| feed::takes(py, reader.get())) {
+            Some(reader) => {
+                if !feed::add(py, reader.get(), data.as_bytes()) {
+                    return Err(memory::out_of_memory(py));
+                }
+                feed::added(py, reader.get())?;
+            }
+            None => protocol.call_method1(pyo3::intern!(py, "data_received"), (data,)).map(drop)?,
+        }
+    }
+    if ended { close::peer_closed(transport) } else { Ok(()) }
+}
+
+/// Several records into one object, where it is known how much they carry: nothing has to be joined (benchmark
+/// `tls.echo_100k_10_connections`). Also whether the peer's `close_notify` was read.
+fn read_several<'py>(transport: &Bound<'py, TlsTransport>) -> PyResult<(Vec<Bound<'py, PyBytes>>, bool)> {
+    let py = transport.py();
+    let this = transport.get();
+    let Some(most) = this.state.with(py, |state| state.several()).filter(|_| this.session.is_plain) else {
+        return Ok((Vec::new(), false));
+    };
+    let mut room = BytesRoom::new(py, most)?;
+    let mut ended = false;
+    while room.left() > 0
+        && let Some(body) = this.state.with(py, |state| if state.draining { None } else { state.next_record() })
+    {
+        receive::give_record(transport, body)?;
+        let size = most_data(body);
+        let read = |part: &Bound<'py, PyAny>| this.session.read_into(py, size, part);
+        let count = |outcome: &Read<usize>| if let Read::Data(count) = outcome { *count } else { 0 };
+        match room.fill(size, read, count)? {
+            Read::Data(count) => this.state.with(py, |state| state.after_read(size, count)),
+            Read::End => {
+                ended = true;
+                break;
+            }
+            // A record without data, as for an update of keys: the session has not seen those behind it.
+            Read::Wanting if this.state.with(py, |state| state.arrived.is_some()) => {
+                this.state.with(py, |state| state.answered = true);
+            }
+            Read::Wanting => {
+                this.state.with(py, State::after_last_read);
+                break;
+            }
+        }
+    }
+    let data = room.finish()?;
+    Ok((if data.as_bytes().is_empty() { Vec::new() } else { vec![data] }, ended))
+}
+
+/// By Python's own join: memory that Rust makes would be zeroed first.
+fn join<'py>(py: Python<'py>, chunks: &[Bound<'py, PyBytes>]) -> PyResult<Bound<'py, PyBytes>> {
+    let joined = memory::bytes(py, b"")?.call_method1(pyo3::intern!(py, "join"), (memory::tuple(py, chunks)?,))?;
+    Ok(joined.cast_into::<PyBytes>()?)
+}
+
+fn read_into_protocol(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let Some(protocol) = this.protocol(py) else { return Ok(()) };
+    let Some(mut size) = this.state.with(py, State::next_read) else { return Ok(()) };
+    let hint = this.session.incoming_pending(py)?;
+    let buffer = protocol.call_method1(pyo3::intern!(py, "get_buffer"), (hint,))?;
+    let room = PyMemoryView::from(&buffer)?;
+    let wanted: usize = room.as_any().len()?;
+    if wanted == 0 {
+        return Err(ferrio_cpython::error::<PyRuntimeError>("get_buffer() returned an empty buffer"));
+    }
+    let (mut filled, mut ended) = (0, false);
+    loop {
+        size = size.min(wanted - filled);
+        match read_part(transport, &room, filled, size)? {
+            Read::Data(count) => {
+                this.state.with(py, |state| state.after_read(size, count));
+                filled += count;
+            }
+            Read::End => {
+                ended = true;
+                break;
+            }
+            Read::Wanting => {
+                this.state.with(py, State::after_last_read);
+                break;
+            }
+        }
+        if filled == wanted {
+            // Others have their turn before the rest is read.
+            this.owner(py).call_method1("call_soon", (transport.getattr("_do_read")?,))?;
+            break;
+        }
+        match this.state.with(py, State::next_read) {
+            Some(next) => size = next,
+            None => break,
+        }
+    }
+    drop((room, buffer));
+    if filled > 0 {
+        protocol.call_method1(pyo3::intern!(py, "buffer_updated"), (filled,))?;
+    }
+    if ended { close::peer_closed(transport) } else { Ok(()) }
+}
+
+fn read_part(
+    transport: &Bound<'_, TlsTransport>,
+    room: &Bound<'_, PyMemoryView>,
+    from: usize,
+    size: usize,
+) -> PyResult<Read<usize>> {
+    let py = transport.py();
+    let session = &transport.get().session;
+    if from == 0 {
+        return session.read_into(py, size, room.as_any());
+    }
+    let rest = slice(py, from, Some(from + size))?;
+    session.read_into(py, size, &room.as_any().get_item(rest)?)
+}
+
+#[pymethods]
+impl TlsTransport {
+    /// Whether the protocol is being told of data.
+    pub(super) fn is_reading(slf: &Bound<'_, Self>) -> bool {
+        slf.get().state.with(slf.py(), |state| !state.reading_paused)
+    }
+
+    /// Tell the protocol of no data until `resume_reading()`.
+    fn pause_reading(slf: &Bound<'_, Self>) {
+        slf.get().state.with(slf.py(), |state| state.reading_paused = true);
+    }
+
+    /// Tell the protocol of data again.
+    fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let paused = slf.get().state.with(py, |state| std::mem::replace(&mut state.reading_paused, false));
+        if paused {
+            slf.get().owner(py).call_method1("call_soon", (slf.getattr("_resume")?,))?;
+        }
+        Ok(())
+    }
+
+    /// Go on where reading was paused.
+    fn _resume(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.get().phase(slf.py()) {
+            Phase::Unwrapped | Phase::Handshake => Ok(()),
+            Phase::Wrapped => read(slf),
+            Phase::Flushing => close::flush(slf),
+            Phase::Shutdown => close::shut_down(slf),
+        }
+    }
+
+    fn _do_read(slf: &Bound<'_, Self>) -> PyResult<()> {
+        read(slf)
+    }
+}

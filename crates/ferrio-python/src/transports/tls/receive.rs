@@ -1,0 +1,95 @@
+//! Arriving: from what the lower transport received to the session, whole or a record at a time.
+//!
+//! A memory BIO keeps the room that it needed once, for as long as the connection lives. One that holds a record at a time
+//! stays small. Invariant: what arrived is given in order; the rest of it at the latest before the session is asked for
+//! anything but the next record.
+
+use ferrio_cpython::capi::buffer_view::Window;
+use ferrio_engine::TlsRecords;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::read::LONGEST_BODY;
+use super::{Phase, TlsTransport, close, handshake, read};
+
+/// Bytes on their way to the session.
+pub(super) struct Arrived {
+    data: Py<PyBytes>,
+    /// How many of them were given.
+    given: usize,
+    /// How much of the next record was given before them.
+    begun: usize,
+}
+
+/// Takes bytes that the lower transport received.
+pub(crate) fn received(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+    let py = transport.py();
+    match transport.get().phase(py) {
+        Phase::Unwrapped => keep(transport, data),
+        Phase::Handshake => keep(transport, data).and_then(|()| handshake::step(transport)),
+        Phase::Wrapped => keep_for_reading(transport, data).and_then(|()| read::read(transport)),
+        Phase::Flushing => keep(transport, data).and_then(|()| close::flush(transport)),
+        Phase::Shutdown => keep(transport, data).and_then(|()| close::shut_down(transport)),
+    }
+}
+
+/// Gives the session bytes that the peer sent.
+pub(super) fn keep(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+    let py = transport.py();
+    give_rest(transport)?;
+    transport.get().session.give(py, data)?;
+    transport.get().state.with(py, |state| state.records.feed(data.as_bytes()));
+    Ok(())
+}
+
+/// Keeps bytes that the peer sent for reading, which comes next.
+fn keep_for_reading(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+    let py = transport.py();
+    let this = transport.get();
+    let begun = this.state.with(py, |state| {
+        let at_once = !state.reading_paused && !state.lends_buffer && !state.draining && state.arrived.is_none();
+        if at_once { state.records.begun() } else { None }
+    });
+    let Some(begun) = begun.filter(|_| this.session.is_plain && data.as_bytes().len() > LONGEST_BODY) else {
+        return keep(transport, data);
+    };
+    let several = this.state.with(py, |state| {
+        state.records.feed(data.as_bytes());
+        let several = state.several().is_some();
+        if several {
+            state.arrived = Some(Arrived { data: data.clone().unbind(), given: 0, begun });
+        }
+        several
+    });
+    if several { Ok(()) } else { this.session.give(py, data) }
+}
+
+/// Gives the session the next record, whose body has `body` bytes.
+pub(super) fn give_record(transport: &Bound<'_, TlsTransport>, body: usize) -> PyResult<()> {
+    let py = transport.py();
+    if transport.get().state.with(py, |state| state.draining) {
+        return give_rest(transport);
+    }
+    let part = transport.get().state.with(py, |state| {
+        let arrived = state.arrived.as_mut()?;
+        let from = arrived.given;
+        let before = std::mem::take(&mut arrived.begun);
+        arrived.given += (TlsRecords::HEADER + body).saturating_sub(before);
+        Some((arrived.data.clone_ref(py), from..arrived.given))
+    });
+    let Some((data, part)) = part else { return Ok(()) };
+    transport.get().session.give(py, &Window::of(data.bind(py), part)?)
+}
+
+/// Gives the session all that arrived.
+#[inline]
+pub(super) fn give_rest(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+    let py = transport.py();
+    let Some(arrived) = transport.get().state.with(py, |state| state.arrived.take()) else { return Ok(()) };
+    let data = arrived.data.bind(py);
+    let len = data.as_bytes().len();
+    if arrived.given >= len {
+        return Ok(());
+    }
+    transport.get().session.give(py, &Window::of(data, arrived.given..len)?)
+}

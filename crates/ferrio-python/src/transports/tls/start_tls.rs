@@ -1,0 +1,153 @@
+//! `loop.start_tls`: TLS over a transport that is in use.
+
+use ferrio_cpython::capi::memory;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::options::Options;
+use super::{TlsProtocol, TlsTransport, Waiter, make};
+use crate::common::async_block::{Channel, Coroutine};
+use crate::common::imports;
+use crate::common::numbers::Truth;
+use crate::event_loop::Loop;
+use crate::net::connect::attempt::Keeper;
+use crate::streams::protocol::StreamReaderProtocol;
+use crate::streams::reader::StreamReader;
+
+/// An upgrade that waits for its handshake.
+struct Upgrade {
+    transport: Py<TlsTransport>,
+    /// Closed if the handshake comes to nothing.
+    lower: Keeper,
+    waiter: Py<PyAny>,
+    /// Handles of what begins the handshake.
+    handles: [Py<PyAny>; 2],
+}
+
+#[pymethods]
+impl Loop {
+    /// Upgrade a transport to TLS; gives the transport that `protocol` is to use from then on.
+    #[pyo3(
+        signature = (
+            transport, protocol, sslcontext, *, server_side=Truth(false), server_hostname=None,
+            ssl_handshake_timeout=None, ssl_shutdown_timeout=None
+        ),
+        text_signature = "($self, transport, protocol, sslcontext, *, server_side=False, server_hostname=None, \
+            ssl_handshake_timeout=None, ssl_shutdown_timeout=None)"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "asyncio's signature")]
+    fn start_tls(
+        slf: &Bound<'_, Self>,
+        transport: Py<PyAny>,
+        protocol: Py<PyAny>,
+        sslcontext: Py<PyAny>,
+        server_side: Truth,
+        server_hostname: Option<Py<PyAny>>,
+        ssl_handshake_timeout: Option<Py<PyAny>>,
+        ssl_shutdown_timeout: Option<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let this = slf.clone().unbind();
+        Coroutine::spawn(slf.py(), "EventLoop.start_tls", |channel| async move {
+            let (this, transport, protocol) = (channel.own(this), channel.own(transport), channel.own(protocol));
+            let timeouts = [ssl_handshake_timeout, ssl_shutdown_timeout];
+            let upgrade = Python::attach(|py| {
+                check(py, &sslcontext, &transport)?;
+                let options = if server_side.0 {
+                    Options::server(Some(sslcontext), timeouts)
+                } else {
+                    Options::client(py, sslcontext, server_hostname, timeouts)?
+                };
+                begin(this.bind(py), transport.bind(py), protocol.bind(py), &options)
+            })?;
+            finish(upgrade, &channel).await
+        })
+    }
+}
+
+fn check(py: Python<'_>, context: &Py<PyAny>, transport: &Py<PyAny>) -> PyResult<()> {
+    let context = context.bind(py);
+    if !context.is_instance(&py.import("ssl")?.getattr("SSLContext")?)? {
+        let text = format!("sslcontext is expected to be an instance of ssl.SSLContext, got {}", context.repr()?);
+        return Err(ferrio_cpython::error::<PyTypeError>(text));
+    }
+    let transport = transport.bind(py);
+    let compatible = transport.getattr_opt("_start_tls_compatible")?.map_or(Ok(false), |answer| answer.is_truthy())?;
+    if !compatible {
+        return Err(ferrio_cpython::error::<PyTypeError>(format!(
+            "transport {} is not supported by start_tls()",
+            transport.repr()?
+        )));
+    }
+    Ok(())
+}
+
+fn begin(
+    slf: &Bound<'_, Loop>,
+    lower: &Bound<'_, PyAny>,
+    protocol: &Bound<'_, PyAny>,
+    options: &Options,
+) -> PyResult<Upgrade> {
+    let py = slf.py();
+    let waiter = Loop::waiter(slf)?.unbind();
+    let transport = make(slf, protocol.clone(), options, Waiter::Future(waiter.clone_ref(py)), false)?;
+    let below = Bound::new(py, TlsProtocol::of(&transport))?;
+    // Nothing may be received before the handshake has begun.
+    lower.call_method0("pause_reading")?;
+    if options.is_server() {
+        take_early_data(&transport, protocol)?;
+    }
+    lower.call_method1("set_protocol", (&below,))?;
+    let made = slf.call_method1("call_soon", (below.getattr("connection_made")?, lower))?;
+    let resumed = slf.call_method1("call_soon", (lower.getattr("resume_reading")?,))?;
+    Ok(Upgrade {
+        transport: transport.unbind(),
+        lower: Keeper::ours(lower.clone().unbind()),
+        waiter,
+        handles: [made.unbind(), resumed.unbind()],
+    })
+}
+
+/// What a stream read ahead belongs to the handshake.
+fn take_early_data(transport: &Bound<'_, TlsTransport>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = transport.py();
+    let is_own = protocol.is_instance_of::<StreamReaderProtocol>();
+    if !is_own && !protocol.is_instance(imports::stream_reader_protocol(py)?)? {
+        return Ok(());
+    }
+    let Some(reader) = protocol.getattr_opt("_stream_reader")?.filter(|reader| !reader.is_none()) else {
+        return Ok(());
+    };
+    // Not by way of `_buffer`: what hands that out reads slowly ever after.
+    if let Ok(own) = reader.cast_exact::<StreamReader>() {
+        let early = own.get().take_all(py)?;
+        return if early.is_empty() { Ok(()) } else { super::receive::keep(transport, &memory::bytes(py, &early)?) };
+    }
+    let buffer = reader.getattr("_buffer")?;
+    if !buffer.is_truthy()? {
+        return Ok(());
+    }
+    let early = py.get_type::<PyBytes>().call1((&buffer,))?.cast_into::<PyBytes>()?;
+    buffer.call_method0("clear")?;
+    super::receive::keep(transport, &early)
+}
+
+/// The transport, or None if the lower connection was lost before it could begin, as asyncio has it.
+async fn finish(upgrade: Upgrade, channel: &Channel) -> PyResult<Option<Py<TlsTransport>>> {
+    let Upgrade { transport, lower, waiter, handles } = upgrade;
+    let (transport, lower, handles) =
+        (channel.own(transport), lower.owned(channel), handles.map(|handle| channel.own(handle)));
+    if let Err(error) = channel.wait(waiter).await {
+        drop(lower);
+        Python::attach(|py| {
+            for handle in handles {
+                handle.call_method0(py, "cancel")?;
+            }
+            Ok::<_, PyErr>(())
+        })?;
+        return Err(error);
+    }
+    lower.keep();
+    let is_lost = Python::attach(|py| transport.get().state.with(py, |state| state.protocol.is_none()));
+    Ok((!is_lost).then(|| transport.handed_over()))
+}
