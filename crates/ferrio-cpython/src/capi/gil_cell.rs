@@ -12,7 +12,7 @@ use std::cell::{Cell, UnsafeCell};
 
 use pyo3::{PyVisit, Python};
 
-use crate::objects::coroutine::Visitor;
+use super::visitor::Visitor;
 
 /// A value that may be touched by whoever is attached to the interpreter.
 pub struct GilCell<T> {

@@ -7,7 +7,6 @@ use pyo3::types::PyType;
 
 use crate::capi::asyncio_code;
 use crate::capi::hooks;
-use crate::objects::handle::Kind;
 
 macro_rules! imported {
     ($(#[$doc:meta] $name:ident = $module:literal . $attribute:literal;)*) => {$(
@@ -156,19 +155,6 @@ pub fn current_frame(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     unsafe { Bound::from_borrowed_ptr_or_opt(py, frame.cast()) }
 }
 
-/// The class a handle shows as its `__class__`, so that `isinstance(handle, asyncio.Handle)` holds.
-pub(crate) fn claimed_class(py: Python<'_>, kind: Kind) -> PyResult<Bound<'_, PyType>> {
-    let class = match kind {
-        Kind::Soon => asyncio_handle(py)?,
-        Kind::Timer => asyncio_timer_handle(py)?,
-        Kind::FromThread => match thread_safe_handle(py)? {
-            Some(class) => return Ok(class),
-            None => asyncio_handle(py)?,
-        },
-    };
-    Ok(class.clone().cast_into::<PyType>()?)
-}
-
 /// asyncio's class for handles that threads share: 3.14 has it.
 pub(crate) fn thread_safe_handle(py: Python<'_>) -> PyResult<Option<Bound<'_, PyType>>> {
     static CELL: PyOnceLock<Option<Py<PyType>>> = PyOnceLock::new();
@@ -212,17 +198,4 @@ pub fn get_event_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         Some(function) => function.call0(),
         None => default_loop(py),
     }
-}
-
-/// What asyncio exports as `Future` now, which futures of ours claim to be; its own class where that is ours already,
-/// so that code which took the name before `install()` knows them too.
-pub(crate) fn asyncio_future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let now = futures_module(py)?.getattr(pyo3::intern!(py, "Future"))?;
-    if crate::objects::future::is_exact_future(now.as_ptr().cast()) { stock_future(py).cloned() } else { Ok(now) }
-}
-
-/// What asyncio exports as `Task`, as with `asyncio_future`.
-pub(crate) fn asyncio_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let now = tasks_module(py)?.getattr(pyo3::intern!(py, "Task"))?;
-    if crate::objects::task::is_exact(now.as_ptr().cast()) { stock_task(py).cloned() } else { Ok(now) }
 }

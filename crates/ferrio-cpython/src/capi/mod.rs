@@ -28,3 +28,4 @@ pub mod resume;
 pub(crate) mod stop_iteration;
 pub(crate) mod trampoline;
 pub(crate) mod version;
+pub mod visitor;

@@ -19,9 +19,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::event_loop::end_of_turn::EndOfTurn;
 use crate::event_loop::exception_handler;
 use crate::event_loop::readers::Files;
-use crate::transports::socket::write_coalescing::Gatherings;
 
 /// The token of the waker's descriptor.
 pub(crate) const WAKER: Token = Token(u64::MAX);
@@ -38,7 +38,9 @@ pub(crate) enum Handler {
     Callback(HandleRef),
     /// An object of ours and the function that is told the readiness bits.
     Native(Py<PyAny>, Action),
-    /// The same, for an object that may go away when nobody else holds it.
+    /// The same, for a transport that is watched by level and that asyncio has in its loop's `_transports`.
+    Transport(Py<PyAny>, Action),
+    /// The same as `Native`, for an object that may go away when nobody else holds it.
     Weak(Py<PyWeakrefReference>, Action),
 }
 
@@ -46,6 +48,11 @@ impl Handler {
     /// A handler of ours.
     pub(crate) fn native<T>(target: &Bound<'_, T>, action: Action) -> Self {
         Self::Native(target.clone().into_any().unbind(), action)
+    }
+
+    /// A handler of a transport that is watched by level.
+    pub(crate) fn transport<T>(target: &Bound<'_, T>, action: Action) -> Self {
+        Self::Transport(target.clone().into_any().unbind(), action)
     }
 
     /// A handler that does not keep its object alive.
@@ -59,7 +66,9 @@ impl Handler {
     fn runnable(&self, py: Python<'_>, readiness: Readiness) -> Option<Runnable> {
         match self {
             Self::Callback(handle) => Some(Runnable::Handle(handle.clone_ref(py))),
-            Self::Native(target, action) => Some(Runnable::native(target.bind(py).clone(), *action, readiness.bits())),
+            Self::Native(target, action) | Self::Transport(target, action) => {
+                Some(Runnable::native(target.bind(py).clone(), *action, readiness.bits()))
+            }
             Self::Weak(target, action) => {
                 target.bind(py).upgrade().map(|target| Runnable::native(target, *action, readiness.bits()))
             }
@@ -70,22 +79,27 @@ impl Handler {
     pub(crate) fn target<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         match self {
             Self::Callback(_) => None,
-            Self::Native(target, _) => Some(target.bind(py).clone()),
+            Self::Native(target, _) | Self::Transport(target, _) => Some(target.bind(py).clone()),
             Self::Weak(target, _) => target.bind(py).upgrade(),
         }
+    }
+
+    /// The transport that it leads to, if it is one that is watched by level.
+    pub(crate) fn level_transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        if let Self::Transport(target, _) = self { Some(target.bind(py).clone()) } else { None }
     }
 
     /// Makes sure that it is not run any more, though it may be queued.
     pub(crate) fn retire(self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Callback(handle) => handle.cancel(py),
-            Self::Native(..) | Self::Weak(..) => Ok(()),
+            Self::Native(..) | Self::Transport(..) | Self::Weak(..) => Ok(()),
         }
     }
 
     /// Whether it leads to `object`.
     pub(crate) fn is_of(&self, object: &Bound<'_, PyAny>) -> bool {
-        matches!(self, Self::Native(target, _) if target.is(object))
+        matches!(self, Self::Native(target, _) | Self::Transport(target, _) if target.is(object))
     }
 }
 
@@ -103,7 +117,8 @@ pub(crate) struct Io {
     doze: GilCell<DozePolicy>,
     /// Allocated at the first receive; out of its place while one fills it.
     receive_buffer: GilCell<Option<Box<[u8]>>>,
-    pub(crate) gatherings: Gatherings,
+    /// What is done when the present turn ends.
+    pub(crate) end_of_turn: EndOfTurn,
 }
 
 impl Io {
@@ -118,7 +133,7 @@ impl Io {
             policy: GilCell::new(PollPolicy::new()),
             doze: GilCell::new(DozePolicy::new(processors())),
             receive_buffer: GilCell::new(None),
-            gatherings: Gatherings::default(),
+            end_of_turn: EndOfTurn::default(),
         })
     }
 
@@ -388,7 +403,7 @@ impl Io {
         let outcome = self.registrations.traverse(visit, |registrations| {
             registrations.handlers().try_for_each(|handler| match handler {
                 Handler::Callback(handle) => handle.traverse(visit),
-                Handler::Native(target, _) => visit.call(target),
+                Handler::Native(target, _) | Handler::Transport(target, _) => visit.call(target),
                 Handler::Weak(target, _) => visit.call(target),
             })
         });

@@ -16,7 +16,6 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::event_loop::io_driver::Handler;
 use crate::event_loop::{Loop, base};
-use crate::transports::datagram::DatagramTransport;
 
 /// The objects that callbacks were registered with, by descriptor. As with `selectors`, they stay alive, and so open,
 /// while they are watched, and one that was closed meanwhile can still be unregistered.
@@ -96,12 +95,10 @@ pub(crate) fn refuse_used(slf: &Bound<'_, Loop>, fd: RawFd, shown: &Bound<'_, Py
 /// The transport that is registered for a descriptor. Other objects of ours that watch one (a listener) are none.
 fn transport_of<'py>(slf: &Bound<'py, Loop>, fd: RawFd) -> Option<Bound<'py, PyAny>> {
     let py = slf.py();
-    let object = |handler: &Handler| handler.target(py);
     slf.get().io.registrations.with(py, |registrations| {
         let entry = registrations.get(fd)?;
-        let by_level = entry.reader().or(entry.writer()).and_then(object);
-        let datagrams = by_level.filter(PyAnyMethods::is_instance_of::<DatagramTransport>);
-        entry.stream().and_then(object).or(datagrams)
+        let by_level = || entry.reader().or(entry.writer())?.level_transport(py);
+        entry.stream().and_then(|handler| handler.target(py)).or_else(by_level)
     })
 }
 

@@ -20,13 +20,13 @@ use pyo3::sync::PyOnceLock;
 
 use crate::common::imports;
 use crate::common::numbers;
+use crate::event_loop::end_of_turn;
 use crate::event_loop::exception_handler;
 use crate::event_loop::io_driver::WAKER;
 use crate::event_loop::nested_runs::{self, InnerRun, Outer};
 use crate::event_loop::signals;
 use crate::event_loop::{Loop, base};
 use crate::tasks::ensure;
-use crate::transports::socket::write_coalescing;
 
 /// How long a loop sleeps that the system refuses a waker.
 const WAKERLESS_NAP: Duration = Duration::from_millis(5);
@@ -225,9 +225,9 @@ fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
         let margin = if now.abs() < FINE_INSTANTS { CLOCK_RESOLUTION } else { coarse_margin(py, now)? };
         base.collect_due(py, Deadline(now + margin))?;
     }
-    io.gatherings.begin(py);
+    io.end_of_turn.begin(py);
     let outcome = LoopBase::run_turn(slf.as_super());
-    outcome.and(write_coalescing::finish(slf))
+    outcome.and(end_of_turn::finish(slf))
 }
 
 /// How far ahead of a clock whose instants are further apart than its resolution timers are due. Before 3.15 asyncio did

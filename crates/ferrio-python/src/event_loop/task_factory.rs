@@ -17,7 +17,7 @@ use pyo3::types::PyDict;
 use crate::common::imports;
 use crate::event_loop::{Loop, base};
 use crate::tasks;
-use crate::tasks::create_task::names_afterwards;
+use crate::tasks::create_task::{CO_VARKEYWORDS, names_afterwards};
 
 /// How `create_task` of the running Python treats its keyword arguments.
 #[derive(Clone, Copy)]
@@ -29,9 +29,6 @@ enum Style {
     /// Everything is passed on to the task or the factory.
     PassOn,
 }
-
-/// The flag of code that takes `**keywords`.
-pub(crate) const CO_VARKEYWORDS: u32 = 8;
 
 fn style(py: Python<'_>) -> PyResult<Style> {
     static CELL: PyOnceLock<Style> = PyOnceLock::new();

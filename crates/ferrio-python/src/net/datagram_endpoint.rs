@@ -8,10 +8,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyString, PyTuple};
 
 use crate::common::async_block::{Channel, Coroutine};
+use crate::common::close_guard::CloseGuard;
 use crate::common::imports;
 use crate::event_loop::{Loop, base};
 use crate::locks::optional_argument::Argument;
-use crate::net::connect::attempt::Keeper;
 use crate::net::resolve::{Hints, resolved_or_error};
 use crate::net::sock::connect::connect_by_loop;
 use crate::net::unix::socket_path::remove_stale;
@@ -37,7 +37,7 @@ struct Candidate {
 }
 
 /// A socket, and the address that it was connected to or that all its datagrams go to.
-type Opened = (Keeper, Option<Py<PyAny>>);
+type Opened = (CloseGuard, Option<Py<PyAny>>);
 
 /// What `socket.getaddrinfo` gives: family, type, protocol, canonical name, address.
 type Info<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Py<PyAny>);
@@ -84,7 +84,7 @@ impl Loop {
             let (sock, remote) = match sock {
                 Some(sock) => {
                     Python::attach(|py| check_socket(sock.bind(py), &options))?;
-                    (Keeper::user(sock), None)
+                    (CloseGuard::user(sock), None)
                 }
                 None => open(&this, &options, &channel).await?,
             };
@@ -260,7 +260,7 @@ async fn open_one(this: &Py<Loop>, candidate: Candidate, options: &Options, chan
         keywords.set_item("family", family)?;
         keywords.set_item("type", imports::socket_sock_dgram(py)?)?;
         keywords.set_item("proto", proto)?;
-        let sock = Keeper::ours(py.import("socket")?.getattr("socket")?.call((), Some(&keywords))?.unbind());
+        let sock = CloseGuard::ours(py.import("socket")?.getattr("socket")?.call((), Some(&keywords))?.unbind());
         let broadcasts = is_given(py, options.allow_broadcast.as_ref())?;
         set_options(sock.bind(py), is_given(py, options.reuse_port.as_ref())?, broadcasts)?;
         sock.bind(py).call_method1("setblocking", (false,))?;
@@ -316,7 +316,7 @@ async fn establish(
         if base(slf).debug.get() {
             log(py, options, &transport, &protocol)?;
         }
-        Ok::<_, PyErr>((Keeper::ours(transport.unbind()), protocol.unbind(), waiter.unbind()))
+        Ok::<_, PyErr>((CloseGuard::ours(transport.unbind()), protocol.unbind(), waiter.unbind()))
     })?;
     // The transport closes it from now on.
     sock.keep();

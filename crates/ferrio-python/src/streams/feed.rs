@@ -9,34 +9,60 @@ use pyo3::types::{PyByteArray, PyBytes};
 
 use super::protocol::{self, StreamReaderProtocol};
 use super::reader::StreamReader;
+use crate::common::imports;
+use crate::transports::reader_sink::ReaderSink;
 use crate::transports::socket::SocketTransport;
 
-/// The reader that may be fed without asking `protocol`, if all is ours and nothing overridden.
-#[inline]
-pub(crate) fn direct<'py>(protocol: &Bound<'py, PyAny>) -> Option<Bound<'py, StreamReader>> {
+/// What transports call to feed a reader without a Python call.
+pub(super) const SINK: ReaderSink = ReaderSink { reader_of, add, added: added_to, take_early };
+
+/// The reader that may be fed without asking `protocol`, if all is ours, nothing overridden and the reader open.
+fn reader_of<'py>(protocol: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     if !protocol::feeds_directly(protocol) {
         return None;
     }
-    let reader = protocol.cast::<StreamReaderProtocol>().ok()?.get().reader(protocol.py())?;
-    reader.cast_into_exact::<StreamReader>().ok()
+    let py = protocol.py();
+    let reader = protocol.cast::<StreamReaderProtocol>().ok()?.get().reader(py)?;
+    let own = reader.cast_exact::<StreamReader>().ok()?.get();
+    own.state.with(py, |state| state.shared.is_none() && !state.eof).then_some(reader)
 }
 
 /// Adds bytes without Python code; `added` has to follow. False if there is no memory for them.
-#[must_use]
-#[inline]
-pub(crate) fn add(py: Python<'_>, reader: &StreamReader, data: &[u8]) -> bool {
-    reader.state.with(py, |state| state.incoming.push(data))
+fn add(reader: &Bound<'_, PyAny>, data: &[u8]) -> bool {
+    let own = reader.cast_exact::<StreamReader>();
+    own.is_ok_and(|own| own.get().state.with(own.py(), |state| state.incoming.push(data)))
 }
 
-/// Whether `add` may be called.
-#[inline]
-pub(crate) fn takes(py: Python<'_>, reader: &StreamReader) -> bool {
-    reader.state.with(py, |state| state.shared.is_none() && !state.eof)
+fn added_to(reader: &Bound<'_, PyAny>) -> PyResult<()> {
+    added(reader.py(), reader.cast_exact::<StreamReader>()?.get())
+}
+
+/// What the reader of a stream protocol has read ahead, taken out of it. None for other protocols.
+fn take_early(protocol: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
+    let py = protocol.py();
+    let is_own = protocol.is_instance_of::<StreamReaderProtocol>();
+    if !is_own && !protocol.is_instance(imports::stream_reader_protocol(py)?)? {
+        return Ok(None);
+    }
+    let Some(reader) = protocol.getattr_opt("_stream_reader")?.filter(|reader| !reader.is_none()) else {
+        return Ok(None);
+    };
+    // Not by way of `_buffer`: what hands that out reads slowly ever after.
+    if let Ok(own) = reader.cast_exact::<StreamReader>() {
+        return own.get().take_all(py).map(Some);
+    }
+    let buffer = reader.getattr("_buffer")?;
+    if !buffer.is_truthy()? {
+        return Ok(None);
+    }
+    let early = py.get_type::<PyBytes>().call1((&buffer,))?.cast_into::<PyBytes>()?;
+    buffer.call_method0("clear")?;
+    Ok(Some(early.as_bytes().to_vec()))
 }
 
 /// Does what follows from new bytes.
 #[inline]
-pub(crate) fn added(py: Python<'_>, reader: &StreamReader) -> PyResult<()> {
+pub(super) fn added(py: Python<'_>, reader: &StreamReader) -> PyResult<()> {
     wake(py, reader)?;
     let (watched, most) = reader.state.with(py, |state| (state.transport.is_some() && !state.paused, state.most));
     if !watched || i64::try_from(reader.len(py)?).is_ok_and(|length| length <= most) {

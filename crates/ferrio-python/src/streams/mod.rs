@@ -6,7 +6,7 @@
 //! ends where is decided by `ferrio-engine`.
 //!
 //! A subclass may override any method; what asyncio calls on `self` is called by name there. Transports of ours feed a
-//! reader without a Python call where nothing is overridden (`feed::direct`).
+//! reader without a Python call where nothing is overridden (`feed::SINK`).
 
 mod count;
 mod drain;
@@ -28,6 +28,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use crate::locks::add_class;
+use crate::transports::reader_sink;
 
 /// `_DEFAULT_LIMIT`.
 const DEFAULT_LIMIT: i64 = 1 << 16;
@@ -40,6 +41,7 @@ pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     coroutine_function::mark(&py.get_type::<protocol::StreamReaderProtocol>(), &["_drain_helper"])?;
     module.add("StreamWriter", writer::class(py)?)?;
     module.add("StreamReaderProtocol", protocol::class(py)?)?;
+    reader_sink::register(feed::SINK);
     open::add_functions(module)
 }
 

@@ -9,7 +9,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use crate::common::imports;
-use crate::event_loop::task_factory::CO_VARKEYWORDS;
+
+/// The flag of code that takes `**keywords`.
+pub(crate) const CO_VARKEYWORDS: u32 = 8;
 
 /// Have the running loop run a coroutine as a task; gives the task.
 #[pyfunction]

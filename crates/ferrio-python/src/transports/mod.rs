@@ -9,6 +9,7 @@ pub(crate) mod flow;
 pub(crate) mod info;
 pub(crate) mod pipe;
 mod private_attributes;
+pub(crate) mod reader_sink;
 pub(crate) mod socket;
 pub(crate) mod subprocess;
 pub(crate) mod tls;

@@ -5,7 +5,6 @@
 use pyo3::prelude::*;
 
 use super::socket::SocketTransport;
-use crate::net::serve::server::Server;
 
 /// The losses and water marks of what writes.
 macro_rules! show_flow {
@@ -96,7 +95,7 @@ impl SocketTransport {
     }
 
     #[getter]
-    fn _server<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Server>> {
-        self.state.with(py, |state| state.server.as_ref().map(|server| server.bind(py).clone()))
+    fn _server<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.server.as_ref().map(|server| server.server.bind(py).clone()))
     }
 }

@@ -14,19 +14,14 @@ pub(crate) mod frame;
 mod methods;
 mod object;
 
-use std::cell::Cell;
-use std::ffi::{c_int, c_void};
-
-use pyo3::ffi;
 use pyo3::prelude::*;
 
+pub use crate::capi::visitor::Visitor;
 pub use awaiter::Awaiting;
 pub(crate) use object::{adopt, coroutine_type_pointer};
 pub use object::{coroutine_type, spawn};
 
-use crate::capi::owned_ref::Held;
 use crate::capi::resume::Step;
-use crate::objects::handle::HandleRef;
 
 /// What a coroutine does.
 pub trait Body: Send + 'static {
@@ -59,44 +54,5 @@ pub trait Body: Send + 'static {
     /// The await that it is in, for those who look into a program that runs.
     fn awaiting(&self) -> Option<&Awaiting> {
         None
-    }
-}
-
-/// The collector's visit of an object's references.
-pub struct Visitor<'a> {
-    visit: ffi::visitproc,
-    argument: *mut c_void,
-    outcome: Cell<c_int>,
-    scope: std::marker::PhantomData<&'a ()>,
-}
-
-impl Visitor<'_> {
-    /// Shows an object.
-    pub fn show<T>(&self, object: &Py<T>) {
-        self.show_pointer(object.as_ptr());
-    }
-
-    /// Shows an object, if there is one.
-    pub fn show_any<T>(&self, object: Option<&Py<T>>) {
-        if let Some(object) = object {
-            self.show(object);
-        }
-    }
-
-    /// Shows a handle.
-    pub fn show_handle(&self, handle: &HandleRef) {
-        self.show_pointer(handle.as_ptr());
-    }
-
-    /// Shows an object.
-    pub fn show_held<T>(&self, object: &Held<T>) {
-        self.show_pointer(object.as_ptr());
-    }
-
-    fn show_pointer(&self, object: *mut ffi::PyObject) {
-        if self.outcome.get() == 0 {
-            // SAFETY: `visit` and its argument are the collector's own, alive during the visit.
-            self.outcome.set(unsafe { (self.visit)(object, self.argument) });
-        }
     }
 }

@@ -438,7 +438,7 @@ unsafe fn release(py: Python<'_>, object: Object) {
 }
 
 pub(super) unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, argument: *mut c_void) -> c_int {
-    let visitor = Visitor { visit, argument, outcome: std::cell::Cell::new(0), scope: std::marker::PhantomData };
+    let visitor = Visitor::new(visit, argument);
     // SAFETY: an instance of a heap type visits its type.
     visitor.show_pointer(unsafe { ffi::Py_TYPE(object) }.cast());
     // SAFETY: the collector passes a live object of our type.
@@ -446,7 +446,7 @@ pub(super) unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, 
         // SAFETY: whole and not running, and no Python code runs during a visit.
         unsafe { &(*object.cast::<CoroutineObject>()).body }.traverse(&visitor);
     }
-    visitor.outcome.get()
+    visitor.outcome()
 }
 
 pub(super) unsafe extern "C" fn clear(object: Object) -> c_int {

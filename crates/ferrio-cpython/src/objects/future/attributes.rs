@@ -178,16 +178,16 @@ fn show_class(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     let py = future.py();
     let class = future.object().get_type();
     if super::types::is_exact(class.as_type_ptr()) {
-        return Ok(imports::asyncio_future(py)?.unbind());
+        return Ok(class_proxy::asyncio_future(py)?.unbind());
     }
     if crate::objects::task::is_exact(class.as_type_ptr()) {
-        return Ok(imports::asyncio_task(py)?.unbind());
+        return Ok(class_proxy::asyncio_task(py)?.unbind());
     }
     if super::gathering_future::is_exact(class.as_type_ptr()) {
         return Ok(imports::asyncio_gathering_future(py)?.clone().unbind());
     }
     let is_task = TaskRef::of(future.object()).is_some();
-    let claimed = if is_task { imports::asyncio_task(py)? } else { imports::asyncio_future(py)? };
+    let claimed = if is_task { class_proxy::asyncio_task(py)? } else { class_proxy::asyncio_future(py)? };
     Ok(class_proxy::stand_in(&class, &claimed)?.unbind())
 }
 

@@ -136,3 +136,16 @@ unsafe extern "C" fn call(object: Object, stack: *const Object, count: isize, na
         Ok(unsafe { Bound::from_owned_ptr_or_err(py, made) }?.unbind())
     })
 }
+
+/// What asyncio exports as `Future` now, which futures of ours claim to be; its own class where that is ours already,
+/// so that code which took the name before `install()` knows them too.
+pub(crate) fn asyncio_future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let now = imports::futures_module(py)?.getattr(pyo3::intern!(py, "Future"))?;
+    if super::is_exact_future(now.as_ptr().cast()) { imports::stock_future(py).cloned() } else { Ok(now) }
+}
+
+/// What asyncio exports as `Task`, as with `asyncio_future`.
+pub(crate) fn asyncio_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let now = imports::tasks_module(py)?.getattr(pyo3::intern!(py, "Task"))?;
+    if crate::objects::task::is_exact(now.as_ptr().cast()) { imports::stock_task(py).cloned() } else { Ok(now) }
+}

@@ -3,10 +3,10 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::types;
 use super::types::borrowed;
 use super::{Arity, HandleRef, Kind, argument_tuple, format_callback_source};
 use crate::capi::heap_type;
-use crate::capi::imports;
 use crate::capi::memory;
 use crate::capi::trampoline::{guarded, guarded_status};
 
@@ -112,7 +112,7 @@ unsafe extern "C" fn set_class(object: Object, value: Object, _: *mut std::ffi::
         // SAFETY: null for deletion, or alive during the call.
         let value = unsafe { Bound::from_borrowed_ptr_or_opt(py, value) };
         if let Some(value) = &value
-            && value.is(imports::claimed_class(py, handle.body().kind)?)
+            && value.is(types::asyncio_class(py, handle.body().kind)?)
         {
             return Ok(());
         }
@@ -216,7 +216,7 @@ fn show_cancelled_repr(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>
 }
 
 fn show_class(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {
-    Ok(imports::claimed_class(py, handle.body().kind)?.into_any().unbind())
+    Ok(types::asyncio_class(py, handle.body().kind)?.into_any().unbind())
 }
 
 fn boolean(py: Python<'_>, value: bool) -> PyResult<Py<PyAny>> {
@@ -235,7 +235,7 @@ fn describe(py: Python<'_>, handle: &HandleRef) -> PyResult<String> {
 /// asyncio's `Handle._repr_info`, joined.
 fn describe_as(py: Python<'_>, handle: &HandleRef, cancelled: bool) -> PyResult<String> {
     let timer = handle.body().kind == Kind::Timer;
-    let mut words = vec![imports::claimed_class(py, handle.body().kind)?.name()?.to_string()];
+    let mut words = vec![types::asyncio_class(py, handle.body().kind)?.name()?.to_string()];
     if cancelled {
         words.push("cancelled".to_owned());
     }

@@ -25,6 +25,7 @@ use crate::capi::context;
 use crate::capi::imports;
 use crate::capi::memory;
 use crate::capi::program_frames;
+use crate::capi::visitor::Visitor;
 use crate::objects::loop_base::LoopBase;
 use crate::objects::runnable::Action;
 
@@ -323,4 +324,11 @@ pub(crate) fn format_callback_source(
         return format.call((callback, arguments), Some(&keywords))?.extract();
     }
     format.call1((callback, arguments))?.extract()
+}
+
+impl Visitor<'_> {
+    /// Shows a handle.
+    pub fn show_handle(&self, handle: &HandleRef) {
+        self.show_pointer(handle.as_ptr());
+    }
 }

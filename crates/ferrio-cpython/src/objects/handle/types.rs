@@ -211,7 +211,7 @@ pub(crate) fn as_handle(object: &Bound<'_, PyAny>) -> Option<HandleRef> {
 fn new_types(py: Python<'_>) -> PyResult<(Py<PyType>, Py<PyType>)> {
     // Imported now: making the first handle must not import modules inside a callback.
     for kind in [Kind::Soon, Kind::Timer, Kind::FromThread] {
-        imports::claimed_class(py, kind)?;
+        asyncio_class(py, kind)?;
     }
     let soon = new_type(py, c"ferrio.Handle", comparison::IDENTITY)?;
     let timer = new_type(py, c"ferrio.TimerHandle", comparison::BY_TIME)?;
@@ -235,4 +235,17 @@ fn new_type(py: Python<'_>, name: &'static std::ffi::CStr, ordering: &[ffi::PyTy
 
 fn weak_references() -> *mut c_void {
     offsets(&[(c"__weaklistoffset__", offset_of!(HandleObject, body) + offset_of!(Body, weak_references))])
+}
+
+/// The class a handle shows as its `__class__`, so that `isinstance(handle, asyncio.Handle)` holds.
+pub(super) fn asyncio_class(py: Python<'_>, kind: Kind) -> PyResult<Bound<'_, PyType>> {
+    let class = match kind {
+        Kind::Soon => imports::asyncio_handle(py)?,
+        Kind::Timer => imports::asyncio_timer_handle(py)?,
+        Kind::FromThread => match imports::thread_safe_handle(py)? {
+            Some(class) => return Ok(class),
+            None => imports::asyncio_handle(py)?,
+        },
+    };
+    Ok(class.clone().cast_into::<PyType>()?)
 }

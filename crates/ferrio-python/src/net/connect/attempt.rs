@@ -6,81 +6,11 @@ use pyo3::exceptions::{PyOSError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::common::async_block::{Channel, Owned};
+use crate::common::async_block::Channel;
+use crate::common::close_guard::CloseGuard;
 use crate::common::imports;
 use crate::event_loop::Loop;
 use crate::net::sock::connect::connect_ours;
-
-/// A socket or transport that is closed when this is dropped, unless it was kept.
-pub(crate) struct Keeper {
-    held: Option<Reference>,
-    closes: bool,
-    is_ours: bool,
-}
-
-/// What a keeper keeps, seen by the collector or not.
-enum Reference {
-    Plain(Py<PyAny>),
-    Owned(Owned<PyAny>),
-}
-
-impl Reference {
-    fn get(&self) -> &Py<PyAny> {
-        match self {
-            Self::Plain(object) => object,
-            Self::Owned(object) => object,
-        }
-    }
-}
-
-impl Keeper {
-    /// Something that we made.
-    pub(crate) fn ours(held: Py<PyAny>) -> Self {
-        Self { held: Some(Reference::Plain(held)), closes: true, is_ours: true }
-    }
-
-    /// A socket that the user passed: asyncio closes it from 3.14 on if no transport comes of it.
-    pub(crate) fn user(held: Py<PyAny>) -> Self {
-        let closes = Python::attach(|py| imports::python_version(py) >= (3, 14));
-        Self { held: Some(Reference::Plain(held)), closes, is_ours: false }
-    }
-
-    /// Whether we made it; a socket of ours does not block.
-    pub(crate) fn is_ours(&self) -> bool {
-        self.is_ours
-    }
-
-    pub(crate) fn bind<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
-        self.held.as_ref().map(|held| held.get().bind(py)).expect("held until it is kept, which consumes the keeper")
-    }
-
-    /// The same, owned by the block of `channel`: for what may lead back to the task.
-    pub(crate) fn owned(mut self, channel: &Channel) -> Self {
-        self.held = match self.held.take() {
-            Some(Reference::Plain(object)) => Some(Reference::Owned(channel.own(object))),
-            owned => owned,
-        };
-        self
-    }
-
-    /// Leaves it open.
-    pub(crate) fn keep(mut self) -> Py<PyAny> {
-        match self.held.take().expect("held until it is kept, which consumes the keeper") {
-            Reference::Plain(object) => object,
-            Reference::Owned(object) => object.handed_over(),
-        }
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        let Some(held) = self.held.take().filter(|_| self.closes) else { return };
-        Python::try_attach(|py| {
-            // Whatever led here is more important than an error while closing.
-            drop(held.get().call_method0(py, "close"));
-        });
-    }
-}
 
 /// The `OSError`s of all attempts, in the order of the attempts.
 #[derive(Default)]
@@ -183,7 +113,7 @@ pub(crate) fn open(
     local: Option<&Py<PyAny>>,
     failures: &mut Vec<PyErr>,
     py: Python<'_>,
-) -> PyResult<(Keeper, Py<PyAny>)> {
+) -> PyResult<(CloseGuard, Py<PyAny>)> {
     type Info<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Py<PyAny>);
     let (family, kind, proto, _, address): Info<'_> = info.extract()?;
     let keywords = memory::dict(py)?;
@@ -191,7 +121,7 @@ pub(crate) fn open(
     keywords.set_item(pyo3::intern!(py, "type"), kind)?;
     keywords.set_item(pyo3::intern!(py, "proto"), proto)?;
     let class = imports::socket_module(py)?.getattr(pyo3::intern!(py, "socket"))?;
-    let sock = Keeper::ours(class.call((), Some(&keywords))?.unbind());
+    let sock = CloseGuard::ours(class.call((), Some(&keywords))?.unbind());
     sock.bind(py).call_method1(pyo3::intern!(py, "setblocking"), (false,))?;
     if let Some(local) = local {
         bind_local(sock.bind(py), &family, local.bind(py), failures)?;

@@ -7,10 +7,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
 use crate::common::async_block::{Channel, Coroutine};
+use crate::common::close_guard::CloseGuard;
 use crate::common::imports;
 use crate::event_loop::{Loop, base};
 use crate::locks::optional_argument::Argument;
-use crate::net::connect::attempt::{Failures, Keeper, connect_one};
+use crate::net::connect::attempt::{Failures, connect_one};
 use crate::net::connect::happy_eyeballs::race;
 use crate::net::connect::staggered;
 use crate::net::resolve::{Hints, interleave, resolved_or_error};
@@ -120,7 +121,7 @@ impl Loop {
                 refuse_ssl_socket(sock.bind(py))?;
                 tls.into_server_options(py)
             })?;
-            let pair = establish(&this, Keeper::user(sock), &protocol_factory, tls, &channel).await?;
+            let pair = establish(&this, CloseGuard::user(sock), &protocol_factory, tls, &channel).await?;
             Python::attach(|py| {
                 if base(this.bind(py)).debug.get() {
                     let sock = pair.0.call_method1(py, "get_extra_info", ("socket",))?;
@@ -193,8 +194,8 @@ async fn create(
         check_socket(py, sock.as_ref(), by_name)
     })?;
     let sock = match sock {
-        Some(sock) => Keeper::user(sock),
-        None => Keeper::ours(open(&this, &route, &channel).await?),
+        Some(sock) => CloseGuard::user(sock),
+        None => CloseGuard::ours(open(&this, &route, &channel).await?),
     };
     let tls = Python::attach(|py| tls.into_client_options(py, route.host.as_ref()))?;
     let pair = establish(&this, sock, &factory, tls, &channel).await?;
@@ -290,7 +291,7 @@ async fn one_by_one(
 /// Makes protocol and transport, and waits until `connection_made` was called; asyncio's `_create_connection_transport`.
 pub(crate) async fn establish(
     this: &Py<Loop>,
-    sock: Keeper,
+    sock: CloseGuard,
     factory: &Py<PyAny>,
     tls: Option<Options>,
     channel: &Channel,
@@ -311,7 +312,7 @@ pub(crate) async fn establish(
             }
             None => socket::connect(slf, sock.bind(py).clone(), protocol.clone(), context, Some(waiter.clone()))?,
         };
-        Ok::<_, PyErr>((Keeper::ours(transport.unbind()), protocol.unbind(), waiter.unbind()))
+        Ok::<_, PyErr>((CloseGuard::ours(transport.unbind()), protocol.unbind(), waiter.unbind()))
     })?;
     // The transport closes it from now on.
     sock.keep();

@@ -8,9 +8,10 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::common::async_block::{Channel, Owned};
+use crate::common::close_guard::CloseGuard;
 use crate::event_loop::Loop;
 use crate::event_loop::exception_handler;
-use crate::net::connect::attempt::{Failures, Keeper, open};
+use crate::net::connect::attempt::{Failures, open};
 use crate::net::sock::connect::{Progress, begin, descriptor, outcome};
 use crate::net::sock::wait::Registration;
 use crate::transports::socket::wake_waiter;
@@ -33,7 +34,7 @@ impl Watch {
 /// An attempt under way. The registration goes before the socket is closed: fields are dropped in this order.
 struct Attempt {
     _registration: Registration,
-    socket: Keeper,
+    socket: CloseGuard,
     address: Py<PyAny>,
     watch: Owned<Watch>,
     number: usize,

@@ -146,7 +146,7 @@ fn welcome(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> PyRes
                 socket: fd.into(),
                 peer: Some(peer),
                 protocol: made,
-                server: Some(server.clone().unbind()),
+                server: Some(Server::link(&server)),
                 context: own_context.clone(),
             };
             transports::socket::attach(&owner, connection, None)

@@ -21,6 +21,7 @@ use crate::locks::optional_argument::Argument;
 use crate::net::serve::listener::{self, Listener};
 use crate::net::unix::socket_path::SocketFile;
 use crate::transports::socket::SocketTransport;
+use crate::transports::socket::server_link::ServerLink;
 use crate::transports::tls::options::Options;
 
 /// A server; its `__class__` says `asyncio.Server`.
@@ -95,23 +96,15 @@ impl Server {
         Self { owner, protocol_factory, backlog, context, tls, serving: GilFlag::default(), state: GilCell::new(state) }
     }
 
-    pub(crate) fn attach(&self, py: Python<'_>, transport: &Bound<'_, SocketTransport>) {
-        self.state.with(py, |state| state.clients.insert(transport.get().fd));
+    /// What a connection that the server accepted has of it.
+    pub(crate) fn link(slf: &Bound<'_, Self>) -> ServerLink {
+        ServerLink { server: slf.clone().into_any().unbind(), attach, detach }
     }
 
     /// Makes it answer for the file of its socket.
     pub(crate) fn own_file(&self, py: Python<'_>, file: Option<SocketFile>) {
         let before = self.state.with(py, |state| std::mem::replace(&mut state.file, file));
         drop(before);
-    }
-
-    /// The connection with this descriptor is lost.
-    pub(crate) fn detach(&self, py: Python<'_>, fd: RawFd) -> PyResult<()> {
-        let over = self.state.with(py, |state| {
-            state.clients.remove(&fd);
-            state.clients.is_empty() && state.sockets.is_none()
-        });
-        if over { self.wake_waiters(py) } else { Ok(()) }
     }
 
     fn wake_waiters(&self, py: Python<'_>) -> PyResult<()> {
@@ -156,6 +149,23 @@ pub(crate) fn start(slf: &Bound<'_, Server>) -> PyResult<()> {
         this.state.with(py, |state| state.listeners.push(listener.unbind()));
     }
     Ok(())
+}
+
+/// A connection with this descriptor was accepted.
+fn attach(server: &Bound<'_, PyAny>, fd: RawFd) -> PyResult<()> {
+    server.cast::<Server>()?.get().state.with(server.py(), |state| state.clients.insert(fd));
+    Ok(())
+}
+
+/// The connection with this descriptor is lost.
+fn detach(server: &Bound<'_, PyAny>, fd: RawFd) -> PyResult<()> {
+    let py = server.py();
+    let server = server.cast::<Server>()?.get();
+    let over = server.state.with(py, |state| {
+        state.clients.remove(&fd);
+        state.clients.is_empty() && state.sockets.is_none()
+    });
+    if over { server.wake_waiters(py) } else { Ok(()) }
 }
 
 #[pymethods]

@@ -5,9 +5,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::common::async_block::{Channel, Coroutine};
+use crate::common::close_guard::CloseGuard;
 use crate::common::imports;
 use crate::event_loop::Loop;
-use crate::net::connect::attempt::Keeper;
 use crate::net::connect::create_connection::establish;
 use crate::net::sock::connect::connect_by_loop;
 use crate::transports::tls::options::Options;
@@ -41,7 +41,7 @@ impl Loop {
                 Ok::<_, PyErr>(wanted)
             })?;
             let sock = match (sock, path) {
-                (Some(sock), _) => Keeper::user(sock),
+                (Some(sock), _) => CloseGuard::user(sock),
                 (None, Some(path)) => connect_to(&this, &path, &channel).await?,
                 (None, None) => return Err(ferrio_cpython::error::<PyValueError>("no path and sock were specified")),
             };
@@ -99,7 +99,7 @@ pub(crate) fn check_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
     )))
 }
 
-async fn connect_to(this: &Py<Loop>, path: &Py<PyAny>, channel: &Channel) -> PyResult<Keeper> {
+async fn connect_to(this: &Py<Loop>, path: &Py<PyAny>, channel: &Channel) -> PyResult<CloseGuard> {
     let (sock, held, path) = Python::attach(|py| {
         let path = file_system_path(path.bind(py))?.unbind();
         let sock = make_socket(py)?;
@@ -112,9 +112,9 @@ async fn connect_to(this: &Py<Loop>, path: &Py<PyAny>, channel: &Channel) -> PyR
 }
 
 /// A Unix stream socket of ours.
-pub(crate) fn make_socket(py: Python<'_>) -> PyResult<Keeper> {
+pub(crate) fn make_socket(py: Python<'_>) -> PyResult<CloseGuard> {
     let arguments = (imports::socket_af_unix(py)?, imports::socket_sock_stream(py)?);
-    Ok(Keeper::ours(py.import("socket")?.getattr("socket")?.call1(arguments)?.unbind()))
+    Ok(CloseGuard::ours(py.import("socket")?.getattr("socket")?.call1(arguments)?.unbind()))
 }
 
 /// `os.fspath(path)`.

@@ -7,11 +7,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyBool;
 
 use crate::common::async_block::{Channel, Coroutine};
+use crate::common::close_guard::CloseGuard;
 use crate::common::imports;
 use crate::common::numbers::Truth;
 use crate::event_loop::Loop;
 use crate::locks::optional_argument::Argument;
-use crate::net::connect::attempt::Keeper;
 use crate::net::serve::server::{self, Backlog, Server};
 use crate::net::unix::connect::{check_stream, file_system_path, make_socket};
 use crate::net::unix::socket_path::{SocketFile, remove_stale};
@@ -116,7 +116,7 @@ async fn create(this: &Py<Loop>, options: Options, tls: Option<TlsOptions>, chan
         let Options { protocol_factory, path, sock, backlog, cleanup_socket, .. } = options;
         let sock = match (path, sock) {
             (Some(path), _) => bind(path.bind(py))?,
-            (None, Some(sock)) => Keeper::user(sock),
+            (None, Some(sock)) => CloseGuard::user(sock),
             (None, None) => {
                 return Err(ferrio_cpython::error::<PyValueError>("path was not specified, and no sock specified"));
             }
@@ -139,7 +139,7 @@ async fn create(this: &Py<Loop>, options: Options, tls: Option<TlsOptions>, chan
     Ok(server.handed_over())
 }
 
-fn bind(path: &Bound<'_, PyAny>) -> PyResult<Keeper> {
+fn bind(path: &Bound<'_, PyAny>) -> PyResult<CloseGuard> {
     let py = path.py();
     let path = file_system_path(path)?;
     let sock = make_socket(py)?;

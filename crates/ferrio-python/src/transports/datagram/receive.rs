@@ -31,7 +31,7 @@ pub(super) fn watch(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let Some(owner) = this.owner(py).filter(|_| this.reads(py)) else { return Ok(()) };
-    let watched = owner.get().io.register(py, this.fd, Role::Reader, Handler::native(transport, on_readable));
+    let watched = owner.get().io.register(py, this.fd, Role::Reader, Handler::transport(transport, on_readable));
     match watched {
         Ok(replaced) => replaced.into_iter().try_for_each(|handler| handler.retire(py)),
         Err(error) => report(transport, &owner, error),

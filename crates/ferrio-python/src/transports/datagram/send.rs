@@ -204,7 +204,7 @@ fn watch(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let Some(owner) = this.owner(py) else { return Ok(()) };
-    let replaced = owner.get().io.register(py, this.fd, Role::Writer, Handler::native(transport, on_writable))?;
+    let replaced = owner.get().io.register(py, this.fd, Role::Writer, Handler::transport(transport, on_writable))?;
     replaced.into_iter().try_for_each(|handler| handler.retire(py))
 }
 

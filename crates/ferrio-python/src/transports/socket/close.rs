@@ -159,7 +159,7 @@ fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     });
     drop((protocol, sink));
     // Before the close, which frees the number that the server knows the connection by.
-    let detached = server.map_or(Ok(()), |server| server.get().detach(py, this.fd));
+    let detached = server.map_or(Ok(()), |server| server.detach(py, this.fd));
     close_socket(py, held).and(detached)
 }
 
@@ -196,7 +196,7 @@ pub(crate) fn abandoned(transport: &mut SocketTransport) {
         let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
         // The collector may have taken a Python object apart already: its own finalizer has closed the socket then.
         drop(memory::guarded(py, || close_socket(py, held)));
-        let detached = memory::guarded(py, || server.map_or(Ok(()), |server| server.get().detach(py, fd)));
+        let detached = memory::guarded(py, || server.map_or(Ok(()), |server| server.detach(py, fd)));
         for error in [warned, detached].into_iter().filter_map(Result::err) {
             memory::unraisable(py, error);
         }

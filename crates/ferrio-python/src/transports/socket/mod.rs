@@ -11,6 +11,7 @@
 pub(crate) mod close;
 pub(crate) mod liveness;
 mod read;
+pub(crate) mod server_link;
 pub(crate) mod write;
 pub(crate) mod write_coalescing;
 
@@ -24,6 +25,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
+use self::server_link::ServerLink;
 use super::endpoint::{Endpoint, call_protocol, callback_failed};
 use super::exclusive::Exclusive;
 use super::info;
@@ -32,7 +34,6 @@ use crate::common::imports;
 use crate::event_loop::io_driver::Handler;
 use crate::event_loop::readers;
 use crate::event_loop::{Loop, base};
-use crate::net::serve::server::Server;
 
 /// A stream connection; its `__class__` says `asyncio.Transport`.
 #[pyclass(frozen, weakref, module = "ferrio")]
@@ -84,7 +85,7 @@ pub(crate) struct State {
     pub(crate) owner: Option<Py<Loop>>,
     /// None once the connection is lost.
     pub(crate) protocol: Option<Py<PyAny>>,
-    pub(crate) server: Option<Py<Server>>,
+    pub(crate) server: Option<ServerLink>,
     pub(crate) socket: Socket,
     pub(crate) peer: Option<SocketAddress>,
     pub(crate) local: Option<SocketAddress>,
@@ -130,7 +131,7 @@ pub(crate) struct Connection<'py> {
     pub(crate) fd: RawFd,
     pub(crate) peer: Option<SocketAddress>,
     pub(crate) protocol: Bound<'py, PyAny>,
-    pub(crate) server: Option<Py<Server>>,
+    pub(crate) server: Option<ServerLink>,
     pub(crate) context: Bound<'py, PyAny>,
 }
 
@@ -228,7 +229,7 @@ pub(crate) fn attach<'py>(
     if let Some(server) =
         transport.get().state.with(py, |state| state.server.as_ref().map(|server| server.clone_ref(py)))
     {
-        server.get().attach(py, &transport);
+        server.attach(py, fd)?;
     }
     base(slf).push_into_room(py, Runnable::native(transport.clone(), begin, 0));
     if let Some(waiter) = waiter {
@@ -382,7 +383,7 @@ impl SocketTransport {
         let outcome = self.state.traverse(&visit, |state| {
             visit.call(&state.owner)?;
             visit.call(&state.protocol)?;
-            visit.call(&state.server)?;
+            state.server.as_ref().map_or(Ok(()), |server| server.traverse(&visit))?;
             visit.call(&state.extra)?;
             visit.call(state.exclusive.future())?;
             if let Sink::Tls(above) = &state.sink {

@@ -20,9 +20,8 @@ use super::{close, liveness, write};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::{Loop, base};
-use crate::streams::feed;
-use crate::streams::reader::StreamReader;
 use crate::transports::exclusive;
+use crate::transports::reader_sink::{self, ReaderSink};
 use crate::transports::tls::{self, TlsTransport};
 
 /// A receive of this many bytes makes the next one a bulk receive.
@@ -128,10 +127,8 @@ fn receive_for_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_
     let py = transport.py();
     let this = transport.get();
     let Some(protocol) = this.protocol(py) else { return Ok(()) };
-    if let Some(reader) = feed::direct(&protocol)
-        && feed::takes(py, reader.get())
-    {
-        return receive_for_reader(transport, owner, &reader);
+    if let Some((sink, reader)) = reader_sink::reader_of(&protocol) {
+        return receive_for_reader(transport, owner, sink, &reader);
     }
     drop(protocol);
     let Some(data) = receive_bytes(transport, owner)? else { return Ok(()) };
@@ -147,16 +144,17 @@ fn receive_for_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_
 fn receive_for_reader(
     transport: &Bound<'_, SocketTransport>,
     owner: &Bound<'_, Loop>,
-    reader: &Bound<'_, StreamReader>,
+    sink: &ReaderSink,
+    reader: &Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let received = owner.get().io.with_receive_buffer(py, |buffer| {
         let outcome = socket::receive(this.fd, buffer);
-        classify(outcome, buffer.len(), |count| feed::add(py, reader.get(), &buffer[..count]))
+        classify(outcome, buffer.len(), |count| (sink.add)(reader, &buffer[..count]))
     });
     let Some(kept) = settle(transport, owner, received)? else { return Ok(()) };
-    let added = || if kept { feed::added(py, reader.get()) } else { Err(memory::out_of_memory(py)) };
+    let added = || if kept { (sink.added)(reader) } else { Err(memory::out_of_memory(py)) };
     match context::run_in(py, this.context.bind(py), added) {
         Ok(()) => Ok(()),
         Err(error) => close::fatal_error(transport, error, "Fatal error: protocol.data_received() call failed."),

@@ -7,64 +7,19 @@
 //! the connection that nobody hears of: nothing is gathered from then on. A process that a fork made in the midst of a
 //! turn leaves the sending to its parent, and gathers nothing itself.
 
-use ferrio_cpython::capi::owned_ref::Held;
-use ferrio_cpython::{GilCell, LoopBase};
-use ferrio_sys::fork;
 use pyo3::prelude::*;
 
 use super::SocketTransport;
 use super::write;
-use crate::event_loop::Loop;
 
 /// What is gathered at most, in bytes: asyncio's high water mark.
 const LIMIT: usize = 64 * 1024;
 
-/// The connections of a loop that gathered something in this turn.
-#[derive(Default)]
-pub(crate) struct Gatherings(GilCell<State>);
-
-#[derive(Default)]
-struct State {
-    /// A turn runs.
-    open: bool,
-    /// The fork generation in which the turn began.
-    generation: u32,
-    listed: Vec<Held<SocketTransport>>,
-    /// Memory for the next one.
-    spare: Vec<u8>,
-}
-
-impl Gatherings {
-    /// A turn begins.
-    #[inline]
-    pub(crate) fn begin(&self, py: Python<'_>) {
-        self.0.with(py, |state| {
-            state.open = true;
-            state.generation = fork::generation();
-        });
-    }
-}
-
-/// A turn ends: sends what was gathered and not sent so far.
-#[inline]
-pub(crate) fn finish(slf: &Bound<'_, Loop>) -> PyResult<()> {
-    let listed = slf.get().io.gatherings.0.with(slf.py(), |state| {
-        state.open = false;
-        std::mem::take(&mut state.listed)
-    });
-    if listed.is_empty() { Ok(()) } else { send_all(slf, &listed) }
-}
-
-fn send_all(slf: &Bound<'_, Loop>, listed: &[Held<SocketTransport>]) -> PyResult<()> {
-    let py = slf.py();
-    // A protocol may be told that its connection does not take everything: not as part of the task that ran last.
-    let mut outcome = LoopBase::settle(slf.as_super());
-    for transport in listed {
-        let transport = transport.bind(py);
-        transport.get().state.with(py, |state| state.listed = false);
-        outcome = outcome.and(send(transport));
-    }
-    outcome
+/// The turn ends.
+fn on_end_of_turn(object: &Bound<'_, PyAny>) -> PyResult<()> {
+    let transport = object.cast::<SocketTransport>()?;
+    transport.get().state.with(transport.py(), |state| state.listed = false);
+    send(transport)
 }
 
 /// Takes data to be sent later in this turn. False if it cannot wait.
@@ -78,18 +33,15 @@ pub(crate) fn gather(transport: &Bound<'_, SocketTransport>, data: &[u8]) -> boo
             return false;
         }
         let Some(owner) = &state.owner else { return false };
-        let gatherings = &owner.get().io.gatherings.0;
-        if !gatherings.with(py, |loops| loops.open && loops.generation == fork::generation()) {
+        let end_of_turn = &owner.get().io.end_of_turn;
+        if !end_of_turn.is_open(py) {
             return false;
         }
         if state.gathered.is_empty() {
-            let memory = gatherings.with(py, |loops| {
-                if !std::mem::replace(&mut state.listed, true) {
-                    loops.listed.push(Held::of(transport));
-                }
-                std::mem::take(&mut loops.spare)
-            });
-            state.gathered = memory;
+            if !std::mem::replace(&mut state.listed, true) {
+                end_of_turn.add(py, transport, on_end_of_turn);
+            }
+            state.gathered = end_of_turn.take_memory(py);
         }
         state.gathered.extend_from_slice(data);
         true
@@ -104,9 +56,7 @@ pub(crate) fn take(transport: &SocketTransport, py: Python<'_>) -> Vec<u8> {
             return Vec::new();
         }
         let mut gathered = std::mem::take(&mut state.gathered);
-        let generation =
-            state.owner.as_ref().map(|owner| owner.get().io.gatherings.0.with(py, |loops| loops.generation));
-        if generation != Some(fork::generation()) {
+        if !state.owner.as_ref().is_some_and(|owner| owner.get().io.end_of_turn.is_of_this_process(py)) {
             gathered.clear();
         }
         gathered
@@ -127,11 +77,11 @@ pub(crate) fn join(gathered: &mut Vec<u8>, data: &[u8]) -> bool {
 #[inline]
 pub(crate) fn give_back(transport: &SocketTransport, py: Python<'_>, mut memory: Vec<u8>) {
     memory.clear();
-    let replaced = transport.state.with(py, |state| {
-        let Some(owner) = &state.owner else { return memory };
-        owner.get().io.gatherings.0.with(py, |loops| std::mem::replace(&mut loops.spare, memory))
+    transport.state.with(py, |state| {
+        if let Some(owner) = &state.owner {
+            owner.get().io.end_of_turn.give_back(py, memory);
+        }
     });
-    drop(replaced);
 }
 
 /// Sends what is gathered.

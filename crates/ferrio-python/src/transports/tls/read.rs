@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyMemoryView};
 use super::session::Read;
 use super::{Phase, State, TlsTransport, close, flow, receive, write};
 use crate::common::slices::slice;
-use crate::streams::feed;
+use crate::transports::reader_sink;
 
 /// The most data that one record carries.
 pub(super) const LONGEST: usize = 1 << 14;
@@ -144,12 +144,12 @@ fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     };
     if let (Some(data), Some(protocol)) = (data, this.protocol(py)) {
         drop(chunks);
-        match feed::direct(&protocol).filter(|reader| feed::takes(py, reader.get())) {
-            Some(reader) => {
-                if !feed::add(py, reader.get(), data.as_bytes()) {
+        match reader_sink::reader_of(&protocol) {
+            Some((sink, reader)) => {
+                if !(sink.add)(&reader, data.as_bytes()) {
                     return Err(memory::out_of_memory(py));
                 }
-                feed::added(py, reader.get())?;
+                (sink.added)(&reader)?;
             }
             None => protocol.call_method1(pyo3::intern!(py, "data_received"), (data,)).map(drop)?,
         }

@@ -3,23 +3,20 @@
 use ferrio_cpython::capi::memory;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
 use super::options::Options;
 use super::{TlsProtocol, TlsTransport, Waiter, make};
 use crate::common::async_block::{Channel, Coroutine};
-use crate::common::imports;
+use crate::common::close_guard::CloseGuard;
 use crate::common::numbers::Truth;
 use crate::event_loop::Loop;
-use crate::net::connect::attempt::Keeper;
-use crate::streams::protocol::StreamReaderProtocol;
-use crate::streams::reader::StreamReader;
+use crate::transports::reader_sink;
 
 /// An upgrade that waits for its handshake.
 struct Upgrade {
     transport: Py<TlsTransport>,
     /// Closed if the handshake comes to nothing.
-    lower: Keeper,
+    lower: CloseGuard,
     waiter: Py<PyAny>,
     /// Handles of what begins the handshake.
     handles: [Py<PyAny>; 2],
@@ -102,7 +99,7 @@ fn begin(
     let resumed = slf.call_method1("call_soon", (lower.getattr("resume_reading")?,))?;
     Ok(Upgrade {
         transport: transport.unbind(),
-        lower: Keeper::ours(lower.clone().unbind()),
+        lower: CloseGuard::ours(lower.clone().unbind()),
         waiter,
         handles: [made.unbind(), resumed.unbind()],
     })
@@ -110,26 +107,8 @@ fn begin(
 
 /// What a stream read ahead belongs to the handshake.
 fn take_early_data(transport: &Bound<'_, TlsTransport>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = transport.py();
-    let is_own = protocol.is_instance_of::<StreamReaderProtocol>();
-    if !is_own && !protocol.is_instance(imports::stream_reader_protocol(py)?)? {
-        return Ok(());
-    }
-    let Some(reader) = protocol.getattr_opt("_stream_reader")?.filter(|reader| !reader.is_none()) else {
-        return Ok(());
-    };
-    // Not by way of `_buffer`: what hands that out reads slowly ever after.
-    if let Ok(own) = reader.cast_exact::<StreamReader>() {
-        let early = own.get().take_all(py)?;
-        return if early.is_empty() { Ok(()) } else { super::receive::keep(transport, &memory::bytes(py, &early)?) };
-    }
-    let buffer = reader.getattr("_buffer")?;
-    if !buffer.is_truthy()? {
-        return Ok(());
-    }
-    let early = py.get_type::<PyBytes>().call1((&buffer,))?.cast_into::<PyBytes>()?;
-    buffer.call_method0("clear")?;
-    super::receive::keep(transport, &early)
+    let early = reader_sink::take_early(protocol)?;
+    if early.is_empty() { Ok(()) } else { super::receive::keep(transport, &memory::bytes(transport.py(), &early)?) }
 }
 
 /// The transport, or None if the lower connection was lost before it could begin, as asyncio has it.
