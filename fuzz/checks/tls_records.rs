@@ -10,7 +10,7 @@ pub(crate) fn check(input: &[u8]) {
     let (expected, unframed) = read_at_once(stream);
     let mut records = TlsRecords::new();
     let mut taken = Vec::new();
-    for piece in (Pieces { rest: stream, seed: *cutting }) {
+    for piece in (Pieces { remaining: stream, seed: *cutting }) {
         records.feed(piece);
         if cutting & 1 == 1 {
             let _ = take_all(&mut records, &mut taken);
@@ -51,12 +51,12 @@ fn take_all(records: &mut TlsRecords, taken: &mut Vec<TlsRecord>) -> NextRecord 
 /// RFC 8446, section 5.1, read plainly: the records that are there in full, and whether something is no record.
 fn read_at_once(mut stream: &[u8]) -> (Vec<TlsRecord>, bool) {
     let mut records = Vec::new();
-    while let [content_type, major, _, high, low, rest @ ..] = stream {
+    while let [content_type, major, _, high, low, remaining @ ..] = stream {
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         if !(20..=23).contains(content_type) || *major != 3 || length > (1 << 14) + 2048 {
             return (records, true);
         }
-        let Some(after) = rest.get(length..) else { break };
+        let Some(after) = remaining.get(length..) else { break };
         records.push(if *content_type == 23 { TlsRecord::ApplicationData { body: length } } else { TlsRecord::Other });
         stream = after;
     }
@@ -65,7 +65,7 @@ fn read_at_once(mut stream: &[u8]) -> (Vec<TlsRecord>, bool) {
 
 /// The input in pieces of changing lengths.
 struct Pieces<'input> {
-    rest: &'input [u8],
+    remaining: &'input [u8],
     seed: u8,
 }
 
@@ -73,14 +73,14 @@ impl<'input> Iterator for Pieces<'input> {
     type Item = &'input [u8];
 
     fn next(&mut self) -> Option<&'input [u8]> {
-        if self.rest.is_empty() {
+        if self.remaining.is_empty() {
             return None;
         }
         self.seed = self.seed.wrapping_mul(5).wrapping_add(3);
         let length =
             if self.seed & 0x40 == 0 { 1 + usize::from(self.seed & 0x07) } else { usize::from(self.seed) * 40 };
-        let (piece, rest) = self.rest.split_at(length.clamp(1, self.rest.len()));
-        self.rest = rest;
+        let (piece, remaining) = self.remaining.split_at(length.clamp(1, self.remaining.len()));
+        self.remaining = remaining;
         Some(piece)
     }
 }

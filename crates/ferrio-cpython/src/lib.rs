@@ -17,7 +17,7 @@ pub use objects::current::{current_task, running_loop};
 pub use objects::handle::HandleRef;
 pub use objects::loop_base::LoopBase;
 pub use objects::runnable::{Action, Runnable};
-pub use objects::sleep_state::Rest;
+pub use objects::sleep_state::SleepState;
 
 /// The types `Handle` and `TimerHandle`, for the module's namespace.
 ///
@@ -39,7 +39,7 @@ pub fn future_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, Py
 /// Lets the instances of this crate's classes of `PyO3`'s making be freed in bounded depth.
 pub fn bound_classes(py: Python<'_>) {
     capi::deallocation::bound::<LoopBase>(py);
-    capi::deallocation::bound::<capi::buffer_view::Window>(py);
+    capi::deallocation::bound::<capi::buffer_view::BufferView>(py);
     capi::deallocation::bound::<objects::coroutine::frame::Frame>(py);
     capi::deallocation::bound::<objects::future::BoundDoneCallback>(py);
 }

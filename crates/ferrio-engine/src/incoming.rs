@@ -215,7 +215,7 @@ impl Search {
     /// `go_on` for a single byte.
     #[inline]
     pub fn go_on_to_byte(&mut self, text: &[u8], separator: u8, limit: usize) -> Found {
-        match text.get(self.offset..).and_then(|rest| memchr(separator, rest)).map(|place| self.offset + place) {
+        match text.get(self.offset..).and_then(|tail| memchr(separator, tail)).map(|place| self.offset + place) {
             Some(start) if start > limit => Found::TooLong { consumed: start },
             Some(start) => Found::Message { length: start + 1 },
             None if text.len() <= self.offset => Found::Nothing,
@@ -242,7 +242,7 @@ mod tests {
             return Found::Nothing;
         }
         for separator in &sorted {
-            let place = text[*offset..].windows(separator.len()).position(|window| window == separator);
+            let place = text[*offset..].windows(separator.len()).position(|candidate| candidate == separator);
             if let Some(place) = place {
                 let start = *offset + place;
                 let end = start + separator.len();

@@ -6,32 +6,32 @@
 #![forbid(unsafe_code)]
 
 mod descriptors;
-mod doze;
-mod exchange;
-mod exclusion;
-mod flag;
+mod event_state;
 mod flow;
 mod incoming;
-mod permits;
+mod lock_state;
+mod poll_policy;
+mod queue_state;
 mod ready;
 mod registrations;
+mod semaphore_state;
+mod spin;
 mod timers;
 mod tls_records;
-mod turn;
 mod waiters;
 mod write_buffer;
 
-pub use doze::DozePolicy;
-pub use exchange::{Done, Exchange, Side};
-pub use exclusion::{Exclusion, Released};
-pub use flag::Flag;
+pub use event_state::EventState;
 pub use flow::{Buffered, Drained, FlowControl};
 pub use incoming::{Found, Incoming, Search, Separators};
-pub use permits::Permits;
+pub use lock_state::{LockState, Released};
+pub use poll_policy::PollPolicy;
+pub use queue_state::{Done, QueueState, Side};
 pub use ready::ReadyQueue;
 pub use registrations::{Asked, Change, Entry, Interest, Occupied, Registered, Registrations, Removed, Role, Trigger};
+pub use semaphore_state::SemaphoreState;
+pub use spin::SpinPolicy;
 pub use timers::{Cancellable, Deadline, Timers};
 pub use tls_records::{NextRecord, TlsRecord, TlsRecords};
-pub use turn::PollPolicy;
-pub use waiters::{Standing, Ticket, Waiter, Waiters};
+pub use waiters::{Ticket, Waiter, WaiterState, Waiters};
 pub use write_buffer::WriteBuffer;

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 /// Where a waiter stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum WaiterState {
     /// Nobody has chosen it.
     Waiting,
     /// It was woken and will come back.
@@ -22,7 +22,7 @@ pub enum Standing {
 /// A token that knows where its waiter stands.
 pub trait Waiter {
     /// Where the waiter stands now.
-    fn standing(&self) -> Standing;
+    fn waiter_state(&self) -> WaiterState;
 }
 
 /// Names a place in the line.
@@ -32,7 +32,7 @@ pub struct Ticket(i64);
 /// The line of those who are parked.
 #[derive(Debug)]
 pub struct Waiters<W> {
-    parked: VecDeque<(Ticket, W)>,
+    queue: VecDeque<(Ticket, W)>,
     /// The ticket of whoever comes next at the back.
     back: i64,
     /// The ticket of whoever is put before everybody next.
@@ -43,7 +43,7 @@ impl<W> Waiters<W> {
     /// Nobody, and nothing allocated.
     #[must_use]
     pub const fn new() -> Self {
-        Self { parked: VecDeque::new(), back: 0, front: -1 }
+        Self { queue: VecDeque::new(), back: 0, front: -1 }
     }
 
     /// Parks a waiter behind all others; None if there is no memory for it.
@@ -54,7 +54,7 @@ impl<W> Waiters<W> {
         }
         let ticket = Ticket(self.back);
         self.back += 1;
-        self.parked.push_back((ticket, waiter));
+        self.queue.push_back((ticket, waiter));
         Some(ticket)
     }
 
@@ -65,20 +65,20 @@ impl<W> Waiters<W> {
         }
         let ticket = Ticket(self.front);
         self.front -= 1;
-        self.parked.push_front((ticket, waiter));
+        self.queue.push_front((ticket, waiter));
         Some(ticket)
     }
 
     /// Whether one more has room, which is got if it can be.
     #[inline]
     fn has_room(&mut self) -> bool {
-        self.parked.len() < self.parked.capacity() || self.grow()
+        self.queue.len() < self.queue.capacity() || self.grow()
     }
 
     #[cold]
     #[inline(never)]
     fn grow(&mut self) -> bool {
-        self.parked.try_reserve(1).is_ok()
+        self.queue.try_reserve(1).is_ok()
     }
 
     /// From now on [`Waiters::was_used`] holds: a ticket goes to nobody.
@@ -89,41 +89,41 @@ impl<W> Waiters<W> {
     /// Lets a waiter leave the line, if it is still there.
     #[must_use = "dropping the waiter here is what this method is there to avoid"]
     pub fn remove(&mut self, ticket: Ticket) -> Option<W> {
-        if self.parked.front()?.0 == ticket {
+        if self.queue.front()?.0 == ticket {
             return self.pop();
         }
-        let place = self.parked.binary_search_by_key(&ticket, |(own, _)| *own).ok()?;
-        self.parked.remove(place).map(|(_, waiter)| waiter)
+        let place = self.queue.binary_search_by_key(&ticket, |(own, _)| *own).ok()?;
+        self.queue.remove(place).map(|(_, waiter)| waiter)
     }
 
     /// Takes out the waiter that has been there longest.
     #[must_use = "dropping the waiter here is what this method is there to avoid"]
     pub fn pop(&mut self) -> Option<W> {
-        self.parked.pop_front().map(|(_, waiter)| waiter)
+        self.queue.pop_front().map(|(_, waiter)| waiter)
     }
 
     /// Takes out all waiters, so that the caller can drop them while nothing borrows the line.
     #[must_use = "dropping the waiters here is what this method is there to avoid"]
     pub fn take_all(&mut self) -> Vec<W> {
-        std::mem::take(&mut self.parked).into_iter().map(|(_, waiter)| waiter).collect()
+        std::mem::take(&mut self.queue).into_iter().map(|(_, waiter)| waiter).collect()
     }
 
     /// The waiter that has been there longest.
     #[must_use]
     pub fn first(&self) -> Option<&W> {
-        self.parked.front().map(|(_, waiter)| waiter)
+        self.queue.front().map(|(_, waiter)| waiter)
     }
 
     /// How many are there, chosen and cancelled ones included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.parked.len()
+        self.queue.len()
     }
 
     /// Whether nobody is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.parked.is_empty()
+        self.queue.is_empty()
     }
 
     /// Whether anybody was ever parked.
@@ -135,37 +135,37 @@ impl<W> Waiters<W> {
     /// All waiters, the one that has been there longest first.
     #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &W> + ExactSizeIterator {
-        self.parked.iter().map(|(_, waiter)| waiter)
+        self.queue.iter().map(|(_, waiter)| waiter)
     }
 
     /// All waiters with their tickets.
     pub fn entries(&self) -> impl Iterator<Item = (Ticket, &W)> {
-        self.parked.iter().map(|(ticket, waiter)| (*ticket, waiter))
+        self.queue.iter().map(|(ticket, waiter)| (*ticket, waiter))
     }
 
     /// All waiters, to be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut W> {
-        self.parked.iter_mut().map(|(_, waiter)| waiter)
+        self.queue.iter_mut().map(|(_, waiter)| waiter)
     }
 }
 
 impl<W: Waiter> Waiters<W> {
     /// Those that nobody has chosen and that have not given up.
     pub fn waiting(&self) -> impl Iterator<Item = &W> {
-        self.iter().filter(|waiter| waiter.standing() == Standing::Waiting)
+        self.iter().filter(|waiter| waiter.waiter_state() == WaiterState::Waiting)
     }
 
     /// Whether all have given up, or nobody is there: then a newcomer passes nobody.
     #[must_use]
     pub fn all_cancelled(&self) -> bool {
-        self.is_empty() || self.iter().all(|waiter| waiter.standing() == Standing::Cancelled)
+        self.is_empty() || self.iter().all(|waiter| waiter.waiter_state() == WaiterState::Cancelled)
     }
 
     /// Takes out the first that waits. Those before it go into `spent`, for the caller to drop.
     #[must_use = "the waiter has to be woken"]
     pub fn pop_waiting(&mut self, spent: &mut Vec<W>) -> Option<W> {
         while let Some(waiter) = self.pop() {
-            if waiter.standing() == Standing::Waiting {
+            if waiter.waiter_state() == WaiterState::Waiting {
                 return Some(waiter);
             }
             spent.push(waiter);
@@ -184,8 +184,8 @@ impl<W> Default for Waiters<W> {
 mod tests {
     use super::*;
 
-    impl Waiter for (u32, Standing) {
-        fn standing(&self) -> Standing {
+    impl Waiter for (u32, WaiterState) {
+        fn waiter_state(&self) -> WaiterState {
             self.1
         }
     }
@@ -206,8 +206,12 @@ mod tests {
     #[test]
     fn the_first_that_waits_is_taken_and_the_spent_are_handed_out() {
         let mut waiters = Waiters::new();
-        for waiter in [(0, Standing::Cancelled), (1, Standing::Chosen), (2, Standing::Waiting), (3, Standing::Waiting)]
-        {
+        for waiter in [
+            (0, WaiterState::Cancelled),
+            (1, WaiterState::Chosen),
+            (2, WaiterState::Waiting),
+            (3, WaiterState::Waiting),
+        ] {
             let _ = waiters.push(waiter);
         }
         let mut spent = Vec::new();

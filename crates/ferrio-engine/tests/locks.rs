@@ -6,18 +6,18 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use ferrio_engine::{Exclusion, Permits, Released, Standing, Ticket, Waiter};
+use ferrio_engine::{LockState, Released, SemaphoreState, Ticket, Waiter, WaiterState};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 struct Token {
     number: usize,
-    standing: Rc<Cell<Standing>>,
+    waiter_state: Rc<Cell<WaiterState>>,
 }
 
 impl Waiter for Token {
-    fn standing(&self) -> Standing {
-        self.standing.get()
+    fn waiter_state(&self) -> WaiterState {
+        self.waiter_state.get()
     }
 }
 
@@ -46,12 +46,12 @@ trait Primitive {
     fn park(&mut self, token: Token) -> Ticket;
     fn release(&mut self, wake: &mut dyn FnMut(&Token));
     fn take_over(&mut self, ticket: Ticket, wake: &mut dyn FnMut(&Token));
-    fn give_up(&mut self, ticket: Ticket, standing: Standing, wake: &mut dyn FnMut(&Token));
+    fn give_up(&mut self, ticket: Ticket, waiter_state: WaiterState, wake: &mut dyn FnMut(&Token));
     /// Permits that nobody has been given.
     fn free(&self) -> usize;
 }
 
-impl Primitive for Exclusion<Token> {
+impl Primitive for LockState<Token> {
     fn try_acquire(&mut self) -> bool {
         Self::try_acquire(self)
     }
@@ -68,23 +68,23 @@ impl Primitive for Exclusion<Token> {
     }
 
     fn take_over(&mut self, ticket: Ticket, _: &mut dyn FnMut(&Token)) {
-        assert!(!self.held, "two holders");
+        assert!(!self.locked, "two holders");
         assert!(Self::take_over(self, ticket).is_some());
     }
 
-    fn give_up(&mut self, ticket: Ticket, _: Standing, wake: &mut dyn FnMut(&Token)) {
+    fn give_up(&mut self, ticket: Ticket, _: WaiterState, wake: &mut dyn FnMut(&Token)) {
         assert!(self.waiters.remove(ticket).is_some());
         self.pass_on().into_iter().for_each(wake);
     }
 
     fn free(&self) -> usize {
-        usize::from(!self.held)
+        usize::from(!self.locked)
     }
 }
 
 /// A semaphore, and whether it hands out all free permits when somebody comes back, as it does from 3.13 on.
 struct Semaphore {
-    permits: Permits<Token>,
+    permits: SemaphoreState<Token>,
     refills: bool,
 }
 
@@ -118,9 +118,9 @@ impl Primitive for Semaphore {
         self.refill(wake);
     }
 
-    fn give_up(&mut self, ticket: Ticket, standing: Standing, wake: &mut dyn FnMut(&Token)) {
+    fn give_up(&mut self, ticket: Ticket, waiter_state: WaiterState, wake: &mut dyn FnMut(&Token)) {
         assert!(self.permits.leave(ticket).is_some());
-        if standing == Standing::Chosen {
+        if waiter_state == WaiterState::Chosen {
             self.permits.release();
         }
         self.refill(wake);
@@ -131,15 +131,15 @@ impl Primitive for Semaphore {
     }
 }
 
-struct Parked {
+struct Queued {
     token: Token,
     ticket: Ticket,
     gives_up: bool,
 }
 
-impl Parked {
+impl Queued {
     fn is_chosen(&self) -> bool {
-        self.token.standing() == Standing::Chosen
+        self.token.waiter_state() == WaiterState::Chosen
     }
 }
 
@@ -152,12 +152,12 @@ fn check(permits: usize, free: usize, holders: usize, given: usize, is_waited_fo
 /// Runs `operations` on a primitive with `permits` permits.
 fn run(mut primitive: impl Primitive, permits: usize, counts_chosen: bool, operations: Vec<Operation>) {
     // The model: who is to get a permit, in this order, and how many have one.
-    let (mut line, mut holders) = (VecDeque::new(), 0);
-    let (mut parked, mut ready, mut arrived) = (Vec::<Parked>::new(), VecDeque::<usize>::new(), 0);
-    let rest = std::iter::repeat_n(Operation::Return, operations.len() * 2);
-    for operation in operations.into_iter().chain(rest) {
+    let (mut expected, mut holders) = (VecDeque::new(), 0);
+    let (mut queued, mut ready, mut arrived) = (Vec::<Queued>::new(), VecDeque::<usize>::new(), 0);
+    let remaining = std::iter::repeat_n(Operation::Return, operations.len() * 2);
+    for operation in operations.into_iter().chain(remaining) {
         let mut wake = |token: &Token| {
-            assert_eq!(token.standing.replace(Standing::Chosen), Standing::Waiting, "woken twice");
+            assert_eq!(token.waiter_state.replace(WaiterState::Chosen), WaiterState::Waiting, "woken twice");
             ready.push_back(token.number);
         };
         match operation {
@@ -165,25 +165,25 @@ fn run(mut primitive: impl Primitive, permits: usize, counts_chosen: bool, opera
                 let number = arrived;
                 arrived += 1;
                 if primitive.try_acquire() {
-                    assert!(line.is_empty(), "a newcomer passed somebody");
+                    assert!(expected.is_empty(), "a newcomer passed somebody");
                     holders += 1;
                 } else {
-                    let token = Token { number, standing: Rc::new(Cell::new(Standing::Waiting)) };
+                    let token = Token { number, waiter_state: Rc::new(Cell::new(WaiterState::Waiting)) };
                     let ticket = primitive.park(token.clone());
-                    parked.push(Parked { token, ticket, gives_up: false });
-                    line.push_back(number);
+                    queued.push(Queued { token, ticket, gives_up: false });
+                    expected.push_back(number);
                 }
             }
             Operation::Release if holders > 0 => {
                 holders -= 1;
                 primitive.release(&mut wake);
             }
-            Operation::Cancel(choice) if !parked.is_empty() => {
-                let place = choice % parked.len();
-                let waiter = &mut parked[place];
-                line.retain(|number| *number != waiter.token.number);
-                if waiter.token.standing() == Standing::Waiting {
-                    waiter.token.standing.set(Standing::Cancelled);
+            Operation::Cancel(choice) if !queued.is_empty() => {
+                let place = choice % queued.len();
+                let waiter = &mut queued[place];
+                expected.retain(|number| *number != waiter.token.number);
+                if waiter.token.waiter_state() == WaiterState::Waiting {
+                    waiter.token.waiter_state.set(WaiterState::Cancelled);
                     ready.push_back(waiter.token.number);
                 }
                 waiter.gives_up = true;
@@ -191,23 +191,23 @@ fn run(mut primitive: impl Primitive, permits: usize, counts_chosen: bool, opera
             Operation::Return if !ready.is_empty() => {
                 let number = ready.pop_front().expect("not empty");
                 let mut wake = |token: &Token| {
-                    assert_eq!(token.standing.replace(Standing::Chosen), Standing::Waiting, "woken twice");
+                    assert_eq!(token.waiter_state.replace(WaiterState::Chosen), WaiterState::Waiting, "woken twice");
                     ready.push_back(token.number);
                 };
-                let place = parked.iter().position(|waiter| waiter.token.number == number).expect("is parked");
-                let Parked { token, ticket, gives_up } = parked.remove(place);
+                let place = queued.iter().position(|waiter| waiter.token.number == number).expect("is parked");
+                let Queued { token, ticket, gives_up } = queued.remove(place);
                 if gives_up {
-                    primitive.give_up(ticket, token.standing(), &mut wake);
+                    primitive.give_up(ticket, token.waiter_state(), &mut wake);
                 } else {
-                    assert_eq!(line.pop_front(), Some(number), "somebody was passed");
+                    assert_eq!(expected.pop_front(), Some(number), "somebody was passed");
                     primitive.take_over(ticket, &mut wake);
                     holders += 1;
                 }
             }
             Operation::Release | Operation::Cancel(_) | Operation::Return => {}
         }
-        let given = holders + if counts_chosen { parked.iter().filter(|waiter| waiter.is_chosen()).count() } else { 0 };
-        check(permits, primitive.free(), holders, given, ready.is_empty() && !line.is_empty());
+        let given = holders + if counts_chosen { queued.iter().filter(|waiter| waiter.is_chosen()).count() } else { 0 };
+        check(permits, primitive.free(), holders, given, ready.is_empty() && !expected.is_empty());
     }
     assert!(ready.is_empty());
 }
@@ -217,7 +217,7 @@ proptest! {
 
     #[test]
     fn a_lock_has_one_holder_and_goes_in_order(operations in prop::collection::vec(operation(), 0..200)) {
-        run(Exclusion::default(), 1, false, operations);
+        run(LockState::default(), 1, false, operations);
     }
 
     #[test]
@@ -225,19 +225,19 @@ proptest! {
         permits in 1usize..5, refills in any::<bool>(), operations in prop::collection::vec(operation(), 0..200),
     ) {
         let value = i64::try_from(permits).expect("small");
-        run(Semaphore { permits: Permits::new(value), refills }, permits, true, operations);
+        run(Semaphore { permits: SemaphoreState::new(value), refills }, permits, true, operations);
     }
 }
 
 #[test]
 fn cancelled_waiter_passes_its_turn_on() {
-    let mut lock = Exclusion::default();
+    let mut lock = LockState::default();
     assert!(lock.try_acquire());
     let tokens: Vec<_> =
-        (0..2).map(|number| Token { number, standing: Rc::new(Cell::new(Standing::Waiting)) }).collect();
+        (0..2).map(|number| Token { number, waiter_state: Rc::new(Cell::new(WaiterState::Waiting)) }).collect();
     let tickets: Vec<_> = tokens.iter().map(|token| lock.park(token.clone()).expect("there is memory")).collect();
     assert!(matches!(lock.release(), Released::Free(Some(next)) if next.number == 0));
-    tokens[0].standing.set(Standing::Chosen);
+    tokens[0].waiter_state.set(WaiterState::Chosen);
     assert!(!lock.try_acquire(), "a newcomer barged in");
     assert!(lock.waiters.remove(tickets[0]).is_some());
     assert_eq!(lock.pass_on().map(|next| next.number), Some(1));

@@ -113,12 +113,12 @@ fn compare(operations: Vec<Operation>) {
         assert!(graveyard.iter().all(Item::is_cancelled));
     }
     assert_eq!(timers.iter().filter(|item| item.is_cancelled()).count(), cancelled - graveyard.len());
-    let mut rest: Vec<_> =
+    let mut remaining: Vec<_> =
         timers.take_all().into_iter().filter(|item| !item.is_cancelled()).map(|item| item.number).collect();
     let mut expected: Vec<_> = model.waiting.iter().map(|(_, item)| item.number).collect();
-    rest.sort_unstable();
+    remaining.sort_unstable();
     expected.sort_unstable();
-    assert_eq!(rest, expected);
+    assert_eq!(remaining, expected);
     assert!(timers.is_empty());
     assert_eq!(timers.live(), 0);
 }

@@ -133,14 +133,14 @@ proptest! {
         }).collect();
 
         let mut records = TlsRecords::new();
-        let mut rest = &bytes[..length];
+        let mut remaining = &bytes[..length];
         for cut in cuts.iter().cycle() {
-            if rest.is_empty() {
+            if remaining.is_empty() {
                 break;
             }
-            let (now, later) = rest.split_at(rest.len().min(*cut));
+            let (now, later) = remaining.split_at(remaining.len().min(*cut));
             records.feed(now);
-            rest = later;
+            remaining = later;
         }
         prop_assert_eq!(taken(&mut records), expected);
     }

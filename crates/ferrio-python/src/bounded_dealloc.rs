@@ -33,7 +33,7 @@ pub(crate) fn bound_classes(py: Python<'_>) {
         crate::locks::barrier::Barrier,
         crate::locks::condition::Condition,
         crate::locks::event::Event,
-        crate::locks::wait_queue::Line,
+        crate::locks::wait_queue::WaitQueue,
         crate::locks::lock::Lock,
         crate::locks::semaphore::BoundedSemaphore,
         crate::locks::semaphore::Semaphore,

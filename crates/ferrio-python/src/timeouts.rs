@@ -5,7 +5,7 @@
 //! is active. Up to 3.12 only a bare `CancelledError` is converted; later versions look at subclasses and at the
 //! contexts of other exceptions as well.
 
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Body, Visitor, spawn};
 use ferrio_cpython::objects::current::{Asked, get_running_loop, running_task};
@@ -28,9 +28,9 @@ pub(crate) struct Timeout {
 struct Inner {
     state: State,
     /// In the loop's seconds; None for never.
-    when: Held,
+    when: OwnedRef,
     timer: Option<Timer>,
-    task: Option<Held>,
+    task: Option<OwnedRef>,
     /// How many cancellations of the task were asked for when it was entered.
     cancelling: u32,
 }
@@ -290,7 +290,7 @@ impl Timeout {
 
     fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        spawn(py, "Timeout.__aenter__", Enter(Held::of(slf)))
+        spawn(py, "Timeout.__aenter__", Enter(OwnedRef::of(slf)))
     }
 
     #[pyo3(signature = (exc_type, exc_val, exc_tb))]
@@ -301,7 +301,7 @@ impl Timeout {
         exc_tb: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         drop((exc_type, exc_tb));
-        spawn(slf.py(), "Timeout.__aexit__", Exit(Held::of(slf), exc_val.map(Held::from)))
+        spawn(slf.py(), "Timeout.__aexit__", Exit(OwnedRef::of(slf), exc_val.map(OwnedRef::from)))
     }
 
     fn _on_timeout(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -310,12 +310,12 @@ impl Timeout {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let (state, when) = self.inner.with(py, |inner| (inner.state, inner.when.bind(py).clone()));
-        let word = state.words().1;
+        let state_name = state.words().1;
         if state != State::Entered {
-            return Ok(format!("<Timeout [{word}]>"));
+            return Ok(format!("<Timeout [{state_name}]>"));
         }
         let when = if when.is_none() { when } else { imports::round(py)?.call1((when, 3))? };
-        Ok(format!("<Timeout [{word}] when={when}>"))
+        Ok(format!("<Timeout [{state_name}] when={when}>"))
     }
 
     #[getter(_state)]
@@ -353,7 +353,7 @@ impl Timeout {
     }
 }
 
-struct Enter(Held<Timeout>);
+struct Enter(OwnedRef<Timeout>);
 
 impl Body for Enter {
     const OWNS_PY: bool = false;
@@ -369,7 +369,7 @@ impl Body for Enter {
     }
 }
 
-struct Exit(Held<Timeout>, Option<Held>);
+struct Exit(OwnedRef<Timeout>, Option<OwnedRef>);
 
 impl Body for Exit {
     const OWNS_PY: bool = false;

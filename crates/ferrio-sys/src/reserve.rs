@@ -39,9 +39,9 @@ impl Reserved {
         if layout.size() > BLOCK || layout.align() > 4096 {
             return std::ptr::null_mut();
         }
-        for (index, word) in self.lent.iter().enumerate() {
+        for (index, bitmap) in self.lent.iter().enumerate() {
             // Acquire: what the former borrower wrote comes before what the next one does.
-            let taken = word.fetch_update(Ordering::Acquire, Ordering::Relaxed, |bits| {
+            let taken = bitmap.fetch_update(Ordering::Acquire, Ordering::Relaxed, |bits| {
                 (bits != u32::MAX).then(|| bits | 1 << bits.trailing_ones())
             });
             if let Ok(before) = taken {

@@ -38,12 +38,12 @@ fn a_pipe_carries_slices_in_order_and_refuses_when_full() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     socket::set_nonblocking(reader.as_raw_fd()).expect("non-blocking");
     socket::set_nonblocking(writer.as_raw_fd()).expect("non-blocking");
-    let mut room = [0; 16];
-    assert_eq!(file::read(reader.as_raw_fd(), &mut room).expect_err("empty").kind(), ErrorKind::WouldBlock);
+    let mut buffer = [0; 16];
+    assert_eq!(file::read(reader.as_raw_fd(), &mut buffer).expect_err("empty").kind(), ErrorKind::WouldBlock);
     let slices = [IoSlice::new(b"one"), IoSlice::new(b"two")];
     assert_eq!(file::write_vectored(writer.as_raw_fd(), &slices).expect("written"), 6);
-    assert_eq!(file::read(reader.as_raw_fd(), &mut room).expect("read"), 6);
-    assert_eq!(&room[..6], b"onetwo");
+    assert_eq!(file::read(reader.as_raw_fd(), &mut buffer).expect("read"), 6);
+    assert_eq!(&buffer[..6], b"onetwo");
     while file::write(writer.as_raw_fd(), &[0; 4096]).is_ok() {}
     assert_eq!(file::write(writer.as_raw_fd(), b"x").expect_err("full").kind(), ErrorKind::WouldBlock);
     drop(writer);
@@ -64,7 +64,7 @@ fn a_file_is_sent_from_an_offset_and_its_position_stays() {
     let mut received = [0; 6];
     peer.read_exact(&mut received).expect("received");
     assert_eq!(&received, b"456789");
-    let mut rest = String::new();
-    source.read_to_string(&mut rest).expect("read");
-    assert_eq!(rest, "23456789");
+    let mut remaining = String::new();
+    source.read_to_string(&mut remaining).expect("read");
+    assert_eq!(remaining, "23456789");
 }

@@ -72,8 +72,9 @@ pub(crate) fn of<'py>(py: Python<'py>, name: &str) -> Option<(Bound<'py, PyAny>,
         return found.extract().ok();
     }
     let code = originals.code(py, name)?;
-    let line = originals.waiting_line(&code, name).or_else(|| code.getattr("co_firstlineno").ok()?.extract().ok());
-    let found = (code, line?).into_pyobject(py).ok()?;
+    let line_number =
+        originals.waiting_line(&code, name).or_else(|| code.getattr("co_firstlineno").ok()?.extract().ok());
+    let found = (code, line_number?).into_pyobject(py).ok()?;
     known.set_item(name, &found).ok()?;
     found.extract().ok()
 }
@@ -109,8 +110,8 @@ pub(crate) fn summary<'py>(py: Python<'py>, name: &str, called: &str) -> Option<
     }
     let code = originals.code(py, name)?;
     let calls = |instruction: &Bound<'_, PyAny>| instruction.getattr("argval")?.eq(called);
-    let line = *originals.lines(&code, calls)?.first()?;
-    let place = (code.getattr("co_filename").ok()?, line, code.getattr("co_name").ok()?);
+    let line_number = *originals.lines(&code, calls)?.first()?;
+    let place = (code.getattr("co_filename").ok()?, line_number, code.getattr("co_name").ok()?);
     // It reads the line at once: when it is shown, it may be too late to read files.
     let summary = originals.summary.bind(py).call1(place).ok()?;
     known.set_item((name, called), &summary).ok()?;

@@ -141,17 +141,17 @@ impl Target {
     }
 }
 
-/// Receives straight into a new bytes object of at most `room` bytes, which is then cut to what came: no copy.
+/// Receives straight into a new bytes object of at most `capacity` bytes, which is then cut to what came: no copy.
 /// `fill` must run no Python code and give the number of bytes it wrote.
 ///
 /// # Errors
 /// `MemoryError`. What `fill` gives is passed on as it is.
 pub fn receive_bytes<E>(
     py: Python<'_>,
-    room: usize,
+    capacity: usize,
     fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> Result<usize, E>,
 ) -> PyResult<Result<Bound<'_, PyBytes>, E>> {
-    let length = ffi::Py_ssize_t::try_from(room).unwrap_or(ffi::Py_ssize_t::MAX);
+    let length = ffi::Py_ssize_t::try_from(capacity).unwrap_or(ffi::Py_ssize_t::MAX);
     // SAFETY: a null source makes an object with uninitialised contents.
     let mut object = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), length) };
     if object.is_null() {
@@ -159,10 +159,10 @@ pub fn receive_bytes<E>(
     }
     // SAFETY: a live bytes object that nobody else knows.
     let start = unsafe { ffi::PyBytes_AS_STRING(object) }.cast_mut().cast::<MaybeUninit<u8>>();
-    // SAFETY: `room` bytes of our own, lent as uninitialised.
-    let outcome = fill(unsafe { std::slice::from_raw_parts_mut(start, room) });
+    // SAFETY: `capacity` bytes of our own, lent as uninitialised.
+    let outcome = fill(unsafe { std::slice::from_raw_parts_mut(start, capacity) });
     let count = *outcome.as_ref().unwrap_or(&0);
-    let length = ffi::Py_ssize_t::try_from(count.min(room)).unwrap_or(0);
+    let length = ffi::Py_ssize_t::try_from(count.min(capacity)).unwrap_or(0);
     // SAFETY: we hold the only reference; on failure the object is released and the pointer null.
     if unsafe { version::_PyBytes_Resize(&raw mut object, length) } < 0 {
         return Err(PyErr::fetch(py));

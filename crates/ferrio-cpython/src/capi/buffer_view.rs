@@ -1,7 +1,7 @@
-//! `Window`: a stretch of memory that functions taking a buffer are given in place of a slice of a memoryview.
+//! `BufferView`: a stretch of memory that functions taking a buffer are given in place of a slice of a memoryview.
 //!
 //! Invariant: it shows the same memory as long as it lives, and that memory lives as long: of a bytes object that it holds,
-//! or of one in the making, whose `BytesRoom` makes sure that nobody has the window any more.
+//! or of one in the making, whose `BytesWriter` makes sure that nobody has the window any more.
 
 use std::ffi::c_int;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use pyo3::types::PyBytes;
 
 /// An exporter of memory that has no other use.
 #[pyclass(frozen, module = "ferrio")]
-pub struct Window {
+pub struct BufferView {
     /// Never changes; atomic because that may be sent between threads.
     start: AtomicPtr<u8>,
     len: usize,
@@ -21,7 +21,7 @@ pub struct Window {
     _owner: Option<Py<PyBytes>>,
 }
 
-impl Window {
+impl BufferView {
     /// Shows part of a bytes object; what is beyond its end is left out.
     ///
     /// # Errors
@@ -31,8 +31,8 @@ impl Window {
         let end = part.end.min(all.len());
         let shown = &all[part.start.min(end)..end];
         let start = AtomicPtr::new(shown.as_ptr().cast_mut());
-        let window = Self { start, len: shown.len(), writable: false, _owner: Some(bytes.clone().unbind()) };
-        Bound::new(bytes.py(), window).map(Bound::into_any)
+        let view = Self { start, len: shown.len(), writable: false, _owner: Some(bytes.clone().unbind()) };
+        Bound::new(bytes.py(), view).map(Bound::into_any)
     }
 
     /// Lends `len` bytes for writing, while `lend` runs. Also whether somebody still has them.
@@ -45,18 +45,18 @@ impl Window {
         len: usize,
         lend: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<R>,
     ) -> PyResult<(PyResult<R>, bool)> {
-        let window = Self { start: AtomicPtr::new(start), len, writable: true, _owner: None };
-        let window = Bound::new(py, window)?.into_any();
-        let outcome = lend(&window);
+        let view = Self { start: AtomicPtr::new(start), len, writable: true, _owner: None };
+        let view = Bound::new(py, view)?.into_any();
+        let outcome = lend(&view);
         // SAFETY: a live object.
-        let kept = unsafe { ffi::Py_REFCNT(window.as_ptr()) } != 1;
+        let kept = unsafe { ffi::Py_REFCNT(view.as_ptr()) } != 1;
         Ok((outcome, kept))
     }
 }
 
 #[pymethods]
 #[pyo3(crate = "crate::capi::pyo3_trampolines::bindings")]
-impl Window {
+impl BufferView {
     /// The buffer protocol.
     ///
     /// # Safety

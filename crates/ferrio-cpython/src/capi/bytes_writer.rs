@@ -1,4 +1,4 @@
-//! `BytesRoom`: a bytes object that Python functions fill part by part, and that is then cut to what came.
+//! `BytesWriter`: a bytes object that Python functions fill part by part, and that is then cut to what came.
 //!
 //! Invariant: nobody else knows the object before it is finished. A part is lent as a window, which is gone before the
 //! next one is made; where somebody kept it, the object is theirs for ever.
@@ -10,35 +10,35 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::capi::buffer_view::Window;
+use crate::capi::buffer_view::BufferView;
 use crate::capi::version;
 
 /// A bytes object in the making.
-pub struct BytesRoom<'py> {
+pub struct BytesWriter<'py> {
     py: Python<'py>,
     /// Owned; its contents are uninitialised behind `filled`.
     object: NonNull<ffi::PyObject>,
-    room: usize,
+    capacity: usize,
     filled: usize,
 }
 
-impl<'py> BytesRoom<'py> {
-    /// Room for `room` bytes.
+impl<'py> BytesWriter<'py> {
+    /// Room for `capacity` bytes.
     ///
     /// # Errors
     /// `MemoryError`.
-    pub fn new(py: Python<'py>, room: usize) -> PyResult<Self> {
-        let length = ffi::Py_ssize_t::try_from(room).unwrap_or(ffi::Py_ssize_t::MAX);
+    pub fn new(py: Python<'py>, capacity: usize) -> PyResult<Self> {
+        let length = ffi::Py_ssize_t::try_from(capacity).unwrap_or(ffi::Py_ssize_t::MAX);
         // SAFETY: a null source makes an object with uninitialised contents.
         let object = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), length) };
         let object = NonNull::new(object).ok_or_else(|| PyErr::fetch(py))?;
-        Ok(Self { py, object, room, filled: 0 })
+        Ok(Self { py, object, capacity, filled: 0 })
     }
 
     /// How many bytes are left.
     #[must_use]
-    pub fn left(&self) -> usize {
-        self.room - self.filled
+    pub fn remaining(&self) -> usize {
+        self.capacity - self.filled
     }
 
     /// Has `fill` write into the next `size` bytes; it gives what `count` takes for the number of bytes written.
@@ -51,13 +51,13 @@ impl<'py> BytesRoom<'py> {
         fill: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<R>,
         count: impl FnOnce(&R) -> usize,
     ) -> PyResult<R> {
-        let size = size.min(self.left());
+        let size = size.min(self.remaining());
         // SAFETY: a live bytes object.
         let start = unsafe { ffi::PyBytes_AS_STRING(self.object.as_ptr()) }.cast_mut();
         // SAFETY: within the object.
         let start = unsafe { start.add(self.filled) };
         // SAFETY: `size` bytes that nobody else knows; where the window outlives the call, below, so do they.
-        let (outcome, kept) = unsafe { Window::lend(self.py, start.cast(), size, fill) }?;
+        let (outcome, kept) = unsafe { BufferView::lend(self.py, start.cast(), size, fill) }?;
         if kept {
             // Whoever has it may write at any time.
             // SAFETY: a live object; the reference is never given up.
@@ -88,7 +88,7 @@ impl<'py> BytesRoom<'py> {
     }
 }
 
-impl Drop for BytesRoom<'_> {
+impl Drop for BytesWriter<'_> {
     fn drop(&mut self) {
         // SAFETY: the reference that `new` took; attached, for the token lives as long as this.
         unsafe { ffi::Py_DecRef(self.object.as_ptr()) };

@@ -15,7 +15,7 @@ use pyo3::types::{PyString, PyType};
 
 use crate::capi::heap_type::{self, attribute, method, offsets, slot};
 use crate::capi::memory;
-use crate::capi::trampoline::guarded;
+use crate::capi::trampoline::trampoline;
 use crate::capi::version;
 
 type Object = *mut ffi::PyObject;
@@ -150,7 +150,7 @@ unsafe extern "C" fn get_attribute(object: Object, name: Object) -> Object {
     if !found.is_null() {
         return found;
     }
-    guarded(|py| {
+    trampoline(|py| {
         let missing = PyErr::fetch(py);
         if !missing.is_instance_of::<PyAttributeError>(py) {
             return Err(missing);
@@ -224,7 +224,7 @@ fn of_running_version(py: Python<'_>, function: &str, signature: String) -> Stri
 }
 
 unsafe extern "C" fn repr(object: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         let name = pattern(py, object)?.getattr("__qualname__")?;
         Ok(memory::text(py, &format!("<function {name} at {:#x}>", object.addr()))?.into_any().unbind())
     })
@@ -232,15 +232,15 @@ unsafe extern "C" fn repr(object: Object) -> Object {
 
 /// `__reduce__`: like functions, found again by name.
 unsafe extern "C" fn reduce(object: Object, _: Object) -> Object {
-    guarded(|py| Ok(pattern(py, object)?.getattr("__qualname__")?.unbind()))
+    trampoline(|py| Ok(pattern(py, object)?.getattr("__qualname__")?.unbind()))
 }
 
 unsafe extern "C" fn documentation(object: Object, _: *mut c_void) -> Object {
-    guarded(|py| Ok(pattern(py, object)?.getattr("__doc__")?.unbind()))
+    trampoline(|py| Ok(pattern(py, object)?.getattr("__doc__")?.unbind()))
 }
 
 unsafe extern "C" fn module(object: Object, _: *mut c_void) -> Object {
-    guarded(|py| Ok(pattern(py, object)?.getattr("__module__")?.unbind()))
+    trampoline(|py| Ok(pattern(py, object)?.getattr("__module__")?.unbind()))
 }
 
 unsafe extern "C" fn dealloc(object: Object) {

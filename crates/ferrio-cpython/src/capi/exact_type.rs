@@ -7,9 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 /// A class whose plain instances are to be told from others, known by its address.
-pub struct PlainClass(AtomicPtr<ffi::PyTypeObject>);
+pub struct ExactType(AtomicPtr<ffi::PyTypeObject>);
 
-impl PlainClass {
+impl ExactType {
     /// No class so far.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "for statics")]
@@ -27,7 +27,7 @@ impl PlainClass {
     /// then its methods are those of the class.
     #[inline]
     #[must_use]
-    pub fn is_plain(&self, object: &Bound<'_, PyAny>) -> bool {
+    pub fn is_unpatched(&self, object: &Bound<'_, PyAny>) -> bool {
         self.is_exact(object) && has_no_attributes(object)
     }
 

@@ -13,14 +13,14 @@ use crate::capi::gil_cell::GilCell;
 
 /// The spare memory of one type, whose objects have the layout `T`.
 pub(crate) struct Spares<T> {
-    list: GilCell<Vec<Spare<T>>>,
+    list: GilCell<Vec<FreeObject<T>>>,
     limit: usize,
 }
 
-struct Spare<T>(NonNull<T>);
+struct FreeObject<T>(NonNull<T>);
 
 // SAFETY: memory that nobody else knows of; it is touched only with the GIL held.
-unsafe impl<T> Send for Spare<T> {}
+unsafe impl<T> Send for FreeObject<T> {}
 
 impl<T> Spares<T> {
     /// For a type that takes part in garbage collection. At most `limit` pieces are kept.
@@ -31,7 +31,7 @@ impl<T> Spares<T> {
     /// An object from spare memory with one reference, untracked, whose fields are as the one before left them.
     #[inline]
     pub(crate) fn reuse(&self, py: Python<'_>) -> Option<NonNull<T>> {
-        let Spare(memory) = self.list.with(py, Vec::pop)?;
+        let FreeObject(memory) = self.list.with(py, Vec::pop)?;
         // The count was zero. `PyObject_Init` would fetch the type anew, which costs a tenth of an await that ends at once
         // (benchmark `queue_unbounded`).
         // SAFETY: an object that is whole in its head, by the invariant.
@@ -77,11 +77,11 @@ impl<T> Spares<T> {
     #[inline]
     pub(crate) unsafe fn give_unfinalized(&self, py: Python<'_>, memory: NonNull<T>) {
         let kept = self.list.with(py, |list| {
-            let room = list.len() < self.limit && (list.len() < list.capacity() || list.try_reserve(1).is_ok());
-            if room {
-                list.push(Spare(memory));
+            let fits = list.len() < self.limit && (list.len() < list.capacity() || list.try_reserve(1).is_ok());
+            if fits {
+                list.push(FreeObject(memory));
             }
-            room
+            fits
         });
         if !kept {
             // SAFETY: by the caller's promise.

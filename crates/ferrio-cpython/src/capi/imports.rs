@@ -165,12 +165,12 @@ pub(crate) fn thread_safe_handle(py: Python<'_>) -> PyResult<Option<Bound<'_, Py
     Ok(class.as_ref().map(|class| class.bind(py).clone()))
 }
 
-/// Whether the code of asyncio's own Python method `class.method` in `module` uses `word`: for behaviour that changed
+/// Whether the code of asyncio's own Python method `class.method` in `module` uses `name`: for behaviour that changed
 /// within the patch releases of one version.
 #[cold]
-pub(crate) fn stock_method_uses(py: Python<'_>, module: &str, class: &str, method: &str, word: &str) -> PyResult<bool> {
+pub(crate) fn stock_method_uses(py: Python<'_>, module: &str, class: &str, method: &str, name: &str) -> PyResult<bool> {
     let code = py.import(module)?.getattr(class)?.getattr(method)?.getattr("__code__")?;
-    code.getattr("co_names")?.contains(word)
+    code.getattr("co_names")?.contains(name)
 }
 
 /// The loop of a future made without one, as asyncio's own constructors find it: the running one or the policy's.

@@ -42,8 +42,8 @@ pub fn bytes<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyBytes>>
 /// # Errors
 /// `MemoryError`.
 pub fn bytearray<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyByteArray>> {
-    PyByteArray::new_with(py, data.len(), |room| {
-        room.copy_from_slice(data);
+    PyByteArray::new_with(py, data.len(), |target| {
+        target.copy_from_slice(data);
         Ok(())
     })
 }
@@ -184,6 +184,6 @@ pub fn unraisable(py: Python<'_>, error: PyErr) {
 ///
 /// # Errors
 /// What `body` raises.
-pub fn guarded<R>(py: Python<'_>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+pub fn catch_no_memory<R>(py: Python<'_>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(trampoline::panicked(py, payload.as_ref())))
 }

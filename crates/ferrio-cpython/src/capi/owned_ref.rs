@@ -1,7 +1,7 @@
-//! `Held`: an owned reference that is given up at once.
+//! `OwnedRef`: an owned reference that is given up at once.
 //!
 //! Raw objects are dropped by code that the interpreter calls directly, where `PyO3`'s `Py` cannot tell that it is
-//! attached and defers the release; a future that lives on with its garbage is a leak. Invariant: a `Held` is dropped
+//! attached and defers the release; a future that lives on with its garbage is a leak. Invariant: a `OwnedRef` is dropped
 //! only by whoever is attached, for it lives in Python objects and in queues that only attached code touches.
 
 use std::mem::ManuallyDrop;
@@ -11,9 +11,9 @@ use pyo3::prelude::*;
 
 /// An owned reference to an object, of any type unless one is named.
 #[repr(transparent)]
-pub struct Held<T = PyAny>(ManuallyDrop<Py<T>>);
+pub struct OwnedRef<T = PyAny>(ManuallyDrop<Py<T>>);
 
-impl<T> Held<T> {
+impl<T> OwnedRef<T> {
     /// A reference to `object`.
     #[inline]
     #[must_use]
@@ -63,14 +63,14 @@ impl<T> Held<T> {
     }
 }
 
-impl<T> From<Bound<'_, T>> for Held {
+impl<T> From<Bound<'_, T>> for OwnedRef {
     #[inline]
     fn from(object: Bound<'_, T>) -> Self {
         Self(ManuallyDrop::new(object.into_any().unbind()))
     }
 }
 
-impl<T> Drop for Held<T> {
+impl<T> Drop for OwnedRef<T> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: an owned reference is given up, by attached code as the invariant says.

@@ -59,14 +59,14 @@ macro_rules! guard {
         {
             const METH: for<'py> unsafe fn(Python<'py>, $($kind),+) -> PyResult<$output> = {
                 #[inline]
-                unsafe fn guarded<F>(py: Python<'_>, $($argument: $kind),+) -> PyResult<$output>
+                unsafe fn catching<F>(py: Python<'_>, $($argument: $kind),+) -> PyResult<$output>
                 where
                     F: MethodDef<for<'py> unsafe fn(Python<'py>, $($kind),+) -> PyResult<$output>>,
                 {
                     // SAFETY: the trampoline's promise is passed on.
                     made(py, || unsafe { F::METH(py, $($argument),+) })
                 }
-                guarded::<F>
+                catching::<F>
             };
         }
     };

@@ -16,7 +16,7 @@ use pyo3::types::PyType;
 use crate::capi::freelist::Spares;
 use crate::capi::heap_type::{self, attribute, slot};
 use crate::capi::memory;
-use crate::capi::trampoline::{guarded, unbooked};
+use crate::capi::trampoline::{assume_attached, trampoline};
 use crate::capi::version;
 
 type Object = *mut ffi::PyObject;
@@ -36,7 +36,7 @@ struct Stop {
 }
 
 /// Dropped exceptions: whole but for their value, which is null; their arguments are empty.
-static SPARES: Spares<Stop> = Spares::new(64);
+static FREELIST: Spares<Stop> = Spares::new(64);
 
 /// Sets `StopIteration` with `value`; no exception at all means None.
 #[inline]
@@ -45,7 +45,7 @@ pub(crate) fn return_value(value: Bound<'_, PyAny>) {
         return;
     }
     let py = value.py();
-    match SPARES.reuse(py) {
+    match FREELIST.reuse(py) {
         Some(stop) => raise(stop, value),
         None => raise_new(value),
     }
@@ -89,16 +89,16 @@ fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 }
 
 unsafe extern "C" fn dealloc(object: Object) {
-    unbooked(|py| {
+    assume_attached(|py| {
         let stop = object.cast::<Stop>();
         // SAFETY: nobody can reach the object any more.
-        if unsafe { is_plain(stop) } {
+        if unsafe { is_unpatched(stop) } {
             // SAFETY: as above.
             let value = unsafe { std::mem::replace(&mut (*stop).value, null_mut()) };
             // SAFETY: not null.
             let memory = unsafe { NonNull::new_unchecked(stop) };
             // SAFETY: exactly of our type, which has no finalizer; untracked, and holds nothing.
-            unsafe { SPARES.give_unfinalized(py, memory) };
+            unsafe { FREELIST.give_unfinalized(py, memory) };
             // SAFETY: the reference that the object owned.
             unsafe { ffi::Py_XDECREF(value) };
             return;
@@ -124,7 +124,7 @@ unsafe extern "C" fn dealloc(object: Object) {
 /// # Safety
 /// A whole exception that nobody refers to.
 #[inline]
-unsafe fn is_plain(stop: *const Stop) -> bool {
+unsafe fn is_unpatched(stop: *const Stop) -> bool {
     // SAFETY: by the caller's promise; no Python code runs meanwhile.
     let stop = unsafe { &*stop };
     let additions = [stop.attributes, stop.notes, stop.traceback, stop.context, stop.cause];
@@ -163,7 +163,7 @@ unsafe fn complete(py: Python<'_>, object: Object) -> PyResult<()> {
 /// # Safety
 /// `object` is of this layout and alive.
 unsafe fn shown(object: Object, pick: fn(&ffi::PyTypeObject) -> Option<ffi::reprfunc>) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: by the caller's promise.
         unsafe { complete(py, object) }?;
         // SAFETY: a type that lives as long as the interpreter.
@@ -187,7 +187,7 @@ unsafe extern "C" fn text(object: Object) -> Object {
 }
 
 unsafe extern "C" fn arguments(object: Object, _: *mut c_void) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: of this layout, alive during the call.
         unsafe { complete(py, object) }?;
         // SAFETY: as above.

@@ -10,15 +10,15 @@ use crate::capi::memory;
 
 /// Runs a slot or method that the interpreter called, hence attached; null means that an exception is set.
 #[inline]
-pub(crate) fn guarded(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
+pub(crate) fn trampoline(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
     attached(|py| caught(py, body))
 }
 
-/// `guarded` without an entry in `PyO3`'s books, which costs more than the body of a hot method (benchmark
-/// `future_await`). For bodies that own objects as `Bound` and `Held` only: a `Py` dropped here may be released late.
+/// `trampoline` without an entry in `PyO3`'s books, which costs more than the body of a hot method (benchmark
+/// `future_await`). For bodies that own objects as `Bound` and `OwnedRef` only: a `Py` dropped here may be released late.
 #[inline]
-pub(crate) fn guarded_unbooked(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
-    unbooked(|py| caught(py, body))
+pub(crate) fn trampoline_attached(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
+    assume_attached(|py| caught(py, body))
 }
 
 /// The outcome becomes a pointer inside the guarded call: a `PyResult` would have to go through memory.
@@ -38,7 +38,7 @@ fn caught(py: Python<'_>, body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) 
 }
 
 /// The same for slots that answer with a hash.
-pub(crate) fn guarded_hash(body: impl FnOnce(Python<'_>) -> PyResult<isize>) -> ffi::Py_hash_t {
+pub(crate) fn trampoline_hash(body: impl FnOnce(Python<'_>) -> PyResult<isize>) -> ffi::Py_hash_t {
     // SAFETY: the interpreter calls slots with the GIL held.
     let py = unsafe { Python::assume_attached() };
     let answer = || match body(py) {
@@ -103,16 +103,16 @@ pub(crate) fn ending(body: impl FnOnce(Python<'_>)) {
     });
 }
 
-/// `attached` without an entry in `PyO3`'s books; see `guarded_unbooked`.
+/// `attached` without an entry in `PyO3`'s books; see `trampoline_attached`.
 #[inline]
-pub(crate) fn unbooked<R>(body: impl FnOnce(Python<'_>) -> R) -> R {
+pub(crate) fn assume_attached<R>(body: impl FnOnce(Python<'_>) -> R) -> R {
     // SAFETY: the interpreter calls slots and methods with the GIL held.
     body(unsafe { Python::assume_attached() })
 }
 
-/// `guarded` for slots that answer 0 or -1.
-pub(crate) fn guarded_status(body: impl FnOnce(Python<'_>) -> PyResult<()>) -> std::ffi::c_int {
-    let outcome = guarded(|py| body(py).map(|()| py.None()));
+/// `trampoline` for slots that answer 0 or -1.
+pub(crate) fn trampoline_status(body: impl FnOnce(Python<'_>) -> PyResult<()>) -> std::ffi::c_int {
+    let outcome = trampoline(|py| body(py).map(|()| py.None()));
     if outcome.is_null() {
         return -1;
     }

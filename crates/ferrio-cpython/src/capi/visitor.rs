@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::owned_ref::Held;
+use super::owned_ref::OwnedRef;
 
 /// The collector's visit of an object's references.
 pub struct Visitor<'a> {
@@ -41,7 +41,7 @@ impl Visitor<'_> {
     }
 
     /// Shows an object.
-    pub fn show_held<T>(&self, object: &Held<T>) {
+    pub fn show_held<T>(&self, object: &OwnedRef<T>) {
         self.show_pointer(object.as_ptr());
     }
 

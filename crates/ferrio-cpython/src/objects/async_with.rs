@@ -20,11 +20,11 @@ use crate::capi::coroutine_function::make_pattern;
 use crate::capi::freelist::Spares;
 use crate::capi::heap_type::{self, attribute, offsets, slot};
 use crate::capi::memory;
-use crate::capi::trampoline::{guarded, guarded_unbooked, unbooked};
+use crate::capi::trampoline::{assume_attached, trampoline, trampoline_attached};
 
 type Object = *mut ffi::PyObject;
 
-/// What entering or leaving does: gives a coroutine. It owns objects as `Bound` and `Held` only.
+/// What entering or leaving does: gives a coroutine. It owns objects as `Bound` and `OwnedRef` only.
 pub type Half = for<'py> fn(&Bound<'py, PyAny>) -> PyResult<Py<PyAny>>;
 
 /// The layout of descriptors.
@@ -50,7 +50,7 @@ struct Bounded {
     instance: Object,
 }
 
-static SPARES: Spares<Bounded> = Spares::new(64);
+static FREELIST: Spares<Bounded> = Spares::new(64);
 
 /// Gives `T` the methods `__aenter__` and `__aexit__`.
 ///
@@ -95,7 +95,7 @@ fn wrong_count(name: &str, arity: usize, given: usize) -> PyErr {
 /// A live descriptor and a live instance of its class.
 #[inline]
 unsafe fn perform(descriptor: *const Descriptor, instance: Object, given: usize, named: bool) -> Object {
-    guarded_unbooked(|py| {
+    trampoline_attached(|py| {
         // SAFETY: by the caller's promise.
         let Descriptor { half, name, arity, .. } = unsafe { &*descriptor };
         if given != *arity || named {
@@ -124,7 +124,7 @@ unsafe extern "C" fn call_unbound(object: Object, stack: *const Object, count: u
     let instance = if given == 0 { std::ptr::null_mut() } else { unsafe { *stack } };
     // SAFETY: null, or a live object and a live type.
     if instance.is_null() || unsafe { ffi::PyObject_TypeCheck(instance, class) } == 0 {
-        return guarded(|_| {
+        return trampoline(|_| {
             Err(crate::capi::raise::error::<PyTypeError>(format!("{name}() needs an instance of its class")))
         });
     }
@@ -138,7 +138,7 @@ unsafe extern "C" fn bind(object: Object, instance: Object, _: Object) -> Object
         // SAFETY: alive during the call.
         return unsafe { ffi::Py_NewRef(object) };
     }
-    guarded_unbooked(|py| {
+    trampoline_attached(|py| {
         // SAFETY: the class that has the descriptor.
         let class = unsafe { (*object.cast::<Descriptor>()).class };
         // SAFETY: a live object and a live type.
@@ -147,7 +147,7 @@ unsafe extern "C" fn bind(object: Object, instance: Object, _: Object) -> Object
         }
         let class = bound_type(py)?.as_type_ptr();
         // SAFETY: the type of these spares, of the layout's size.
-        let memory = unsafe { SPARES.take(py, class) }?.as_ptr();
+        let memory = unsafe { FREELIST.take(py, class) }?.as_ptr();
         // SAFETY: alive; the reference goes into the new object.
         let descriptor = unsafe { ffi::Py_NewRef(object) }.cast();
         // SAFETY: as above.
@@ -194,7 +194,7 @@ unsafe extern "C" fn dealloc_bound(object: Object) {
     // SAFETY: not null.
     let memory = unsafe { NonNull::new_unchecked(object.cast::<Bounded>()) };
     // SAFETY: exactly of our type, which has no finalizer, and untracked; its references are taken out.
-    unbooked(|py| unsafe { SPARES.give_unfinalized(py, memory) });
+    assume_attached(|py| unsafe { FREELIST.give_unfinalized(py, memory) });
     for owned in [descriptor.cast(), instance] {
         // SAFETY: a reference that the object owned.
         unsafe { ffi::Py_DECREF(owned) };
@@ -203,11 +203,11 @@ unsafe extern "C" fn dealloc_bound(object: Object) {
 
 unsafe extern "C" fn name_of(object: Object, _: *mut c_void) -> Object {
     // SAFETY: of our layout, alive during the call.
-    guarded(|py| Ok(memory::text(py, unsafe { (*object.cast::<Descriptor>()).name })?.into_any().unbind()))
+    trampoline(|py| Ok(memory::text(py, unsafe { (*object.cast::<Descriptor>()).name })?.into_any().unbind()))
 }
 
 unsafe extern "C" fn qualified_name_of(object: Object, _: *mut c_void) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: of our layout, alive during the call.
         let Descriptor { class, name, .. } = *unsafe { fields::<Descriptor>(object) };
         // SAFETY: the descriptor owns a reference.
@@ -220,7 +220,7 @@ unsafe extern "C" fn signature_of(object: Object, _: *mut c_void) -> Object {
     // SAFETY: of our layout, alive during the call.
     let arity = unsafe { fields::<Descriptor>(object) }.arity;
     let text = if arity == 0 { "($self)" } else { "($self, exc_type, exc, tb)" };
-    guarded(|py| Ok(memory::text(py, text)?.into_any().unbind()))
+    trampoline(|py| Ok(memory::text(py, text)?.into_any().unbind()))
 }
 
 /// What it lacks itself it has as an `async def`: `inspect` and `unittest.mock` take it for one.
@@ -230,7 +230,7 @@ unsafe extern "C" fn get_attribute(object: Object, name: Object) -> Object {
     if !found.is_null() {
         return found;
     }
-    guarded(|py| {
+    trampoline(|py| {
         let missing = PyErr::fetch(py);
         if !missing.is_instance_of::<PyAttributeError>(py) {
             return Err(missing);

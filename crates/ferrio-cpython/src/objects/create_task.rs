@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-use crate::capi::exact_type::PlainClass;
+use crate::capi::exact_type::ExactType;
 use crate::capi::heap_type::{keywords, method};
-use crate::capi::trampoline::guarded_unbooked;
+use crate::capi::trampoline::trampoline_attached;
 use crate::objects::future;
 use crate::objects::loop_base::LoopBase;
 use crate::objects::scheduling::add_method;
@@ -87,14 +87,14 @@ pub fn add_methods(class: &Bound<'_, PyType>, general: &Bound<'_, PyType>) -> Py
 }
 
 /// A class where asyncio looks it up to make instances.
-struct Exported {
+struct PatchPoint {
     namespace: Py<PyDict>,
     name: Py<PyString>,
     /// asyncio's own.
     stock: Py<PyAny>,
 }
 
-impl Exported {
+impl PatchPoint {
     fn find(py: Python<'_>, module: &str, name: &str) -> PyResult<Self> {
         let namespace = py.import(module)?.dict().unbind();
         let stock = py.import("_asyncio")?.getattr(name)?.unbind();
@@ -111,27 +111,27 @@ impl Exported {
 }
 
 fn future_is_usual(py: Python<'_>) -> PyResult<bool> {
-    static CELL: PyOnceLock<Exported> = PyOnceLock::new();
-    let exported = CELL.get_or_try_init(py, || Exported::find(py, "asyncio.futures", "Future"))?;
+    static CELL: PyOnceLock<PatchPoint> = PyOnceLock::new();
+    let exported = CELL.get_or_try_init(py, || PatchPoint::find(py, "asyncio.futures", "Future"))?;
     Ok(exported.is_usual(future::type_pointer()))
 }
 
 fn task_is_usual(py: Python<'_>) -> PyResult<bool> {
-    static CELL: PyOnceLock<Exported> = PyOnceLock::new();
-    let exported = CELL.get_or_try_init(py, || Exported::find(py, "asyncio.tasks", "Task"))?;
+    static CELL: PyOnceLock<PatchPoint> = PyOnceLock::new();
+    let exported = CELL.get_or_try_init(py, || PatchPoint::find(py, "asyncio.tasks", "Task"))?;
     Ok(exported.is_usual(task::type_pointer()))
 }
 
 unsafe extern "C" fn create_future(slf: Object, _: Object) -> Object {
-    guarded_unbooked(|py| {
+    trampoline_attached(|py| {
         // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
         let owner = unsafe { LoopBase::from_borrowed(py, slf) };
-        Ok(usual_future(&owner)?.unbind())
+        Ok(direct_future(&owner)?.unbind())
     })
 }
 
 #[inline]
-fn usual_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAny>> {
+fn direct_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAny>> {
     let py = owner.py();
     if !future_is_usual(py)?
         && let Some((general, _)) = GENERAL.get(py)
@@ -142,7 +142,7 @@ fn usual_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAny>
 }
 
 /// The class of loops whose `create_future` is known to be ours.
-pub static EVENT_LOOP: PlainClass = PlainClass::new();
+pub static EVENT_LOOP: ExactType = ExactType::new();
 
 /// A future of the loop `owner`, for somebody who waits in a primitive: `owner.create_future()`.
 ///
@@ -154,7 +154,7 @@ pub fn waiter<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         && let Ok(native) = owner.cast::<LoopBase>()
         && !native.get().patched.get()
     {
-        return usual_future(native);
+        return direct_future(native);
     }
     owner.call_method0(pyo3::intern!(owner.py(), "create_future"))
 }
@@ -168,11 +168,11 @@ pub fn runs_here(owner: &Bound<'_, PyAny>) -> bool {
 }
 
 unsafe extern "C" fn create_task(slf: Object, stack: *const Object, count: isize, names: Object) -> Object {
-    guarded_unbooked(|py| {
+    trampoline_attached(|py| {
         // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
         let owner = unsafe { LoopBase::from_borrowed(py, slf) };
         // SAFETY: this very call's arguments.
-        if let Some(parts) = unsafe { usual_parts(py, stack, count, names) }? {
+        if let Some(parts) = unsafe { direct_parts(py, stack, count, names) }? {
             match make_usual(&owner, parts)? {
                 Ok(task) => return Ok(task.unbind()),
                 Err(parts) => {
@@ -279,7 +279,7 @@ fn make_usual<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResult<
 ///
 /// # Safety
 /// A vectorcall's arguments, alive during the call.
-unsafe fn usual_parts(
+unsafe fn direct_parts(
     py: Python<'_>,
     stack: *const Object,
     count: isize,

@@ -19,7 +19,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::capi::gil_cell::GilCell;
 use crate::capi::hooks;
 use crate::capi::imports;
-use crate::capi::owned_ref::Held;
+use crate::capi::owned_ref::OwnedRef;
 use crate::objects::loop_base::LoopBase;
 
 /// The first version that keeps the running task in the thread's state.
@@ -31,20 +31,20 @@ pub(crate) struct Running {
     /// The task whose step runs, null for none; whoever runs the step holds it.
     task: AtomicPtr<ffi::PyObject>,
     /// What was last put where asyncio looks.
-    told: GilCell<Option<Held>>,
+    published: GilCell<Option<OwnedRef>>,
     /// How asyncio comes to know.
-    telling: GilCell<Telling>,
+    publish_mode: GilCell<PublishMode>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Telling {
+enum PublishMode {
     /// Not looked up so far.
     #[default]
     Unknown,
     /// When it asks for the loop's hash.
-    WhenAsked,
+    OnDemand,
     /// At once: it does not ask, or a subclass answers in the loop's place.
-    AtOnce,
+    Eager,
 }
 
 impl Running {
@@ -60,13 +60,14 @@ impl Running {
     }
 
     #[inline]
-    fn told(&self, py: Python<'_>) -> *mut ffi::PyObject {
-        self.told.with(py, |told| told.as_ref().map_or(null_mut(), Held::as_ptr))
+    fn published(&self, py: Python<'_>) -> *mut ffi::PyObject {
+        self.published.with(py, |published| published.as_ref().map_or(null_mut(), OwnedRef::as_ptr))
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let told = self.told.traverse(visit, |told| told.as_ref().map(|told| told.traverse(visit)));
-        told.flatten().unwrap_or(Ok(()))
+        let published =
+            self.published.traverse(visit, |published| published.as_ref().map(|published| published.traverse(visit)));
+        published.flatten().unwrap_or(Ok(()))
     }
 }
 
@@ -95,43 +96,44 @@ impl LoopBase {
 
     /// Tells asyncio of a change where it would not ask.
     #[inline]
-    pub(crate) fn announce(slf: &Bound<'_, Self>) -> PyResult<()> {
-        match slf.get().running.telling.get(slf.py()) {
-            Telling::WhenAsked => Ok(()),
-            Telling::AtOnce => Self::settle(slf),
-            Telling::Unknown => {
-                Self::find_telling(slf)?;
-                Self::announce(slf)
+    pub(crate) fn sync_current_task_if_eager(slf: &Bound<'_, Self>) -> PyResult<()> {
+        match slf.get().running.publish_mode.get(slf.py()) {
+            PublishMode::OnDemand => Ok(()),
+            PublishMode::Eager => Self::flush_current_task(slf),
+            PublishMode::Unknown => {
+                Self::find_publish_mode(slf)?;
+                Self::sync_current_task_if_eager(slf)
             }
         }
     }
 
     /// Puts what runs now where asyncio looks.
     #[inline]
-    pub fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub fn flush_current_task(slf: &Bound<'_, Self>) -> PyResult<()> {
         let running = &slf.get().running;
-        if std::ptr::eq(running.get(), running.told(slf.py())) { Ok(()) } else { Self::tell(slf) }
+        if std::ptr::eq(running.get(), running.published(slf.py())) { Ok(()) } else { Self::publish(slf) }
     }
 
-    fn tell(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn publish(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let running = &slf.get().running;
         // SAFETY: null, or kept by whoever runs its step.
         let task = unsafe { Bound::from_borrowed_ptr_or_opt(py, running.get()) };
         // Noted first: the dictionary asks for the hash again.
-        let before = running.told.with(py, |told| std::mem::replace(told, task.clone().map(Held::from)));
+        let before =
+            running.published.with(py, |published| std::mem::replace(published, task.clone().map(OwnedRef::from)));
         let outcome = put_back(slf.as_any(), task);
         drop(before);
         outcome
     }
 
     #[cold]
-    fn find_telling(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn find_publish_mode(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let hash = pyo3::intern!(py, "__hash__");
         let asked = !in_thread_state(py) && slf.get_type().getattr(hash)?.is(&py.get_type::<Self>().getattr(hash)?);
-        let telling = if asked { Telling::WhenAsked } else { Telling::AtOnce };
-        slf.get().running.telling.set(py, telling);
+        let publish_mode = if asked { PublishMode::OnDemand } else { PublishMode::Eager };
+        slf.get().running.publish_mode.set(py, publish_mode);
         Ok(())
     }
 }
@@ -231,7 +233,7 @@ pub fn current_task<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py
     if let Ok(native) = owner.cast::<LoopBase>() {
         let running = native.get().running.get();
         // A task that asyncio was not told of is the one, for nobody can have put another there without asking.
-        if !running.is_null() && !std::ptr::eq(running, native.get().running.told(py)) {
+        if !running.is_null() && !std::ptr::eq(running, native.get().running.published(py)) {
             // SAFETY: kept by whoever runs its step.
             return Ok(Some(unsafe { Bound::from_borrowed_ptr(py, running) }));
         }
@@ -341,7 +343,7 @@ pub fn without_task<R>(owner: &Bound<'_, PyAny>, body: impl FnOnce() -> PyResult
         native.get().running.set(null_mut());
         noted
     });
-    let hidden = native.map_or(Ok(()), LoopBase::settle);
+    let hidden = native.map_or(Ok(()), LoopBase::flush_current_task);
     // A task of asyncio's own is not noted by us.
     let hidden = hidden.and_then(|()| if current_task(owner)?.is_some() { hide(owner) } else { Ok(()) });
     let outcome = hidden.and_then(|()| body());
@@ -349,7 +351,7 @@ pub fn without_task<R>(owner: &Bound<'_, PyAny>, body: impl FnOnce() -> PyResult
         return put_back(owner, before).and(outcome);
     };
     native.get().running.set(noted);
-    let shown = LoopBase::settle(native);
+    let shown = LoopBase::flush_current_task(native);
     let is_ours = before.as_ref().is_none_or(|before| std::ptr::eq(before.as_ptr(), noted));
     let shown = shown.and_then(|()| if is_ours { Ok(()) } else { put_back(owner, before) });
     shown.and(outcome)
@@ -372,15 +374,15 @@ pub(crate) fn in_between<'py>(
     let noted = running.get();
     let shown = before.as_ref().map_or(null_mut(), Bound::as_ptr);
     let running_step = LoopBase::begin_step(native, task);
-    let outcome = LoopBase::announce(native).and_then(|()| step());
+    let outcome = LoopBase::sync_current_task_if_eager(native).and_then(|()| step());
     drop(running_step);
     if std::ptr::eq(shown, noted) {
-        return outcome.and(LoopBase::announce(native));
+        return outcome.and(LoopBase::sync_current_task_if_eager(native));
     }
     // A task of asyncio's own, started eagerly, runs in the middle of one of ours: it takes the place of what we noted.
     // SAFETY: null, or kept by whoever runs its step.
     let noted = unsafe { Bound::from_borrowed_ptr_or_opt(py, noted) };
-    let told = running.told.with(py, |told| std::mem::replace(told, noted.map(Held::from)));
-    drop(told);
+    let published = running.published.with(py, |published| std::mem::replace(published, noted.map(OwnedRef::from)));
+    drop(published);
     outcome.and(put_back(owner, before))
 }

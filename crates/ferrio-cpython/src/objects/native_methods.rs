@@ -1,7 +1,7 @@
 //! Hot methods of `PyO3` classes, entered without `PyO3`'s books and generated argument parsing.
 //!
 //! A method is a type that implements `Method`; `add` puts it into its class in place of a generated one (benchmarks
-//! `queue_unbounded`, `lock_uncontended`). What such a method does owns objects as `Bound` and `Held` only, as
+//! `queue_unbounded`, `lock_uncontended`). What such a method does owns objects as `Bound` and `OwnedRef` only, as
 //! `boundary::guarded_unbooked` asks.
 
 use std::ffi::CStr;
@@ -12,7 +12,7 @@ use pyo3::{Borrowed, PyTypeInfo};
 
 use crate::capi::arguments::Signature;
 use crate::capi::heap_type::{keywords, method};
-use crate::capi::trampoline::guarded_unbooked;
+use crate::capi::trampoline::trampoline_attached;
 use crate::objects::scheduling::add_method;
 
 type Object = *mut ffi::PyObject;
@@ -63,7 +63,7 @@ unsafe fn receiver<'a, T>(py: Python<'_>, object: Object) -> Borrowed<'a, '_, T>
 }
 
 unsafe extern "C" fn without_arguments<const N: usize, M: Method<N>>(object: Object, _: Object) -> Object {
-    guarded_unbooked(|py| {
+    trampoline_attached(|py| {
         // SAFETY: the method descriptor belongs to that class, and checked it.
         let slf = unsafe { receiver::<M::Class>(py, object) };
         M::call(&slf, M::ARGUMENTS.map(|_| py.None().into_bound(py)))
@@ -76,7 +76,7 @@ unsafe extern "C" fn with_arguments<const N: usize, M: Method<N>>(
     count: isize,
     names: Object,
 ) -> Object {
-    guarded_unbooked(|py| {
+    trampoline_attached(|py| {
         // SAFETY: the method descriptor belongs to that class, and checked it.
         let slf = unsafe { receiver::<M::Class>(py, object) };
         if names.is_null() && usize::try_from(count) == Ok(N) {

@@ -7,8 +7,8 @@
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::capi::owned_ref::Held;
-use crate::objects::future::Told;
+use crate::capi::owned_ref::OwnedRef;
+use crate::objects::future::ReadyCallback;
 use crate::objects::handle::HandleRef;
 use crate::objects::loop_base::LoopBase;
 use crate::objects::task;
@@ -20,7 +20,7 @@ pub enum Runnable {
     /// A task's step.
     Task(TaskStep),
     /// A done callback of ferrio's own.
-    Told(Told),
+    DoneCallback(ReadyCallback),
     /// Work of ferrio's own.
     Native(Native),
 }
@@ -28,16 +28,16 @@ pub enum Runnable {
 /// A task of ours and why it goes on.
 pub enum TaskStep {
     /// Its turn has come; or the error is to be raised in it.
-    Step(Held, Option<Held>),
+    Step(OwnedRef, Option<OwnedRef>),
     /// The future it waited for is done.
-    Wakeup(Held, Held),
+    Wakeup(OwnedRef, OwnedRef),
 }
 
 /// A function of ours, the object it works on and a word for it.
 pub struct Native {
     target: Py<PyAny>,
     action: Action,
-    word: u32,
+    arg: u32,
 }
 
 /// Works on an object of the type that its maker knows. `SystemExit` and `KeyboardInterrupt` that come out stop the loop;
@@ -46,19 +46,19 @@ pub type Action = fn(&Bound<'_, PyAny>, u32) -> PyResult<()>;
 
 impl Runnable {
     /// Work of ferrio's own: `action(target, word)`.
-    pub fn native<T>(target: Bound<'_, T>, action: Action, word: u32) -> Self {
-        Self::Native(Native { target: target.into_any().unbind(), action, word })
+    pub fn native<T>(target: Bound<'_, T>, action: Action, arg: u32) -> Self {
+        Self::Native(Native { target: target.into_any().unbind(), action, arg })
     }
 
     /// The next step of a task of ours.
     #[inline]
-    pub(crate) fn step(task: Held, error: Option<Held>) -> Self {
+    pub(crate) fn step(task: OwnedRef, error: Option<OwnedRef>) -> Self {
         Self::Task(TaskStep::Step(task, error))
     }
 
     /// The step of a task of ours whose future is done.
     #[inline]
-    pub(crate) fn wakeup(task: Held, future: Held) -> Self {
+    pub(crate) fn wakeup(task: OwnedRef, future: OwnedRef) -> Self {
         Self::Task(TaskStep::Wakeup(task, future))
     }
 
@@ -69,18 +69,18 @@ impl Runnable {
             Self::Handle(handle) => handle.run(py),
             Self::Task(TaskStep::Step(task, error)) => task::run_step(owner, task, error.as_ref()),
             Self::Task(TaskStep::Wakeup(task, future)) => task::run_wakeup(owner, task, future),
-            Self::Told(told) => told.run(py),
-            Self::Native(native) => (native.action)(native.target.bind(py), native.word),
+            Self::DoneCallback(callback) => callback.run(py),
+            Self::Native(native) => (native.action)(native.target.bind(py), native.arg),
         }
     }
 
-    /// Whether it runs without anybody seeing which task is shown as the running one: a task's step shows its own.
+    /// Whether what runs may call `current_task()` before it sets the running task itself, as a task's step does.
     #[inline]
-    pub(crate) fn is_blind(&self, py: Python<'_>) -> bool {
+    pub(crate) fn observes_current_task(&self, py: Python<'_>) -> bool {
         match self {
-            Self::Task(_) => true,
-            Self::Handle(handle) => handle.settles_future(py),
-            Self::Told(_) | Self::Native(_) => false,
+            Self::Task(_) => false,
+            Self::Handle(handle) => !handle.only_finishes_future(py),
+            Self::DoneCallback(_) | Self::Native(_) => true,
         }
     }
 
@@ -89,7 +89,7 @@ impl Runnable {
         match self {
             Self::Handle(handle) => handle.bind(py),
             Self::Task(TaskStep::Step(task, _) | TaskStep::Wakeup(task, _)) => task.get(py),
-            Self::Told(told) => told.future(py),
+            Self::DoneCallback(callback) => callback.future(py),
             Self::Native(native) => native.target.bind(py).clone(),
         }
     }
@@ -99,7 +99,7 @@ impl Runnable {
         match self {
             Self::Handle(handle) => Ok(handle.bind(py)),
             Self::Task(TaskStep::Step(task, _) | TaskStep::Wakeup(task, _)) => Ok(task.get(py)),
-            Self::Told(told) => told.target(py),
+            Self::DoneCallback(callback) => callback.target(py),
             Self::Native(native) => Ok(native.target.bind(py).clone()),
         }
     }
@@ -122,7 +122,7 @@ impl Runnable {
                 task.traverse(visit)?;
                 future.traverse(visit)
             }
-            Self::Told(told) => told.traverse(visit),
+            Self::DoneCallback(callback) => callback.traverse(visit),
             Self::Native(native) => visit.call(&native.target),
         }
     }

@@ -12,7 +12,7 @@ use crate::capi::context;
 use crate::capi::hooks;
 use crate::capi::imports;
 use crate::capi::memory;
-use crate::capi::trampoline::guarded_unbooked;
+use crate::capi::trampoline::trampoline_attached;
 use crate::objects::coroutine_check::is_coroutine;
 use crate::objects::handle::{Arity, HandleRef, Kind, Parts, argument_tuple};
 use crate::objects::loop_base::{LoopBase, overrides};
@@ -26,10 +26,10 @@ type Object = *mut ffi::PyObject;
 /// `MemoryError`.
 pub fn add_methods(class: &Bound<'_, PyType>) -> PyResult<()> {
     let methods = [
-        fast(c"call_soon", call_soon, c"call_soon($self, callback, *args, context=None)\n--\n\nArrange for a callback to be called in the next turn; gives its Handle."),
-        fast(c"call_soon_threadsafe", call_soon_threadsafe, c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\nLike call_soon(), from any thread; wakes the loop."),
-        fast(c"call_later", call_later, c"call_later($self, delay, callback, *args, context=None)\n--\n\nArrange for a callback to be called after `delay` seconds; gives its TimerHandle."),
-        fast(c"call_at", call_at, c"call_at($self, when, callback, *args, context=None)\n--\n\nArrange for a callback to be called at `when`, in seconds of loop.time(); gives its TimerHandle."),
+        fastcall_keywords(c"call_soon", call_soon, c"call_soon($self, callback, *args, context=None)\n--\n\nArrange for a callback to be called in the next turn; gives its Handle."),
+        fastcall_keywords(c"call_soon_threadsafe", call_soon_threadsafe, c"call_soon_threadsafe($self, callback, *args, context=None)\n--\n\nLike call_soon(), from any thread; wakes the loop."),
+        fastcall_keywords(c"call_later", call_later, c"call_later($self, delay, callback, *args, context=None)\n--\n\nArrange for a callback to be called after `delay` seconds; gives its TimerHandle."),
+        fastcall_keywords(c"call_at", call_at, c"call_at($self, when, callback, *args, context=None)\n--\n\nArrange for a callback to be called at `when`, in seconds of loop.time(); gives its TimerHandle."),
     ];
     for definition in methods {
         add_method(class, definition)?;
@@ -64,7 +64,7 @@ pub(crate) fn add_method(class: &Bound<'_, PyType>, definition: ffi::PyMethodDef
     class.setattr(name.to_string_lossy().as_ref(), descriptor)
 }
 
-fn fast(
+fn fastcall_keywords(
     name: &'static std::ffi::CStr,
     function: ffi::PyCFunctionFastWithKeywords,
     doc: &'static std::ffi::CStr,
@@ -78,7 +78,7 @@ fn fast(
 }
 
 unsafe extern "C" fn time(slf: Object, _: Object) -> Object {
-    guarded_unbooked(|py| {
+    trampoline_attached(|py| {
         let _ = slf;
         // What another `time.monotonic` gives is given on as it is, as asyncio does.
         match hooks::MONOTONIC.replacement(py)? {
@@ -92,7 +92,7 @@ unsafe extern "C" fn time(slf: Object, _: Object) -> Object {
 macro_rules! entries {
     ($($name:ident = $body:path;)*) => {$(
         unsafe extern "C" fn $name(slf: Object, stack: *const Object, count: isize, keywords: Object) -> Object {
-            guarded_unbooked(|py| {
+            trampoline_attached(|py| {
                 // SAFETY: the method descriptor checked that `self` is a LoopBase; the caller holds a reference.
                 let owner = unsafe { LoopBase::from_borrowed(py, slf) };
                 // SAFETY: the arguments of this very vectorcall.
@@ -157,18 +157,18 @@ impl<'py> Call<'_, 'py> {
     #[inline]
     fn parse(self, leading: Option<&'static str>) -> PyResult<Request<'py>> {
         let (mut first, mut callback, mut context) = (None, None, None);
-        let mut rest = self.positional;
+        let mut remaining = self.positional;
         if leading.is_some()
-            && let Some((pointer, tail)) = rest.split_first()
+            && let Some((pointer, tail)) = remaining.split_first()
         {
             first = Some(self.object(*pointer));
-            rest = tail;
+            remaining = tail;
         }
         if (leading.is_none() || first.is_some())
-            && let Some((pointer, tail)) = rest.split_first()
+            && let Some((pointer, tail)) = remaining.split_first()
         {
             callback = Some(self.object(*pointer));
-            rest = tail;
+            remaining = tail;
         }
         if let Some(names) = &self.keyword_names {
             for (name, value) in names.iter().zip(self.keyword_values) {
@@ -190,7 +190,7 @@ impl<'py> Call<'_, 'py> {
         let Some(callback) = callback else {
             return Err(self.missing("callback"));
         };
-        let (arguments, arity) = match rest {
+        let (arguments, arity) = match remaining {
             [] => (None, Arity::Zero),
             [one] => (Some(self.object(*one)), Arity::One),
             many => {

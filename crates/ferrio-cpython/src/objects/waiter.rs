@@ -1,4 +1,4 @@
-//! `Parked`: a future in the line of a primitive, as the engine's waiter.
+//! `FutureWaiter`: a future in the line of a primitive, as the engine's waiter.
 //!
 //! Where a future of ours stands is read from its body, where one of asyncio's C futures stands from its state, both
 //! without Python code, so a primitive may ask while it is borrowed. Any other object (a subclass's future, a test's
@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ferrio_engine::{Standing, Waiter, Waiters};
+use ferrio_engine::{Waiter, WaiterState, Waiters};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -15,16 +15,16 @@ use pyo3::types::PyString;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::capi::gil_cell::GilCell;
-use crate::capi::owned_ref::Held;
+use crate::capi::owned_ref::OwnedRef;
 use crate::objects::coroutine::Visitor;
 use crate::objects::future::{FutureRef, State};
 
 /// A future that somebody waits for.
-pub struct Parked {
-    future: Held,
+pub struct FutureWaiter {
+    future: OwnedRef,
     kind: Kind,
     /// The last answer of an object that has to be asked.
-    answer: Cell<Standing>,
+    answer: Cell<WaiterState>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,13 +40,13 @@ enum Kind {
 /// Whether any `Kind::Other` was made in this process: without one nobody needs to be asked.
 static OTHERS: AtomicBool = AtomicBool::new(false);
 
-impl Parked {
+impl FutureWaiter {
     /// `future` as a waiter.
     #[inline]
     #[must_use]
     pub fn new(future: &Bound<'_, PyAny>) -> Self {
         let kind = if FutureRef::exact(future).is_some() { Kind::Ours } else { foreign_kind(future) };
-        Self { future: future.clone().into(), kind, answer: Cell::new(Standing::Waiting) }
+        Self { future: future.clone().into(), kind, answer: Cell::new(WaiterState::Waiting) }
     }
 
     /// A second reference.
@@ -83,31 +83,31 @@ impl Parked {
     ///
     /// # Errors
     /// What the future or its loop raises.
-    pub fn cancel(&self, py: Python<'_>) -> PyResult<Standing> {
+    pub fn cancel(&self, py: Python<'_>) -> PyResult<WaiterState> {
         if self.kind == Kind::Ours {
             self.ours(py).cancel_as_future(None)?;
-            return Ok(self.standing());
+            return Ok(self.waiter_state());
         }
         self.future.bind(py).call_method0(pyo3::intern!(py, "cancel"))?;
-        self.standing_now(py)
+        self.state_now(py)
     }
 
     /// Where it stands, asking whoever has to be asked.
     ///
     /// # Errors
     /// What the object raises.
-    pub fn standing_now(&self, py: Python<'_>) -> PyResult<Standing> {
+    pub fn state_now(&self, py: Python<'_>) -> PyResult<WaiterState> {
         if self.kind == Kind::Other {
             let future = self.future.bind(py);
             self.answer.set(if future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
-                Standing::Cancelled
+                WaiterState::Cancelled
             } else if future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
-                Standing::Chosen
+                WaiterState::Chosen
             } else {
-                Standing::Waiting
+                WaiterState::Waiting
             });
         }
-        Ok(self.standing())
+        Ok(self.waiter_state())
     }
 
     /// Shows the collector the future.
@@ -129,16 +129,16 @@ impl Parked {
     }
 }
 
-impl Waiter for Parked {
+impl Waiter for FutureWaiter {
     #[inline]
-    fn standing(&self) -> Standing {
-        // SAFETY: lines of waiters live in Python objects and are touched only by attached code, as `Held`s are.
+    fn waiter_state(&self) -> WaiterState {
+        // SAFETY: lines of waiters live in Python objects and are touched only by attached code, as `OwnedRef`s are.
         let py = unsafe { Python::assume_attached() };
         match self.kind {
             Kind::Ours => match self.ours(py).body().state {
-                State::Pending => Standing::Waiting,
-                State::Cancelled => Standing::Cancelled,
-                State::Finished => Standing::Chosen,
+                State::Pending => WaiterState::Waiting,
+                State::Cancelled => WaiterState::Cancelled,
+                State::Finished => WaiterState::Chosen,
             },
             Kind::Stock => stock_standing(self.future.bind(py)),
             Kind::Other => self.answer.get(),
@@ -151,24 +151,32 @@ impl Waiter for Parked {
 /// # Errors
 /// What they raise.
 #[inline]
-pub fn ask<S>(py: Python<'_>, cell: &GilCell<S>, line: impl Fn(&mut S) -> &mut Waiters<Parked>) -> PyResult<()> {
+pub fn ask<S>(
+    py: Python<'_>,
+    cell: &GilCell<S>,
+    wait_queue: impl Fn(&mut S) -> &mut Waiters<FutureWaiter>,
+) -> PyResult<()> {
     // Relaxed: written and read with the GIL held.
-    if OTHERS.load(Ordering::Relaxed) { ask_others(py, cell, line) } else { Ok(()) }
+    if OTHERS.load(Ordering::Relaxed) { ask_others(py, cell, wait_queue) } else { Ok(()) }
 }
 
 #[cold]
-fn ask_others<S>(py: Python<'_>, cell: &GilCell<S>, line: impl Fn(&mut S) -> &mut Waiters<Parked>) -> PyResult<()> {
+fn ask_others<S>(
+    py: Python<'_>,
+    cell: &GilCell<S>,
+    wait_queue: impl Fn(&mut S) -> &mut Waiters<FutureWaiter>,
+) -> PyResult<()> {
     let others: Vec<_> = cell.with(py, |state| {
-        let others = line(state).entries().filter(|(_, parked)| parked.kind == Kind::Other);
-        others.map(|(ticket, parked)| (ticket, parked.clone_ref(py))).collect()
+        let others = wait_queue(state).entries().filter(|(_, waiter)| waiter.kind == Kind::Other);
+        others.map(|(ticket, waiter)| (ticket, waiter.clone_ref(py))).collect()
     });
-    for (_, parked) in &others {
-        parked.standing_now(py)?;
+    for (_, waiter) in &others {
+        waiter.state_now(py)?;
     }
     cell.with(py, |state| {
-        for (ticket, parked) in line(state).entries() {
+        for (ticket, waiter) in wait_queue(state).entries() {
             if let Ok(place) = others.binary_search_by_key(&ticket, |(own, _)| *own) {
-                parked.answer.set(others[place].1.answer.get());
+                waiter.answer.set(others[place].1.answer.get());
             }
         }
     });
@@ -192,22 +200,22 @@ fn foreign_kind(future: &Bound<'_, PyAny>) -> Kind {
 }
 
 /// Where a future of asyncio's C type stands; its attribute is read in C.
-fn stock_standing(future: &Bound<'_, PyAny>) -> Standing {
+fn stock_standing(future: &Bound<'_, PyAny>) -> WaiterState {
     let py = future.py();
     let Ok(state) = future.getattr(pyo3::intern!(py, "_state")) else {
-        return Standing::Chosen;
+        return WaiterState::Chosen;
     };
-    let is = |word: &Bound<'_, PyString>| {
-        state.is(word) || {
+    let is = |expected: &Bound<'_, PyString>| {
+        state.is(expected) || {
             // SAFETY: two live strings, compared without Python code.
-            (unsafe { ffi::PyUnicode_Compare(state.as_ptr(), word.as_ptr()) }) == 0
+            (unsafe { ffi::PyUnicode_Compare(state.as_ptr(), expected.as_ptr()) }) == 0
         }
     };
     if is(pyo3::intern!(py, "PENDING")) {
-        Standing::Waiting
+        WaiterState::Waiting
     } else if is(pyo3::intern!(py, "CANCELLED")) {
-        Standing::Cancelled
+        WaiterState::Cancelled
     } else {
-        Standing::Chosen
+        WaiterState::Chosen
     }
 }

@@ -60,8 +60,8 @@ fn make(py: Python<'_>, frame: Frame) -> PyResult<Bound<'_, PyAny>> {
     let name = frame.name();
     let code = module.getattr("BaseEventLoop")?.getattr(name)?.getattr("__code__")?;
     // A traceback quotes the method's first line.
-    let line: usize = code.getattr("co_firstlineno")?.extract()?;
-    let blank = "\n".repeat(line.saturating_sub(1));
+    let line_number: usize = code.getattr("co_firstlineno")?.extract()?;
+    let blank = "\n".repeat(line_number.saturating_sub(1));
     let source = format!("{blank}def {name}(function, arguments, keywords): return function(*arguments, **keywords)\n");
     let builtins = py.import("builtins")?;
     let code = builtins.call_method1("compile", (source, code.getattr("co_filename")?, "exec"))?;

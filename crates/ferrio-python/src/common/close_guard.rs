@@ -7,7 +7,7 @@ use crate::common::imports;
 
 /// A socket or transport that is closed when this is dropped, unless it was kept.
 pub(crate) struct CloseGuard {
-    held: Option<Reference>,
+    guarded_object: Option<Reference>,
     closes: bool,
     is_ours: bool,
 }
@@ -29,14 +29,14 @@ impl Reference {
 
 impl CloseGuard {
     /// Something that we made.
-    pub(crate) fn ours(held: Py<PyAny>) -> Self {
-        Self { held: Some(Reference::Plain(held)), closes: true, is_ours: true }
+    pub(crate) fn ours(guarded_object: Py<PyAny>) -> Self {
+        Self { guarded_object: Some(Reference::Plain(guarded_object)), closes: true, is_ours: true }
     }
 
     /// A socket that the user passed: asyncio closes it from 3.14 on if no transport comes of it.
-    pub(crate) fn user(held: Py<PyAny>) -> Self {
+    pub(crate) fn user(guarded_object: Py<PyAny>) -> Self {
         let closes = Python::attach(|py| imports::python_version(py) >= (3, 14));
-        Self { held: Some(Reference::Plain(held)), closes, is_ours: false }
+        Self { guarded_object: Some(Reference::Plain(guarded_object)), closes, is_ours: false }
     }
 
     /// Whether we made it; a socket of ours does not block.
@@ -45,12 +45,15 @@ impl CloseGuard {
     }
 
     pub(crate) fn bind<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, PyAny> {
-        self.held.as_ref().map(|held| held.get().bind(py)).expect("held until it is kept, which consumes the guard")
+        self.guarded_object
+            .as_ref()
+            .map(|guarded_object| guarded_object.get().bind(py))
+            .expect("held until it is kept, which consumes the guard")
     }
 
     /// The same, owned by the block of `channel`: for what may lead back to the task.
     pub(crate) fn owned(mut self, channel: &Channel) -> Self {
-        self.held = match self.held.take() {
+        self.guarded_object = match self.guarded_object.take() {
             Some(Reference::Plain(object)) => Some(Reference::Owned(channel.own(object))),
             owned => owned,
         };
@@ -59,7 +62,7 @@ impl CloseGuard {
 
     /// Leaves it open.
     pub(crate) fn keep(mut self) -> Py<PyAny> {
-        match self.held.take().expect("held until it is kept, which consumes the guard") {
+        match self.guarded_object.take().expect("held until it is kept, which consumes the guard") {
             Reference::Plain(object) => object,
             Reference::Owned(object) => object.handed_over(),
         }
@@ -68,10 +71,10 @@ impl CloseGuard {
 
 impl Drop for CloseGuard {
     fn drop(&mut self) {
-        let Some(held) = self.held.take().filter(|_| self.closes) else { return };
+        let Some(guarded_object) = self.guarded_object.take().filter(|_| self.closes) else { return };
         Python::try_attach(|py| {
             // Whatever led here is more important than an error while closing.
-            drop(held.get().call_method0(py, "close"));
+            drop(guarded_object.get().call_method0(py, "close"));
         });
     }
 }

@@ -1,6 +1,6 @@
 //! A timer of ours that ends with who set it: an alarm on a loop of ours, a `TimerHandle` on any other.
 
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::objects::coroutine::Visitor;
 use ferrio_cpython::objects::future;
 use ferrio_cpython::objects::handle::HandleRef;
@@ -13,7 +13,7 @@ use crate::common::imports;
 /// A timer that waits, or has rung.
 pub(crate) enum Timer {
     Ours(HandleRef),
-    Foreign(Held),
+    Foreign(OwnedRef),
 }
 
 impl Timer {

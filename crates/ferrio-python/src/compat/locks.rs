@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 /// What the running Python's primitives do.
-pub(crate) struct Style {
+pub(crate) struct Behavior {
     /// A condition whose waiter fails notifies another, and looks for its loop before it gives the lock up.
     pub(crate) condition_passes_on: bool,
     /// A semaphore whose waiter comes back hands out all free permits, not one.
@@ -18,15 +18,15 @@ pub(crate) struct Style {
 ///
 /// # Errors
 /// `ImportError` when asyncio is not importable.
-pub(crate) fn style(py: Python<'_>) -> PyResult<&'static Style> {
-    static CELL: PyOnceLock<Style> = PyOnceLock::new();
-    if let Some(style) = CELL.get(py) {
-        return Ok(style);
+pub(crate) fn behavior(py: Python<'_>) -> PyResult<&'static Behavior> {
+    static CELL: PyOnceLock<Behavior> = PyOnceLock::new();
+    if let Some(behavior) = CELL.get(py) {
+        return Ok(behavior);
     }
     let locks = py.import("asyncio.locks")?;
     let code = |class: &str, method: &str| locks.getattr(class)?.getattr(method)?.getattr("__code__");
     let text = |constant: &Py<PyAny>| constant.extract::<String>(py).ok().filter(|text| text.starts_with("parties"));
-    let made = Style {
+    let made = Behavior {
         condition_passes_on: locks.getattr("Condition")?.hasattr("_notify")?,
         // It came together with asking a waiter that is cancelled whether it was chosen before.
         semaphore_refills: code("Semaphore", "acquire")?.getattr("co_names")?.contains("done")?,

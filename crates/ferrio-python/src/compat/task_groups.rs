@@ -7,7 +7,7 @@ use pyo3::sync::PyOnceLock;
 const CO_VARKEYWORDS: u32 = 8;
 
 /// What the running Python's task groups do.
-pub(crate) struct Style {
+pub(crate) struct Behavior {
     pub(crate) keywords: Keywords,
     /// A coroutine that `create_task` refuses is closed.
     pub(crate) closes_refused: bool,
@@ -50,13 +50,13 @@ pub(crate) enum Keywords {
 ///
 /// # Errors
 /// `ImportError` when asyncio is not importable.
-pub(crate) fn style(py: Python<'_>) -> PyResult<&'static Style> {
-    static CELL: PyOnceLock<Style> = PyOnceLock::new();
+pub(crate) fn behavior(py: Python<'_>) -> PyResult<&'static Behavior> {
+    static CELL: PyOnceLock<Behavior> = PyOnceLock::new();
     CELL.get_or_try_init(py, || find(py))
 }
 
 #[cold]
-fn find(py: Python<'_>) -> PyResult<Style> {
+fn find(py: Python<'_>) -> PyResult<Behavior> {
     let stock = py.import("asyncio.taskgroups")?.getattr("TaskGroup")?;
     let code = |method: &str| stock.getattr(method)?.getattr("__code__");
     let names = |code: &Bound<'_, PyAny>| code.getattr("co_names")?.extract::<Vec<String>>();
@@ -64,15 +64,15 @@ fn find(py: Python<'_>) -> PyResult<Style> {
     let takes_any = create_task.getattr("co_flags")?.extract::<u32>()? & CO_VARKEYWORDS != 0;
     let creating = names(&create_task)?;
     let forgets = stock.hasattr("_aexit")?;
-    let uses = |names: &[String], word: &str| names.iter().any(|name| name == word);
+    let uses = |names: &[String], wanted: &str| names.iter().any(|name| name == wanted);
     let cancels_late_tasks = uses(&creating, "cancel");
     // What cancels late tasks asks whether they are done, and does no more.
     let tells_at_once = uses(&creating, "done") && !cancels_late_tasks;
     let leaving_code = code(if forgets { "_aexit" } else { "__aexit__" })?;
     let leaving = names(&leaving_code)?;
-    let place = |word: &str| leaving.iter().position(|name| name == word);
+    let place = |wanted: &str| leaving.iter().position(|name| name == wanted);
     let variables = leaving_code.getattr("co_varnames")?.extract::<Vec<String>>()?;
-    Ok(Style {
+    Ok(Behavior {
         keywords: if takes_any {
             Keywords::PassOn
         } else if uses(&creating, "_set_task_name") {

@@ -91,14 +91,14 @@ async fn shutdown(this: Py<Loop>, channel: Channel) -> PyResult<()> {
         for generator in &closing {
             ends.push(generator.call_method0("aclose")?);
         }
-        let gathered = gather_all(&memory::tuple(py, ends)?, true)?;
-        Ok(Some((closing.unbind(), gathered.unbind())))
+        let outcomes = gather_all(&memory::tuple(py, ends)?, true)?;
+        Ok(Some((closing.unbind(), outcomes.unbind())))
     })?;
-    let Some((closing, gathered)) = closing else {
+    let Some((closing, outcomes)) = closing else {
         return Ok(());
     };
     let closing = channel.own(closing);
-    let results = channel.wait(gathered).await?;
+    let results = channel.wait(outcomes).await?;
     Python::attach(|py| {
         for (result, generator) in results.bind(py).try_iter()?.zip(closing.bind(py).iter()) {
             let result = result?;

@@ -3,7 +3,7 @@
 //! Invariant: the list is empty between turns. A process that a fork made in the midst of a turn leaves what is in it to its
 //! parent, and puts off nothing itself.
 
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::{GilCell, LoopBase};
 use ferrio_sys::fork;
 use pyo3::prelude::*;
@@ -23,7 +23,7 @@ struct State {
     open: bool,
     /// The fork generation in which the turn began.
     generation: u32,
-    listed: Vec<(Held<PyAny>, EndAction)>,
+    listed: Vec<(OwnedRef<PyAny>, EndAction)>,
     /// Memory for whoever puts off bytes next.
     spare: Vec<u8>,
 }
@@ -53,7 +53,7 @@ impl EndOfTurn {
     /// Puts off `action`.
     #[inline]
     pub(crate) fn add(&self, py: Python<'_>, object: &Bound<'_, PyAny>, action: EndAction) {
-        self.0.with(py, |state| state.listed.push((Held::of(object), action)));
+        self.0.with(py, |state| state.listed.push((OwnedRef::of(object), action)));
     }
 
     /// Memory to put bytes into, empty.
@@ -80,9 +80,9 @@ pub(crate) fn finish(slf: &Bound<'_, Loop>) -> PyResult<()> {
     if listed.is_empty() { Ok(()) } else { run_all(slf, &listed) }
 }
 
-fn run_all(slf: &Bound<'_, Loop>, listed: &[(Held<PyAny>, EndAction)]) -> PyResult<()> {
+fn run_all(slf: &Bound<'_, Loop>, listed: &[(OwnedRef<PyAny>, EndAction)]) -> PyResult<()> {
     // A protocol may be called meanwhile: not as part of the task that ran last.
-    let mut outcome = LoopBase::settle(slf.as_super());
+    let mut outcome = LoopBase::flush_current_task(slf.as_super());
     for (object, action) in listed {
         outcome = outcome.and(action(object.bind(slf.py())));
     }

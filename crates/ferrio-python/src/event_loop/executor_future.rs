@@ -71,7 +71,7 @@ impl Link {
             // A closed loop has nobody who waits.
             drop(this.untie(py));
         } else {
-            base(owner).push_and_wake(py, Runnable::native(slf.clone(), settle, 0))?;
+            base(owner).push_and_wake(py, Runnable::native(slf.clone(), complete_future, 0))?;
         }
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Link {
 }
 
 /// Copies the outcome, unless the loop's future was cancelled or set meanwhile.
-fn settle(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+fn complete_future(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let py = object.py();
     let Some(Tied { work, future }) = object.cast::<Link>()?.get().untie(py) else { return Ok(()) };
     let (work, future) = (work.into_bound(py), future.into_bound(py));

@@ -211,8 +211,8 @@ fn join(slf: &Bound<'_, Loop>, joined: &Bound<'_, PyAny>) -> PyResult<()> {
     }
     match outcome {
         Ok(_) => {
-            let settle = imports::futures_module(py)?.getattr("_set_result_unless_cancelled")?;
-            slf.call_method1("call_soon_threadsafe", (settle, joined, py.None()))?;
+            let set_result = imports::futures_module(py)?.getattr("_set_result_unless_cancelled")?;
+            slf.call_method1("call_soon_threadsafe", (set_result, joined, py.None()))?;
         }
         Err(error) if error.is_instance_of::<PyException>(py) => {
             if !joined.call_method0("cancelled")?.is_truthy()? {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ferrio_cpython::{Action, GilCell, GilFlag, HandleRef, LoopBase, Runnable};
 use ferrio_engine::{
-    Asked, Change, DozePolicy, Occupied, PollPolicy, Registered, Registrations, Removed, Role, Trigger,
+    Asked, Change, Occupied, PollPolicy, Registered, Registrations, Removed, Role, SpinPolicy, Trigger,
 };
 use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token, Waker, poller};
 use pyo3::prelude::*;
@@ -114,7 +114,7 @@ pub(crate) struct Io {
     /// Made for the first poll; out of its place while one fills it.
     events: GilCell<Option<Events>>,
     policy: GilCell<PollPolicy>,
-    doze: GilCell<DozePolicy>,
+    spin: GilCell<SpinPolicy>,
     /// Allocated at the first receive; out of its place while one fills it.
     receive_buffer: GilCell<Option<Box<[u8]>>>,
     /// What is done when the present turn ends.
@@ -131,7 +131,7 @@ impl Io {
             files: Files::default(),
             events: GilCell::new(None),
             policy: GilCell::new(PollPolicy::new()),
-            doze: GilCell::new(DozePolicy::new(processors())),
+            spin: GilCell::new(SpinPolicy::new(processors())),
             receive_buffer: GilCell::new(None),
             end_of_turn: EndOfTurn::default(),
         })
@@ -234,14 +234,14 @@ impl Io {
     }
 
     /// Nanoseconds to look for work of other threads before a sleep of at most `timeout`.
-    pub(crate) fn doze_time(&self, py: Python<'_>, timeout: Option<Duration>) -> u64 {
+    pub(crate) fn spin_time(&self, py: Python<'_>, timeout: Option<Duration>) -> u64 {
         let timeout = timeout.map(|timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
-        self.doze.with(py, |doze| doze.time(timeout))
+        self.spin.with(py, |spin| spin.time(timeout))
     }
 
     /// Takes note of a rest of `nanoseconds`, ended by another thread or not.
     pub(crate) fn rested(&self, py: Python<'_>, nanoseconds: u64, called: bool) {
-        self.doze.with(py, |doze| doze.rested(nanoseconds, called));
+        self.spin.with(py, |spin| spin.rested(nanoseconds, called));
     }
 
     pub(crate) fn take_events(&self, py: Python<'_>) -> Events {
@@ -319,7 +319,7 @@ impl Io {
         outcome: Result<Registered<Handler>, Occupied<Handler>>,
     ) -> PyResult<Vec<Handler>> {
         let Registered { change, replaced } = match outcome {
-            Ok(registered) => self.distrust(py, fd, registered),
+            Ok(registered) => self.rearm_after_replace(py, fd, registered),
             Err(occupied) => {
                 drop(occupied);
                 return Err(exception_handler::from_io(&io::Error::from(io::ErrorKind::ResourceBusy)));
@@ -335,7 +335,7 @@ impl Io {
 
     /// Where one handler takes another's place, the number may have been closed and be another file's by now: the poller
     /// is told again.
-    fn distrust(&self, py: Python<'_>, fd: RawFd, registered: Registered<Handler>) -> Registered<Handler> {
+    fn rearm_after_replace(&self, py: Python<'_>, fd: RawFd, registered: Registered<Handler>) -> Registered<Handler> {
         let Registered { change: Change::None, replaced: [Some(_), None] } = &registered else {
             return registered;
         };

@@ -89,9 +89,13 @@ impl Loop {
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let name = slf.get_type().name()?;
         let base = base(slf);
-        let word = |flag| if flag { "True" } else { "False" };
-        let running = word(base.thread().is_some());
-        Ok(format!("<{name} running={running} closed={} debug={}>", word(base.closed.get()), word(base.debug.get())))
+        let python_bool = |flag| if flag { "True" } else { "False" };
+        let running = python_bool(base.thread().is_some());
+        Ok(format!(
+            "<{name} running={running} closed={} debug={}>",
+            python_bool(base.closed.get()),
+            python_bool(base.debug.get())
+        ))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -115,7 +115,7 @@ fn watch<'py>(
     base(slf).check_open()?;
     number.refuse_negative()?;
     let fd = number.known()?;
-    let handle = HandleRef::parked(slf.as_super(), callback, args)?;
+    let handle = HandleRef::unscheduled(slf.as_super(), callback, args)?;
     let io = &slf.get().io;
     let fresh = io.registrations.with(py, |registrations| registrations.get(fd).is_none());
     for replaced in io.register(py, fd, role, Handler::Callback(handle))? {

@@ -114,7 +114,7 @@ impl Loop {
         }
         signals::close(slf)?;
         base.closed.set(true);
-        base.forget_all(py);
+        base.clear_scheduled(py);
         slf.get().io.close(py);
         let waker = base.waker.with(py, Option::take);
         drop(waker);
@@ -147,8 +147,8 @@ impl Loop {
 fn run(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let asyncgen_hooks = imports::get_asyncgen_hooks(py)?.call0()?;
-    let outcome = memory::guarded(py, || set_up(slf).and_then(|()| run_turns(slf, None)));
-    let put_back = memory::guarded(py, || tear_down(slf, &asyncgen_hooks));
+    let outcome = memory::catch_no_memory(py, || set_up(slf).and_then(|()| run_turns(slf, None)));
+    let put_back = memory::catch_no_memory(py, || tear_down(slf, &asyncgen_hooks));
     outcome.and(put_back)
 }
 
@@ -171,7 +171,7 @@ fn set_up(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let first = slf.getattr(pyo3::intern!(py, "_asyncgen_firstiter_hook"))?;
     let last = slf.getattr(pyo3::intern!(py, "_asyncgen_finalizer_hook"))?;
     imports::set_asyncgen_hooks(py)?.call1((first, last))?;
-    base.forget_clock(py);
+    base.invalidate_time_source(py);
     base.set_thread(Some(ferrio_cpython::thread_identifier(py)));
     events_module(py)?.call_method1(pyo3::intern!(py, "_set_running_loop"), (slf,))?;
     slf.get().shown_running.set(false);
@@ -216,7 +216,7 @@ fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let io = &slf.get().io;
     let idle = base.ready_count(py) == 0;
     if io.must_poll(py, idle, base.stopping.get()) {
-        LoopBase::settle(slf.as_super())?;
+        LoopBase::flush_current_task(slf.as_super())?;
         let timeout = if idle && !base.stopping.get() { time_to_wait(slf)? } else { Some(Duration::ZERO) };
         poll(slf, timeout)?;
     }
@@ -312,20 +312,20 @@ fn sleep_in(
     let is_idle = base.ready_count(slf.py()) == 0 && !base.stopping.get();
     let timeout = if is_idle { timeout } else { Some(Duration::ZERO) };
     let io = &slf.get().io;
-    let doze = io.doze_time(slf.py(), timeout);
+    let spin = io.spin_time(slf.py(), timeout);
     let began = monotonic();
-    base.rest.doze();
+    base.sleep_state.spin();
     let outcome = slf.py().detach(|| {
-        while monotonic() - began < doze && base.rest.undisturbed() {
+        while monotonic() - began < spin && base.sleep_state.undisturbed() {
             poller.wait(events, Some(Duration::ZERO))?;
             if !events.is_empty() {
                 return Ok(());
             }
         }
-        let timeout = if base.rest.fall_asleep() { timeout } else { Some(Duration::ZERO) };
+        let timeout = if base.sleep_state.fall_asleep() { timeout } else { Some(Duration::ZERO) };
         poller.wait(events, timeout)
     });
-    let called = base.rest.rise();
+    let called = base.sleep_state.rise();
     io.rested(slf.py(), monotonic() - began, called);
     outcome
 }

@@ -88,7 +88,7 @@ impl Loop {
             // Not the main thread: asyncio turns the ValueError into a RuntimeError.
             return Err(as_runtime_error(py, error));
         }
-        let handle = HandleRef::parked(slf.as_super(), callback, args)?;
+        let handle = HandleRef::unscheduled(slf.as_super(), callback, args)?;
         let before = slf.get().signals.handlers.with(py, |handlers| handlers.insert(number, handle));
         drop(before);
         slf.get().signals.generation.set(py, fork::generation());

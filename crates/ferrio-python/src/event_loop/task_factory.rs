@@ -1,7 +1,7 @@
 //! Futures and tasks: making them, and task factories.
 //!
 //! `create_task` follows the running Python's `BaseEventLoop.create_task`, whose keyword arguments and whose way of
-//! calling a factory differ between versions; `Style` names the three ways there are. The classes are looked up in
+//! calling a factory differ between versions; `Behavior` names the three ways there are. The classes are looked up in
 //! asyncio's modules at each call, as asyncio's own loop does: programs and tests put others there.
 
 use ferrio_cpython::capi::memory;
@@ -21,7 +21,7 @@ use crate::tasks::create_task::{CO_VARKEYWORDS, names_afterwards};
 
 /// How `create_task` of the running Python treats its keyword arguments.
 #[derive(Clone, Copy)]
-enum Style {
+enum Behavior {
     /// `name` and `context` only; a factory gets `context` if there is one and the name by `set_name`.
     NameAndContext,
     /// The same, and whatever else is passed on.
@@ -30,17 +30,17 @@ enum Style {
     PassOn,
 }
 
-fn style(py: Python<'_>) -> PyResult<Style> {
-    static CELL: PyOnceLock<Style> = PyOnceLock::new();
+fn behavior(py: Python<'_>) -> PyResult<Behavior> {
+    static CELL: PyOnceLock<Behavior> = PyOnceLock::new();
     CELL.get_or_try_init(py, || {
         let stock = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?.getattr("create_task")?;
         let code = stock.getattr("__code__")?;
         let takes_any = code.getattr("co_flags")?.extract::<u32>()? & CO_VARKEYWORDS != 0;
         let names_some = code.getattr("co_kwonlyargcount")?.extract::<u32>()? > 0;
         Ok(match (takes_any, names_some) {
-            (false, _) => Style::NameAndContext,
-            (true, true) => Style::NameContextAndMore,
-            (true, false) => Style::PassOn,
+            (false, _) => Behavior::NameAndContext,
+            (true, true) => Behavior::NameContextAndMore,
+            (true, false) => Behavior::PassOn,
         })
     })
     .copied()
@@ -77,9 +77,9 @@ impl Loop {
         let py = slf.py();
         base(slf).check_open()?;
         let factory = base(slf).task_factory.callable(py);
-        let style = style(py)?;
+        let behavior = behavior(py)?;
         let keywords = kwargs.map_or_else(|| memory::dict(py), Ok)?;
-        if let Style::NameAndContext = style {
+        if let Behavior::NameAndContext = behavior {
             refuse_unknown(&keywords)?;
         }
         let Some(factory) = factory else {
@@ -90,9 +90,9 @@ impl Loop {
             keywords.set_item(pyo3::intern!(py, "loop"), slf)?;
             return class.call((coro,), Some(&keywords));
         };
-        match style {
-            Style::PassOn => factory.call((slf, coro), Some(&keywords)),
-            Style::NameAndContext | Style::NameContextAndMore => {
+        match behavior {
+            Behavior::PassOn => factory.call((slf, coro), Some(&keywords)),
+            Behavior::NameAndContext | Behavior::NameContextAndMore => {
                 let name = keywords.get_item(pyo3::intern!(py, "name"))?;
                 if name.is_some() {
                     keywords.del_item(pyo3::intern!(py, "name"))?;
@@ -136,10 +136,10 @@ impl Loop {
 /// What the loop has to know of a factory.
 fn kind(py: Python<'_>, factory: Option<&Bound<'_, PyAny>>) -> PyResult<Factory> {
     let Some(factory) = factory else { return Ok(Factory::None) };
-    let naming = match style(py)? {
-        Style::PassOn => Naming::AtOnce,
+    let naming = match behavior(py)? {
+        Behavior::PassOn => Naming::AtOnce,
         _ if names_afterwards(py)? => Naming::Later,
-        Style::NameAndContext | Style::NameContextAndMore => Naming::LaterAlways,
+        Behavior::NameAndContext | Behavior::NameContextAndMore => Naming::LaterAlways,
     };
     let ours = imports::python_version(py) >= (3, 12) && factory.is(imports::eager_task_factory(py)?);
     Ok(if ours { Factory::Eager(naming) } else { Factory::Other(naming) })

@@ -1,19 +1,19 @@
 //! `async with` for locks, conditions and semaphores: asyncio's `_ContextManagerMixin`.
 
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
 use pyo3::prelude::*;
 
 /// `__aenter__` where `acquire` may be anybody's: calls it by name.
 pub(crate) fn enter(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    let body = Enter { object: Held::of(object), awaiting: None };
+    let body = Enter { object: OwnedRef::of(object), awaiting: None };
     coroutine::spawn(object.py(), "_ContextManagerMixin.__aenter__", body)
 }
 
 /// `__aexit__`, which gives the lock up by `release`.
 pub(crate) fn exit(object: &Bound<'_, PyAny>, release: Release) -> PyResult<Py<PyAny>> {
-    let body = Exit { object: Held::of(object), release };
+    let body = Exit { object: OwnedRef::of(object), release };
     coroutine::spawn(object.py(), "_ContextManagerMixin.__aexit__", body)
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn release_by_name(object: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 struct Enter {
-    object: Held,
+    object: OwnedRef,
     awaiting: Option<Awaiting>,
 }
 
@@ -54,14 +54,14 @@ impl Body for Enter {
 }
 
 struct Exit {
-    object: Held,
+    object: OwnedRef,
     release: Release,
 }
 
 impl Body for Exit {
     const OWNS_PY: bool = false;
 
-    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         (self.release)(self.object.bind(py))?;
         Ok(Some(py.None().into_bound(py)))
     }

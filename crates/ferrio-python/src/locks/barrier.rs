@@ -1,7 +1,7 @@
 //! `asyncio.Barrier`: its state; `barrier_wait.rs` has what its coroutines do.
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::capi::exact_type::PlainClass;
+use ferrio_cpython::capi::exact_type::ExactType;
 use ferrio_cpython::objects::coroutine;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -14,7 +14,7 @@ use super::described;
 use super::loop_bound::{Binding, bound_to_loop};
 use crate::common::imports;
 use crate::common::numbers::{equal_integer, plain_integer};
-use crate::compat::locks::style;
+use crate::compat::locks::behavior;
 
 /// A point that a number of tasks pass together.
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
@@ -60,7 +60,7 @@ impl Phase {
 }
 
 /// The class, to tell plain instances.
-pub(super) static CLASS: PlainClass = PlainClass::new();
+pub(super) static CLASS: ExactType = ExactType::new();
 
 impl Barrier {
     /// `_cond`, which all changes are made under.
@@ -92,7 +92,7 @@ impl Barrier {
     fn __init__(&self, parties: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = parties.py();
         if parties.lt(1)? {
-            return Err(ferrio_cpython::error::<PyValueError>(style(py)?.barrier_text.clone()));
+            return Err(ferrio_cpython::error::<PyValueError>(behavior(py)?.barrier_text.clone()));
         }
         let (number, given) = match plain_integer(parties) {
             Some(number) => (number, None),
@@ -147,7 +147,7 @@ impl Barrier {
 
     fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        if CLASS.is_plain(slf) {
+        if CLASS.is_unpatched(slf) {
             return coroutine::spawn(py, "Barrier.__aenter__", Wait::new(slf)?);
         }
         coroutine::spawn(py, "Barrier.__aenter__", Enter::new(slf))

@@ -4,7 +4,7 @@
 //! are there, and leaves; the last one to leave opens the barrier again. Whoever came in leaves by `depart`, whatever
 //! happened to it.
 
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::raised;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
@@ -17,8 +17,8 @@ use crate::common::imports;
 
 /// `Barrier.wait`; gives the number of those who were there before.
 pub(super) struct Wait {
-    barrier: Held<Barrier>,
-    condition: Held<Condition>,
+    barrier: OwnedRef<Barrier>,
+    condition: OwnedRef<Condition>,
     stage: Stage,
 }
 
@@ -46,8 +46,8 @@ fn nothing(py: Python<'_>) -> Bound<'_, PyAny> {
 
 impl Wait {
     pub(super) fn new(barrier: &Bound<'_, Barrier>) -> PyResult<Self> {
-        let condition = Held::of(&Barrier::condition(barrier)?);
-        Ok(Self { barrier: Held::of(barrier), condition, stage: Stage::Begun })
+        let condition = OwnedRef::of(&Barrier::condition(barrier)?);
+        Ok(Self { barrier: OwnedRef::of(barrier), condition, stage: Stage::Begun })
     }
 
     /// With the lock held: waits while the barrier drains, then comes in.
@@ -92,8 +92,8 @@ impl Wait {
             }
             state.count == 0
         });
-        let told = if is_last { self.notify_all(py) } else { Ok(()) };
-        self.leave(py, told.and(outcome))
+        let notified = if is_last { self.notify_all(py) } else { Ok(()) };
+        self.leave(py, notified.and(outcome))
     }
 
     /// Gives up the condition's lock.
@@ -154,16 +154,16 @@ impl Body for Wait {
 
 /// A change of the barrier's state under its condition: `reset` and `abort`.
 pub(super) struct Turn {
-    barrier: Held<Barrier>,
-    condition: Held<Condition>,
+    barrier: OwnedRef<Barrier>,
+    condition: OwnedRef<Condition>,
     change: fn(&mut State),
     lockup: Option<Lockup>,
 }
 
 impl Turn {
     pub(super) fn new(barrier: &Bound<'_, Barrier>, change: fn(&mut State)) -> PyResult<Self> {
-        let condition = Held::of(&Barrier::condition(barrier)?);
-        Ok(Self { barrier: Held::of(barrier), condition, change, lockup: None })
+        let condition = OwnedRef::of(&Barrier::condition(barrier)?);
+        Ok(Self { barrier: OwnedRef::of(barrier), condition, change, lockup: None })
     }
 }
 
@@ -180,9 +180,9 @@ impl Body for Turn {
             return Ok(step);
         }
         self.barrier.bind(py).get().state.with(py, self.change);
-        let told = notify_all(condition);
+        let notified = notify_all(condition);
         Condition::give_up_lock(condition)?;
-        told.map(|()| Step::Returned(nothing(py)))
+        notified.map(|()| Step::Returned(nothing(py)))
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
@@ -194,13 +194,13 @@ impl Body for Turn {
 
 /// `__aenter__` of a subclass: its `wait`.
 pub(super) struct Enter {
-    barrier: Held<Barrier>,
+    barrier: OwnedRef<Barrier>,
     awaiting: Option<Awaiting>,
 }
 
 impl Enter {
     pub(super) fn new(barrier: &Bound<'_, Barrier>) -> Self {
-        Self { barrier: Held::of(barrier), awaiting: None }
+        Self { barrier: OwnedRef::of(barrier), awaiting: None }
     }
 }
 

@@ -6,12 +6,12 @@
 use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::capi::exact_type::PlainClass;
+use ferrio_cpython::capi::exact_type::ExactType;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::async_with;
 use ferrio_cpython::objects::coroutine;
 use ferrio_cpython::objects::native_methods::{self, Method};
-use ferrio_cpython::objects::waiter::{self, Parked};
+use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::Waiters;
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError};
 use pyo3::prelude::*;
@@ -22,7 +22,7 @@ use super::condition_wait::{Enter, Wait, WaitFor};
 use super::lock::{self, Lock};
 use super::loop_bound::{Binding, bound_to_loop};
 use super::optional_argument::Argument;
-use super::wait_queue::{self, Line};
+use super::wait_queue::{self, WaitQueue};
 use super::{async_context, described, waiters_suffix, wake_all};
 use crate::common::numbers::plain_integer;
 
@@ -30,7 +30,7 @@ use crate::common::numbers::plain_integer;
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
 #[derive(Default)]
 pub(crate) struct Condition {
-    pub(super) waiters: GilCell<Waiters<Parked>>,
+    pub(super) waiters: GilCell<Waiters<FutureWaiter>>,
     parts: GilCell<Parts>,
     pub(super) binding: Binding,
 }
@@ -54,13 +54,13 @@ const ACQUIRE: (&str, Place) = ("acquire", |parts| &mut parts.acquire);
 const RELEASE: (&str, Place) = ("release", |parts| &mut parts.release);
 
 /// The class, to tell plain instances.
-pub(super) static CLASS: PlainClass = PlainClass::new();
+pub(super) static CLASS: ExactType = ExactType::new();
 
 impl Condition {
     /// The lock if it is one of ours and nothing of the condition is overridden.
     #[inline]
     pub(super) fn native<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, Lock>> {
-        if !CLASS.is_plain(slf) {
+        if !CLASS.is_unpatched(slf) {
             return None;
         }
         let py = slf.py();
@@ -111,7 +111,7 @@ impl Condition {
         waiter::ask(py, &self.waiters, |waiters| waiters)?;
         let chosen = self
             .waiters
-            .with(py, |waiters| waiters.waiting().take(count).map(|parked| parked.clone_ref(py)).collect::<Vec<_>>());
+            .with(py, |waiters| waiters.waiting().take(count).map(|waiter| waiter.clone_ref(py)).collect::<Vec<_>>());
         wake_all(py, chosen, false)
     }
 }
@@ -133,9 +133,9 @@ impl Condition {
             Some(lock) => lock,
             None => Bound::new(py, Lock::default())?.into_any(),
         };
-        let native = lock::CLASS.is_plain(&lock).then(|| lock.cast::<Lock>()).transpose()?;
+        let native = lock::CLASS.is_unpatched(&lock).then(|| lock.cast::<Lock>()).transpose()?;
         let native = native.map(|lock| lock.clone().unbind());
-        let copies = native.is_none() || !CLASS.is_plain(slf);
+        let copies = native.is_none() || !CLASS.is_unpatched(slf);
         let parts = Parts { lock: Some(lock.clone().unbind()), native, ..Parts::default() };
         let before = slf.get().parts.with(py, |place| std::mem::replace(place, parts));
         drop(before);
@@ -210,7 +210,7 @@ impl Condition {
     pub(super) fn notify_all(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let count = slf.get().waiters.with(py, |waiters| waiters.len());
-        if CLASS.is_plain(slf) {
+        if CLASS.is_unpatched(slf) {
             return Self::notify(slf, Argument(Some(PyInt::new(py, count).into_any())));
         }
         slf.call_method1(pyo3::intern!(py, "notify"), (count,)).map(drop)
@@ -218,8 +218,8 @@ impl Condition {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let count = slf.get().waiters.with(slf.py(), |waiters| waiters.len());
-        let word = if Self::is_locked(slf)? { "locked" } else { "unlocked" };
-        described(slf, &format!("{word}{}", waiters_suffix(count)))
+        let status = if Self::is_locked(slf)? { "locked" } else { "unlocked" };
+        described(slf, &format!("{status}{}", waiters_suffix(count)))
     }
 
     #[getter(_lock)]
@@ -228,7 +228,7 @@ impl Condition {
     }
 
     #[getter(_waiters)]
-    fn shown_waiters(slf: &Bound<'_, Self>) -> Line {
+    fn shown_waiters(slf: &Bound<'_, Self>) -> WaitQueue {
         wait_queue::view(slf, access)
     }
 
@@ -304,7 +304,7 @@ fn exit(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     async_context::exit(object, |object| Condition::give_up_lock(object.cast()?))
 }
 
-fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
+fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
     if let Ok(condition) = object.cast::<Condition>() {
         condition.get().waiters.with(object.py(), |waiters| change(waiters));
     }

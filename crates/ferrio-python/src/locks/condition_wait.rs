@@ -5,11 +5,11 @@
 //! have been chosen.
 
 use ferrio_cpython::capi::memory::out_of_memory;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::raised;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
-use ferrio_cpython::objects::waiter::Parked;
+use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_engine::Ticket;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -18,7 +18,7 @@ use super::condition::{self, Condition};
 use super::lock::{Acquire, Lock};
 use super::{boolean, is_cancellation};
 use crate::common::imports;
-use crate::compat::locks::style;
+use crate::compat::locks::behavior;
 
 /// `__aenter__` with a lock of ours.
 pub(super) struct Enter(Acquire);
@@ -80,14 +80,14 @@ impl Lockup {
 
 /// `Condition.wait`.
 pub(super) struct Wait {
-    condition: Held<Condition>,
+    condition: OwnedRef<Condition>,
     stage: Stage,
 }
 
 enum Stage {
     Begun,
     /// Until notified.
-    Parked(Awaiting, Ticket),
+    FutureWaiter(Awaiting, Ticket),
     /// Until the lock is there again.
     Locking(Lockup, Leaving),
 }
@@ -96,18 +96,18 @@ enum Stage {
 #[derive(Default)]
 struct Leaving {
     /// What ended the wait to be notified.
-    error: Option<Held>,
+    error: Option<OwnedRef>,
     /// The last cancellation while it got the lock back.
-    cancellation: Option<Held>,
+    cancellation: Option<OwnedRef>,
 }
 
-fn exception(py: Python<'_>, error: PyErr) -> Held {
+fn exception(py: Python<'_>, error: PyErr) -> OwnedRef {
     error.into_value(py).into_bound(py).into()
 }
 
 impl Wait {
     pub(super) fn new(condition: &Bound<'_, Condition>) -> Self {
-        Self { condition: Held::of(condition), stage: Stage::Begun }
+        Self { condition: OwnedRef::of(condition), stage: Stage::Begun }
     }
 
     /// Checks the lock, gives it up and parks.
@@ -117,7 +117,7 @@ impl Wait {
             return Err(ferrio_cpython::error::<PyRuntimeError>("cannot wait on un-acquired lock"));
         }
         let new_waiter = || condition.get().binding.new_waiter(&condition);
-        let future = if style(py)?.condition_passes_on {
+        let future = if behavior(py)?.condition_passes_on {
             let future = new_waiter()?;
             Condition::give_up_lock(&condition)?;
             future
@@ -129,11 +129,11 @@ impl Wait {
             }
         };
         let awaiting = Awaiting::new(&future)?;
-        let waiter = Parked::new(&future);
+        let waiter = FutureWaiter::new(&future);
         let Some(ticket) = condition.get().waiters.with(py, |waiters| waiters.push(waiter)) else {
             return self.lock_again(py, Some(out_of_memory(py)));
         };
-        self.stage = Stage::Parked(awaiting, ticket);
+        self.stage = Stage::FutureWaiter(awaiting, ticket);
         self.resume(py, Ok(py.None().into_bound(py)))
     }
 
@@ -151,7 +151,7 @@ impl Wait {
 
     /// `error` comes out; since 3.13 somebody else is notified.
     fn fail(&self, py: Python<'_>, error: PyErr) -> PyErr {
-        let passes_on = style(py).is_ok_and(|style| style.condition_passes_on);
+        let passes_on = behavior(py).is_ok_and(|behavior| behavior.condition_passes_on);
         if passes_on && let Err(other) = self.condition.bind(py).get().notify_some(py, 1) {
             return other;
         }
@@ -165,7 +165,7 @@ impl Wait {
         };
         let Leaving { error, cancellation } = std::mem::take(leaving);
         let error = match (cancellation, error) {
-            (Some(cancellation), _) if style(py)?.condition_passes_on => cancellation.into_bound(py),
+            (Some(cancellation), _) if behavior(py)?.condition_passes_on => cancellation.into_bound(py),
             // It is raised afresh.
             (Some(_), _) => imports::cancelled_error(py)?.call0()?,
             (None, Some(error)) => error.into_bound(py),
@@ -184,7 +184,7 @@ impl Body for Wait {
                 input?;
                 self.begin(py)
             }
-            Stage::Parked(awaiting, ticket) => {
+            Stage::FutureWaiter(awaiting, ticket) => {
                 let outcome = awaiting.resume(py, input);
                 if let Ok(Step::Yielded(_)) = outcome {
                     return outcome;
@@ -214,7 +214,7 @@ impl Body for Wait {
         visitor.show_held(&self.condition);
         match &self.stage {
             Stage::Begun => {}
-            Stage::Parked(awaiting, _) => awaiting.traverse(visitor),
+            Stage::FutureWaiter(awaiting, _) => awaiting.traverse(visitor),
             Stage::Locking(lockup, leaving) => {
                 lockup.traverse(visitor);
                 leaving.error.iter().chain(&leaving.cancellation).for_each(|error| visitor.show_held(error));
@@ -225,8 +225,8 @@ impl Body for Wait {
 
 /// `Condition.wait_for`.
 pub(super) struct WaitFor {
-    condition: Held<Condition>,
-    predicate: Held,
+    condition: OwnedRef<Condition>,
+    predicate: OwnedRef,
     waiting: Option<Waiting>,
 }
 
@@ -237,12 +237,12 @@ enum Waiting {
 
 impl WaitFor {
     pub(super) fn new(condition: &Bound<'_, Condition>, predicate: &Bound<'_, PyAny>) -> Self {
-        Self { condition: Held::of(condition), predicate: Held::of(predicate), waiting: None }
+        Self { condition: OwnedRef::of(condition), predicate: OwnedRef::of(predicate), waiting: None }
     }
 
     fn wait(&self, py: Python<'_>) -> PyResult<Waiting> {
         let condition = self.condition.bind(py);
-        if condition::CLASS.is_plain(condition) {
+        if condition::CLASS.is_unpatched(condition) {
             return Ok(Waiting::Native(Wait::new(condition)));
         }
         let waiting = condition.call_method0(pyo3::intern!(py, "wait"))?;

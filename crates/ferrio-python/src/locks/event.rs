@@ -3,26 +3,26 @@
 use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
-use ferrio_cpython::objects::waiter::{self, Parked};
-use ferrio_engine::{Flag, Waiters};
+use ferrio_cpython::objects::waiter::{self, FutureWaiter};
+use ferrio_engine::{EventState, Waiters};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::loop_bound::{Binding, bound_to_loop};
-use super::wait_queue::{self, Line};
-use super::wait_slot::InLine;
+use super::wait_queue::{self, WaitQueue};
+use super::wait_slot::WaitSlot;
 use super::{boolean, described, waiters_suffix, wake_all};
 
 /// A flag that tasks wait for.
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
 #[derive(Default)]
 pub(crate) struct Event {
-    state: GilCell<Flag<Parked>>,
+    state: GilCell<EventState<FutureWaiter>>,
     binding: Binding,
 }
 
@@ -44,7 +44,7 @@ impl Event {
 
     /// The body of `wait`.
     pub(crate) fn waiting(slf: &Bound<'_, Self>) -> Wait {
-        Wait { event: Held::of(slf), waiting: None }
+        Wait { event: OwnedRef::of(slf), waiting: None }
     }
 }
 
@@ -70,8 +70,8 @@ impl Event {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let (is_set, count) = slf.get().state.with(slf.py(), |state| (state.is_set, state.waiters.len()));
-        let word = if is_set { "set" } else { "unset" };
-        described(slf, &format!("{word}{}", waiters_suffix(count)))
+        let status = if is_set { "set" } else { "unset" };
+        described(slf, &format!("{status}{}", waiters_suffix(count)))
     }
 
     #[getter(_value)]
@@ -85,7 +85,7 @@ impl Event {
     }
 
     #[getter(_waiters)]
-    fn shown_waiters(slf: &Bound<'_, Self>) -> Line {
+    fn shown_waiters(slf: &Bound<'_, Self>) -> WaitQueue {
         wait_queue::view(slf, access)
     }
 
@@ -106,11 +106,11 @@ impl Event {
     }
 }
 
-fn waiters(state: &mut Flag<Parked>) -> &mut Waiters<Parked> {
+fn waiters(state: &mut EventState<FutureWaiter>) -> &mut Waiters<FutureWaiter> {
     &mut state.waiters
 }
 
-fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
+fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
     if let Ok(event) = object.cast::<Event>() {
         event.get().state.with(object.py(), |state| change(&mut state.waiters));
     }
@@ -169,14 +169,14 @@ impl Method<0> for IsSet {
 
 /// Waiting for an event.
 pub(crate) struct Wait {
-    event: Held<Event>,
-    waiting: Option<InLine>,
+    event: OwnedRef<Event>,
+    waiting: Option<WaitSlot>,
 }
 
 impl Body for Wait {
     const OWNS_PY: bool = false;
 
-    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let is_set = self.event.bind(py).get().state.with(py, |state| state.is_set);
         Ok(is_set.then(|| boolean(py, true)))
     }
@@ -185,17 +185,17 @@ impl Body for Wait {
         let event = self.event.bind(py);
         let state = &event.get().state;
         let park = |waiter| state.with(py, |state| state.waiters.push(waiter));
-        let in_line = match &mut self.waiting {
-            Some(in_line) => in_line,
+        let slot = match &mut self.waiting {
+            Some(slot) => slot,
             place @ None => {
                 if state.with(py, |state| state.is_set) {
                     return Ok(Step::Returned(boolean(py, true)));
                 }
-                place.insert(InLine::new(event, &event.get().binding, park)?)
+                place.insert(WaitSlot::new(event, &event.get().binding, park)?)
             }
         };
-        let ticket = in_line.ticket;
-        let outcome = in_line.resume(py, input);
+        let ticket = slot.ticket;
+        let outcome = slot.resume(py, input);
         if let Ok(Step::Yielded(_)) = outcome {
             return outcome;
         }
@@ -206,6 +206,6 @@ impl Body for Wait {
 
     fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show_held(&self.event);
-        self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
+        self.waiting.iter().for_each(|slot| slot.traverse(visitor));
     }
 }

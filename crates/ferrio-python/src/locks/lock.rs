@@ -3,34 +3,34 @@
 use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::capi::exact_type::PlainClass;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::exact_type::ExactType;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::async_with;
 use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
-use ferrio_cpython::objects::waiter::{self, Parked};
-use ferrio_engine::{Exclusion, Released, Waiters};
+use ferrio_cpython::objects::waiter::{self, FutureWaiter};
+use ferrio_engine::{LockState, Released, Waiters};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::loop_bound::{Binding, bound_to_loop};
-use super::wait_queue::{self, Line};
-use super::wait_slot::InLine;
+use super::wait_queue::{self, WaitQueue};
+use super::wait_slot::WaitSlot;
 use super::{async_context, boolean, described, is_cancellation, waiters_suffix};
 
 /// A mutual exclusion lock for tasks: first come, first served.
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
 #[derive(Default)]
 pub(crate) struct Lock {
-    state: GilCell<Exclusion<Parked>>,
+    state: GilCell<LockState<FutureWaiter>>,
     binding: Binding,
 }
 
 /// The class, to tell plain instances.
-pub(super) static CLASS: PlainClass = PlainClass::new();
+pub(super) static CLASS: ExactType = ExactType::new();
 
 impl Lock {
     /// Gives the lock up; whoever waits longest goes on with it.
@@ -52,7 +52,7 @@ impl Lock {
     /// Whether somebody has it.
     #[inline]
     pub(super) fn is_held(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.held)
+        self.state.with(py, |state| state.locked)
     }
 }
 
@@ -77,9 +77,9 @@ impl Lock {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let (held, count) = slf.get().state.with(slf.py(), |state| (state.held, state.waiters.len()));
-        let word = if held { "locked" } else { "unlocked" };
-        described(slf, &format!("{word}{}", waiters_suffix(count)))
+        let (locked, count) = slf.get().state.with(slf.py(), |state| (state.locked, state.waiters.len()));
+        let status = if locked { "locked" } else { "unlocked" };
+        described(slf, &format!("{status}{}", waiters_suffix(count)))
     }
 
     #[getter(_locked)]
@@ -88,12 +88,12 @@ impl Lock {
     }
 
     #[setter(_locked)]
-    fn set_locked(&self, py: Python<'_>, held: bool) {
-        self.state.with(py, |state| state.held = held);
+    fn set_locked(&self, py: Python<'_>, locked: bool) {
+        self.state.with(py, |state| state.locked = locked);
     }
 
     #[getter(_waiters)]
-    fn shown_waiters(slf: &Bound<'_, Self>) -> Option<Line> {
+    fn shown_waiters(slf: &Bound<'_, Self>) -> Option<WaitQueue> {
         wait_queue::view_if_used(slf, access)
     }
 
@@ -114,11 +114,11 @@ impl Lock {
     }
 }
 
-fn waiters(state: &mut Exclusion<Parked>) -> &mut Waiters<Parked> {
+fn waiters(state: &mut LockState<FutureWaiter>) -> &mut Waiters<FutureWaiter> {
     &mut state.waiters
 }
 
-fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
+fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
     if let Ok(lock) = object.cast::<Lock>() {
         lock.get().state.with(object.py(), |state| change(&mut state.waiters));
     }
@@ -162,7 +162,7 @@ impl Method<0> for ReleaseMethod {
 }
 
 fn enter(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    if !CLASS.is_plain(object) {
+    if !CLASS.is_unpatched(object) {
         return async_context::enter(object);
     }
     let body = LockBody { acquire: Acquire::new(object.cast()?), entering: true };
@@ -170,7 +170,10 @@ fn enter(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 }
 
 fn exit(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    async_context::exit(object, if CLASS.is_plain(object) { release_native } else { async_context::release_by_name })
+    async_context::exit(
+        object,
+        if CLASS.is_unpatched(object) { release_native } else { async_context::release_by_name },
+    )
 }
 
 fn release_native(object: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -179,13 +182,13 @@ fn release_native(object: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Getting hold of a lock, as a part of a coroutine's body.
 pub(super) struct Acquire {
-    lock: Held<Lock>,
-    waiting: Option<InLine>,
+    lock: OwnedRef<Lock>,
+    waiting: Option<WaitSlot>,
 }
 
 impl Acquire {
     pub(super) fn new(lock: &Bound<'_, Lock>) -> Self {
-        Self { lock: Held::of(lock), waiting: None }
+        Self { lock: OwnedRef::of(lock), waiting: None }
     }
 
     /// Takes the lock if nobody waited for it so far and that passes nobody.
@@ -196,7 +199,7 @@ impl Acquire {
         }
         let state = &self.lock.bind(py).get().state;
         waiter::ask(py, state, waiters)?;
-        Ok(state.with(py, Exclusion::try_acquire))
+        Ok(state.with(py, LockState::try_acquire))
     }
 
     /// As `Body::resume`, once `take_at_once` has failed; returns True with the lock held.
@@ -204,12 +207,12 @@ impl Acquire {
         let lock = self.lock.bind(py);
         let state = &lock.get().state;
         let park = |waiter| state.with(py, |state| state.park(waiter));
-        let in_line = match &mut self.waiting {
-            Some(in_line) => in_line,
-            place @ None => place.insert(InLine::new(lock, &lock.get().binding, park)?),
+        let slot = match &mut self.waiting {
+            Some(slot) => slot,
+            place @ None => place.insert(WaitSlot::new(lock, &lock.get().binding, park)?),
         };
-        let ticket = in_line.ticket;
-        let error = match in_line.resume(py, input) {
+        let ticket = slot.ticket;
+        let error = match slot.resume(py, input) {
             Ok(step @ Step::Yielded(_)) => return Ok(step),
             Ok(Step::Returned(_)) => {
                 let waiter = state.with(py, |state| state.take_over(ticket));
@@ -232,7 +235,7 @@ impl Acquire {
 
     pub(super) fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show_held(&self.lock);
-        self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
+        self.waiting.iter().for_each(|slot| slot.traverse(visitor));
     }
 }
 
@@ -245,7 +248,7 @@ struct LockBody {
 impl Body for LockBody {
     const OWNS_PY: bool = false;
 
-    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let is_taken = self.acquire.take_at_once(py)?;
         Ok(is_taken.then(|| if self.entering { py.None().into_bound(py) } else { boolean(py, true) }))
     }

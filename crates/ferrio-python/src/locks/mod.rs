@@ -5,7 +5,7 @@
 //! the loop that runs, so cancelling, `wait_for` and foreign loops work as they do with asyncio's own.
 //!
 //! Whatever a subclass may have overridden is called by its name; exact instances without attributes of their own
-//! (`is_plain`) skip that.
+//! (`is_unpatched`) skip that.
 
 mod async_context;
 pub(crate) mod barrier;
@@ -21,7 +21,7 @@ pub(crate) mod wait_queue;
 mod wait_slot;
 
 use ferrio_cpython::capi::coroutine_function;
-use ferrio_cpython::objects::waiter::Parked;
+use ferrio_cpython::objects::waiter::FutureWaiter;
 use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
@@ -31,7 +31,7 @@ use crate::common::imports;
 /// Adds the classes to the extension module.
 pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // What asyncio does is looked at now, before install() puts these classes in its place.
-    crate::compat::locks::style(module.py())?;
+    crate::compat::locks::behavior(module.py())?;
     let py = module.py();
     lock::CLASS.set(&py.get_type::<lock::Lock>());
     lock::add_methods(py)?;
@@ -63,8 +63,8 @@ pub(crate) fn is_cancellation(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
 }
 
 /// Wakes those that a primitive chose.
-pub(crate) fn wake_all(py: Python<'_>, chosen: Vec<Parked>, result: bool) -> PyResult<()> {
-    chosen.into_iter().try_for_each(|parked| parked.wake(py, boolean(py, result)))
+pub(crate) fn wake_all(py: Python<'_>, chosen: Vec<FutureWaiter>, result: bool) -> PyResult<()> {
+    chosen.into_iter().try_for_each(|waiter| waiter.wake(py, boolean(py, result)))
 }
 
 #[inline]
@@ -74,9 +74,10 @@ pub(crate) fn boolean(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {
 
 /// `object.__repr__` with `extra` in brackets.
 pub(crate) fn described(object: &Bound<'_, PyAny>, extra: &str) -> PyResult<String> {
-    let plain = imports::object_class(object.py())?.call_method1("__repr__", (object,))?;
-    let plain: String = plain.extract()?;
-    let inside = plain.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(&plain);
+    let object_repr = imports::object_class(object.py())?.call_method1("__repr__", (object,))?;
+    let object_repr: String = object_repr.extract()?;
+    let inside =
+        object_repr.strip_prefix('<').and_then(|remaining| remaining.strip_suffix('>')).unwrap_or(&object_repr);
     Ok(format!("<{inside} [{extra}]>"))
 }
 

@@ -3,14 +3,14 @@
 use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::capi::exact_type::PlainClass;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::exact_type::ExactType;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::async_with;
 use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
-use ferrio_cpython::objects::waiter::{self, Parked};
-use ferrio_engine::{Permits, Standing, Ticket, Waiters};
+use ferrio_cpython::objects::waiter::{self, FutureWaiter};
+use ferrio_engine::{SemaphoreState, Ticket, WaiterState, Waiters};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -18,16 +18,16 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::loop_bound::{Binding, bound_to_loop};
 use super::optional_argument::Argument;
-use super::wait_queue::{self, Line};
-use super::wait_slot::InLine;
+use super::wait_queue::{self, WaitQueue};
+use super::wait_slot::WaitSlot;
 use super::{async_context, boolean, described, is_cancellation, waiters_suffix};
 use crate::common::numbers::{equal_integer, plain_integer};
-use crate::compat::locks::style;
+use crate::compat::locks::behavior;
 
 /// A number of permits for tasks: first come, first served.
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
 pub(crate) struct Semaphore {
-    state: GilCell<Permits<Parked>>,
+    state: GilCell<SemaphoreState<FutureWaiter>>,
     /// The value as it was given, where that is no plain integer, and the engine's number for it.
     given: GilCell<Option<(Py<PyAny>, i64)>>,
     binding: Binding,
@@ -51,8 +51,8 @@ impl Semaphore {
 const WITHOUT_END: i64 = i64::MAX / 2;
 
 /// The class, to tell plain instances.
-pub(super) static CLASS: PlainClass = PlainClass::new();
-static BOUNDED_CLASS: PlainClass = PlainClass::new();
+pub(super) static CLASS: ExactType = ExactType::new();
+static BOUNDED_CLASS: ExactType = ExactType::new();
 
 bound_to_loop!(Semaphore);
 
@@ -61,7 +61,7 @@ impl Semaphore {
     #[new]
     #[pyo3(signature = (*_arguments, **_keywords), text_signature = "(value=1)")]
     fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { state: GilCell::new(Permits::new(1)), given: GilCell::default(), binding: Binding::default() }
+        Self { state: GilCell::new(SemaphoreState::new(1)), given: GilCell::default(), binding: Binding::default() }
     }
 
     #[pyo3(signature = (value=Argument(None)))]
@@ -71,7 +71,7 @@ impl Semaphore {
         {
             return Err(ferrio_cpython::error::<PyValueError>("Semaphore initial value must be >= 0"));
         }
-        let before = self.state.with(py, |state| std::mem::replace(state, Permits::new(1)));
+        let before = self.state.with(py, |state| std::mem::replace(state, SemaphoreState::new(1)));
         drop((before, self.given.with(py, Option::take)));
         value.0.map_or(Ok(()), |value| self.set_value(&value))
     }
@@ -85,12 +85,12 @@ impl Semaphore {
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let py = slf.py();
         let count = slf.get().state.with(py, |state| state.waiters.len());
-        let word = if slf.call_method0(pyo3::intern!(py, "locked"))?.is_truthy()? {
+        let status = if slf.call_method0(pyo3::intern!(py, "locked"))?.is_truthy()? {
             "locked".to_owned()
         } else {
             format!("unlocked, value:{}", slf.get().shown_value(py)?.bind(py))
         };
-        described(slf, &format!("{word}{}", waiters_suffix(count)))
+        described(slf, &format!("{status}{}", waiters_suffix(count)))
     }
 
     #[getter(_value)]
@@ -121,7 +121,7 @@ impl Semaphore {
     }
 
     #[getter(_waiters)]
-    fn shown_waiters(slf: &Bound<'_, Self>) -> Option<Line> {
+    fn shown_waiters(slf: &Bound<'_, Self>) -> Option<WaitQueue> {
         wait_queue::view_if_used(slf, access)
     }
 
@@ -223,11 +223,11 @@ impl BoundedSemaphore {
     }
 }
 
-fn waiters(state: &mut Permits<Parked>) -> &mut Waiters<Parked> {
+fn waiters(state: &mut SemaphoreState<FutureWaiter>) -> &mut Waiters<FutureWaiter> {
     &mut state.waiters
 }
 
-fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
+fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
     if let Ok(semaphore) = object.cast::<Semaphore>() {
         semaphore.get().state.with(object.py(), |state| change(&mut state.waiters));
     }
@@ -297,16 +297,16 @@ impl Method<0> for BoundedReleaseMethod {
 }
 
 fn enter(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    if !CLASS.is_plain(object) && !BOUNDED_CLASS.is_plain(object) {
+    if !CLASS.is_unpatched(object) && !BOUNDED_CLASS.is_unpatched(object) {
         return async_context::enter(object);
     }
     coroutine::spawn(object.py(), "_ContextManagerMixin.__aenter__", Acquire::new(object.cast()?, true))
 }
 
 fn exit(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    let release = if CLASS.is_plain(object) {
+    let release = if CLASS.is_unpatched(object) {
         release_native
-    } else if BOUNDED_CLASS.is_plain(object) {
+    } else if BOUNDED_CLASS.is_unpatched(object) {
         release_bounded
     } else {
         async_context::release_by_name
@@ -316,15 +316,15 @@ fn exit(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 
 /// Getting a permit.
 struct Acquire {
-    semaphore: Held<Semaphore>,
-    waiting: Option<InLine>,
+    semaphore: OwnedRef<Semaphore>,
+    waiting: Option<WaitSlot>,
     /// For `async with`, which gets None.
     entering: bool,
 }
 
 impl Acquire {
     fn new(semaphore: &Bound<'_, Semaphore>, entering: bool) -> Self {
-        Self { semaphore: Held::of(semaphore), waiting: None, entering }
+        Self { semaphore: OwnedRef::of(semaphore), waiting: None, entering }
     }
 
     fn result<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
@@ -338,12 +338,12 @@ fn come_back(semaphore: &Bound<'_, Semaphore>, ticket: Ticket, error: Option<&Py
     let state = &semaphore.get().state;
     let waiter = state.with(py, |state| state.leave(ticket));
     let is_cancelled = error.is_some_and(|error| is_cancellation(py, error).unwrap_or(false));
-    let refills = style(py)?.semaphore_refills;
+    let refills = behavior(py)?.semaphore_refills;
     if is_cancelled && let Some(waiter) = &waiter {
-        let standing = waiter.standing_now(py)?;
+        let waiter_state = waiter.state_now(py)?;
         // Before 3.13 a waiter into which the error was thrown counts as chosen.
-        if standing == Standing::Chosen || !refills && standing == Standing::Waiting {
-            state.with(py, Permits::release);
+        if waiter_state == WaiterState::Chosen || !refills && waiter_state == WaiterState::Waiting {
+            state.with(py, SemaphoreState::release);
         }
     }
     drop(waiter);
@@ -365,28 +365,28 @@ fn come_back(semaphore: &Bound<'_, Semaphore>, ticket: Ticket, error: Option<&Py
 impl Body for Acquire {
     const OWNS_PY: bool = false;
 
-    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let state = &self.semaphore.bind(py).get().state;
         waiter::ask(py, state, waiters)?;
-        Ok(state.with(py, Permits::try_acquire).then(|| self.result(py)))
+        Ok(state.with(py, SemaphoreState::try_acquire).then(|| self.result(py)))
     }
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let semaphore = self.semaphore.bind(py);
         let state = &semaphore.get().state;
         let park = |waiter| state.with(py, |state| state.park(waiter));
-        let in_line = match &mut self.waiting {
-            Some(in_line) => in_line,
+        let slot = match &mut self.waiting {
+            Some(slot) => slot,
             place @ None => {
                 waiter::ask(py, state, waiters)?;
-                if state.with(py, Permits::try_acquire) {
+                if state.with(py, SemaphoreState::try_acquire) {
                     return Ok(Step::Returned(self.result(py)));
                 }
-                place.insert(InLine::new(semaphore, &semaphore.get().binding, park)?)
+                place.insert(WaitSlot::new(semaphore, &semaphore.get().binding, park)?)
             }
         };
-        let ticket = in_line.ticket;
-        let outcome = in_line.resume(py, input);
+        let ticket = slot.ticket;
+        let outcome = slot.resume(py, input);
         if let Ok(Step::Yielded(_)) = outcome {
             return outcome;
         }
@@ -396,6 +396,6 @@ impl Body for Acquire {
 
     fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show_held(&self.semaphore);
-        self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
+        self.waiting.iter().for_each(|slot| slot.traverse(visitor));
     }
 }

@@ -4,7 +4,7 @@
 //! the line itself. It has what programs use of a deque.
 
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::objects::waiter::Parked;
+use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_engine::{Ticket, Waiters};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
@@ -12,40 +12,40 @@ use pyo3::types::{PyIterator, PyList};
 use pyo3::{PyTraverseError, PyVisit};
 
 /// Runs a closure with a primitive's line; the closure runs no Python code.
-pub(crate) type Access = fn(&Bound<'_, PyAny>, &mut dyn FnMut(&mut Waiters<Parked>));
+pub(crate) type Access = fn(&Bound<'_, PyAny>, &mut dyn FnMut(&mut Waiters<FutureWaiter>));
 
 /// A view of the line of those who wait for something.
 #[pyclass(frozen, name = "_Waiters", module = "ferrio")]
-pub(crate) struct Line {
+pub(crate) struct WaitQueue {
     owner: Py<PyAny>,
     access: Access,
 }
 
 /// The line of `owner` that `access` finds, to be shown.
-pub(crate) fn view<T>(owner: &Bound<'_, T>, access: Access) -> Line {
-    Line { owner: owner.clone().into_any().unbind(), access }
+pub(crate) fn view<T>(owner: &Bound<'_, T>, access: Access) -> WaitQueue {
+    WaitQueue { owner: owner.clone().into_any().unbind(), access }
 }
 
 /// The same, or None while nobody was ever parked: where asyncio makes its deque at the first wait.
-pub(crate) fn view_if_used<T>(owner: &Bound<'_, T>, access: Access) -> Option<Line> {
-    let line = view(owner, access);
-    line.with(owner.py(), |waiters| waiters.was_used()).then_some(line)
+pub(crate) fn view_if_used<T>(owner: &Bound<'_, T>, access: Access) -> Option<WaitQueue> {
+    let queue = view(owner, access);
+    queue.with(owner.py(), |waiters| waiters.was_used()).then_some(queue)
 }
 
 /// Puts the objects of `waiters` into the line that `access` finds; None stands for nobody.
 pub(crate) fn assign<T>(owner: &Bound<'_, T>, access: Access, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
-    let line = view(owner, access);
-    let parked = if waiters.is_none() {
+    let queue = view(owner, access);
+    let entries = if waiters.is_none() {
         Vec::new()
     } else {
-        waiters.try_iter()?.map(|waiter| Ok(Parked::new(&waiter?))).collect::<PyResult<Vec<_>>>()?
+        waiters.try_iter()?.map(|waiter| Ok(FutureWaiter::new(&waiter?))).collect::<PyResult<Vec<_>>>()?
     };
-    let mut parked = Some(parked);
-    let before = line.with(owner.py(), |line| {
-        let before = line.take_all();
-        line.mark_used();
-        for waiter in parked.take().into_iter().flatten() {
-            let _ = line.push(waiter);
+    let mut entries = Some(entries);
+    let before = queue.with(owner.py(), |queue| {
+        let before = queue.take_all();
+        queue.mark_used();
+        for waiter in entries.take().into_iter().flatten() {
+            let _ = queue.push(waiter);
         }
         before
     });
@@ -53,19 +53,19 @@ pub(crate) fn assign<T>(owner: &Bound<'_, T>, access: Access, waiters: &Bound<'_
     Ok(())
 }
 
-impl Line {
+impl WaitQueue {
     /// What `access` gives of the line.
-    pub(crate) fn with<R>(&self, py: Python<'_>, mut access: impl FnMut(&mut Waiters<Parked>) -> R) -> R
+    pub(crate) fn with<R>(&self, py: Python<'_>, mut access: impl FnMut(&mut Waiters<FutureWaiter>) -> R) -> R
     where
         R: Default,
     {
         let mut outcome = R::default();
-        (self.access)(self.owner.bind(py), &mut |line| outcome = access(line));
+        (self.access)(self.owner.bind(py), &mut |queue| outcome = access(queue));
         outcome
     }
 
     fn list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let futures = self.with(py, |line| line.iter().map(|parked| parked.future(py)).collect::<Vec<_>>());
+        let futures = self.with(py, |queue| queue.iter().map(|waiter| waiter.future(py)).collect::<Vec<_>>());
         memory::list(py, futures)
     }
 
@@ -73,7 +73,7 @@ impl Line {
     fn find(&self, object: &Bound<'_, PyAny>) -> PyResult<Option<Ticket>> {
         let py = object.py();
         let entries: Vec<_> =
-            self.with(py, |line| line.entries().map(|(at, parked)| (at, parked.future(py))).collect());
+            self.with(py, |queue| queue.entries().map(|(at, waiter)| (at, waiter.future(py))).collect());
         for (ticket, future) in entries {
             if future.is(object) || future.eq(object)? {
                 return Ok(Some(ticket));
@@ -84,9 +84,9 @@ impl Line {
 }
 
 #[pymethods]
-impl Line {
+impl WaitQueue {
     fn __len__(&self, py: Python<'_>) -> usize {
-        self.with(py, |line| line.len())
+        self.with(py, |queue| queue.len())
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
@@ -107,29 +107,29 @@ impl Line {
 
     /// Park a future behind all others.
     fn append(&self, waiter: &Bound<'_, PyAny>) {
-        let mut parked = Some(Parked::new(waiter));
-        self.with(waiter.py(), |line| {
-            if let Some(parked) = parked.take() {
-                let _ = line.push(parked);
+        let mut entry = Some(FutureWaiter::new(waiter));
+        self.with(waiter.py(), |queue| {
+            if let Some(entry) = entry.take() {
+                let _ = queue.push(entry);
             }
         });
     }
 
     /// Park a future before all others.
     fn appendleft(&self, waiter: &Bound<'_, PyAny>) {
-        let mut parked = Some(Parked::new(waiter));
-        self.with(waiter.py(), |line| {
-            if let Some(parked) = parked.take() {
-                let _ = line.push_front(parked);
+        let mut entry = Some(FutureWaiter::new(waiter));
+        self.with(waiter.py(), |queue| {
+            if let Some(entry) = entry.take() {
+                let _ = queue.push_front(entry);
             }
         });
     }
 
     /// Take out the future that has been there longest.
     pub(crate) fn popleft<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let parked = self.with(py, Waiters::pop);
-        parked
-            .map(|parked| parked.future(py))
+        let waiter = self.with(py, Waiters::pop);
+        waiter
+            .map(|waiter| waiter.future(py))
             .ok_or_else(|| ferrio_cpython::error::<PyIndexError>("pop from an empty deque"))
     }
 
@@ -137,7 +137,7 @@ impl Line {
     fn remove(&self, waiter: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = waiter.py();
         let removed = match self.find(waiter)? {
-            Some(ticket) => self.with(py, |line| line.remove(ticket)),
+            Some(ticket) => self.with(py, |queue| queue.remove(ticket)),
             None => None,
         };
         removed.map(drop).ok_or_else(|| ferrio_cpython::error::<PyValueError>("deque.remove(x): x not in deque"))
@@ -154,6 +154,6 @@ impl Line {
 }
 
 /// Shows the collector a line.
-pub(crate) fn traverse(waiters: &Waiters<Parked>, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-    waiters.iter().try_for_each(|parked| parked.traverse(visit))
+pub(crate) fn traverse(waiters: &Waiters<FutureWaiter>, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+    waiters.iter().try_for_each(|waiter| waiter.traverse(visit))
 }

@@ -3,20 +3,20 @@
 use ferrio_cpython::capi::memory::out_of_memory;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Visitor};
-use ferrio_cpython::objects::waiter::Parked;
+use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_engine::Ticket;
 use pyo3::prelude::*;
 
 use super::loop_bound::Binding;
 
 /// A place in a line, and the future that is awaited there.
-pub(crate) struct InLine {
+pub(crate) struct WaitSlot {
     awaiting: Awaiting,
     /// Whoever comes back leaves the line by it.
     pub(crate) ticket: Ticket,
 }
 
-impl InLine {
+impl WaitSlot {
     /// Gets in line by `park`, with a future of the loop that `object` is bound to.
     ///
     /// # Errors
@@ -25,11 +25,11 @@ impl InLine {
     pub(crate) fn new(
         object: &Bound<'_, PyAny>,
         binding: &Binding,
-        park: impl FnOnce(Parked) -> Option<Ticket>,
+        park: impl FnOnce(FutureWaiter) -> Option<Ticket>,
     ) -> PyResult<Self> {
         let future = binding.new_waiter(object)?;
         let awaiting = Awaiting::new(&future)?;
-        let ticket = park(Parked::new(&future)).ok_or_else(|| out_of_memory(object.py()))?;
+        let ticket = park(FutureWaiter::new(&future)).ok_or_else(|| out_of_memory(object.py()))?;
         Ok(Self { awaiting, ticket })
     }
 

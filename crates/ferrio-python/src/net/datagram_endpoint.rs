@@ -166,7 +166,7 @@ async fn candidates(this: &Py<Loop>, options: &Options, channel: &Channel) -> Py
         let family = options.family.bind(py);
         let (local, remote) = (options.local_addr.as_ref(), options.remote_addr.as_ref());
         let both = [is_given(py, local)?, is_given(py, remote)?];
-        let plain = |local: Option<&Py<PyAny>>, remote: Option<&Py<PyAny>>| Candidate {
+        let candidate = |local: Option<&Py<PyAny>>, remote: Option<&Py<PyAny>>| Candidate {
             family: options.family.clone_ref(py),
             proto: options.proto.clone_ref(py),
             local: local.map(|local| local.clone_ref(py)),
@@ -176,11 +176,11 @@ async fn candidates(this: &Py<Loop>, options: &Options, channel: &Channel) -> Py
             if family.eq(0)? {
                 return Err(ferrio_cpython::error::<PyValueError>("unexpected address family"));
             }
-            return Ok((Some(vec![plain(None, None)]), both));
+            return Ok((Some(vec![candidate(None, None)]), both));
         }
         if family.eq(imports::socket_af_unix(py)?)? {
             check_paths(py, local, remote)?;
-            return Ok((Some(vec![plain(local, remote)]), both));
+            return Ok((Some(vec![candidate(local, remote)]), both));
         }
         Ok((None, both))
     })?;
@@ -271,8 +271,8 @@ async fn open_one(this: &Py<Loop>, candidate: Candidate, options: &Options, chan
     })?;
     let Some(remote) = remote else { return Ok((sock, None)) };
     if connects {
-        let (held, address) = Python::attach(|py| (sock.bind(py).clone().unbind(), remote.clone_ref(py)));
-        connect_by_loop(this, &held, address, channel).await?;
+        let (owned, address) = Python::attach(|py| (sock.bind(py).clone().unbind(), remote.clone_ref(py)));
+        connect_by_loop(this, &owned, address, channel).await?;
     }
     Ok((sock, Some(remote)))
 }

@@ -36,8 +36,8 @@ pub(crate) async fn ensure_resolved(
     let asked = Python::attach(|py| {
         let address = address.bind(py);
         let (host, port) = host_and_port(address)?;
-        let rest = tail(address)?;
-        if let Some(info) = numeric_info(&host, &port, hints, &rest)? {
+        let tail_items = tail(address)?;
+        if let Some(info) = numeric_info(&host, &port, hints, &tail_items)? {
             return Ok(Err(memory::list(py, [info])?.into_any().unbind()));
         }
         let keywords = memory::dict(py)?;
@@ -111,7 +111,7 @@ fn numeric_info<'py>(
     host: &Bound<'py, PyAny>,
     port: &Bound<'py, PyAny>,
     hints: &Hints,
-    rest: &[Bound<'py, PyAny>],
+    tail_items: &[Bound<'py, PyAny>],
 ) -> PyResult<Option<Bound<'py, PyTuple>>> {
     let py = host.py();
     let (tcp, udp) = (imports::socket_ipproto_tcp(py)?, imports::socket_ipproto_udp(py)?);
@@ -149,8 +149,8 @@ fn numeric_info<'py>(
     }
     if text.parse::<Ipv6Addr>().is_ok() && (unspecified || family.eq(inet6)?) {
         let zero = || PyInt::new(py, 0).into_any();
-        let flow_info = rest.first().cloned().unwrap_or_else(zero);
-        let scope_id = rest.get(1).cloned().unwrap_or_else(zero);
+        let flow_info = tail_items.first().cloned().unwrap_or_else(zero);
+        let scope_id = tail_items.get(1).cloned().unwrap_or_else(zero);
         let address = (host, port, flow_info, scope_id);
         return Ok(Some((given(inet6), kind, proto, "", address).into_pyobject(py)?));
     }
@@ -187,12 +187,12 @@ fn host_and_port<'py>(address: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny
 
 /// `address[2:]`: flow information and scope, if they are there.
 fn tail<'py>(address: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    let rest = address.get_item(slice(address.py(), 2, None)?)?;
-    let rest = rest.try_iter()?.collect::<PyResult<Vec<_>>>()?;
-    if rest.len() > 2 {
-        let count = rest.len() + 5;
+    let tail_items = address.get_item(slice(address.py(), 2, None)?)?;
+    let tail_items = tail_items.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+    if tail_items.len() > 2 {
+        let count = tail_items.len() + 5;
         let text = format!("_ipaddr_info() takes from 5 to 7 positional arguments but {count} were given");
         return Err(ferrio_cpython::error::<PyTypeError>(text));
     }
-    Ok(rest)
+    Ok(tail_items)
 }

@@ -1,10 +1,10 @@
 //! The bodies of `get`, `put` and `join`.
 
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::handling;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
-use ferrio_cpython::objects::waiter::{self, Parked};
+use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::{Side, Ticket};
 use pyo3::prelude::*;
 
@@ -13,42 +13,43 @@ use super::{operations, shut_down};
 use crate::locks::event::{Event, Wait};
 
 /// One who waits in a line of a queue.
-struct InLine {
+struct WaitSlot {
     awaiting: Awaiting,
     ticket: Ticket,
-    parked: Parked,
+    waiter: FutureWaiter,
 }
 
-impl InLine {
+impl WaitSlot {
     /// Gets in line.
     fn new(queue: &Bound<'_, Queue>, side: Side) -> PyResult<Self> {
         let py = queue.py();
         let future = queue.get().binding.new_waiter(queue)?;
         let awaiting = Awaiting::new(&future)?;
-        let parked = Parked::new(&future);
-        let second = parked.clone_ref(py);
-        let ticket = queue.get().state.with(py, |state| state.exchange.line(side).push(second));
+        let waiter = FutureWaiter::new(&future);
+        let second = waiter.clone_ref(py);
+        let ticket = queue.get().state.with(py, |state| state.queue_state.wait_queue(side).push(second));
         let ticket = ticket.ok_or_else(|| ferrio_cpython::capi::memory::out_of_memory(py))?;
-        Ok(Self { awaiting, ticket, parked })
+        Ok(Self { awaiting, ticket, waiter })
     }
 
     /// Leaves the line because of an error; what it was woken for wakes another.
     fn give_up(&self, queue: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
         let py = queue.py();
-        let standing = self.parked.cancel(py)?;
+        let waiter_state = self.waiter.cancel(py)?;
         let state = &queue.get().state;
-        let own = state.with(py, |state| state.exchange.line(side).remove(self.ticket));
+        let own = state.with(py, |state| state.queue_state.wait_queue(side).remove(self.ticket));
         drop(own);
         let available = !is_blocked(queue, side)?;
-        waiter::ask(py, state, |state| state.exchange.line(side))?;
+        waiter::ask(py, state, |state| state.queue_state.wait_queue(side))?;
         let mut spent = Vec::new();
-        let next = state.with(py, |state| state.exchange.give_up(side, self.ticket, standing, available, &mut spent));
+        let next =
+            state.with(py, |state| state.queue_state.give_up(side, self.ticket, waiter_state, available, &mut spent));
         next.map_or(Ok(()), |next| next.wake(py, py.None().into_bound(py)))
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
         self.awaiting.traverse(visitor);
-        self.parked.show(visitor);
+        self.waiter.show(visitor);
     }
 }
 
@@ -65,17 +66,17 @@ fn is_blocked(queue: &Bound<'_, Queue>, side: Side) -> PyResult<bool> {
 fn wait<'py>(
     queue: &Bound<'py, Queue>,
     side: Side,
-    waiting: &mut Option<InLine>,
+    waiting: &mut Option<WaitSlot>,
     mut input: PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = queue.py();
     loop {
-        if let Some(in_line) = waiting {
-            match in_line.awaiting.resume(py, input) {
+        if let Some(slot) = waiting {
+            match slot.awaiting.resume(py, input) {
                 Ok(Step::Yielded(yielded)) => return Ok(Some(yielded)),
                 Ok(Step::Returned(_)) => *waiting = None,
                 Err(error) => {
-                    handling(py, &error, || in_line.give_up(queue, side))?;
+                    handling(py, &error, || slot.give_up(queue, side))?;
                     return Err(error);
                 }
             }
@@ -83,31 +84,31 @@ fn wait<'py>(
         if !is_blocked(queue, side)? {
             return Ok(None);
         }
-        let is_shut_down = queue.get().state.with(py, |state| state.exchange.is_shut_down);
+        let is_shut_down = queue.get().state.with(py, |state| state.queue_state.is_shut_down);
         if is_shut_down && (side == Side::Put || operations::is_empty(queue)?) {
             return Err(shut_down(py));
         }
-        *waiting = Some(InLine::new(queue, side)?);
+        *waiting = Some(WaitSlot::new(queue, side)?);
         input = Ok(py.None().into_bound(py));
     }
 }
 
 /// `Queue.get`.
 pub(super) struct Get {
-    queue: Held<Queue>,
-    waiting: Option<InLine>,
+    queue: OwnedRef<Queue>,
+    waiting: Option<WaitSlot>,
 }
 
 impl Get {
     pub(super) fn new(queue: &Bound<'_, Queue>) -> Self {
-        Self { queue: Held::of(queue), waiting: None }
+        Self { queue: OwnedRef::of(queue), waiting: None }
     }
 }
 
 impl Body for Get {
     const OWNS_PY: bool = false;
 
-    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         operations::get_natively(self.queue.bind(py))
     }
 
@@ -121,27 +122,27 @@ impl Body for Get {
 
     fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show_held(&self.queue);
-        self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
+        self.waiting.iter().for_each(|slot| slot.traverse(visitor));
     }
 }
 
 /// `Queue.put`.
 pub(super) struct Put {
-    queue: Held<Queue>,
-    item: Held,
-    waiting: Option<InLine>,
+    queue: OwnedRef<Queue>,
+    item: OwnedRef,
+    waiting: Option<WaitSlot>,
 }
 
 impl Put {
     pub(super) fn new(queue: &Bound<'_, Queue>, item: Bound<'_, PyAny>) -> Self {
-        Self { queue: Held::of(queue), item: item.into(), waiting: None }
+        Self { queue: OwnedRef::of(queue), item: item.into(), waiting: None }
     }
 }
 
 impl Body for Put {
     const OWNS_PY: bool = false;
 
-    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let is_put = operations::put_at_once(self.queue.bind(py), self.item.bind(py))?;
         Ok(is_put.then(|| py.None().into_bound(py)))
     }
@@ -157,7 +158,7 @@ impl Body for Put {
     fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show_held(&self.queue);
         visitor.show_held(&self.item);
-        self.waiting.iter().for_each(|in_line| in_line.traverse(visitor));
+        self.waiting.iter().for_each(|slot| slot.traverse(visitor));
     }
 }
 
@@ -180,7 +181,7 @@ impl Body for Join {
             Some(wait) => wait,
             place @ None => {
                 let queue = self.queue.get();
-                if queue.state.with(py, |state| state.exchange.unfinished) <= 0 {
+                if queue.state.with(py, |state| state.queue_state.unfinished) <= 0 {
                     return nothing();
                 }
                 let Some(finished) = queue.finished(py) else {

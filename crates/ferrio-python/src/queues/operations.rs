@@ -2,10 +2,10 @@
 //!
 //! Each function does what asyncio's method of that name does, and calls by name what a subclass may have overridden.
 
-use ferrio_cpython::capi::exact_type::PlainClass;
+use ferrio_cpython::capi::exact_type::ExactType;
 use ferrio_cpython::capi::raise::raised;
-use ferrio_cpython::objects::waiter::{self, Parked};
-use ferrio_engine::{Done, Side, Standing};
+use ferrio_cpython::objects::waiter::{self, FutureWaiter};
+use ferrio_engine::{Done, Side, WaiterState};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
@@ -18,17 +18,17 @@ use crate::common::numbers::plain_integer;
 use crate::locks::event::Event;
 
 /// The classes of queues, as `kind` compares them.
-pub(super) static CLASSES: [(PlainClass, Kind); 3] =
-    [(PlainClass::new(), Kind::Fifo), (PlainClass::new(), Kind::Lifo), (PlainClass::new(), Kind::Priority)];
+pub(super) static CLASSES: [(ExactType, Kind); 3] =
+    [(ExactType::new(), Kind::Fifo), (ExactType::new(), Kind::Lifo), (ExactType::new(), Kind::Priority)];
 
 /// How a queue orders its items, if nothing of it can be overridden.
 #[inline]
 pub(super) fn kind(queue: &Bound<'_, Queue>) -> Option<Kind> {
     let [(usual, kind), others @ ..] = &CLASSES;
-    if usual.is_plain(queue) {
+    if usual.is_unpatched(queue) {
         return Some(*kind);
     }
-    others.iter().find(|(class, _)| class.is_plain(queue)).map(|(_, kind)| *kind)
+    others.iter().find(|(class, _)| class.is_unpatched(queue)).map(|(_, kind)| *kind)
 }
 
 fn is_true(object: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -109,7 +109,7 @@ enum Put<'py> {
 fn put_natively<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> Put<'py> {
     let py = queue.py();
     queue.get().state.with(py, |state| {
-        let State { exchange, items: Storage::Native(items), limit, finished } = state else {
+        let State { queue_state, items: Storage::Native(items), limit, finished } = state else {
             return Put::Rejected(item);
         };
         let fits = match limit {
@@ -118,15 +118,15 @@ fn put_natively<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> Put<
             Limit::Object => false,
         };
         // Without memory the slow way raises.
-        if exchange.is_shut_down || !fits || !storage::has_room(items) {
+        if queue_state.is_shut_down || !fits || !storage::has_room(items) {
             return Put::Rejected(item);
         }
         items.push_back(item.into());
-        exchange.note_put();
+        queue_state.note_put();
         if let Some(finished) = finished {
             finished.bind(py).get().clear(py);
         }
-        if exchange.getters.is_empty() { Put::Done } else { Put::Wakes }
+        if queue_state.getters.is_empty() { Put::Done } else { Put::Wakes }
     })
 }
 
@@ -147,7 +147,7 @@ pub(super) fn put_at_once<'py>(queue: &Bound<'py, Queue>, item: &Bound<'py, PyAn
 fn put_slowly<'py>(queue: &Bound<'py, Queue>, kind: Option<Kind>, item: Bound<'py, PyAny>) -> PyResult<()> {
     let py = queue.py();
     let this = queue.get();
-    if this.state.with(py, |state| state.exchange.is_shut_down) {
+    if this.state.with(py, |state| state.queue_state.is_shut_down) {
         return Err(shut_down(py));
     }
     if is_full(queue)? {
@@ -157,7 +157,7 @@ fn put_slowly<'py>(queue: &Bound<'py, Queue>, kind: Option<Kind>, item: Bound<'p
         Some(kind) => storage::put(&this.state, kind, item)?,
         None => queue.call_method1(pyo3::intern!(py, "_put"), (item,)).map(drop)?,
     }
-    this.state.with(py, |state| state.exchange.note_put());
+    this.state.with(py, |state| state.queue_state.note_put());
     if let Some(finished) = this.finished(py) {
         finished.get().clear(py);
     }
@@ -180,7 +180,7 @@ pub(super) fn own_get_now<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py,
         return Ok(item);
     }
     if is_empty(queue)? {
-        if queue.get().state.with(py, |state| state.exchange.is_shut_down) {
+        if queue.get().state.with(py, |state| state.queue_state.is_shut_down) {
             return Err(shut_down(py));
         }
         return Err(raised(&imports::queue_empty(py)?.call0()?));
@@ -202,7 +202,7 @@ pub(super) fn get_natively<'py>(queue: &Bound<'py, Queue>) -> PyResult<Option<Bo
     let (item, wakes) = queue.get().state.with(py, |state| match &mut state.items {
         Storage::Native(items) => {
             let item = if is_fifo { items.pop_front() } else { items.pop_back() };
-            (item, !state.exchange.putters.is_empty())
+            (item, !state.queue_state.putters.is_empty())
         }
         Storage::Object(_) => (None, false),
     });
@@ -225,22 +225,22 @@ fn take<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
 pub(super) fn wake_next(queue: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
     let py = queue.py();
     let state = &queue.get().state;
-    waiter::ask(py, state, |state| state.exchange.line(side))?;
+    waiter::ask(py, state, |state| state.queue_state.wait_queue(side))?;
     let mut spent = Vec::new();
-    let next = state.with(py, |state| state.exchange.wake_next(side, &mut spent));
+    let next = state.with(py, |state| state.queue_state.wake_next(side, &mut spent));
     wake(py, next)
 }
 
-fn wake(py: Python<'_>, chosen: Option<Parked>) -> PyResult<()> {
-    chosen.map_or(Ok(()), |parked| parked.wake(py, py.None().into_bound(py)))
+fn wake(py: Python<'_>, chosen: Option<FutureWaiter>) -> PyResult<()> {
+    chosen.map_or(Ok(()), |waiter| waiter.wake(py, py.None().into_bound(py)))
 }
 
 /// `_wakeup_next` of anything that has `popleft`.
 pub(super) fn wake_next_of(waiters: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = waiters.py();
     while waiters.is_truthy()? {
-        let waiter = Parked::new(&waiters.call_method0(pyo3::intern!(py, "popleft"))?);
-        if waiter.standing_now(py)? == Standing::Waiting {
+        let waiter = FutureWaiter::new(&waiters.call_method0(pyo3::intern!(py, "popleft"))?);
+        if waiter.state_now(py)? == WaiterState::Waiting {
             return wake(py, Some(waiter));
         }
     }
@@ -250,7 +250,7 @@ pub(super) fn wake_next_of(waiters: &Bound<'_, PyAny>) -> PyResult<()> {
 /// `Queue.task_done`.
 pub(super) fn task_done(queue: &Bound<'_, Queue>) -> PyResult<()> {
     let py = queue.py();
-    match queue.get().state.with(py, |state| state.exchange.task_done()) {
+    match queue.get().state.with(py, |state| state.queue_state.task_done()) {
         Done::TooOften => Err(ferrio_cpython::error::<PyValueError>("task_done() called too many times")),
         Done::More => Ok(()),
         Done::All => all_finished(queue),
@@ -266,20 +266,20 @@ fn all_finished(queue: &Bound<'_, Queue>) -> PyResult<()> {
 pub(super) fn shut_down_now(queue: &Bound<'_, Queue>, immediate: bool) -> PyResult<()> {
     let py = queue.py();
     let state = &queue.get().state;
-    state.with(py, |state| state.exchange.is_shut_down = true);
+    state.with(py, |state| state.queue_state.is_shut_down = true);
     if immediate {
         while !is_empty(queue)? {
             drop(take(queue)?);
-            state.with(py, |state| state.exchange.note_discarded());
+            state.with(py, |state| state.queue_state.note_discarded());
         }
-        if state.with(py, |state| state.exchange.unfinished) == 0 {
+        if state.with(py, |state| state.queue_state.unfinished) == 0 {
             all_finished(queue)?;
         }
     }
-    let dismissed = state.with(py, |state| state.exchange.dismiss());
-    dismissed.into_iter().try_for_each(|parked| {
+    let dismissed = state.with(py, |state| state.queue_state.dismiss());
+    dismissed.into_iter().try_for_each(|waiter| {
         // One before may have changed it.
-        if parked.standing_now(py)? == Standing::Waiting { wake(py, Some(parked)) } else { Ok(()) }
+        if waiter.state_now(py)? == WaiterState::Waiting { wake(py, Some(waiter)) } else { Ok(()) }
     })
 }
 

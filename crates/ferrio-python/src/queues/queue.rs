@@ -2,11 +2,11 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::recursion::deeper;
 use ferrio_cpython::objects::coroutine;
-use ferrio_cpython::objects::waiter::Parked;
-use ferrio_engine::{Exchange, Side, Waiters};
+use ferrio_cpython::objects::waiter::FutureWaiter;
+use ferrio_engine::{QueueState, Side, Waiters};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
@@ -19,7 +19,7 @@ use crate::common::numbers::Truth;
 use crate::locks::event::Event;
 use crate::locks::loop_bound::{Binding, bound_to_loop};
 use crate::locks::optional_argument::Argument;
-use crate::locks::wait_queue::{self, Line};
+use crate::locks::wait_queue::{self, WaitQueue};
 
 /// A queue for tasks: first in, first out.
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
@@ -34,11 +34,11 @@ pub(crate) struct Queue {
 /// What changes with each operation.
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) exchange: Exchange<Parked>,
+    pub(super) queue_state: QueueState<FutureWaiter>,
     pub(super) items: Storage,
     pub(super) limit: Limit,
     /// Set while no item is unfinished.
-    pub(super) finished: Option<Held<Event>>,
+    pub(super) finished: Option<OwnedRef<Event>>,
 }
 
 /// How many items fit.
@@ -81,9 +81,9 @@ impl Queue {
         let py = slf.py();
         let this = slf.get();
         this.put_maxsize(py, maxsize.0.as_ref());
-        let finished = Held::of(&Event::new_set(py)?);
+        let finished = OwnedRef::of(&Event::new_set(py)?);
         let before =
-            this.state.with(py, |state| (std::mem::take(&mut state.exchange), state.finished.replace(finished)));
+            this.state.with(py, |state| (std::mem::take(&mut state.queue_state), state.finished.replace(finished)));
         drop(before);
         match operations::kind(slf) {
             Some(kind) => storage::set(py, &this.state, Storage::new(py, kind)?),
@@ -159,7 +159,7 @@ impl Queue {
             words.push(format!("_queue={shown}"));
         }
         slf.get().state.with(py, |state| {
-            let Exchange { getters, putters, unfinished, is_shut_down } = &state.exchange;
+            let QueueState { getters, putters, unfinished, is_shut_down } = &state.queue_state;
             words.extend((!getters.is_empty()).then(|| format!("_getters[{}]", getters.len())));
             words.extend((!putters.is_empty()).then(|| format!("_putters[{}]", putters.len())));
             words.extend((*unfinished != 0).then(|| format!("tasks={unfinished}")));
@@ -197,7 +197,7 @@ impl Queue {
     }
 
     #[getter(_getters)]
-    fn shown_getters(slf: &Bound<'_, Self>) -> Line {
+    fn shown_getters(slf: &Bound<'_, Self>) -> WaitQueue {
         wait_queue::view(slf, access_getters)
     }
 
@@ -207,7 +207,7 @@ impl Queue {
     }
 
     #[getter(_putters)]
-    fn shown_putters(slf: &Bound<'_, Self>) -> Line {
+    fn shown_putters(slf: &Bound<'_, Self>) -> WaitQueue {
         wait_queue::view(slf, access_putters)
     }
 
@@ -218,22 +218,22 @@ impl Queue {
 
     #[getter(_unfinished_tasks)]
     fn shown_unfinished(&self, py: Python<'_>) -> i64 {
-        self.state.with(py, |state| state.exchange.unfinished)
+        self.state.with(py, |state| state.queue_state.unfinished)
     }
 
     #[setter(_unfinished_tasks)]
     fn set_unfinished(&self, py: Python<'_>, count: i64) {
-        self.state.with(py, |state| state.exchange.unfinished = count);
+        self.state.with(py, |state| state.queue_state.unfinished = count);
     }
 
     #[getter(_is_shutdown)]
     fn shown_shut_down(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.exchange.is_shut_down)
+        self.state.with(py, |state| state.queue_state.is_shut_down)
     }
 
     #[setter(_is_shutdown)]
     fn set_shut_down(&self, py: Python<'_>, is_shut_down: bool) {
-        self.state.with(py, |state| state.exchange.is_shut_down = is_shut_down);
+        self.state.with(py, |state| state.queue_state.is_shut_down = is_shut_down);
     }
 
     #[getter(_finished)]
@@ -247,8 +247,8 @@ impl Queue {
         let all = self.state.traverse(&visit, |state| {
             state.finished.as_ref().map_or(Ok(()), |finished| finished.traverse(&visit))?;
             state.items.traverse(&visit)?;
-            wait_queue::traverse(&state.exchange.getters, &visit)?;
-            wait_queue::traverse(&state.exchange.putters, &visit)
+            wait_queue::traverse(&state.queue_state.getters, &visit)?;
+            wait_queue::traverse(&state.queue_state.putters, &visit)
         });
         all.transpose().map(drop)
     }
@@ -260,16 +260,16 @@ impl Queue {
     }
 }
 
-fn access(object: &Bound<'_, PyAny>, side: Side, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
+fn access(object: &Bound<'_, PyAny>, side: Side, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
     if let Ok(queue) = object.cast::<Queue>() {
-        queue.get().state.with(object.py(), |state| change(state.exchange.line(side)));
+        queue.get().state.with(object.py(), |state| change(state.queue_state.wait_queue(side)));
     }
 }
 
-fn access_getters(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
+fn access_getters(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
     access(object, Side::Get, change);
 }
 
-fn access_putters(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<Parked>)) {
+fn access_putters(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
     access(object, Side::Put, change);
 }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::memory::out_of_memory;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
@@ -30,9 +30,9 @@ pub(super) enum Kind {
 
 /// Where the items are.
 pub(super) enum Storage {
-    Native(VecDeque<Held>),
+    Native(VecDeque<OwnedRef>),
     /// `_queue`, as a program has it.
-    Object(Held),
+    Object(OwnedRef),
 }
 
 impl Default for Storage {
@@ -91,7 +91,7 @@ pub(super) fn is_empty(py: Python<'_>, state: &GilCell<State>) -> PyResult<bool>
 
 /// Whether one more item has room, which is got if it can be.
 #[inline]
-pub(super) fn has_room(items: &mut VecDeque<Held>) -> bool {
+pub(super) fn has_room(items: &mut VecDeque<OwnedRef>) -> bool {
     items.len() < items.capacity() || items.try_reserve(1).is_ok()
 }
 
@@ -99,7 +99,7 @@ pub(super) fn has_room(items: &mut VecDeque<Held>) -> bool {
 #[inline]
 pub(super) fn put(state: &GilCell<State>, kind: Kind, item: Bound<'_, PyAny>) -> PyResult<()> {
     let py = item.py();
-    let item = Held::from(item);
+    let item = OwnedRef::from(item);
     let rejected = state.with(py, |state| match &mut state.items {
         Storage::Native(items) => {
             if !has_room(items) {

@@ -3,7 +3,7 @@
 //! Apart from the usual ones, which know their number before they begin and need no memory for an object.
 
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Body, Visitor};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -36,8 +36,8 @@ fn cut(number: &Bound<'_, PyAny>) -> PyResult<i64> {
 
 /// `read`.
 pub(super) struct ReadOdd {
-    reader: Held<StreamReader>,
-    number: Held,
+    reader: OwnedRef<StreamReader>,
+    number: OwnedRef,
     stage: Stage,
 }
 
@@ -51,7 +51,7 @@ enum Stage {
 
 impl ReadOdd {
     pub(super) fn new<'py>(reader: &Bound<'py, StreamReader>, number: Bound<'py, PyAny>) -> Self {
-        Self { reader: Held::of(reader), number: number.into(), stage: Stage::New }
+        Self { reader: OwnedRef::of(reader), number: number.into(), stage: Stage::New }
     }
 
     /// Begins; None if there is nothing to read.
@@ -118,8 +118,8 @@ impl Body for ReadOdd {
 
 /// `readexactly`.
 pub(super) struct ReadExactlyOdd {
-    reader: Held<StreamReader>,
-    number: Held,
+    reader: OwnedRef<StreamReader>,
+    number: OwnedRef,
     waiting: Waiting,
     /// So many bytes are not less than the number; None before it begins.
     enough: Option<i64>,
@@ -127,7 +127,7 @@ pub(super) struct ReadExactlyOdd {
 
 impl ReadExactlyOdd {
     pub(super) fn new<'py>(reader: &Bound<'py, StreamReader>, number: Bound<'py, PyAny>) -> Self {
-        Self { reader: Held::of(reader), number: number.into(), waiting: Waiting::default(), enough: None }
+        Self { reader: OwnedRef::of(reader), number: number.into(), waiting: Waiting::default(), enough: None }
     }
 
     /// Begins; None if there is nothing to read.

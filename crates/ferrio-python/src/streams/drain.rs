@@ -1,6 +1,6 @@
 //! The bodies of `drain`, `_drain_helper` and `wait_closed`.
 
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::raised;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
@@ -14,13 +14,13 @@ use super::writer::StreamWriter;
 
 /// `_drain_helper`.
 pub(super) struct DrainHelper {
-    protocol: Held<StreamReaderProtocol>,
-    waiting: Option<(Awaiting, Held)>,
+    protocol: OwnedRef<StreamReaderProtocol>,
+    waiting: Option<(Awaiting, OwnedRef)>,
 }
 
 impl DrainHelper {
     pub(super) fn new(protocol: &Bound<'_, StreamReaderProtocol>) -> Self {
-        Self { protocol: Held::of(protocol), waiting: None }
+        Self { protocol: OwnedRef::of(protocol), waiting: None }
     }
 }
 
@@ -39,7 +39,7 @@ impl Body for DrainHelper {
             }
             let waiter = this.owner(py).call_method0(pyo3::intern!(py, "create_future"))?;
             let mut awaiting = Awaiting::new(&waiter)?;
-            let listed = Held::from(waiter.clone());
+            let listed = OwnedRef::from(waiter.clone());
             this.state.with(py, |state| state.drains.push(listed));
             let step = awaiting.resume(py, input);
             self.waiting = Some((awaiting, waiter.into()));
@@ -68,7 +68,7 @@ impl Body for DrainHelper {
 
 /// `drain`.
 pub(super) struct Drain {
-    writer: Held<StreamWriter>,
+    writer: OwnedRef<StreamWriter>,
     stage: Stage,
 }
 
@@ -82,13 +82,13 @@ enum Stage {
 impl Drain {
     #[inline]
     pub(super) fn new(writer: &Bound<'_, StreamWriter>) -> Self {
-        Self { writer: Held::of(writer), stage: Stage::New }
+        Self { writer: OwnedRef::of(writer), stage: Stage::New }
     }
 
     /// Whether nothing has to be waited for once the connection is known to be open.
     #[inline]
     fn is_done(protocol: &Bound<'_, PyAny>) -> bool {
-        protocol::is_plain(protocol)
+        protocol::is_unpatched(protocol)
             && protocol
                 .cast::<StreamReaderProtocol>()
                 .is_ok_and(|own| own.get().state.with(protocol.py(), |state| !state.lost && !state.paused))
@@ -119,7 +119,7 @@ impl Body for Drain {
     const OWNS_PY: bool = false;
 
     #[inline]
-    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let this = self.writer.bind(py).get();
         let has_failed = this.reader(py).is_some_and(|reader| {
             reader.cast_exact::<StreamReader>().map_or(true, |own| own.get().exception(py).is_some())
@@ -175,13 +175,13 @@ impl Body for Drain {
 
 /// `wait_closed`.
 pub(super) struct WaitClosed {
-    writer: Held<StreamWriter>,
+    writer: OwnedRef<StreamWriter>,
     waiting: Option<Awaiting>,
 }
 
 impl WaitClosed {
     pub(super) fn new(writer: &Bound<'_, StreamWriter>) -> Self {
-        Self { writer: Held::of(writer), waiting: None }
+        Self { writer: OwnedRef::of(writer), waiting: None }
     }
 }
 

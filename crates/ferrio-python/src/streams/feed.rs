@@ -115,9 +115,9 @@ pub(super) fn feed(reader: &StreamReader, data: &Bound<'_, PyAny>) -> PyResult<(
 /// What `bytearray.extend` makes of anything else: numbers are bytes to it.
 #[cold]
 fn extended_by(data: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
-    let room = PyByteArray::new(data.py(), b"");
-    room.call_method1(pyo3::intern!(data.py(), "extend"), (data,))?;
-    Ok(room.to_vec())
+    let made = PyByteArray::new(data.py(), b"");
+    made.call_method1(pyo3::intern!(data.py(), "extend"), (data,))?;
+    Ok(made.to_vec())
 }
 
 #[inline]

@@ -2,7 +2,7 @@
 
 use ferrio_cpython::capi::coroutine_function;
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::objects::current::get_running_loop;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -28,22 +28,22 @@ pub(super) fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// Makes the protocol of each connection of a server; of a client's only one.
 #[pyclass(frozen, module = "ferrio")]
 pub(crate) struct Factory {
-    owner: Held,
+    owner: OwnedRef,
     limit: Limit,
     kind: Kind,
 }
 
 enum Kind {
     /// The protocol of a client.
-    Client(Held),
+    Client(OwnedRef),
     /// What a server calls for each client.
-    Server(Held),
+    Server(OwnedRef),
 }
 
 /// A limit that is usually a number.
 enum Limit {
     Number(i64),
-    Object(Held),
+    Object(OwnedRef),
 }
 
 impl Limit {
@@ -145,9 +145,9 @@ fn serve(
 fn with_first<'py>(
     py: Python<'py>,
     first: &Bound<'py, PyAny>,
-    rest: &Bound<'py, PyTuple>,
+    remaining: &Bound<'py, PyTuple>,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    memory::tuple(py, std::iter::once(first.clone()).chain(rest.iter()).collect::<Vec<_>>())
+    memory::tuple(py, std::iter::once(first.clone()).chain(remaining.iter()).collect::<Vec<_>>())
 }
 
 fn given(argument: Argument<'_>) -> Option<Py<PyAny>> {

@@ -5,7 +5,7 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::objects::coroutine::spawn;
 use ferrio_cpython::objects::future::future_like;
 use pyo3::exceptions::PyAssertionError;
@@ -28,21 +28,21 @@ pub(crate) struct StreamReaderProtocol {
 /// What changes during a protocol's life.
 #[derive(Default)]
 pub(crate) struct State {
-    pub(super) owner: Option<Held>,
-    pub(super) reader: Option<Held<PyWeakrefReference>>,
+    pub(super) owner: Option<OwnedRef>,
+    pub(super) reader: Option<OwnedRef<PyWeakrefReference>>,
     /// The reader, until a server's client is told of it.
-    pub(super) strong: Option<Held>,
-    pub(super) callback: Option<Held>,
-    pub(super) task: Option<Held>,
-    pub(super) transport: Option<Held>,
-    pub(super) writer: Option<Held>,
-    pub(super) source: Option<Held>,
+    pub(super) strong: Option<OwnedRef>,
+    pub(super) callback: Option<OwnedRef>,
+    pub(super) task: Option<OwnedRef>,
+    pub(super) transport: Option<OwnedRef>,
+    pub(super) writer: Option<OwnedRef>,
+    pub(super) source: Option<OwnedRef>,
     /// Finished when the connection is lost; made when somebody asks for it.
-    pub(super) closed: Option<Held>,
+    pub(super) closed: Option<OwnedRef>,
     /// What the connection was lost by.
-    error: Option<Held>,
+    error: Option<OwnedRef>,
     /// Those who wait in `drain`.
-    pub(super) drains: Vec<Held>,
+    pub(super) drains: Vec<OwnedRef>,
     pub(super) paused: bool,
     pub(super) lost: bool,
     /// `connection_lost` was called; `lost` says the same until a program says otherwise.
@@ -64,7 +64,7 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 /// Whether bytes for `protocol` may go to its reader directly.
 #[inline]
 pub(super) fn feeds_directly(protocol: &Bound<'_, PyAny>) -> bool {
-    if is_plain(protocol) {
+    if is_unpatched(protocol) {
         return true;
     }
     protocol.cast::<StreamReaderProtocol>().is_ok() && !overrides(protocol).unwrap_or(true)
@@ -72,7 +72,7 @@ pub(super) fn feeds_directly(protocol: &Bound<'_, PyAny>) -> bool {
 
 /// Whether `protocol` is exactly of the class that programs see.
 #[inline]
-pub(super) fn is_plain(protocol: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_unpatched(protocol: &Bound<'_, PyAny>) -> bool {
     class(protocol.py()).is_ok_and(|class| std::ptr::eq(class.as_type_ptr(), protocol.get_type_ptr()))
 }
 
@@ -99,7 +99,7 @@ impl StreamReaderProtocol {
     pub(super) fn field<'py>(
         &self,
         py: Python<'py>,
-        look: impl FnOnce(&State) -> &Option<Held>,
+        look: impl FnOnce(&State) -> &Option<OwnedRef>,
     ) -> Option<Bound<'py, PyAny>> {
         self.state.with(py, |state| look(state).as_ref().map(|object| object.bind(py).clone()))
     }
@@ -107,10 +107,10 @@ impl StreamReaderProtocol {
     pub(super) fn put(
         &self,
         py: Python<'_>,
-        place: impl FnOnce(&mut State) -> &mut Option<Held>,
+        place: impl FnOnce(&mut State) -> &mut Option<OwnedRef>,
         object: Option<&Bound<'_, PyAny>>,
     ) {
-        let object = object.filter(|object| !object.is_none()).map(|object| Held::from(object.clone()));
+        let object = object.filter(|object| !object.is_none()).map(|object| OwnedRef::from(object.clone()));
         let before = self.state.with(py, |state| std::mem::replace(place(state), object));
         drop(before);
     }
@@ -159,9 +159,9 @@ impl StreamReaderProtocol {
 
     fn note_over_ssl(&self, transport: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = transport.py();
-        let plain = super::feed::own(transport).is_some();
+        let is_own = super::feed::own(transport).is_some();
         let over_ssl =
-            !plain && !transport.call_method1(pyo3::intern!(py, "get_extra_info"), ("sslcontext",))?.is_none();
+            !is_own && !transport.call_method1(pyo3::intern!(py, "get_extra_info"), ("sslcontext",))?.is_none();
         self.state.with(py, |state| state.over_ssl = over_ssl);
         Ok(())
     }
@@ -196,17 +196,17 @@ impl StreamReaderProtocol {
         let owner = r#loop.map_or_else(|| default_loop(py), Ok)?;
         let mut state = State::default();
         if !stream_reader.is_none() {
-            state.reader = Some(Held::of(&PyWeakrefReference::new(stream_reader)?));
+            state.reader = Some(OwnedRef::of(&PyWeakrefReference::new(stream_reader)?));
             let source = match stream_reader.cast_exact::<StreamReader>() {
                 Ok(own) => own.get().source_traceback(py),
                 Err(_) => stream_reader.getattr_opt("_source_traceback")?,
             };
-            state.source = source.map(Held::from);
+            state.source = source.map(OwnedRef::from);
             if client_connected_cb.is_some() {
                 state.strong = Some(stream_reader.clone().into());
             }
         }
-        state.callback = client_connected_cb.map(Held::from);
+        state.callback = client_connected_cb.map(OwnedRef::from);
         state.owner = Some(owner.into());
         let before = self.state.with(py, |place| std::mem::replace(place, state));
         drop(before);
@@ -280,7 +280,7 @@ impl StreamReaderProtocol {
             }
         }
         this.note_over_ssl(transport)?;
-        let callback = if is_plain(slf.as_any()) {
+        let callback = if is_unpatched(slf.as_any()) {
             this.field(py, |state| &state.callback)
         } else {
             Some(slf.getattr(pyo3::intern!(py, "_client_connected_cb"))?).filter(|found| !found.is_none())

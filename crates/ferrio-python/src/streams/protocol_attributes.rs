@@ -1,6 +1,6 @@
 //! The private attributes of a `StreamReaderProtocol`, which programs read and set.
 
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 
@@ -21,7 +21,7 @@ impl StreamReaderProtocol {
 
     #[setter(_stream_reader_wr)]
     fn set_weak_reader(&self, py: Python<'_>, reader: Option<&Bound<'_, PyWeakrefReference>>) {
-        let reader = reader.map(Held::of);
+        let reader = reader.map(OwnedRef::of);
         let before = self.state.with(py, |state| std::mem::replace(&mut state.reader, reader));
         drop(before);
     }

@@ -1,7 +1,7 @@
 //! The bodies of `read`, `readexactly` and `__anext__`.
 
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
 use pyo3::exceptions::{PyStopAsyncIteration, PyValueError};
@@ -13,7 +13,7 @@ use super::wait_for_data::{Waiting, check_exception, drive, incomplete, ready};
 
 /// `read`.
 pub(super) struct Read {
-    reader: Held<StreamReader>,
+    reader: OwnedRef<StreamReader>,
     wanted: i64,
     waiting: Waiting,
     stage: Stage,
@@ -29,14 +29,14 @@ enum Stage {
 
 #[derive(Default)]
 struct Blocks {
-    read: Vec<Held>,
+    read: Vec<OwnedRef>,
     next: Option<Awaiting>,
 }
 
 impl Read {
     #[inline]
     pub(super) fn new(reader: &Bound<'_, StreamReader>, wanted: i64) -> Self {
-        Self { reader: Held::of(reader), wanted, waiting: Waiting::default(), stage: Stage::New }
+        Self { reader: OwnedRef::of(reader), wanted, waiting: Waiting::default(), stage: Stage::New }
     }
 
     /// Until end of file, block by block, as asyncio's `read` calls itself.
@@ -71,7 +71,7 @@ impl Body for Read {
     const OWNS_PY: bool = false;
 
     #[inline]
-    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let most = usize::try_from(self.wanted).unwrap_or(0);
         ready(self.reader.bind(py), |data, _| (most > 0 && !data.is_empty()).then_some(most))
     }
@@ -118,7 +118,7 @@ impl Body for Read {
 
 /// `readexactly`.
 pub(super) struct ReadExactly {
-    reader: Held<StreamReader>,
+    reader: OwnedRef<StreamReader>,
     wanted: i64,
     waiting: Waiting,
     fresh: bool,
@@ -127,7 +127,7 @@ pub(super) struct ReadExactly {
 impl ReadExactly {
     #[inline]
     pub(super) fn new(reader: &Bound<'_, StreamReader>, wanted: i64) -> Self {
-        Self { reader: Held::of(reader), wanted, waiting: Waiting::default(), fresh: true }
+        Self { reader: OwnedRef::of(reader), wanted, waiting: Waiting::default(), fresh: true }
     }
 }
 
@@ -135,7 +135,7 @@ impl Body for ReadExactly {
     const OWNS_PY: bool = false;
 
     #[inline]
-    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Ok(wanted) = usize::try_from(self.wanted) else { return Ok(None) };
         ready(self.reader.bind(py), |data, _| (wanted > 0 && data.len() >= wanted).then_some(wanted))
     }
@@ -174,13 +174,13 @@ impl Body for ReadExactly {
 
 /// `__anext__`: a line, or the end.
 pub(super) struct Next {
-    reader: Held<StreamReader>,
-    line: Option<Awaiting>,
+    reader: OwnedRef<StreamReader>,
+    next_line: Option<Awaiting>,
 }
 
 impl Next {
     pub(super) fn new(reader: &Bound<'_, StreamReader>) -> Self {
-        Self { reader: Held::of(reader), line: None }
+        Self { reader: OwnedRef::of(reader), next_line: None }
     }
 }
 
@@ -188,14 +188,16 @@ impl Body for Next {
     const OWNS_PY: bool = false;
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
-        let line = if let Some(line) = &mut self.line {
-            line
+        let next_line = if let Some(next_line) = &mut self.next_line {
+            next_line
         } else {
-            let line = self.reader.bind(py).call_method0(pyo3::intern!(py, "readline"))?;
-            self.line.insert(Awaiting::new(&line)?)
+            let next_line = self.reader.bind(py).call_method0(pyo3::intern!(py, "readline"))?;
+            self.next_line.insert(Awaiting::new(&next_line)?)
         };
-        match line.resume(py, input)? {
-            Step::Returned(line) if line.cast::<PyBytes>().is_ok_and(|line| line.as_bytes().is_empty()) => {
+        match next_line.resume(py, input)? {
+            Step::Returned(next_line)
+                if next_line.cast::<PyBytes>().is_ok_and(|next_line| next_line.as_bytes().is_empty()) =>
+            {
                 Err(ferrio_cpython::error::<PyStopAsyncIteration>(()))
             }
             step => Ok(step),
@@ -204,6 +206,6 @@ impl Body for Next {
 
     fn traverse(&self, visitor: &Visitor<'_>) {
         visitor.show_held(&self.reader);
-        self.line.iter().for_each(|line| line.traverse(visitor));
+        self.next_line.iter().for_each(|next_line| next_line.traverse(visitor));
     }
 }

@@ -5,7 +5,7 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::objects::coroutine::spawn;
 use ferrio_engine::Incoming;
 use pyo3::Borrowed;
@@ -36,18 +36,18 @@ pub(crate) struct StreamReader {
 pub(crate) struct State {
     pub(super) incoming: Incoming,
     /// The bytearray that was handed out as `_buffer`.
-    pub(super) shared: Option<Held<PyByteArray>>,
+    pub(super) shared: Option<OwnedRef<PyByteArray>>,
     /// The longest message; a limit that is no whole number is rounded down.
     pub(super) limit: i64,
     /// Above so many bytes the transport is paused: twice the limit.
     pub(super) most: i64,
     /// The limit as it was given, where that is no plain integer.
-    pub(super) given_limit: Option<Held>,
-    pub(super) owner: Option<Held>,
-    pub(super) waiter: Option<Held>,
-    pub(super) exception: Option<Held>,
-    pub(super) transport: Option<Held>,
-    pub(super) source: Option<Held>,
+    pub(super) given_limit: Option<OwnedRef>,
+    pub(super) owner: Option<OwnedRef>,
+    pub(super) waiter: Option<OwnedRef>,
+    pub(super) exception: Option<OwnedRef>,
+    pub(super) transport: Option<OwnedRef>,
+    pub(super) source: Option<OwnedRef>,
     pub(super) eof: bool,
     pub(super) paused: bool,
 }
@@ -79,7 +79,7 @@ impl StreamReader {
 
     /// A reader of exactly this class.
     pub(super) fn create<'py>(py: Python<'py>, limit: i64, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
-        let source = if is_debug(owner)? { Some(Held::from(stack(py)?)) } else { None };
+        let source = if is_debug(owner)? { Some(OwnedRef::from(stack(py)?)) } else { None };
         let state = State { owner: Some(owner.clone().into()), source, ..State::with_limit(limit) };
         Bound::new(py, Self { state: GilCell::new(state) })
     }
@@ -141,7 +141,7 @@ impl StreamReader {
     pub(super) fn field<'py>(
         &self,
         py: Python<'py>,
-        look: impl FnOnce(&State) -> &Option<Held>,
+        look: impl FnOnce(&State) -> &Option<OwnedRef>,
     ) -> Option<Bound<'py, PyAny>> {
         self.state.with(py, |state| look(state).as_ref().map(|object| object.bind(py).clone()))
     }
@@ -149,10 +149,10 @@ impl StreamReader {
     pub(super) fn put(
         &self,
         py: Python<'_>,
-        place: impl FnOnce(&mut State) -> &mut Option<Held>,
+        place: impl FnOnce(&mut State) -> &mut Option<OwnedRef>,
         object: Option<Bound<'_, PyAny>>,
     ) {
-        let object = object.filter(|object| !object.is_none()).map(Held::from);
+        let object = object.filter(|object| !object.is_none()).map(OwnedRef::from);
         let before = self.state.with(py, |state| std::mem::replace(place(state), object));
         drop(before);
     }
@@ -197,7 +197,7 @@ impl StreamReader {
             Limit::Given(limit) => State::with_given_limit(&limit)?,
         };
         let owner = r#loop.map_or_else(|| default_loop(py), Ok)?;
-        let source = if is_debug(&owner)? { Some(Held::from(stack(py)?)) } else { None };
+        let source = if is_debug(&owner)? { Some(OwnedRef::from(stack(py)?)) } else { None };
         let state = State { owner: Some(owner.into()), source, ..state };
         let before = slf.get().state.with(py, |place| std::mem::replace(place, state));
         drop(before);
@@ -308,7 +308,7 @@ impl StreamReader {
     /// Raises `ValueError` if the line is longer than the limit.
     fn readline(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         if slf.is_exact_instance_of::<Self>() {
-            return spawn(slf.py(), "StreamReader.readline", ReadUntil::line(slf));
+            return spawn(slf.py(), "StreamReader.readline", ReadUntil::for_line(slf));
         }
         spawn(slf.py(), "StreamReader.readline", Line::new(slf))
     }
@@ -351,8 +351,8 @@ impl StreamReader {
                 return Err(error);
             }
         };
-        let held = Held::of(&made);
-        self.state.with(py, |state| state.shared = Some(held));
+        let owned = OwnedRef::of(&made);
+        self.state.with(py, |state| state.shared = Some(owned));
         Ok(made)
     }
 
@@ -363,10 +363,10 @@ impl StreamReader {
             Ok(buffer) => buffer.clone(),
             Err(_) => imports::bytearray(py)?.call1((buffer,))?.cast_into::<PyByteArray>()?,
         };
-        let held = Held::of(&buffer);
+        let owned = OwnedRef::of(&buffer);
         let before = self.state.with(py, |state| {
             state.incoming.clear();
-            state.shared.replace(held)
+            state.shared.replace(owned)
         });
         drop(before);
         Ok(())

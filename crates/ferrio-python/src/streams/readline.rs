@@ -1,7 +1,7 @@
 //! `readline` of a subclass, which may override `readuntil`, and what becomes of a line that is too long.
 
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
 use pyo3::exceptions::PyValueError;
@@ -31,13 +31,13 @@ pub(super) fn drop_line(reader: &Bound<'_, StreamReader>, overrun: &Bound<'_, Py
 
 /// `readline` by way of the object's `readuntil`.
 pub(super) struct Line {
-    reader: Held<StreamReader>,
+    reader: OwnedRef<StreamReader>,
     message: Option<Awaiting>,
 }
 
 impl Line {
     pub(super) fn new(reader: &Bound<'_, StreamReader>) -> Self {
-        Self { reader: Held::of(reader), message: None }
+        Self { reader: OwnedRef::of(reader), message: None }
     }
 
     fn step<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {

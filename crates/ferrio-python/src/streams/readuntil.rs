@@ -1,7 +1,7 @@
 //! The body of `readuntil` and `readline`.
 
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::raised;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Body, Visitor};
@@ -17,11 +17,11 @@ use crate::common::imports;
 
 /// `readuntil` and `readline`.
 pub(super) struct ReadUntil {
-    reader: Held<StreamReader>,
+    reader: OwnedRef<StreamReader>,
     waiting: Waiting,
     search: Search,
     /// As given, until the first resumption; None for a newline.
-    given: Option<Held>,
+    given: Option<OwnedRef>,
     /// None for a newline.
     separators: Option<Box<Separators>>,
     is_line: bool,
@@ -37,9 +37,9 @@ enum Failure {
 
 impl ReadUntil {
     #[inline]
-    pub(super) fn line(reader: &Bound<'_, StreamReader>) -> Self {
+    pub(super) fn for_line(reader: &Bound<'_, StreamReader>) -> Self {
         Self {
-            reader: Held::of(reader),
+            reader: OwnedRef::of(reader),
             waiting: Waiting::default(),
             search: Search::default(),
             given: None,
@@ -50,7 +50,7 @@ impl ReadUntil {
     }
 
     pub(super) fn new(reader: &Bound<'_, StreamReader>, separator: Option<Bound<'_, PyAny>>) -> Self {
-        Self { given: separator.map(Held::from), is_line: false, ..Self::line(reader) }
+        Self { given: separator.map(OwnedRef::from), is_line: false, ..Self::for_line(reader) }
     }
 
     fn fail<'py>(&self, py: Python<'py>, failure: Failure) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -103,7 +103,7 @@ impl Body for ReadUntil {
     const OWNS_PY: bool = false;
 
     #[inline]
-    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         if self.given.is_some() {
             return Ok(None);
         }

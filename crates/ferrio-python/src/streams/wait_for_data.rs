@@ -3,7 +3,7 @@
 //! One reading waits at a time; the reader knows the future it waits for (`State::waiter`).
 
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::raised;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
@@ -128,14 +128,14 @@ pub(super) fn incomplete<'py>(py: Python<'py>, partial: Vec<u8>, expected: Optio
 
 /// `_wait_for_data`, for programs that read in ways of their own.
 pub(super) struct WaitForData {
-    reader: Held<StreamReader>,
+    reader: OwnedRef<StreamReader>,
     function: Option<String>,
     waiting: Waiting,
 }
 
 impl WaitForData {
     pub(super) fn new(reader: &Bound<'_, StreamReader>, function: String) -> Self {
-        Self { reader: Held::of(reader), function: Some(function), waiting: Waiting::default() }
+        Self { reader: OwnedRef::of(reader), function: Some(function), waiting: Waiting::default() }
     }
 }
 

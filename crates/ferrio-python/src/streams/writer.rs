@@ -5,7 +5,7 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::objects::coroutine::spawn;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -28,12 +28,12 @@ pub(crate) struct StreamWriter {
 
 #[derive(Default)]
 struct State {
-    transport: Option<Held>,
-    protocol: Option<Held>,
-    reader: Option<Held>,
-    owner: Option<Held>,
+    transport: Option<OwnedRef>,
+    protocol: Option<OwnedRef>,
+    reader: Option<OwnedRef>,
+    owner: Option<OwnedRef>,
     /// Made when it is asked for.
-    complete: Option<Held>,
+    complete: Option<OwnedRef>,
 }
 
 /// The class that programs see.
@@ -58,13 +58,13 @@ pub(super) fn create<'py>(
 }
 
 impl StreamWriter {
-    fn field<'py>(&self, py: Python<'py>, look: impl FnOnce(&State) -> &Option<Held>) -> Option<Bound<'py, PyAny>> {
+    fn field<'py>(&self, py: Python<'py>, look: impl FnOnce(&State) -> &Option<OwnedRef>) -> Option<Bound<'py, PyAny>> {
         self.state.with(py, |state| look(state).as_ref().map(|object| object.bind(py).clone()))
     }
 
-    fn put(&self, place: impl FnOnce(&mut State) -> &mut Option<Held>, object: &Bound<'_, PyAny>) {
-        let held = (!object.is_none()).then(|| Held::from(object.clone()));
-        let before = self.state.with(object.py(), |state| std::mem::replace(place(state), held));
+    fn put(&self, place: impl FnOnce(&mut State) -> &mut Option<OwnedRef>, object: &Bound<'_, PyAny>) {
+        let owned = (!object.is_none()).then(|| OwnedRef::from(object.clone()));
+        let before = self.state.with(object.py(), |state| std::mem::replace(place(state), owned));
         drop(before);
     }
 
@@ -91,10 +91,10 @@ impl StreamWriter {
     }
 }
 
-/// Takes `data` to be sent with what is written next; see `gathering`. False if it was not taken.
+/// Takes `data` to be sent with what is written next; see `outer_future`. False if it was not taken.
 #[inline]
-fn gather(transport: &Bound<'_, SocketTransport>, data: &Bound<'_, PyAny>) -> bool {
-    data.cast_exact::<PyBytes>().is_ok_and(|data| write_coalescing::gather(transport, data.as_bytes()))
+fn coalesce(transport: &Bound<'_, SocketTransport>, data: &Bound<'_, PyAny>) -> bool {
+    data.cast_exact::<PyBytes>().is_ok_and(|data| write_coalescing::coalesce(transport, data.as_bytes()))
 }
 
 #[pymethods]
@@ -139,7 +139,7 @@ impl StreamWriter {
         let py = data.py();
         let transport = self.transport(py);
         match feed::own(&transport) {
-            Some(own) if self.writes_on(py) && gather(own, data) => Ok(()),
+            Some(own) if self.writes_on(py) && coalesce(own, data) => Ok(()),
             Some(own) => SocketTransport::write(own, data),
             None => transport.call_method1(pyo3::intern!(py, "write"), (data,)).map(drop),
         }

@@ -159,15 +159,15 @@ fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
         drop((handler, watch));
     }
     // At once: a child that is reaped and not told of has a number that a signal could send to somebody else.
-    let told = outcome.and_then(|code| code.map_or(Ok(()), |code| subprocess::process_exited(transport, code)));
-    match told {
+    let called = outcome.and_then(|code| code.map_or(Ok(()), |code| subprocess::process_exited(transport, code)));
+    match called {
         Err(error) if !exception_handler::passes(py, &error) => exception_handler::report(
             &owner,
             "Exception in child watcher",
             &error,
             &[("transport", transport.as_any())],
         ),
-        told => told,
+        called => called,
     }
 }
 

@@ -21,7 +21,7 @@ impl Loop {
                 let transport = read::connect(this.bind(py), pipe.bind(py), &protocol)?;
                 Connected::new(this.bind(py), transport.into_any(), protocol)
             })?;
-            connected.settle(&this, &pipe, "Read pipe %r connected: (%r, %r)", &channel).await
+            connected.finish(&this, &pipe, "Read pipe %r connected: (%r, %r)", &channel).await
         })
     }
 
@@ -35,7 +35,7 @@ impl Loop {
                 let transport = write::connect(this.bind(py), pipe.bind(py), &protocol)?;
                 Connected::new(this.bind(py), transport.into_any(), protocol)
             })?;
-            connected.settle(&this, &pipe, "Write pipe %r connected: (%r, %r)", &channel).await
+            connected.finish(&this, &pipe, "Write pipe %r connected: (%r, %r)", &channel).await
         })
     }
 }
@@ -56,7 +56,7 @@ impl Connected {
     }
 
     /// Lets the protocol be told. Whoever gives up meanwhile has the pipe closed.
-    async fn settle(
+    async fn finish(
         self,
         this: &Py<Loop>,
         pipe: &Py<PyAny>,

@@ -4,7 +4,7 @@
 //! that /dev/stdin works in the child. What asyncio refuses is refused here in its words.
 
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyString, PyTuple};
@@ -114,7 +114,7 @@ async fn run(
     let (protocol, keywords, title) = Python::attach(|py| {
         let keywords = checked_keywords(py, &request)?;
         let protocol = protocol_factory.bind(py).call0()?;
-        let title = announce(this.bind(py), &request)?;
+        let title = log_command(this.bind(py), &request)?;
         Ok::<_, PyErr>((protocol.unbind(), keywords.unbind(), title))
     })?;
     drop(protocol_factory);
@@ -125,7 +125,7 @@ async fn run(
         start(slf, &request, protocol, keywords, watcher.as_ref()).map(Bound::unbind)
     });
     let outcome = match started.map(|transport| channel.own(transport)) {
-        Ok(transport) => settle(&this, &transport, &channel).await.map(|()| transport),
+        Ok(transport) => finish_spawn(&this, &transport, &channel).await.map(|()| transport),
         Err(error) => Err(error),
     };
     if let Some(watcher) = watcher {
@@ -169,7 +169,7 @@ fn checked_keywords<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'
 }
 
 /// Tells in debug mode what is about to be run; gives the words for it. Arguments may be secret and are left out.
-fn announce(slf: &Bound<'_, Loop>, request: &Request) -> PyResult<Option<String>> {
+fn log_command(slf: &Bound<'_, Loop>, request: &Request) -> PyResult<Option<String>> {
     let py = slf.py();
     if !base(slf).debug.get() {
         return Ok(None);
@@ -244,7 +244,7 @@ fn start<'py>(
 }
 
 /// Connects the pipes and has the protocol told. Whoever gives up meanwhile has the process killed and reaped.
-async fn settle(this: &Py<Loop>, transport: &Py<SubprocessTransport>, channel: &Channel) -> PyResult<()> {
+async fn finish_spawn(this: &Py<Loop>, transport: &Py<SubprocessTransport>, channel: &Channel) -> PyResult<()> {
     let mut outcome = connect_pipes(this, transport, channel).await;
     if outcome.is_ok() {
         outcome = channel.pass_turn().await;
@@ -293,7 +293,7 @@ fn connect_pipe(
     };
     let protocol = py.import("asyncio.base_subprocess")?.getattr(class)?.call1((transport, stream))?;
     // Given up at once when the function is: `PyO3` would wait until it is entered again.
-    let protocol = Held::of(&protocol);
+    let protocol = OwnedRef::of(&protocol);
     let factory =
         PyCFunction::new_closure(py, None, None, move |arguments, _| protocol.bind(arguments.py()).clone().unbind())?;
     slf.call_method1(method, (factory, file)).map(|coroutine| Some(coroutine.unbind()))

@@ -42,7 +42,7 @@ impl TaskGroup {
 impl TaskGroup {
     /// `self.cancel()`, which a subclass may have made its own.
     pub(super) fn cancel_by_name(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if CLASS.is_plain(slf) {
+        if CLASS.is_unpatched(slf) {
             return Self::cancel(slf);
         }
         slf.call_method0(pyo3::intern!(slf.py(), "cancel")).map(drop)

@@ -12,7 +12,7 @@ use pyo3::types::{PyBool, PyType};
 
 use super::group::TaskGroup;
 use crate::common::imports;
-use crate::compat::task_groups::style;
+use crate::compat::task_groups::behavior;
 use crate::locks::is_cancellation;
 
 /// The body.
@@ -50,7 +50,7 @@ impl Leave {
         let left = if class.is_none() {
             Left::AtTheEnd
         } else if class.is(cancelled)
-            || (style(py)?.knows_subclasses && class.cast::<PyType>()?.is_subclass(cancelled)?)
+            || (behavior(py)?.knows_subclasses && class.cast::<PyType>()?.is_subclass(cancelled)?)
         {
             Left::ByCancellation
         } else {
@@ -74,7 +74,7 @@ impl Body for Leave {
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let group = self.group.bind(py).clone();
         let outcome = self.go_on(&group, input);
-        if !matches!(outcome, Ok(Step::Yielded(_))) && style(py)?.forgets {
+        if !matches!(outcome, Ok(Step::Yielded(_))) && behavior(py)?.forgets {
             group.get().forget(py);
         }
         outcome
@@ -146,7 +146,7 @@ impl Leave {
         if self.left == Left::ByCancellation {
             self.cancellation = self.exception.as_ref().map(|exception| exception.clone_ref(py));
         }
-        if style(py)?.uncancels_first && !state.with(py, |state| state.cancelled) {
+        if behavior(py)?.uncancels_first && !state.with(py, |state| state.cancelled) {
             self.uncancel_parent(group)?;
         }
         if self.left != Left::AtTheEnd && !state.with(py, |state| state.aborting) {
@@ -168,7 +168,7 @@ impl Leave {
         if group.get().parent(py).call_method0("uncancel")?.eq(0)? {
             // Nobody else cancelled it.
             self.cancellation = None;
-        } else if self.cancellation.is_none() && (cancelled || style(py)?.keeps_outer_cancellation) {
+        } else if self.cancellation.is_none() && (cancelled || behavior(py)?.keeps_outer_cancellation) {
             self.cancellation = self.latest.take();
         }
         Ok(())
@@ -177,7 +177,7 @@ impl Leave {
     /// All tasks are done.
     fn end<'py>(&mut self, group: &Bound<'py, TaskGroup>) -> PyResult<Step<'py>> {
         let py = group.py();
-        let style = style(py)?;
+        let behavior = behavior(py)?;
         let state = &group.get().state;
         let base_error = state.with(py, |state| state.base_error.as_ref().map(|error| error.clone_ref(py)));
         if let Some(base_error) = base_error {
@@ -185,7 +185,7 @@ impl Leave {
         }
         // A group that `cancel()` ended leaves nothing behind on any Python, although it may have done so only while the
         // parent waited here.
-        if !style.uncancels_first || state.with(py, |state| state.cancelled) {
+        if !behavior.uncancels_first || state.with(py, |state| state.cancelled) {
             self.uncancel_parent(group)?;
         }
         let errors = group.get().errors(py);
@@ -199,13 +199,13 @@ impl Leave {
         }
         if !errors.is_truthy()? {
             // On Pythons without `cancel()` nothing but that leads here with an exception of the block.
-            return Ok(Step::Returned(if style.suppresses || self.left != Left::AtTheEnd {
+            return Ok(Step::Returned(if behavior.suppresses || self.left != Left::AtTheEnd {
                 PyBool::new(py, true).to_owned().into_any()
             } else {
                 py.None().into_bound(py)
             }));
         }
-        if style.cancels_again {
+        if behavior.cancels_again {
             let parent = group.get().parent(py);
             if parent.call_method0("cancelling")?.is_truthy()? {
                 // The count of cancellations stays, and the next await is cancelled.
@@ -213,7 +213,7 @@ impl Leave {
                 parent.call_method0("cancel")?;
             }
         }
-        if style.lets_generators_close
+        if behavior.lets_generators_close
             && errors.len()? == 1
             && let Some(exception) = self.exception.as_ref().map(|exception| exception.bind(py))
             && exception.is_instance_of::<PyGeneratorExit>()

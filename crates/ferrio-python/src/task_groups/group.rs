@@ -7,7 +7,7 @@
 use std::fmt::Write;
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::capi::exact_type::PlainClass;
+use ferrio_cpython::capi::exact_type::ExactType;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::coroutine;
 use ferrio_cpython::objects::future::future_like::{self, Failure};
@@ -20,10 +20,10 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::enter::Enter;
 use super::exit::Leave;
 use crate::common::imports;
-use crate::compat::task_groups::{Keywords, style};
+use crate::compat::task_groups::{Keywords, behavior};
 
 /// The class, to tell plain instances.
-pub(super) static CLASS: PlainClass = PlainClass::new();
+pub(super) static CLASS: ExactType = ExactType::new();
 
 static TASK_DONE: DoneCallback = DoneCallback::new("TaskGroup._on_task_done", task_done);
 
@@ -130,23 +130,23 @@ impl TaskGroup {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
-        let style = style(py)?;
+        let behavior = behavior(py)?;
         if let Some(refusal) = this.refusal(py)? {
             return Err(refuse(slf, coro, refusal)?);
         }
         let task = match kwargs {
-            None => this.make_plain_task(coro, style.keywords)?,
-            Some(given) => this.make_task(coro, Some(given), style.keywords)?,
+            None => this.make_plain_task(coro, behavior.keywords)?,
+            Some(given) => this.make_task(coro, Some(given), behavior.keywords)?,
         };
-        if style.notes_waiter {
+        if behavior.notes_waiter {
             future_like::add_waiter(&task, &this.parent(py))?;
         }
-        let native = CLASS.is_plain(slf);
-        if style.tells_at_once && future_like::is_done(&task)? {
+        let native = CLASS.is_unpatched(slf);
+        if behavior.tells_at_once && future_like::is_done(&task)? {
             Self::tell(slf, native, &task)?;
             return Ok(task);
         }
-        if style.watches_first {
+        if behavior.watches_first {
             Self::watch(slf, native, &task)?;
             this.keep(&task)?;
         } else {
@@ -155,7 +155,7 @@ impl TaskGroup {
         }
         // One that began at once can have ended the group, before it was among those that this cancelled.
         let (aborting, cancelled) = this.state.with(py, |state| (state.aborting, state.cancelled));
-        if aborting && (style.cancels_late_tasks || cancelled) && !future_like::is_done(&task)? {
+        if aborting && (behavior.cancels_late_tasks || cancelled) && !future_like::is_done(&task)? {
             future_like::cancel(&task)?;
         }
         Ok(task)
@@ -192,7 +192,7 @@ impl TaskGroup {
             tasks.call_method1("discard", (task,))?;
             !tasks.is_truthy()?
         };
-        if style(py)?.notes_waiter {
+        if behavior(py)?.notes_waiter {
             future_like::discard_waiter(task, &this.parent(py))?;
         }
         if is_last
@@ -285,7 +285,7 @@ impl TaskGroup {
 
     /// Cancels all tasks.
     pub(super) fn abort(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if CLASS.is_plain(slf) {
+        if CLASS.is_unpatched(slf) {
             return Self::cancel_all(slf);
         }
         slf.call_method0(pyo3::intern!(slf.py(), "_abort")).map(drop)
@@ -294,7 +294,7 @@ impl TaskGroup {
     /// Keeps the first `SystemExit` or `KeyboardInterrupt`.
     pub(super) fn note_base_error(slf: &Bound<'_, Self>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        let keep = if CLASS.is_plain(slf) {
+        let keep = if CLASS.is_unpatched(slf) {
             is_base_error(exception)
         } else {
             slf.call_method1(pyo3::intern!(py, "_is_base_error"), (exception,))?.is_truthy()?
@@ -444,7 +444,7 @@ fn task_done<'py>(group: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResu
 /// The error for a refused coroutine, which later Pythons close.
 #[cold]
 fn refuse(group: &Bound<'_, TaskGroup>, coro: &Bound<'_, PyAny>, refusal: Refusal) -> PyResult<PyErr> {
-    if style(group.py())?.closes_refused {
+    if behavior(group.py())?.closes_refused {
         coro.call_method0("close")?;
     }
     let why = match refusal {

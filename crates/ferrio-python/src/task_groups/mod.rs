@@ -16,7 +16,7 @@ use crate::locks::add_class;
 /// Adds the class to the extension module.
 pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // What asyncio does is looked at now, before install() puts this class in its place.
-    crate::compat::task_groups::style(module.py())?;
+    crate::compat::task_groups::behavior(module.py())?;
     group::CLASS.set(&module.py().get_type::<group::TaskGroup>());
     add_class::<group::TaskGroup>(module, &["__aenter__", "__aexit__"])
 }

@@ -204,10 +204,10 @@ impl Completions {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let held = self.inner.with(py, |inner| {
+        let owned = self.inner.with(py, |inner| {
             (inner.todo.take(), inner.timer.take(), std::mem::take(&mut inner.done), std::mem::take(&mut inner.getters))
         });
-        drop(held);
+        drop(owned);
     }
 }
 
@@ -280,8 +280,8 @@ impl Body for WaitForOne {
             }
             let getter = get_running_loop(py)?.call_method0(pyo3::intern!(py, "create_future"))?;
             let awaiting = Awaiting::new(&getter)?;
-            let in_line = getter.clone().unbind();
-            completions.inner.with(py, |inner| inner.getters.push_back(in_line));
+            let waiting = getter.clone().unbind();
+            completions.inner.with(py, |inner| inner.getters.push_back(waiting));
             self.stage = Stage::Waiting(awaiting, getter.unbind());
             input = Ok(py.None().into_bound(py));
         }

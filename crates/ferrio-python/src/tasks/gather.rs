@@ -1,6 +1,6 @@
 //! `gather`: one future for the outcomes of many.
 //!
-//! The state is the outer future itself (`ferrio_cpython::objects::future::Gathering`); each child that is not done tells it by
+//! The state is the outer future itself (`ferrio_cpython::objects::future::GatheringFuture`); each child that is not done tells it by
 //! one native callback. States of the outer future: *being gathered* (no children so far: whatever a child tells, only
 //! its exception counts as retrieved), *waiting*, *done*. The last child to tell collects the results, in the order of
 //! the arguments.
@@ -13,7 +13,7 @@ use ferrio_cpython::objects::coroutine_check::is_compared_by_identity;
 use ferrio_cpython::objects::create_task::TaskMaker;
 use ferrio_cpython::objects::current::{Asked, running_loop, running_task};
 use ferrio_cpython::objects::future::future_like::{self, Failure};
-use ferrio_cpython::objects::future::{DoneCallback, Gathering, when_done};
+use ferrio_cpython::objects::future::{DoneCallback, GatheringFuture, when_done};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -62,7 +62,7 @@ struct Collection<'py> {
     many: bool,
     /// Makes the tasks, from the second on.
     maker: Option<TaskMaker<'py>>,
-    outer: Option<Gathering<'py>>,
+    outer: Option<GatheringFuture<'py>>,
     /// Exceptions are results.
     tolerant: bool,
     children: Vec<Bound<'py, PyAny>>,
@@ -135,12 +135,12 @@ impl<'py> Collection<'py> {
     }
 
     /// The outer future, on the first child's loop.
-    fn outer(&mut self) -> PyResult<&Gathering<'py>> {
+    fn outer(&mut self) -> PyResult<&GatheringFuture<'py>> {
         if self.outer.is_none() {
             let Some(owner) = &self.owner else {
                 return Err(ferrio_cpython::error::<pyo3::exceptions::PyRuntimeError>("no loop is known"));
             };
-            self.outer = Some(Gathering::new(owner, self.tolerant, self.waiter.clone())?);
+            self.outer = Some(GatheringFuture::new(owner, self.tolerant, self.waiter.clone())?);
         }
         self.outer
             .as_ref()
@@ -149,9 +149,9 @@ impl<'py> Collection<'py> {
 
     #[inline]
     fn child_of(&mut self, argument: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let is_plain = || is_python_coroutine(argument) && !hooks::ENSURE_FUTURE.is_replaced(argument.py());
+        let is_unpatched = || is_python_coroutine(argument) && !hooks::ENSURE_FUTURE.is_replaced(argument.py());
         let child = match &self.maker {
-            Some(maker) if is_plain() => start_by(maker, argument)?,
+            Some(maker) if is_unpatched() => start_by(maker, argument)?,
             _ => ensure(argument, self.owner.as_ref())?,
         };
         if self.owner.is_none() {
@@ -192,32 +192,32 @@ fn differ(arguments: &Bound<'_, PyTuple>) -> bool {
 
 /// A child is done: `_done_callback` of asyncio's `gather`.
 fn child_done<'py>(outer: &Bound<'py, PyAny>, child: &Bound<'py, PyAny>) -> PyResult<()> {
-    let Some(gathering) = Gathering::of(outer) else { return Ok(()) };
-    let is_last = gathering.count_finished();
-    let waiter = gathering.waiter();
+    let Some(outer_future) = GatheringFuture::of(outer) else { return Ok(()) };
+    let is_last = outer_future.count_finished();
+    let waiter = outer_future.waiter();
     if let Some(waiter) = &waiter {
         future_like::discard_waiter(child, waiter)?;
     }
-    if !gathering.is_waiting() {
+    if !outer_future.is_waiting() {
         // Marks the exception as retrieved.
         return future_like::failure(child).map(drop);
     }
-    if !gathering.returns_exceptions()
+    if !outer_future.returns_exceptions()
         && let Some(failure) = future_like::failure(child)?
     {
         let exception = match failure {
             Failure::Cancelled => future_like::cancelled_error(child)?,
             Failure::Exception(exception) => exception,
         };
-        discard_waiter_of_all(&gathering, waiter.as_ref())?;
+        discard_waiter_of_all(&outer_future, waiter.as_ref())?;
         return future_like::set_exception(outer, &exception);
     }
-    if is_last { finish(&gathering) } else { Ok(()) }
+    if is_last { finish(&outer_future) } else { Ok(()) }
 }
 
 /// The children that outlive the gathering are not waited for any more.
-fn discard_waiter_of_all<'py>(gathering: &Gathering<'py>, waiter: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
-    if let (Some(children), Some(waiter)) = (gathering.children(), waiter) {
+fn discard_waiter_of_all<'py>(outer_future: &GatheringFuture<'py>, waiter: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
+    if let (Some(children), Some(waiter)) = (outer_future.children(), waiter) {
         for child in &children {
             future_like::discard_waiter(&child, waiter)?;
         }
@@ -226,9 +226,9 @@ fn discard_waiter_of_all<'py>(gathering: &Gathering<'py>, waiter: Option<&Bound<
 }
 
 /// All children are done.
-fn finish(gathering: &Gathering<'_>) -> PyResult<()> {
-    let outer = gathering.as_any();
-    let Some(children) = gathering.children() else { return Ok(()) };
+fn finish(outer_future: &GatheringFuture<'_>) -> PyResult<()> {
+    let outer = outer_future.as_any();
+    let Some(children) = outer_future.children() else { return Ok(()) };
     let mut results = Vec::with_capacity(children.len());
     for child in &children {
         results.push(match future_like::failure(&child)? {
@@ -237,7 +237,7 @@ fn finish(gathering: &Gathering<'_>) -> PyResult<()> {
             Some(Failure::Cancelled) => cancellation(&child)?,
         });
     }
-    if gathering.cancel_requested()
+    if outer_future.cancel_requested()
         && let Some(last) = children.iter().last()
     {
         return future_like::set_exception(outer, &future_like::cancelled_error(&last)?);

@@ -3,7 +3,7 @@
 //! Invariant: when the coroutine ends, its timer does not wait any more.
 
 use ferrio_cpython::capi::hooks;
-use ferrio_cpython::capi::owned_ref::Held;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor, spawn};
 use ferrio_cpython::objects::current::get_running_loop;
@@ -19,12 +19,12 @@ use crate::common::timer::{Timer, plain_number};
 #[pyo3(signature = (delay, result=None))]
 pub(crate) fn sleep<'py>(delay: Bound<'py, PyAny>, result: Option<Bound<'py, PyAny>>) -> PyResult<Py<PyAny>> {
     let py = delay.py();
-    spawn(py, "sleep", Sleep { delay: delay.into(), result: result.map(Held::from), stage: Stage::New })
+    spawn(py, "sleep", Sleep { delay: delay.into(), result: result.map(OwnedRef::from), stage: Stage::New })
 }
 
 struct Sleep {
-    delay: Held,
-    result: Option<Held>,
+    delay: OwnedRef,
+    result: Option<OwnedRef>,
     stage: Stage,
 }
 

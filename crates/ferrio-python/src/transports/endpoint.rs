@@ -61,7 +61,7 @@ pub(crate) fn callback_failed<T: Endpoint>(
         return Err(error);
     }
     let arguments = memory::tuple(py, [transport])?;
-    HandleRef::parked(owner.as_super(), &protocol.getattr(method)?, &arguments)?.report_error(py, error)
+    HandleRef::unscheduled(owner.as_super(), &protocol.getattr(method)?, &arguments)?.report_error(py, error)
 }
 
 /// Tells of an error that ends the connection: in debug mode if it is the system's, else to the exception handler;

@@ -69,7 +69,7 @@ pub(crate) fn end(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let before =
         transport.get().state.with(transport.py(), |state| std::mem::replace(&mut state.exclusive, Exclusive::No));
     drop(before);
-    liveness::settle(transport)
+    liveness::update_registration(transport)
 }
 
 /// The socket's descriptor, good until Python code runs.
@@ -100,7 +100,7 @@ pub(crate) async fn until_writable(
         descriptor(transport.bind(py))?;
         let future = Loop::waiter(this.bind(py))?.unbind();
         transport.get().state.with(py, |state| state.exclusive = Exclusive::Waiting(future.clone_ref(py)));
-        liveness::settle(transport.bind(py))?;
+        liveness::update_registration(transport.bind(py))?;
         Ok::<_, PyErr>(future)
     })?;
     channel.wait(future).await.map(drop)

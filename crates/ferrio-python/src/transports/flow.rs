@@ -54,8 +54,8 @@ pub(crate) fn maybe_pause<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()>
         Buffered::Unchanged => Ok(()),
         Buffered::Pause => {
             let protocol = transport.get().protocol(transport.py());
-            let told = protocol.map_or(Ok(()), |protocol| protocol.call_method0("pause_writing").map(drop));
-            contain(transport, "pause_writing", told)
+            let called = protocol.map_or(Ok(()), |protocol| protocol.call_method0("pause_writing").map(drop));
+            contain(transport, "pause_writing", called)
         }
     }
 }
@@ -75,9 +75,9 @@ pub(crate) fn maybe_resume<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()
 }
 
 /// Reports what a method of the protocol raised.
-fn contain<T: Endpoint>(transport: &Bound<'_, T>, method: &str, told: PyResult<()>) -> PyResult<()> {
+fn contain<T: Endpoint>(transport: &Bound<'_, T>, method: &str, called: PyResult<()>) -> PyResult<()> {
     let py = transport.py();
-    let Err(error) = told else { return Ok(()) };
+    let Err(error) = called else { return Ok(()) };
     if exception_handler::passes(py, &error) {
         return Err(error);
     }

@@ -109,8 +109,8 @@ fn show(py: Python<'_>, known: Option<SocketAddress>) -> PyResult<Bound<'_, PyAn
 fn transport_socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = transport.py();
     let state = &transport.get().state;
-    let held = state.with(py, |state| std::mem::replace(&mut state.socket, Socket::Closed));
-    let object = match held {
+    let socket = state.with(py, |state| std::mem::replace(&mut state.socket, Socket::Closed));
+    let object = match socket {
         Socket::Object(object) => object,
         Socket::Counted(object) => {
             state.with(py, |state| state.socket = Socket::Counted(object.clone_ref(py)));

@@ -60,8 +60,8 @@ impl Epoll {
     pub(super) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map(|timeout| Timespec::try_from(timeout.min(LONGEST)).unwrap_or_default());
         let mut buffer = [MaybeUninit::<Event>::uninit(); BATCH];
-        let room = events.ready.capacity().min(BATCH);
-        let (received, _) = epoll::wait(&self.descriptor, &mut buffer[..room], timeout.as_ref())?;
+        let capacity = events.ready.capacity().min(BATCH);
+        let (received, _) = epoll::wait(&self.descriptor, &mut buffer[..capacity], timeout.as_ref())?;
         events.ready.extend(received.iter().map(|event| (Token(event.data.u64()), readiness(event.flags))));
         Ok(())
     }

@@ -126,11 +126,11 @@ impl Hook {
     /// `AttributeError` when it has taken the name away.
     #[inline]
     pub fn replacement<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if self.is_replaced(py) { self.held(py).map(Some) } else { Ok(None) }
+        if self.is_replaced(py) { self.current_value(py).map(Some) } else { Ok(None) }
     }
 
     #[cold]
-    fn held<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn current_value<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let (module, name) = (self.module, self.name);
         let missing =
             || crate::capi::raise::error::<PyAttributeError>(format!("module '{module}' has no attribute '{name}'"));

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::{Visitor, coroutine_type_pointer, object};
-use crate::capi::owned_ref::Held;
+use crate::capi::owned_ref::OwnedRef;
 use crate::capi::raise::raised;
 use crate::capi::recursion::deeper;
 use crate::capi::resume::{self, Step};
@@ -14,7 +14,7 @@ use crate::objects::future::{FutureRef, Outcome};
 
 /// An `await` in progress.
 pub struct Awaiting {
-    target: Held,
+    target: OwnedRef,
     kind: Kind,
 }
 

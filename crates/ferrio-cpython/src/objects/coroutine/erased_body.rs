@@ -38,7 +38,7 @@ pub(super) enum AtOnce {
 
 /// What can be done with a body, given where it is.
 struct Table {
-    at_once: unsafe fn(*mut Storage, Python<'_>) -> AtOnce,
+    try_complete: unsafe fn(*mut Storage, Python<'_>) -> AtOnce,
     resume: for<'py> unsafe fn(*mut Storage, Python<'py>, PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>>,
     traverse: unsafe fn(*const Storage, &Visitor<'_>),
     awaiting: unsafe fn(*const Storage) -> Option<*const Awaiting>,
@@ -50,7 +50,7 @@ struct Methods<B>(std::marker::PhantomData<B>);
 impl<B: Body> Methods<B> {
     const FITS: bool = size_of::<B>() <= size_of::<Storage>() && align_of::<B>() <= align_of::<Storage>();
     const TABLE: Table = Table {
-        at_once: Self::at_once,
+        try_complete: Self::try_complete,
         resume: Self::resume,
         traverse: Self::traverse,
         awaiting: Self::awaiting,
@@ -58,11 +58,11 @@ impl<B: Body> Methods<B> {
     };
 
     /// The outcome is a pointer before it leaves the guarded call, and the body is dropped where its type is known.
-    unsafe fn at_once(storage: *mut Storage, py: Python<'_>) -> AtOnce {
+    unsafe fn try_complete(storage: *mut Storage, py: Python<'_>) -> AtOnce {
         let body = storage.cast::<B>();
         let answer = || {
             // SAFETY: holds a live B, which nobody else touches meanwhile: `Erased::at_once`.
-            let outcome = unsafe { &mut *body }.at_once(py);
+            let outcome = unsafe { &mut *body }.try_complete(py);
             if let Ok(None) = outcome {
                 return AtOnce::Later;
             }
@@ -152,13 +152,13 @@ impl Erased {
     /// # Safety
     /// `erased` is live and nobody else touches it until this returns, and nobody drops it if it is gone.
     #[inline]
-    pub(super) unsafe fn at_once(erased: *mut Self, py: Python<'_>) -> AtOnce {
+    pub(super) unsafe fn try_complete(erased: *mut Self, py: Python<'_>) -> AtOnce {
         // SAFETY: live, by the caller's promise.
         let table = unsafe { (*erased).table };
         // SAFETY: in bounds of a live value.
         let storage = unsafe { &raw mut (*erased).storage };
         // SAFETY: the table is of the stored type; exclusive by the caller's promise.
-        unsafe { (table.at_once)(storage, py) }
+        unsafe { (table.try_complete)(storage, py) }
     }
 
     /// Resumes the body behind `erased`. A panic is an error.
@@ -209,8 +209,8 @@ impl<B: Body + ?Sized> Body for Box<B> {
         (**self).resume(py, input)
     }
 
-    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        (**self).at_once(py)
+    fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        (**self).try_complete(py)
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {

@@ -79,9 +79,9 @@ pub(super) fn code<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAn
 }
 
 fn empty_code<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    let plain = CString::new(name.rsplit('.').next().unwrap_or(name))?;
+    let last_name = CString::new(name.rsplit('.').next().unwrap_or(name))?;
     // SAFETY: C strings that live through the call; a new reference or null with an exception set.
-    let code = unsafe { ffi::PyCode_NewEmpty(FILE.as_ptr(), plain.as_ptr(), 1) };
+    let code = unsafe { ffi::PyCode_NewEmpty(FILE.as_ptr(), last_name.as_ptr(), 1) };
     // SAFETY: as said.
     unsafe { Bound::from_owned_ptr_or_err(py, code.cast()) }
 }

@@ -17,17 +17,17 @@ use crate::capi::heap_type::{self, COLLECTED, attribute, method, offsets, slot};
 use crate::capi::memory;
 use crate::capi::resume::Step;
 use crate::capi::stop_iteration::return_value;
-use crate::capi::trampoline::{guarded, unbooked};
+use crate::capi::trampoline::{assume_attached, trampoline};
 use crate::objects::future::{boolean, thrown};
 
 type Object = *mut ffi::PyObject;
 
 unsafe extern "C" fn iternext(object: Object) -> Object {
     // SAFETY: the interpreter passes a live object of our type and holds a reference.
-    match unsafe { object::at_once(object) } {
+    match unsafe { object::try_complete(object) } {
         AtOnce::Returned(value) => {
             // SAFETY: a new reference.
-            unbooked(|py| return_value(unsafe { Bound::from_owned_ptr(py, value.as_ptr()) }));
+            assume_attached(|py| return_value(unsafe { Bound::from_owned_ptr(py, value.as_ptr()) }));
             return std::ptr::null_mut();
         }
         AtOnce::Raised => return std::ptr::null_mut(),
@@ -73,7 +73,7 @@ unsafe extern "C" fn am_send(object: Object, value: Object, result: *mut Object)
 }
 
 unsafe extern "C" fn send(object: Object, value: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: an argument, alive during the call.
         let value = unsafe { Bound::from_borrowed_ptr(py, value) };
         // SAFETY: the interpreter checked the type.
@@ -88,7 +88,7 @@ unsafe extern "C" fn send(object: Object, value: Object) -> Object {
 }
 
 unsafe extern "C" fn throw(object: Object, stack: *mut Object, count: isize) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: this very call's arguments.
         let error = unsafe { thrown(py, stack, count) }?;
         // SAFETY: the interpreter checked the type and holds a reference.
@@ -106,7 +106,7 @@ fn yielded(step: Step<'_>) -> PyResult<Py<PyAny>> {
 }
 
 unsafe extern "C" fn close(object: Object, _: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: the interpreter checked the type and holds a reference.
         unsafe { object::close(py, object) }?;
         Ok(py.None())
@@ -116,7 +116,7 @@ unsafe extern "C" fn close(object: Object, _: Object) -> Object {
 unsafe extern "C" fn awaited(object: Object) -> Object {
     // SAFETY: the interpreter passes a live object of our type.
     if unsafe { stage_of(object) } == Stage::Suspended {
-        return guarded(|_| Err(crate::capi::raise::error::<PyRuntimeError>("coroutine is being awaited already")));
+        return trampoline(|_| Err(crate::capi::raise::error::<PyRuntimeError>("coroutine is being awaited already")));
     }
     // SAFETY: alive during the call.
     unsafe { ffi::Py_NewRef(object) }
@@ -128,7 +128,7 @@ unsafe extern "C" fn awaited_method(object: Object, _: Object) -> Object {
 }
 
 unsafe extern "C" fn repr(object: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: of our layout, alive during the call.
         let name = unsafe { (*object.cast::<CoroutineObject>()).name };
         let text = format!("<coroutine object {} at {:#x}>", asyncio_code::qualified_name(py, name), object.addr());
@@ -137,7 +137,7 @@ unsafe extern "C" fn repr(object: Object) -> Object {
 }
 
 unsafe extern "C" fn qualified_name(object: Object, _: *mut c_void) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: of our layout, alive during the call.
         let name = unsafe { (*object.cast::<CoroutineObject>()).name };
         Ok(memory::text(py, &asyncio_code::qualified_name(py, name))?.into_any().unbind())
@@ -145,7 +145,7 @@ unsafe extern "C" fn qualified_name(object: Object, _: *mut c_void) -> Object {
 }
 
 unsafe extern "C" fn plain_name(object: Object, _: *mut c_void) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: of our layout, alive during the call.
         let name = unsafe { (*object.cast::<CoroutineObject>()).name };
         Ok(memory::text(py, name.rsplit('.').next().unwrap_or(name))?.into_any().unbind())
@@ -154,16 +154,16 @@ unsafe extern "C" fn plain_name(object: Object, _: *mut c_void) -> Object {
 
 unsafe extern "C" fn is_running(object: Object, _: *mut c_void) -> Object {
     // SAFETY: of our type, alive during the call.
-    guarded(|py| boolean(py, unsafe { stage_of(object) } == Stage::Running))
+    trampoline(|py| boolean(py, unsafe { stage_of(object) } == Stage::Running))
 }
 
 unsafe extern "C" fn is_suspended(object: Object, _: *mut c_void) -> Object {
     // SAFETY: of our type, alive during the call.
-    guarded(|py| boolean(py, unsafe { stage_of(object) } == Stage::Suspended))
+    trampoline(|py| boolean(py, unsafe { stage_of(object) } == Stage::Suspended))
 }
 
 unsafe extern "C" fn awaits(object: Object, _: *mut c_void) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: of our type, alive during the call.
         let awaited = unsafe { object::awaited(py, object) };
         Ok(awaited.map_or_else(|| py.None(), Bound::unbind))
@@ -171,7 +171,7 @@ unsafe extern "C" fn awaits(object: Object, _: *mut c_void) -> Object {
 }
 
 unsafe extern "C" fn frame(object: Object, _: *mut c_void) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: of our type, alive during the call.
         if unsafe { stage_of(object) } == Stage::Finished {
             return Ok(py.None());
@@ -188,7 +188,7 @@ unsafe extern "C" fn frame(object: Object, _: *mut c_void) -> Object {
 
 unsafe extern "C" fn code(object: Object, _: *mut c_void) -> Object {
     // SAFETY: of our layout, alive during the call.
-    guarded(|py| Ok(super::frame::code(py, unsafe { (*object.cast::<CoroutineObject>()).name })?.unbind()))
+    trampoline(|py| Ok(super::frame::code(py, unsafe { (*object.cast::<CoroutineObject>()).name })?.unbind()))
 }
 
 pub(super) fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {

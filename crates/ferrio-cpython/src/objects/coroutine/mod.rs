@@ -26,7 +26,7 @@ use crate::capi::resume::Step;
 /// What a coroutine does.
 pub trait Body: Send + 'static {
     /// Whether it owns `Py`s, which are released at once only where `PyO3` has booked that it is attached. Bodies of hot
-    /// operations own `Held`s instead and save that (benchmark `lock_uncontended`).
+    /// operations own `OwnedRef`s instead and save that (benchmark `lock_uncontended`).
     const OWNS_PY: bool = true;
 
     /// Goes on with `input`: None at first and after whatever needs no answer, an error when something is thrown in.
@@ -43,7 +43,7 @@ pub trait Body: Send + 'static {
     /// # Errors
     /// What the coroutine raises.
     #[inline]
-    fn at_once<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let _ = py;
         Ok(None)
     }

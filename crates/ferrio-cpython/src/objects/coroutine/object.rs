@@ -21,7 +21,7 @@ use crate::capi::deallocation::within_bounds;
 use crate::capi::freelist::Spares;
 use crate::capi::raise::made;
 use crate::capi::resume::Step;
-use crate::capi::trampoline::{attached, ending, unbooked};
+use crate::capi::trampoline::{assume_attached, attached, ending};
 
 type Object = *mut ffi::PyObject;
 
@@ -52,7 +52,7 @@ pub(super) enum Stage {
     Finished,
 }
 
-static SPARES: Spares<CoroutineObject> = Spares::new(256);
+static FREELIST: Spares<CoroutineObject> = Spares::new(256);
 static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 /// The same as a bare pointer; null until the type is there.
 static POINTER: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(std::ptr::null_mut());
@@ -85,7 +85,7 @@ pub fn spawn<B: Body>(py: Python<'_>, name: &'static str, body: B) -> PyResult<P
         class = coroutine_type(py)?.as_type_ptr();
     }
     // SAFETY: our type, of the layout's size.
-    let memory = unsafe { SPARES.take(py, class) }?;
+    let memory = unsafe { FREELIST.take(py, class) }?;
     let object = memory.as_ptr();
     // SAFETY: the memory is ours alone.
     let place = unsafe { &raw mut (*object).weak_references };
@@ -173,7 +173,7 @@ pub(super) unsafe fn awaited(py: Python<'_>, object: Object) -> Option<Bound<'_,
 #[inline]
 pub(super) unsafe fn booked<R>(object: Object, resume: impl FnOnce(Python<'_>) -> R) -> R {
     // SAFETY: of our layout, by the caller's promise.
-    if unsafe { (*object.cast::<CoroutineObject>()).owns_py } { attached(resume) } else { unbooked(resume) }
+    if unsafe { (*object.cast::<CoroutineObject>()).owns_py } { attached(resume) } else { assume_attached(resume) }
 }
 
 /// # Safety
@@ -204,7 +204,7 @@ unsafe fn finish(object: Object) {
 /// # Safety
 /// `object` is a coroutine of ours to which the caller holds a reference.
 #[inline]
-pub(super) unsafe fn at_once(object: Object) -> AtOnce {
+pub(super) unsafe fn try_complete(object: Object) -> AtOnce {
     let coroutine = object.cast::<CoroutineObject>();
     // SAFETY: of our layout, by the caller's promise.
     let owns_py = unsafe { (*coroutine).owns_py };
@@ -217,7 +217,7 @@ pub(super) unsafe fn at_once(object: Object) -> AtOnce {
     // SAFETY: of our layout.
     let body = unsafe { &raw mut (*coroutine).body }.cast::<Erased>();
     // SAFETY: whole; while the stage is `Running` nobody else touches it, and `Finished` says that it is gone.
-    let outcome = unbooked(|py| unsafe { Erased::at_once(body, py) });
+    let outcome = assume_attached(|py| unsafe { Erased::try_complete(body, py) });
     let stage = if matches!(outcome, AtOnce::Later) { Stage::Created } else { Stage::Finished };
     // SAFETY: by the caller's promise.
     unsafe { set_stage(object, stage) };
@@ -365,7 +365,7 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
         let is_tracked = unsafe { (*coroutine).is_tracked };
         // SAFETY: as above.
         let weak_references = unsafe { (*coroutine).weak_references };
-        unbooked(|py| {
+        assume_attached(|py| {
             if is_tracked || !weak_references.is_null() {
                 // SAFETY: nobody refers to it any more, and its body is gone.
                 unsafe { release(py, object) };
@@ -373,7 +373,7 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
                 // SAFETY: not null.
                 let memory = unsafe { NonNull::new_unchecked(coroutine) };
                 // SAFETY: exactly of our type, dead, its body is gone; only what is tracked is ever finalized.
-                unsafe { SPARES.give_unfinalized(py, memory) };
+                unsafe { FREELIST.give_unfinalized(py, memory) };
             }
         });
         return;
@@ -430,10 +430,10 @@ unsafe fn release(py: Python<'_>, object: Object) {
     let memory = unsafe { NonNull::new_unchecked(memory) };
     if was_tracked {
         // SAFETY: exactly of our type, untracked, its body is dropped.
-        unsafe { SPARES.give(py, memory) };
+        unsafe { FREELIST.give(py, memory) };
     } else {
         // SAFETY: as above; only what is tracked is ever finalized, by the collector or in `dealloc`.
-        unsafe { SPARES.give_unfinalized(py, memory) };
+        unsafe { FREELIST.give_unfinalized(py, memory) };
     }
 }
 

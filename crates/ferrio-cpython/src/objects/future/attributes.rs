@@ -11,8 +11,8 @@ use super::methods::{boolean, borrowed};
 use super::{FutureRef, State, class_proxy};
 use crate::capi::heap_type::{self, attribute};
 use crate::capi::imports;
-use crate::capi::owned_ref::Held;
-use crate::capi::trampoline::{guarded, guarded_status};
+use crate::capi::owned_ref::OwnedRef;
+use crate::capi::trampoline::{trampoline, trampoline_status};
 use crate::objects::task::TaskRef;
 
 type Object = *mut ffi::PyObject;
@@ -47,7 +47,7 @@ pub(super) fn attribute_table() -> *mut ffi::PyGetSetDef {
 macro_rules! accessors {
     (getter: $($name:ident = $body:path;)*) => {$(
         unsafe extern "C" fn $name(object: Object, _: Closure) -> Object {
-            guarded(|py| {
+            trampoline(|py| {
                 // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
                 let future = unsafe { borrowed(py, object) };
                 $body(&future)
@@ -56,7 +56,7 @@ macro_rules! accessors {
     )*};
     (setter: $($name:ident = $body:path;)*) => {$(
         unsafe extern "C" fn $name(object: Object, value: Object, _: Closure) -> c_int {
-            guarded_status(|py| {
+            trampoline_status(|py| {
                 // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
                 let future = unsafe { borrowed(py, object) };
                 // SAFETY: null for deletion, or alive during the call.
@@ -89,7 +89,7 @@ accessors! { setter:
 }
 
 unsafe extern "C" fn set_class(object: Object, value: Object, _: Closure) -> c_int {
-    guarded_status(|py| {
+    trampoline_status(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let future = unsafe { borrowed(py, object) };
         // SAFETY: null for deletion, or alive during the call.
@@ -107,12 +107,12 @@ fn is_own_class(class: &Bound<'_, PyType>) -> bool {
 
 fn show_state(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     let py = future.py();
-    let word = match future.body().state {
+    let name = match future.body().state {
         State::Pending => pyo3::intern!(py, "PENDING"),
         State::Cancelled => pyo3::intern!(py, "CANCELLED"),
         State::Finished => pyo3::intern!(py, "FINISHED"),
     };
-    Ok(word.clone().into_any().unbind())
+    Ok(name.clone().into_any().unbind())
 }
 
 fn show_blocking(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
@@ -191,7 +191,7 @@ fn show_class(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     Ok(class_proxy::stand_in(&class, &claimed)?.unbind())
 }
 
-pub(super) fn show(future: &FutureRef<'_>, field: Option<&Held>) -> PyResult<Py<PyAny>> {
+pub(super) fn show(future: &FutureRef<'_>, field: Option<&OwnedRef>) -> PyResult<Py<PyAny>> {
     let py = future.py();
-    Ok(field.map_or_else(|| py.None(), |held| held.get(py).unbind()))
+    Ok(field.map_or_else(|| py.None(), |owned| owned.get(py).unbind()))
 }

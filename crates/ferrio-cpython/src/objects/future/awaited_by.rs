@@ -8,7 +8,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyFrozenSet, PySet};
 
 use super::FutureRef;
-use crate::capi::owned_ref::Held;
+use crate::capi::owned_ref::OwnedRef;
 
 /// Whether the running Python keeps it.
 #[inline]
@@ -22,7 +22,7 @@ impl<'py> FutureRef<'py> {
     pub(crate) fn add_awaited_by(&self, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py();
         let Some(present) = self.body().awaited_by.as_ref().map(|present| present.get(py)) else {
-            self.update(|body| body.awaited_by = Some(Held::from(waiter.clone())));
+            self.update(|body| body.awaited_by = Some(OwnedRef::from(waiter.clone())));
             return Ok(());
         };
         if let Ok(set) = present.cast_exact::<PySet>() {

@@ -7,11 +7,11 @@
 use pyo3::prelude::*;
 
 use super::FutureRef;
-use super::done_callback::{DoneCallback, Registered, Told};
+use super::done_callback::{DoneCallback, ReadyCallback, Registered};
 use crate::capi::context;
 use crate::capi::memory;
 use crate::capi::memory::out_of_memory;
-use crate::capi::owned_ref::Held;
+use crate::capi::owned_ref::OwnedRef;
 use crate::objects::handle::{Arity, HandleRef, Kind, Parts};
 use crate::objects::runnable::Runnable;
 use crate::objects::task::{self, TaskRef};
@@ -19,9 +19,9 @@ use crate::objects::task::{self, TaskRef};
 /// One to be told.
 pub(crate) enum Callback {
     /// A callable and the context to call it in.
-    Python(Held, Held),
+    Python(OwnedRef, OwnedRef),
     /// A task of ours on the same loop, exactly of our type, that waits for the future.
-    WakeTask(Held),
+    WakeTask(OwnedRef),
     /// An object and a function of ours.
     Native(Registered),
 }
@@ -32,7 +32,7 @@ pub(crate) struct Callbacks {
     first: Option<Callback>,
     /// None while one callback or none is there.
     #[expect(clippy::box_collection, reason = "a future almost never has two callbacks: 8 bytes in place of 24")]
-    rest: Option<Box<Vec<Callback>>>,
+    others: Option<Box<Vec<Callback>>>,
 }
 
 impl Callbacks {
@@ -40,7 +40,7 @@ impl Callbacks {
     #[inline(always)] // most futures have one callback (benchmark `task_seq`)
     #[must_use]
     pub(crate) fn push(&mut self, callback: Callback) -> Option<Callback> {
-        if self.first.is_none() && self.rest.is_none() {
+        if self.first.is_none() && self.others.is_none() {
             self.first = Some(callback);
             return None;
         }
@@ -49,11 +49,11 @@ impl Callbacks {
 
     #[inline(never)]
     fn push_after_others(&mut self, callback: Callback) -> Option<Callback> {
-        let rest = self.rest.get_or_insert_default();
-        if rest.len() == rest.capacity() && rest.try_reserve(1).is_err() {
+        let others = self.others.get_or_insert_default();
+        if others.len() == others.capacity() && others.try_reserve(1).is_err() {
             return Some(callback);
         }
-        rest.push(callback);
+        others.push(callback);
         None
     }
 
@@ -67,18 +67,18 @@ impl Callbacks {
         let mut removed = Vec::new();
         removed.try_reserve_exact(doomed).ok()?;
         removed.extend(self.first.take_if(|first| is_doomed(first)));
-        if let Some(rest) = &mut self.rest {
-            removed.extend(rest.extract_if(.., |callback| is_doomed(callback)));
+        if let Some(others) = &mut self.others {
+            removed.extend(others.extract_if(.., |callback| is_doomed(callback)));
         }
-        Some(Self { first: None, rest: Some(Box::new(removed)) })
+        Some(Self { first: None, others: Some(Box::new(removed)) })
     }
 
     fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
+        usize::from(self.first.is_some()) + self.others.as_ref().map_or(0, |others| others.len())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Callback> {
-        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
+        self.first.iter().chain(self.others.iter().flat_map(|others| others.iter()))
     }
 }
 
@@ -110,7 +110,7 @@ impl Callback {
                 // SAFETY: only tasks of ours are put into this variant.
                 let task = unsafe { TaskRef::new_unchecked(task.get(py)) };
                 let context =
-                    task.task().context.as_ref().map_or_else(|| py.None().into_bound(py), |held| held.get(py));
+                    task.task().context.as_ref().map_or_else(|| py.None().into_bound(py), |owned| owned.get(py));
                 Ok((task::wakeup_callable(&task)?, context))
             }
             Self::Native(registered) => Ok((registered.shown(py)?, context::copy_current_unasked(py)?)),
@@ -125,7 +125,7 @@ impl Callback {
         }
     }
 
-    pub(crate) fn traverse(&self, mut visit: impl FnMut(&Held)) {
+    pub(crate) fn traverse(&self, mut visit: impl FnMut(&OwnedRef)) {
         match self {
             Self::Python(callable, context) => {
                 visit(callable);
@@ -199,11 +199,11 @@ impl<'py> FutureRef<'py> {
 
     #[inline]
     pub(super) fn schedule_callbacks(&self) -> PyResult<()> {
-        let Callbacks { first, rest } = self.update(|body| std::mem::take(&mut body.callbacks));
+        let Callbacks { first, others } = self.update(|body| std::mem::take(&mut body.callbacks));
         if let Some(first) = first {
             self.schedule(first)?;
         }
-        for callback in rest.into_iter().flat_map(|rest| *rest) {
+        for callback in others.into_iter().flat_map(|others| *others) {
             self.schedule(callback)?;
         }
         Ok(())
@@ -219,7 +219,7 @@ impl<'py> FutureRef<'py> {
         owner.get().check_scheduling(py)?;
         let runnable = match callback {
             Callback::WakeTask(task) => Runnable::wakeup(task, self.object().clone().into()),
-            Callback::Native(registered) => Runnable::Told(Told::new(registered, self)),
+            Callback::Native(registered) => Runnable::DoneCallback(ReadyCallback::new(registered, self)),
             Callback::Python(callable, context) => {
                 let parts = Parts {
                     callback: callable.into_bound(py),

@@ -15,7 +15,7 @@ use super::boolean;
 use crate::capi::heap_type::{keywords, method};
 use crate::capi::imports;
 use crate::capi::memory;
-use crate::capi::trampoline::guarded;
+use crate::capi::trampoline::trampoline;
 use crate::objects::scheduling::add_method;
 
 type Object = *mut ffi::PyObject;
@@ -95,7 +95,7 @@ pub(super) fn subject<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Py
 macro_rules! entries {
     ($($name:ident = $body:expr;)*) => {$(
         unsafe extern "C" fn $name(object: Object, argument: Object) -> Object {
-            guarded(|py| {
+            trampoline(|py| {
                 // SAFETY: the stand-in that the method was called on, alive during the call.
                 let subject = subject(&unsafe { Bound::from_borrowed_ptr(py, object) })?;
                 // SAFETY: null, or an argument that is alive during the call.
@@ -126,7 +126,7 @@ entries! {
 }
 
 unsafe extern "C" fn call(object: Object, stack: *const Object, count: isize, names: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: the stand-in that was called, alive during the call.
         let subject = subject(&unsafe { Bound::from_borrowed_ptr(py, object) })?;
         let count = usize::try_from(count).unwrap_or(0);

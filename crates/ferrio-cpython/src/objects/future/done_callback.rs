@@ -14,7 +14,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::FutureRef;
 use crate::capi::asyncio_code;
 use crate::capi::memory;
-use crate::capi::owned_ref::Held;
+use crate::capi::owned_ref::OwnedRef;
 use crate::objects::handle::HandleRef;
 use crate::objects::loop_base::LoopBase;
 
@@ -52,7 +52,7 @@ impl DoneCallback {
 
 /// One registration: `callback` is to be told `object`.
 pub(crate) struct Registered {
-    pub(super) object: Held,
+    pub(super) object: OwnedRef,
     pub(super) callback: &'static DoneCallback,
 }
 
@@ -140,7 +140,7 @@ pub fn written_like<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyA
 /// A done callback and its object, as a callable.
 #[pyclass(frozen, name = "DoneCallback", module = "ferrio")]
 pub(crate) struct BoundDoneCallback {
-    object: Held,
+    object: OwnedRef,
     callback: &'static DoneCallback,
 }
 
@@ -185,12 +185,12 @@ impl BoundDoneCallback {
 }
 
 /// A done callback whose turn has come: a value of the ready queue.
-pub struct Told {
+pub struct ReadyCallback {
     registered: Registered,
-    future: Held,
+    future: OwnedRef,
 }
 
-impl Told {
+impl ReadyCallback {
     #[inline]
     pub(super) fn new(registered: Registered, future: &FutureRef<'_>) -> Self {
         Self { registered, future: future.object().clone().into() }
@@ -216,7 +216,7 @@ impl Told {
     pub(crate) fn report(&self, owner: &Bound<'_, LoopBase>, error: PyErr) -> PyResult<()> {
         let py = owner.py();
         let arguments = memory::tuple(py, [self.future.bind(py)])?;
-        HandleRef::parked(owner, &self.target(py)?, &arguments)?.report_error(py, error)
+        HandleRef::unscheduled(owner, &self.target(py)?, &arguments)?.report_error(py, error)
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -18,9 +18,9 @@ use super::types::finalize;
 use super::{FutureBody, FutureObject, FutureRef, dealloc_base, release_slots, traverse_base};
 use crate::capi::deallocation::within_bounds;
 use crate::capi::heap_type::{self, COLLECTED, attribute, keywords, slot};
-use crate::capi::owned_ref::Held;
+use crate::capi::owned_ref::OwnedRef;
 use crate::capi::recursion::deeper;
-use crate::capi::trampoline::{ending, guarded};
+use crate::capi::trampoline::{ending, trampoline};
 use crate::objects::loop_base::LoopBase;
 use crate::objects::task::cancel_any;
 
@@ -29,15 +29,15 @@ type Object = *mut ffi::PyObject;
 #[repr(C)]
 struct GatheringObject {
     base: FutureObject,
-    gathering: GatheringBody,
+    extra: GatheringBody,
 }
 
 #[derive(Default)]
 struct GatheringBody {
     /// A list of all children in order, one that was given twice appearing twice; None until all are known.
-    children: Option<Held>,
+    children: Option<OwnedRef>,
     /// The task that called `gather()`, where asyncio keeps who waits for whom.
-    waiter: Option<Held>,
+    waiter: Option<OwnedRef>,
     /// How many different children there are, once all are known.
     expected: usize,
     /// How many of them have told that they are done.
@@ -57,9 +57,9 @@ pub(crate) fn is_exact(class: *mut ffi::PyTypeObject) -> bool {
 }
 
 /// A counted reference to a gathering future.
-pub struct Gathering<'py>(FutureRef<'py>);
+pub struct GatheringFuture<'py>(FutureRef<'py>);
 
-impl<'py> Gathering<'py> {
+impl<'py> GatheringFuture<'py> {
     /// A pending one without children so far, on `owner`.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl<'py> Gathering<'py> {
     ) -> PyResult<Self> {
         let native = owner.cast::<LoopBase>().ok();
         let body = native.map_or_else(FutureBody::default, FutureBody::on);
-        let waiter = waiter.map(Held::from);
+        let waiter = waiter.map(OwnedRef::from);
         let this =
             Self(allocate(owner.py(), body, GatheringBody { waiter, returns_exceptions, ..Default::default() })?);
         match native {
@@ -101,13 +101,13 @@ impl<'py> Gathering<'py> {
     #[inline]
     fn body(&self) -> &GatheringBody {
         // SAFETY: of our type, alive while counted; SAFETY.md, "Future".
-        unsafe { &(*self.0.as_ptr().cast::<GatheringObject>()).gathering }
+        unsafe { &(*self.0.as_ptr().cast::<GatheringObject>()).extra }
     }
 
     #[inline]
     fn update<R>(&self, change: impl FnOnce(&mut GatheringBody) -> R) -> R {
         // SAFETY: the GIL is held and nobody keeps a reference into the body across Python code; SAFETY.md, "Future".
-        change(unsafe { &mut (*self.0.as_ptr().cast::<GatheringObject>()).gathering })
+        change(unsafe { &mut (*self.0.as_ptr().cast::<GatheringObject>()).extra })
     }
 
     /// All children are known: those in `children`, of which `expected` differ.
@@ -182,7 +182,7 @@ impl<'py> Gathering<'py> {
     }
 }
 
-fn allocate(py: Python<'_>, future: FutureBody, gathering: GatheringBody) -> PyResult<FutureRef<'_>> {
+fn allocate(py: Python<'_>, future: FutureBody, extra: GatheringBody) -> PyResult<FutureRef<'_>> {
     let class = TYPE.get_or_try_init(py, || new_type(py))?.bind(py).as_type_ptr();
     // Relaxed: written with the GIL held.
     POINTER.store(class, Ordering::Relaxed);
@@ -202,9 +202,9 @@ fn allocate(py: Python<'_>, future: FutureBody, gathering: GatheringBody) -> PyR
     // SAFETY: in bounds, and nothing is overwritten that would have to be released.
     unsafe { place.write(future) };
     // SAFETY: as above.
-    let place = unsafe { &raw mut (*object).gathering };
+    let place = unsafe { &raw mut (*object).extra };
     // SAFETY: in bounds, and nothing is overwritten that would have to be released.
-    unsafe { place.write(gathering) };
+    unsafe { place.write(extra) };
     // SAFETY: a whole object, not tracked so far.
     unsafe { ffi::PyObject_GC_Track(object.cast()) };
     // SAFETY: a new reference to an object of our type.
@@ -215,34 +215,34 @@ fn allocate(py: Python<'_>, future: FutureBody, gathering: GatheringBody) -> PyR
 ///
 /// # Safety
 /// A live object of our type, and the GIL is held.
-unsafe fn borrowed(py: Python<'_>, object: Object) -> Gathering<'_> {
+unsafe fn borrowed(py: Python<'_>, object: Object) -> GatheringFuture<'_> {
     // SAFETY: alive and of our type, by the caller's promise.
-    Gathering(unsafe { FutureRef::from_borrowed(py, object) })
+    GatheringFuture(unsafe { FutureRef::from_borrowed(py, object) })
 }
 
 unsafe extern "C" fn cancel(object: Object, stack: *const Object, count: isize, names: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
-        let gathering = unsafe { borrowed(py, object) };
+        let extra = unsafe { borrowed(py, object) };
         // SAFETY: this very call's arguments.
         let [message] = unsafe { CANCEL.vectorcall(py, stack, count, names) }?;
-        boolean(py, gathering.cancel(message.as_ref())?)
+        boolean(py, extra.cancel(message.as_ref())?)
     })
 }
 
 unsafe extern "C" fn show_children(object: Object, _: *mut c_void) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
-        let gathering = unsafe { borrowed(py, object) };
-        Ok(gathering.children().map_or_else(|| py.None(), |children| children.into_any().unbind()))
+        let extra = unsafe { borrowed(py, object) };
+        Ok(extra.children().map_or_else(|| py.None(), |children| children.into_any().unbind()))
     })
 }
 
 unsafe extern "C" fn show_cancel_requested(object: Object, _: *mut c_void) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
-        let gathering = unsafe { borrowed(py, object) };
-        boolean(py, gathering.cancel_requested())
+        let extra = unsafe { borrowed(py, object) };
+        boolean(py, extra.cancel_requested())
     })
 }
 
@@ -271,7 +271,7 @@ unsafe fn free(object: Object) {
         // SAFETY: the object is dead from here on.
         unsafe { dealloc_base(object) };
         // SAFETY: nobody can reach the object any more; its body is moved out once.
-        let place = unsafe { &raw const (*object.cast::<GatheringObject>()).gathering };
+        let place = unsafe { &raw const (*object.cast::<GatheringObject>()).extra };
         // SAFETY: in bounds; it is moved out once.
         let body = unsafe { place.read() };
         drop(body);
@@ -289,10 +289,10 @@ unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c
         return outcome;
     }
     // SAFETY: alive, of our layout, and no Python code runs meanwhile.
-    let body = unsafe { &(*object.cast::<GatheringObject>()).gathering };
-    for held in [&body.children, &body.waiter].into_iter().flatten() {
+    let body = unsafe { &(*object.cast::<GatheringObject>()).extra };
+    for owned in [&body.children, &body.waiter].into_iter().flatten() {
         // SAFETY: `visit` and `arg` are the collector's own.
-        let outcome = unsafe { visit(held.as_ptr(), arg) };
+        let outcome = unsafe { visit(owned.as_ptr(), arg) };
         if outcome != 0 {
             return outcome;
         }
@@ -303,10 +303,10 @@ unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c
 unsafe extern "C" fn clear(object: Object) -> c_int {
     ending(|py| {
         // SAFETY: the collector passes a live object of our type.
-        let gathering = unsafe { borrowed(py, object) };
-        release_slots(&gathering.0);
-        let held = gathering.update(|body| (body.children.take(), body.waiter.take()));
-        drop(held);
+        let extra = unsafe { borrowed(py, object) };
+        release_slots(&extra.0);
+        let owned = extra.update(|body| (body.children.take(), body.waiter.take()));
+        drop(owned);
     });
     0
 }

@@ -1,6 +1,6 @@
 //! What `await future` drives: yields the future once, then returns its result.
 //!
-//! Invariant: `future` is gone once the iterator has ended. Memory is recycled through `SPARES`, for every await needs
+//! Invariant: `future` is gone once the iterator has ended. Memory is recycled through `FREELIST`, for every await needs
 //! one. Since 3.12 the interpreter's SEND wants `StopIteration` of foreign types, and takes a null without an exception
 //! for a returned None; 3.11 asks `am_send`.
 
@@ -16,20 +16,20 @@ use pyo3::types::{PyTraceback, PyType};
 use super::{FutureRef, Outcome};
 use crate::capi::freelist::Spares;
 use crate::capi::heap_type::{self, COLLECTED, method, slot};
-use crate::capi::owned_ref::Held;
+use crate::capi::owned_ref::OwnedRef;
 use crate::capi::raise::raised;
 use crate::capi::stop_iteration::return_value;
-use crate::capi::trampoline::{guarded, unbooked};
+use crate::capi::trampoline::{assume_attached, trampoline};
 
 type Object = *mut ffi::PyObject;
 
 #[repr(C)]
 struct IteratorObject {
     head: ffi::PyObject,
-    future: Option<Held>,
+    future: Option<OwnedRef>,
 }
 
-static SPARES: Spares<IteratorObject> = Spares::new(256);
+static FREELIST: Spares<IteratorObject> = Spares::new(256);
 static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 pub(crate) fn create_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
@@ -43,12 +43,12 @@ pub(super) fn iterate(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     future.check_initialized()?;
     let class = create_type(py)?.as_type_ptr();
     // SAFETY: our type, whose basic size is that of IteratorObject.
-    let memory = unsafe { SPARES.take(py, class) }?;
-    let held = Some(Held::from(future.object().clone()));
+    let memory = unsafe { FREELIST.take(py, class) }?;
+    let owned = Some(OwnedRef::from(future.object().clone()));
     // SAFETY: the memory is ours alone, and the field holds nothing yet.
     let place = unsafe { &raw mut (*memory.as_ptr()).future };
     // SAFETY: in bounds, and nothing is overwritten that would have to be released.
-    unsafe { place.write(held) };
+    unsafe { place.write(owned) };
     // SAFETY: a whole object, not tracked so far.
     unsafe { ffi::PyObject_GC_Track(memory.as_ptr().cast()) };
     // SAFETY: a new reference.
@@ -65,7 +65,7 @@ enum Resumed<'py> {
 
 /// # Safety
 /// `object` is a live iterator.
-unsafe fn slot_of<'a>(object: Object) -> &'a mut Option<Held> {
+unsafe fn slot_of<'a>(object: Object) -> &'a mut Option<OwnedRef> {
     // SAFETY: of our type, by the caller's promise; borrows end before any Python code runs.
     unsafe { &mut (*object.cast::<IteratorObject>()).future }
 }
@@ -94,7 +94,7 @@ fn resume(py: Python<'_>, object: Object) -> PyResult<Resumed<'_>> {
 }
 
 unsafe extern "C" fn iternext(object: Object) -> Object {
-    unbooked(|py| match resume(py, object) {
+    assume_attached(|py| match resume(py, object) {
         Ok(Resumed::Yielded(future)) => future.into_ptr(),
         Ok(Resumed::Returned(result)) => {
             return_value(result);
@@ -109,7 +109,7 @@ unsafe extern "C" fn iternext(object: Object) -> Object {
 }
 
 unsafe extern "C" fn am_send(object: Object, _: Object, result: *mut Object) -> ffi::PySendResult {
-    unbooked(|py| {
+    assume_attached(|py| {
         let (value, outcome) = match resume(py, object) {
             Ok(Resumed::Yielded(future)) => (future.into_ptr(), ffi::PySendResult::PYGEN_NEXT),
             Ok(Resumed::Returned(value)) => (value.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
@@ -126,7 +126,7 @@ unsafe extern "C" fn am_send(object: Object, _: Object, result: *mut Object) -> 
 }
 
 unsafe extern "C" fn send(object: Object, _: Object) -> Object {
-    guarded(|py| match resume(py, object)? {
+    trampoline(|py| match resume(py, object)? {
         Resumed::Yielded(future) => Ok(future.unbind()),
         Resumed::Returned(value) if value.is_none() => Err(crate::capi::raise::error::<PyStopIteration>(())),
         Resumed::Returned(value) => Err(PyErr::from_value(py.get_type::<PyStopIteration>().call1((value,))?)),
@@ -135,7 +135,7 @@ unsafe extern "C" fn send(object: Object, _: Object) -> Object {
 }
 
 unsafe extern "C" fn throw(object: Object, stack: *mut Object, count: isize) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: this very call's arguments.
         let outcome = unsafe { thrown(py, stack, count) };
         // SAFETY: methods get objects of the type.
@@ -217,7 +217,7 @@ fn assembled<'py>(
 }
 
 unsafe extern "C" fn close(object: Object, _: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: methods get objects of the type.
         let future = unsafe { slot_of(object) }.take();
         drop(future);
@@ -226,7 +226,7 @@ unsafe extern "C" fn close(object: Object, _: Object) -> Object {
 }
 
 unsafe extern "C" fn dealloc(object: Object) {
-    unbooked(|py| {
+    assume_attached(|py| {
         // SAFETY: a whole object of our type, tracked since it was made.
         unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
         // SAFETY: nobody can reach the object any more.
@@ -235,13 +235,13 @@ unsafe extern "C" fn dealloc(object: Object) {
         // SAFETY: not null.
         let memory = unsafe { NonNull::new_unchecked(object.cast()) };
         // SAFETY: exactly of our type, which has no finalizer, untracked, everything is released.
-        unsafe { SPARES.give_unfinalized(py, memory) };
+        unsafe { FREELIST.give_unfinalized(py, memory) };
     });
 }
 
 unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c_void) -> c_int {
     // SAFETY: the collector passes a live object of our type.
-    let future = unsafe { slot_of(object) }.as_ref().map(Held::as_ptr);
+    let future = unsafe { slot_of(object) }.as_ref().map(OwnedRef::as_ptr);
     // SAFETY: an instance of a heap type visits its type.
     let class: Object = unsafe { ffi::Py_TYPE(object) }.cast();
     for referent in future.into_iter().chain([class]) {

@@ -13,7 +13,7 @@ use crate::capi::arguments::{Signature, unless_none};
 use crate::capi::heap_type::{keywords, method};
 use crate::capi::imports;
 use crate::capi::raise::raised;
-use crate::capi::trampoline::{guarded, guarded_status, guarded_unbooked};
+use crate::capi::trampoline::{trampoline, trampoline_attached, trampoline_status};
 
 type Object = *mut ffi::PyObject;
 
@@ -100,7 +100,7 @@ pub(super) unsafe fn borrowed(py: Python<'_>, object: Object) -> FutureRef<'_> {
 macro_rules! entries {
     ($($name:ident = $body:path;)*) => {$(
         unsafe extern "C" fn $name(object: Object, _: Object) -> Object {
-            guarded_unbooked(|py| {
+            trampoline_attached(|py| {
                 // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
                 let future = unsafe { borrowed(py, object) };
                 $body(&future)
@@ -109,7 +109,7 @@ macro_rules! entries {
     )*};
     (argument: $($name:ident = $body:path;)*) => {$(
         unsafe extern "C" fn $name(object: Object, argument: Object) -> Object {
-            guarded_unbooked(|py| {
+            trampoline_attached(|py| {
                 // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
                 let future = unsafe { borrowed(py, object) };
                 // SAFETY: an argument, alive during the call.
@@ -137,7 +137,7 @@ const INIT: Signature<1> = Signature { method: "Future", names: ["loop"], positi
 
 /// `Future(...)`, without a tuple and a dictionary of arguments.
 pub(super) unsafe extern "C" fn construct(_: Object, stack: *const Object, flags: usize, names: Object) -> Object {
-    guarded_unbooked(|py| {
+    trampoline_attached(|py| {
         // SAFETY: only takes a flag out of the number.
         let count = unsafe { ffi::PyVectorcall_NARGS(flags) };
         // SAFETY: this very call's arguments.
@@ -149,7 +149,7 @@ pub(super) unsafe extern "C" fn construct(_: Object, stack: *const Object, flags
 }
 
 pub(super) unsafe extern "C" fn init(object: Object, arguments: Object, given: Object) -> c_int {
-    guarded_status(|py| {
+    trampoline_status(|py| {
         // SAFETY: the interpreter passes an object of our type.
         let future = unsafe { borrowed(py, object) };
         // SAFETY: tp_init's arguments.
@@ -159,7 +159,7 @@ pub(super) unsafe extern "C" fn init(object: Object, arguments: Object, given: O
 }
 
 pub(super) unsafe extern "C" fn repr(object: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let future = unsafe { borrowed(py, object) };
         future.check_initialized()?;
@@ -168,7 +168,7 @@ pub(super) unsafe extern "C" fn repr(object: Object) -> Object {
 }
 
 pub(super) unsafe extern "C" fn iterate(object: Object) -> Object {
-    guarded_unbooked(|py| {
+    trampoline_attached(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let future = unsafe { borrowed(py, object) };
         iterator::iterate(&future)
@@ -199,7 +199,7 @@ unsafe extern "C" fn class_getitem(class: Object, item: Object) -> Object {
 unsafe extern "C" fn add_done_callback(object: Object, stack: *const Object, count: isize, names: Object) -> Object {
     const SIGNATURE: Signature<2> =
         Signature { method: "add_done_callback", names: ["fn", "context"], positional: 1, required: 1 };
-    guarded_unbooked(|py| {
+    trampoline_attached(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let future = unsafe { borrowed(py, object) };
         // SAFETY: this very call's arguments.
@@ -212,7 +212,7 @@ unsafe extern "C" fn add_done_callback(object: Object, stack: *const Object, cou
 }
 
 unsafe extern "C" fn cancel(object: Object, stack: *const Object, count: isize, names: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let future = unsafe { borrowed(py, object) };
         // SAFETY: this very call's arguments.

@@ -28,8 +28,10 @@ pub(crate) use awaited_by::is_kept as waiters_are_kept;
 pub(crate) use awaited_by::{forget_waiter, note_waiter};
 pub(crate) use callbacks::Callbacks;
 pub(crate) use done_callback::BoundDoneCallback;
-pub use done_callback::{DoneCallback, Shown, Told, WhenDone, callable, no_longer_when_done, when_done, written_like};
-pub use gathering_future::Gathering;
+pub use done_callback::{
+    DoneCallback, ReadyCallback, Shown, WhenDone, callable, no_longer_when_done, when_done, written_like,
+};
+pub use gathering_future::GatheringFuture;
 use iterator::create_type as create_iterator_type;
 pub(crate) use iterator::thrown;
 pub(crate) use methods::{CANCEL, boolean, text};
@@ -39,7 +41,7 @@ pub(crate) use types::{create_type, dealloc_base, new_exact, release_slots, trav
 
 use crate::capi::imports;
 use crate::capi::memory;
-use crate::capi::owned_ref::Held;
+use crate::capi::owned_ref::OwnedRef;
 use crate::capi::program_frames;
 use crate::objects::loop_base::LoopBase;
 
@@ -68,19 +70,19 @@ pub(crate) struct FutureObject {
 #[derive(Default)]
 pub(crate) struct FutureBody {
     /// The loop; None before `__init__`.
-    pub(crate) owner: Option<Held>,
-    pub(crate) result: Option<Held>,
-    pub(crate) exception: Option<Held>,
+    pub(crate) owner: Option<OwnedRef>,
+    pub(crate) result: Option<OwnedRef>,
+    pub(crate) exception: Option<OwnedRef>,
     /// The exception's traceback when it was set, so that raising it twice does not pile up.
-    exception_traceback: Option<Held>,
+    exception_traceback: Option<OwnedRef>,
     pub(crate) callbacks: Callbacks,
-    pub(crate) cancel_message: Option<Held>,
+    pub(crate) cancel_message: Option<OwnedRef>,
     /// The exception that ended a cancelled task, raised by whoever asks first.
-    pub(crate) cancelled_exception: Option<Held>,
+    pub(crate) cancelled_exception: Option<OwnedRef>,
     /// Where it was made, in debug mode.
-    pub(crate) source_traceback: Option<Held>,
+    pub(crate) source_traceback: Option<OwnedRef>,
     /// The one who waits for it, or a set of them; see `awaited_by.rs`.
-    pub(crate) awaited_by: Option<Held>,
+    pub(crate) awaited_by: Option<OwnedRef>,
     pub(crate) state: State,
     /// `owner` is a loop of ours.
     pub(crate) native: bool,

@@ -7,7 +7,7 @@ use pyo3::sync::PyOnceLock;
 
 use super::{FutureRef, State};
 use crate::capi::imports;
-use crate::capi::owned_ref::Held;
+use crate::capi::owned_ref::OwnedRef;
 use crate::capi::raise::raised;
 
 /// What asking for the result gives.
@@ -55,7 +55,7 @@ impl<'py> FutureRef<'py> {
         let before = self.update(|body| {
             body.state = State::Finished;
             body.log_traceback = true;
-            body.exception_traceback = traceback.map(Held::from);
+            body.exception_traceback = traceback.map(OwnedRef::from);
             body.exception.replace(exception.into())
         });
         drop(before);
@@ -71,7 +71,7 @@ impl<'py> FutureRef<'py> {
                 return None;
             }
             body.state = State::Cancelled;
-            Some(std::mem::replace(&mut body.cancel_message, message.map(Held::from)))
+            Some(std::mem::replace(&mut body.cancel_message, message.map(OwnedRef::from)))
         });
         let was_pending = before.is_some();
         drop(before);

@@ -1,7 +1,7 @@
 //! The type `Future`: creation, memory, garbage collection; tasks build on the same functions.
 //!
 //! The type can be subclassed from Python, so nothing here relies on an exact size except the recycling of exact
-//! futures' memory (`SPARES`). An object is tracked by the collector from its making to its end.
+//! futures' memory (`FREELIST`). An object is tracked by the collector from its making to its end.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::offset_of;
@@ -17,12 +17,12 @@ use crate::capi::deallocation::within_bounds;
 use crate::capi::freelist::Spares;
 use crate::capi::heap_type::{self, EXTENSIBLE, offsets, set_constructor, slot};
 use crate::capi::imports;
-use crate::capi::trampoline::{ending, unbooked};
+use crate::capi::trampoline::{assume_attached, ending};
 
 type Object = *mut ffi::PyObject;
 
 /// At most 1.5 MB after a burst; recycled memory also does not bring the next collection nearer.
-static SPARES: Spares<FutureObject> = Spares::new(8192);
+static FREELIST: Spares<FutureObject> = Spares::new(8192);
 static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 /// The same as a bare pointer, for checks on hot paths; null until the type is there.
 static POINTER: std::sync::atomic::AtomicPtr<ffi::PyTypeObject> =
@@ -55,7 +55,7 @@ pub(crate) fn new_exact(py: Python<'_>, body: FutureBody) -> PyResult<FutureRef<
         return new_exact(py, body);
     }
     // SAFETY: our type, whose basic size is that of FutureObject.
-    let object = unsafe { SPARES.take(py, class) }?.as_ptr();
+    let object = unsafe { FREELIST.take(py, class) }?.as_ptr();
     // SAFETY: the memory is ours alone; its fields hold nothing yet.
     let place = unsafe { &raw mut (*object).attributes };
     // SAFETY: in bounds, and nothing is overwritten that would have to be released.
@@ -111,7 +111,7 @@ unsafe extern "C" fn dealloc(object: Object) {
 /// It is dead and whole. The GIL is held.
 #[inline(always)] // a part of `tp_dealloc`
 unsafe fn free(object: Object) {
-    unbooked(|py| {
+    assume_attached(|py| {
         // SAFETY: reads the type of a live object.
         let class = unsafe { ffi::Py_TYPE(object) };
         let exact = is_exact(class);
@@ -127,7 +127,7 @@ unsafe fn free(object: Object) {
             // SAFETY: not null.
             let memory = unsafe { NonNull::new_unchecked(object.cast()) };
             // SAFETY: exactly of our type, untracked, everything is released.
-            unsafe { SPARES.give(py, memory) };
+            unsafe { FREELIST.give(py, memory) };
             return;
         }
         // SAFETY: a subclass's instance is of the collector's allocator too.
@@ -184,7 +184,7 @@ pub(crate) unsafe fn traverse_base(object: Object, visit: ffi::visitproc, arg: *
     show(unsafe { ffi::Py_TYPE(object) }.cast());
     show(future.attributes);
     let body = &future.future;
-    let held = [
+    let owned = [
         &body.owner,
         &body.result,
         &body.exception,
@@ -194,8 +194,8 @@ pub(crate) unsafe fn traverse_base(object: Object, visit: ffi::visitproc, arg: *
         &body.source_traceback,
         &body.awaited_by,
     ];
-    held.into_iter().flatten().for_each(|held| show(held.as_ptr()));
-    body.callbacks.iter().for_each(|callback| callback.traverse(|held| show(held.as_ptr())));
+    owned.into_iter().flatten().for_each(|owned| show(owned.as_ptr()));
+    body.callbacks.iter().for_each(|callback| callback.traverse(|owned| show(owned.as_ptr())));
     outcome
 }
 

@@ -8,7 +8,7 @@ use pyo3::pyclass::CompareOp;
 
 use super::types::as_handle;
 use super::{Arity, HandleRef, Kind, argument_tuple};
-use crate::capi::trampoline::{guarded, guarded_hash};
+use crate::capi::trampoline::{trampoline, trampoline_hash};
 
 /// A plain handle takes object's own comparison and hash.
 pub(super) const IDENTITY: &[ffi::PyType_Slot] = &[];
@@ -20,7 +20,7 @@ pub(super) const BY_TIME: &[ffi::PyType_Slot] = &[
 ];
 
 unsafe extern "C" fn compare(left: *mut ffi::PyObject, right: *mut ffi::PyObject, op: c_int) -> *mut ffi::PyObject {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: both arguments are live objects lent by the caller.
         let left = unsafe { Bound::from_borrowed_ptr(py, left) };
         // SAFETY: as above.
@@ -59,15 +59,15 @@ fn equal(py: Python<'_>, left: &HandleRef, right: &HandleRef) -> PyResult<bool> 
     }
     let arguments = |handle: &HandleRef| {
         let body = handle.body();
-        let (held, arity): (Option<Bound<'_, PyAny>>, Arity) =
-            (body.arguments.as_ref().map(|held| held.bind(py).clone()), body.arity);
-        argument_tuple(py, held.as_ref(), arity)
+        let (owned, arity): (Option<Bound<'_, PyAny>>, Arity) =
+            (body.arguments.as_ref().map(|owned| owned.bind(py).clone()), body.arity);
+        argument_tuple(py, owned.as_ref(), arity)
     };
     arguments(left)?.eq(arguments(right)?)
 }
 
 unsafe extern "C" fn hash(object: *mut ffi::PyObject) -> ffi::Py_hash_t {
-    guarded_hash(|py| {
+    trampoline_hash(|py| {
         // SAFETY: a live object lent by the caller.
         let object = unsafe { Bound::from_borrowed_ptr(py, object) };
         match as_handle(&object) {

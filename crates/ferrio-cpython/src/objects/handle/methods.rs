@@ -8,7 +8,7 @@ use super::types::borrowed;
 use super::{Arity, HandleRef, Kind, argument_tuple, format_callback_source};
 use crate::capi::heap_type;
 use crate::capi::memory;
-use crate::capi::trampoline::{guarded, guarded_status};
+use crate::capi::trampoline::{trampoline, trampoline_status};
 
 type Object = *mut ffi::PyObject;
 
@@ -77,7 +77,7 @@ fn attribute(
 macro_rules! entries {
     ($($name:ident($second:ty) = $body:path;)*) => {$(
         unsafe extern "C" fn $name(object: Object, _: $second) -> Object {
-            guarded(|py| {
+            trampoline(|py| {
                 // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
                 let handle = unsafe { borrowed(object) };
                 $body(py, &handle)
@@ -106,7 +106,7 @@ entries! {
 
 /// A handle may be given the class that it says it has: nothing else has its layout.
 unsafe extern "C" fn set_class(object: Object, value: Object, _: *mut std::ffi::c_void) -> std::ffi::c_int {
-    guarded_status(|py| {
+    trampoline_status(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let handle = unsafe { borrowed(object) };
         // SAFETY: null for deletion, or alive during the call.
@@ -121,7 +121,7 @@ unsafe extern "C" fn set_class(object: Object, value: Object, _: *mut std::ffi::
 }
 
 pub(super) unsafe extern "C" fn repr(object: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let handle = unsafe { borrowed(object) };
         Ok(memory::text(py, &describe(py, &handle)?)?.into_any().unbind())
@@ -194,11 +194,11 @@ fn show_arguments(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {
 }
 
 fn held_arguments<'py>(py: Python<'py>, handle: &HandleRef) -> PyResult<Bound<'py, PyAny>> {
-    let (held, arity): (_, Arity) = {
+    let (owned, arity): (_, Arity) = {
         let body = handle.body();
-        (body.arguments.as_ref().map(|held| held.bind(py).clone()), body.arity)
+        (body.arguments.as_ref().map(|owned| owned.bind(py).clone()), body.arity)
     };
-    Ok(argument_tuple(py, held.as_ref(), arity)?.into_any())
+    Ok(argument_tuple(py, owned.as_ref(), arity)?.into_any())
 }
 
 fn show_owner(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {

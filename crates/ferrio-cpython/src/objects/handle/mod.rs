@@ -1,7 +1,7 @@
 //! `Handle` and `TimerHandle`: one scheduled callback each; what `call_soon` and `call_at` return.
 //!
 //! Both are raw heap types that share one layout, so that the loop recycles their memory through its own free list
-//! (`spares`). Invariants: a cancelled handle holds no callback and no arguments; `Arity` says how `arguments` is to
+//! (`free_handles`). Invariants: a cancelled handle holds no callback and no arguments; `Arity` says how `arguments` is to
 //! be read; `timer.scheduled` is true exactly while the loop's timers hold a reference. What a handle does in
 //! its turn is in `running.rs`, the Python face in `methods.rs`, ordering in `order.rs`.
 
@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-pub(crate) use types::{Kind, Spare, create_types};
+pub(crate) use types::{FreeHandle, Kind, create_types};
 
 use crate::capi::context;
 use crate::capi::imports;
@@ -155,7 +155,7 @@ impl HandleRef {
     ///
     /// # Errors
     /// `MemoryError`.
-    pub fn parked<'py>(
+    pub fn unscheduled<'py>(
         owner: &Bound<'py, LoopBase>,
         callback: &Bound<'py, PyAny>,
         arguments: &Bound<'py, PyTuple>,
@@ -202,9 +202,9 @@ impl HandleRef {
     /// The same reference as a Python object.
     #[inline]
     pub(crate) fn into_object(self) -> Py<PyAny> {
-        let mut held = ManuallyDrop::new(self);
+        let mut owned = ManuallyDrop::new(self);
         // SAFETY: taken once, and `self` is not dropped.
-        unsafe { ManuallyDrop::take(&mut held.0) }
+        unsafe { ManuallyDrop::take(&mut owned.0) }
     }
 
     /// Shows the collector what is reached through this reference.

@@ -25,7 +25,7 @@ impl HandleRef {
 
     /// Whether it does nothing but settle a future of ours.
     #[inline]
-    pub(crate) fn settles_future(&self, py: Python<'_>) -> bool {
+    pub(crate) fn only_finishes_future(&self, py: Python<'_>) -> bool {
         self.settled_future(py).is_some()
     }
 
@@ -113,7 +113,7 @@ impl HandleRef {
     #[cold]
     fn report_settling(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
         if let Some(owner) = self.body().owner.as_ref().map(|owner| owner.bind(py).clone()) {
-            LoopBase::announce_or_report(&owner)?;
+            LoopBase::sync_or_report(&owner)?;
         }
         self.report_error(py, error)
     }
@@ -127,8 +127,8 @@ impl HandleRef {
         let (callback, arguments, arity) = {
             let body = self.body();
             (
-                body.callback.as_ref().map(|held| held.bind(py).clone()),
-                body.arguments.as_ref().map(|held| held.bind(py).clone()),
+                body.callback.as_ref().map(|owned| owned.bind(py).clone()),
+                body.arguments.as_ref().map(|owned| owned.bind(py).clone()),
                 body.arity,
             )
         };

@@ -32,12 +32,12 @@ pub(crate) enum Kind {
 }
 
 /// Memory of a freed handle: allocated by the collector's allocator, untracked, holding nothing.
-pub(crate) struct Spare(NonNull<HandleObject>);
+pub(crate) struct FreeHandle(NonNull<HandleObject>);
 
 // SAFETY: plain memory without an owner; it is touched only with the GIL held.
-unsafe impl Send for Spare {}
+unsafe impl Send for FreeHandle {}
 
-impl Drop for Spare {
+impl Drop for FreeHandle {
     fn drop(&mut self) {
         // SAFETY: allocated by PyObject_GC_New, untracked, and no object lives in it.
         unsafe { ffi::PyObject_GC_Del(self.0.as_ptr().cast()) };
@@ -65,9 +65,9 @@ pub(crate) fn create_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound
 pub(crate) fn allocate(owner: &Bound<'_, LoopBase>, kind: Kind, body: Body) -> PyResult<HandleRef> {
     let py = owner.py();
     let class = type_pointer(py, kind)?;
-    let memory = if let Some(spare) = owner.get().spares.with(py, Vec::pop) {
-        let memory = spare.0;
-        std::mem::forget(spare);
+    let memory = if let Some(free) = owner.get().free_handles.with(py, Vec::pop) {
+        let memory = free.0;
+        std::mem::forget(free);
         // SAFETY: uninitialised memory of the right size, with room for the collector's head before it.
         unsafe { ffi::PyObject_Init(memory.as_ptr().cast(), class) };
         memory
@@ -86,7 +86,7 @@ pub(crate) fn allocate(owner: &Bound<'_, LoopBase>, kind: Kind, body: Body) -> P
 }
 
 /// How many spares a loop keeps: at most 0.8 MB after a burst.
-const MAX_SPARES: usize = 8192;
+const MAX_FREE_HANDLES: usize = 8192;
 
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
     // SAFETY: dead and whole.
@@ -121,21 +121,23 @@ unsafe fn free(object: *mut ffi::PyObject) {
     // SAFETY: a heap type's instance owns a reference to its type.
     let class = unsafe { ffi::Py_TYPE(object) };
     // SAFETY: `handle` is not null.
-    let spare = Spare(unsafe { NonNull::new_unchecked(handle) });
+    let free = FreeHandle(unsafe { NonNull::new_unchecked(handle) });
     let owner = body.owner.take().map(|owner| owner.into_bound(py));
     release(py, body);
     if let Some(owner) = owner {
-        let surplus = owner.get().spares.with(py, |spares| {
-            if spares.len() < MAX_SPARES && (spares.len() < spares.capacity() || spares.try_reserve(1).is_ok()) {
-                spares.push(spare);
+        let surplus = owner.get().free_handles.with(py, |free_handles| {
+            if free_handles.len() < MAX_FREE_HANDLES
+                && (free_handles.len() < free_handles.capacity() || free_handles.try_reserve(1).is_ok())
+            {
+                free_handles.push(free);
                 None
             } else {
-                Some(spare)
+                Some(free)
             }
         });
         drop(surplus);
     } else {
-        drop(spare);
+        drop(free);
     }
     // SAFETY: the reference that the instance held.
     unsafe { ffi::Py_DECREF(class.cast()) };

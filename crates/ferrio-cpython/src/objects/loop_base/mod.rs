@@ -28,10 +28,10 @@ use crate::capi::gil_cell::{GilCell, GilFlag};
 use crate::capi::hooks;
 use crate::capi::memory;
 use crate::objects::current::Running;
-use crate::objects::handle::{HandleRef, Spare};
+use crate::objects::handle::{FreeHandle, HandleRef};
 use crate::objects::runnable::Runnable;
 use crate::objects::scheduling;
-use crate::objects::sleep_state::Rest;
+use crate::objects::sleep_state::SleepState;
 use crate::objects::task_factory::{Factory, TaskFactory};
 
 /// Scheduling state of one loop; the base class of the loop's Python type.
@@ -40,7 +40,7 @@ pub struct LoopBase {
     queue: GilCell<ReadyQueue<Runnable>>,
     timers: GilCell<Timers<HandleRef>>,
     /// Memory of freed handles, for the next ones.
-    pub(crate) spares: GilCell<Vec<Spare>>,
+    pub(crate) free_handles: GilCell<Vec<FreeHandle>>,
     /// What new timers copy their context from.
     pub(crate) shared_context: Shared,
     /// The handle being run, in debug mode only.
@@ -63,7 +63,7 @@ pub struct LoopBase {
     /// `stop()` was called: the current turn is the last.
     pub stopping: GilFlag,
     /// Whether the loop waits for events, so that whoever schedules from outside has to wake it.
-    pub rest: Rest,
+    pub sleep_state: SleepState,
     /// What makes its tasks.
     pub task_factory: TaskFactory,
     /// The task of ours that runs.
@@ -111,7 +111,7 @@ impl LoopBase {
         let base = Self {
             queue: GilCell::new(ReadyQueue::with_capacity(64)),
             timers: GilCell::new(Timers::default()),
-            spares: GilCell::new(Vec::new()),
+            free_handles: GilCell::new(Vec::new()),
             shared_context: Shared::default(),
             current: GilCell::new(None),
             clock: GilCell::new(Clock::Unknown),
@@ -123,7 +123,7 @@ impl LoopBase {
             debug: GilFlag::default(),
             closed: GilFlag::default(),
             stopping: GilFlag::default(),
-            rest: Rest::default(),
+            sleep_state: SleepState::default(),
             task_factory: TaskFactory::default(),
             running: Running::default(),
             thread: AtomicU64::new(0),
@@ -173,7 +173,7 @@ impl LoopBase {
     /// Wakes the loop if it sleeps.
     #[inline]
     pub fn wake_if_asleep(&self, py: Python<'_>) {
-        if self.rest.wake() {
+        if self.sleep_state.wake() {
             self.waker.with(py, |waker| waker.as_ref().map(Waker::wake));
         }
     }
@@ -268,7 +268,7 @@ impl LoopBase {
     }
 
     /// Forgets everything scheduled, as `close()` does.
-    pub fn forget_all(&self, py: Python<'_>) {
+    pub fn clear_scheduled(&self, py: Python<'_>) {
         let ready: VecDeque<Runnable> = self.queue.with(py, ReadyQueue::take_all);
         let timers = self.timers.with(py, Timers::take_all);
         for runnable in ready {
@@ -332,7 +332,7 @@ impl LoopBase {
 
     /// The object's address, as everywhere. asyncio asks for it when it looks for the running task.
     fn __hash__(slf: &Bound<'_, Self>) -> PyResult<isize> {
-        Self::settle(slf)?;
+        Self::flush_current_task(slf)?;
         Ok(slf.as_ptr().addr().rotate_right(4).cast_signed())
     }
 
@@ -360,7 +360,7 @@ impl LoopBase {
         self.task_factory.set(py, Factory::None, None);
         let before = self.slow_callback_duration.with(py, Option::take);
         drop(before);
-        self.forget_all(py);
+        self.clear_scheduled(py);
     }
 }
 
@@ -381,7 +381,7 @@ fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *
         return Err(PyErr::fetch(slf.py()));
     }
     match name.to_str()? {
-        "time" | "call_at" | "call_later" => slf.get().forget_clock(slf.py()),
+        "time" | "call_at" | "call_later" => slf.get().invalidate_time_source(slf.py()),
         "call_soon" => slf.get().call_soon.set(slf.py(), CallSoon::Unknown),
         "create_task" | "create_future" | "sock_connect" | "sock_sendfile" => {}
         _ => return Ok(()),

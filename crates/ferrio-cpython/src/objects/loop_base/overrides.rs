@@ -36,7 +36,7 @@ impl LoopBase {
     }
 
     /// Looks again at the next use where the time comes from.
-    pub fn forget_clock(&self, py: Python<'_>) {
+    pub fn invalidate_time_source(&self, py: Python<'_>) {
         self.clock.set(py, Clock::Unknown);
     }
 

@@ -23,7 +23,7 @@ impl LoopBase {
         if outcome.is_ok() && !base.stopping.get() && base.ready_count(slf.py()) > 0 {
             return Ok(());
         }
-        let settled = Self::settle(slf).or_else(|error| Self::report(slf, error));
+        let settled = Self::flush_current_task(slf).or_else(|error| Self::report(slf, error));
         outcome.and(settled)
     }
 
@@ -34,8 +34,8 @@ impl LoopBase {
             let Some(runnable) = base.queue.with(py, ReadyQueue::pop) else {
                 return Ok(());
             };
-            if !runnable.is_blind(py) {
-                Self::announce_or_report(slf)?;
+            if runnable.observes_current_task(py) {
+                Self::sync_or_report(slf)?;
             }
             let outcome = if base.debug.get() { Self::run_timed(slf, &runnable) } else { runnable.run(slf) };
             match runnable {
@@ -44,7 +44,7 @@ impl LoopBase {
                     handle.leave_loop(py);
                     outcome?;
                 }
-                Runnable::Told(told) => outcome.or_else(|error| told.report(slf, error))?,
+                Runnable::DoneCallback(callback) => outcome.or_else(|error| callback.report(slf, error))?,
                 Runnable::Native(_) => outcome.or_else(|error| Self::report(slf, error))?,
             }
         }
@@ -54,8 +54,8 @@ impl LoopBase {
     /// Lets asyncio know which task runs. It refuses where the loop has stopped being the thread's running one meanwhile, in a
     /// child made by `fork` for example; asyncio's own steps raise that, and the loop goes on.
     #[inline]
-    pub(crate) fn announce_or_report(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::announce(slf).or_else(|error| Self::report(slf, error))
+    pub(crate) fn sync_or_report(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::sync_current_task_if_eager(slf).or_else(|error| Self::report(slf, error))
     }
 
     /// What work of our own raised: it goes where errors of callbacks go.
@@ -78,7 +78,7 @@ impl LoopBase {
         let handle = match runnable {
             Runnable::Handle(handle) if handle.body().cancelled => return Ok(()),
             Runnable::Handle(handle) => Some(handle.clone_ref(py)),
-            Runnable::Task(_) | Runnable::Told(_) | Runnable::Native(_) => None,
+            Runnable::Task(_) | Runnable::DoneCallback(_) | Runnable::Native(_) => None,
         };
         let before = base.current.with(py, |current| std::mem::replace(current, handle));
         drop(before);

@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::{TaskRef, is_exact};
-use crate::capi::owned_ref::Held;
+use crate::capi::owned_ref::OwnedRef;
 use crate::capi::recursion::deeper;
-use crate::objects::future::{FutureRef, Gathering};
+use crate::objects::future::{FutureRef, GatheringFuture};
 
 impl<'py> TaskRef<'py> {
     /// `cancel()`: asks the future it waits for, or sees to it that the next step raises `CancelledError`.
@@ -25,7 +25,7 @@ impl<'py> TaskRef<'py> {
             return Ok(true);
         }
         innermost.update(|body| body.must_cancel = true);
-        let message = message.map(Held::from);
+        let message = message.map(OwnedRef::from);
         let before = innermost.future().update(|body| std::mem::replace(&mut body.cancel_message, message));
         drop(before);
         Ok(true)
@@ -82,8 +82,8 @@ pub(crate) fn cancel_any<'py>(future: &Bound<'py, PyAny>, message: Option<Bound<
         if let Some(task) = TaskRef::exact(future) {
             return task.cancel(message);
         }
-        if let Some(gathering) = Gathering::of(future) {
-            return gathering.cancel(message.as_ref());
+        if let Some(outer_future) = GatheringFuture::of(future) {
+            return outer_future.cancel(message.as_ref());
         }
         return exact.cancel_as_future(message);
     }

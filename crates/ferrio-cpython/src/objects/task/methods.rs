@@ -11,8 +11,8 @@ use super::{Parts, TaskRef, types};
 use crate::capi::arguments::{Signature, unless_none};
 use crate::capi::heap_type::{attribute, keywords, method};
 use crate::capi::imports;
-use crate::capi::owned_ref::Held;
-use crate::capi::trampoline::{guarded, guarded_status, guarded_unbooked};
+use crate::capi::owned_ref::OwnedRef;
+use crate::capi::trampoline::{trampoline, trampoline_attached, trampoline_status};
 use crate::objects::future::{CANCEL, FutureBody, boolean};
 
 type Object = *mut ffi::PyObject;
@@ -99,7 +99,7 @@ unsafe fn borrowed(py: Python<'_>, object: Object) -> TaskRef<'_> {
 macro_rules! entries {
     ($($name:ident($second:ty) = $body:path;)*) => {$(
         unsafe extern "C" fn $name(object: Object, _: $second) -> Object {
-            guarded(|py| {
+            trampoline(|py| {
                 // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
                 let task = unsafe { borrowed(py, object) };
                 $body(&task)
@@ -135,7 +135,7 @@ fn may_start_eagerly(py: Python<'_>) -> bool {
 
 /// `Task(...)`, without a tuple and a dictionary of arguments.
 pub(super) unsafe extern "C" fn construct(_: Object, stack: *const Object, flags: usize, names: Object) -> Object {
-    guarded_unbooked(|py| {
+    trampoline_attached(|py| {
         // SAFETY: only takes a flag out of the number.
         let count = unsafe { ffi::PyVectorcall_NARGS(flags) };
         let arguments = if may_start_eagerly(py) {
@@ -161,7 +161,7 @@ fn initialize<'py>(task: &TaskRef<'py>, arguments: [Option<Bound<'py, PyAny>>; 5
 }
 
 pub(super) unsafe extern "C" fn init(object: Object, arguments: Object, given: Object) -> c_int {
-    guarded_status(|py| {
+    trampoline_status(|py| {
         // SAFETY: the interpreter passes an object of our type.
         let task = unsafe { borrowed(py, object) };
         let arguments = if may_start_eagerly(py) {
@@ -177,7 +177,7 @@ pub(super) unsafe extern "C" fn init(object: Object, arguments: Object, given: O
 }
 
 pub(super) unsafe extern "C" fn repr(object: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let task = unsafe { borrowed(py, object) };
         task.future().check_initialized()?;
@@ -186,7 +186,7 @@ pub(super) unsafe extern "C" fn repr(object: Object) -> Object {
 }
 
 unsafe extern "C" fn cancel(object: Object, stack: *const Object, count: isize, names: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let task = unsafe { borrowed(py, object) };
         // SAFETY: this very call's arguments.
@@ -197,7 +197,7 @@ unsafe extern "C" fn cancel(object: Object, stack: *const Object, count: isize, 
 }
 
 unsafe extern "C" fn set_name(object: Object, name: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let task = unsafe { borrowed(py, object) };
         // SAFETY: an argument, alive during the call.
@@ -209,7 +209,7 @@ unsafe extern "C" fn set_name(object: Object, name: Object) -> Object {
 
 unsafe extern "C" fn get_stack(object: Object, stack: *const Object, count: isize, given: Object) -> Object {
     const SIGNATURE: Signature<1> = Signature { method: "get_stack", names: ["limit"], positional: 0, required: 0 };
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let task = unsafe { borrowed(py, object) };
         // SAFETY: this very call's arguments.
@@ -221,7 +221,7 @@ unsafe extern "C" fn get_stack(object: Object, stack: *const Object, count: isiz
 unsafe extern "C" fn print_stack(object: Object, stack: *const Object, count: isize, given: Object) -> Object {
     const SIGNATURE: Signature<2> =
         Signature { method: "print_stack", names: ["limit", "file"], positional: 0, required: 0 };
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let task = unsafe { borrowed(py, object) };
         // SAFETY: this very call's arguments.
@@ -231,7 +231,7 @@ unsafe extern "C" fn print_stack(object: Object, stack: *const Object, count: is
 }
 
 unsafe extern "C" fn set_log_destroy_pending(object: Object, value: Object, _: Closure) -> c_int {
-    guarded_status(|py| {
+    trampoline_status(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let task = unsafe { borrowed(py, object) };
         // SAFETY: null for deletion, or alive during the call.
@@ -308,7 +308,7 @@ fn show_log_destroy_pending(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
     boolean(task.py(), task.task().log_destroy_pending)
 }
 
-fn show(task: &TaskRef<'_>, field: Option<&Held>) -> PyResult<Py<PyAny>> {
+fn show(task: &TaskRef<'_>, field: Option<&OwnedRef>) -> PyResult<Py<PyAny>> {
     let py = task.py();
-    Ok(field.map_or_else(|| py.None(), |held| held.get(py).unbind()))
+    Ok(field.map_or_else(|| py.None(), |owned| owned.get(py).unbind()))
 }

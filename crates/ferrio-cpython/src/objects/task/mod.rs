@@ -27,7 +27,7 @@ pub(crate) use types::{is_exact, type_pointer};
 use crate::capi::context;
 use crate::capi::imports;
 use crate::capi::memory;
-use crate::capi::owned_ref::Held;
+use crate::capi::owned_ref::OwnedRef;
 use crate::capi::resume;
 use crate::objects::coroutine;
 use crate::objects::coroutine_check;
@@ -46,13 +46,13 @@ pub(crate) struct TaskObject {
 #[derive(Default)]
 pub(crate) struct TaskBody {
     /// None before `__init__`, and after an eager start that ran to the end.
-    pub(crate) coroutine: Option<Held>,
+    pub(crate) coroutine: Option<OwnedRef>,
     /// Steps run in it.
-    pub(crate) context: Option<Held>,
+    pub(crate) context: Option<OwnedRef>,
     /// The future that will wake it.
-    pub(crate) waiting_for: Option<Held>,
+    pub(crate) waiting_for: Option<OwnedRef>,
     /// None as long as nobody asked for the name `Task-<number>`.
-    name: Option<Held>,
+    name: Option<OwnedRef>,
     number: u64,
     /// Place in the list of pending tasks.
     pub(crate) link: registry::Link,
@@ -127,14 +127,14 @@ impl<'py> TaskRef<'py> {
         fits.then(|| unsafe { Self::new_unchecked(object.clone()) })
     }
 
-    /// The task in `held`, without a reference of its own.
+    /// The task in `owned`, without a reference of its own.
     ///
     /// # Safety
     /// An instance of our task type.
     #[inline]
-    pub(crate) unsafe fn lent<'a>(py: Python<'py>, held: &'a Held) -> &'a Self {
+    pub(crate) unsafe fn lent<'a>(py: Python<'py>, owned: &'a OwnedRef) -> &'a Self {
         // SAFETY: a `TaskRef` is nothing but a bound reference, of the right type by the caller's promise.
-        unsafe { &*std::ptr::from_ref(held.bind(py)).cast::<Self>() }
+        unsafe { &*std::ptr::from_ref(owned.bind(py)).cast::<Self>() }
     }
 
     #[inline]
@@ -199,7 +199,7 @@ impl<'py> TaskRef<'py> {
             let fresh = TaskBody {
                 coroutine: Some(coroutine.into()),
                 context: Some(context.into()),
-                name: name.map(Held::from),
+                name: name.map(OwnedRef::from),
                 number,
                 log_destroy_pending: true,
                 link: std::mem::take(&mut body.link),

@@ -18,7 +18,7 @@ use super::{TaskObject, TaskRef};
 use crate::capi::heap_type::method;
 use crate::capi::imports;
 use crate::capi::memory;
-use crate::capi::trampoline::guarded_unbooked;
+use crate::capi::trampoline::trampoline_attached;
 use crate::objects::future::{boolean, future_like};
 use crate::objects::scheduling::add_method;
 
@@ -184,7 +184,7 @@ fn inherited<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
 }
 
 unsafe extern "C" fn iterate(set: Object, _: Object) -> Object {
-    guarded_unbooked(|py| {
+    trampoline_attached(|py| {
         // SAFETY: the object that the method was called on, alive during the call.
         let set = unsafe { Bound::from_borrowed_ptr(py, set) };
         let all = memory::empty_list(py)?;
@@ -204,7 +204,7 @@ macro_rules! entries {
         unsafe extern "C" fn $name(set: Object, task: Object) -> Object {
             // Attaching goes to the main interpreter, which is not the one here when 3.11's `_asyncio`, whose state all
             // interpreters share, adds a task of another one.
-            guarded_unbooked(|py| {
+            trampoline_attached(|py| {
                 // SAFETY: the object that the method was called on, alive during the call.
                 let set = unsafe { Bound::from_borrowed_ptr(py, set) };
                 // SAFETY: an argument, alive during the call.

@@ -12,10 +12,10 @@ use super::{TaskObject, TaskRef, bound_function, cancel_any, registry};
 use crate::capi::context;
 use crate::capi::imports;
 use crate::capi::memory;
-use crate::capi::owned_ref::Held;
+use crate::capi::owned_ref::OwnedRef;
 use crate::capi::recursion;
 use crate::capi::resume::{self, Step};
-use crate::capi::trampoline::guarded;
+use crate::capi::trampoline::trampoline;
 use crate::objects::current;
 use crate::objects::future::{FutureRef, forget_waiter, invalid_state, note_waiter, waiters_are_kept};
 use crate::objects::handle::HandleRef;
@@ -31,7 +31,7 @@ impl<'py> TaskRef<'py> {
         let py = self.py();
         if let Some(owner) = self.future().native_owner()? {
             owner.get().check_scheduling(py)?;
-            return owner.get().push(py, Runnable::step(self.object().clone().into(), error.map(Held::from)));
+            return owner.get().push(py, Runnable::step(self.object().clone().into(), error.map(OwnedRef::from)));
         }
         let owner = self.future().owner()?;
         let keywords = memory::dict(py)?;
@@ -82,7 +82,7 @@ impl<'py> TaskRef<'py> {
         }
         let error = if self.task().must_cancel { Some(self.cancellation(error)?) } else { error };
         let (coroutine, awaited) =
-            self.update(|body| (body.coroutine.as_ref().map(|held| held.get(py)), body.waiting_for.take()));
+            self.update(|body| (body.coroutine.as_ref().map(|owned| owned.get(py)), body.waiting_for.take()));
         drop(awaited);
         let Some(coroutine) = coroutine else {
             return Err(crate::capi::raise::error::<PyRuntimeError>("uninitialized Task object"));
@@ -172,8 +172,10 @@ impl<'py> TaskRef<'py> {
         let Some(future) = FutureRef::exact_ref(&object) else {
             return self.wait_for_foreign(object);
         };
-        let owners =
-            (future.body().owner.as_ref().map(Held::as_ptr), self.future().body().owner.as_ref().map(Held::as_ptr));
+        let owners = (
+            future.body().owner.as_ref().map(OwnedRef::as_ptr),
+            self.future().body().owner.as_ref().map(OwnedRef::as_ptr),
+        );
         if owners.0 != owners.1 {
             return self.refuse_loop(&object);
         }
@@ -288,7 +290,7 @@ impl<'py> TaskRef<'py> {
 
 /// Runs a step that waited in the ready queue of a loop of ours.
 #[inline]
-pub(crate) fn run_step(owner: &Bound<'_, LoopBase>, task: &Held, error: Option<&Held>) -> PyResult<()> {
+pub(crate) fn run_step(owner: &Bound<'_, LoopBase>, task: &OwnedRef, error: Option<&OwnedRef>) -> PyResult<()> {
     let py = owner.py();
     // SAFETY: only tasks are queued as such.
     let task = unsafe { TaskRef::lent(py, task) };
@@ -298,7 +300,7 @@ pub(crate) fn run_step(owner: &Bound<'_, LoopBase>, task: &Held, error: Option<&
 
 /// Runs the step of a task of which `future` is done.
 #[inline]
-pub(crate) fn run_wakeup(owner: &Bound<'_, LoopBase>, task: &Held, future: &Held) -> PyResult<()> {
+pub(crate) fn run_wakeup(owner: &Bound<'_, LoopBase>, task: &OwnedRef, future: &OwnedRef) -> PyResult<()> {
     let py = owner.py();
     // SAFETY: only tasks are queued as such.
     let task = unsafe { TaskRef::lent(py, task) };
@@ -312,7 +314,7 @@ fn run_scheduled<'py>(
     body: impl FnOnce() -> PyResult<()>,
 ) -> PyResult<()> {
     let run = || {
-        LoopBase::announce(owner)?;
+        LoopBase::sync_current_task_if_eager(owner)?;
         context::run_in(owner.py(), &task.context()?, body)
     };
     let step = LoopBase::begin_step(owner, task.object());
@@ -328,8 +330,8 @@ fn run_scheduled<'py>(
 #[cold]
 fn report<'py>(task: &TaskRef<'py>, owner: &Bound<'py, LoopBase>, error: PyErr) -> PyResult<()> {
     let py = task.py();
-    LoopBase::announce_or_report(owner)?;
-    let handle = HandleRef::parked(owner, &step_callable(task)?, &pyo3::types::PyTuple::empty(py))?;
+    LoopBase::sync_or_report(owner)?;
+    let handle = HandleRef::unscheduled(owner, &step_callable(task)?, &pyo3::types::PyTuple::empty(py))?;
     handle.report_error(py, error)
 }
 
@@ -363,7 +365,7 @@ pub(crate) fn wakeup_callable<'py>(task: &TaskRef<'py>) -> PyResult<Bound<'py, P
 }
 
 unsafe extern "C" fn called_step(object: Object, stack: *mut Object, count: isize) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: `__self__` of the function, a task.
         let task = unsafe { TaskRef::from_borrowed(py, object) };
         let error = if count > 0 {
@@ -380,7 +382,7 @@ unsafe extern "C" fn called_step(object: Object, stack: *mut Object, count: isiz
 }
 
 unsafe extern "C" fn called_wakeup(object: Object, future: Object) -> Object {
-    guarded(|py| {
+    trampoline(|py| {
         // SAFETY: `__self__` of the function, a task.
         let task = unsafe { TaskRef::from_borrowed(py, object) };
         // SAFETY: an argument, alive during the call.

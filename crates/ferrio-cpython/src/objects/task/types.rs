@@ -13,14 +13,14 @@ use super::{TaskBody, TaskObject, TaskRef, methods, registry};
 use crate::capi::deallocation::within_bounds;
 use crate::capi::freelist::Spares;
 use crate::capi::heap_type::{self, EXTENSIBLE, set_constructor, slot};
-use crate::capi::trampoline::{ending, unbooked};
+use crate::capi::trampoline::{assume_attached, ending};
 use crate::objects::coroutine_check;
 use crate::objects::future::{self, FutureBody};
 
 type Object = *mut ffi::PyObject;
 
 /// At most 2.5 MB after a burst; recycled memory also does not bring the next collection nearer.
-static SPARES: Spares<TaskObject> = Spares::new(8192);
+static FREELIST: Spares<TaskObject> = Spares::new(8192);
 static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static POINTER: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(std::ptr::null_mut());
 
@@ -52,7 +52,7 @@ pub(super) fn new_exact(py: Python<'_>, future: FutureBody) -> PyResult<TaskRef<
         return new_exact(py, future);
     }
     // SAFETY: our type, whose basic size is that of TaskObject.
-    let object = unsafe { SPARES.take(py, class) }?.as_ptr();
+    let object = unsafe { FREELIST.take(py, class) }?.as_ptr();
     // SAFETY: the memory is ours alone; its fields hold nothing yet.
     let place = unsafe { &raw mut (*object).base.attributes };
     // SAFETY: in bounds, and nothing is overwritten that would have to be released.
@@ -128,7 +128,7 @@ unsafe extern "C" fn dealloc(object: Object) {
 /// It is dead and whole. The GIL is held.
 #[inline(always)] // a part of `tp_dealloc`
 unsafe fn free(object: Object) {
-    unbooked(|py| {
+    assume_attached(|py| {
         // SAFETY: reads the type of a live object.
         let class = unsafe { ffi::Py_TYPE(object) };
         let exact = is_exact(class);
@@ -152,7 +152,7 @@ unsafe fn free(object: Object) {
             // SAFETY: not null.
             let memory = unsafe { NonNull::new_unchecked(task) };
             // SAFETY: exactly of our type, untracked, everything is released.
-            unsafe { SPARES.give(py, memory) };
+            unsafe { FREELIST.give(py, memory) };
             return;
         }
         // SAFETY: a subclass's instance is of the collector's allocator too.
@@ -170,9 +170,9 @@ unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c
     }
     // SAFETY: alive, of our layout, and no Python code runs meanwhile.
     let body = unsafe { &(*object.cast::<TaskObject>()).task };
-    for held in [&body.coroutine, &body.context, &body.waiting_for, &body.name].into_iter().flatten() {
+    for owned in [&body.coroutine, &body.context, &body.waiting_for, &body.name].into_iter().flatten() {
         // SAFETY: `visit` and `arg` are the collector's own.
-        let outcome = unsafe { visit(held.as_ptr(), arg) };
+        let outcome = unsafe { visit(owned.as_ptr(), arg) };
         if outcome != 0 {
             return outcome;
         }
@@ -185,8 +185,8 @@ unsafe extern "C" fn clear(object: Object) -> c_int {
         // SAFETY: the collector passes a live object of our type.
         let task = unsafe { TaskRef::from_borrowed(py, object) };
         future::release_slots(task.future());
-        let held = task.update(|body| (body.coroutine.take(), body.context.take(), body.waiting_for.take()));
-        drop(held);
+        let owned = task.update(|body| (body.coroutine.take(), body.context.take(), body.waiting_for.take()));
+        drop(owned);
     });
     0
 }

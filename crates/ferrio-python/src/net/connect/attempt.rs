@@ -90,11 +90,11 @@ pub(crate) async fn connect_one(
     let opened = Python::attach(|py| open(info.bind(py), local, failures.of(attempt), py));
     let outcome = match opened {
         Ok((sock, address)) => {
-            let (held, family) = Python::attach(|py| {
+            let (owned, family) = Python::attach(|py| {
                 let family = info.bind(py).get_item(0)?.unbind();
                 Ok::<_, PyErr>((sock.bind(py).clone().unbind(), family))
             })?;
-            connect_ours(this, &held, &family, address, channel).await.map(|()| sock)
+            connect_ours(this, &owned, &family, address, channel).await.map(|()| sock)
         }
         Err(error) => Err(error),
     };

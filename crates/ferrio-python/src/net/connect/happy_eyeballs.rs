@@ -196,12 +196,12 @@ impl Drop for Timer {
 }
 
 /// A socket became writable.
-fn decide(watch: &Bound<'_, PyAny>, word: u32) -> PyResult<()> {
+fn decide(watch: &Bound<'_, PyAny>, arg: u32) -> PyResult<()> {
     let py = watch.py();
     let watch = watch.cast::<Watch>()?.get();
     watch.decided.set(true);
     match watch.bell.with(py, Option::take) {
-        Some(bell) => wake_waiter(bell.bind(py), word),
+        Some(bell) => wake_waiter(bell.bind(py), arg),
         None => Ok(()),
     }
 }

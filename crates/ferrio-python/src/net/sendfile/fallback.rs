@@ -63,8 +63,8 @@ async fn copy_to_transport(
 ) -> PyResult<()> {
     while let Some(block) = reader.next(this, channel).await? {
         Python::attach(|py| transport.call_method1(py, "write", (&block.data,)))?;
-        if let Some(room) = Python::attach(|py| standing_in.get().until_room(py))? {
-            channel.wait(room).await?;
+        if let Some(writable) = Python::attach(|py| standing_in.get().until_writable(py))? {
+            channel.wait(writable).await?;
         }
         reader.sent += block.size;
     }
@@ -150,7 +150,7 @@ pub(crate) struct StandIn {
     was_reading: bool,
     was_paused: bool,
     /// Done when the transport takes data again; None while it does.
-    room: GilCell<Option<Py<PyAny>>>,
+    writable: GilCell<Option<Py<PyAny>>>,
 }
 
 impl StandIn {
@@ -160,14 +160,14 @@ impl StandIn {
             Some(paused) => paused.is_truthy()?,
             None => false,
         };
-        let room = if was_paused { Some(Loop::waiter(slf)?.unbind()) } else { None };
+        let writable = if was_paused { Some(Loop::waiter(slf)?.unbind()) } else { None };
         let standing_in = Self {
             owner: slf.clone().unbind(),
             transport: transport.clone().unbind(),
             protocol: transport.call_method0("get_protocol")?.unbind(),
             was_reading: transport.call_method0("is_reading")?.is_truthy()?,
             was_paused,
-            room: GilCell::new(room),
+            writable: GilCell::new(writable),
         };
         transport.call_method0("pause_reading")?;
         let standing_in = Bound::new(py, standing_in)?;
@@ -176,11 +176,11 @@ impl StandIn {
     }
 
     /// What to wait for until there is room; None if there is.
-    fn until_room(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+    fn until_writable(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         if self.transport.call_method0(py, "is_closing")?.is_truthy(py)? {
             return Err(ferrio_cpython::error::<PyConnectionError>("Connection closed by peer"));
         }
-        Ok(self.room.with(py, |room| room.as_ref().map(|room| room.clone_ref(py))))
+        Ok(self.writable.with(py, |writable| writable.as_ref().map(|writable| writable.clone_ref(py))))
     }
 
     /// Gives the transport back to the user's protocol.
@@ -190,9 +190,9 @@ impl StandIn {
         if self.was_reading {
             transport.call_method0("resume_reading")?;
         }
-        if let Some(room) = self.room.with(py, Option::take) {
+        if let Some(writable) = self.writable.with(py, Option::take) {
             // Nobody waits for it any more.
-            room.call_method0(py, "cancel")?;
+            writable.call_method0(py, "cancel")?;
         }
         if self.was_paused {
             self.protocol.call_method0(py, "resume_writing")?;
@@ -210,34 +210,34 @@ impl StandIn {
 
     fn connection_lost(&self, exc: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = exc.py();
-        let room = self.room.with(py, |room| room.as_ref().map(|room| room.clone_ref(py)));
-        if let Some(room) = room.map(|room| room.into_bound(py))
-            && !room.call_method0("done")?.is_truthy()?
+        let writable = self.writable.with(py, |writable| writable.as_ref().map(|writable| writable.clone_ref(py)));
+        if let Some(writable) = writable.map(|writable| writable.into_bound(py))
+            && !writable.call_method0("done")?.is_truthy()?
         {
             // Who has sent everything does not wait any more, so for this one it is an error.
             if exc.is_none() {
                 let error = ferrio_cpython::error::<PyConnectionError>("Connection is closed by peer");
-                room.call_method1("set_exception", (error.into_value(py),))?;
+                writable.call_method1("set_exception", (error.into_value(py),))?;
             } else {
-                room.call_method1("set_exception", (exc,))?;
+                writable.call_method1("set_exception", (exc,))?;
             }
         }
         self.protocol.call_method1(py, "connection_lost", (exc,)).map(drop)
     }
 
     fn pause_writing(&self, py: Python<'_>) -> PyResult<()> {
-        if self.room.with(py, |room| room.is_none()) {
-            let room = Loop::waiter(self.owner.bind(py))?.unbind();
-            let before = self.room.with(py, |place| place.replace(room));
+        if self.writable.with(py, |writable| writable.is_none()) {
+            let writable = Loop::waiter(self.owner.bind(py))?.unbind();
+            let before = self.writable.with(py, |place| place.replace(writable));
             drop(before);
         }
         Ok(())
     }
 
     fn resume_writing(&self, py: Python<'_>) -> PyResult<()> {
-        match self.room.with(py, Option::take) {
-            Some(room) if !room.call_method0(py, "done")?.is_truthy(py)? => {
-                room.call_method1(py, "set_result", (false,)).map(drop)
+        match self.writable.with(py, Option::take) {
+            Some(writable) if !writable.call_method0(py, "done")?.is_truthy(py)? => {
+                writable.call_method1(py, "set_result", (false,)).map(drop)
             }
             Some(_) | None => Ok(()),
         }
@@ -257,11 +257,11 @@ impl StandIn {
         visit.call(&self.owner)?;
         visit.call(&self.transport)?;
         visit.call(&self.protocol)?;
-        self.room.traverse(&visit, |room| visit.call(room)).transpose().map(drop)
+        self.writable.traverse(&visit, |writable| visit.call(writable)).transpose().map(drop)
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let room = self.room.with(py, Option::take);
-        drop(room);
+        let writable = self.writable.with(py, Option::take);
+        drop(writable);
     }
 }

@@ -97,7 +97,7 @@ fn accept_waiting(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
             return Ok(());
         }
         match socket::accept(slf.get().fd) {
-            Ok((fd, peer)) => welcome(slf, fd, peer)?,
+            Ok((fd, peer)) => accept_one(slf, fd, peer)?,
             Err(error) => return refused(slf, &error),
         }
     }
@@ -114,7 +114,7 @@ fn refused(slf: &Bound<'_, Listener>, error: &io::Error) -> PyResult<()> {
     let owner = owner(slf);
     let raised = exception_handler::from_io(error);
     if !socket::is_out_of_resources(error) {
-        let handle = HandleRef::parked(owner.as_super(), &slf.getattr("_resume")?, &PyTuple::empty(py))?;
+        let handle = HandleRef::unscheduled(owner.as_super(), &slf.getattr("_resume")?, &PyTuple::empty(py))?;
         return handle.report_error(py, raised);
     }
     let shown = imports::transport_socket(py)?.call1((&slf.get().sock,))?;
@@ -125,7 +125,7 @@ fn refused(slf: &Bound<'_, Listener>, error: &io::Error) -> PyResult<()> {
 }
 
 /// Makes protocol and transport of a new connection, in a context of its own.
-fn welcome(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> PyResult<()> {
+fn accept_one(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> PyResult<()> {
     let py = slf.py();
     let owner = owner(slf);
     let server = slf.get().server.bind(py);

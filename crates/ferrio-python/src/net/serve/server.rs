@@ -363,8 +363,8 @@ async fn serve_forever(this: Py<Server>, channel: Channel) -> PyResult<()> {
         }
         start(slf)?;
         let forever = Loop::waiter(this.get().owner.bind(py))?.unbind();
-        let held = forever.clone_ref(py);
-        this.get().state.with(py, |state| state.forever = Some(held));
+        let owned = forever.clone_ref(py);
+        this.get().state.with(py, |state| state.forever = Some(owned));
         Ok(forever)
     })?;
     let outcome = channel.wait(forever).await;
@@ -410,8 +410,8 @@ async fn wait_closed(this: &Py<Server>, channel: &Channel) -> PyResult<()> {
             return Ok::<_, PyErr>(None);
         }
         let waiter = Loop::waiter(this.get().owner.bind(py))?.unbind();
-        let held = waiter.clone_ref(py);
-        this.get().state.with(py, |state| state.waiters.get_or_insert_default().push(held));
+        let owned = waiter.clone_ref(py);
+        this.get().state.with(py, |state| state.waiters.get_or_insert_default().push(owned));
         Ok(Some(waiter))
     })?;
     match waiter {

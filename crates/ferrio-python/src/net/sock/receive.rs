@@ -57,11 +57,11 @@ impl Loop {
             let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| {
                 let py = slf.py();
-                let room = match &nbytes {
+                let target = match &nbytes {
                     Some(given) if given.is_truthy(py)? => given.bind(py).clone(),
                     Some(_) | None => buf.bind(py).len()?.into_pyobject(py)?.into_any(),
                 };
-                let outcome = sock.call_method1(pyo3::intern!(py, "recvfrom_into"), (&buf, room));
+                let outcome = sock.call_method1(pyo3::intern!(py, "recvfrom_into"), (&buf, target));
                 Ok(unless_refused(py, outcome)?.map(Bound::unbind))
             })
             .await
@@ -77,8 +77,8 @@ fn receive(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, size: &Bound<'_, PyAn
         && let Some(fd) = RECV.descriptor(sock)?
     {
         let outcome = slf.get().io.with_receive_buffer(py, |buffer| {
-            let room = buffer.get_mut(..size)?;
-            Some(socket::receive(fd, room).map(|count| memory::bytes(py, &room[..count])))
+            let target = buffer.get_mut(..size)?;
+            Some(socket::receive(fd, target).map(|count| memory::bytes(py, &target[..count])))
         });
         if let Some(outcome) = outcome {
             return Ok(unless_blocked(outcome)?.transpose()?.map(|data| data.into_any().unbind()));
@@ -94,7 +94,7 @@ fn receive_into(sock: &Bound<'_, PyAny>, buffer: &Bound<'_, PyAny>) -> PyResult<
         && let Ok(target) = Target::from_object(buffer)
         && !target.is_empty()
     {
-        let outcome = target.with(py, |room| socket::receive(fd, room));
+        let outcome = target.with(py, |target| socket::receive(fd, target));
         let Some(count) = unless_blocked(outcome)? else { return Ok(None) };
         return Ok(Some(count.into_pyobject(py)?.into_any().unbind()));
     }

@@ -59,8 +59,9 @@ fn send(sock: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>, sent: &mut usize) -> P
         *sent += unless_blocked(outcome)?.unwrap_or(0);
         return Ok((*sent >= data.len()).then_some(()));
     }
-    let rest = if *sent == 0 { data.clone() } else { PyMemoryView::from(data)?.get_item(slice(py, *sent, None)?)? };
-    let outcome = sock.call_method1(pyo3::intern!(py, "send"), (rest,));
+    let remaining =
+        if *sent == 0 { data.clone() } else { PyMemoryView::from(data)?.get_item(slice(py, *sent, None)?)? };
+    let outcome = sock.call_method1(pyo3::intern!(py, "send"), (remaining,));
     if let Some(count) = unless_refused(py, outcome)? {
         *sent += count.extract::<usize>()?;
     }

@@ -100,14 +100,14 @@ pub(crate) fn check_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 async fn connect_to(this: &Py<Loop>, path: &Py<PyAny>, channel: &Channel) -> PyResult<CloseGuard> {
-    let (sock, held, path) = Python::attach(|py| {
+    let (sock, owned, path) = Python::attach(|py| {
         let path = file_system_path(path.bind(py))?.unbind();
         let sock = make_socket(py)?;
         sock.bind(py).call_method1("setblocking", (false,))?;
-        let held = sock.bind(py).clone().unbind();
-        Ok::<_, PyErr>((sock, held, path))
+        let owned = sock.bind(py).clone().unbind();
+        Ok::<_, PyErr>((sock, owned, path))
     })?;
-    connect_by_loop(this, &held, path, channel).await?;
+    connect_by_loop(this, &owned, path, channel).await?;
     Ok(sock)
 }
 

@@ -86,8 +86,8 @@ pub(super) fn connection_lost(transport: &Bound<'_, DatagramTransport>) -> PyRes
     let this = transport.get();
     let Some(protocol) = this.protocol(py) else { return Ok(()) };
     let error = this.state.with(py, |state| state.error.take());
-    let told = call_protocol(this, &protocol, pyo3::intern!(py, "connection_lost"), (error,));
-    let reported = match told {
+    let called = call_protocol(this, &protocol, pyo3::intern!(py, "connection_lost"), (error,));
+    let reported = match called {
         Ok(_) => Ok(()),
         Err(raised) => callback_failed(transport, &protocol, "connection_lost", raised),
     };
@@ -115,7 +115,7 @@ pub(super) fn abandoned(transport: &mut DatagramTransport) {
         let text = std::ffi::CString::new(text).unwrap_or_default();
         let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
         // The collector may have taken the object apart already: its own finalizer has closed the socket then.
-        drop(memory::guarded(py, || sock.call_method0(py, "close").map(drop)));
+        drop(memory::catch_no_memory(py, || sock.call_method0(py, "close").map(drop)));
         if let Err(error) = warned {
             memory::unraisable(py, error);
         }

@@ -55,7 +55,7 @@ fn on_readable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     context::run_in(py, this.context.bind(py), || {
         for _ in 0..DATAGRAMS_PER_TURN {
             let (true, Some(protocol)) = (this.reads(py), this.protocol(py)) else { return Ok(()) };
-            let told = match receive(transport, &owner) {
+            let called = match receive(transport, &owner) {
                 Received::Datagram(data, sender) => {
                     protocol.call_method1(pyo3::intern!(py, "datagram_received"), (data, sender))
                 }
@@ -67,7 +67,7 @@ fn on_readable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
                     return close::fatal_error(transport, error, "Fatal read error on datagram transport");
                 }
             };
-            if let Err(error) = told {
+            if let Err(error) = called {
                 report(transport, &owner, error)?;
             }
         }
@@ -118,8 +118,8 @@ fn show<'py>(transport: &Bound<'py, DatagramTransport>, sender: Option<SocketAdd
         return Ok(known);
     }
     let shown = address::to_python(py, &sender)?;
-    let held = shown.clone().unbind();
-    let before = state.with(py, |state| state.peers.remember(sender, held));
+    let owned = shown.clone().unbind();
+    let before = state.with(py, |state| state.peers.remember(sender, owned));
     drop(before);
     Ok(shown)
 }
@@ -147,7 +147,7 @@ fn report(transport: &Bound<'_, DatagramTransport>, owner: &Bound<'_, Loop>, err
         return Err(error);
     }
     let callback = transport.getattr("_read_ready")?;
-    HandleRef::parked(owner.as_super(), &callback, &PyTuple::empty(py))?.report_error(py, error)
+    HandleRef::unscheduled(owner.as_super(), &callback, &PyTuple::empty(py))?.report_error(py, error)
 }
 
 #[pymethods]

@@ -158,8 +158,8 @@ impl PipeEnd {
     }
 
     pub(crate) fn clear(&self, py: Python<'_>) {
-        let held = self.state.with(py, |pipe| (pipe.owner.take(), pipe.protocol.take()));
-        drop(held);
+        let owned = self.state.with(py, |pipe| (pipe.owner.take(), pipe.protocol.take()));
+        drop(owned);
     }
 
     /// A transport goes away that was never closed: warn as asyncio does, close the pipe.
@@ -170,7 +170,7 @@ impl PipeEnd {
             let text = std::ffi::CString::new(format!("unclosed transport <{name} fd={fd}>")).unwrap_or_default();
             let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
             // The collector may have taken the file apart already: its own finalizer has closed it then.
-            drop(memory::guarded(py, || object.bind(py).call_method0("close").map(drop)));
+            drop(memory::catch_no_memory(py, || object.bind(py).call_method0("close").map(drop)));
             if let Err(error) = warned {
                 memory::unraisable(py, error);
             }
@@ -230,7 +230,7 @@ pub(crate) fn report<T: PipeTransport>(transport: &Bound<'_, T>, name: &str, err
     if exception_handler::passes(py, &error) {
         return Err(error);
     }
-    HandleRef::parked(owner.as_super(), &transport.as_any().getattr(name)?, &PyTuple::empty(py))?
+    HandleRef::unscheduled(owner.as_super(), &transport.as_any().getattr(name)?, &PyTuple::empty(py))?
         .report_error(py, error)
 }
 
@@ -272,9 +272,9 @@ pub(crate) fn connection_lost<T: PipeTransport>(transport: &Bound<'_, T>) -> PyR
         (error, pipe.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
     });
     let Some(protocol) = protocol.map(|protocol| protocol.into_bound(py)) else { return Ok(()) };
-    let told = call_protocol(this, &protocol, pyo3::intern!(py, "connection_lost"), (error,));
+    let called = call_protocol(this, &protocol, pyo3::intern!(py, "connection_lost"), (error,));
     let reported =
-        told.map_or_else(|error| callback_failed(transport, &protocol, "connection_lost", error), |_| Ok(()));
+        called.map_or_else(|error| callback_failed(transport, &protocol, "connection_lost", error), |_| Ok(()));
     reported.and(release(transport, &protocol))
 }
 
@@ -285,8 +285,8 @@ fn release<T: PipeTransport>(transport: &Bound<'_, T>, protocol: &Bound<'_, PyAn
     let object = transport.get().end().state.with(py, |pipe| pipe.object.take());
     let closed = object.map_or(Ok(()), |object| object.bind(py).call_method0("close").map(drop));
     let reported = closed.or_else(|error| callback_failed(transport, protocol, "connection_lost", error));
-    let held = transport.get().end().state.with(py, |pipe| (pipe.owner.take(), pipe.protocol.take()));
-    drop(held);
+    let owned = transport.get().end().state.with(py, |pipe| (pipe.owner.take(), pipe.protocol.take()));
+    drop(owned);
     reported
 }
 

@@ -83,8 +83,8 @@ fn on_readable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
                 Ok(data) => data,
                 Err(error) => return fatal_error(transport, &owner, error),
             };
-            let told = call_protocol(this, &protocol, pyo3::intern!(py, "data_received"), (data,));
-            told.map_or_else(|error| callback_failed(transport, &protocol, "data_received", error), |_| Ok(()))
+            let called = call_protocol(this, &protocol, pyo3::intern!(py, "data_received"), (data,));
+            called.map_or_else(|error| callback_failed(transport, &protocol, "data_received", error), |_| Ok(()))
         }
         Ok(None) => end_of_data(transport, &owner),
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(()),
@@ -105,8 +105,8 @@ fn tell_eof(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<ReadPipeTransport>()?;
     let py = transport.py();
     let Some(protocol) = transport.get().protocol(py) else { return Ok(()) };
-    let told = call_protocol(transport.get(), &protocol, pyo3::intern!(py, "eof_received"), ());
-    told.map_or_else(|error| callback_failed(transport, &protocol, "eof_received", error), |_| Ok(()))
+    let called = call_protocol(transport.get(), &protocol, pyo3::intern!(py, "eof_received"), ());
+    called.map_or_else(|error| callback_failed(transport, &protocol, "eof_received", error), |_| Ok(()))
 }
 
 #[cold]

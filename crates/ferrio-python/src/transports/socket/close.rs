@@ -62,10 +62,10 @@ pub(crate) fn close(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
 /// Ends the connection whatever is buffered.
 pub(crate) fn force_close(transport: &Bound<'_, SocketTransport>, error: Option<PyErr>) -> PyResult<()> {
     let py = transport.py();
-    let gathered = write_coalescing::take(transport.get(), py);
-    if !gathered.is_empty() {
+    let coalesced = write_coalescing::take(transport.get(), py);
+    if !coalesced.is_empty() {
         // It was written while the socket took data: what it does not take now is lost as what is buffered.
-        let _ = socket::send(transport.get().fd, &gathered);
+        let _ = socket::send(transport.get().fd, &coalesced);
     }
     let mut unsent = Vec::new();
     let now = transport.get().state.with(py, |state| {
@@ -130,8 +130,8 @@ pub(crate) fn connection_lost(transport: &Bound<'_, SocketTransport>, error: Opt
     let py = transport.py();
     let this = transport.get();
     let Some(protocol) = this.protocol(py) else { return Ok(()) };
-    let told = this.call_protocol(&protocol, pyo3::intern!(py, "connection_lost"), (error.clone(),));
-    let reported = match told {
+    let called = this.call_protocol(&protocol, pyo3::intern!(py, "connection_lost"), (error.clone(),));
+    let reported = match called {
         Ok(_) => Ok(()),
         Err(raised) => callback_failed(transport, &protocol, "connection_lost", raised),
     };
@@ -147,24 +147,24 @@ fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let Some(owner) = this.owner(py) else { return Ok(()) };
     let handler = owner.get().io.unregister(py, this.fd, Role::Stream);
     drop(handler);
-    let (held, server, protocol, sink) = this.state.with(py, |state| {
+    let (owned, server, protocol, sink) = this.state.with(py, |state| {
         if state.local.is_none() {
             // Still answerable after the close: get_extra_info("sockname").
             state.local = socket::local_address(this.fd).ok();
         }
-        let held = std::mem::replace(&mut state.socket, Socket::Closed);
+        let owned = std::mem::replace(&mut state.socket, Socket::Closed);
         state.owner = None;
         let sink = std::mem::replace(&mut state.sink, Sink::Bytes);
-        (held, state.server.take(), state.protocol.take(), sink)
+        (owned, state.server.take(), state.protocol.take(), sink)
     });
     drop((protocol, sink));
     // Before the close, which frees the number that the server knows the connection by.
     let detached = server.map_or(Ok(()), |server| server.detach(py, this.fd));
-    close_socket(py, held).and(detached)
+    close_socket(py, owned).and(detached)
 }
 
-fn close_socket(py: Python<'_>, held: Socket) -> PyResult<()> {
-    match held {
+fn close_socket(py: Python<'_>, owned: Socket) -> PyResult<()> {
+    match owned {
         Socket::Descriptor(fd) => {
             socket::close(fd);
             Ok(())
@@ -182,11 +182,11 @@ fn close_socket(py: Python<'_>, held: Socket) -> PyResult<()> {
 pub(crate) fn abandoned(transport: &mut SocketTransport) {
     let fd = transport.fd;
     let state = transport.state.get_mut();
-    let held = std::mem::replace(&mut state.socket, Socket::Closed);
-    if held.is_closed() {
+    let owned = std::mem::replace(&mut state.socket, Socket::Closed);
+    if owned.is_closed() {
         return;
     }
-    let (owner, server, weakly) = (state.owner.take(), state.server.take(), !state.held);
+    let (owner, server, weakly) = (state.owner.take(), state.server.take(), !state.owned);
     Python::attach(|py| {
         if let Some(owner) = owner.filter(|_| weakly) {
             let handler = owner.get().io.unregister(py, fd, Role::Stream);
@@ -195,8 +195,8 @@ pub(crate) fn abandoned(transport: &mut SocketTransport) {
         let text = std::ffi::CString::new(format!("unclosed transport <SocketTransport fd={fd}>")).unwrap_or_default();
         let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
         // The collector may have taken a Python object apart already: its own finalizer has closed the socket then.
-        drop(memory::guarded(py, || close_socket(py, held)));
-        let detached = memory::guarded(py, || server.map_or(Ok(()), |server| server.detach(py, fd)));
+        drop(memory::catch_no_memory(py, || close_socket(py, owned)));
+        let detached = memory::catch_no_memory(py, || server.map_or(Ok(()), |server| server.detach(py, fd)));
         for error in [warned, detached].into_iter().filter_map(Result::err) {
             memory::unraisable(py, error);
         }

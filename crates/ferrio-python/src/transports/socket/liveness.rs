@@ -14,18 +14,18 @@ use crate::event_loop::io_driver::Handler;
 ///
 /// # Errors
 /// `MemoryError`.
-pub(crate) fn settle(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+pub(crate) fn update_registration(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let wanted = this.state.with(py, |state| {
         let reading = !state.closing && !state.paused && !state.read_ended;
         let wanted = reading || !state.buffer.is_empty() || state.exclusive.is_taken();
-        (state.lost == 0 && wanted != state.held).then_some(wanted)
+        (state.lost == 0 && wanted != state.owned).then_some(wanted)
     });
     let (Some(wanted), Some(owner)) = (wanted, this.owner(py)) else { return Ok(()) };
     let handler =
         if wanted { Handler::native(transport, read::on_event) } else { Handler::weak(transport, read::on_event)? };
-    this.state.with(py, |state| state.held = wanted);
+    this.state.with(py, |state| state.owned = wanted);
     let before = owner.get().io.exchange_stream(py, this.fd, handler);
     drop(before);
     Ok(())

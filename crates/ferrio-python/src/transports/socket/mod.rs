@@ -93,7 +93,7 @@ pub(crate) struct State {
     pub(crate) extra: Option<Py<PyDict>>,
     pub(crate) buffer: WriteBuffer<Chunk>,
     /// What is sent before this turn ends.
-    pub(crate) gathered: Vec<u8>,
+    pub(crate) coalesced: Vec<u8>,
     /// The loop's gatherings have the transport.
     pub(crate) listed: bool,
     /// Somebody may use the socket past the transport.
@@ -111,7 +111,7 @@ pub(crate) struct State {
     /// The peer sent end of file and the protocol keeps the connection open.
     pub(crate) read_ended: bool,
     /// The registration keeps the transport alive.
-    pub(crate) held: bool,
+    pub(crate) owned: bool,
     /// There may be something to read that no further edge will announce.
     pub(crate) readable: bool,
     /// The peer hung up: a short read does not mean that nothing follows.
@@ -203,7 +203,7 @@ pub(crate) fn attach<'py>(
         local: None,
         extra: None,
         buffer: WriteBuffer::new(),
-        gathered: Vec::new(),
+        coalesced: Vec::new(),
         listed: false,
         shown: false,
         flow: FlowControl::new(),
@@ -212,7 +212,7 @@ pub(crate) fn attach<'py>(
         started: false,
         paused: false,
         read_ended: false,
-        held: true,
+        owned: true,
         readable: false,
         hung_up: false,
         exclusive: Exclusive::No,

@@ -79,10 +79,10 @@ enum Received<T> {
     Failed(io::Error),
 }
 
-fn classify<T>(outcome: io::Result<usize>, room: usize, make: impl FnOnce(usize) -> T) -> Received<T> {
+fn classify<T>(outcome: io::Result<usize>, capacity: usize, make: impl FnOnce(usize) -> T) -> Received<T> {
     match outcome {
         Ok(0) => Received::End,
-        Ok(count) => Received::Data(make(count), count == room),
+        Ok(count) => Received::Data(make(count), count == capacity),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
         Err(error) => Received::Failed(error),
     }
@@ -102,7 +102,7 @@ fn receive_bytes<'py>(
             classify(outcome, buffer.len(), |count| memory::bytes(py, &buffer[..count]))
         })
     };
-    let data = settle(transport, owner, received)?.transpose()?;
+    let data = apply_receive(transport, owner, received)?.transpose()?;
     if let Some(data) = &data {
         let bulk = data.as_bytes().len() >= BULK;
         this.state.with(py, |state| state.bulk = bulk);
@@ -133,8 +133,8 @@ fn receive_for_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_
     drop(protocol);
     let Some(data) = receive_bytes(transport, owner)? else { return Ok(()) };
     let Some(protocol) = this.protocol(py) else { return Ok(()) };
-    let told = this.call_protocol(&protocol, pyo3::intern!(py, "data_received"), (data,));
-    match told {
+    let called = this.call_protocol(&protocol, pyo3::intern!(py, "data_received"), (data,));
+    match called {
         Ok(_) => Ok(()),
         Err(error) => close::fatal_error(transport, error, "Fatal error: protocol.data_received() call failed."),
     }
@@ -153,7 +153,7 @@ fn receive_for_reader(
         let outcome = socket::receive(this.fd, buffer);
         classify(outcome, buffer.len(), |count| (sink.add)(reader, &buffer[..count]))
     });
-    let Some(kept) = settle(transport, owner, received)? else { return Ok(()) };
+    let Some(kept) = apply_receive(transport, owner, received)? else { return Ok(()) };
     let added = || if kept { (sink.added)(reader) } else { Err(memory::out_of_memory(py)) };
     match context::run_in(py, this.context.bind(py), added) {
         Ok(()) => Ok(()),
@@ -163,7 +163,7 @@ fn receive_for_reader(
 
 /// Without a copy, but with an allocation of full size: for connections that carry much at a time.
 fn receive_bulk(py: Python<'_>, fd: RawFd) -> PyResult<Received<PyResult<Bound<'_, PyBytes>>>> {
-    let outcome = buffer::receive_bytes(py, BULK_ROOM, |room| socket::receive_uninit(fd, room))?;
+    let outcome = buffer::receive_bytes(py, BULK_ROOM, |capacity| socket::receive_uninit(fd, capacity))?;
     Ok(match outcome {
         Ok(bytes) => classify(Ok(bytes.as_bytes().len()), BULK_ROOM, |_| Ok(bytes)),
         Err(error) => classify(Err(error), BULK_ROOM, |_| memory::bytes(py, &[])),
@@ -190,7 +190,7 @@ fn receive_into_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'
     let outcome = target.with(py, |memory| socket::receive(this.fd, memory));
     let received = classify(outcome, target.len(), |count| count);
     drop(target);
-    let Some(count) = settle(transport, owner, received)? else { return Ok(()) };
+    let Some(count) = apply_receive(transport, owner, received)? else { return Ok(()) };
     match this.call_protocol(&protocol, pyo3::intern!(py, "buffer_updated"), (count,)) {
         Ok(_) => Ok(()),
         Err(error) => close::fatal_error(transport, error, "Fatal error: protocol.buffer_updated() call failed."),
@@ -198,7 +198,7 @@ fn receive_into_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'
 }
 
 /// Updates the state after a receive; gives the data if there is any.
-fn settle<T>(
+fn apply_receive<T>(
     transport: &Bound<'_, SocketTransport>,
     owner: &Bound<'_, Loop>,
     received: Received<T>,
@@ -263,7 +263,7 @@ fn end_of_file(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) 
     match keep_open {
         Ok(true) => {
             this.state.with(py, |state| state.read_ended = true);
-            liveness::settle(transport)
+            liveness::update_registration(transport)
         }
         Ok(false) => close::close(transport),
         Err(error) => close::fatal_error(transport, error, "Fatal error: protocol.eof_received() call failed."),
@@ -294,7 +294,7 @@ impl SocketTransport {
         if !paused {
             return Ok(());
         }
-        liveness::settle(slf)?;
+        liveness::update_registration(slf)?;
         log(slf, "%r pauses reading")
     }
 
@@ -311,7 +311,7 @@ impl SocketTransport {
         if !resumed {
             return Ok(());
         }
-        liveness::settle(slf)?;
+        liveness::update_registration(slf)?;
         if let (true, Some(owner)) = (readable, slf.get().owner(py)) {
             read_again(slf, &owner);
         }

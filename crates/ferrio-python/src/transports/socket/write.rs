@@ -91,12 +91,12 @@ pub(crate) fn send(slf: &Bound<'_, SocketTransport>, data: Data<'_>) -> PyResult
     if data.is_empty() {
         return Ok(());
     }
-    let mut gathered = write_coalescing::take(this, py);
-    if !gathered.is_empty() {
-        if data.with(py, |bytes| write_coalescing::join(&mut gathered, bytes)) {
-            return send_gathered(slf, gathered);
+    let mut coalesced = write_coalescing::take(this, py);
+    if !coalesced.is_empty() {
+        if data.with(py, |bytes| write_coalescing::join(&mut coalesced, bytes)) {
+            return send_coalesced(slf, coalesced);
         }
-        send_gathered(slf, gathered)?;
+        send_coalesced(slf, coalesced)?;
     }
     let (lost, idle) = this.state.with(py, |state| (state.lost, state.buffer.is_empty()));
     if lost > 0 {
@@ -143,17 +143,17 @@ fn send_chunks(slf: &Bound<'_, SocketTransport>, chunks: Vec<Chunk>) -> PyResult
     if idle && !send_buffered(slf)? {
         return Ok(());
     }
-    liveness::settle(slf)?;
+    liveness::update_registration(slf)?;
     flow::maybe_pause(slf)
 }
 
 /// Sends what was gathered, with nothing buffered before it.
-pub(crate) fn send_gathered(slf: &Bound<'_, SocketTransport>, gathered: Vec<u8>) -> PyResult<()> {
+pub(crate) fn send_coalesced(slf: &Bound<'_, SocketTransport>, coalesced: Vec<u8>) -> PyResult<()> {
     let py = slf.py();
     let this = slf.get();
-    let sent = match socket::send(this.fd, &gathered) {
-        Ok(count) if count == gathered.len() => {
-            write_coalescing::give_back(this, py, gathered);
+    let sent = match socket::send(this.fd, &coalesced) {
+        Ok(count) if count == coalesced.len() => {
+            write_coalescing::give_back(this, py, coalesced);
             return Ok(());
         }
         Ok(count) => count,
@@ -166,7 +166,7 @@ pub(crate) fn send_gathered(slf: &Bound<'_, SocketTransport>, gathered: Vec<u8>)
             );
         }
     };
-    buffer(slf, Chunk::Copied(gathered[sent..].into()), sent > 0)
+    buffer(slf, Chunk::Copied(coalesced[sent..].into()), sent > 0)
 }
 
 /// Keeps what was not sent.
@@ -179,7 +179,7 @@ fn buffer(slf: &Bound<'_, SocketTransport>, chunk: Chunk, sent_in_part: bool) ->
     if sent_in_part && !send_buffered(slf)? {
         return Ok(());
     }
-    liveness::settle(slf)?;
+    liveness::update_registration(slf)?;
     flow::maybe_pause(slf)
 }
 
@@ -201,7 +201,7 @@ pub(crate) fn flush(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
         return Ok(());
     }
     exclusive::proceed(transport)?;
-    liveness::settle(transport)?;
+    liveness::update_registration(transport)?;
     if closing {
         transport.get().state.with(py, |state| state.lost += 1);
         return close::connection_lost(transport, None);

@@ -24,12 +24,12 @@ fn on_end_of_turn(object: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Takes data to be sent later in this turn. False if it cannot wait.
 #[inline]
-pub(crate) fn gather(transport: &Bound<'_, SocketTransport>, data: &[u8]) -> bool {
+pub(crate) fn coalesce(transport: &Bound<'_, SocketTransport>, data: &[u8]) -> bool {
     let py = transport.py();
     transport.get().state.with(py, |state| {
         let is_open =
             !data.is_empty() && state.lost == 0 && !state.closing && !state.eof_written && !state.exclusive.is_taken();
-        if !is_open || state.shown || !state.buffer.is_empty() || state.gathered.len() + data.len() > LIMIT {
+        if !is_open || state.shown || !state.buffer.is_empty() || state.coalesced.len() + data.len() > LIMIT {
             return false;
         }
         let Some(owner) = &state.owner else { return false };
@@ -37,13 +37,13 @@ pub(crate) fn gather(transport: &Bound<'_, SocketTransport>, data: &[u8]) -> boo
         if !end_of_turn.is_open(py) {
             return false;
         }
-        if state.gathered.is_empty() {
+        if state.coalesced.is_empty() {
             if !std::mem::replace(&mut state.listed, true) {
                 end_of_turn.add(py, transport, on_end_of_turn);
             }
-            state.gathered = end_of_turn.take_memory(py);
+            state.coalesced = end_of_turn.take_memory(py);
         }
-        state.gathered.extend_from_slice(data);
+        state.coalesced.extend_from_slice(data);
         true
     })
 }
@@ -52,23 +52,23 @@ pub(crate) fn gather(transport: &Bound<'_, SocketTransport>, data: &[u8]) -> boo
 #[inline]
 pub(crate) fn take(transport: &SocketTransport, py: Python<'_>) -> Vec<u8> {
     transport.state.with(py, |state| {
-        if state.gathered.is_empty() {
+        if state.coalesced.is_empty() {
             return Vec::new();
         }
-        let mut gathered = std::mem::take(&mut state.gathered);
+        let mut coalesced = std::mem::take(&mut state.coalesced);
         if !state.owner.as_ref().is_some_and(|owner| owner.get().io.end_of_turn.is_of_this_process(py)) {
-            gathered.clear();
+            coalesced.clear();
         }
-        gathered
+        coalesced
     })
 }
 
 /// Adds `data` to what `take` gave, if that may be sent together.
 #[inline]
-pub(crate) fn join(gathered: &mut Vec<u8>, data: &[u8]) -> bool {
-    let fits = gathered.len() + data.len() <= LIMIT;
+pub(crate) fn join(coalesced: &mut Vec<u8>, data: &[u8]) -> bool {
+    let fits = coalesced.len() + data.len() <= LIMIT;
     if fits {
-        gathered.extend_from_slice(data);
+        coalesced.extend_from_slice(data);
     }
     fits
 }
@@ -87,9 +87,9 @@ pub(crate) fn give_back(transport: &SocketTransport, py: Python<'_>, mut memory:
 /// Sends what is gathered.
 #[inline]
 pub(crate) fn send(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
-    if transport.get().state.with(transport.py(), |state| state.gathered.is_empty()) {
+    if transport.get().state.with(transport.py(), |state| state.coalesced.is_empty()) {
         return Ok(());
     }
-    let gathered = take(transport.get(), transport.py());
-    if gathered.is_empty() { Ok(()) } else { write::send_gathered(transport, gathered) }
+    let coalesced = take(transport.get(), transport.py());
+    if coalesced.is_empty() { Ok(()) } else { write::send_coalesced(transport, coalesced) }
 }

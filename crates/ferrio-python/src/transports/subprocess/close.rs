@@ -140,7 +140,7 @@ impl Drop for SubprocessTransport {
                     }
                 })
             };
-            let killed = memory::guarded(py, kill_it);
+            let killed = memory::catch_no_memory(py, kill_it);
             if let Err(error) = warned.and(killed) {
                 memory::unraisable(py, error);
             }

@@ -258,8 +258,8 @@ impl SubprocessTransport {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let held = self.state.with(py, |state| (state.owner.take(), state.protocol.take(), state.pending.take()));
-        drop(held);
+        let owned = self.state.with(py, |state| (state.owner.take(), state.protocol.take(), state.pending.take()));
+        drop(owned);
     }
 }
 

@@ -44,7 +44,7 @@ fn call_later(
     let py = transport.py();
     let Some(owner) = transport.get().owner(py) else { return Ok(()) };
     base(&owner).check_open()?;
-    let handle = HandleRef::parked(owner.as_super(), callback, arguments)?;
+    let handle = HandleRef::unscheduled(owner.as_super(), callback, arguments)?;
     let now = transport.get().state.with(py, |state| match &mut state.pending {
         Some(pending) => {
             pending.push(handle);
@@ -138,8 +138,8 @@ impl SubprocessTransport {
             Some(protocol) => protocol.call_method1("connection_lost", (exc,)).map(drop),
             None => Ok(()),
         };
-        let held = slf.get().state.with(py, |state| (state.owner.take(), state.process.take(), state.protocol.take()));
-        drop(held);
+        let owned = slf.get().state.with(py, |state| (state.owner.take(), state.process.take(), state.protocol.take()));
+        drop(owned);
         outcome
     }
 }

@@ -10,7 +10,7 @@ use pyo3::exceptions::{PyException, PyOSError, PyTimeoutError};
 use pyo3::prelude::*;
 
 use super::lower_transport::Lower;
-use super::{Phase, TlsTransport, Told, handshake, read, write};
+use super::{AppProtocolState, Phase, TlsTransport, handshake, read, write};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 
@@ -150,9 +150,9 @@ fn tell_end_of_file(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let untold = this.state.with(py, |state| {
-        let untold = state.told == Told::ConnectionMade;
+        let untold = state.app_state == AppProtocolState::ConnectionMade;
         if untold {
-            state.told = Told::EndOfFile;
+            state.app_state = AppProtocolState::EndOfFile;
         }
         untold
     });
@@ -223,22 +223,22 @@ pub(super) fn abort(transport: &Bound<'_, TlsTransport>, error: Option<PyErr>) -
 pub(super) fn lost(transport: &Bound<'_, TlsTransport>, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
-    let (protocol, told, timers, lower, unsent) = this.state.with(py, |state| {
+    let (protocol, app_state, timers, lower, unsent) = this.state.with(py, |state| {
         state.closed = true;
         state.dropped_writes = state.dropped_writes.saturating_add(1);
         state.backlog_len = 0;
-        let informed = matches!(state.told, Told::ConnectionMade | Told::EndOfFile);
-        let told = state.phase != Phase::Handshake && informed;
-        if told {
-            state.told = Told::ConnectionLost;
+        let informed = matches!(state.app_state, AppProtocolState::ConnectionMade | AppProtocolState::EndOfFile);
+        let app_state = state.phase != Phase::Handshake && informed;
+        if app_state {
+            state.app_state = AppProtocolState::ConnectionLost;
         }
         state.phase = Phase::Unwrapped;
         let timers = [state.handshake_timer.take(), state.shutdown_timer.take()];
         let unsent = (std::mem::take(&mut state.backlog), std::mem::take(&mut state.outbox));
-        (state.protocol.take(), told, timers, state.lower.take(), unsent)
+        (state.protocol.take(), app_state, timers, state.lower.take(), unsent)
     });
     // Our own sockets call from the loop itself; others may be in the middle of anything.
-    let at_once = matches!(lower, Some(Lower::Socket(_)));
+    let immediately = matches!(lower, Some(Lower::Socket(_)));
     drop((lower, unsent));
     this.session.take(py)?;
     handshake::wake_waiter(transport, error.clone().map(PyErr::from_value))?;
@@ -246,7 +246,7 @@ pub(super) fn lost(transport: &Bound<'_, TlsTransport>, error: Option<Bound<'_, 
         timer.call_method0(py, "cancel")?;
     }
     match protocol {
-        Some(protocol) if told => tell_lost(transport, protocol.bind(py), error, at_once),
+        Some(protocol) if app_state => tell_lost(transport, protocol.bind(py), error, immediately),
         _ => Ok(()),
     }
 }
@@ -255,19 +255,19 @@ fn tell_lost<'py>(
     transport: &Bound<'py, TlsTransport>,
     protocol: &Bound<'py, PyAny>,
     error: Option<Bound<'py, PyAny>>,
-    at_once: bool,
+    immediately: bool,
 ) -> PyResult<()> {
     let py = transport.py();
     let owner = transport.get().owner(py);
     let connection_lost = protocol.getattr(pyo3::intern!(py, "connection_lost"))?;
-    if !at_once {
+    if !immediately {
         return owner.call_method1("call_soon", (connection_lost, error)).map(drop);
     }
     let arguments = memory::tuple(py, [error])?;
     match connection_lost.call1(&arguments) {
         Ok(_) => Ok(()),
         Err(error) if exception_handler::passes(py, &error) => Err(error),
-        Err(error) => HandleRef::parked(owner.as_super(), &connection_lost, &arguments)?.report_error(py, error),
+        Err(error) => HandleRef::unscheduled(owner.as_super(), &connection_lost, &arguments)?.report_error(py, error),
     }
 }
 

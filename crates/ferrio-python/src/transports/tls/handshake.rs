@@ -6,7 +6,7 @@ use pyo3::exceptions::PyConnectionAbortedError;
 use pyo3::prelude::*;
 
 use super::lower_transport::Lower;
-use super::{Phase, TlsTransport, Told, Waiter, close, read, write};
+use super::{AppProtocolState, Phase, TlsTransport, Waiter, close, read, write};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 
@@ -31,7 +31,7 @@ pub(super) fn begin(transport: &Bound<'_, TlsTransport>, lower: &Bound<'_, PyAny
     let check = transport.getattr("_check_handshake_timeout")?;
     let timer = this.owner(py).call_method1("call_later", (&this.handshake_timeout, check))?.unbind();
     this.state.with(py, |state| state.handshake_timer = Some(timer));
-    if this.session.is_plain && this.session.is_server && this.session.incoming_pending(py)? == 0 {
+    if this.session.is_unpatched && this.session.is_server && this.session.incoming_pending(py)? == 0 {
         // The client begins.
         return Ok(());
     }
@@ -72,9 +72,9 @@ fn complete(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
         state.draining = true;
         state.answered = true;
         state.extra = Some(extra.unbind());
-        let untold = state.told == Told::Nothing;
+        let untold = state.app_state == AppProtocolState::Init;
         if untold {
-            state.told = Told::ConnectionMade;
+            state.app_state = AppProtocolState::ConnectionMade;
         }
         untold
     });

@@ -71,10 +71,10 @@ enum Phase {
     Shutdown,
 }
 
-/// What the protocol was told last.
+/// Which of its callbacks the protocol has had, as in asyncio's `AppProtocolState`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Told {
-    Nothing,
+enum AppProtocolState {
+    Init,
     ConnectionMade,
     EndOfFile,
     ConnectionLost,
@@ -93,7 +93,7 @@ pub(crate) enum Waiter {
 #[expect(clippy::struct_excessive_bools, reason = "independent facts; the states have enums")]
 struct State {
     phase: Phase,
-    told: Told,
+    app_state: AppProtocolState,
     /// None before its `connection_made` and after its `connection_lost`.
     lower: Option<Lower>,
     /// None once the connection is lost.
@@ -157,7 +157,7 @@ pub(crate) fn make<'py>(
     let lends_buffer = protocol.is_instance(imports::buffered_protocol(py)?)?;
     let state = State {
         phase: Phase::Unwrapped,
-        told: if calls_made { Told::Nothing } else { Told::ConnectionMade },
+        app_state: if calls_made { AppProtocolState::Init } else { AppProtocolState::ConnectionMade },
         lower: None,
         protocol: Some(protocol.unbind()),
         lends_buffer,

@@ -19,22 +19,25 @@ const ROOM: usize = 256 * 1024;
 pub(crate) struct TlsProtocol {
     pub(crate) transport: Py<TlsTransport>,
     /// Lent to transports that are not ours; made for the first of them.
-    room: GilCell<Option<Py<PyMemoryView>>>,
+    buffer_view: GilCell<Option<Py<PyMemoryView>>>,
 }
 
 impl TlsProtocol {
     pub(crate) fn of(transport: &Bound<'_, TlsTransport>) -> Self {
-        Self { transport: transport.clone().unbind(), room: GilCell::new(None) }
+        Self { transport: transport.clone().unbind(), buffer_view: GilCell::new(None) }
     }
 
-    fn room<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
-        if let Some(room) = self.room.with(py, |room| room.as_ref().map(|room| room.bind(py).clone())) {
-            return Ok(room);
+    fn buffer_view<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMemoryView>> {
+        if let Some(buffer_view) = self
+            .buffer_view
+            .with(py, |buffer_view| buffer_view.as_ref().map(|buffer_view| buffer_view.bind(py).clone()))
+        {
+            return Ok(buffer_view);
         }
         let memory = PyByteArray::new_with(py, ROOM, |_| Ok(()))?;
-        let room = PyMemoryView::from(memory.as_any())?;
-        self.room.with(py, |place| *place = Some(room.clone().unbind()));
-        Ok(room)
+        let buffer_view = PyMemoryView::from(memory.as_any())?;
+        self.buffer_view.with(py, |place| *place = Some(buffer_view.clone().unbind()));
+        Ok(buffer_view)
     }
 }
 
@@ -57,12 +60,12 @@ impl TlsProtocol {
 
     /// Memory to receive into.
     fn get_buffer<'py>(&self, py: Python<'py>, _sizehint: isize) -> PyResult<Bound<'py, PyMemoryView>> {
-        self.room(py)
+        self.buffer_view(py)
     }
 
     /// The memory holds `nbytes` bytes.
     fn buffer_updated(&self, py: Python<'_>, nbytes: usize) -> PyResult<()> {
-        let filled = self.room(py)?.as_any().get_item(slice(py, 0, Some(nbytes))?)?;
+        let filled = self.buffer_view(py)?.as_any().get_item(slice(py, 0, Some(nbytes))?)?;
         let data = filled.call_method0("tobytes")?.cast_into::<PyBytes>()?;
         receive::received(self.transport.bind(py), &data)
     }

@@ -4,7 +4,7 @@
 //! what cannot be there. An alert, a message in the clear, a record that did not fit or bytes that are no record turn
 //! this off until the session has said that it wants more.
 
-use ferrio_cpython::capi::bytes_writer::BytesRoom;
+use ferrio_cpython::capi::bytes_writer::BytesWriter;
 use ferrio_cpython::capi::memory;
 use ferrio_engine::{NextRecord, TlsRecord};
 use pyo3::exceptions::PyRuntimeError;
@@ -52,7 +52,7 @@ fn read_and_answer(transport: &Bound<'_, TlsTransport>, lends_buffer: bool) -> P
     if backlog {
         return write::write_backlog(transport);
     }
-    if answered || !transport.get().session.is_plain { write::send_outgoing(transport) } else { Ok(()) }
+    if answered || !transport.get().session.is_unpatched { write::send_outgoing(transport) } else { Ok(()) }
 }
 
 /// The most data that a record with this body carries.
@@ -108,7 +108,7 @@ fn next_read(transport: &Bound<'_, TlsTransport>) -> PyResult<Option<usize>> {
     let this = transport.get();
     let (size, draining) = this.state.with(py, |state| (state.next_read(), state.draining));
     // It would say so by an exception.
-    if draining && this.session.is_plain && this.session.is_empty(py)? {
+    if draining && this.session.is_unpatched && this.session.is_empty(py)? {
         this.state.with(py, State::after_last_read);
         return Ok(None);
     }
@@ -162,19 +162,19 @@ fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
 fn read_several<'py>(transport: &Bound<'py, TlsTransport>) -> PyResult<(Vec<Bound<'py, PyBytes>>, bool)> {
     let py = transport.py();
     let this = transport.get();
-    let Some(most) = this.state.with(py, |state| state.several()).filter(|_| this.session.is_plain) else {
+    let Some(most) = this.state.with(py, |state| state.several()).filter(|_| this.session.is_unpatched) else {
         return Ok((Vec::new(), false));
     };
-    let mut room = BytesRoom::new(py, most)?;
+    let mut writer = BytesWriter::new(py, most)?;
     let mut ended = false;
-    while room.left() > 0
+    while writer.remaining() > 0
         && let Some(body) = this.state.with(py, |state| if state.draining { None } else { state.next_record() })
     {
         receive::give_record(transport, body)?;
         let size = most_data(body);
         let read = |part: &Bound<'py, PyAny>| this.session.read_into(py, size, part);
         let count = |outcome: &Read<usize>| if let Read::Data(count) = outcome { *count } else { 0 };
-        match room.fill(size, read, count)? {
+        match writer.fill(size, read, count)? {
             Read::Data(count) => this.state.with(py, |state| state.after_read(size, count)),
             Read::End => {
                 ended = true;
@@ -190,7 +190,7 @@ fn read_several<'py>(transport: &Bound<'py, TlsTransport>) -> PyResult<(Vec<Boun
             }
         }
     }
-    let data = room.finish()?;
+    let data = writer.finish()?;
     Ok((if data.as_bytes().is_empty() { Vec::new() } else { vec![data] }, ended))
 }
 
@@ -207,15 +207,15 @@ fn read_into_protocol(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let Some(mut size) = this.state.with(py, State::next_read) else { return Ok(()) };
     let hint = this.session.incoming_pending(py)?;
     let buffer = protocol.call_method1(pyo3::intern!(py, "get_buffer"), (hint,))?;
-    let room = PyMemoryView::from(&buffer)?;
-    let wanted: usize = room.as_any().len()?;
+    let writer = PyMemoryView::from(&buffer)?;
+    let wanted: usize = writer.as_any().len()?;
     if wanted == 0 {
         return Err(ferrio_cpython::error::<PyRuntimeError>("get_buffer() returned an empty buffer"));
     }
     let (mut filled, mut ended) = (0, false);
     loop {
         size = size.min(wanted - filled);
-        match read_part(transport, &room, filled, size)? {
+        match read_part(transport, &writer, filled, size)? {
             Read::Data(count) => {
                 this.state.with(py, |state| state.after_read(size, count));
                 filled += count;
@@ -239,7 +239,7 @@ fn read_into_protocol(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
             None => break,
         }
     }
-    drop((room, buffer));
+    drop((writer, buffer));
     if filled > 0 {
         protocol.call_method1(pyo3::intern!(py, "buffer_updated"), (filled,))?;
     }
@@ -248,17 +248,17 @@ fn read_into_protocol(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
 
 fn read_part(
     transport: &Bound<'_, TlsTransport>,
-    room: &Bound<'_, PyMemoryView>,
+    writer: &Bound<'_, PyMemoryView>,
     from: usize,
     size: usize,
 ) -> PyResult<Read<usize>> {
     let py = transport.py();
     let session = &transport.get().session;
     if from == 0 {
-        return session.read_into(py, size, room.as_any());
+        return session.read_into(py, size, writer.as_any());
     }
-    let rest = slice(py, from, Some(from + size))?;
-    session.read_into(py, size, &room.as_any().get_item(rest)?)
+    let remaining = slice(py, from, Some(from + size))?;
+    session.read_into(py, size, &writer.as_any().get_item(remaining)?)
 }
 
 #[pymethods]

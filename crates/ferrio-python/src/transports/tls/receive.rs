@@ -4,7 +4,7 @@
 //! stays small. Invariant: what arrived is given in order; the rest of it at the latest before the session is asked for
 //! anything but the next record.
 
-use ferrio_cpython::capi::buffer_view::Window;
+use ferrio_cpython::capi::buffer_view::BufferView;
 use ferrio_engine::TlsRecords;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -47,10 +47,10 @@ fn keep_for_reading(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyByte
     let py = transport.py();
     let this = transport.get();
     let begun = this.state.with(py, |state| {
-        let at_once = !state.reading_paused && !state.lends_buffer && !state.draining && state.arrived.is_none();
-        if at_once { state.records.begun() } else { None }
+        let may_pass_on = !state.reading_paused && !state.lends_buffer && !state.draining && state.arrived.is_none();
+        if may_pass_on { state.records.begun() } else { None }
     });
-    let Some(begun) = begun.filter(|_| this.session.is_plain && data.as_bytes().len() > LONGEST_BODY) else {
+    let Some(begun) = begun.filter(|_| this.session.is_unpatched && data.as_bytes().len() > LONGEST_BODY) else {
         return keep(transport, data);
     };
     let several = this.state.with(py, |state| {
@@ -78,7 +78,7 @@ pub(super) fn give_record(transport: &Bound<'_, TlsTransport>, body: usize) -> P
         Some((arrived.data.clone_ref(py), from..arrived.given))
     });
     let Some((data, part)) = part else { return Ok(()) };
-    transport.get().session.give(py, &Window::of(data.bind(py), part)?)
+    transport.get().session.give(py, &BufferView::of(data.bind(py), part)?)
 }
 
 /// Gives the session all that arrived.
@@ -91,5 +91,5 @@ pub(super) fn give_rest(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     if arrived.given >= len {
         return Ok(());
     }
-    transport.get().session.give(py, &Window::of(data, arrived.given..len)?)
+    transport.get().session.give(py, &BufferView::of(data, arrived.given..len)?)
 }

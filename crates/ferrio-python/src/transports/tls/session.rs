@@ -13,7 +13,7 @@ use crate::common::imports;
 /// The cryptographic half of a connection.
 pub(super) struct Session {
     /// The methods are those of the object in C: they keep nothing that they are given.
-    pub(super) is_plain: bool,
+    pub(super) is_unpatched: bool,
     pub(super) is_server: bool,
     pub(super) context: Py<PyAny>,
     /// The `SSLObject`.
@@ -41,10 +41,10 @@ impl Session {
         let bio = imports::memory_bio(py)?;
         let (incoming, outgoing) = (bio.call0()?, bio.call0()?);
         let object = context.call_method("wrap_bio", (&incoming, &outgoing), Some(&options.wrapping(py)?))?;
-        let is_plain = object.get_type().is(imports::ssl_object(py)?);
-        let inner = if is_plain { object.getattr("_sslobj")? } else { object.clone() };
+        let is_unpatched = object.get_type().is(imports::ssl_object(py)?);
+        let inner = if is_unpatched { object.getattr("_sslobj")? } else { object.clone() };
         Ok(Self {
-            is_plain,
+            is_unpatched,
             is_server: options.is_server(),
             give: incoming.getattr("write")?.unbind(),
             take: outgoing.getattr("read")?.unbind(),
@@ -97,9 +97,9 @@ impl Session {
         }
     }
 
-    /// Reads up to `size` bytes, of one record, into `room`.
-    pub(super) fn read_into(&self, py: Python<'_>, size: usize, room: &Bound<'_, PyAny>) -> PyResult<Read<usize>> {
-        match self.read.bind(py).call1((size, room)) {
+    /// Reads up to `size` bytes, of one record, into `target`.
+    pub(super) fn read_into(&self, py: Python<'_>, size: usize, target: &Bound<'_, PyAny>) -> PyResult<Read<usize>> {
+        match self.read.bind(py).call1((size, target)) {
             Ok(count) => {
                 let count = count.extract()?;
                 Ok(if count == 0 { Read::End } else { Read::Data(count) })
@@ -128,8 +128,10 @@ impl Session {
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let Self { is_plain: _, is_server: _, context, object, incoming, outgoing, give, take, read, write } = self;
-        [context, object, incoming, outgoing, give, take, read, write].into_iter().try_for_each(|held| visit.call(held))
+        let Self { is_unpatched: _, is_server: _, context, object, incoming, outgoing, give, take, read, write } = self;
+        [context, object, incoming, outgoing, give, take, read, write]
+            .into_iter()
+            .try_for_each(|owned| visit.call(owned))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: the backlog holds data only before the handshake is over and while the session waits for the peer; what
 //! the session made stays in it while the lower transport takes no more.
 
-use ferrio_cpython::capi::buffer_view::Window;
+use ferrio_cpython::capi::buffer_view::BufferView;
 use ferrio_cpython::capi::memory;
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
@@ -121,14 +121,14 @@ fn encrypt(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyAny>) -> PyRe
     let flat = if bytes.is_some() { data.clone() } else { flat_view(data)? };
     let total = flat.len()?;
     // A record at a time, for the reason that `arriving` gives.
-    let by_record = session.is_plain && total > LONGEST;
-    let at_once = if by_record { LONGEST } else { AT_ONCE };
+    let by_record = session.is_unpatched && total > LONGEST;
+    let step = if by_record { LONGEST } else { AT_ONCE };
     let mut written = 0;
     while written < total {
-        let end = total.min(written + at_once);
+        let end = total.min(written + step);
         let part = match bytes {
             _ if end - written == total => flat.clone(),
-            Some(bytes) if by_record => Window::of(bytes, written..end)?,
+            Some(bytes) if by_record => BufferView::of(bytes, written..end)?,
             _ => flat_view(&flat)?.get_item(slice(py, written, Some(end))?)?,
         };
         match session.write(py, &part)? {
@@ -199,7 +199,7 @@ fn encrypt_backlog(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let state = &transport.get().state;
     while let Some(first) = state.with(py, |state| state.backlog.pop_front()) {
         let size = first.as_bytes(py).len();
-        let rest = match encrypt(transport, first.bind(py).as_any()) {
+        let remaining = match encrypt(transport, first.bind(py).as_any()) {
             Ok(None) => None,
             Ok(Some(0)) => Some(first.clone_ref(py)),
             Ok(Some(written)) => Some(memory::bytes(py, &first.as_bytes(py)[written..])?.unbind()),
@@ -208,13 +208,13 @@ fn encrypt_backlog(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
                 return Err(error);
             }
         };
-        let left = rest.as_ref().map_or(0, |rest| rest.as_bytes(py).len());
+        let left = remaining.as_ref().map_or(0, |remaining| remaining.as_bytes(py).len());
         let blocked = state.with(py, |state| {
             // Whoever lost the connection meanwhile has forgotten the backlog.
             state.backlog_len = (state.backlog_len + left).saturating_sub(size);
-            let blocked = rest.is_some();
-            if let Some(rest) = rest {
-                state.backlog.push_front(rest);
+            let blocked = remaining.is_some();
+            if let Some(remaining) = remaining {
+                state.backlog.push_front(remaining);
             }
             blocked
         });

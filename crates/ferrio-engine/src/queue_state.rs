@@ -5,11 +5,11 @@
 //! was handed out to be woken has come back, no getter waits while there are items, and no putter while there is room.
 //! That is why a waiter that was woken and gives up wakes the next one.
 
-use crate::waiters::{Standing, Ticket, Waiter, Waiters};
+use crate::waiters::{Ticket, Waiter, WaiterState, Waiters};
 
 /// Both lines of a queue.
 #[derive(Debug)]
-pub struct Exchange<W> {
+pub struct QueueState<W> {
     /// Those who wait for an item.
     pub getters: Waiters<W>,
     /// Those who wait for room.
@@ -41,16 +41,16 @@ pub enum Done {
     All,
 }
 
-impl<W: Waiter> Exchange<W> {
+impl<W: Waiter> QueueState<W> {
     /// The line at `side`.
-    pub const fn line(&mut self, side: Side) -> &mut Waiters<W> {
+    pub const fn wait_queue(&mut self, side: Side) -> &mut Waiters<W> {
         match side {
             Side::Get => &mut self.getters,
             Side::Put => &mut self.putters,
         }
     }
 
-    /// An item was put; [`Exchange::wake_next`] says who is to come and get it.
+    /// An item was put; [`QueueState::wake_next`] says who is to come and get it.
     pub const fn note_put(&mut self) {
         self.unfinished = self.unfinished.saturating_add(1);
     }
@@ -58,7 +58,7 @@ impl<W: Waiter> Exchange<W> {
     /// Who is to be woken at `side`, because there is something for it. What left the line with it goes into `spent`.
     #[must_use = "the waiter has to be woken"]
     pub fn wake_next(&mut self, side: Side, spent: &mut Vec<W>) -> Option<W> {
-        self.line(side).pop_waiting(spent)
+        self.wait_queue(side).pop_waiting(spent)
     }
 
     /// A waiter gives up, standing as it says, while there is something for it or not: who is to be woken in its place.
@@ -67,12 +67,12 @@ impl<W: Waiter> Exchange<W> {
         &mut self,
         side: Side,
         ticket: Ticket,
-        standing: Standing,
+        waiter_state: WaiterState,
         available: bool,
         spent: &mut Vec<W>,
     ) -> Option<W> {
-        spent.extend(self.line(side).remove(ticket));
-        if available && standing != Standing::Cancelled { self.wake_next(side, spent) } else { None }
+        spent.extend(self.wait_queue(side).remove(ticket));
+        if available && waiter_state != WaiterState::Cancelled { self.wake_next(side, spent) } else { None }
     }
 
     /// An item was worked on.
@@ -98,7 +98,7 @@ impl<W: Waiter> Exchange<W> {
     }
 }
 
-impl<W> Default for Exchange<W> {
+impl<W> Default for QueueState<W> {
     fn default() -> Self {
         Self { getters: Waiters::new(), putters: Waiters::new(), unfinished: 0, is_shut_down: false }
     }

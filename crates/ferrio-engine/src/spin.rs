@@ -13,12 +13,12 @@ const LOOK: u64 = 25_000;
 
 /// What the last rest taught.
 #[derive(Clone, Debug)]
-pub struct DozePolicy {
+pub struct SpinPolicy {
     possible: bool,
     looking: bool,
 }
 
-impl DozePolicy {
+impl SpinPolicy {
     /// A policy for a machine with that many processors.
     #[must_use]
     pub const fn new(processors: usize) -> Self {
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_quick_call_makes_the_next_rest_look_and_one_in_vain_ends_it() {
-        let mut policy = DozePolicy::new(2);
+        let mut policy = SpinPolicy::new(2);
         assert_eq!(policy.time(None), 0);
         policy.rested(10_000, true);
         assert_eq!(policy.time(None), LOOK);
@@ -57,12 +57,12 @@ mod tests {
 
     #[test]
     fn a_short_sleep_one_processor_or_the_network_never_look() {
-        let mut policy = DozePolicy::new(2);
+        let mut policy = SpinPolicy::new(2);
         policy.rested(10_000, true);
         assert_eq!(policy.time(Some(LOOK)), 0);
         policy.rested(10_000, false);
         assert_eq!(policy.time(None), 0);
-        let mut single = DozePolicy::new(1);
+        let mut single = SpinPolicy::new(1);
         single.rested(10_000, true);
         assert_eq!(single.time(None), 0);
     }

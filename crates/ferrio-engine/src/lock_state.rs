@@ -5,13 +5,13 @@
 //! Invariants: there is at most one holder; when nobody is on its way back, a free lock has nobody waiting. The second
 //! one is why whoever leaves a free lock's line without the lock wakes the next.
 
-use crate::waiters::{Standing, Ticket, Waiter, Waiters};
+use crate::waiters::{Ticket, Waiter, WaiterState, Waiters};
 
 /// A lock.
 #[derive(Debug)]
-pub struct Exclusion<W> {
+pub struct LockState<W> {
     /// Whether somebody holds the lock.
-    pub held: bool,
+    pub locked: bool,
     /// Those who want it.
     pub waiters: Waiters<W>,
 }
@@ -26,12 +26,12 @@ pub enum Released<'a, W> {
     Free(Option<&'a W>),
 }
 
-impl<W: Waiter> Exclusion<W> {
+impl<W: Waiter> LockState<W> {
     /// Takes the lock if that passes nobody.
     #[must_use]
     pub fn try_acquire(&mut self) -> bool {
-        let free = !self.held && self.waiters.all_cancelled();
-        self.held |= free;
+        let free = !self.locked && self.waiters.all_cancelled();
+        self.locked |= free;
         free
     }
 
@@ -43,13 +43,13 @@ impl<W: Waiter> Exclusion<W> {
     /// A chosen waiter comes back and takes the lock.
     #[must_use = "dropping the waiter here is what this method is there to avoid"]
     pub fn take_over(&mut self, ticket: Ticket) -> Option<W> {
-        self.held = true;
+        self.locked = true;
         self.waiters.remove(ticket)
     }
 
     /// The holder gives the lock up.
     pub fn release(&mut self) -> Released<'_, W> {
-        if !std::mem::replace(&mut self.held, false) {
+        if !std::mem::replace(&mut self.locked, false) {
             return Released::NotHeld;
         }
         Released::Free(self.next())
@@ -58,17 +58,17 @@ impl<W: Waiter> Exclusion<W> {
     /// Who has to be woken because a waiter left a free lock's line without the lock.
     #[must_use = "the first in line has to be woken"]
     pub fn pass_on(&self) -> Option<&W> {
-        if self.held { None } else { self.next() }
+        if self.locked { None } else { self.next() }
     }
 
     /// The first in line, unless it is on its way.
     fn next(&self) -> Option<&W> {
-        self.waiters.first().filter(|first| first.standing() == Standing::Waiting)
+        self.waiters.first().filter(|first| first.waiter_state() == WaiterState::Waiting)
     }
 }
 
-impl<W> Default for Exclusion<W> {
+impl<W> Default for LockState<W> {
     fn default() -> Self {
-        Self { held: false, waiters: Waiters::new() }
+        Self { locked: false, waiters: Waiters::new() }
     }
 }

@@ -4,24 +4,24 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use ferrio_engine::{Done, Exchange, Flag, Side, Standing, Ticket, Waiter};
+use ferrio_engine::{Done, EventState, QueueState, Side, Ticket, Waiter, WaiterState};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 struct Token {
     number: usize,
-    standing: Rc<Cell<Standing>>,
+    waiter_state: Rc<Cell<WaiterState>>,
 }
 
 impl Token {
     fn new(number: usize) -> Self {
-        Self { number, standing: Rc::new(Cell::new(Standing::Waiting)) }
+        Self { number, waiter_state: Rc::new(Cell::new(WaiterState::Waiting)) }
     }
 }
 
 impl Waiter for Token {
-    fn standing(&self) -> Standing {
-        self.standing.get()
+    fn waiter_state(&self) -> WaiterState {
+        self.waiter_state.get()
     }
 }
 
@@ -49,7 +49,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-struct Parked {
+struct Queued {
     side: Side,
     token: Token,
     ticket: Ticket,
@@ -59,10 +59,10 @@ struct Parked {
 /// A queue of at most `size` numbers, its loop and what is known of both.
 #[derive(Default)]
 struct World {
-    exchange: Exchange<Token>,
+    queue_state: QueueState<Token>,
     items: VecDeque<usize>,
     size: usize,
-    parked: Vec<Parked>,
+    queued: Vec<Queued>,
     ready: VecDeque<usize>,
     arrived: usize,
     put: usize,
@@ -76,7 +76,7 @@ struct World {
 impl World {
     fn wake(&mut self, token: Option<Token>) {
         if let Some(token) = token {
-            assert_eq!(token.standing.replace(Standing::Chosen), Standing::Waiting, "woken twice");
+            assert_eq!(token.waiter_state.replace(WaiterState::Chosen), WaiterState::Waiting, "woken twice");
             self.ready.push_back(token.number);
         }
     }
@@ -90,14 +90,14 @@ impl World {
 
     /// One who wants to put or get tries, and is parked if it has to wait.
     fn attempt(&mut self, side: Side, number: usize) {
-        if self.exchange.is_shut_down && (side == Side::Put || self.items.is_empty()) {
+        if self.queue_state.is_shut_down && (side == Side::Put || self.items.is_empty()) {
             self.refused += 1;
             return;
         }
         if !self.is_available(side) {
             let token = Token::new(number);
-            let ticket = self.exchange.line(side).push(token.clone()).expect("there is memory");
-            self.parked.push(Parked { side, token, ticket, gives_up: false });
+            let ticket = self.queue_state.wait_queue(side).push(token.clone()).expect("there is memory");
+            self.queued.push(Queued { side, token, ticket, gives_up: false });
             return;
         }
         let mut spent = Vec::new();
@@ -105,16 +105,16 @@ impl World {
             Side::Put => {
                 self.items.push_back(self.put);
                 self.put += 1;
-                self.exchange.note_put();
-                self.exchange.wake_next(Side::Get, &mut spent)
+                self.queue_state.note_put();
+                self.queue_state.wake_next(Side::Get, &mut spent)
             }
             Side::Get => {
                 assert_eq!(self.items.pop_front(), Some(self.got), "items out of order");
                 self.got += 1;
-                self.exchange.wake_next(Side::Put, &mut spent)
+                self.queue_state.wake_next(Side::Put, &mut spent)
             }
         };
-        assert!(spent.iter().all(|token| token.standing() != Standing::Waiting), "a waiter was lost");
+        assert!(spent.iter().all(|token| token.waiter_state() != WaiterState::Waiting), "a waiter was lost");
         self.wake(next);
     }
 
@@ -124,42 +124,42 @@ impl World {
                 self.arrived += 1;
                 self.attempt(*side, self.arrived);
             }
-            Operation::Cancel(choice) if !self.parked.is_empty() => {
-                let place = choice % self.parked.len();
-                let waiter = &mut self.parked[place];
-                if waiter.token.standing() == Standing::Waiting {
-                    waiter.token.standing.set(Standing::Cancelled);
+            Operation::Cancel(choice) if !self.queued.is_empty() => {
+                let place = choice % self.queued.len();
+                let waiter = &mut self.queued[place];
+                if waiter.token.waiter_state() == WaiterState::Waiting {
+                    waiter.token.waiter_state.set(WaiterState::Cancelled);
                     self.ready.push_back(waiter.token.number);
                 }
                 waiter.gives_up = true;
             }
             Operation::Return if !self.ready.is_empty() => {
                 let number = self.ready.pop_front().expect("not empty");
-                let place = self.parked.iter().position(|waiter| waiter.token.number == number).expect("is parked");
-                let Parked { side, token, ticket, gives_up } = self.parked.remove(place);
+                let place = self.queued.iter().position(|waiter| waiter.token.number == number).expect("is parked");
+                let Queued { side, token, ticket, gives_up } = self.queued.remove(place);
                 if gives_up {
                     let available = self.is_available(side);
-                    let next = self.exchange.give_up(side, ticket, token.standing(), available, &mut Vec::new());
+                    let next = self.queue_state.give_up(side, ticket, token.waiter_state(), available, &mut Vec::new());
                     self.wake(next);
                 } else {
                     self.attempt(side, number);
                 }
             }
-            Operation::TaskDone => match self.exchange.task_done() {
+            Operation::TaskDone => match self.queue_state.task_done() {
                 Done::TooOften => assert_eq!(self.reported + self.discarded, self.put),
                 Done::More | Done::All => self.reported += 1,
             },
             Operation::Shutdown { immediate } => {
-                self.exchange.is_shut_down = true;
+                self.queue_state.is_shut_down = true;
                 if *immediate {
                     while self.items.pop_front().is_some() {
                         self.got += 1;
-                        self.discarded += usize::from(self.exchange.unfinished > 0);
-                        self.exchange.note_discarded();
+                        self.discarded += usize::from(self.queue_state.unfinished > 0);
+                        self.queue_state.note_discarded();
                     }
                 }
-                for token in self.exchange.dismiss() {
-                    if token.standing() == Standing::Waiting {
+                for token in self.queue_state.dismiss() {
+                    if token.waiter_state() == WaiterState::Waiting {
                         self.wake(Some(token));
                     }
                 }
@@ -172,12 +172,12 @@ impl World {
         assert_eq!(self.put, self.got + self.items.len(), "items were lost");
         assert!(self.items.len() <= self.size, "more items than there is room for");
         let unfinished = self.put - self.reported - self.discarded;
-        assert_eq!(usize::try_from(self.exchange.unfinished), Ok(unfinished));
+        assert_eq!(usize::try_from(self.queue_state.unfinished), Ok(unfinished));
         if self.ready.is_empty() {
-            let waits = |side| self.parked.iter().any(|waiter| waiter.side == side);
+            let waits = |side| self.queued.iter().any(|waiter| waiter.side == side);
             assert!(!waits(Side::Get) || self.items.is_empty(), "a getter waits while there are items");
             assert!(!waits(Side::Put) || self.items.len() == self.size, "a putter waits while there is room");
-            assert!(!self.exchange.is_shut_down || self.parked.is_empty(), "somebody waits for a queue shut down");
+            assert!(!self.queue_state.is_shut_down || self.queued.is_empty(), "somebody waits for a queue shut down");
         }
     }
 }
@@ -188,8 +188,8 @@ proptest! {
     #[test]
     fn nothing_is_lost_in_a_queue(size in 1usize..4, operations in prop::collection::vec(operation(), 0..300)) {
         let mut world = World { size, ..World::default() };
-        let rest = std::iter::repeat_n(Operation::Return, operations.len() * 2);
-        for operation in operations.into_iter().chain(rest) {
+        let remaining = std::iter::repeat_n(Operation::Return, operations.len() * 2);
+        for operation in operations.into_iter().chain(remaining) {
             world.step(&operation);
             world.check();
         }
@@ -198,10 +198,10 @@ proptest! {
 
     #[test]
     fn setting_a_flag_wakes_all_that_wait_once(cancelled in prop::collection::vec(any::<bool>(), 0..20)) {
-        let mut flag = Flag::default();
+        let mut flag = EventState::default();
         for (number, cancelled) in cancelled.iter().enumerate() {
             let token = Token::new(number);
-            token.standing.set(if *cancelled { Standing::Cancelled } else { Standing::Waiting });
+            token.waiter_state.set(if *cancelled { WaiterState::Cancelled } else { WaiterState::Waiting });
             let _ = flag.waiters.push(token);
         }
         let expected: Vec<_> = (0..cancelled.len()).filter(|number| !cancelled[*number]).collect();

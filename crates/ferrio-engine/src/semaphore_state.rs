@@ -2,20 +2,20 @@
 //!
 //! The rules are those of `asyncio.Semaphore`. A chosen waiter has its permit from the moment it is chosen, so
 //! `value` counts those that nobody has or is about to have. Invariants: permits are neither made nor lost by waiting,
-//! choosing and cancelling; when all that [`Permits::choose`] gives were woken, nobody waits while a permit is free.
+//! choosing and cancelling; when all that [`SemaphoreState::choose`] gives were woken, nobody waits while a permit is free.
 
 use crate::waiters::{Ticket, Waiter, Waiters};
 
 /// A semaphore.
 #[derive(Debug)]
-pub struct Permits<W> {
+pub struct SemaphoreState<W> {
     /// The permits that are free. Programs change it from outside, below zero too.
     pub value: i64,
     /// Those who want a permit.
     pub waiters: Waiters<W>,
 }
 
-impl<W: Waiter> Permits<W> {
+impl<W: Waiter> SemaphoreState<W> {
     /// `value` permits, nobody waiting.
     #[must_use]
     pub const fn new(value: i64) -> Self {
@@ -49,7 +49,7 @@ impl<W: Waiter> Permits<W> {
         self.waiters.remove(ticket)
     }
 
-    /// Gives a permit back; [`Permits::choose`] says who gets it.
+    /// Gives a permit back; [`SemaphoreState::choose`] says who gets it.
     pub fn release(&mut self) {
         self.value = self.value.saturating_add(1);
     }
