@@ -1,10 +1,10 @@
 """Python's asyncio in Rust.
 
-Every public name of asyncio is here too, so `import ferrio as asyncio` works. The names below that ferrio brings
-itself take the place of asyncio's; all others are asyncio's own objects, so that code which uses both sees one.
+Every public name of asyncio is here too, so `import ferrio as asyncio` works. ferrio's own implementations replace
+asyncio's; all other names are asyncio's own objects, so that code which uses both modules sees the same object.
 """
 
-# Before all else: elsewhere than in the main interpreter nothing of ferrio may be loaded.
+# This comes first: outside the main interpreter no other part of ferrio may be loaded.
 from ferrio import _main_interpreter as _main_interpreter  # isort: skip
 
 import asyncio as _asyncio
@@ -22,7 +22,7 @@ from ferrio._natives import NATIVES as _NATIVES
 
 __all__ = ["EventLoop", "EventLoopPolicy", "allow_nested_runs", "install", "new_event_loop", "run", "uninstall"]
 
-# The `run` among them is for install() to put in asyncio's place: on 3.11 that one takes no factory.
+# `run` is excluded: install() uses the one in NATIVES to replace asyncio's, which takes no factory on 3.11.
 _natives = {name: native for name, native in _NATIVES.items() if name not in __all__}
 globals().update(_natives)
 __all__ += _natives
@@ -33,7 +33,7 @@ __all__ += list(_asyncios)
 
 
 def __getattr__(name: str) -> _Any:
-    """What is made on demand: the policy, which later Pythons lack, and asyncio's submodules and deprecated names."""
+    """Names resolved on demand: the policy, which later Pythons lack, and asyncio's submodules and deprecated names."""
     if name == "EventLoopPolicy":
         from ferrio._policies import EventLoopPolicy
 

@@ -1,8 +1,8 @@
 """The command line: runs an unchanged program on ferrio.
 
-The program must not notice: it gets the `__main__` module, sys.argv, sys.path, tracebacks and exit status that plain
-python gives it. Programs are run as the interpreter runs them, which for modules, directories and archives means by
-the same function of runpy.
+The program must not be able to tell: it gets the `__main__` module, sys.argv, sys.path, tracebacks and exit status
+that plain python gives it. Programs are run as the interpreter runs them; modules, directories and archives by the same
+function of runpy.
 """
 
 import builtins
@@ -40,12 +40,12 @@ Run an asyncio program on ferrio's event loop, unchanged.
   -h, --help  print this help and exit
 """
 
-# What modules say of a compiled file of theirs; later Pythons do without.
+# The attribute in which modules name their compiled file; later Pythons have none.
 NOT_CACHED: dict[str, None] = {"__cached__": None} if sys.version_info < (3, 15) else {}
 
 
 def main(arguments: list[str]) -> None:
-    """Reads our own options up to the program, then becomes the program."""
+    """Parses ferrio's own options up to the program, then becomes the program."""
     chosen: set[str] = set()
     while arguments:
         option, *rest = arguments
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
             print(f"ferrio {ferrio.__version__} on Python {sys.version.split()[0]}")
             return
         if option == "--debug":
-            # The variable, not an attribute of one loop: it holds for every loop, in child processes too.
+            # The environment variable, not an attribute of one loop: it applies to every loop, also in child processes.
             os.environ["PYTHONASYNCIODEBUG"] = "1"
             arguments = rest
             continue
@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
 
 
 def reject(reason: str) -> NoReturn:
-    """Ends with a message for whoever typed the command."""
+    """Exits with a usage message."""
     print(f"ferrio: {reason}\n{USAGE}\nTry `python -m ferrio --help` for more.", file=sys.stderr)
     sys.exit(2)
 
@@ -92,7 +92,7 @@ def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]
     try:
         run(program, module)
     except SystemExit:
-        # No hook is called for it; one with its traceback would keep the program's objects from their end.
+        # The interpreter calls no hook for it, and its traceback would keep the program's objects alive.
         raise
     except BaseException as exception:
         hide_own_frames(exception)
@@ -106,11 +106,11 @@ def run_module(name: str, module: ModuleType) -> None:
 
 
 def run_path(path: str, module: ModuleType) -> None:
-    """Runs a script, or the `__main__` of what can be imported from: a directory or an archive."""
-    # Not os.path.abspath: the interpreter, too, leaves `..` and a trailing slash as they are.
+    """Runs a script, or the `__main__` of a directory or an archive."""
+    # Not os.path.abspath: like the interpreter, this keeps `..` and a trailing slash.
     absolute = os.path.join(os.getcwd(), path)
     if pkgutil.get_importer(absolute) is not None:
-        # Plain python puts it there even in safe-path mode.
+        # Plain python adds it even in safe-path mode.
         sys.path[: 0 if sys.flags.safe_path else 1] = [absolute]
         runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
         return
@@ -137,7 +137,7 @@ def run_code(source: str, module: ModuleType) -> None:
 
 
 def run_stdin(dash: str, module: ModuleType) -> None:
-    """Runs what standard input holds."""
+    """Runs the code from standard input."""
     set_first_path("")
     source = sys.stdin.buffer.read() if sys.stdin else b""
     module.__dict__.update(__file__="<stdin>", **NOT_CACHED)
@@ -145,7 +145,7 @@ def run_stdin(dash: str, module: ModuleType) -> None:
 
 
 def read_code(path: str) -> CodeType:
-    """The code of a source file or a compiled one."""
+    """The code object of a source file or a compiled file."""
     with open(path, "rb") as file:
         code: CodeType | None = pkgutil.read_code(file)
         if code is None:
@@ -155,13 +155,13 @@ def read_code(path: str) -> CodeType:
 
 
 def set_first_path(entry: str) -> None:
-    """Puts the program's place where `python -m ferrio` has put the working directory."""
+    """Replaces the working directory, which `python -m ferrio` added to sys.path, by the program's entry."""
     if not sys.flags.safe_path:
         sys.path[0] = entry
 
 
 def show_in_tracebacks(code: CodeType, source: str) -> None:
-    """Lets tracebacks quote the code of `-c`, as they do from Python 3.13 on."""
+    """Makes tracebacks quote the code of `-c`, as they do from Python 3.13 on."""
     if hasattr(linecache, "_interactive_cache"):
         linecache._register_code(code, source, "<string>")  # type: ignore[attr-defined]
     else:
@@ -170,10 +170,10 @@ def show_in_tracebacks(code: CodeType, source: str) -> None:
 
 
 def hide_own_frames(exception: BaseException) -> None:
-    """Lets the interpreter, which is about to end on this exception, report it without the frames of this file.
+    """Makes the interpreter, which is about to exit because of this exception, report it without frames of this file.
 
-    Only the interpreter can do the rest of what it does then: exit statuses, ending by the signal of Ctrl-C, a
-    failing sys.excepthook. So the exception goes on to it, and the hook it will call is told less.
+    Only the interpreter can do the rest: exit statuses, dying of the signal after Ctrl-C, a failing sys.excepthook. So
+    the exception propagates, and the hook that the interpreter calls gets a shorter traceback.
     """
     traceback = exception.__traceback__
     while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:

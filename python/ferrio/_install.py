@@ -1,13 +1,13 @@
-"""Puts ferrio's loop, classes and functions in asyncio's place, and takes that back.
+"""Puts ferrio's loop, classes and functions in asyncio's place, and reverts that.
 
 Every default loop comes from the `_loop_factory` of asyncio's default policy class: `asyncio.run`, `asyncio.Runner`
-and `asyncio.new_event_loop` ask the policy, those imported by name earlier too. So that attribute is what changes,
-along with the alias `asyncio.EventLoop` and a foreign policy in force. Loops that exist stay what they are, and a
-loop class or factory that a program names itself is respected.
+and `asyncio.new_event_loop` ask the policy, also where a program imported them by name earlier. So install() changes
+that attribute, the alias `asyncio.EventLoop`, and a foreign policy in force. Existing loops are not affected, and
+ferrio keeps a loop class or factory that a program names itself.
 
-Classes and functions of ferrio's take asyncio's place in asyncio and in every submodule that holds the same object
-under any name, save the names that say which of asyncio's own implementations they mean (`_CTask`, `_PyTask`, ...).
-asyncio keeps no copies elsewhere, in class attributes or default arguments; a test looks for them.
+ferrio's classes and functions replace asyncio's in asyncio and in every submodule that has the same object under any
+name, except names that refer to one of asyncio's own implementations (`_CTask`, `_PyTask`, ...). asyncio keeps no
+copies elsewhere, in class attributes or default arguments; a test looks for them.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ from ferrio._natives import NATIVES
 
 _DefaultEventLoopPolicy = asyncio.unix_events._UnixDefaultEventLoopPolicy
 
-# In place of what was there, where nothing was.
+# Stands for the previous value of an attribute that did not exist.
 _NOTHING = object()
 
-# What asyncio calls its implementations in C and in Python when it tells them apart.
+# Prefixes by which asyncio distinguishes its implementations in C and in Python.
 _IMPLEMENTATION = ("_c_", "_py_", "_CFuture", "_CTask", "_PyFuture", "_PyTask")
 
 
 class _Replacement(NamedTuple):
-    """An attribute, what ferrio put there and what was there before."""
+    """An attribute, the value that ferrio set and the previous value."""
 
     owner: Any
     name: str
@@ -45,7 +45,7 @@ def _asyncio_modules() -> Iterator[ModuleType]:
 
 
 def _stock() -> dict[str, Any]:
-    """What asyncio itself has under our names; some are in submodules alone."""
+    """asyncio's own objects for the names that ferrio replaces; some exist in submodules only."""
     stock: dict[str, Any] = {}
     for module in _asyncio_modules():
         for name in NATIVES.keys() & vars(module).keys():
@@ -55,26 +55,26 @@ def _stock() -> dict[str, Any]:
 
 _STOCK = _stock()
 
-# Re-entrant: a signal handler or a finalizer may come back here in the middle.
+# Re-entrant: a signal handler or a finalizer may call install() or uninstall() while one of them runs.
 _lock = threading.RLock()
 # Empty when not installed.
 _replacements: list[_Replacement] = []
-# The modules that install() has gone through.
+# The modules in which install() has replaced names.
 _seen: set[str] = set()
 
 
 def install() -> None:
-    """Make asyncio's default loop, tasks, futures and all else that ferrio brings ferrio's, for the whole process.
+    """Replace asyncio's default loop, tasks, futures and all else that ferrio implements, for the whole process.
 
-    From then on asyncio.run, asyncio.Runner, asyncio.new_event_loop and asyncio.EventLoop give ferrio loops, and
-    asyncio.Task, asyncio.Future and the other names that ferrio brings are ferrio's, in asyncio and its submodules.
-    What a program or a library took from asyncio by name before stays asyncio's and works with ferrio's; what it takes
-    afterwards is ferrio's. So are loops, tasks and other objects that exist: they stay what they are.
+    From then on asyncio.run, asyncio.Runner, asyncio.new_event_loop and asyncio.EventLoop create ferrio loops, and
+    asyncio.Task, asyncio.Future and the other names that ferrio implements are ferrio's, in asyncio and its submodules.
+    Names that a program or a library imported from asyncio before stay asyncio's, and work with ferrio's; names that it
+    imports afterwards are ferrio's. Existing loops, tasks and other objects are not affected.
 
-    A policy of another library that is in force gives way, and so does what another library has put in asyncio under
-    one of these names; what it sets afterwards is respected.
+    It replaces a policy of another library, and anything that another library has put in asyncio under one of these
+    names; what a library sets afterwards is kept.
 
-    It may be called at any time, from any thread and while loops run; calling it again changes nothing.
+    Call it at any time, from any thread and while loops run; calling it again changes nothing.
     """
     with _lock:
         if _replacements:
@@ -87,11 +87,11 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Put back exactly what install() replaced.
+    """Restore exactly what install() replaced.
 
-    One call undoes any number of install(). What others have put in asyncio since then stays. Objects of ferrio's that
-    exist go on working, and code that took ferrio's names from asyncio by name keeps them. Without install() before it,
-    it does nothing.
+    One call reverts any number of install() calls. What other libraries have put in asyncio since then stays. Existing
+    ferrio objects keep working, and code that imported ferrio's names from asyncio keeps them. Without a previous
+    install() it does nothing.
     """
     with _lock:
         while _replacements:
@@ -113,7 +113,7 @@ def _replace_all() -> None:
         if hasattr(module, "EventLoop"):  # from 3.13 on
             _replace(module, "EventLoop", EventLoop)
     _replace_natives()
-    # Not get_event_loop_policy(): it would make a policy where there is none, and warns from 3.14 on.
+    # Not get_event_loop_policy(): it would create a policy if there is none, and warns from 3.14 on.
     if not _makes_our_loops(vars(asyncio.events)["_event_loop_policy"]):
         _replace(asyncio.events, "_event_loop_policy", _DefaultEventLoopPolicy())
 
@@ -124,9 +124,9 @@ def _replace(owner: Any, name: str, ours: Any) -> None:
 
 
 def _replace_natives() -> None:
-    """Puts our classes and functions in place of asyncio's, wherever asyncio's modules hold these."""
+    """Replaces asyncio's classes and functions by ferrio's in every asyncio module that has them."""
     ours_by_identity = {id(theirs): NATIVES[name] for name, theirs in _STOCK.items()}
-    # What another library has put there gives way too.
+    # Objects that another library has put there are replaced too.
     ours_by_identity |= {id(vars(asyncio)[name]): NATIVES[name] for name in _STOCK.keys() & vars(asyncio).keys()}
     for module in _asyncio_modules():
         _seen.add(module.__name__)
@@ -137,7 +137,7 @@ def _replace_natives() -> None:
 
 
 def _clear_later_modules() -> None:
-    """Gives asyncio's objects to its modules that were imported, with ours in them, after install()."""
+    """Restores asyncio's objects in its modules that were imported, with ferrio's objects, after install()."""
     stock_by_identity = {id(NATIVES[name]): theirs for name, theirs in _STOCK.items()}
     for module in _asyncio_modules():
         if module.__name__ not in _seen:
@@ -147,7 +147,7 @@ def _clear_later_modules() -> None:
 
 
 def _makes_our_loops(policy: Any) -> bool:
-    """Whether the policy in force, if any, hands on what the default policy class now makes."""
+    """Whether the policy in force, if any, creates loops as the default policy class now does."""
     return policy is None or (
         getattr(policy, "_loop_factory", None) is EventLoop
         and type(policy).new_event_loop is _DefaultEventLoopPolicy.new_event_loop

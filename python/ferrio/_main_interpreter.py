@@ -1,7 +1,7 @@
-"""Refuses to be imported anywhere but in the main interpreter.
+"""Raises ImportError outside the main interpreter.
 
-The extension's state belongs to the process, so that objects of one interpreter would reach another. This is asked
-before the extension is loaded, since loading it in part may already do harm. asyncio works there as it always does.
+The extension's state belongs to the process, so objects of one interpreter would reach another. The check comes before
+the extension is loaded, because even loading part of it may do harm. asyncio keeps working in other interpreters.
 """
 
 from importlib import import_module
@@ -18,6 +18,6 @@ def interpreters() -> ModuleType | None:
     return None
 
 
-# From 3.13 on these are pairs of the identifier and where the interpreter comes from, equal in the main one alone.
+# From 3.13 on these are pairs (identifier, origin of the interpreter). They are equal in the main interpreter only.
 if (module := interpreters()) is not None and module.get_current() != module.get_main():
     raise ImportError("ferrio works in the main interpreter only; use asyncio in the others", name="ferrio")

@@ -1,6 +1,6 @@
-"""Every name of asyncio's that ferrio brings itself.
+"""The names of asyncio that ferrio implements.
 
-A name that the running Python's asyncio lacks is ferrio's alone, and install() does not add it to asyncio.
+install() does not add names to asyncio that the running Python's asyncio lacks.
 """
 
 import asyncio
@@ -8,10 +8,10 @@ from typing import Any
 
 from ferrio import _ferrio, _tasks
 
-# Loops are installed by another way, and handles claim asyncio's classes.
+# install() replaces loops in another way, and handles pass for asyncio's in isinstance().
 _NOT_REPLACED = {"EventLoop", "Handle", "TimerHandle", "new_event_loop"}
 
-# What asyncio has, or lists, only from a later version on, and the hooks that its __all__ leaves to asyncio.tasks.
+# Names that asyncio has or exports only from a later version on, and the hooks that only asyncio.tasks exports.
 _BESIDES = {
     "QueueShutDown",
     "TaskGroup",

@@ -1,7 +1,7 @@
-"""Says, once in a process, that a loop of somebody else's runs where ferrio was asked for.
+"""Reports, once in a process, that another loop runs although the program was started on ferrio.
 
-A loop that the program or its user names is kept. Whoever wrote `python -m ferrio` before the program should hear of
-it, and of who chose: every loop announces itself by `asyncio._set_running_loop` when it begins to run.
+ferrio keeps a loop that the program or its user names. The user of `python -m ferrio` should know this, and which code
+chose the loop: every loop calls `asyncio._set_running_loop` when it begins to run.
 """
 
 import asyncio
@@ -11,14 +11,14 @@ from typing import Any
 
 from ferrio._ferrio import EventLoop
 
-# Who runs a loop on behalf of another: frames of these say nothing about who chose it.
+# Packages that run a loop for their caller: their frames do not show which code chose it.
 _BETWEEN = {"asyncio", "ferrio", "uvloop", "contextlib", "threading", "concurrent", "runpy", "importlib"}
-# How to leave the choice to ferrio in programs that have a switch for it.
+# The switch that leaves the choice to ferrio, for programs that have one.
 _SWITCHES = {"uvicorn": "--loop auto"}
 
 
 def watch() -> None:
-    """Speaks of the first loop that is not ferrio's, and then watches no more."""
+    """Reports the first loop that is not ferrio's, then stops watching."""
     set_running_loop: Any = asyncio._set_running_loop
     watching = True
 
@@ -27,7 +27,7 @@ def watch() -> None:
         set_running_loop(loop)
         if watching and loop is not None and not isinstance(loop, EventLoop):
             watching = False
-            # Others may have this function from there by now; what they have put there themselves stays.
+            # Other code may have copied this function by now; functions that it put there itself stay.
             _replace(set_running_loop_watched, set_running_loop)
             _speak_of(loop, sys._getframe(1))
 
@@ -41,7 +41,7 @@ def _replace(there: Any, new: Any) -> None:
 
 
 def _speak_of(loop: Any, frame: FrameType | None) -> None:
-    """One line, where there is a standard error to print it to."""
+    """Prints one line, if there is a standard error."""
     kind = f"{type(loop).__module__}.{type(loop).__qualname__}"
     who, switch = "the program", "give no loop_factory and set no policy, or name ferrio.new_event_loop"
     if (chooser := _chooser(frame)) is not None:
@@ -56,7 +56,7 @@ def _speak_of(loop: Any, frame: FrameType | None) -> None:
 def _chooser(frame: FrameType | None) -> FrameType | None:
     while frame is not None:
         name = str(frame.f_globals.get("__name__"))
-        # The command line is __main__ for an instant, and the program for the rest.
+        # `__main__` is ferrio's command line at first, then the program.
         ours = frame.f_globals.get("__package__") == "ferrio"
         if not ours and name.partition(".")[0] not in _BETWEEN and name != "uvicorn._compat":
             return frame

@@ -1,13 +1,13 @@
-"""Makes a process one that runs on ferrio, as `python -m ferrio` promises it, and on demand its children too.
+"""Makes a process run on ferrio, for `python -m ferrio`, and its children too if requested.
 
-multiprocessing starts the children of its methods spawn and forkserver, and uvicorn its workers and reloaded servers
-by the former, as `python -c CODE`: nothing of the command line of their parent comes with them. So where children are
-to run on ferrio, CODE gets one more statement before it that does here what the parent did. It stands in their command
-line for all to see; no environment variable and no file in site-packages is read by any other interpreter. What these
-children start themselves is covered alike; children of fork have it all from their parent.
+multiprocessing starts children by spawn or forkserver as `python -c CODE`, without the command line of their parent;
+uvicorn starts its workers and reloaded servers by spawn. To make such children run on ferrio, ferrio prepends a
+statement to CODE that does what the parent did. It is visible in their command line; no other interpreter reads an
+environment variable or a file in site-packages because of it. The children of these children are covered in the same
+way; children by fork inherit everything from their parent.
 
-Other ways to start an interpreter are left alone, and so are children for which the program names an interpreter of
-its own: ferrio may not be installed there.
+ferrio does not change other ways to start an interpreter, or children for which the program names an interpreter of its
+own: ferrio may not be installed there.
 """
 
 import os
@@ -18,13 +18,13 @@ from typing import Any
 from ferrio import _other_loops, _uvicorn
 from ferrio._install import install
 
-# The code that multiprocessing gives to a child that is to run the program's; its resource tracker runs none.
+# The code of children that run the program's code; multiprocessing's resource tracker runs none of it.
 _PROGRAMS = ("from multiprocessing.spawn import spawn_main", "from multiprocessing.forkserver import main")
 
 
 def begin(*, children: bool = False, quiet: bool = False) -> None:
-    """All of asyncio is ferrio's in this process; also what uvicorn chooses itself, and with `children` what
-    multiprocessing starts. Without `quiet`, a loop that somebody else chooses is spoken of."""
+    """Makes all of asyncio ferrio's in this process, uvicorn's default loop included, and with `children` also in
+    processes that multiprocessing starts. Without `quiet`, reports a loop that other code chooses."""
     install()
     _uvicorn.choose_ferrio()
     if not quiet:
@@ -34,7 +34,7 @@ def begin(*, children: bool = False, quiet: bool = False) -> None:
 
 
 def _cover_children(quiet: bool) -> None:
-    """Both methods start their interpreter by this function, found in its module at each call."""
+    """Replaces the function by which both methods start their interpreter; they look it up at each call."""
     from multiprocessing import util
 
     spawnv_passfds: Any = util.spawnv_passfds
@@ -46,7 +46,7 @@ def _cover_children(quiet: bool) -> None:
 
 
 def _on_ferrio(path: str | bytes, args: Sequence[str | bytes], quiet: bool) -> Sequence[str | bytes]:
-    """The command line of a child, with our statement before its code."""
+    """The command line of a child, with ferrio's statement before its code."""
     if os.fsdecode(path) != sys.executable or "-c" not in args:
         return args
     position = args.index("-c") + 1

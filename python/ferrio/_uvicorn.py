@@ -1,8 +1,8 @@
-"""Lets uvicorn's `--loop auto`, its default, mean ferrio.
+"""Makes uvicorn's `--loop auto`, its default, mean ferrio.
 
-"auto" leaves the choice to uvicorn, which would name uvloop or asyncio's selector loop in person, past everything that
-install() replaces. uvicorn may not be installed, nor ever imported; so its module of that choice is changed in the
-moment in which it is imported. What a user names otherwise (`--loop asyncio`, `uvloop`, a factory) is in other modules.
+With "auto" uvicorn chooses uvloop or asyncio's selector loop by name, bypassing everything that install() replaces.
+uvicorn may not be installed or never be imported, so ferrio changes the module that makes the choice when it is
+imported. Other choices of a user (`--loop asyncio`, `uvloop`, a factory) are in other modules.
 """
 
 import sys
@@ -13,32 +13,32 @@ from typing import TYPE_CHECKING, Any
 
 from ferrio._ferrio import EventLoop, new_event_loop
 
-if TYPE_CHECKING:  # the import takes longer than that of all of ferrio, and its classes do nothing here
+if TYPE_CHECKING:  # importing it takes longer than importing ferrio, and it is needed for types only
     from importlib.abc import Loader
 
 _MODULE = "uvicorn.loops.auto"
 
 
 def _auto_loop_factory(use_subprocess: bool = False) -> Callable[[], EventLoop]:
-    """As uvicorn asks for a loop since 0.36."""
+    """What uvicorn calls for a loop since 0.36."""
     return new_event_loop
 
 
 def _auto_loop_setup(use_subprocess: bool = False) -> None:
-    """Before that it made the default what it chose. Ours is the default already."""
+    """What older versions call to change the default loop. Here ferrio's is the default already."""
 
 
 _CHOICES: dict[str, Any] = {"auto_loop_factory": _auto_loop_factory, "auto_loop_setup": _auto_loop_setup}
 
 
 def choose_ferrio() -> None:
-    """From now on, in this process; calling it again changes nothing."""
+    """Makes "auto" mean ferrio from now on, in this process; calling it again changes nothing."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 class _Finder:
-    """Finds one module, as the finders after it do, and has it loaded by `_ChangingLoader`."""
+    """Finds one module by the other finders, and wraps its loader in `_ChangingLoader`."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None, /
@@ -55,7 +55,7 @@ class _Finder:
 
 
 class _ChangingLoader:
-    """Loads by another loader, which is all that is left to see of the two, and puts our choice into the module."""
+    """Loads by another loader, which is the only one visible afterwards, and puts ferrio's choice into the module."""
 
     def __init__(self, loader: "Loader") -> None:
         self._loader = loader
@@ -68,6 +68,6 @@ class _ChangingLoader:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
-        # A uvicorn that has neither chooses as it likes, and is spoken of.
+        # A uvicorn that has neither chooses a loop itself, which _other_loops reports.
         for name in _CHOICES.keys() & vars(module).keys():
             setattr(module, name, _CHOICES[name])
