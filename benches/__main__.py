@@ -14,7 +14,7 @@ OTHERS = ("uvloop", "ferrio-loop", "ferrio")
 
 
 def once(implementation: str, name: str, seconds: float) -> float | str:
-    """Operations in a second, or what went wrong."""
+    """Operations per second, or an error message."""
     command = [sys.executable, "-m", "benches", "--measure", implementation, name, "--seconds", str(seconds)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60 + 10 * seconds, check=False)
@@ -26,7 +26,7 @@ def once(implementation: str, name: str, seconds: float) -> float | str:
 
 
 def measured(names: list[str], rounds: int, seconds: float) -> dict[str, report.Figures]:
-    """All figures, the implementations in turn; prints each row as soon as it is complete."""
+    """Measures all figures, the implementations in turn; prints each row as soon as it is complete."""
     implementations = [
         report.STOCK,
         *(name for name in OTHERS if importlib.util.find_spec(name.removesuffix("-loop"))),
@@ -49,7 +49,7 @@ def measured(names: list[str], rounds: int, seconds: float) -> dict[str, report.
 
 
 def write(result: dict[str, object], directory: pathlib.Path) -> None:
-    """The report, the table and, where they can be drawn, the plots."""
+    """Writes the report, the table and, if matplotlib is installed, the plots."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "report.json").write_text(json.dumps(result, indent=1) + "\n")
     (directory / "table.md").write_text(report.table(result))
@@ -86,7 +86,7 @@ def main() -> int:
     if earlier:
         print("\nchanged by more than the spread of both runs:")
         print("\n".join(report.changes(result, earlier)) or "nothing")
-    # What uvloop cannot do is a blank in the table; what ferrio cannot do is a fault.
+    # A workload that uvloop does not support is a blank in the table; one that ferrio does not support is a failure.
     failed = {name for of_one in figures.values() for name, _ in report.failures(of_one)} - {"uvloop"}
     return 1 if failed else 0
 

@@ -4,7 +4,7 @@
     python -m benches.clients PORT connect SIZE 1 TIMES            TIMES connections with one message each
     python -m benches.clients PORT tls-echo ...                    the same with TLS, likewise tls-connect
 
-Prints messages in a second.
+Prints messages per second.
 """
 
 import select

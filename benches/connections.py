@@ -1,4 +1,4 @@
-"""TCP: an echo server under the loop that is measured, its clients in another process without asyncio."""
+"""TCP: an echo server on the measured loop, with its clients in another process without asyncio."""
 
 import asyncio
 import subprocess

@@ -15,7 +15,7 @@ class Answering(asyncio.DatagramProtocol):
 
 
 class Asking(asyncio.DatagramProtocol):
-    """Sends the next message when the answer to the last one is there."""
+    """Sends the next message when the answer to the last one has arrived."""
 
     def __init__(self, message, times, done):
         self.message, self.left, self.done = message, times, done
@@ -58,7 +58,7 @@ async def ping_pong_8k() -> int:
 
 @workload
 async def received_in_a_row() -> int:
-    """What a receiver of measurements does: many small messages, no answer."""
+    """A receiver of measurements: many small messages, no answers."""
 
     class Counting(asyncio.DatagramProtocol):
         received = 0
@@ -71,7 +71,7 @@ async def received_in_a_row() -> int:
     address = transport.get_extra_info("sockname")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for sent in range(50, 2050, 50):
-            for _ in range(50):  # fewer than the receiving socket has room for
+            for _ in range(50):  # fewer than the receiving socket's buffer holds
                 sender.sendto(b"x" * 100, address)
             while protocol.received < sent:
                 await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Work handed to threads."""
+"""Work that runs in threads."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Futures by themselves: results, callbacks, and those of other threads."""
+"""Futures alone: results, callbacks, and futures completed by other threads."""
 
 import asyncio
 import concurrent.futures

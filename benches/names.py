@@ -1,4 +1,4 @@
-"""Name lookup, of what needs no server: numbers and names of this machine."""
+"""Name lookup that needs no server: numeric addresses and names of this machine."""
 
 import asyncio
 

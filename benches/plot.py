@@ -10,7 +10,7 @@ COLOURS = {"uvloop": "#9e9e9e", "ferrio-loop": "#f0a35e", "ferrio": "#c1440e"}
 
 
 def draw(report: Mapping[str, Any], directory: pathlib.Path) -> list[pathlib.Path]:
-    """Writes the plots and says which."""
+    """Writes the plots and returns their paths."""
     import matplotlib
 
     matplotlib.use("svg")

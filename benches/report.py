@@ -1,8 +1,8 @@
-"""What a run has found: ratios with their spread, a table, and what changed since an earlier run.
+"""The results of a run: ratios with their spread, a table, and the changes since an earlier run.
 
-A ratio compares an implementation with stock asyncio in the same round. Of the ratios of all rounds the median and the
-quartiles are shown, given enough rounds. A figure that is a text is a failure, and one failure spoils its
-row: no ratio is made of the rest.
+A ratio compares an implementation with stock asyncio in the same round. The report shows the median of all rounds'
+ratios and, given enough rounds, the quartiles. A figure that is a text is a failure; a row with one failure has no
+ratios.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from typing import Any
 STOCK = "asyncio"
 FORMAT = 1
 
-# With fewer rounds the quartiles say nothing, and the figures are no more than a sign that the workloads run.
+# With fewer rounds the quartiles mean nothing, and the figures show only that the workloads run.
 ENOUGH_ROUNDS = 3
 SMOKE_TEST = "smoke test, not a measurement"
 
@@ -50,18 +50,18 @@ class Ratio:
 
 
 def digits(value: float, significant: int) -> str:
-    """As many digits as a measurement supports, none of them in an exponent."""
+    """The number with as many digits as a measurement supports, without an exponent."""
     whole = len(str(round(value))) if value >= 1 else 1
     return f"{value:.{max(significant - whole, 0)}f}"
 
 
 def ratios(figures: Figures) -> dict[str, Ratio | None]:
-    """The ratio of each implementation but stock's."""
+    """The ratio of each implementation except stock's."""
     return {name: Ratio.of(values, figures[STOCK]) for name, values in figures.items() if name != STOCK}
 
 
 def cells(figures: Figures) -> list[str]:
-    """Operations of stock asyncio in a second, then the ratios."""
+    """Operations per second of stock asyncio, then the ratios."""
     good = [value for value in figures[STOCK] if isinstance(value, float)]
     median = statistics.median(good) if good and len(good) == len(figures[STOCK]) else None
     if median is None:
@@ -80,12 +80,12 @@ def line(name: str, figures: Figures) -> str:
 
 
 def failures(figures: Figures) -> list[tuple[str, str]]:
-    """Which implementations failed, and with what, each once."""
+    """The implementations that failed, each once, with their errors."""
     return sorted({(name, value) for name, values in figures.items() for value in values if isinstance(value, str)})
 
 
 def circumstances(seconds: float, rounds: int) -> dict[str, Any]:
-    """What a reader must know of a run to make sense of it."""
+    """The facts about a run that a reader needs to interpret it."""
     return {
         "format": FORMAT,
         "python": sys.version.split()[0],
@@ -125,7 +125,7 @@ def table(report: Mapping[str, Any]) -> str:
 
 
 def read(path: str) -> dict[str, Any]:
-    """An earlier report; one of another format is refused."""
+    """Reads an earlier report; rejects one in another format."""
     report: dict[str, Any] = json.loads(pathlib.Path(path).read_text())
     if report.get("format") != FORMAT:
         raise SystemExit(f"{path} is not a report of this format")
@@ -133,9 +133,9 @@ def read(path: str) -> dict[str, Any]:
 
 
 def changes(report: Mapping[str, Any], earlier: Mapping[str, Any]) -> list[str]:
-    """Rows for what is faster or slower than in the earlier run by more than both spreads.
+    """Rows for figures that differ from the earlier run by more than both spreads.
 
-    Ratios to stock are compared, not times: the machine may have been busier then.
+    It compares ratios to stock, not times: the machine may have been busier then.
     """
     rows = []
     if report["python"] != earlier["python"]:

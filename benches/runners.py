@@ -1,4 +1,4 @@
-"""Runners: a loop made, used for a moment and closed. In a thread, since the measured loop runs in this one."""
+"""Runners: a loop created, used briefly and closed, in a thread because the measured loop runs in this one."""
 
 import asyncio
 

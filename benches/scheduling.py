@@ -50,7 +50,7 @@ async def call_later_and_run() -> int:
 
 @workload
 async def call_later_and_cancel() -> int:
-    """The pattern of a timeout that does not happen."""
+    """The pattern of a timeout that does not expire."""
     loop = asyncio.get_running_loop()
     for _ in range(20):
         for _ in range(1000):

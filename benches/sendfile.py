@@ -1,4 +1,4 @@
-"""sendfile: 100 MB to a socket that a thread empties."""
+"""sendfile: 100 MB to a socket that a thread reads from."""
 
 import asyncio
 import socket

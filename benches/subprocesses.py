@@ -1,4 +1,4 @@
-"""Subprocesses: starting one, talking to one. Most of it is the system's and the child's time."""
+"""Subprocesses: starting one, communicating with one. Most of the time is the system's and the child's."""
 
 import asyncio
 import subprocess

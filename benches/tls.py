@@ -1,6 +1,6 @@
-"""TLS: an echo server under the loop that is measured, by its own processor time.
+"""TLS: an echo server on the measured loop, measured by its own processor time.
 
-The clients, in another process, do as much cryptography as the server, so that the clock on the wall would show them.
+The clients, in another process, do as much cryptography as the server, so elapsed time would measure them too.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from .workload import Rate, workload
 
 @functools.cache
 def context() -> ssl.SSLContext:
-    """A server's, with a certificate that nobody is asked to trust."""
+    """A server's context, with a certificate that clients do not verify."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as directory:
         certificate, key = pathlib.Path(directory, "certificate"), pathlib.Path(directory, "key")

@@ -1,7 +1,7 @@
 """How a workload is written, found and measured inside its own process.
 
-A workload is an async function, made known with `@workload`, that does a number of operations and returns that
-number, or a `Rate` where somebody else held the clock; it checks its own result. Those of one file belong to one
+A workload is an async function, registered with `@workload`, that does a number of operations and returns that number,
+or a `Rate` if another process measured the time; it checks its own result. The workloads of one file belong to one
 section of asyncio's manual.
 """
 
@@ -38,7 +38,7 @@ WORKLOADS: dict[str, Callable[[], Awaitable[float]]] = {}
 
 
 class Rate(float):
-    """Operations in a second, as measured by the other end."""
+    """Operations per second, as measured by the peer."""
 
 
 def workload(function: Callable[[], Awaitable[float]]) -> Callable[[], Awaitable[float]]:
@@ -54,7 +54,7 @@ def load() -> dict[str, Callable[[], Awaitable[float]]]:
 
 
 def loop_factory(implementation: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Stock asyncio, a module's loop below stock asyncio, or `ferrio`: that and everything above it."""
+    """Selects stock asyncio, a module's loop under stock asyncio, or `ferrio`: its loop and everything above it."""
     if implementation == "asyncio":
         return asyncio.SelectorEventLoop
     module = importlib.import_module(implementation.removesuffix("-loop"))
@@ -64,7 +64,7 @@ def loop_factory(implementation: str) -> Callable[[], asyncio.AbstractEventLoop]
 
 
 def measure(implementation: str, name: str, seconds: float) -> float:
-    """Operations in a second, after a first pass that does not count."""
+    """Operations per second, after a warm-up pass."""
     function = load()[name]
 
     async def main() -> float:

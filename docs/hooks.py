@@ -1,7 +1,7 @@
-"""What the manual takes from elsewhere: two texts of the repository's root, and the last run of `make bench`.
+"""Adds pages to the manual: two texts of the repository's root, and the results of the last run of `make bench`.
 
-The root's texts are shown as they are, so that nothing is written twice; only their links lead elsewhere here. The
-benchmarks' table and plots are those of the machine that builds the pages, and are left out where there was no run.
+The root's texts are included as they are, so that nothing is written twice; only their links are changed. The table and
+plots are those of the machine that builds the pages, and are omitted if there was no run.
 """
 
 import re
@@ -34,14 +34,14 @@ def on_page_markdown(markdown: str, page: object, config: MkDocsConfig, files: F
 
 
 def with_links_of_the_manual(text: str) -> str:
-    """Links between the root's texts lead to their pages, those to the manual lose its folder."""
+    """Points links between the root's texts to their pages, and removes the manual's folder from links into it."""
     for source, page in FROM_THE_ROOT.items():
         text = text.replace(f"]({source})", f"]({page})")
     return re.sub(r"\]\(docs/", "](", text)
 
 
 def figures() -> str:
-    """The table of the last run, each section with its plot."""
+    """The table of the last run, with a plot for each section."""
     table = BENCH / "table.md"
     if not table.is_file():
         return NO_RUN

@@ -1,7 +1,7 @@
-"""Checks that the project keeps the shape that ARCHITECTURE.md draws.
+"""Checks that the project has the structure that ARCHITECTURE.md describes.
 
-Each rule is a function that takes the tree and yields findings; `main` prints them and exits 1 if any is a
-failure. Warnings alone pass. What a compiler or a linter already checks is left to it.
+Each rule is a function that takes the tree and yields findings; `main` prints them and exits with status 1 if any is a
+failure. Warnings alone pass. Checks that a compiler or a linter makes are left to it.
 """
 
 import ast
@@ -50,7 +50,7 @@ _GENERATED = re.compile(
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong, and where."""
+    """A violation of a rule, and its place."""
 
     path: str
     line: int
@@ -108,7 +108,7 @@ def python_files(tree: Tree) -> Iterator[Source]:
 
 
 def crate_edges_point_down(tree: Tree) -> Iterator[Finding]:
-    """A crate uses only the crates below it, and PyO3 stays above the line that knows Python."""
+    """A crate uses only the crates below it, and only crates that know Python use PyO3."""
     for source in tree:
         if source.crate is None or not source.path.endswith("/Cargo.toml"):
             continue
@@ -136,7 +136,7 @@ def _dependencies(table: dict[str, object]) -> set[str]:
 
 
 def _package(name: str, entry: object) -> str:
-    """The crate behind a dependency, which may carry another name here."""
+    """The crate that a dependency refers to; a Cargo.toml may give it another name."""
     return str(entry.get("package", name)) if isinstance(entry, dict) else name
 
 
@@ -161,7 +161,7 @@ def unsafe_is_justified(tree: Tree) -> Iterator[Finding]:
 
 
 def _has_safety_comment(rust: RustSource, line: int) -> bool:
-    """Looks up through the statement that holds the line and the comment above that statement."""
+    """Searches upwards through the statement that contains the line and the comment above that statement."""
     code = rust.code.split("\n")
     if "SAFETY:" in rust.comments.get(line, ""):
         return True
@@ -187,7 +187,7 @@ def raw_python_stays_in_its_crate(tree: Tree) -> Iterator[Finding]:
 
 
 def platform_stays_in_its_crate(tree: Tree) -> Iterator[Finding]:
-    """Which operating system it is, one crate asks."""
+    """Only one crate asks for the operating system."""
     for source, crate in rust_files(tree):
         if crate == MAY_ASK_THE_PLATFORM:
             continue
@@ -241,7 +241,7 @@ def _python_functions(source: Source) -> Iterator[tuple[str, int, int]]:
 
 
 def unfinished_work_has_an_issue(tree: Tree) -> Iterator[Finding]:
-    """A note about work to do names the issue that will do it."""
+    """A note about unfinished work names its issue."""
     for source in tree:
         if source.path.endswith(".rs"):
             comments: Iterable[tuple[int, str]] = source.rust.comments.items()
@@ -255,7 +255,7 @@ def unfinished_work_has_an_issue(tree: Tree) -> Iterator[Finding]:
 
 
 def files_say_what_they_are(tree: Tree) -> Iterator[Finding]:
-    """Every file opens with what it is."""
+    """Every file opens with a comment that says what it is."""
     for source in tree:
         if source.path.endswith(".rs") and not source.text.lstrip().startswith("//!"):
             yield Finding(source.path, 1, "a Rust file opens with a `//!` comment that says what it is")
@@ -265,7 +265,7 @@ def files_say_what_they_are(tree: Tree) -> Iterator[Finding]:
 
 
 def nothing_generated_is_kept(tree: Tree) -> Iterator[Finding]:
-    """The repository holds sources."""
+    """The repository contains sources only."""
     for source in tree:
         if _GENERATED.search(source.path):
             yield Finding(source.path, 0, "generated files do not belong in the repository")
@@ -274,7 +274,7 @@ def nothing_generated_is_kept(tree: Tree) -> Iterator[Finding]:
 
 
 def no_path_of_one_machine(tree: Tree) -> Iterator[Finding]:
-    """A path that only one machine has helps nobody else."""
+    """No file contains a path that exists on one machine only."""
     for source in tree:
         if source.is_binary:
             continue
@@ -299,7 +299,7 @@ RULES: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
 
 
 def files_of(root: Path) -> list[str]:
-    """What git tracks or would track, of what is there."""
+    """The existing files that git tracks or would track."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listing = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     return sorted({name for name in listing.split("\0") if name and (root / name).is_file()})
@@ -312,7 +312,7 @@ def check(root: Path, paths: Iterable[str]) -> list[Finding]:
 
 
 def main() -> int:
-    """Checks the repository this script stands in, or the one named as argument."""
+    """Checks the repository that contains this script, or the one given as argument."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent
     findings = check(root, files_of(root))
     for finding in findings:

@@ -2,8 +2,8 @@
 
     python scripts/check_wheel.py dist/ferrio-*.whl
 
-Says which C library the wheel needs: the newest symbol version that the extension asks for, which the manylinux tag
-has to allow. Nothing is fetched, since ferrio depends on no other package.
+Prints which C library the wheel needs: the newest symbol version that the extension uses, which the manylinux tag has
+to allow. It downloads nothing, because ferrio depends on no other package.
 """
 
 import re
@@ -17,7 +17,7 @@ from pathlib import Path
 
 WANTED = ("ferrio/__init__.py", "ferrio/__init__.pyi", "ferrio/_ferrio.pyi", "ferrio/__main__.py", "ferrio/py.typed")
 LICENCES = ("LICENSE-APACHE", "LICENSE-MIT")
-SYMBOL_TABLE = 2  # SHT_SYMTAB; what the dynamic linker needs is in another one
+SYMBOL_TABLE = 2  # SHT_SYMTAB; the dynamic linker's symbols are in another section
 
 PROGRAM = """
 import asyncio, importlib.metadata, sys, ferrio
@@ -48,19 +48,19 @@ def section_kinds(library: bytes) -> set[int]:
 
 
 def needed_glibc(library: bytes) -> tuple[int, int]:
-    """The newest version of the GNU C library that a symbol is asked for of."""
+    """The newest version of the GNU C library from which the extension uses a symbol."""
     found = [(int(major), int(minor)) for major, minor in re.findall(rb"GLIBC_(\d+)\.(\d+)", library)]
     return max(found, default=(0, 0))
 
 
 def allowed_glibc(name: str) -> tuple[int, int] | None:
-    """The version that the manylinux tag promises to get by with."""
+    """The version that the manylinux tag promises to need."""
     tag = re.search(r"manylinux_(\d+)_(\d+)_", name)
     return (int(tag[1]), int(tag[2])) if tag else None
 
 
 def faults(wheel: Path) -> Iterator[str]:
-    """What is wrong with the contents."""
+    """Errors in the wheel's contents."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         yield from (f"{wanted} is missing" for wanted in WANTED if wanted not in names)
@@ -90,7 +90,7 @@ def faults(wheel: Path) -> Iterator[str]:
 
 
 def run_in_fresh_environment(wheel: Path) -> int:
-    """Installs it where nothing else is, and runs a program; the exit status of what failed, or 0."""
+    """Installs the wheel into a fresh environment and runs a program; the exit status of the step that failed, or 0."""
     with tempfile.TemporaryDirectory() as directory:
         venv.create(directory, with_pip=True)
         python = Path(directory, "bin", "python")

@@ -4,11 +4,11 @@
     python scripts/matrix.py --whole default --whole 3.13 all tests on these, the smoke tests on the others
 
 Each run is a `make test`, `make test-python` or `make smoke` with its own PYTHON and VENV. They share cargo's target
-directory: what does not depend on Python is compiled once, and an extension that is up to date is not built again. A
-table and the runners' own closing lines come last; the exit status is 1 if any run failed.
+directory: crates that do not depend on Python are compiled once, and an extension that is up to date is not rebuilt. A
+table and the test runners' own closing lines come last; the exit status is 1 if any run failed.
 
-Interpreters are looked for in the variable PYTHONS (paths), at `python3` (or the variable PYTHON), among `python3.X`
-on PATH, among pyenv's versions, and where scripts/debian_python.sh puts them. A version that is not there is named.
+The script looks for interpreters in the variable PYTHONS (paths), at `python3` (or the variable PYTHON), among
+`python3.X` on PATH, among pyenv's versions, and where scripts/debian_python.sh puts them. It names missing versions.
 """
 
 import argparse
@@ -25,10 +25,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 
-# What is made, and what the table calls it.
+# The make targets, and their names in the table.
 TARGETS = {"test": "whole", "test-python": "package", "smoke": "smoke"}
 
-# What a virtual environment and the extension need; a pyenv shim of a version that is not chosen fails here.
+# Modules that a virtual environment and the extension need. A pyenv shim of a version that is not selected fails here.
 PROBE = """
 import sys, sysconfig, venv
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
@@ -53,7 +53,7 @@ class Interpreter:
 
 @dataclass
 class Run:
-    """One `make` on one Python, and what came of it."""
+    """One `make` on one Python, and its result."""
 
     interpreter: Interpreter
     target: str
@@ -68,7 +68,7 @@ class Run:
 
 
 def ask(path: str) -> Interpreter | None:
-    """Which Python a command is, if it is one that can be used."""
+    """The Python that a command runs, if it is usable."""
     try:
         done = subprocess.run([path, "-c", PROBE], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -78,7 +78,7 @@ def ask(path: str) -> Interpreter | None:
 
 
 def candidates(version: str, default: str) -> Iterator[str]:
-    """Commands that may be this version, the likeliest first."""
+    """Commands that may run this version, the most likely first."""
     yield from os.environ.get("PYTHONS", "").split()
     yield default
     for directory in os.get_exec_path():
@@ -95,7 +95,7 @@ def candidates(version: str, default: str) -> Iterator[str]:
 
 
 def find(version: str, default: str) -> Interpreter | None:
-    """The first candidate that is this version."""
+    """The first candidate that runs this version."""
     for path in candidates(version, default):
         interpreter = ask(path)
         if interpreter and interpreter.version == version:
@@ -104,7 +104,7 @@ def find(version: str, default: str) -> Interpreter | None:
 
 
 def make(run: Run, variables: Sequence[str]) -> None:
-    """Runs make, shows its output as it comes and keeps the closing lines."""
+    """Runs make, prints its output as it arrives and keeps the closing lines."""
     began = time.monotonic()
     command = ["make", *run.before, run.target, f"PYTHON={run.interpreter.path}", *variables]
     print(f"\n== Python {run.interpreter.release}: {' '.join(command)}", flush=True)
@@ -170,7 +170,7 @@ def main() -> int:
     standard = ask(default)
     found = {version: find(version, default) for version in VERSIONS}
     missing = [version for version, interpreter in found.items() if interpreter is None]
-    # The default Python comes first: what everybody runs is reported soonest.
+    # The default Python comes first: it is the one that most people run.
     present = sorted(
         (one for one in found.values() if one), key=lambda one: (one != standard, VERSIONS.index(one.version))
     )
@@ -193,7 +193,7 @@ def main() -> int:
         before = ("interop-packages",) if version in interop else ()
         target = "test" if version in whole else "test-python" if version in package else "smoke"
         run = Run(interpreter, target, before)
-        # The default has the environment and the profile of a plain `make test`; the others are compiled faster.
+        # The default uses the environment and profile of a plain `make test`; the others' profile compiles faster.
         own = [] if interpreter == standard else [f"VENV=.venv-{interpreter.version}", "PROFILE=quick"]
         make(run, own)
         runs.append(run)

@@ -1,6 +1,6 @@
-"""What a release needs of CHANGELOG.md, Cargo.toml and Cargo.lock.
+"""Checks CHANGELOG.md, Cargo.toml and Cargo.lock for a release.
 
-python scripts/release.py check VERSION    whether the three agree on it
+python scripts/release.py check VERSION    whether all three have this version
 python scripts/release.py notes VERSION    the changelog's section
 """
 
@@ -20,7 +20,7 @@ def notes(changelog: str, version: str) -> str:
 
 
 def disagreements(version: str) -> list[str]:
-    """What speaks against releasing that version now, a line each."""
+    """The reasons why that version cannot be released now, one line each."""
     cargo = tomllib.loads((ROOT / "Cargo.toml").read_text())
     lock = tomllib.loads((ROOT / "Cargo.lock").read_text())
     locked: list[dict[str, Any]] = [package for package in lock["package"] if package["name"].startswith("ferrio")]

@@ -1,7 +1,7 @@
-"""Reads a Rust file just well enough for the structure check: which characters are code and which are comment.
+"""Parses a Rust file just well enough for the structure check: which characters are code and which are comments.
 
-`RustSource.code` keeps every character at its place and blanks comments, strings and character literals,
-so that searching it never hits text. What the code means is left to the compiler and to clippy.
+`RustSource.code` keeps every character at its offset and blanks comments, strings and character literals, so a search
+never matches text. The meaning of the code is left to the compiler and to clippy.
 """
 
 import re
@@ -41,11 +41,11 @@ class RustSource:
         self._kept = [bool(line.strip()) for line in self.code.split("\n")]
 
     def line_of(self, offset: int) -> int:
-        """The number, from 1, of the line that holds this offset."""
+        """The number, from 1, of the line that contains this offset."""
         return self.text.count("\n", 0, offset) + 1
 
     def code_lines(self, first: int = 1, last: int | None = None) -> int:
-        """How many lines from `first` to `last` hold code."""
+        """How many lines from `first` to `last` contain code."""
         return sum(self._kept[first - 1 : last])
 
     def functions(self) -> Iterator[Function]:
@@ -57,7 +57,7 @@ class RustSource:
                 yield Function(match[1], first, self.code_lines(first, last))
 
     def _body_start(self, offset: int) -> int | None:
-        """Where the body opens; a declaration ends with `;`, which in `[u8; 4]` ends nothing."""
+        """Where the body opens. A declaration ends with `;`; the `;` in `[u8; 4]` does not end one."""
         depth = 0
         for position in range(offset, len(self.code)):
             character = self.code[position]

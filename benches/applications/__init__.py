@@ -1,9 +1,9 @@
-"""What whole programs gain: web servers, database clients and a scraper, on asyncio, uvloop and ferrio.
+"""Measures whole programs: web servers, database clients and a scraper, on asyncio, uvloop and ferrio.
 
-    python -m benches.applications                                   everything whose packages and servers are here
+    python -m benches.applications                                   all whose packages and servers are installed
     python -m benches.applications --only aiohttp --rounds 5 --seconds 3
 
-The program that is measured has one core, its peer another where there is one. Each round runs each implementation in
-a fresh process, in turn. Two ratios to uvloop are printed: operations in a second, and operations in a second of the
-program's own processor time, which says the same on a machine that has other things to do.
+The measured program has one core, and its peer another if there is one. Each round runs each implementation in a fresh
+process, in turn. Two ratios to uvloop are printed: operations per second, and operations per second of the program's
+own processor time, which is the same on a busy machine.
 """

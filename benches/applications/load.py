@@ -1,6 +1,6 @@
 """Load for the servers: `KIND PORT SECONDS`, on raw sockets with one request in flight on each, no asyncio.
 
-Prints how many answers came, and in how many seconds.
+Prints the number of responses and the seconds they took.
 """
 
 import base64
@@ -22,7 +22,7 @@ def received(sock: socket.socket, until: bytes) -> bytes:
 
 
 def http(sock: socket.socket) -> tuple[bytes, int, bytes]:
-    """The request, how long its answer is (head and body of the first one), and what to say at the end: nothing."""
+    """The request, the length of its response (the first one's head and body), and an empty closing message."""
     request = b"GET / HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
     sock.sendall(request)
     head, _, body = received(sock, b"\r\n\r\n").partition(b"\r\n\r\n")
@@ -34,7 +34,7 @@ def http(sock: socket.socket) -> tuple[bytes, int, bytes]:
 
 
 def websocket(sock: socket.socket) -> tuple[bytes, int, bytes]:
-    """A masked text frame (RFC 6455), the size of its echo, which has no mask, and a close frame."""
+    """A masked text frame (RFC 6455), the size of its unmasked echo, and a close frame."""
     key = base64.b64encode(b"sixteen bytes ok")
     sock.sendall(
         b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -1,4 +1,4 @@
-"""One measurement: the program in its process, its peer in another, and what the program's processor time was."""
+"""One measurement: the program in one process, its peer in another, and the program's processor time."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,7 @@ class Unavailable(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """`operations` took `seconds` on the clock, and `processor` seconds of the measured program."""
+    """`operations` took `seconds` of elapsed time, and `processor` seconds of the measured program's processor time."""
 
     operations: int
     seconds: float
@@ -36,14 +36,14 @@ class Figure:
 
 
 def processor_time(pid: int) -> float:
-    """Seconds in user and system mode of all threads of a process so far, as Linux accounts them."""
+    """Seconds that all threads of a process have spent in user and system mode so far, as Linux accounts for them."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
 @contextlib.contextmanager
 def started(*command: str, core: int) -> Iterator[subprocess.Popen[str]]:
-    """A module of this package in a fresh interpreter, on a core of its own where there are several."""
+    """Starts a module of this package in a fresh interpreter, on its own core if there are several."""
     cores = sorted(os.sched_getaffinity(0))
     mine = {cores[core % len(cores)]}
     process = subprocess.Popen(
@@ -66,7 +66,7 @@ def started(*command: str, core: int) -> Iterator[subprocess.Popen[str]]:
 
 
 def line(process: subprocess.Popen[str]) -> list[str]:
-    """The next line of a process in words; a process that ends before it has printed one is an error."""
+    """The words of the next line that a process prints; raises an error if it ends before printing one."""
     assert process.stdout
     words = process.stdout.readline().split()
     if not words:
@@ -75,7 +75,7 @@ def line(process: subprocess.Popen[str]) -> list[str]:
 
 
 def of_server(name: str, implementation: str, load: str, seconds: float) -> Figure:
-    """The program serves; another process asks."""
+    """The program is the server; another process sends requests."""
     with started("benches.applications.running", name, implementation, core=0) as program:
         port = line(program)[0]
         with started("benches.applications.load", load, port, "0.5", core=1) as warming:
@@ -87,7 +87,7 @@ def of_server(name: str, implementation: str, load: str, seconds: float) -> Figu
 
 
 def of_client(name: str, implementation: str, peer: str, seconds: float) -> Figure:
-    """The program asks a peer, and prints what came of it."""
+    """The program is the client of a peer, and prints its own figures."""
     with (
         peers.PEERS[peer]() as address,
         started("benches.applications.running", name, implementation, address, str(seconds), core=0) as program,

@@ -1,4 +1,4 @@
-"""What the clients ask: a redis-server, a PostgreSQL or a small web server, each private and gone afterwards."""
+"""The clients' servers: a redis-server, a PostgreSQL or a small web server, each private and stopped afterwards."""
 
 import contextlib
 import glob
@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 
 def postgresql(program: str) -> str | None:
-    """Debian keeps the server's programs beside its version, not in PATH."""
+    """The path of a PostgreSQL program; Debian installs these in a folder for their version, not in PATH."""
     return shutil.which(program) or next(
         iter(sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{program}"), reverse=True)), None
     )
 
 
 def missing(peer: str) -> str | None:
-    """The program that `peer` lacks here, if any."""
+    """The program that `peer` needs and this machine lacks, if any."""
     if peer == "redis" and not shutil.which("redis-server"):
         return "redis-server"
     if peer == "postgresql" and not postgresql("postgres"):
@@ -60,7 +60,7 @@ def redis(*settings: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def postgres(*settings: str, files: Sequence[str] = (), port: str = "5432") -> Iterator[str]:
-    """Without passwords or durability, with copies of `files` beside its data; it refuses to run as root."""
+    """PostgreSQL without passwords or durability, with copies of `files` next to its data, and not as root."""
     account = pwd.getpwnam("postgres") if os.getuid() == 0 else None
     user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
     with tempfile.TemporaryDirectory() as directory:

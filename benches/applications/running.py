@@ -1,7 +1,7 @@
-"""The process that is measured: `NAME IMPLEMENTATION`, and for a client `ADDRESS SECONDS` of what it asks.
+"""The measured process: `NAME IMPLEMENTATION`, and for a client the `ADDRESS` of its server and `SECONDS`.
 
-A server prints its port and serves until SIGTERM. A client works for half a second that does not count, then for
-SECONDS, and prints operations, seconds and processor time.
+A server prints its port and serves until SIGTERM. A client warms up for half a second, then works for SECONDS, and
+prints operations, seconds and processor time.
 """
 
 import asyncio

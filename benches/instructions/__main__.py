@@ -14,7 +14,7 @@ HEAD = f"{'instructions an operation':<28}{'all':>10}{COLUMNS}{'_ferrio':>12}{CO
 
 
 def ratio(now: float, before: float) -> str:
-    """Four digits: these counts repeat themselves to a thousandth. There is none where nothing was counted."""
+    """A ratio with four digits: counts are reproducible to a thousandth. "-" if nothing was counted."""
     return f"{now / before:.3f}" if before else "-"
 
 

@@ -1,4 +1,4 @@
-"""Runs a row under callgrind and counts its instructions, by the object file that they are in."""
+"""Runs a row under callgrind and counts its instructions by object file."""
 
 import collections
 import dataclasses
@@ -19,7 +19,7 @@ from .rows import REQUEST, REQUESTS, ROWS
 EXTENSION = "_ferrio."
 ROOT = pathlib.Path(__file__).parents[2]
 
-# How a mark on the stream of costs names an object: by a number that stands for the name given with it first.
+# How a dump names an object file: by a number, which is followed by the name where it first appears.
 NUMBERED = re.compile(r"\((\d+)\)(?: (.*))?")
 
 
@@ -29,7 +29,7 @@ class Unavailable(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """Instructions of one operation: all of the process, and those in ferrio's extension."""
+    """Instructions of one operation: those of the whole process, and those in ferrio's extension."""
 
     whole: float
     extension: float
@@ -42,7 +42,7 @@ def by_object(lines: Iterable[str]) -> collections.Counter[str]:
     current, inclusive = "", False
     for line in lines:
         if line[0].isdigit() or line[0] in "+-*":
-            # The line after `calls=` repeats the cost of the function called, which is counted where it lies.
+            # The line after `calls=` repeats the cost of the called function, which is counted in its own object file.
             if not inclusive:
                 counts[current] += int(line.split()[1])
             inclusive = False
@@ -58,7 +58,7 @@ def by_object(lines: Iterable[str]) -> collections.Counter[str]:
 
 
 def difference(shorter: pathlib.Path, longer: pathlib.Path, operations: int) -> Count:
-    """What each of `operations` more operations took."""
+    """The cost of each of `operations` additional operations."""
     with open(shorter, errors="replace") as before, open(longer, errors="replace") as after:
         counts = by_object(after)
         counts.subtract(by_object(before))
@@ -67,7 +67,7 @@ def difference(shorter: pathlib.Path, longer: pathlib.Path, operations: int) -> 
 
 
 def ask(port: int) -> None:
-    """One request in flight on one connection: the marks, and what is counted between them."""
+    """Sends the marks, and requests between them, with one request in flight on one connection."""
     with socket.create_connection(("127.0.0.1", port)) as sock, sock.makefile("rb") as answers:
         sock.settimeout(60)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -86,7 +86,7 @@ def ask(port: int) -> None:
 
 
 def counted(python: str, implementation: str, name: str) -> Count:
-    """One row on the build that `python` imports."""
+    """Counts one row on the build that `python` imports."""
     library = marks.compiled(ROOT / "target" / "bench")
     with tempfile.TemporaryDirectory() as directory:
         output = pathlib.Path(directory) / "counts"
@@ -116,7 +116,7 @@ def counted(python: str, implementation: str, name: str) -> Count:
             raise
         if process.returncode:
             raise SystemExit(f"{name} failed on {python}:\n{errors}")
-        # The first dump is what came before the first N operations, to which the marks' own requests belong.
+        # The first dump covers everything before the first N operations, including the marks' own requests.
         return difference(
             output.with_suffix(".2"), output.with_suffix(".3"), REQUESTS if name == REQUEST else ROWS[name][1]
         )

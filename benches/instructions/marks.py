@@ -1,4 +1,4 @@
-"""Marks in the measured process: where counting starts, and where what was counted so far is put aside."""
+"""Marks in the measured process: where counting starts, and where the counts so far are dumped."""
 
 import ctypes
 import gc
@@ -10,11 +10,11 @@ SOURCE = pathlib.Path(__file__).with_name("marks.c")
 
 
 def compiled(directory: pathlib.Path) -> pathlib.Path:
-    """The library of `marks.c` in `directory`, made anew if the source is younger."""
+    """The library of `marks.c` in `directory`, rebuilt if the source is newer."""
     library = directory / f"marks-{os.uname().machine}.so"
     if not library.exists() or library.stat().st_mtime < SOURCE.stat().st_mtime:
         directory.mkdir(parents=True, exist_ok=True)
-        # Made under another name, so that two runs side by side never load half a file.
+        # Built under another name, so that concurrent runs never load an incomplete file.
         unfinished = library.with_suffix(f".{os.getpid()}")
         command = ["cc", "-O1", "-shared", "-fPIC", "-o", str(unfinished), str(SOURCE)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -25,7 +25,7 @@ def compiled(directory: pathlib.Path) -> pathlib.Path:
 
 
 class Marks:
-    """Callgrind's counters, of the process that this is made in."""
+    """Callgrind's counters of the current process."""
 
     def __init__(self, library: str) -> None:
         self._library = ctypes.CDLL(library)
@@ -33,11 +33,11 @@ class Marks:
             raise SystemExit("this process does not run under callgrind")
 
     def start(self) -> None:
-        """Count from here on. What the start of the process left is no part of later collections."""
+        """Counts from here on, and collects garbage first, so that garbage of the start-up does not count later."""
         gc.collect()
         gc.freeze()
         self._library.start()
 
     def dump(self) -> None:
-        """Put aside what was counted since the last mark."""
+        """Dumps the counts since the last mark."""
         self._library.dump()

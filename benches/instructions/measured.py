@@ -27,7 +27,7 @@ async def measure(name: str, marks: Marks) -> None:
 
 
 def application(marks: Marks) -> Callable[..., Awaitable[None]]:
-    """Answers as short as can be; what is asked for at `/start` and `/dump` is a mark."""
+    """An ASGI application with the shortest possible responses; requests for `/start` and `/dump` are marks."""
     actions = {"/start": marks.start, "/dump": marks.dump}
     headers = [(b"content-type", b"text/plain"), (b"content-length", b"12")]
 
@@ -45,14 +45,14 @@ def application(marks: Marks) -> Callable[..., Awaitable[None]]:
 async def serve(marks: Marks) -> None:
     """Prints the port, and serves until standard input ends."""
     try:
-        import httptools  # noqa: F401 # the parser that is asked for below
+        import httptools  # noqa: F401 # the parser that is selected below
         import uvicorn
     except ImportError as error:
         print(MISSING, error.name, flush=True)
         return
 
     class Server(uvicorn.Server):
-        """Without the work of every tenth of a second, of which a busy machine would do more in a request."""
+        """Skips what uvicorn does every tenth of a second: a busy machine would do more of it per request."""
 
         async def main_loop(self) -> None:
             await self.on_tick(0)

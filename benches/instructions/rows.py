@@ -1,7 +1,7 @@
-"""The rows: what one operation is, and how often it is done. Each row does `count` operations and checks itself.
+"""The rows: one operation each, and how often to run it. Each row runs `count` operations and checks itself.
 
-Nothing in a row may depend on time: what another process would send is sent by the row itself, in one piece, while the
-loop does nothing else. The server that needs a peer has one connection with one request in flight.
+Nothing in a row may depend on time: the row itself sends, in one piece, what another process would send, while the loop
+does nothing else. The server that needs a peer has one connection with one request in flight.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ Row = Callable[[int], Awaitable[None]]
 
 ROWS: dict[str, tuple[Row, int]] = {}
 
-# Served by `measured.py` and asked by `counting.py`; its packages may be missing.
+# `measured.py` runs the server and `counting.py` sends requests; its packages may be missing.
 REQUEST = "uvicorn_request"
 REQUESTS = 100
 
@@ -99,7 +99,7 @@ async def lock_contended_100(count: int) -> None:
 
 
 class Echoing:
-    """A stream server that sends lines back, and says when a number of them has been answered."""
+    """A stream server that sends lines back, and signals when it has answered a given number of them."""
 
     def __init__(self) -> None:
         self.left = 0
@@ -116,7 +116,7 @@ class Echoing:
 
 
 async def received(peer: socket.socket, size: int) -> None:
-    """Answers may be sent after the turn in which the handler wrote them, but not later than a few turns."""
+    """Responses may be sent after the turn in which the handler wrote them, but not more than a few turns later."""
     for _ in range(1000):
         try:
             size -= len(peer.recv(size))
