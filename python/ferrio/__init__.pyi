@@ -1,7 +1,7 @@
-"""Names and types of the package; the parts of asyncio that ferrio does not bring itself are asyncio's own.
+"""Names and types of the package; the parts of asyncio that ferrio does not implement are asyncio's own.
 
-So are, to a type checker, all of ferrio's classes that stand for one of asyncio's: what makes them also takes, and
-annotations of both spellings mean the same.
+To a type checker, ferrio's classes that replace one of asyncio's are asyncio's classes: functions that create them also
+accept asyncio's, and annotations by either name mean the same.
 """
 
 import sys
