@@ -33,8 +33,9 @@ fuzz_flags := --cfg fuzzing -C passes=sancov-module -C codegen-units=1 $(addpref
 	level=4 inline-8bit-counters pc-table trace-compares)
 
 # Tests that use every part once, in a few seconds.
-smoke_tests := $(addprefix tests/test_, $(addsuffix .py, \
-	examples exports install programs queues scheduling streams subprocesses tasks tls))
+smoke_tests := $(addprefix tests/, $(addsuffix .py, \
+	event_loop/test_scheduling install/test_install interface/test_exports net/test_other_programs queues/test_queues \
+	streams/test_streams subprocess/test_subprocesses tasks/test_tasks tls/test_tls tools/test_examples))
 
 # The tests of a file run in one process, because they share servers. A process that dies is a failed test.
 side_by_side := -n auto --maxprocesses 4 --dist loadfile
@@ -131,8 +132,9 @@ instructions: build $(bench_tools) ## count instructions per operation by callgr
 
 soak: build ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) random programs, and leaks
 	@FERRIO_SOAK_SECONDS=$(SOAK_SECONDS) $(venv_python) -m pytest tests/soak --timeout=0
-	@FERRIO_PROGRAMS=$(SOAK_PROGRAMS) $(venv_python) -m pytest tests/test_random_programs.py tests/test_random_processes.py --timeout=0
-	@FERRIO_LEAK_ROUNDS=100000 $(venv_python) -m pytest tests/test_leaks.py --timeout=0
+	@FERRIO_PROGRAMS=$(SOAK_PROGRAMS) $(venv_python) -m pytest tests/random_programs \
+		tests/subprocess/test_random_subprocesses.py --timeout=0
+	@FERRIO_LEAK_ROUNDS=100000 $(venv_python) -m pytest tests/memory/test_leaks.py --timeout=0
 
 upstream: build ## the test suites of anyio, uvicorn and aiohttp, on stock asyncio and on ferrio; see tests/upstream
 	@$(venv_python) -m tests.upstream

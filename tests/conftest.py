@@ -16,7 +16,7 @@ import pytest
 
 import ferrio
 
-pytest.register_assert_rewrite("tests.differential")
+pytest.register_assert_rewrite("tests.support.differential")
 # A shell starts what is in its background with SIGINT ignored, and so would be whatever the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -23,7 +23,7 @@ from typing import IO
 
 import pytest
 
-from tests import certificates
+from tests.support import certificates
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).resolve().parent / "programs"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from benches.applications import peers
-from tests import certificates
+from tests.support import certificates
 
 
 def _need(name: str) -> None:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.interop import running
-from tests.programs import free_port
+from tests.support.programs import free_port
 
 pytestmark = running.needs("fastapi", "uvicorn", "httpx", "httptools", "wsproto", "websockets", "python_multipart")
 

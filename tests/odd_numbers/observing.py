@@ -10,9 +10,9 @@ import warnings
 from collections.abc import Awaitable, Callable
 
 import ferrio
-from tests.differential import masked
 from tests.odd_numbers.values import VALUES
 from tests.random_programs.observing import installed
+from tests.support.differential import masked
 
 MODES: dict[str, tuple[Callable[[], asyncio.AbstractEventLoop], Callable]] = {
     "stock": (asyncio.SelectorEventLoop, contextlib.nullcontext),

@@ -9,10 +9,10 @@ import contextlib
 import contextvars
 import sys
 
-from tests.differential import masked
 from tests.random_programs.generating import Generators
 from tests.random_programs.making_tasks import Makers
 from tests.random_programs.streaming import Streams
+from tests.support.differential import masked
 
 VARIABLE: contextvars.ContextVar = contextvars.ContextVar("VARIABLE", default="unset")
 

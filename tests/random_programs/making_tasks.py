@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from tests.differential import masked
+from tests.support.differential import masked
 
 
 class Makers:

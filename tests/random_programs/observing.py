@@ -16,8 +16,8 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import ferrio
-from tests.differential import masked
 from tests.random_programs.instructions import World, shown
+from tests.support.differential import masked
 
 # In turns: when what still runs is cancelled, again and again, and when the program is given up.
 CANCELLED_AT = range(120, 200, 20)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import ferrio
-from tests.memory import in_use
+from tests.support.memory import in_use
 
 from .pattern import data
 

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp import web
 
-from tests import certificates
 from tests.interop import clean
+from tests.support import certificates
 
 TLS = "tls" in sys.argv
 FILE = os.urandom(1 << 16) * 48

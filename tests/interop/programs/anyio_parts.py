@@ -15,8 +15,8 @@ import anyio.to_thread
 from anyio.abc import SocketStream, TaskStatus
 from anyio.streams.tls import TLSListener, TLSStream
 
-from tests import certificates
 from tests.interop import clean
+from tests.support import certificates
 
 
 async def task_groups() -> None:

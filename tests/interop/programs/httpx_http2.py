@@ -13,8 +13,8 @@ import h2.connection
 import h2.events
 import httpx
 
-from tests import certificates
 from tests.interop import clean
+from tests.support import certificates
 
 DATA = os.urandom(400_000)
 

@@ -11,8 +11,8 @@ import asyncpg
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from tests import certificates
 from tests.interop import clean
+from tests.support import certificates
 
 WHERE = f"host=127.0.0.1 port={sys.argv[1]} user=postgres dbname=postgres sslmode=disable"
 END = "SELECT pg_terminate_backend(pg_backend_pid())"

@@ -12,9 +12,9 @@ from redis._parsers import _AsyncHiredisParser, _AsyncRESP2Parser
 from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests import certificates
 from tests.interop import clean, servers
-from tests.programs import free_port
+from tests.support import certificates
+from tests.support.programs import free_port
 
 PARSERS = {"hiredis": _AsyncHiredisParser, "python": _AsyncRESP2Parser}
 TLS = {"connection_class": SSLConnection, "ssl_ca_certs": str(certificates.directory() / "authority.pem")}

@@ -15,8 +15,8 @@ from fastapi_app import app
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
-from tests import certificates
 from tests.interop import clean
+from tests.support import certificates
 
 HTTP, WEBSOCKETS, TRANSPORT = sys.argv[1:]
 TLS = TRANSPORT == "tls"

@@ -8,8 +8,8 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 
-from tests import certificates
 from tests.interop import clean
+from tests.support import certificates
 
 TLS = "tls" in sys.argv
 LARGE = os.urandom(700_000)

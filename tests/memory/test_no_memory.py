@@ -1,0 +1,182 @@
+"""Wherever the interpreter is refused memory in an operation, the process goes on, and the loop works and closes.
+
+Each operation of `memory_operations.py` is swept in a process of its own: its first allocation is refused, then its
+second, and so on; each time once alone, and once with all that follow it.
+"""
+
+import importlib.util
+import inspect
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import ferrio
+from ferrio._natives import NATIVES
+from tests.support.memory_operations import EXEMPT, OPERATIONS, PRELUDE, REFUSED_ONCE
+
+PROGRAM = """
+import {module} as asyncio, sys
+from _testcapi import remove_mem_hooks, set_nomemory
+{prelude}
+sys.unraisablehook = nothing
+logging.disable()
+kept, transports = [], []
+executor = ThreadPoolExecutor(1)
+executor.submit(nothing).result()
+loop = asyncio.new_event_loop()
+asyncio.set_event_loop(loop)
+loop.set_exception_handler(nothing)
+
+async def operation(start, stop):
+{prepare}
+    set_nomemory(start, stop)
+    try:
+{act}
+    except BaseException:
+        return False
+    else:
+        return True
+    finally:
+        remove_mem_hooks()
+
+async def tidy():
+    for transport in transports:
+        transport.abort() if hasattr(transport, "abort") else transport.close()
+    transports.clear()
+    for task in asyncio.all_tasks(loop):
+        if task is not asyncio.current_task():
+            task.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    for file in kept:
+        file.close()
+    kept.clear()
+
+def run(coroutine):
+    # What was lost with the memory is not waited for.
+    watch = loop.call_later(5, loop.stop)
+    task = loop.create_task(coroutine)
+    try:
+        return loop.run_until_complete(task)
+    except BaseException as error:
+        return error
+    finally:
+        remove_mem_hooks()
+        watch.cancel()
+
+def sweep():
+    for endless in {modes}:
+        untouched = 0
+        for start in range(200):
+            untouched = untouched + 1 if run(operation(start, 0 if endless else start + 1)) is True else 0
+            left = run(tidy())
+            assert left is None, (start, endless, left)
+            # One refusal alone may be made good; several in a row come after the end.
+            if untouched == 4:
+                break
+
+sweep()
+assert run(wait_a_turn()) == 1
+loop.close()
+print("closed")
+"""
+
+
+def program(names: str, module: str = "ferrio") -> str:
+    prepare, act = OPERATIONS[names]
+    return PROGRAM.format(
+        module=module,
+        modes=(False,) if names.split()[0] in REFUSED_ONCE else (False, True),
+        prelude=PRELUDE,
+        prepare=textwrap.indent(prepare or "pass", " " * 4),
+        act=textwrap.indent(act, " " * 8),
+    )
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("_testcapi") is None, reason="the interpreter's test module refuses memory"
+)
+@pytest.mark.parametrize("names", OPERATIONS, ids=lambda names: names.split()[0])
+def test_operation_that_is_refused_memory_leaves_a_loop_that_closes(names):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program(names)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
+
+
+PIPE = """
+import os, ferrio
+from _testcapi import remove_mem_hooks, set_nomemory
+
+class Protocol(ferrio.Protocol):
+    def __init__(self):
+        self.received, self.lost = b"", []
+
+    def data_received(self, data):
+        self.received += data
+
+    def connection_lost(self, error):
+        self.lost.append(type(error))
+
+async def turns():
+    for _ in range(5):
+        await ferrio.sleep(0)
+
+def run(coroutine):
+    try:
+        loop.run_until_complete(coroutine)
+    except MemoryError:
+        pass
+    remove_mem_hooks()
+
+loop, endings = ferrio.new_event_loop(), set()
+loop.set_exception_handler(lambda *_: None)
+for start in range(40):
+    reading, writing = os.pipe()
+    transport, protocol = loop.run_until_complete(loop.connect_read_pipe(Protocol, os.fdopen(reading, "rb", 0)))
+    run(turns())
+    os.write(writing, b"x" * 700)
+    refused = turns()
+    set_nomemory(start, start + 1)
+    run(refused)
+    run(turns())
+    whole = (len(protocol.received), protocol.lost) == (700, [])
+    assert whole or protocol.lost == [MemoryError], (start, len(protocol.received), protocol.lost)
+    endings.add(whole)
+    transport.close()
+    os.close(writing)
+    run(turns())
+assert endings == {True, False}, endings
+loop.close()
+"""
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("_testcapi") is None, reason="the interpreter's test module refuses memory"
+)
+def test_pipe_that_has_no_memory_for_what_it_read_ends():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PIPE], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def public_methods(owner: type) -> set[str]:
+    return {name for name in dir(owner) if not name.startswith("_") and not hasattr(object, name)}
+
+
+def test_each_public_operation_is_swept_or_exempt():
+    listed = {name for names in OPERATIONS for name in names.split()}
+    exported = {"EventLoop", "allow_nested_runs", "install", "new_event_loop", "run", "uninstall", *NATIVES}
+    exported |= {"Handle", "TimerHandle"}
+    wanted: set[str] = set()
+    for name in exported & set(ferrio.__all__):
+        thing = getattr(ferrio, name)
+        if inspect.isclass(thing):
+            wanted |= {f"{name}.{method}" for method in public_methods(thing)}
+        if name not in {"EventLoop", "Handle", "TimerHandle"}:
+            wanted.add(name)
+    assert sorted(wanted - listed - EXEMPT.keys()) == []
+    assert sorted(listed & EXEMPT.keys()) == []

@@ -1,0 +1,67 @@
+"""Peers that are other programs: started with pipes, listened to in a thread, and gone and reaped afterwards."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.peers import listening, until
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    missing = [name for name in names if shutil.which(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+class Program:
+    """What it prints, errors included, gathers in `output`."""
+
+    def __init__(self, process: subprocess.Popen):
+        self.process = process
+        self.output = bytearray()
+        self.listener = threading.Thread(target=self.listen)
+        self.listener.start()
+
+    def listen(self):
+        while chunk := self.process.stdout.read(1 << 16):
+            self.output += chunk
+
+    def say(self, data: bytes):
+        self.process.stdin.write(data)
+
+    async def heard(self, text: bytes, count: int = 1):
+        try:
+            await until(lambda: self.output.count(text) >= count, 10)
+        except TimeoutError:
+            pytest.fail(f"{text!r} is not in {bytes(self.output)!r}")
+
+    async def ended(self) -> int:
+        """Its exit code, when all that it printed is there."""
+        await until(lambda: self.process.poll() is not None and not self.listener.is_alive(), 10)
+        return self.process.returncode
+
+
+@contextlib.contextmanager
+def running(*arguments: object, environment: dict[str, str] | None = None) -> Iterator[Program]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    environment = os.environ | (environment or {})
+    process = subprocess.Popen([*map(str, arguments)], bufsize=0, env=environment, **pipes)
+    program = Program(process)
+    try:
+        yield program
+    finally:
+        process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        program.listener.join(10)
+        process.stdout.close()
+        process.wait(10)
+
+
+def free_port() -> int:
+    with listening() as listener:
+        return listener.getsockname()[1]

@@ -1,0 +1,46 @@
+"""The manual: what it names is there. That its pages build without a warning is for `make docs` to say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+
+
+def names_of_tests() -> set[str]:
+    return {
+        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+
+
+def test_each_difference_has_a_test():
+    rows = [line for line in (DOCS / "differences.md").read_text().splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if row != "| asyncio | ferrio | test |"]
+    assert rows
+    known = names_of_tests()
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row.rpartition(" | ")[2])
+        assert named, f"no test: {row}"
+        assert known.issuperset(named), row
+
+
+def test_each_page_is_reached():
+    navigation = set(re.findall(r"^  - .+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    pages = {path.name for path in DOCS.glob("*.md")}
+    assert navigation == pages | {"architecture.md", "contributing.md"}, "the latter come from the repository's root"
+
+
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for at in (".", "docs", "examples", "tests/upstream")
+    for path in (ROOT / at).glob("*.md")
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_chore_that_is_named_is_there(page):
+    chores = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^    |`)make ([a-z-]+)", (ROOT / page).read_text(), re.MULTILINE))
+    assert named <= chores
