@@ -70,7 +70,8 @@ def main() -> int:
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        print(measure(*arguments.measure, arguments.seconds))
+        implementation, name = arguments.measure
+        print(measure(implementation, name, arguments.seconds))
         return 0
     earlier = report.read(arguments.baseline) if arguments.baseline else None
     names = [name for name in load() if any(word in name for word in arguments.only or [""])]

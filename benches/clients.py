@@ -21,21 +21,21 @@ def connect(port: int) -> socket.socket:
 
 
 def echo(port: int, message: bytes, connections: int, times: int) -> int:
-    poll, open_ = select.epoll(), {}
+    poll = select.epoll()
+    open_: dict[int, tuple[socket.socket, int, int]] = {}
     for _ in range(connections):
         sock = connect(port)
         poll.register(sock, select.EPOLLIN)
-        open_[sock.fileno()] = [sock, times, len(message)]
+        open_[sock.fileno()] = (sock, times, len(message))
         sock.sendall(message)
     while open_:
         for number, _ in poll.poll():
-            state = open_[number]
-            sock, _, missing = state
-            state[2] -= len(sock.recv(missing))
-            if state[2]:
-                continue
-            state[1], state[2] = state[1] - 1, len(message)
-            if state[1]:
+            sock, left, missing = open_[number]
+            missing -= len(sock.recv(missing))
+            if missing:
+                open_[number] = (sock, left, missing)
+            elif left > 1:
+                open_[number] = (sock, left - 1, len(message))
                 sock.sendall(message)
             else:
                 del open_[number]

@@ -8,7 +8,8 @@ from .workload import workload
 
 @workload
 async def callbacks() -> int:
-    loop, called = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
+    called: list[object] = []
     for _ in range(1000):
         future = loop.create_future()
         for _ in range(5):

@@ -40,7 +40,8 @@ async def call_soon_batch() -> int:
 
 @workload
 async def call_later_and_run() -> int:
-    loop, ran = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
+    ran: list[object] = []
     for number in range(20_000):
         loop.call_later(number * 1e-7, ran.append, None)
     while len(ran) < 20_000:
@@ -71,7 +72,8 @@ async def cancel_among_many_timers() -> int:
 
 @workload
 async def threads_call_in() -> int:
-    loop, arrived = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
+    arrived: list[object] = []
     done = loop.create_future()
 
     def flood():

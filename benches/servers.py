@@ -1,6 +1,7 @@
 """Servers: opened and closed, and connections made to one in this process."""
 
 import asyncio
+from functools import partial
 
 from .workload import workload
 
@@ -39,7 +40,7 @@ async def connect_one_by_one() -> int:
     server = await loop.create_server(Greeter, "127.0.0.1", 0)
     for _ in range(200):
         done = loop.create_future()
-        await loop.create_connection(lambda done=done: Caller(done), *server.sockets[0].getsockname())
+        await loop.create_connection(partial(Caller, done), *server.sockets[0].getsockname())
         assert await done == b"hello"
     server.close()
     return 200

@@ -69,7 +69,7 @@ def measure(implementation: str, name: str, seconds: float) -> float:
 
     async def main() -> float:
         await function()
-        operations, rates, began = 0, [], time.perf_counter()
+        operations, rates, began = 0.0, [], time.perf_counter()
         while time.perf_counter() - began < seconds:
             done = await function()
             if isinstance(done, Rate):

@@ -20,7 +20,10 @@ pytest.register_assert_rewrite("tests.support.differential")
 # A shell starts what is in its background with SIGINT ignored, and so would be whatever the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-FACTORIES = {"stock": asyncio.SelectorEventLoop, "ferrio": ferrio.new_event_loop}
+FACTORIES: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "stock": asyncio.SelectorEventLoop,
+    "ferrio": ferrio.new_event_loop,
+}
 
 
 @pytest.fixture(params=FACTORIES)

@@ -50,26 +50,27 @@ KINDS: dict[str, Callable[[socket.socket], tuple[bytes, int, bytes]]] = {"http":
 
 def main() -> None:
     kind, port, seconds = sys.argv[1:]
-    poll, open_ = select.epoll(), {}
+    poll = select.epoll()
+    open_: dict[int, tuple[socket.socket, int]] = {}
     for _ in range(CONNECTIONS):
         sock = socket.create_connection(("127.0.0.1", int(port)))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         request, size, farewell = KINDS[kind](sock)
         poll.register(sock, select.EPOLLIN)
-        open_[sock.fileno()] = [sock, size]
+        open_[sock.fileno()] = (sock, size)
     answers, began = 0, time.perf_counter()
     for sock, _ in open_.values():
         sock.sendall(request)
     while open_:
         for number, _ in poll.poll():
-            state = open_[number]
-            sock = state[0]
-            state[1] -= len(sock.recv(state[1]) or sys.exit("the server has closed the connection"))
-            if state[1]:
+            sock, missing = open_[number]
+            missing -= len(sock.recv(missing) or sys.exit("the server has closed the connection"))
+            if missing:
+                open_[number] = (sock, missing)
                 continue
             answers += 1
             if (took := time.perf_counter() - began) < float(seconds):
-                state[1] = size
+                open_[number] = (sock, size)
                 sock.sendall(request)
             else:
                 del open_[number]

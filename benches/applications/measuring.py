@@ -70,7 +70,7 @@ def line(process: subprocess.Popen[str]) -> list[str]:
     assert process.stdout
     words = process.stdout.readline().split()
     if not words:
-        raise RuntimeError(f"{' '.join(map(str, process.args))} ended with {process.wait()}")
+        raise RuntimeError(f"{process.args!r} ended with {process.wait()}")
     return words
 
 

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 
 def postgresql(program: str) -> str | None:
@@ -62,17 +63,20 @@ def redis(*settings: str) -> Iterator[str]:
 def postgres(*settings: str, files: Sequence[str] = (), port: str = "5432") -> Iterator[str]:
     """PostgreSQL without passwords or durability, with copies of `files` next to its data, and not as root."""
     account = pwd.getpwnam("postgres") if os.getuid() == 0 else None
-    user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
+    user: dict[str, Any] = {}
+    if account:
+        user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     with tempfile.TemporaryDirectory() as directory:
         data = f"{directory}/data"
         copies = [shutil.copy(file, directory) for file in files]
-        for name in [directory, *copies] if account else []:
-            os.chown(name, account.pw_uid, account.pw_gid)
+        if account:
+            for name in [directory, *copies]:
+                os.chown(name, account.pw_uid, account.pw_gid)
         initdb, server = postgresql("initdb"), postgresql("postgres")
         assert initdb
         assert server
         command = [initdb, "-D", data, "-A", "trust", "-U", "postgres", "--no-sync"]
-        subprocess.run(command, check=True, capture_output=True, cwd=directory, **user)  # type: ignore[call-overload]
+        subprocess.run(command, check=True, capture_output=True, cwd=directory, **user)
         serve = [server, "-D", data, "-k", directory, "-c", "listen_addresses=", "-c", "fsync=off"]
         for setting in settings:
             serve += ["-c", setting]

@@ -8,10 +8,11 @@ many tests reset the policy object; the classes get a stand-in.
 import asyncio
 from asyncio import unix_events
 from collections.abc import Callable
+from typing import Any
 
 
 def replace_default_loop(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    policy = unix_events.__dict__.get("_UnixDefaultEventLoopPolicy") or unix_events._DefaultEventLoopPolicy
+    policy = unix_events.__dict__.get("_UnixDefaultEventLoopPolicy") or unix_events.__dict__["_DefaultEventLoopPolicy"]
     policy._loop_factory = staticmethod(factory)
     stand_in = _stand_in(factory)
     asyncio.SelectorEventLoop = stand_in
@@ -24,7 +25,9 @@ def _stand_in(factory):
     loop_class = type(loop)
     loop.close()
 
-    class StandIn(type(loop_class)):
+    metaclass: Any = type(loop_class)
+
+    class StandIn(metaclass):
         def __call__(cls, *arguments, **keywords):
             if cls is not selector_event_loop:
                 return super().__call__(*arguments, **keywords)

@@ -5,6 +5,7 @@ import concurrent.futures
 import subprocess
 import sys
 import threading
+import types
 
 import pytest
 
@@ -14,7 +15,8 @@ HOME = f"{asyncio.__path__[0]}/"
 
 
 def frames_above() -> set[tuple[str, str]]:
-    frame, found = sys._getframe(2), set()
+    frame: types.FrameType | None = sys._getframe(2)
+    found = set()
     while frame is not None:
         if frame.f_code.co_filename.startswith(HOME):
             found.add((frame.f_code.co_filename.removeprefix(HOME), frame.f_code.co_name))

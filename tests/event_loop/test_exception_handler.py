@@ -7,6 +7,7 @@ import gc
 import logging
 import sys
 import types
+from typing import Any
 
 import pytest
 
@@ -139,7 +140,7 @@ def test_an_overridden_default_handler_is_used(loop_kind):
 
     made = ferrio.new_event_loop()
     made.close()
-    base = {"stock": asyncio.SelectorEventLoop, "ferrio": type(made)}[loop_kind]
+    base: Any = {"stock": asyncio.SelectorEventLoop, "ferrio": type(made)}[loop_kind]
     trace = []
 
     class Own(base):
@@ -281,7 +282,7 @@ def test_coroutines_never_awaited_still_warn(new_event_loop, debug):
 
     async def main():
         with pytest.warns(RuntimeWarning, match="was never awaited"):
-            forgotten()
+            assert asyncio.iscoroutine(forgotten())
 
     loop.run_until_complete(main())
 

@@ -5,6 +5,7 @@ import contextlib
 import contextvars
 import socket
 import tempfile
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_a_failure_of_sock_connect_is_that_of_create_connection(run):
 
 @pytest.mark.parametrize("base", BASES.values(), ids=BASES)
 @pytest.mark.parametrize("delay", [None, 0.05])
-def test_sock_connect_decides_which_address_is_connected_to(base, delay):
+def test_sock_connect_decides_which_address_is_connected_to(base: Any, delay):
     """The first is refused without being asked, the second one is taken elsewhere."""
 
     class Loop(base):
@@ -241,7 +242,7 @@ def test_a_refused_connection_is_told_as_asyncio_tells_it(delay):
 
 
 @pytest.mark.parametrize("base", BASES.values(), ids=BASES)
-def test_call_later_calls_call_at(base):
+def test_call_later_calls_call_at(base: Any):
     """Loops with a time of their own override it there."""
     calls = []
 

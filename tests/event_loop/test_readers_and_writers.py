@@ -149,8 +149,8 @@ def test_wrong_descriptors_are_refused_as_asyncio_refuses_them():
         with tempfile.TemporaryFile() as file:
             for call in (loop.add_reader, loop.add_writer):
                 trace.append(outcome(call, file, print)[1:3])  # PermissionError: epoll takes no regular files
-            for call in (loop.remove_reader, loop.remove_writer):
-                trace.append(outcome(call, file))
+            trace.append(outcome(loop.remove_reader, file))
+            trace.append(outcome(loop.remove_writer, file))
         for wrong in (-1, "x", 1.5, None, object()):
             trace.append((wrong.__class__, outcome(loop.add_reader, wrong, print)[1]))
             trace.append((wrong.__class__, outcome(loop.remove_reader, wrong)[1]))

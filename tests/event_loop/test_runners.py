@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import weakref
+from typing import Any
 
 import pytest
 
@@ -368,7 +369,9 @@ def test_cycles_through_a_runner_are_collected():
 @pytest.mark.skipif(sys.version_info >= (3, 16), reason="later Pythons have no policies")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_installed_runners_respect_a_policy():
-    class Policy(type(asyncio.get_event_loop_policy())):
+    base: Any = type(asyncio.get_event_loop_policy())
+
+    class Policy(base):
         def new_event_loop(self):
             return asyncio.SelectorEventLoop()
 

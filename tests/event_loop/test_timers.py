@@ -5,6 +5,7 @@ import contextvars
 import math
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -103,7 +104,7 @@ def test_a_huge_delay_is_just_far_away(loop):
 def test_time_overridden_in_a_subclass_drives_the_timers(loop_kind):
     import ferrio
 
-    base = {"stock": asyncio.SelectorEventLoop, "ferrio": type(_made(ferrio.new_event_loop))}[loop_kind]
+    base: Any = {"stock": asyncio.SelectorEventLoop, "ferrio": type(_made(ferrio.new_event_loop))}[loop_kind]
 
     class Simulated(base):
         now = 1000.0

@@ -8,6 +8,7 @@ import threading
 import unittest
 from asyncio import Runner, Task as StockTask, new_event_loop, run
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ async def loop_type() -> type:
     return type(asyncio.get_running_loop())
 
 
-def made_by(factory: object) -> type:
+def made_by(factory: Any) -> type:
     with contextlib.closing(factory()) as loop:
         return type(loop)
 
@@ -231,7 +232,7 @@ def test_run_takes_debug_and_another_factory():
 
 
 def test_run_inside_a_loop_fails_as_asyncio_does():
-    async def nested(runner: object) -> None:
+    async def nested(runner: Any) -> None:
         coroutine = loop_type()
         try:
             runner(coroutine)

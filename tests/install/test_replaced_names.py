@@ -157,7 +157,7 @@ def test_a_submodule_imported_afterwards_gets_ours_and_gives_them_back():
 def test_what_another_library_put_there_before_gives_way_and_comes_back():
     stock = asyncio.gather
     try:
-        asyncio.gather = print
+        asyncio.gather = print  # type: ignore[assignment]
         ferrio.install()
         assert asyncio.gather is asyncio.tasks.gather is ferrio.gather
         ferrio.uninstall()
@@ -170,7 +170,7 @@ def test_what_another_library_put_there_before_gives_way_and_comes_back():
 def test_what_another_library_puts_there_afterwards_stays():
     stock = asyncio.gather
     ferrio.install()
-    asyncio.gather = print
+    asyncio.gather = print  # type: ignore[assignment]
     ferrio.install()
     assert asyncio.gather is print
     ferrio.uninstall()

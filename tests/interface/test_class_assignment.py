@@ -1,6 +1,7 @@
 """`__class__` of an object is assigned or refused as on stock asyncio."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -85,7 +86,8 @@ def test_a_class_of_another_layout_is_refused():
     class Plain:
         pass
 
-    for thing in (ferrio.Lock(), ferrio.Queue(), ferrio.Event()):
+    things: list[Any] = [ferrio.Lock(), ferrio.Queue(), ferrio.Event()]
+    for thing in things:
         with pytest.raises(TypeError, match="object layout differs"):
             thing.__class__ = Plain
 
@@ -103,7 +105,7 @@ def test_a_task_of_one_subclass_becomes_one_of_another():
         async def one():
             return 1
 
-        task = First(one(), loop=asyncio.get_running_loop())
+        task: Any = First(one(), loop=asyncio.get_running_loop())
         trace.append(task.word())
         task.__class__ = Second
         trace.append((task.word(), await task, type(task) is Second))

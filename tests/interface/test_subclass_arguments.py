@@ -1,12 +1,14 @@
 """A subclass of a class of asyncio may take arguments of its own and hand on those that the class takes."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import ferrio
 
-CLASSES = {
+CLASSES: dict[str, Callable[[], tuple]] = {
     "Timeout": lambda: (1.0,),
     "Lock": tuple,
     "Event": tuple,
@@ -29,7 +31,7 @@ CLASSES = {
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_subclass_has_its_own_arguments(name):
-    base = getattr(ferrio, name)
+    base: Any = getattr(ferrio, name)
 
     class Own(base):
         def __init__(self, first, second, *, third):
@@ -48,7 +50,7 @@ def test_a_subclass_has_its_own_arguments(name):
 
 
 def test_a_timeout_of_ones_own_ends_its_body():
-    class Deadline(ferrio.Timeout):
+    class Deadline(ferrio.Timeout):  # type: ignore[misc] # final, as asyncio's: it can be subclassed all the same
         def __init__(self, seconds, name):
             super().__init__(asyncio.get_running_loop().time() + seconds)
             self.name = name
@@ -63,7 +65,7 @@ def test_a_timeout_of_ones_own_ends_its_body():
 
 
 def test_a_timeouts_own_reschedule_is_called_when_it_is_entered():
-    class Capped(ferrio.Timeout):
+    class Capped(ferrio.Timeout):  # type: ignore[misc]
         def reschedule(self, when):
             super().reschedule(min(when, asyncio.get_running_loop().time() + 0.01))
 

@@ -10,13 +10,15 @@ import asyncio
 import os
 import runpy
 import sys
+from typing import Any
 
 import ferrio
 
 
 def main(arguments: list[str]) -> None:
     # On the class, as programs may reset the policy object; setting a policy warns from 3.14 on.
-    asyncio.unix_events._UnixDefaultEventLoopPolicy._loop_factory = ferrio.EventLoop
+    policy: Any = asyncio.unix_events.__dict__["_UnixDefaultEventLoopPolicy"]
+    policy._loop_factory = ferrio.EventLoop
     if hasattr(asyncio, "EventLoop"):  # from 3.13 on
         asyncio.EventLoop = ferrio.EventLoop
     if arguments[0] == "-m":

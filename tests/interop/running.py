@@ -108,7 +108,7 @@ class Program:
 
     def report(self) -> str:
         parts = (f"-- {name}\n{self.printed(name).decode(errors='replace')}" for name in ("stdout", "stderr"))
-        return f"{self.process.args}\nexit status {self.process.returncode}\n" + "\n".join(parts)
+        return f"{self.process.args!r}\nexit status {self.process.returncode}\n" + "\n".join(parts)
 
     def ended(self, status: int = 0, limit: float = LIMIT) -> str:
         """Standard output, when the program has ended with that status and silently."""

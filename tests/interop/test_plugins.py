@@ -1,5 +1,7 @@
 """pytest's plugins for coroutines: fixtures, loop scopes, failures, with what a test leaves behind made an error."""
 
+from typing import Any
+
 import pytest
 
 from tests.interop import running
@@ -19,7 +21,7 @@ STRICT = ["-W", "error::ResourceWarning", "-W", "error::pytest.PytestUnraisableE
 def test_a_plugin(mode: str, plugin: str, options: list[str]) -> None:
     program = running.PROGRAMS / f"plugin_{plugin}.py"
     alone = ["-q", "-c", "/dev/null", "--rootdir", running.PROGRAMS, "--noconftest", "-p", "no:cacheprovider"]
-    variables = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "KINDS": KINDS.get(mode, "ferrio ferrio")}
+    variables: dict[str, Any] = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "KINDS": KINDS.get(mode, "ferrio ferrio")}
     with running.started(mode, "-m", "pytest", *alone, *STRICT, *options, program, **variables) as tests:
         said = tests.ended()
     assert {"anyio": "6 passed, 1 xfailed", "asyncio": "5 passed, 1 xfailed"}[plugin] in said, said

@@ -104,7 +104,7 @@ def test_uvicorns_workers_run_on_the_loop_it_is_told(mode: str) -> None:
 @pytest.mark.parametrize("mode", ["loop", "whole"])
 def test_gunicorns_workers_are_uvicorns(mode: str, tmp_path) -> None:
     port = free_port()
-    options = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gunicorn_worker.FerrioWorker"]
+    options: list[object] = ["--bind", f"127.0.0.1:{port}", "--worker-class", "gunicorn_worker.FerrioWorker"]
     options += ["--pythonpath", running.PROGRAMS, "--log-level", "warning", "--worker-tmp-dir", tmp_path]
     # In loop-only mode by nothing but the worker.
     starting = "stock" if mode == "loop" else "whole"

@@ -18,7 +18,7 @@ class LockProgram(Program):
     """Tasks that hold a lock for some turns, and a driver that releases it out of turn."""
 
     name = "Lock"
-    arguments = ()
+    arguments: tuple[int, ...] = ()
 
     def __init__(self, module, trace):
         super().__init__(module, trace)

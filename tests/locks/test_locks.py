@@ -8,6 +8,7 @@ import sys
 import tracemalloc
 import warnings
 import weakref
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_a_primitive_belongs_to_the_loop_where_somebody_first_waited(module, new
 
 
 def test_a_subclass_is_asked_for_what_it_overrides():
-    async def scenario(module, trace):
+    async def scenario(module: Any, trace):
         class Lock(module.Lock):
             async def acquire(self):
                 trace.append("acquire")

@@ -2,12 +2,13 @@
 
 import asyncio
 import gc
+from collections.abc import Callable
 
 import pytest
 
 import ferrio
 
-MAKERS = {
+MAKERS: dict[str, Callable[[], object]] = {
     "Lock": ferrio.Lock,
     "Event": ferrio.Event,
     "Condition": ferrio.Condition,

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from functools import partial
 
 import pytest
 
@@ -123,8 +124,8 @@ def test_a_pipes_data_comes_right_after_whoever_was_given_it_went_on(kind):
 
     def ends():
         if kind == "socket":
-            far, near = socket.socketpair()
-            return far, os.fdopen(near.detach(), "rb")
+            left, right = socket.socketpair()
+            return left, os.fdopen(right.detach(), "rb")
         near, far = os.pipe()
         return os.fdopen(far, "wb", 0), os.fdopen(near, "rb")
 
@@ -155,7 +156,7 @@ def test_a_pipes_data_comes_right_after_whoever_was_given_it_went_on(kind):
             with far:
                 os.write(far.fileno(), name.encode())
                 turn(4)
-                transport, _ = await loop.connect_read_pipe(lambda name=name: Telling(name), near)
+                transport, _ = await loop.connect_read_pipe(partial(Telling, name), near)
                 trace.append("connected")
                 for before in transports:
                     before.close()

@@ -42,8 +42,8 @@ def test_accepted_connections_get_a_protocol_each(loop):
         assert clients.made[0].transport.get_extra_info("sockname") == address
         for each in raw:
             each.close()
-        for each in clients.made:
-            assert await each.lost is None
+        for protocol in clients.made:
+            assert await protocol.lost is None
         server.close()
         await server.wait_closed()
 
@@ -277,8 +277,8 @@ def test_clients_are_ended_by_the_server(loop, method):
             while chunk := await loop.sock_recv(raw[0], 1 << 20):
                 received += len(chunk)
             assert received == 8 << 20
-        for each in clients.made:
-            await asyncio.wait_for(each.lost, 5)
+        for protocol in clients.made:
+            await asyncio.wait_for(protocol.lost, 5)
         await asyncio.wait_for(server.wait_closed(), 5)
         for each in raw:
             each.close()
@@ -345,8 +345,8 @@ def test_running_out_of_descriptors_while_accepting_pauses_and_goes_on(loop, loo
         await until(lambda: len(clients.made) == 10)
         for each in raw:
             each.close()
-        for each in clients.made:
-            await each.lost
+        for protocol in clients.made:
+            await protocol.lost
         server.close()
 
     loop.run_until_complete(main())

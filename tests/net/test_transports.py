@@ -326,7 +326,7 @@ def test_transports_take_no_attributes():
             asyncio.DatagramProtocol, ("127.0.0.1", 0)
         )
         with pytest.raises(AttributeError):
-            transport.sendto = print
+            transport.sendto = print  # type: ignore[assignment]
         transport.close()
 
     ferrio.run(main())

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import ssl
 import sys
+from functools import partial
 
 from tests.odd_numbers.observing import ended, operation, outcome, shown_error, soon, turns
 
@@ -107,10 +108,10 @@ async def connection_options(value):
         names = ["interleave", "family", "proto", "flags", "ssl", "server_hostname"]
         names += ["all_errors"] if sys.version_info >= (3, 12) else []
         for name in [*names, "ssl_handshake_timeout", "ssl_shutdown_timeout"]:
-            make = lambda name=name: loop().create_connection(asyncio.Protocol, HERE, port, **{name: value})  # noqa: E731
+            make = partial(loop().create_connection, asyncio.Protocol, HERE, port, **{name: value})
             if value != [1] and (name != "ssl" or not value):
                 seen.append((name, await connecting(make)))
-        make = lambda: loop().create_connection(asyncio.Protocol, HERE, port, local_addr=(HERE, value))  # noqa: E731
+        make = partial(loop().create_connection, asyncio.Protocol, HERE, port, local_addr=(HERE, value))
         seen.append(("local_addr", await connecting(make)))
     return seen
 
@@ -187,7 +188,7 @@ async def datagram_target(value):
 async def getaddrinfo(value):
     seen = [await ended(lambda: loop().getaddrinfo(HERE, value))]
     for name in ("family", "type", "proto", "flags"):
-        seen.append(await ended(lambda name=name: loop().getaddrinfo(HERE, 1, **{name: value})))
+        seen.append(await ended(partial(loop().getaddrinfo, HERE, 1, **{name: value})))
     return [*seen, await ended(lambda: loop().getnameinfo((HERE, value), 3))]
 
 
@@ -259,9 +260,9 @@ async def watched_descriptors(value):
         return "not tried"
     seen = []
     for name in ("reader", "writer"):
-        seen.append(outcome(lambda name=name: getattr(loop(), f"remove_{name}")(value)))
-        seen.append(outcome(lambda name=name: getattr(loop(), f"add_{name}")(value, print)))
-        seen.append(outcome(lambda name=name: getattr(loop(), f"remove_{name}")(value)))
+        seen.append(outcome(partial(getattr(loop(), f"remove_{name}"), value)))
+        seen.append(outcome(partial(getattr(loop(), f"add_{name}"), value, print)))
+        seen.append(outcome(partial(getattr(loop(), f"remove_{name}"), value)))
     return seen
 
 
@@ -278,8 +279,8 @@ async def watched_files(value):
         return "not tried"
     seen = []
     for name in ("reader", "writer"):
-        seen.append(outcome(lambda name=name: getattr(loop(), f"remove_{name}")(File())))
-        seen.append(outcome(lambda name=name: getattr(loop(), f"add_{name}")(File(), print)))
+        seen.append(outcome(partial(getattr(loop(), f"remove_{name}"), File())))
+        seen.append(outcome(partial(getattr(loop(), f"add_{name}"), File(), print)))
     return seen
 
 

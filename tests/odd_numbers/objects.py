@@ -118,7 +118,7 @@ async def settings(value):
     seen += [outcome(lambda: loop().set_exception_handler(value))]
     seen += [outcome(lambda: loop().call_exception_handler(value))]
     loop().set_debug(value)
-    seen += [bool(loop().get_debug())]
+    seen += [shown(bool(loop().get_debug()))]
     loop().set_debug(False)
     return seen
 

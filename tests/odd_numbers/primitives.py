@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from functools import partial
 
 from tests.odd_numbers.observing import ended, operation, outcome, shown_error, soon, turns
 
@@ -44,7 +45,8 @@ async def barrier(value):
     tasks = [asyncio.create_task(wait()) for _ in range(4)]
     await turns()
     seen += [outcome(lambda: barrier), outcome(lambda: barrier.n_waiting)]
-    seen += [[shown_error(task.exception()) if task.exception() else task.result()] for task in tasks if task.done()]
+    done = [task for task in tasks if task.done()]
+    seen += [shown_error(task.exception()) if task.exception() else str(task.result()) for task in done]
     seen += [await soon(barrier.reset), await soon(barrier.abort), outcome(lambda: barrier)]
     for task in tasks:
         task.cancel()
@@ -59,7 +61,7 @@ async def queue_of(kind, value):
         return shown_error(error)
     seen = [outcome(lambda: queue.maxsize), outcome(queue.full), outcome(lambda: queue)]
     for each in range(3):
-        seen += [outcome(lambda each=each: queue.put_nowait(each)), outcome(queue.full)]
+        seen += [outcome(partial(queue.put_nowait, each)), outcome(queue.full)]
     seen += [await soon(lambda: queue.put(4)), await soon(queue.get), outcome(queue.get_nowait), outcome(lambda: queue)]
     return seen
 

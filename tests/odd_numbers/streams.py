@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import tempfile
+from functools import partial
 
 from tests.odd_numbers.observing import ended, operation, outcome, shown, shown_error, soon, turns
 
@@ -65,7 +66,7 @@ async def reader_limit_and_transport(value):
     except Exception as error:
         return shown_error(error)
     reader.set_transport(wire)
-    seen = [outcome(lambda count=count: reader.feed_data(b"a" * count)) for count in (1, 1, 1, 4)]
+    seen = [outcome(partial(reader.feed_data, b"a" * count)) for count in (1, 1, 1, 4)]
     seen += [await soon(lambda: reader.read(6)), await soon(lambda: reader.readexactly(1))]
     return [*seen, wire.said]
 
@@ -141,7 +142,7 @@ def limits(transport, name, value):
     calls = [{"high": value}, {"low": value}, {"high": value, "low": value}, {"high": 10, "low": value}]
     seen = []
     for keywords in calls:
-        seen += [outcome(lambda keywords=keywords: change(**keywords)), outcome(look_whole)]
+        seen += [outcome(partial(change, **keywords)), outcome(look_whole)]
         change()
     return seen
 

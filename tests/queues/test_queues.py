@@ -6,6 +6,7 @@ import gc
 import inspect
 import sys
 import weakref
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies
@@ -74,7 +75,7 @@ class QueueProgram(Program):
 class LookedIntoProgram(QueueProgram):
     """The same with `_queue` looked at before everything else."""
 
-    def make(self, module):
+    def make(self, module: Any):
         queue = super().make(module)
         self.trace.append(type(queue._queue).__name__)
         return queue
@@ -83,7 +84,7 @@ class LookedIntoProgram(QueueProgram):
 class SubclassProgram(QueueProgram):
     """A subclass that keeps its items elsewhere."""
 
-    def make(self, module):
+    def make(self, module: Any):
         class Ordered(module.Queue):
             def _init(self, maxsize):
                 self.items = []
@@ -157,7 +158,7 @@ def test_shutdown_is_there_on_every_python(name):
 
 
 def test_what_a_subclass_overrides_is_called():
-    async def scenario(module, trace):
+    async def scenario(module: Any, trace):
         class Told(module.Queue):
             def __init__(self, label, maxsize):
                 self.label = label
@@ -231,7 +232,7 @@ def test_methods_set_on_an_instance_are_called():
 
 
 def test_a_subclass_can_wait_in_the_lines_itself():
-    async def scenario(module, trace):
+    async def scenario(module: Any, trace):
         class Peeking(module.Queue):
             async def peek(self):
                 while self.empty():
@@ -345,7 +346,7 @@ def test_get_is_a_lazy_coroutine_that_says_when_it_is_forgotten():
         assert asyncio.iscoroutine(queue.get())
     assert queue.qsize() == 1
     with pytest.warns(RuntimeWarning, match=r"coroutine 'Queue\.put' was never awaited"):
-        queue.put(2)
+        assert asyncio.iscoroutine(queue.put(2))
     assert queue.qsize() == 1
 
 

@@ -136,7 +136,7 @@ class World(Makers, Generators, Streams):
             return self.at_once(me, name, *arguments)
         guarded = False
         if name not in NOT_GUARDED:
-            *arguments, guarded = arguments
+            guarded, arguments = arguments[-1], arguments[:-1]
         self.note(me, name, "...")
         try:
             self.note(me, name, await getattr(self, name)(me, *arguments))

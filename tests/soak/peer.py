@@ -16,6 +16,7 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
 
 from .pattern import data
 
@@ -107,4 +108,5 @@ def signals(process: int, count: int) -> dict:
 
 if __name__ == "__main__":
     what, *numbers = sys.argv[1:]
-    print(json.dumps({"echo": echo, "signals": signals}[what](*map(int, numbers))), flush=True)
+    roles: dict[str, Callable[..., dict]] = {"echo": echo, "signals": signals}
+    print(json.dumps(roles[what](*map(int, numbers))), flush=True)

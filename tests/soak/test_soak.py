@@ -123,9 +123,6 @@ class BufferedEcho(Echo, asyncio.BufferedProtocol):
         self.data_received(bytes(self.buffer[:count]))
 
 
-BufferedEcho.data_received = Echo.data_received
-
-
 def collect_failures(loop: asyncio.AbstractEventLoop) -> list:
     failures: list = []
     loop.set_exception_handler(lambda loop, context: failures.append(context))
@@ -219,7 +216,7 @@ def test_calls_from_eight_threads_all_arrive_in_each_threads_order():
 
     async def main():
         loop = asyncio.get_running_loop()
-        arrived = [[] for _ in range(threads)]
+        arrived: list[list[int]] = [[] for _ in range(threads)]
         everything = loop.create_future()
 
         def arrive(thread, number):

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies
@@ -221,33 +222,36 @@ def test_the_buffer_is_one_object_that_may_be_changed():
     assert_same_functions(scenario)
 
 
-class Sub:
-    """Methods that a program may override."""
+def overriding(base: Any) -> type:
+    """A class with methods that a program may override."""
 
-    def __init__(self, *arguments, trace, **keywords):
-        super().__init__(*arguments, **keywords)
-        self.trace = trace
+    class Reader(base):
+        def __init__(self, *arguments, trace, **keywords):
+            super().__init__(*arguments, **keywords)
+            self.trace = trace
 
-    def feed_data(self, data):
-        self.trace.append(("feed_data", bytes(data)))
-        super().feed_data(data)
+        def feed_data(self, data):
+            self.trace.append(("feed_data", bytes(data)))
+            super().feed_data(data)
 
-    def feed_eof(self):
-        self.trace.append("feed_eof")
-        super().feed_eof()
+        def feed_eof(self):
+            self.trace.append("feed_eof")
+            super().feed_eof()
 
-    async def readuntil(self, separator=b"\n"):
-        self.trace.append(("readuntil", separator))
-        return (await super().readuntil(separator)).upper()
+        async def readuntil(self, separator=b"\n"):
+            self.trace.append(("readuntil", separator))
+            return (await super().readuntil(separator)).upper()
 
-    async def read(self, n=-1):
-        self.trace.append(("read", n))
-        return await super().read(n)
+        async def read(self, n=-1):
+            self.trace.append(("read", n))
+            return await super().read(n)
+
+    return Reader
 
 
 def test_an_overridden_method_is_used_by_the_others():
     async def scenario(module, trace):
-        reader = type("Reader", (Sub, module.StreamReader), {})(limit=10, trace=trace)
+        reader = overriding(module.StreamReader)(limit=10, trace=trace)
         reader.feed_data(b"one\ntwo\nrest")
         trace.append(await reader.readline())
         trace.append(await reader.__anext__())
@@ -292,7 +296,7 @@ def test_more_may_be_asked_for_than_there_is_memory():
 
 
 def test_a_subclass_may_wait_for_data_itself():
-    async def scenario(module, trace):
+    async def scenario(module: Any, trace):
         class Reader(module.StreamReader):
             async def read_byte(self):
                 while not self._buffer:
@@ -319,7 +323,7 @@ def test_a_subclass_may_wait_for_data_itself():
 def test_private_methods_of_a_subclass_are_not_asked():
     """A difference from asyncio, which asks them: docs/differences.md."""
 
-    async def asked(stream_reader):
+    async def asked(stream_reader: Any):
         names = []
 
         class Reader(stream_reader):

@@ -32,8 +32,8 @@ def directory() -> pathlib.Path:
             f"subjectAltName=DNS:{subject}\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
         )
         authority = ("-CA", path / "authority.pem", "-CAkey", path / "authority.key", "-CAcreateserial")
-        made = ("-out", path / f"{name}.pem", "-days", 2, "-extfile", extensions)
-        openssl("x509", "-req", "-in", request, *authority, *made)
+        signed = ("-out", path / f"{name}.pem", "-days", 2, "-extfile", extensions)
+        openssl("x509", "-req", "-in", request, *authority, *signed)
     return path
 
 

@@ -10,14 +10,15 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import ferrio
 
 # A row makes one more link, from the chain so far. `loop` is there for those that need one.
-Link = Callable[[ferrio.AbstractEventLoop, object], object]
+Link = Callable[[Any, Any], Any]
 
 
-def _with(make: Callable[[], object]) -> Link:
+def _with(make: Callable[[], Any]) -> Link:
     def link(_, previous):
         made = make()
         made.previous = previous
@@ -53,7 +54,7 @@ def _future_result(loop, previous):
 
 def _future_exception(loop, previous):
     future = loop.create_future()
-    error = ValueError()
+    error: Any = ValueError()
     error.held = previous
     future.set_exception(error)
     future.exception()
@@ -92,7 +93,7 @@ def _task(loop, previous):
     async def hold(_):
         pass
 
-    task = ferrio.Task(hold(previous), loop=loop)
+    task: Any = ferrio.Task(hold(previous), loop=loop)
     task.previous = previous
     task._log_destroy_pending = False
     return task
@@ -113,14 +114,14 @@ def _as_completed(loop, previous):
 
 
 def _stream_reader(loop, previous):
-    reader = ferrio.StreamReader(loop=loop)
+    reader: Any = ferrio.StreamReader(loop=loop)
     reader.previous = previous
     return reader
 
 
 def _reader_exception(loop, previous):
     reader = ferrio.StreamReader(loop=loop)
-    error = ValueError()
+    error: Any = ValueError()
     error.held = previous
     reader.set_exception(error)
     return reader
@@ -131,7 +132,8 @@ def _stream_protocol(loop, previous):
 
 
 def _stream_writer(loop, previous):
-    return ferrio.StreamWriter(_Transport(previous), None, None, loop)
+    protocol: Any = None
+    return ferrio.StreamWriter(_Transport(previous), protocol, None, loop)
 
 
 class _Transport(ferrio.Transport):
@@ -154,6 +156,11 @@ class _LoudQueue(ferrio.Queue):
 
 class _Lock(ferrio.Lock):
     pass
+
+
+def _timeout(_, previous):
+    when: Any = _Named(previous) if previous is None else previous
+    return ferrio.Timeout(when)
 
 
 CHAINS: dict[str, Link] = {
@@ -188,7 +195,7 @@ CHAINS: dict[str, Link] = {
     "Task": _task,
     "TaskGroup": _with(lambda: ferrio.TaskGroup()),
     "TimerHandle": lambda loop, previous: loop.call_later(1000, print, previous),
-    "Timeout": lambda _, previous: ferrio.Timeout(_Named(previous)) if previous is None else ferrio.Timeout(previous),
+    "Timeout": _timeout,
     "as_completed": _as_completed,
     "get": lambda _, previous: _with(lambda: ferrio.Queue())(_, previous).get(),
     "sleep": lambda _, previous: ferrio.sleep(0, previous),

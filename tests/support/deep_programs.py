@@ -12,6 +12,8 @@ import os
 import sys
 import threading
 import warnings
+from functools import partial
+from typing import Any
 
 
 async def between(inner):
@@ -47,7 +49,7 @@ async def cancelling_tasks(depth):
 
 
 async def cancelling_tasks_in_a_circle(depth):
-    tasks = []
+    tasks: list[asyncio.Future] = []
 
     async def next_one(number):
         await asyncio.sleep(0)
@@ -110,19 +112,23 @@ async def cancelling_shields(depth):
     await last
 
 
+def complete(following, _):
+    following.set_result("done")
+
+
 async def callbacks_that_complete_the_next(depth):
     loop = asyncio.get_running_loop()
     first = last = loop.create_future()
     for _ in range(depth):
         following = loop.create_future()
-        last.add_done_callback(lambda _, following=following: following.set_result("done"))
+        last.add_done_callback(partial(complete, following))
         last = following
     first.set_result("done")
     return await last
 
 
 async def results_of_tasks(depth):
-    task = None
+    task: Any = None
 
     async def give(result):
         return result
@@ -189,14 +195,14 @@ async def failing_groups(depth):
 
 
 async def coroutines_left_unawaited(depth):
-    coroutine = None
+    coroutine: Any = None
     for _ in range(depth):
         coroutine = asyncio.wait_for(asyncio.sleep(0, coroutine), 1)
     del coroutine
 
 
 async def contexts_of_exceptions(depth):
-    error = None
+    error: Any = None
     for _ in range(depth):
         following = ValueError("failed")
         following.__context__ = error
@@ -227,7 +233,7 @@ async def showing_timers_of_timers(depth):
 async def showing_queues_of_queues(depth):
     item = None
     for _ in range(depth):
-        queue = asyncio.Queue()
+        queue: asyncio.Queue = asyncio.Queue()
         queue.put_nowait(item)
         item = queue
     return bool(repr(queue))
@@ -304,7 +310,7 @@ PROGRAMS = {program.__name__: program for program in (*ANY_DEPTH, *TO_SOME_DEPTH
 
 def main():
     kind, name, *numbers = sys.argv[1:]
-    depth, limit, size = map(int, [*numbers, 0, 0][:3])
+    depth, limit, size = map(int, [*numbers, "0", "0"][:3])
     if kind == "ferrio":
         import ferrio
 

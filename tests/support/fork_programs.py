@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import warnings
+from typing import Any
 
 CONTEXT = multiprocessing.get_context("fork")
 
@@ -46,7 +47,7 @@ def callbacks_go_on_in_the_child():
     loop = new_loop()
     left, right = socket.socketpair()
     left.setblocking(False)
-    seen = []
+    seen: list[object] = []
 
     def read():
         seen.append(left.recv(9))
@@ -173,6 +174,9 @@ def a_pool_of_multiprocessing():
         return mapped, applied, await asyncio.sleep(0.001, "parent")
 
     say(asyncio.run(main()))
+
+
+LOOP: asyncio.AbstractEventLoop
 
 
 def on_the_programs_loop(number):
@@ -394,7 +398,7 @@ def main():
         import ferrio
 
         # Asyncio's own functions and classes, on ferrio's loop.
-        policy = asyncio.DefaultEventLoopPolicy()
+        policy: Any = asyncio.DefaultEventLoopPolicy()
         policy._loop_factory = ferrio.new_event_loop
         asyncio.set_event_loop_policy(policy)
     PROGRAMS[name]()

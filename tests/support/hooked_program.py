@@ -22,6 +22,7 @@ import traceback
 import types
 import warnings
 from pathlib import Path
+from typing import Any
 
 HOME = Path(asyncio.__file__).parent
 
@@ -74,7 +75,8 @@ def record(kind: str) -> None:
         elif callable(original) and type(original).__module__ != "typing":  # special forms are subscripted, not called
             setattr(owner, name, recording(kind, key, original))
     executor = concurrent.futures.ThreadPoolExecutor
-    concurrent.futures.ThreadPoolExecutor = recording_class(kind, "concurrent.futures.ThreadPoolExecutor", executor)
+    recorded = recording_class(kind, "concurrent.futures.ThreadPoolExecutor", executor)
+    vars(concurrent.futures)["ThreadPoolExecutor"] = recorded
 
 
 def by_asyncio(frame: types.FrameType) -> bool:
@@ -100,8 +102,9 @@ def recording(kind: str, key: str, original):
 def recording_class(kind: str, key: str, original: type) -> type:
     def init(self, *arguments, **keywords):
         note(kind, key, sys._getframe(1))
-        original.__init__(self, *arguments, **keywords)
+        base.__init__(self, *arguments, **keywords)
 
+    base: Any = original
     return type(original.__name__, (original,), {"__init__": init})
 
 
@@ -174,12 +177,12 @@ async def callbacks():
 
 
 async def queue():
-    queue = asyncio.Queue(1)
+    queue: asyncio.Queue[int] = asyncio.Queue(1)
     getter = asyncio.get_running_loop().create_task(queue.get())
     await asyncio.sleep(0)
     await queue.put(1)
     await getter
-    heap = asyncio.PriorityQueue()
+    heap: asyncio.PriorityQueue[int] = asyncio.PriorityQueue()
     heap.put_nowait(1)
     heap.get_nowait()
 
@@ -311,6 +314,7 @@ async def debugging():
     await loop.getaddrinfo("localhost", 1)
     loop.call_exception_handler({"message": "m", "source_traceback": traceback.extract_stack()})
     task = asyncio.current_task()
+    assert task is not None
     repr(task)
     task.get_stack()
     with open(os.devnull, "w") as nowhere:

@@ -30,7 +30,7 @@ class DatagramEcho(asyncio.DatagramProtocol):
 
 class DatagramAsker(asyncio.DatagramProtocol):
     def __init__(self):
-        self.answers = asyncio.Queue()
+        self.answers: asyncio.Queue[bytes] = asyncio.Queue()
 
     def datagram_received(self, data, address):
         self.answers.put_nowait(data)
@@ -59,8 +59,8 @@ async def ask(transport: str, address: str) -> None:
         if transport == "unix":
             reader, writer = await asyncio.open_unix_connection(address)
         else:
-            secured = {"ssl": client_context(), "server_hostname": "localhost"} if transport == "tls" else {}
-            reader, writer = await asyncio.open_connection("127.0.0.1", int(address), **secured)
+            context, name = (client_context(), "localhost") if transport == "tls" else (None, None)
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(address), ssl=context, server_hostname=name)
         writer.write(question)
         answer = await reader.readexactly(len(question))
         writer.close()

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 
 class Recorder(asyncio.Protocol):
@@ -15,7 +16,7 @@ class Recorder(asyncio.Protocol):
         self.data = bytearray()
         self.made = asyncio.get_running_loop().create_future()
         self.lost = asyncio.get_running_loop().create_future()
-        self.transport: asyncio.Transport = None
+        self.transport: Any = None  # a transport of any kind, from connection_made() on
 
     def connection_made(self, transport):
         self.transport = transport

@@ -20,18 +20,20 @@ def needs(*names: str) -> pytest.MarkDecorator:
 class Program:
     """What it prints, errors included, gathers in `output`."""
 
-    def __init__(self, process: subprocess.Popen):
-        self.process = process
+    def __init__(self, process: subprocess.Popen[bytes]):
+        assert process.stdin
+        assert process.stdout
+        self.process, self.input, self.printed = process, process.stdin, process.stdout
         self.output = bytearray()
         self.listener = threading.Thread(target=self.listen)
         self.listener.start()
 
     def listen(self):
-        while chunk := self.process.stdout.read(1 << 16):
+        while chunk := self.printed.read(1 << 16):
             self.output += chunk
 
     def say(self, data: bytes):
-        self.process.stdin.write(data)
+        self.input.write(data)
 
     async def heard(self, text: bytes, count: int = 1):
         try:
@@ -47,18 +49,23 @@ class Program:
 
 @contextlib.contextmanager
 def running(*arguments: object, environment: dict[str, str] | None = None) -> Iterator[Program]:
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    environment = os.environ | (environment or {})
-    process = subprocess.Popen([*map(str, arguments)], bufsize=0, env=environment, **pipes)
+    process = subprocess.Popen(
+        [*map(str, arguments)],
+        bufsize=0,
+        env=os.environ | (environment or {}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     program = Program(process)
     try:
         yield program
     finally:
         process.kill()
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
+            program.input.close()
         program.listener.join(10)
-        process.stdout.close()
+        program.printed.close()
         process.wait(10)
 
 

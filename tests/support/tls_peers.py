@@ -5,11 +5,12 @@ import contextlib
 import socket
 import ssl
 import threading
+from typing import Any
 
 from tests.support.certificates import client_context, server_context
 from tests.support.peers import Recorder, listening, turns
 
-NAME = {"server_hostname": "localhost"}
+NAME: dict[str, Any] = {"server_hostname": "localhost"}
 
 
 class Echo(asyncio.Protocol):

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import Any
 
 import pytest
 
@@ -125,16 +126,16 @@ def test_a_stop_iteration_is_whole_however_it_is_kept():
 def test_a_future_that_begins_again_is_as_on_asyncio():
     """Since 3.15 `__init__` may be called once only."""
 
-    async def scenario(api, trace):
+    async def scenario(api: Any, trace):
         loop = asyncio.get_running_loop()
 
         class Own(api.Future):
             pass
 
         for kind in (api.Future, Own):
-            future = kind(loop=loop)
+            future: Any = kind(loop=loop)
             future.set_result(1)
-            said = outcome(lambda future=future: future.__init__(loop=loop))
+            said = outcome(future.__init__, loop=loop)
             trace.append([str(part).replace("_asyncio.", "").replace("ferrio.", "") for part in said])
             trace.append(future.done())
 
@@ -144,7 +145,7 @@ def test_a_future_that_begins_again_is_as_on_asyncio():
 @pytest.mark.skipif(sys.version_info < (3, 15), reason="earlier Pythons begin again")
 def test_a_task_begins_once_only():
     async def main():
-        task = asyncio.create_task(asyncio.sleep(0, "first"))
+        task: Any = asyncio.create_task(asyncio.sleep(0, "first"))
         other = asyncio.sleep(0, "second")
         with pytest.raises(RuntimeError, match="Task object is already initialized"):
             task.__init__(other)

@@ -98,8 +98,8 @@ def test_a_factory_that_holds_its_loop_is_collected_with_it():
 
     def make() -> weakref.ref[Factory]:
         loop, factory = ferrio.new_event_loop(), Factory()
-        factory.loop = loop  # type: ignore[attr-defined]
-        loop.set_task_factory(factory)  # type: ignore[arg-type]
+        factory.loop = loop
+        loop.set_task_factory(factory)
         loop.close()
         return weakref.ref(factory)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+from typing import Any
 
 import pytest
 
@@ -139,7 +140,7 @@ def test_errors_come_out_of_a_cancelled_group(first):
 
 
 def test_overridden_methods_are_called_when_a_group_is_cancelled():
-    async def scenario(api, trace):
+    async def scenario(api: Any, trace):
         class Group(api.TaskGroup):
             def cancel(self):
                 trace.append("cancel")

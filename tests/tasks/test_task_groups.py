@@ -6,6 +6,7 @@ import gc
 import inspect
 import sys
 import weakref
+from typing import Any
 
 import pytest
 
@@ -259,7 +260,7 @@ def test_eager_tasks_may_be_done_at_once(error):
 
 
 def test_overridden_methods_are_called():
-    async def scenario(api, trace):
+    async def scenario(api: Any, trace):
         class Group(api.TaskGroup):
             def __init__(self, *arguments, **keywords):
                 super().__init__()

@@ -21,9 +21,10 @@ class Watched(ferrio.EventLoop):
         super().__init__()
         self.contexts = []
 
-    def call_soon(self, callback, *arguments, context=None):
+    # typeshed's ties the arguments to the callback.
+    def call_soon(self, callback, *args, context=None):  # type: ignore[override]
         self.contexts.append(context)
-        return super().call_soon(callback, *arguments, context=context)
+        return super().call_soon(callback, *args, context=context)
 
 
 def test_an_overridden_call_soon_sees_steps_and_callbacks():

@@ -6,6 +6,7 @@ import gc
 import itertools
 import sys
 import weakref
+from typing import cast
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_wrong_yields_are_refused_as_by_asyncio():
             return await awaitable
 
         async def itself():
-            await asyncio.current_task()
+            await cast(asyncio.Task, asyncio.current_task())
 
         generator = (each for each in ())
         for value in (5, generator, loop.create_future(), None):

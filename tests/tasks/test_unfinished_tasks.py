@@ -5,6 +5,7 @@ import gc
 import logging
 import socket
 import weakref
+from typing import Any
 
 import pytest
 
@@ -147,7 +148,7 @@ def test_what_waits_in_a_method_of_a_closed_loop_goes_with_it(name, caplog):
     caplog.set_level(logging.CRITICAL, "asyncio")
 
     async def main(sock, listening):
-        loop = asyncio.get_running_loop()
+        loop: Any = asyncio.get_running_loop()
         never = loop.create_future()
         loop.getaddrinfo = lambda *_, **__: never
         task = asyncio.create_task(METHODS[name](loop, sock, listening))
@@ -207,7 +208,7 @@ def test_who_keeps_the_handle_of_a_timer_goes_with_the_loop():
             self.timer = self.loop.call_later(1000, self.work)
             self.loop.run_until_complete(asyncio.sleep(0))
 
-    gone = [weakref.ref(Owner()), weakref.ref(Unclosed())]
+    gone: list[weakref.ref[Owner]] = [weakref.ref(Owner()), weakref.ref(Unclosed())]
     with pytest.warns(ResourceWarning, match="unclosed event loop"):
         gc.collect()
     assert [reference() for reference in gone] == [None, None]

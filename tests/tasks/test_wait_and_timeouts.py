@@ -10,6 +10,7 @@ import re
 import sys
 import weakref
 from fractions import Fraction
+from typing import cast
 
 import pytest
 
@@ -39,12 +40,12 @@ async def chain(awaitable):
     try:
         return ("returned", await awaitable)
     except BaseException as error:
-        shown = []
-        while error is not None:
+        shown, each = [], cast("BaseException | None", error)
+        while each is not None:
             shown.append(
-                (type(error).__name__, masked(error.args), type(error.__cause__).__name__, error.__suppress_context__)
+                (type(each).__name__, masked(each.args), type(each.__cause__).__name__, each.__suppress_context__)
             )
-            error = error.__context__
+            each = each.__context__
         return shown
 
 
@@ -152,8 +153,8 @@ def test_wait_for_gives_results_and_exceptions(timeout):
     async def scenario(api, trace):
         for awaitable in (returning(1), returning(2, 3), failing(LookupError("failed")), failing(LookupError(), 2)):
             trace.append(await chain(api.wait_for(awaitable, timeout)))
-        for awaitable in (5, None):
-            trace.append(await outcome_of(api.wait_for(awaitable, timeout)))
+        for wrong in (5, None):
+            trace.append(await outcome_of(api.wait_for(wrong, timeout)))
         done = asyncio.get_running_loop().create_future()
         done.set_result("done")
         trace.append(await chain(api.wait_for(done, timeout)))
@@ -358,7 +359,7 @@ def test_a_coroutine_of_ours_behaves_as_pythons():
 
 def test_a_coroutine_that_nobody_awaits_says_so():
     with pytest.warns(RuntimeWarning, match=r"coroutine 'sleep' was never awaited"):
-        ferrio.sleep(1)
+        assert asyncio.iscoroutine(ferrio.sleep(1))
     coroutine = ferrio.sleep(1)
     coroutine.close()
 

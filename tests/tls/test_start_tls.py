@@ -80,7 +80,7 @@ def test_wrong_arguments_are_refused_as_asyncio_does():
         loop = asyncio.get_running_loop()
         context = client_context()
         async with connection() as (transport, protocol, _):
-            for arguments, keywords in (
+            refused: list[tuple[tuple, dict]] = [
                 ((transport, protocol, None), {}),
                 ((transport, protocol, True), {}),
                 ((transport, protocol, "context"), {}),
@@ -88,8 +88,9 @@ def test_wrong_arguments_are_refused_as_asyncio_does():
                 ((asyncio.Transport(), protocol, context), {}),
                 ((transport, protocol, context), {"ssl_handshake_timeout": 0}),
                 ((transport, protocol, context), {"ssl_shutdown_timeout": -1}),
-            ):
-                kind, error, text = await outcome_of(loop.start_tls(*arguments, **NAME, **keywords))
+            ]
+            for arguments, keywords in refused:
+                kind, error, text = await outcome_of(loop.start_tls(*arguments, **(NAME | keywords)))
                 trace.append((kind, error, text.split("<")[0]))
 
     assert_same(scenario)

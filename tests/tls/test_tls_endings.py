@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -287,7 +288,7 @@ def test_a_peer_that_closes_and_does_not_read_is_cut():
 
 @pytest.mark.parametrize("end", ["close_notify", "end of file"])
 @pytest.mark.parametrize("factory", [Recorder, BufferedRecorder])
-def test_what_waits_when_the_peer_closes_still_arrives(end, factory):
+def test_what_waits_when_the_peer_closes_still_arrives(end, factory: Any):
     """By a socket that takes little at a time: part waits in the socket's buffer, part above it (gh-115514)."""
     loop = ferrio.new_event_loop()
     size = 1_000_000

@@ -70,7 +70,7 @@ def test_a_change_beyond_both_spreads_is_told():
 
 def rendered(stock: list[float], ferrio: list[float]) -> tuple[str, str, str]:
     """The row for a terminal, the row of the table, and the whole table."""
-    figures = {"asyncio": stock, "uvloop": stock, "ferrio": ferrio}
+    figures: report.Figures = {"asyncio": [*stock], "uvloop": [*stock], "ferrio": [*ferrio]}
     made = {**report.circumstances(0.3, len(stock)), "figures": {"tasks.one": figures}}
     table = report.table(made)
     (row,) = (row for row in table.splitlines() if row.startswith("| one |"))

@@ -59,10 +59,10 @@ def test_what_was_unpacked_from_debian_is_found(tmp_path):
 def test_a_machine_without_apt_says_that_there_is_no_python_from_debian(tmp_path):
     for command in ("bash", "dirname", "rm", "mktemp"):
         (tmp_path / "bin").mkdir(exist_ok=True)
-        (tmp_path / "bin" / command).symlink_to(shutil.which(command))
+        (tmp_path / "bin" / command).symlink_to(shutil.which(command) or command)
     environment = {"PATH": f"{tmp_path}/bin", "HOME": str(tmp_path)}
-    command = [tmp_path / "bin" / "bash", UNPACK, "3.15"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    run = [tmp_path / "bin" / "bash", UNPACK, "3.15"]
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "Python 3.15 is not to be had from Debian here: there is no apt-get\n"
 

@@ -8,7 +8,7 @@ import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "check_structure.py"
 
-SOUND = {
+SOUND: dict[str, str | bytes] = {
     "crates/ferrio-sys/Cargo.toml": '[dependencies]\nrustix = "1"\n',
     "crates/ferrio-sys/src/lib.rs": '//! The system.\n#[cfg(target_os = "linux")]\npub fn here() {}\n',
     "crates/ferrio-engine/Cargo.toml": "[dependencies]\n",

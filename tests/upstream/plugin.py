@@ -12,9 +12,9 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -65,6 +65,7 @@ def _noting(new_event_loop: Any) -> Any:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     _made.clear()
     # Not sys.stderr, which tests replace.
+    assert sys.__stderr__ is not None
     faulthandler.dump_traceback_later(DEADLINE, exit=True, file=sys.__stderr__)
     try:
         return (yield)
@@ -73,7 +74,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Generator[None, Any, Any]:
     report: Any = yield
     report.user_properties = [*report.user_properties, (_LOOPS, sorted(_made))]
     return report
@@ -83,7 +84,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     outcome = _outcomes.setdefault(report.nodeid, {"what": "skipped", "detail": "", "loops": []})
     for name, value in report.user_properties:
         if name == _LOOPS:
-            outcome["loops"] = sorted({*outcome["loops"], *value})
+            outcome["loops"] = sorted({*outcome["loops"], *cast("list[str]", value)})
     if report.failed:
         outcome["what"] = "failed" if report.when == "call" else "error"
         outcome["detail"] = str(report.longreprtext)[-6000:]
