@@ -7,13 +7,18 @@ use pyo3::types::PyType;
 
 use crate::capi::asyncio_code;
 use crate::capi::hooks;
+use crate::capi::interned;
 
 macro_rules! imported {
     ($(#[$doc:meta] $name:ident = $module:literal . $attribute:literal;)*) => {$(
         #[$doc]
         pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
             static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-            CELL.import(py, $module, $attribute)
+            let find = || {
+                let module = py.import(crate::intern!(py, $module))?;
+                module.getattr(crate::intern!(py, $attribute)).map(Bound::unbind)
+            };
+            CELL.get_or_try_init(py, find).map(|found| found.bind(py))
         }
     )*};
 }
@@ -35,6 +40,8 @@ imported! {
     base_events = "asyncio" . "base_events";
     /// What asyncio takes for coroutines: classes, for `isinstance`.
     coroutine_types = "asyncio.coroutines" . "_COROUTINE_TYPES";
+    /// The done callback that ends `run_until_complete`.
+    stop_loop = "asyncio.base_events" . "_run_until_complete_cb";
     /// The running loop, or an error.
     get_running_loop = "_asyncio" . "get_running_loop";
     /// The running loop or None.
@@ -86,11 +93,13 @@ type Import = fn(Python<'_>) -> PyResult<&Bound<'_, PyAny>>;
 /// # Errors
 /// `ImportError` when asyncio is not importable.
 pub fn prepare(py: Python<'_>) -> PyResult<()> {
-    let needed: [Import; 23] = [
+    interned::prepare(py);
+    let needed: [Import; 24] = [
         format_callback_source,
         format_helpers,
         base_events,
         get_running_loop,
+        stop_loop,
         format_handle,
         getattr,
         setattr,
@@ -130,7 +139,7 @@ pub(crate) fn iscoroutinefunction(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> 
 
 /// The function that takes a frame and gives a `traceback.StackSummary`, as it is now.
 pub(crate) fn extract_stack(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    format_helpers(py)?.getattr(pyo3::intern!(py, "extract_stack"))
+    format_helpers(py)?.getattr(crate::intern!(py, "extract_stack"))
 }
 
 /// Whether `_format_callback_source` of this patch release takes `debug`.

@@ -17,6 +17,7 @@ pub mod gil_cell;
 pub(crate) mod heap_type;
 pub mod hooks;
 pub(crate) mod imports;
+pub mod interned;
 pub mod keyword_call;
 pub mod memory;
 pub mod owned_ref;

@@ -31,9 +31,12 @@ macro_rules! guarded_trampoline {
 
 #[doc(hidden)]
 pub use pyo3::impl_::trampoline::{self as of_pyo3, MethodDef};
-/// `PyO3` as its macros want it, with the trampolines of this file.
+/// `PyO3` as its macros want it, with the trampolines of this file and the names of `interned`.
 pub mod bindings {
     pub use pyo3::*;
+
+    #[doc(hidden)]
+    pub use crate::intern;
 
     #[doc(hidden)]
     pub mod impl_ {

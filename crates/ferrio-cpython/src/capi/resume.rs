@@ -47,7 +47,7 @@ pub fn send_none<'py>(target: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
 /// What it raises, `StopIteration` excepted; `error` itself if it has no `throw`.
 pub fn throw<'py>(target: &Bound<'py, PyAny>, error: PyErr) -> PyResult<Step<'py>> {
     let py = target.py();
-    let name = pyo3::intern!(py, "throw");
+    let name = crate::intern!(py, "throw");
     // SAFETY: reads the type of a live object.
     let thrown = if unsafe { ffi::PyCoro_CheckExact(target.as_ptr()) } != 0 {
         target.call_method1(name, (error.value(py),))
@@ -60,7 +60,7 @@ pub fn throw<'py>(target: &Bound<'py, PyAny>, error: PyErr) -> PyResult<Step<'py
     match thrown {
         Ok(yielded) => Ok(Step::Yielded(yielded)),
         Err(stop) if stop.is_instance_of::<PyStopIteration>(py) => {
-            Ok(Step::Returned(stop.value(py).getattr(pyo3::intern!(py, "value"))?))
+            Ok(Step::Returned(stop.value(py).getattr(crate::intern!(py, "value"))?))
         }
         Err(raised) => Err(raised),
     }

@@ -156,7 +156,7 @@ pub fn waiter<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     {
         return direct_future(native);
     }
-    owner.call_method0(pyo3::intern!(owner.py(), "create_future"))
+    owner.call_method0(crate::intern!(owner.py(), "create_future"))
 }
 
 /// Whether `owner` is known to run in this thread. False says nothing.
@@ -226,7 +226,7 @@ impl<'py> TaskMaker<'py> {
     /// # Errors
     /// `AttributeError` when `owner` has no such method.
     pub fn new(owner: &Bound<'py, PyAny>) -> PyResult<Self> {
-        let method = owner.getattr(pyo3::intern!(owner.py(), "create_task"))?;
+        let method = owner.getattr(crate::intern!(owner.py(), "create_task"))?;
         let ours = owner.cast::<LoopBase>().ok().filter(|_| is_raw_method(&method)).cloned();
         Ok(Self { method, ours })
     }

@@ -130,7 +130,7 @@ impl LoopBase {
     #[cold]
     fn find_publish_mode(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let hash = pyo3::intern!(py, "__hash__");
+        let hash = crate::intern!(py, "__hash__");
         let asked = !in_thread_state(py) && slf.get_type().getattr(hash)?.is(&py.get_type::<Self>().getattr(hash)?);
         let publish_mode = if asked { PublishMode::OnDemand } else { PublishMode::Eager };
         slf.get().running.publish_mode.set(py, publish_mode);
@@ -248,7 +248,7 @@ pub fn current_task<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py
 pub(crate) fn enter<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = owner.py();
     if in_thread_state(py) {
-        py.import("_asyncio")?.call_method1(pyo3::intern!(py, "_enter_task"), (owner, task))?;
+        py.import("_asyncio")?.call_method1(crate::intern!(py, "_enter_task"), (owner, task))?;
         return Ok(());
     }
     if let Some(other) = dictionary(py)?.get_item(owner)? {
@@ -266,7 +266,7 @@ pub(crate) fn enter<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) ->
 pub(crate) fn leave<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = owner.py();
     if in_thread_state(py) {
-        py.import("_asyncio")?.call_method1(pyo3::intern!(py, "_leave_task"), (owner, task))?;
+        py.import("_asyncio")?.call_method1(crate::intern!(py, "_leave_task"), (owner, task))?;
         return Ok(());
     }
     match dictionary(py)?.get_item(owner)? {

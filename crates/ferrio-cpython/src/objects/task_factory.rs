@@ -87,7 +87,7 @@ pub(crate) fn call<'py>(owner: &Bound<'py, LoopBase>, parts: &Parts<'py>) -> PyR
     owner.get().check_open()?;
     let task = vectorcall(owner, &[parts.coroutine.as_ptr()], std::ptr::null_mut())?;
     if let (Naming::LaterAlways, Some(task)) = (naming, &task) {
-        task.call_method1(pyo3::intern!(py, "set_name"), (parts.name.as_ref(),))?;
+        task.call_method1(crate::intern!(py, "set_name"), (parts.name.as_ref(),))?;
     }
     Ok(task)
 }

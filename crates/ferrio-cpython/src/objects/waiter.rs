@@ -73,8 +73,8 @@ impl FutureWaiter {
             return if future.is_pending() { future.finish(result) } else { Ok(()) };
         }
         let future = self.future.bind(py);
-        if !future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
-            future.call_method1(pyo3::intern!(py, "set_result"), (result,))?;
+        if !future.call_method0(crate::intern!(py, "done"))?.is_truthy()? {
+            future.call_method1(crate::intern!(py, "set_result"), (result,))?;
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ impl FutureWaiter {
             self.ours(py).cancel_as_future(None)?;
             return Ok(self.waiter_state());
         }
-        self.future.bind(py).call_method0(pyo3::intern!(py, "cancel"))?;
+        self.future.bind(py).call_method0(crate::intern!(py, "cancel"))?;
         self.state_now(py)
     }
 
@@ -99,9 +99,9 @@ impl FutureWaiter {
     pub fn state_now(&self, py: Python<'_>) -> PyResult<WaiterState> {
         if self.kind == Kind::Other {
             let future = self.future.bind(py);
-            self.answer.set(if future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
+            self.answer.set(if future.call_method0(crate::intern!(py, "cancelled"))?.is_truthy()? {
                 WaiterState::Cancelled
-            } else if future.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+            } else if future.call_method0(crate::intern!(py, "done"))?.is_truthy()? {
                 WaiterState::Chosen
             } else {
                 WaiterState::Waiting
@@ -202,7 +202,7 @@ fn foreign_kind(future: &Bound<'_, PyAny>) -> Kind {
 /// Where a future of asyncio's C type stands; its attribute is read in C.
 fn stock_standing(future: &Bound<'_, PyAny>) -> WaiterState {
     let py = future.py();
-    let Ok(state) = future.getattr(pyo3::intern!(py, "_state")) else {
+    let Ok(state) = future.getattr(crate::intern!(py, "_state")) else {
         return WaiterState::Chosen;
     };
     let is = |expected: &Bound<'_, PyString>| {
@@ -211,9 +211,9 @@ fn stock_standing(future: &Bound<'_, PyAny>) -> WaiterState {
             (unsafe { ffi::PyUnicode_Compare(state.as_ptr(), expected.as_ptr()) }) == 0
         }
     };
-    if is(pyo3::intern!(py, "PENDING")) {
+    if is(crate::intern!(py, "PENDING")) {
         WaiterState::Waiting
-    } else if is(pyo3::intern!(py, "CANCELLED")) {
+    } else if is(crate::intern!(py, "CANCELLED")) {
         WaiterState::Cancelled
     } else {
         WaiterState::Chosen

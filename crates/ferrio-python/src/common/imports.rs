@@ -9,7 +9,11 @@ macro_rules! imported {
         #[doc = concat!("`", $module, ".", $attribute, "`.")]
         pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
             static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-            CELL.import(py, $module, $attribute)
+            let find = || {
+                let module = py.import(pyo3::intern!(py, $module))?;
+                module.getattr(pyo3::intern!(py, $attribute)).map(Bound::unbind)
+            };
+            CELL.get_or_try_init(py, find).map(|found| found.bind(py))
         }
     )*};
 }
@@ -109,7 +113,7 @@ macro_rules! looked_up {
             use super::*;
             $(pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
                 static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-                MODULE.get_or_try_init(py, || py.import($module).map(Bound::unbind)).map(|module| module.bind(py))
+                MODULE.get_or_try_init(py, || py.import(pyo3::intern!(py, $module)).map(Bound::unbind)).map(|module| module.bind(py))
             })*
         }
 

@@ -89,7 +89,7 @@ fn iterator<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let busy = if awaitable.get_type_ptr() == coroutine_type_pointer() {
         object::is_suspended(awaitable)
     } else if resume::is_python_coroutine(awaitable) {
-        !awaitable.getattr(pyo3::intern!(py, "cr_await"))?.is_none()
+        !awaitable.getattr(crate::intern!(py, "cr_await"))?.is_none()
     } else {
         return resume::awaitable_iterator(awaitable);
     };

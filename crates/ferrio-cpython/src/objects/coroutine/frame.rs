@@ -68,7 +68,7 @@ pub(super) fn stand_in<'py>(coroutine: &Bound<'py, PyAny>, name: &str, has_begun
         Some(found) => found,
         None => (empty_code(py, name)?, 1),
     };
-    let f_lineno = if has_begun { waits } else { f_code.getattr(pyo3::intern!(py, "co_firstlineno"))?.extract()? };
+    let f_lineno = if has_begun { waits } else { f_code.getattr(crate::intern!(py, "co_firstlineno"))?.extract()? };
     let frame = Frame { f_code: f_code.unbind(), f_generator: coroutine.clone().unbind(), f_lineno };
     Ok(Bound::new(py, frame)?.into_any())
 }

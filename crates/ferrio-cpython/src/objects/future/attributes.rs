@@ -108,9 +108,9 @@ fn is_own_class(class: &Bound<'_, PyType>) -> bool {
 fn show_state(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     let py = future.py();
     let name = match future.body().state {
-        State::Pending => pyo3::intern!(py, "PENDING"),
-        State::Cancelled => pyo3::intern!(py, "CANCELLED"),
-        State::Finished => pyo3::intern!(py, "FINISHED"),
+        State::Pending => crate::intern!(py, "PENDING"),
+        State::Cancelled => crate::intern!(py, "CANCELLED"),
+        State::Finished => crate::intern!(py, "FINISHED"),
     };
     Ok(name.clone().into_any().unbind())
 }

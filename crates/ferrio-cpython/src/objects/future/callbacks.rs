@@ -298,7 +298,7 @@ pub(crate) fn call_soon<'py>(
 ) -> PyResult<()> {
     let py = owner.py();
     let keywords = memory::dict(py)?;
-    keywords.set_item(pyo3::intern!(py, "context"), context)?;
-    owner.call_method(pyo3::intern!(py, "call_soon"), (callable, argument), Some(&keywords))?;
+    keywords.set_item(crate::intern!(py, "context"), context)?;
+    owner.call_method(crate::intern!(py, "call_soon"), (callable, argument), Some(&keywords))?;
     Ok(())
 }

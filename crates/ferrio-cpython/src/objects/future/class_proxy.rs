@@ -32,7 +32,7 @@ pub(super) fn stand_in<'py>(class: &Bound<'py, PyType>, claimed: &Bound<'py, PyA
     if class.is_subclass(claimed)? {
         return Ok(class.clone().into_any());
     }
-    let own = class.getattr(pyo3::intern!(py, "__dict__"))?;
+    let own = class.getattr(crate::intern!(py, "__dict__"))?;
     if let Ok(kept) = own.get_item(KEPT)
         && mro_holds(&kept, claimed)
     {
@@ -140,12 +140,12 @@ unsafe extern "C" fn call(object: Object, stack: *const Object, count: isize, na
 /// What asyncio exports as `Future` now, which futures of ours claim to be; its own class where that is ours already,
 /// so that code which took the name before `install()` knows them too.
 pub(crate) fn asyncio_future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let now = imports::futures_module(py)?.getattr(pyo3::intern!(py, "Future"))?;
+    let now = imports::futures_module(py)?.getattr(crate::intern!(py, "Future"))?;
     if super::is_exact_future(now.as_ptr().cast()) { imports::stock_future(py).cloned() } else { Ok(now) }
 }
 
 /// What asyncio exports as `Task`, as with `asyncio_future`.
 pub(crate) fn asyncio_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let now = imports::tasks_module(py)?.getattr(pyo3::intern!(py, "Task"))?;
+    let now = imports::tasks_module(py)?.getattr(crate::intern!(py, "Task"))?;
     if crate::objects::task::is_exact(now.as_ptr().cast()) { imports::stock_task(py).cloned() } else { Ok(now) }
 }

@@ -95,7 +95,7 @@ pub fn when_done<'py>(
         return exact.add_registered(Registered { object: object.clone().into(), callback });
     }
     let py = future.py();
-    future.call_method1(pyo3::intern!(py, "add_done_callback"), (callable(object, callback)?,)).map(drop)
+    future.call_method1(crate::intern!(py, "add_done_callback"), (callable(object, callback)?,)).map(drop)
 }
 
 /// Takes back what `when_done` did with the same arguments, as `future.remove_done_callback`.
@@ -113,7 +113,7 @@ pub fn no_longer_when_done<'py>(
         return Ok(());
     }
     let py = future.py();
-    future.call_method1(pyo3::intern!(py, "remove_done_callback"), (callable(object, callback)?,)).map(drop)
+    future.call_method1(crate::intern!(py, "remove_done_callback"), (callable(object, callback)?,)).map(drop)
 }
 
 /// A callable that tells `object` by `callback` of the future it is called with.

@@ -45,8 +45,8 @@ pub fn is_marked_future(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if is_python_coroutine(object) {
         return Ok(false);
     }
-    let blocking = pyo3::intern!(py, "_asyncio_future_blocking");
-    let class = object.getattr(pyo3::intern!(py, "__class__"))?;
+    let blocking = crate::intern!(py, "_asyncio_future_blocking");
+    let class = object.getattr(crate::intern!(py, "__class__"))?;
     Ok(class.hasattr(blocking)? && !object.getattr(blocking)?.is_none())
 }
 
@@ -60,9 +60,9 @@ pub fn loop_of<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         return exact.owner();
     }
     let py = future.py();
-    match future.getattr_opt(pyo3::intern!(py, "get_loop"))? {
+    match future.getattr_opt(crate::intern!(py, "get_loop"))? {
         Some(get_loop) => get_loop.call0(),
-        None => future.getattr(pyo3::intern!(py, "_loop")),
+        None => future.getattr(crate::intern!(py, "_loop")),
     }
 }
 
@@ -74,7 +74,7 @@ pub fn loop_of<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 pub fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     match FutureRef::exact(future) {
         Some(exact) => Ok(!exact.is_pending()),
-        None => asked(future, pyo3::intern!(future.py(), "done")),
+        None => asked(future, crate::intern!(future.py(), "done")),
     }
 }
 
@@ -86,7 +86,7 @@ pub fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
 pub fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     match FutureRef::exact(future) {
         Some(exact) => Ok(exact.body().state == State::Cancelled),
-        None => asked(future, pyo3::intern!(future.py(), "cancelled")),
+        None => asked(future, crate::intern!(future.py(), "cancelled")),
     }
 }
 
@@ -107,7 +107,7 @@ pub fn failure<'py>(future: &Bound<'py, PyAny>) -> PyResult<Option<Failure<'py>>
         let exception = exact.body().exception.as_ref().map(|exception| exception.get(py));
         return Ok(exception.map(Failure::Exception));
     }
-    let exception = future.call_method0(pyo3::intern!(py, "exception"))?;
+    let exception = future.call_method0(crate::intern!(py, "exception"))?;
     Ok(Some(exception).filter(|exception| !exception.is_none()).map(Failure::Exception))
 }
 
@@ -123,7 +123,7 @@ pub fn result<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
             super::Outcome::Exception(exception) => Err(raised(&exception)),
         };
     }
-    future.call_method0(pyo3::intern!(future.py(), "result"))
+    future.call_method0(crate::intern!(future.py(), "result"))
 }
 
 /// `set_result(result)`.
@@ -134,7 +134,7 @@ pub fn result<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 pub fn set_result<'py>(future: &Bound<'py, PyAny>, result: Bound<'py, PyAny>) -> PyResult<()> {
     match settable(future) {
         Some(exact) => exact.finish(result),
-        None => future.call_method1(pyo3::intern!(future.py(), "set_result"), (result,)).map(drop),
+        None => future.call_method1(crate::intern!(future.py(), "set_result"), (result,)).map(drop),
     }
 }
 
@@ -146,7 +146,7 @@ pub fn set_result<'py>(future: &Bound<'py, PyAny>, result: Bound<'py, PyAny>) ->
 pub fn set_exception<'py>(future: &Bound<'py, PyAny>, exception: &Bound<'py, PyAny>) -> PyResult<()> {
     match settable(future) {
         Some(exact) => exact.fail(exception),
-        None => future.call_method1(pyo3::intern!(future.py(), "set_exception"), (exception,)).map(drop),
+        None => future.call_method1(crate::intern!(future.py(), "set_exception"), (exception,)).map(drop),
     }
 }
 
@@ -159,7 +159,7 @@ pub fn cancel(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     if FutureRef::exact(future).is_some() {
         return cancel_any(future, None);
     }
-    asked(future, pyo3::intern!(future.py(), "cancel"))
+    asked(future, crate::intern!(future.py(), "cancel"))
 }
 
 /// `cancelling()` of a task: how many cancellations it is asked for.
@@ -170,7 +170,7 @@ pub fn cancel(future: &Bound<'_, PyAny>) -> PyResult<bool> {
 pub fn cancelling(task: &Bound<'_, PyAny>) -> PyResult<u32> {
     match exact_task(task) {
         Some(task) => Ok(task.task().cancels_requested),
-        None => task.call_method0(pyo3::intern!(task.py(), "cancelling"))?.extract(),
+        None => task.call_method0(crate::intern!(task.py(), "cancelling"))?.extract(),
     }
 }
 
@@ -182,7 +182,7 @@ pub fn cancelling(task: &Bound<'_, PyAny>) -> PyResult<u32> {
 pub fn uncancel(task: &Bound<'_, PyAny>) -> PyResult<u32> {
     match exact_task(task) {
         Some(task) => task.uncancel(),
-        None => task.call_method0(pyo3::intern!(task.py(), "uncancel"))?.extract(),
+        None => task.call_method0(crate::intern!(task.py(), "uncancel"))?.extract(),
     }
 }
 
@@ -203,7 +203,7 @@ fn exact_task<'py>(task: &Bound<'py, PyAny>) -> Option<TaskRef<'py>> {
 pub fn cancelled_error<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     match FutureRef::exact(future) {
         Some(exact) => exact.cancelled_exception(),
-        None => future.call_method0(pyo3::intern!(future.py(), "_make_cancelled_error")),
+        None => future.call_method0(crate::intern!(future.py(), "_make_cancelled_error")),
     }
 }
 
@@ -217,7 +217,7 @@ pub fn may_be_lost(task: &Bound<'_, PyAny>) -> PyResult<()> {
         task.update(|body| body.log_destroy_pending = false);
         return Ok(());
     }
-    task.setattr(pyo3::intern!(task.py(), "_log_destroy_pending"), false)
+    task.setattr(crate::intern!(task.py(), "_log_destroy_pending"), false)
 }
 
 /// Notes on 3.14 and later that `waiter` waits for `future`: `asyncio.future_add_to_awaited_by`.

@@ -218,7 +218,7 @@ impl<'py> FutureRef<'py> {
         let native = owner.cast::<LoopBase>().ok();
         let in_debug = match native {
             Some(native) => native.get().debug.get(),
-            None => owner.call_method0(pyo3::intern!(py, "get_debug"))?.is_truthy()?,
+            None => owner.call_method0(crate::intern!(py, "get_debug"))?.is_truthy()?,
         };
         let native = native.is_some();
         let fresh = FutureBody { owner: Some(owner.into()), native, ..FutureBody::default() };
@@ -299,9 +299,9 @@ impl<'py> FutureRef<'py> {
             };
             let context = memory::dict(py)?;
             let message = format!("{} exception was never retrieved", class_name(&self.0)?);
-            context.set_item(pyo3::intern!(py, "message"), message)?;
-            context.set_item(pyo3::intern!(py, "exception"), exception)?;
-            context.set_item(pyo3::intern!(py, "future"), &self.0)?;
+            context.set_item(crate::intern!(py, "message"), message)?;
+            context.set_item(crate::intern!(py, "exception"), exception)?;
+            context.set_item(crate::intern!(py, "future"), &self.0)?;
             self.report(&context)
         };
         let outcome: PyResult<()> = report();
@@ -314,9 +314,9 @@ impl<'py> FutureRef<'py> {
     pub(crate) fn report(&self, context: &Bound<'py, PyDict>) -> PyResult<()> {
         let py = self.py();
         if let Some(stack) = self.body().source_traceback.as_ref().map(|stack| stack.get(py)) {
-            context.set_item(pyo3::intern!(py, "source_traceback"), stack)?;
+            context.set_item(crate::intern!(py, "source_traceback"), stack)?;
         }
-        self.owner()?.call_method1(pyo3::intern!(py, "call_exception_handler"), (context,))?;
+        self.owner()?.call_method1(crate::intern!(py, "call_exception_handler"), (context,))?;
         Ok(())
     }
 }
@@ -374,8 +374,8 @@ pub fn finish_with_none(future: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     if let Some(exact) = FutureRef::exact(future) {
         return if exact.is_pending() { exact.finish(py.None().into_bound(py)) } else { Ok(()) };
     }
-    if !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
-        future.call_method1(pyo3::intern!(py, "set_result"), (py.None(),))?;
+    if !future.call_method0(crate::intern!(py, "cancelled"))?.is_truthy()? {
+        future.call_method1(crate::intern!(py, "set_result"), (py.None(),))?;
     }
     Ok(())
 }

@@ -320,7 +320,7 @@ pub(crate) fn format_callback_source(
     let format = imports::format_callback_source(py)?;
     if imports::format_takes_debug(py)? {
         let keywords = memory::dict(py)?;
-        keywords.set_item(pyo3::intern!(py, "debug"), debug)?;
+        keywords.set_item(crate::intern!(py, "debug"), debug)?;
         return format.call((callback, arguments), Some(&keywords))?.extract();
     }
     format.call1((callback, arguments))?.extract()

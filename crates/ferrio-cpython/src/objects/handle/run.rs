@@ -1,11 +1,12 @@
 //! What a handle does in its turn, and what becomes of an exception of its callback: asyncio's `Handle._run`.
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::{Arity, HandleRef, Kind, argument_tuple, format_callback_source};
 use crate::capi::context;
+use crate::capi::imports;
 use crate::capi::memory;
 use crate::capi::raise::handling;
 use crate::objects::future::FutureRef;
@@ -151,6 +152,10 @@ impl HandleRef {
         let Some(owner) = self.body().owner.as_ref().map(|owner| owner.bind(py).clone()) else {
             return Err(error);
         };
+        // Nothing else would stop the loop: asyncio's goes on for ever here.
+        if error.is_instance_of::<PyMemoryError>(py) && callback.is(imports::stop_loop(py)?) {
+            owner.get().stopping.set(true);
+        }
         // asyncio formats what the handle holds now: a callback that cancelled its own handle shows as None.
         let (shown, shown_arguments) = match self.body().callback {
             Some(_) => (callback.clone(), argument_tuple(py, arguments, arity)?.into_any()),
@@ -158,13 +163,13 @@ impl HandleRef {
         };
         let source = format_callback_source(py, &shown, &shown_arguments, owner.get().debug.get())?;
         let context = memory::dict(py)?;
-        context.set_item(pyo3::intern!(py, "message"), format!("Exception in callback {source}"))?;
-        context.set_item(pyo3::intern!(py, "exception"), error.clone_ref(py).into_value(py))?;
-        context.set_item(pyo3::intern!(py, "handle"), self.bind(py))?;
+        context.set_item(crate::intern!(py, "message"), format!("Exception in callback {source}"))?;
+        context.set_item(crate::intern!(py, "exception"), error.clone_ref(py).into_value(py))?;
+        context.set_item(crate::intern!(py, "handle"), self.bind(py))?;
         if let Some(traceback) = self.source_traceback(py) {
-            context.set_item(pyo3::intern!(py, "source_traceback"), traceback)?;
+            context.set_item(crate::intern!(py, "source_traceback"), traceback)?;
         }
-        let tell = || owner.call_method1(pyo3::intern!(py, "call_exception_handler"), (context,)).map(drop);
+        let tell = || owner.call_method1(crate::intern!(py, "call_exception_handler"), (context,)).map(drop);
         handling(py, &error, tell)
     }
 }

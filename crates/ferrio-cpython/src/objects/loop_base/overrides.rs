@@ -16,7 +16,7 @@ impl LoopBase {
     pub fn now(slf: &Bound<'_, Self>) -> PyResult<f64> {
         match slf.get().clock.get(slf.py()) {
             Clock::System => system_time(slf.py()),
-            Clock::Overridden => slf.call_method0(pyo3::intern!(slf.py(), "time"))?.extract(),
+            Clock::Overridden => slf.call_method0(crate::intern!(slf.py(), "time"))?.extract(),
             Clock::Unknown => {
                 Self::find_clock(slf)?;
                 Self::now(slf)

@@ -88,6 +88,6 @@ pub(crate) fn cancel_any<'py>(future: &Bound<'py, PyAny>, message: Option<Bound<
         return exact.cancel_as_future(message);
     }
     let keywords = PyDict::new(py);
-    keywords.set_item(pyo3::intern!(py, "msg"), message)?;
-    future.call_method(pyo3::intern!(py, "cancel"), (), Some(&keywords))?.is_truthy()
+    keywords.set_item(crate::intern!(py, "msg"), message)?;
+    future.call_method(crate::intern!(py, "cancel"), (), Some(&keywords))?.is_truthy()
 }

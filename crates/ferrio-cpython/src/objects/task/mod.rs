@@ -239,7 +239,7 @@ impl<'py> TaskRef<'py> {
         if let Some(owner) = self.future().native_owner()? {
             return Ok(owner.get().thread().is_some());
         }
-        self.future().owner()?.call_method0(pyo3::intern!(self.py(), "is_running"))?.is_truthy()
+        self.future().owner()?.call_method0(crate::intern!(self.py(), "is_running"))?.is_truthy()
     }
 
     /// `set_name`.
@@ -268,9 +268,9 @@ impl<'py> TaskRef<'py> {
         if self.must_complain() {
             let complain = || {
                 let context = memory::dict(py)?;
-                context.set_item(pyo3::intern!(py, "task"), self.object())?;
+                context.set_item(crate::intern!(py, "task"), self.object())?;
                 let message = "Task was destroyed but it is pending!";
-                context.set_item(pyo3::intern!(py, "message"), message)?;
+                context.set_item(crate::intern!(py, "message"), message)?;
                 self.future().report(&context)
             };
             let outcome: PyResult<()> = complain();

@@ -36,11 +36,11 @@ impl<'py> TaskRef<'py> {
         let owner = self.future().owner()?;
         let keywords = memory::dict(py)?;
         let context = self.task().context.as_ref().map(|context| context.get(py));
-        keywords.set_item(pyo3::intern!(py, "context"), context)?;
+        keywords.set_item(crate::intern!(py, "context"), context)?;
         let callable = step_callable(self)?;
         match error {
-            Some(error) => owner.call_method(pyo3::intern!(py, "call_soon"), (callable, error), Some(&keywords))?,
-            None => owner.call_method(pyo3::intern!(py, "call_soon"), (callable,), Some(&keywords))?,
+            Some(error) => owner.call_method(crate::intern!(py, "call_soon"), (callable, error), Some(&keywords))?,
+            None => owner.call_method(crate::intern!(py, "call_soon"), (callable,), Some(&keywords))?,
         };
         Ok(())
     }
@@ -210,12 +210,12 @@ impl<'py> TaskRef<'py> {
     /// A future of another make, or something that cannot be waited for.
     fn wait_for_foreign(&self, object: Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py();
-        let blocking = object.getattr_opt(pyo3::intern!(py, "_asyncio_future_blocking"))?;
+        let blocking = object.getattr_opt(crate::intern!(py, "_asyncio_future_blocking"))?;
         if let Some(blocking) = blocking.filter(|blocking| !blocking.is_none()) {
             let blocking = blocking.is_truthy()?;
-            let owner = match object.getattr_opt(pyo3::intern!(py, "get_loop"))? {
+            let owner = match object.getattr_opt(crate::intern!(py, "get_loop"))? {
                 Some(get_loop) => get_loop.call0()?,
-                None => object.getattr(pyo3::intern!(py, "_loop"))?,
+                None => object.getattr(crate::intern!(py, "_loop"))?,
             };
             if !owner.is(&self.future().owner()?) {
                 return self.refuse_loop(&object);
@@ -226,10 +226,10 @@ impl<'py> TaskRef<'py> {
             if waiters_are_kept(py) {
                 note_waiter(&object, self.object())?;
             }
-            object.setattr(pyo3::intern!(py, "_asyncio_future_blocking"), false)?;
+            object.setattr(crate::intern!(py, "_asyncio_future_blocking"), false)?;
             let keywords = memory::dict(py)?;
-            keywords.set_item(pyo3::intern!(py, "context"), self.context()?)?;
-            object.call_method(pyo3::intern!(py, "add_done_callback"), (wakeup_callable(self)?,), Some(&keywords))?;
+            keywords.set_item(crate::intern!(py, "context"), self.context()?)?;
+            object.call_method(crate::intern!(py, "add_done_callback"), (wakeup_callable(self)?,), Some(&keywords))?;
             return self.now_waiting(&object, |message| cancel_any(&object, message));
         }
         // SAFETY: reads the type of a live object.
@@ -270,7 +270,7 @@ impl<'py> TaskRef<'py> {
         }
         let failure = match FutureRef::exact_ref(future) {
             Some(future) => future.failure()?,
-            None => match future.call_method0(pyo3::intern!(py, "result")) {
+            None => match future.call_method0(crate::intern!(py, "result")) {
                 Ok(_) => None,
                 Err(error) => Some(error.into_value(py).into_bound(py).into_any()),
             },
