@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import layers
 from rust_source import RustSource
 
 # Which crates of the workspace a crate may use: dependencies point down only.
@@ -31,6 +32,61 @@ MAY_USE_UNSAFE = frozenset({"ferrio-sys", "ferrio-cpython"})
 MAY_CALL_RAW_PYTHON = "ferrio-cpython"
 MAY_ASK_THE_PLATFORM = "ferrio-sys"
 
+# Names that the house has given up, as identifiers and as names of files, and what stands in their place.
+OLD_NAMES: dict[str, str] = {
+    "BytesRoom": "BytesWriter",
+    "DozePolicy": "SpinPolicy",
+    "Exchange": "QueueState",
+    "Exclusion": "LockState",
+    "Exported": "PatchPoint",
+    "Flag": "EventState",
+    "Held": "OwnedRef",
+    "InLine": "WaitSlot",
+    "Keeper": "CloseGuard",
+    "Parked": "FutureWaiter",
+    "Permits": "SemaphoreState",
+    "PlainClass": "ExactType",
+    "Rest": "SleepState",
+    "Standing": "WaiterState",
+    "Style": "Behavior",
+    "Telling": "PublishMode",
+    "Told": "ReadyCallback",
+    "Window": "BufferView",
+    "announce": "sync_current_task_if_eager, or what is announced",
+    "at_once": "try_complete",
+    "boundary": "trampoline",
+    "bytes_room": "bytes_writer",
+    "claim": "class_proxy",
+    "distrust": "rearm_after_replace",
+    "doze": "spin",
+    "forget_all": "clear_scheduled",
+    "forget_clock": "invalidate_time_source",
+    "gathering": "write_coalescing; gather's future is GatheringFuture",
+    "guarded": "trampoline",
+    "held": "owned, locked",
+    "holding": "liveness",
+    "in_line": "wait_slot",
+    "is_blind": "observes_current_task",
+    "is_plain": "is_unpatched",
+    "life": "run",
+    "line": "wait_queue, line_number",
+    "making": "create_task, task_factory",
+    "parked": "waiter",
+    "plain": "exact_type",
+    "rest": "sleep_state, remaining",
+    "room": "capacity, space",
+    "settle": "what is settled: flush_current_task, update_registration",
+    "spares": "freelist",
+    "standing": "waiter_state",
+    "style": "behavior",
+    "told": "published, called",
+    "unbooked": "assume_attached",
+    "usual_future": "direct_future",
+    "usual_parts": "direct_parts",
+    "welcome": "accept_one",
+    "window": "view",
+}
+
 FILE_WARNING, FILE_LIMIT = 400, 600
 FUNCTION_WARNING, FUNCTION_LIMIT = 60, 100
 
@@ -40,6 +96,7 @@ _RAW_PYTHON = re.compile(r"\bpyo3\s*::\s*ffi\b|\bpyo3\s*::\s*\{[^;]*\bffi\b|(?<!
 _PLATFORM = re.compile(
     r"\bcfg(?:_attr)?!?\s*\([^\]\n]*\b(target_os|target_family|target_vendor|target_env|unix|windows)\b"
 )
+_OLD_NAME = re.compile(r"(?<!')\b(?:" + "|".join(OLD_NAMES) + r")\b")
 _UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b(?!\W*#\d)")
 _PERSONAL_PATH = re.compile(r"""(?:^|[\s"'`(=:])/(?:home|root|Users|work|workspace|builds|tmp)/[\w.]""")
 _GENERATED = re.compile(
@@ -196,6 +253,32 @@ def platform_stays_in_its_crate(tree: Tree) -> Iterator[Finding]:
             yield Finding(source.path, line, f"`cfg({match[1]})` may only stand in `{MAY_ASK_THE_PLATFORM}`")
 
 
+def folders_point_down(tree: Tree) -> Iterator[Finding]:
+    """Inside the upper crates a folder uses only those below it, and circles lie inside a folder."""
+    for crate in layers.LAYERS:
+        files = sources_of(tree, crate)
+        problems = [*layers.upward_arrows(crate, files), *layers.circles_inside(crate, files)]
+        for problem in problems:
+            yield Finding(f"crates/{crate}/src/{problem.place}", problem.line, problem.text)
+
+
+def sources_of(tree: Tree, crate: str) -> dict[str, RustSource]:
+    """The files of a crate by their path below its `src`."""
+    below = f"crates/{crate}/src/"
+    return {source.path.removeprefix(below): source.rust for source, _ in rust_files(tree) if below in source.path}
+
+
+def old_names_are_gone(tree: Tree) -> Iterator[Finding]:
+    """No identifier and no file has a name that the house has given up."""
+    for source, _ in rust_files(tree):
+        stem = source.path.rpartition("/")[2].removesuffix(".rs")
+        if stem in OLD_NAMES:
+            yield Finding(source.path, 0, f"`{stem}` is a name of old: {OLD_NAMES[stem]}")
+        for match in _OLD_NAME.finditer(source.rust.code):
+            line = source.rust.line_of(match.start())
+            yield Finding(source.path, line, f"`{match[0]}` is a name of old: {OLD_NAMES[match[0]]}")
+
+
 def files_are_short(tree: Tree) -> Iterator[Finding]:
     """A file holds one idea; blank lines and comments do not count."""
     for source in tree:
@@ -289,6 +372,8 @@ RULES: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
     unsafe_is_justified,
     raw_python_stays_in_its_crate,
     platform_stays_in_its_crate,
+    folders_point_down,
+    old_names_are_gone,
     files_are_short,
     functions_are_short,
     unfinished_work_has_an_issue,
@@ -315,6 +400,7 @@ def main() -> int:
     """Checks the repository that contains this script, or the one given as argument."""
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent
     findings = check(root, files_of(root))
+    print(f"arrows between folders that run up: {sum('which lies above it' in finding.text for finding in findings)}")
     for finding in findings:
         print(finding, file=sys.stderr)
     return int(any(not finding.is_warning for finding in findings))

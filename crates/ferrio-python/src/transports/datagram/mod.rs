@@ -216,7 +216,7 @@ impl DatagramTransport {
         let this = slf.get();
         let (closed, closing, size) = this.state.with(py, |state| (state.sock.is_none(), state.closing, state.queued));
         let name = "_SelectorDatagramTransport";
-        let life = if closed {
+        let state_text = if closed {
             " closed"
         } else if closing {
             " closing"
@@ -225,7 +225,7 @@ impl DatagramTransport {
         };
         let fd = this.fd;
         let Some(owner) = this.owner(py).filter(|owner| !base(owner).closed.get()) else {
-            return format!("<{name}{life} fd={fd}>");
+            return format!("<{name}{state_text} fd={fd}>");
         };
         let polled = |role| {
             let watched = owner.get().io.registrations.with(py, |registrations| {
