@@ -78,7 +78,7 @@ def test_sound_tree_passes(tmp_path):
             "mod.rs:3: `common` may not use `net`, which lies above it",
         ),
         ("crates/ferrio-python/src/mixed.rs", "//! Mixed.\n", "`mixed` has no place in LAYERS"),
-        ("crates/ferrio-cpython/src/held.rs", "//! H.\n", "`held` is a name of old: owned, locked"),
+        ("crates/ferrio-cpython/src/capi/held.rs", "//! H.\n", "`held` is a name of old: owned, locked"),
         ("crates/ferrio-engine/src/a.rs", "//! A.\nlet told = 1;\n", "a.rs:2: `told` is a name of old"),
         ("crates/ferrio-python/src/lib.rs", "//! No promise.\n", "must say `#![forbid(unsafe_code)]`"),
         (
@@ -96,14 +96,18 @@ def test_sound_tree_passes(tmp_path):
             "//! Wakes.\nunsafe impl Send for Waker {}\n",
             "waker.rs:2: `unsafe` without a `SAFETY:` comment",
         ),
-        ("crates/ferrio-python/src/a.rs", "//! A.\nuse pyo3::ffi::PyObject;\n", "a.rs:2: `pyo3::ffi` may only stand"),
-        ("crates/ferrio-python/src/b.rs", "//! B.\nuse pyo3::{\n    ffi, prelude::*};\n", "b.rs:3: `pyo3::ffi`"),
         (
-            "crates/ferrio-cpython/src/c.rs",
+            "crates/ferrio-python/src/common/a.rs",
+            "//! A.\nuse pyo3::ffi::PyObject;\n",
+            "a.rs:2: `pyo3::ffi` may only stand",
+        ),
+        ("crates/ferrio-python/src/common/b.rs", "//! B.\nuse pyo3::{\n    ffi, prelude::*};\n", "b.rs:3: `pyo3::ffi`"),
+        (
+            "crates/ferrio-cpython/src/capi/c.rs",
             '//! C.\n#[cfg(any(target_os = "linux", test))]\nfn f() {}\n',
             "c.rs:2: `cfg(target_os)` may only stand in `ferrio-sys`",
         ),
-        ("crates/ferrio-python/src/d.rs", "//! D.\nconst U: bool = cfg!(unix);\n", "d.rs:2: `cfg(unix)`"),
+        ("crates/ferrio-python/src/common/d.rs", "//! D.\nconst U: bool = cfg!(unix);\n", "d.rs:2: `cfg(unix)`"),
         ("crates/ferrio-sys/src/e.rs", "//! E.\n" + "fn f() {}\n" * 601, "e.rs: 601 code lines, more than 600"),
         ("tests/test_e.py", '"""E."""\n' + "x = 1\n" * 600, "test_e.py: 601 code lines, more than 600"),
         (

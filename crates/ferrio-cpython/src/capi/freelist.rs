@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use crate::capi::gil_cell::GilCell;
 
 /// The spare memory of one type, whose objects have the layout `T`.
-pub(crate) struct Spares<T> {
+pub(crate) struct FreeList<T> {
     list: GilCell<Vec<FreeObject<T>>>,
     limit: usize,
 }
@@ -22,7 +22,7 @@ struct FreeObject<T>(NonNull<T>);
 // SAFETY: memory that nobody else knows of; it is touched only with the GIL held.
 unsafe impl<T> Send for FreeObject<T> {}
 
-impl<T> Spares<T> {
+impl<T> FreeList<T> {
     /// For a type that takes part in garbage collection. At most `limit` pieces are kept.
     pub(crate) const fn new(limit: usize) -> Self {
         Self { list: GilCell::new(Vec::new()), limit }

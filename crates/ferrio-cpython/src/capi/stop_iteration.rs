@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-use crate::capi::freelist::Spares;
+use crate::capi::freelist::FreeList;
 use crate::capi::heap_type::{self, attribute, slot};
 use crate::capi::memory;
 use crate::capi::trampoline::{assume_attached, trampoline};
@@ -36,7 +36,7 @@ struct Stop {
 }
 
 /// Dropped exceptions: whole but for their value, which is null; their arguments are empty.
-static FREELIST: Spares<Stop> = Spares::new(64);
+static FREELIST: FreeList<Stop> = FreeList::new(64);
 
 /// Sets `StopIteration` with `value`; no exception at all means None.
 #[inline]

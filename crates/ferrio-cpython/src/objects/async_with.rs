@@ -17,7 +17,7 @@ use pyo3::types::{PyString, PyType};
 use pyo3::{Borrowed, PyTypeInfo};
 
 use crate::capi::coroutine_function::make_pattern;
-use crate::capi::freelist::Spares;
+use crate::capi::freelist::FreeList;
 use crate::capi::heap_type::{self, attribute, offsets, slot};
 use crate::capi::memory;
 use crate::capi::trampoline::{assume_attached, trampoline, trampoline_attached};
@@ -50,7 +50,7 @@ struct Bounded {
     instance: Object,
 }
 
-static FREELIST: Spares<Bounded> = Spares::new(64);
+static FREELIST: FreeList<Bounded> = FreeList::new(64);
 
 /// Gives `T` the methods `__aenter__` and `__aexit__`.
 ///

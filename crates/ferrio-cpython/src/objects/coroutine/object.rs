@@ -18,7 +18,7 @@ use super::erased_body::{AtOnce, Erased};
 use super::{Body, Visitor, methods};
 use crate::capi::asyncio_code;
 use crate::capi::deallocation::within_bounds;
-use crate::capi::freelist::Spares;
+use crate::capi::freelist::FreeList;
 use crate::capi::raise::made;
 use crate::capi::resume::Step;
 use crate::capi::trampoline::{assume_attached, attached, ending};
@@ -52,7 +52,7 @@ pub(super) enum Stage {
     Finished,
 }
 
-static FREELIST: Spares<CoroutineObject> = Spares::new(256);
+static FREELIST: FreeList<CoroutineObject> = FreeList::new(256);
 static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 /// The same as a bare pointer; null until the type is there.
 static POINTER: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(std::ptr::null_mut());

@@ -14,7 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTraceback, PyType};
 
 use super::{FutureRef, Outcome};
-use crate::capi::freelist::Spares;
+use crate::capi::freelist::FreeList;
 use crate::capi::heap_type::{self, COLLECTED, method, slot};
 use crate::capi::owned_ref::OwnedRef;
 use crate::capi::raise::raised;
@@ -29,7 +29,7 @@ struct IteratorObject {
     future: Option<OwnedRef>,
 }
 
-static FREELIST: Spares<IteratorObject> = Spares::new(256);
+static FREELIST: FreeList<IteratorObject> = FreeList::new(256);
 static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 pub(crate) fn create_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {

@@ -14,7 +14,7 @@ use pyo3::types::PyType;
 
 use super::{FutureBody, FutureObject, FutureRef, attributes, methods};
 use crate::capi::deallocation::within_bounds;
-use crate::capi::freelist::Spares;
+use crate::capi::freelist::FreeList;
 use crate::capi::heap_type::{self, EXTENSIBLE, offsets, set_constructor, slot};
 use crate::capi::imports;
 use crate::capi::trampoline::{assume_attached, ending};
@@ -22,7 +22,7 @@ use crate::capi::trampoline::{assume_attached, ending};
 type Object = *mut ffi::PyObject;
 
 /// At most 1.5 MB after a burst; recycled memory also does not bring the next collection nearer.
-static FREELIST: Spares<FutureObject> = Spares::new(8192);
+static FREELIST: FreeList<FutureObject> = FreeList::new(8192);
 static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 /// The same as a bare pointer, for checks on hot paths; null until the type is there.
 static POINTER: std::sync::atomic::AtomicPtr<ffi::PyTypeObject> =

@@ -11,7 +11,7 @@ use pyo3::types::PyType;
 
 use super::{TaskBody, TaskObject, TaskRef, methods, registry};
 use crate::capi::deallocation::within_bounds;
-use crate::capi::freelist::Spares;
+use crate::capi::freelist::FreeList;
 use crate::capi::heap_type::{self, EXTENSIBLE, set_constructor, slot};
 use crate::capi::trampoline::{assume_attached, ending};
 use crate::objects::coroutine_check;
@@ -20,7 +20,7 @@ use crate::objects::future::{self, FutureBody};
 type Object = *mut ffi::PyObject;
 
 /// At most 2.5 MB after a burst; recycled memory also does not bring the next collection nearer.
-static FREELIST: Spares<TaskObject> = Spares::new(8192);
+static FREELIST: FreeList<TaskObject> = FreeList::new(8192);
 static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static POINTER: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(std::ptr::null_mut());
 

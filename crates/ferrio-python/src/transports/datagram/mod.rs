@@ -238,7 +238,7 @@ impl DatagramTransport {
             if watched { "polling" } else { "idle" }
         };
         let (reading, writing) = (polled(Role::Reader), polled(Role::Writer));
-        format!("<{name}{life} fd={fd} read={reading} write=<{writing}, bufsize={size}>>")
+        format!("<{name}{state_text} fd={fd} read={reading} write=<{writing}, bufsize={size}>>")
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
