@@ -29,6 +29,8 @@ SOUND: dict[str, str | bytes] = {
     ),
     "crates/ferrio-python/Cargo.toml": '[dependencies]\npyo3 = "0.30"\nferrio-cpython.workspace = true\n',
     "crates/ferrio-python/src/lib.rs": "//! The surface.\n#![forbid(unsafe_code)]\n",
+    "crates/ferrio-python/src/net/mod.rs": "//! Connects.\npub fn open() {}\n",
+    "crates/ferrio-python/src/queues/mod.rs": "//! Queues.\n",
     "python/ferrio/__init__.py": '"""The names."""\n\n# TODO #12: a note with its issue\n',
     "tests/__init__.py": "",
 }
