@@ -78,7 +78,7 @@ pub(crate) fn end(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
 /// `ConnectionError` when the connection is lost: the number may be another file's.
 pub(crate) fn descriptor(transport: &Bound<'_, SocketTransport>) -> PyResult<RawFd> {
     let this = transport.get();
-    if this.state.with(transport.py(), |state| state.lost > 0) {
+    if this.state.with(transport.py(), |state| state.lifecycle.is_lost()) {
         return Err(lost());
     }
     Ok(this.fd)

@@ -144,8 +144,8 @@ pub(crate) fn describe(transport: &Bound<'_, SocketTransport>) -> String {
     let mut words = vec!["SocketTransport".to_owned()];
     let (closed, closing, reading, waiting, size) = this.state.with(py, |state| {
         let made = matches!(state.first_data, FirstData::UnderWay);
-        let reading = made && !state.closing && !state.paused && !state.read_ended;
-        (state.socket.is_closed(), state.closing, reading, !state.buffer.is_empty(), state.buffer.len())
+        let reading = made && state.is_reading();
+        (state.socket.is_closed(), state.lifecycle.is_closing(), reading, !state.buffer.is_empty(), state.buffer.len())
     });
     if closed {
         words.push("closed".to_owned());

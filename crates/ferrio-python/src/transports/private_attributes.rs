@@ -8,12 +8,12 @@ use super::socket::SocketTransport;
 
 /// The losses and water marks of what writes.
 macro_rules! show_flow {
-    ($class:ty) => {
+    ($class:ty, |$state:ident| $lost:expr) => {
         #[pymethods]
         impl $class {
             #[getter]
             fn _conn_lost(&self, py: Python<'_>) -> u32 {
-                self.state.with(py, |state| state.lost)
+                self.state.with(py, |$state| $lost)
             }
 
             #[getter]
@@ -74,7 +74,7 @@ macro_rules! show_pipe_end {
 
 pub(super) use {show_flow, show_pipe_end};
 
-show_flow!(SocketTransport);
+show_flow!(SocketTransport, |state| state.lifecycle.conn_lost());
 
 #[pymethods]
 impl SocketTransport {

@@ -8,7 +8,7 @@ use crate::event_loop::Loop;
 use crate::transports::endpoint::Endpoint;
 use crate::transports::private_attributes::show_flow;
 
-show_flow!(DatagramTransport);
+show_flow!(DatagramTransport, |state| state.lost);
 
 #[pymethods]
 impl DatagramTransport {

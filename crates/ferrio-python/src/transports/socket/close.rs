@@ -9,6 +9,7 @@ use ferrio_engine::Role;
 use ferrio_sys::socket;
 use pyo3::prelude::*;
 
+use super::lifecycle::Lifecycle;
 use super::write_coalescing;
 use super::{Sink, Socket, SocketTransport};
 use crate::common::imports;
@@ -45,12 +46,14 @@ pub(crate) fn close(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
     write_coalescing::send(transport)?;
     let now = transport.get().state.with(py, |state| {
-        if state.closing {
+        if state.lifecycle.is_closing() {
             return false;
         }
-        state.closing = true;
+        state.lifecycle = Lifecycle::Closing;
         let idle = state.buffer.is_empty();
-        state.lost += u32::from(idle);
+        if idle {
+            state.lifecycle.lose();
+        }
         idle
     });
     if now {
@@ -69,12 +72,11 @@ pub(crate) fn force_close(transport: &Bound<'_, SocketTransport>, error: Option<
     }
     let mut unsent = Vec::new();
     let now = transport.get().state.with(py, |state| {
-        if state.lost > 0 {
+        if state.lifecycle.is_lost() {
             return false;
         }
         state.buffer.clear(&mut unsent);
-        state.closing = true;
-        state.lost += 1;
+        state.lifecycle.lose();
         true
     });
     drop(unsent);

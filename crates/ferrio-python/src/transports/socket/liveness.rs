@@ -18,9 +18,8 @@ pub(crate) fn update_registration(transport: &Bound<'_, SocketTransport>) -> PyR
     let py = transport.py();
     let this = transport.get();
     let wanted = this.state.with(py, |state| {
-        let reading = !state.closing && !state.paused && !state.read_ended;
-        let wanted = reading || !state.buffer.is_empty() || state.exclusive.is_taken();
-        (state.lost == 0 && wanted != state.owned).then_some(wanted)
+        let wanted = state.is_reading() || !state.buffer.is_empty() || state.exclusive.is_taken();
+        (!state.lifecycle.is_lost() && wanted != state.owned).then_some(wanted)
     });
     let (Some(wanted), Some(owner)) = (wanted, this.owner(py)) else { return Ok(()) };
     let handler =

@@ -1,14 +1,13 @@
 //! `SocketTransport`: a connected stream socket and its protocol.
 //!
-//! One edge-triggered registration serves a connection for life: no call to the poller per message. State machine of
-//! reading: *starting* (until `connection_made` has returned), *reading*, *paused*, *ended* (end of file with a protocol
-//! that keeps the connection half-open), *closing*. `readable` remembers an edge that was not followed by a read to the
-//! end. Of closing: open, *closing* (no more reading; the write buffer drains), *lost* (`connection_lost` is queued or
-//! done: exactly one call). Reading, writing, flow control, closing and `get_extra_info` have a file each.
+//! One edge-triggered registration serves a connection for its whole life: no call to the poller per message. `Lifecycle`
+//! says how far the connection is, `Input` what its socket has to read. `connection_lost` is called exactly once. Reading,
+//! writing, flow control, closing and `get_extra_info` have a file each.
 //!
 //! Protocol methods may do anything, also close the transport: after each call the state is read afresh.
 
 pub(crate) mod close;
+pub(crate) mod lifecycle;
 pub(crate) mod liveness;
 mod read;
 pub(crate) mod server_link;
@@ -25,6 +24,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
+use self::lifecycle::{Input, Lifecycle};
 use self::server_link::ServerLink;
 use super::endpoint::{Endpoint, call_protocol, callback_failed};
 use super::exclusive::Exclusive;
@@ -104,25 +104,24 @@ pub(crate) struct State {
     /// The last receive brought much: the next one goes without a copy.
     pub(crate) bulk: bool,
     pub(crate) first_data: FirstData,
-    /// Reading may begin.
-    pub(crate) started: bool,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) input: Input,
     /// `pause_reading` was called.
     pub(crate) paused: bool,
-    /// The peer sent end of file and the protocol keeps the connection open.
-    pub(crate) read_ended: bool,
     /// The registration keeps the transport alive.
     pub(crate) owned: bool,
-    /// There may be something to read that no further edge will announce.
-    pub(crate) readable: bool,
-    /// The peer hung up: a short read does not mean that nothing follows.
-    pub(crate) hung_up: bool,
     /// While a sendfile runs nobody else may write.
     pub(crate) exclusive: Exclusive,
     /// `write_eof` was called.
     pub(crate) eof_written: bool,
-    pub(crate) closing: bool,
-    /// 0 while connected; then 1 and one more for each write that was dropped, as asyncio counts.
-    pub(crate) lost: u32,
+}
+
+impl State {
+    /// Whether received data goes to the protocol.
+    #[inline]
+    pub(crate) fn is_reading(&self) -> bool {
+        self.lifecycle.is_open() && !self.paused && self.input != Input::Ended
+    }
 }
 
 /// What a new transport is made of.
@@ -209,16 +208,12 @@ pub(crate) fn attach<'py>(
         flow: FlowControl::new(),
         sink,
         bulk: false,
-        started: false,
+        lifecycle: Lifecycle::Starting,
+        input: Input::Drained,
         paused: false,
-        read_ended: false,
         owned: true,
-        readable: false,
-        hung_up: false,
         exclusive: Exclusive::No,
         eof_written: false,
-        closing: false,
-        lost: 0,
     };
     let transport = Bound::new(py, SocketTransport { fd, context: context.unbind(), state: GilCell::new(state) })?;
     base(slf).make_room(py, 3)?;
@@ -270,8 +265,8 @@ fn start_next_turn(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 fn start(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<SocketTransport>()?;
     let readable = transport.get().state.with(transport.py(), |state| {
-        state.started = true;
-        state.readable
+        state.lifecycle.start();
+        state.input.may_read()
     });
     if readable { read::read(transport) } else { Ok(()) }
 }
@@ -330,7 +325,7 @@ impl SocketTransport {
     }
 
     pub(crate) fn is_closing_now(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.closing)
+        self.state.with(py, |state| state.lifecycle.is_closing())
     }
 }
 

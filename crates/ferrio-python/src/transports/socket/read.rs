@@ -15,6 +15,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::lifecycle::{Input, Lifecycle};
 use super::{Sink, SocketTransport};
 use super::{close, liveness, write};
 use crate::common::imports;
@@ -36,9 +37,9 @@ pub(crate) fn on_event(object: &Bound<'_, PyAny>, bits: u32) -> PyResult<()> {
     let readiness = Readiness::from_bits(bits);
     let py = transport.py();
     let may_read = transport.get().state.with(py, |state| {
-        state.readable |= readiness.wakes_reader();
-        state.hung_up |= readiness.contains(Readiness::HANGUP) || readiness.contains(Readiness::ERROR);
-        state.readable && state.started
+        let hung_up = readiness.contains(Readiness::HANGUP) || readiness.contains(Readiness::ERROR);
+        state.input.note_edge(readiness.wakes_reader(), hung_up);
+        state.input.may_read() && state.lifecycle != Lifecycle::Starting
     });
     if may_read {
         read(transport)?;
@@ -57,10 +58,7 @@ pub(crate) fn on_event(object: &Bound<'_, PyAny>, bits: u32) -> PyResult<()> {
 pub(crate) fn read(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
-    let reading = this.state.with(py, |state| {
-        let open = state.lost == 0 && !state.closing && !state.paused && !state.read_ended;
-        open.then(|| state.sink.clone_ref(py))
-    });
+    let reading = this.state.with(py, |state| state.is_reading().then(|| state.sink.clone_ref(py)));
     let Some(sink) = reading else { return Ok(()) };
     let Some(owner) = this.owner(py) else { return Ok(()) };
     match sink {
@@ -207,10 +205,7 @@ fn apply_receive<T>(
     let this = transport.get();
     match received {
         Received::Data(data, filled) => {
-            let again = this.state.with(py, |state| {
-                state.readable = filled || state.hung_up;
-                state.readable
-            });
+            let again = this.state.with(py, |state| state.input.note_data(filled));
             if again {
                 read_again(transport, owner);
             } else {
@@ -219,12 +214,12 @@ fn apply_receive<T>(
             Ok(Some(data))
         }
         Received::Nothing => {
-            this.state.with(py, |state| state.readable = false);
+            this.state.with(py, |state| state.input.note_drained());
             drained(transport, owner);
             Ok(None)
         }
         Received::End => {
-            this.state.with(py, |state| state.readable = false);
+            this.state.with(py, |state| state.input.note_drained());
             end_of_file(transport, owner)?;
             Ok(None)
         }
@@ -262,7 +257,7 @@ fn end_of_file(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) 
         this.call_protocol(&protocol, pyo3::intern!(py, "eof_received"), ()).and_then(|answer| answer.is_truthy());
     match keep_open {
         Ok(true) => {
-            this.state.with(py, |state| state.read_ended = true);
+            this.state.with(py, |state| state.input = Input::Ended);
             liveness::update_registration(transport)
         }
         Ok(false) => close::close(transport),
@@ -274,7 +269,7 @@ fn end_of_file(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) 
 impl SocketTransport {
     /// Whether the protocol is being told of data.
     fn is_reading(slf: &Bound<'_, Self>) -> bool {
-        slf.get().state.with(slf.py(), |state| !state.closing && !state.paused)
+        slf.get().state.with(slf.py(), |state| state.lifecycle.is_open() && !state.paused)
     }
 
     /// As programs and asyncio's own tests look for it.
@@ -287,7 +282,7 @@ impl SocketTransport {
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let paused = slf.get().state.with(py, |state| {
-            let reading = !state.closing && !state.paused;
+            let reading = state.lifecycle.is_open() && !state.paused;
             state.paused |= reading;
             reading
         });
@@ -302,11 +297,11 @@ impl SocketTransport {
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let (resumed, readable) = slf.get().state.with(py, |state| {
-            let resumed = !state.closing && state.paused;
+            let resumed = state.lifecycle.is_open() && state.paused;
             if resumed {
                 state.paused = false;
             }
-            (resumed, state.readable)
+            (resumed, state.input.may_read())
         });
         if !resumed {
             return Ok(());

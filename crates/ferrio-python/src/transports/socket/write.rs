@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::SocketTransport;
+use super::lifecycle::Lifecycle;
 use super::{close, liveness, write_coalescing};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
@@ -60,7 +61,7 @@ impl SocketTransport {
         let py = slf.py();
         write_coalescing::send(slf)?;
         let now = slf.get().state.with(py, |state| {
-            if state.closing || state.eof_written {
+            if state.lifecycle.is_closing() || state.eof_written {
                 return false;
             }
             state.eof_written = true;
@@ -98,9 +99,9 @@ pub(crate) fn send(slf: &Bound<'_, SocketTransport>, data: Data<'_>) -> PyResult
         }
         send_coalesced(slf, coalesced)?;
     }
-    let (lost, idle) = this.state.with(py, |state| (state.lost, state.buffer.is_empty()));
-    if lost > 0 {
-        return dropped_write(slf, lost);
+    let (lost, idle) = this.state.with(py, |state| (state.lifecycle.is_lost(), state.buffer.is_empty()));
+    if lost {
+        return dropped_write(slf);
     }
     let mut sent = 0;
     if idle {
@@ -132,9 +133,9 @@ fn send_chunks(slf: &Bound<'_, SocketTransport>, chunks: Vec<Chunk>) -> PyResult
     if chunks.is_empty() {
         return Ok(());
     }
-    let (lost, idle) = slf.get().state.with(py, |state| (state.lost, state.buffer.is_empty()));
-    if lost > 0 {
-        return dropped_write(slf, lost);
+    let (lost, idle) = slf.get().state.with(py, |state| (state.lifecycle.is_lost(), state.buffer.is_empty()));
+    if lost {
+        return dropped_write(slf);
     }
     if !slf.get().state.with(py, |state| state.buffer.make_room(chunks.len())) {
         return Err(out_of_memory(py));
@@ -186,24 +187,24 @@ fn buffer(slf: &Bound<'_, SocketTransport>, chunk: Chunk, sent_in_part: bool) ->
 /// The socket takes data again.
 pub(crate) fn flush(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
-    if transport.get().state.with(py, |state| state.lost > 0) {
+    if transport.get().state.with(py, |state| state.lifecycle.is_lost()) {
         return Ok(());
     }
     if !send_buffered(transport)? {
         return Ok(());
     }
     flow::maybe_resume(transport)?;
-    let (empty, closing, eof_written) = transport
-        .get()
-        .state
-        .with(py, |state| (state.buffer.is_empty() && state.lost == 0, state.closing, state.eof_written));
-    if !empty {
+    let (done, closing, eof_written) = transport.get().state.with(py, |state| {
+        let done = state.buffer.is_empty() && !state.lifecycle.is_lost();
+        (done, state.lifecycle == Lifecycle::Closing, state.eof_written)
+    });
+    if !done {
         return Ok(());
     }
     exclusive::proceed(transport)?;
     liveness::update_registration(transport)?;
     if closing {
-        transport.get().state.with(py, |state| state.lost += 1);
+        transport.get().state.with(py, |state| state.lifecycle.lose());
         return close::connection_lost(transport, None);
     }
     if eof_written {
@@ -287,11 +288,11 @@ fn refuse_during_sendfile(transport: &Bound<'_, SocketTransport>, method: &str) 
 }
 
 #[cold]
-fn dropped_write(transport: &Bound<'_, SocketTransport>, lost: u32) -> PyResult<()> {
+fn dropped_write(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
-    if lost >= DROPPED_WRITES_BEFORE_WARNING {
+    if transport.get().state.with(py, |state| state.lifecycle.conn_lost()) >= DROPPED_WRITES_BEFORE_WARNING {
         imports::selector_events_logger(py)?.call_method1("warning", ("socket.send() raised exception.",))?;
     }
-    transport.get().state.with(py, |state| state.lost = state.lost.saturating_add(1));
+    transport.get().state.with(py, |state| state.lifecycle.drop_write());
     Ok(())
 }

@@ -28,7 +28,7 @@ pub(crate) fn coalesce(transport: &Bound<'_, SocketTransport>, data: &[u8]) -> b
     let py = transport.py();
     transport.get().state.with(py, |state| {
         let is_open =
-            !data.is_empty() && state.lost == 0 && !state.closing && !state.eof_written && !state.exclusive.is_taken();
+            !data.is_empty() && state.lifecycle.is_open() && !state.eof_written && !state.exclusive.is_taken();
         if !is_open || state.shown || !state.buffer.is_empty() || state.coalesced.len() + data.len() > LIMIT {
             return false;
         }

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use super::WritePipeTransport;
 use crate::transports::private_attributes::{show_flow, show_pipe_end};
 
-show_flow!(WritePipeTransport);
+show_flow!(WritePipeTransport, |state| state.lost);
 show_pipe_end!(WritePipeTransport);
 
 #[pymethods]
