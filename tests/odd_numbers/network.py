@@ -7,9 +7,10 @@ import ssl
 import sys
 from functools import partial
 
-from tests.odd_numbers.observing import ended, operation, outcome, shown_error, soon, turns
+from tests.odd_numbers.observing import ended, loop, operation, outcome, put_down, shown_error, soon, turns, with_each
 
 HERE = "127.0.0.1"
+TIMEOUTS = ("ssl_handshake_timeout", "ssl_shutdown_timeout")
 
 
 async def served(make):
@@ -22,10 +23,6 @@ async def served(make):
     finally:
         server.close()
         await turns()
-
-
-def loop():
-    return asyncio.get_running_loop()
 
 
 # A port that a value may stand for is one of the first few, which nobody else may take.
@@ -41,25 +38,17 @@ async def server_backlog(value):
 
 @operation
 async def server_options(value):
-    seen = []
-    for name in ("family", "flags", "reuse_address", "reuse_port", "start_serving", "keep_alive"):
-        if name == "keep_alive" and sys.version_info < (3, 13):
-            continue
-        make = lambda name=name: loop().create_server(asyncio.Protocol, HERE, 0, **{name: value})  # noqa: E731
-        seen.append((name, await served(make)))
-    return seen
+    names = ["family", "flags", "reuse_address", "reuse_port", "start_serving"]
+    names += ["keep_alive"] if sys.version_info >= (3, 13) else []
+    return await with_each(names, value, served, partial(loop().create_server, asyncio.Protocol, HERE, 0))
 
 
 @operation
 async def server_timeouts(value):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     seen = []
-    for name in ("ssl_handshake_timeout", "ssl_shutdown_timeout"):
-        for tls in (None, context):
-            make = lambda name=name, tls=tls: loop().create_server(  # noqa: E731
-                asyncio.Protocol, HERE, 0, ssl=tls, **{name: value}
-            )
-            seen.append((name, await served(make)))
+    for tls in (None, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)):
+        make = partial(loop().create_server, asyncio.Protocol, HERE, 0, ssl=tls)
+        seen += await with_each(TIMEOUTS, value, served, make)
     return seen
 
 
@@ -71,23 +60,17 @@ async def server_ssl(value):
 @operation
 async def unix_server(value):
     seen = [await served(lambda: loop().create_unix_server(asyncio.Protocol, value))]
-    make = lambda: loop().create_unix_server(  # noqa: E731
-        asyncio.Protocol, f"\0odd-{id(loop())}", backlog=value
-    )
+    make = partial(loop().create_unix_server, asyncio.Protocol, f"\0odd-{id(loop())}", backlog=value)
     return [*seen, await served(make)]
 
 
 async def connecting(make):
-    transport = None
     try:
         transport, _ = await make()
-        return "connected"
     except Exception as error:
         return shown_error(error)
-    finally:
-        if transport:
-            transport.abort()
-            await turns()
+    async with put_down(transport):
+        return "connected"
 
 
 @contextlib.contextmanager
@@ -103,17 +86,13 @@ async def connection_port(value):
 
 @operation
 async def connection_options(value):
-    seen = []
+    names = ["interleave", "family", "proto", "flags", "server_hostname", *TIMEOUTS]
+    names += ["all_errors"] if sys.version_info >= (3, 12) else []
+    names += ["ssl"] if not value else []
     with listening() as port:
-        names = ["interleave", "family", "proto", "flags", "ssl", "server_hostname"]
-        names += ["all_errors"] if sys.version_info >= (3, 12) else []
-        for name in [*names, "ssl_handshake_timeout", "ssl_shutdown_timeout"]:
-            make = partial(loop().create_connection, asyncio.Protocol, HERE, port, **{name: value})
-            if value != [1] and (name != "ssl" or not value):
-                seen.append((name, await connecting(make)))
-        make = partial(loop().create_connection, asyncio.Protocol, HERE, port, local_addr=(HERE, value))
-        seen.append(("local_addr", await connecting(make)))
-    return seen
+        make = partial(loop().create_connection, asyncio.Protocol, HERE, port)
+        seen = await with_each(names if value != [1] else (), value, connecting, make)
+        return [*seen, await connecting(partial(make, local_addr=(HERE, value)))]
 
 
 @operation
@@ -128,15 +107,13 @@ async def connection_timeouts(value):
     """A peer that never answers, cancelled."""
     if value != value:  # due now, next to another timer: in which order is up to asyncio's heap
         return "not tried"
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls = {"ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "server_hostname": "a"}
     seen = []
-    for name in ("ssl_handshake_timeout", "ssl_shutdown_timeout"):
+    for name in TIMEOUTS:
         ours, theirs = socket.socketpair()
         with theirs:
-            make = lambda name=name, ours=ours: loop().create_connection(  # noqa: E731
-                asyncio.Protocol, sock=ours, ssl=context, server_hostname="a", **{name: value}
-            )
-            seen.append((name, await soon(make)))
+            make = partial(loop().create_connection, asyncio.Protocol, sock=ours, **tls)
+            seen += await with_each([name], value, soon, make)
             ours.close()
             await turns()
     return seen
@@ -148,47 +125,37 @@ async def start_tls_timeouts(value):
         return "not tried"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     seen = []
-    for name in ("ssl_handshake_timeout", "ssl_shutdown_timeout"):
+    for name in TIMEOUTS:
         ours, theirs = socket.socketpair()
         with theirs:
             transport, protocol = await loop().create_connection(asyncio.Protocol, sock=ours)
-            make = lambda name=name, transport=transport, protocol=protocol: loop().start_tls(  # noqa: E731
-                transport, protocol, context, server_hostname="a", **{name: value}
-            )
-            seen.append((name, await soon(make)))
-            transport.abort()
-            await turns()
+            async with put_down(transport):
+                make = partial(loop().start_tls, transport, protocol, context, server_hostname="a")
+                seen += await with_each([name], value, soon, make)
     return seen
 
 
 @operation
 async def datagram_endpoint(value):
-    seen = []
-    make = lambda **keywords: loop().create_datagram_endpoint(asyncio.DatagramProtocol, **keywords)  # noqa: E731
-    for name in ("local_addr", "remote_addr"):
-        seen.append((name, await connecting(lambda name=name: make(**{name: (HERE, value)}))))
-        seen.append((name, await connecting(lambda name=name: make(**{name: value}))))
-    for name in ("family", "proto", "flags", "reuse_port", "allow_broadcast") if value != [1] else ():
-        given = {"local_addr": (HERE, 0), name: value}
-        seen.append((name, await connecting(lambda given=given: make(**given))))
-    return seen
+    make = partial(loop().create_datagram_endpoint, asyncio.DatagramProtocol)
+    addresses = ("local_addr", "remote_addr")
+    seen = await with_each(addresses, (HERE, value), connecting, make)
+    seen += await with_each(addresses, value, connecting, make)
+    names = ("family", "proto", "flags", "reuse_port", "allow_broadcast") if value != [1] else ()
+    return [*seen, *await with_each(names, value, connecting, partial(make, local_addr=(HERE, 0)))]
 
 
 @operation
 async def datagram_target(value):
     transport, _ = await loop().create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=(HERE, 0))
-    try:
+    async with put_down(transport):
         return [outcome(lambda: transport.sendto(b"x", (HERE, value))), outcome(lambda: transport.sendto(b"x", value))]
-    finally:
-        transport.abort()
-        await turns()
 
 
 @operation
 async def getaddrinfo(value):
     seen = [await ended(lambda: loop().getaddrinfo(HERE, value))]
-    for name in ("family", "type", "proto", "flags"):
-        seen.append(await ended(partial(loop().getaddrinfo, HERE, 1, **{name: value})))
+    seen += await with_each(("family", "type", "proto", "flags"), value, ended, partial(loop().getaddrinfo, HERE, 1))
     return [*seen, await ended(lambda: loop().getnameinfo((HERE, value), 3))]
 
 

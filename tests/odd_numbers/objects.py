@@ -5,11 +5,7 @@ import concurrent.futures
 import contextlib
 import sys
 
-from tests.odd_numbers.observing import ended, operation, outcome, shown, shown_error, soon, turns
-
-
-def loop():
-    return asyncio.get_running_loop()
+from tests.odd_numbers.observing import ended, loop, operation, outcome, shown, shown_error, soon, turns
 
 
 async def nothing():

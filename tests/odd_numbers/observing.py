@@ -7,7 +7,8 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 
 import ferrio
 from tests.odd_numbers.values import VALUES
@@ -26,7 +27,12 @@ TURNS = 8
 OPERATIONS: dict[str, Callable[[object], Awaitable]] = {}
 
 
+def loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
+
+
 def operation(function: Callable) -> Callable:
+    """Registers what is done with a value; it returns what there was to see, or an exception ends it."""
     OPERATIONS[function.__name__] = function
     return function
 
@@ -70,6 +76,21 @@ async def soon(make: Callable[[], Awaitable]) -> str:
     return "waits"
 
 
+async def with_each(names: Iterable[str], value: object, how: Callable, make: Callable) -> list:
+    """How what `make` begins ends when each of these parameters is the value."""
+    return [(name, await how(partial(make, **{name: value}))) for name in names]
+
+
+@contextlib.asynccontextmanager
+async def put_down(transport: asyncio.BaseTransport) -> AsyncIterator:
+    """A transport that is gone afterwards, whatever became of it."""
+    try:
+        yield transport
+    finally:
+        transport.abort()
+        await turns()
+
+
 async def turns(count: int = TURNS) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
@@ -78,16 +99,16 @@ async def turns(count: int = TURNS) -> None:
 def observe(name: str, value: Callable[[], object], mode: str) -> object:
     factory, in_place = MODES[mode]
     with in_place(), quiet() as said:
-        loop = factory()
-        loop.set_exception_handler(lambda _loop, context: said.extend(handled(context)))
+        made = factory()
+        made.set_exception_handler(lambda _loop, context: said.extend(handled(context)))
         try:
-            seen = loop.run_until_complete(OPERATIONS[name](value()))
+            seen = made.run_until_complete(OPERATIONS[name](value()))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            seen = f"left the loop: {shown_error(error)}"
+            seen = f"raised {shown_error(error)}"
         finally:
-            put_away(loop)
+            put_away(made)
     return [seen, *said]
 
 

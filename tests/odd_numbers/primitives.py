@@ -4,14 +4,11 @@ import asyncio
 import sys
 from functools import partial
 
-from tests.odd_numbers.observing import ended, operation, outcome, shown_error, soon, turns
+from tests.odd_numbers.observing import ended, loop, operation, outcome, shown_error, soon, turns
 
 
 async def semaphore_of(kind, value):
-    try:
-        semaphore = kind(value)
-    except Exception as error:
-        return shown_error(error)
+    semaphore = kind(value)
     seen = [outcome(lambda: semaphore), outcome(semaphore.locked)]
     for _ in range(3):
         seen += [await soon(semaphore.acquire), outcome(lambda: semaphore._value), outcome(semaphore.locked)]
@@ -32,10 +29,7 @@ async def bounded_semaphore(value):
 
 @operation
 async def barrier(value):
-    try:
-        barrier = asyncio.Barrier(value)
-    except Exception as error:
-        return shown_error(error)
+    barrier = asyncio.Barrier(value)
     seen = [outcome(lambda: barrier), outcome(lambda: barrier.parties), outcome(lambda: barrier.n_waiting)]
     seen += [await soon(barrier.wait), outcome(lambda: barrier)]
 
@@ -55,10 +49,7 @@ async def barrier(value):
 
 
 async def queue_of(kind, value):
-    try:
-        queue = kind(value)
-    except Exception as error:
-        return shown_error(error)
+    queue = kind(value)
     seen = [outcome(lambda: queue.maxsize), outcome(queue.full), outcome(lambda: queue)]
     for each in range(3):
         seen += [outcome(partial(queue.put_nowait, each)), outcome(queue.full)]
@@ -121,40 +112,30 @@ async def notify(value):
 # Timers
 
 
-@operation
-async def call_later(value):
+async def scheduled(schedule, value, show):
     called = []
-    loop = asyncio.get_running_loop()
-    try:
-        handle = loop.call_later(value, called.append, 1)
-    except Exception as error:
-        return shown_error(error)
-    seen = [isinstance(handle, asyncio.TimerHandle), type(handle.when()).__name__]
+    handle = schedule(value, called.append, 1)
+    seen = [isinstance(handle, asyncio.TimerHandle), show(handle.when)]
     await turns()
     handle.cancel()
     return [*seen, called]
+
+
+@operation
+async def call_later(value):
+    return await scheduled(loop().call_later, value, lambda when: type(when()).__name__)
 
 
 @operation
 async def call_at(value):
-    called = []
-    loop = asyncio.get_running_loop()
-    try:
-        handle = loop.call_at(value, called.append, 1)
-    except Exception as error:
-        return shown_error(error)
-    seen = [isinstance(handle, asyncio.TimerHandle), outcome(handle.when)]
-    await turns()
-    handle.cancel()
-    return [*seen, called]
+    return await scheduled(loop().call_at, value, outcome)
 
 
 @operation
 async def call_at_and_cancel(value):
-    loop = asyncio.get_running_loop()
     seen = []
     try:
-        handle = loop.call_at(value, print)
+        handle = loop().call_at(value, print)
         seen += [outcome(handle.when), outcome(lambda: handle), hash(handle) == hash(value)]
         handle.cancel()
         seen += [outcome(handle.when), outcome(lambda: handle)]
@@ -166,13 +147,7 @@ async def call_at_and_cancel(value):
 
 @operation
 async def timers_compared(value):
-    loop = asyncio.get_running_loop()
-    first = loop.call_at(1e12, print)
-    try:
-        second = loop.call_at(value, print)
-    except Exception as error:
-        first.cancel()
-        return shown_error(error)
+    first, second = loop().call_at(1e12, print), loop().call_at(value, print)
     seen = [outcome(lambda: first < second), outcome(lambda: first >= second), outcome(lambda: first == second)]
     second.cancel()
     first.cancel()
@@ -198,14 +173,14 @@ async def nothing():
 
 @operation
 async def wait_for(value):
-    future = asyncio.get_running_loop().create_future()
+    future = loop().create_future()
     seen = [await soon(lambda: asyncio.wait_for(future, value)), outcome(lambda: future)]
     return [*seen, await soon(lambda: asyncio.wait_for(nothing(), value))]
 
 
 @operation
 async def wait(value):
-    future = asyncio.get_running_loop().create_future()
+    future = loop().create_future()
     seen = [await soon(lambda: asyncio.wait([future], timeout=value))]
     seen += [await soon(lambda: asyncio.wait([future], return_when=value)), await soon(lambda: asyncio.wait(value))]
     future.set_result(1)
@@ -214,7 +189,7 @@ async def wait(value):
 
 @operation
 async def as_completed(value):
-    future = asyncio.get_running_loop().create_future()
+    future = loop().create_future()
 
     async def first(awaitables):
         for each in asyncio.as_completed(awaitables, timeout=value):
@@ -225,17 +200,14 @@ async def as_completed(value):
 
 
 async def timed(make, reschedule=None):
-    try:
-        timeout = make()
-    except Exception as error:
-        return shown_error(error)
+    timeout = make()
     seen = [outcome(timeout.when) if reschedule else type(timeout.when()).__name__]
 
     async def run():
         async with timeout:
             if reschedule:
                 seen.append(outcome(lambda: reschedule(timeout)))
-            await asyncio.get_running_loop().create_future()
+            await loop().create_future()
 
     return [*seen, await soon(run), outcome(timeout.expired)]
 
@@ -267,6 +239,5 @@ async def shutdown_default_executor(value):
         return "not there"
     if value not in (None, "1", b"1", [1]):
         return "up to the threads"
-    loop = asyncio.get_running_loop()
-    await loop.run_in_executor(None, int)
-    return await ended(lambda: loop.shutdown_default_executor(value))
+    await loop().run_in_executor(None, int)
+    return await ended(lambda: loop().shutdown_default_executor(value))

@@ -7,7 +7,7 @@ import socket
 import tempfile
 from functools import partial
 
-from tests.odd_numbers.observing import ended, operation, outcome, shown, shown_error, soon, turns
+from tests.odd_numbers.observing import ended, loop, operation, outcome, put_down, shown, soon, turns
 
 
 def fed(*data, eof=False, **keywords):
@@ -35,10 +35,7 @@ class Wire(asyncio.Transport):
 
 @operation
 async def reader_limit(value):
-    try:
-        reader = fed(b"abc\ndef\nabcdefghi", limit=value)
-    except Exception as error:
-        return shown_error(error)
+    reader = fed(b"abc\ndef\nabcdefghi", limit=value)
     seen = [outcome(lambda: reader), outcome(lambda: reader._limit)]
     for _ in range(3):
         seen += [await soon(reader.readline)]
@@ -61,10 +58,7 @@ async def reader_limit_set(value):
 @operation
 async def reader_limit_and_transport(value):
     wire = Wire()
-    try:
-        reader = asyncio.StreamReader(limit=value)
-    except Exception as error:
-        return shown_error(error)
+    reader = asyncio.StreamReader(limit=value)
     reader.set_transport(wire)
     seen = [outcome(partial(reader.feed_data, b"a" * count)) for count in (1, 1, 1, 4)]
     seen += [await soon(lambda: reader.read(6)), await soon(lambda: reader.readexactly(1))]
@@ -96,8 +90,6 @@ async def incomplete(value):
         await fed(b"a", eof=True).readexactly(value)
     except asyncio.IncompleteReadError as error:
         return [shown(error.partial), shown(error.expected)]
-    except Exception as error:
-        return shown_error(error)
 
 
 @operation
@@ -124,13 +116,10 @@ async def set_exception(value):
 async def connected(protocol=asyncio.Protocol, **keywords):
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    transport, protocol = await asyncio.get_running_loop().create_connection(protocol, sock=ours, **keywords)
-    try:
-        yield transport, theirs
-    finally:
-        transport.abort()
-        theirs.close()
-        await turns()
+    transport, protocol = await loop().create_connection(protocol, sock=ours, **keywords)
+    with theirs:
+        async with put_down(transport):
+            yield transport, theirs
 
 
 def limits(transport, name, value):
@@ -172,26 +161,18 @@ async def write_buffer_limits_in_use(value):
 
 @operation
 async def datagram_buffer_limits(value):
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
-    try:
+    transport, _ = await loop().create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+    async with put_down(transport):
         return [*limits(transport, "write_buffer", value), outcome(lambda: transport.sendto(value))]
-    finally:
-        transport.abort()
-        await turns()
 
 
 @operation
 async def pipe_buffer_limits(value):
     reading, writing = os.pipe()
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_write_pipe(asyncio.Protocol, os.fdopen(writing, "wb"))
-    try:
-        return [*limits(transport, "write_buffer", value), outcome(lambda: transport.write(value))]
-    finally:
-        transport.abort()
-        os.close(reading)
-        await turns()
+    transport, _ = await loop().connect_write_pipe(asyncio.Protocol, os.fdopen(writing, "wb"))
+    with os.fdopen(reading, "rb"):
+        async with put_down(transport):
+            return [*limits(transport, "write_buffer", value), outcome(lambda: transport.write(value))]
 
 
 @operation
@@ -203,13 +184,9 @@ async def write(value):
 @operation
 async def open_connection(value):
     ours, theirs = socket.socketpair()
-    with theirs:
+    with ours, theirs:
         theirs.send(b"abc\nabcdefgh\n")
-        try:
-            reader, writer = await asyncio.open_connection(sock=ours, limit=value)
-        except Exception as error:
-            ours.close()
-            return shown_error(error)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=value)
         seen = [shown(reader._limit), await ended(reader.readline), await ended(reader.readline)]
         writer.close()
         await turns()
@@ -218,15 +195,9 @@ async def open_connection(value):
 
 @operation
 async def start_server(value):
-    server = None
-    try:
-        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, limit=value)
-        return "started"
-    except Exception as error:
-        return shown_error(error)
-    finally:
-        if server:
-            server.close()
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, limit=value)
+    server.close()
+    return "started"
 
 
 @operation
@@ -244,17 +215,27 @@ async def sendfile_fallback(value):
     return await sent(lambda loop, transport, file: loop.sendfile(transport, file, fallback=value))
 
 
-async def sent(send):
+@contextlib.contextmanager
+def letters():
     with tempfile.TemporaryFile() as file:
         file.write(b"abcdefgh")
         file.flush()
         file.seek(0)
+        yield file
+
+
+def arrived(sock):
+    try:
+        return sock.recv(100)
+    except BlockingIOError:
+        return "nothing"
+
+
+async def sent(send):
+    with letters() as file:
         async with connected() as (transport, theirs):
-            said = await ended(lambda: send(asyncio.get_running_loop(), transport, file))
-            try:
-                return [said, file.tell(), theirs.recv(100)]
-            except BlockingIOError:
-                return [said, file.tell(), "nothing"]
+            said = await ended(lambda: send(loop(), transport, file))
+            return [said, file.tell(), arrived(theirs)]
 
 
 @operation
@@ -271,12 +252,6 @@ async def sock_sent(send):
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
-    with tempfile.TemporaryFile() as file, ours, theirs:
-        file.write(b"abcdefgh")
-        file.flush()
-        file.seek(0)
-        said = await ended(lambda: send(asyncio.get_running_loop(), ours, file))
-        try:
-            return [said, file.tell(), theirs.recv(100)]
-        except BlockingIOError:
-            return [said, file.tell(), "nothing"]
+    with letters() as file, ours, theirs:
+        said = await ended(lambda: send(loop(), ours, file))
+        return [said, file.tell(), arrived(theirs)]
