@@ -9,21 +9,19 @@ import gc
 import logging
 import os
 import signal
+import socket
 import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
 
-import ferrio
+from tests.support.descriptors import descriptors
+from tests.support.loops import FACTORIES, close
+from tests.support.peers import socket_pair
 
 pytest.register_assert_rewrite("tests.support.differential")
 # A shell starts what is in its background with SIGINT ignored, and so would be whatever the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-FACTORIES: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-    "stock": asyncio.SelectorEventLoop,
-    "ferrio": ferrio.new_event_loop,
-}
 
 
 @pytest.fixture(params=FACTORIES)
@@ -52,11 +50,10 @@ def loop(new_event_loop) -> asyncio.AbstractEventLoop:
     return new_event_loop()
 
 
-def close(loop: asyncio.AbstractEventLoop) -> None:
-    if not loop.is_closed():
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    with socket_pair() as both:
+        yield both
 
 
 @pytest.fixture(autouse=True)
@@ -76,16 +73,6 @@ def no_child_stays_behind() -> Iterator[None]:
     yield
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
-
-
-def descriptors() -> set[tuple[int, str]]:
-    found = set()
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            found.add((int(name), os.readlink(f"/proc/self/fd/{name}")))
-        except OSError:
-            continue  # the descriptor that lists the directory
-    return found
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ def test_close_drops_callbacks_that_never_ran(loop):
 
 
 def test_a_loop_in_a_cycle_is_collected(loop_kind):
-    from tests.conftest import FACTORIES
+    from tests.support.loops import FACTORIES
 
     loop = FACTORIES[loop_kind]()
     marker = loop.create_future()
@@ -170,7 +170,7 @@ def test_a_loop_in_a_cycle_is_collected(loop_kind):
 
 
 def test_an_unclosed_loop_warns(loop_kind):
-    from tests.conftest import FACTORIES
+    from tests.support.loops import FACTORIES
 
     loops = [FACTORIES[loop_kind]()]
 
@@ -284,7 +284,7 @@ def test_a_loop_runs_in_any_thread_and_moves_between_runs(loop):
 
 
 def test_runner_and_run_accept_the_loop(loop_kind):
-    from tests.conftest import FACTORIES
+    from tests.support.loops import FACTORIES
 
     async def main():
         return type(asyncio.get_running_loop())
@@ -294,7 +294,7 @@ def test_runner_and_run_accept_the_loop(loop_kind):
 
 
 def test_run_cancels_what_is_left(loop_kind):
-    from tests.conftest import FACTORIES
+    from tests.support.loops import FACTORIES
 
     trace = []
 

@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 import ferrio
-from tests.conftest import close
+from tests.support.loops import close
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import ferrio
-from tests.conftest import close
+from tests.support.loops import close
 from tests.support.peers import Recorder, listening, turns
 
 BASES = {"stock": asyncio.SelectorEventLoop, "ferrio": ferrio.EventLoop}

@@ -13,15 +13,6 @@ import ferrio
 from tests.support.differential import assert_same, outcome
 
 
-@pytest.fixture
-def pair():
-    left, right = socket.socketpair()
-    left.setblocking(False)
-    right.setblocking(False)
-    with left, right:
-        yield left, right
-
-
 def turns(loop, count=3):
     for _ in range(count):
         loop.call_soon(loop.stop)

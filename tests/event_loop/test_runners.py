@@ -16,20 +16,13 @@ import pytest
 
 import ferrio
 from ferrio._ferrio import run as installed_run
-from tests.conftest import FACTORIES
+from tests.support.coroutines import failing, returning
 from tests.support.differential import assert_same_functions, masked, outcome
+from tests.support.loops import FACTORIES
 
 FIELDS = ("_loop", "_context", "_debug", "_loop_factory", "_interrupt_count", "_set_event_loop")
 
 variable = contextvars.ContextVar("variable", default=0)
-
-
-async def returning(value):
-    return value
-
-
-async def failing(error):
-    raise error
 
 
 def shown(runner):

@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 
 import ferrio
-from tests.conftest import FACTORIES
+from tests.support.loops import FACTORIES
 
 needs_call_graphs = pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio has call graphs from 3.14 on")
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 import ferrio
-from tests.conftest import FACTORIES, close
 from tests.support.certificates import client_context, server_context
+from tests.support.loops import FACTORIES, close
 
 
 @pytest.fixture(params=FACTORIES)

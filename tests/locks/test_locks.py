@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import ferrio
-from tests.conftest import FACTORIES
 from tests.support.differential import assert_same_functions, outcome, outcome_of
+from tests.support.loops import FACTORIES
 from tests.support.primitive_programs import shown
 
 NAMES = ["Lock", "Event", "Condition", "Semaphore", "BoundedSemaphore", "Barrier"]

@@ -38,7 +38,7 @@ def test_what_was_written_before_close_is_delivered(loop, size):
 
 
 def test_what_was_written_is_delivered_when_the_program_ends_at_once(loop_kind):
-    from tests.conftest import FACTORIES
+    from tests.support.loops import FACTORIES
 
     with listening() as listener:
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.support.differential import assert_same, outcome_of
-from tests.support.peers import Recorder, connection, read_all, read_exactly, reset, turns, until
+from tests.support.peers import Recorder, connection, read_all, read_exactly, reset, socket_pair, turns, until
 
 BIG = bytes(range(251)) * 60000  # 15 MB: more than a socket's buffers hold
 
@@ -27,15 +27,6 @@ def path(tmp_path):
 def file(path):
     with path.open("rb") as file:
         yield file
-
-
-@contextlib.contextmanager
-def pair():
-    left, right = socket.socketpair()
-    left.setblocking(False)
-    right.setblocking(False)
-    with left, right:
-        yield left, right
 
 
 async def received(loop, right, sending) -> tuple[bytes, object]:
@@ -72,7 +63,7 @@ PARTS = [
 @pytest.mark.parametrize(("part", "expected"), PARTS)
 def test_a_socket_gets_the_part_asked_for(loop, file, part, expected):
     async def main():
-        with pair() as (left, right):
+        with socket_pair() as (left, right):
             data, count = await received(loop, right, loop.sock_sendfile(left, file, **part))
             assert data == expected
             assert count == len(expected)
@@ -86,7 +77,7 @@ def test_a_socket_gets_the_part_asked_for(loop, file, part, expected):
 @pytest.mark.parametrize(("part", "expected"), PARTS[:5])
 def test_what_the_system_cannot_send_is_read_and_written(loop, part, expected):
     async def main():
-        with pair() as (left, right):
+        with socket_pair() as (left, right):
             file = io.BytesIO(BIG)
             with pytest.raises(asyncio.SendfileNotAvailableError, match="not a regular file"):
                 await loop.sock_sendfile(left, file, **part, fallback=False)
@@ -102,7 +93,7 @@ def test_an_empty_file_is_no_error(loop, tmp_path):
     path.touch()
 
     async def main():
-        with pair() as (left, right), path.open("rb") as file:
+        with socket_pair() as (left, right), path.open("rb") as file:
             assert await loop.sock_sendfile(left, file) == 0
             assert await loop.sock_sendfile(left, io.BytesIO()) == 0
             with pytest.raises(BlockingIOError):
@@ -116,7 +107,7 @@ def test_a_compressed_file_is_unpacked_and_sent_by_hand(loop, tmp_path):
         packed.write(BIG[:100_000])
 
     async def main():
-        with pair() as (left, right):
+        with socket_pair() as (left, right):
             with gzip.open(tmp_path / "file.gz", "rb") as packed:
                 data, _ = await received(loop, right, loop.sock_sendfile(left, Unpacked(packed)))
                 assert data == BIG[:100_000]
@@ -136,7 +127,7 @@ def test_a_cancelled_sendfile_leaves_the_position_behind_what_was_sent(loop, fil
     """Stock asyncio means to, but its callback is gone by then."""
 
     async def main():
-        with pair() as (left, right):
+        with socket_pair() as (left, right):
             task = loop.create_task(loop.sock_sendfile(left, file, 10))
             await turns(20)
             task.cancel()
@@ -153,7 +144,7 @@ def test_a_cancelled_sendfile_leaves_the_position_behind_what_was_sent(loop, fil
 
 def test_a_peer_that_goes_away_is_a_connection_error(loop, file):
     async def main():
-        with pair() as (left, right):
+        with socket_pair() as (left, right):
             task = loop.create_task(loop.sock_sendfile(left, file))
             await turns(20)
             right.close()
@@ -166,7 +157,7 @@ def test_a_peer_that_goes_away_is_a_connection_error(loop, file):
 
 def test_other_work_goes_on_meanwhile(loop, file):
     async def main():
-        with pair() as (left, right):
+        with socket_pair() as (left, right):
             ticks = 0
 
             async def tick():
@@ -189,7 +180,7 @@ def test_bad_arguments_are_refused_in_asyncios_words(path, debug):
         loop = asyncio.get_running_loop()
         datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         datagram.setblocking(False)
-        with pair() as (left, _), path.open("rb") as file, path.open() as text, datagram:
+        with socket_pair() as (left, _), path.open("rb") as file, path.open() as text, datagram:
             for count in (0, -1, 1.0, "1"):
                 trace.append(await outcome_of(loop.sock_sendfile(left, file, 0, count)))
             for offset in (-1, 1.0, "1"):
@@ -214,7 +205,7 @@ def test_a_directory_is_no_file():
         loop = asyncio.get_running_loop()
         fd = os.open("/", os.O_RDONLY)
         try:
-            with pair() as (left, _):
+            with socket_pair() as (left, _):
                 trace.append(await outcome_of(loop.sock_sendfile(left, Number(fd), fallback=False)))
                 trace.append(await outcome_of(loop.sock_sendfile(left, Number(9999), fallback=False)))
         finally:

@@ -9,15 +9,6 @@ from tests.support.differential import assert_same, outcome, outcome_of
 from tests.support.peers import listening, read_exactly, reset, turns
 
 
-@pytest.fixture
-def pair():
-    left, right = socket.socketpair()
-    left.setblocking(False)
-    right.setblocking(False)
-    with left, right:
-        yield left, right
-
-
 def unwatched(loop, sock):
     return loop.remove_reader(sock) is False and loop.remove_writer(sock) is False
 

@@ -37,7 +37,7 @@ def test_a_child_of_a_running_loop_runs_its_own(new_event_loop):
 
 
 def test_asyncio_run_works_in_the_child(new_event_loop, loop_kind):
-    from tests.conftest import FACTORIES
+    from tests.support.loops import FACTORIES
 
     def child():
         with asyncio.Runner(loop_factory=FACTORIES[loop_kind]) as runner:

@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import ferrio
-from tests.conftest import close
 from tests.support.certificates import client_context, server_context
 from tests.support.forked_children import in_child, result_of_child
+from tests.support.loops import close
 from tests.support.peers import listening, until
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import functools
 import os
-import socket
 import sys
 import threading
 
@@ -29,15 +28,6 @@ async def become_ready(loop, add, remove, file):
         return await asyncio.wait_for(ready, WAIT)
     finally:
         remove(file)
-
-
-@pytest.fixture
-def pair():
-    left, right = socket.socketpair()
-    for sock in (left, right):
-        sock.setblocking(False)
-    with left, right:
-        yield left, right
 
 
 @pytest.mark.parametrize("ran_before", [False, True])

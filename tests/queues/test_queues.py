@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings, strategies
 
 import ferrio
-from tests.conftest import FACTORIES
 from tests.support.differential import assert_same_functions, outcome, outcome_of
+from tests.support.loops import FACTORIES
 from tests.support.primitive_programs import Program, step, steps
 
 NAMES = ["Queue", "PriorityQueue", "LifoQueue"]

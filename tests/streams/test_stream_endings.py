@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 import ferrio
-from tests.conftest import descriptors
+from tests.support.descriptors import descriptors
 from tests.support.differential import assert_same_functions, outcome_of
 
 

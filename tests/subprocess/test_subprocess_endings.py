@@ -13,8 +13,8 @@ from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 
 import pytest
 
-from tests.conftest import FACTORIES
 from tests.support.child_processes import BIG, Recorder, close_and_collect, output, shell
+from tests.support.loops import FACTORIES
 from tests.support.peers import turns
 
 

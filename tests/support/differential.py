@@ -13,7 +13,7 @@ import traceback
 from functools import partial
 
 import ferrio
-from tests.conftest import FACTORIES, close
+from tests.support.loops import FACTORIES, close
 
 MASKS = (
     # Of a traceback the innermost frame alone: the frames of asyncio's own loop are not there in Rust.

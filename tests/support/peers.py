@@ -8,6 +8,16 @@ from collections.abc import Iterator
 from typing import Any
 
 
+@contextlib.contextmanager
+def socket_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two ends that do not block."""
+    left, right = socket.socketpair()
+    left.setblocking(False)
+    right.setblocking(False)
+    with left, right:
+        yield left, right
+
+
 class Recorder(asyncio.Protocol):
     """Appends each event to `trace`; `lost` is done when the connection is."""
 

@@ -9,20 +9,10 @@ import weakref
 import pytest
 
 import ferrio
+from tests.support.coroutines import failing, returning
 from tests.support.differential import assert_same_functions, masked, outcome, outcome_of
 
 from_3_13 = pytest.mark.skipif(sys.version_info < (3, 13), reason="asynchronous since Python 3.13")
-
-
-async def returning(value, turns=0):
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    return value
-
-
-async def failing(error, turns=0):
-    await returning(None, turns)
-    raise error
 
 
 def test_results_come_as_they_get_done():

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 import ferrio
-from tests.conftest import FACTORIES
 from tests.support.differential import assert_same
+from tests.support.loops import FACTORIES
 
 
 @pytest.fixture

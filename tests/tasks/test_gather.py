@@ -8,18 +8,8 @@ import weakref
 import pytest
 
 import ferrio
+from tests.support.coroutines import failing, returning
 from tests.support.differential import assert_same_functions, masked, outcome, outcome_of
-
-
-async def returning(value, turns=0):
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    return value
-
-
-async def failing(error, turns=0):
-    await returning(None, turns)
-    raise error
 
 
 def test_results_come_in_the_order_of_the_arguments():

@@ -7,18 +7,8 @@ import sys
 import pytest
 
 import ferrio
+from tests.support.coroutines import failing, returning
 from tests.support.differential import assert_same_functions, masked, outcome, outcome_of
-
-
-async def returning(value, turns=0):
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    return value
-
-
-async def failing(error, turns=0):
-    await returning(None, turns)
-    raise error
 
 
 class Awaitable:

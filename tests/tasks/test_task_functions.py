@@ -11,17 +11,12 @@ import weakref
 import pytest
 
 import ferrio
+from tests.support.coroutines import returning
 from tests.support.differential import assert_same_functions, masked, outcome, outcome_of
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
 
 from_3_12 = pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
-
-
-async def returning(value, turns=0):
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    return value
 
 
 def test_create_task_asks_the_running_loop():

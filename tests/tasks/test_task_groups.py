@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import ferrio
-from tests.conftest import FACTORIES, close
 from tests.support.differential import assert_same_functions, masked, outcome, outcome_of
+from tests.support.loops import FACTORIES, close
 from tests.support.task_groups import raised, shown, tree, working
 
 

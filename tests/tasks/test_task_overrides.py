@@ -4,14 +4,9 @@ import asyncio
 import contextvars
 
 import ferrio
+from tests.support.coroutines import returning
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
-
-
-async def returning(value, turns=0):
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    return value
 
 
 class Watched(ferrio.EventLoop):

@@ -11,15 +11,10 @@ from typing import cast
 import pytest
 
 import ferrio
+from tests.support.coroutines import returning
 from tests.support.differential import assert_same, masked, outcome, outcome_of
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
-
-
-async def returning(value, turns=0):
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    return value
 
 
 def test_results_exceptions_and_states_are_asyncios():
