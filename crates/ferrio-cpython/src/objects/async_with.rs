@@ -1,9 +1,10 @@
-//! `__aenter__` and `__aexit__`, bound without new memory.
+//! `__aenter__` and `__aexit__`, bound without allocating memory.
 //!
 //! `async with` looks both up on the type, binds them, calls each once and drops it; binding a builtin method costs as
-//! much as taking a free lock (benchmark `lock_uncontended`). The descriptor here gives a bound object whose memory is
-//! recycled. The collector knows it, for before Python 3.14 the bound `__aexit__` lies on the frame's stack while the body
-//! runs. Like an unbound method the descriptor itself can be called with an instance.
+//! much as taking a free lock (benchmark `lock_uncontended`). The descriptor defined here returns a bound object whose
+//! memory is recycled. The garbage collector tracks that object, because before Python 3.14 the bound `__aexit__` lies
+//! on the frame's stack while the body runs. Like an unbound method, the descriptor itself can be called with an
+//! instance.
 
 use std::ffi::{c_int, c_ulong, c_void};
 use std::mem::offset_of;
@@ -24,7 +25,7 @@ use crate::capi::trampoline::{assume_attached, trampoline, trampoline_attached};
 
 type Object = *mut ffi::PyObject;
 
-/// What entering or leaving does: gives a coroutine. It owns objects as `Bound` and `OwnedRef` only.
+/// What entering or leaving does: returns a coroutine. It owns objects as `Bound` and `OwnedRef` only.
 pub type Half = for<'py> fn(&Bound<'py, PyAny>) -> PyResult<Py<PyAny>>;
 
 /// The layout of descriptors.
@@ -34,25 +35,25 @@ struct Descriptor {
     vectorcall: ffi::vectorcallfunc,
     half: Half,
     name: &'static str,
-    /// How many arguments it takes, which it does not look at.
+    /// How many arguments it takes; their values are ignored.
     arity: usize,
-    /// The class that has it. A reference is owned.
+    /// The class that defines it. An owned reference.
     class: *mut ffi::PyTypeObject,
 }
 
-/// The layout of bound ones.
+/// The layout of bound descriptors.
 #[repr(C)]
 struct Bounded {
     head: ffi::PyObject,
     vectorcall: ffi::vectorcallfunc,
-    /// References to both are owned.
+    /// An owned reference, as is `instance`.
     descriptor: *mut Descriptor,
     instance: Object,
 }
 
 static FREELIST: FreeList<Bounded> = FreeList::new(64);
 
-/// Gives `T` the methods `__aenter__` and `__aexit__`.
+/// Adds the methods `__aenter__` and `__aexit__` to `T`.
 ///
 /// # Errors
 /// `MemoryError`.
@@ -77,10 +78,10 @@ pub fn add<T: PyTypeInfo>(py: Python<'_>, enter: Half, exit: Half) -> PyResult<(
 }
 
 /// # Safety
-/// A live object of that layout, whose fields nobody changes meanwhile.
+/// A live object of that layout, whose fields no other code changes meanwhile.
 #[inline]
 unsafe fn fields<'a, T>(object: Object) -> &'a T {
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     unsafe { &*object.cast::<T>() }
 }
 
@@ -89,19 +90,19 @@ fn wrong_count(name: &str, arity: usize, given: usize) -> PyErr {
     crate::capi::raise::error::<PyTypeError>(format!("{name}() takes {arity} arguments but {given} were given"))
 }
 
-/// `half` of an instance, if the call is right.
+/// Calls `half` with the instance, if the number of arguments is right and none is named.
 ///
 /// # Safety
 /// A live descriptor and a live instance of its class.
 #[inline]
 unsafe fn perform(descriptor: *const Descriptor, instance: Object, given: usize, named: bool) -> Object {
     trampoline_attached(|py| {
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller guarantees it.
         let Descriptor { half, name, arity, .. } = unsafe { &*descriptor };
         if given != *arity || named {
             return Err(wrong_count(name, *arity, given));
         }
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller guarantees it.
         let instance = unsafe { Borrowed::from_ptr(py, instance) };
         half(&instance)
     })
@@ -120,7 +121,7 @@ unsafe extern "C" fn call_unbound(object: Object, stack: *const Object, count: u
     // SAFETY: of our type, alive during the call.
     let descriptor = unsafe { fields::<Descriptor>(object) };
     let Descriptor { class, name, .. } = *descriptor;
-    // SAFETY: the first argument is there if any is.
+    // SAFETY: the first argument exists if any was given.
     let instance = if given == 0 { std::ptr::null_mut() } else { unsafe { *stack } };
     // SAFETY: null, or a live object and a live type.
     if instance.is_null() || unsafe { ffi::PyObject_TypeCheck(instance, class) } == 0 {
@@ -133,38 +134,38 @@ unsafe extern "C" fn call_unbound(object: Object, stack: *const Object, count: u
 }
 
 unsafe extern "C" fn bind(object: Object, instance: Object, _: Object) -> Object {
-    // SAFETY: the interpreter passes null or None when a class is asked.
+    // SAFETY: the interpreter passes null or None when the attribute is read from a class.
     if instance.is_null() || std::ptr::eq(instance, unsafe { ffi::Py_None() }) {
         // SAFETY: alive during the call.
         return unsafe { ffi::Py_NewRef(object) };
     }
     trampoline_attached(|py| {
-        // SAFETY: the class that has the descriptor.
+        // SAFETY: of our layout, alive during the call.
         let class = unsafe { (*object.cast::<Descriptor>()).class };
         // SAFETY: a live object and a live type.
         if unsafe { ffi::PyObject_TypeCheck(instance, class) } == 0 {
             return Err(crate::capi::raise::error::<PyTypeError>("the descriptor is for objects of another class"));
         }
         let class = bound_type(py)?.as_type_ptr();
-        // SAFETY: the type of these spares, of the layout's size.
+        // SAFETY: the type of this free list's objects, of the layout's size.
         let memory = unsafe { FREELIST.take(py, class) }?.as_ptr();
         // SAFETY: alive; the reference goes into the new object.
         let descriptor = unsafe { ffi::Py_NewRef(object) }.cast();
         // SAFETY: as above.
         let instance = unsafe { ffi::Py_NewRef(instance) };
-        // SAFETY: the memory is ours alone.
+        // SAFETY: no other pointer to the memory exists.
         let place = unsafe { &raw mut (*memory).vectorcall };
         // SAFETY: in bounds.
         unsafe { place.write(call_bound) };
         // SAFETY: as above.
         let place = unsafe { &raw mut (*memory).descriptor };
-        // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+        // SAFETY: in bounds, and it overwrites nothing that needs releasing.
         unsafe { place.write(descriptor) };
         // SAFETY: as above.
         let place = unsafe { &raw mut (*memory).instance };
-        // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+        // SAFETY: in bounds, and it overwrites nothing that needs releasing.
         unsafe { place.write(instance) };
-        // SAFETY: whole, and new to the collector.
+        // SAFETY: whole, and not tracked by the collector yet.
         unsafe { ffi::PyObject_GC_Track(memory.cast()) };
         // SAFETY: a new reference.
         Ok(unsafe { Bound::from_owned_ptr(py, memory.cast()) }.unbind())
@@ -177,7 +178,7 @@ unsafe extern "C" fn traverse_bound(object: Object, visit: ffi::visitproc, argum
     // SAFETY: an instance of a heap type visits its type.
     let class = unsafe { ffi::Py_TYPE(object) };
     for owned in [class.cast(), descriptor.cast(), instance] {
-        // SAFETY: the visitor with what came with it, and an object that this one owns a reference to.
+        // SAFETY: the visitor with the argument that came with it, and an object that this one owns a reference to.
         let outcome = unsafe { visit(owned, argument) };
         if outcome != 0 {
             return outcome;
@@ -189,7 +190,7 @@ unsafe extern "C" fn traverse_bound(object: Object, visit: ffi::visitproc, argum
 unsafe extern "C" fn dealloc_bound(object: Object) {
     // SAFETY: tracked since it was made.
     unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
-    // SAFETY: of our type, and nobody refers to it any more.
+    // SAFETY: of our type, and no reference to it is left.
     let Bounded { descriptor, instance, .. } = *unsafe { fields::<Bounded>(object) };
     // SAFETY: not null.
     let memory = unsafe { NonNull::new_unchecked(object.cast::<Bounded>()) };
@@ -223,7 +224,7 @@ unsafe extern "C" fn signature_of(object: Object, _: *mut c_void) -> Object {
     trampoline(|py| Ok(memory::text(py, text)?.into_any().unbind()))
 }
 
-/// What it lacks itself it has as an `async def`: `inspect` and `unittest.mock` take it for one.
+/// Attributes that it lacks come from an `async def`, so that `inspect` and `unittest.mock` treat it as one.
 unsafe extern "C" fn get_attribute(object: Object, name: Object) -> Object {
     // SAFETY: passed on from the interpreter.
     let found = unsafe { ffi::PyObject_GenericGetAttr(object, name) };

@@ -1,4 +1,4 @@
-//! What counts as a coroutine, and which objects are equal to themselves alone.
+//! What counts as a coroutine, and which objects are compared by identity.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -11,13 +11,13 @@ use crate::capi::resume::is_python_coroutine;
 use crate::objects::coroutine::coroutine_type_pointer;
 use crate::objects::future::FutureRef;
 
-/// How many classes are remembered, as asyncio does it.
+/// How many classes the cache holds, as in asyncio.
 const REMEMBERED: usize = 100;
 
-/// `coroutines.iscoroutine`, as asyncio's Python code asks it.
+/// `coroutines.iscoroutine`, as asyncio's Python code calls it.
 ///
 /// # Errors
-/// What `isinstance` raises, or a function put in place of asyncio's.
+/// Any exception that `isinstance` or a replacement of asyncio's function raises.
 #[inline]
 pub fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     match hooks::IS_COROUTINE.replacement(object.py())? {
@@ -29,20 +29,20 @@ pub fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Whether the object is a coroutine: generators count on Python 3.11 alone.
 ///
 /// # Errors
-/// What `isinstance` raises.
+/// Any exception that `isinstance` raises.
 #[inline]
 pub fn is_coroutine_object(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if is_python_coroutine(object) || object.get_type_ptr() == coroutine_type_pointer() {
         return Ok(true);
     }
-    // The most frequent object that is none: `wait` asks of each future.
+    // The most frequent object that is not a coroutine: `wait` checks each future.
     if FutureRef::exact_ref(object).is_some() {
         return Ok(false);
     }
     is_other_coroutine(object)
 }
 
-/// Remembers the classes of which an object was a coroutine; the abstract class decides slowly.
+/// Remembers the classes of objects that were coroutines; the check against the abstract class is slow.
 fn is_other_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     static KNOWN: PyOnceLock<Py<PySet>> = PyOnceLock::new();
     let py = object.py();
@@ -58,12 +58,12 @@ fn is_other_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(is_one)
 }
 
-/// The classes, imported.
+/// The coroutine classes, imported.
 pub(crate) fn types(py: Python<'_>) -> PyResult<&Bound<'_, PyTuple>> {
     Ok(imports::coroutine_types(py)?.cast::<PyTuple>()?)
 }
 
-/// Whether the object's class has `object`'s own equality and hash: equal means the same.
+/// Whether the object's class inherits `object`'s equality and hash, so that it equals only itself.
 #[inline]
 #[must_use]
 pub fn is_compared_by_identity(object: &Bound<'_, PyAny>) -> bool {

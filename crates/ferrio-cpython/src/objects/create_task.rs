@@ -1,7 +1,7 @@
-//! The raw entry points `create_future` and `create_task`: the usual case without a dictionary of keyword arguments.
+//! The raw entry points `create_future` and `create_task`: the common case without a dictionary of keyword arguments.
 //!
-//! They cost a third of generated ones (benchmark `task_seq`). Whatever is not usual, a task factory, further keyword
-//! arguments or a class of the program's own in place of asyncio's, goes to the loop's general methods.
+//! They cost a third of generated ones (benchmark `task_seq`). Every other case (a task factory, further keyword
+//! arguments, a program's own class in place of asyncio's) goes to the loop's general methods.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -25,7 +25,7 @@ static GENERAL: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
 
 static RAW_CREATE_TASK: PyOnceLock<RawMethod> = PyOnceLock::new();
 
-/// A raw method and where it is found.
+/// A raw method and the class that defines it.
 struct RawMethod {
     class: Py<PyType>,
     /// The class's own attributes.
@@ -45,20 +45,20 @@ impl RawMethod {
         Ok(Self { class: class.clone().unbind(), namespace, name: PyString::intern(py, name).unbind(), descriptor })
     }
 
-    /// Whether it is the method of `object`: exactly of the class, on which nobody put another.
+    /// Whether `object` has this very method: it is exactly of the class, and the method was not replaced.
     #[inline]
     fn is_of(&self, object: &Bound<'_, PyAny>) -> bool {
         // SAFETY: reads the type of a live object.
         if !std::ptr::eq(unsafe { ffi::Py_TYPE(object.as_ptr()) }.cast(), self.class.as_ptr()) {
             return false;
         }
-        // SAFETY: a dict and a string; what it gives is borrowed, and only its address is looked at.
+        // SAFETY: a dict and a string; the result is borrowed, and only its address is looked at.
         let found = unsafe { ffi::PyDict_GetItemWithError(self.namespace.as_ptr(), self.name.as_ptr()) };
         std::ptr::eq(found, self.descriptor.as_ptr())
     }
 }
 
-/// Adds the methods to `class`, whose general ones `general` defines.
+/// Adds the methods to `class`; `general` defines their general forms.
 ///
 /// # Errors
 /// `AttributeError` when `general` lacks them; `MemoryError`.
@@ -86,11 +86,11 @@ pub fn add_methods(class: &Bound<'_, PyType>, general: &Bound<'_, PyType>) -> Py
     RAW_CREATE_TASK.get_or_try_init(py, || RawMethod::of_class(class, "create_task")).map(drop)
 }
 
-/// A class where asyncio looks it up to make instances.
+/// A class, and the namespace where asyncio looks it up to make instances.
 struct PatchPoint {
     namespace: Py<PyDict>,
     name: Py<PyString>,
-    /// asyncio's own.
+    /// asyncio's own class.
     stock: Py<PyAny>,
 }
 
@@ -101,10 +101,10 @@ impl PatchPoint {
         Ok(Self { namespace, name: PyString::intern(py, name).unbind(), stock })
     }
 
-    /// Whether it is asyncio's own or `ours`; a program may have put another there.
+    /// Whether the namespace still holds asyncio's own class or `ours`; a program may have replaced it.
     #[inline]
     fn is_usual(&self, ours: *mut ffi::PyTypeObject) -> bool {
-        // SAFETY: a dict and a string; what it gives is borrowed, and only its address is looked at.
+        // SAFETY: a dict and a string; the result is borrowed, and only its address is looked at.
         let shown = unsafe { ffi::PyDict_GetItemWithError(self.namespace.as_ptr(), self.name.as_ptr()) };
         !shown.is_null() && (std::ptr::eq(shown, ours.cast()) || std::ptr::eq(shown, self.stock.as_ptr()))
     }
@@ -124,7 +124,7 @@ fn task_is_usual(py: Python<'_>) -> PyResult<bool> {
 
 unsafe extern "C" fn create_future(slf: Object, _: Object) -> Object {
     trampoline_attached(|py| {
-        // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
+        // SAFETY: the method descriptor checked that `self` is a `LoopBase`; the caller holds a reference.
         let owner = unsafe { LoopBase::from_borrowed(py, slf) };
         Ok(direct_future(&owner)?.unbind())
     })
@@ -141,13 +141,13 @@ fn direct_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAny
     future::new_future(owner)
 }
 
-/// The class of loops whose `create_future` is known to be ours.
+/// The class of loops whose `create_future` is known to be ferrio's.
 pub static EVENT_LOOP: ExactType = ExactType::new();
 
-/// A future of the loop `owner`, for somebody who waits in a primitive: `owner.create_future()`.
+/// A future of the loop `owner`, for a waiter of a primitive: `owner.create_future()`.
 ///
 /// # Errors
-/// What `create_future` raises.
+/// Any exception that `create_future` raises.
 #[inline]
 pub fn waiter<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if EVENT_LOOP.is_exact(owner)
@@ -159,7 +159,7 @@ pub fn waiter<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     owner.call_method0(crate::intern!(owner.py(), "create_future"))
 }
 
-/// Whether `owner` is known to run in this thread. False says nothing.
+/// Whether `owner` is known to run in this thread. False means unknown.
 #[inline]
 #[must_use]
 pub fn runs_here(owner: &Bound<'_, PyAny>) -> bool {
@@ -169,7 +169,7 @@ pub fn runs_here(owner: &Bound<'_, PyAny>) -> bool {
 
 unsafe extern "C" fn create_task(slf: Object, stack: *const Object, count: isize, names: Object) -> Object {
     trampoline_attached(|py| {
-        // SAFETY: the method descriptor checked that `self` is a loop of ours; the caller holds a reference.
+        // SAFETY: the method descriptor checked that `self` is a `LoopBase`; the caller holds a reference.
         let owner = unsafe { LoopBase::from_borrowed(py, slf) };
         // SAFETY: this very call's arguments.
         if let Some(parts) = unsafe { direct_parts(py, stack, count, names) }? {
@@ -191,11 +191,11 @@ unsafe extern "C" fn create_task(slf: Object, stack: *const Object, count: isize
     })
 }
 
-/// What `owner.create_task(coroutine, context=context)` gives, where that is known to be the raw method above: `owner` is
-/// of the very class that has it, and nobody put another in its place.
+/// What `owner.create_task(coroutine, context=context)` returns, where that is known to be the raw method above:
+/// `owner` is exactly of the class that defines it, and the method was not replaced.
 ///
 /// # Errors
-/// What the method raises.
+/// Any exception that the method raises.
 #[inline]
 pub fn create_task_directly<'py>(
     owner: &Bound<'py, PyAny>,
@@ -215,10 +215,10 @@ pub fn create_task_directly<'py>(
     Ok(make_usual(owner, parts)?.ok())
 }
 
-/// `owner.create_task` for many coroutines in a row: looked up once, and not called where it is the raw method above.
+/// `owner.create_task` for many coroutines in a row: looked up once, and bypassed where it is the raw method above.
 pub struct TaskMaker<'py> {
     method: Bound<'py, PyAny>,
-    /// The loop, if the method is its raw one.
+    /// The loop, if its method is the raw one.
     ours: Option<Bound<'py, LoopBase>>,
 }
 
@@ -234,7 +234,7 @@ impl<'py> TaskMaker<'py> {
     /// A task for `coroutine`.
     ///
     /// # Errors
-    /// What the method raises.
+    /// Any exception that the method raises.
     #[inline]
     pub fn make(&self, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(owner) = &self.ours {
@@ -258,7 +258,7 @@ fn is_raw_method(method: &Bound<'_, PyAny>) -> bool {
     function.is_some_and(|function| function as usize == create_task as *const () as usize)
 }
 
-/// The task, where neither a factory nor a class of the program's makes it; else the parts again.
+/// The task, unless a factory or the program's own class makes it; then the parts again.
 #[inline]
 fn make_usual<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResult<Result<Bound<'py, PyAny>, Parts<'py>>> {
     let py = owner.py();
@@ -275,7 +275,7 @@ fn make_usual<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResult<
     }
 }
 
-/// What the task is to be made of, if the arguments are a coroutine and perhaps a name and a context.
+/// The parts of the task, if the arguments are a coroutine and perhaps a name and a context.
 ///
 /// # Safety
 /// A vectorcall's arguments, alive during the call.

@@ -1,10 +1,11 @@
-//! Which task is running, kept where `asyncio.current_task()` looks: it and asyncio's own tasks must see ours.
+//! Which task is running, kept where `asyncio.current_task()` looks, so that this function and asyncio's own tasks see
+//! ferrio's tasks.
 //!
-//! Up to 3.13 that is a dictionary from loops to tasks; later a place in the thread's state, reached through functions
-//! of `_asyncio`. A loop of ours only notes which task's step it runs. Whoever looks into the dictionary asks the loop
-//! for its hash first, and that is when the loop puts there what it noted (`LoopBase::settle`): a step costs no look-up
-//! unless somebody looks. The thread's state is written for each task instead, and cleared only before something else
-//! than a step runs.
+//! Up to 3.13 that is a dictionary from loops to tasks; later it is a place in the thread's state, reached through
+//! functions of `_asyncio`. A ferrio loop only notes which task's step it runs. Every look-up in the dictionary first
+//! calls the loop's `__hash__`, which writes the noted task into the dictionary (`LoopBase::flush_current_task`): a
+//! step costs no look-up unless a program reads the dictionary. The thread's state is written for each task instead,
+//! and cleared only before something other than a step runs.
 
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -25,14 +26,14 @@ use crate::objects::loop_base::LoopBase;
 /// The first version that keeps the running task in the thread's state.
 const IN_THREAD_STATE: (u8, u8) = (3, 14);
 
-/// Which task runs on a loop, and which one asyncio was told of.
+/// Which task runs on a loop, and which one was last published to asyncio.
 #[derive(Default)]
 pub(crate) struct Running {
-    /// The task whose step runs, null for none; whoever runs the step holds it.
+    /// The task whose step runs, null for none; the code that runs the step holds the reference.
     task: AtomicPtr<ffi::PyObject>,
-    /// What was last put where asyncio looks.
+    /// The task last published where asyncio looks.
     published: GilCell<Option<OwnedRef>>,
-    /// How asyncio comes to know.
+    /// When a change is published.
     publish_mode: GilCell<PublishMode>,
 }
 
@@ -41,9 +42,9 @@ enum PublishMode {
     /// Not looked up so far.
     #[default]
     Unknown,
-    /// When it asks for the loop's hash.
+    /// When asyncio hashes the loop.
     OnDemand,
-    /// At once: it does not ask, or a subclass answers in the loop's place.
+    /// At once: asyncio does not hash the loop, or a subclass defines `__hash__` itself.
     Eager,
 }
 
@@ -71,7 +72,7 @@ impl Running {
     }
 }
 
-/// A step that runs. Dropped, it gives the loop back to the one it runs in the middle of, if any.
+/// A step that runs. When dropped, it restores the step that it interrupted, if any.
 pub(crate) struct RunningStep<'a> {
     running: &'a Running,
     outer: *mut ffi::PyObject,
@@ -85,7 +86,7 @@ impl Drop for RunningStep<'_> {
 }
 
 impl LoopBase {
-    /// The step of `task` begins; it ends when the guard is dropped, until when the caller keeps the task.
+    /// Begins the step of `task`; it ends when the guard is dropped, and until then the caller keeps the task alive.
     #[inline]
     pub(crate) fn begin_step<'a>(slf: &'a Bound<'_, Self>, task: &Bound<'_, PyAny>) -> RunningStep<'a> {
         let running = &slf.get().running;
@@ -94,7 +95,7 @@ impl LoopBase {
         RunningStep { running, outer }
     }
 
-    /// Tells asyncio of a change where it would not ask.
+    /// Publishes a change at once where asyncio does not hash the loop.
     #[inline]
     pub(crate) fn sync_current_task_if_eager(slf: &Bound<'_, Self>) -> PyResult<()> {
         match slf.get().running.publish_mode.get(slf.py()) {
@@ -107,7 +108,7 @@ impl LoopBase {
         }
     }
 
-    /// Puts what runs now where asyncio looks.
+    /// Publishes the running task where asyncio looks.
     #[inline]
     pub fn flush_current_task(slf: &Bound<'_, Self>) -> PyResult<()> {
         let running = &slf.get().running;
@@ -117,9 +118,9 @@ impl LoopBase {
     fn publish(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let running = &slf.get().running;
-        // SAFETY: null, or kept by whoever runs its step.
+        // SAFETY: null, or kept by the code that runs its step.
         let task = unsafe { Bound::from_borrowed_ptr_or_opt(py, running.get()) };
-        // Noted first: the dictionary asks for the hash again.
+        // Noted first: the dictionary hashes the loop again.
         let before =
             running.published.with(py, |published| std::mem::replace(published, task.clone().map(OwnedRef::from)));
         let outcome = put_back(slf.as_any(), task);
@@ -156,7 +157,7 @@ fn swap_function(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 /// The loop that runs in this thread, by `events._get_running_loop()`.
 ///
 /// # Errors
-/// What a function put in place of asyncio's raises.
+/// Any exception that a replacement of asyncio's function raises.
 #[inline]
 pub fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     let running = match hooks::RUNNING_LOOP.replacement(py)? {
@@ -169,7 +170,7 @@ pub fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
 /// The loop that runs in this thread, by `events.get_running_loop()`.
 ///
 /// # Errors
-/// `RuntimeError` when there is none; what a function put in place of asyncio's raises.
+/// `RuntimeError` when there is none; what a replacement of asyncio's function raises.
 #[inline]
 pub fn get_running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     match hooks::GET_RUNNING_LOOP.replacement(py)? {
@@ -178,7 +179,8 @@ pub fn get_running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     }
 }
 
-/// The same for a function that asyncio has in C since the version `builtin_since`, from where on it asks C alone.
+/// The same for a function that asyncio has in C since the version `builtin_since`, from which on only the C function
+/// is called.
 ///
 /// # Errors
 /// As `get_running_loop`.
@@ -198,7 +200,7 @@ pub enum Asked {
 /// The task that runs on `owner`, which is the running loop, by `tasks.current_task()`.
 ///
 /// # Errors
-/// As `current_task`; what a function put in place of asyncio's raises.
+/// As `current_task`; what a replacement of asyncio's function raises.
 #[inline]
 pub fn running_task<'py>(
     py: Python<'py>,
@@ -232,9 +234,10 @@ pub fn current_task<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py
     }
     if let Ok(native) = owner.cast::<LoopBase>() {
         let running = native.get().running.get();
-        // A task that asyncio was not told of is the one, for nobody can have put another there without asking.
+        // A task that is not published yet is the right one: no other task can have been entered without hashing the
+        // loop.
         if !running.is_null() && !std::ptr::eq(running, native.get().running.published(py)) {
-            // SAFETY: kept by whoever runs its step.
+            // SAFETY: kept by the code that runs its step.
             return Ok(Some(unsafe { Bound::from_borrowed_ptr(py, running) }));
         }
     }
@@ -279,7 +282,7 @@ pub(crate) fn leave<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) ->
     }
 }
 
-/// Shows `task` in place of whatever is shown, without asking.
+/// Shows `task` in place of the one that is shown, without a check.
 #[inline]
 fn replace<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = owner.py();
@@ -302,13 +305,13 @@ fn hide(owner: &Bound<'_, PyAny>) -> PyResult<()> {
     if outcome < 0 { hidden_already(PyErr::fetch(py), py) } else { Ok(()) }
 }
 
-/// Somebody else has hidden the task.
+/// Ignores the error that means that other code has hidden the task already.
 #[cold]
 fn hidden_already(error: PyErr, py: Python<'_>) -> PyResult<()> {
     if error.is_instance_of::<PyKeyError>(py) { Ok(()) } else { Err(error) }
 }
 
-/// `_swap_current_task(owner, task)`: gives what was shown.
+/// `_swap_current_task(owner, task)`: returns the task that was shown.
 #[inline]
 fn swap_out<'py>(owner: &Bound<'py, PyAny>, task: *mut ffi::PyObject) -> PyResult<Bound<'py, PyAny>> {
     let py = owner.py();
@@ -331,10 +334,10 @@ fn put_back<'py>(owner: &Bound<'py, PyAny>, task: Option<Bound<'py, PyAny>>) -> 
     }
 }
 
-/// Runs `body` while no task is shown as running on `owner`; the one that runs is shown again afterwards.
+/// Runs `body` while no task is shown as running on `owner`; the running one is shown again afterwards.
 ///
 /// # Errors
-/// What `body` gives; what asyncio's functions raise.
+/// Any error that `body` returns or that asyncio's functions raise.
 pub fn without_task<R>(owner: &Bound<'_, PyAny>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     let before = current_task(owner)?;
     let native = owner.cast::<LoopBase>().ok();
@@ -344,7 +347,7 @@ pub fn without_task<R>(owner: &Bound<'_, PyAny>, body: impl FnOnce() -> PyResult
         noted
     });
     let hidden = native.map_or(Ok(()), LoopBase::flush_current_task);
-    // A task of asyncio's own is not noted by us.
+    // asyncio's own tasks are not noted in `running`.
     let hidden = hidden.and_then(|()| if current_task(owner)?.is_some() { hide(owner) } else { Ok(()) });
     let outcome = hidden.and_then(|()| body());
     let Some(native) = native else {
@@ -357,7 +360,7 @@ pub fn without_task<R>(owner: &Bound<'_, PyAny>, body: impl FnOnce() -> PyResult
     shown.and(outcome)
 }
 
-/// Runs the step of `task` in the middle of whatever else runs on `owner`, as `_swap_current_task` allows.
+/// Runs the step of `task` in the middle of other code that runs on `owner`, as `_swap_current_task` allows.
 pub(crate) fn in_between<'py>(
     owner: &Bound<'py, PyAny>,
     task: &Bound<'py, PyAny>,
@@ -379,8 +382,8 @@ pub(crate) fn in_between<'py>(
     if std::ptr::eq(shown, noted) {
         return outcome.and(LoopBase::sync_current_task_if_eager(native));
     }
-    // A task of asyncio's own, started eagerly, runs in the middle of one of ours: it takes the place of what we noted.
-    // SAFETY: null, or kept by whoever runs its step.
+    // One of asyncio's own tasks, started eagerly, runs in the middle of a ferrio task: it replaces the noted one.
+    // SAFETY: null, or kept by the code that runs its step.
     let noted = unsafe { Bound::from_borrowed_ptr_or_opt(py, noted) };
     let published = running.published.with(py, |published| std::mem::replace(published, noted.map(OwnedRef::from)));
     drop(published);

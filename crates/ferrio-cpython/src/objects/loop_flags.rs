@@ -1,7 +1,7 @@
 //! The raw entry points `get_debug`, `is_running` and `is_closed`.
 //!
-//! asyncio's own futures and tasks ask for each one that is made; a generated method costs ten times as many instructions
-//! as the answer (benchmark `eager_gather_1000`, tasks asyncio's).
+//! asyncio's own futures and tasks call `get_debug` when they are made; a generated method costs ten times as many
+//! instructions as the answer (benchmark `eager_gather_1000`, tasks asyncio's).
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -13,7 +13,7 @@ use crate::objects::scheduling::add_method;
 
 type Object = *mut ffi::PyObject;
 
-/// Adds the methods to `class`, a subtype of `LoopBase` or itself.
+/// Adds the methods to `class`, which is `LoopBase` or a subtype.
 ///
 /// # Errors
 /// `MemoryError`.

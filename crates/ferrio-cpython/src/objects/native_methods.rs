@@ -1,8 +1,8 @@
-//! Hot methods of `PyO3` classes, entered without `PyO3`'s books and generated argument parsing.
+//! Hot methods of `PyO3` classes, entered without `PyO3`'s bookkeeping and generated argument parsing.
 //!
 //! A method is a type that implements `Method`; `add` puts it into its class in place of a generated one (benchmarks
-//! `queue_unbounded`, `lock_uncontended`). What such a method does owns objects as `Bound` and `OwnedRef` only, as
-//! `boundary::guarded_unbooked` asks.
+//! `queue_unbounded`, `lock_uncontended`). Such a method owns objects as `Bound` and `OwnedRef` only, as `trampoline`
+//! requires.
 
 use std::ffi::CStr;
 
@@ -19,21 +19,21 @@ type Object = *mut ffi::PyObject;
 
 /// A method with `N` required arguments.
 pub trait Method<const N: usize>: 'static {
-    /// The class that has it.
+    /// The class that defines it.
     type Class: PyTypeInfo;
     /// Its name.
     const NAME: &'static CStr;
-    /// The same, for messages.
+    /// Its name again, for messages.
     const TEXT: &'static str;
-    /// Its signature and documentation, as the interpreter wants them.
+    /// Its signature and documentation, in the interpreter's format.
     const DOC: &'static CStr;
     /// The names of its arguments.
     const ARGUMENTS: [&'static str; N];
 
-    /// Does what the method does.
+    /// Calls the method.
     ///
     /// # Errors
-    /// What the method raises.
+    /// Any exception that the method raises.
     fn call<'py>(slf: &Bound<'py, Self::Class>, arguments: [Bound<'py, PyAny>; N]) -> PyResult<Py<PyAny>>;
 }
 
@@ -56,9 +56,9 @@ pub fn add<const N: usize, M: Method<N>>(py: Python<'_>) -> PyResult<()> {
 /// An instance of `T`, alive as long as `'a`.
 #[inline]
 unsafe fn receiver<'a, T>(py: Python<'_>, object: Object) -> Borrowed<'a, '_, T> {
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     let object = unsafe { Borrowed::from_ptr(py, object) };
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     unsafe { object.cast_unchecked() }
 }
 
@@ -80,7 +80,7 @@ unsafe extern "C" fn with_arguments<const N: usize, M: Method<N>>(
         // SAFETY: the method descriptor belongs to that class, and checked it.
         let slf = unsafe { receiver::<M::Class>(py, object) };
         if names.is_null() && usize::try_from(count) == Ok(N) {
-            // SAFETY: an array is read where as many arguments lie.
+            // SAFETY: an array of as many arguments as the check above counted.
             let given = unsafe { stack.cast::<[Object; N]>().read() };
             // SAFETY: arguments, alive during the call.
             return M::call(&slf, given.map(|argument| unsafe { Bound::from_borrowed_ptr(py, argument) }));
@@ -90,7 +90,7 @@ unsafe extern "C" fn with_arguments<const N: usize, M: Method<N>>(
     })
 }
 
-/// The arguments of a call that names some, or has the wrong number.
+/// The arguments of a call that passes some by name, or has the wrong number.
 ///
 /// # Safety
 /// `stack`, `count` and `names` are a vectorcall's arguments, alive during the call.
@@ -102,7 +102,7 @@ unsafe fn sorted<const N: usize, M: Method<N>>(
     names: Object,
 ) -> PyResult<[Bound<'_, PyAny>; N]> {
     let signature = Signature { method: M::TEXT, names: M::ARGUMENTS, positional: N, required: N };
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     let given = unsafe { signature.vectorcall(py, stack, count, names) }?;
     Ok(given.map(|argument| argument.unwrap_or_else(|| py.None().into_bound(py))))
 }

@@ -1,8 +1,8 @@
 //! `Runnable`: the tagged value of the ready queue.
 //!
-//! A public `call_soon` queues a handle; what ferrio itself schedules goes in as it is: a task's step and a future's
-//! done callback with no handle, context or bound method, and the rest (a transport that became readable, say) as an
-//! object and a function. A Rust future's poll is to become a further tag.
+//! A public `call_soon` queues a handle; what ferrio itself schedules is queued directly: a task's step and a future's
+//! done callback with no handle, context or bound method, and all else (a transport that became readable, for example)
+//! as an object and a function. A Rust future's poll is to become a further tag.
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
@@ -19,44 +19,44 @@ pub enum Runnable {
     Handle(HandleRef),
     /// A task's step.
     Task(TaskStep),
-    /// A done callback of ferrio's own.
+    /// One of ferrio's own done callbacks.
     DoneCallback(ReadyCallback),
-    /// Work of ferrio's own.
+    /// Internal work of ferrio.
     Native(Native),
 }
 
-/// A task of ours and why it goes on.
+/// A ferrio task, and why it resumes.
 pub enum TaskStep {
-    /// Its turn has come; or the error is to be raised in it.
+    /// Its turn has come; an error is raised in it.
     Step(OwnedRef, Option<OwnedRef>),
     /// The future it waited for is done.
     Wakeup(OwnedRef, OwnedRef),
 }
 
-/// A function of ours, the object it works on and a word for it.
+/// A function of ferrio, the object it works on and an integer argument.
 pub struct Native {
     target: Py<PyAny>,
     action: Action,
     arg: u32,
 }
 
-/// Works on an object of the type that its maker knows. `SystemExit` and `KeyboardInterrupt` that come out stop the loop;
-/// any other error goes to its exception handler.
+/// Works on an object of the type that the code that queued it knows. If it returns `SystemExit` or
+/// `KeyboardInterrupt`, the loop stops; any other error goes to the loop's exception handler.
 pub type Action = fn(&Bound<'_, PyAny>, u32) -> PyResult<()>;
 
 impl Runnable {
-    /// Work of ferrio's own: `action(target, word)`.
+    /// Internal work: `action(target, arg)`.
     pub fn native<T>(target: Bound<'_, T>, action: Action, arg: u32) -> Self {
         Self::Native(Native { target: target.into_any().unbind(), action, arg })
     }
 
-    /// The next step of a task of ours.
+    /// The next step of a ferrio task.
     #[inline]
     pub(crate) fn step(task: OwnedRef, error: Option<OwnedRef>) -> Self {
         Self::Task(TaskStep::Step(task, error))
     }
 
-    /// The step of a task of ours whose future is done.
+    /// The step of a ferrio task whose future is done.
     #[inline]
     pub(crate) fn wakeup(task: OwnedRef, future: OwnedRef) -> Self {
         Self::Task(TaskStep::Wakeup(task, future))
@@ -74,7 +74,7 @@ impl Runnable {
         }
     }
 
-    /// Whether what runs may call `current_task()` before it sets the running task itself, as a task's step does.
+    /// Whether it may call `current_task()` before it sets the running task itself, as a task's step does.
     #[inline]
     pub(crate) fn observes_current_task(&self, py: Python<'_>) -> bool {
         match self {
@@ -84,7 +84,7 @@ impl Runnable {
         }
     }
 
-    /// What it works on, an object that is there already: nothing is made.
+    /// The object that it works on. Makes no new object.
     pub(crate) fn subject<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         match self {
             Self::Handle(handle) => handle.bind(py),
@@ -94,7 +94,7 @@ impl Runnable {
         }
     }
 
-    /// What it works on, for messages.
+    /// The object that it works on, for messages.
     pub(crate) fn target<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self {
             Self::Handle(handle) => Ok(handle.bind(py)),
@@ -104,7 +104,7 @@ impl Runnable {
         }
     }
 
-    /// Lets the collector know a handle that others refer to as well.
+    /// Makes the collector track the handle, if there are other references to it.
     pub(crate) fn show_if_shared(&self, py: Python<'_>) {
         if let Self::Handle(handle) = self {
             handle.show_if_shared(py);

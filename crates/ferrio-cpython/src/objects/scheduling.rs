@@ -1,6 +1,6 @@
 //! The raw entry points `call_soon`, `call_soon_threadsafe`, `call_later`, `call_at` and `time`.
 //!
-//! They are `METH_FASTCALL | METH_KEYWORDS` descriptors put on the loop's type: a third cheaper than generated ones
+//! They are `METH_FASTCALL | METH_KEYWORDS` descriptors set on the loop's type: a third cheaper than generated ones
 //! (benchmark `call_soon_chain`). Checks, texts and debug behaviour are those of asyncio's `BaseEventLoop`.
 
 use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError};
@@ -20,7 +20,7 @@ use crate::objects::runnable::Runnable;
 
 type Object = *mut ffi::PyObject;
 
-/// Adds the methods to `class`, a subtype of `LoopBase` or itself.
+/// Adds the methods to `class`, which is `LoopBase` or a subtype.
 ///
 /// # Errors
 /// `MemoryError`.
@@ -80,7 +80,7 @@ fn fastcall_keywords(
 unsafe extern "C" fn time(slf: Object, _: Object) -> Object {
     trampoline_attached(|py| {
         let _ = slf;
-        // What another `time.monotonic` gives is given on as it is, as asyncio does.
+        // The result of a replaced `time.monotonic` is returned unchanged, as in asyncio.
         match hooks::MONOTONIC.replacement(py)? {
             Some(function) => function.call0().map(Bound::unbind),
             None => Ok(PyFloat::new(py, crate::objects::loop_base::monotonic_seconds()).into_any().unbind()),
@@ -119,7 +119,7 @@ struct Call<'a, 'py> {
     keyword_names: Option<Bound<'py, PyTuple>>,
 }
 
-/// What a scheduling method was asked to do.
+/// The parsed arguments of a scheduling method.
 struct Request<'py> {
     leading: Option<Bound<'py, PyAny>>,
     callback: Bound<'py, PyAny>,
@@ -153,7 +153,7 @@ impl<'py> Call<'_, 'py> {
         unsafe { Bound::from_borrowed_ptr(self.py, pointer) }
     }
 
-    /// Sorts out `(leading?, callback, *args, context=None)`; `leading` names the first parameter of timed methods.
+    /// Parses `(leading?, callback, *args, context=None)`; `leading` names the first parameter of timed methods.
     #[inline]
     fn parse(self, leading: Option<&'static str>) -> PyResult<Request<'py>> {
         let (mut first, mut callback, mut context) = (None, None, None);
@@ -224,8 +224,8 @@ impl<'py> Call<'_, 'py> {
     }
 }
 
-/// Whether many handles of a kind may wait at once: they then share a copy of the context (benchmarks `call_later_100k`,
-/// `threadsafe_flood`); where few do, a copy for each costs less than two.
+/// Whether many handles of a kind may be pending at once: they then share a copy of the context (benchmarks
+/// `call_later_100k`, `threadsafe_flood`); for few handles, one copy each costs less than two.
 #[derive(Clone, Copy)]
 enum Lasting {
     Briefly,
@@ -292,7 +292,7 @@ fn do_call_later<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyRe
     schedule_at(owner, request, when).map(HandleRef::into_object)
 }
 
-/// By the `call_at` that a subclass has in the place of ours: loops with a time of their own have it there.
+/// Calls the `call_at` that a subclass overrides: loops with a time of their own override it.
 #[cold]
 fn by_call_at<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>, when: f64) -> PyResult<Py<PyAny>> {
     let py = owner.py();
@@ -318,7 +318,7 @@ fn do_call_at<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyResul
     }
 }
 
-/// At a time that is no plain float, which the handle shows as it was given.
+/// At a time that is not exactly a float, which the handle shows as it was given.
 #[cold]
 fn schedule_at_given<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>) -> PyResult<Py<PyAny>> {
     let py = owner.py();
@@ -328,10 +328,10 @@ fn schedule_at_given<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>) -
     Ok(handle.into_object())
 }
 
-/// A time as the loop goes by it: what is beyond every float is before or after all other times.
+/// A time as the loop's float of seconds: a number beyond the range of floats comes before or after all other times.
 ///
 /// # Errors
-/// `TypeError` for what is no number.
+/// `TypeError` when `when` is not a number.
 pub fn seconds(when: &Bound<'_, PyAny>) -> PyResult<f64> {
     match when.extract::<f64>() {
         Err(error) if error.is_instance_of::<PyOverflowError>(when.py()) => {
@@ -369,7 +369,7 @@ pub(crate) fn check_thread(py: Python<'_>, base: &LoopBase) -> PyResult<()> {
 /// asyncio's `_check_callback`, for debug mode.
 ///
 /// # Errors
-/// `TypeError` for coroutines, coroutine functions and what cannot be called.
+/// `TypeError` for coroutines, coroutine functions and objects that cannot be called.
 #[cold]
 pub fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()> {
     if is_coroutine(callback)? || is_coroutine_function(callback)? {
@@ -385,7 +385,7 @@ pub fn check_callback(callback: &Bound<'_, PyAny>, method: &str) -> PyResult<()>
 /// Whether asyncio takes `object` for a coroutine function.
 ///
 /// # Errors
-/// What looking at its attributes raises.
+/// Any exception that reading its attributes raises.
 pub fn is_coroutine_function(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     imports::iscoroutinefunction(object.py())?.call1((object,))?.is_truthy()
 }

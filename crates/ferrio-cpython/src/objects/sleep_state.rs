@@ -1,10 +1,10 @@
 //! `SleepState`: how a loop waits for events, and so what another thread does to wake it.
 //!
-//! States: *awake* (nothing to do), *spinning* (looking for events again and again, without the GIL; seeing this value
-//! change is enough), *asleep* (in the system call; the waker has to be written to). The loop's thread moves it from
-//! awake to spinning and from spinning to asleep; any thread moves it to awake. Swapping decides each race: either the
-//! loop's step to asleep fails, or whoever wakes sees that it must write. Acquire and release order what was scheduled
-//! before the wake with the loop's next look at its queue; the GIL, taken in between, does so too.
+//! States: *awake* (no wake-up is needed), *spinning* (polls for events repeatedly without the GIL; a change of this
+//! value ends the spin), *asleep* (in the system call; a write to the waker ends it). The loop's thread moves it from
+//! awake to spinning and from spinning to asleep; any thread moves it to awake. An atomic swap decides each race:
+//! either the loop's step to asleep fails, or the waking thread sees that it must write. Acquire and release order the
+//! work scheduled before the wake with the loop's next look at its queue; the GIL, taken in between, does so too.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -41,7 +41,7 @@ impl SleepState {
     /// Wakes the loop. True if the caller must write to the waker.
     #[must_use]
     pub(crate) fn wake(&self) -> bool {
-        // A loop that runs is called most often: no write to shared memory then.
+        // Most calls find the loop running: they write no shared memory.
         self.undisturbed() && self.0.swap(AWAKE, Ordering::AcqRel) == ASLEEP
     }
 }

@@ -1,7 +1,8 @@
-//! A loop's task factory: what `set_task_factory` was given, and the quick way to call it.
+//! A loop's task factory: what `set_task_factory` was given, and a short path to call it.
 //!
-//! The loop's general `create_task` makes a dictionary of keyword arguments and another call of each factory; where
-//! there are none, a factory costs no more here than on asyncio's loop (benchmark `eager_gather_1000`, tasks asyncio's).
+//! The loop's general `create_task` makes a dictionary of keyword arguments and a second call for each factory call;
+//! where there are no keyword arguments, a factory costs no more here than on asyncio's loop (benchmark
+//! `eager_gather_1000`, tasks asyncio's).
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -19,9 +20,9 @@ pub enum Factory {
     /// The loop itself.
     #[default]
     None,
-    /// Our own factory of eager tasks, which need not be called.
+    /// ferrio's own factory of eager tasks, which need not be called.
     Eager(Naming),
-    /// A factory of the program's.
+    /// A program's own factory.
     Other(Naming),
 }
 
@@ -30,13 +31,13 @@ pub enum Factory {
 pub enum Naming {
     /// The factory does it.
     AtOnce,
-    /// The loop does it afterwards, if there is a name.
+    /// The loop does it afterwards, if a name was given.
     Later,
-    /// The loop does it afterwards in any case: no name is the name `None`.
+    /// The loop does it afterwards in any case: without a name it sets `None`.
     LaterAlways,
 }
 
-/// The factory of a loop, None for the default, and what kind it is.
+/// The factory of a loop, None for the default, and its kind.
 #[derive(Default)]
 pub struct TaskFactory {
     kind: GilCell<Factory>,
@@ -55,7 +56,7 @@ impl TaskFactory {
         self.callable.with(py, |callable| callable.as_ref().map(|callable| callable.bind(py).clone()))
     }
 
-    /// Another factory from now on.
+    /// Sets another factory.
     pub fn set(&self, py: Python<'_>, kind: Factory, callable: Option<Py<PyAny>>) {
         self.kind.set(py, kind);
         let before = self.callable.with(py, |place| std::mem::replace(place, callable));
@@ -67,16 +68,16 @@ impl TaskFactory {
     }
 }
 
-/// What `owner.create_task` gives with these arguments, where a factory of the program's makes it and neither a context
-/// nor, where the loop gives it, a name has to be handed on.
+/// What `owner.create_task` returns with these arguments, if the program's own factory makes the task and needs no
+/// context and, where the loop sets the name, no name.
 ///
 /// # Errors
-/// The loop is closed, or what the factory or the task's `set_name` raises.
+/// `RuntimeError` when the loop is closed; any exception that the factory or the task's `set_name` raises.
 pub(crate) fn call<'py>(owner: &Bound<'py, LoopBase>, parts: &Parts<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = owner.py();
     let Factory::Other(naming) = owner.get().task_factory.kind(py) else { return Ok(None) };
     let quick = match naming {
-        // A name or a context is the factory's, and so is a `None` in its place, of which the parts know nothing.
+        // The factory takes the name and the context, and also an explicit `None`, which the parts do not record.
         Naming::AtOnce => false,
         Naming::Later => parts.name.is_none(),
         Naming::LaterAlways => true,
@@ -92,7 +93,7 @@ pub(crate) fn call<'py>(owner: &Bound<'py, LoopBase>, parts: &Parts<'py>) -> PyR
     Ok(task)
 }
 
-/// The same where all arguments of `create_task` are the factory's.
+/// The same where the factory takes all arguments of `create_task`.
 ///
 /// # Errors
 /// As above.
@@ -117,8 +118,8 @@ pub(crate) unsafe fn pass_on<'py>(
     vectorcall(owner, given, names)
 }
 
-/// `factory(owner, given[0], ...)`, the keyword arguments named `names` last; None where there are too many, or where
-/// there is no factory any more.
+/// `factory(owner, given[0], ...)`, with the keyword arguments named `names` last; None where there are too many, or
+/// where the factory was removed.
 fn vectorcall<'py>(
     owner: &Bound<'py, LoopBase>,
     given: &[Object],

@@ -1,8 +1,9 @@
-//! `FutureWaiter`: a future in the line of a primitive, as the engine's waiter.
+//! `FutureWaiter`: a future in the wait queue of a primitive, as the engine's waiter.
 //!
-//! Where a future of ours stands is read from its body, where one of asyncio's C futures stands from its state, both
-//! without Python code, so a primitive may ask while it is borrowed. Any other object (a subclass's future, a test's
-//! mock) is asked by `ask`, outside every borrow, before the primitive decides; until the next time the answer holds.
+//! The state of a ferrio future is read from its body, that of one of asyncio's C futures from its state attribute,
+//! both without Python code, so a primitive may read it while it is borrowed. Any other object (a subclass's future, a
+//! test's mock) is queried by `ask`, outside every borrow, before the primitive decides; the answer is used until the
+//! next call.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,11 +20,11 @@ use crate::capi::owned_ref::OwnedRef;
 use crate::objects::coroutine::Visitor;
 use crate::objects::future::{FutureRef, State};
 
-/// A future that somebody waits for.
+/// A future that code waits for.
 pub struct FutureWaiter {
     future: OwnedRef,
     kind: Kind,
-    /// The last answer of an object that has to be asked.
+    /// The last answer of an object whose methods have to be called.
     answer: Cell<WaiterState>,
 }
 
@@ -37,7 +38,7 @@ enum Kind {
     Other,
 }
 
-/// Whether any `Kind::Other` was made in this process: without one nobody needs to be asked.
+/// Whether any `Kind::Other` was made in this process: without one there are no methods to call.
 static OTHERS: AtomicBool = AtomicBool::new(false);
 
 impl FutureWaiter {
@@ -62,10 +63,10 @@ impl FutureWaiter {
         self.future.get(py)
     }
 
-    /// Gives the future `result`, unless it is done. Foreign loops may run any code.
+    /// Sets the future's result, unless it is done. Foreign loops may run any code.
     ///
     /// # Errors
-    /// What the future or its loop raises.
+    /// Any exception that the future or its loop raises.
     #[inline]
     pub fn wake<'py>(&self, py: Python<'py>, result: Bound<'py, PyAny>) -> PyResult<()> {
         if self.kind == Kind::Ours {
@@ -79,10 +80,10 @@ impl FutureWaiter {
         Ok(())
     }
 
-    /// Cancels the future, unless it is done, and says where it stands then.
+    /// Cancels the future, unless it is done, and returns its state after that.
     ///
     /// # Errors
-    /// What the future or its loop raises.
+    /// Any exception that the future or its loop raises.
     pub fn cancel(&self, py: Python<'_>) -> PyResult<WaiterState> {
         if self.kind == Kind::Ours {
             self.ours(py).cancel_as_future(None)?;
@@ -92,10 +93,10 @@ impl FutureWaiter {
         self.state_now(py)
     }
 
-    /// Where it stands, asking whoever has to be asked.
+    /// Its state; calls the object's methods where it has to.
     ///
     /// # Errors
-    /// What the object raises.
+    /// Any exception that the object raises.
     pub fn state_now(&self, py: Python<'_>) -> PyResult<WaiterState> {
         if self.kind == Kind::Other {
             let future = self.future.bind(py);
@@ -132,7 +133,7 @@ impl FutureWaiter {
 impl Waiter for FutureWaiter {
     #[inline]
     fn waiter_state(&self) -> WaiterState {
-        // SAFETY: lines of waiters live in Python objects and are touched only by attached code, as `OwnedRef`s are.
+        // SAFETY: wait queues live in Python objects and are touched only by attached code, as `OwnedRef`s are.
         let py = unsafe { Python::assume_attached() };
         match self.kind {
             Kind::Ours => match self.ours(py).body().state {
@@ -146,10 +147,10 @@ impl Waiter for FutureWaiter {
     }
 }
 
-/// Asks those in a line of `cell` that have to be asked. A decision follows at once.
+/// Queries those in a wait queue of `cell` whose methods have to be called. The caller decides right after it.
 ///
 /// # Errors
-/// What they raise.
+/// Any exception that they raise.
 #[inline]
 pub fn ask<S>(
     py: Python<'_>,
@@ -183,7 +184,7 @@ fn ask_others<S>(
     Ok(())
 }
 
-/// Which kind a future is of that is not exactly ours.
+/// The kind of a future that is not exactly of ferrio's type.
 #[cold]
 fn foreign_kind(future: &Bound<'_, PyAny>) -> Kind {
     static STOCK: PyOnceLock<Option<Py<PyAny>>> = PyOnceLock::new();
@@ -199,7 +200,7 @@ fn foreign_kind(future: &Bound<'_, PyAny>) -> Kind {
     Kind::Other
 }
 
-/// Where a future of asyncio's C type stands; its attribute is read in C.
+/// The state of a future of asyncio's C type; its attribute is read in C.
 fn stock_standing(future: &Bound<'_, PyAny>) -> WaiterState {
     let py = future.py();
     let Ok(state) = future.getattr(crate::intern!(py, "_state")) else {

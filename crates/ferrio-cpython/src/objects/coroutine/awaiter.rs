@@ -1,6 +1,6 @@
-//! Waiting for one awaitable inside a body, as `await` does.
+//! Waits for one awaitable inside a body, as `await` does.
 //!
-//! A future exactly of ours needs no iterator: the body yields it and asks it for its outcome when resumed.
+//! A future exactly of ferrio's type needs no iterator: the body yields it, and reads its outcome when resumed.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -20,9 +20,9 @@ pub struct Awaiting {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// A future of ours, not looked at so far.
+    /// A ferrio future that was not looked at yet.
     NewFuture,
-    /// A future of ours that was yielded.
+    /// A ferrio future that was yielded.
     Future,
     /// An iterator or coroutine to be driven.
     Iterator,
@@ -32,7 +32,7 @@ impl Awaiting {
     /// Begins to wait for `awaitable`; nothing runs before `resume`.
     ///
     /// # Errors
-    /// `TypeError` when it cannot be awaited, `RuntimeError` when it is a coroutine that somebody awaits.
+    /// `TypeError` when it cannot be awaited, `RuntimeError` when it is a coroutine that is being awaited already.
     #[inline]
     pub fn new(awaitable: &Bound<'_, PyAny>) -> PyResult<Self> {
         if let Some(future) = FutureRef::exact(awaitable) {
@@ -42,10 +42,10 @@ impl Awaiting {
         Ok(Self { target: iterator(awaitable)?.into(), kind: Kind::Iterator })
     }
 
-    /// Goes on with what came down to the body: None at first.
+    /// Resumes with `input`, what was sent or thrown into the body: None at first.
     ///
     /// # Errors
-    /// What the awaitable raises; an error thrown in goes through the awaitable.
+    /// Any exception that the awaitable raises; an exception thrown in passes through the awaitable.
     #[inline]
     pub fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         if self.kind == Kind::Iterator {
@@ -56,7 +56,7 @@ impl Awaiting {
             });
         }
         input?;
-        // SAFETY: `new` found it to be a future of ours.
+        // SAFETY: `new` found it to be a ferrio future.
         let future = unsafe { FutureRef::new_unchecked(self.target.get(py)) };
         if future.is_pending() {
             let again = self.kind == Kind::Future;
@@ -72,7 +72,7 @@ impl Awaiting {
         }
     }
 
-    /// What is waited for: a future, or what is driven.
+    /// What is waited for: a future, or the iterator that is driven.
     pub(super) fn target<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.target.get(py)
     }
@@ -83,7 +83,7 @@ impl Awaiting {
     }
 }
 
-/// What to drive for `await awaitable`: coroutines are driven themselves.
+/// The object to drive for `await awaitable`: coroutines are driven themselves.
 fn iterator<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = awaitable.py();
     let busy = if awaitable.get_type_ptr() == coroutine_type_pointer() {

@@ -14,7 +14,7 @@ use super::{Awaiting, Body, Visitor};
 use crate::capi::resume::Step;
 use crate::capi::trampoline::{made, panicked, restore_panic};
 
-/// Bodies of up to this many words need no memory of their own.
+/// Bodies of up to this many words need no allocation of their own.
 const WORDS: usize = 7;
 
 type Storage = MaybeUninit<[usize; WORDS]>;
@@ -25,18 +25,18 @@ pub(super) struct Erased {
     storage: Storage,
 }
 
-/// What became of asking a body to end at once.
+/// The result of trying to complete a body without suspending it.
 #[must_use]
 pub(super) enum AtOnce {
-    /// It returned this, a new reference, and is dropped.
+    /// It returned this new reference, and is dropped.
     Returned(NonNull<ffi::PyObject>),
-    /// It raised what is set, and is dropped.
+    /// It raised the exception that is set, and is dropped.
     Raised,
-    /// It is as before and has to be resumed.
+    /// It is unchanged and has to be resumed.
     Later,
 }
 
-/// What can be done with a body, given where it is.
+/// The operations on a body, given its address.
 struct Table {
     try_complete: unsafe fn(*mut Storage, Python<'_>) -> AtOnce,
     resume: for<'py> unsafe fn(*mut Storage, Python<'py>, PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>>,
@@ -57,16 +57,16 @@ impl<B: Body> Methods<B> {
         release: Self::release,
     };
 
-    /// The outcome is a pointer before it leaves the guarded call, and the body is dropped where its type is known.
+    /// The outcome becomes a pointer inside the trampoline, and the body is dropped where its type is known.
     unsafe fn try_complete(storage: *mut Storage, py: Python<'_>) -> AtOnce {
         let body = storage.cast::<B>();
         let answer = || {
-            // SAFETY: holds a live B, which nobody else touches meanwhile: `Erased::at_once`.
+            // SAFETY: holds a live B, which no other code touches meanwhile: `Erased::try_complete`.
             let outcome = unsafe { &mut *body }.try_complete(py);
             if let Ok(None) = outcome {
                 return AtOnce::Later;
             }
-            // SAFETY: it has ended, and is dropped once: `Erased::at_once`.
+            // SAFETY: it has ended, and is dropped once: `Erased::try_complete`.
             unsafe { body.drop_in_place() };
             match outcome {
                 Ok(Some(value)) => match NonNull::new(value.into_ptr()) {
@@ -86,13 +86,13 @@ impl<B: Body> Methods<B> {
         })
     }
 
-    /// A panic is caught where the body is known, so that what it returns need not be moved once more.
+    /// A panic is caught where the body's type is known, so that its result need not be moved once more.
     unsafe fn resume<'py>(
         storage: *mut Storage,
         py: Python<'py>,
         input: PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<Step<'py>> {
-        // SAFETY: holds a live B, which nobody else touches meanwhile: `Erased::resume`.
+        // SAFETY: holds a live B, which no other code touches meanwhile: `Erased::resume`.
         let body = unsafe { &mut *storage.cast::<B>() };
         match catch_unwind(AssertUnwindSafe(|| body.resume(py, input))) {
             Ok(Ok(step)) => Ok(step),
@@ -118,17 +118,17 @@ impl<B: Body> Methods<B> {
 }
 
 impl Erased {
-    /// Puts a body where nothing is so far.
+    /// Puts a body into empty memory.
     ///
     /// # Safety
-    /// `place` is memory for an `Erased`, which may hold nothing.
+    /// `place` is memory for an `Erased`, which may be uninitialised.
     #[inline]
     pub(super) unsafe fn put<B: Body>(place: *mut Self, body: B) {
         if Methods::<B>::FITS {
-            // SAFETY: by the caller's promise.
+            // SAFETY: the caller guarantees it.
             unsafe { Self::put_in_place(place, body) };
         } else {
-            // SAFETY: by the caller's promise.
+            // SAFETY: the caller guarantees it.
             unsafe { Self::put_in_place(place, Box::new(body)) };
         }
     }
@@ -147,39 +147,40 @@ impl Erased {
         unsafe { place.cast::<B>().write(body) };
     }
 
-    /// Asks the body behind `erased` to end at once. It is gone, unless the answer is `Later`.
+    /// Tries to complete the body behind `erased` without suspending it. The body is gone afterwards, unless the answer
+    /// is `Later`.
     ///
     /// # Safety
-    /// `erased` is live and nobody else touches it until this returns, and nobody drops it if it is gone.
+    /// `erased` is live and no other code touches it until this returns, and no code drops it if it is gone.
     #[inline]
     pub(super) unsafe fn try_complete(erased: *mut Self, py: Python<'_>) -> AtOnce {
-        // SAFETY: live, by the caller's promise.
+        // SAFETY: live, the caller guarantees it.
         let table = unsafe { (*erased).table };
         // SAFETY: in bounds of a live value.
         let storage = unsafe { &raw mut (*erased).storage };
-        // SAFETY: the table is of the stored type; exclusive by the caller's promise.
+        // SAFETY: the table is of the stored type; exclusive the caller guarantees it.
         unsafe { (table.try_complete)(storage, py) }
     }
 
-    /// Resumes the body behind `erased`. A panic is an error.
+    /// Resumes the body behind `erased`. A panic becomes an error.
     ///
     /// # Safety
-    /// `erased` is live and nobody else touches it until this returns.
+    /// `erased` is live and no other code touches it until this returns.
     #[inline]
     pub(super) unsafe fn resume<'py>(
         erased: *mut Self,
         py: Python<'py>,
         input: PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<Step<'py>> {
-        // SAFETY: live, by the caller's promise.
+        // SAFETY: live, the caller guarantees it.
         let table = unsafe { (*erased).table };
         // SAFETY: in bounds of a live value.
         let storage = unsafe { &raw mut (*erased).storage };
-        // SAFETY: the table is of the stored type; exclusive by the caller's promise.
+        // SAFETY: the table is of the stored type; exclusive the caller guarantees it.
         unsafe { (table.resume)(storage, py, input) }
     }
 
-    /// Shows `visitor` what the body refers to.
+    /// Shows `visitor` the objects that the body refers to.
     pub(super) fn traverse(&self, visitor: &Visitor<'_>) {
         // SAFETY: the table is of the stored type; the caller's reference proves that it does not run.
         unsafe { (self.table.traverse)(&raw const self.storage, visitor) };
@@ -187,7 +188,7 @@ impl Erased {
 }
 
 impl Erased {
-    /// The await that the body is in.
+    /// The await in progress in the body.
     pub(super) fn awaiting(&self) -> Option<&Awaiting> {
         // SAFETY: the table is of the stored type; the caller's reference proves that it does not run.
         let found = unsafe { (self.table.awaiting)(&raw const self.storage) };

@@ -1,7 +1,8 @@
-//! What stands for the frame of a coroutine of ours, for those who walk a stack of coroutines.
+//! A stand-in for the frame of a ferrio coroutine, for code that walks a stack of coroutines.
 //!
-//! There is no Python frame; without one such walkers (`asyncio.capture_call_graph`, `Task.get_stack`) would stop at the
-//! coroutine, and not see what it waits for in turn. The stand-in names the function of asyncio's that waits there and its line.
+//! There is no Python frame; without one, such code (`asyncio.capture_call_graph`, `Task.get_stack`) would stop at the
+//! coroutine and not see what it waits for in turn. The stand-in names asyncio's function that waits there, and its
+//! line.
 
 use std::ffi::CString;
 
@@ -12,7 +13,7 @@ use pyo3::types::PyDict;
 use crate::capi::asyncio_code;
 use crate::capi::memory;
 
-/// The file that is named as the place of functions that asyncio does not have.
+/// The file name given for functions that asyncio does not have.
 const FILE: &std::ffi::CStr = c"<ferrio>";
 
 /// The stand-in, with the attributes of a frame that is suspended.
@@ -61,7 +62,7 @@ impl Frame {
     }
 }
 
-/// The stand-in for the frame of `coroutine`, named `name`, which has begun or not.
+/// The stand-in for the frame of `coroutine`, which has the name `name`; `has_begun` is whether it was resumed.
 pub(super) fn stand_in<'py>(coroutine: &Bound<'py, PyAny>, name: &str, has_begun: bool) -> PyResult<Bound<'py, PyAny>> {
     let py = coroutine.py();
     let (f_code, waits) = match asyncio_code::of(py, name) {
@@ -73,7 +74,7 @@ pub(super) fn stand_in<'py>(coroutine: &Bound<'py, PyAny>, name: &str, has_begun
     Ok(Bound::new(py, frame)?.into_any())
 }
 
-/// The code object of asyncio's function of that name, an empty one if it has none.
+/// The code object of asyncio's function of that name, or an empty one if it has none.
 pub(super) fn code<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     asyncio_code::of(py, name).map_or_else(|| empty_code(py, name), |(code, _)| Ok(code))
 }

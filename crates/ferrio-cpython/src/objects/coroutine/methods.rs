@@ -1,7 +1,7 @@
-//! The Python face of coroutines.
+//! The Python interface of coroutines.
 //!
-//! `cr_await` and `cr_frame` let those who walk a stack of coroutines pass through; see `frame.rs`. Where a coroutine was
-//! made is not noted: there is no `cr_origin`.
+//! `cr_await` and `cr_frame` let code that walks a stack of coroutines pass through; see `frame.rs`. Where a coroutine
+//! was made is not recorded: there is no `cr_origin`.
 
 use std::ffi::c_void;
 
@@ -96,7 +96,7 @@ unsafe extern "C" fn throw(object: Object, stack: *mut Object, count: isize) -> 
     })
 }
 
-/// What a method gives back: a result travels in `StopIteration`.
+/// What a method returns: a result travels in `StopIteration`.
 fn yielded(step: Step<'_>) -> PyResult<Py<PyAny>> {
     match step {
         Step::Yielded(value) => Ok(value.unbind()),

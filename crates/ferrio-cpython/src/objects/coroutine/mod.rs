@@ -1,11 +1,11 @@
 //! Coroutine objects whose body is a state machine in Rust.
 //!
-//! A coroutine is lazy until first resumed, has `send`, `throw`, `close` and `__await__`, and says so when it is never
-//! awaited: tasks, `await` and `asyncio.iscoroutine` take it for one of Python's. Its body (`Body`) is a value that is
-//! resumed again and again until it returns or raises; what it waits for on the way it drives with an `Awaiting`.
+//! A coroutine is lazy until first resumed, has `send`, `throw`, `close` and `__await__`, and warns when it is never
+//! awaited: tasks, `await` and `asyncio.iscoroutine` treat it as one of Python's. Its body (`Body`) is a value that is
+//! resumed again and again until it returns or raises; it waits for other awaitables through an `Awaiting`.
 //!
-//! Invariant: a body is touched only by the one who resumes it; a second resumption meanwhile is refused, and the
-//! collector leaves a running body alone. `object.rs` has the memory, `methods.rs` the Python face, `erased.rs` the
+//! Invariant: only the code that resumes a body touches it; a second resumption meanwhile is refused, and the collector
+//! leaves a running body alone. `object.rs` has the memory, `methods.rs` the Python interface, `erased_body.rs` the
 //! storage of bodies.
 
 mod awaiter;
@@ -25,23 +25,23 @@ use crate::capi::resume::Step;
 
 /// What a coroutine does.
 pub trait Body: Send + 'static {
-    /// Whether it owns `Py`s, which are released at once only where `PyO3` has booked that it is attached. Bodies of hot
-    /// operations own `OwnedRef`s instead and save that (benchmark `lock_uncontended`).
+    /// Whether it owns `Py`s, which are released at once only while `PyO3` has recorded that the thread is attached.
+    /// Bodies of hot operations own `OwnedRef`s instead and save that (benchmark `lock_uncontended`).
     const OWNS_PY: bool = true;
 
-    /// Goes on with `input`: None at first and after whatever needs no answer, an error when something is thrown in.
-    /// At `close` that is a `GeneratorExit`; nothing may be yielded after it.
+    /// Resumes with `input`: None at first and after a yield that needs no answer, an error when an exception is thrown
+    /// in. At `close` that is a `GeneratorExit`, after which the body may not yield.
     ///
     /// # Errors
-    /// What the coroutine raises; it is not resumed again then.
+    /// Any exception that the coroutine raises; it is not resumed again then.
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>>;
 
-    /// What it returns if it need not wait: asked by an `await` before the first resumption, unless the body owns `Py`s.
-    /// None means that nothing was done, and `resume` will be called. A result that comes this way costs a third less
-    /// (benchmarks `queue_unbounded`, `lock_uncontended`).
+    /// What it returns if it need not wait: called by an `await` before the first resumption, unless the body owns
+    /// `Py`s. None means that nothing was done, and `resume` will be called. A result returned this way costs a third
+    /// less (benchmarks `queue_unbounded`, `lock_uncontended`).
     ///
     /// # Errors
-    /// What the coroutine raises.
+    /// Any exception that the coroutine raises.
     #[inline]
     fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let _ = py;
@@ -51,7 +51,7 @@ pub trait Body: Send + 'static {
     /// Shows the collector the objects it holds. Runs no Python code.
     fn traverse(&self, visitor: &Visitor<'_>);
 
-    /// The await that it is in, for those who look into a program that runs.
+    /// The await in progress, for tools that inspect a running program.
     fn awaiting(&self) -> Option<&Awaiting> {
         None
     }

@@ -1,6 +1,6 @@
 //! The coroutine object: memory, life cycle, garbage collection.
 //!
-//! A coroutine that ends at its first resumption never meets the collector: an object is tracked from its first
+//! A coroutine that ends at its first resumption is never tracked by the collector: it is tracked from its first
 //! suspension on, or from when a task takes it over (`adopt`).
 
 use std::ffi::{CString, c_int, c_void};
@@ -29,18 +29,18 @@ type Object = *mut ffi::PyObject;
 pub(super) struct CoroutineObject {
     head: ffi::PyObject,
     pub(super) weak_references: Object,
-    /// As in `Queue.get`.
+    /// The qualified name, as in `Queue.get`.
     pub(super) name: &'static str,
     pub(super) stage: Stage,
     /// The body's `OWNS_PY`.
     owns_py: bool,
-    /// The collector knows it. Nobody else tells the collector anything of coroutines.
+    /// The collector tracks it. No other code tracks or untracks coroutines.
     is_tracked: bool,
-    /// Whole in all stages but `Finished`.
+    /// Initialised in all stages but `Finished`.
     body: ManuallyDrop<Erased>,
 }
 
-/// Where a coroutine stands.
+/// The stage of a coroutine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Never resumed.
@@ -54,7 +54,7 @@ pub(super) enum Stage {
 
 static FREELIST: FreeList<CoroutineObject> = FreeList::new(256);
 static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-/// The same as a bare pointer; null until the type is there.
+/// The same as a bare pointer; null until the type exists.
 static POINTER: AtomicPtr<ffi::PyTypeObject> = AtomicPtr::new(std::ptr::null_mut());
 
 #[inline]
@@ -87,9 +87,9 @@ pub fn spawn<B: Body>(py: Python<'_>, name: &'static str, body: B) -> PyResult<P
     // SAFETY: our type, of the layout's size.
     let memory = unsafe { FREELIST.take(py, class) }?;
     let object = memory.as_ptr();
-    // SAFETY: the memory is ours alone.
+    // SAFETY: no other pointer to the memory exists.
     let place = unsafe { &raw mut (*object).weak_references };
-    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    // SAFETY: in bounds, and it overwrites nothing that needs releasing.
     unsafe { place.write(std::ptr::null_mut()) };
     // SAFETY: as above.
     let place = unsafe { &raw mut (*object).name };
@@ -115,7 +115,7 @@ pub fn spawn<B: Body>(py: Python<'_>, name: &'static str, body: B) -> PyResult<P
     Ok(unsafe { Bound::from_owned_ptr(py, object.cast()) }.unbind())
 }
 
-/// Lets the collector see a coroutine that something keeps. True if it is one of ours.
+/// Makes the collector track a coroutine that another object keeps. True if it is a ferrio coroutine.
 #[inline]
 pub(crate) fn adopt(object: &Bound<'_, PyAny>) -> bool {
     let ours = object.get_type_ptr() == coroutine_type_pointer();
@@ -127,10 +127,10 @@ pub(crate) fn adopt(object: &Bound<'_, PyAny>) -> bool {
 }
 
 /// # Safety
-/// `object` is a whole coroutine of ours.
+/// `object` is a whole coroutine of our type.
 #[inline]
 unsafe fn track(object: Object) {
-    // SAFETY: of our layout, by the caller's promise; the GIL is held.
+    // SAFETY: of our layout, the caller guarantees it; the GIL is held.
     let was_tracked = unsafe { std::mem::replace(&mut (*object.cast::<CoroutineObject>()).is_tracked, true) };
     if !was_tracked {
         // SAFETY: not tracked so far, and its fields are valid.
@@ -138,26 +138,26 @@ unsafe fn track(object: Object) {
     }
 }
 
-/// Whether a coroutine of ours was resumed and waits.
+/// Whether `object` is a suspended ferrio coroutine.
 pub(super) fn is_suspended(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: callers checked the type.
     unsafe { stage_of(object.as_ptr()) == Stage::Suspended }
 }
 
 /// # Safety
-/// `object` is a live coroutine of ours.
+/// `object` is a live coroutine of our type.
 #[inline]
 pub(super) unsafe fn stage_of(object: Object) -> Stage {
-    // SAFETY: of our layout, by the caller's promise.
+    // SAFETY: of our layout, the caller guarantees it.
     unsafe { (*object.cast::<CoroutineObject>()).stage }
 }
 
-/// What a suspended coroutine of ours waits for.
+/// What a suspended ferrio coroutine waits for.
 ///
 /// # Safety
-/// `object` is a live coroutine of ours.
+/// `object` is a live coroutine of our type.
 pub(super) unsafe fn awaited(py: Python<'_>, object: Object) -> Option<Bound<'_, PyAny>> {
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     if unsafe { stage_of(object) } != Stage::Suspended {
         return None;
     }
@@ -166,60 +166,60 @@ pub(super) unsafe fn awaited(py: Python<'_>, object: Object) -> Option<Bound<'_,
     body.awaiting().map(|awaiting| awaiting.target(py))
 }
 
-/// Runs what resumes a coroutine, attached in `PyO3`'s books if its body needs that.
+/// Runs `resume`, which resumes a coroutine; attached in `PyO3`'s bookkeeping if the body needs that.
 ///
 /// # Safety
-/// `object` is a coroutine of ours to which the caller holds a reference.
+/// `object` is a coroutine of our type to which the caller holds a reference.
 #[inline]
 pub(super) unsafe fn booked<R>(object: Object, resume: impl FnOnce(Python<'_>) -> R) -> R {
-    // SAFETY: of our layout, by the caller's promise.
+    // SAFETY: of our layout, the caller guarantees it.
     if unsafe { (*object.cast::<CoroutineObject>()).owns_py } { attached(resume) } else { assume_attached(resume) }
 }
 
 /// # Safety
-/// `object` is a live coroutine of ours.
+/// `object` is a live coroutine of our type.
 #[inline]
 unsafe fn set_stage(object: Object, stage: Stage) {
-    // SAFETY: of our layout, by the caller's promise; the GIL is held.
+    // SAFETY: of our layout, the caller guarantees it; the GIL is held.
     unsafe { (*object.cast::<CoroutineObject>()).stage = stage };
 }
 
-/// Ends a coroutine: its body is dropped, which may run Python code.
+/// Finishes a coroutine: drops its body, which may run Python code.
 ///
 /// # Safety
-/// `object` is a live coroutine of ours, not finished so far, and its body does not run.
+/// `object` is a live coroutine of our type, not finished yet, and its body does not run.
 unsafe fn finish(object: Object) {
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     unsafe { set_stage(object, Stage::Finished) };
     // SAFETY: of our layout.
     let place = unsafe { &raw mut (*object.cast::<CoroutineObject>()).body };
-    // SAFETY: in bounds, and nobody else touches it: the stage is `Finished` already.
+    // SAFETY: in bounds, and no other code touches it: the stage is `Finished` already.
     let body = unsafe { &mut *place };
     // SAFETY: whole until now, and dropped once.
     unsafe { ManuallyDrop::drop(body) };
 }
 
-/// Asks a coroutine that was never resumed to end at once; any other has to be resumed.
+/// Tries to complete a coroutine that was never resumed; any other has to be resumed.
 ///
 /// # Safety
-/// `object` is a coroutine of ours to which the caller holds a reference.
+/// `object` is a coroutine of our type to which the caller holds a reference.
 #[inline]
 pub(super) unsafe fn try_complete(object: Object) -> AtOnce {
     let coroutine = object.cast::<CoroutineObject>();
-    // SAFETY: of our layout, by the caller's promise.
+    // SAFETY: of our layout, the caller guarantees it.
     let owns_py = unsafe { (*coroutine).owns_py };
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     if owns_py || unsafe { stage_of(object) } != Stage::Created {
         return AtOnce::Later;
     }
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     unsafe { set_stage(object, Stage::Running) };
     // SAFETY: of our layout.
     let body = unsafe { &raw mut (*coroutine).body }.cast::<Erased>();
-    // SAFETY: whole; while the stage is `Running` nobody else touches it, and `Finished` says that it is gone.
+    // SAFETY: whole; while the stage is `Running` no other code touches it, and `Finished` says that it is gone.
     let outcome = assume_attached(|py| unsafe { Erased::try_complete(body, py) });
     let stage = if matches!(outcome, AtOnce::Later) { Stage::Created } else { Stage::Finished };
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     unsafe { set_stage(object, stage) };
     outcome
 }
@@ -227,17 +227,17 @@ pub(super) unsafe fn try_complete(object: Object) -> AtOnce {
 /// Resumes with `input`.
 ///
 /// # Errors
-/// What the body raises; `RuntimeError` and `ValueError` when it cannot be resumed.
+/// Any exception that the body raises; `RuntimeError` and `ValueError` when it cannot be resumed.
 ///
 /// # Safety
-/// `object` is a coroutine of ours to which the caller holds a reference.
+/// `object` is a coroutine of our type to which the caller holds a reference.
 #[inline]
 pub(super) unsafe fn drive<'py>(
     py: Python<'py>,
     object: Object,
     input: PyResult<Bound<'py, PyAny>>,
 ) -> PyResult<Step<'py>> {
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     match unsafe { stage_of(object) } {
         Stage::Created => {
             if let Err(error) = input {
@@ -252,16 +252,16 @@ pub(super) unsafe fn drive<'py>(
             return Err(crate::capi::raise::error::<PyRuntimeError>("cannot reuse already awaited coroutine"));
         }
     }
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     unsafe { set_stage(object, Stage::Running) };
     // SAFETY: of our layout.
     let body = unsafe { &raw mut (*object.cast::<CoroutineObject>()).body }.cast::<Erased>();
-    // SAFETY: whole; while the stage is `Running` nobody else touches it, and the caller's reference keeps it alive.
+    // SAFETY: whole; while the stage is `Running` no other code touches it, and the caller's reference keeps it alive.
     let outcome = unsafe { Erased::resume(body, py, input) };
     if let Ok(Step::Yielded(_)) = outcome {
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller guarantees it.
         unsafe { set_stage(object, Stage::Suspended) };
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller guarantees it.
         unsafe { track(object) };
         return outcome;
     }
@@ -273,7 +273,7 @@ pub(super) unsafe fn drive<'py>(
     }
 }
 
-/// A `StopIteration` must not leave a coroutine as such: it would look like its result.
+/// A `StopIteration` must not leave a coroutine unchanged: it would be taken for its result.
 #[cold]
 pub(super) fn without_stop(py: Python<'_>, error: PyErr) -> PyErr {
     if !error.is_instance_of::<PyStopIteration>(py) {
@@ -287,12 +287,12 @@ pub(super) fn without_stop(py: Python<'_>, error: PyErr) -> PyErr {
 /// `close()`.
 ///
 /// # Errors
-/// What the body raises instead of ending; `RuntimeError` when it yields.
+/// Any exception that the body raises instead of ending; `RuntimeError` when it yields.
 ///
 /// # Safety
-/// `object` is a coroutine of ours to which the caller holds a reference.
+/// `object` is a coroutine of our type to which the caller holds a reference.
 pub(super) unsafe fn close(py: Python<'_>, object: Object) -> PyResult<()> {
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     match unsafe { stage_of(object) } {
         Stage::Finished => Ok(()),
         Stage::Running => Err(crate::capi::raise::error::<PyValueError>("coroutine already executing")),
@@ -302,7 +302,7 @@ pub(super) unsafe fn close(py: Python<'_>, object: Object) -> PyResult<()> {
             Ok(())
         }
         Stage::Suspended => {
-            // SAFETY: by the caller's promise.
+            // SAFETY: the caller guarantees it.
             match unsafe { drive(py, object, Err(made(py, crate::capi::raise::error::<PyGeneratorExit>(())))) } {
                 Ok(Step::Yielded(_)) => {
                     Err(crate::capi::raise::error::<PyRuntimeError>("coroutine ignored GeneratorExit"))
@@ -319,7 +319,7 @@ pub(super) unsafe fn close(py: Python<'_>, object: Object) -> PyResult<()> {
     }
 }
 
-/// `__del__`: says that it was never awaited, or ends what it waits in.
+/// `__del__`: warns that it was never awaited, or closes it.
 pub(super) unsafe extern "C" fn finalize(object: Object) {
     ending(|py| {
         let pending = PyErr::take(py);
@@ -328,15 +328,15 @@ pub(super) unsafe extern "C" fn finalize(object: Object) {
             Stage::Created => {
                 // SAFETY: of our layout.
                 let outcome = warn_unawaited(py, unsafe { (*object.cast::<CoroutineObject>()).name });
-                // After the warning, for what it holds may have one of its own.
-                // SAFETY: whoever finalizes holds a reference; the warning may have run it or ended it.
+                // After the warning, because its objects may warn as well.
+                // SAFETY: the caller of the finalizer holds a reference; the warning may have run it or ended it.
                 if unsafe { stage_of(object) } == Stage::Created {
                     // SAFETY: created, hence not running.
                     unsafe { finish(object) };
                 }
                 outcome
             }
-            // SAFETY: whoever finalizes holds a reference.
+            // SAFETY: the caller of the finalizer holds a reference.
             Stage::Suspended => unsafe { close(py, object) },
             Stage::Running | Stage::Finished => Ok(()),
         };
@@ -367,7 +367,7 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
         let weak_references = unsafe { (*coroutine).weak_references };
         assume_attached(|py| {
             if is_tracked || !weak_references.is_null() {
-                // SAFETY: nobody refers to it any more, and its body is gone.
+                // SAFETY: no reference to it is left, and its body is gone.
                 unsafe { release(py, object) };
             } else {
                 // SAFETY: not null.
@@ -378,33 +378,33 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
         });
         return;
     }
-    // What has ended holds nothing; anything else may hold a chain.
+    // A finished coroutine holds nothing; any other may hold a chain of objects.
     // SAFETY: dead and whole.
     let destroy = |object| unsafe { free(object) };
     // SAFETY: dead and whole, and this is the type's `tp_dealloc`.
     unsafe { within_bounds(object, dealloc, destroy) };
 }
 
-/// Ends and frees a coroutine that has not finished.
+/// Closes and frees a coroutine that has not finished.
 ///
 /// # Safety
 /// It is dead and whole. The GIL is held.
 #[inline(always)] // a part of `tp_dealloc`
 unsafe fn free(object: Object) {
     ending(|py| {
-        // A finalizer may run any code, and expects what the collector knows.
+        // A finalizer may run any code, and expects a tracked object.
         // SAFETY: a whole object of our type.
         unsafe { track(object) };
         // SAFETY: called once, by tp_dealloc, as documented.
         if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
             return;
         }
-        // SAFETY: nobody refers to it any more.
+        // SAFETY: no reference to it is left.
         unsafe { release(py, object) };
     });
 }
 
-/// Gives up a coroutine that nobody refers to.
+/// Releases a coroutine to which no reference is left.
 ///
 /// # Safety
 /// A whole object of our type whose finalizer has run, if it has to.
@@ -423,7 +423,7 @@ unsafe fn release(py: Python<'_>, object: Object) {
     }
     // SAFETY: dead, but whole.
     if unsafe { stage_of(object) } != Stage::Finished {
-        // SAFETY: nobody refers to it any more, so it does not run.
+        // SAFETY: no reference to it is left, so it does not run.
         unsafe { finish(object) };
     }
     // SAFETY: not null.
@@ -460,5 +460,5 @@ pub(super) unsafe extern "C" fn clear(object: Object) -> c_int {
     0
 }
 
-/// Where the list of weak references is, for the type.
+/// The offset of the list of weak references, for the type.
 pub(super) const WEAK_REFERENCES: usize = offset_of!(CoroutineObject, weak_references);

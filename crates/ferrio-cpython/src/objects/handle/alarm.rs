@@ -1,7 +1,7 @@
-//! Alarms: timers of ferrio's own, an object and a function in place of a callback and a context.
+//! Alarms: timers of ferrio's own, with an object and a function in place of a callback and a context.
 //!
-//! An alarm is an ordinary timer handle otherwise, cancelled and ordered like all others. The collector knows it from the
-//! beginning, for whoever set it keeps it too.
+//! Apart from that an alarm is an ordinary timer handle, cancelled and ordered like all others. The collector tracks it
+//! from the beginning, because the object that set it keeps it too.
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
@@ -11,7 +11,7 @@ use crate::objects::loop_base::LoopBase;
 use crate::objects::runnable::{Action, Runnable};
 
 impl HandleRef {
-    /// Arranges for `action(target, 0)` at `when`, in seconds of the loop's clock.
+    /// Schedules `action(target, 0)` at `when`, in seconds of the loop's clock.
     ///
     /// # Errors
     /// `RuntimeError` when the loop is closed or, in debug mode, runs in another thread.
@@ -26,7 +26,7 @@ impl HandleRef {
         Ok(handle)
     }
 
-    /// Arranges for `action(target, 0)` in the next turn.
+    /// Schedules `action(target, 0)` for the next turn.
     ///
     /// # Errors
     /// As `alarm`.
@@ -70,13 +70,13 @@ impl HandleRef {
     /// Shows the collector the handle.
     ///
     /// # Errors
-    /// What the visit gives.
+    /// Any error that the visit returns.
     pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&*self.0)
     }
 
-    /// Does what the alarm is for. An error goes to the loop's exception handler; `SystemExit` and `KeyboardInterrupt`
-    /// come back.
+    /// Runs the action. An error goes to the loop's exception handler; `SystemExit` and `KeyboardInterrupt` are
+    /// returned.
     #[inline]
     pub(super) fn ring(&self, py: Python<'_>, action: Action) -> PyResult<()> {
         // The action may cancel this handle.
@@ -91,10 +91,11 @@ impl HandleRef {
 }
 
 impl LoopBase {
-    /// Whether timers of this loop can be set past its `call_at` and `call_later`: a program may have overridden them.
+    /// Whether timers of this loop can be set without its `call_at` and `call_later`: a program may have overridden
+    /// them.
     ///
     /// # Errors
-    /// What looking up attributes raises.
+    /// Any exception that looking up attributes raises.
     #[inline]
     pub fn takes_alarms(slf: &Bound<'_, Self>) -> PyResult<bool> {
         Self::has_own_clock(slf)?;

@@ -1,4 +1,4 @@
-//! Comparison and hashing of handles, as asyncio's: plain handles by identity, timer handles by their time.
+//! Comparison and hashing of handles, as in asyncio: plain handles by identity, timer handles by their time.
 
 use std::ffi::{c_int, c_void};
 
@@ -10,7 +10,7 @@ use super::types::as_handle;
 use super::{Arity, HandleRef, Kind, argument_tuple};
 use crate::capi::trampoline::{trampoline, trampoline_hash};
 
-/// A plain handle takes object's own comparison and hash.
+/// A plain handle inherits object's own comparison and hash.
 pub(super) const IDENTITY: &[ffi::PyType_Slot] = &[];
 
 /// A timer handle compares as asyncio's `TimerHandle`.

@@ -1,4 +1,4 @@
-//! The Python face of handles: methods, attributes, repr; names and results are asyncio's.
+//! The Python interface of handles: methods, attributes, repr; names and results are asyncio's.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -104,7 +104,7 @@ entries! {
     scheduled(*mut std::ffi::c_void) = show_scheduled;
 }
 
-/// A handle may be given the class that it says it has: nothing else has its layout.
+/// Lets a handle be assigned the class that it already claims to have; no other class has its layout.
 unsafe extern "C" fn set_class(object: Object, value: Object, _: *mut std::ffi::c_void) -> std::ffi::c_int {
     trampoline_status(|py| {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.

@@ -1,9 +1,9 @@
 //! `Handle` and `TimerHandle`: one scheduled callback each; what `call_soon` and `call_at` return.
 //!
 //! Both are raw heap types that share one layout, so that the loop recycles their memory through its own free list
-//! (`free_handles`). Invariants: a cancelled handle holds no callback and no arguments; `Arity` says how `arguments` is to
-//! be read; `timer.scheduled` is true exactly while the loop's timers hold a reference. What a handle does in
-//! its turn is in `running.rs`, the Python face in `methods.rs`, ordering in `order.rs`.
+//! (`free_handles`). Invariants: a cancelled handle holds no callback and no arguments; `Arity` says how `arguments` is
+//! to be read; `timer.scheduled` is true exactly while the loop's timers hold a reference. `run.rs` runs a handle,
+//! `methods.rs` has the Python interface, `comparison.rs` the ordering.
 
 mod alarm;
 mod comparison;
@@ -32,7 +32,7 @@ use crate::objects::runnable::Action;
 /// How `arguments` holds the callback's positional arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arity {
-    /// None at all; `arguments` is empty.
+    /// No arguments; `arguments` is empty.
     Zero,
     /// `arguments` is the one argument itself.
     One,
@@ -40,19 +40,19 @@ pub(crate) enum Arity {
     Many,
 }
 
-/// What few handles keep: those of debug mode, and timers whose time is no float.
+/// What only few handles keep: those of debug mode, and timers whose time is not a float.
 #[derive(Default)]
 pub(crate) struct DebugNotes {
-    /// Where the handle was made, as `format_helpers.extract_stack` gives it.
+    /// Where the handle was made, as returned by `format_helpers.extract_stack`.
     pub(crate) source_traceback: Option<Py<PyAny>>,
-    /// The repr as it was when the handle was cancelled.
+    /// The repr from when the handle was cancelled.
     pub(crate) cancelled_repr: Option<Py<PyAny>>,
     /// The time as it was given.
     pub(crate) when: Option<Py<PyAny>>,
 }
 
 impl DebugNotes {
-    /// What a new handle of `owner` keeps: nothing but in debug mode.
+    /// The notes of a new handle of `owner`: None unless in debug mode.
     #[inline]
     fn here(owner: &Bound<'_, LoopBase>) -> PyResult<Option<Box<Self>>> {
         if !owner.get().debug.get() {
@@ -87,18 +87,18 @@ pub(crate) struct Body {
     pub(crate) arity: Arity,
     pub(crate) cancelled: bool,
     pub(crate) scheduled: bool,
-    /// `context` is a copy that others share too: it is copied before it is entered or shown.
+    /// `context` is a copy shared with other handles: it is copied before it is entered or shown.
     pub(crate) context_is_shared: bool,
     /// The thread that runs the callback of a `Kind::FromThread` handle, 0 while none does.
     running_in: u64,
-    /// The collector knows this object; see `HandleRef::traverse`.
+    /// The collector tracks this object; see `HandleRef::traverse`.
     tracked: bool,
-    /// What an alarm does; `callback` is then what it is done to. See `alarm.rs`.
+    /// The function of an alarm; `callback` is then the object passed to it. See `alarm.rs`.
     action: Option<Action>,
     pub(crate) kind: Kind,
 }
 
-/// What a new handle is to hold.
+/// The fields of a new handle.
 pub(crate) struct Parts<'py> {
     pub(crate) callback: Bound<'py, PyAny>,
     pub(crate) arguments: Option<Bound<'py, PyAny>>,
@@ -109,8 +109,8 @@ pub(crate) struct Parts<'py> {
     pub(crate) kind: Kind,
 }
 
-/// An owned reference to a handle of either type. It gives the reference up at once when dropped, as only code that
-/// holds the GIL does; `Py` would defer that inside functions that the interpreter called directly.
+/// An owned reference to a handle of either type. It releases the reference at once when dropped, because only code
+/// that holds the GIL drops it; `Py` would defer that inside functions that the interpreter calls directly.
 pub struct HandleRef(ManuallyDrop<Py<PyAny>>);
 
 impl Cancellable for HandleRef {
@@ -128,7 +128,7 @@ impl Drop for HandleRef {
 }
 
 impl HandleRef {
-    /// Makes a handle from `parts`, on recycled memory where the loop has some.
+    /// Makes a handle from `parts`, in recycled memory where the loop has some.
     pub(crate) fn new(owner: &Bound<'_, LoopBase>, parts: Parts<'_>) -> PyResult<Self> {
         let body = Body {
             callback: Some(parts.callback.unbind()),
@@ -176,7 +176,7 @@ impl HandleRef {
     /// Cancels it, as its `cancel()` does.
     ///
     /// # Errors
-    /// What the repr of the callback raises, in debug mode.
+    /// Any exception that the repr of the callback raises, in debug mode.
     pub fn cancel(&self, py: Python<'_>) -> PyResult<()> {
         methods::cancel_handle(py, self)
     }
@@ -209,9 +209,10 @@ impl HandleRef {
 
     /// Shows the collector what is reached through this reference.
     ///
-    /// A handle that only its loop refers to is not tracked, which makes the common one, called once and dropped, free
-    /// for the collector; the loop answers for what such a handle refers to. One that others refer to as well is left
-    /// out: the collector then takes its referents for alive, until the handle or the loop's run is over and it is tracked.
+    /// A handle that only its loop refers to is not tracked, so the common one, called once and dropped, costs the
+    /// collector nothing; the loop visits what such a handle refers to. A handle with other references is skipped: the
+    /// collector then takes its referents for alive, until the handle leaves the loop or the loop stops and it is
+    /// tracked.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let body = self.body();
         if body.tracked {
@@ -226,20 +227,20 @@ impl HandleRef {
         visit.call(&body.owner)
     }
 
-    /// Whether others than the holder of this reference refer to the handle.
+    /// Whether the handle has references other than this one.
     #[inline]
     fn is_shared(&self) -> bool {
         // SAFETY: a live object.
         unsafe { ffi::Py_REFCNT(self.as_ptr()) > 1 }
     }
 
-    /// Lets the collector know a handle that outlives its time in the loop.
+    /// Makes the collector track a handle that outlives its time in the loop.
     #[inline]
     pub(crate) fn leave_loop(self, py: Python<'_>) {
         self.show_if_shared(py);
     }
 
-    /// Lets the collector know a handle that others refer to as well.
+    /// Makes the collector track a handle that has other references.
     #[inline]
     pub(crate) fn show_if_shared(&self, py: Python<'_>) {
         if self.is_shared() && !self.body().tracked {
@@ -264,7 +265,8 @@ impl HandleRef {
     /// Changes what it holds. `change` runs no Python code: what it takes out is to be released by the caller.
     #[inline]
     pub(crate) fn update<R>(&self, _py: Python<'_>, change: impl FnOnce(&mut Body) -> R) -> R {
-        // SAFETY: the GIL is held and nobody keeps a reference into the body across Python code; SAFETY.md, "Handle".
+        // SAFETY: the GIL is held and no caller keeps a reference into the body across Python code; SAFETY.md,
+        // "Handle".
         change(unsafe { &mut (*self.as_ptr().cast::<HandleObject>()).body })
     }
 
@@ -274,7 +276,7 @@ impl HandleRef {
         self.0.bind(py).clone()
     }
 
-    /// Keeps the time as it was given, beside the float that the loop goes by.
+    /// Keeps the time as it was given, beside the float that the loop uses.
     pub(crate) fn keep_given_time(&self, py: Python<'_>, when: Py<PyAny>) {
         self.update(py, |body| body.notes.get_or_insert_default().when = Some(when));
     }
@@ -327,7 +329,7 @@ pub(crate) fn format_callback_source(
 }
 
 impl Visitor<'_> {
-    /// Shows a handle.
+    /// Makes the collector track a handle.
     pub fn show_handle(&self, handle: &HandleRef) {
         self.show_pointer(handle.as_ptr());
     }

@@ -1,4 +1,4 @@
-//! What a handle does in its turn, and what becomes of an exception of its callback: asyncio's `Handle._run`.
+//! Runs a handle in its turn and reports an exception of its callback: asyncio's `Handle._run`.
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PySystemExit};
 use pyo3::ffi;
@@ -13,8 +13,8 @@ use crate::objects::future::FutureRef;
 use crate::objects::loop_base::LoopBase;
 
 impl HandleRef {
-    /// The future and its result, if the callback is `set_result` of a future of ours on a loop of ours: that is done
-    /// without a call, and nobody can tell in which context.
+    /// The future and its result, if the callback is `set_result` of a ferrio future on a ferrio loop: that is done
+    /// without a call, and no code can observe in which context.
     #[inline]
     fn settled_future<'a>(&'a self, py: Python<'a>) -> Option<(FutureRef<'a>, Bound<'a, PyAny>)> {
         let body = self.body();
@@ -24,14 +24,14 @@ impl HandleRef {
         Some((FutureRef::of_set_result(callback.bind(py))?, result.bind(py).clone()))
     }
 
-    /// Whether it does nothing but settle a future of ours.
+    /// Whether it does nothing but finish a ferrio future.
     #[inline]
     pub(crate) fn only_finishes_future(&self, py: Python<'_>) -> bool {
         self.settled_future(py).is_some()
     }
 
     /// Calls the callback in its context. An exception goes to the loop's exception handler; `SystemExit` and
-    /// `KeyboardInterrupt` come back.
+    /// `KeyboardInterrupt` are returned.
     #[inline]
     pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
         if let Some((future, result)) = self.settled_future(py) {
@@ -67,7 +67,7 @@ impl HandleRef {
         }
     }
 
-    /// Waits while another thread runs the callback, as the lock of asyncio's `_ThreadSafeHandle` makes callers wait.
+    /// Waits while another thread runs the callback, as the lock of asyncio's `_ThreadSafeHandle` does.
     pub(crate) fn wait_until_idle(&self, py: Python<'_>) -> PyResult<()> {
         loop {
             let running_in = self.body().running_in;
@@ -80,7 +80,8 @@ impl HandleRef {
         }
     }
 
-    /// A copy of the shared context; the handle keeps it if somebody could ask for it afterwards.
+    /// A copy of the shared context; the handle keeps it if it has other references, through which it could be read
+    /// later.
     #[inline]
     fn own_context<'py>(&self, py: Python<'py>, shared: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let own = context::copy(shared)?;
@@ -122,7 +123,7 @@ impl HandleRef {
     /// Reports `error` as if the callback had raised it.
     ///
     /// # Errors
-    /// `SystemExit`, `KeyboardInterrupt` and what the exception handler lets through.
+    /// `SystemExit`, `KeyboardInterrupt` and any exception that escapes from the exception handler.
     #[cold]
     pub fn report_error(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
         let (callback, arguments, arity) = {
@@ -152,7 +153,7 @@ impl HandleRef {
         let Some(owner) = self.body().owner.as_ref().map(|owner| owner.bind(py).clone()) else {
             return Err(error);
         };
-        // Nothing else would stop the loop: asyncio's goes on for ever here.
+        // Nothing else would stop the loop: asyncio's runs forever here.
         if error.is_instance_of::<PyMemoryError>(py) && callback.is(imports::stop_loop(py)?) {
             owner.get().stopping.set(true);
         }

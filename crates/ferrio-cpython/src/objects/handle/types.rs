@@ -1,8 +1,8 @@
 //! The two heap types: creation, memory, garbage collection.
 //!
-//! Freed handles go back to their loop's list of spares (`LoopBase::spares`), untracked and uninitialised but for
-//! their memory; `PyObject_Init` makes a new object of them. Subtypes are impossible (no BASETYPE), so the size of a
-//! spare is always that of `HandleObject`.
+//! Freed handles go to their loop's free list (`LoopBase::free_handles`), untracked and uninitialised except for their
+//! memory; `PyObject_Init` makes a new object of them. Subtypes are impossible (no BASETYPE), so the size of a recycled
+//! handle is always that of `HandleObject`.
 
 use std::ffi::{c_int, c_void};
 use std::mem::{ManuallyDrop, offset_of};
@@ -26,8 +26,8 @@ pub(crate) enum Kind {
     Soon,
     /// `TimerHandle`, from `call_at`.
     Timer,
-    /// `Handle` from `call_soon_threadsafe`, where the running Python has `_ThreadSafeHandle` (3.14): other threads that
-    /// cancel it or ask about it wait while its callback runs.
+    /// `Handle` from `call_soon_threadsafe`, where the running Python has `_ThreadSafeHandle` (3.14): other threads
+    /// that cancel it or read its state wait while its callback runs.
     FromThread,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn create_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound
     Ok((soon.bind(py).clone(), timer.bind(py).clone()))
 }
 
-/// A new object with `body`, on recycled memory if the loop has some; not tracked by the collector so far.
+/// A new object with `body`, in recycled memory if the loop has some; not tracked by the collector yet.
 #[inline]
 pub(crate) fn allocate(owner: &Bound<'_, LoopBase>, kind: Kind, body: Body) -> PyResult<HandleRef> {
     let py = owner.py();
@@ -78,14 +78,14 @@ pub(crate) fn allocate(owner: &Bound<'_, LoopBase>, kind: Kind, body: Body) -> P
     };
     // SAFETY: in bounds of our own memory.
     let place = unsafe { &raw mut (*memory.as_ptr()).body };
-    // SAFETY: the memory is ours alone, and its body holds nothing yet.
+    // SAFETY: no other pointer to the memory exists, and its body holds nothing yet.
     unsafe { place.write(body) };
     // SAFETY: a new reference.
     let object = unsafe { Bound::from_owned_ptr(py, memory.as_ptr().cast()) }.unbind();
     Ok(HandleRef(ManuallyDrop::new(object)))
 }
 
-/// How many spares a loop keeps: at most 0.8 MB after a burst.
+/// The capacity of a loop's free list: at most 0.8 MB after a burst.
 const MAX_FREE_HANDLES: usize = 8192;
 
 unsafe extern "C" fn dealloc(object: *mut ffi::PyObject) {
@@ -116,7 +116,7 @@ unsafe fn free(object: *mut ffi::PyObject) {
     }
     // SAFETY: in bounds of the object.
     let place = unsafe { &raw const (*handle).body };
-    // SAFETY: nobody can reach the object any more; its body is moved out once.
+    // SAFETY: the object is unreachable; its body is moved out once.
     let mut body = unsafe { place.read() };
     // SAFETY: a heap type's instance owns a reference to its type.
     let class = unsafe { ffi::Py_TYPE(object) };
@@ -143,7 +143,7 @@ unsafe fn free(object: *mut ffi::PyObject) {
     unsafe { ffi::Py_DECREF(class.cast()) };
 }
 
-/// Releases what a body holds while attached: `Bound` gives references up at once, `Py` might defer.
+/// Releases what a body holds while attached: `Bound` releases references at once, `Py` might defer that.
 fn release(py: Python<'_>, body: Body) {
     let Body { callback, arguments, context, owner, notes, .. } = body;
     drop([callback, arguments, context].map(|field| field.map(|object| object.into_bound(py))));
@@ -193,13 +193,13 @@ unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
 /// # Safety
 /// `object` is a live instance of one of the two types and the GIL is held.
 pub(super) unsafe fn borrowed(object: *mut ffi::PyObject) -> HandleRef {
-    // SAFETY: the GIL is held, by the caller's promise.
+    // SAFETY: the GIL is held, the caller guarantees it.
     let py = unsafe { Python::assume_attached() };
-    // SAFETY: alive, by the caller's promise.
+    // SAFETY: alive, the caller guarantees it.
     HandleRef(ManuallyDrop::new(unsafe { Bound::from_borrowed_ptr(py, object) }.unbind()))
 }
 
-/// The handle behind `object`, if it is one of ours.
+/// The handle behind `object`, if it is a ferrio handle.
 pub(crate) fn as_handle(object: &Bound<'_, PyAny>) -> Option<HandleRef> {
     let (soon, timer) = TYPES.get(object.py())?;
     let class = object.get_type();
@@ -211,7 +211,7 @@ pub(crate) fn as_handle(object: &Bound<'_, PyAny>) -> Option<HandleRef> {
 }
 
 fn new_types(py: Python<'_>) -> PyResult<(Py<PyType>, Py<PyType>)> {
-    // Imported now: making the first handle must not import modules inside a callback.
+    // Imported here: making the first handle must not import modules inside a callback.
     for kind in [Kind::Soon, Kind::Timer, Kind::FromThread] {
         asyncio_class(py, kind)?;
     }
@@ -239,7 +239,7 @@ fn weak_references() -> *mut c_void {
     offsets(&[(c"__weaklistoffset__", offset_of!(HandleObject, body) + offset_of!(Body, weak_references))])
 }
 
-/// The class a handle shows as its `__class__`, so that `isinstance(handle, asyncio.Handle)` holds.
+/// The class that a handle shows as its `__class__`, so that `isinstance(handle, asyncio.Handle)` holds.
 pub(super) fn asyncio_class(py: Python<'_>, kind: Kind) -> PyResult<Bound<'_, PyType>> {
     let class = match kind {
         Kind::Soon => imports::asyncio_handle(py)?,

@@ -1,10 +1,10 @@
-//! `LoopBase`: what scheduling needs of a loop: the ready queue, the timers, the flags.
+//! `LoopBase`: the part of a loop that schedules: the ready queue, the timers, the flags.
 //!
-//! `ferrio._ferrio.Loop` extends it with everything that talks to the system. Invariants: `queue` and `timers` are
-//! borrowed only for single operations (see `GilCell`); what leaves them is released outside the borrow, because
-//! releasing may run Python code; a handle in `timers` has `scheduled` set. Callbacks of other threads go straight
-//! into the ready queue, for the GIL is the lock that protects it; only a sleeping loop needs the waker. A turn is in
-//! `turns.rs`, what programs replace of a loop in `overriding.rs`.
+//! `ferrio._ferrio.Loop` extends it with all that talks to the system. Invariants: `queue` and `timers` are borrowed
+//! only for single operations (see `GilCell`); what leaves them is released outside the borrow, because releasing may
+//! run Python code; a handle in `timers` has `scheduled` set. Callbacks from other threads go straight into the ready
+//! queue, because the GIL is the lock that protects it; only a sleeping loop needs the waker. A turn is in `turn.rs`,
+//! what programs override of a loop in `overrides.rs`.
 
 mod overrides;
 mod private_attributes;
@@ -41,20 +41,20 @@ pub struct LoopBase {
     timers: GilCell<Timers<HandleRef>>,
     /// Memory of freed handles, for the next ones.
     pub(crate) free_handles: GilCell<Vec<FreeHandle>>,
-    /// What new timers copy their context from.
+    /// The context copy that new timers share.
     pub(crate) shared_context: Shared,
     /// The handle being run, in debug mode only.
     current: GilCell<Option<HandleRef>>,
     clock: GilCell<Clock>,
-    /// `call_at` or `call_later` is a method of a subclass or of the instance; known when `clock` is.
+    /// `call_at` or `call_later` is a method of a subclass or of the instance; valid once `clock` is known.
     pub(crate) timers_overridden: GilFlag,
     call_soon: GilCell<CallSoon>,
-    /// Once the instance itself got a method that is also ours.
+    /// Set once the instance itself gets an attribute that is also one of our methods.
     pub(crate) patched: GilFlag,
-    /// As it was set; None for the tenth of a second that asyncio begins with.
+    /// The value that was set; None for asyncio's default of 0.1 seconds.
     slow_callback_duration: GilCell<Option<Py<PyAny>>>,
     /// Interrupts the wait for events, from any thread and from signal handlers. Made for the first sleep or signal
-    /// handler; gone once the loop is closed.
+    /// handler; None once the loop is closed.
     pub waker: GilCell<Option<Waker>>,
     /// asyncio's debug mode.
     pub debug: GilFlag,
@@ -62,11 +62,11 @@ pub struct LoopBase {
     pub closed: GilFlag,
     /// `stop()` was called: the current turn is the last.
     pub stopping: GilFlag,
-    /// Whether the loop waits for events, so that whoever schedules from outside has to wake it.
+    /// Whether the loop waits for events, so that code that schedules from outside has to wake it.
     pub sleep_state: SleepState,
     /// What makes its tasks.
     pub task_factory: TaskFactory,
-    /// The task of ours that runs.
+    /// The ferrio task that runs.
     pub(crate) running: Running,
     /// Identifier of the thread that runs the loop, 0 when it does not run.
     thread: AtomicU64,
@@ -75,7 +75,7 @@ pub struct LoopBase {
 /// Where the loop's time comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Clock {
-    /// Not looked up since the loop, its class or an attribute that matters changed.
+    /// Not looked up since the loop was made, or since its class or an attribute that matters changed.
     Unknown,
     /// The system's monotonic clock.
     System,
@@ -83,29 +83,29 @@ enum Clock {
     Overridden,
 }
 
-/// Whose `call_soon` schedules.
+/// Which `call_soon` schedules.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CallSoon {
-    /// Not looked up since the loop or its `call_soon` attribute changed.
+    /// Not looked up since the loop was made or its `call_soon` attribute changed.
     Unknown,
-    /// Ours, so that steps and callbacks may go straight into the queue.
+    /// Our own, so that steps and callbacks may go straight into the queue.
     Ours,
-    /// A subclass's or the instance's, which wants to see all that is scheduled.
+    /// A subclass's or the instance's, which has to be called for all that is scheduled.
     Overridden,
 }
 
 impl LoopBase {
     /// # Safety
-    /// `object` is a live loop of ours, lent by C code.
+    /// `object` is a live `LoopBase`, lent by C code.
     #[inline]
     pub(crate) unsafe fn from_borrowed(py: Python<'_>, object: *mut ffi::PyObject) -> Bound<'_, Self> {
-        // SAFETY: alive, by the caller's promise.
+        // SAFETY: alive, the caller guarantees it.
         let object = unsafe { Bound::from_borrowed_ptr(py, object) };
-        // SAFETY: of our type, by the caller's promise.
+        // SAFETY: of our type, the caller guarantees it.
         unsafe { object.cast_into_unchecked::<Self>() }
     }
 
-    /// An idle loop.
+    /// A loop with nothing scheduled.
     #[must_use]
     pub fn new(debug: bool) -> Self {
         let base = Self {
@@ -144,7 +144,7 @@ impl LoopBase {
         }
     }
 
-    /// Lets the next `count` calls of `push_into_room` succeed.
+    /// Reserves space for the next `count` calls of `push_into_room`.
     ///
     /// # Errors
     /// `MemoryError`.
@@ -153,7 +153,7 @@ impl LoopBase {
         if self.queue.with(py, |queue| queue.make_room(count)) { Ok(()) } else { Err(memory::out_of_memory(py)) }
     }
 
-    /// Appends to the ready queue, which has room: made before, or left over for what has to be queued.
+    /// Appends to the ready queue, which has reserved space: from `make_room`, or the reserve for what must be queued.
     #[inline]
     pub fn push_into_room(&self, py: Python<'_>, runnable: Runnable) {
         self.queue.with(py, |queue| queue.push(runnable));
@@ -199,14 +199,14 @@ impl LoopBase {
         Ok(())
     }
 
-    /// Told by a timer handle that it was cancelled while scheduled.
+    /// Called when a timer handle is cancelled while scheduled.
     pub(crate) fn timer_cancelled(&self, py: Python<'_>) {
         let mut removed = Vec::new();
         self.timers.with(py, |timers| timers.note_cancelled(&mut removed));
         retire(py, removed);
     }
 
-    /// When the next timer is due, cancelled ones forgotten.
+    /// When the next timer is due; drops cancelled ones.
     pub fn next_deadline(&self, py: Python<'_>) -> Option<Deadline> {
         let mut removed = Vec::new();
         let next = self.timers.with(py, |timers| timers.next_deadline(&mut removed));
@@ -218,7 +218,7 @@ impl LoopBase {
     /// Moves all timers due at `now` to the ready queue, earliest first.
     ///
     /// # Errors
-    /// `MemoryError`; those that found no room are still armed.
+    /// `MemoryError`; timers that were not moved are still armed.
     pub fn collect_due(&self, py: Python<'_>, now: Deadline) -> PyResult<()> {
         while self.timers.with(py, |timers| timers.is_due(now)) {
             self.make_room(py, 1)?;
@@ -239,7 +239,7 @@ impl LoopBase {
         pointer.map(|handle| handle.bind(py))
     }
 
-    /// Notes the thread that runs the loop, or that it stopped running.
+    /// Sets the thread that runs the loop; None when it stops running.
     pub fn set_thread(&self, thread: Option<u64>) {
         self.thread.store(thread.unwrap_or(0), Ordering::Relaxed); // Relaxed: ordered by the GIL.
     }
@@ -267,7 +267,7 @@ impl LoopBase {
         if self.debug.get() { scheduling::check_thread(py, self) } else { Ok(()) }
     }
 
-    /// Forgets everything scheduled, as `close()` does.
+    /// Drops everything scheduled, as `close()` does.
     pub fn clear_scheduled(&self, py: Python<'_>) {
         let ready: VecDeque<Runnable> = self.queue.with(py, ReadyQueue::take_all);
         let timers = self.timers.with(py, Timers::take_all);
@@ -289,7 +289,7 @@ fn retire(py: Python<'_>, handles: Vec<HandleRef>) {
     }
 }
 
-/// `time.monotonic()`: the system's clock, unless a program has put another function there.
+/// `time.monotonic()`: the system's clock, unless a program has replaced that function.
 #[inline]
 pub(crate) fn system_time(py: Python<'_>) -> PyResult<f64> {
     match hooks::MONOTONIC.replacement(py)? {
@@ -365,15 +365,15 @@ impl LoopBase {
 }
 
 impl LoopBase {
-    /// Lets the collector know the handles that others refer to as well. For a loop that comes to rest: it may never run
-    /// again, and go away together with those who keep its handles.
+    /// Makes the collector track the handles that have other references. Called when a loop stops: it may never run
+    /// again, and become garbage together with the objects that keep its handles.
     pub fn show_shared_handles(&self, py: Python<'_>) {
         self.timers.with(py, |timers| timers.iter().for_each(|handle| handle.show_if_shared(py)));
         self.queue.with(py, |queue| queue.iter().for_each(|item| item.show_if_shared(py)));
     }
 }
 
-/// `object.__setattr__`, noticing when the clock or a scheduling method is patched.
+/// `object.__setattr__`; notices when the clock or a scheduling method is patched.
 fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *mut ffi::PyObject) -> PyResult<()> {
     // SAFETY: live objects; a null value means deletion.
     let outcome = unsafe { ffi::PyObject_GenericSetAttr(slf.as_ptr(), name.as_ptr(), value) };
@@ -390,7 +390,7 @@ fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *
     Ok(())
 }
 
-/// There is no memory to queue `runnable`, which is dropped outside every borrow.
+/// The error for want of memory to queue `runnable`, which is dropped outside every borrow.
 #[cold]
 #[inline(never)]
 fn not_queued(py: Python<'_>, runnable: Runnable) -> PyErr {

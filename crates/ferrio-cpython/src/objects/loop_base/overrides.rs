@@ -1,5 +1,5 @@
-//! What a subclass or an instance puts in the place of our methods: the time, `call_soon`, timers. Looked up once and
-//! again when an attribute is set.
+//! What a subclass or an instance overrides: the time, `call_soon`, timers. Looked up once, and again when an attribute
+//! is set.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -8,10 +8,10 @@ use super::{CallSoon, Clock, LoopBase, system_time};
 use crate::capi::coroutine_function;
 
 impl LoopBase {
-    /// The loop's time in seconds: the system's monotonic clock or the overridden `time()`.
+    /// The loop's time in seconds, from the system's monotonic clock or the overridden `time()`.
     ///
     /// # Errors
-    /// What the overridden method raises.
+    /// Any exception that the overridden method raises.
     #[inline]
     pub fn now(slf: &Bound<'_, Self>) -> PyResult<f64> {
         match slf.get().clock.get(slf.py()) {
@@ -24,10 +24,10 @@ impl LoopBase {
         }
     }
 
-    /// Whether timers follow another clock than the system's.
+    /// Whether timers follow a clock other than the system's.
     ///
     /// # Errors
-    /// What looking up attributes raises.
+    /// Any exception that looking up attributes raises.
     pub fn has_own_clock(slf: &Bound<'_, Self>) -> PyResult<bool> {
         if slf.get().clock.get(slf.py()) == Clock::Unknown {
             Self::find_clock(slf)?;
@@ -35,7 +35,7 @@ impl LoopBase {
         Ok(slf.get().clock.get(slf.py()) == Clock::Overridden)
     }
 
-    /// Looks again at the next use where the time comes from.
+    /// Makes the next use look up again where the time comes from.
     pub fn invalidate_time_source(&self, py: Python<'_>) {
         self.clock.set(py, Clock::Unknown);
     }
@@ -50,7 +50,7 @@ impl LoopBase {
         Ok(())
     }
 
-    /// Whether what tasks and futures schedule may go straight into the queue; otherwise it goes by `call_soon`.
+    /// Whether what tasks and futures schedule may go straight into the queue; otherwise it goes through `call_soon`.
     #[inline]
     pub(crate) fn schedules_itself(slf: &Bound<'_, Self>) -> PyResult<bool> {
         match slf.get().call_soon.get(slf.py()) {
@@ -68,12 +68,12 @@ impl LoopBase {
     }
 }
 
-/// Whether a subclass or the instance itself has another method in the place of ours under that name.
+/// Whether a subclass or the instance itself overrides the method of that name.
 ///
 /// # Errors
-/// What looking up attributes raises.
+/// Any exception that looking up attributes raises.
 pub fn overrides(slf: &Bound<'_, LoopBase>, name: &str) -> PyResult<bool> {
-    // Asking for the dictionary makes it, and the interpreter is slower to find methods of objects that have one
+    // Reading the dictionary creates it, and the interpreter is slower to find methods of objects that have one
     // (benchmark `future_await`).
     let by_instance = slf.get().patched.get()
         && match slf.getattr_opt("__dict__")? {
@@ -83,7 +83,7 @@ pub fn overrides(slf: &Bound<'_, LoopBase>, name: &str) -> PyResult<bool> {
     if by_instance {
         return Ok(true);
     }
-    // Ours are descriptors of builtin methods, or what stands for one, on whichever of our classes.
+    // Our methods are descriptors of builtin methods, or a substitute for one, on whichever of our classes.
     let method = slf.get_type().getattr(name)?;
     Ok(!is_method_descriptor(&method) && !coroutine_function::is_marked(&method)?)
 }

@@ -1,4 +1,4 @@
-//! What tools read of a loop besides its methods: asyncio's private attributes, to look at.
+//! asyncio's private attributes that tools read of a loop, read-only.
 
 use pyo3::prelude::*;
 

@@ -1,4 +1,4 @@
-//! A turn of the loop: what was ready when it began.
+//! A turn of the loop: runs the callbacks that were ready when it began.
 
 use ferrio_engine::ReadyQueue;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
@@ -11,15 +11,15 @@ use crate::capi::memory;
 use crate::objects::runnable::Runnable;
 
 impl LoopBase {
-    /// Runs what was ready when the turn began, as asyncio's `_run_once`. `SystemExit` and `KeyboardInterrupt` come out;
-    /// what was not run stays queued.
+    /// Runs what was ready when the turn began, as asyncio's `_run_once` does. `SystemExit` and `KeyboardInterrupt` are
+    /// returned; callbacks that were not run stay queued.
     ///
     /// # Errors
-    /// What a callback raised and the exception handler let through.
+    /// Any exception of a callback that the exception handler does not take.
     pub fn run_turn(slf: &Bound<'_, Self>) -> PyResult<()> {
         let outcome = Self::run_ready(slf);
         let base = slf.get();
-        // Between turns with work at hand nobody looks.
+        // Between turns with callbacks ready, no code reads the current task.
         if outcome.is_ok() && !base.stopping.get() && base.ready_count(slf.py()) > 0 {
             return Ok(());
         }
@@ -51,14 +51,14 @@ impl LoopBase {
         Ok(())
     }
 
-    /// Lets asyncio know which task runs. It refuses where the loop has stopped being the thread's running one meanwhile, in a
-    /// child made by `fork` for example; asyncio's own steps raise that, and the loop goes on.
+    /// Publishes to asyncio which task runs. asyncio raises if the loop is no longer the thread's running one, for
+    /// example in a child made by `fork`; the error is reported, as for asyncio's own steps, and the loop goes on.
     #[inline]
     pub(crate) fn sync_or_report(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::sync_current_task_if_eager(slf).or_else(|error| Self::report(slf, error))
     }
 
-    /// What work of our own raised: it goes where errors of callbacks go.
+    /// Reports an error of internal work to the exception handler, as for callbacks.
     #[cold]
     fn report(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
         let py = slf.py();

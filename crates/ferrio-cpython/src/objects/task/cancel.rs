@@ -1,7 +1,7 @@
-//! `Task.cancel()`: what a task waits for is cancelled in its place, and so on to the innermost future.
+//! `Task.cancel()`: cancels what the task waits for, and so on down to the innermost future.
 //!
-//! Tasks of ours that wait for one another are gone through one by one, however many they are. What may run a program's
-//! code, and what may hold several futures, is called, a level deeper each time.
+//! A chain of ferrio tasks that wait for one another is walked in a loop, however long it is. Objects that may run a
+//! program's code, or that may hold several futures, are called, one level of recursion deeper each time.
 
 use pyo3::exceptions::PyRecursionError;
 use pyo3::prelude::*;
@@ -13,7 +13,7 @@ use crate::capi::recursion::deeper;
 use crate::objects::future::{FutureRef, GatheringFuture};
 
 impl<'py> TaskRef<'py> {
-    /// `cancel()`: asks the future it waits for, or sees to it that the next step raises `CancelledError`.
+    /// `cancel()`: cancels the future it waits for, or makes the next step raise `CancelledError`.
     pub(crate) fn cancel(&self, message: Option<Bound<'py, PyAny>>) -> PyResult<bool> {
         if !self.note_cancellation() {
             return Ok(false);
@@ -41,11 +41,11 @@ impl<'py> TaskRef<'py> {
         true
     }
 
-    /// The last of the pending tasks that wait for one another, this one being the first, each with its request counted;
-    /// and what else it waits for, if that is no task that is done.
+    /// The last of a chain of pending tasks that wait for one another, beginning with this one, each with its request
+    /// counted; and what else it waits for, unless that is a task that is done.
     fn innermost_pending(&self) -> PyResult<(Self, Option<Bound<'py, PyAny>>)> {
         let mut innermost = self.clone();
-        // Meets the tasks again if they go in a circle: the one that was reached after a power of two of steps.
+        // Detects a cycle: `seen` is the task that was reached after a power of two of steps.
         let (mut seen, mut steps, mut next_seen) = (self.clone(), 0_usize, 1_usize);
         loop {
             let Some(future) = innermost.task().waiting_for.as_ref().map(|future| future.get(self.py())) else {
@@ -68,14 +68,14 @@ impl<'py> TaskRef<'py> {
         }
     }
 
-    /// The task behind `object` if it is of our type, none of its subtypes: its methods are ours.
+    /// The task behind `object` if it is exactly of our type, so that its methods are ours.
     fn exact(object: &Bound<'py, PyAny>) -> Option<Self> {
-        // SAFETY: an instance of our very type.
+        // SAFETY: an instance of exactly our type.
         is_exact(object.get_type_ptr()).then(|| unsafe { Self::new_unchecked(object.clone()) })
     }
 }
 
-/// `future.cancel(msg=message)`, straight for what cannot be overridden.
+/// `future.cancel(msg=message)`, without a method call where `cancel` cannot be overridden.
 pub(crate) fn cancel_any<'py>(future: &Bound<'py, PyAny>, message: Option<Bound<'py, PyAny>>) -> PyResult<bool> {
     let py = future.py();
     if let Some(exact) = FutureRef::exact(future) {

@@ -1,4 +1,4 @@
-//! The Python face of tasks: methods, attributes, repr; names, texts and results are asyncio's.
+//! The Python interface of tasks: methods, attributes, repr; names, texts and results are asyncio's.
 
 use std::ffi::{c_int, c_void};
 
@@ -89,9 +89,9 @@ pub(super) fn attribute_table() -> *mut ffi::PyGetSetDef {
 /// # Safety
 /// A live object of our type, and the GIL is held.
 unsafe fn borrowed(py: Python<'_>, object: Object) -> TaskRef<'_> {
-    // SAFETY: alive, by the caller's promise.
+    // SAFETY: alive, the caller guarantees it.
     let object = unsafe { Bound::from_borrowed_ptr(py, object) };
-    // SAFETY: of our type, by the caller's promise.
+    // SAFETY: of our type, the caller guarantees it.
     unsafe { TaskRef::new_unchecked(object) }
 }
 
@@ -256,7 +256,7 @@ fn give_cancelling(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
     Ok(task.task().cancels_requested.into_pyobject(task.py())?.into_any().unbind())
 }
 
-/// In newer releases taking the last request back also takes back a `CancelledError` that is due.
+/// In newer releases, taking the last request back also takes back a `CancelledError` that is due.
 fn uncancel_takes_all_back(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     let probe = || imports::stock_method_uses(py, "asyncio.tasks", "_PyTask", "uncancel", "_must_cancel");
@@ -269,7 +269,7 @@ fn do_uncancel(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
 }
 
 impl TaskRef<'_> {
-    /// Takes back one request to cancel; gives how many are left.
+    /// Takes back one request to cancel; returns how many are left.
     pub(crate) fn uncancel(&self) -> PyResult<u32> {
         let clears = uncancel_takes_all_back(self.py())?;
         Ok(self.update(|body| {

@@ -1,9 +1,9 @@
-//! `Task`: a future that drives a coroutine; layout and making.
+//! `Task`: a future that drives a coroutine; layout and creation.
 //!
 //! The reference is the interpreter's own C type. While a task is pending it is in one of three states: it waits
 //! (`waiting_for` is a future that will wake it), its step is scheduled, or it is running. Steps are in `step.rs`,
-//! `cancel()` in `cancelling.rs`, the Python face in `methods.rs`, memory in `types.rs`, and the list of all pending tasks
-//! in `registry.rs`.
+//! `cancel()` in `cancel.rs`, the Python interface in `methods.rs`, memory in `types.rs`, and the list of all pending
+//! tasks in `registry.rs`.
 
 mod cancel;
 mod methods;
@@ -51,7 +51,7 @@ pub(crate) struct TaskBody {
     pub(crate) context: Option<OwnedRef>,
     /// The future that will wake it.
     pub(crate) waiting_for: Option<OwnedRef>,
-    /// None as long as nobody asked for the name `Task-<number>`.
+    /// None until the name `Task-<number>` is first read.
     name: Option<OwnedRef>,
     number: u64,
     /// Place in the list of pending tasks.
@@ -62,7 +62,7 @@ pub(crate) struct TaskBody {
     pub(crate) log_destroy_pending: bool,
 }
 
-/// A counted reference to a task of ours, or of a subclass.
+/// A counted reference to a ferrio task, or to an instance of a subclass.
 #[derive(Clone)]
 #[repr(transparent)]
 pub(crate) struct TaskRef<'py>(FutureRef<'py>);
@@ -83,7 +83,7 @@ pub struct Parts<'py> {
 #[inline]
 fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    // Two steps, relaxed: the GIL orders all accesses.
+    // A separate load and store, relaxed: the GIL orders all accesses.
     let number = NEXT.load(Ordering::Relaxed);
     NEXT.store(number + 1, Ordering::Relaxed);
     number
@@ -94,9 +94,9 @@ impl<'py> TaskRef<'py> {
     /// `object` is a live instance of our type, lent by C code.
     #[inline]
     pub(crate) unsafe fn from_borrowed(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
-        // SAFETY: alive, by the caller's promise.
+        // SAFETY: alive, the caller guarantees it.
         let object = unsafe { Bound::from_borrowed_ptr(py, object) };
-        // SAFETY: of our type, by the caller's promise.
+        // SAFETY: of our type, the caller guarantees it.
         unsafe { Self::new_unchecked(object) }
     }
 
@@ -104,9 +104,9 @@ impl<'py> TaskRef<'py> {
     /// `object` is a new reference to an instance of our type.
     #[inline]
     pub(crate) unsafe fn from_owned(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
-        // SAFETY: a new reference, by the caller's promise.
+        // SAFETY: a new reference, the caller guarantees it.
         let object = unsafe { Bound::from_owned_ptr(py, object) };
-        // SAFETY: of our type, by the caller's promise.
+        // SAFETY: of our type, the caller guarantees it.
         unsafe { Self::new_unchecked(object) }
     }
 
@@ -133,7 +133,7 @@ impl<'py> TaskRef<'py> {
     /// An instance of our task type.
     #[inline]
     pub(crate) unsafe fn lent<'a>(py: Python<'py>, owned: &'a OwnedRef) -> &'a Self {
-        // SAFETY: a `TaskRef` is nothing but a bound reference, of the right type by the caller's promise.
+        // SAFETY: a `TaskRef` is nothing but a bound reference, of the right type the caller guarantees it.
         unsafe { &*std::ptr::from_ref(owned.bind(py)).cast::<Self>() }
     }
 
@@ -162,7 +162,8 @@ impl<'py> TaskRef<'py> {
     /// Changes what it holds. `change` runs no Python code: what it takes out is released by the caller.
     #[inline]
     pub(crate) fn update<R>(&self, change: impl FnOnce(&mut TaskBody) -> R) -> R {
-        // SAFETY: the GIL is held and nobody keeps a reference into the body across Python code; SAFETY.md, "Future".
+        // SAFETY: the GIL is held and no caller keeps a reference into the body across Python code; SAFETY.md,
+        // "Future".
         change(unsafe { &mut (*self.0.as_ptr().cast::<TaskObject>()).task })
     }
 
@@ -211,7 +212,7 @@ impl<'py> TaskRef<'py> {
         if eager_start && self.loop_is_running()? {
             let outcome = self.start_eagerly();
             if outcome.is_err() {
-                // Whoever made it hears of the error; that a task which never began is destroyed is no news.
+                // The caller gets the error; a task that never began is not worth the message "destroyed but pending".
                 self.update(|body| body.log_destroy_pending = false);
             }
             return outcome;
@@ -221,7 +222,7 @@ impl<'py> TaskRef<'py> {
         Ok(())
     }
 
-    /// Later Pythons refuse a context that is none when the task is made, earlier ones when it is to run.
+    /// Newer Pythons reject a wrong context when the task is made, older ones when the step runs.
     #[cold]
     fn check_accepts_stand_in(&self, context: &Bound<'py, PyAny>) -> PyResult<()> {
         static REFUSED: PyOnceLock<bool> = PyOnceLock::new();
@@ -259,10 +260,10 @@ impl<'py> TaskRef<'py> {
         Ok(name)
     }
 
-    /// `__del__`: says that the task will never be done.
+    /// `__del__`: logs that the task will never be done.
     fn finalize(&self) {
         let py = self.py();
-        // Whoever hears of it below may keep the task, which is lost to the registry all the same.
+        // Code that receives the report below may keep the task; it leaves the registry all the same.
         // SAFETY: alive while counted.
         unsafe { registry::remove(self.object().as_ptr().cast::<TaskObject>()) };
         if self.must_complain() {
@@ -293,14 +294,14 @@ fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     coroutine_check::is_coroutine_object(object)
 }
 
-/// A new task of ours on a loop of ours.
+/// A new ferrio task on a ferrio loop.
 ///
 /// # Errors
-/// `TypeError` when there is no coroutine to drive; what the first step lets through, if started eagerly.
+/// `TypeError` when there is no coroutine to drive; any exception that escapes from the first step, if started eagerly.
 #[inline]
 pub fn new_task<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResult<Bound<'py, PyAny>> {
     let py = owner.py();
-    // Known to the collector before its task, as Python's coroutines are: it ends what it finds in that order.
+    // Tracked before its task, as Python's coroutines are: the collector clears what it finds in that order.
     coroutine::adopt(&parts.coroutine);
     let task = types::new_exact(py, FutureBody::on(owner))?;
     if owner.get().debug.get() {
@@ -310,10 +311,10 @@ pub fn new_task<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResul
     Ok(task.object().clone())
 }
 
-/// `new_task` for a coroutine that is to start at once, as a loop does it whose factory makes such tasks.
+/// `new_task` for a coroutine that starts at once, as a loop with an eager task factory makes it.
 ///
 /// # Errors
-/// Those of `new_task`.
+/// As `new_task`.
 pub(crate) fn new_eager_task<'py>(
     owner: &Bound<'py, LoopBase>,
     parts: Parts<'py>,
@@ -343,7 +344,7 @@ pub fn task_type(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     types::create_type(py)
 }
 
-/// A callable of C's making with `task` as its `__self__`.
+/// A C function object with `task` as its `__self__`.
 fn bound_function<'py>(task: &TaskRef<'py>, definition: &'static ffi::PyMethodDef) -> PyResult<Bound<'py, PyAny>> {
     let pointer = std::ptr::from_ref(definition).cast_mut();
     // SAFETY: a static definition, which is never written to; a new reference or null with an exception set.

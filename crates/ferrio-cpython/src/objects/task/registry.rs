@@ -1,9 +1,10 @@
 //! All pending tasks, so that `asyncio.all_tasks()` finds them.
 //!
-//! A list through the tasks themselves, without references: a task is in it from its first scheduling to its end or
-//! its deallocation. asyncio looks into a `WeakSet` of its own; that set gets a class whose `__iter__` goes on with our
-//! list, which `all_tasks` sees however and whenever it was imported. Adding a task of ours to the set lists it, and
-//! discarding takes it off the list, so `_register_task` and `_unregister_task` of asyncio work on ours too.
+//! An intrusive list through the tasks, without references: a task is in it from its first scheduling to its end or its
+//! deallocation. asyncio iterates over a `WeakSet` of its own; that set gets a class whose `__iter__` continues with
+//! this list, so that `all_tasks` sees it however and whenever it was imported. Adding a ferrio task to the set lists
+//! it, and discarding it takes it off the list, so asyncio's `_register_task` and `_unregister_task` work on ferrio
+//! tasks too.
 
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -43,11 +44,11 @@ static HEAD: AtomicPtr<TaskObject> = AtomicPtr::new(null_mut());
 /// # Safety
 /// A listed or fresh task, and the GIL is held.
 unsafe fn link<'a>(task: *mut TaskObject) -> &'a mut Link {
-    // SAFETY: alive by the caller's promise; borrows end at once.
+    // SAFETY: alive the caller guarantees it; borrows end at once.
     unsafe { &mut (*task).task.link }
 }
 
-/// Lists `task`, if it is not listed already.
+/// Lists `task`, unless it is listed already.
 #[inline]
 pub(crate) fn add(task: &TaskRef<'_>) {
     let pointer = task.object().as_ptr().cast::<TaskObject>();
@@ -71,7 +72,7 @@ pub(crate) fn add(task: &TaskRef<'_>) {
 /// A task's memory whose body is still there, and the GIL is held.
 #[inline]
 pub(crate) unsafe fn remove(task: *mut TaskObject) {
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     let Link { previous, next, listed } = std::mem::take(unsafe { link(task) });
     if !listed {
         return;
@@ -93,7 +94,7 @@ fn listed(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
     let mut tasks = Vec::new();
     let mut task = HEAD.load(Ordering::Relaxed);
     while !task.is_null() {
-        // One being deallocated is listed until its memory goes, and must not be brought back to life.
+        // A task being deallocated is listed until its memory goes, and must not be revived.
         // SAFETY: listed tasks have their memory.
         if unsafe { ffi::Py_REFCNT(task.cast()) } > 0 {
             // SAFETY: alive, as just seen.
@@ -105,13 +106,13 @@ fn listed(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
     tasks
 }
 
-/// How often a set that another thread changes is looked through, as asyncio does it.
+/// How many times to retry iterating over a set that another thread changes, as in asyncio.
 const PATIENCE: usize = 1000;
 
-/// `asyncio.all_tasks(owner)`: a set of all pending tasks, ours and others.
+/// `asyncio.all_tasks(owner)`: a set of all pending tasks, of ferrio and of other implementations.
 ///
 /// # Errors
-/// What asking a task for its loop raises.
+/// Any exception that reading a task's loop raises.
 pub fn all_tasks<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = owner.py();
     if py.version_info() >= (3, 14) {
@@ -149,10 +150,10 @@ fn others(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyAny>>> {
     Ok(tasks)
 }
 
-/// Makes asyncio's own registry see the tasks of ours.
+/// Makes asyncio's own registry show ferrio's tasks.
 ///
 /// # Errors
-/// What making a class raises.
+/// Any exception that creating the class raises.
 pub fn show_to_asyncio(py: Python<'_>) -> PyResult<()> {
     let weak_set = py.import("weakref")?.getattr("WeakSet")?;
     let Some(set) = stock_registry(py, &weak_set)? else { return Ok(()) };
@@ -198,12 +199,12 @@ unsafe extern "C" fn iterate(set: Object, _: Object) -> Object {
     })
 }
 
-/// Defines the C entry of a method of the set: `$own` for tasks of ours, the inherited one for all others.
+/// Defines the C entry of a method of the set: `$own` for ferrio tasks, the inherited one for all others.
 macro_rules! entries {
     ($($name:ident = $own:path, $inherited:literal;)*) => {$(
         unsafe extern "C" fn $name(set: Object, task: Object) -> Object {
-            // Attaching goes to the main interpreter, which is not the one here when 3.11's `_asyncio`, whose state all
-            // interpreters share, adds a task of another one.
+            // Attaching selects the main interpreter. That is the wrong one when 3.11's `_asyncio`, whose state all
+            // interpreters share, adds a task of another interpreter.
             trampoline_attached(|py| {
                 // SAFETY: the object that the method was called on, alive during the call.
                 let set = unsafe { Bound::from_borrowed_ptr(py, set) };
@@ -251,8 +252,8 @@ fn has_own(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
     boolean(task.py(), task.task().link.listed)
 }
 
-/// The set that `asyncio.all_tasks()` iterates over: `_all_tasks` in 3.11, `_scheduled_tasks` in 3.12 and 3.13, and a
-/// nameless one of the C module later.
+/// The set that `asyncio.all_tasks()` iterates over: `_all_tasks` in 3.11, `_scheduled_tasks` in 3.12 and 3.13, and an
+/// unnamed one of the C module later.
 fn stock_registry<'py>(py: Python<'py>, weak_set: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if py.version_info() >= (3, 14) {
         let referents = py.import("gc")?.getattr("get_referents")?.call1((py.import("_asyncio")?,))?;

@@ -1,8 +1,8 @@
-//! A step: resuming the coroutine once, and what its answer leads to.
+//! A step: resumes the coroutine once and handles the result.
 //!
-//! The reference is `task_step_impl` and `task_step_handle_result_impl` of the interpreter's C module. On a loop of
-//! ours a step is a value in the ready queue, run in the task's context; any other loop gets a callable of ours
-//! through its `call_soon` and enters the context itself.
+//! The reference is `task_step_impl` and `task_step_handle_result_impl` of the interpreter's C module. On a ferrio loop
+//! a step is a value in the ready queue, run in the task's context; any other loop gets a callable through its
+//! `call_soon` and enters the context itself.
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::ffi;
@@ -25,7 +25,7 @@ use crate::objects::runnable::Runnable;
 type Object = *mut ffi::PyObject;
 
 impl<'py> TaskRef<'py> {
-    /// Arranges for the next step, which raises `error` in the coroutine if there is one.
+    /// Schedules the next step, which raises `error` in the coroutine if there is one.
     #[inline]
     pub(super) fn schedule_step(&self, error: Option<Bound<'py, PyAny>>) -> PyResult<()> {
         let py = self.py();
@@ -45,7 +45,7 @@ impl<'py> TaskRef<'py> {
         Ok(())
     }
 
-    /// Runs the first step at once, in the middle of whatever else runs.
+    /// Runs the first step at once, in the middle of the code that runs now.
     #[cold]
     pub(super) fn start_eagerly(&self) -> PyResult<()> {
         let py = self.py();
@@ -73,8 +73,8 @@ impl<'py> TaskRef<'py> {
         }
     }
 
-    /// Resumes the coroutine and deals with the answer. Only `KeyboardInterrupt`, `SystemExit` and errors of the
-    /// machinery come out.
+    /// Resumes the coroutine and handles the result. Returns only `KeyboardInterrupt`, `SystemExit` and internal
+    /// errors.
     fn step(&self, error: Option<Bound<'py, PyAny>>) -> PyResult<()> {
         let py = self.py();
         if !self.future().is_pending() {
@@ -158,7 +158,7 @@ impl<'py> TaskRef<'py> {
         Ok(())
     }
 
-    /// The coroutine yielded `object`: waits for it, or says in the coroutine what is wrong with it.
+    /// The coroutine yielded `object`: waits for it, or raises in the coroutine what is wrong with it.
     #[inline]
     fn wait_for(&self, object: Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py();
@@ -207,7 +207,7 @@ impl<'py> TaskRef<'py> {
         Ok(())
     }
 
-    /// A future of another make, or something that cannot be waited for.
+    /// Waits for a future of another implementation, or rejects an object that cannot be waited for.
     fn wait_for_foreign(&self, object: Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py();
         let blocking = object.getattr_opt(crate::intern!(py, "_asyncio_future_blocking"))?;
@@ -278,7 +278,7 @@ impl<'py> TaskRef<'py> {
         self.step(failure)
     }
 
-    /// A step as other loops run it: the context is entered already, and the running task is shown for its length.
+    /// A step as other loops run it: the context is entered already, and the task is shown as running for its length.
     fn entered(&self, body: impl FnOnce() -> PyResult<()>) -> PyResult<()> {
         let owner = self.future().owner()?;
         current::enter(&owner, self.object())?;
@@ -288,7 +288,7 @@ impl<'py> TaskRef<'py> {
     }
 }
 
-/// Runs a step that waited in the ready queue of a loop of ours.
+/// Runs a step that waited in the ready queue of a ferrio loop.
 #[inline]
 pub(crate) fn run_step(owner: &Bound<'_, LoopBase>, task: &OwnedRef, error: Option<&OwnedRef>) -> PyResult<()> {
     let py = owner.py();
@@ -326,7 +326,7 @@ fn run_scheduled<'py>(
     }
 }
 
-/// Reports as for a callback; `SystemExit` and `KeyboardInterrupt` come back.
+/// Reports as for a callback; returns `SystemExit` and `KeyboardInterrupt`.
 #[cold]
 fn report<'py>(task: &TaskRef<'py>, owner: &Bound<'py, LoopBase>, error: PyErr) -> PyResult<()> {
     let py = task.py();
@@ -359,7 +359,7 @@ fn step_callable<'py>(task: &TaskRef<'py>) -> PyResult<Bound<'py, PyAny>> {
     bound_function(task, &STEP.0)
 }
 
-/// What other futures call when they are done.
+/// The callable that other futures call when they are done.
 pub(crate) fn wakeup_callable<'py>(task: &TaskRef<'py>) -> PyResult<Bound<'py, PyAny>> {
     bound_function(task, &WAKEUP.0)
 }

@@ -1,4 +1,4 @@
-//! The type `Task`: creation, memory, garbage collection, on top of the future's.
+//! The type `Task`: creation, memory and garbage collection, on top of the future's.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::NonNull;
@@ -53,21 +53,21 @@ pub(super) fn new_exact(py: Python<'_>, future: FutureBody) -> PyResult<TaskRef<
     }
     // SAFETY: our type, whose basic size is that of TaskObject.
     let object = unsafe { FREELIST.take(py, class) }?.as_ptr();
-    // SAFETY: the memory is ours alone; its fields hold nothing yet.
+    // SAFETY: no other pointer to the memory exists; its fields hold nothing yet.
     let place = unsafe { &raw mut (*object).base.attributes };
-    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    // SAFETY: in bounds, and it overwrites nothing that needs releasing.
     unsafe { place.write(std::ptr::null_mut()) };
     // SAFETY: as above.
     let place = unsafe { &raw mut (*object).base.weak_references };
-    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    // SAFETY: in bounds, and it overwrites nothing that needs releasing.
     unsafe { place.write(std::ptr::null_mut()) };
     // SAFETY: as above.
     let place = unsafe { &raw mut (*object).base.future };
-    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    // SAFETY: in bounds, and it overwrites nothing that needs releasing.
     unsafe { place.write(future) };
     // SAFETY: as above.
     let place = unsafe { &raw mut (*object).task };
-    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    // SAFETY: in bounds, and it overwrites nothing that needs releasing.
     unsafe { place.write(TaskBody::default()) };
     // SAFETY: a whole object, not tracked so far.
     unsafe { ffi::PyObject_GC_Track(object.cast()) };
@@ -82,11 +82,11 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
         let task = object.cast::<TaskObject>();
         // SAFETY: of our layout; the zeroed body holds nothing that would have to be released.
         let place = unsafe { &raw mut (*task).base.future };
-        // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+        // SAFETY: in bounds, and it overwrites nothing that needs releasing.
         unsafe { place.write(FutureBody::default()) };
         // SAFETY: as above.
         let place = unsafe { &raw mut (*task).task };
-        // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+        // SAFETY: in bounds, and it overwrites nothing that needs releasing.
         unsafe { place.write(TaskBody::default()) };
     }
     object
@@ -104,12 +104,12 @@ unsafe extern "C" fn finalize(object: Object) {
     });
 }
 
-/// Whether the destructor of the task in `object` has something to say.
+/// Whether the destructor of the task in `object` has something to log.
 ///
 /// # Safety
 /// A whole object of our layout.
 unsafe fn speaks(object: Object) -> bool {
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     let whole = unsafe { &*object.cast::<TaskObject>() };
     let future = &whole.base.future;
     future.log_traceback || (future.state == future::State::Pending && whole.task.log_destroy_pending)
@@ -143,7 +143,7 @@ unsafe fn free(object: Object) {
         unsafe { registry::remove(task) };
         // SAFETY: the object is dead from here on.
         unsafe { future::dealloc_base(object) };
-        // SAFETY: nobody can reach the object any more; its body is moved out once.
+        // SAFETY: the object is unreachable; its body is moved out once.
         let place = unsafe { &raw const (*task).task };
         // SAFETY: in bounds; it is moved out once.
         let body = unsafe { place.read() };
@@ -155,7 +155,7 @@ unsafe fn free(object: Object) {
             unsafe { FREELIST.give(py, memory) };
             return;
         }
-        // SAFETY: a subclass's instance is of the collector's allocator too.
+        // SAFETY: a subclass's instance also comes from the collector's allocator.
         unsafe { ffi::PyObject_GC_Del(object.cast()) };
         // SAFETY: the reference that the instance held.
         unsafe { ffi::Py_DECREF(class.cast()) };
