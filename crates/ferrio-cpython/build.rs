@@ -1,4 +1,4 @@
-//! Tells the crate which interpreter it is built for (`cfg(Py_3_12)` and the like).
+//! Sets the cfg of the interpreter that the crate is built for (`cfg(Py_3_12)` and so on).
 
 fn main() {
     pyo3_build_config::use_pyo3_cfgs();

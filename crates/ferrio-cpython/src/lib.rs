@@ -1,8 +1,8 @@
 //! Every raw `CPython` call of ferrio, and the hot objects built on them.
 //!
-//! Here live the heap types with their free lists, the vectorcall entry points and what differs between interpreter
-//! versions; `SAFETY.md` beside the crate states the invariants that span functions. Nothing here knows sockets or
-//! files: that is `ferrio-python`, which forbids unsafe code and builds asyncio's surface on this crate.
+//! The crate has the heap types with their free lists, the vectorcall entry points and what differs between interpreter
+//! versions; `SAFETY.md` beside the crate states the invariants that span functions. Nothing here uses sockets or
+//! files: that is `ferrio-python`, which forbids unsafe code and builds asyncio's API on this crate.
 
 pub mod capi;
 pub mod objects;
@@ -27,7 +27,7 @@ pub fn handle_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, Py
     objects::handle::create_types(py)
 }
 
-/// The types `Future` and `Task`, for the module's namespace; from then on asyncio's registry of tasks shows ours.
+/// The types `Future` and `Task`, for the module's namespace; from then on asyncio's registry of tasks shows ferrio's.
 ///
 /// # Errors
 /// `ImportError` when asyncio is not importable.
@@ -36,7 +36,7 @@ pub fn future_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, Py
     Ok((objects::future::future_type(py)?, objects::task::task_type(py)?))
 }
 
-/// Lets the instances of this crate's classes of `PyO3`'s making be freed in bounded depth.
+/// Lets the instances of this crate's `PyO3` classes be freed in bounded depth.
 pub fn bound_classes(py: Python<'_>) {
     capi::deallocation::bound::<LoopBase>(py);
     capi::deallocation::bound::<capi::buffer_view::BufferView>(py);

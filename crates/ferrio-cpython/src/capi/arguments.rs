@@ -1,12 +1,12 @@
-//! The arguments of raw methods: positional and keyword arguments sorted into the slots of a signature.
+//! The arguments of raw methods: sorts positional and keyword arguments into the slots of a signature.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-/// What a method takes: `names` in order, of which the first `positional` may come without a name and the first
-/// `required` must come.
+/// The parameters of a method: `names` in order, of which the first `positional` may be passed by position and the
+/// first `required` must be passed.
 pub(crate) struct Signature<const N: usize> {
     pub(crate) method: &'static str,
     pub(crate) names: [&'static str; N],
@@ -68,7 +68,7 @@ impl<const N: usize> Signature<N> {
         keywords: *mut ffi::PyObject,
     ) -> PyResult<[Option<Bound<'py, PyAny>>; N]> {
         let mut slots = [const { None }; N];
-        // SAFETY: a tuple by the caller's promise.
+        // SAFETY: a tuple the caller guarantees it.
         let arguments = unsafe { Bound::from_borrowed_ptr(py, arguments) };
         // SAFETY: as above.
         let arguments = unsafe { arguments.cast_into_unchecked::<PyTuple>() };
@@ -78,9 +78,9 @@ impl<const N: usize> Signature<N> {
         for (slot, value) in slots.iter_mut().zip(arguments.iter()) {
             *slot = Some(value);
         }
-        // SAFETY: null or a dict by the caller's promise.
+        // SAFETY: null or a dict the caller guarantees it.
         if let Some(keywords) = unsafe { Bound::from_borrowed_ptr_or_opt(py, keywords) } {
-            // SAFETY: a dict by the caller's promise.
+            // SAFETY: a dict the caller guarantees it.
             for (name, value) in unsafe { keywords.cast_into_unchecked::<PyDict>() } {
                 self.place(&mut slots, &name, value)?;
             }

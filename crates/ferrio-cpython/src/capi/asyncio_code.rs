@@ -1,15 +1,15 @@
-//! asyncio's own functions that ours stand for: where in asyncio's files they are written and wait.
+//! The asyncio functions that ferrio's functions stand for: where in asyncio's files they are defined and wait.
 //!
-//! Reports of tasks and callbacks name such a place ("running at .../asyncio/tasks.py:718"), and programs' logs are compared
-//! with what asyncio writes. Invariant: nothing here fails loudly. What cannot be found, in another version of asyncio or
-//! while the interpreter leaves, is done without.
+//! Reports of tasks and callbacks name such a place ("running at .../asyncio/tasks.py:718"), and programs' logs are
+//! compared with those of asyncio. Invariant: no failure here raises. What cannot be found, in another version of
+//! asyncio or while the interpreter finalizes, is left out.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFunction, PyTuple};
 
-/// Where asyncio's functions are written.
+/// The modules that define asyncio's functions.
 const MODULES: [&str; 13] = [
     "asyncio.tasks",
     "asyncio.futures",
@@ -26,27 +26,27 @@ const MODULES: [&str; 13] = [
     "asyncio.staggered",
 ];
 
-/// Classes of ours by another name than asyncio's.
+/// ferrio classes whose name differs from asyncio's.
 const RENAMED: [(&str, &str); 2] =
     [("EventLoop", "SelectorEventLoop"), ("SubprocessTransport", "BaseSubprocessTransport")];
 
 /// Functions that wait in the first of their awaits; others do in the last.
 const WAIT_FIRST: [&str; 2] = ["Condition.wait", "Server.serve_forever"];
 
-/// What is needed of asyncio, as it was before ferrio or anybody else put something in its place.
+/// What is needed of asyncio, taken before ferrio or other code replaces it.
 struct Originals {
     namespaces: Vec<Py<PyDict>>,
     /// `dis.get_instructions`.
     instructions: Py<PyAny>,
     /// `traceback.FrameSummary`.
     summary: Py<PyAny>,
-    /// What was found so far: a code object and the line where it waits, by our name.
+    /// Results so far: a code object and the line where it waits, by ferrio's name.
     known: Py<PyDict>,
 }
 
 static ORIGINALS: PyOnceLock<Originals> = PyOnceLock::new();
 
-/// Takes what is there when ferrio is imported; all of it is in modules that asyncio imports.
+/// Reads the originals when ferrio is imported; all are in modules that asyncio imports.
 ///
 /// # Errors
 /// `ImportError` when asyncio is not importable.
@@ -64,7 +64,7 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
         .map(drop)
 }
 
-/// asyncio's code for our function `name` (as in `Queue.get`), and the line at which it waits.
+/// asyncio's code for ferrio's function `name` (as in `Queue.get`), and the line at which it waits.
 pub(crate) fn of<'py>(py: Python<'py>, name: &str) -> Option<(Bound<'py, PyAny>, u32)> {
     let originals = ORIGINALS.get(py)?;
     let known = originals.known.bind(py);
@@ -79,14 +79,15 @@ pub(crate) fn of<'py>(py: Python<'py>, name: &str) -> Option<(Bound<'py, PyAny>,
     found.extract().ok()
 }
 
-/// The name that asyncio's coroutine has.
+/// The qualified name of asyncio's coroutine.
 pub(crate) fn qualified_name(py: Python<'_>, name: &'static str) -> std::borrow::Cow<'static, str> {
     let renamed = RENAMED.iter().any(|(ours, _)| name.split('.').next() == Some(ours));
     let theirs = || of(py, name)?.0.getattr("co_qualname").ok()?.extract::<String>().ok();
     if renamed && let Some(theirs) = theirs() { theirs.into() } else { name.into() }
 }
 
-/// A function that is written where asyncio's callback `name` is, for those who ask for its place. It is not for calling.
+/// A function with the source location of asyncio's callback `name`, for code that reads the location. It is not for
+/// calling.
 pub(crate) fn function<'py>(py: Python<'py>, name: &str) -> Option<Bound<'py, PyAny>> {
     let (code, _) = of(py, name)?;
     let free = code.getattr("co_freevars").ok()?.len().ok()?;
@@ -94,14 +95,14 @@ pub(crate) fn function<'py>(py: Python<'py>, name: &str) -> Option<Bound<'py, Py
     for _ in 0..free {
         // SAFETY: an empty cell; a new reference, or null with an exception set.
         let cell = unsafe { ffi::PyCell_New(std::ptr::null_mut()) };
-        // SAFETY: as said.
+        // SAFETY: as stated above.
         cells.push(unsafe { Bound::from_owned_ptr_or_err(py, cell) }.ok()?);
     }
     let closure = PyTuple::new(py, cells).ok()?;
     py.get_type::<PyFunction>().call1((code, PyDict::new(py), py.None(), py.None(), closure)).ok()
 }
 
-/// What a stack says of asyncio's function `name` while it calls what it knows by the name `called`.
+/// The entry of asyncio's function `name` in a stack, while it calls the function that it names `called`.
 pub(crate) fn summary<'py>(py: Python<'py>, name: &str, called: &str) -> Option<Bound<'py, PyAny>> {
     let originals = ORIGINALS.get(py)?;
     let known = originals.known.bind(py);
@@ -133,10 +134,10 @@ impl Originals {
         if found.hasattr("co_code").ok()? { Some(found) } else { found.getattr("__code__").ok() }
     }
 
-    /// The line of an await.
+    /// The line of the await.
     fn waiting_line(&self, code: &Bound<'_, PyAny>, name: &str) -> Option<u32> {
         let lines = self.lines(code, |instruction| instruction.getattr("opname")?.eq("SEND"))?;
-        // Before 3.12 it waits for a future of its own, and cancels in the awaits after that.
+        // Before 3.12 it waits for a future of its own first, and cancels in the later awaits.
         if name == "wait_for" && code.py().version_info() < (3, 12) {
             return lines.get(2).copied();
         }

@@ -1,7 +1,7 @@
 //! Bytes between Python objects and system calls.
 //!
-//! A view's memory belongs to an exporter that keeps it in place while the view is held (the buffer protocol's
-//! promise); other threads could still write into a mutable one, as they can under `CPython`'s own socket module.
+//! A view's memory belongs to an exporter that keeps it in place while the view exists (the buffer protocol guarantees
+//! it); other threads could still write into a mutable one, as they can with `CPython`'s own socket module.
 
 use std::mem::MaybeUninit;
 
@@ -14,7 +14,7 @@ use pyo3::types::PyBytes;
 use crate::capi::memory;
 use crate::capi::version;
 
-/// What a caller gave to be written: read in place, kept alive by a reference.
+/// Data that a caller passed to be written: read in place, kept alive by a reference.
 pub enum Data<'py> {
     /// Immutable: may be kept without a copy.
     Bytes(Bound<'py, PyBytes>),
@@ -26,7 +26,7 @@ impl<'py> Data<'py> {
     /// Takes bytes, bytearray, memoryview or any other exporter of contiguous memory.
     ///
     /// # Errors
-    /// `TypeError` for what exports no buffer, `BufferError` for memory that is not contiguous.
+    /// `TypeError` for an object that exports no buffer, `BufferError` for memory that is not contiguous.
     #[inline]
     pub fn from_object(object: &Bound<'py, PyAny>) -> PyResult<Self> {
         if let Ok(bytes) = object.cast_exact::<PyBytes>() {
@@ -67,7 +67,7 @@ impl<'py> Data<'py> {
         self.len() == 0
     }
 
-    /// What is left from `offset` on, to be kept until it can be written.
+    /// The data from `offset` on, to be kept until it can be written.
     ///
     /// # Errors
     /// `MemoryError`.
@@ -113,7 +113,7 @@ impl Target {
     /// Takes bytearray, memoryview or any other exporter of writable contiguous memory.
     ///
     /// # Errors
-    /// `TypeError` or `BufferError` as the exporter has it; `BufferError` for read-only or scattered memory.
+    /// `TypeError` or `BufferError` as raised by the exporter; `BufferError` for read-only or scattered memory.
     pub fn from_object(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(Self(view_of(object, true)?))
     }
@@ -124,7 +124,7 @@ impl Target {
         self.0.len_bytes()
     }
 
-    /// Whether there is no room at all.
+    /// Whether its length is zero.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -141,11 +141,11 @@ impl Target {
     }
 }
 
-/// Receives straight into a new bytes object of at most `capacity` bytes, which is then cut to what came: no copy.
-/// `fill` must run no Python code and give the number of bytes it wrote.
+/// Receives straight into a new bytes object of at most `capacity` bytes, which is then truncated to what was received:
+/// no copy. `fill` must run no Python code and return the number of bytes it wrote.
 ///
 /// # Errors
-/// `MemoryError`. What `fill` gives is passed on as it is.
+/// `MemoryError`. The error of `fill` is returned unchanged.
 pub fn receive_bytes<E>(
     py: Python<'_>,
     capacity: usize,
@@ -157,7 +157,7 @@ pub fn receive_bytes<E>(
     if object.is_null() {
         return Err(PyErr::fetch(py));
     }
-    // SAFETY: a live bytes object that nobody else knows.
+    // SAFETY: a live bytes object that no other code has a pointer to.
     let start = unsafe { ffi::PyBytes_AS_STRING(object) }.cast_mut().cast::<MaybeUninit<u8>>();
     // SAFETY: `capacity` bytes of our own, lent as uninitialised.
     let outcome = fill(unsafe { std::slice::from_raw_parts_mut(start, capacity) });
@@ -177,7 +177,7 @@ pub fn receive_bytes<E>(
 fn view_of(object: &Bound<'_, PyAny>, writable: bool) -> PyResult<PyBuffer<u8>> {
     let view = match PyBuffer::<u8>::get(object) {
         Ok(view) => view,
-        // Memory of other element types is bytes to a system call: `memoryview.cast` gives that view.
+        // Memory of other element types is bytes to a system call: `memoryview.cast` returns that view.
         Err(error) if error.is_instance_of::<PyBufferError>(object.py()) => {
             let cast = object.py().import("builtins")?.getattr("memoryview")?.call1((object,))?;
             PyBuffer::<u8>::get(&cast.call_method1("cast", ("B",))?)?

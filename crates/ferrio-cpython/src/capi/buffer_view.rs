@@ -1,7 +1,7 @@
-//! `BufferView`: a stretch of memory that functions taking a buffer are given in place of a slice of a memoryview.
+//! `BufferView`: a range of memory for functions that take a buffer, in place of a slice of a memoryview.
 //!
-//! Invariant: it shows the same memory as long as it lives, and that memory lives as long: of a bytes object that it holds,
-//! or of one in the making, whose `BytesWriter` makes sure that nobody has the window any more.
+//! Invariant: it shows the same memory for its whole life, and that memory stays valid: it belongs to a bytes object
+//! that the view holds, or to an unfinished one whose `BytesWriter` checks that the view is gone before it goes on.
 
 use std::ffi::c_int;
 use std::ops::Range;
@@ -22,7 +22,7 @@ pub struct BufferView {
 }
 
 impl BufferView {
-    /// Shows part of a bytes object; what is beyond its end is left out.
+    /// Shows part of a bytes object; a range beyond its end is truncated.
     ///
     /// # Errors
     /// `MemoryError`.
@@ -35,10 +35,10 @@ impl BufferView {
         Bound::new(bytes.py(), view).map(Bound::into_any)
     }
 
-    /// Lends `len` bytes for writing, while `lend` runs. Also whether somebody still has them.
+    /// Lends `len` bytes for writing, while `lend` runs. Also returns whether other references to the view remain.
     ///
     /// # Safety
-    /// The bytes are valid for writes, by nobody else, until the window is gone.
+    /// The bytes are valid for writes, and no other code writes them, until the view is gone.
     pub(crate) unsafe fn lend<'py, R>(
         py: Python<'py>,
         start: *mut u8,

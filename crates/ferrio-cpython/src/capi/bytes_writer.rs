@@ -1,7 +1,8 @@
-//! `BytesWriter`: a bytes object that Python functions fill part by part, and that is then cut to what came.
+//! `BytesWriter`: a bytes object that Python functions fill part by part, and that is then truncated to what was
+//! written.
 //!
-//! Invariant: nobody else knows the object before it is finished. A part is lent as a window, which is gone before the
-//! next one is made; where somebody kept it, the object is theirs for ever.
+//! Invariant: no other code has the object before it is finished. A part is lent as a view, which is gone before the
+//! next one is made; if a reference to the view remains, the object is leaked.
 
 use std::ptr::NonNull;
 
@@ -13,17 +14,17 @@ use pyo3::types::PyBytes;
 use crate::capi::buffer_view::BufferView;
 use crate::capi::version;
 
-/// A bytes object in the making.
+/// An unfinished bytes object.
 pub struct BytesWriter<'py> {
     py: Python<'py>,
-    /// Owned; its contents are uninitialised behind `filled`.
+    /// Owned; its contents are uninitialised beyond `filled`.
     object: NonNull<ffi::PyObject>,
     capacity: usize,
     filled: usize,
 }
 
 impl<'py> BytesWriter<'py> {
-    /// Room for `capacity` bytes.
+    /// A writer with `capacity` bytes.
     ///
     /// # Errors
     /// `MemoryError`.
@@ -41,10 +42,10 @@ impl<'py> BytesWriter<'py> {
         self.capacity - self.filled
     }
 
-    /// Has `fill` write into the next `size` bytes; it gives what `count` takes for the number of bytes written.
+    /// Has `fill` write into the next `size` bytes; `count` turns its result into the number of bytes written.
     ///
     /// # Errors
-    /// What `fill` raises; `BufferError` when somebody else still uses the memory.
+    /// Any exception that `fill` raises; `BufferError` when other code still uses the memory.
     pub fn fill<R>(
         &mut self,
         size: usize,
@@ -56,11 +57,12 @@ impl<'py> BytesWriter<'py> {
         let start = unsafe { ffi::PyBytes_AS_STRING(self.object.as_ptr()) }.cast_mut();
         // SAFETY: within the object.
         let start = unsafe { start.add(self.filled) };
-        // SAFETY: `size` bytes that nobody else knows; where the window outlives the call, below, so do they.
+        // SAFETY: `size` bytes that no other code has a pointer to; if the view outlives the call, the bytes do too,
+        // see below.
         let (outcome, kept) = unsafe { BufferView::lend(self.py, start.cast(), size, fill) }?;
         if kept {
-            // Whoever has it may write at any time.
-            // SAFETY: a live object; the reference is never given up.
+            // Code that kept the view may write at any time.
+            // SAFETY: a live object; the reference is never released.
             unsafe { ffi::Py_IncRef(self.object.as_ptr()) };
             return Err(crate::capi::raise::error::<PyBufferError>("memory that was lent is still in use"));
         }
@@ -69,7 +71,7 @@ impl<'py> BytesWriter<'py> {
         Ok(outcome)
     }
 
-    /// What was filled.
+    /// The bytes written so far.
     ///
     /// # Errors
     /// `MemoryError`.

@@ -1,4 +1,4 @@
-//! contextvars: copying the current context and calling inside another one.
+//! contextvars: copies the current context and calls functions in another one.
 //!
 //! Invariant: every successful enter is followed by exactly one exit, with no pending exception lost in between.
 //!
@@ -14,11 +14,11 @@ use crate::capi::gil_cell::GilCell;
 use crate::capi::hooks;
 use crate::capi::version;
 
-/// What `contextvars.copy_context()` gives: a copy of the current context, unless a program has put another function
-/// there.
+/// `contextvars.copy_context()`: a copy of the current context; calls the replacement if a program has replaced that
+/// function.
 ///
 /// # Errors
-/// What such a function raises; `MemoryError`.
+/// Any exception that a replacement raises; `MemoryError`.
 #[inline(always)] // benchmark `call_soon_chain`
 pub fn copy_current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     match hooks::COPY_CONTEXT.replacement(py)? {
@@ -39,7 +39,7 @@ pub(crate) fn copy_current_unasked(py: Python<'_>) -> PyResult<Bound<'_, PyAny>>
 /// A copy of `context`, as `context.copy()`.
 ///
 /// # Errors
-/// `TypeError` when it is no context.
+/// `TypeError` when it is not a context.
 #[inline]
 pub fn copy<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if !is_context(context) {
@@ -71,7 +71,7 @@ impl Shared {
         Ok(fresh)
     }
 
-    /// Forgets the copy once no timer refers to it, so that the values of its variables can go.
+    /// Drops the copy once no timer refers to it, so that the values of its variables can be freed.
     #[inline]
     pub(crate) fn forget_if_unused(&self, py: Python<'_>) {
         let is_unused = |known: &Py<PyAny>| {
@@ -83,7 +83,7 @@ impl Shared {
         }
     }
 
-    /// Forgets the copy, so that what it refers to can go.
+    /// Drops the copy, so that what it refers to can be freed.
     pub(crate) fn forget(&self, py: Python<'_>) {
         let stale = self.0.with(py, Option::take);
         drop(stale);
@@ -102,11 +102,11 @@ pub fn is_context(object: &Bound<'_, PyAny>) -> bool {
     unsafe { ffi::PyContext_CheckExact(object.as_ptr()) != 0 }
 }
 
-/// Runs `body` inside `context`, as `Context.run` does. A stand-in that is no real context is refused with the error
-/// that `context.run` would give.
+/// Runs `body` inside `context`, as `Context.run` does. A stand-in that is not a real context is rejected with the
+/// error that `context.run` would raise.
 ///
 /// # Errors
-/// `RuntimeError` when the context is entered already; whatever `body` gives.
+/// `RuntimeError` when the context is entered already; any error that `body` returns.
 #[inline]
 pub fn run_in<'py, R>(py: Python<'py>, context: &Bound<'py, PyAny>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     if !is_context(context) {

@@ -1,8 +1,8 @@
-//! Functions that return coroutines of ours, looking like `async def` to those who ask.
+//! Functions that return ferrio coroutines, and look like `async def` to introspection.
 //!
-//! `inspect.iscoroutinefunction`, `inspect.signature` and their like want a function's code object. So a builtin
-//! function or method is wrapped in an object that passes calls on and, when somebody looks, shows the attributes of an
-//! `async def` with the same signature (`pattern`), which is made on first use and never runs.
+//! `inspect.iscoroutinefunction`, `inspect.signature` and similar functions read a function's code object. So a builtin
+//! function or method is wrapped in an object that forwards calls and shows the attributes of an `async def` with the
+//! same signature (`pattern`), which is made on first use and never runs.
 
 use std::ffi::{CString, c_void};
 use std::mem::offset_of;
@@ -24,15 +24,15 @@ type Object = *mut ffi::PyObject;
 struct FunctionObject {
     head: ffi::PyObject,
     vectorcall: ffi::vectorcallfunc,
-    /// The builtin function or method descriptor that does the work. A reference is owned.
+    /// The builtin function or method descriptor that does the work. An owned reference.
     builtin: Object,
-    /// The `async def`, or null as long as nobody asked. A reference is owned.
+    /// The `async def`, or null until it is first needed. An owned reference.
     pattern: Object,
-    /// What `builtin` would do, if it is a method of a usual kind.
+    /// A direct way to call `builtin`, if it is a method of a common kind.
     direct: Direct,
 }
 
-/// A way past a method descriptor, which costs a tenth of an await that ends at once (benchmark `queue_unbounded`).
+/// A way around a method descriptor, which costs a tenth of an await that ends at once (benchmark `queue_unbounded`).
 #[derive(Clone, Copy)]
 enum Direct {
     None,
@@ -41,7 +41,7 @@ enum Direct {
 }
 
 impl Direct {
-    /// The class is the descriptor's, which outlives it with its definitions.
+    /// The class is the descriptor's; it outlives the descriptor, and its method definitions do too.
     fn of(builtin: &Bound<'_, PyAny>) -> Self {
         if !std::ptr::eq(builtin.get_type_ptr(), &raw const ffi::PyMethodDescr_Type) {
             return Self::None;
@@ -71,7 +71,7 @@ pub fn mark(owner: &Bound<'_, PyAny>, names: &[&str]) -> PyResult<()> {
     let py = owner.py();
     for name in names {
         let builtin = match owner.cast::<PyType>() {
-            // Not getattr: a descriptor is wanted, not what it gives.
+            // Not getattr: the descriptor is needed, not what its `__get__` returns.
             Ok(class) => class.getattr("__dict__")?.get_item(name)?,
             Err(_) => owner.getattr(*name)?,
         };
@@ -92,7 +92,7 @@ fn wrap<'py>(py: Python<'py>, builtin: &Bound<'py, PyAny>) -> PyResult<Bound<'py
     // SAFETY: a new reference or null with an exception set.
     let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
     let function = object.as_ptr().cast::<FunctionObject>();
-    // SAFETY: of our layout, and ours alone.
+    // SAFETY: of our layout, and no other pointer to it exists.
     unsafe { (*function).vectorcall = call };
     // SAFETY: as above; the field held null.
     unsafe { (*function).builtin = builtin.clone().into_ptr() };
@@ -162,7 +162,7 @@ unsafe extern "C" fn get_attribute(object: Object, name: Object) -> Object {
     })
 }
 
-/// The `async def` that stands for the function.
+/// The `async def` of the function.
 fn pattern(py: Python<'_>, object: Object) -> PyResult<Bound<'_, PyAny>> {
     let function = object.cast::<FunctionObject>();
     // SAFETY: of our type, alive during the call.
@@ -207,8 +207,8 @@ pub(crate) fn make_pattern<'py>(builtin: &Bound<'py, PyAny>) -> PyResult<Bound<'
     Ok(made)
 }
 
-/// Arguments that came later than the oldest Python there is. Ours know them on each version, and refuse them where
-/// asyncio has none; whoever asks for the signature gets that of the running Python's asyncio.
+/// Arguments that a later Python added. ferrio's functions have them on each version, and reject them where asyncio has
+/// none; the signature shown is that of the running Python's asyncio.
 const LATER: [(&str, &str, (u8, u8)); 4] = [
     ("create_connection", ", all_errors=False", (3, 12)),
     ("create_server", ", keep_alive=None", (3, 13)),
@@ -230,7 +230,7 @@ unsafe extern "C" fn repr(object: Object) -> Object {
     })
 }
 
-/// `__reduce__`: like functions, found again by name.
+/// `__reduce__`: found again by name, like functions.
 unsafe extern "C" fn reduce(object: Object, _: Object) -> Object {
     trampoline(|py| Ok(pattern(py, object)?.getattr("__qualname__")?.unbind()))
 }
@@ -272,7 +272,7 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         ffi::PyMethodDef::zeroed(),
     ]));
     let read = |name, get| attribute(name, get, None);
-    // The type itself has these, so that an instance's would not be looked for any further.
+    // The type itself has these attributes, so an instance's own would not be looked up.
     let attributes = Box::leak(Box::new([
         read(c"__doc__", documentation),
         read(c"__module__", module),
@@ -291,7 +291,7 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
     ];
     let flags = ffi::Py_TPFLAGS_HAVE_VECTORCALL
         | ffi::Py_TPFLAGS_METHOD_DESCRIPTOR
-        // Only then does the interpreter specialise loading the method (benchmark `queue_unbounded`).
+        // The interpreter specialises loading the method only with this flag (benchmark `queue_unbounded`).
         | ffi::Py_TPFLAGS_IMMUTABLETYPE
         | ffi::Py_TPFLAGS_DISALLOW_INSTANTIATION;
     heap_type::new(py, c"ferrio.coroutine_function", size_of::<FunctionObject>(), slots, flags, None)

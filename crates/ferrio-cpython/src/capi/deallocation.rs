@@ -1,11 +1,11 @@
-//! Freeing objects that hold others: a chain of any length takes a bounded part of the stack.
+//! Frees objects that hold others: a chain of any length takes a bounded part of the stack.
 //!
-//! An object's destructor gives up what the object holds, which may run the next destructor, and so on along the chain.
-//! The interpreter's own containers defer the rest of such a chain (its "trashcan"); from 3.14 on it does that for every
-//! collected type by itself, and nothing here has anything to do. Before, `within_bounds` counts the destructors of ours
-//! that are running. Past `SHALLOW` of them a thread keeps a list of its own: what would go deeper than `DEEP` more is
-//! put there with its count at zero, unseen by the collector, and freed when the outermost of them has ended. Nothing
-//! is ever left in a list: whoever made it empties it before its own destructor returns.
+//! An object's destructor releases what the object holds, which may run the next destructor, and so on along the chain.
+//! The interpreter's own containers defer the rest of such a chain (its "trashcan"); from 3.14 on it does that for
+//! every collected type by itself, and this file does nothing. Before, `within_bounds` counts ferrio's destructors that
+//! are running. Past `SHALLOW` of them a thread keeps a list of its own: an object that would go deeper than `DEEP`
+//! more is put there with its count at zero, untracked, and freed when the outermost of them has ended. Nothing is ever
+//! left in a list: the destructor that made it empties it before it returns.
 
 use pyo3::PyClass;
 use pyo3::ffi;
@@ -15,7 +15,7 @@ type Object = *mut ffi::PyObject;
 type Destructor = unsafe extern "C" fn(Object);
 
 /// Frees `object` by `destroy`, at once or, deep inside other destructors, a little later by another call of
-/// `destructor`, the type's `tp_dealloc` that is calling.
+/// `destructor`, the type's `tp_dealloc` that is the caller.
 ///
 /// # Safety
 /// `object` is dead and whole, and the caller does not touch it afterwards; `destroy` frees it. The GIL is held.
@@ -27,13 +27,13 @@ pub(crate) unsafe fn within_bounds(object: Object, destructor: Destructor, destr
         destroy(object);
     }
     #[cfg(not(Py_3_14))]
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     unsafe {
         chains::within_bounds(object, destructor, destroy);
     }
 }
 
-/// Lets the instances of a class of `PyO3`'s making be freed by `within_bounds`.
+/// Lets the instances of a `PyO3` class be freed by `within_bounds`.
 ///
 /// # Panics
 /// When there are more classes than `chains::CLASSES`.
@@ -57,16 +57,16 @@ mod chains {
 
     use super::{Destructor, Object};
 
-    /// Destructors of ours, of all threads together, that run before anybody keeps a list: as many as the interpreter's
-    /// trashcan lets its own nest.
+    /// How many of ferrio's destructors, of all threads together, may run before a thread makes a list: as many as the
+    /// interpreter's trashcan lets its own nest.
     const SHALLOW: usize = 50;
     /// How many more of them a thread lets nest.
     const DEEP: usize = 50;
-    /// Room for classes of `PyO3`'s making.
+    /// The most `PyO3` classes.
     const CLASSES: usize = 64;
 
-    /// Destructors of ours that are running. All threads share it: one that is in the middle of a destructor while another
-    /// runs only brings the other's list nearer. Relaxed: the GIL orders all accesses.
+    /// How many of ferrio's destructors are running. All threads share it: a thread that is in the middle of a
+    /// destructor while another runs only makes the other start its list earlier. Relaxed: the GIL orders all accesses.
     static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
     /// What a thread frees later.
@@ -83,14 +83,14 @@ mod chains {
     }
 
     thread_local! {
-        /// The list of this thread, owned by the destructor of ours that made it; null where there is none.
+        /// The list of this thread, owned by the destructor that made it; null where there is none.
         static DEFERRED: Cell<*mut Deferred> = const { Cell::new(null_mut()) };
     }
 
-    /// Where a destructor runs.
+    /// The depth class of a running destructor.
     #[derive(Clone, Copy, PartialEq, Eq)]
     enum Place {
-        /// Not deep inside others.
+        /// Not deep inside other destructors.
         Shallow,
         /// Deep: it counts in the thread's list.
         Nested,
@@ -105,7 +105,7 @@ mod chains {
         let running = RUNNING.load(Ordering::Relaxed);
         let mut place = Place::Shallow;
         if running >= SHALLOW {
-            // SAFETY: by the caller's promise.
+            // SAFETY: the caller guarantees it.
             match unsafe { descend(object, destructor) } {
                 Some(deep) => place = deep,
                 None => return,
@@ -113,14 +113,14 @@ mod chains {
         }
         RUNNING.store(running + 1, Ordering::Relaxed);
         destroy(object);
-        // Read again: other threads may have begun or ended something meanwhile.
+        // Read again: other threads may have begun or ended a destructor meanwhile.
         RUNNING.store(RUNNING.load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
         if place != Place::Shallow {
             ascend(place);
         }
     }
 
-    /// The place of a destructor that begins deep inside others; None if its object was put aside.
+    /// The place of a destructor that begins deep inside others; None if its object was deferred.
     ///
     /// # Safety
     /// As for `crate::within_bounds`.
@@ -134,7 +134,7 @@ mod chains {
         }
         // SAFETY: a destructor further up this stack made the list; the borrow ends before anything else runs.
         let deferred = unsafe { &mut *list };
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller guarantees it.
         if deferred.depth >= DEEP && unsafe { deferred.put(object, destructor) } {
             return None;
         }
@@ -142,13 +142,13 @@ mod chains {
         Some(Place::Nested)
     }
 
-    /// A destructor that began deep inside others has ended.
+    /// Called when a destructor that began deep inside others has ended.
     #[cold]
     #[inline(never)]
     fn ascend(place: Place) {
         let list = DEFERRED.get();
         if list.is_null() {
-            // A library that exchanges stacks has let the outermost end before.
+            // A library that switches stacks has let the outermost one end before.
             return;
         }
         if place == Place::Outermost {
@@ -160,18 +160,19 @@ mod chains {
         deferred.depth = deferred.depth.saturating_sub(1);
     }
 
-    /// Frees what was put aside, and the list.
+    /// Frees the deferred objects, and the list.
     fn empty(list: *mut Deferred) {
         loop {
-            // SAFETY: only who made the list calls this, and nobody borrows it while nothing runs.
+            // SAFETY: only the destructor that made the list calls this, and no code borrows it while no destructor
+            // runs.
             let next = unsafe { &mut *list }.objects.pop();
             let Some(Waiting { object, destructor, was_tracked }) = next else { break };
             if was_tracked {
-                // Destructors expect what they would have found.
+                // Destructors expect a tracked object.
                 // SAFETY: whole, of a collected type, untracked by `put`.
                 unsafe { ffi::PyObject_GC_Track(object.cast()) };
             }
-            // SAFETY: as promised to `put`; this is the call that was deferred.
+            // SAFETY: the caller of `put` guarantees it; this is the call that was deferred.
             unsafe { destructor(object) };
         }
         DEFERRED.set(null_mut());
@@ -193,7 +194,7 @@ mod chains {
             // SAFETY: of a collected type, as just seen.
             let was_tracked = is_collected && unsafe { ffi::PyObject_GC_IsTracked(object) } != 0;
             if was_tracked {
-                // The collector must not meet an object whose count is zero.
+                // The collector must not find an object whose count is zero.
                 // SAFETY: tracked.
                 unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
             }
@@ -205,7 +206,7 @@ mod chains {
     /// The classes' own destructors, by the number of their `Bounded`; what they point to lives as long as the process.
     static OWN: [AtomicPtr<Destructor>; CLASSES] = [const { AtomicPtr::new(null_mut()) }; CLASSES];
 
-    /// The destructor that stands in the place of the one with this number.
+    /// The destructor that replaces the one with this number.
     struct Bounded<const NUMBER: usize>;
 
     impl<const NUMBER: usize> Bounded<NUMBER> {
@@ -232,7 +233,7 @@ mod chains {
         )
     };
 
-    /// Puts one of the destructors above in the place of a class's own, once.
+    /// Replaces a class's destructor by one of those above, once.
     pub(crate) fn bound_class(class: &Bound<'_, PyType>) {
         static USED: AtomicUsize = AtomicUsize::new(0);
         // SAFETY: a live type of our own making.

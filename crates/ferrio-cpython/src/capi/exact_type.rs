@@ -1,4 +1,4 @@
-//! Whether a program could have put something of its own in the place of an object's methods.
+//! Checks whether a program could have replaced an object's methods.
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -6,25 +6,25 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-/// A class whose plain instances are to be told from others, known by its address.
+/// A class whose unpatched instances are recognised, by its address.
 pub struct ExactType(AtomicPtr<ffi::PyTypeObject>);
 
 impl ExactType {
-    /// No class so far.
+    /// No class yet.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "for statics")]
     pub const fn new() -> Self {
         Self(AtomicPtr::new(std::ptr::null_mut()))
     }
 
-    /// From now on it is `class`, which lives as long as the process.
+    /// Sets the class to `class`, which lives as long as the process.
     pub fn set(&self, class: &Bound<'_, PyType>) {
         // Relaxed: written with the GIL held, as it is read.
         self.0.store(class.as_type_ptr(), Ordering::Relaxed);
     }
 
-    /// Whether `object` is exactly of this class, which has a dictionary at a fixed place, and nothing was set on it:
-    /// then its methods are those of the class.
+    /// Whether `object` is exactly of this class, which has a dictionary at a fixed offset, and no attribute was set on
+    /// it: then its methods are those of the class.
     #[inline]
     #[must_use]
     pub fn is_unpatched(&self, object: &Bound<'_, PyAny>) -> bool {

@@ -1,7 +1,7 @@
-//! Running code as an `except` or `finally` block does: with an exception that is being handled.
+//! Runs code as an `except` or `finally` block does: with an exception that is being handled.
 //!
-//! What is raised meanwhile gets that exception as its context, and `sys.exception()` shows it. Invariant: what was
-//! being handled before is so again afterwards.
+//! Exceptions raised meanwhile get that exception as their context, and `sys.exception()` returns it. Invariant:
+//! afterwards the exception that was being handled before is restored.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 pub fn while_handling<R>(py: Python<'_>, error: &PyErr, block: impl FnOnce() -> R) -> R {
     // SAFETY: attached by token; a new reference or null.
     let before = unsafe { ffi::PyErr_GetHandledException() };
-    // SAFETY: as said.
+    // SAFETY: as stated above.
     let before = Restore(unsafe { Bound::from_owned_ptr_or_opt(py, before) });
     // SAFETY: an exception; a reference of its own is taken.
     unsafe { ffi::PyErr_SetHandledException(error.value(py).as_ptr()) };
@@ -19,7 +19,7 @@ pub fn while_handling<R>(py: Python<'_>, error: &PyErr, block: impl FnOnce() -> 
     outcome
 }
 
-/// Puts back what was being handled, also after a panic.
+/// Restores the exception that was being handled, also after a panic.
 struct Restore<'py>(Option<Bound<'py, PyAny>>);
 
 impl Drop for Restore<'_> {

@@ -1,8 +1,8 @@
 //! Memory of freed objects, kept for the next ones of the same type.
 //!
-//! Invariant: what is kept is the memory of an object of which nothing is left but its type, with the reference to it;
-//! untracked and never finalized. The collector remembers in the memory that an object was finalized, and would not
-//! finalize the next one.
+//! Invariant: each kept piece is the memory of an object of which only its type, with the reference to it, is left; it
+//! is untracked and was never finalized. The collector records in the memory that an object was finalized, and would
+//! not finalize the next one.
 
 use std::ptr::NonNull;
 
@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 
 use crate::capi::gil_cell::GilCell;
 
-/// The spare memory of one type, whose objects have the layout `T`.
+/// The free list of one type, whose objects have the layout `T`.
 pub(crate) struct FreeList<T> {
     list: GilCell<Vec<FreeObject<T>>>,
     limit: usize,
@@ -19,7 +19,7 @@ pub(crate) struct FreeList<T> {
 
 struct FreeObject<T>(NonNull<T>);
 
-// SAFETY: memory that nobody else knows of; it is touched only with the GIL held.
+// SAFETY: memory that no other code knows; it is touched only with the GIL held.
 unsafe impl<T> Send for FreeObject<T> {}
 
 impl<T> FreeList<T> {
@@ -28,13 +28,13 @@ impl<T> FreeList<T> {
         Self { list: GilCell::new(Vec::new()), limit }
     }
 
-    /// An object from spare memory with one reference, untracked, whose fields are as the one before left them.
+    /// An object from the list with one reference, untracked, whose fields are as its predecessor left them.
     #[inline]
     pub(crate) fn reuse(&self, py: Python<'_>) -> Option<NonNull<T>> {
         let FreeObject(memory) = self.list.with(py, Vec::pop)?;
-        // The count was zero. `PyObject_Init` would fetch the type anew, which costs a tenth of an await that ends at once
-        // (benchmark `queue_unbounded`).
-        // SAFETY: an object that is whole in its head, by the invariant.
+        // The count was zero. `PyObject_Init` would take a new reference to the type, which costs a tenth of an await
+        // that ends at once (benchmark `queue_unbounded`).
+        // SAFETY: an object with a whole head, by the invariant.
         unsafe { ffi::Py_INCREF(memory.as_ptr().cast()) };
         Some(memory)
     }
@@ -42,31 +42,31 @@ impl<T> FreeList<T> {
     /// A new object of `class` with one reference, untracked, whose fields are not initialised.
     ///
     /// # Safety
-    /// `class` is the type of these spares, and its basic size is that of `T`.
+    /// `class` is the type of this free list, and its basic size is that of `T`.
     #[inline]
     pub(crate) unsafe fn take(&self, py: Python<'_>, class: *mut ffi::PyTypeObject) -> PyResult<NonNull<T>> {
         if let Some(memory) = self.reuse(py) {
             return Ok(memory);
         }
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller guarantees it.
         let fresh = unsafe { ffi::PyObject_GC_New::<T>(class) };
         NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))
     }
 
-    /// Takes the memory of an object that is dead with its reference to its type, and keeps or frees it.
+    /// Takes the memory of a dead object with its reference to its type, and keeps or frees it.
     ///
     /// # Safety
-    /// The object is exactly of the type of these spares and came from its allocator, its count is zero, it is untracked,
-    /// and its fields are released.
+    /// The object is exactly of the type of this free list and came from its allocator, its count is zero, it is
+    /// untracked, and its fields are released.
     #[inline]
     pub(crate) unsafe fn give(&self, py: Python<'_>, memory: NonNull<T>) {
         // SAFETY: memory of a GC type.
         if unsafe { ffi::PyObject_GC_IsFinalized(memory.as_ptr().cast()) } != 0 {
-            // SAFETY: by the caller's promise.
+            // SAFETY: the caller guarantees it.
             unsafe { self.free(memory) };
             return;
         }
-        // SAFETY: by the caller's promise, and not finalized.
+        // SAFETY: the caller guarantees it, and not finalized.
         unsafe { self.give_unfinalized(py, memory) };
     }
 
@@ -84,7 +84,7 @@ impl<T> FreeList<T> {
             fits
         });
         if !kept {
-            // SAFETY: by the caller's promise.
+            // SAFETY: the caller guarantees it.
             unsafe { self.free(memory) };
         }
     }

@@ -1,12 +1,12 @@
-//! `GilCell`: interior mutability whose key is being attached to the interpreter.
+//! `GilCell`: interior mutability guarded by being attached to the interpreter.
 //!
-//! Invariant: a borrow lives only inside one closure, on one thread that holds the GIL, and the closure runs no
-//! Python code, so borrows never overlap. A borrow flag turns a broken invariant into a panic, which reaches
-//! Python as an exception, never into two live `&mut`. Free-threaded builds run with the GIL enabled (the module
-//! says so at import); moving a cell to a lock there changes this file alone.
+//! Invariant: a borrow lives only inside one closure, on one thread that holds the GIL, and the closure runs no Python
+//! code, so borrows never overlap. A borrow flag turns a broken invariant into a panic, which reaches Python as an
+//! exception, never into two live `&mut`. Free-threaded builds run with the GIL enabled (the module declares that it
+//! needs it); replacing the cell by a lock there changes this file alone.
 //!
-//! Memory that is all zero is a cell that is borrowed: Python 3.11 makes the dictionary of a new object before its value
-//! is there, and the collector may come at that moment.
+//! All-zero memory is a cell that is borrowed: Python 3.11 makes the dictionary of a new object before its value is
+//! there, and the collector may run at that moment.
 
 use std::cell::{Cell, UnsafeCell};
 
@@ -14,7 +14,7 @@ use pyo3::{PyVisit, Python};
 
 use super::visitor::Visitor;
 
-/// A value that may be touched by whoever is attached to the interpreter.
+/// A value that any thread attached to the interpreter may access.
 pub struct GilCell<T> {
     free: Cell<bool>,
     value: UnsafeCell<T>,
@@ -48,7 +48,7 @@ impl<T> GilCell<T> {
         self.with_inlined(py, access)
     }
 
-    /// `with` for the hottest of its callers, which it becomes a part of whatever `access` does.
+    /// `with` for its hottest callers, always inlined whatever `access` does.
     ///
     /// # Panics
     /// As `with`.
@@ -60,8 +60,8 @@ impl<T> GilCell<T> {
         access(unsafe { &mut *self.value.get() })
     }
 
-    /// Reads the value during garbage collection, or gives None while it is borrowed or not there yet (the collector
-    /// then sees the object as alive and comes again).
+    /// Reads the value during garbage collection, or returns None while it is borrowed or not there yet (the collector
+    /// then treats the object as alive and visits it again later).
     pub fn traverse<R>(&self, _visit: &PyVisit<'_>, access: impl FnOnce(&T) -> R) -> Option<R> {
         if !self.free.get() {
             return None;
@@ -70,7 +70,7 @@ impl<T> GilCell<T> {
         Some(access(unsafe { &*self.value.get() }))
     }
 
-    /// The same for what a coroutine's body shows.
+    /// The same for the traversal of a coroutine's body.
     pub fn visit<R>(&self, _visitor: &Visitor<'_>, access: impl FnOnce(&T) -> R) -> Option<R> {
         if !self.free.get() {
             return None;

@@ -1,6 +1,6 @@
-//! Making heap types: their spec, and the entries of their tables.
+//! Creates heap types: their spec, and the entries of their tables.
 //!
-//! Tables given to a type live as long as the process, for types do.
+//! Tables given to a type live as long as the process, because types do.
 
 use std::ffi::{CStr, c_int, c_ulong, c_void};
 
@@ -45,19 +45,19 @@ pub(crate) fn new(
     Ok(class.cast_into::<PyType>()?.unbind())
 }
 
-/// Lets `constructor` answer calls of `class` itself; subclasses go by `tp_new` and `tp_init`.
+/// Makes calls of `class` itself go to `constructor`; subclasses go through `tp_new` and `tp_init`.
 pub(crate) fn set_constructor(class: &Bound<'_, PyType>, constructor: ffi::vectorcallfunc) {
-    // SAFETY: a type of our own making, which nobody has called so far.
+    // SAFETY: a new type that no code has called yet.
     let place = unsafe { &raw mut (*class.as_type_ptr()).tp_vectorcall };
     // SAFETY: in bounds; the field owns nothing.
     unsafe { place.write(Some(constructor)) };
 }
 
-/// `object.__class__ = value`, or its deletion, where `object` is of a class of ours or below one. `is_own` tells those
-/// that programs are not to leave or to come to, as they cannot with asyncio's in C.
+/// `object.__class__ = value`, or its deletion, where `object` is of a ferrio class or a subclass. `is_own` recognises
+/// the classes that programs may not assign from or to, as they cannot with asyncio's in C.
 ///
 /// # Errors
-/// `TypeError`, in the interpreter's words.
+/// `TypeError`, with the interpreter's message.
 pub(crate) fn assign_class(
     object: &Bound<'_, PyAny>,
     value: Option<&Bound<'_, PyAny>>,
@@ -81,7 +81,7 @@ pub(crate) fn slot(slot: c_int, value: *mut c_void) -> ffi::PyType_Slot {
     ffi::PyType_Slot { slot, pfunc: value }
 }
 
-/// A method of a fixed number of arguments, as `flags` say.
+/// A method with the number of arguments that `flags` say.
 pub(crate) fn method(
     name: &'static CStr,
     function: unsafe extern "C" fn(Object, Object) -> Object,
@@ -115,8 +115,7 @@ pub(crate) fn attribute(name: &'static CStr, get: ffi::getter, set: Option<ffi::
     ffi::PyGetSetDef { name: name.as_ptr(), get: Some(get), set, doc: std::ptr::null(), closure: std::ptr::null_mut() }
 }
 
-/// The table that says where in an object the interpreter finds what it wants to know of: `__weaklistoffset__` and
-/// its like.
+/// The table of offsets of the fields that the interpreter reads in an object: `__weaklistoffset__` and so on.
 pub(crate) fn offsets(places: &[(&'static CStr, usize)]) -> *mut c_void {
     let entry = |name: *const _, type_code, offset, flags| ffi::PyMemberDef {
         name,

@@ -1,4 +1,4 @@
-//! The one home of what this crate takes from Python modules: imported once, then kept.
+//! All that this crate imports from Python modules: imported once, then kept.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -38,7 +38,7 @@ imported! {
     delattr = "builtins" . "delattr";
     /// The module that logs slow callbacks.
     base_events = "asyncio" . "base_events";
-    /// What asyncio takes for coroutines: classes, for `isinstance`.
+    /// The classes that asyncio takes for coroutines, for `isinstance`.
     coroutine_types = "asyncio.coroutines" . "_COROUTINE_TYPES";
     /// The done callback that ends `run_until_complete`.
     stop_loop = "asyncio.base_events" . "_run_until_complete_cb";
@@ -48,9 +48,9 @@ imported! {
     running_loop = "_asyncio" . "_get_running_loop";
     /// The module of `get_event_loop`.
     events = "asyncio" . "events";
-    /// The task running on a loop; of C since 3.12.
+    /// The task running on a loop; in C since 3.12.
     stock_current_task = "_asyncio" . "current_task";
-    /// All pending tasks of a loop; of C since 3.14.
+    /// All pending tasks of a loop; in C since 3.14.
     stock_all_tasks = "_asyncio" . "all_tasks";
     /// The module that exports `Future`.
     futures_module = "asyncio" . "futures";
@@ -58,13 +58,13 @@ imported! {
     stock_future = "_asyncio" . "Future";
     /// asyncio's own class, in C.
     stock_task = "_asyncio" . "Task";
-    /// asyncio's own set of all tasks; ours show in its iterator.
+    /// asyncio's own set of all tasks; its iterator shows ferrio's too.
     tasks_module = "asyncio" . "tasks";
-    /// Notes who waits for a future of asyncio's own; since 3.14.
+    /// Records a waiter of one of asyncio's own futures; since 3.14.
     stock_add_to_awaited_by = "_asyncio" . "future_add_to_awaited_by";
     /// Takes that back; since 3.14.
     stock_discard_from_awaited_by = "_asyncio" . "future_discard_from_awaited_by";
-    /// What `gather()` gives, which ours claims to be.
+    /// The class of what `gather()` returns, which ferrio's claims to be.
     asyncio_gathering_future = "asyncio.tasks" . "_GatheringFuture";
     /// `asyncio.CancelledError`.
     cancelled_error = "asyncio.exceptions" . "CancelledError";
@@ -87,8 +87,8 @@ imported! {
 /// One of the functions above.
 type Import = fn(Python<'_>) -> PyResult<&Bound<'_, PyAny>>;
 
-/// Takes now what finalizers, reports and the destructors of tasks need: they run also while the interpreter leaves, when
-/// nothing can be imported any more. All of it is in modules that asyncio imports.
+/// Imports now what finalizers, reports and the destructors of tasks need: they run also while the interpreter
+/// finalizes, when imports fail. All of it is in modules that asyncio imports.
 ///
 /// # Errors
 /// `ImportError` when asyncio is not importable.
@@ -137,7 +137,7 @@ pub(crate) fn iscoroutinefunction(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> 
     }
 }
 
-/// The function that takes a frame and gives a `traceback.StackSummary`, as it is now.
+/// The function that takes a frame and returns a `traceback.StackSummary`, looked up at each call.
 pub(crate) fn extract_stack(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     format_helpers(py)?.getattr(crate::intern!(py, "extract_stack"))
 }
@@ -154,8 +154,8 @@ pub(crate) fn format_takes_debug(py: Python<'_>) -> PyResult<bool> {
 
 /// The innermost Python frame, if Python code is running.
 ///
-/// Not by `sys._getframe`, which expects a Python function for its caller: while the last frame of a coroutine that we
-/// resumed gives up its variables, what it takes for a frame is none.
+/// Not by `sys._getframe`, which expects a Python function as its caller: while the last frame of a coroutine that
+/// ferrio resumed releases its variables, what it takes for a frame is not one.
 #[must_use]
 pub fn current_frame(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     // SAFETY: a thread that has the GIL.
@@ -164,7 +164,7 @@ pub fn current_frame(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     unsafe { Bound::from_borrowed_ptr_or_opt(py, frame.cast()) }
 }
 
-/// asyncio's class for handles that threads share: 3.14 has it.
+/// asyncio's class for handles that threads share; since 3.14.
 pub(crate) fn thread_safe_handle(py: Python<'_>) -> PyResult<Option<Bound<'_, PyType>>> {
     static CELL: PyOnceLock<Option<Py<PyType>>> = PyOnceLock::new();
     let class = CELL.get_or_try_init(py, || {
@@ -197,10 +197,10 @@ pub(crate) fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     events(py)?.call_method0("get_event_loop")
 }
 
-/// The same for functions that asyncio has in Python, which ask `events.get_event_loop()`.
+/// The same for functions that asyncio has in Python, which call `events.get_event_loop()`.
 ///
 /// # Errors
-/// As `default_loop`; what a function put in place of asyncio's raises.
+/// As `default_loop`; any exception that a replacement of asyncio's function raises.
 pub fn get_event_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let hook = if py.version_info() < (3, 12) { &hooks::GET_EVENT_LOOP_INSIDE } else { &hooks::GET_EVENT_LOOP };
     match hook.replacement(py)? {

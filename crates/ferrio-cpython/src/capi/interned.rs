@@ -1,7 +1,7 @@
 //! Names for Python, made when the module is imported.
 //!
-//! `PyO3`'s macro of the same name makes a name at its first use. That panics where there is no memory, in the middle of
-//! whatever needs the name, and what was under way then is lost: bytes that were read, say.
+//! `PyO3`'s macro of the same name makes a name at its first use. That panics where there is no memory, in the middle
+//! of the code that needs the name, and work in progress is lost, for example bytes that were read.
 
 use pyo3::prelude::*;
 
@@ -10,13 +10,13 @@ pub use inventory;
 #[doc(hidden)]
 pub use pyo3::sync::Interned;
 
-/// A name that some place of ours uses.
+/// A name used in one place of the code.
 #[doc(hidden)]
 pub struct Name(pub &'static Interned);
 
 inventory::collect!(Name);
 
-/// The interned string of a literal, which is there since the module was imported.
+/// The interned string of a literal, made when the module is imported.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! intern {
@@ -27,7 +27,7 @@ macro_rules! intern {
     }};
 }
 
-/// Makes the names of all places.
+/// Makes all names.
 pub(crate) fn prepare(py: Python<'_>) {
     for Name(interned) in inventory::iter::<Name> {
         interned.get(py);

@@ -1,4 +1,4 @@
-//! Calls with keyword arguments and no dictionary for them.
+//! Calls with keyword arguments without a dictionary.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -6,13 +6,13 @@ use pyo3::types::PyString;
 
 use crate::capi::memory;
 
-/// How many arguments of all kinds a call takes, its object included.
+/// The most arguments of a call, its object included.
 const ROOM: usize = 6;
 
 /// `object.name(*arguments, **keywords)`.
 ///
 /// # Errors
-/// What the method raises.
+/// Any exception that the method raises.
 ///
 /// # Panics
 /// When there are more than five arguments.

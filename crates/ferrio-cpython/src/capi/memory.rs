@@ -1,6 +1,6 @@
-//! Running out of memory: what is raised then, and objects whose making may fail.
+//! Running out of memory: the error raised then, and constructors of objects that return it.
 //!
-//! The safe constructors of `PyO3` panic where the interpreter has no memory. Those below give `MemoryError`.
+//! The safe constructors of `PyO3` panic where the interpreter has no memory. Those below return `MemoryError`.
 
 use pyo3::IntoPyObjectExt;
 use std::any::Any;
@@ -13,7 +13,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::capi::trampoline;
 
-/// `MemoryError`. The interpreter keeps some in store, so that this needs no memory.
+/// `MemoryError`. The interpreter keeps some preallocated, so that this needs no memory.
 #[cold]
 #[must_use]
 pub fn out_of_memory(py: Python<'_>) -> PyErr {
@@ -91,7 +91,7 @@ pub fn empty_list(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
 /// A list of `items`.
 ///
 /// # Errors
-/// `MemoryError`; what making an item of it raises.
+/// `MemoryError`; any exception that converting an item raises.
 pub fn list<'py, T: IntoPyObject<'py>>(
     py: Python<'py>,
     items: impl IntoIterator<Item = T>,
@@ -106,10 +106,10 @@ pub fn list<'py, T: IntoPyObject<'py>>(
 /// A tuple of `items`.
 ///
 /// # Errors
-/// `MemoryError`; what making an item of it raises.
+/// `MemoryError`; any exception that converting an item raises.
 ///
 /// # Panics
-/// When the iterator does not have as many items as it says.
+/// When the iterator does not have as many items as its length says.
 pub fn tuple<'py, T: IntoPyObject<'py>>(
     py: Python<'py>,
     items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
@@ -125,7 +125,7 @@ pub fn tuple<'py, T: IntoPyObject<'py>>(
     let mut filled = 0;
     for item in items {
         let item = item.into_bound_py_any(py)?;
-        // SAFETY: a tuple that nobody else knows, whose length is checked; the reference is given away.
+        // SAFETY: a tuple that no other code has a pointer to, whose length is checked; the reference is given away.
         if unsafe { ffi::PyTuple_SetItem(tuple.as_ptr(), filled, item.into_ptr()) } < 0 {
             return Err(PyErr::fetch(py));
         }
@@ -146,7 +146,7 @@ pub fn copied(py: Python<'_>, data: &[u8]) -> PyResult<Vec<u8>> {
     Ok(copy)
 }
 
-/// Keeps the panics that stand for a lack of memory off standard error: they become `MemoryError`.
+/// Keeps panics that mean a lack of memory off standard error: they become `MemoryError`.
 pub fn hush_panics() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |information| {
@@ -156,13 +156,13 @@ pub fn hush_panics() {
     }));
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
     payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
-/// Whether a panic says that memory ran out: `PyO3` found no object where it had asked for one, or it expected that
-/// something raises nothing and got `MemoryError`, which it may have had no memory to show.
+/// Whether a panic means that memory ran out: `PyO3` got null where it expected an object, or got `MemoryError` where
+/// it expected no error, which it may have had no memory to format.
 pub(crate) fn stands_for_no_memory(payload: &(dyn Any + Send)) -> bool {
     panic_text(payload).is_some_and(|text| {
         text == "PyObject pointer is null"
@@ -171,8 +171,8 @@ pub(crate) fn stands_for_no_memory(payload: &(dyn Any + Send)) -> bool {
     })
 }
 
-/// What a destructor cannot raise goes to `sys.unraisablehook`. A lack of memory does not: showing it takes memory, and
-/// the interpreter calls itself without end when it has none for that.
+/// Passes an error that a destructor cannot raise to `sys.unraisablehook`. Not a lack of memory: showing it takes
+/// memory, and the interpreter recurses without end when it has none for that.
 pub fn unraisable(py: Python<'_>, error: PyErr) {
     let error = trampoline::made(py, error);
     if !error.is_instance_of::<PyMemoryError>(py) {
@@ -180,10 +180,10 @@ pub fn unraisable(py: Python<'_>, error: PyErr) {
     }
 }
 
-/// Runs `body`; a lack of memory is `MemoryError`, and any other panic an internal error.
+/// Runs `body`; a lack of memory becomes `MemoryError`, and any other panic an internal error.
 ///
 /// # Errors
-/// What `body` raises.
+/// Any exception that `body` raises.
 pub fn catch_no_memory<R>(py: Python<'_>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(trampoline::panicked(py, payload.as_ref())))
 }

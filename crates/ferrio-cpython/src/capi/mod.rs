@@ -1,4 +1,4 @@
-//! Raw calls into `CPython`, wrapped so that they are safe: references, heap types, trampolines, buffers, contexts.
+//! Raw calls into `CPython` in safe wrappers: references, heap types, trampolines, buffers, contexts.
 //!
 //! Nothing here knows futures, tasks or loops: those are in `objects`, which builds on this folder.
 

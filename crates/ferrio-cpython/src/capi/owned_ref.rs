@@ -1,8 +1,8 @@
-//! `OwnedRef`: an owned reference that is given up at once.
+//! `OwnedRef`: an owned reference that is released at once.
 //!
-//! Raw objects are dropped by code that the interpreter calls directly, where `PyO3`'s `Py` cannot tell that it is
-//! attached and defers the release; a future that lives on with its garbage is a leak. Invariant: a `OwnedRef` is dropped
-//! only by whoever is attached, for it lives in Python objects and in queues that only attached code touches.
+//! Raw objects are dropped by code that the interpreter calls directly, where `PyO3`'s `Py` cannot tell that the thread
+//! is attached and defers the release; a future that stays alive with its garbage is a leak. Invariant: only attached
+//! code drops an `OwnedRef`, because it lives in Python objects and in queues that only attached code touches.
 
 use std::mem::ManuallyDrop;
 

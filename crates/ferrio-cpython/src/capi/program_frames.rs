@@ -1,8 +1,8 @@
-//! The stack of a program that `python -m ferrio` runs, as plain python has it: it begins with the program.
+//! The stack of a program that `python -m ferrio` runs begins with the program, as under plain python.
 //!
-//! In debug mode asyncio keeps stacks and prints them, at exit as well, when the source of a file that nobody has read so
-//! far cannot be read any more. So the frames of the command line are left out, in what ferrio keeps and in what the
-//! interpreter says of coroutines that were never awaited.
+//! In debug mode asyncio keeps stacks and prints them, at exit as well, when the source of a file that was not read
+//! before cannot be read any more. So the frames of the command line are left out, in the stacks that ferrio keeps and
+//! in the interpreter's warnings about coroutines that were never awaited.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use crate::capi::{asyncio_code, imports};
 
 struct CommandLine {
-    /// The file whose frames, with all below them, are no part of the program.
+    /// The file whose frames, with all below them, are not part of the program.
     file: Py<PyString>,
     /// `warnings._warn_unawaited_coroutine`.
     warn: Py<PyAny>,
@@ -21,7 +21,7 @@ struct CommandLine {
 
 static COMMAND_LINE: PyOnceLock<CommandLine> = PyOnceLock::new();
 
-/// Leaves the frames of `file` and what is below them out of stacks from now on.
+/// Leaves the frames of `file` and those below them out of stacks from now on.
 ///
 /// # Errors
 /// `ImportError` when `warnings` is not importable.
@@ -34,10 +34,11 @@ pub fn hide(file: &Bound<'_, PyString>, warn: Bound<'_, PyAny>) -> PyResult<()> 
     warnings.setattr("_warn_unawaited_coroutine", warn)
 }
 
-/// What the interpreter calls for a coroutine that was never awaited. It has no frame: the warning counts frames.
+/// The function that the interpreter calls for a coroutine that was never awaited. It has no frame, because the warning
+/// counts frames.
 ///
 /// # Errors
-/// The warning, where it is one.
+/// The warning, if a filter turns it into an exception.
 pub fn warn_unawaited(coroutine: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = coroutine.py();
     let Some(CommandLine { file, warn, namespace }) = COMMAND_LINE.get(py) else { return Ok(()) };
@@ -56,10 +57,10 @@ pub fn warn_unawaited(coroutine: &Bound<'_, PyAny>) -> PyResult<()> {
     warn.call1(py, (namespace.call(py, (), Some(&shown))?,)).map(drop)
 }
 
-/// Where Python code runs, as asyncio keeps it in debug mode: a `traceback.StackSummary`, newest call last.
+/// The stack of running Python code, as asyncio keeps it in debug mode: a `traceback.StackSummary`, newest call last.
 ///
 /// # Errors
-/// What extracting the stack raises.
+/// Any exception that extracting the stack raises.
 #[cold]
 pub fn stack(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     let Some(frame) = imports::current_frame(py) else { return Ok(None) };
@@ -74,13 +75,14 @@ pub fn stack(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
         }
     }
     for summary in stack.try_iter()? {
-        // Reads the file, which may be too late when the stack is shown.
+        // Reads the file; when the stack is shown it may be too late.
         let _ = summary?.getattr("line");
     }
     Ok(Some(stack))
 }
 
-/// Puts asyncio's function `name`, in which ours has no frame, at the end of a stack: it calls what it knows as `called`.
+/// Appends asyncio's function `name`, for which ferrio's has no frame, to a stack: it calls the function that it names
+/// `called`.
 pub(crate) fn append(stack: &Bound<'_, PyAny>, name: &str, called: &str) -> PyResult<()> {
     match (asyncio_code::summary(stack.py(), name, called), stack.cast::<PyList>()) {
         (Some(summary), Ok(stack)) => stack.append(summary),

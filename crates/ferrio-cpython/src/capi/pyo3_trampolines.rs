@@ -1,7 +1,8 @@
-//! Between `PyO3`'s trampolines and the functions that its macros wrap: running out of memory becomes `MemoryError`.
+//! A layer between `PyO3`'s trampolines and the functions that its macros wrap: running out of memory becomes
+//! `MemoryError`.
 //!
-//! `PyO3` makes exceptions, also those for a panic, as late as it can: in its trampoline, where another panic aborts the
-//! process. Behind these functions an error exists already when it arrives there, and no panic does.
+//! `PyO3` makes exceptions, also those for a panic, as late as it can: in its trampoline, where another panic aborts
+//! the process. With this layer an error is already made when it arrives there, and no panic arrives.
 
 use std::ffi::c_int;
 use std::marker::PhantomData;
@@ -31,7 +32,7 @@ macro_rules! guarded_trampoline {
 
 #[doc(hidden)]
 pub use pyo3::impl_::trampoline::{self as of_pyo3, MethodDef};
-/// `PyO3` as its macros want it, with the trampolines of this file and the names of `interned`.
+/// `PyO3` as its macros expect it, with the trampolines of this file and the names of `interned`.
 pub mod bindings {
     pub use pyo3::*;
 
@@ -50,7 +51,7 @@ pub mod bindings {
     }
 }
 
-/// The function `F`, from which no panic for a lack of memory comes and whose errors are made.
+/// The function `F`, without panics for a lack of memory, and with errors that are already made.
 #[doc(hidden)]
 pub struct Guarded<F>(PhantomData<F>);
 
@@ -66,7 +67,7 @@ macro_rules! guard {
                 where
                     F: MethodDef<for<'py> unsafe fn(Python<'py>, $($kind),+) -> PyResult<$output>>,
                 {
-                    // SAFETY: the trampoline's promise is passed on.
+                    // SAFETY: the trampoline's guarantee is passed on.
                     made(py, || unsafe { F::METH(py, $($argument),+) })
                 }
                 catching::<F>
@@ -89,7 +90,7 @@ guard!(slf: Object, stack: *const Object, count: isize, keywords: Object => Obje
 guard!(slf: Object, view: *mut ffi::Py_buffer, flags: c_int => c_int);
 guard!(slf: Object, view: *mut ffi::Py_buffer => ());
 
-/// The outcome of `body`, its error made.
+/// The outcome of `body`, with its error made.
 #[inline]
 fn made<R>(py: Python<'_>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     match catch_unwind(AssertUnwindSafe(body)) {

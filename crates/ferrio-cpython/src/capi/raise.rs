@@ -1,6 +1,6 @@
-//! Raising an exception that exists already, as a `raise` does it: the exception that is being handled becomes its
-//! context. `PyErr::from_value` leaves the context alone, which is right only for what has been raised before and is
-//! passed on.
+//! Raises an exception object that exists already, as `raise` does: the exception that is being handled becomes its
+//! context. `PyErr::from_value` leaves the context alone, which is right only for an exception that was raised before
+//! and is passed on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -14,8 +14,8 @@ use crate::capi::trampoline::attached;
 
 /// A new exception of class `E`, made at once.
 ///
-/// `PyO3`'s own `new_err` makes the exception when somebody first looks at it, and detaches from the interpreter to do so.
-/// That panics while the interpreter finalizes, when a coroutine that is still suspended gets its `GeneratorExit`.
+/// `PyO3`'s own `new_err` makes the exception when it is first read, and detaches from the interpreter to do so. That
+/// panics while the interpreter finalizes, when a coroutine that is still suspended gets its `GeneratorExit`.
 #[cold]
 #[must_use]
 pub fn error<E: PyTypeInfo>(arguments: impl PyErrArguments) -> PyErr {
@@ -27,13 +27,13 @@ pub fn error<E: PyTypeInfo>(arguments: impl PyErrArguments) -> PyErr {
             unsafe { ffi::PyErr_SetObject(class.cast(), arguments.as_ptr()) };
             PyErr::fetch(py)
         };
-        // Nothing but a lack of memory lets the arguments panic.
+        // Only a lack of memory makes the arguments panic.
         catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| memory::out_of_memory(py))
     })
 }
 
-/// `error` with its exception made. `PyO3` makes one when somebody looks, and wants to attach anew for it, which
-/// it refuses while the interpreter leaves: what is examined by code that finalizers reach passes through here.
+/// `error` with its exception made. `PyO3` makes one when it is first read, and attaches again for that, which fails
+/// while the interpreter finalizes: code that finalizers reach calls this before it reads an error.
 #[cold]
 #[must_use]
 pub fn made(py: Python<'_>, error: PyErr) -> PyErr {
@@ -41,8 +41,8 @@ pub fn made(py: Python<'_>, error: PyErr) -> PyErr {
     PyErr::fetch(py)
 }
 
-/// Calls `act` as an `except` clause for `error` would: `sys.exc_info()` tells of it, and what is raised meanwhile has it
-/// as its context.
+/// Calls `act` as an `except` clause for `error` would: `sys.exc_info()` returns it, and exceptions raised meanwhile
+/// have it as their context.
 pub fn handling<R>(py: Python<'_>, error: &PyErr, act: impl FnOnce() -> R) -> R {
     let error = error.clone_ref(py).into_value(py);
     // SAFETY: a thread that has the GIL.
@@ -58,7 +58,8 @@ pub fn handling<R>(py: Python<'_>, error: &PyErr, act: impl FnOnce() -> R) -> R 
     outcome
 }
 
-/// `exception`, raised here and now; a class is called, and what is no exception is a `TypeError`, as with `raise`.
+/// `exception`, raised here; a class is called, and an object that is not an exception becomes a `TypeError`, as with
+/// `raise`.
 #[cold]
 #[must_use]
 pub fn raised(exception: &Bound<'_, PyAny>) -> PyErr {

@@ -1,9 +1,10 @@
-//! Calls from object to object that Python's data decides on: as deep as the interpreter lets its own go, then
+//! Calls from object to object whose depth Python's data decides: as deep as the interpreter lets its own go, then
 //! `RecursionError`, and never past the end of the stack.
 //!
-//! From 3.14 on the interpreter's own check looks at the stack. Before, it counts: on 3.11 together with Python's frames,
-//! on 3.12 and 3.13 up to a fixed number that asks for more stack than there may be. So from 3.12 on the levels are counted
-//! here against the limit for Python's frames, for which those of ours stand, and before 3.14 the stack is looked at too.
+//! From 3.14 on the interpreter's own check looks at the stack. Before, it counts: on 3.11 together with Python's
+//! frames, on 3.12 and 3.13 up to a fixed number, which may need more stack than there is. So from 3.12 on the levels
+//! are counted here against the limit for Python's frames, for which ferrio's levels stand, and before 3.14 the stack
+//! is checked too.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -13,14 +14,14 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 thread_local! {
-    /// Levels that this thread is in.
+    /// The depth of this thread.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Runs `body` one level deeper; `what` ends the sentence of the error.
 ///
 /// # Errors
-/// `RecursionError`, and those of `body`.
+/// `RecursionError`, and the errors of `body`.
 #[inline]
 pub fn deeper<R>(py: Python<'_>, what: &CStr, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     let depth = DEPTH.get();
@@ -39,14 +40,14 @@ pub fn deeper<R>(py: Python<'_>, what: &CStr, body: impl FnOnce() -> PyResult<R>
     outcome
 }
 
-/// The error that stands for one more level where the stack has no room for it. Of code that ends in the interpreter's own
-/// evaluation anyway, which counts levels, but not by the room that ours take.
+/// The error for one more level where the stack has no space for it. For code that ends in the interpreter's own
+/// evaluation anyway, which counts levels, but not the stack that ferrio's levels take.
 #[inline]
 pub(crate) fn refusal(what: &CStr) -> Option<PyErr> {
     (cfg!(not(Py_3_14)) && is_near_the_end_of_the_stack()).then(|| too_deep(what))
 }
 
-/// So many levels fit into any stack and below any limit in use, and are not looked at.
+/// This many levels fit into any stack and below any limit in use, and are not checked.
 const LOOK_FROM: usize = 20;
 
 #[cold]
@@ -56,12 +57,12 @@ fn is_too_deep(depth: usize) -> bool {
     depth >= usize::try_from(limit).unwrap_or(usize::MAX) || (cfg!(not(Py_3_14)) && is_near_the_end_of_the_stack())
 }
 
-/// What is left to whatever the innermost level calls: the interpreter's evaluation loop, system libraries.
+/// The stack that is left for what the innermost level calls: the interpreter's evaluation loop, system libraries.
 const MARGIN: usize = 80 << 10;
 
 fn is_near_the_end_of_the_stack() -> bool {
     thread_local! {
-        /// Where the stack of this thread ends, zero where that cannot be found out.
+        /// Where the stack of this thread ends, zero if unknown.
         static END: usize = ferrio_sys::stack::lowest_address().unwrap_or(0);
     }
     let marker = 0_u8;

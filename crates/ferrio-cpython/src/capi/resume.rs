@@ -1,11 +1,11 @@
-//! Resuming iterators and coroutines the way `await` does.
+//! Resumes iterators and coroutines the way `await` does.
 
 use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyNone;
 
-/// What came of resuming.
+/// The result of resuming.
 pub enum Step<'py> {
     /// It waits for what it yielded.
     Yielded(Bound<'py, PyAny>),
@@ -16,7 +16,7 @@ pub enum Step<'py> {
 /// Sends `value` into a coroutine or the iterator of an awaitable.
 ///
 /// # Errors
-/// What it raises, `StopIteration` excepted.
+/// Any exception that it raises, except `StopIteration`.
 #[inline]
 pub fn send<'py>(target: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
     let py = target.py();
@@ -35,7 +35,7 @@ pub fn send<'py>(target: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyRes
 /// `send` of None.
 ///
 /// # Errors
-/// What it raises, `StopIteration` excepted.
+/// Any exception that it raises, except `StopIteration`.
 #[inline]
 pub fn send_none<'py>(target: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
     send(target, PyNone::get(target.py()).as_any())
@@ -44,7 +44,7 @@ pub fn send_none<'py>(target: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
 /// Throws `error` into it.
 ///
 /// # Errors
-/// What it raises, `StopIteration` excepted; `error` itself if it has no `throw`.
+/// Any exception that it raises, except `StopIteration`; `error` itself if it has no `throw`.
 pub fn throw<'py>(target: &Bound<'py, PyAny>, error: PyErr) -> PyResult<Step<'py>> {
     let py = target.py();
     let name = crate::intern!(py, "throw");

@@ -1,8 +1,8 @@
-//! Returning a value from a `tp_iternext`, which is how an await ends since 3.12: `StopIteration`, recycled.
+//! Returns a value from a `tp_iternext`, which is how an await ends since 3.12: `StopIteration`, recycled.
 //!
-//! The interpreter asks what was raised whether it is a `StopIteration`, takes the value out and drops the exception.
-//! A subclass of ours keeps the memory of the dropped ones; making one anew costs a fifth of an await (benchmark
-//! `future_await`). The collector does not know them, and their arguments are made when somebody asks.
+//! The interpreter checks that the exception is a `StopIteration`, takes the value out and drops the exception. A
+//! subclass of ferrio keeps the memory of the dropped ones; making a new one costs a fifth of an await (benchmark
+//! `future_await`). The collector does not track them, and their arguments are made when they are first read.
 
 use std::ffi::c_void;
 use std::ptr::{NonNull, null_mut};
@@ -35,7 +35,7 @@ struct Stop {
     value: Object,
 }
 
-/// Dropped exceptions: whole but for their value, which is null; their arguments are empty.
+/// Dropped exceptions: whole except for their value, which is null; their arguments are empty.
 static FREELIST: FreeList<Stop> = FreeList::new(64);
 
 /// Sets `StopIteration` with `value`; no exception at all means None.
@@ -59,7 +59,7 @@ fn raise(stop: NonNull<Stop>, value: Bound<'_, PyAny>) {
     let place = unsafe { &raw mut (*stop.as_ptr()).value };
     // SAFETY: null before.
     unsafe { place.write(value.into_ptr()) };
-    // SAFETY: an exception that nobody else refers to.
+    // SAFETY: an exception to which there is no other reference.
     unsafe { version::set_raised(object) };
 }
 
@@ -72,7 +72,7 @@ fn raise_new(value: Bound<'_, PyAny>) {
             // SAFETY: tracked when it was made. The collector need not know it: what holds an exception drops it soon.
             unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
             let stop = object.cast::<Stop>();
-            // SAFETY: of this layout, and nobody else's so far.
+            // SAFETY: of this layout, and no other code has a pointer to it yet.
             let none = unsafe { std::mem::replace(&mut (*stop).value, null_mut()) };
             // SAFETY: a reference that the object owned, or null.
             unsafe { ffi::Py_XDECREF(none) };
@@ -91,7 +91,7 @@ fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 unsafe extern "C" fn dealloc(object: Object) {
     assume_attached(|py| {
         let stop = object.cast::<Stop>();
-        // SAFETY: nobody can reach the object any more.
+        // SAFETY: the object is unreachable.
         if unsafe { is_unpatched(stop) } {
             // SAFETY: as above.
             let value = unsafe { std::mem::replace(&mut (*stop).value, null_mut()) };
@@ -119,28 +119,28 @@ unsafe extern "C" fn dealloc(object: Object) {
     });
 }
 
-/// Whether nothing but a value was ever put into the exception.
+/// Whether only a value was ever put into the exception.
 ///
 /// # Safety
-/// A whole exception that nobody refers to.
+/// A whole exception to which no reference is left.
 #[inline]
 unsafe fn is_unpatched(stop: *const Stop) -> bool {
-    // SAFETY: by the caller's promise; no Python code runs meanwhile.
+    // SAFETY: the caller guarantees it; no Python code runs meanwhile.
     let stop = unsafe { &*stop };
     let additions = [stop.attributes, stop.notes, stop.traceback, stop.context, stop.cause];
-    // One question instead of seven.
+    // One comparison instead of seven.
     let bits = additions.iter().fold(usize::from(stop.suppress_context), |bits, addition| bits | addition.addr());
     // SAFETY: null or a live tuple.
     bits == 0 && !stop.arguments.is_null() && unsafe { ffi::Py_SIZE(stop.arguments) == 0 }
 }
 
-/// Makes an exception that a program has caught like any other: its value is its argument.
+/// Makes an exception that a program has caught like any other: its value becomes its argument.
 ///
 /// # Safety
 /// `object` is of this layout and alive.
 unsafe fn complete(py: Python<'_>, object: Object) -> PyResult<()> {
     let stop = object.cast::<Stop>();
-    // SAFETY: of this layout, by the caller's promise.
+    // SAFETY: of this layout, the caller guarantees it.
     let value = unsafe { (*stop).value };
     // SAFETY: as above.
     let arguments = unsafe { (*stop).arguments };
@@ -164,7 +164,7 @@ unsafe fn complete(py: Python<'_>, object: Object) -> PyResult<()> {
 /// `object` is of this layout and alive.
 unsafe fn shown(object: Object, pick: fn(&ffi::PyTypeObject) -> Option<ffi::reprfunc>) -> Object {
     trampoline(|py| {
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller guarantees it.
         unsafe { complete(py, object) }?;
         // SAFETY: a type that lives as long as the interpreter.
         let base = unsafe { &*py.get_type::<PyStopIteration>().as_type_ptr() };

@@ -1,4 +1,4 @@
-//! Where C calls Rust: no panic may pass, every error becomes a Python exception.
+//! Where C calls Rust: no panic passes, and every error becomes a Python exception.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,20 +8,21 @@ use pyo3::prelude::*;
 
 use crate::capi::memory;
 
-/// Runs a slot or method that the interpreter called, hence attached; null means that an exception is set.
+/// Runs a slot or method that the interpreter called, so the thread is attached; null means that an exception is set.
 #[inline]
 pub(crate) fn trampoline(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
     attached(|py| caught(py, body))
 }
 
-/// `trampoline` without an entry in `PyO3`'s books, which costs more than the body of a hot method (benchmark
-/// `future_await`). For bodies that own objects as `Bound` and `OwnedRef` only: a `Py` dropped here may be released late.
+/// `trampoline` without an entry in `PyO3`'s bookkeeping, which costs more than the body of a hot method (benchmark
+/// `future_await`). For bodies that own objects as `Bound` and `OwnedRef` only: a `Py` dropped here may be released
+/// late.
 #[inline]
 pub(crate) fn trampoline_attached(body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
     assume_attached(|py| caught(py, body))
 }
 
-/// The outcome becomes a pointer inside the guarded call: a `PyResult` would have to go through memory.
+/// The outcome becomes a pointer inside the trampoline: a `PyResult` would have to go through memory.
 #[inline]
 fn caught(py: Python<'_>, body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) -> *mut ffi::PyObject {
     let answer = || match body(py) {
@@ -37,7 +38,7 @@ fn caught(py: Python<'_>, body: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>>) 
     })
 }
 
-/// The same for slots that answer with a hash.
+/// The same for slots that return a hash.
 pub(crate) fn trampoline_hash(body: impl FnOnce(Python<'_>) -> PyResult<isize>) -> ffi::Py_hash_t {
     // SAFETY: the interpreter calls slots with the GIL held.
     let py = unsafe { Python::assume_attached() };
@@ -55,7 +56,7 @@ pub(crate) fn trampoline_hash(body: impl FnOnce(Python<'_>) -> PyResult<isize>) 
     })
 }
 
-/// What Python sees of a panic.
+/// The exception that Python gets for a panic.
 #[cold]
 pub(crate) fn panicked(py: Python<'_>, payload: &(dyn std::any::Any + Send)) -> PyErr {
     if memory::stands_for_no_memory(payload) {
@@ -67,13 +68,13 @@ pub(crate) fn panicked(py: Python<'_>, payload: &(dyn std::any::Any + Send)) -> 
     catch_unwind(AssertUnwindSafe(error)).unwrap_or_else(|_| memory::out_of_memory(py))
 }
 
-/// Sets what Python sees of a panic.
+/// Sets the exception that Python gets for a panic.
 #[cold]
 pub(crate) fn restore_panic(py: Python<'_>, payload: &(dyn std::any::Any + Send)) {
     panicked(py, payload).restore(py);
 }
 
-/// `error`, made: an exception that `PyO3` has yet to make needs memory for it, and panics where there is none.
+/// `error`, made: `PyO3` makes exceptions late, needs memory for that, and panics where there is none.
 #[cold]
 pub(crate) fn made(py: Python<'_>, error: PyErr) -> PyErr {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| error.restore(py))) {
@@ -82,16 +83,17 @@ pub(crate) fn made(py: Python<'_>, error: PyErr) -> PyErr {
     PyErr::fetch(py)
 }
 
-/// Runs `body` attached in `PyO3`'s books too, so that it releases references at once. `PyO3` asks first whether the
-/// interpreter is leaving, and refuses then; whoever is called by the interpreter has the GIL all the same, until the
-/// last object is gone.
+/// Runs `body` attached in `PyO3`'s bookkeeping too, so that it releases references at once. `PyO3` first checks
+/// whether the interpreter is finalizing, and then fails; code that the interpreter calls holds the GIL all the same,
+/// until the last object is gone.
 #[inline]
 pub(crate) fn attached<R>(body: impl FnOnce(Python<'_>) -> R) -> R {
     // SAFETY: the interpreter calls slots and methods with the GIL held, so that it is initialized.
     unsafe { Python::attach_unchecked(body) }
 }
 
-/// `attached` for finalizers and what else ends an object: nobody is there to raise to, so a panic is reported.
+/// `attached` for finalizers and other code that ends an object: there is no caller to raise to, so a panic is
+/// reported.
 #[inline]
 pub(crate) fn ending(body: impl FnOnce(Python<'_>)) {
     attached(|py| {
@@ -103,14 +105,14 @@ pub(crate) fn ending(body: impl FnOnce(Python<'_>)) {
     });
 }
 
-/// `attached` without an entry in `PyO3`'s books; see `trampoline_attached`.
+/// `attached` without an entry in `PyO3`'s bookkeeping; see `trampoline_attached`.
 #[inline]
 pub(crate) fn assume_attached<R>(body: impl FnOnce(Python<'_>) -> R) -> R {
     // SAFETY: the interpreter calls slots and methods with the GIL held.
     body(unsafe { Python::assume_attached() })
 }
 
-/// `trampoline` for slots that answer 0 or -1.
+/// `trampoline` for slots that return 0 or -1.
 pub(crate) fn trampoline_status(body: impl FnOnce(Python<'_>) -> PyResult<()>) -> std::ffi::c_int {
     let outcome = trampoline(|py| body(py).map(|()| py.None()));
     if outcome.is_null() {

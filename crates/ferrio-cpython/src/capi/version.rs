@@ -1,4 +1,4 @@
-//! What differs between interpreter versions, or is known of one without being documented.
+//! What differs between interpreter versions, or holds in one without being documented.
 //!
 //! Each such fact is verified against the running interpreter before it is used; where it does not hold, the slower
 //! documented way is taken.
@@ -8,14 +8,14 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 unsafe extern "C" {
-    /// Documented since Python 2, exported by all versions; `PyO3` leaves it out for its name.
+    /// Documented since Python 2, exported by all versions; `PyO3` leaves it out because of its name.
     pub(crate) fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, length: ffi::Py_ssize_t) -> std::ffi::c_int;
 
-    /// As 3.11 has it; its successor costs a third (benchmark `queue_unbounded`).
+    /// As in 3.11; its successor costs a third more (benchmark `queue_unbounded`).
     #[cfg(not(Py_3_12))]
     fn PyErr_Restore(kind: *mut ffi::PyObject, value: *mut ffi::PyObject, traceback: *mut ffi::PyObject);
 
-    /// Documented; gives a bound method.
+    /// Documented; returns a bound method.
     pub(crate) fn PyMethod_New(function: *mut ffi::PyObject, instance: *mut ffi::PyObject) -> *mut ffi::PyObject;
 }
 
@@ -26,7 +26,7 @@ unsafe extern "C" {
 #[inline]
 pub(crate) unsafe fn set_raised(exception: *mut ffi::PyObject) {
     #[cfg(Py_3_12)]
-    // SAFETY: by the caller's promise.
+    // SAFETY: the caller guarantees it.
     unsafe {
         ffi::PyErr_SetRaisedException(exception);
     }
@@ -62,7 +62,7 @@ fn variables(context: &Bound<'_, PyAny>) -> *mut ffi::PyObject {
     unsafe { (*context.as_ptr().cast::<ContextHead>()).variables }
 }
 
-/// Sets a variable in one of two equal contexts and looks whether the pointers behave as they should.
+/// Sets a variable in one of two equal contexts and checks that the pointers change as they should.
 fn layout_is_known(py: Python<'_>) -> bool {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     *CELL.get_or_init(py, || verify(py).unwrap_or(false))

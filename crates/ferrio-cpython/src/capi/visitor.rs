@@ -18,12 +18,12 @@ pub struct Visitor<'a> {
 }
 
 impl Visitor<'_> {
-    /// What the collector calls a traversal with.
+    /// From the arguments of a traversal that the collector calls.
     pub(crate) fn new(visit: ffi::visitproc, argument: *mut c_void) -> Self {
         Self { visit, argument, outcome: Cell::new(0), scope: PhantomData }
     }
 
-    /// What the traversal returns: 0, or what ended it.
+    /// The return value of the traversal: 0, or the visit's result that ended it.
     pub(crate) fn outcome(&self) -> c_int {
         self.outcome.get()
     }

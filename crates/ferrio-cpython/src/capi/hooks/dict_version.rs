@@ -1,4 +1,4 @@
-//! Changes of a module's dictionary, as its version shows them: Python 3.11.
+//! Detects changes of a module's dictionary by its version: Python 3.11.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -6,7 +6,7 @@ use pyo3::types::PyDict;
 
 use super::Object;
 
-/// Versions need nobody's leave.
+/// Versions need no registration.
 pub(super) struct Watcher;
 
 impl Watcher {
@@ -20,7 +20,7 @@ impl Watcher {
     }
 }
 
-/// The version of a dictionary: each change of any dictionary takes a number that no other one had.
+/// The version of a dictionary: each change of any dictionary takes a new, unique number.
 #[inline]
 pub(super) fn version(dictionary: Object) -> u64 {
     let dictionary: *const ffi::PyDictObject = dictionary.cast();

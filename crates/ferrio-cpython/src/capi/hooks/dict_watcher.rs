@@ -1,4 +1,4 @@
-//! Changes of a module's dictionary, as its watcher notes them: Python 3.12 and later.
+//! Detects changes of a module's dictionary by a watcher: Python 3.12 and later.
 
 use std::ffi::c_int;
 use std::ptr::null_mut;
@@ -21,7 +21,7 @@ unsafe extern "C" {
     fn PyDict_AddWatcher(callback: unsafe extern "C" fn(c_int, Object, Object, Object) -> c_int) -> c_int;
 }
 
-/// The number of our dictionary watcher, None where the interpreter has none to spare.
+/// The number of ferrio's dictionary watcher, None where the interpreter has none free.
 pub(super) struct Watcher(Option<c_int>);
 
 impl Watcher {
@@ -57,7 +57,7 @@ unsafe extern "C" fn note_change(event: c_int, dictionary: Object, key: Object, 
             ADDED | MODIFIED if is_name(hook, key) => hook.note(value),
             DELETED if is_name(hook, key) => hook.note(null_mut()),
             ADDED | MODIFIED | DELETED | DEALLOCATED => {}
-            // All of it changes at once; whoever asks looks.
+            // The whole dictionary changes at once; the next call looks the name up.
             _ => hook.state.store(REPLACED, Ordering::Relaxed),
         }
     }

@@ -1,12 +1,12 @@
-//! Functions that asyncio's Python code looks up in a module each time it calls them, so that a program can put its own
-//! in their place: trio-asyncio's `get_running_loop`, freezegun's `time.monotonic`.
+//! Functions that asyncio's Python code looks up in a module each time it calls them, so that a program can replace
+//! them: trio-asyncio's `get_running_loop`, freezegun's `time.monotonic`.
 //!
 //! Looking them up costs more than what they do. So the module's dictionary is watched: from Python 3.12 on by a
-//! dictionary watcher, on 3.11 by the dictionary's version, which every change of it raises. Where the interpreter has no
-//! watcher to spare, each call looks.
+//! dictionary watcher, on 3.11 by the dictionary's version, which every change of it raises. Where the interpreter has
+//! no watcher free, each call looks the name up.
 //!
-//! Invariant: `Hook::is_replaced` is false only while the module holds asyncio's function or ours. Before each change
-//! of one of these names a watcher notes what it changes to.
+//! Invariant: `Hook::is_replaced` is false only while the module holds asyncio's function or ferrio's. Before each
+//! change of one of these names a watcher notes the new value.
 
 use std::ffi::CStr;
 use std::ptr::null_mut;
@@ -37,23 +37,23 @@ pub struct Hook {
     name: &'static str,
     /// The module's dictionary, which lives as long as the process; null until `watch`.
     dictionary: AtomicPtr<ffi::PyObject>,
-    /// The interned name, kept for ever.
+    /// The interned name, kept forever.
     key: AtomicPtr<ffi::PyObject>,
     /// asyncio's own function where that is one in Python, null where it is not known.
     stock: AtomicPtr<ffi::PyObject>,
-    /// The function of ferrio's that `install()` puts there, null for none.
+    /// ferrio's function that `install()` puts there, null for none.
     ours: AtomicPtr<ffi::PyObject>,
     state: AtomicU8,
-    /// The dictionary's version for which `state` holds, where versions are what is watched.
+    /// The dictionary's version for which `state` holds, where versions are used.
     #[cfg(not(Py_3_12))]
     version: AtomicU64,
 }
 
-/// asyncio's function or ours is there.
+/// asyncio's function or ferrio's is there.
 const STOCK: u8 = 0;
 /// Another one is there, or none.
 const REPLACED: u8 = 1;
-/// Nobody watches.
+/// The dictionary is not watched.
 const UNWATCHED: u8 = 2;
 
 macro_rules! hooks {
@@ -64,19 +64,19 @@ macro_rules! hooks {
 }
 
 hooks! {
-    /// Gives the running loop or raises.
+    /// Returns the running loop or raises.
     GET_RUNNING_LOOP = "asyncio.events" . "get_running_loop";
-    /// Gives the running loop or None.
+    /// Returns the running loop or None.
     RUNNING_LOOP = "asyncio.events" . "_get_running_loop";
-    /// Gives the running loop or the policy's.
+    /// Returns the running loop or the policy's.
     GET_EVENT_LOOP = "asyncio.events" . "get_event_loop";
     /// The same as asyncio calls it before 3.12, where the public one warns.
     GET_EVENT_LOOP_INSIDE = "asyncio.events" . "_get_event_loop";
-    /// Gives the task that runs on a loop.
+    /// Returns the task that runs on a loop.
     CURRENT_TASK = "asyncio.tasks" . "current_task";
-    /// Gives a future or task for anything that can be awaited.
+    /// Returns a future or task for any awaitable.
     ENSURE_FUTURE = "asyncio.tasks" . "ensure_future";
-    /// Gives a future of the loop for one of `concurrent.futures`.
+    /// Returns a future of the loop for one of `concurrent.futures`.
     WRAP_FUTURE = "asyncio.futures" . "wrap_future";
     /// Whether an object is like a future.
     IS_FUTURE = "asyncio.futures" . "isfuture";
@@ -84,7 +84,7 @@ hooks! {
     IS_COROUTINE = "asyncio.coroutines" . "iscoroutine";
     /// The clock of loops.
     MONOTONIC = "time" . "monotonic";
-    /// Gives the context that a callback will run in.
+    /// Returns the context that a callback will run in.
     COPY_CONTEXT = "contextvars" . "copy_context";
     /// Whether a delay is not a number.
     IS_NAN = "math" . "isnan";
@@ -120,10 +120,10 @@ impl Hook {
         }
     }
 
-    /// The program's own function, if it has put one there.
+    /// The program's own function, if it has replaced asyncio's.
     ///
     /// # Errors
-    /// `AttributeError` when it has taken the name away.
+    /// `AttributeError` when it has deleted the name.
     #[inline]
     pub fn replacement<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         if self.is_replaced(py) { self.current_value(py).map(Some) } else { Ok(None) }
@@ -142,7 +142,7 @@ impl Hook {
         self.current(py).is_none_or(|function| !self.is_stock(function.as_ptr()))
     }
 
-    /// What the module holds under the name.
+    /// The object that the module holds under the name.
     fn current<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         let dictionary = self.dictionary.load(Ordering::Relaxed);
         if dictionary.is_null() {
@@ -160,7 +160,7 @@ impl Hook {
         self.state.store(state, Ordering::Relaxed);
     }
 
-    /// Whether `function` is asyncio's or ours. Runs no Python code.
+    /// Whether `function` is asyncio's or ferrio's. Runs no Python code.
     fn is_stock(&self, function: Object) -> bool {
         !function.is_null()
             && (std::ptr::eq(function, self.ours.load(Ordering::Relaxed))
@@ -178,13 +178,13 @@ impl Hook {
     #[cfg(not(Py_3_12))]
     #[cold]
     fn look(&self, py: Python<'_>) {
-        // The version first: what looking up runs may change the dictionary again.
+        // The version first: the look-up may run code that changes the dictionary again.
         self.version.store(dict_version::version(self.dictionary.load(Ordering::Relaxed)), Ordering::Relaxed);
         self.note(self.current(py).map_or(null_mut(), |function| function.as_ptr()));
     }
 }
 
-/// Begins to watch; `ours` holds the functions that `install()` puts in asyncio's place.
+/// Begins to watch; `ours` holds the functions that `install()` puts in the place of asyncio's.
 ///
 /// # Errors
 /// `ImportError` when a module is missing.
@@ -215,14 +215,14 @@ pub fn watch(ours: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// Whether the function is written in one of asyncio's modules; another library may have come first.
+/// Whether the function is defined in one of asyncio's modules; another library may have replaced it first.
 fn is_of_asyncio(function: &Bound<'_, PyAny>) -> PyResult<bool> {
     let Some(globals) = function.getattr_opt("__globals__")? else { return Ok(false) };
     let home: String = globals.get_item("__name__")?.extract()?;
     Ok(home.starts_with("asyncio."))
 }
 
-/// Whether `function` is the builtin one of that name: C's own, of a module in C.
+/// Whether `function` is the builtin one of that name: in C, of a module in C.
 fn is_builtin(function: Object, name: &str) -> bool {
     // SAFETY: a live object, of which the type is read.
     if unsafe { ffi::PyCFunction_CheckExact(function) } == 0 {

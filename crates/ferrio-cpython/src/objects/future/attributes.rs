@@ -1,4 +1,4 @@
-//! The attributes of futures that programs and tools read, private ones of asyncio's among them.
+//! The attributes of futures that programs and tools read, including private ones of asyncio.
 
 use std::ffi::{c_int, c_void};
 
@@ -99,7 +99,7 @@ unsafe extern "C" fn set_class(object: Object, value: Object, _: Closure) -> c_i
     })
 }
 
-/// Whether it is a class of ours, which is as little to be changed as asyncio's that it stands for.
+/// Whether it is one of ferrio's classes, which may be changed no more than asyncio's class that it stands for.
 fn is_own_class(class: &Bound<'_, PyType>) -> bool {
     let class = class.as_type_ptr();
     super::types::is_exact(class) || crate::objects::task::is_exact(class) || super::gathering_future::is_exact(class)

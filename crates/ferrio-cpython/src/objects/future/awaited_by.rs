@@ -1,7 +1,7 @@
-//! Who waits for a future, as 3.14 keeps it for `asyncio.capture_call_graph()` and its like.
+//! The tasks that wait for a future, as 3.14 records them for `asyncio.capture_call_graph()` and related functions.
 //!
-//! `awaited_by` holds the one waiter itself or, from the second on, a set: most futures never need one. Earlier
-//! versions keep nothing.
+//! `awaited_by` holds the one waiter itself or, from the second on, a set: most futures never need a set. Earlier
+//! versions record nothing.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -10,7 +10,7 @@ use pyo3::types::{PyFrozenSet, PySet};
 use super::FutureRef;
 use crate::capi::owned_ref::OwnedRef;
 
-/// Whether the running Python keeps it.
+/// Whether the running Python records waiters.
 #[inline]
 pub(crate) fn is_kept(py: Python<'_>) -> bool {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
@@ -18,7 +18,7 @@ pub(crate) fn is_kept(py: Python<'_>) -> bool {
 }
 
 impl<'py> FutureRef<'py> {
-    /// Notes that `waiter` waits for the future.
+    /// Records that `waiter` waits for the future.
     pub(crate) fn add_awaited_by(&self, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py();
         let Some(present) = self.body().awaited_by.as_ref().map(|present| present.get(py)) else {
@@ -35,7 +35,7 @@ impl<'py> FutureRef<'py> {
         Ok(())
     }
 
-    /// Notes that `waiter` waits no more.
+    /// Records that `waiter` waits no more.
     pub(crate) fn discard_awaited_by(&self, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.py();
         let Some(present) = self.body().awaited_by.as_ref().map(|present| present.get(py)) else {
@@ -64,10 +64,10 @@ impl<'py> FutureRef<'py> {
     }
 }
 
-/// `asyncio.future_add_to_awaited_by` for futures of ours; false for others.
+/// `asyncio.future_add_to_awaited_by` for ferrio futures; returns false for others.
 ///
 /// # Errors
-/// What hashing the waiter raises.
+/// Any exception that hashing the waiter raises.
 pub(crate) fn note_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<bool> {
     match FutureRef::of(future) {
         Some(future) if !waiter.is_none() => future.add_awaited_by(waiter).map(|()| true),
@@ -75,10 +75,10 @@ pub(crate) fn note_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, P
     }
 }
 
-/// `asyncio.future_discard_from_awaited_by` for futures of ours; false for others.
+/// `asyncio.future_discard_from_awaited_by` for ferrio futures; returns false for others.
 ///
 /// # Errors
-/// What hashing the waiter raises.
+/// Any exception that hashing the waiter raises.
 pub(crate) fn forget_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<bool> {
     match FutureRef::of(future) {
         Some(future) if !waiter.is_none() => future.discard_awaited_by(waiter).map(|()| true),

@@ -1,8 +1,8 @@
-//! Whom a future tells when it is done.
+//! The callbacks that a future schedules when it is done.
 //!
-//! The first callback has a place of its own, for most futures have one. A task of ours that waits is an entry without
-//! a bound method or context: its step goes into the ready queue as it is, and so does a callback of ferrio's own
-//! (`done_callback.rs`). To Python each entry is asyncio's pair of callback and context.
+//! The first callback has a field of its own, because most futures have one. A ferrio task that waits is an entry
+//! without a bound method or context: its step goes into the ready queue directly, and so does one of ferrio's own
+//! callbacks (`done_callback.rs`). To Python each entry is asyncio's pair of callback and context.
 
 use pyo3::prelude::*;
 
@@ -16,27 +16,27 @@ use crate::objects::handle::{Arity, HandleRef, Kind, Parts};
 use crate::objects::runnable::Runnable;
 use crate::objects::task::{self, TaskRef};
 
-/// One to be told.
+/// One callback.
 pub(crate) enum Callback {
     /// A callable and the context to call it in.
     Python(OwnedRef, OwnedRef),
-    /// A task of ours on the same loop, exactly of our type, that waits for the future.
+    /// A ferrio task on the same loop, exactly of our type, that waits for the future.
     WakeTask(OwnedRef),
-    /// An object and a function of ours.
+    /// An object and a function of ferrio.
     Native(Registered),
 }
 
-/// All to be told, in order.
+/// All callbacks, in order.
 #[derive(Default)]
 pub(crate) struct Callbacks {
     first: Option<Callback>,
-    /// None while one callback or none is there.
+    /// None while there is at most one callback.
     #[expect(clippy::box_collection, reason = "a future almost never has two callbacks: 8 bytes in place of 24")]
     others: Option<Box<Vec<Callback>>>,
 }
 
 impl Callbacks {
-    /// Appends `callback`, which comes back if there is no memory for it.
+    /// Appends `callback`; returns it if there is no memory for it.
     #[inline(always)] // most futures have one callback (benchmark `task_seq`)
     #[must_use]
     pub(crate) fn push(&mut self, callback: Callback) -> Option<Callback> {
@@ -57,8 +57,8 @@ impl Callbacks {
         None
     }
 
-    /// Takes out those that `is_doomed` picks, without Python code. None, and all stay, if there is no memory for them;
-    /// taking all needs none.
+    /// Takes out those that `is_doomed` picks, without Python code. Returns None and leaves all if there is no memory
+    /// for the result; taking all needs none.
     fn remove(&mut self, is_doomed: impl Fn(&Callback) -> bool) -> Option<Self> {
         let doomed = self.iter().filter(|callback| is_doomed(callback)).count();
         if doomed == self.len() {
@@ -102,12 +102,12 @@ impl Callback {
         }
     }
 
-    /// As Python sees it.
+    /// The pair that Python sees.
     fn pair<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         match self {
             Self::Python(callable, context) => Ok((callable.get(py), context.get(py))),
             Self::WakeTask(task) => {
-                // SAFETY: only tasks of ours are put into this variant.
+                // SAFETY: only ferrio tasks are put into this variant.
                 let task = unsafe { TaskRef::new_unchecked(task.get(py)) };
                 let context =
                     task.task().context.as_ref().map_or_else(|| py.None().into_bound(py), |owned| owned.get(py));
@@ -117,7 +117,7 @@ impl Callback {
         }
     }
 
-    /// What a foreign loop is to call, and in which context.
+    /// The callable that a foreign loop is to call, and in which context.
     fn foreign_pair<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         match self {
             Self::Native(registered) => Ok((registered.callable(py)?, context::copy_current_unasked(py)?)),
@@ -157,7 +157,7 @@ impl<'py> FutureRef<'py> {
         self.schedule(callback)
     }
 
-    /// Lets `task`, which is on the same loop, go on when the future is done.
+    /// Resumes `task`, which is on the same loop, when the future is done.
     #[inline]
     pub(crate) fn wake_when_done(&self, task: &TaskRef<'py>) -> PyResult<()> {
         let callback = Callback::WakeTask(task.object().clone().into());
@@ -175,7 +175,7 @@ impl<'py> FutureRef<'py> {
         }
     }
 
-    /// `add_done_callback` for a callback of ferrio's own.
+    /// `add_done_callback` for one of ferrio's own callbacks.
     #[inline]
     pub(super) fn add_registered(&self, registered: Registered) -> PyResult<()> {
         self.check_initialized()?;
@@ -186,7 +186,7 @@ impl<'py> FutureRef<'py> {
         self.schedule(callback)
     }
 
-    /// `remove_done_callback` for a callback of ferrio's own.
+    /// `remove_done_callback` for one of ferrio's own callbacks.
     #[inline]
     pub(super) fn remove_registered(&self, object: &Bound<'py, PyAny>, callback: &DoneCallback) {
         let is_doomed = |present: &Callback| match present {
@@ -236,7 +236,8 @@ impl<'py> FutureRef<'py> {
         owner.get().push(py, runnable)
     }
 
-    /// `remove_done_callback`: how many there were. Comparing may run any code, so it works on a copy of the list.
+    /// `remove_done_callback`: returns how many were removed. Comparing may run any code, so it works on a copy of the
+    /// list.
     pub(crate) fn remove_callback(&self, callable: &Bound<'py, PyAny>) -> PyResult<usize> {
         let py = self.py();
         self.check_initialized()?;
@@ -244,7 +245,7 @@ impl<'py> FutureRef<'py> {
             Callback::Python(own, _) => own.as_ptr() == callable.as_ptr(),
             Callback::WakeTask(_) | Callback::Native(_) => false,
         };
-        // Most often no comparison is needed, and no copy.
+        // In most cases no comparison is needed, and no copy.
         let removed = self.update(|body| body.callbacks.remove(is_identical)).ok_or_else(|| out_of_memory(py))?;
         let mut count = removed.len();
         drop(removed);

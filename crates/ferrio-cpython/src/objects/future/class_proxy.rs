@@ -1,10 +1,10 @@
-//! What an instance of a Python subclass of ours claims to be, so that `isinstance(task, asyncio.Task)` holds without
-//! `install()`.
+//! The `__class__` of an instance of a Python subclass of ferrio's future types, so that `isinstance(task,
+//! asyncio.Task)` holds without `install()`.
 //!
-//! isinstance asks the object for its `__class__` when its type does not derive from the class in question. It gets a
-//! stand-in: derived from asyncio's class, and in everything else the subclass itself, to which it passes on whatever
-//! it is asked, told or called with. The subclass keeps its stand-in; memory layouts never mix, for nobody can make an
-//! instance of a stand-in.
+//! isinstance reads the object's `__class__` when its type does not derive from the class in question. It gets a
+//! stand-in: derived from asyncio's class, and in everything else the subclass itself, to which it forwards attribute
+//! access, assignment and calls. The subclass keeps its stand-in; memory layouts never mix, because a stand-in cannot
+//! be instantiated.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -20,12 +20,12 @@ use crate::objects::scheduling::add_method;
 
 type Object = *mut ffi::PyObject;
 
-/// Where a subclass keeps its stand-in.
+/// The attribute under which a subclass keeps its stand-in.
 const KEPT: &str = "__ferrio_stand_in__";
-/// Where a stand-in keeps its subclass.
+/// The attribute under which a stand-in keeps its subclass.
 const SUBJECT: &str = "__ferrio_subject__";
 
-/// What instances of `class`, a Python subclass of ours, give as `__class__`: `claimed` is asyncio's class.
+/// The `__class__` of instances of `class`, a Python subclass of a ferrio type: `claimed` is asyncio's class.
 pub(super) fn stand_in<'py>(class: &Bound<'py, PyType>, claimed: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = class.py();
     let Ok(claimed) = claimed.cast::<PyType>() else { return Ok(class.clone().into_any()) };
@@ -137,14 +137,14 @@ unsafe extern "C" fn call(object: Object, stack: *const Object, count: isize, na
     })
 }
 
-/// What asyncio exports as `Future` now, which futures of ours claim to be; its own class where that is ours already,
-/// so that code which took the name before `install()` knows them too.
+/// The class that asyncio exports as `Future` now, which ferrio futures claim to be; asyncio's own class if the
+/// exported one is ferrio's already, so that code which imported the name before `install()` recognises them too.
 pub(crate) fn asyncio_future(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let now = imports::futures_module(py)?.getattr(crate::intern!(py, "Future"))?;
     if super::is_exact_future(now.as_ptr().cast()) { imports::stock_future(py).cloned() } else { Ok(now) }
 }
 
-/// What asyncio exports as `Task`, as with `asyncio_future`.
+/// The class that asyncio exports as `Task`, as with `asyncio_future`.
 pub(crate) fn asyncio_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let now = imports::tasks_module(py)?.getattr(crate::intern!(py, "Task"))?;
     if crate::objects::task::is_exact(now.as_ptr().cast()) { imports::stock_task(py).cloned() } else { Ok(now) }

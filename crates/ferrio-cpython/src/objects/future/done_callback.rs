@@ -1,9 +1,9 @@
-//! Done callbacks of ferrio's own: an object and a function of ours, told of the future that is done.
+//! ferrio's own done callbacks: an object and a function of ferrio, called with the future that is done.
 //!
-//! On a future of ours that belongs to a loop of ours such a callback is an entry among the others and, when its turn
-//! has come, a value in the ready queue: no handle, no copy of the context, no bound method. Anywhere else it is a
-//! callable, `BoundDoneCallback`; two of them are equal if they tell the same object by the same function, so that
-//! the one a foreign future keeps is found again. To Python every such callback is a pair of callable and context.
+//! On a ferrio future that belongs to a ferrio loop such a callback is an entry among the others and, when its turn has
+//! come, a value in the ready queue: no handle, no copy of the context, no bound method. Elsewhere it is a callable,
+//! `BoundDoneCallback`; two of them are equal if they have the same object and the same function, so that the one a
+//! foreign future keeps is found again. To Python every such callback is a pair of callable and context.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -18,11 +18,11 @@ use crate::capi::owned_ref::OwnedRef;
 use crate::objects::handle::HandleRef;
 use crate::objects::loop_base::LoopBase;
 
-/// What a done callback does: it gets the object it was registered with, and the future. `SystemExit` and
-/// `KeyboardInterrupt` that come out stop the loop; any other error goes to its exception handler.
+/// The function of a done callback: it gets the object it was registered with, and the future. If it returns
+/// `SystemExit` or `KeyboardInterrupt`, the loop stops; any other error goes to the loop's exception handler.
 pub type WhenDone = for<'py> fn(&Bound<'py, PyAny>, &Bound<'py, PyAny>) -> PyResult<()>;
 
-/// Gives an object that programs look for among the callbacks.
+/// Returns the object that programs look for among the callbacks.
 pub type Shown = for<'py> fn(Python<'py>) -> PyResult<Bound<'py, PyAny>>;
 
 /// A kind of done callback: one static for each, whose address is its identity.
@@ -39,7 +39,7 @@ impl DoneCallback {
         Self { qualified_name, function, shown_as: None }
     }
 
-    /// Shows in `_callbacks` as what `callable` gives.
+    /// Shows in `_callbacks` as the object that `callable` returns.
     #[must_use]
     pub const fn shown_as(self, callable: Shown) -> Self {
         Self { shown_as: Some(callable), ..self }
@@ -50,7 +50,7 @@ impl DoneCallback {
     }
 }
 
-/// One registration: `callback` is to be told `object`.
+/// One registration: `callback` is to be called with `object`.
 pub(crate) struct Registered {
     pub(super) object: OwnedRef,
     pub(super) callback: &'static DoneCallback,
@@ -66,12 +66,12 @@ impl Registered {
         std::ptr::eq(self.object.as_ptr(), object) && self.callback.is(callback)
     }
 
-    /// What other loops and futures call.
+    /// The callable that other loops and futures call.
     pub(super) fn callable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         callable(self.object.bind(py), self.callback)
     }
 
-    /// What Python sees.
+    /// The callable that Python sees.
     pub(super) fn shown<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self.callback.shown_as {
             Some(shown_as) => shown_as(py),
@@ -80,11 +80,11 @@ impl Registered {
     }
 }
 
-/// Tells `object` by `callback` when `future` is done: by `future.add_done_callback` of any future-like object, or
+/// Calls `callback` with `object` when `future` is done: by `future.add_done_callback` of any future-like object, or
 /// without it where that makes no difference.
 ///
 /// # Errors
-/// What `add_done_callback` raises.
+/// Any exception that `add_done_callback` raises.
 #[inline]
 pub fn when_done<'py>(
     future: &Bound<'py, PyAny>,
@@ -98,10 +98,10 @@ pub fn when_done<'py>(
     future.call_method1(crate::intern!(py, "add_done_callback"), (callable(object, callback)?,)).map(drop)
 }
 
-/// Takes back what `when_done` did with the same arguments, as `future.remove_done_callback`.
+/// Removes what `when_done` added with the same arguments, as `future.remove_done_callback` does.
 ///
 /// # Errors
-/// What `remove_done_callback` raises.
+/// Any exception that `remove_done_callback` raises.
 #[inline]
 pub fn no_longer_when_done<'py>(
     future: &Bound<'py, PyAny>,
@@ -116,7 +116,7 @@ pub fn no_longer_when_done<'py>(
     future.call_method1(crate::intern!(py, "remove_done_callback"), (callable(object, callback)?,)).map(drop)
 }
 
-/// A callable that tells `object` by `callback` of the future it is called with.
+/// A callable that calls `callback` with `object` and its argument, the future.
 ///
 /// # Errors
 /// `MemoryError`.
@@ -125,11 +125,11 @@ pub fn callable<'py>(object: &Bound<'py, PyAny>, callback: &'static DoneCallback
     Ok(Bound::new(object.py(), bound)?.into_any())
 }
 
-/// `__wrapped__` of a callback that stands for asyncio's function `name`: a function written where that one is, for reports
-/// that name its file and line.
+/// `__wrapped__` of a callback that stands for asyncio's function `name`: a function with that one's place in the
+/// source, for reports that name file and line.
 ///
 /// # Errors
-/// `AttributeError` for what is a method in asyncio, or is not there.
+/// `AttributeError` if it is a method in asyncio, or does not exist.
 #[cold]
 pub fn written_like<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let is_function = name.contains("<locals>") || !name.contains('.');
@@ -206,12 +206,13 @@ impl ReadyCallback {
         self.future.bind(py).clone()
     }
 
-    /// What it calls, for messages.
+    /// The callable, for messages.
     pub(crate) fn target<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.registered.shown(py)
     }
 
-    /// What `run` raised goes where errors of callbacks go; `SystemExit` and `KeyboardInterrupt` come back.
+    /// Reports an error of `run` to the loop's exception handler, as for callbacks; `SystemExit` and
+    /// `KeyboardInterrupt` are returned.
     #[cold]
     pub(crate) fn report(&self, owner: &Bound<'_, LoopBase>, error: PyErr) -> PyResult<()> {
         let py = owner.py();

@@ -1,6 +1,6 @@
-//! What is asked of anything like a future: without a method call where the object is exactly of our making.
+//! Operations on any future-like object, without a method call where the object is exactly of a ferrio type.
 //!
-//! For all others the functions are the method calls that asyncio's own Python code makes, in its order.
+//! For all others the functions make the method calls that asyncio's own Python code makes, in its order.
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -16,14 +16,14 @@ use crate::objects::task::{self, TaskRef, cancel_any};
 pub enum Failure<'py> {
     /// It was cancelled.
     Cancelled,
-    /// The exception, which counts as retrieved from now on.
+    /// The exception; reading it here marks it as retrieved.
     Exception(Bound<'py, PyAny>),
 }
 
-/// `futures.isfuture`, as asyncio's Python code asks it.
+/// `futures.isfuture`, as asyncio's Python code calls it.
 ///
 /// # Errors
-/// What looking at attributes raises, or a function put in place of asyncio's.
+/// Any exception that reading attributes or a replacement of asyncio's function raises.
 #[inline]
 pub fn is_future(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     match hooks::IS_FUTURE.replacement(object.py())? {
@@ -32,10 +32,10 @@ pub fn is_future(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     }
 }
 
-/// Whether the object's class says that it is like a future.
+/// Whether the object's class marks it as future-like.
 ///
 /// # Errors
-/// What looking at attributes raises.
+/// Any exception that reading attributes raises.
 #[inline]
 pub fn is_marked_future(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = object.py();
@@ -69,7 +69,7 @@ pub fn loop_of<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 /// `done()`.
 ///
 /// # Errors
-/// What the method raises.
+/// Any exception that the method raises.
 #[inline]
 pub fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     match FutureRef::exact(future) {
@@ -81,7 +81,7 @@ pub fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// `cancelled()`.
 ///
 /// # Errors
-/// What the method raises.
+/// Any exception that the method raises.
 #[inline]
 pub fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     match FutureRef::exact(future) {
@@ -90,10 +90,10 @@ pub fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     }
 }
 
-/// What `cancelled()` and then `exception()` tell of a future that is done.
+/// The outcome of `cancelled()` and then `exception()` of a future that is done.
 ///
 /// # Errors
-/// What the methods raise.
+/// Any exception that the methods raise.
 #[inline]
 pub fn failure<'py>(future: &Bound<'py, PyAny>) -> PyResult<Option<Failure<'py>>> {
     let py = future.py();
@@ -114,7 +114,7 @@ pub fn failure<'py>(future: &Bound<'py, PyAny>) -> PyResult<Option<Failure<'py>>
 /// `result()`.
 ///
 /// # Errors
-/// What the method raises.
+/// Any exception that the method raises.
 #[inline]
 pub fn result<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if let Some(exact) = FutureRef::exact(future) {
@@ -129,7 +129,7 @@ pub fn result<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 /// `set_result(result)`.
 ///
 /// # Errors
-/// What the method raises.
+/// Any exception that the method raises.
 #[inline]
 pub fn set_result<'py>(future: &Bound<'py, PyAny>, result: Bound<'py, PyAny>) -> PyResult<()> {
     match settable(future) {
@@ -141,7 +141,7 @@ pub fn set_result<'py>(future: &Bound<'py, PyAny>, result: Bound<'py, PyAny>) ->
 /// `set_exception(exception)`.
 ///
 /// # Errors
-/// What the method raises.
+/// Any exception that the method raises.
 #[inline]
 pub fn set_exception<'py>(future: &Bound<'py, PyAny>, exception: &Bound<'py, PyAny>) -> PyResult<()> {
     match settable(future) {
@@ -153,7 +153,7 @@ pub fn set_exception<'py>(future: &Bound<'py, PyAny>, exception: &Bound<'py, PyA
 /// `cancel()`.
 ///
 /// # Errors
-/// What the method raises.
+/// Any exception that the method raises.
 #[inline]
 pub fn cancel(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     if FutureRef::exact(future).is_some() {
@@ -162,10 +162,10 @@ pub fn cancel(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     asked(future, crate::intern!(future.py(), "cancel"))
 }
 
-/// `cancelling()` of a task: how many cancellations it is asked for.
+/// `cancelling()` of a task: the number of cancellation requests.
 ///
 /// # Errors
-/// What the method raises; `TypeError` and `OverflowError` when it gives no such number.
+/// Any exception that the method raises; `TypeError` and `OverflowError` when it does not return such a number.
 #[inline]
 pub fn cancelling(task: &Bound<'_, PyAny>) -> PyResult<u32> {
     match exact_task(task) {
@@ -174,7 +174,7 @@ pub fn cancelling(task: &Bound<'_, PyAny>) -> PyResult<u32> {
     }
 }
 
-/// `uncancel()` of a task: one less; gives how many are left.
+/// `uncancel()` of a task: takes one request back; returns how many are left.
 ///
 /// # Errors
 /// As `cancelling`.
@@ -198,7 +198,7 @@ fn exact_task<'py>(task: &Bound<'py, PyAny>) -> Option<TaskRef<'py>> {
 /// `_make_cancelled_error()`.
 ///
 /// # Errors
-/// What the method raises.
+/// Any exception that the method raises.
 #[cold]
 pub fn cancelled_error<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     match FutureRef::exact(future) {
@@ -207,10 +207,10 @@ pub fn cancelled_error<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, P
     }
 }
 
-/// Sets `_log_destroy_pending` to False: nobody can see to it that the task does not get lost.
+/// Sets `_log_destroy_pending` to False: no code can keep the task from being lost.
 ///
 /// # Errors
-/// What setting the attribute raises.
+/// Any exception that setting the attribute raises.
 #[inline]
 pub fn may_be_lost(task: &Bound<'_, PyAny>) -> PyResult<()> {
     if let Some(task) = exact_task(task) {
@@ -220,10 +220,10 @@ pub fn may_be_lost(task: &Bound<'_, PyAny>) -> PyResult<()> {
     task.setattr(crate::intern!(task.py(), "_log_destroy_pending"), false)
 }
 
-/// Notes on 3.14 and later that `waiter` waits for `future`: `asyncio.future_add_to_awaited_by`.
+/// Records on 3.14 and later that `waiter` waits for `future`: `asyncio.future_add_to_awaited_by`.
 ///
 /// # Errors
-/// What hashing the waiter raises.
+/// Any exception that hashing the waiter raises.
 pub fn add_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
     if super::note_waiter(future, waiter)? {
         return Ok(());
@@ -231,10 +231,10 @@ pub fn add_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -
     imports::stock_add_to_awaited_by(future.py())?.call1((future, waiter)).map(drop)
 }
 
-/// Notes on 3.14 and later that `waiter` waits no more: `asyncio.future_discard_from_awaited_by`.
+/// Records on 3.14 and later that `waiter` waits no more: `asyncio.future_discard_from_awaited_by`.
 ///
 /// # Errors
-/// What hashing the waiter raises.
+/// Any exception that hashing the waiter raises.
 pub fn discard_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny>) -> PyResult<()> {
     if super::forget_waiter(future, waiter)? {
         return Ok(());
@@ -242,7 +242,7 @@ pub fn discard_waiter<'py>(future: &Bound<'py, PyAny>, waiter: &Bound<'py, PyAny
     imports::stock_discard_from_awaited_by(future.py())?.call1((future, waiter)).map(drop)
 }
 
-/// The future, if it is exactly of a type of ours that takes a result from outside.
+/// The future, if it is exactly of a ferrio type whose result can be set from outside.
 #[inline]
 fn settable<'py>(future: &Bound<'py, PyAny>) -> Option<FutureRef<'py>> {
     let class = future.get_type_ptr();

@@ -1,8 +1,9 @@
-//! `_GatheringFuture`: what `gather()` gives; the object, whose state `gather` itself (in ferrio-python) keeps.
+//! `_GatheringFuture`, the future that `gather()` returns: the object, whose state `gather` itself (in ferrio-python)
+//! updates.
 //!
-//! A future whose `cancel()` cancels the children and leaves it to them to end it. Nobody makes or subclasses it from
-//! Python, so each one has the layout of `GatheringObject` and a body that is whole. The children's list is shared with
-//! Python as asyncio's is; while the children are being gathered there is none.
+//! Its `cancel()` cancels the children; the last child to end then ends it. Python can neither make nor subclass it, so
+//! each one has the layout of `GatheringObject` and a body that is whole. The list of children is shared with Python as
+//! asyncio's is; it does not exist until all children are known.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
@@ -36,14 +37,14 @@ struct GatheringObject {
 struct GatheringBody {
     /// A list of all children in order, one that was given twice appearing twice; None until all are known.
     children: Option<OwnedRef>,
-    /// The task that called `gather()`, where asyncio keeps who waits for whom.
+    /// The task that called `gather()`, where asyncio records waiters.
     waiter: Option<OwnedRef>,
     /// How many different children there are, once all are known.
     expected: usize,
-    /// How many of them have told that they are done.
+    /// How many of them are done.
     finished: usize,
     returns_exceptions: bool,
-    /// A child was cancelled by `cancel()`: the end will be a cancellation.
+    /// A child was cancelled by `cancel()`: the gathering future ends as cancelled.
     cancel_requested: bool,
 }
 
@@ -60,10 +61,10 @@ pub(crate) fn is_exact(class: *mut ffi::PyTypeObject) -> bool {
 pub struct GatheringFuture<'py>(FutureRef<'py>);
 
 impl<'py> GatheringFuture<'py> {
-    /// A pending one without children so far, on `owner`.
+    /// A pending one without children, on `owner`.
     ///
     /// # Errors
-    /// What asking a foreign loop for its debug mode raises; `MemoryError`.
+    /// Any exception that reading a foreign loop's debug mode raises; `MemoryError`.
     pub fn new(
         owner: &Bound<'py, PyAny>,
         returns_exceptions: bool,
@@ -82,7 +83,7 @@ impl<'py> GatheringFuture<'py> {
         Ok(this)
     }
 
-    /// The one behind `object`, if it is one.
+    /// The gathering future behind `object`, if it is one.
     #[inline]
     #[must_use]
     pub fn of(object: &Bound<'py, PyAny>) -> Option<Self> {
@@ -106,11 +107,12 @@ impl<'py> GatheringFuture<'py> {
 
     #[inline]
     fn update<R>(&self, change: impl FnOnce(&mut GatheringBody) -> R) -> R {
-        // SAFETY: the GIL is held and nobody keeps a reference into the body across Python code; SAFETY.md, "Future".
+        // SAFETY: the GIL is held and no caller keeps a reference into the body across Python code; SAFETY.md,
+        // "Future".
         change(unsafe { &mut (*self.0.as_ptr().cast::<GatheringObject>()).extra })
     }
 
-    /// All children are known: those in `children`, of which `expected` differ.
+    /// Sets the children: those in `children`, of which `expected` are different objects.
     pub fn complete(&self, children: Bound<'py, PyList>, expected: usize) {
         let before = self.update(|body| {
             body.expected = expected;
@@ -126,7 +128,7 @@ impl<'py> GatheringFuture<'py> {
         list.cast_into::<PyList>().ok()
     }
 
-    /// A child is done. True if it was the last one.
+    /// Counts a child that is done. True if it was the last one.
     #[inline]
     #[must_use]
     pub fn count_finished(&self) -> bool {
@@ -136,14 +138,14 @@ impl<'py> GatheringFuture<'py> {
         })
     }
 
-    /// Whether what a child tells still matters: all are known and it is not done.
+    /// Whether the outcome of a child still matters: all are known and the gathering future is not done.
     #[inline]
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         self.0.is_pending() && self.body().children.is_some()
     }
 
-    /// The task that waits, where asyncio keeps that.
+    /// The task that waits, where asyncio records that.
     #[inline]
     #[must_use]
     pub fn waiter(&self) -> Option<Bound<'py, PyAny>> {
@@ -171,7 +173,7 @@ impl<'py> GatheringFuture<'py> {
         let py = self.0.py();
         let Some(children) = self.children() else { return Ok(false) };
         let mut any = false;
-        // The list is Python's too: what a cancellation runs may change it.
+        // Python shares the list: code that runs during a cancellation may change it.
         for child in &children {
             any |= deeper(py, c" while cancelling a future", || cancel_any(&child, message.cloned()))?;
         }
@@ -189,21 +191,21 @@ fn allocate(py: Python<'_>, future: FutureBody, extra: GatheringBody) -> PyResul
     // SAFETY: a GC type whose basic size is that of GatheringObject.
     let memory = unsafe { ffi::PyObject_GC_New::<GatheringObject>(class) };
     let object = NonNull::new(memory).ok_or_else(|| PyErr::fetch(py))?.as_ptr();
-    // SAFETY: the memory is ours alone; its fields hold nothing yet.
+    // SAFETY: no other pointer to the memory exists; its fields hold nothing yet.
     let place = unsafe { &raw mut (*object).base.attributes };
-    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    // SAFETY: in bounds, and it overwrites nothing that needs releasing.
     unsafe { place.write(std::ptr::null_mut()) };
     // SAFETY: as above.
     let place = unsafe { &raw mut (*object).base.weak_references };
-    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    // SAFETY: in bounds, and it overwrites nothing that needs releasing.
     unsafe { place.write(std::ptr::null_mut()) };
     // SAFETY: as above.
     let place = unsafe { &raw mut (*object).base.future };
-    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    // SAFETY: in bounds, and it overwrites nothing that needs releasing.
     unsafe { place.write(future) };
     // SAFETY: as above.
     let place = unsafe { &raw mut (*object).extra };
-    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    // SAFETY: in bounds, and it overwrites nothing that needs releasing.
     unsafe { place.write(extra) };
     // SAFETY: a whole object, not tracked so far.
     unsafe { ffi::PyObject_GC_Track(object.cast()) };
@@ -216,7 +218,7 @@ fn allocate(py: Python<'_>, future: FutureBody, extra: GatheringBody) -> PyResul
 /// # Safety
 /// A live object of our type, and the GIL is held.
 unsafe fn borrowed(py: Python<'_>, object: Object) -> GatheringFuture<'_> {
-    // SAFETY: alive and of our type, by the caller's promise.
+    // SAFETY: alive and of our type, the caller guarantees it.
     GatheringFuture(unsafe { FutureRef::from_borrowed(py, object) })
 }
 
@@ -253,7 +255,7 @@ unsafe extern "C" fn dealloc(object: Object) {
     unsafe { within_bounds(object, dealloc, destroy) };
 }
 
-/// Frees a gathering.
+/// Frees a gathering future.
 ///
 /// # Safety
 /// It is dead and whole. The GIL is held.
@@ -270,7 +272,7 @@ unsafe fn free(object: Object) {
         let class = unsafe { ffi::Py_TYPE(object) };
         // SAFETY: the object is dead from here on.
         unsafe { dealloc_base(object) };
-        // SAFETY: nobody can reach the object any more; its body is moved out once.
+        // SAFETY: the object is unreachable; its body is moved out once.
         let place = unsafe { &raw const (*object.cast::<GatheringObject>()).extra };
         // SAFETY: in bounds; it is moved out once.
         let body = unsafe { place.read() };

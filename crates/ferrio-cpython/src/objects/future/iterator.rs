@@ -1,8 +1,8 @@
-//! What `await future` drives: yields the future once, then returns its result.
+//! The iterator that `await future` drives: yields the future once, then returns its result.
 //!
-//! Invariant: `future` is gone once the iterator has ended. Memory is recycled through `FREELIST`, for every await needs
-//! one. Since 3.12 the interpreter's SEND wants `StopIteration` of foreign types, and takes a null without an exception
-//! for a returned None; 3.11 asks `am_send`.
+//! Invariant: `future` is None once the iterator has ended. Memory is recycled through `FREELIST`, because every await
+//! needs one. Since 3.12 the interpreter's SEND accepts only `StopIteration` from foreign types, and takes a null
+//! without an exception for a returned None; 3.11 calls `am_send`.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
@@ -45,9 +45,9 @@ pub(super) fn iterate(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     // SAFETY: our type, whose basic size is that of IteratorObject.
     let memory = unsafe { FREELIST.take(py, class) }?;
     let owned = Some(OwnedRef::from(future.object().clone()));
-    // SAFETY: the memory is ours alone, and the field holds nothing yet.
+    // SAFETY: no other pointer to the memory exists, and the field holds nothing yet.
     let place = unsafe { &raw mut (*memory.as_ptr()).future };
-    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    // SAFETY: in bounds, and it overwrites nothing that needs releasing.
     unsafe { place.write(owned) };
     // SAFETY: a whole object, not tracked so far.
     unsafe { ffi::PyObject_GC_Track(memory.as_ptr().cast()) };
@@ -55,7 +55,7 @@ pub(super) fn iterate(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     Ok(unsafe { Bound::from_owned_ptr(py, memory.as_ptr().cast()) }.unbind())
 }
 
-/// What resuming the iterator gives.
+/// The result of resuming the iterator.
 enum Resumed<'py> {
     Yielded(Bound<'py, PyAny>),
     Returned(Bound<'py, PyAny>),
@@ -66,7 +66,7 @@ enum Resumed<'py> {
 /// # Safety
 /// `object` is a live iterator.
 unsafe fn slot_of<'a>(object: Object) -> &'a mut Option<OwnedRef> {
-    // SAFETY: of our type, by the caller's promise; borrows end before any Python code runs.
+    // SAFETY: of our type, the caller guarantees it; borrows end before any Python code runs.
     unsafe { &mut (*object.cast::<IteratorObject>()).future }
 }
 
@@ -148,7 +148,7 @@ unsafe extern "C" fn throw(object: Object, stack: *mut Object, count: isize) -> 
 /// The exception that `throw` with these arguments raises.
 ///
 /// # Errors
-/// `TypeError` when they are none.
+/// `TypeError` when they are not an exception.
 ///
 /// # Safety
 /// A fast call's arguments, alive during the call.
@@ -229,7 +229,7 @@ unsafe extern "C" fn dealloc(object: Object) {
     assume_attached(|py| {
         // SAFETY: a whole object of our type, tracked since it was made.
         unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
-        // SAFETY: nobody can reach the object any more.
+        // SAFETY: the object is unreachable.
         let future = unsafe { slot_of(object) }.take();
         drop(future);
         // SAFETY: not null.

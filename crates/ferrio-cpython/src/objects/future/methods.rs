@@ -1,4 +1,4 @@
-//! The Python face of futures: methods and repr; names, texts and results are asyncio's.
+//! The Python interface of futures: methods and repr; names, texts and results are asyncio's.
 
 use std::ffi::c_int;
 
@@ -90,9 +90,9 @@ pub(super) fn method_table() -> *mut ffi::PyMethodDef {
 /// # Safety
 /// A live object of our type, and the GIL is held.
 pub(super) unsafe fn borrowed(py: Python<'_>, object: Object) -> FutureRef<'_> {
-    // SAFETY: alive, by the caller's promise.
+    // SAFETY: alive, the caller guarantees it.
     let object = unsafe { Bound::from_borrowed_ptr(py, object) };
-    // SAFETY: of our type, by the caller's promise.
+    // SAFETY: of our type, the caller guarantees it.
     unsafe { FutureRef::new_unchecked(object) }
 }
 
@@ -233,7 +233,7 @@ fn give_result(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     }
 }
 
-/// Asking for an outcome before `__init__` is an invalid state, while other methods raise `RuntimeError`.
+/// Reading an outcome before `__init__` is an invalid state, while other methods raise `RuntimeError`.
 fn check_begun(future: &FutureRef<'_>) -> PyResult<()> {
     if future.body().owner.is_some() {
         return Ok(());

@@ -1,10 +1,10 @@
-//! `Future`: a result that is not there yet; the layout it shares with tasks, and what changes its state.
+//! `Future`: a result that is not there yet; the layout it shares with tasks, and the changes of its state.
 //!
 //! The reference is the interpreter's own C type: same states, texts and order of effects. A future moves once, from
-//! `Pending` to `Cancelled` or `Finished`; `callbacks` are empty from then on. On a loop of ours callbacks go straight
-//! into the ready queue; any other loop is asked through its `call_soon`. A body is touched in short borrows that run
-//! no Python code; what leaves a body is released after the borrow. The Python face is in `methods.rs`, memory and
-//! garbage collection in `types.rs`, how it ends in `outcome.rs`, waiting for it in `iterator.rs`.
+//! `Pending` to `Cancelled` or `Finished`; `callbacks` are empty from then on. On a ferrio loop callbacks go straight
+//! into the ready queue; on any other loop through its `call_soon`. A body is touched in short borrows that run no
+//! Python code; what leaves a body is released after the borrow. The Python interface is in `methods.rs`, memory and
+//! garbage collection in `types.rs`, setting and reading the outcome in `outcome.rs`, waiting for it in `iterator.rs`.
 
 mod attributes;
 mod awaited_by;
@@ -45,10 +45,10 @@ use crate::capi::owned_ref::OwnedRef;
 use crate::capi::program_frames;
 use crate::objects::loop_base::LoopBase;
 
-/// How far a future has come.
+/// The state of a future.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum State {
-    /// Neither result nor exception so far.
+    /// No result or exception yet.
     #[default]
     Pending,
     /// Cancelled.
@@ -73,34 +73,34 @@ pub(crate) struct FutureBody {
     pub(crate) owner: Option<OwnedRef>,
     pub(crate) result: Option<OwnedRef>,
     pub(crate) exception: Option<OwnedRef>,
-    /// The exception's traceback when it was set, so that raising it twice does not pile up.
+    /// The exception's traceback when it was set, so that raising it twice does not lengthen it.
     exception_traceback: Option<OwnedRef>,
     pub(crate) callbacks: Callbacks,
     pub(crate) cancel_message: Option<OwnedRef>,
-    /// The exception that ended a cancelled task, raised by whoever asks first.
+    /// The exception that ended a cancelled task, raised by the first read.
     pub(crate) cancelled_exception: Option<OwnedRef>,
     /// Where it was made, in debug mode.
     pub(crate) source_traceback: Option<OwnedRef>,
-    /// The one who waits for it, or a set of them; see `awaited_by.rs`.
+    /// The task that waits for it, or a set of them; see `awaited_by.rs`.
     pub(crate) awaited_by: Option<OwnedRef>,
     pub(crate) state: State,
-    /// `owner` is a loop of ours.
+    /// `owner` is a ferrio loop.
     pub(crate) native: bool,
-    /// It was yielded by its own iterator and not picked up by a task so far.
+    /// Its own iterator yielded it, and no task has picked it up yet.
     pub(crate) blocking: bool,
-    /// The exception was not asked for; said when the future is destroyed.
+    /// The exception was not retrieved; logged when the future is destroyed.
     pub(crate) log_traceback: bool,
 }
 
 impl FutureBody {
-    /// A pending future's, on a loop of ours.
+    /// The body of a pending future on a ferrio loop.
     #[inline]
     pub(crate) fn on(owner: &Bound<'_, LoopBase>) -> Self {
         Self { owner: Some(owner.clone().into()), native: true, ..Self::default() }
     }
 }
 
-/// A counted reference to a future or task of ours, or of a subclass.
+/// A counted reference to a ferrio future or task, or to an instance of a subclass.
 #[derive(Clone)]
 #[repr(transparent)]
 pub(crate) struct FutureRef<'py>(Bound<'py, PyAny>);
@@ -110,9 +110,9 @@ impl<'py> FutureRef<'py> {
     /// `object` is a live instance of our type, lent by C code.
     #[inline]
     pub(crate) unsafe fn from_borrowed(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
-        // SAFETY: alive, by the caller's promise.
+        // SAFETY: alive, the caller guarantees it.
         let object = unsafe { Bound::from_borrowed_ptr(py, object) };
-        // SAFETY: of our type, by the caller's promise.
+        // SAFETY: of our type, the caller guarantees it.
         unsafe { Self::new_unchecked(object) }
     }
 
@@ -120,9 +120,9 @@ impl<'py> FutureRef<'py> {
     /// `object` is a new reference to an instance of our type.
     #[inline]
     pub(crate) unsafe fn from_owned(py: Python<'py>, object: *mut ffi::PyObject) -> Self {
-        // SAFETY: a new reference, by the caller's promise.
+        // SAFETY: a new reference, the caller guarantees it.
         let object = unsafe { Bound::from_owned_ptr(py, object) };
-        // SAFETY: of our type, by the caller's promise.
+        // SAFETY: of our type, the caller guarantees it.
         unsafe { Self::new_unchecked(object) }
     }
 
@@ -133,7 +133,7 @@ impl<'py> FutureRef<'py> {
         Self(object)
     }
 
-    /// The future behind `object` if it is exactly of a type of ours: nothing about it can be overridden.
+    /// The future behind `object` if it is exactly of a ferrio type: nothing about it can be overridden.
     #[inline]
     pub(crate) fn exact(object: &Bound<'py, PyAny>) -> Option<Self> {
         // SAFETY: reads the type of a live object.
@@ -155,7 +155,7 @@ impl<'py> FutureRef<'py> {
         Some(unsafe { &*std::ptr::from_ref(object).cast::<Self>() })
     }
 
-    /// The future of which `callable` is the method `set_result`: exactly a Future of ours, on a loop of ours.
+    /// The future of which `callable` is the method `set_result`: exactly a ferrio `Future`, on a ferrio loop.
     #[inline]
     pub(crate) fn of_set_result(callable: &Bound<'py, PyAny>) -> Option<Self> {
         let target = methods::target_of_set_result(callable)?;
@@ -198,14 +198,15 @@ impl<'py> FutureRef<'py> {
     /// Changes what it holds. `change` runs no Python code: what it takes out is released by the caller.
     #[inline]
     pub(crate) fn update<R>(&self, change: impl FnOnce(&mut FutureBody) -> R) -> R {
-        // SAFETY: the GIL is held and nobody keeps a reference into the body across Python code; SAFETY.md, "Future".
+        // SAFETY: the GIL is held and no caller keeps a reference into the body across Python code; SAFETY.md,
+        // "Future".
         change(unsafe { &mut (*self.0.as_ptr().cast::<FutureObject>()).future })
     }
 
-    /// `__init__`, also for tasks: back to the beginning, on `owner` or else the current loop.
+    /// `__init__`, also for tasks: resets to the initial state, on `owner` or else the current loop.
     ///
     /// # Errors
-    /// `RuntimeError` when `__init__` was called before, if the running Python refuses that.
+    /// `RuntimeError` when `__init__` was called before, if the running Python rejects that.
     pub(crate) fn initialize(&self, owner: Option<Bound<'py, PyAny>>) -> PyResult<()> {
         let py = self.py();
         if self.body().owner.is_some() {
@@ -260,17 +261,17 @@ impl<'py> FutureRef<'py> {
         }
     }
 
-    /// The loop, if it is one of ours that may be scheduled on without its `call_soon`.
+    /// The loop, if it is a ferrio loop that may be scheduled on without its `call_soon`.
     ///
     /// # Errors
-    /// `RuntimeError` when `__init__` was not called; what looking up `call_soon` raises.
+    /// `RuntimeError` when `__init__` was not called; any exception that looking up `call_soon` raises.
     #[inline]
     pub(crate) fn native_owner(&self) -> PyResult<Option<Bound<'py, LoopBase>>> {
         let owner = self.owner()?;
         if !self.body().native {
             return Ok(None);
         }
-        // SAFETY: `native` says that the owner is a loop of ours.
+        // SAFETY: `native` says that the owner is a ferrio loop.
         let owner = unsafe { owner.cast_into_unchecked::<LoopBase>() };
         Ok(if LoopBase::schedules_itself(&owner)? { Some(owner) } else { None })
     }
@@ -287,7 +288,7 @@ impl<'py> FutureRef<'py> {
         self.body().state == State::Pending
     }
 
-    /// `__del__`: says that nobody asked for the exception.
+    /// `__del__`: logs that the exception was never retrieved.
     pub(crate) fn finalize(&self) {
         let py = self.py();
         if !self.update(|body| std::mem::replace(&mut body.log_traceback, false)) {
@@ -310,7 +311,7 @@ impl<'py> FutureRef<'py> {
         }
     }
 
-    /// Hands `context` to the loop's exception handler, with where the future was made.
+    /// Passes `context` to the loop's exception handler, with where the future was made.
     pub(crate) fn report(&self, context: &Bound<'py, PyDict>) -> PyResult<()> {
         let py = self.py();
         if let Some(stack) = self.body().source_traceback.as_ref().map(|stack| stack.get(py)) {
@@ -326,7 +327,7 @@ pub(crate) fn class_name(object: &Bound<'_, PyAny>) -> PyResult<String> {
     object.get_type().name()?.extract()
 }
 
-/// A new future of ours attached to a loop of ours.
+/// A new ferrio future on a ferrio loop.
 ///
 /// # Errors
 /// `MemoryError`.
@@ -339,8 +340,8 @@ pub fn new_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAn
     Ok(future.0)
 }
 
-/// Notes of a future or task with a source, as those of debug mode have one, that asyncio's function `name` made it by what
-/// it knows as `called`.
+/// Appends to the source traceback of a future or task, if it has one (debug mode), that asyncio's function `name` made
+/// it by calling `called`.
 ///
 /// # Errors
 /// `MemoryError`.
@@ -365,10 +366,10 @@ fn not_initialized() -> PyErr {
     crate::capi::raise::error::<PyRuntimeError>("Future object is not initialized.")
 }
 
-/// An action for alarms: finishes a future of any make with None, unless it is done.
+/// An action for alarms: finishes a future of any implementation with None, unless it is done.
 ///
 /// # Errors
-/// What a foreign future raises.
+/// Any exception that a foreign future raises.
 pub fn finish_with_none(future: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let py = future.py();
     if let Some(exact) = FutureRef::exact(future) {

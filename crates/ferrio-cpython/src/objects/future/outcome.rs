@@ -1,4 +1,4 @@
-//! How a future ends, and what those get who ask for its outcome.
+//! How a future ends, and how its outcome is read.
 
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::ffi;
@@ -10,15 +10,15 @@ use crate::capi::imports;
 use crate::capi::owned_ref::OwnedRef;
 use crate::capi::raise::raised;
 
-/// What asking for the result gives.
+/// The result of `result()`.
 pub(crate) enum Outcome<'py> {
     Result(Bound<'py, PyAny>),
-    /// The exception object, its traceback put back.
+    /// The exception object, its traceback restored.
     Exception(Bound<'py, PyAny>),
 }
 
 impl<'py> FutureRef<'py> {
-    /// The future's own `set_result`, which tasks refuse on their Python face.
+    /// The future's own `set_result`; the Python method of tasks rejects it.
     #[inline]
     pub(crate) fn finish(&self, result: Bound<'py, PyAny>) -> PyResult<()> {
         if !self.is_pending() {
@@ -81,10 +81,10 @@ impl<'py> FutureRef<'py> {
         Ok(was_pending)
     }
 
-    /// What `result()` finds.
+    /// What `result()` returns or raises.
     ///
     /// # Errors
-    /// `CancelledError` and `InvalidStateError`. An exception that was set is no error here.
+    /// `CancelledError` and `InvalidStateError`. An exception that was set is not an error here.
     #[inline]
     pub(crate) fn outcome(&self) -> PyResult<Outcome<'py>> {
         let py = self.py();
@@ -111,13 +111,13 @@ impl<'py> FutureRef<'py> {
         Ok(Outcome::Result(result.map_or_else(|| py.None().into_bound(py), |result| result.into_bound(py))))
     }
 
-    /// What a waiting task is to raise when the future is done: None for a result.
+    /// The exception that a waiting task raises when the future is done: None for a result.
     #[inline]
     pub(crate) fn failure(&self) -> PyResult<Option<Bound<'py, PyAny>>> {
         let body = self.body();
         match body.state {
             State::Finished if body.exception.is_none() => Ok(None),
-            // Raised, as asyncio does it: what is being handled becomes its context.
+            // Raised, as in asyncio: the exception being handled becomes its context.
             State::Cancelled => {
                 Ok(Some(self.cancelled_error()?.into_value(self.py()).into_bound(self.py()).into_any()))
             }
@@ -134,7 +134,7 @@ impl<'py> FutureRef<'py> {
         }
     }
 
-    /// The `CancelledError` to raise; one that ended the task is given out once.
+    /// The `CancelledError` to raise; the one that ended the task is returned once.
     #[cold]
     pub(crate) fn cancelled_exception(&self) -> PyResult<Bound<'py, PyAny>> {
         let py = self.py();
@@ -171,14 +171,14 @@ fn is_exception_class(object: &Bound<'_, PyAny>) -> bool {
     unsafe { ffi::PyExceptionClass_Check(object.as_ptr()) != 0 }
 }
 
-/// Whether the running Python wraps a `StopIteration` that is set as an exception; it refused it before.
+/// Whether the running Python wraps a `StopIteration` that is set as an exception; older ones reject it.
 fn wraps_stop_iteration(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     let probe = || imports::stock_method_uses(py, "asyncio.futures", "_PyFuture", "set_exception", "RuntimeError");
     CELL.get_or_try_init(py, probe).copied()
 }
 
-/// What `set_exception` accepts. A `StopIteration` would end the waiting coroutine.
+/// The exception that `set_exception` stores. A `StopIteration` would end the waiting coroutine.
 fn checked_exception(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     const TEXT: &str = "StopIteration interacts badly with generators and cannot be raised into a Future";
     let py = exception.py();

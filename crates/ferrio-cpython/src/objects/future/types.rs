@@ -1,7 +1,7 @@
 //! The type `Future`: creation, memory, garbage collection; tasks build on the same functions.
 //!
 //! The type can be subclassed from Python, so nothing here relies on an exact size except the recycling of exact
-//! futures' memory (`FREELIST`). An object is tracked by the collector from its making to its end.
+//! futures' memory (`FREELIST`). The collector tracks an object from its creation to its end.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::offset_of;
@@ -24,7 +24,7 @@ type Object = *mut ffi::PyObject;
 /// At most 1.5 MB after a burst; recycled memory also does not bring the next collection nearer.
 static FREELIST: FreeList<FutureObject> = FreeList::new(8192);
 static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-/// The same as a bare pointer, for checks on hot paths; null until the type is there.
+/// The same as a bare pointer, for checks on hot paths; null until the type exists.
 static POINTER: std::sync::atomic::AtomicPtr<ffi::PyTypeObject> =
     std::sync::atomic::AtomicPtr::new(std::ptr::null_mut());
 
@@ -56,17 +56,17 @@ pub(crate) fn new_exact(py: Python<'_>, body: FutureBody) -> PyResult<FutureRef<
     }
     // SAFETY: our type, whose basic size is that of FutureObject.
     let object = unsafe { FREELIST.take(py, class) }?.as_ptr();
-    // SAFETY: the memory is ours alone; its fields hold nothing yet.
+    // SAFETY: no other pointer to the memory exists; its fields hold nothing yet.
     let place = unsafe { &raw mut (*object).attributes };
-    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    // SAFETY: in bounds, and it overwrites nothing that needs releasing.
     unsafe { place.write(std::ptr::null_mut()) };
     // SAFETY: as above.
     let place = unsafe { &raw mut (*object).weak_references };
-    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    // SAFETY: in bounds, and it overwrites nothing that needs releasing.
     unsafe { place.write(std::ptr::null_mut()) };
     // SAFETY: as above.
     let place = unsafe { &raw mut (*object).future };
-    // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+    // SAFETY: in bounds, and it overwrites nothing that needs releasing.
     unsafe { place.write(body) };
     // SAFETY: a whole object, not tracked so far.
     unsafe { ffi::PyObject_GC_Track(object.cast()) };
@@ -80,7 +80,7 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
     if !object.is_null() {
         // SAFETY: of our layout; the zeroed body holds nothing that would have to be released.
         let place = unsafe { &raw mut (*object.cast::<FutureObject>()).future };
-        // SAFETY: in bounds, and nothing is overwritten that would have to be released.
+        // SAFETY: in bounds, and it overwrites nothing that needs releasing.
         unsafe { place.write(FutureBody::default()) };
     }
     object
@@ -137,20 +137,20 @@ unsafe fn free(object: Object) {
     });
 }
 
-/// Ends a future or the future part of a task: untracked, weak references cleared, everything released.
+/// Tears down a future or the future part of a task: untracks it, clears weak references, releases everything.
 ///
 /// # Safety
-/// `object` is of our layout, tracked, and nobody refers to it any more.
+/// `object` is of our layout, tracked, and no reference to it is left.
 pub(crate) unsafe fn dealloc_base(object: Object) {
     let future = object.cast::<FutureObject>();
-    // SAFETY: tracked, by the caller's promise (doing it twice is harmless).
+    // SAFETY: tracked, the caller guarantees it (doing it twice is harmless).
     unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
     // SAFETY: of our layout.
     if !unsafe { (*future).weak_references }.is_null() {
         // SAFETY: the object is still whole; callbacks of the references see it dead.
         unsafe { ffi::PyObject_ClearWeakRefs(object) };
     }
-    // SAFETY: nobody can reach the object any more; its body is moved out once.
+    // SAFETY: the object is unreachable; its body is moved out once.
     let place = unsafe { &raw const (*future).future };
     // SAFETY: in bounds; it is moved out once.
     let body = unsafe { place.read() };
@@ -208,7 +208,7 @@ unsafe extern "C" fn clear(object: Object) -> c_int {
     0
 }
 
-/// `tp_clear`: lets go of everything; the object then counts as not initialised.
+/// `tp_clear`: releases everything; the object then counts as not initialised.
 pub(crate) fn release_slots(future: &FutureRef<'_>) {
     let before = future.update(|body| {
         let fresh = FutureBody { state: body.state, ..FutureBody::default() };
@@ -225,7 +225,7 @@ pub(crate) fn release_slots(future: &FutureRef<'_>) {
 }
 
 fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
-    // Imported now: reporting and cancelling must not import modules at odd moments.
+    // Imported here: reporting and cancelling must not import modules later, when imports may fail.
     imports::cancelled_error(py)?;
     imports::invalid_state_error(py)?;
     super::create_iterator_type(py)?;
