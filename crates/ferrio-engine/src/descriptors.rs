@@ -1,14 +1,15 @@
 //! A map from file descriptors to values.
 //!
-//! The system hands out the lowest free number, so an array indexed by descriptor is dense. Only numbers beyond [`DENSE`] go to a hash
-//! map: without it, one huge number given by mistake would allocate an array of that length before the system could refuse it.
+//! The system hands out the lowest free number, so an array indexed by descriptor is dense. Only numbers beyond
+//! [`DENSE`] go to a hash map: without it, one huge number passed by mistake would allocate an array of that length
+//! before the system could reject it.
 
 use std::collections::HashMap;
 
 /// Descriptors below this number live in the array.
 const DENSE: usize = 1 << 16;
 
-/// A value for each descriptor; those never touched have the default value.
+/// A value for each descriptor, the default value if it was never set.
 #[derive(Debug)]
 pub(crate) struct Descriptors<T> {
     dense: Vec<T>,
@@ -20,7 +21,7 @@ impl<T: Default> Descriptors<T> {
         Self { dense: Vec::new(), sparse: HashMap::new() }
     }
 
-    /// The value of `fd`, made if it was never touched.
+    /// The value of `fd`, made if it does not exist.
     pub(crate) fn entry(&mut self, fd: u32) -> &mut T {
         let index = fd as usize;
         if index >= DENSE {

@@ -1,7 +1,7 @@
-//! An event's logic: a flag and those who wait for it.
+//! An event's logic: a flag and its waiters.
 //!
-//! Invariant: when all that [`EventState::set`] gives were woken, nobody waits that was parked before. Clearing the flag
-//! takes nothing back: whoever was woken goes on.
+//! Invariant: once every waiter that [`EventState::set`] returned is woken, no waiter parked before the call is left
+//! waiting. Clearing the flag takes nothing back: a woken waiter goes on.
 
 use crate::waiters::{Waiter, Waiters};
 
@@ -10,12 +10,12 @@ use crate::waiters::{Waiter, Waiters};
 pub struct EventState<W> {
     /// Whether it is set.
     pub is_set: bool,
-    /// Those who wait for it.
+    /// The parked waiters.
     pub waiters: Waiters<W>,
 }
 
 impl<W: Waiter> EventState<W> {
-    /// Sets the flag: gives all who wait, if it was not set.
+    /// Sets the flag; returns all waiters, if it was not set.
     #[must_use = "the waiters have to be woken"]
     pub fn set(&mut self) -> impl Iterator<Item = &W> {
         let was_set = std::mem::replace(&mut self.is_set, true);

@@ -1,7 +1,7 @@
-//! Flow control: when a protocol is to stop writing and when it may go on.
+//! Flow control: when a protocol must stop writing and when it may resume.
 //!
-//! The rules are those of asyncio's `_FlowControlMixin`: pause above the high water mark, resume at or below the low one, each told
-//! once. Calling the protocol is left to the caller.
+//! The rules are those of asyncio's `_FlowControlMixin`: pause above the high water mark, resume at or below the low
+//! one, each reported once. The caller calls the protocol.
 
 /// The high water mark if neither mark is given.
 const HIGH: usize = 64 * 1024;
@@ -15,23 +15,23 @@ pub struct FlowControl {
     paused: bool,
 }
 
-/// What more bytes in the buffer ask for.
+/// What to do after the buffer has grown.
 #[must_use = "the protocol has to be told"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Buffered {
     /// Nothing.
     Unchanged,
-    /// To call `pause_writing`.
+    /// Call `pause_writing`.
     Pause,
 }
 
-/// What fewer bytes in the buffer ask for.
+/// What to do after the buffer has shrunk.
 #[must_use = "the protocol has to be told"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
     /// Nothing.
     Unchanged,
-    /// To call `resume_writing`.
+    /// Call `resume_writing`.
     Resume,
 }
 
@@ -42,15 +42,15 @@ impl FlowControl {
         Self { high: HIGH, low: HIGH / 4, paused: false }
     }
 
-    /// Sets the marks; the low one is not above the high one.
+    /// Sets the marks; the low one must not be above the high one.
     ///
-    /// The caller asks [`FlowControl::buffered`] afterwards, as `set_write_buffer_limits` does.
+    /// The caller calls [`FlowControl::buffered`] afterwards, as `set_write_buffer_limits` does.
     pub fn set_limits(&mut self, low: usize, high: usize) {
         debug_assert!(low <= high, "{low} is above {high}");
         (self.low, self.high) = (low, high);
     }
 
-    /// Takes note that the buffer has grown to `len` bytes.
+    /// Records that the buffer has grown to `len` bytes.
     pub fn buffered(&mut self, len: usize) -> Buffered {
         if self.paused || len <= self.high {
             return Buffered::Unchanged;
@@ -59,7 +59,7 @@ impl FlowControl {
         Buffered::Pause
     }
 
-    /// Takes note that the buffer has shrunk to `len` bytes.
+    /// Records that the buffer has shrunk to `len` bytes.
     pub fn drained(&mut self, len: usize) -> Drained {
         if !self.paused || len > self.low {
             return Drained::Unchanged;
@@ -80,7 +80,7 @@ impl FlowControl {
         self.low
     }
 
-    /// Whether the protocol was told to stop writing.
+    /// Whether the protocol is paused.
     #[must_use]
     pub const fn is_paused(&self) -> bool {
         self.paused

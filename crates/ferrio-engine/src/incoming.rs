@@ -1,13 +1,13 @@
-//! The bytes that a stream reader has received, and how messages are cut out of them.
+//! The bytes that a stream reader has received, and the search for the end of a message in them.
 //!
-//! Bytes are appended at the end and taken from the front, without moving what stays. Invariant: `start` never passes
-//! the end, and an empty buffer starts at 0. Waiting, end of file and errors are the reader's; this decides only what the
-//! bytes received so far amount to.
+//! Bytes are appended at the end and taken from the front, without moving the rest. Invariant: `start` never passes the
+//! end, and an empty buffer starts at 0. The reader handles waiting, end of file and errors; this file decides only
+//! which message the bytes received so far contain.
 
 use memchr::memchr;
 use memchr::memmem::Finder;
 
-/// Received bytes that nobody has read.
+/// Received bytes that were not read yet.
 #[derive(Debug, Default)]
 pub struct Incoming {
     bytes: Vec<u8>,
@@ -28,25 +28,25 @@ impl Incoming {
         self.bytes.len() - self.start
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All of them.
+    /// All bytes.
     #[inline]
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
 
-    /// Appends `data`; false, and nothing is changed, if there is no memory for it.
+    /// Appends `data`; returns false, with nothing changed, if there is no memory for it.
     #[inline]
     #[must_use]
     pub fn push(&mut self, data: &[u8]) -> bool {
-        // Moving is worth it once more is dead than alive: each byte then moves once at most on average.
+        // Moving pays once more bytes are dead than alive: each byte then moves at most once on average.
         if self.start > self.len() && self.bytes.capacity() - self.bytes.len() < data.len() {
             self.bytes.drain(..self.start);
             self.start = 0;
@@ -58,7 +58,7 @@ impl Incoming {
         true
     }
 
-    /// Growing by as much again may be refused where growing by an eighth is not.
+    /// Doubling the memory may fail where growing by an eighth succeeds.
     #[cold]
     #[inline(never)]
     fn grow(&mut self, additional: usize) -> bool {
@@ -67,7 +67,7 @@ impl Incoming {
             || self.bytes.try_reserve_exact(additional).is_ok()
     }
 
-    /// Takes `count` bytes, or as many as there are, from the front and shows them to `look`.
+    /// Takes `count` bytes, or as many as there are, from the front and passes them to `look`.
     #[inline]
     pub fn take<R>(&mut self, count: usize, look: impl FnOnce(&[u8]) -> R) -> R {
         let end = self.start + count.min(self.len());
@@ -79,10 +79,10 @@ impl Incoming {
         outcome
     }
 
-    /// As `take`, of which nothing comes if `look` fails.
+    /// As `take`, but takes nothing if `look` fails.
     ///
     /// # Errors
-    /// What `look` gives.
+    /// The error of `look`.
     #[inline]
     pub fn try_take<R, E>(&mut self, count: usize, look: impl FnOnce(&[u8]) -> Result<R, E>) -> Result<R, E> {
         let end = self.start + count.min(self.len());
@@ -94,7 +94,7 @@ impl Incoming {
         Ok(outcome)
     }
 
-    /// Drops all bytes, and the memory with them: most connections are idle most of the time, and getting it again is
+    /// Drops all bytes, and frees the memory: most connections are idle most of the time, and allocating it again costs
     /// a hundredth of a receive.
     #[inline]
     pub fn clear(&mut self) {
@@ -102,7 +102,7 @@ impl Incoming {
     }
 }
 
-/// What is looked for: one separator or several.
+/// The separators to search for: one or several.
 #[derive(Debug)]
 pub struct Separators {
     /// Sorted by length, shortest first.
@@ -151,38 +151,38 @@ impl Separators {
     }
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Found {
     /// A message of `length` bytes, its separator included.
     Message {
-        /// How many bytes to take.
+        /// The length of the message in bytes.
         length: usize,
     },
-    /// Nothing so far.
+    /// No message yet.
     Nothing,
     /// A separator, but the message is longer than the limit.
     TooLong {
-        /// Where the separator begins.
+        /// The offset at which the separator begins.
         consumed: usize,
     },
     /// No separator in more bytes than the limit allows.
     Overrun {
-        /// How many bytes certainly hold no separator's begin.
+        /// How many bytes certainly do not contain the beginning of a separator.
         consumed: usize,
     },
 }
 
-/// Looks for the end of a message; bytes that were searched once are not searched again.
+/// Searches for the end of a message; does not search the same bytes twice.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Search {
-    /// No separator begins before it.
+    /// No separator begins before this offset.
     offset: usize,
 }
 
 impl Search {
-    /// Looks at what has come. The message that ends first wins; of those, the shortest separator.
+    /// Searches the bytes received so far. The message that ends first wins; of those, the shortest separator.
     #[inline]
     pub fn go_on(&mut self, text: &[u8], separators: &Separators, limit: usize) -> Found {
         if text.len() < self.offset + separators.shortest {
@@ -233,7 +233,7 @@ mod tests {
 
     use super::*;
 
-    /// What `asyncio.StreamReader.readuntil` does with all bytes there.
+    /// What `asyncio.StreamReader.readuntil` does with all received bytes.
     fn naive(text: &[u8], offset: &mut usize, separators: &[Vec<u8>], limit: usize) -> Found {
         let mut sorted: Vec<_> = separators.to_vec();
         sorted.sort_by_key(Vec::len);

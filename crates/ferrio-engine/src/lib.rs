@@ -1,8 +1,10 @@
-//! The loop's logic without its surroundings: what runs next, which timer is due, what is registered where, what is left to send.
+//! The loop's logic without its surroundings: what runs next, which timer is due, what is registered for which
+//! descriptor, what is left to send.
 //!
-//! Nothing here does I/O, reads a clock or knows Python: instants come in as arguments, system calls go out as small values the caller
-//! carries out, and handlers are of any type. Whatever a structure gives up is handed to the caller instead of being dropped in
-//! place, because dropping a handler may run arbitrary code that comes back to the very same structure.
+//! Nothing here does I/O, reads a clock or knows Python: instants come in as arguments, system calls go out as small
+//! values that the caller carries out, and handlers are of any type. Every value that a structure removes is returned
+//! to the caller instead of being dropped in place, because dropping a handler may run arbitrary code that calls the
+//! same structure again.
 #![forbid(unsafe_code)]
 
 mod descriptors;

@@ -1,33 +1,33 @@
-//! A lock's logic: one holder, and the line of those who want to be next.
+//! A lock's logic: one holder, and a wait queue.
 //!
-//! The rules are those of `asyncio.Lock`. A release wakes the first in line and leaves the lock free until that one
-//! comes back; meanwhile nobody barges in, because a newcomer takes a free lock only if all in line have given up.
-//! Invariants: there is at most one holder; when nobody is on its way back, a free lock has nobody waiting. The second
-//! one is why whoever leaves a free lock's line without the lock wakes the next.
+//! The rules are those of `asyncio.Lock`. A release wakes the first waiter and leaves the lock free until that waiter
+//! runs; a newcomer does not overtake it, because it takes a free lock only if all waiters are cancelled. Invariants:
+//! there is at most one holder; when no woken waiter is about to run, a free lock has no waiters. The second one is why
+//! a waiter that leaves a free lock's wait queue without the lock wakes the next one.
 
 use crate::waiters::{Ticket, Waiter, WaiterState, Waiters};
 
 /// A lock.
 #[derive(Debug)]
 pub struct LockState<W> {
-    /// Whether somebody holds the lock.
+    /// Whether the lock is held.
     pub locked: bool,
-    /// Those who want it.
+    /// The wait queue.
     pub waiters: Waiters<W>,
 }
 
-/// What a release did.
+/// The result of a release.
 #[must_use = "the first in line has to be woken"]
 #[derive(Debug, PartialEq, Eq)]
 pub enum Released<'a, W> {
-    /// Nothing: nobody holds the lock.
+    /// Nothing: the lock is not held.
     NotHeld,
-    /// The lock is free; if there is somebody, wake it.
+    /// The lock is free; wake the waiter, if there is one.
     Free(Option<&'a W>),
 }
 
 impl<W: Waiter> LockState<W> {
-    /// Takes the lock if that passes nobody.
+    /// Takes the lock if that overtakes no waiter.
     #[must_use]
     pub fn try_acquire(&mut self) -> bool {
         let free = !self.locked && self.waiters.all_cancelled();
@@ -35,19 +35,19 @@ impl<W: Waiter> LockState<W> {
         free
     }
 
-    /// Gets in line.
+    /// Appends a waiter to the wait queue.
     pub fn park(&mut self, waiter: W) -> Option<Ticket> {
         self.waiters.push(waiter)
     }
 
-    /// A chosen waiter comes back and takes the lock.
+    /// A woken waiter runs and takes the lock.
     #[must_use = "dropping the waiter here is what this method is there to avoid"]
     pub fn take_over(&mut self, ticket: Ticket) -> Option<W> {
         self.locked = true;
         self.waiters.remove(ticket)
     }
 
-    /// The holder gives the lock up.
+    /// The holder releases the lock.
     pub fn release(&mut self) -> Released<'_, W> {
         if !std::mem::replace(&mut self.locked, false) {
             return Released::NotHeld;
@@ -55,13 +55,13 @@ impl<W: Waiter> LockState<W> {
         Released::Free(self.next())
     }
 
-    /// Who has to be woken because a waiter left a free lock's line without the lock.
+    /// The waiter to wake because another one left a free lock's wait queue without the lock.
     #[must_use = "the first in line has to be woken"]
     pub fn pass_on(&self) -> Option<&W> {
         if self.locked { None } else { self.next() }
     }
 
-    /// The first in line, unless it is on its way.
+    /// The first in the wait queue, unless it was woken already.
     fn next(&self) -> Option<&W> {
         self.waiters.first().filter(|first| first.waiter_state() == WaiterState::Waiting)
     }

@@ -1,12 +1,13 @@
-//! The policy that decides whether a turn of the loop asks the system for events or goes straight to its callbacks.
+//! The policy that decides whether a turn of the loop polls the system for events or goes straight to its callbacks.
 //!
-//! A poll that finds nothing costs more than running several callbacks, so turns with work at hand may skip it, but only so often and
-//! only so long: I/O must not starve. Whether a poll may block, and for how long, is for the caller to say.
+//! A poll that finds nothing costs more than running several callbacks, so turns with callbacks ready may skip it, but
+//! only so often and only so long: I/O must not starve. Whether a poll may block, and for how long, is decided by the
+//! caller.
 
 /// Consecutive turns without a poll while descriptors are watched.
 const TURNS: u32 = 4;
 
-/// Consecutive turns without a poll while only the waker is watched, whose news the loop also gets in other ways.
+/// Consecutive turns without a poll while only the waker is watched; the loop notices wake-ups in other ways too.
 const TURNS_WAKER_ONLY: u32 = 64;
 
 /// The longest time without a poll while descriptors are watched.
@@ -15,7 +16,7 @@ const NANOSECONDS: u64 = 20_000;
 /// When the last poll was.
 #[derive(Clone, Debug)]
 pub struct PollPolicy {
-    /// Turns that went without a poll since the last one.
+    /// Consecutive turns without a poll so far.
     turns: u32,
     /// When the last poll returned.
     polled_at: u64,
@@ -30,12 +31,13 @@ impl PollPolicy {
         Self { turns: 0, polled_at: 0, beginning: true }
     }
 
-    /// Takes note that the loop begins to run: the first turn polls.
+    /// Records that the loop begins to run: the first turn polls.
     pub const fn begin_run(&mut self) {
         self.beginning = true;
     }
 
-    /// Whether this turn has to poll. `registered` counts descriptors, the waker among them; `now` is asked for only if it matters.
+    /// Whether this turn has to poll. `registered` counts descriptors, the waker among them; `now` is called only if it
+    /// matters.
     #[inline]
     pub fn must_poll(
         &mut self,
@@ -54,7 +56,7 @@ impl PollPolicy {
         self.turns >= TURNS || now().saturating_sub(self.polled_at) >= NANOSECONDS
     }
 
-    /// Takes note that a poll has returned at `now`.
+    /// Records that a poll has returned at `now`.
     #[inline]
     pub const fn polled(&mut self, now: u64) {
         self.turns = 0;
@@ -73,7 +75,7 @@ impl Default for PollPolicy {
 mod tests {
     use super::*;
 
-    /// The turns, counted from one, in which a loop that always has work polls.
+    /// The turns, counted from one, in which a loop that always has callbacks ready polls.
     fn polling_turns(registered: usize, nanoseconds_per_turn: u64, turns: u64) -> Vec<u64> {
         let mut policy = PollPolicy::new();
         policy.polled(0);

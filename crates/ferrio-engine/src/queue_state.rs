@@ -1,48 +1,49 @@
-//! A queue's logic without its items: who waits to put, who waits to get, what is unfinished, whether it is shut down.
+//! A queue's logic without its items: the waiting putters and getters, the count of unfinished items, whether it is
+//! shut down.
 //!
-//! The rules are those of `asyncio.Queue`. An item makes one getter go and look, a place one putter; being woken
-//! promises nothing, so whoever comes back looks again and waits again if another was faster. Invariant: when all that
-//! was handed out to be woken has come back, no getter waits while there are items, and no putter while there is room.
-//! That is why a waiter that was woken and gives up wakes the next one.
+//! The rules are those of `asyncio.Queue`. An item wakes one getter, a free place one putter; a wake-up guarantees
+//! nothing: the woken waiter checks again, and waits again if another was faster. Invariant: once every waiter that was
+//! returned to be woken has run, no getter waits while there are items, and no putter while there is a free place. That
+//! is why a waiter that was woken and gives up wakes the next one.
 
 use crate::waiters::{Ticket, Waiter, WaiterState, Waiters};
 
-/// Both lines of a queue.
+/// Both wait queues of a queue.
 #[derive(Debug)]
 pub struct QueueState<W> {
-    /// Those who wait for an item.
+    /// The waiters for an item.
     pub getters: Waiters<W>,
-    /// Those who wait for room.
+    /// The waiters for a free place.
     pub putters: Waiters<W>,
     /// Items put and not reported as done. Programs change it from outside.
     pub unfinished: i64,
-    /// No further item comes in.
+    /// No further items are accepted.
     pub is_shut_down: bool,
 }
 
-/// The end of a queue at which somebody waits.
+/// The operation that a waiter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Waits for an item.
     Get,
-    /// Waits for room.
+    /// Waits for a free place.
     Put,
 }
 
-/// What reporting an item as done did.
+/// The result of reporting an item as done.
 #[must_use = "those who wait for the end have to be told"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
     /// Nothing: all items were reported before.
     TooOften,
-    /// Others are unfinished.
+    /// Other items are unfinished.
     More,
     /// It was the last one.
     All,
 }
 
 impl<W: Waiter> QueueState<W> {
-    /// The line at `side`.
+    /// The wait queue of `side`.
     pub const fn wait_queue(&mut self, side: Side) -> &mut Waiters<W> {
         match side {
             Side::Get => &mut self.getters,
@@ -50,18 +51,20 @@ impl<W: Waiter> QueueState<W> {
         }
     }
 
-    /// An item was put; [`QueueState::wake_next`] says who is to come and get it.
+    /// Records that an item was put; [`QueueState::wake_next`] returns the getter to wake.
     pub const fn note_put(&mut self) {
         self.unfinished = self.unfinished.saturating_add(1);
     }
 
-    /// Who is to be woken at `side`, because there is something for it. What left the line with it goes into `spent`.
+    /// The waiter to wake at `side`, because an item or a place is there for it. Cancelled ones before it leave the
+    /// wait queue into `spent`.
     #[must_use = "the waiter has to be woken"]
     pub fn wake_next(&mut self, side: Side, spent: &mut Vec<W>) -> Option<W> {
         self.wait_queue(side).pop_waiting(spent)
     }
 
-    /// A waiter gives up, standing as it says, while there is something for it or not: who is to be woken in its place.
+    /// A waiter that is in the given state gives up: returns the waiter to wake in its place, if it was not cancelled
+    /// and `available` says that an item or a place is there. The removed one goes into `spent`.
     #[must_use = "the waiter has to be woken"]
     pub fn give_up(
         &mut self,
@@ -75,7 +78,7 @@ impl<W: Waiter> QueueState<W> {
         if available && waiter_state != WaiterState::Cancelled { self.wake_next(side, spent) } else { None }
     }
 
-    /// An item was worked on.
+    /// Records that an item was processed.
     pub const fn task_done(&mut self) -> Done {
         if self.unfinished <= 0 {
             return Done::TooOften;
@@ -84,12 +87,13 @@ impl<W: Waiter> QueueState<W> {
         if self.unfinished == 0 { Done::All } else { Done::More }
     }
 
-    /// An item was thrown away by a shutdown: nobody will report it.
+    /// Records that a shutdown discarded an item, which will not be reported as done.
     pub fn note_discarded(&mut self) {
         self.unfinished = if self.unfinished > 0 { self.unfinished - 1 } else { self.unfinished };
     }
 
-    /// All waiters leave both lines, getters first: those that wait are to be woken and will look again.
+    /// Removes all waiters from both wait queues, getters first: those still waiting are to be woken and will check
+    /// again.
     #[must_use = "the waiters have to be woken"]
     pub fn dismiss(&mut self) -> Vec<W> {
         let mut all = self.getters.take_all();

@@ -1,11 +1,11 @@
 //! The ready queue: what runs in this turn and the next, first in, first out.
 //!
-//! Fairness is the caller's half of the contract: a turn runs only what was there when it began, that is, it reads [`ReadyQueue::len`]
-//! once and pops that many. What those items push waits for the next turn, so that I/O and timers get their share in between.
+//! Fairness is up to the caller: a turn runs only what was there when it began, that is, it reads [`ReadyQueue::len`]
+//! once and pops that many. Items pushed meanwhile wait for the next turn, so that I/O and timers run in between.
 
 use std::collections::VecDeque;
 
-/// Places that [`ReadyQueue::make_room`] leaves over, for what has to be queued even when memory is gone.
+/// Places that [`ReadyQueue::make_room`] keeps in reserve, for what must be queued even when memory runs out.
 const SPARE: usize = 16;
 
 /// A first in, first out queue of items that are ready to run.
@@ -27,7 +27,7 @@ impl<T> ReadyQueue<T> {
         Self { items: VecDeque::with_capacity(capacity) }
     }
 
-    /// Whether `count` more items have room, which is got if it can be: then pushing them does not fail.
+    /// Reserves space for `count` more items; if it returns true, pushing them does not fail.
     #[inline]
     #[must_use]
     pub fn make_room(&mut self, count: usize) -> bool {
@@ -40,7 +40,7 @@ impl<T> ReadyQueue<T> {
         self.items.try_reserve(count + SPARE + 1).is_ok()
     }
 
-    /// Appends `item`, which comes back if there is no memory for it; leaves as much over as `make_room`.
+    /// Appends `item`, or returns it if there is no memory for it; keeps the same reserve as `make_room`.
     ///
     /// # Errors
     /// The item.
@@ -53,13 +53,13 @@ impl<T> ReadyQueue<T> {
         Ok(())
     }
 
-    /// Appends `item`: it runs after everything already there.
+    /// Appends `item`: it runs after all others.
     #[inline]
     pub fn push(&mut self, item: T) {
         self.items.push_back(item);
     }
 
-    /// Puts `item` before everything already there.
+    /// Puts `item` before all others.
     #[inline]
     pub fn push_front(&mut self, item: T) {
         self.items.push_front(item);

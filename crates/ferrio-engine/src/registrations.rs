@@ -1,18 +1,19 @@
-//! Registrations: which handlers wait for which descriptor, and what the poller has to be told about it.
+//! Registrations: which handlers wait for which descriptor, and what the poller must change for that.
 //!
-//! An entry is either *polled by level*, with a reader, a writer or both, or *awaited once*, if all it has are handlers that leave with
-//! their first event, or a *stream*: one handler that is told of both directions by edge. An entry whose handlers have all left that way
-//! is *dormant*: the poller knows the descriptor but does not watch it, so that the next wait costs one call and not two. Methods that change an entry return a [`Change`] for the caller to carry out at the poller; if the poller refuses, the
-//! caller calls [`Registrations::roll_back`] with the role it had tried to fill.
+//! An entry is either *polled by level*, with a reader, a writer or both, or *awaited once*, if all its handlers leave
+//! with their first event, or a *stream*: one handler that gets both directions by edge. An entry whose handlers have
+//! all left that way is *dormant*: the poller knows the descriptor but does not watch it, so that the next wait costs
+//! one call and not two. Methods that change an entry return a [`Change`] for the caller to carry out at the poller; if
+//! the poller refuses, the caller calls [`Registrations::roll_back`] with the role it tried to fill.
 //!
-//! Each time a descriptor goes from unregistered to registered its generation grows, and tokens carry the generation: an event fetched
-//! for an earlier life of the same number is recognised and ignored.
+//! Each time a descriptor goes from unregistered to registered its generation grows, and tokens carry the generation:
+//! an event fetched for an earlier life of the same number is recognised and ignored.
 
 use std::ops::BitOr;
 
 use crate::descriptors::Descriptors;
 
-/// The directions a poller is asked about.
+/// The directions that a poller watches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interest(u8);
 
@@ -26,7 +27,7 @@ impl Interest {
     /// Both directions.
     pub const BOTH: Self = Self(3);
 
-    /// Whether all directions of `other` are in here.
+    /// Whether it includes all directions of `other`.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -38,7 +39,7 @@ impl Interest {
         Self(self.0 & !other.0)
     }
 
-    /// Whether no direction is in here.
+    /// Whether it includes no direction.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -60,25 +61,25 @@ pub enum Trigger {
     Level,
     /// Once, when it becomes ready.
     Edge,
-    /// Once; then nothing until it is asked anew.
+    /// Once; then not until it is armed again.
     Once,
 }
 
-/// What a handler is there for.
+/// The purpose of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Called while something can be read.
     Reader,
     /// Called while something can be written.
     Writer,
-    /// Told of both directions by edge.
+    /// Called for both directions by edge.
     Stream,
 }
 
-/// What a poller is to be asked for.
+/// What a poller is to watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// Comes back with each event; see [`Registrations::lookup`].
+    /// Returned with each event; see [`Registrations::lookup`].
     pub token: u64,
     /// The directions to report.
     pub interest: Interest,
@@ -86,17 +87,18 @@ pub struct Asked {
     pub trigger: Trigger,
 }
 
-/// What the caller has to tell the poller about a descriptor.
+/// What the caller has to change at the poller for a descriptor.
 #[must_use = "the poller has to be told"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Nothing: it already does the right thing.
+    /// Nothing: the poller already watches what is needed.
     None,
-    /// To begin watching it.
+    /// Begin to watch it.
     Add(Asked),
-    /// To watch it differently. If the poller does not know it, because it was closed behind our back, to begin watching it.
+    /// Watch it differently. If the poller does not know it, because it was closed without a removal, begin to watch
+    /// it.
     Modify(Asked),
-    /// To stop watching it. If the poller does not know it, so much the better.
+    /// Stop watching it. It is no error if the poller does not know it.
     Remove,
 }
 
@@ -104,9 +106,9 @@ pub enum Change {
 #[must_use = "the poller has to be told"]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Registered<H> {
-    /// What to tell the poller.
+    /// What to change at the poller.
     pub change: Change,
-    /// The handlers that had to make room: the old one of the same role, or reader and writer when a stream moves in.
+    /// The handlers that were replaced: the old one of the same role, or reader and writer when a stream is set.
     pub replaced: [Option<H>; 2],
 }
 
@@ -114,13 +116,13 @@ pub struct Registered<H> {
 #[must_use = "the poller has to be told"]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Removed<H> {
-    /// What to tell the poller.
+    /// What to change at the poller.
     pub change: Change,
-    /// The handler that was there.
+    /// The handler that was removed.
     pub handler: Option<H>,
 }
 
-/// A stream owns the descriptor, so that no reader or writer can be set; gives the handler back.
+/// A stream owns the descriptor, so that no reader or writer can be set; contains the handler.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Occupied<H>(pub H);
 
@@ -129,7 +131,7 @@ pub struct Occupied<H>(pub H);
 pub struct Entry<H> {
     /// Grows each time the descriptor is registered anew.
     generation: u32,
-    /// What the poller was last told to watch: exactly what the handlers below need.
+    /// What the poller watches, as last set: exactly what the handlers below need.
     armed: Interest,
     /// Empty while `stream` is set.
     reader: Option<H>,
@@ -162,19 +164,19 @@ impl<H> Entry<H> {
         self.writer.as_ref()
     }
 
-    /// The handler that is told of both directions by edge.
+    /// The handler that gets both directions by edge.
     #[must_use]
     pub fn stream(&self) -> Option<&H> {
         self.stream.as_ref()
     }
 
-    /// Whether a handler is there that leaves with its first event.
+    /// Whether it has a handler that leaves with its first event.
     #[must_use]
     pub fn awaits_once(&self) -> bool {
         !self.once.is_empty()
     }
 
-    /// What the poller is asked to watch.
+    /// What the poller watches.
     #[must_use]
     pub fn interest(&self) -> Interest {
         self.armed
@@ -234,7 +236,7 @@ impl<H> Registrations<H> {
     ///
     /// # Errors
     ///
-    /// Gives `handler` back if a stream owns `fd`.
+    /// Returns `handler` if a stream owns `fd`.
     pub fn set_reader(&mut self, fd: i32, handler: H) -> Result<Registered<H>, Occupied<H>> {
         self.set_level(fd, Role::Reader, handler, false)
     }
@@ -243,24 +245,24 @@ impl<H> Registrations<H> {
     ///
     /// # Errors
     ///
-    /// Gives `handler` back if a stream owns `fd`.
+    /// Returns `handler` if a stream owns `fd`.
     pub fn set_writer(&mut self, fd: i32, handler: H) -> Result<Registered<H>, Occupied<H>> {
         self.set_level(fd, Role::Writer, handler, false)
     }
 
-    /// Sets the handler of one direction (`role` is [`Role::Reader`] or [`Role::Writer`]) for its next event alone; the event takes it out
-    /// (see [`Registrations::fire`]).
+    /// Sets the handler of one direction (`role` is [`Role::Reader`] or [`Role::Writer`]) for its next event alone; the
+    /// event takes it out (see [`Registrations::fire`]).
     ///
     /// # Errors
     ///
-    /// Gives `handler` back if a stream owns `fd`.
+    /// Returns `handler` if a stream owns `fd`.
     pub fn wait(&mut self, fd: i32, role: Role, handler: H) -> Result<Registered<H>, Occupied<H>> {
         self.set_level(fd, role, handler, true)
     }
 
-    /// Takes out the handlers that a reported event ends the wait of: reader and writer.
+    /// Takes out the handlers whose wait a reported event ends: reader and writer.
     ///
-    /// The poller has disarmed an entry awaited once; what is still awaited has to be asked anew, as the change says.
+    /// The poller has disarmed an entry that is awaited once; the change arms it again for what is still awaited.
     pub fn fire(&mut self, token: u64, reader: bool, writer: bool) -> (Change, [Option<H>; 2]) {
         let fd = Self::descriptor(token).cast_unsigned();
         let current = |entry: &&mut Entry<H>| entry.token(fd) == token && !entry.armed.is_empty();
@@ -284,14 +286,15 @@ impl<H> Registrations<H> {
         (change, [read, written])
     }
 
-    /// Makes `handler` the owner of `fd`, told by edge of both directions. Whoever was registered has to make room.
+    /// Makes `handler` the owner of `fd`, called by edge for both directions. It replaces the handlers registered
+    /// before.
     pub fn set_stream(&mut self, fd: i32, handler: H) -> Registered<H> {
         let fd = fd.cast_unsigned();
         let entry = self.entries.entry(fd);
         let watched = !entry.armed.is_empty();
         let known = watched || std::mem::take(&mut entry.dormant);
         let replaced = match entry.stream.replace(handler) {
-            // The number was closed without a word and came back for another connection.
+            // The number was closed without a removal and was reused for another connection.
             Some(stream) => [Some(stream), None],
             None => [entry.reader.take(), entry.writer.take()],
         };
@@ -317,7 +320,7 @@ impl<H> Registrations<H> {
         self.remove(fd, Role::Stream)
     }
 
-    /// Takes back the handler that was set last in this role, after the poller has refused the change that came with it.
+    /// Removes the handler that was set last in this role, after the poller has refused the change that came with it.
     ///
     /// The poller keeps what it had: after a refused [`Change::Add`] nothing is registered for `fd`.
     #[must_use = "dropping the handler here is what this method is there to avoid"]
@@ -328,7 +331,7 @@ impl<H> Registrations<H> {
 
     /// Takes out all handlers, so that the caller can drop them while nothing borrows the registrations.
     ///
-    /// Generations stay: events still on their way find nobody.
+    /// Generations stay: events still under way find no entry.
     #[must_use = "dropping the handlers here is what this method is there to avoid"]
     pub fn take_all(&mut self) -> Vec<H> {
         self.count = 0;
@@ -340,7 +343,8 @@ impl<H> Registrations<H> {
         handlers
     }
 
-    /// Takes out the handlers of a descriptor that was closed without a word: its number has come back for one that is not theirs.
+    /// Takes out the handlers of a descriptor that was closed without a removal: its number was reused for another
+    /// file.
     #[must_use = "dropping the handlers here is what this method is there to avoid"]
     pub fn take(&mut self, fd: i32) -> [Option<H>; 3] {
         let Some(entry) = self.entries.get_mut(fd.cast_unsigned()).filter(|entry| !entry.armed.is_empty()) else {
@@ -362,33 +366,33 @@ impl<H> Registrations<H> {
         self.entries.get_mut(fd.cast_unsigned())?.stream.as_mut()
     }
 
-    /// The token of the present registration of `fd`.
+    /// The token of the current registration of `fd`.
     #[must_use]
     pub fn token(&self, fd: i32) -> Option<u64> {
         self.get(fd).map(|entry| entry.token(fd.cast_unsigned()))
     }
 
-    /// What the poller is to be told about `fd` if it may have forgotten it.
+    /// What the poller is to watch for `fd`, if it may have lost it.
     #[must_use]
     pub fn asked(&self, fd: i32) -> Option<Asked> {
         self.get(fd).map(|entry| entry.asked(fd.cast_unsigned()))
     }
 
-    /// What a poller that knows nothing yet is to be told, for each descriptor.
+    /// What a new poller is to watch, for each descriptor.
     #[must_use]
     pub fn all_asked(&self) -> Vec<(i32, Asked)> {
         let watched = self.entries.iter().filter(|(_, entry)| !entry.armed.is_empty());
         watched.map(|(fd, entry)| (fd.cast_signed(), entry.asked(fd))).collect()
     }
 
-    /// The descriptor a token was made for.
+    /// The descriptor that a token was made for.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is the descriptor")]
     pub const fn descriptor(token: u64) -> i32 {
         (token as u32).cast_signed()
     }
 
-    /// The registration a token was made for, unless it has ended since.
+    /// The registration that a token was made for, unless it has ended since.
     #[inline]
     #[must_use]
     pub fn lookup(&self, token: u64) -> Option<&Entry<H>> {

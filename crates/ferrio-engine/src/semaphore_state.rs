@@ -1,8 +1,9 @@
-//! A semaphore's logic: a number of permits and the line of those who want one.
+//! A semaphore's logic: a number of permits and a wait queue.
 //!
-//! The rules are those of `asyncio.Semaphore`. A chosen waiter has its permit from the moment it is chosen, so
-//! `value` counts those that nobody has or is about to have. Invariants: permits are neither made nor lost by waiting,
-//! choosing and cancelling; when all that [`SemaphoreState::choose`] gives were woken, nobody waits while a permit is free.
+//! The rules are those of `asyncio.Semaphore`. A chosen waiter has its permit from the moment it is chosen, so `value`
+//! counts the permits that no holder or chosen waiter has. Invariants: permits are neither made nor lost by waiting,
+//! choosing and cancelling; once every waiter that [`SemaphoreState::choose`] returned is woken, no waiter is left
+//! while a permit is free.
 
 use crate::waiters::{Ticket, Waiter, Waiters};
 
@@ -11,24 +12,24 @@ use crate::waiters::{Ticket, Waiter, Waiters};
 pub struct SemaphoreState<W> {
     /// The permits that are free. Programs change it from outside, below zero too.
     pub value: i64,
-    /// Those who want a permit.
+    /// The wait queue.
     pub waiters: Waiters<W>,
 }
 
 impl<W: Waiter> SemaphoreState<W> {
-    /// `value` permits, nobody waiting.
+    /// `value` permits, and no waiters.
     #[must_use]
     pub const fn new(value: i64) -> Self {
         Self { value, waiters: Waiters::new() }
     }
 
-    /// Whether a newcomer has to wait: no permit is free, or somebody was there before.
+    /// Whether a newcomer has to wait: no permit is free, or others wait already.
     #[must_use]
     pub fn is_locked(&self) -> bool {
         self.value == 0 || !self.waiters.all_cancelled()
     }
 
-    /// Takes a permit if that passes nobody.
+    /// Takes a permit if that overtakes no waiter.
     #[must_use]
     pub fn try_acquire(&mut self) -> bool {
         let free = !self.is_locked();
@@ -38,23 +39,23 @@ impl<W: Waiter> SemaphoreState<W> {
         free
     }
 
-    /// Gets in line.
+    /// Appends a waiter to the wait queue.
     pub fn park(&mut self, waiter: W) -> Option<Ticket> {
         self.waiters.push(waiter)
     }
 
-    /// Whoever comes back leaves the line.
+    /// Removes a waiter that resumes from the wait queue.
     #[must_use = "dropping the waiter here is what this method is there to avoid"]
     pub fn leave(&mut self, ticket: Ticket) -> Option<W> {
         self.waiters.remove(ticket)
     }
 
-    /// Gives a permit back; [`SemaphoreState::choose`] says who gets it.
+    /// Returns a permit; [`SemaphoreState::choose`] picks the waiter that gets it.
     pub fn release(&mut self) {
         self.value = self.value.saturating_add(1);
     }
 
-    /// Gives a permit to the first that waits, whether one is free or not: the caller knows.
+    /// Gives a permit to the first waiter, whether one is free or not: the caller decides.
     #[must_use = "the waiter has to be woken"]
     pub fn choose(&mut self) -> Option<&W> {
         let chosen = self.waiters.waiting().next()?;

@@ -1,17 +1,17 @@
-//! The policy that decides whether a loop looks for work a moment longer before it sleeps.
+//! The policy that decides whether a loop polls for work a moment longer before it sleeps.
 //!
-//! Falling asleep and being woken by another thread takes the system several microseconds on either side. Where threads and a loop
-//! hand work to and fro, the next piece comes sooner than that, so after a rest that another thread ended quickly the next one begins by
-//! looking. One look in vain ends the habit until the next such rest: a loop that waits for the network or for time never looks, and
-//! neither does one that has no processor to spare.
+//! Falling asleep and being woken by another thread takes the system several microseconds on either side. Where threads
+//! and a loop pass work back and forth, the next item comes sooner than that, so after a sleep that another thread
+//! ended quickly the next one begins with a spin. One spin in vain ends this until the next such sleep: a loop that
+//! waits for the network or for time never spins, and neither does one that has no processor to spare.
 
-/// A rest that another thread ended within this time, in nanoseconds, makes the next one begin by looking.
+/// A sleep that another thread ended within this time, in nanoseconds, makes the next one begin with a spin.
 const QUICK: u64 = 60_000;
 
-/// How long to look, in nanoseconds.
+/// How long to spin, in nanoseconds.
 const LOOK: u64 = 25_000;
 
-/// What the last rest taught.
+/// What the last sleep showed.
 #[derive(Clone, Debug)]
 pub struct SpinPolicy {
     possible: bool,
@@ -25,14 +25,14 @@ impl SpinPolicy {
         Self { possible: processors > 1, looking: false }
     }
 
-    /// How many nanoseconds to look before a sleep of at most `timeout` nanoseconds.
+    /// How many nanoseconds to spin before a sleep of at most `timeout` nanoseconds.
     #[must_use]
     pub fn time(&self, timeout: Option<u64>) -> u64 {
         let worthwhile = self.possible && self.looking && timeout.is_none_or(|timeout| timeout > LOOK);
         if worthwhile { LOOK } else { 0 }
     }
 
-    /// Takes note of a rest that lasted so many nanoseconds and was ended by another thread, or not.
+    /// Records a sleep that lasted so many nanoseconds; `called` is whether another thread ended it.
     pub const fn rested(&mut self, nanoseconds: u64, called: bool) {
         let limit = if self.looking { LOOK } else { QUICK };
         self.looking = called && nanoseconds <= limit;

@@ -1,18 +1,19 @@
 //! Timers: which of many deadlines comes next.
 //!
-//! A four-ary implicit heap, ordered by deadline and then by the order of arming. Cancelling is lazy: the owner marks its item and calls
-//! [`Timers::note_cancelled`]; the entry leaves when it surfaces, when it is at the end of the heap's array (arming a far deadline and
-//! cancelling it again, as timeouts do, leaves nothing behind at once), or in a purge when cancelled entries outnumber live ones.
-//! So the heap never holds more than `max(64, len / 2)` cancelled entries.
+//! A four-ary implicit heap, ordered by deadline and then by the order of arming. Cancelling is lazy: the owner marks
+//! its item and calls [`Timers::note_cancelled`]; the entry leaves when it reaches the top, when it is at the end of
+//! the heap's array (arming a far deadline and cancelling it again, as timeouts do, leaves nothing behind), or in a
+//! purge when cancelled entries outnumber live ones. So the heap never holds more than `max(64, len / 2)` cancelled
+//! entries.
 //!
-//! Items are handed out, never dropped here: dropping one may run code that arms or cancels timers.
+//! Items are returned, never dropped here: dropping one may run code that arms or cancels timers.
 
 use std::cmp::Ordering;
 
 /// The number of children of a node: four halve the depth of a binary heap, and four entries share few cache lines.
 const ARITY: usize = 4;
 
-/// Cancelled entries that are tolerated however few live ones there are.
+/// How many cancelled entries are tolerated, however few live ones there are.
 const TOLERATED: usize = 64;
 
 /// An item that can be cancelled while it waits in [`Timers`].
@@ -29,13 +30,13 @@ impl Deadline {
     /// A deadline that never comes.
     pub const NEVER: Self = Self(f64::INFINITY);
 
-    /// An integer that orders like the deadline: `f64::total_cmp` with both zeros alike, one comparison cheap. What is not
-    /// a number is due at once: no time is before it.
+    /// An integer that orders like the deadline: `f64::total_cmp` with both zeros equal, in one cheap comparison. NaN
+    /// is due at once: no time is before it.
     fn rank(self) -> i64 {
         if self.0.is_nan() {
             return Self(f64::NEG_INFINITY).rank();
         }
-        // Adding zero turns -0.0 into 0.0, so that the two are equal as they are to Python.
+        // Adding zero turns -0.0 into 0.0: the two are equal, as in Python.
         flip((self.0 + 0.0).to_bits().cast_signed())
     }
 
@@ -99,7 +100,7 @@ pub struct Timers<T> {
     heap: Vec<Entry<T>>,
     /// The sequence number of the next entry.
     sequence: u64,
-    /// How many entries of `heap` are cancelled, as far as [`Timers::note_cancelled`] was told.
+    /// How many entries of `heap` are cancelled, as counted by [`Timers::note_cancelled`].
     cancelled: usize,
 }
 
@@ -110,14 +111,14 @@ impl<T: Cancellable> Timers<T> {
         Self { heap: Vec::new(), sequence: 0, cancelled: 0 }
     }
 
-    /// Whether one more item has room, which is got if it can be: then arming it does not fail.
+    /// Reserves space for one more item; if it returns true, arming the item does not fail.
     #[inline]
     #[must_use]
     pub fn make_room(&mut self) -> bool {
         self.heap.len() < self.heap.capacity() || self.heap.try_reserve(1).is_ok()
     }
 
-    /// Whether `pop_due` has an item to give.
+    /// Whether `pop_due` has an item to return.
     #[must_use]
     pub fn is_due(&self, end: Deadline) -> bool {
         self.heap.first().is_some_and(|first| first.rank < end.rank())
@@ -132,7 +133,7 @@ impl<T: Cancellable> Timers<T> {
         self.sift_up(self.heap.len() - 1);
     }
 
-    /// Takes note that one item, still in here, has just become cancelled; to be called exactly once for each.
+    /// Records that one item, still in here, was just cancelled; call it exactly once for each.
     ///
     /// Cancelled items that leave because of it are moved to `graveyard`.
     #[inline]
@@ -149,7 +150,8 @@ impl<T: Cancellable> Timers<T> {
 
     /// Takes out the first item whose deadline lies before `end`, cancelled or not.
     ///
-    /// `end` is asyncio's `end_time`: now plus the clock's resolution. An item that is returned cancelled is to be dropped.
+    /// `end` is asyncio's `end_time`: now plus the clock's resolution. An item that is returned cancelled is to be
+    /// dropped.
     #[inline]
     pub fn pop_due(&mut self, end: Deadline) -> Option<T> {
         if self.heap.first()?.rank >= end.rank() {

@@ -1,15 +1,15 @@
 //! TLS records in a stream of bytes: where each ends and whether it may carry application data.
 //!
-//! Only the five bytes before each record are looked at (RFC 8446, section 5.1): content type, version, length. Nothing is decrypted
-//! or kept. Bytes that cannot be a record's beginning end the framing for good; the caller then asks the TLS library itself until
-//! that wants more.
+//! Only the five bytes before each record are read (RFC 8446, section 5.1): content type, version, length. Nothing is
+//! decrypted or kept. Bytes that cannot begin a record end the framing for good; the caller then calls the TLS library
+//! until the library needs more bytes.
 
 use std::collections::VecDeque;
 
 /// The longest body that any version allows: 2^14 bytes of plain text and 2048 of expansion (RFC 5246, section 6.2.3).
 const LONGEST_BODY: usize = (1 << 14) + 2048;
 
-/// The content types there are: a change of ciphers, an alert, a handshake message, application data.
+/// The content types in use: a change of ciphers, an alert, a handshake message, application data.
 const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 20..=23;
 
 /// Protected data; from TLS 1.3 on also protected alerts and handshake messages.
@@ -19,20 +19,20 @@ const APPLICATION_DATA: u8 = 23;
 #[derive(Debug, Default)]
 pub struct TlsRecords {
     header: [u8; Self::HEADER],
-    /// How much of the header of the record that has begun is there. `HEADER` while its body arrives.
+    /// How many bytes of the current record's header have arrived. `HEADER` while its body arrives.
     header_len: usize,
-    /// How many bytes of that body are still to come.
+    /// How many bytes of that body are still missing.
     body_left: usize,
-    /// Records that are there in full and were not taken.
+    /// Complete records that were not taken.
     complete: VecDeque<TlsRecord>,
-    /// Something came that is no record.
+    /// Bytes arrived that are not a record.
     unframed: bool,
 }
 
-/// A record that is there in full.
+/// A complete record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsRecord {
-    /// It may carry application data: fewer bytes than its body has.
+    /// It may carry application data, fewer bytes than its body has.
     ApplicationData {
         /// Length of the body.
         body: usize,
@@ -41,15 +41,15 @@ pub enum TlsRecord {
     Other,
 }
 
-/// What there is to read.
+/// What can be read next.
 #[must_use = "a record that was taken is not given again"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextRecord {
     /// This record.
     Complete(TlsRecord),
-    /// No record in full.
+    /// No complete record.
     Nothing,
-    /// Nobody knows: the stream does not consist of records.
+    /// Unknown: the stream does not consist of records.
     Unframed,
 }
 
@@ -63,7 +63,7 @@ impl TlsRecords {
         Self::default()
     }
 
-    /// Takes note of bytes that arrived.
+    /// Adds bytes that arrived.
     pub fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.unframed {
             if self.header_len < Self::HEADER {
@@ -79,7 +79,7 @@ impl TlsRecords {
         }
     }
 
-    /// Takes the first record that is there in full.
+    /// Takes the first complete record.
     pub fn take(&mut self) -> NextRecord {
         if self.unframed {
             return NextRecord::Unframed;
@@ -87,7 +87,8 @@ impl TlsRecords {
         self.complete.pop_front().map_or(NextRecord::Nothing, NextRecord::Complete)
     }
 
-    /// The most bytes that all records that are there in full can carry; None if one of them may carry something else.
+    /// The most bytes of application data in all complete records together; None if one of them may carry something
+    /// else.
     #[must_use]
     pub fn most_data(&self) -> Option<usize> {
         if self.unframed {
@@ -99,7 +100,7 @@ impl TlsRecords {
         })
     }
 
-    /// How many bytes of the record that has begun are there; None if others are there in full or nobody knows.
+    /// How many bytes of the current record have arrived; None if other records are complete or the stream is unframed.
     #[must_use]
     pub fn begun(&self) -> Option<usize> {
         if self.unframed || !self.complete.is_empty() {
@@ -109,7 +110,7 @@ impl TlsRecords {
         Some(self.header_len + body)
     }
 
-    /// Forgets the records that are there in full: they were read by another way.
+    /// Drops the complete records: they were read in another way.
     pub fn forget_complete(&mut self) {
         self.complete.clear();
     }
@@ -126,7 +127,7 @@ impl TlsRecords {
         &bytes[taken..]
     }
 
-    /// Length of the body that the header announces.
+    /// The length of the body, from the header.
     fn body(&self) -> usize {
         let [.., high, low] = self.header;
         usize::from(u16::from_be_bytes([high, low]))

@@ -1,46 +1,46 @@
-//! Waiters: whoever is parked on a primitive, first in, first out.
+//! Waiters: a wait queue of a primitive, first in, first out.
 //!
-//! A waiter is a token of the caller's, and its standing is the token's own: it may be cancelled at any moment without
-//! the primitive being told, so every decision asks the token anew. A waiter stays in the line after it was chosen or
-//! cancelled, until it comes back and leaves by its [`Ticket`]; that is how a chosen waiter that was cancelled
-//! meanwhile is noticed. Invariant: tickets grow from front to back. Waking a token is left to the caller, who does it
-//! outside every borrow and at once.
+//! A waiter is a token of the caller, and the token has the waiter's state: it may be cancelled at any moment without a
+//! call to the primitive, so every decision reads the state again. A waiter stays in the wait queue after it was chosen
+//! or cancelled, until it resumes and leaves by its [`Ticket`]; that is how a chosen waiter that was cancelled
+//! meanwhile is noticed. Invariant: tickets grow from front to back. The caller wakes a token, outside every borrow and
+//! at once.
 
 use std::collections::VecDeque;
 
-/// Where a waiter stands.
+/// The state of a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaiterState {
-    /// Nobody has chosen it.
+    /// Not chosen yet.
     Waiting,
-    /// It was woken and will come back.
+    /// It was woken and will resume.
     Chosen,
-    /// It gave up and will come back only to leave.
+    /// It was cancelled and will resume only to leave.
     Cancelled,
 }
 
-/// A token that knows where its waiter stands.
+/// A token that knows its waiter's state.
 pub trait Waiter {
-    /// Where the waiter stands now.
+    /// The waiter's current state.
     fn waiter_state(&self) -> WaiterState;
 }
 
-/// Names a place in the line.
+/// A place in the wait queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(i64);
 
-/// The line of those who are parked.
+/// A wait queue.
 #[derive(Debug)]
 pub struct Waiters<W> {
     queue: VecDeque<(Ticket, W)>,
-    /// The ticket of whoever comes next at the back.
+    /// The ticket of the next waiter at the back.
     back: i64,
-    /// The ticket of whoever is put before everybody next.
+    /// The ticket of the next waiter at the front.
     front: i64,
 }
 
 impl<W> Waiters<W> {
-    /// Nobody, and nothing allocated.
+    /// An empty wait queue that has not allocated.
     #[must_use]
     pub const fn new() -> Self {
         Self { queue: VecDeque::new(), back: 0, front: -1 }
@@ -69,7 +69,7 @@ impl<W> Waiters<W> {
         Some(ticket)
     }
 
-    /// Whether one more has room, which is got if it can be.
+    /// Reserves space for one more waiter; false if there is no memory.
     #[inline]
     fn has_room(&mut self) -> bool {
         self.queue.len() < self.queue.capacity() || self.grow()
@@ -81,12 +81,12 @@ impl<W> Waiters<W> {
         self.queue.try_reserve(1).is_ok()
     }
 
-    /// From now on [`Waiters::was_used`] holds: a ticket goes to nobody.
+    /// Makes [`Waiters::was_used`] true: uses up a ticket.
     pub const fn mark_used(&mut self) {
         self.back += 1;
     }
 
-    /// Lets a waiter leave the line, if it is still there.
+    /// Removes a waiter from the wait queue, if it is still there.
     #[must_use = "dropping the waiter here is what this method is there to avoid"]
     pub fn remove(&mut self, ticket: Ticket) -> Option<W> {
         if self.queue.front()?.0 == ticket {
@@ -96,43 +96,43 @@ impl<W> Waiters<W> {
         self.queue.remove(place).map(|(_, waiter)| waiter)
     }
 
-    /// Takes out the waiter that has been there longest.
+    /// Takes out the waiter that has waited longest.
     #[must_use = "dropping the waiter here is what this method is there to avoid"]
     pub fn pop(&mut self) -> Option<W> {
         self.queue.pop_front().map(|(_, waiter)| waiter)
     }
 
-    /// Takes out all waiters, so that the caller can drop them while nothing borrows the line.
+    /// Takes out all waiters, so that the caller can drop them while nothing borrows the wait queue.
     #[must_use = "dropping the waiters here is what this method is there to avoid"]
     pub fn take_all(&mut self) -> Vec<W> {
         std::mem::take(&mut self.queue).into_iter().map(|(_, waiter)| waiter).collect()
     }
 
-    /// The waiter that has been there longest.
+    /// The waiter that has waited longest.
     #[must_use]
     pub fn first(&self) -> Option<&W> {
         self.queue.front().map(|(_, waiter)| waiter)
     }
 
-    /// How many are there, chosen and cancelled ones included.
+    /// How many waiters there are, chosen and cancelled ones included.
     #[must_use]
     pub fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether nobody is there.
+    /// Whether there are no waiters.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Whether anybody was ever parked.
+    /// Whether a waiter was ever parked.
     #[must_use]
     pub fn was_used(&self) -> bool {
         self.back != 0 || self.front != -1
     }
 
-    /// All waiters, the one that has been there longest first.
+    /// All waiters, the one that has waited longest first.
     #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &W> + ExactSizeIterator {
         self.queue.iter().map(|(_, waiter)| waiter)
@@ -143,25 +143,25 @@ impl<W> Waiters<W> {
         self.queue.iter().map(|(ticket, waiter)| (*ticket, waiter))
     }
 
-    /// All waiters, to be changed.
+    /// All waiters, mutably.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut W> {
         self.queue.iter_mut().map(|(_, waiter)| waiter)
     }
 }
 
 impl<W: Waiter> Waiters<W> {
-    /// Those that nobody has chosen and that have not given up.
+    /// The waiters that were neither chosen nor cancelled.
     pub fn waiting(&self) -> impl Iterator<Item = &W> {
         self.iter().filter(|waiter| waiter.waiter_state() == WaiterState::Waiting)
     }
 
-    /// Whether all have given up, or nobody is there: then a newcomer passes nobody.
+    /// Whether all are cancelled, or there are none: then a newcomer overtakes no waiter.
     #[must_use]
     pub fn all_cancelled(&self) -> bool {
         self.is_empty() || self.iter().all(|waiter| waiter.waiter_state() == WaiterState::Cancelled)
     }
 
-    /// Takes out the first that waits. Those before it go into `spent`, for the caller to drop.
+    /// Takes out the first that still waits. Those before it go into `spent`, for the caller to drop.
     #[must_use = "the waiter has to be woken"]
     pub fn pop_waiting(&mut self, spent: &mut Vec<W>) -> Option<W> {
         while let Some(waiter) = self.pop() {

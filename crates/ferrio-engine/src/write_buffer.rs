@@ -1,7 +1,7 @@
 //! The write buffer: chunks that wait to be sent, in order, without being copied together.
 //!
-//! The length is known without a walk. Chunks that are done with are moved to a graveyard the caller owns, because dropping one may run
-//! code that writes to the same buffer. A chunk has to show the same bytes each time it is asked.
+//! The length is known without a walk. Finished chunks are moved to a graveyard that the caller owns, because dropping
+//! one may run code that writes to the same buffer. A chunk must return the same bytes each time it is read.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -10,7 +10,7 @@ use std::io::IoSlice;
 #[derive(Debug)]
 pub struct WriteBuffer<C> {
     chunks: VecDeque<C>,
-    /// How many bytes of the first chunk are sent; zero if there is none.
+    /// How many bytes of the first chunk are sent; zero if there is no chunk.
     offset: usize,
     /// How many bytes are not sent, of all chunks together.
     len: usize,
@@ -23,19 +23,19 @@ impl<C: AsRef<[u8]>> WriteBuffer<C> {
         Self { chunks: VecDeque::new(), offset: 0, len: 0 }
     }
 
-    /// Whether `count` more chunks have room, which is got if it can be: then pushing them does not fail.
+    /// Reserves space for `count` more chunks; if it returns true, pushing them does not fail.
     #[must_use]
     pub fn make_room(&mut self, count: usize) -> bool {
         self.chunks.try_reserve(count).is_ok()
     }
 
-    /// Appends `chunk`. An empty one takes no part in sending; it leaves when those before it do.
+    /// Appends `chunk`. An empty one is skipped when sending; it leaves when those before it do.
     pub fn push(&mut self, chunk: C) {
         self.len += chunk.as_ref().len();
         self.chunks.push_back(chunk);
     }
 
-    /// Takes note that the first `count` bytes are sent; chunks that are done with are moved to `graveyard`.
+    /// Records that the first `count` bytes are sent; finished chunks are moved to `graveyard`.
     ///
     /// # Panics
     ///
@@ -51,7 +51,7 @@ impl<C: AsRef<[u8]>> WriteBuffer<C> {
         }
     }
 
-    /// Gives up all bytes that are not sent.
+    /// Drops all bytes that are not sent; moves the chunks to `graveyard`.
     pub fn clear(&mut self, graveyard: &mut Vec<C>) {
         self.len = 0;
         self.offset = 0;

@@ -1,4 +1,4 @@
-//! The water marks, by the letter of asyncio's `_FlowControlMixin`.
+//! The water marks, exactly as in asyncio's `_FlowControlMixin`.
 
 use ferrio_engine::{Buffered, Drained, FlowControl};
 

@@ -1,4 +1,4 @@
-//! What `make fuzz` checks for long, checked for a moment: on any bytes, and on good ones with a few changes.
+//! A short run of what `make fuzz` checks at length: any bytes, and valid ones with a few changes.
 
 use proptest::prelude::*;
 

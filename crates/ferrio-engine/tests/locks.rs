@@ -1,6 +1,7 @@
-//! Locks and semaphores in random sequences of operations, against a line that is kept by hand.
+//! Locks and semaphores in random sequences of operations, against a wait queue kept by hand.
 //!
-//! The test is the loop: whoever is woken or cancelled comes back in that order, and may be cancelled again on the way.
+//! The test plays the loop: a waiter that is woken or cancelled resumes in that order, and may be cancelled again
+//! meanwhile.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -25,9 +26,9 @@ impl Waiter for Token {
 enum Operation {
     Acquire,
     Release,
-    /// Cancels one of those parked or on their way, chosen by the number.
+    /// Cancels one of the waiters that are parked or woken, chosen by the number.
     Cancel(usize),
-    /// Lets the next one come back.
+    /// Lets the next one resume.
     Return,
 }
 
@@ -40,14 +41,14 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// What a lock and a semaphore have in common; whoever is to be woken is handed out.
+/// What a lock and a semaphore have in common; the waiters to wake are returned.
 trait Primitive {
     fn try_acquire(&mut self) -> bool;
     fn park(&mut self, token: Token) -> Ticket;
     fn release(&mut self, wake: &mut dyn FnMut(&Token));
     fn take_over(&mut self, ticket: Ticket, wake: &mut dyn FnMut(&Token));
     fn give_up(&mut self, ticket: Ticket, waiter_state: WaiterState, wake: &mut dyn FnMut(&Token));
-    /// Permits that nobody has been given.
+    /// Permits that no waiter has.
     fn free(&self) -> usize;
 }
 
@@ -82,7 +83,7 @@ impl Primitive for LockState<Token> {
     }
 }
 
-/// A semaphore, and whether it hands out all free permits when somebody comes back, as it does from 3.13 on.
+/// A semaphore, and whether it hands out all free permits when a waiter resumes, as it does from 3.13 on.
 struct Semaphore {
     permits: SemaphoreState<Token>,
     refills: bool,
@@ -151,7 +152,7 @@ fn check(permits: usize, free: usize, holders: usize, given: usize, is_waited_fo
 
 /// Runs `operations` on a primitive with `permits` permits.
 fn run(mut primitive: impl Primitive, permits: usize, counts_chosen: bool, operations: Vec<Operation>) {
-    // The model: who is to get a permit, in this order, and how many have one.
+    // The model: the waiters that are to get a permit, in this order, and how many have one.
     let (mut expected, mut holders) = (VecDeque::new(), 0);
     let (mut queued, mut ready, mut arrived) = (Vec::<Queued>::new(), VecDeque::<usize>::new(), 0);
     let remaining = std::iter::repeat_n(Operation::Return, operations.len() * 2);

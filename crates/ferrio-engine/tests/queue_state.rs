@@ -1,4 +1,4 @@
-//! A queue's two lines in random sequences of operations, beside a list of items; and the waiters of events.
+//! A queue's two wait queues in random sequences of operations, beside a list of items; and the waiters of events.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -28,9 +28,9 @@ impl Waiter for Token {
 #[derive(Clone, Debug)]
 enum Operation {
     Start(Side),
-    /// Cancels one of those parked or on their way, chosen by the number.
+    /// Cancels one of the waiters that are parked or woken, chosen by the number.
     Cancel(usize),
-    /// Lets the next one come back.
+    /// Lets the next one resume.
     Return,
     TaskDone,
     Shutdown {
@@ -56,7 +56,7 @@ struct Queued {
     gives_up: bool,
 }
 
-/// A queue of at most `size` numbers, its loop and what is known of both.
+/// A queue of at most `size` numbers, its loop and the expected state of both.
 #[derive(Default)]
 struct World {
     queue_state: QueueState<Token>,
@@ -66,7 +66,7 @@ struct World {
     ready: VecDeque<usize>,
     arrived: usize,
     put: usize,
-    /// The item to come out next, for they come in the order in which they were put.
+    /// The item to come out next, because they come in the order in which they were put.
     got: usize,
     reported: usize,
     discarded: usize,
@@ -88,7 +88,7 @@ impl World {
         }
     }
 
-    /// One who wants to put or get tries, and is parked if it has to wait.
+    /// A putter or getter tries, and is parked if it has to wait.
     fn attempt(&mut self, side: Side, number: usize) {
         if self.queue_state.is_shut_down && (side == Side::Put || self.items.is_empty()) {
             self.refused += 1;

@@ -1,4 +1,4 @@
-//! Registrations: what the poller is told, and who an event is for.
+//! Registrations: what the poller has to change, and which handlers an event is for.
 
 use ferrio_engine::{Asked, Change, Interest, Occupied, Registered, Registrations, Removed, Role, Trigger};
 

@@ -1,4 +1,4 @@
-//! The timers against a list that is kept sorted, in random sequences of operations.
+//! The timers against a sorted list, in random sequences of operations.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! TLS framing: records however they are split, and what is no record.
+//! TLS framing: records cut at any place, and bytes that are not records.
 
 use ferrio_engine::{NextRecord, TlsRecord, TlsRecords};
 use proptest::prelude::*;

@@ -1,8 +1,8 @@
-//! Child processes: being told that one has ended.
+//! Child processes: notices when one has ended.
 //!
-//! Each child is watched by itself: no signal handler is set, and children of others are never waited for. A [`Watch`] becomes
-//! readable when its child ends: it is a pidfd, or, where there is none, a pipe that a thread writes to when it has waited long enough.
-//! Neither takes the status from the system: that is left to whoever started the child.
+//! Each child is watched by itself: no signal handler is set, and other code's children are never waited for. A
+//! [`Watch`] becomes readable when its child ends: it is a pidfd, or, where there is none, a pipe that a waiting thread
+//! writes to when the child has ended. Neither reaps the child: that is left to the code that started it.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -21,11 +21,11 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// `ECHILD` for what is no process's number, `EMFILE` and the like if there is no room for another descriptor.
+    /// `ECHILD` if `pid` is not a child's number, `EMFILE` and the like if no descriptor is free.
     pub fn new(pid: i32) -> io::Result<Self> {
         let process = process(pid)?;
         match Self::by_descriptor(process) {
-            // An old kernel or a sandbox; or somebody has reaped the child, which the thread will find out.
+            // An old kernel or a sandbox; or other code has reaped the child, which the thread will find out.
             Err(error) if !socket::is_out_of_resources(&error) => Self::portable(pid),
             outcome => outcome,
         }
@@ -37,7 +37,7 @@ impl Watch {
         let (reader, writer) = waker::pipe()?;
         let body = move || {
             wait(process);
-            // There is room for a byte in an empty pipe, and who has closed the other end does not want to know any more.
+            // An empty pipe has space for a byte, and if the other end is closed there is no reader left to wake.
             let _ = rustix::io::write(&writer, &[0]);
         };
         std::thread::Builder::new().name(format!("waitid-{pid}")).spawn(body)?;
@@ -54,11 +54,11 @@ impl Watch {
         Err(Errno::NOSYS.into())
     }
 
-    /// Kills the child, if it runs, without doubt about who has its number by now.
+    /// Kills the child, if it runs; the process is certain even if its number is reused.
     ///
     /// # Errors
     ///
-    /// `EPERM` if it runs as somebody else; `EBADF` or `ENOSYS` where there are no pidfds.
+    /// `EPERM` if it runs as another user; `EBADF` or `ENOSYS` where there are no pidfds.
     pub fn kill(&self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         return match rustix::process::pidfd_send_signal(&self.0, rustix::process::Signal::KILL) {
@@ -76,9 +76,10 @@ impl Watch {
     }
 }
 
-/// Waits until the child has ended, or somebody else has reaped it, and leaves its status to be reaped.
+/// Waits until the child has ended, or other code has reaped it, and leaves its status to be reaped.
 fn wait(process: Pid) {
-    // No signal handler of Python's runs in a thread that is none of its own: an interrupted wait is simply begun again.
+    // Python's signal handlers do not run in a thread that Python did not start, so an interrupted wait simply starts
+    // again.
     let wait = || rustix::process::waitid(WaitId::Pid(process), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
     while matches!(wait(), Err(Errno::INTR)) {}
 }

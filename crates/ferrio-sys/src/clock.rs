@@ -1,6 +1,7 @@
-//! The monotonic clock, the same that `time.monotonic()` reads, to the nanosecond.
+//! The monotonic clock that `time.monotonic()` reads, to the nanosecond.
 //!
-//! On macOS it is not quite the same: there the interpreter's stands still while the machine sleeps, and this one goes on.
+//! On macOS it is not quite the same: the interpreter's clock stands still while the machine sleeps, and this one goes
+//! on.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -14,7 +15,7 @@ pub fn monotonic() -> u64 {
     now.tv_sec.cast_unsigned() * NANOSECONDS + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
-/// Nanoseconds as seconds, rounded as the interpreter does it (`_PyTime_AsSecondsDouble`): whole seconds are exact.
+/// Nanoseconds as seconds, rounded as the interpreter does (`_PyTime_AsSecondsDouble`): whole seconds are exact.
 #[inline]
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a float is what Python's clocks return")]
@@ -42,7 +43,7 @@ mod tests {
         assert_eq!(seconds(0), 0.0);
         assert_eq!(seconds(1), 1e-9);
         assert_eq!(seconds(1_500_000_000), 1.5);
-        // Too large for a float of nanoseconds to be exact, not for one of seconds.
+        // Too large for a float of nanoseconds to be exact, but not for one of seconds.
         assert_eq!(seconds(9_007_199_255 * NANOSECONDS), 9_007_199_255.0);
         assert_eq!(seconds(123_456_789_012_345_679), 123_456_789.012_345_68);
     }

@@ -1,4 +1,4 @@
-//! Numbers that become borrowed descriptors, and what is set on each descriptor of ours.
+//! Turns numbers into borrowed descriptors, and sets the flags that each of ferrio's descriptors has.
 
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
@@ -15,7 +15,8 @@ pub(crate) fn borrow<'call>(fd: RawFd) -> io::Result<BorrowedFd<'call>> {
     if fd < 0 {
         return Err(Errno::BADF.into());
     }
-    // SAFETY: the number is not -1, as checked above. The borrow is used for one system call and kept by nobody; whoever passes the
-    // number owns the descriptor, and should it be closed all the same, the system answers `EBADF`: no memory depends on it.
+    // SAFETY: the number is not -1, as checked above. The borrow is used for one system call and not kept; the caller
+    // that passes the number owns the descriptor, and should it be closed all the same, the system returns `EBADF`: no
+    // memory depends on it.
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }

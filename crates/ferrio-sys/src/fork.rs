@@ -1,10 +1,11 @@
 //! What a child process made by `fork` must not do to its parent.
 //!
-//! An epoll descriptor and a pipe are shared with the parent: the child removing a registration removes the parent's, and a byte the
-//! child writes wakes the parent. So a process counts the forks it has come out of; a poller or a waker made before the last one is the
-//! parent's, leaves it alone, and is replaced by whoever goes on using it.
+//! An epoll descriptor and a pipe are shared with the parent: if the child removes a registration, it removes the
+//! parent's, and a byte that the child writes wakes the parent. So a process counts the forks it has come out of; a
+//! poller or a waker made before the last fork belongs to the parent: the child leaves it alone, and the code that uses
+//! it further replaces it.
 //!
-//! The C library counts, inside `fork` itself, once [`watch`] was called: nothing of the child's runs before.
+//! The C library counts, inside `fork` itself, once [`watch`] was called: before any of the child's code runs.
 
 use std::ffi::c_int;
 use std::io;
@@ -22,18 +23,18 @@ unsafe extern "C" {
     fn pthread_atfork(prepare: AtFork, parent: AtFork, child: AtFork) -> c_int;
 }
 
-/// Has the forks of this process counted in each child from now on.
+/// Makes each child of this process count its fork from now on.
 ///
 /// # Errors
 ///
-/// `ENOMEM` if the C library has no room for the request.
+/// `ENOMEM` if the C library has no memory for the request.
 pub fn watch() -> io::Result<()> {
     static ASKED: OnceLock<()> = OnceLock::new();
     if ASKED.get().is_some() {
         return Ok(());
     }
-    // SAFETY: the function is a static one, as long-lived as this code, which is never unloaded, and does nothing but add to an
-    // atomic: a child of a process with threads may do that.
+    // SAFETY: the function is a static one, as long-lived as this code, which is never unloaded, and does nothing but
+    // add to an atomic: a child of a process with threads may do that.
     let code = unsafe { pthread_atfork(None, None, Some(count_in_child)) };
     if code != 0 {
         return Err(io::Error::from_raw_os_error(code));
@@ -46,7 +47,7 @@ unsafe extern "C" fn count_in_child() {
     note_child();
 }
 
-/// Counts a fork, in its child: what the C library does after [`watch`].
+/// Counts a fork, in its child; the C library calls it after [`watch`].
 pub fn note_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }

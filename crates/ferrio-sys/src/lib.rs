@@ -1,11 +1,11 @@
 //! The operating system as the loop needs it: waiting for readiness, waking a wait, the clock, sockets.
 //!
-//! The only crate that knows one system from another; above it nothing asks on which it runs. Nothing here knows Python, keeps loop state
-//! or retries: an interrupted or refused call comes back as the `io::Error` it was, because only the caller knows whether signal
-//! handlers have to run first.
+//! The only crate with code for particular systems; above it no code checks on which system it runs. Nothing here knows
+//! Python, keeps loop state or retries: an interrupted or refused call is returned as its `io::Error`, because only the
+//! caller knows whether signal handlers have to run first.
 //!
-//! Descriptors are taken as plain numbers: Python's objects own them, and what a number means may change between two calls. A wrong number
-//! is answered by the system with `EBADF`, like everywhere else in Python.
+//! Descriptors are taken as plain numbers: Python's objects own them, and what a number means may change between two
+//! calls. For a wrong number the system returns `EBADF`, like everywhere else in Python.
 
 #[cfg(not(unix))]
 compile_error!("ferrio needs a Unix system: Linux is supported, macOS is untried, Windows is not supported");

@@ -1,21 +1,21 @@
-//! The process's allocator, with a reserve for the small pieces that cannot be refused.
+//! The process's allocator, with a reserve for small allocations whose failure cannot be handled.
 //!
-//! What a program or a peer can grow reserves fallibly. What remains are small pieces, a box for an error or the text of
-//! a message, for which the language has no answer but to abort. When the system refuses one of those, it comes from a
+//! Buffers that a program or a peer can grow are reserved fallibly. The rest are small pieces, a box for an error or
+//! the text of a message, where the language can only abort. When the system refuses one of those, it comes from a
 //! reserve of fixed blocks in the program's own zeroed memory, which costs nothing until it is touched.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Bytes of one block; no larger piece comes from here.
+/// The size of a block in bytes; no larger piece comes from the reserve.
 const BLOCK: usize = 8192;
 
 /// Blocks of the reserve, one bit of a word for each.
 const WORDS: usize = 8;
 const BLOCKS: usize = WORDS * 32;
 
-/// The system's allocator, and behind it the reserve.
+/// The system's allocator, with the reserve as its fallback.
 struct Reserved {
     memory: Memory,
     /// Which blocks are lent.
@@ -25,7 +25,7 @@ struct Reserved {
 #[repr(C, align(4096))]
 struct Memory(UnsafeCell<[u8; BLOCK * BLOCKS]>);
 
-// SAFETY: a block belongs to whoever set its bit, and nobody else looks at it.
+// SAFETY: only the thread that set a block's bit uses the block.
 unsafe impl Sync for Memory {}
 
 #[global_allocator]
@@ -40,7 +40,7 @@ impl Reserved {
             return std::ptr::null_mut();
         }
         for (index, bitmap) in self.lent.iter().enumerate() {
-            // Acquire: what the former borrower wrote comes before what the next one does.
+            // Acquire: the writes of the former borrower come before those of the next one.
             let taken = bitmap.fetch_update(Ordering::Acquire, Ordering::Relaxed, |bits| {
                 (bits != u32::MAX).then(|| bits | 1 << bits.trailing_ones())
             });
@@ -52,7 +52,7 @@ impl Reserved {
         std::ptr::null_mut()
     }
 
-    /// Where in the reserve a piece lies, if it is from there.
+    /// The offset of a piece in the reserve, if it is from there.
     #[inline]
     fn place(&self, piece: *mut u8) -> Option<usize> {
         let offset = piece.addr().wrapping_sub(self.memory.0.get().addr());
@@ -66,12 +66,12 @@ impl Reserved {
     }
 }
 
-// SAFETY: a block is lent to one borrower at a time, is as large and as aligned as was asked, and all else is the
-// system's allocator.
+// SAFETY: a block is lent to one borrower at a time, has the requested size and alignment, and all else is the system's
+// allocator.
 unsafe impl GlobalAlloc for Reserved {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: by the caller's promise.
+        // SAFETY: the caller guarantees it.
         let piece = unsafe { System.alloc(layout) };
         if piece.is_null() { self.lend(layout) } else { piece }
     }
@@ -80,7 +80,7 @@ unsafe impl GlobalAlloc for Reserved {
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
         match self.place(piece) {
             Some(block) => self.give_back(block),
-            // SAFETY: by the caller's promise; not from the reserve, hence from the system.
+            // SAFETY: the caller guarantees it; not from the reserve, hence from the system.
             None => unsafe { System.dealloc(piece, layout) },
         }
     }
@@ -91,9 +91,9 @@ unsafe impl GlobalAlloc for Reserved {
             if size <= BLOCK {
                 return piece;
             }
-            // SAFETY: by the caller's promise the size is valid for the alignment.
+            // SAFETY: the caller guarantees that the size is valid for the alignment.
             let layout_after = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-            // SAFETY: not of size zero, by the caller's promise.
+            // SAFETY: not of size zero, which the caller guarantees.
             let larger = unsafe { System.alloc(layout_after) };
             if !larger.is_null() {
                 // SAFETY: two pieces that do not overlap, each at least as large as the old layout.
@@ -102,7 +102,7 @@ unsafe impl GlobalAlloc for Reserved {
             }
             return larger;
         }
-        // SAFETY: by the caller's promise; from the system.
+        // SAFETY: the caller guarantees it; from the system.
         unsafe { System.realloc(piece, layout, size) }
     }
 }

@@ -1,7 +1,7 @@
-//! Sockets: the calls a transport makes, each exactly one system call.
+//! Sockets: the calls that a transport makes, each exactly one system call.
 //!
-//! Nothing is retried and nothing waits: `EAGAIN` and `EINTR` come back as errors of the kind `WouldBlock` and `Interrupted`. Receiving and
-//! sending never wait; for the other calls the socket has to be non-blocking.
+//! Nothing is retried and nothing waits: `EAGAIN` and `EINTR` are returned as errors of the kind `WouldBlock` and
+//! `Interrupted`. Receiving and sending never wait; for the other calls the socket has to be non-blocking.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -16,47 +16,47 @@ mod address;
 
 pub use address::SocketAddress;
 
-/// No call waits, whatever mode a user's socket is in.
+/// No call waits, whatever mode the user's socket is in.
 const RECEIVE: RecvFlags = RecvFlags::DONTWAIT;
 
 /// Likewise; and writing to a closed connection is an error to return, not a signal.
 #[cfg(not(target_vendor = "apple"))]
 const SEND: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
-/// The system has no flag for the latter; Python ignores `SIGPIPE` from its start.
+/// This system has no flag for the signal; Python ignores `SIGPIPE` from its start.
 #[cfg(target_vendor = "apple")]
 const SEND: SendFlags = SendFlags::DONTWAIT;
 
 /// The most slices one call takes (`IOV_MAX`).
 const MOST_SLICES: usize = 1024;
 
-/// Receives into `buffer` and returns how much; 0 is the end of data.
+/// Receives into `buffer` and returns the number of bytes; 0 is the end of data.
 #[inline]
 pub fn receive(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     let (count, _) = net::recv(borrow(fd)?, buffer, RECEIVE)?;
     Ok(count)
 }
 
-/// Receives into memory that need not be initialised; the first bytes are, as many as it returns.
+/// Receives into memory that need not be initialised; the returned number of bytes at its start are.
 pub fn receive_uninit(fd: RawFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
     let ((received, _), _) = net::recv(borrow(fd)?, buffer, RECEIVE)?;
     Ok(received.len())
 }
 
-/// Sends as much of `data` as there is room for and returns how much.
+/// Sends as much of `data` as there is space for and returns the number of bytes.
 #[inline]
 pub fn send(fd: RawFd, data: &[u8]) -> io::Result<usize> {
     Ok(net::send(borrow(fd)?, data, SEND)?)
 }
 
-/// Sends as much of `slices`, in order, as there is room for and returns how much.
+/// Sends as much of `slices`, in order, as there is space for and returns the number of bytes.
 #[inline]
 pub fn send_vectored(fd: RawFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     let slices = &slices[..slices.len().min(MOST_SLICES)];
     Ok(net::sendmsg(borrow(fd)?, slices, &mut SendAncillaryBuffer::default(), SEND)?)
 }
 
-/// Receives one datagram into `buffer`; returns its length and its sender, if the sender has an address. What there is no room for is
-/// lost.
+/// Receives one datagram into `buffer`; returns its length and its sender, if the sender has an address. Bytes beyond
+/// the buffer are lost.
 #[inline]
 pub fn receive_from(fd: RawFd, buffer: &mut [u8]) -> io::Result<(usize, Option<SocketAddress>)> {
     let (count, _, sender) = net::recvfrom(borrow(fd)?, buffer, RECEIVE)?;
@@ -96,7 +96,8 @@ fn accept_configured(fd: RawFd) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> 
     Ok((connection, peer))
 }
 
-/// Begins to connect; `EINPROGRESS` means that it goes on, and that the socket becomes writable when it is decided.
+/// Begins to connect; `EINPROGRESS` means that the attempt goes on, and that the socket becomes writable when it
+/// succeeds or fails.
 pub fn connect(fd: RawFd, address: &SocketAddress) -> io::Result<()> {
     let socket = borrow(fd)?;
     match address.to_system()? {
@@ -107,7 +108,7 @@ pub fn connect(fd: RawFd, address: &SocketAddress) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether this answer to a request to connect means that the attempt goes on, interrupted or not.
+/// Whether this error of a connect means that the attempt goes on, interrupted or not.
 #[must_use]
 pub fn is_under_way(error: &io::Error) -> bool {
     let going_on = [Errno::INPROGRESS, Errno::ALREADY, Errno::AGAIN, Errno::INTR];
@@ -125,7 +126,7 @@ pub fn peer_address(fd: RawFd) -> io::Result<SocketAddress> {
     Ok(address.as_ref().map_or_else(SocketAddress::unnamed, SocketAddress::from_system))
 }
 
-/// Tells the peer that nothing more will be written.
+/// Shuts down writing, so that the peer reads the end of data.
 pub fn shutdown_write(fd: RawFd) -> io::Result<()> {
     Ok(net::shutdown(borrow(fd)?, Shutdown::Write)?)
 }
@@ -142,7 +143,7 @@ pub fn is_out_of_resources(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| lacking.iter().any(|errno| errno.raw_os_error() == number))
 }
 
-/// Takes the pending error of the socket (`SO_ERROR`), the outcome of a connect among others.
+/// Takes the pending error of the socket (`SO_ERROR`), for example the outcome of a connect.
 ///
 /// # Errors
 ///

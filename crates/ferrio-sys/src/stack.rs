@@ -1,10 +1,10 @@
 //! Where the calling thread's stack ends.
 //!
-//! The C library knows; on systems where it has no function for that nobody is told anything.
+//! The C library returns it; on systems whose library has no function for that, the end is unknown.
 
-/// The lowest address of the calling thread's stack, which grows downwards. None where it cannot be found out.
+/// The lowest address of the calling thread's stack, which grows downwards. None if it cannot be found out.
 ///
-/// This may read a file of the system's on the main thread: ask once for each thread.
+/// On the main thread this may read one of the system's files: call it once for each thread.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[must_use]
 pub fn lowest_address() -> Option<usize> {
@@ -27,7 +27,7 @@ pub fn lowest_address() -> Option<usize> {
     (outcome == 0).then_some(lowest.addr())
 }
 
-/// The lowest address of the calling thread's stack. None where it cannot be found out.
+/// The lowest address of the calling thread's stack. None if it cannot be found out.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 #[must_use]
 pub fn lowest_address() -> Option<usize> {

@@ -1,10 +1,11 @@
 //! The waker: ends a wait of the poller from another thread or from a signal handler.
 //!
-//! A non-blocking pipe whose read end the poller watches. A pipe, not an eventfd, because the same descriptor is Python's
-//! `signal.set_wakeup_fd`, which writes the numbers of signals as single bytes; a wake-up is the byte 0, which is no signal.
+//! A non-blocking pipe whose read end the poller watches. A pipe, not an eventfd, because the same descriptor is
+//! Python's `signal.set_wakeup_fd`, to which the numbers of signals are written as single bytes; a wake-up is the byte
+//! 0, which is not a signal.
 //!
-//! A child made by `fork` shares the pipe with its parent. Until [`Waker::renew`] has put one of its own under the same numbers, it
-//! neither writes to it nor reads from it.
+//! A child made by `fork` shares the pipe with its parent. It neither writes to it nor reads from it until
+//! [`Waker::renew`] has put a pipe of its own under the same numbers.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -29,14 +30,15 @@ impl Waker {
         Ok(Self { reader, writer, generation: fork::generation() })
     }
 
-    /// Whether the pipe is the parent's, from which a fork has made this process.
+    /// Whether the pipe belongs to the parent from which a fork has made this process.
     #[inline]
     #[must_use]
     pub fn is_inherited(&self) -> bool {
         self.generation != fork::generation()
     }
 
-    /// Puts a pipe of this process's own under the numbers of the inherited one: they may be Python's wakeup descriptor.
+    /// Puts a pipe of this process's own under the numbers of the inherited one: they may be Python's wakeup
+    /// descriptor.
     pub fn renew(&mut self) -> io::Result<()> {
         let (reader, writer) = pipe()?;
         replace(&mut self.reader, &reader)?;
@@ -57,23 +59,23 @@ impl Waker {
         self.writer.as_raw_fd()
     }
 
-    /// Makes the read end readable. A full pipe is as good as one byte more.
+    /// Makes the read end readable. If the pipe is full, it is readable already.
     pub fn wake(&self) -> io::Result<()> {
         if self.is_inherited() {
-            // Whoever slept over it does so in the parent.
+            // The waiting thread is in the parent.
             return Ok(());
         }
         loop {
             match rustix::io::write(&self.writer, &[0]) {
                 Ok(_) | Err(Errno::AGAIN) => return Ok(()),
-                // Nobody but us can retry: the thread that wakes may be none of Python's.
+                // Only this code can retry: the waking thread need not be one of Python's.
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// Empties the pipe and appends the signals that were in it to `signals`, in the order they came.
+    /// Empties the pipe and appends the signals in it to `signals`, in the order they came.
     pub fn drain(&self, signals: &mut Vec<u8>) -> io::Result<()> {
         if self.is_inherited() {
             return Ok(());
@@ -95,7 +97,7 @@ impl Waker {
     }
 }
 
-/// Makes the descriptor's number another name of `fd`.
+/// Makes the descriptor's number refer to the file of `fd`.
 #[cfg(not(target_vendor = "apple"))]
 fn replace(descriptor: &mut OwnedFd, fd: &OwnedFd) -> io::Result<()> {
     Ok(rustix::io::dup3(fd, descriptor, rustix::io::DupFlags::CLOEXEC)?)

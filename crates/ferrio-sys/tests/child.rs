@@ -38,7 +38,7 @@ fn a_watch_is_readable_once_the_child_has_ended() {
 
         drop(running.stdin.take());
         assert!(is_readable(&watch, Duration::from_secs(10)));
-        // The status is still there.
+        // The status was not reaped.
         assert!(running.wait().expect("a status").success());
         assert!(is_readable(&watch, Duration::ZERO));
     }

@@ -1,4 +1,4 @@
-//! After a fork: a process of its own for this test, because the count of forks belongs to the whole process.
+//! Forks: a test binary of its own, because the count of forks belongs to the whole process.
 
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -12,7 +12,7 @@ fn ready(poller: &Poller) -> usize {
     events.len()
 }
 
-/// One test: each of several would see the forks of the others.
+/// One test: several would see the forks of one another.
 #[test]
 fn what_is_inherited_stays_the_parents_and_its_replacement_works() {
     poller();
@@ -33,7 +33,7 @@ fn poller() {
     inherited.modify(reader.as_raw_fd(), Token(1), Interest::NONE, Mode::Level).expect("ignored");
     inherited.add(other.as_raw_fd(), Token(2), Interest::WRITABLE, Mode::Level).expect("ignored");
     assert!(inherited.is_inherited());
-    // What is ready is the parent's to fetch.
+    // Ready events belong to the parent.
     assert_eq!(ready(&inherited), 0);
 
     let fresh = Poller::new().expect("a poller");

@@ -127,7 +127,7 @@ fn unix_addresses_are_paths_or_nothing() {
 fn a_path_may_fill_the_address_to_the_last_byte() {
     let mut path = std::env::temp_dir().join(format!("ferrio-sys-{}-", std::process::id())).into_os_string();
     path.push("x".repeat(108 - path.len()));
-    // The standard library wants room for a final zero byte, the system does not.
+    // The standard library needs space for a final zero byte, the system does not.
     let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a socket");
     let address = rustix::net::SocketAddrUnix::new(&path).expect("an address");
     rustix::net::bind(&socket, &address).expect("bound");

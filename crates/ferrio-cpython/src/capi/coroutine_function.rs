@@ -135,7 +135,7 @@ unsafe extern "C" fn call(object: Object, stack: *const Object, count: usize, ke
 }
 
 unsafe extern "C" fn bind(object: Object, instance: Object, _: Object) -> Object {
-    // SAFETY: the interpreter passes null or None when a class is asked.
+    // SAFETY: the interpreter passes null or None when the attribute is read from a class.
     if instance.is_null() || std::ptr::eq(instance, unsafe { ffi::Py_None() }) {
         // SAFETY: alive during the call.
         return unsafe { ffi::Py_NewRef(object) };

@@ -20,7 +20,8 @@ pub struct GilCell<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: SAFETY.md, "GilCell": every access needs a `Python` token, hence the GIL, which orders accesses of all threads.
+// SAFETY: SAFETY.md, "GilCell": every access needs a `Python` token, hence the GIL, which orders accesses of all
+// threads.
 unsafe impl<T: Send> Sync for GilCell<T> {}
 
 /// Sets the flag again even when the closure panics.
@@ -66,7 +67,8 @@ impl<T> GilCell<T> {
         if !self.free.get() {
             return None;
         }
-        // SAFETY: a `PyVisit` exists only inside tp_traverse, which runs with the GIL held and no Python code beside it.
+        // SAFETY: a `PyVisit` exists only inside tp_traverse, which runs with the GIL held and no Python code beside
+        // it.
         Some(access(unsafe { &*self.value.get() }))
     }
 

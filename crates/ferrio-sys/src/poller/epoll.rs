@@ -1,7 +1,7 @@
-//! The poller of Linux: epoll, which does all the contract asks for by itself.
+//! The poller of Linux: epoll, which fulfils the whole contract by itself.
 //!
-//! Timeouts are nanosecond-true because rustix, built with its `linux_5_11` feature, calls `epoll_pwait2` alone. Where that is missing, or
-//! forbidden by a sandbox, [`Epoll::new`] finds out and there is no epoll.
+//! Timeouts are exact to the nanosecond because rustix, built with its `linux_5_11` feature, calls `epoll_pwait2`
+//! alone. Where that call is missing, or forbidden by a sandbox, [`Epoll::new`] detects it and returns None.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -15,10 +15,11 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use super::{Events, Interest, Mode, Readiness, Token};
 use crate::descriptor;
 
-/// Events fetched in one call, from a buffer on the stack: an event of the kernel's may not be kept, for it can hold a pointer.
+/// Events fetched in one call, into a buffer on the stack: the kernel's event type must not be kept, because it can
+/// hold a pointer.
 const BATCH: usize = 512;
 
-/// The longest timeout, 68 years: a kernel's limits are not ours to find out.
+/// The longest timeout, 68 years, so that no kernel's limit matters.
 const LONGEST: Duration = Duration::from_secs(i32::MAX as u64);
 
 #[derive(Debug)]
@@ -27,9 +28,9 @@ pub(super) struct Epoll {
 }
 
 impl Epoll {
-    /// An epoll descriptor, or none if it could not wait to the nanosecond.
+    /// An epoll descriptor, or None if it could not wait to the nanosecond.
     pub(super) fn new() -> io::Result<Option<Self>> {
-        // What one system call of this process was answered, the next ones will be.
+        // The answer to one system call of this process holds for the next ones.
         static SUPPORTED: OnceLock<bool> = OnceLock::new();
         let epoll = Self { descriptor: epoll::create(CreateFlags::CLOEXEC)? };
         let supported = *SUPPORTED.get_or_init(|| {

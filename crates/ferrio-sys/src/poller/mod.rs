@@ -2,18 +2,20 @@
 //!
 //! One contract, one file per system:
 //!
-//! - A descriptor is watched once, with a token that comes back with its events, an interest and a mode.
-//! - *Level*: reported in each wait as long as it is ready. *Edge*: reported when it becomes ready; the caller reads or writes until the
-//!   system refuses or gives less than asked, and says so with [`Poller::drained`].
+//! - A descriptor is watched once, with a token that is returned with its events, an interest and a mode.
+//! - *Level*: reported in each wait as long as it is ready. *Edge*: reported when it becomes ready; the caller reads or
+//!   writes until the system refuses or transfers less than requested, and then calls [`Poller::drained`].
 //! - Errors and hang-ups are reported whatever the interest is. False alarms are allowed, missed events are not.
 //! - A wait never ends before its timeout unless there is something to report.
-//! - Adding what is watched fails with `EEXIST`, changing or removing what is not with `ENOENT`: a descriptor closed behind our back may
-//!   come back under the same number, and only the caller can tell. Regular files fail with `EPERM`: they are always ready.
-//! - After a fork the parent's poller is of no use to the child ([`Poller::is_inherited`]): it takes no changes, sees nothing and does not
-//!   wait, see [`crate::fork`]. The child makes one of its own.
+//! - Adding a descriptor that is watched fails with `EEXIST`, changing or removing one that is not with `ENOENT`: a
+//!   descriptor that was closed without a removal may be reused under the same number, and only the caller can tell.
+//!   Regular files fail with `EPERM`: they are always ready.
+//! - After a fork the parent's poller is of no use to the child ([`Poller::is_inherited`]): it takes no changes, sees
+//!   nothing and does not wait, see [`crate::fork`]. The child makes one of its own.
 //!
-//! Linux uses epoll (`epoll.rs`); kernels before 5.11 have no nanosecond timeouts there and use the portable one, as do all other
-//! systems for now, macOS among them: `poll` (`poll.rs`). On Linux [`Poller::portable`] gives it too, so that it is tested.
+//! Linux uses epoll (`epoll.rs`); kernels before 5.11 have no nanosecond timeouts there and use the portable one, as do
+//! all other systems for now, macOS among them: `poll` (`poll.rs`). On Linux [`Poller::portable`] returns it too, so
+//! that it is tested.
 
 #[cfg(target_os = "linux")]
 mod epoll;
@@ -28,11 +30,11 @@ use rustix::io::Errno;
 
 use crate::fork;
 
-/// Names a registration in the events that come of it; means nothing to the poller.
+/// Names a registration in its events; the poller does not interpret it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(pub u64);
 
-/// The directions to be told of.
+/// The directions to report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interest(u8);
 
@@ -41,16 +43,16 @@ impl Interest {
     pub const NONE: Self = Self(0);
     /// There is something to read, or a connection to accept.
     pub const READABLE: Self = Self(1);
-    /// There is room to write, or a connection is made.
+    /// There is space to write, or a connection is made.
     pub const WRITABLE: Self = Self(2);
 
-    /// Whether all directions of `other` are in here.
+    /// Whether it includes all directions of `other`.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether no direction is in here.
+    /// Whether it includes no direction.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -76,7 +78,7 @@ pub enum Mode {
     Level,
     /// Once, when it becomes ready.
     Edge,
-    /// Once; then the descriptor is not watched, though known, until it is modified.
+    /// Once; then the descriptor is known but not watched, until it is modified.
     Once,
 }
 
@@ -89,32 +91,32 @@ impl Readiness {
     pub const NONE: Self = Self(0);
     /// There is something to read, or a connection to accept.
     pub const READABLE: Self = Self(1);
-    /// There is room to write, or a connection is made.
+    /// There is space to write, or a connection is made.
     pub const WRITABLE: Self = Self(2);
     /// The other side has closed its end, or its writing half of it; what it wrote before may still be there to read.
     pub const HANGUP: Self = Self(4);
     /// There is an error to fetch.
     pub const ERROR: Self = Self(8);
 
-    /// Whether all of `other` is in here.
+    /// Whether it includes all of `other`.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether nothing is in here.
+    /// Whether it is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// As a number, for a caller that carries it along.
+    /// As a number, for a caller that stores it.
     #[must_use]
     pub const fn bits(self) -> u32 {
         self.0 as u32
     }
 
-    /// From what [`Readiness::bits`] gave.
+    /// From the result of [`Readiness::bits`].
     #[must_use]
     pub const fn from_bits(bits: u32) -> Self {
         Self((bits & 15) as u8)
@@ -126,7 +128,7 @@ impl Readiness {
         self.0 & !Self::WRITABLE.0 != 0
     }
 
-    /// Whether writing would not wait: for room or an error.
+    /// Whether writing would not wait: for space or an error.
     #[must_use]
     pub const fn wakes_writer(self) -> bool {
         self.0 & !Self::READABLE.0 != 0
@@ -152,16 +154,16 @@ impl BitOrAssign for Readiness {
     }
 }
 
-/// What a wait has brought.
+/// The events of one wait.
 #[derive(Debug)]
 pub struct Events {
-    /// Its capacity, never zero, is how many the system is asked for at once.
+    /// Its capacity, never zero, is the most events that one system call fetches.
     ready: Vec<(Token, Readiness)>,
 }
 
 impl Events {
-    /// Room for what one wait brings. A system that can be asked for some events only is asked for `limit`, and the others come with
-    /// the next wait; one that reports all at once may bring more.
+    /// Space for the events of one wait. A system call that can fetch some events only fetches at most `limit`, and the
+    /// rest come with the next wait; one that reports all at once may return more.
     #[must_use]
     pub fn with_capacity(limit: usize) -> Self {
         Self { ready: Vec::with_capacity(limit.max(1)) }
@@ -179,13 +181,13 @@ impl Events {
         self.ready.len()
     }
 
-    /// Whether the wait has brought nothing.
+    /// Whether the wait has reported nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ready.is_empty()
     }
 
-    /// Forgets them.
+    /// Removes all events.
     pub fn clear(&mut self) {
         self.ready.clear();
     }
@@ -207,7 +209,7 @@ enum System {
 }
 
 impl Poller {
-    /// The best poller the system has.
+    /// The best poller that the system has.
     pub fn new() -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         if let Some(epoll) = epoll::Epoll::new()? {
@@ -241,7 +243,7 @@ impl Poller {
         }
     }
 
-    /// Watches `fd` differently from now on. What is ready in the new interest is reported, by edge too.
+    /// Watches `fd` differently from now on. Directions of the new interest that are ready are reported, by edge too.
     ///
     /// # Errors
     ///
@@ -273,14 +275,15 @@ impl Poller {
         }
     }
 
-    /// Takes note that `fd`, watched by edge, is not ready any more in these directions, so that the next edge is reported.
+    /// Records that `fd`, watched by edge, is not ready any more in these directions, so that the next edge is
+    /// reported.
     #[inline]
     pub fn drained(&self, fd: RawFd, interest: Interest) {
         match &self.system {
-            // Epoll sees edges itself.
+            // Epoll detects edges itself.
             #[cfg(target_os = "linux")]
             System::Epoll(_) => {}
-            // A thread of the parent's may have had its lock at the fork.
+            // A thread of the parent may have held its lock at the fork.
             System::Poll(_) if self.is_inherited() => {}
             System::Poll(poll) => poll.drained(fd, interest),
         }
@@ -294,7 +297,7 @@ impl Poller {
     pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.ready.clear();
         if self.is_inherited() {
-            // Its events are the parent's: fetching one by edge would take it away from there.
+            // Its events belong to the parent: fetching one by edge would take it away from there.
             return Ok(());
         }
         match &self.system {
@@ -314,7 +317,7 @@ impl Poller {
         }
     }
 
-    /// Whether this process has inherited the poller by a fork, so that its registrations are not ours.
+    /// Whether this process has inherited the poller by a fork, so that its registrations are the parent's.
     #[inline]
     #[must_use]
     pub fn is_inherited(&self) -> bool {
@@ -322,7 +325,7 @@ impl Poller {
     }
 }
 
-/// Whether a poller refused a descriptor because it is not open, or is that of a file which is always ready.
+/// Whether a poller refused a descriptor because it is not open, or belongs to a file that is always ready.
 #[must_use]
 pub fn is_unwatchable(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::BADF | Errno::PERM))

@@ -1,8 +1,8 @@
-//! The portable poller: `poll` over all that is watched, in each wait.
+//! The portable poller: `poll` over all watched descriptors, in each wait.
 //!
-//! It keeps the registrations itself. Edges are emulated: a direction that was reported is not asked for again until
-//! [`Poll::drained`] says that the caller has used it up; a hang-up is reported once. The registrations are locked only between
-//! system calls, so that another thread can add one while a wait is on; that wait does not see it.
+//! It keeps the registrations itself. Edges are emulated: a direction that was reported is not polled again until the
+//! caller has used it up and calls [`Poll::drained`]; a hang-up is reported once. The registrations are locked only
+//! between system calls, so that another thread can add one during a wait; that wait does not see it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,7 +20,7 @@ use crate::descriptor;
 /// The longest single wait; systems without `ppoll` count milliseconds in 31 bits. Longer timeouts take several.
 const LONGEST: Duration = Duration::from_secs(1_000_000);
 
-/// How a peer that stops writing shows, where the system can tell.
+/// How a peer that stops writing is reported, where the system can tell.
 #[cfg(target_os = "linux")]
 const HALF_CLOSED: PollFlags = PollFlags::RDHUP;
 #[cfg(not(target_os = "linux"))]
@@ -35,11 +35,11 @@ pub(super) struct Poll {
 struct Watched {
     token: Token,
     mode: Mode,
-    /// What the caller wants to be told of.
+    /// The directions that the caller wants reported.
     interest: Interest,
-    /// What to ask the system for: with edges, the part of `interest` that is not reported and undrained.
+    /// The directions to poll: with edges, the part of `interest` that is not reported and undrained.
     armed: Interest,
-    /// With edges: a hang-up or error was reported and is not asked for again on its own.
+    /// With edges: a hang-up or error was reported and is not polled again on its own.
     ended: bool,
 }
 
@@ -73,7 +73,7 @@ impl Poll {
     }
 
     pub(super) fn remove(&self, fd: RawFd) -> io::Result<()> {
-        // Forgotten first: a descriptor that is closed already has to go, too.
+        // Removed first: a descriptor that is closed already has to go, too.
         let watched = self.watched().remove(&fd);
         rustix::io::fcntl_getfd(descriptor::borrow(fd)?)?;
         match watched {
@@ -100,7 +100,8 @@ impl Poll {
         }
     }
 
-    /// One call of `poll`. It may bring nothing early, when all that was ready has been closed or is waited for no more.
+    /// One call of `poll`. It may return early without events, when all that was ready was closed or is not watched any
+    /// more.
     fn wait_once(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let asked: Vec<(RawFd, Watched)> =
             self.watched().iter().filter_map(|(fd, watched)| watched.flags().map(|_| (*fd, *watched))).collect();
@@ -123,7 +124,7 @@ impl Poll {
             // Another thread may have replaced the registration during the wait.
             let Some(now) = watched.get_mut(fd).filter(|now| now.token == before.token) else { continue };
             if flags.contains(PollFlags::NVAL) {
-                // Closed without a word; epoll forgets it, too.
+                // Closed without a removal; epoll drops it, too.
                 watched.remove(fd);
                 continue;
             }
@@ -135,13 +136,13 @@ impl Poll {
     }
 
     fn watched(&self) -> MutexGuard<'_, BTreeMap<RawFd, Watched>> {
-        // Nothing panics halfway through a change of the map.
+        // No code panics halfway through a change of the map.
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Watched {
-    /// What to ask the system for, or nothing if there is nothing left to be told.
+    /// What to poll for, or None if nothing is left to report.
     fn flags(&self) -> Option<PollFlags> {
         if self.ended && self.armed.is_empty() {
             return None;

@@ -1,4 +1,4 @@
-//! The contract of the module, each clause against each poller.
+//! Tests of the module's contract, each clause with each poller.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::net::Shutdown;
@@ -39,7 +39,7 @@ fn errno(result: io::Result<()>) -> Option<i32> {
     result.err().and_then(|error| error.raw_os_error())
 }
 
-/// A number that is not open, and that no other test opens either.
+/// A number that is not open, and that no other test opens.
 const CLOSED: RawFd = 1_000_000;
 
 #[test]

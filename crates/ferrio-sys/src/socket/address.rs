@@ -1,4 +1,4 @@
-//! Socket addresses as plain data, and their translation to and from the system's.
+//! Socket addresses as plain data, and their conversion to and from the system's form.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix};
 
-/// Where the name begins in a `sockaddr_un`: two bytes of family (on BSD systems, length and family) come first.
+/// The offset of the name in a `sockaddr_un`: two bytes of family (on BSD systems, length and family) come first.
 const NAME: usize = 2;
 
 /// The address of a socket.
@@ -30,13 +30,13 @@ pub enum SocketAddress {
         /// The zone of a link-local address, else 0.
         scope_id: u32,
     },
-    /// `AF_UNIX`: a path, an abstract name after a zero byte, or nothing for a socket without a name.
+    /// `AF_UNIX`: a path, an abstract name after a zero byte, or empty for a socket without a name.
     Unix(Vec<u8>),
     /// An address of another family, of which only the family is known.
     Other(u16),
 }
 
-/// An address the system takes.
+/// An address in the system's form.
 pub(super) enum System {
     V4(SocketAddrV4),
     V6(SocketAddrV6),
@@ -88,12 +88,12 @@ impl SocketAddress {
 
 /// The name in an address of the family `AF_UNIX`.
 ///
-/// Read from the bytes, because rustix takes an unnamed socket for one with an empty abstract name, and panics at a path that fills
-/// `sun_path` to the last byte, which any local peer may have.
+/// Read from the bytes, because rustix takes an unnamed socket for one with an empty abstract name, and panics at a
+/// path that fills `sun_path` to the last byte, which any local peer may have.
 fn unix_name(address: &SocketAddrAny) -> Vec<u8> {
     let length = address.addr_len() as usize;
-    // SAFETY: the pointer is to the address inside `address`, which is borrowed as long as the slice lives, and the first `addr_len` bytes
-    // of it are initialized: both are invariants of `SocketAddrAny`.
+    // SAFETY: the pointer is to the address inside `address`, which is borrowed as long as the slice lives, and the
+    // first `addr_len` bytes of it are initialized: both are invariants of `SocketAddrAny`.
     let bytes = unsafe { std::slice::from_raw_parts(address.as_ptr().cast::<u8>(), length) };
     let name = bytes.get(NAME..).unwrap_or_default();
     if cfg!(target_os = "linux") && name.first() == Some(&0) {
