@@ -11,17 +11,17 @@ use crate::common::imports;
 use crate::event_loop::{Loop, base};
 use crate::tasks::gather_all;
 
-/// The generators being iterated in a loop.
+/// The asynchronous generators that a loop is iterating.
 #[derive(Default)]
 pub(crate) struct AsyncGenerators {
-    /// A `weakref.WeakSet`, made for the first generator.
+    /// A `weakref.WeakSet`, created when the first generator is iterated.
     alive: GilCell<Option<Py<PyAny>>>,
     /// `shutdown_asyncgens` was called.
     shut_down: GilFlag,
 }
 
 impl AsyncGenerators {
-    /// The set of generators, if there ever was one.
+    /// The set of generators; None before the first one.
     fn alive<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.alive.with(py, |alive| alive.as_ref().map(|alive| alive.bind(py).clone()))
     }

@@ -22,7 +22,7 @@ impl Loop {
     }
 }
 
-/// Turns the interpreter's tracking of coroutine origins on or back to what it was.
+/// Turns the interpreter's coroutine origin tracking on, or restores its previous depth.
 pub(crate) fn track_origins(slf: &Bound<'_, Loop>, enabled: bool) -> PyResult<()> {
     let py = slf.py();
     let saved = slf.get().errors.saved_origin_depth(py);

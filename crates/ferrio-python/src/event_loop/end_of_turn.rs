@@ -1,7 +1,7 @@
-//! What objects of ours put off to the end of a turn of the loop.
+//! Work that ferrio's objects postpone to the end of the loop's turn.
 //!
-//! Invariant: the list is empty between turns. A process that a fork made in the midst of a turn leaves what is in it to its
-//! parent, and puts off nothing itself.
+//! Invariant: the list is empty between turns. If a process forks in the middle of a turn, the child leaves the entries
+//! to its parent and postpones nothing itself during that turn.
 
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::{GilCell, LoopBase};
@@ -10,26 +10,26 @@ use pyo3::prelude::*;
 
 use crate::event_loop::Loop;
 
-/// What is called for an object when a turn ends.
+/// The function that is called with an object when the turn ends.
 pub(crate) type EndAction = fn(&Bound<'_, PyAny>) -> PyResult<()>;
 
-/// The objects of a loop for which something is put off.
+/// The objects of a loop that have postponed work.
 #[derive(Default)]
 pub(crate) struct EndOfTurn(GilCell<State>);
 
 #[derive(Default)]
 struct State {
-    /// A turn runs.
+    /// Whether a turn is in progress.
     open: bool,
     /// The fork generation in which the turn began.
     generation: u32,
     listed: Vec<(OwnedRef<PyAny>, EndAction)>,
-    /// Memory for whoever puts off bytes next.
+    /// An empty buffer, reused by the next object that postpones a write.
     spare: Vec<u8>,
 }
 
 impl EndOfTurn {
-    /// A turn begins.
+    /// Marks the beginning of a turn.
     #[inline]
     pub(crate) fn begin(&self, py: Python<'_>) {
         self.0.with(py, |state| {
@@ -38,31 +38,31 @@ impl EndOfTurn {
         });
     }
 
-    /// Whether something may be put off: a turn runs, and it began in this process.
+    /// Whether work can be postponed: a turn is in progress, and it began in this process.
     #[inline]
     pub(crate) fn is_open(&self, py: Python<'_>) -> bool {
         self.0.with(py, |state| state.open && state.generation == fork::generation())
     }
 
-    /// Whether the turn that runs, or ran last, began in this process.
+    /// Whether the current turn, or the last one, began in this process.
     #[inline]
     pub(crate) fn is_of_this_process(&self, py: Python<'_>) -> bool {
         self.0.with(py, |state| state.generation == fork::generation())
     }
 
-    /// Puts off `action`.
+    /// Postpones `action` on `object` to the end of the turn.
     #[inline]
     pub(crate) fn add(&self, py: Python<'_>, object: &Bound<'_, PyAny>, action: EndAction) {
         self.0.with(py, |state| state.listed.push((OwnedRef::of(object), action)));
     }
 
-    /// Memory to put bytes into, empty.
+    /// Takes an empty buffer, the spare one if there is one.
     #[inline]
     pub(crate) fn take_memory(&self, py: Python<'_>) -> Vec<u8> {
         self.0.with(py, |state| std::mem::take(&mut state.spare))
     }
 
-    /// Gives memory back, emptied.
+    /// Empties a buffer and keeps it as the spare one.
     #[inline]
     pub(crate) fn give_back(&self, py: Python<'_>, memory: Vec<u8>) {
         let replaced = self.0.with(py, |state| std::mem::replace(&mut state.spare, memory));
@@ -70,7 +70,7 @@ impl EndOfTurn {
     }
 }
 
-/// A turn ends: does what was put off.
+/// Ends the turn: runs the postponed actions.
 #[inline]
 pub(crate) fn finish(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let listed = slf.get().io.end_of_turn.0.with(slf.py(), |state| {
@@ -81,7 +81,7 @@ pub(crate) fn finish(slf: &Bound<'_, Loop>) -> PyResult<()> {
 }
 
 fn run_all(slf: &Bound<'_, Loop>, listed: &[(OwnedRef<PyAny>, EndAction)]) -> PyResult<()> {
-    // A protocol may be called meanwhile: not as part of the task that ran last.
+    // The actions may call protocols, which must not run as part of the last task.
     let mut outcome = LoopBase::flush_current_task(slf.as_super());
     for (object, action) in listed {
         outcome = outcome.and(action(object.bind(slf.py())));

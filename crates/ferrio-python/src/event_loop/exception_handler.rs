@@ -1,7 +1,7 @@
-//! The exception handler API: where errors of callbacks, transports and generators go.
+//! The exception handler API: where errors of callbacks, transports and generators are reported.
 //!
-//! Messages, context keys and log lines are those of asyncio's `BaseEventLoop`. `SystemExit` and `KeyboardInterrupt` pass
-//! through; nothing else that a handler raises does.
+//! Messages, context keys and log lines are those of asyncio's `BaseEventLoop`. `SystemExit` and `KeyboardInterrupt`
+//! from a handler propagate; every other exception from it is logged.
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
@@ -14,7 +14,7 @@ use pyo3::{PyTraverseError, PyTypeInfo, PyVisit};
 use crate::common::imports;
 use crate::event_loop::{Loop, base};
 
-/// The user's handler and what debug mode saved.
+/// The user's exception handler, and the state that debug mode saved.
 #[derive(Default)]
 pub(crate) struct ErrorHandling {
     handler: GilCell<Option<Py<PyAny>>>,
@@ -102,7 +102,7 @@ impl Loop {
     }
 }
 
-/// The `OSError` (of the subclass that its number asks for) that Python's own socket calls would raise.
+/// The `OSError` that Python's own socket calls would raise, of the subclass for the error number.
 #[cold]
 pub(crate) fn from_io(error: &std::io::Error) -> PyErr {
     let text = error.to_string();
@@ -114,16 +114,16 @@ pub(crate) fn from_io(error: &std::io::Error) -> PyErr {
         }
         None => ferrio_cpython::error::<PyOSError>(text),
     };
-    // Made at once: on 3.11 an error's type would stay `OSError` whatever the value turned out to be.
+    // Built now: on 3.11 the type of a lazily built error would be `OSError` whatever the subclass of its value.
     Python::attach(|py| made(py, error))
 }
 
-/// Whether an exception ends the loop instead of being reported.
+/// Whether an exception ends the loop instead of being reported: `SystemExit` and `KeyboardInterrupt`.
 pub(crate) fn passes(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
 }
 
-/// Reports an error as asyncio does: message, exception and further context items.
+/// Reports an error to the exception handler as asyncio does, with message, exception and further context items.
 pub(crate) fn report(
     slf: &Bound<'_, Loop>,
     message: &str,
@@ -140,7 +140,7 @@ pub(crate) fn report(
     handling(py, error, || slf.call_method1(pyo3::intern!(py, "call_exception_handler"), (context,))).map(drop)
 }
 
-/// Logs what went wrong inside a handler; lets only `SystemExit` and `KeyboardInterrupt` through.
+/// Logs an exception that a handler raised; only `SystemExit` and `KeyboardInterrupt` propagate.
 fn contain<T>(py: Python<'_>, outcome: PyResult<T>, message: &str) -> PyResult<()> {
     match outcome {
         Ok(_) => Ok(()),
@@ -154,7 +154,7 @@ fn contain<T>(py: Python<'_>, outcome: PyResult<T>, message: &str) -> PyResult<(
     }
 }
 
-/// From 3.12 on the handler runs in the context of the task, future or handle concerned.
+/// Calls the handler; from 3.12 on in the context of the task, future or handle concerned.
 fn call_in_context<'py>(
     slf: &Bound<'py, Loop>,
     handler: &Bound<'py, PyAny>,
@@ -175,7 +175,7 @@ fn call_in_context<'py>(
     handler.call1((slf, context))
 }
 
-/// `context.get(key)`: any mapping will do.
+/// `context.get(key)`; `context` may be any mapping.
 fn get<'py>(context: &Bound<'py, PyAny>, key: &str) -> PyResult<Bound<'py, PyAny>> {
     context.call_method1(pyo3::intern!(context.py(), "get"), (key,))
 }

@@ -1,8 +1,8 @@
-//! From an executor's future to the loop's: what `asyncio.wrap_future` does, for `run_in_executor`.
+//! Links an executor's future to a future of the loop: what `asyncio.wrap_future` does, for `run_in_executor`.
 //!
-//! One `Link` object is the done callback of both futures. The executor's calls it in the worker's thread: it queues
-//! itself in the loop, where the outcome is copied. The loop's calls it when it is cancelled: the work is cancelled too,
-//! if it has not begun.
+//! One `Link` object is the done callback of both futures. The executor's future calls it in the worker thread; it then
+//! schedules itself in the loop, which copies the outcome. If the loop's future is cancelled, it calls the link too,
+//! which cancels the work unless that has begun.
 
 use ferrio_cpython::capi::hooks;
 use ferrio_cpython::capi::memory;
@@ -21,7 +21,8 @@ const CALLBACK: &str = "_chain_future.<locals>._call_check_cancel";
 #[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct Link {
     owner: Py<Loop>,
-    /// Gone once the work is done: its future keeps its callbacks, and so would keep itself and its result.
+    /// None once the work is done: a finished future keeps its callbacks, so it would otherwise keep itself and its
+    /// result alive.
     tied: GilCell<Option<Tied>>,
 }
 
@@ -30,7 +31,7 @@ struct Tied {
     future: Py<PyAny>,
 }
 
-/// A future of the loop that takes over the outcome of `work`.
+/// Creates a future of the loop that receives the outcome of `work`.
 pub(crate) fn follow<'py>(slf: &Bound<'py, Loop>, work: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
     if let Some(function) = hooks::WRAP_FUTURE.replacement(py)? {
@@ -68,7 +69,7 @@ impl Link {
         }
         let owner = this.owner.bind(py);
         if base(owner).closed.get() {
-            // A closed loop has nobody who waits.
+            // On a closed loop nothing waits for the outcome.
             drop(this.untie(py));
         } else {
             base(owner).push_and_wake(py, Runnable::native(slf.clone(), complete_future, 0))?;
@@ -108,7 +109,7 @@ impl Link {
     }
 }
 
-/// Copies the outcome, unless the loop's future was cancelled or set meanwhile.
+/// Copies the outcome, unless the loop's future was cancelled or completed in the meantime.
 fn complete_future(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let py = object.py();
     let Some(Tied { work, future }) = object.cast::<Link>()?.get().untie(py) else { return Ok(()) };

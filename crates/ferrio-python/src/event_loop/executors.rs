@@ -14,7 +14,7 @@ use crate::common::imports;
 use crate::event_loop::executor_future;
 use crate::event_loop::{Loop, base};
 
-/// The default executor.
+/// The default executor and its state.
 #[derive(Default)]
 pub(crate) struct Executors {
     default: GilCell<Option<Py<PyAny>>>,
@@ -122,7 +122,7 @@ fn default_executor<'py>(slf: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> 
     Ok(executor)
 }
 
-/// Lets the default executor go without waiting for its threads, as closing a loop does.
+/// Shuts the default executor down without waiting for its threads, as closing a loop does.
 pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let executors = &slf.get().executors;
@@ -191,17 +191,18 @@ fn warn_unfinished(py: Python<'_>, timeout: Option<Py<PyAny>>) -> PyResult<()> {
     PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyRuntimeWarning>(), &text, 1)
 }
 
-/// A thread that waits for the executor's threads and then sets the result of `joined`, in the loop.
+/// Creates the thread that waits for the executor's threads and then sets the result of `joined` in the loop.
 fn joining_thread<'py>(slf: &Bound<'py, Loop>, joined: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
     let keywords = memory::dict(py)?;
-    // A method, as asyncio's: the thread ends it, and the collector knows what it refers to.
+    // A bound method, as in asyncio: the thread drops it at its end, and the garbage collector can see what it refers
+    // to.
     keywords.set_item("target", slf.getattr("_do_shutdown")?)?;
     keywords.set_item("args", (joined,))?;
     imports::thread(py)?.call((), Some(&keywords))
 }
 
-/// What that thread does.
+/// The body of that thread.
 fn join(slf: &Bound<'_, Loop>, joined: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = slf.py();
     let Some(executor) = slf.get().executors.default(py) else { return Ok(()) };

@@ -1,9 +1,10 @@
-//! What the loop waits for: the poller, the registrations, and the handlers they lead to.
+//! The I/O driver: the poller, the registrations and their handlers.
 //!
-//! Invariant: the poller watches exactly what the registrations say. A descriptor that was closed and came back under
-//! the same number is unknown to the poller, or known to it by another entry: the refusals say so, and the change is
-//! made the other way. In a child made by `fork` the poller is the parent's until the first use: then the child makes its
-//! own, which is told all that the registrations say; what the parent watches is not touched.
+//! Invariant: the poller watches exactly what the registrations say. If a descriptor was closed and its number reused,
+//! the poller does not know the number or knows it by another entry; it then refuses the change, and the driver adds
+//! instead of modifying, or modifies instead of adding. In a child made by `fork` the poller is the parent's until the
+//! first use; the child then creates its own and registers everything with it. The parent's registrations are not
+//! touched.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -26,31 +27,31 @@ use crate::event_loop::readers::Files;
 /// The token of the waker's descriptor.
 pub(crate) const WAKER: Token = Token(u64::MAX);
 
-/// How many events one poll takes.
+/// Maximum number of events per poll.
 const EVENTS_PER_POLL: usize = 512;
 
-/// Size of the buffer that all transports of a loop receive into.
+/// Size in bytes of the buffer that all transports of a loop receive into.
 const RECEIVE_BUFFER: usize = 256 * 1024;
 
-/// Who is told that a descriptor is ready.
+/// What is called when a descriptor is ready.
 pub(crate) enum Handler {
     /// A callback of `add_reader` or `add_writer`.
     Callback(HandleRef),
-    /// An object of ours and the function that is told the readiness bits.
+    /// An object of ferrio's and a function that is called with it and the readiness bits.
     Native(Py<PyAny>, Action),
-    /// The same, for a transport that is watched by level and that asyncio has in its loop's `_transports`.
+    /// The same for a level-triggered transport, which asyncio would list in its loop's `_transports`.
     Transport(Py<PyAny>, Action),
-    /// The same as `Native`, for an object that may go away when nobody else holds it.
+    /// The same as `Native`, but does not keep the object alive.
     Weak(Py<PyWeakrefReference>, Action),
 }
 
 impl Handler {
-    /// A handler of ours.
+    /// A handler that calls `action` with `target`.
     pub(crate) fn native<T>(target: &Bound<'_, T>, action: Action) -> Self {
         Self::Native(target.clone().into_any().unbind(), action)
     }
 
-    /// A handler of a transport that is watched by level.
+    /// A handler for a level-triggered transport.
     pub(crate) fn transport<T>(target: &Bound<'_, T>, action: Action) -> Self {
         Self::Transport(target.clone().into_any().unbind(), action)
     }
@@ -75,7 +76,7 @@ impl Handler {
         }
     }
 
-    /// The object of ours that it leads to.
+    /// The object that the handler calls its function with; None for a Python callback.
     pub(crate) fn target<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         match self {
             Self::Callback(_) => None,
@@ -84,12 +85,12 @@ impl Handler {
         }
     }
 
-    /// The transport that it leads to, if it is one that is watched by level.
+    /// The handler's transport, if it is a level-triggered one.
     pub(crate) fn level_transport<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         if let Self::Transport(target, _) = self { Some(target.bind(py).clone()) } else { None }
     }
 
-    /// Makes sure that it is not run any more, though it may be queued.
+    /// Cancels the handler, so that it does not run even if it is already queued.
     pub(crate) fn retire(self, py: Python<'_>) -> PyResult<()> {
         match self {
             Self::Callback(handle) => handle.cancel(py),
@@ -97,27 +98,27 @@ impl Handler {
         }
     }
 
-    /// Whether it leads to `object`.
+    /// Whether the handler belongs to `object`.
     pub(crate) fn is_of(&self, object: &Bound<'_, PyAny>) -> bool {
         matches!(self, Self::Native(target, _) | Self::Transport(target, _) if target.is(object))
     }
 }
 
-/// The loop's connection to the system.
+/// The loop's I/O: its poller, its registrations and their buffers.
 pub(crate) struct Io {
     /// None once the loop is closed.
     poller: GilCell<Option<Arc<Poller>>>,
-    /// The poller watches the waker.
+    /// Whether the poller watches the waker.
     waker_watched: GilFlag,
     pub(crate) registrations: GilCell<Registrations<Handler>>,
     pub(crate) files: Files,
-    /// Made for the first poll; out of its place while one fills it.
+    /// Created for the first poll; taken out while a poll fills it.
     events: GilCell<Option<Events>>,
     policy: GilCell<PollPolicy>,
     spin: GilCell<SpinPolicy>,
-    /// Allocated at the first receive; out of its place while one fills it.
+    /// Allocated at the first receive; taken out while a receive fills it.
     receive_buffer: GilCell<Option<Box<[u8]>>>,
-    /// What is done when the present turn ends.
+    /// What runs when the current turn ends.
     pub(crate) end_of_turn: EndOfTurn,
 }
 
@@ -137,15 +138,14 @@ impl Io {
         })
     }
 
-    /// The poller, unless the loop is closed. It may be the parent process's, with which nothing can be done.
+    /// The poller; None if the loop is closed. It may be the parent process's, which this process must not use.
     pub(crate) fn poller(&self, py: Python<'_>) -> Option<Arc<Poller>> {
         self.poller.with(py, |poller| poller.clone())
     }
 
-    /// This process's own poller, unless the loop is closed.
+    /// This process's own poller; None if the loop is closed.
     ///
-    /// # Errors
-    /// The system's, in a child that has to make it.
+    /// # Errors The system's, if a forked child cannot create its own poller.
     pub(crate) fn own_poller(&self, py: Python<'_>) -> io::Result<Option<Arc<Poller>>> {
         match self.poller(py) {
             Some(poller) if poller.is_inherited() => self.replace_inherited(py).map(Some),
@@ -161,20 +161,22 @@ impl Io {
         }
         for (fd, asked) in self.registrations.with(py, |registrations| registrations.all_asked()) {
             match add(&poller, fd, asked) {
-                // Closed by now, or another file's number: the parent's poller would not report it either.
+                // The descriptor was closed, or its number is another file's: the parent's poller would not report it
+                // either.
                 Err(error) if poller::is_unwatchable(&error) => {}
                 outcome => outcome?,
             }
         }
         self.waker_watched.set(false);
-        // Not if a forgotten handler's end has closed the loop.
+        // Unless dropping a handler has closed the loop.
         let inherited =
             self.poller.with(py, |place| place.as_mut().map(|place| std::mem::replace(place, Arc::clone(&poller))));
         drop(inherited);
         Ok(poller)
     }
 
-    /// Makes the waker if there is none yet; gives the descriptor for `signal.set_wakeup_fd`, None on a closed loop.
+    /// Creates the waker if there is none yet; returns the descriptor for `signal.set_wakeup_fd`, None on a closed
+    /// loop.
     pub(crate) fn ensure_waker(&self, py: Python<'_>, base: &LoopBase) -> PyResult<Option<RawFd>> {
         let usable = |waker: &Waker| !waker.is_inherited() && self.waker_watched.get();
         let known = base.waker.with(py, |waker| waker.as_ref().filter(|waker| usable(waker)).map(Waker::write_fd));
@@ -207,14 +209,14 @@ impl Io {
         Ok(Some(writer))
     }
 
-    /// The number of a new descriptor of ours: what is registered for it is for a file that was closed without a word, and
-    /// whoever takes it back later must not take back ours.
+    /// Removes what is registered for the number of a descriptor that ferrio has just opened. It belongs to a file that
+    /// was closed without being unregistered, and its owner must not unregister the new descriptor later.
     fn claim_number(&self, py: Python<'_>, fd: RawFd) {
         let forgotten = self.registrations.with(py, |registrations| registrations.take(fd));
         drop(forgotten);
     }
 
-    /// The policy's word on whether this turn polls.
+    /// Whether this turn polls, according to the poll policy.
     pub(crate) fn must_poll(&self, py: Python<'_>, ready_is_empty: bool, stopping: bool) -> bool {
         let watched = self.registrations.with(py, |registrations| registrations.count()) + 1;
         self.policy.with(py, |policy| policy.must_poll(ready_is_empty, stopping, watched, ferrio_sys::clock::monotonic))
@@ -224,7 +226,7 @@ impl Io {
         self.policy.with(py, PollPolicy::begin_run);
     }
 
-    /// The next turn polls, whatever else it has to do: somebody counts on what is there to be seen in it.
+    /// Forces a poll next turn: a caller depends on seeing I/O that is already pending.
     pub(crate) fn poll_next(&self, py: Python<'_>) {
         self.policy.with(py, PollPolicy::begin_run);
     }
@@ -233,13 +235,13 @@ impl Io {
         self.policy.with(py, |policy| policy.polled(ferrio_sys::clock::monotonic()));
     }
 
-    /// Nanoseconds to look for work of other threads before a sleep of at most `timeout`.
+    /// Nanoseconds to spin for work from other threads before a sleep of at most `timeout`.
     pub(crate) fn spin_time(&self, py: Python<'_>, timeout: Option<Duration>) -> u64 {
         let timeout = timeout.map(|timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
         self.spin.with(py, |spin| spin.time(timeout))
     }
 
-    /// Takes note of a rest of `nanoseconds`, ended by another thread or not.
+    /// Records a sleep of `nanoseconds`, and whether another thread ended it.
     pub(crate) fn rested(&self, py: Python<'_>, nanoseconds: u64, called: bool) {
         self.spin.with(py, |spin| spin.rested(nanoseconds, called));
     }
@@ -253,14 +255,14 @@ impl Io {
         self.events.with(py, |place| *place = Some(events));
     }
 
-    /// Lends the receive buffer. `fill` must run no Python code.
+    /// Lends the receive buffer. `fill` must not run Python code.
     #[inline]
     pub(crate) fn with_receive_buffer<R>(&self, py: Python<'_>, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         self.receive_buffer
             .with(py, |buffer| fill(buffer.get_or_insert_with(|| vec![0; RECEIVE_BUFFER].into_boxed_slice())))
     }
 
-    /// Queues the handlers that an event is for, two at most; the caller has made room for them.
+    /// Queues the handlers of an event, at most two; the caller has reserved space for them.
     #[inline]
     pub(crate) fn dispatch(&self, py: Python<'_>, base: &LoopBase, token: Token, readiness: Readiness) {
         let (reads, writes) = (readiness.wakes_reader(), readiness.wakes_writer());
@@ -279,7 +281,7 @@ impl Io {
             ([reading, writing], change, fired)
         });
         if change != Change::None {
-            // Refused only for a descriptor that was closed under a wait: nobody can be told more than that.
+            // Fails only if a descriptor was closed while it was being waited for; there is nothing to report it to.
             let _ = self.tell(py, Registrations::<Handler>::descriptor(token.0), change);
         }
         for runnable in runnables.into_iter().flatten() {
@@ -288,11 +290,10 @@ impl Io {
         drop(fired);
     }
 
-    /// Registers `handler` for `fd`; gives back what it replaced.
+    /// Registers `handler` for `fd`; returns the handlers that it replaces.
     ///
-    /// # Errors
-    /// What the poller refused: `PermissionError` for regular files, `OSError` for bad descriptors. Nothing is registered
-    /// then.
+    /// # Errors The poller's refusal: `PermissionError` for regular files, `OSError` for bad descriptors. Nothing is
+    /// registered then.
     pub(crate) fn register(&self, py: Python<'_>, fd: RawFd, role: Role, handler: Handler) -> PyResult<Vec<Handler>> {
         let outcome = self.registrations.with(py, |registrations| match role {
             Role::Reader => registrations.set_reader(fd, handler),
@@ -302,10 +303,9 @@ impl Io {
         self.carry_out(py, fd, role, outcome)
     }
 
-    /// Registers `handler` for the next event of `fd` alone; see `register`.
+    /// Registers `handler` for the next event of `fd` only; see `register`.
     ///
-    /// # Errors
-    /// As `register`.
+    /// # Errors As for `register`.
     pub(crate) fn wait(&self, py: Python<'_>, fd: RawFd, role: Role, handler: Handler) -> PyResult<Vec<Handler>> {
         let outcome = self.registrations.with(py, |registrations| registrations.wait(fd, role, handler));
         self.carry_out(py, fd, role, outcome)
@@ -333,8 +333,8 @@ impl Io {
         Ok(replaced.into_iter().flatten().collect())
     }
 
-    /// Where one handler takes another's place, the number may have been closed and be another file's by now: the poller
-    /// is told again.
+    /// Re-arms the poller when one handler replaces another: the number may have been closed and reused by another
+    /// file.
     fn rearm_after_replace(&self, py: Python<'_>, fd: RawFd, registered: Registered<Handler>) -> Registered<Handler> {
         let Registered { change: Change::None, replaced: [Some(_), None] } = &registered else {
             return registered;
@@ -343,7 +343,7 @@ impl Io {
         Registered { change: asked.map_or(Change::None, Change::Modify), ..registered }
     }
 
-    /// Another handler for a stream that is registered; gives back what it replaced, or itself if nothing is registered.
+    /// Replaces the handler of a registered stream; returns the old one, or `handler` itself if nothing is registered.
     pub(crate) fn exchange_stream(&self, py: Python<'_>, fd: RawFd, handler: Handler) -> Handler {
         self.registrations.with(py, |registrations| match registrations.stream_mut(fd) {
             Some(place) => std::mem::replace(place, handler),
@@ -351,14 +351,14 @@ impl Io {
         })
     }
 
-    /// Ends a registration; gives back its handler.
+    /// Removes a registration; returns its handler.
     pub(crate) fn unregister(&self, py: Python<'_>, fd: RawFd, role: Role) -> Option<Handler> {
         let Removed { change, handler } = self.registrations.with(py, |registrations| match role {
             Role::Reader => registrations.remove_reader(fd),
             Role::Writer => registrations.remove_writer(fd),
             Role::Stream => registrations.remove_stream(fd),
         });
-        // A descriptor that was closed before is unknown to the poller: there is nothing left to undo.
+        // The poller does not know a descriptor that was closed before: there is nothing left to undo.
         let _ = self.tell(py, fd, change);
         handler
     }
@@ -371,7 +371,7 @@ impl Io {
         let Some(poller) = poller else { return Ok(()) };
         match change {
             Change::None => Ok(()),
-            // An inherited poller does not care: the one that takes its place will not be told of the descriptor.
+            // With an inherited poller there is nothing to remove: its replacement will not get this descriptor.
             Change::Remove => poller.remove(fd),
             Change::Add(asked) => match add(&poller, fd, asked) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => modify(&poller, fd, asked),
@@ -384,7 +384,7 @@ impl Io {
         }
     }
 
-    /// Closes the poller and gives up all handlers.
+    /// Closes the poller and drops all handlers.
     pub(crate) fn close(&self, py: Python<'_>) {
         let poller = self.poller.with(py, Option::take);
         drop(poller);
@@ -412,7 +412,7 @@ impl Io {
     }
 }
 
-/// In a child made by `fork`: has the waker's numbers lead to a pipe of this process's own.
+/// In a child made by `fork`: makes the waker's descriptor numbers refer to a new pipe of this process.
 pub(crate) fn renew_waker(py: Python<'_>, base: &LoopBase) -> io::Result<()> {
     base.waker.with(py, |waker| match waker {
         Some(waker) if waker.is_inherited() => waker.renew(),
@@ -420,7 +420,7 @@ pub(crate) fn renew_waker(py: Python<'_>, base: &LoopBase) -> io::Result<()> {
     })
 }
 
-/// How many processors the process may use. Asked once: the answer is read from files.
+/// The number of processors that the process may use. Computed once, because the answer is read from files.
 fn processors() -> usize {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))

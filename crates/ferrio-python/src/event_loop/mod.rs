@@ -1,7 +1,7 @@
-//! The loop object: its state, its making, what the collector sees.
+//! The loop object: its state, its construction and its garbage collection.
 //!
 //! `Loop` extends `LoopBase` (scheduling) with one small state struct for each service; the service's file holds its
-//! methods. The Python class users see is `EventLoop`, made here at import as a subclass of `Loop` and
+//! methods. The Python class that users see is `EventLoop`, made here at import as a subclass of `Loop` and
 //! `asyncio.AbstractEventLoop`.
 
 mod asyncgens;
@@ -42,13 +42,14 @@ pub(crate) struct Loop {
     pub(crate) executors: Executors,
     pub(crate) asyncgens: AsyncGenerators,
     pub(crate) errors: ErrorHandling,
-    /// The future of the outermost `run_until_complete`, as long as that runs.
+    /// The future of the outermost `run_until_complete`, while it runs.
     pub(crate) outermost: GilCell<Option<Py<PyAny>>>,
-    /// Whether the end of a run could not say so to asyncio, for lack of memory: the loop is shown as running since.
+    /// Whether the loop still appears as running because, for lack of memory, the end of a run could not be reported to
+    /// asyncio.
     pub(crate) shown_running: GilFlag,
 }
 
-/// The scheduling half of a loop.
+/// The scheduling part of a loop.
 pub(crate) fn base<'a>(slf: &'a Bound<'_, Loop>) -> &'a LoopBase {
     slf.as_super().get()
 }
@@ -114,7 +115,8 @@ impl Loop {
     }
 }
 
-/// What asyncio defines with `async def`: mocks and frameworks ask `inspect.iscoroutinefunction`.
+/// The methods that asyncio defines with `async def`: mocks and frameworks check them with
+/// `inspect.iscoroutinefunction`.
 const COROUTINES: [&str; 25] = [
     "shutdown_asyncgens",
     "shutdown_default_executor",
@@ -143,7 +145,7 @@ const COROUTINES: [&str; 25] = [
     "sock_accept",
 ];
 
-/// Makes the class `EventLoop`.
+/// Creates the class `EventLoop`.
 pub(crate) fn make_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     scheduling::add_clock(&py.get_type::<LoopBase>())?;
     scheduling::add_methods(&py.get_type::<LoopBase>())?;
@@ -155,7 +157,7 @@ pub(crate) fn make_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     namespace.set_item("__del__", py.get_type::<Loop>().getattr("_finalize")?)?;
     let bases = memory::tuple(py, [py.get_type::<Loop>().as_any(), imports::abstract_event_loop(py)?])?;
     let class = py.get_type::<PyType>().call1(("EventLoop", bases, namespace))?.cast_into::<PyType>()?;
-    // On the exact class the interpreter's specialised calls of method descriptors apply.
+    // Defined on the exact class, so that the interpreter's specialised calls of method descriptors apply.
     scheduling::add_methods(&class)?;
     create_task::add_methods(&class, &py.get_type::<Loop>())?;
     create_task::EVENT_LOOP.set(&class);

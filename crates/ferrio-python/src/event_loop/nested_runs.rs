@@ -1,10 +1,10 @@
-//! Runs within a run, where a program allows them: `run_until_complete` of a loop that runs already, as notebooks and
-//! libraries with a synchronous surface want it, or of a loop of its own in the middle of another.
+//! Nested runs, where a program allows them: `run_until_complete` of a loop that is already running, as notebooks and
+//! libraries with a synchronous interface need, or of a new loop while another one runs.
 //!
-//! `ferrio.allow_nested_runs()` allows them, and so does `nest_asyncio`: it marks asyncio when it is applied, and it leaves
-//! a loop alone that has the mark already, as ours has.
+//! `ferrio.allow_nested_runs()` allows them, and so does `nest_asyncio`: it sets a mark on asyncio when it is applied,
+//! and does not patch a loop that already has the mark, as ferrio's has.
 //!
-//! Invariant: the task that was running is hidden while the inner run lasts, and shown again however that ends.
+//! Invariant: the running task is hidden while the inner run lasts, and restored however that ends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,18 +33,17 @@ pub(crate) fn are_allowed(py: Python<'_>) -> PyResult<bool> {
     Ok(ALLOWED.load(Ordering::Relaxed) || imports::asyncio_module(py)?.hasattr("_nest_patched")?)
 }
 
-/// What runs in this thread already.
+/// The loop that is already running in this thread.
 pub(crate) enum Outer<'py> {
-    /// The very loop.
+    /// The loop itself.
     Same,
-    /// Another one.
+    /// Another loop.
     Other(Bound<'py, PyAny>),
 }
 
-/// asyncio's `_check_running`: what runs already, if a run within it is allowed.
+/// asyncio's `_check_running`: returns the loop that is already running, if a nested run is allowed.
 ///
-/// # Errors
-/// `RuntimeError` when it is not.
+/// # Errors `RuntimeError` if it is not allowed.
 pub(crate) fn outer<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Outer<'py>>> {
     let py = slf.py();
     if let Some(thread) = base(slf).thread() {
@@ -63,14 +62,14 @@ pub(crate) fn outer<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Outer<'py>>>
     }
 }
 
-/// `run_forever` of a loop that runs already: until `stop()`.
+/// `run_forever` of a loop that is already running: until `stop()`.
 pub(crate) fn run_forever(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let outcome = without_task(slf.as_any(), || run_turns(slf, None));
     base(slf).stopping.set(false);
     outcome
 }
 
-/// `run_until_complete` of a loop that runs already.
+/// `run_until_complete` of a loop that is already running.
 pub(crate) fn run_until_complete<'py>(
     slf: &Bound<'py, Loop>,
     awaitable: &Bound<'py, PyAny>,
@@ -86,15 +85,16 @@ pub(crate) fn run_until_complete<'py>(
     future.call_method0("result")
 }
 
-/// A run within a run, until a future is done.
+/// A nested run, until a future is done.
 pub(crate) struct InnerRun<'a, 'py> {
     future: &'a Bound<'py, PyAny>,
-    /// Whether the loop was stopped for the outermost future, which ended meanwhile: that waits until this run is over.
+    /// Whether the outermost future ended and stopped the loop during this run; the stop is postponed to the end of
+    /// this run.
     stop_is_postponed: bool,
 }
 
 impl InnerRun<'_, '_> {
-    /// Whether the future is done or the loop is stopped for another reason.
+    /// Whether the future is done, or the loop is stopped for another reason.
     pub(crate) fn is_over(&mut self, owner: &Bound<'_, Loop>) -> PyResult<bool> {
         if base(owner).stopping.get() {
             if !outermost_is_done(owner)? {
@@ -129,7 +129,7 @@ fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     future.call_method0(pyo3::intern!(future.py(), "done"))?.is_truthy()
 }
 
-/// `asyncio.run` in the middle of a run that allows it: on the running loop. None where nothing runs or it is not allowed.
+/// `asyncio.run` during a run, on the running loop. None if no loop runs or nested runs are not allowed.
 pub(crate) fn run_on_running<'py>(
     main: &Bound<'py, PyAny>,
     debug: Option<&Py<PyAny>>,

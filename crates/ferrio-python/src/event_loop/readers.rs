@@ -1,8 +1,8 @@
 //! File descriptors: `add_reader`, `remove_reader`, `add_writer`, `remove_writer`.
 //!
-//! Checks are those of asyncio's selector loop: what has no descriptor is refused as `selectors` refuses it, and a
-//! descriptor that belongs to a transport is left alone. What the poller refuses (a regular file, a closed descriptor)
-//! comes out as its `OSError`.
+//! The checks are those of asyncio's selector loop: an object without a descriptor raises the error that `selectors`
+//! raises, and a descriptor that a transport uses is refused. If the poller refuses a descriptor (a regular file, a
+//! closed one), its `OSError` is raised.
 
 use std::collections::HashMap;
 use std::os::fd::RawFd;
@@ -17,8 +17,8 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::event_loop::io_driver::Handler;
 use crate::event_loop::{Loop, base};
 
-/// The objects that callbacks were registered with, by descriptor. As with `selectors`, they stay alive, and so open,
-/// while they are watched, and one that was closed meanwhile can still be unregistered.
+/// The file objects that callbacks were registered with, by descriptor. As with `selectors`, they stay alive, and so
+/// open, while they are watched; an object that was closed in the meantime can still be unregistered.
 #[derive(Default)]
 pub(crate) struct Files(GilCell<HashMap<RawFd, Py<PyAny>>>);
 
@@ -81,8 +81,8 @@ impl Loop {
     }
 }
 
-/// Refuses a descriptor that a transport uses which is not closing, as asyncio's `_ensure_fd_no_transport`; `shown` is
-/// what the user passed for it.
+/// Refuses a descriptor that an open transport uses, as asyncio's `_ensure_fd_no_transport` does; `shown` is the object
+/// that the user passed for it.
 pub(crate) fn refuse_used(slf: &Bound<'_, Loop>, fd: RawFd, shown: &Bound<'_, PyAny>) -> PyResult<()> {
     let Some(transport) = transport_of(slf, fd) else { return Ok(()) };
     if transport.call_method0("is_closing")?.is_truthy()? {
@@ -92,7 +92,7 @@ pub(crate) fn refuse_used(slf: &Bound<'_, Loop>, fd: RawFd, shown: &Bound<'_, Py
     Err(ferrio_cpython::error::<PyRuntimeError>(text))
 }
 
-/// The transport that is registered for a descriptor. Other objects of ours that watch one (a listener) are none.
+/// The transport that is registered for a descriptor. Listeners, which also watch one, do not count as transports.
 fn transport_of<'py>(slf: &Bound<'py, Loop>, fd: RawFd) -> Option<Bound<'py, PyAny>> {
     let py = slf.py();
     slf.get().io.registrations.with(py, |registrations| {
@@ -139,10 +139,10 @@ fn unwatch(slf: &Bound<'_, Loop>, file: &Bound<'_, PyAny>, role: Role) -> PyResu
     let io = &slf.get().io;
     let fd = match number.refuse_negative() {
         Ok(()) => number.fd,
-        // Closed meanwhile: it is found as the object it is.
+        // The file was closed in the meantime: its descriptor is found by the object's identity.
         Err(error) => Some(io.files.number(py, file).ok_or(error)?),
     };
-    // None can be watched that no descriptor's type holds.
+    // A number that a descriptor's type cannot hold is never watched.
     let Some(fd) = fd else { return Ok(false) };
     let handler = io.unregister(py, fd, role);
     if io.registrations.with(py, |registrations| registrations.get(fd).is_none()) {
@@ -154,10 +154,10 @@ fn unwatch(slf: &Bound<'_, Loop>, file: &Bound<'_, PyAny>, role: Role) -> PyResu
     }
 }
 
-/// The number behind a file: an integer of any size, or what `int()` makes of an object's `fileno()`.
+/// The descriptor number of a file: an integer of any size, or `int()` of an object's `fileno()`.
 struct Descriptor<'py> {
     number: Bound<'py, PyAny>,
-    /// The same, if a descriptor's type holds it.
+    /// The number as a descriptor; None if it does not fit the type.
     fd: Option<RawFd>,
 }
 
@@ -172,7 +172,7 @@ impl<'py> Descriptor<'py> {
         Ok(Self { number, fd })
     }
 
-    /// The word of `selectors` on numbers that are none, closed sockets among them.
+    /// Raises the error of `selectors` for negative numbers, which closed sockets have too.
     fn refuse_negative(&self) -> PyResult<()> {
         let is_negative = match self.fd {
             Some(fd) if self.number.is_exact_instance_of::<PyInt>() => fd < 0,
@@ -185,7 +185,7 @@ impl<'py> Descriptor<'py> {
         Ok(())
     }
 
-    /// What can be registered, else the word of `epoll` on it.
+    /// The descriptor if it can be registered, otherwise the error that `epoll` raises.
     fn known(&self) -> PyResult<RawFd> {
         let fd = self
             .fd
@@ -198,7 +198,7 @@ impl<'py> Descriptor<'py> {
     }
 }
 
-/// `int(file.fileno())`, as asyncio asks for it: a number in another guise will do.
+/// `int(file.fileno())`, as asyncio does: anything that converts to an integer is accepted.
 fn number_of<'py>(file: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = file.py();
     let asked =

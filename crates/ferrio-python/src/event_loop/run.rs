@@ -1,8 +1,8 @@
 //! Running, stopping and closing a loop; the order of a turn.
 //!
-//! A turn: ask the system for events, queue due timers, run what is queued by then; callbacks queued meanwhile run in
-//! the next turn. Polling is skipped by `PollPolicy` while callbacks are ready. Whatever ends the run, the state that
-//! `run_forever` set up (running loop, asyncgen hooks, origin tracking, wakeup descriptor) is put back.
+//! A turn polls the system for events, queues due timers and runs the callbacks that are queued by then; callbacks
+//! queued during the turn run in the next one. `PollPolicy` skips polls while callbacks are ready. However a run ends,
+//! the state that `run_forever` set up (running loop, asyncgen hooks, origin tracking, wakeup descriptor) is restored.
 
 use std::io;
 use std::time::Duration;
@@ -28,16 +28,16 @@ use crate::event_loop::signals;
 use crate::event_loop::{Loop, base};
 use crate::tasks::ensure;
 
-/// How long a loop sleeps that the system refuses a waker.
+/// Poll interval when no waker could be created.
 const WAKERLESS_NAP: Duration = Duration::from_millis(5);
 
-/// A timer due within the clock's resolution is due.
+/// The clock's resolution in seconds: a timer due within it is due.
 const CLOCK_RESOLUTION: f64 = 1e-9;
 
-/// Below this the distance of two neighbouring instants is less than the clock's resolution.
+/// The clock reading in seconds below which two neighbouring floats differ by less than the clock's resolution.
 const FINE_INSTANTS: f64 = 8_388_608.0;
 
-/// The longest wait in one go, in seconds, as asyncio's `MAXIMUM_SELECT_TIMEOUT`.
+/// The longest single wait in seconds, as asyncio's `MAXIMUM_SELECT_TIMEOUT`.
 const LONGEST_WAIT: f64 = 24.0 * 3600.0;
 
 #[pymethods]
@@ -48,7 +48,7 @@ impl Loop {
         match nested_runs::outer(slf)? {
             None => run(slf),
             Some(Outer::Same) => nested_runs::run_forever(slf),
-            // The other loop is the running one again before its task is: Python 3.14 and later compare them.
+            // Restores the other loop as the running one before its task: Python 3.14 and later compare them.
             Some(Outer::Other(other)) => without_task(&other, || {
                 let outcome = run(slf);
                 let set_running = pyo3::intern!(slf.py(), "_set_running_loop");
@@ -67,20 +67,21 @@ impl Loop {
         let new_task = !future_like::is_future(future)?;
         let future = ensure(future, Some(slf))?;
         if new_task {
-            // An exception is raised if the future is not done in the end, so there is no need to log as well.
+            // `run_until_complete` raises an exception if the future is not done at the end, so logging it too is
+            // unnecessary.
             future.setattr(pyo3::intern!(py, "_log_destroy_pending"), false)?;
         }
         let stop_loop = stop_callback(py)?;
         future.call_method1(pyo3::intern!(py, "add_done_callback"), (stop_loop,))?;
         let before = slf.get().outermost.with(py, |place| place.replace(future.clone().unbind()));
-        // Through the attribute, for subclasses that override it.
+        // Looked up on the object, so that subclasses can override it.
         let outcome = slf.call_method0(pyo3::intern!(py, "run_forever"));
         let after = slf.get().outermost.with(py, |place| std::mem::replace(place, before));
         drop(after);
         let done = || future.call_method0(pyo3::intern!(py, "done"))?.is_truthy();
         let retrieve = || {
             if done()? && !future.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
-                // The coroutine raised a BaseException; it is on its way to the caller, so it counts as retrieved.
+                // The coroutine raised a BaseException, which propagates to the caller, so it counts as retrieved.
                 future.call_method0(pyo3::intern!(py, "exception"))?;
             }
             Ok(())
@@ -152,7 +153,8 @@ fn run(slf: &Bound<'_, Loop>) -> PyResult<()> {
     outcome.and(put_back)
 }
 
-/// Its functions are looked up at each run: there are two sets of them, in C and in Python, and programs swap them.
+/// asyncio's `events` module. Its functions are looked up at each run: there is a set in C and one in Python, and
+/// programs swap them.
 fn events_module(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     CELL.import(py, "asyncio", "events")
@@ -179,7 +181,7 @@ fn set_up(slf: &Bound<'_, Loop>) -> PyResult<()> {
     Ok(())
 }
 
-/// Puts back what a run had changed: each part, also where another one fails.
+/// Restores what a run changed; each part is restored even if another one fails.
 fn tear_down(slf: &Bound<'_, Loop>, asyncgen_hooks: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = slf.py();
     let base = base(slf);
@@ -196,7 +198,7 @@ fn tear_down(slf: &Bound<'_, Loop>, asyncgen_hooks: &Bound<'_, PyAny>) -> PyResu
     running.and(tracked).and(hooked).and(signals::end_run(slf))
 }
 
-/// Turns until the loop is stopped or, where one is given, the run within a run is over.
+/// Runs turns until the loop is stopped or, if `inner` is given, the nested run is over.
 pub(crate) fn run_turns(slf: &Bound<'_, Loop>, mut inner: Option<&mut InnerRun<'_, '_>>) -> PyResult<()> {
     loop {
         turn(slf)?;
@@ -230,8 +232,8 @@ fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
     outcome.and(end_of_turn::finish(slf))
 }
 
-/// How far ahead of a clock whose instants are further apart than its resolution timers are due. Before 3.15 asyncio did
-/// not see to it that this instant is due at all.
+/// How far ahead of `now` timers are due, in seconds, on a clock whose neighbouring readings differ by more than its
+/// resolution. Before 3.15 asyncio did not ensure that a timer at the current instant is due at all.
 #[cold]
 fn coarse_margin(py: Python<'_>, now: f64) -> PyResult<f64> {
     static HEEDED: PyOnceLock<bool> = PyOnceLock::new();
@@ -243,13 +245,13 @@ fn coarse_margin(py: Python<'_>, now: f64) -> PyResult<f64> {
     Ok(if heeded { CLOCK_RESOLUTION.max(numbers::ulp(now)) } else { CLOCK_RESOLUTION })
 }
 
-/// How long the loop may sleep: None without end.
+/// How long the loop may sleep; None for no limit.
 fn time_to_wait(slf: &Bound<'_, Loop>) -> PyResult<Option<Duration>> {
     let Some(Deadline(when)) = base(slf).next_deadline(slf.py()) else {
         return Ok(None);
     };
     let seconds = when - LoopBase::now(slf.as_super())?;
-    // Not a number compares false and waits no time, as with asyncio.
+    // NaN compares false and gives no wait, as in asyncio.
     Ok(Some(if seconds > 0.0 { Duration::from_secs_f64(seconds.min(LONGEST_WAIT)) } else { Duration::ZERO }))
 }
 
@@ -259,13 +261,13 @@ fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
     let Some(poller) = io.own_poller(py).map_err(|error| exception_handler::from_io(&error))? else { return Ok(()) };
     let mut events = io.take_events(py);
     let outcome = if !events.is_empty() {
-        // Those of an earlier poll, for which there was no memory.
+        // Events of an earlier poll for which there was not enough memory.
         Ok(())
     } else if timeout == Some(Duration::ZERO) {
-        // Other threads get the interpreter at its switch interval; giving it up here costs more than the poll.
+        // Other threads get the interpreter at its switch interval; releasing it here would cost more than the poll.
         poller.wait(&mut events, timeout)
     } else {
-        // Without a descriptor to spare nobody can wake the loop: it looks for itself, often.
+        // If no descriptor is free for the waker, nothing can wake the loop, so it polls at short intervals.
         let timeout = match io.ensure_waker(py, base(slf)) {
             Ok(_) => timeout,
             Err(_) => Some(timeout.map_or(WAKERLESS_NAP, |timeout| timeout.min(WAKERLESS_NAP))),
@@ -280,14 +282,14 @@ fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
         Err(error) => Err(error),
     };
     if let Err(error) = base(slf).make_room(py, 2 * events.len()) {
-        // An edge is reported once: the next turn looks at them again.
+        // An edge-triggered event is reported once, so the next turn processes these events again.
         io.put_events(py, events);
         return Err(error);
     }
     let mut received = Ok(());
     for (token, readiness) in events.iter() {
         if token == WAKER {
-            // What else was reported is reported once: an error comes after it.
+            // Other events are reported only once, so they are dispatched before the error is raised.
             received = received.and(signals::receive(slf));
         } else {
             io.dispatch(py, base(slf), token, readiness);
@@ -307,8 +309,9 @@ fn sleep_in(
     timeout: Option<Duration>,
 ) -> io::Result<()> {
     let base = base(slf);
-    // What was called since the queue was found empty (the loop's clock, signal handlers) may have let other threads run,
-    // or stopped the loop. From here to the system call nothing does: whoever schedules later sees the rest and ends it.
+    // Code that ran since the queue was found empty (the loop's clock, signal handlers) may have let other threads run,
+    // or stopped the loop. From here to the system call nothing releases the GIL: a thread that schedules later sees
+    // the sleep state and ends the sleep.
     let is_idle = base.ready_count(slf.py()) == 0 && !base.stopping.get();
     let timeout = if is_idle { timeout } else { Some(Duration::ZERO) };
     let io = &slf.get().io;

@@ -1,13 +1,14 @@
-//! Unix signals: `add_signal_handler`, and the wakeup descriptor that lets a signal end the wait for events.
+//! Unix signals: `add_signal_handler`, and the wakeup descriptor through which a signal ends the wait for events.
 //!
 //! From its first sleep on, a loop that runs in the main thread has Python's C-level handler write each signal's number
-//! into the loop's waker, so that no signal is lost between a check and a sleep. The descriptor that was set before is
-//! put back when the run ends; while signal handlers are registered ours stays, as asyncio's does. Python-level handlers (Ctrl-C as `asyncio.Runner` sets
-//! it) run in the poll's check for signals.
+//! into the loop's waker, so that no signal is lost between a check and a sleep. The previous descriptor is restored
+//! when the run ends, but while signal handlers are registered the loop's own stays, as in asyncio. Python-level
+//! handlers (Ctrl-C as `asyncio.Runner` sets it) run when the poll checks for signals.
 //!
-//! In a child made by `fork` the handlers that the parent has set hear nothing, for asyncio takes the wakeup descriptor away
-//! there; the first one that the child sets itself brings the others back. Before 3.12 asyncio leaves the descriptor in place,
-//! and so all handlers as they are: there the child gets a pipe of its own under its number at once.
+//! In a child made by `fork` the parent's handlers receive no signals, because asyncio removes the wakeup descriptor
+//! there; the first handler that the child sets itself reactivates the others. Before 3.12 asyncio leaves the
+//! descriptor in place, and so all handlers active: there the child immediately gets a pipe of its own under the same
+//! descriptor number.
 
 use std::collections::HashMap;
 
@@ -30,16 +31,16 @@ use crate::event_loop::{Loop, base};
 #[derive(Default)]
 pub(crate) struct Signals {
     handlers: GilCell<HashMap<i32, HandleRef>>,
-    /// What the present run did with the wakeup descriptor, and in which fork generation.
+    /// What the current run did with the wakeup descriptor, and in which fork generation.
     wakeup: GilCell<(Wakeup, u32)>,
-    /// The fork generation of the process in which the handlers are listened to.
+    /// The fork generation of the process in which the handlers are active.
     generation: GilCell<u32>,
 }
 
-/// Before 3.12: the last loop whose waker was made the wakeup descriptor.
+/// Before 3.12: the last loop whose waker became the wakeup descriptor.
 static LAST_LISTENER: GilCell<Option<Py<PyWeakrefReference>>> = GilCell::new(None);
 
-/// The first version whose asyncio takes the wakeup descriptor away in a forked child.
+/// The first version whose asyncio removes the wakeup descriptor in a forked child.
 const RESETS_WAKEUP: (u8, u8) = (3, 12);
 
 impl Signals {
@@ -58,12 +59,12 @@ impl Signals {
         self.handlers.with(py, |handlers| handlers.is_empty())
     }
 
-    /// Whether there are handlers that hear signals.
+    /// Whether there are active handlers.
     fn listen(&self, py: Python<'_>) -> bool {
         self.is_heard(py) && !self.is_empty(py)
     }
 
-    /// Whether signals reach the handlers: not those that a parent process has set.
+    /// Whether signals reach the handlers; handlers inherited from a parent process get none.
     fn is_heard(&self, py: Python<'_>) -> bool {
         self.generation.get(py) == fork::generation()
     }
@@ -117,7 +118,7 @@ impl Loop {
         }
         drop(handle);
         restore_default(py, number)?;
-        // A run that set the descriptor itself puts the earlier one back when it ends.
+        // A run that set the descriptor itself restores the previous one at its end.
         let set_by_run = matches!(slf.get().signals.wakeup.get(py).0, Wakeup::Replaced(_));
         if slf.get().signals.is_empty(py) && !set_by_run {
             imports::signal_set_wakeup_fd(py)?.call1((-1,))?;
@@ -132,24 +133,24 @@ enum Wakeup {
     /// Nothing so far.
     #[default]
     Untouched,
-    /// Left it alone: another thread than the main one, or somebody else's is in use.
+    /// Left it unchanged: the run is not in the main thread, or the descriptor belongs to other code.
     LeftAlone,
-    /// Set ours; this one was there before.
+    /// Set the loop's own descriptor; the value is the previous one.
     Replaced(i32),
 }
 
-/// Makes signals end the sleep that is about to begin, and calls the handlers of those that came before they could.
+/// Makes signals end the coming sleep, and calls the handlers of signals that arrived before they could.
 pub(crate) fn before_sleep(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let wakeup = &slf.get().signals.wakeup;
     let (found, generation) = wakeup.get(py);
-    // A run that goes on in a forked child sets it anew: there it is gone, or leads to another pipe.
+    // A run that continues in a forked child sets it again: there it was removed, or refers to another pipe.
     let is_new = matches!(found, Wakeup::Untouched) || generation != fork::generation();
     if is_new {
         let found = take_wakeup_fd(slf)?;
         wakeup.set(py, (found, fork::generation()));
     }
-    // Before the descriptor was set, and where it is not ours, a signal leaves no byte that would end the sleep.
+    // Before the descriptor was set, or if it is not the loop's, a signal leaves no byte that would end the sleep.
     if is_new || !matches!(found, Wakeup::Replaced(_)) { py.check_signals() } else { Ok(()) }
 }
 
@@ -161,7 +162,7 @@ fn take_wakeup_fd(slf: &Bound<'_, Loop>) -> PyResult<Wakeup> {
     }
     let before = set_wakeup_fd(py, fd)?;
     if before != -1 && before != fd && !slf.get().signals.listen(py) {
-        // Whoever set it (a GUI's or another library's loop) relies on it; a signal still ends our wait by EINTR.
+        // The code that set it (a GUI's or another library's loop) relies on it; a signal still ends the wait by EINTR.
         set_wakeup_fd(py, before)?;
         return Ok(Wakeup::LeftAlone);
     }
@@ -169,7 +170,7 @@ fn take_wakeup_fd(slf: &Bound<'_, Loop>) -> PyResult<Wakeup> {
     Ok(Wakeup::Replaced(before))
 }
 
-/// Puts the wakeup descriptor back, unless signal handlers still need ours.
+/// Restores the previous wakeup descriptor, unless signal handlers still need the loop's own.
 pub(crate) fn end_run(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let (found, _) = slf.get().signals.wakeup.with(py, std::mem::take);
@@ -181,16 +182,16 @@ pub(crate) fn end_run(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let restored = if before == ours { -1 } else { before };
     let current = set_wakeup_fd(py, restored)?;
     if current != ours && current != -1 {
-        // Somebody replaced it during the run: theirs stays.
+        // Other code replaced it during the run: that descriptor stays.
         set_wakeup_fd(py, current)?;
     }
     Ok(())
 }
 
-/// Empties the waker and queues the handlers of the signals that came.
+/// Drains the waker and queues the handlers of the signals that arrived.
 pub(crate) fn receive(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
-    // Before the numbers are taken out; more than there are signals come together only where a program sends one over and over.
+    // Reserved before the numbers are read; 64 is exceeded only if a program sends one signal over and over.
     base(slf).make_room(py, 64)?;
     let mut numbers = Vec::new();
     let drained = base(slf).waker.with(py, |waker| waker.as_ref().map(|waker| waker.drain(&mut numbers)));
@@ -236,7 +237,7 @@ pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
     Ok(())
 }
 
-/// The waker is the wakeup descriptor from now on.
+/// Records that the loop's waker is now the wakeup descriptor.
 fn note_wakeup(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     if imports::python_version(py) < RESETS_WAKEUP {
@@ -247,10 +248,9 @@ fn note_wakeup(slf: &Bound<'_, Loop>) -> PyResult<()> {
     Ok(())
 }
 
-/// Has the forks of this process noticed in each child.
+/// Registers the fork hooks, by which each child learns that it was forked.
 ///
-/// # Errors
-/// `OSError` when the C library has no room for that.
+/// # Errors `OSError` if the C library has no memory for the hook.
 pub(crate) fn watch_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     fork::watch().map_err(|error| exception_handler::from_io(&error))?;
@@ -306,11 +306,11 @@ fn refuse_coroutine(callback: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// Lets the C-level handler run, which writes to the wakeup descriptor; the Python-level one does nothing.
+/// Installs a Python-level handler that does nothing, so that the C-level one runs and writes to the wakeup descriptor.
 fn install_python_handler(py: Python<'_>, sig: &Bound<'_, PyAny>) -> PyResult<()> {
     let nothing = py.import("asyncio.unix_events")?.getattr("_sighandler_noop")?;
     imports::signal_module_signal(py)?.call1((sig, nothing))?;
-    // System calls that the signal interrupts are restarted.
+    // The kernel restarts system calls that the signal interrupts.
     imports::signal_siginterrupt(py)?.call1((sig, false))?;
     Ok(())
 }

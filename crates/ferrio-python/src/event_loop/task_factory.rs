@@ -1,8 +1,8 @@
-//! Futures and tasks: making them, and task factories.
+//! Creation of futures and tasks, and task factories.
 //!
-//! `create_task` follows the running Python's `BaseEventLoop.create_task`, whose keyword arguments and whose way of
-//! calling a factory differ between versions; `Behavior` names the three ways there are. The classes are looked up in
-//! asyncio's modules at each call, as asyncio's own loop does: programs and tests put others there.
+//! `create_task` follows the running Python's `BaseEventLoop.create_task`: its keyword arguments and the call of a
+//! factory differ between versions, and `Behavior` names the three variants. The classes are looked up in asyncio's
+//! modules at each call, as in asyncio's own loop, because programs and tests replace them.
 
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::create_task;
@@ -22,11 +22,11 @@ use crate::tasks::create_task::{CO_VARKEYWORDS, names_afterwards};
 /// How `create_task` of the running Python treats its keyword arguments.
 #[derive(Clone, Copy)]
 enum Behavior {
-    /// `name` and `context` only; a factory gets `context` if there is one and the name by `set_name`.
+    /// `name` and `context` only; a factory gets `context` if it is given, and the name is set by `set_name`.
     NameAndContext,
-    /// The same, and whatever else is passed on.
+    /// The same, and any other keyword arguments are passed on.
     NameContextAndMore,
-    /// Everything is passed on to the task or the factory.
+    /// All keyword arguments are passed on to the task or the factory.
     PassOn,
 }
 
@@ -47,7 +47,7 @@ fn behavior(py: Python<'_>) -> PyResult<Behavior> {
 }
 
 impl Loop {
-    /// What `create_future` gives, a subclass's own where it has one.
+    /// The result of `create_future`, which a subclass may override.
     pub(crate) fn waiter<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         create_task::waiter(slf.as_any())
     }
@@ -133,7 +133,7 @@ impl Loop {
     }
 }
 
-/// What the loop has to know of a factory.
+/// What kind of factory it is, as far as the loop needs to know.
 fn kind(py: Python<'_>, factory: Option<&Bound<'_, PyAny>>) -> PyResult<Factory> {
     let Some(factory) = factory else { return Ok(Factory::None) };
     let naming = match behavior(py)? {
@@ -145,7 +145,7 @@ fn kind(py: Python<'_>, factory: Option<&Bound<'_, PyAny>>) -> PyResult<Factory>
     Ok(if ours { Factory::Eager(naming) } else { Factory::Other(naming) })
 }
 
-/// A task of ours, made as `Task(coro, loop=slf, **keywords)`.
+/// Creates a ferrio task, as `Task(coro, loop=slf, **keywords)`.
 fn new_task<'py>(
     slf: &Bound<'py, Loop>,
     coroutine: &Bound<'py, PyAny>,
@@ -168,7 +168,7 @@ fn new_task<'py>(
     task::new_task(slf.as_super(), parts)
 }
 
-/// asyncio's `_set_task_name` of 3.11 and 3.12, `set_name` of later versions.
+/// asyncio's `_set_task_name` of 3.11 and 3.12; `set_name` in later versions.
 fn set_task_name(task: &Bound<'_, PyAny>, name: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     if !names_afterwards(task.py())? {
         return task.call_method1(pyo3::intern!(task.py(), "set_name"), (name,)).map(drop);
