@@ -145,7 +145,8 @@ impl Io {
 
     /// This process's own poller; None if the loop is closed.
     ///
-    /// # Errors The system's, if a forked child cannot create its own poller.
+    /// # Errors
+    /// The system's, if a forked child cannot create its own poller.
     pub(crate) fn own_poller(&self, py: Python<'_>) -> io::Result<Option<Arc<Poller>>> {
         match self.poller(py) {
             Some(poller) if poller.is_inherited() => self.replace_inherited(py).map(Some),
@@ -292,7 +293,8 @@ impl Io {
 
     /// Registers `handler` for `fd`; returns the handlers that it replaces.
     ///
-    /// # Errors The poller's refusal: `PermissionError` for regular files, `OSError` for bad descriptors. Nothing is
+    /// # Errors
+    /// The poller's refusal: `PermissionError` for regular files, `OSError` for bad descriptors. Nothing is
     /// registered then.
     pub(crate) fn register(&self, py: Python<'_>, fd: RawFd, role: Role, handler: Handler) -> PyResult<Vec<Handler>> {
         let outcome = self.registrations.with(py, |registrations| match role {
@@ -305,7 +307,8 @@ impl Io {
 
     /// Registers `handler` for the next event of `fd` only; see `register`.
     ///
-    /// # Errors As for `register`.
+    /// # Errors
+    /// As for `register`.
     pub(crate) fn wait(&self, py: Python<'_>, fd: RawFd, role: Role, handler: Handler) -> PyResult<Vec<Handler>> {
         let outcome = self.registrations.with(py, |registrations| registrations.wait(fd, role, handler));
         self.carry_out(py, fd, role, outcome)

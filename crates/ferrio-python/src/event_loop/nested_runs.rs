@@ -43,7 +43,8 @@ pub(crate) enum Outer<'py> {
 
 /// asyncio's `_check_running`: returns the loop that is already running, if a nested run is allowed.
 ///
-/// # Errors `RuntimeError` if it is not allowed.
+/// # Errors
+/// `RuntimeError` if it is not allowed.
 pub(crate) fn outer<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Outer<'py>>> {
     let py = slf.py();
     if let Some(thread) = base(slf).thread() {

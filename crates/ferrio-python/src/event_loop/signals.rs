@@ -250,7 +250,8 @@ fn note_wakeup(slf: &Bound<'_, Loop>) -> PyResult<()> {
 
 /// Registers the fork hooks, by which each child learns that it was forked.
 ///
-/// # Errors `OSError` if the C library has no memory for the hook.
+/// # Errors
+/// `OSError` if the C library has no memory for the hook.
 pub(crate) fn watch_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     fork::watch().map_err(|error| exception_handler::from_io(&error))?;

@@ -1,8 +1,9 @@
-//! Classes of transports that take attributes, as asyncio's do: programs leave notes on them and test suites put other
-//! methods in the place of theirs.
+//! Transport classes whose objects accept new attributes, as asyncio's do: programs store attributes on transports, and
+//! test suites replace their methods.
 //!
-//! Each is a Python class on top of the Rust one. The `dict` option of `pyclass` will not do: Python 3.11 makes that dict
-//! before the object is filled in, and a collection that starts there would look at nothing.
+//! Each is a Python class derived from the Rust one. The `dict` option of `pyclass` does not work here: Python 3.11
+//! creates that dict before the object is initialised, and a garbage collection that starts there would find an empty
+//! object.
 
 use ferrio_cpython::capi::memory;
 use pyo3::PyClass;
@@ -10,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-/// The class on top of `T`, made once.
+/// The Python class derived from `T`, created once.
 pub(crate) fn open<'py, T: PyClass>(
     py: Python<'py>,
     cell: &'static PyOnceLock<Py<PyType>>,

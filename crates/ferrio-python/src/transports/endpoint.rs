@@ -1,4 +1,4 @@
-//! `Endpoint`: what all transports have, a loop, a protocol, a context and a write buffer; and what follows from that.
+//! `Endpoint`: what all transports have (a loop, a protocol, a context and a write buffer), and operations based on it.
 
 use ferrio_cpython::HandleRef;
 use ferrio_cpython::capi::context;
@@ -17,21 +17,21 @@ use crate::event_loop::{Loop, base};
 
 /// A transport.
 pub(crate) trait Endpoint: PyClass<Frozen = True> + Sync {
-    /// Its loop; None once the connection is lost.
+    /// The transport's loop; None once the connection is lost.
     fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>>;
 
-    /// Its protocol; None once the connection is lost.
+    /// The transport's protocol; None once the connection is lost.
     fn protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>>;
 
     /// The context that protocol methods run in.
     fn context(&self) -> &Py<PyAny>;
 
-    /// Looks at flow control and at how many bytes are buffered. `look` must run no Python code.
+    /// Calls `look` with the flow control state and the number of buffered bytes. `look` must not run Python code.
     fn with_flow<R>(&self, py: Python<'_>, look: impl FnOnce(&mut FlowControl, usize) -> R) -> R;
 }
 
-/// Calls a protocol method in the connection's context: for calls that come from the loop itself. A context cannot be
-/// entered twice, so what a method of the transport calls at once (`pause_writing`) stays in its caller's context.
+/// Calls a protocol method in the connection's context, for calls that come from the loop itself. A context cannot be
+/// entered twice, so a call from within a method of the transport (`pause_writing`) stays in that method's context.
 #[inline]
 pub(crate) fn call_protocol<'py, A>(
     transport: &impl Endpoint,
@@ -46,8 +46,8 @@ where
     context::run_in(py, transport.context().bind(py), || protocol.call_method1(method, arguments))
 }
 
-/// Reports an exception of a protocol method that asyncio calls as a callback of its own; `SystemExit` and
-/// `KeyboardInterrupt` pass.
+/// Reports an exception from a protocol method that asyncio schedules as a callback; `SystemExit` and
+/// `KeyboardInterrupt` propagate.
 #[cold]
 pub(crate) fn callback_failed<T: Endpoint>(
     transport: &Bound<'_, T>,
@@ -64,8 +64,8 @@ pub(crate) fn callback_failed<T: Endpoint>(
     HandleRef::unscheduled(owner.as_super(), &protocol.getattr(method)?, &arguments)?.report_error(py, error)
 }
 
-/// Tells of an error that ends the connection: in debug mode if it is the system's, else to the exception handler;
-/// `SystemExit` and `KeyboardInterrupt` pass.
+/// Reports an error that ends the connection: system errors in debug mode only, all others to the exception handler;
+/// `SystemExit` and `KeyboardInterrupt` propagate.
 #[cold]
 pub(crate) fn report_fatal<T: Endpoint>(transport: &Bound<'_, T>, error: &PyErr, message: &str) -> PyResult<()> {
     let py = transport.py();

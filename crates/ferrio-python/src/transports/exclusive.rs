@@ -1,7 +1,7 @@
-//! Exclusive use of a connection: while a sendfile runs nobody else writes.
+//! Exclusive use of a connection: while a sendfile runs, only the sendfile writes to the socket.
 //!
-//! Who has it waits here for the buffer to be sent and for room in the socket. Invariant: a future in `Waiting` is done
-//! once: by the next edge that leaves the buffer empty, or by the loss of the connection.
+//! The sendfile waits here until the write buffer is sent and the socket is writable. Invariant: a future in `Waiting`
+//! is completed once, by the next writable event that leaves the buffer empty or by the loss of the connection.
 
 use std::os::fd::RawFd;
 
@@ -14,11 +14,11 @@ use crate::common::async_block::Channel;
 use crate::common::imports;
 use crate::event_loop::Loop;
 
-/// Whether somebody has a connection for itself.
+/// Whether a sendfile has exclusive use of the connection.
 pub(crate) enum Exclusive {
     No,
     Yes,
-    /// And waits for the buffer to be empty and the socket writable.
+    /// In exclusive use, and the future completes once the buffer is empty and the socket writable.
     Waiting(Py<PyAny>),
 }
 
@@ -45,10 +45,10 @@ impl Exclusive {
     }
 }
 
-/// Takes the connection.
+/// Starts exclusive use of the connection.
 ///
 /// # Errors
-/// `RuntimeError` when somebody has it.
+/// `RuntimeError` if the connection is already in exclusive use.
 pub(crate) fn begin(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     write_coalescing::send(transport)?;
     let taken = transport.get().state.with(transport.py(), |state| {
@@ -61,10 +61,7 @@ pub(crate) fn begin(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     if taken { Err(ferrio_cpython::error::<PyRuntimeError>("Empty waiter is already set")) } else { Ok(()) }
 }
 
-/// Gives the connection back.
-///
-/// # Errors
-/// `MemoryError`.
+/// Ends exclusive use of the connection.
 pub(crate) fn end(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let before =
         transport.get().state.with(transport.py(), |state| std::mem::replace(&mut state.exclusive, Exclusive::No));
@@ -72,10 +69,10 @@ pub(crate) fn end(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     liveness::update_registration(transport)
 }
 
-/// The socket's descriptor, good until Python code runs.
+/// The socket's descriptor, valid until Python code runs.
 ///
 /// # Errors
-/// `ConnectionError` when the connection is lost: the number may be another file's.
+/// `ConnectionError` if the connection is lost: the number may then belong to another file.
 pub(crate) fn descriptor(transport: &Bound<'_, SocketTransport>) -> PyResult<RawFd> {
     let this = transport.get();
     if this.state.with(transport.py(), |state| state.lifecycle.is_lost()) {
@@ -84,13 +81,13 @@ pub(crate) fn descriptor(transport: &Bound<'_, SocketTransport>) -> PyResult<Raw
     Ok(this.fd)
 }
 
-/// Waits until everything is sent that was written before.
+/// Waits until all buffered data is sent.
 pub(crate) async fn until_sent(this: &Py<Loop>, transport: &Py<SocketTransport>, channel: &Channel) -> PyResult<()> {
     let empty = Python::attach(|py| transport.get().state.with(py, |state| state.buffer.is_empty()));
     if empty { Ok(()) } else { until_writable(this, transport, channel).await }
 }
 
-/// Waits until the socket takes data again. It must just have refused some.
+/// Waits until the socket is writable again. The last write must have failed with `EAGAIN`.
 pub(crate) async fn until_writable(
     this: &Py<Loop>,
     transport: &Py<SocketTransport>,
@@ -106,14 +103,14 @@ pub(crate) async fn until_writable(
     channel.wait(future).await.map(drop)
 }
 
-/// The socket takes data, and nothing is buffered.
+/// Completes the waiting future: the socket is writable, and nothing is buffered.
 pub(crate) fn proceed(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
     let future = transport.get().state.with(py, |state| state.exclusive.take_future());
     future.map_or(Ok(()), |future| wake_waiter(future.bind(py), 0))
 }
 
-/// The connection is lost.
+/// Fails the waiting future: the connection is lost.
 pub(crate) fn fail(transport: &Bound<'_, SocketTransport>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let py = transport.py();
     let Some(future) = transport.get().state.with(py, |state| state.exclusive.take_future()) else { return Ok(()) };

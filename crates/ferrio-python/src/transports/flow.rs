@@ -1,6 +1,6 @@
-//! Flow control towards the protocol: `pause_writing` above the high water mark, `resume_writing` below the low one.
+//! Write flow control: `pause_writing` above the high water mark, `resume_writing` at the low one.
 //!
-//! The same for every transport that writes; each has the Python methods on its own class.
+//! Shared by every transport that writes; each defines the Python methods on its own class.
 
 use ferrio_engine::{Buffered, Drained, FlowControl};
 use pyo3::prelude::*;
@@ -33,7 +33,7 @@ impl SocketTransport {
     }
 }
 
-/// Sets the water marks; the protocol is told if too much is buffered by them.
+/// Sets the water marks; pauses the protocol if more than the new high mark is buffered.
 pub(crate) fn set_limits<'py, T: Endpoint>(
     transport: &Bound<'py, T>,
     high: Option<Bound<'py, PyAny>>,
@@ -41,13 +41,13 @@ pub(crate) fn set_limits<'py, T: Endpoint>(
 ) -> PyResult<()> {
     let py = transport.py();
     let (low, high) = water_marks(high, low, FlowControl::default().high(), py)?;
-    // A length is greater than a number where it is greater than that rounded down.
+    // An integer length exceeds a number exactly if it exceeds that number rounded down.
     let (low, high) = (length(floor(&low)?), length(floor(&high)?));
     transport.get().with_flow(py, |flow, _| flow.set_limits(low, high));
     maybe_pause(transport)
 }
 
-/// Tells the protocol to stop writing if too much is buffered.
+/// Calls the protocol's `pause_writing` if too much is buffered.
 pub(crate) fn maybe_pause<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()> {
     let change = transport.get().with_flow(transport.py(), FlowControl::buffered);
     match change {
@@ -60,7 +60,7 @@ pub(crate) fn maybe_pause<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()>
     }
 }
 
-/// Tells the protocol to go on if enough was sent.
+/// Calls the protocol's `resume_writing` if enough has been sent.
 pub(crate) fn maybe_resume<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()> {
     let change = transport.get().with_flow(transport.py(), FlowControl::drained);
     match change {
@@ -74,7 +74,7 @@ pub(crate) fn maybe_resume<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()
     }
 }
 
-/// Reports what a method of the protocol raised.
+/// Reports an exception raised by the protocol's `method`.
 fn contain<T: Endpoint>(transport: &Bound<'_, T>, method: &str, called: PyResult<()>) -> PyResult<()> {
     let py = transport.py();
     let Err(error) = called else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! What a transport tells about itself: `get_extra_info` and the repr. Nothing is made before it is asked for.
+//! Information about a socket transport: `get_extra_info` and the repr. Values are created on first use.
 
 use std::os::fd::IntoRawFd;
 
@@ -105,7 +105,7 @@ fn show(py: Python<'_>, known: Option<SocketAddress>) -> PyResult<Bound<'_, PyAn
     }
 }
 
-/// The `TransportSocket`, around a Python socket object that owns the descriptor from now on.
+/// The `TransportSocket`, around a Python socket object that takes over the descriptor.
 fn transport_socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = transport.py();
     let state = &transport.get().state;

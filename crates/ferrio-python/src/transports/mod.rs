@@ -1,4 +1,4 @@
-//! Transports: connections as protocols see them.
+//! Transports: the connections that protocols use.
 
 pub(crate) mod address;
 pub(crate) mod classes;

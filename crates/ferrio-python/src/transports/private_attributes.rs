@@ -1,12 +1,13 @@
-//! What tools read of a transport by the names that asyncio's has for it: a socket's here, the others' beside them.
+//! Private attributes of asyncio's socket transport that tools read; those of the other transports are in their
+//! folders.
 //!
-//! The macros are for what several transports show in the same way; their classes have the fields of one name.
+//! The macros are for attributes that several transports share; their classes have fields of the same names.
 
 use pyo3::prelude::*;
 
 use super::socket::SocketTransport;
 
-/// The losses and water marks of what writes.
+/// The attributes for failed writes and water marks of transports that write.
 macro_rules! show_flow {
     ($class:ty, |$state:ident| $lost:expr) => {
         #[pymethods]
@@ -29,7 +30,7 @@ macro_rules! show_flow {
     };
 }
 
-/// Our end of a pipe.
+/// The attributes for the loop's end of a pipe.
 macro_rules! show_pipe_end {
     ($class:ty) => {
         #[pymethods]

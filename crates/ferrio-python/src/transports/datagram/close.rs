@@ -1,7 +1,7 @@
-//! The end of a datagram transport: graceful, by force, by error, or abandoned.
+//! Closing a datagram transport: gracefully, by `abort()`, after an error, or by its finalizer.
 //!
-//! Invariant: whoever raises `lost` from 0 queues (or makes) the one call of `connection_lost`; only that call closes
-//! the socket. What was queued before `close()` is sent first; `abort()` and errors drop it.
+//! Invariant: the code that raises `lost` from 0 queues (or makes) the only call of `connection_lost`, and only that
+//! call closes the socket. Datagrams queued before `close()` are sent first; `abort()` and errors drop them.
 
 use ferrio_cpython::Runnable;
 use ferrio_cpython::capi::memory;
@@ -63,7 +63,8 @@ fn force_close(transport: &Bound<'_, DatagramTransport>, error: Option<PyErr>) {
     }
 }
 
-/// An error that ends the connection: reported, unless it is the system's; `SystemExit` and `KeyboardInterrupt` pass.
+/// Ends the connection after an error, which is reported unless it is a system error; `SystemExit` and
+/// `KeyboardInterrupt` propagate.
 #[cold]
 pub(super) fn fatal_error(transport: &Bound<'_, DatagramTransport>, error: PyErr, message: &str) -> PyResult<()> {
     report_fatal(transport, &error, message)?;
@@ -80,7 +81,7 @@ fn queue_loss(transport: &Bound<'_, DatagramTransport>) {
     }
 }
 
-/// Tells the protocol that the connection is lost, closes the socket and lets everything go.
+/// Calls the protocol's `connection_lost`, closes the socket and drops all references.
 pub(super) fn connection_lost(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -95,7 +96,7 @@ pub(super) fn connection_lost(transport: &Bound<'_, DatagramTransport>) -> PyRes
     reported.and(released)
 }
 
-/// Closes the socket and gives up what the transport holds.
+/// Closes the socket and drops the transport's references.
 fn release(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
     let py = transport.py();
     receive::unwatch(transport);
@@ -106,7 +107,7 @@ fn release(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
     sock.map_or(Ok(()), |sock| sock.call_method0(py, "close").map(drop))
 }
 
-/// A transport goes away that was never closed: warn as asyncio does, close the socket.
+/// Finalizes a transport that was not closed: warns as asyncio does and closes the socket.
 pub(super) fn abandoned(transport: &mut DatagramTransport) {
     let fd = transport.fd;
     let Some(sock) = transport.state.get_mut().sock.take() else { return };
@@ -114,7 +115,7 @@ pub(super) fn abandoned(transport: &mut DatagramTransport) {
         let text = format!("unclosed transport <_SelectorDatagramTransport fd={fd}>");
         let text = std::ffi::CString::new(text).unwrap_or_default();
         let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
-        // The collector may have taken the object apart already: its own finalizer has closed the socket then.
+        // The garbage collector may have cleared the object already; its own finalizer has then closed the socket.
         drop(memory::catch_no_memory(py, || sock.call_method0(py, "close").map(drop)));
         if let Err(error) = warned {
             memory::unraisable(py, error);

@@ -1,12 +1,12 @@
 //! `DatagramTransport`: a datagram socket and its protocol.
 //!
-//! The socket is a Python object, the user's or one that we made; it is watched by level, for reading as long as the
-//! protocol is told of datagrams, for writing while any wait to be sent: the system reports room for writing after each
-//! datagram, so an edge-triggered registration would wake the loop once more for every message. Of closing: open,
-//! *closing* (no more reading; what is queued is sent), *lost* (`connection_lost` is queued or done: exactly one call).
-//! Receiving, sending, closing and the addresses of peers have a file each.
+//! The socket is a Python object, the user's or one that ferrio created. It is level-triggered: watched for reading
+//! while the protocol receives datagrams, for writing while datagrams are queued. The system reports a socket as
+//! writable after each datagram, so an edge-triggered registration would wake the loop once more for every message.
+//! States: open, *closing* (no more reading; queued datagrams are sent), *lost* (the only call of `connection_lost` is
+//! queued or done). Receiving, sending, closing and peer addresses have a file each.
 //!
-//! Protocol methods may do anything, also close the transport: after each call the state is read afresh.
+//! Protocol methods may do anything, including closing the transport: after each call the state is read again.
 
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
@@ -36,7 +36,7 @@ mod send;
 use peers::{Family, Peers};
 use send::{Datagram, Destination};
 
-/// What each queued datagram counts for besides its data, from 3.13 on.
+/// Bytes that each queued datagram counts in addition to its data, from 3.13 on.
 const HEADER: usize = 8;
 
 /// A datagram endpoint. Its `__class__` names asyncio's own: the one class that is both an `asyncio.Transport` and an
@@ -45,45 +45,45 @@ const HEADER: usize = 8;
 pub(crate) struct DatagramTransport {
     fd: RawFd,
     family: Family,
-    /// The context that protocol methods run in: a copy of the one the endpoint was made in.
+    /// The context that protocol methods run in: a copy of the one in which the endpoint was created.
     context: Py<PyAny>,
-    /// The only address to send to, if one was given; the user's form and ours.
+    /// The only address to send to, if one was given: as the user passed it, and converted.
     remote: Option<(Py<PyAny>, Destination)>,
-    /// The socket is connected to a peer that has an address: nothing else can be sent to.
+    /// Whether the socket is connected to a peer with an address: no other destination is possible.
     connected: bool,
-    /// `HEADER` or, in older Pythons, nothing.
+    /// `HEADER`; 0 in older Pythons.
     header: usize,
     /// "socket", "sockname" and "peername".
     extra: Py<PyDict>,
     state: GilCell<State>,
 }
 
-/// What changes during a transport's life.
+/// The mutable state of a transport.
 struct State {
     /// None once the connection is lost.
     owner: Option<Py<Loop>>,
     /// None once the connection is lost.
     protocol: Option<Py<PyAny>>,
-    /// None once it is closed.
+    /// None once the socket is closed.
     sock: Option<Py<PyAny>>,
     queue: VecDeque<Datagram>,
-    /// The size of the queue, headers included.
+    /// Size of the queue in bytes, headers included.
     queued: usize,
     flow: FlowControl,
     peers: Peers,
-    /// `connection_made` was called: reading may begin.
+    /// Whether `connection_made` was called: reading may begin.
     started: bool,
-    /// `pause_reading` was called.
+    /// Whether `pause_reading` was called.
     paused: bool,
     closing: bool,
-    /// 0 while open; then 1 and one more for each datagram that was dropped, as asyncio counts.
+    /// 0 while open; then 1 plus the number of datagrams dropped since, as asyncio counts.
     lost: u32,
-    /// What `connection_lost` will be told.
+    /// The exception that `connection_lost` will get.
     error: Option<Py<PyAny>>,
 }
 
-/// Makes a transport. In the next turn the protocol's `connection_made` is called, reading begins and the waiter's result
-/// is set.
+/// Creates a transport. The next turn calls the protocol's `connection_made`, starts reading and sets the waiter's
+/// result.
 pub(crate) fn attach<'py>(
     slf: &Bound<'py, Loop>,
     sock: &Bound<'py, PyAny>,
@@ -151,7 +151,7 @@ fn extra_info<'py>(sock: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     Ok(extra)
 }
 
-/// First turn of a transport.
+/// Starts a transport in its first turn.
 fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<DatagramTransport>()?;
     let py = transport.py();
@@ -271,12 +271,12 @@ impl Drop for DatagramTransport {
 }
 
 impl DatagramTransport {
-    /// Whether the protocol is to be told of datagrams.
+    /// Whether the protocol is to receive datagrams.
     fn reads(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.started && !state.closing && !state.paused && state.lost == 0)
     }
 
-    /// Sends one datagram by a system call, if it goes to where the system can be told to send it.
+    /// Sends one datagram by a system call; None if the destination needs Python's socket object.
     fn send_natively(&self, destination: &Destination, data: &[u8]) -> Option<std::io::Result<()>> {
         match destination {
             Destination::Peer => Some(socket::send(self.fd, data).map(drop)),

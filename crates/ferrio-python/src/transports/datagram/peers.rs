@@ -1,7 +1,7 @@
-//! The addresses of peers, in Python's form and in the system's.
+//! Peer addresses, in Python's form and in the system's.
 //!
-//! Most datagrams come from peers that sent others before, so what Python is shown of a sender is kept: a table by hash,
-//! in which a newcomer takes the place of whoever was there.
+//! Most datagrams come from peers that have sent before, so the Python form of a sender is cached: a table by hash, in
+//! which a new sender replaces the previous one in its place.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -12,16 +12,16 @@ use pyo3::types::{PyInt, PyString, PyTuple};
 
 use crate::common::imports;
 
-/// How many senders are remembered.
+/// The number of cached senders.
 const PLACES: usize = 64;
 
-/// The family of a socket, as far as its addresses are known to us.
+/// The address family of a socket, as far as this module can convert its addresses.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     V4,
     V6,
     Unix,
-    /// Addresses have a form that only Python's socket object knows.
+    /// Only Python's socket object knows the form of the addresses.
     Other,
 }
 
@@ -40,7 +40,8 @@ impl Family {
         })
     }
 
-    /// A Python address that needs no lookup: a tuple with a numeric host in its usual form. Anything else is None.
+    /// Converts a Python address that needs no lookup: a tuple with a numeric host in its usual form. None for anything
+    /// else.
     pub(super) fn numeric(self, address: &Bound<'_, PyAny>) -> Option<SocketAddress> {
         let parts = address.cast_exact::<PyTuple>().ok()?;
         let host = parts.get_borrowed_item(0).ok()?;
@@ -52,7 +53,7 @@ impl Family {
             (Self::V6, 2..=4) => {
                 let optional = |position| if position < parts.len() { number(parts, position) } else { Some(0) };
                 let ip = host.parse::<Ipv6Addr>().ok()?;
-                // A flow is for Python to check and to refuse.
+                // A flow label other than 0 is left to Python, which checks and may refuse it.
                 let flow_info = optional(2).filter(|flow| *flow == 0)?;
                 Some(SocketAddress::V6 { ip, port, flow_info, scope_id: optional(3)? })
             }
@@ -65,19 +66,19 @@ fn number(parts: &Bound<'_, PyTuple>, position: usize) -> Option<u32> {
     parts.get_borrowed_item(position).ok()?.cast_exact::<PyInt>().ok()?.extract().ok()
 }
 
-/// What Python is shown of recent senders.
+/// The cached Python forms of recent senders.
 #[derive(Default)]
 pub(super) struct Peers(Vec<Option<(SocketAddress, Py<PyAny>)>>);
 
 impl Peers {
-    /// What Python was shown of `address`.
+    /// The cached Python form of `address`.
     #[inline]
     pub(super) fn find<'py>(&self, py: Python<'py>, address: &SocketAddress) -> Option<Bound<'py, PyAny>> {
         let (known, shown) = self.0.get(place(address))?.as_ref()?;
         (known == address).then(|| shown.bind(py).clone())
     }
 
-    /// Remembers what Python is shown of `address`; gives what has to make room.
+    /// Caches the Python form of `address`; returns the entry that it replaces.
     pub(super) fn remember(&mut self, address: SocketAddress, shown: Py<PyAny>) -> Option<Py<PyAny>> {
         if self.0.is_empty() {
             self.0.resize_with(PLACES, || None);

@@ -1,4 +1,4 @@
-//! What tools read of a datagram endpoint by the names that asyncio's has for it.
+//! Private attributes of asyncio's datagram transport that tools read.
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

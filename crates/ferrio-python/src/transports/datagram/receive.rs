@@ -1,4 +1,4 @@
-//! Receiving: from the poller to the protocol, several datagrams for each event.
+//! Receiving: from the poller to the protocol, several datagrams per event.
 
 use std::io;
 
@@ -20,13 +20,13 @@ use crate::event_loop::exception_handler;
 use crate::event_loop::io_driver::Handler;
 use crate::event_loop::{Loop, base};
 
-/// How many datagrams one turn takes, so that others get theirs.
+/// Maximum number of datagrams per turn, so that other handlers get to run.
 const DATAGRAMS_PER_TURN: usize = 16;
 
-/// The largest datagram that is taken whole (`_SelectorTransport.max_size`).
+/// The largest datagram in bytes that is received whole (`_SelectorTransport.max_size`).
 pub(super) const LARGEST: usize = 256 * 1024;
 
-/// Begins to wait for datagrams, if the protocol is to be told of them.
+/// Starts watching for datagrams, if the protocol is to receive them.
 pub(super) fn watch(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -38,7 +38,7 @@ pub(super) fn watch(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
     }
 }
 
-/// Stops waiting for datagrams.
+/// Stops watching for datagrams.
 pub(super) fn unwatch(transport: &Bound<'_, DatagramTransport>) {
     let py = transport.py();
     let handler =
@@ -46,7 +46,7 @@ pub(super) fn unwatch(transport: &Bound<'_, DatagramTransport>) {
     drop(handler);
 }
 
-/// The poller reports datagrams or an error. What is left after this turn's share is reported again.
+/// Handles a read event of the poller. Datagrams beyond this turn's limit are reported again.
 fn on_readable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<DatagramTransport>()?;
     let py = transport.py();
@@ -75,7 +75,7 @@ fn on_readable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     })
 }
 
-/// What a receive came to.
+/// The outcome of a receive.
 enum Received<'py> {
     Datagram(Bound<'py, PyBytes>, Bound<'py, PyAny>),
     Nothing,
@@ -108,7 +108,7 @@ fn refused<'py>(error: &io::Error) -> Received<'py> {
     }
 }
 
-/// The sender as Python's socket module shows it; None if it has no address.
+/// The sender in the form of Python's socket module; None if it has no address.
 #[inline]
 fn show<'py>(transport: &Bound<'py, DatagramTransport>, sender: Option<SocketAddress>) -> PyResult<Bound<'py, PyAny>> {
     let py = transport.py();
@@ -139,7 +139,7 @@ fn receive_by_object<'py>(transport: &Bound<'py, DatagramTransport>) -> Received
     }
 }
 
-/// Reports what the protocol raised, as asyncio reports an exception of its own `_read_ready`; the transport goes on.
+/// Reports an exception from the protocol, as asyncio reports one from its own `_read_ready`; the transport stays open.
 #[cold]
 fn report(transport: &Bound<'_, DatagramTransport>, owner: &Bound<'_, Loop>, error: PyErr) -> PyResult<()> {
     let py = transport.py();

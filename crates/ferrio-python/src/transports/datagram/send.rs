@@ -1,7 +1,8 @@
-//! Sending: at once if nothing waits, else in order as the socket takes it; each datagram as a whole or not at all.
+//! Sending: immediately if the queue is empty, otherwise in order as the socket accepts them; each datagram is sent as
+//! a whole or not at all.
 //!
-//! Invariant: the poller watches for room exactly while the queue holds datagrams, or held some when an error came
-//! between; whoever empties the queue does what waited for that: resume the protocol, finish closing.
+//! Invariant: the poller watches for writing exactly while the queue holds datagrams, or held some when an error
+//! occurred in between. The code that empties the queue also resumes the protocol and completes a pending close.
 
 use std::io;
 
@@ -22,13 +23,13 @@ use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::io_driver::Handler;
 
-/// Where a datagram goes.
+/// The destination of a datagram.
 pub(super) enum Destination {
     /// To the peer that the socket is connected to.
     Peer,
-    /// To an address that the system is told as it is.
+    /// An address that is passed to the system as it is.
     Address(SocketAddress),
-    /// To whatever Python's socket object makes of it.
+    /// An address that Python's socket object converts.
     Object(Py<PyAny>),
 }
 
@@ -56,13 +57,13 @@ impl Destination {
     }
 }
 
-/// A datagram that waits to be sent.
+/// A datagram in the queue.
 pub(super) struct Datagram {
     data: Chunk,
     pub(super) destination: Destination,
 }
 
-/// What an attempt to send came to.
+/// The outcome of an attempt to send.
 enum Attempt {
     Sent,
     WouldBlock,
@@ -179,7 +180,7 @@ fn attempt(outcome: io::Result<()>) -> Attempt {
     }
 }
 
-/// For names, scopes and all that is no address: Python's socket object looks it up or refuses it.
+/// Sends through Python's socket object, which looks up names and scopes and refuses everything that is no address.
 #[cold]
 fn send_by_object(
     transport: &Bound<'_, DatagramTransport>,
@@ -208,7 +209,7 @@ fn watch(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
     replaced.into_iter().try_for_each(|handler| handler.retire(py))
 }
 
-/// Stops waiting for room.
+/// Stops watching for writing.
 pub(super) fn unwatch(transport: &Bound<'_, DatagramTransport>) {
     let py = transport.py();
     let handler =
@@ -216,7 +217,7 @@ pub(super) fn unwatch(transport: &Bound<'_, DatagramTransport>) {
     drop(handler);
 }
 
-/// The socket takes datagrams again.
+/// Handles a write event: the socket accepts datagrams again.
 fn on_writable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<DatagramTransport>()?;
     let py = transport.py();
@@ -226,7 +227,7 @@ fn on_writable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     }
     match send_queued(transport) {
         Attempt::Sent | Attempt::WouldBlock => {}
-        // The rest is sent when the poller reports room again, at once.
+        // The poller reports the socket as writable again immediately; the remaining datagrams are sent then.
         Attempt::Failed(error) if error.is_instance_of::<PyOSError>(py) => {
             let Some(protocol) = this.protocol(py) else { return Ok(()) };
             return match call_protocol(this, &protocol, pyo3::intern!(py, "error_received"), (error,)) {
@@ -250,7 +251,7 @@ fn on_writable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     Ok(())
 }
 
-/// Sends until the queue is empty, the socket would block or an error comes; the datagram of the error is gone.
+/// Sends until the queue is empty, the socket would block or an error occurs; the datagram with the error is dropped.
 fn send_queued(transport: &Bound<'_, DatagramTransport>) -> Attempt {
     let py = transport.py();
     let this = transport.get();

@@ -1,8 +1,8 @@
-//! What the two pipe transports share: their pipe, watching it, and the one call of `connection_lost`.
+//! What the two pipe transports share: the pipe, watching it, and the only call of `connection_lost`.
 //!
-//! Pipes are watched by level, a direction at a time, for that is what asyncio's transports do and what a pipe's other
-//! end, a terminal or a FIFO that is opened anew can be trusted with. Invariant: `loss` leaves `None` once; whoever moves
-//! it there queues the call, and only that call closes the pipe.
+//! Pipes are level-triggered and each direction is watched on its own, as in asyncio's transports: edge-triggered
+//! events are not reliable for terminals and for a FIFO whose other end is reopened. Invariant: `loss` leaves `None`
+//! once; the code that moves it queues the call, and only that call closes the pipe.
 
 pub(crate) mod read;
 pub(crate) mod write;
@@ -26,12 +26,12 @@ use crate::event_loop::exception_handler;
 use crate::event_loop::io_driver::Handler;
 use crate::event_loop::{Loop, base};
 
-/// Our end of a pipe, as both transports have it.
+/// The loop's end of a pipe, as both transports hold it.
 pub(crate) struct PipeEnd {
     pub(crate) fd: RawFd,
     /// The context that protocol methods run in.
     context: Py<PyAny>,
-    /// What `get_extra_info` knows.
+    /// The values of `get_extra_info`.
     extra: Py<PyDict>,
     state: GilCell<Pipe>,
 }
@@ -48,10 +48,10 @@ struct Pipe {
     loss: Loss,
 }
 
-/// Where the call of `connection_lost` stands.
+/// The state of the call of `connection_lost`.
 enum Loss {
     None,
-    /// Queued, with the exception it is going to tell.
+    /// Queued, with the exception that it will pass.
     Queued(Option<Py<PyAny>>),
     Done,
 }
@@ -62,8 +62,8 @@ pub(crate) trait PipeTransport: Endpoint {
 }
 
 impl PipeEnd {
-    /// Takes over `pipe`, which is non-blocking from now on; tells what it is as well. `refusal` is the text for regular
-    /// files and the like, which are always ready.
+    /// Takes over `pipe` and makes it non-blocking; also returns what kind of file it is. `refusal` is the error text
+    /// for regular files and other files that are always ready.
     pub(crate) fn open(
         owner: &Bound<'_, Loop>,
         pipe: &Bound<'_, PyAny>,
@@ -122,17 +122,17 @@ impl PipeEnd {
         self.state.with(py, |pipe| pipe.closing)
     }
 
-    /// Takes note that the pipe is closing; tells whether it was before.
+    /// Marks the pipe as closing; returns whether it was so before.
     pub(crate) fn begin_closing(&self, py: Python<'_>) -> bool {
         self.state.with(py, |pipe| std::mem::replace(&mut pipe.closing, true))
     }
 
-    /// Whether `connection_lost` is queued or called.
+    /// Whether `connection_lost` is queued or was called.
     pub(crate) fn is_lost(&self, py: Python<'_>) -> bool {
         self.state.with(py, |pipe| !matches!(pipe.loss, Loss::None))
     }
 
-    /// What `get_extra_info` knows.
+    /// The values of `get_extra_info`.
     pub(crate) fn extra<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
         self.extra.bind(py).clone()
     }
@@ -162,14 +162,15 @@ impl PipeEnd {
         drop(owned);
     }
 
-    /// A transport goes away that was never closed: warn as asyncio does, close the pipe.
+    /// Finalizes a transport that was not closed: warns as asyncio does and closes the pipe.
     pub(crate) fn abandoned(&mut self, name: &str) {
         let Some(object) = self.state.get_mut().object.take() else { return };
         let fd = self.fd;
         Python::attach(|py| {
             let text = std::ffi::CString::new(format!("unclosed transport <{name} fd={fd}>")).unwrap_or_default();
             let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
-            // The collector may have taken the file apart already: its own finalizer has closed it then.
+            // The garbage collector may have cleared the file object already; its own finalizer has then closed the
+            // file.
             drop(memory::catch_no_memory(py, || object.bind(py).call_method0("close").map(drop)));
             if let Err(error) = warned {
                 memory::unraisable(py, error);
@@ -178,7 +179,7 @@ impl PipeEnd {
     }
 }
 
-/// Calls `connection_made`; tells whether the transport is still open.
+/// Calls `connection_made`; returns whether the transport is still open.
 pub(crate) fn make_connection<T: PipeTransport>(transport: &Bound<'_, T>) -> PyResult<bool> {
     let py = transport.py();
     let this = transport.get();
@@ -191,7 +192,7 @@ pub(crate) fn make_connection<T: PipeTransport>(transport: &Bound<'_, T>) -> PyR
     Ok(!this.end().is_closing(py))
 }
 
-/// Has `action` called while the pipe is ready.
+/// Watches the pipe: the loop calls `action` while it is ready.
 pub(crate) fn watch<T: PipeTransport>(transport: &Bound<'_, T>, role: Role, action: Action) -> PyResult<()> {
     let py = transport.py();
     let Some(owner) = transport.get().owner(py) else { return Ok(()) };
@@ -203,7 +204,7 @@ pub(crate) fn watch<T: PipeTransport>(transport: &Bound<'_, T>, role: Role, acti
     Ok(())
 }
 
-/// Ends watching, if it is this transport that watches.
+/// Stops watching, if the registration is this transport's.
 pub(crate) fn unwatch<T: PipeTransport>(transport: &Bound<'_, T>, role: Role) {
     let py = transport.py();
     let Some(owner) = transport.get().owner(py) else { return };
@@ -222,7 +223,8 @@ pub(crate) fn is_watched<T: PipeTransport>(transport: &Bound<'_, T>, owner: &Bou
     }) == Some(true)
 }
 
-/// Reports an error as one of the transport's own callback `name`; `SystemExit` and `KeyboardInterrupt` pass.
+/// Reports an error as if the transport's callback `name` had raised it; `SystemExit` and `KeyboardInterrupt`
+/// propagate.
 #[cold]
 pub(crate) fn report<T: PipeTransport>(transport: &Bound<'_, T>, name: &str, error: PyErr) -> PyResult<()> {
     let py = transport.py();
@@ -237,7 +239,7 @@ pub(crate) fn report<T: PipeTransport>(transport: &Bound<'_, T>, name: &str, err
 /// Queues the call of `connection_lost`, once.
 ///
 /// # Errors
-/// `RuntimeError` when the loop is closed: nobody is going to call it.
+/// `RuntimeError` if the loop is closed, because it would never make the call.
 pub(crate) fn queue_loss<T: PipeTransport>(transport: &Bound<'_, T>, error: Option<PyErr>) -> PyResult<()> {
     let py = transport.py();
     let Some(owner) = transport.get().owner(py) else { return Ok(()) };
@@ -260,7 +262,7 @@ fn lose<T: PipeTransport>(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     connection_lost(object.cast::<T>()?)
 }
 
-/// Tells the protocol that the connection is lost, closes the pipe and lets everything go.
+/// Calls the protocol's `connection_lost`, closes the pipe and drops all references.
 pub(crate) fn connection_lost<T: PipeTransport>(transport: &Bound<'_, T>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -290,7 +292,8 @@ fn release<T: PipeTransport>(transport: &Bound<'_, T>, protocol: &Bound<'_, PyAn
     reported
 }
 
-/// The beginning of both reprs: name, state and descriptor. Gives the loop too if there is more to tell.
+/// The common beginning of both reprs: name, state and descriptor. Also returns the loop, unless the pipe or the loop
+/// is closed.
 pub(crate) fn describe<'py, T: PipeTransport>(transport: &Bound<'py, T>) -> (Vec<String>, Option<Bound<'py, Loop>>) {
     let py = transport.py();
     let this = transport.get();
@@ -309,7 +312,7 @@ pub(crate) fn describe<'py, T: PipeTransport>(transport: &Bound<'py, T>) -> (Vec
     (words, owner)
 }
 
-/// Tells what happened, in debug mode.
+/// Logs an event of the transport, in debug mode only.
 pub(crate) fn log<T: PipeTransport>(transport: &Bound<'_, T>, level: &str, text: &str) -> PyResult<()> {
     let py = transport.py();
     if transport.get().owner(py).is_some_and(|owner| base(&owner).debug.get()) {

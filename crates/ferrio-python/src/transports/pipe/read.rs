@@ -1,8 +1,8 @@
 //! `ReadPipeTransport`: the reading end of a pipe and its protocol.
 //!
-//! Each time there is something to read it is read once, up to `MAX_SIZE` bytes, so that no pipe starves the others. The
-//! end of data ends the connection, after `eof_received`; so does an error, and EIO, by which a terminal says that its
-//! other side is gone, is no news.
+//! Each event reads once, up to `MAX_SIZE` bytes, so that no pipe starves the others. The end of data ends the
+//! connection, after `eof_received`; an error ends it too. EIO, by which a terminal reports that its other side is
+//! closed, is not logged as an error.
 
 use std::io;
 
@@ -29,14 +29,14 @@ use crate::transports::private_attributes::show_pipe_end;
 #[pyclass(frozen, weakref, subclass, module = "ferrio")]
 pub(crate) struct ReadPipeTransport {
     end: PipeEnd,
-    /// `pause_reading` was called.
+    /// Whether `pause_reading` was called.
     paused: GilFlag,
 }
 
-/// Makes the transport of `pipe`. In the next turn `connection_made` is called and reading begins.
+/// Creates the transport of `pipe`. The next turn calls `connection_made` and starts reading.
 ///
 /// # Errors
-/// `ValueError` for what is no pipe, socket or character device.
+/// `ValueError` unless `pipe` is a pipe, a socket or a character device.
 pub(crate) fn connect<'py>(
     slf: &Bound<'py, Loop>,
     pipe: &Bound<'py, PyAny>,
@@ -56,14 +56,14 @@ fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     if !open || transport.get().paused.get() {
         return Ok(());
     }
-    // The first data comes in the turn in which whoever connected the pipe goes on.
+    // The first data then arrives in the turn in which the caller that connected the pipe continues.
     if let Some(owner) = transport.get().end.owner(transport.py()) {
         owner.get().io.poll_next(transport.py());
     }
     super::watch(transport, Role::Reader, on_readable).or_else(|error| super::report(transport, "_read_ready", error))
 }
 
-/// There is something to read, or nothing any more.
+/// Handles a read event: data or the end of data.
 fn on_readable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<ReadPipeTransport>()?;
     let py = transport.py();
@@ -78,7 +78,7 @@ fn on_readable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     match outcome {
         Ok(Some(data)) => {
             let Some(protocol) = this.protocol(py) else { return Ok(()) };
-            // What was read and cannot be shown is gone, and nothing may follow it.
+            // Data that was read but cannot be delivered is lost, so no later data may follow it.
             let data = match data {
                 Ok(data) => data,
                 Err(error) => return fatal_error(transport, &owner, error),
@@ -149,7 +149,7 @@ impl Endpoint for ReadPipeTransport {
     }
 
     fn with_flow<R>(&self, _: Python<'_>, look: impl FnOnce(&mut FlowControl, usize) -> R) -> R {
-        // Nothing is written, so nothing is ever buffered.
+        // This transport does not write, so its buffer is always empty.
         look(&mut FlowControl::new(), 0)
     }
 }

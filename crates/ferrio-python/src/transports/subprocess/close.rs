@@ -1,4 +1,4 @@
-//! The end of a process: signals, closing, waiting, and a transport that nobody has closed.
+//! Ending a process: signals, closing, waiting, and the finalizer of a transport that was not closed.
 
 use ferrio_cpython::capi::memory;
 use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
@@ -72,7 +72,7 @@ impl SubprocessTransport {
     }
 }
 
-/// Closes the pipes and kills the process if it still runs.
+/// Closes the pipes and kills the process if it is still running.
 fn close(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -101,7 +101,7 @@ fn close(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     kill(&process)
 }
 
-/// Kills the process, unless it has ended or runs as another user by now.
+/// Kills the process, unless it has ended or now runs as another user.
 fn kill(process: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = process.py();
     match process.call_method0("kill") {
@@ -115,7 +115,7 @@ fn kill(process: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 impl Drop for SubprocessTransport {
-    /// A transport goes away that was never closed: warn as asyncio does and kill the process.
+    /// Finalizes a transport that was not closed: warns as asyncio does and kills the process.
     fn drop(&mut self) {
         let state = self.state.get_mut();
         if state.closed {
@@ -132,7 +132,8 @@ impl Drop for SubprocessTransport {
                     let process = process.bind(py);
                     let ended = process.call_method0("poll").map(|code| !code.is_none());
                     match ended.and_then(|ended| if ended { Ok(()) } else { kill(process) }) {
-                        // The collector may have emptied it before: the child is ours to kill all the same.
+                        // The garbage collector may have cleared the object already; the child must be killed all the
+                        // same.
                         Err(error) => {
                             watch.is_none_or(|watch| watch.kill().is_err()).then_some(error).map_or(Ok(()), Err)
                         }

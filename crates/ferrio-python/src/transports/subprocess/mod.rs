@@ -1,8 +1,8 @@
 //! `SubprocessTransport`: a child process, its pipes and its protocol.
 //!
-//! The process is a `subprocess.Popen`; its pipes have transports of their own, whose protocols are asyncio's and tell this
-//! transport. What happens while the pipes are being connected waits (`pending`) until `connection_made` is called. What
-//! is told to the protocol is in `events.rs`, how a process is ended and waited for in `ending.rs`.
+//! The process is a `subprocess.Popen`. Its pipes have transports of their own, whose protocols are asyncio's and call
+//! this transport. Calls that are due while the pipes are being connected are kept in `pending` until `connection_made`
+//! is queued. Calls of the protocol are in `protocol_calls.rs`, ending and waiting for a process in `close.rs`.
 
 mod close;
 mod protocol_calls;
@@ -33,28 +33,28 @@ struct State {
     owner: Option<Py<Loop>>,
     /// None once the connection is lost.
     protocol: Option<Py<PyAny>>,
-    /// The `subprocess.Popen`; None until it is started and once the connection is lost.
+    /// The `subprocess.Popen`; None before the process is started and once the connection is lost.
     process: Option<Py<PyAny>>,
     pid: Option<i32>,
-    /// None while the process runs, or is not known to have ended.
+    /// The return code; None while the process runs, or is not known to have ended.
     code: Option<i32>,
     watch: Option<Watch>,
     ends: [End; 3],
-    /// Calls to be made after `connection_made`; None once that is queued.
+    /// Calls to make after `connection_made`; None once that is queued.
     pending: Option<Vec<HandleRef>>,
-    /// Futures of those who wait for the process.
+    /// Futures of the tasks that wait for the process.
     waiters: Vec<Py<PyAny>>,
     closed: bool,
-    /// `connection_lost` is queued or called.
+    /// Whether `connection_lost` is queued or was called.
     finished: bool,
 }
 
-/// Our end of one of the child's standard streams.
+/// The parent's end of one of the child's standard streams.
 enum End {
-    /// The stream is no pipe of ours.
+    /// The stream is not connected through a pipe.
     Absent,
     Connecting,
-    /// The pipe's protocol.
+    /// Connected; the value is the pipe's protocol.
     Connected(Py<PyAny>),
 }
 
@@ -67,7 +67,7 @@ impl State {
     }
 }
 
-/// Makes a transport without a process; `piped` says which streams are going to be pipes.
+/// Creates a transport without a process; `piped` says which streams will be pipes.
 pub(crate) fn make<'py>(
     slf: &Bound<'py, Loop>,
     protocol: &Bound<'py, PyAny>,
@@ -80,7 +80,7 @@ pub(crate) fn make<'py>(
 }
 
 impl SubprocessTransport {
-    /// The process is started.
+    /// Records the process that was started; returns its pid.
     pub(crate) fn started(&self, process: &Bound<'_, PyAny>) -> PyResult<i32> {
         let py = process.py();
         let pid = process.getattr("pid")?.extract()?;
@@ -92,12 +92,12 @@ impl SubprocessTransport {
         Ok(pid)
     }
 
-    /// Keeps what watches the process.
+    /// Stores the watch on the process.
     pub(crate) fn keep(&self, py: Python<'_>, watch: Watch) {
         self.state.with(py, |state| state.watch = Some(watch));
     }
 
-    /// Gives up what watches the process.
+    /// Takes out the watch on the process.
     pub(crate) fn watch(&self, py: Python<'_>) -> Option<Watch> {
         self.state.with(py, |state| state.watch.take())
     }
@@ -114,12 +114,12 @@ impl SubprocessTransport {
         self.state.with(py, |state| state.pid)
     }
 
-    /// The pipe of a stream is connected.
+    /// Records that the pipe of a stream is connected.
     pub(crate) fn connected(&self, py: Python<'_>, stream: usize, protocol: Py<PyAny>) {
         self.state.with(py, |state| state.ends[stream] = End::Connected(protocol));
     }
 
-    /// The streams whose pipe is not connected.
+    /// For each stream, whether its pipe is not connected yet.
     pub(crate) fn unconnected(&self, py: Python<'_>) -> [bool; 3] {
         self.state.with(py, |state| state.ends.each_ref().map(|end| matches!(end, End::Connecting)))
     }
@@ -263,7 +263,7 @@ impl SubprocessTransport {
     }
 }
 
-/// The words of the repr that need no Python code.
+/// The parts of the repr that need no Python code.
 fn describe(state: &State) -> Vec<String> {
     let mut words = vec!["SubprocessTransport".to_owned()];
     words.extend(state.closed.then(|| "closed".to_owned()));

@@ -1,4 +1,4 @@
-//! What a subprocess's protocol is told.
+//! The calls of a subprocess's protocol.
 //!
 //! Invariant: `connection_lost` is called once, after the process has ended and all its pipes are closed.
 
@@ -11,7 +11,7 @@ use super::{End, SubprocessTransport};
 use crate::common::imports;
 use crate::event_loop::base;
 
-/// All pipes are connected: queues `connection_made` and what had to wait for it.
+/// Queues `connection_made`, once all pipes are connected, and the pending calls after it.
 pub(crate) fn make_connection(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     let py = transport.py();
     let pending = transport.get().state.with(py, |state| state.pending.take()).unwrap_or_default();
@@ -35,7 +35,7 @@ fn call_protocol<'py>(
     }
 }
 
-/// Queues a call, behind `connection_made`.
+/// Queues a call, after `connection_made`.
 fn call_later(
     transport: &Bound<'_, SubprocessTransport>,
     callback: &Bound<'_, PyAny>,
@@ -58,7 +58,7 @@ fn call_later(
     Ok(())
 }
 
-/// The process has ended.
+/// Records the exit code, tries to finish the transport and wakes the tasks that wait for the process.
 pub(crate) fn process_exited(transport: &Bound<'_, SubprocessTransport>, code: i32) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -73,12 +73,12 @@ pub(crate) fn process_exited(transport: &Bound<'_, SubprocessTransport>, code: i
     if let Some(process) = this.process(py)
         && process.getattr("returncode")?.is_none()
     {
-        // Else the Popen object would go on looking for the child.
+        // Otherwise the Popen object would go on polling for the child.
         process.setattr("returncode", code)?;
     }
     call_protocol(transport, pyo3::intern!(py, "process_exited"), PyTuple::empty(py))?;
     try_finish(transport)?;
-    // At once, for a grandchild may keep the pipes open for long.
+    // Completed now, because a grandchild may keep the pipes open for long.
     for waiter in this.state.with(py, |state| std::mem::take(&mut state.waiters)) {
         let waiter = waiter.bind(py);
         if !waiter.call_method0("done")?.is_truthy()? {

@@ -1,7 +1,7 @@
 //! `WritePipeTransport`: the writing end of a pipe and its protocol.
 //!
-//! A pipe or socket is watched for reading too: the system reports there that the reader is gone. How data is written is
-//! in `writing.rs`.
+//! A pipe or socket is watched for reading too, because the system reports there that the reader has closed its end.
+//! Writing itself is in `output.rs`.
 
 mod output;
 mod private_attributes;
@@ -27,23 +27,23 @@ use crate::transports::{classes, flow};
 #[pyclass(frozen, weakref, subclass, module = "ferrio")]
 pub(crate) struct WritePipeTransport {
     end: PipeEnd,
-    /// A pipe or a socket: tells when the reader goes away.
+    /// Whether the file reports a closed reader: true for a pipe or a socket.
     hangs_up: bool,
     state: GilCell<State>,
 }
 
 struct State {
-    /// Watched for writing exactly while it holds data.
+    /// The poller watches for writing exactly while this holds data.
     buffer: WriteBuffer<Chunk>,
     flow: FlowControl,
     /// 0 while connected; then one more for each write that failed or was dropped, as asyncio counts.
     lost: u32,
 }
 
-/// Makes the transport of `pipe`. In the next turn `connection_made` is called.
+/// Creates the transport of `pipe`. The next turn calls `connection_made`.
 ///
 /// # Errors
-/// `ValueError` for what is no pipe, socket or character device.
+/// `ValueError` unless `pipe` is a pipe, a socket or a character device.
 pub(crate) fn connect<'py>(
     slf: &Bound<'py, Loop>,
     pipe: &Bound<'py, PyAny>,

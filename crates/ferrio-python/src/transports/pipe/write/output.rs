@@ -1,6 +1,6 @@
-//! Writing: at once if nothing waits, else in order as the pipe takes it.
+//! Writing: immediately if the buffer is empty, otherwise in order as the pipe accepts data.
 //!
-//! Closing, and `write_eof`, which is the same for a pipe, first write what is buffered; `abort()` and errors drop it.
+//! Closing and `write_eof`, which are the same for a pipe, first write the buffered data; `abort()` and errors drop it.
 
 use std::io::{self, IoSlice};
 
@@ -18,7 +18,7 @@ use crate::transports::endpoint::report_fatal;
 use crate::transports::socket::write::{DROPPED_WRITES_BEFORE_WARNING, is_data};
 use crate::transports::{flow, pipe};
 
-/// Chunks that one system call takes.
+/// Maximum number of chunks per system call.
 const SLICES: usize = 64;
 
 const FATAL: &str = "Fatal write error on pipe transport";
@@ -94,7 +94,7 @@ impl WritePipeTransport {
     }
 }
 
-/// The reader is gone (or a socket's peer sends, which is no use for a pipe).
+/// Handles a closed reader, or data from a socket's peer, which a pipe's writing end cannot use.
 pub(super) fn on_hangup(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<WritePipeTransport>()?;
     let py = transport.py();
@@ -106,14 +106,14 @@ pub(super) fn on_hangup(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     force_close(transport, (!idle).then(|| ferrio_cpython::error::<PyBrokenPipeError>(())))
 }
 
-/// There is room in the pipe.
+/// Handles a write event: the pipe accepts data again.
 fn on_writable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<WritePipeTransport>()?;
     let py = transport.py();
     let this = transport.get();
     let mut done = Vec::new();
     if this.state.with(py, |state| state.buffer.is_empty()) {
-        // The reader went away in the same poll, and what was buffered went with it.
+        // The reader closed its end in the same poll, and the buffered data was dropped.
         return Ok(());
     }
     let outcome = this.state.with(py, |state| {
@@ -135,7 +135,7 @@ fn on_writable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     }
     pipe::unwatch(transport, Role::Writer);
     flow::maybe_resume(transport)?;
-    // What was just called may have done anything.
+    // The protocol method just called may have done anything.
     let empty = this.state.with(py, |state| state.buffer.is_empty());
     let ended = empty && this.end.is_closing(py) && !this.end.is_lost(py);
     if ended { pipe::connection_lost(transport) } else { Ok(()) }
@@ -151,7 +151,7 @@ fn fatal_error(transport: &Bound<'_, WritePipeTransport>, error: PyErr) -> PyRes
     force_close(transport, Some(error))
 }
 
-/// Ends the connection whatever is buffered.
+/// Ends the connection regardless of buffered data.
 fn force_close(transport: &Bound<'_, WritePipeTransport>, error: Option<PyErr>) -> PyResult<()> {
     let mut unsent = Vec::new();
     transport.get().end.begin_closing(transport.py());
@@ -177,7 +177,7 @@ fn dropped_write(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
     Ok(())
 }
 
-/// As asyncio's `assert` says it.
+/// Checks the type of `data`, with the message of asyncio's `assert`.
 fn check_type(data: &Bound<'_, PyAny>) -> PyResult<()> {
     if is_data(data) { Ok(()) } else { Err(ferrio_cpython::error::<PyAssertionError>(data.repr()?.to_string())) }
 }

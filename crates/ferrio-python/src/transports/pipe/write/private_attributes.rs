@@ -1,4 +1,4 @@
-//! What tools read of the transport of a pipe's writing end by the names that asyncio's has for it.
+//! Private attributes of asyncio's write pipe transport that tools read.
 
 use pyo3::prelude::*;
 
