@@ -1,8 +1,9 @@
-//! The end of a connection: with `close_notify` both ways, by force, by error, or because the lower connection is gone.
+//! Closing a connection: with `close_notify` both ways, by `abort()`, after an error, or when the lower connection is
+//! lost.
 //!
-//! Invariant: `connection_lost` is called once, by `lost`, and only for a protocol that knows of the connection. From
-//! the first step of closing on a timer runs, until the lower connection is gone: a peer that neither answers nor reads
-//! is cut.
+//! Invariant: `connection_lost` is called once, by `lost`, and only on a protocol whose `connection_made` was called.
+//! From the first step of closing a timer runs until the lower connection is lost: it cuts off a peer that neither
+//! answers nor reads.
 
 use ferrio_cpython::HandleRef;
 use ferrio_cpython::capi::memory;
@@ -14,7 +15,7 @@ use super::{AppProtocolState, Phase, TlsTransport, handshake, read, write};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 
-/// What asyncio says of an error that has no other name.
+/// asyncio's message for an error that has no message of its own.
 pub(super) const FATAL: &str = "Fatal error on transport";
 
 #[pymethods]
@@ -59,7 +60,7 @@ impl TlsTransport {
     }
 }
 
-/// Begins to close, if that has not begun.
+/// Begins to close, if closing has not begun.
 pub(super) fn close(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let before = transport.get().state.with(transport.py(), |state| std::mem::replace(&mut state.closed, true));
     if before { Ok(()) } else { start_shutdown(transport) }
@@ -97,12 +98,12 @@ fn start_timer(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     Ok(())
 }
 
-/// Gives the protocol what came and goes on to `close_notify`.
+/// Delivers received data to the protocol and continues with `close_notify`.
 pub(super) fn flush(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     read::read(transport)?;
     if transport.get().phase(py) != Phase::Flushing {
-        // The protocol, or the peer's close_notify, led further.
+        // The protocol, or the peer's `close_notify`, has already moved the connection to a later phase.
         return Ok(());
     }
     transport.get().set_phase(py, Phase::Shutdown);
@@ -140,7 +141,7 @@ pub(super) fn shut_down(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     }
 }
 
-/// The peer's `close_notify` was read.
+/// Handles the peer's `close_notify`.
 pub(super) fn peer_closed(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     tell_end_of_file(transport)?;
     start_shutdown(transport)
@@ -168,7 +169,7 @@ fn tell_end_of_file(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     }
 }
 
-/// The lower transport received end of file. True to keep it open.
+/// Handles end of file from the lower transport. True to keep the transport open.
 pub(super) fn end_of_file(transport: &Bound<'_, TlsTransport>) -> PyResult<bool> {
     let py = transport.py();
     let this = transport.get();
@@ -212,14 +213,14 @@ fn after_end_of_file(transport: &Bound<'_, TlsTransport>) -> PyResult<bool> {
     }
 }
 
-/// Gives the connection up.
+/// Ends the connection at once, without `close_notify`.
 pub(super) fn abort(transport: &Bound<'_, TlsTransport>, error: Option<PyErr>) -> PyResult<()> {
     let py = transport.py();
     transport.get().set_phase(py, Phase::Unwrapped);
     transport.get().lower(py).map_or(Ok(()), |lower| lower.force_close(py, error))
 }
 
-/// The lower connection is lost.
+/// Handles the loss of the lower connection.
 pub(super) fn lost(transport: &Bound<'_, TlsTransport>, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -237,7 +238,7 @@ pub(super) fn lost(transport: &Bound<'_, TlsTransport>, error: Option<Bound<'_, 
         let unsent = (std::mem::take(&mut state.backlog), std::mem::take(&mut state.outbox));
         (state.protocol.take(), app_state, timers, state.lower.take(), unsent)
     });
-    // Our own sockets call from the loop itself; others may be in the middle of anything.
+    // ferrio's own sockets call this from the loop itself; other transports may call it in the middle of any operation.
     let immediately = matches!(lower, Some(Lower::Socket(_)));
     drop((lower, unsent));
     this.session.take(py)?;
@@ -277,7 +278,7 @@ fn stop_timer(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     timer.map_or(Ok(()), |timer| timer.call_method0(py, "cancel").map(drop))
 }
 
-/// Ends the connection by an exception; what is none, as `KeyboardInterrupt`, passes.
+/// Ends the connection after an exception; those that are no `Exception`, such as `KeyboardInterrupt`, propagate.
 #[cold]
 pub(super) fn contain(transport: &Bound<'_, TlsTransport>, error: PyErr, message: &str) -> PyResult<()> {
     if error.is_instance_of::<PyException>(transport.py()) {
@@ -287,7 +288,7 @@ pub(super) fn contain(transport: &Bound<'_, TlsTransport>, error: PyErr, message
     }
 }
 
-/// Ends the connection by an error, which is reported unless it is the system's or the session's.
+/// Ends the connection after an error, which is reported unless it comes from the system or the TLS session.
 #[cold]
 pub(super) fn fatal_error(transport: &Bound<'_, TlsTransport>, error: &PyErr, message: &str) -> PyResult<()> {
     let py = transport.py();
@@ -316,7 +317,7 @@ pub(super) fn fatal_error(transport: &Bound<'_, TlsTransport>, error: &PyErr, me
     )
 }
 
-/// A transport goes away that was never closed: warn as asyncio does.
+/// Finalizes a transport that was not closed: warns as asyncio does.
 pub(super) fn abandoned(transport: &mut TlsTransport) {
     if transport.state.get_mut().closed {
         return;

@@ -1,6 +1,7 @@
-//! Flow control in both directions: the protocol is told when to write less, the lower transport when to read less.
+//! Flow control in both directions: pauses and resumes the protocol's writing and the lower transport's reading.
 //!
-//! Unlike with sockets, asyncio compares with "at least" here and counts what is encrypted and not yet taken.
+//! Unlike for sockets, asyncio compares with "at least" here, and counts encrypted data that the lower transport has
+//! not taken yet.
 
 use pyo3::prelude::*;
 
@@ -8,14 +9,14 @@ use super::TlsTransport;
 use crate::common::numbers::{ceiling, floor, length, water_marks};
 use crate::event_loop::exception_handler;
 
-/// The high marks of `asyncio.constants`, in bytes.
+/// The default high water marks of `asyncio.constants`, in bytes.
 const HIGH_INCOMING: usize = 256 * 1024;
 const HIGH_OUTGOING: usize = 512 * 1024;
 
-/// More than one record in full: below it nothing but the beginning of one can wait to be read.
+/// More bytes than one complete record: with fewer bytes, only the beginning of a record can be unread.
 const ONE_RECORD: usize = (1 << 14) + 2048 + 5;
 
-/// Water marks of one direction, in bytes.
+/// The water marks of one direction, in bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Marks {
     low: usize,
@@ -31,7 +32,7 @@ impl Marks {
         Self { low: HIGH_OUTGOING / 4, high: HIGH_OUTGOING }
     }
 
-    /// asyncio's `add_flowcontrol_defaults`.
+    /// The water marks for the given arguments, as asyncio's `add_flowcontrol_defaults` computes them.
     fn given<'py>(
         py: Python<'py>,
         high: Option<Bound<'py, PyAny>>,
@@ -90,11 +91,11 @@ impl TlsTransport {
     }
 }
 
-/// Tells the protocol to stop or to go on writing, as much as waits to be sent asks for.
+/// Pauses or resumes the protocol's writing, according to the size of the unsent data.
 pub(super) fn control_writing(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
-    // What the session made is gone unless the lower transport takes no more.
+    // The outgoing BIO is empty unless the lower transport is paused.
     let encrypted = if this.state.with(py, |state| state.lower_writing_paused || state.lower.is_none()) {
         this.session.outgoing_pending(py)?
     } else {
@@ -124,7 +125,7 @@ pub(super) fn control_writing(transport: &Bound<'_, TlsTransport>) -> PyResult<(
     }
 }
 
-/// Makes the lower transport stop or go on reading, as much as waits to be read asks for.
+/// Pauses or resumes the lower transport's reading, according to the size of the unread data.
 pub(super) fn control_lower_reading(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();

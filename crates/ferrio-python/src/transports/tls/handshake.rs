@@ -1,6 +1,6 @@
-//! The handshake: begun by the lower connection, driven by what the peer sends, ended by success, failure or timeout.
+//! The handshake: started by the lower connection, advanced by the peer's data, ended by success, failure or timeout.
 //!
-//! Invariant: the waiter is told exactly once, after `connection_made` where the handshake succeeds.
+//! Invariant: the waiter is completed exactly once, on success after `connection_made`.
 
 use pyo3::exceptions::PyConnectionAbortedError;
 use pyo3::prelude::*;
@@ -10,7 +10,7 @@ use super::{AppProtocolState, Phase, TlsTransport, Waiter, close, read, write};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 
-/// The lower connection is made: the handshake begins.
+/// Starts the handshake, once the lower connection is made.
 pub(super) fn begin(transport: &Bound<'_, TlsTransport>, lower: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -32,13 +32,13 @@ pub(super) fn begin(transport: &Bound<'_, TlsTransport>, lower: &Bound<'_, PyAny
     let timer = this.owner(py).call_method1("call_later", (&this.handshake_timeout, check))?.unbind();
     this.state.with(py, |state| state.handshake_timer = Some(timer));
     if this.session.is_unpatched && this.session.is_server && this.session.incoming_pending(py)? == 0 {
-        // The client begins.
+        // The client sends the first message.
         return Ok(());
     }
     step(transport)
 }
 
-/// Goes as far as what the peer sent allows.
+/// Advances the handshake as far as the peer's data allows.
 pub(super) fn step(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     match transport.get().session.advance(py, pyo3::intern!(py, "do_handshake")) {
@@ -53,7 +53,7 @@ fn complete(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     if this.phase(py) != Phase::Handshake {
-        // A callback of the context gave the connection up.
+        // A callback of the context closed the connection.
         return Ok(());
     }
     stop_timer(transport)?;
@@ -68,7 +68,7 @@ fn complete(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     }
     let untold = this.state.with(py, |state| {
         state.phase = Phase::Wrapped;
-        // What follows the handshake's last message came with it and was not counted apart.
+        // Data after the last handshake message arrived with it and is not counted as records.
         state.draining = true;
         state.answered = true;
         state.extra = Some(extra.unbind());
@@ -85,7 +85,7 @@ fn complete(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     read::read(transport)
 }
 
-/// The handshake ends without a connection.
+/// Ends the handshake without a connection.
 pub(super) fn fail(transport: &Bound<'_, TlsTransport>, error: PyErr) -> PyResult<()> {
     let py = transport.py();
     stop_timer(transport)?;
@@ -103,7 +103,7 @@ fn stop_timer(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     timer.map_or(Ok(()), |timer| timer.call_method0(py, "cancel").map(drop))
 }
 
-/// Tells who waits for the handshake.
+/// Completes the waiter of the handshake.
 pub(super) fn wake_waiter(transport: &Bound<'_, TlsTransport>, error: Option<PyErr>) -> PyResult<()> {
     let py = transport.py();
     let waiter = transport.get().state.with(py, |state| std::mem::replace(&mut state.waiter, Waiter::Nobody));
@@ -123,7 +123,7 @@ pub(super) fn wake_waiter(transport: &Bound<'_, TlsTransport>, error: Option<PyE
     }
 }
 
-/// A connection that a server accepted came to nothing; asyncio's `_accept_connection2`.
+/// Reports that a connection that a server accepted has failed, as asyncio's `_accept_connection2` does.
 fn refused(transport: &Bound<'_, TlsTransport>, error: PyErr) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();

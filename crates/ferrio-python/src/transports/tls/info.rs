@@ -1,4 +1,4 @@
-//! What a TLS transport tells about itself: `get_extra_info` and the repr.
+//! Information about a TLS transport: `get_extra_info` and the repr.
 
 use ferrio_cpython::capi::memory;
 use pyo3::prelude::*;
@@ -51,7 +51,7 @@ impl TlsTransport {
     }
 }
 
-/// What asyncio takes note of when the handshake is done.
+/// The information that asyncio stores after the handshake.
 pub(super) fn after_handshake<'py>(session: &Session, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
     let object = session.object.bind(py);
     let extra = memory::dict(py)?;

@@ -1,4 +1,5 @@
-//! The transport below a TLS connection: our own socket, called natively, or any other, called as Python has it.
+//! The transport below a TLS connection: ferrio's own socket transport, called natively, or any other, called through
+//! Python.
 
 use ferrio_cpython::capi::buffer::Data;
 use ferrio_cpython::capi::memory;
@@ -60,7 +61,7 @@ impl Lower {
         self.bind(py).call_method0("close").map(drop)
     }
 
-    /// Ends the connection at once. Transports made elsewhere may have no more than `abort`.
+    /// Ends the connection at once. A foreign transport may have only `abort` for this.
     pub(super) fn force_close(&self, py: Python<'_>, error: Option<PyErr>) -> PyResult<()> {
         match self {
             Self::Socket(socket) => close::force_close(socket.bind(py), error),

@@ -1,17 +1,17 @@
 //! `TlsTransport`: a TLS connection between a user's protocol and a lower transport.
 //!
-//! The user's own `ssl.SSLContext` does the cryptography through memory BIOs; this module moves bytes and keeps the state
-//! machine, which is that of asyncio's `SSLProtocol`:
+//! The user's own `ssl.SSLContext` does the cryptography through memory BIOs; this module moves bytes and keeps the
+//! state machine, which is that of asyncio's `SSLProtocol`:
 //!
-//! *unwrapped* → *handshake* → *wrapped* → *flushing* (close was asked for, or the peer's end of file came) → *shutdown*
-//! (`close_notify` goes out, the peer's is awaited); from each of them back to *unwrapped* when the connection is lost or
-//! given up. Towards the protocol: *init* → *made* → *end of file* → *lost*, each step told at most once.
+//! *unwrapped* → *handshake* → *wrapped* → *flushing* (after `close()` or the peer's end of file) → *shutdown*
+//! (`close_notify` is sent, the peer's is awaited); from each of them back to *unwrapped* when the connection is lost
+//! or aborted. Towards the protocol: *init* → *made* → *end of file* → *lost*, with at most one call for each step.
 //!
-//! The lower transport has a `TlsProtocol` for its protocol. Our own sockets hand what they receive straight to
-//! `read::received`; any other transport lends and fills a buffer. Protocol methods and the context's callbacks may do
-//! anything, also close the transport: after each the state is read afresh. A file each: handshake, arriving (from the lower
-//! transport to the session), reading (from there to the protocol), writing, flow (of both directions), closing, info,
-//! upgrade (`start_tls`).
+//! The lower transport's protocol is a `TlsProtocol`. ferrio's own sockets pass received data straight to
+//! `receive::received`; any other transport fills a buffer that the protocol lends. Protocol methods and the context's
+//! callbacks may do anything, including closing the transport: after each call the state is read again. The files are
+//! handshake, receive (from the lower transport to the session), read (from the session to the protocol), write, flow
+//! (both directions), close, info and `start_tls`.
 
 mod close;
 mod flow;
@@ -57,21 +57,21 @@ pub(crate) struct TlsTransport {
     state: GilCell<State>,
 }
 
-/// Where the connection stands.
+/// The state of the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {
-    /// Not begun, or over.
+    /// Not started, or over.
     Unwrapped,
     Handshake,
-    /// Data flows.
+    /// Data is exchanged.
     Wrapped,
-    /// Closing: what came is still given to the protocol.
+    /// Closing: received data is still delivered to the protocol.
     Flushing,
-    /// `close_notify` is sent or being sent.
+    /// `close_notify` was sent or is being sent.
     Shutdown,
 }
 
-/// Which of its callbacks the protocol has had, as in asyncio's `AppProtocolState`.
+/// The last callback that the protocol received, as in asyncio's `AppProtocolState`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum AppProtocolState {
     Init,
@@ -80,16 +80,16 @@ enum AppProtocolState {
     ConnectionLost,
 }
 
-/// Who waits for the handshake.
+/// What is notified of the end of the handshake.
 pub(crate) enum Waiter {
     Nobody,
-    /// A future.
+    /// A future, which is completed.
     Future(Py<PyAny>),
-    /// A server: what fails is reported in debug mode and the connection closed.
+    /// A server: a failure is reported in debug mode, and the connection is closed.
     Accepted,
 }
 
-/// What changes during a connection's life.
+/// The mutable state of a connection.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts; the states have enums")]
 struct State {
     phase: Phase,
@@ -98,51 +98,52 @@ struct State {
     lower: Option<Lower>,
     /// None once the connection is lost.
     protocol: Option<Py<PyAny>>,
-    /// The protocol is a `BufferedProtocol`: it lends the memory to read into.
+    /// Whether the protocol is a `BufferedProtocol`, which lends the memory to read into.
     lends_buffer: bool,
     waiter: Waiter,
     handshake_timer: Option<Py<PyAny>>,
     shutdown_timer: Option<Py<PyAny>>,
-    /// The loop's time when the handshake began; in debug mode only.
+    /// The loop's time in seconds at the start of the handshake; set in debug mode only.
     handshake_began: f64,
-    /// What the protocol wrote and the session has not taken, as bytes.
+    /// Data that the protocol wrote and the session has not accepted yet.
     backlog: VecDeque<Py<PyBytes>>,
-    /// Length of the backlog.
+    /// Total length of the backlog in bytes.
     backlog_len: usize,
-    /// What the session made and the lower transport was not given, in order and before what the session still has.
+    /// Encrypted data that the lower transport was not given yet, in order; it precedes what is still in the session.
     outbox: Vec<Py<PyBytes>>,
-    /// What the lower transport received and the session was not given.
+    /// Data that the lower transport received and the session was not given yet.
     arrived: Option<Arrived>,
-    /// `close()` or `abort()` was called, or the connection is lost.
+    /// Whether `close()` or `abort()` was called, or the connection is lost.
     closed: bool,
-    /// The lower transport received end of file.
+    /// Whether the lower transport received end of file.
     eof_received: bool,
-    /// Writes that came too late.
+    /// The number of writes after the connection was closed.
     dropped_writes: u32,
-    /// Follows what was given to the session.
+    /// Parses the record headers in the data that the session is given.
     records: TlsRecords,
-    /// The records do not tell how often to read: the session is asked until it wants more.
+    /// Whether the records do not determine how often to read: the session is read until it wants more data.
     draining: bool,
-    /// The session may have answered what it read, as a request to update keys: a read that found no data.
+    /// Whether the session may have produced a reply while reading, for example to a key update: a read found no data.
     answered: bool,
-    /// The protocol paused reading.
+    /// Whether the protocol paused reading.
     reading_paused: bool,
-    /// We paused the lower transport.
+    /// Whether this transport paused the lower one's reading.
     lower_reading_paused: bool,
-    /// The protocol was told to pause writing.
+    /// Whether the protocol's `pause_writing` was called.
     writing_paused: bool,
-    /// The lower transport told us to pause writing.
+    /// Whether the lower transport called `pause_writing`.
     lower_writing_paused: bool,
     incoming_marks: Marks,
     outgoing_marks: Marks,
-    /// What is known since the handshake, "sslcontext" excepted.
+    /// Information that is known since the handshake, except "sslcontext".
     extra: Option<Py<PyDict>>,
 }
 
-/// Makes the transport of a connection to come. `calls_made`: whether the protocol is to be told of its making.
+/// Creates the transport of a connection that is not made yet. `calls_made`: whether to call the protocol's
+/// `connection_made`.
 ///
 /// # Errors
-/// `ValueError` for timeouts that are not positive, and what the context refuses.
+/// `ValueError` for timeouts that are not positive, and the context's errors.
 pub(crate) fn make<'py>(
     owner: &Bound<'py, Loop>,
     protocol: Bound<'py, PyAny>,
@@ -217,7 +218,7 @@ impl TlsTransport {
 impl TlsTransport {
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
-        // Programs tell TLS by the name of this class.
+        // Programs recognise TLS by the name of this class.
         imports::ssl_transport_class(slf.py())
     }
 

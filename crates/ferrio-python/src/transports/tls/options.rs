@@ -1,4 +1,5 @@
-//! The TLS arguments of `create_connection`, `create_server` and their kin, and what makes a connection of them.
+//! The TLS arguments of `create_connection`, `create_server` and similar functions, and the creation of TLS transports
+//! from them.
 
 use ferrio_cpython::capi::memory;
 use pyo3::exceptions::PyValueError;
@@ -11,19 +12,19 @@ use crate::common::imports;
 use crate::event_loop::Loop;
 use crate::transports::socket;
 
-/// How to secure a connection.
+/// The TLS arguments of a connection.
 pub(crate) struct Options {
-    /// None for a context that verifies by the system's certificates.
+    /// None for a default context, which verifies peers by the system's certificates.
     context: Option<Py<PyAny>>,
     server_side: bool,
-    /// For the client's side only.
+    /// On the client's side only.
     server_hostname: Option<Py<PyAny>>,
     handshake_timeout: Option<Py<PyAny>>,
     shutdown_timeout: Option<Py<PyAny>>,
 }
 
 impl Options {
-    /// What a client wants; `ssl` is true or a context.
+    /// The options of a client; `ssl` is true or a context.
     pub(crate) fn client(
         py: Python<'_>,
         ssl: Py<PyAny>,
@@ -37,13 +38,13 @@ impl Options {
         Ok(Self { context, server_side: false, server_hostname, handshake_timeout, shutdown_timeout })
     }
 
-    /// What a server wants.
+    /// The options of a server.
     pub(crate) fn server(context: Option<Py<PyAny>>, timeouts: [Option<Py<PyAny>>; 2]) -> Self {
         let [handshake_timeout, shutdown_timeout] = timeouts;
         Self { context, server_side: true, server_hostname: None, handshake_timeout, shutdown_timeout }
     }
 
-    /// What a server wants whose `ssl` argument may say that TLS is not wanted.
+    /// The options of a server; None if its `ssl` argument says not to use TLS.
     pub(crate) fn of_server(
         py: Python<'_>,
         ssl: Option<Py<PyAny>>,
@@ -62,12 +63,12 @@ impl Options {
         positive(py, self.shutdown_timeout.as_ref(), "ssl_shutdown_timeout", "SSL_SHUTDOWN_TIMEOUT")
     }
 
-    /// The context that was given.
+    /// The context that was passed in.
     pub(crate) fn given_context<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.context.as_ref().map(|context| context.bind(py).clone())
     }
 
-    /// The context; asyncio's `_create_transport_context` if none was given.
+    /// The context; the result of asyncio's `_create_transport_context` if none was passed in.
     pub(super) fn ssl_context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(context) = &self.context {
             return Ok(context.bind(py).clone());
@@ -100,7 +101,7 @@ impl Options {
     }
 }
 
-/// The timeout given or asyncio's own; asyncio's error for one that is not positive.
+/// The given timeout or asyncio's default; asyncio's error unless it is positive.
 fn positive(py: Python<'_>, given: Option<&Py<PyAny>>, name: &str, default: &str) -> PyResult<Py<PyAny>> {
     let Some(given) = given else {
         return Ok(imports::constants(py)?.getattr(default)?.unbind());
@@ -112,7 +113,7 @@ fn positive(py: Python<'_>, given: Option<&Py<PyAny>>, name: &str, default: &str
     Ok(given.clone_ref(py))
 }
 
-/// Makes the TLS transport of a connected socket and the transport below it.
+/// Creates the TLS transport of a connected socket, and the transport below it.
 pub(crate) fn connect<'py>(
     slf: &Bound<'py, Loop>,
     sock: Bound<'py, PyAny>,
@@ -132,7 +133,7 @@ pub(crate) fn connect<'py>(
     }
 }
 
-/// The lower protocol of a connection that a server accepted.
+/// The lower protocol for a connection that a server accepted.
 pub(crate) fn accept<'py>(
     slf: &Bound<'py, Loop>,
     protocol: Bound<'py, PyAny>,

@@ -1,4 +1,4 @@
-//! What tools read of a TLS connection by the names that asyncio's transport and its `_ssl_protocol` have for it.
+//! Private attributes of asyncio's TLS transport and its `_ssl_protocol` that tools read.
 
 use pyo3::prelude::*;
 

@@ -1,6 +1,6 @@
-//! `TlsProtocol`: what a lower transport sees of a TLS connection, an `asyncio.BufferedProtocol`.
+//! `TlsProtocol`: the `asyncio.BufferedProtocol` of a TLS connection's lower transport.
 //!
-//! Our own sockets take it for a sign to hand over received bytes natively; they call only what is rare here.
+//! ferrio's own sockets recognise its type and pass received data natively; they call only its less frequent methods.
 
 use ferrio_cpython::GilCell;
 use pyo3::prelude::*;
@@ -11,14 +11,14 @@ use super::{TlsTransport, close, handshake, receive, write};
 use crate::common::imports;
 use crate::common::slices::slice;
 
-/// Room for what a foreign transport receives at a time.
+/// Size in bytes of the buffer that a foreign transport receives into.
 const ROOM: usize = 256 * 1024;
 
 /// The lower end of a `TlsTransport`.
 #[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct TlsProtocol {
     pub(crate) transport: Py<TlsTransport>,
-    /// Lent to transports that are not ours; made for the first of them.
+    /// The buffer lent to foreign transports; created for the first one.
     buffer_view: GilCell<Option<Py<PyMemoryView>>>,
 }
 

@@ -1,8 +1,8 @@
-//! Reading: from what the lower transport received to the protocol.
+//! Reading: from the data that the lower transport received to the protocol.
 //!
-//! Records are counted as they come, so that the session is read once for each that may carry data and is not asked for
-//! what cannot be there. An alert, a message in the clear, a record that did not fit or bytes that are no record turn
-//! this off until the session has said that it wants more.
+//! Records are counted as they arrive, so that the session is read once for each record that may carry data, and never
+//! when a read would find nothing. After an alert, a message in the clear, a record that did not fit, or bytes that are
+//! no record, the session is instead read until it reports that it wants more data.
 
 use ferrio_cpython::capi::bytes_writer::BytesWriter;
 use ferrio_cpython::capi::memory;
@@ -16,16 +16,16 @@ use super::{Phase, State, TlsTransport, close, flow, receive, write};
 use crate::common::slices::slice;
 use crate::transports::reader_sink;
 
-/// The most data that one record carries.
+/// Maximum data of one record, in bytes.
 pub(super) const LONGEST: usize = 1 << 14;
 
-/// The longest body of a record.
+/// Maximum body of a record, in bytes.
 pub(super) const LONGEST_BODY: usize = LONGEST + 2048;
 
-/// The most that is read into one object: as many records as the largest receive completes.
+/// Maximum number of bytes read into one object: as many records as the largest receive completes.
 const MOST_AT_ONCE: usize = 8 * LONGEST_BODY;
 
-/// Reads what is there; what goes wrong ends the connection.
+/// Reads all available data; an error ends the connection.
 pub(super) fn read(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     let reading = transport.get().state.with(py, |state| {
@@ -55,24 +55,24 @@ fn read_and_answer(transport: &Bound<'_, TlsTransport>, lends_buffer: bool) -> P
     if answered || !transport.get().session.is_unpatched { write::send_outgoing(transport) } else { Ok(()) }
 }
 
-/// The most data that a record with this body carries.
+/// Maximum data of a record whose body has `body` bytes.
 fn most_data(body: usize) -> usize {
     body.clamp(1, LONGEST)
 }
 
 impl State {
-    /// The most that several records carry, if it is known and can be read into one object.
+    /// Maximum data of the pending records together; None unless it is known and suits a read into one object.
     pub(super) fn several(&self) -> Option<usize> {
         let most = if self.draining { None } else { self.records.most_data() };
         most.filter(|most| (LONGEST_BODY + 1..=MOST_AT_ONCE).contains(most))
     }
 
-    /// How much to ask the session for; None if there is nothing.
+    /// How many bytes to read from the session; None if there is nothing to read.
     fn next_read(&mut self) -> Option<usize> {
         self.next_record().map(most_data)
     }
 
-    /// Length of the next record's body, as far as it is known; None if there is nothing.
+    /// Body length of the next record, if it is known, otherwise the maximum; None if there is nothing to read.
     fn next_record(&mut self) -> Option<usize> {
         if self.draining {
             return Some(LONGEST);
@@ -87,14 +87,14 @@ impl State {
         }
     }
 
-    /// Takes note of what a read of `asked` bytes gave.
+    /// Updates the state after a read of `asked` bytes returned `got` bytes.
     fn after_read(&mut self, asked: usize, got: usize) {
-        // Data is shorter than its record's body, so as much as was asked for means that there is more of it, unless no
-        // record holds more than that.
+        // Data is shorter than its record's body, so a read that returned as much as requested has left some, unless it
+        // requested the maximum of a record.
         self.draining |= got >= asked && asked < LONGEST;
     }
 
-    /// Takes note that the session wants more.
+    /// Updates the state once the session wants more data.
     fn after_last_read(&mut self) {
         self.draining = false;
         self.records.forget_complete();
@@ -102,12 +102,12 @@ impl State {
     }
 }
 
-/// How much to ask the session for; None if there is nothing.
+/// How many bytes to read from the session; None if there is nothing to read.
 fn next_read(transport: &Bound<'_, TlsTransport>) -> PyResult<Option<usize>> {
     let py = transport.py();
     let this = transport.get();
     let (size, draining) = this.state.with(py, |state| (state.next_read(), state.draining));
-    // It would say so by an exception.
+    // Checked first because reading would raise an exception to report it.
     if draining && this.session.is_unpatched && this.session.is_empty(py)? {
         this.state.with(py, State::after_last_read);
         return Ok(None);
@@ -157,8 +157,8 @@ fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     if ended { close::peer_closed(transport) } else { Ok(()) }
 }
 
-/// Several records into one object, where it is known how much they carry: nothing has to be joined (benchmark
-/// `tls.echo_100k_10_connections`). Also whether the peer's `close_notify` was read.
+/// Reads several records into one object, if the size of their data is known, so that nothing has to be joined
+/// (benchmark `tls.echo_100k_10_connections`). Also returns whether the peer's `close_notify` was read.
 fn read_several<'py>(transport: &Bound<'py, TlsTransport>) -> PyResult<(Vec<Bound<'py, PyBytes>>, bool)> {
     let py = transport.py();
     let this = transport.get();
@@ -180,7 +180,7 @@ fn read_several<'py>(transport: &Bound<'py, TlsTransport>) -> PyResult<(Vec<Boun
                 ended = true;
                 break;
             }
-            // A record without data, as for an update of keys: the session has not seen those behind it.
+            // A record without data, as for a key update: the session has not been given the records after it.
             Read::Wanting if this.state.with(py, |state| state.arrived.is_some()) => {
                 this.state.with(py, |state| state.answered = true);
             }
@@ -194,7 +194,7 @@ fn read_several<'py>(transport: &Bound<'py, TlsTransport>) -> PyResult<(Vec<Boun
     Ok((if data.as_bytes().is_empty() { Vec::new() } else { vec![data] }, ended))
 }
 
-/// By Python's own join: memory that Rust makes would be zeroed first.
+/// Joins by Python's `join`, because memory allocated in Rust would be zeroed first.
 fn join<'py>(py: Python<'py>, chunks: &[Bound<'py, PyBytes>]) -> PyResult<Bound<'py, PyBytes>> {
     let joined = memory::bytes(py, b"")?.call_method1(pyo3::intern!(py, "join"), (memory::tuple(py, chunks)?,))?;
     Ok(joined.cast_into::<PyBytes>()?)
@@ -230,7 +230,7 @@ fn read_into_protocol(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
             }
         }
         if filled == wanted {
-            // Others have their turn before the rest is read.
+            // Other callbacks run before the remaining data is read.
             this.owner(py).call_method1("call_soon", (transport.getattr("_do_read")?,))?;
             break;
         }

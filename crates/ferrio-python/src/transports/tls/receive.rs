@@ -1,8 +1,8 @@
-//! Arriving: from what the lower transport received to the session, whole or a record at a time.
+//! Receiving: from the lower transport to the session, all at once or one record at a time.
 //!
-//! A memory BIO keeps the room that it needed once, for as long as the connection lives. One that holds a record at a time
-//! stays small. Invariant: what arrived is given in order; the rest of it at the latest before the session is asked for
-//! anything but the next record.
+//! A memory BIO keeps the largest capacity that it has needed for as long as the connection lives; one that holds a
+//! record at a time stays small. Invariant: received bytes are given to the session in order, and all of them before
+//! the session is used for anything but the next record.
 
 use ferrio_cpython::capi::buffer_view::BufferView;
 use ferrio_engine::TlsRecords;
@@ -12,16 +12,16 @@ use pyo3::types::PyBytes;
 use super::read::LONGEST_BODY;
 use super::{Phase, TlsTransport, close, handshake, read};
 
-/// Bytes on their way to the session.
+/// Received bytes that the session has not been given completely.
 pub(super) struct Arrived {
     data: Py<PyBytes>,
-    /// How many of them were given.
+    /// How many of the bytes the session was given.
     given: usize,
-    /// How much of the next record was given before them.
+    /// How many bytes of the next record the session was given before these.
     begun: usize,
 }
 
-/// Takes bytes that the lower transport received.
+/// Handles bytes that the lower transport received.
 pub(crate) fn received(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
     let py = transport.py();
     match transport.get().phase(py) {
@@ -33,7 +33,7 @@ pub(crate) fn received(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyB
     }
 }
 
-/// Gives the session bytes that the peer sent.
+/// Gives received bytes to the session.
 pub(super) fn keep(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
     let py = transport.py();
     give_rest(transport)?;
@@ -42,7 +42,7 @@ pub(super) fn keep(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes
     Ok(())
 }
 
-/// Keeps bytes that the peer sent for reading, which comes next.
+/// Stores received bytes for the read that follows.
 fn keep_for_reading(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -81,7 +81,7 @@ pub(super) fn give_record(transport: &Bound<'_, TlsTransport>, body: usize) -> P
     transport.get().session.give(py, &BufferView::of(data.bind(py), part)?)
 }
 
-/// Gives the session all that arrived.
+/// Gives the session all stored bytes.
 #[inline]
 pub(super) fn give_rest(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();

@@ -1,7 +1,7 @@
 //! The objects of the `ssl` module behind a connection: two memory BIOs and the `SSLObject` between them.
 //!
-//! Methods called for every record are looked up once. For an `SSLObject` of the standard class they are those of the
-//! object in C below it; a context with its own `sslobject_class` has its methods called.
+//! Methods that are called for every record are looked up once. For an `SSLObject` of the standard class they are the
+//! methods of the C object that it wraps; for a context with its own `sslobject_class`, the methods of that class.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -10,9 +10,9 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::options::Options;
 use crate::common::imports;
 
-/// The cryptographic half of a connection.
+/// The cryptographic part of a connection.
 pub(super) struct Session {
-    /// The methods are those of the object in C: they keep nothing that they are given.
+    /// Whether the methods are those of the C object, which keeps no reference to its arguments.
     pub(super) is_unpatched: bool,
     pub(super) is_server: bool,
     pub(super) context: Py<PyAny>,
@@ -26,12 +26,12 @@ pub(super) struct Session {
     write: Py<PyAny>,
 }
 
-/// What reading came to.
+/// The outcome of a read.
 pub(super) enum Read<T> {
     Data(T),
     /// The peer's `close_notify`.
     End,
-    /// Nothing more is there.
+    /// More received data is needed.
     Wanting,
 }
 
@@ -57,18 +57,18 @@ impl Session {
         })
     }
 
-    /// Adds bytes that the peer sent.
+    /// Adds received bytes.
     pub(super) fn give(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         self.give.bind(py).call1((data,)).map(drop)
     }
 
-    /// Takes bytes to be sent to the peer; None if there are none.
+    /// Takes bytes to send to the peer; None if there are none.
     pub(super) fn take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let data = self.take.bind(py).call0()?.cast_into::<PyBytes>()?;
         Ok(Some(data).filter(|data| !data.as_bytes().is_empty()))
     }
 
-    /// How many bytes the peer sent that are not read.
+    /// The number of received bytes that are not read yet.
     pub(super) fn incoming_pending(&self, py: Python<'_>) -> PyResult<usize> {
         self.incoming.bind(py).getattr(pyo3::intern!(py, "pending"))?.extract()
     }
@@ -80,12 +80,12 @@ impl Session {
             && self.object.bind(py).call_method0(pyo3::intern!(py, "pending")).and_then(decrypted)?)
     }
 
-    /// How many bytes wait to be sent to the peer.
+    /// The number of bytes to send to the peer.
     pub(super) fn outgoing_pending(&self, py: Python<'_>) -> PyResult<usize> {
         self.outgoing.bind(py).getattr(pyo3::intern!(py, "pending"))?.extract()
     }
 
-    /// Reads up to `size` bytes, of one record.
+    /// Reads up to `size` bytes of one record.
     pub(super) fn read<'py>(&self, py: Python<'py>, size: usize) -> PyResult<Read<Bound<'py, PyBytes>>> {
         match self.read.bind(py).call1((size,)) {
             Ok(data) => {
@@ -97,7 +97,7 @@ impl Session {
         }
     }
 
-    /// Reads up to `size` bytes, of one record, into `target`.
+    /// Reads up to `size` bytes of one record into `target`.
     pub(super) fn read_into(&self, py: Python<'_>, size: usize, target: &Bound<'_, PyAny>) -> PyResult<Read<usize>> {
         match self.read.bind(py).call1((size, target)) {
             Ok(count) => {
@@ -109,7 +109,8 @@ impl Session {
         }
     }
 
-    /// Writes what fits into one record; None if the peer has to be heard first.
+    /// Writes as much as fits into one record and returns its length; None if the session needs data from the peer
+    /// first.
     pub(super) fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
         match self.write.bind(py).call1((data,)) {
             Ok(count) => count.extract().map(Some),
@@ -118,7 +119,7 @@ impl Session {
         }
     }
 
-    /// Calls a method of the object; false if the peer has to be heard first.
+    /// Calls a method of the object; false if the session needs data from the peer first.
     pub(super) fn advance(&self, py: Python<'_>, method: &Bound<'_, PyString>) -> PyResult<bool> {
         match self.object.bind(py).call_method0(method) {
             Ok(_) => Ok(true),

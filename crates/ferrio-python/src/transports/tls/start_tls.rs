@@ -1,4 +1,4 @@
-//! `loop.start_tls`: TLS over a transport that is in use.
+//! `loop.start_tls`: TLS over a transport that is already in use.
 
 use ferrio_cpython::capi::memory;
 use pyo3::exceptions::PyTypeError;
@@ -12,13 +12,13 @@ use crate::common::numbers::Truth;
 use crate::event_loop::Loop;
 use crate::transports::reader_sink;
 
-/// An upgrade that waits for its handshake.
+/// An upgrade whose handshake is in progress.
 struct Upgrade {
     transport: Py<TlsTransport>,
-    /// Closed if the handshake comes to nothing.
+    /// Closes the lower transport if the handshake fails.
     lower: CloseGuard,
     waiter: Py<PyAny>,
-    /// Handles of what begins the handshake.
+    /// The handles of the callbacks that start the handshake.
     handles: [Py<PyAny>; 2],
 }
 
@@ -89,7 +89,7 @@ fn begin(
     let waiter = Loop::waiter(slf)?.unbind();
     let transport = make(slf, protocol.clone(), options, Waiter::Future(waiter.clone_ref(py)), false)?;
     let below = Bound::new(py, TlsProtocol::of(&transport))?;
-    // Nothing may be received before the handshake has begun.
+    // No data may be received before the handshake starts.
     lower.call_method0("pause_reading")?;
     if options.is_server() {
         take_early_data(&transport, protocol)?;
@@ -105,13 +105,13 @@ fn begin(
     })
 }
 
-/// What a stream read ahead belongs to the handshake.
+/// Passes the data that a stream has already buffered to the handshake, which it belongs to.
 fn take_early_data(transport: &Bound<'_, TlsTransport>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
     let early = reader_sink::take_early(protocol)?;
     if early.is_empty() { Ok(()) } else { super::receive::keep(transport, &memory::bytes(transport.py(), &early)?) }
 }
 
-/// The transport, or None if the lower connection was lost before it could begin, as asyncio has it.
+/// The transport; None if the lower connection was lost before the handshake started, as in asyncio.
 async fn finish(upgrade: Upgrade, channel: &Channel) -> PyResult<Option<Py<TlsTransport>>> {
     let Upgrade { transport, lower, waiter, handles } = upgrade;
     let (transport, lower, handles) =

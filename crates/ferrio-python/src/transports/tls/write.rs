@@ -1,7 +1,7 @@
 //! Writing: from the protocol through the session to the lower transport.
 //!
-//! Invariant: the backlog holds data only before the handshake is over and while the session waits for the peer; what
-//! the session made stays in it while the lower transport takes no more.
+//! Invariant: the backlog holds data only before the handshake is done and while the session waits for the peer;
+//! encrypted data stays in the session while the lower transport is paused.
 
 use ferrio_cpython::capi::buffer_view::BufferView;
 use ferrio_cpython::capi::memory;
@@ -15,10 +15,10 @@ use crate::common::imports;
 use crate::common::slices::slice;
 use crate::transports::socket::write::is_data;
 
-/// The most data that the session is given at a time; it makes records of it by itself.
+/// Maximum number of bytes given to the session at a time; the session splits them into records.
 const AT_ONCE: usize = 1 << 20;
 
-/// Writes to a closed connection before asyncio begins to warn (`LOG_THRESHOLD_FOR_CONNLOST_WRITES`).
+/// The number of writes to a closed connection before asyncio warns (`LOG_THRESHOLD_FOR_CONNLOST_WRITES`).
 const DROPPED_WRITES_BEFORE_WARNING: u32 = 5;
 
 #[pymethods]
@@ -67,7 +67,7 @@ impl TlsTransport {
 }
 
 impl State {
-    /// Length of what the session made and the lower transport was not given.
+    /// Length in bytes of the encrypted data that the lower transport was not given yet.
     pub(super) fn outbox_len(&self, py: Python<'_>) -> usize {
         self.outbox.iter().map(|made| made.as_bytes(py).len()).sum()
     }
@@ -113,14 +113,14 @@ fn write_items<'py>(
     if direct { Ok(()) } else { encrypt_backlog(transport) }
 }
 
-/// Gives data to the session. None if it took all, else how much it took.
+/// Encrypts data. None if the session accepted all of it, otherwise how much it accepted.
 fn encrypt(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     let py = transport.py();
     let session = &transport.get().session;
     let bytes = data.cast_exact::<PyBytes>().ok();
     let flat = if bytes.is_some() { data.clone() } else { flat_view(data)? };
     let total = flat.len()?;
-    // A record at a time, for the reason that `arriving` gives.
+    // One record at a time, for the reason given in `receive.rs`.
     let by_record = session.is_unpatched && total > LONGEST;
     let step = if by_record { LONGEST } else { AT_ONCE };
     let mut written = 0;
@@ -142,7 +142,7 @@ fn encrypt(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyAny>) -> PyRe
     Ok(None)
 }
 
-/// Takes what the session made, unless the lower transport takes no more.
+/// Moves encrypted data from the session to the outbox, unless the lower transport is paused.
 fn collect(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -155,7 +155,7 @@ fn collect(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     Ok(())
 }
 
-/// A view whose elements are bytes.
+/// A memory view of `data` whose elements are bytes.
 fn flat_view<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let view = PyMemoryView::from(data)?.into_any();
     if view.getattr("format")?.eq("B")? && view.getattr("ndim")?.eq(1)? {
@@ -164,7 +164,7 @@ fn flat_view<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     view.call_method1("cast", ("B",))
 }
 
-/// Keeps what the session did not take.
+/// Keeps the data that the session did not accept.
 fn keep(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyAny>, written: usize) -> PyResult<()> {
     let py = transport.py();
     let bytes = match data.cast_exact::<PyBytes>() {
@@ -188,7 +188,7 @@ fn keep(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyAny>, written: u
     Ok(())
 }
 
-/// Gives the session what was kept and sends what comes of it.
+/// Encrypts the backlog and sends the result.
 pub(super) fn write_backlog(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     encrypt_backlog(transport)?;
     send_outgoing(transport)
@@ -210,7 +210,7 @@ fn encrypt_backlog(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
         };
         let left = remaining.as_ref().map_or(0, |remaining| remaining.as_bytes(py).len());
         let blocked = state.with(py, |state| {
-            // Whoever lost the connection meanwhile has forgotten the backlog.
+            // If the connection was lost in the meantime, the backlog is already cleared.
             state.backlog_len = (state.backlog_len + left).saturating_sub(size);
             let blocked = remaining.is_some();
             if let Some(remaining) = remaining {
@@ -225,7 +225,7 @@ fn encrypt_backlog(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     Ok(())
 }
 
-/// Sends what the session made, unless the lower transport takes no more; tells the protocol of flow control.
+/// Sends the encrypted data, unless the lower transport is paused, then applies write flow control to the protocol.
 pub(super) fn send_outgoing(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
