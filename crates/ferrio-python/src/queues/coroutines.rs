@@ -12,7 +12,7 @@ use super::queue::Queue;
 use super::{operations, shut_down};
 use crate::locks::event::{Event, Wait};
 
-/// One who waits in a line of a queue.
+/// A waiting task's entry in one of a queue's two wait queues.
 struct WaitSlot {
     awaiting: Awaiting,
     ticket: Ticket,
@@ -20,7 +20,7 @@ struct WaitSlot {
 }
 
 impl WaitSlot {
-    /// Gets in line.
+    /// Joins the wait queue.
     fn new(queue: &Bound<'_, Queue>, side: Side) -> PyResult<Self> {
         let py = queue.py();
         let future = queue.get().binding.new_waiter(queue)?;
@@ -32,7 +32,7 @@ impl WaitSlot {
         Ok(Self { awaiting, ticket, waiter })
     }
 
-    /// Leaves the line because of an error; what it was woken for wakes another.
+    /// Leaves the wait queue because of an error, and passes a wake-up already received on to the next waiter.
     fn give_up(&self, queue: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
         let py = queue.py();
         let waiter_state = self.waiter.cancel(py)?;
@@ -53,7 +53,7 @@ impl WaitSlot {
     }
 }
 
-/// Whether there is nothing to be had at `side`.
+/// Whether `get` (empty) or `put` (full) would block.
 #[inline]
 fn is_blocked(queue: &Bound<'_, Queue>, side: Side) -> PyResult<bool> {
     match side {
@@ -62,7 +62,7 @@ fn is_blocked(queue: &Bound<'_, Queue>, side: Side) -> PyResult<bool> {
     }
 }
 
-/// Waits until there is something to be had at `side`: gives what is yielded, or None.
+/// Waits until `get` or `put` would not block: returns the yielded object, or None when the wait is over.
 fn wait<'py>(
     queue: &Bound<'py, Queue>,
     side: Side,
@@ -93,7 +93,7 @@ fn wait<'py>(
     }
 }
 
-/// `Queue.get`.
+/// The body of `Queue.get`.
 pub(super) struct Get {
     queue: OwnedRef<Queue>,
     waiting: Option<WaitSlot>,
@@ -126,7 +126,7 @@ impl Body for Get {
     }
 }
 
-/// `Queue.put`.
+/// The body of `Queue.put`.
 pub(super) struct Put {
     queue: OwnedRef<Queue>,
     item: OwnedRef,
@@ -162,7 +162,7 @@ impl Body for Put {
     }
 }
 
-/// `Queue.join`.
+/// The body of `Queue.join`.
 pub(super) struct Join {
     queue: Py<Queue>,
     wait: Option<Wait>,

@@ -1,4 +1,4 @@
-//! `PriorityQueue` and `LifoQueue`: queues that give their items out in another order.
+//! `PriorityQueue` and `LifoQueue`: queues that return their items in another order.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};

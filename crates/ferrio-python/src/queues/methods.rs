@@ -1,4 +1,4 @@
-//! The hot methods of queues.
+//! The performance-critical methods of queues.
 
 use std::ffi::CStr;
 
@@ -11,7 +11,7 @@ use super::queue::Queue;
 use super::{operations, storage};
 use crate::locks::boolean;
 
-/// Adds them to the class.
+/// Adds the methods to the class.
 pub(super) fn add(py: Python<'_>) -> PyResult<()> {
     native_methods::add::<1, PutMethod>(py)?;
     native_methods::add::<1, PutNowait>(py)?;

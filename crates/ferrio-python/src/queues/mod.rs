@@ -1,9 +1,10 @@
 //! Queues, as in asyncio's `queues.py`.
 //!
-//! `queue.rs` has the class, `storage.rs` its items, `operations.rs` what is done to it, `waiting.rs` the bodies of `get`,
-//! `put` and `join`, `kinds.rs` the queues that order their items in other ways. Who is woken is decided by
-//! `ferrio-engine`. A subclass may override any method, and what asyncio calls on `self` is called by name there; exact
-//! queues without attributes of their own skip that (`operations::kind`).
+//! `queue.rs` holds the class, `storage.rs` its items, `operations.rs` the operations that do not wait, `coroutines.rs`
+//! the bodies of `get`, `put` and `join`, `methods.rs` the performance-critical methods, `kinds.rs` the queues with
+//! another order. `ferrio-engine` decides which waiter is woken. A subclass may override any method; where asyncio
+//! calls a method on `self`, it is called by name here too, except on exact queues without attributes of their own
+//! (`operations::kind`).
 
 mod coroutines;
 pub(crate) mod kinds;
@@ -58,7 +59,7 @@ pub(crate) fn shut_down_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     Ok(CELL.get_or_try_init(py, found)?.bind(py))
 }
 
-/// The error of a queue that was shut down.
+/// The error for a queue that was shut down.
 #[cold]
 fn shut_down(py: Python<'_>) -> PyErr {
     shut_down_class(py).map_or_else(|error| error, |class| PyErr::from_type(class.clone(), ()))

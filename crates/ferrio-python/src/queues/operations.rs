@@ -1,6 +1,7 @@
-//! What is done to a queue without waiting: putting, getting, counting, waking, shutting down.
+//! Operations on a queue that do not wait: putting, getting, counting, waking, shutting down.
 //!
-//! Each function does what asyncio's method of that name does, and calls by name what a subclass may have overridden.
+//! Each function does what asyncio's method of that name does, and calls by name the methods that a subclass may
+//! override.
 
 use ferrio_cpython::capi::exact_type::ExactType;
 use ferrio_cpython::capi::raise::raised;
@@ -17,11 +18,11 @@ use crate::common::imports;
 use crate::common::numbers::plain_integer;
 use crate::locks::event::Event;
 
-/// The classes of queues, as `kind` compares them.
+/// The queue classes, as `kind` compares them.
 pub(super) static CLASSES: [(ExactType, Kind); 3] =
     [(ExactType::new(), Kind::Fifo), (ExactType::new(), Kind::Lifo), (ExactType::new(), Kind::Priority)];
 
-/// How a queue orders its items, if nothing of it can be overridden.
+/// The order of a queue's items, if none of its methods can be overridden.
 #[inline]
 pub(super) fn kind(queue: &Bound<'_, Queue>) -> Option<Kind> {
     let [(usual, kind), others @ ..] = &CLASSES;
@@ -35,7 +36,7 @@ fn is_true(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     object.is_truthy()
 }
 
-/// `self.empty()`.
+/// `self.empty()`, which a subclass may override.
 #[inline]
 pub(super) fn is_empty(queue: &Bound<'_, Queue>) -> PyResult<bool> {
     let py = queue.py();
@@ -45,7 +46,7 @@ pub(super) fn is_empty(queue: &Bound<'_, Queue>) -> PyResult<bool> {
     }
 }
 
-/// `self.full()`.
+/// `self.full()`, which a subclass may override.
 #[inline]
 pub(super) fn is_full(queue: &Bound<'_, Queue>) -> PyResult<bool> {
     match kind(queue) {
@@ -54,7 +55,7 @@ pub(super) fn is_full(queue: &Bound<'_, Queue>) -> PyResult<bool> {
     }
 }
 
-/// `Queue.full`.
+/// The body of `Queue.full`.
 #[inline]
 pub(super) fn own_full(queue: &Bound<'_, Queue>) -> PyResult<bool> {
     let py = queue.py();
@@ -71,7 +72,7 @@ pub(super) fn own_full(queue: &Bound<'_, Queue>) -> PyResult<bool> {
     }
 }
 
-/// `self.put_nowait(item)`.
+/// `self.put_nowait(item)`, which a subclass may override.
 #[inline]
 pub(super) fn put_now<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = queue.py();
@@ -82,7 +83,7 @@ pub(super) fn put_now<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -
     Ok(py.None().into_bound(py))
 }
 
-/// `Queue.put_nowait`.
+/// The body of `Queue.put_nowait`.
 #[inline]
 pub(super) fn own_put_now<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> PyResult<()> {
     let kind = kind(queue);
@@ -96,12 +97,12 @@ pub(super) fn own_put_now<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny
     }
 }
 
-/// What came of putting an item where all is native.
+/// The outcome of a native put.
 enum Put<'py> {
     Done,
-    /// Somebody waits for an item.
+    /// A task waits for an item and must be woken.
     Wakes,
-    /// Not all is native, or the item does not fit, or the queue is shut down.
+    /// The items are not native, the item does not fit, or the queue is shut down.
     Rejected(Bound<'py, PyAny>),
 }
 
@@ -117,7 +118,7 @@ fn put_natively<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> Put<
             Limit::At(limit) => items.len() < *limit,
             Limit::Object => false,
         };
-        // Without memory the slow way raises.
+        // If memory runs out, `put_slowly` raises the error.
         if queue_state.is_shut_down || !fits || !storage::has_room(items) {
             return Put::Rejected(item);
         }
@@ -130,7 +131,7 @@ fn put_natively<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> Put<
     })
 }
 
-/// Puts an item if all is native and it fits.
+/// Puts an item if the items are native and it fits; returns whether it did.
 #[inline]
 pub(super) fn put_at_once<'py>(queue: &Bound<'py, Queue>, item: &Bound<'py, PyAny>) -> PyResult<bool> {
     match kind(queue) {
@@ -164,7 +165,7 @@ fn put_slowly<'py>(queue: &Bound<'py, Queue>, kind: Option<Kind>, item: Bound<'p
     wake_next(queue, Side::Get)
 }
 
-/// `self.get_nowait()`.
+/// `self.get_nowait()`, which a subclass may override.
 #[inline]
 pub(super) fn get_now<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     match kind(queue) {
@@ -173,7 +174,7 @@ pub(super) fn get_now<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyA
     }
 }
 
-/// `Queue.get_nowait`.
+/// The body of `Queue.get_nowait`.
 pub(super) fn own_get_now<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     let py = queue.py();
     if let Some(item) = get_natively(queue)? {
@@ -190,7 +191,7 @@ pub(super) fn own_get_now<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py,
     Ok(item)
 }
 
-/// The next item, if all is native and there is one.
+/// The next item, if the items are native and there is one.
 #[inline]
 pub(super) fn get_natively<'py>(queue: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = queue.py();
@@ -212,7 +213,7 @@ pub(super) fn get_natively<'py>(queue: &Bound<'py, Queue>) -> PyResult<Option<Bo
     Ok(item.map(|item| item.into_bound(py)))
 }
 
-/// `self._get()`.
+/// `self._get()`, which a subclass may override.
 fn take<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     let py = queue.py();
     match kind(queue) {
@@ -221,7 +222,7 @@ fn take<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     }
 }
 
-/// `_wakeup_next` of one of the queue's own lines.
+/// `_wakeup_next` for one of the queue's own wait queues.
 pub(super) fn wake_next(queue: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
     let py = queue.py();
     let state = &queue.get().state;
@@ -235,7 +236,7 @@ fn wake(py: Python<'_>, chosen: Option<FutureWaiter>) -> PyResult<()> {
     chosen.map_or(Ok(()), |waiter| waiter.wake(py, py.None().into_bound(py)))
 }
 
-/// `_wakeup_next` of anything that has `popleft`.
+/// `_wakeup_next` for any object that has `popleft`.
 pub(super) fn wake_next_of(waiters: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = waiters.py();
     while waiters.is_truthy()? {
@@ -247,7 +248,7 @@ pub(super) fn wake_next_of(waiters: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// `Queue.task_done`.
+/// The body of `Queue.task_done`.
 pub(super) fn task_done(queue: &Bound<'_, Queue>) -> PyResult<()> {
     let py = queue.py();
     match queue.get().state.with(py, |state| state.queue_state.task_done()) {
@@ -262,7 +263,7 @@ fn all_finished(queue: &Bound<'_, Queue>) -> PyResult<()> {
     queue.get().finished(queue.py()).map_or(Ok(()), |finished| Event::set(&finished))
 }
 
-/// `Queue.shutdown`.
+/// The body of `Queue.shutdown`.
 pub(super) fn shut_down_now(queue: &Bound<'_, Queue>, immediate: bool) -> PyResult<()> {
     let py = queue.py();
     let state = &queue.get().state;
@@ -278,12 +279,12 @@ pub(super) fn shut_down_now(queue: &Bound<'_, Queue>, immediate: bool) -> PyResu
     }
     let dismissed = state.with(py, |state| state.queue_state.dismiss());
     dismissed.into_iter().try_for_each(|waiter| {
-        // One before may have changed it.
+        // A callback of an earlier waiter may have changed its state.
         if waiter.state_now(py)? == WaiterState::Waiting { wake(py, Some(waiter)) } else { Ok(()) }
     })
 }
 
-/// What asyncio would do with a `maxsize`.
+/// The native limit that has the effect of `maxsize` in asyncio.
 pub(super) fn limit_of(maxsize: &Bound<'_, PyAny>) -> Limit {
     let number = if maxsize.is_instance_of::<PyBool>() { maxsize.extract().ok() } else { plain_integer(maxsize) };
     if let Some(number) = number {

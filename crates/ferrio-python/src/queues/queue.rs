@@ -26,28 +26,28 @@ use crate::locks::wait_queue::{self, WaitQueue};
 #[derive(Default)]
 pub(crate) struct Queue {
     pub(super) state: GilCell<State>,
-    /// `_maxsize` as it was given; None for 0.
+    /// `_maxsize` as it was passed; None for 0.
     maxsize: GilCell<Option<Py<PyAny>>>,
     pub(super) binding: Binding,
 }
 
-/// What changes with each operation.
+/// The state that operations change.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) queue_state: QueueState<FutureWaiter>,
     pub(super) items: Storage,
     pub(super) limit: Limit,
-    /// Set while no item is unfinished.
+    /// Set while there are no unfinished items.
     pub(super) finished: Option<OwnedRef<Event>>,
 }
 
-/// How many items fit.
+/// The maximum number of items.
 #[derive(Clone, Copy, Default)]
 pub(super) enum Limit {
     #[default]
     None,
     At(usize),
-    /// Python compares.
+    /// Python compares the length with the object.
     Object,
 }
 
@@ -154,7 +154,7 @@ impl Queue {
         if items.is_truthy()? {
             let items = items.try_iter()?.collect::<PyResult<Vec<_>>>()?;
             let items = memory::list(py, items)?;
-            // A queue may be among them.
+            // The items may include a queue.
             let shown = deeper(py, c" while getting the repr of a queue", || items.repr())?;
             words.push(format!("_queue={shown}"));
         }

@@ -1,8 +1,8 @@
 //! The items of a queue.
 //!
-//! Items are kept natively until a program asks for `_queue`: from then on the deque or list it got is where they are,
-//! so that whatever it does to that object it does to the queue. A priority queue keeps a list from the beginning,
-//! for the heap's comparisons are Python's.
+//! Items are stored natively until a program reads `_queue`; from then on the deque or list that it got holds them, so
+//! that changes to that object change the queue. A priority queue uses a list from the start, because the heap compares
+//! items in Python.
 
 use std::collections::VecDeque;
 
@@ -17,7 +17,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::queue::State;
 use crate::common::imports;
 
-/// How a queue orders its items.
+/// The order in which a queue returns its items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// First in, first out.
@@ -28,10 +28,10 @@ pub(super) enum Kind {
     Priority,
 }
 
-/// Where the items are.
+/// Where the items are stored.
 pub(super) enum Storage {
     Native(VecDeque<OwnedRef>),
-    /// `_queue`, as a program has it.
+    /// The object that a program got as `_queue`.
     Object(OwnedRef),
 }
 
@@ -42,7 +42,7 @@ impl Default for Storage {
 }
 
 impl Storage {
-    /// Empty, for a queue of that kind.
+    /// Empty storage for a queue of that kind.
     ///
     /// # Errors
     /// `MemoryError`.
@@ -61,7 +61,7 @@ impl Storage {
     }
 }
 
-/// The object that holds the items, if they are not kept natively.
+/// The object that holds the items; None if they are stored natively.
 fn object<'py>(py: Python<'py>, state: &GilCell<State>) -> Option<Bound<'py, PyAny>> {
     state.with(py, |state| match &mut state.items {
         Storage::Native(_) => None,
@@ -69,7 +69,7 @@ fn object<'py>(py: Python<'py>, state: &GilCell<State>) -> Option<Bound<'py, PyA
     })
 }
 
-/// How many items there are.
+/// The number of items.
 #[inline]
 pub(super) fn len(py: Python<'_>, state: &GilCell<State>) -> PyResult<usize> {
     let native = state.with(py, |state| match &mut state.items {
@@ -79,7 +79,7 @@ pub(super) fn len(py: Python<'_>, state: &GilCell<State>) -> PyResult<usize> {
     native.or_else(|object| object.len())
 }
 
-/// Whether there are none, as `not self._queue` says.
+/// Whether there are no items, evaluated as `not self._queue`.
 #[inline]
 pub(super) fn is_empty(py: Python<'_>, state: &GilCell<State>) -> PyResult<bool> {
     let native = state.with(py, |state| match &mut state.items {
@@ -89,13 +89,13 @@ pub(super) fn is_empty(py: Python<'_>, state: &GilCell<State>) -> PyResult<bool>
     native.or_else(|object| Ok(!object.is_truthy()?))
 }
 
-/// Whether one more item has room, which is got if it can be.
+/// Reserves space for one more item; false if memory runs out.
 #[inline]
 pub(super) fn has_room(items: &mut VecDeque<OwnedRef>) -> bool {
     items.len() < items.capacity() || items.try_reserve(1).is_ok()
 }
 
-/// Puts an item in.
+/// Adds an item.
 #[inline]
 pub(super) fn put(state: &GilCell<State>, kind: Kind, item: Bound<'_, PyAny>) -> PyResult<()> {
     let py = item.py();
@@ -122,10 +122,10 @@ pub(super) fn put(state: &GilCell<State>, kind: Kind, item: Bound<'_, PyAny>) ->
     }
 }
 
-/// Takes the next item out.
+/// Removes and returns the next item.
 ///
 /// # Errors
-/// `IndexError` when there is none.
+/// `IndexError` if there is none.
 #[inline]
 pub(super) fn get<'py>(py: Python<'py>, state: &GilCell<State>, kind: Kind) -> PyResult<Bound<'py, PyAny>> {
     let native = state.with(py, |state| match &mut state.items {
@@ -143,7 +143,7 @@ pub(super) fn get<'py>(py: Python<'py>, state: &GilCell<State>, kind: Kind) -> P
     }
 }
 
-/// `_queue`: the items become what is given here.
+/// `_queue`: from now on the returned object holds the items.
 pub(super) fn shown<'py>(py: Python<'py>, state: &GilCell<State>, kind: Kind) -> PyResult<Bound<'py, PyAny>> {
     if let Some(object) = object(py, state) {
         return Ok(object);
@@ -154,7 +154,7 @@ pub(super) fn shown<'py>(py: Python<'py>, state: &GilCell<State>, kind: Kind) ->
     Ok(object)
 }
 
-/// The items as a list, or whatever holds them.
+/// The items as a list, or the object that holds them.
 pub(super) fn listed<'py>(py: Python<'py>, state: &GilCell<State>) -> PyResult<Bound<'py, PyAny>> {
     let native = state.with(py, |state| match &mut state.items {
         Storage::Native(items) => Ok(items.iter().map(|item| item.bind(py).clone()).collect::<Vec<_>>()),
@@ -166,7 +166,7 @@ pub(super) fn listed<'py>(py: Python<'py>, state: &GilCell<State>) -> PyResult<B
     }
 }
 
-/// Puts other items in the place of all.
+/// Replaces all items.
 pub(super) fn set(py: Python<'_>, state: &GilCell<State>, fresh: Storage) {
     let before = state.with(py, |state| std::mem::replace(&mut state.items, fresh));
     drop(before);

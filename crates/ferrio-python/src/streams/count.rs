@@ -1,6 +1,6 @@
-//! `read` and `readexactly` of what is no plain integer: it is compared as asyncio compares it.
+//! `read` and `readexactly` with a count that is not a plain integer: it is compared as asyncio compares it.
 //!
-//! Apart from the usual ones, which know their number before they begin and need no memory for an object.
+//! Separate from the bodies for integers, which know their count at the start and store no object.
 
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
@@ -16,15 +16,15 @@ use super::wait_for_data::{Waiting, check_exception, drive, incomplete};
 use crate::common::imports;
 use crate::common::numbers::{ceiling, equal_integer, index, length};
 
-/// Whether `bytearray.take_bytes` cuts what is read off, as since 3.15, and not a slice.
+/// Whether `bytearray.take_bytes` removes the bytes that are read, as since 3.15, instead of a slice.
 fn takes_bytes(py: Python<'_>) -> bool {
     imports::python_version(py) >= (3, 15)
 }
 
-/// A number as the length that is cut off.
+/// The count as the length to remove.
 ///
 /// # Errors
-/// `TypeError` for one that is no index.
+/// `TypeError` for a count without `__index__`.
 fn cut(number: &Bound<'_, PyAny>) -> PyResult<i64> {
     index(number).map_err(|error| {
         if takes_bytes(number.py()) && error.is_instance_of::<PyTypeError>(number.py()) {
@@ -34,7 +34,7 @@ fn cut(number: &Bound<'_, PyAny>) -> PyResult<i64> {
     })
 }
 
-/// `read`.
+/// The body of `read`.
 pub(super) struct ReadOdd {
     reader: OwnedRef<StreamReader>,
     number: OwnedRef,
@@ -43,9 +43,9 @@ pub(super) struct ReadOdd {
 
 enum Stage {
     New,
-    /// With an integer in the number's place.
+    /// Reads with the count converted to an integer.
     Usual(Read),
-    /// Of a number that is no index: it waits for data as well, and fails then.
+    /// For a count that is no index: waits for data like any read, then fails.
     Doomed(Waiting),
 }
 
@@ -54,7 +54,7 @@ impl ReadOdd {
         Self { reader: OwnedRef::of(reader), number: number.into(), stage: Stage::New }
     }
 
-    /// Begins; None if there is nothing to read.
+    /// Starts the read; None if the count is zero.
     fn begin(&self, py: Python<'_>) -> PyResult<Option<Stage>> {
         let (reader, number) = (self.reader.bind(py), self.number.bind(py));
         check_exception(reader)?;
@@ -94,7 +94,7 @@ impl Body for ReadOdd {
                     waited = true;
                     let Some(there) = there else { return Ok(None) };
                     let number = self.number.bind(py);
-                    // Since 3.15 asyncio takes the lesser of the number and what there is.
+                    // Since 3.15 asyncio takes the lesser of the count and the available length.
                     if takes_bytes(py) && !number.lt(there)? {
                         let look = |data: &[u8]| memory::bytes(py, data).map(Bound::into_any);
                         return reader.get().with_incoming(py, |incoming, _| incoming.try_take(there, look))?.map(Some);
@@ -116,12 +116,12 @@ impl Body for ReadOdd {
     }
 }
 
-/// `readexactly`.
+/// The body of `readexactly`.
 pub(super) struct ReadExactlyOdd {
     reader: OwnedRef<StreamReader>,
     number: OwnedRef,
     waiting: Waiting,
-    /// So many bytes are not less than the number; None before it begins.
+    /// The least number of bytes that is not less than the count; None before the read starts.
     enough: Option<i64>,
 }
 
@@ -130,7 +130,7 @@ impl ReadExactlyOdd {
         Self { reader: OwnedRef::of(reader), number: number.into(), waiting: Waiting::default(), enough: None }
     }
 
-    /// Begins; None if there is nothing to read.
+    /// Starts the read; None if the count is zero.
     fn begin(&self, py: Python<'_>) -> PyResult<Option<i64>> {
         let number = self.number.bind(py);
         if number.lt(0)? {
@@ -140,7 +140,7 @@ impl ReadExactlyOdd {
         if number.eq(0)? {
             return Ok(None);
         }
-        // No length is less than what is no number at all.
+        // No length is less than NaN.
         if number.eq(number)? { ceiling(number).map(Some) } else { Ok(Some(0)) }
     }
 }

@@ -12,7 +12,7 @@ use super::protocol::{self, StreamReaderProtocol};
 use super::reader::StreamReader;
 use super::writer::StreamWriter;
 
-/// `_drain_helper`.
+/// The body of `_drain_helper`.
 pub(super) struct DrainHelper {
     protocol: OwnedRef<StreamReaderProtocol>,
     waiting: Option<(Awaiting, OwnedRef)>,
@@ -66,7 +66,7 @@ impl Body for DrainHelper {
     }
 }
 
-/// `drain`.
+/// The body of `drain`.
 pub(super) struct Drain {
     writer: OwnedRef<StreamWriter>,
     stage: Stage,
@@ -74,7 +74,7 @@ pub(super) struct Drain {
 
 enum Stage {
     New,
-    /// Until the next turn, in which a closing connection tells of its end.
+    /// Waits for the next turn, in which a closing transport calls `connection_lost`.
     Turn,
     Helper(Awaiting),
 }
@@ -85,7 +85,7 @@ impl Drain {
         Self { writer: OwnedRef::of(writer), stage: Stage::New }
     }
 
-    /// Whether nothing has to be waited for once the connection is known to be open.
+    /// Whether `drain` of an open connection returns without waiting.
     #[inline]
     fn is_done(protocol: &Bound<'_, PyAny>) -> bool {
         protocol::is_unpatched(protocol)
@@ -107,7 +107,7 @@ impl Drain {
     }
 }
 
-/// A coroutine that returns nothing.
+/// Replaces the result of a coroutine by None.
 fn without_value<'py>(py: Python<'py>, step: PyResult<Step<'py>>) -> PyResult<Step<'py>> {
     match step? {
         Step::Returned(_) => Ok(Step::Returned(py.None().into_bound(py))),
@@ -173,7 +173,7 @@ impl Body for Drain {
     }
 }
 
-/// `wait_closed`.
+/// The body of `wait_closed`.
 pub(super) struct WaitClosed {
     writer: OwnedRef<StreamWriter>,
     waiting: Option<Awaiting>,

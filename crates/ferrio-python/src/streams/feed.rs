@@ -1,4 +1,4 @@
-//! How bytes come into a reader, and how it wakes who waits and holds back its transport.
+//! Adding bytes to a reader, waking its waiter, and pausing and resuming its transport.
 
 use ferrio_cpython::capi::memory::out_of_memory;
 use ferrio_cpython::objects::future::future_like;
@@ -13,10 +13,11 @@ use crate::common::imports;
 use crate::transports::reader_sink::ReaderSink;
 use crate::transports::socket::SocketTransport;
 
-/// What transports call to feed a reader without a Python call.
+/// The functions that transports call to feed a reader without a Python call.
 pub(super) const SINK: ReaderSink = ReaderSink { reader_of, add, added: added_to, take_early };
 
-/// The reader that may be fed without asking `protocol`, if all is ours, nothing overridden and the reader open.
+/// The open reader that may be fed without calling `protocol`; None unless both are ferrio's own classes without
+/// overrides.
 fn reader_of<'py>(protocol: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     if !protocol::feeds_directly(protocol) {
         return None;
@@ -27,7 +28,7 @@ fn reader_of<'py>(protocol: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
     own.state.with(py, |state| state.shared.is_none() && !state.eof).then_some(reader)
 }
 
-/// Adds bytes without Python code; `added` has to follow. False if there is no memory for them.
+/// Adds bytes without running Python code; the caller must call `added` next. False if memory runs out.
 fn add(reader: &Bound<'_, PyAny>, data: &[u8]) -> bool {
     let own = reader.cast_exact::<StreamReader>();
     own.is_ok_and(|own| own.get().state.with(own.py(), |state| state.incoming.push(data)))
@@ -37,7 +38,7 @@ fn added_to(reader: &Bound<'_, PyAny>) -> PyResult<()> {
     added(reader.py(), reader.cast_exact::<StreamReader>()?.get())
 }
 
-/// What the reader of a stream protocol has read ahead, taken out of it. None for other protocols.
+/// Takes the bytes that a stream protocol's reader has buffered. None for other protocols.
 fn take_early(protocol: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
     let py = protocol.py();
     let is_own = protocol.is_instance_of::<StreamReaderProtocol>();
@@ -47,7 +48,7 @@ fn take_early(protocol: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
     let Some(reader) = protocol.getattr_opt("_stream_reader")?.filter(|reader| !reader.is_none()) else {
         return Ok(None);
     };
-    // Not by way of `_buffer`: what hands that out reads slowly ever after.
+    // Not through `_buffer`: once that was handed out, all reads take the slow path.
     if let Ok(own) = reader.cast_exact::<StreamReader>() {
         return own.get().take_all(py).map(Some);
     }
@@ -60,7 +61,7 @@ fn take_early(protocol: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
     Ok(Some(early.as_bytes().to_vec()))
 }
 
-/// Does what follows from new bytes.
+/// Wakes the waiter, and pauses the transport if too many bytes are buffered.
 #[inline]
 pub(super) fn added(py: Python<'_>, reader: &StreamReader) -> PyResult<()> {
     wake(py, reader)?;
@@ -76,7 +77,7 @@ fn pause(py: Python<'_>, reader: &StreamReader) -> PyResult<()> {
     let Some(transport) = reader.field(py, |state| &state.transport) else { return Ok(()) };
     match transport.call_method0(pyo3::intern!(py, "pause_reading")) {
         Ok(_) => reader.state.with(py, |state| state.paused = true),
-        // It cannot be paused: everything has to be buffered, and it is not tried again.
+        // The transport cannot be paused: everything has to be buffered, and pausing is not tried again.
         Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => {
             reader.put(py, |state| &mut state.transport, None);
         }
@@ -85,7 +86,7 @@ fn pause(py: Python<'_>, reader: &StreamReader) -> PyResult<()> {
     Ok(())
 }
 
-/// `feed_data`.
+/// The body of `feed_data`.
 pub(super) fn feed(reader: &StreamReader, data: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = data.py();
     if reader.state.with(py, |state| state.eof) {
@@ -112,7 +113,7 @@ pub(super) fn feed(reader: &StreamReader, data: &Bound<'_, PyAny>) -> PyResult<(
     added(py, reader)
 }
 
-/// What `bytearray.extend` makes of anything else: numbers are bytes to it.
+/// The bytes that `bytearray.extend` makes of any other object, such as an iterable of integers.
 #[cold]
 fn extended_by(data: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     let made = PyByteArray::new(data.py(), b"");
@@ -125,13 +126,13 @@ fn push(py: Python<'_>, reader: &StreamReader, data: &[u8]) -> PyResult<()> {
     if reader.with_incoming(py, |incoming, _| incoming.push(data))? { Ok(()) } else { Err(out_of_memory(py)) }
 }
 
-/// `feed_eof`.
+/// The body of `feed_eof`.
 pub(super) fn end(py: Python<'_>, reader: &StreamReader) -> PyResult<()> {
     reader.state.with(py, |state| state.eof = true);
     wake(py, reader)
 }
 
-/// `set_exception`.
+/// The body of `set_exception`.
 pub(super) fn fail(py: Python<'_>, reader: &StreamReader, exception: Bound<'_, PyAny>) -> PyResult<()> {
     reader.put(py, |state| &mut state.exception, Some(exception.clone()));
     let Some(waiter) = reader.state.with(py, |state| state.waiter.take()) else { return Ok(()) };
@@ -161,7 +162,7 @@ pub(super) fn maybe_resume(py: Python<'_>, reader: &StreamReader) -> PyResult<()
     resume(py, reader)
 }
 
-/// Lets the transport read again.
+/// Resumes the transport's reading.
 #[cold]
 pub(super) fn resume(py: Python<'_>, reader: &StreamReader) -> PyResult<()> {
     reader.state.with(py, |state| state.paused = false);
@@ -170,7 +171,7 @@ pub(super) fn resume(py: Python<'_>, reader: &StreamReader) -> PyResult<()> {
     transport.call_method0(pyo3::intern!(py, "resume_reading")).map(drop)
 }
 
-/// A transport exactly of our own class for sockets, whose methods nobody can replace.
+/// The transport as ferrio's socket transport, if it is of that exact class, whose methods cannot be replaced.
 #[inline]
 pub(super) fn own<'a, 'py>(transport: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, SocketTransport>> {
     transport.cast_exact::<SocketTransport>().ok()

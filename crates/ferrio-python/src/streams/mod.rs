@@ -1,12 +1,12 @@
 //! Streams, as in asyncio's `streams.py`.
 //!
-//! `reader.rs` and `writer.rs` have the two ends; `reading.rs`, `until.rs`, `lines.rs` and `draining.rs` the bodies of what
-//! waits, `waiting.rs` how they wait; `feeding.rs` how bytes come in; `protocol.rs` and `protocol_attributes.rs` the
-//! protocol between a transport and a reader, `serving.rs` a server's clients; `opening.rs` the functions. Which message
-//! ends where is decided by `ferrio-engine`.
+//! `reader.rs` and `writer.rs` hold the two ends; `read.rs`, `count.rs`, `readuntil.rs`, `readline.rs` and `drain.rs`
+//! the bodies of their coroutines, `wait_for_data.rs` the waiting that these share; `feed.rs` adds received bytes;
+//! `protocol.rs` and `protocol_attributes.rs` hold the protocol between a transport and a reader, `serve.rs` a server's
+//! clients, `open.rs` the functions. `ferrio-engine` decides where each message ends.
 //!
-//! A subclass may override any method; what asyncio calls on `self` is called by name there. Transports of ours feed a
-//! reader without a Python call where nothing is overridden (`feed::SINK`).
+//! A subclass may override any method; where asyncio calls a method on `self`, it is called by name here too. ferrio's
+//! transports feed a reader without a Python call if nothing is overridden (`feed::SINK`).
 
 mod count;
 mod drain;
@@ -45,7 +45,7 @@ pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     open::add_functions(module)
 }
 
-/// A Python class on top of `base`: for what only such a class can have.
+/// Creates a Python class derived from `base`, for features that only such a class can have.
 fn derived<'py>(
     base: &Bound<'py, PyType>,
     besides: &[&Bound<'py, PyAny>],
@@ -64,7 +64,7 @@ fn derived<'py>(
     Ok(class.cast_into::<PyType>()?)
 }
 
-/// `events.get_event_loop()`, as the running Python's streams ask for it.
+/// `events.get_event_loop()`, as the running Python's streams call it.
 fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let events = py.import("asyncio.events")?;
     match events.getattr_opt("_get_event_loop")? {
@@ -81,7 +81,7 @@ fn is_debug(owner: &Bound<'_, PyAny>) -> PyResult<bool> {
     owner.call_method0(pyo3::intern!(owner.py(), "get_debug"))?.is_truthy()
 }
 
-/// Where the running Python code stands.
+/// The stack of the running Python code.
 #[cold]
 fn stack(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     Ok(program_frames::stack(py)?.unwrap_or_else(|| py.None().into_bound(py)))

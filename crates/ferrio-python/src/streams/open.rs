@@ -1,4 +1,4 @@
-//! `open_connection`, `start_server` and their like for Unix sockets.
+//! `open_connection`, `start_server` and their counterparts for Unix sockets.
 
 use ferrio_cpython::capi::coroutine_function;
 use ferrio_cpython::capi::memory;
@@ -36,11 +36,11 @@ pub(crate) struct Factory {
 enum Kind {
     /// The protocol of a client.
     Client(OwnedRef),
-    /// What a server calls for each client.
+    /// The callback that a server calls for each client.
     Server(OwnedRef),
 }
 
-/// A limit that is usually a number.
+/// A limit, which is usually a plain integer.
 enum Limit {
     Number(i64),
     Object(OwnedRef),
@@ -87,7 +87,7 @@ impl Factory {
     }
 }
 
-/// Connects by the loop's method `method`; gives reader and writer.
+/// Connects by the loop's method `method`; returns reader and writer.
 fn open(
     py: Python<'_>,
     name: &'static str,

@@ -1,7 +1,7 @@
-//! `StreamReaderProtocol`: between a transport and a reader, and flow control for writers.
+//! `StreamReaderProtocol`: connects a transport with a reader, and controls the flow of writers.
 //!
-//! The reader is referred to weakly: once a program has dropped it, what still comes is dropped as well. The class that
-//! programs see is a Python class on top of the Rust one, for it has asyncio's `FlowControlMixin` among its bases.
+//! It refers to the reader weakly: once a program has dropped it, received data is dropped as well. The class that
+//! programs see is a Python class derived from the Rust one, because its bases include asyncio's `FlowControlMixin`.
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
@@ -25,27 +25,27 @@ pub(crate) struct StreamReaderProtocol {
     pub(super) state: GilCell<State>,
 }
 
-/// What changes during a protocol's life.
+/// The mutable state of a protocol.
 #[derive(Default)]
 pub(crate) struct State {
     pub(super) owner: Option<OwnedRef>,
     pub(super) reader: Option<OwnedRef<PyWeakrefReference>>,
-    /// The reader, until a server's client is told of it.
+    /// A strong reference to the reader, until the server's callback gets it.
     pub(super) strong: Option<OwnedRef>,
     pub(super) callback: Option<OwnedRef>,
     pub(super) task: Option<OwnedRef>,
     pub(super) transport: Option<OwnedRef>,
     pub(super) writer: Option<OwnedRef>,
     pub(super) source: Option<OwnedRef>,
-    /// Finished when the connection is lost; made when somebody asks for it.
+    /// The future that completes when the connection is lost; created on first use.
     pub(super) closed: Option<OwnedRef>,
-    /// What the connection was lost by.
+    /// The exception with which the connection was lost.
     error: Option<OwnedRef>,
-    /// Those who wait in `drain`.
+    /// The futures of the tasks that wait in `drain`.
     pub(super) drains: Vec<OwnedRef>,
     pub(super) paused: bool,
     pub(super) lost: bool,
-    /// `connection_lost` was called; `lost` says the same until a program says otherwise.
+    /// Whether `connection_lost` was called. `lost` has the same value until a program sets it.
     ended: bool,
     pub(super) rejected: bool,
     pub(super) over_ssl: bool,
@@ -61,7 +61,7 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     Ok(CELL.get_or_try_init(py, make)?.bind(py))
 }
 
-/// Whether bytes for `protocol` may go to its reader directly.
+/// Whether bytes for `protocol` may be given to its reader directly.
 #[inline]
 pub(super) fn feeds_directly(protocol: &Bound<'_, PyAny>) -> bool {
     if is_unpatched(protocol) {
@@ -70,7 +70,7 @@ pub(super) fn feeds_directly(protocol: &Bound<'_, PyAny>) -> bool {
     protocol.cast::<StreamReaderProtocol>().is_ok() && !overrides(protocol).unwrap_or(true)
 }
 
-/// Whether `protocol` is exactly of the class that programs see.
+/// Whether `protocol` is of exactly the class that programs see.
 #[inline]
 pub(super) fn is_unpatched(protocol: &Bound<'_, PyAny>) -> bool {
     class(protocol.py()).is_ok_and(|class| std::ptr::eq(class.as_type_ptr(), protocol.get_type_ptr()))
@@ -89,7 +89,7 @@ fn overrides(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 impl StreamReaderProtocol {
-    /// The reader, while there is one.
+    /// The reader; None once it is dropped.
     #[inline]
     pub(super) fn reader<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         let reader = self.state.with(py, |state| state.reader.as_ref().map(|reader| reader.bind(py).clone()));
@@ -115,12 +115,12 @@ impl StreamReaderProtocol {
         drop(before);
     }
 
-    /// Its loop.
+    /// The protocol's loop; None in Python before one is set.
     pub(super) fn owner<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.field(py, |state| &state.owner).unwrap_or_else(|| py.None().into_bound(py))
     }
 
-    /// The future that ends with the connection.
+    /// The future that completes with the connection.
     pub(super) fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(closed) = self.field(py, |state| &state.closed) {
             return Ok(closed);
@@ -133,7 +133,7 @@ impl StreamReaderProtocol {
         Ok(closed)
     }
 
-    /// Wakes all who wait in `drain`.
+    /// Wakes all tasks that wait in `drain`.
     fn wake_drains(&self, py: Python<'_>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let waiters: Vec<_> =
             self.state.with(py, |state| state.drains.iter().map(|waiter| waiter.bind(py).clone()).collect());
@@ -167,13 +167,13 @@ impl StreamReaderProtocol {
     }
 }
 
-/// Finishes the future that ends with the connection.
+/// Completes the future that stands for the end of the connection.
 fn end(closed: &Bound<'_, PyAny>, error: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let Some(error) = error else {
         return future_like::set_result(closed, closed.py().None().into_bound(closed.py()));
     };
     future_like::set_exception(closed, error)?;
-    // Nobody has to wait for it: not a word when nobody does.
+    // Awaiting the future is optional, so an exception that is never retrieved must not be logged.
     closed.call_method0("exception").map(drop)
 }
 

@@ -11,7 +11,7 @@ use pyo3::types::{PyBytes, PyInt};
 use super::reader::StreamReader;
 use super::wait_for_data::{Waiting, check_exception, drive, incomplete, ready};
 
-/// `read`.
+/// The body of `read`.
 pub(super) struct Read {
     reader: OwnedRef<StreamReader>,
     wanted: i64,
@@ -23,7 +23,7 @@ enum Stage {
     New,
     /// Waits once.
     Some,
-    /// Waits until the end. Apart, so that a coroutine that waits once needs no memory but its own.
+    /// Waits until the end of file. Boxed, so that a coroutine that waits once needs no memory but its own.
     All(Box<Blocks>),
 }
 
@@ -39,7 +39,7 @@ impl Read {
         Self { reader: OwnedRef::of(reader), wanted, waiting: Waiting::default(), stage: Stage::New }
     }
 
-    /// Until end of file, block by block, as asyncio's `read` calls itself.
+    /// Reads until the end of file, block by block, as asyncio's `read` calls itself.
     #[cold]
     fn all<'py>(&mut self, py: Python<'py>, mut input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let reader = self.reader.bind(py);
@@ -116,7 +116,7 @@ impl Body for Read {
     }
 }
 
-/// `readexactly`.
+/// The body of `readexactly`.
 pub(super) struct ReadExactly {
     reader: OwnedRef<StreamReader>,
     wanted: i64,
@@ -172,7 +172,7 @@ impl Body for ReadExactly {
     }
 }
 
-/// `__anext__`: a line, or the end.
+/// The body of `__anext__`: a line, or the end of the iteration.
 pub(super) struct Next {
     reader: OwnedRef<StreamReader>,
     next_line: Option<Awaiting>,

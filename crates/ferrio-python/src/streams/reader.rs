@@ -1,7 +1,7 @@
-//! `StreamReader`: received bytes and one who may wait for more.
+//! `StreamReader`: a buffer of received bytes, and the one task that may wait for more.
 //!
-//! Invariant: bytes live in `incoming` until somebody asks for `_buffer`; from then on they live in the bytearray that
-//! was handed out, so that whoever holds it sees and does the same as in asyncio.
+//! Invariant: the bytes are in `incoming` until a program reads `_buffer`; from then on they are in the bytearray that
+//! was handed out, so that changes to it have the same effect as in asyncio.
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
@@ -31,17 +31,17 @@ pub(crate) struct StreamReader {
     pub(super) state: GilCell<State>,
 }
 
-/// What changes during a reader's life.
+/// The mutable state of a reader.
 #[derive(Default)]
 pub(crate) struct State {
     pub(super) incoming: Incoming,
     /// The bytearray that was handed out as `_buffer`.
     pub(super) shared: Option<OwnedRef<PyByteArray>>,
-    /// The longest message; a limit that is no whole number is rounded down.
+    /// The longest message in bytes; a limit that is not an integer is rounded down.
     pub(super) limit: i64,
-    /// Above so many bytes the transport is paused: twice the limit.
+    /// The number of bytes above which the transport is paused: twice the limit.
     pub(super) most: i64,
-    /// The limit as it was given, where that is no plain integer.
+    /// The limit as the caller passed it, if it is not a plain integer.
     pub(super) given_limit: Option<OwnedRef>,
     pub(super) owner: Option<OwnedRef>,
     pub(super) waiter: Option<OwnedRef>,
@@ -57,12 +57,12 @@ impl State {
         Self { limit, most: limit.saturating_mul(2), ..Self::default() }
     }
 
-    /// With a limit of any kind, as far as lengths can be compared with it.
+    /// A state with a limit of any type that lengths can be compared with.
     fn with_given_limit(given: &Bound<'_, PyAny>) -> PyResult<Self> {
         if let Some(limit) = plain_integer(given) {
             return Ok(Self::with_limit(limit));
         }
-        // No length is greater than what is no number at all.
+        // No length is greater than NaN.
         let is_number = given.eq(given)?;
         let last = |number: &Bound<'_, PyAny>| if is_number { floor(number) } else { Ok(i64::MAX) };
         let (limit, most) = (last(given)?, last(&given.mul(2)?)?);
@@ -71,20 +71,20 @@ impl State {
 }
 
 impl StreamReader {
-    /// The limit as it was given.
+    /// The limit as the caller passed it.
     pub(super) fn given_limit<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         let limit = || PyInt::new(py, self.state.with(py, |state| state.limit)).into_any();
         self.field(py, |state| &state.given_limit).unwrap_or_else(limit)
     }
 
-    /// A reader of exactly this class.
+    /// Creates a reader of exactly this class.
     pub(super) fn create<'py>(py: Python<'py>, limit: i64, owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         let source = if is_debug(owner)? { Some(OwnedRef::from(stack(py)?)) } else { None };
         let state = State { owner: Some(owner.clone().into()), source, ..State::with_limit(limit) };
         Bound::new(py, Self { state: GilCell::new(state) })
     }
 
-    /// Looks at and changes the bytes. Fails when a bytearray that was handed out cannot be resized.
+    /// Calls `look` with the buffered bytes. Fails if a bytearray that was handed out cannot be resized.
     #[inline]
     pub(super) fn with_incoming<R>(&self, py: Python<'_>, look: impl FnOnce(&mut Incoming, Frame) -> R) -> PyResult<R> {
         let shared = self.state.with(py, |state| state.shared.as_ref().map(|shared| shared.bind(py).clone()));
@@ -123,7 +123,7 @@ impl StreamReader {
         Ok(outcome)
     }
 
-    /// Everything that is unread.
+    /// Takes all unread bytes.
     pub(crate) fn take_all(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
         self.with_incoming(py, |incoming, _| incoming.try_take(usize::MAX, |all| memory::copied(py, all)))?
     }
@@ -132,7 +132,7 @@ impl StreamReader {
         self.with_incoming(py, |incoming, _| incoming.len())
     }
 
-    /// Whether there are bytes that nobody has read, as far as can be told at once.
+    /// Whether there are unread bytes, as far as can be determined without running Python code.
     #[inline]
     pub(super) fn has_more(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| !state.incoming.is_empty())
@@ -158,13 +158,13 @@ impl StreamReader {
     }
 }
 
-/// What framing has to know besides the bytes.
+/// What framing needs besides the bytes.
 pub(super) struct Frame {
     pub(super) limit: i64,
     pub(super) eof: bool,
 }
 
-/// The argument of a new reader: None is no limit, and not the absence of one.
+/// The argument of a new reader. An explicit None is an invalid limit, not the default.
 enum Limit<'py> {
     Default,
     Given(Bound<'py, PyAny>),

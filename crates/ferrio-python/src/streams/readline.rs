@@ -1,4 +1,4 @@
-//! `readline` of a subclass, which may override `readuntil`, and what becomes of a line that is too long.
+//! `readline` of a subclass, which may override `readuntil`, and the handling of a line that is too long.
 
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
@@ -11,7 +11,7 @@ use super::feed;
 use super::reader::StreamReader;
 use crate::common::imports;
 
-/// Drops a line that is too long, as far as it has come; gives the error that tells of it.
+/// Drops the received part of a line that is too long; returns the error to raise.
 #[cold]
 pub(super) fn drop_line(reader: &Bound<'_, StreamReader>, overrun: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     let py = reader.py();
@@ -29,7 +29,7 @@ pub(super) fn drop_line(reader: &Bound<'_, StreamReader>, overrun: &Bound<'_, Py
     Ok(error)
 }
 
-/// `readline` by way of the object's `readuntil`.
+/// The body of `readline` that calls the object's `readuntil`.
 pub(super) struct Line {
     reader: OwnedRef<StreamReader>,
     message: Option<Awaiting>,

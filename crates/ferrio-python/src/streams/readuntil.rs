@@ -15,12 +15,12 @@ use super::readline::drop_line;
 use super::wait_for_data::{Waiting, check_exception, drive, incomplete, ready};
 use crate::common::imports;
 
-/// `readuntil` and `readline`.
+/// The body of `readuntil` and `readline`.
 pub(super) struct ReadUntil {
     reader: OwnedRef<StreamReader>,
     waiting: Waiting,
     search: Search,
-    /// As given, until the first resumption; None for a newline.
+    /// The argument, until the coroutine first resumes; None for a newline.
     given: Option<OwnedRef>,
     /// None for a newline.
     separators: Option<Box<Separators>>,
@@ -70,7 +70,7 @@ impl ReadUntil {
     }
 }
 
-/// The separators of a `readuntil`.
+/// Converts the argument of `readuntil` to separators.
 fn separators(given: &Bound<'_, PyAny>) -> PyResult<Separators> {
     let py = given.py();
     let takes_several = imports::python_version(py) >= (3, 13);
@@ -78,7 +78,7 @@ fn separators(given: &Bound<'_, PyAny>) -> PyResult<Separators> {
         if let Ok(bytes) = object.cast::<PyBytes>() {
             return Ok(bytes.as_bytes().to_vec());
         }
-        // Its length is asked for first, its kind when it is looked for.
+        // As in asyncio, its length is taken before its type is checked.
         object.len()?;
         let buffer = pyo3::buffer::PyBuffer::<u8>::get(object);
         buffer.and_then(|buffer| buffer.to_vec(py)).map_err(|_| {

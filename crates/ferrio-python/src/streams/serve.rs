@@ -1,4 +1,4 @@
-//! A server's clients: the program's callback, its task, and what becomes of its exception.
+//! A server's clients: the program's callback, its task, and the handling of its exception.
 
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::coroutine_check::is_coroutine;
@@ -10,7 +10,7 @@ use super::writer;
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 
-/// Tells a server's program of its client.
+/// Calls a server's callback for a client.
 pub(super) fn serve(
     slf: &Bound<'_, StreamReaderProtocol>,
     callback: &Bound<'_, PyAny>,

@@ -1,6 +1,6 @@
-//! Waiting for data, which all readings have in common, and `_wait_for_data`.
+//! Waiting for data, which all reads share, and `_wait_for_data`.
 //!
-//! One reading waits at a time; the reader knows the future it waits for (`State::waiter`).
+//! One read waits at a time; the reader stores the future that it waits for (`State::waiter`).
 
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
@@ -14,12 +14,12 @@ use super::feed;
 use super::reader::StreamReader;
 use crate::common::imports;
 
-/// One who waits for data.
+/// The wait of one read for data; None while it does not wait.
 #[derive(Default)]
 pub(super) struct Waiting(pub(super) Option<Awaiting>);
 
 impl Waiting {
-    /// `_wait_for_data`, its first half.
+    /// The first half of `_wait_for_data`.
     pub(super) fn begin(&mut self, reader: &Bound<'_, StreamReader>, function: &str) -> PyResult<()> {
         let py = reader.py();
         let this = reader.get();
@@ -42,7 +42,7 @@ impl Waiting {
         Ok(())
     }
 
-    /// The second half: what is yielded, or None when the wait is over.
+    /// The second half: returns the yielded object, or None when the wait is over.
     #[inline]
     pub(super) fn go_on<'py>(
         &mut self,
@@ -60,13 +60,13 @@ impl Waiting {
         step.map(|_| None)
     }
 
-    /// Shows what it refers to.
+    /// Visits the references for the garbage collector.
     pub(super) fn traverse(&self, visitor: &Visitor<'_>) {
         self.0.iter().for_each(|awaiting| awaiting.traverse(visitor));
     }
 }
 
-/// Drives a reading: `attempt` gives the result once it is there.
+/// Drives a read: `attempt` returns the result once the data is there.
 #[inline]
 pub(super) fn drive<'py>(
     reader: &Bound<'py, StreamReader>,
@@ -88,7 +88,7 @@ pub(super) fn drive<'py>(
     }
 }
 
-/// What a reading returns that need not wait: `length` says how much there is of it, if all is there.
+/// The result of a read that need not wait: `length` returns its length if all of it is there.
 #[inline]
 pub(super) fn ready<'py>(
     reader: &Bound<'py, StreamReader>,
@@ -109,7 +109,7 @@ pub(super) fn ready<'py>(
     Ok(data)
 }
 
-/// Raises what was set with `set_exception`.
+/// Raises the exception set by `set_exception`.
 #[inline]
 pub(super) fn check_exception(reader: &Bound<'_, StreamReader>) -> PyResult<()> {
     match reader.get().field(reader.py(), |state| &state.exception) {
@@ -118,7 +118,7 @@ pub(super) fn check_exception(reader: &Bound<'_, StreamReader>) -> PyResult<()> 
     }
 }
 
-/// `IncompleteReadError`.
+/// Creates an `IncompleteReadError`.
 #[cold]
 pub(super) fn incomplete<'py>(py: Python<'py>, partial: Vec<u8>, expected: Option<Bound<'py, PyAny>>) -> PyErr {
     let made =
@@ -126,7 +126,7 @@ pub(super) fn incomplete<'py>(py: Python<'py>, partial: Vec<u8>, expected: Optio
     made.map_or_else(|error| error, |error| raised(&error))
 }
 
-/// `_wait_for_data`, for programs that read in ways of their own.
+/// The body of `_wait_for_data`, for programs that read in their own ways.
 pub(super) struct WaitForData {
     reader: OwnedRef<StreamReader>,
     function: Option<String>,

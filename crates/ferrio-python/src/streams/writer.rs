@@ -1,7 +1,7 @@
 //! `StreamWriter`: a transport, with `drain`.
 //!
-//! The class that programs see is a Python class on top of the Rust one, for only that can have a finalizer that tells of
-//! a writer left open.
+//! The class that programs see is a Python class derived from the Rust one, because only that can have a finalizer that
+//! warns about a writer left open.
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
@@ -32,7 +32,7 @@ struct State {
     protocol: Option<OwnedRef>,
     reader: Option<OwnedRef>,
     owner: Option<OwnedRef>,
-    /// Made when it is asked for.
+    /// Created on first use.
     complete: Option<OwnedRef>,
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     Ok(CELL.get_or_try_init(py, make)?.bind(py))
 }
 
-/// A writer.
+/// Creates a writer.
 pub(super) fn create<'py>(
     transport: &Bound<'py, PyAny>,
     protocol: &Bound<'py, PyAny>,
@@ -78,7 +78,7 @@ impl StreamWriter {
         self.field(py, |state| &state.protocol).unwrap_or_else(|| py.None().into_bound(py))
     }
 
-    /// Whether what was received is not all read, so that there will be more to write.
+    /// Whether received data is still unread, so that more writes are likely.
     #[inline]
     fn writes_on(&self, py: Python<'_>) -> bool {
         self.reader(py)
@@ -91,7 +91,7 @@ impl StreamWriter {
     }
 }
 
-/// Takes `data` to be sent with what is written next; see `outer_future`. False if it was not taken.
+/// Takes `data` to send it together with the next write; see `write_coalescing`. False if it was not taken.
 #[inline]
 fn coalesce(transport: &Bound<'_, SocketTransport>, data: &Bound<'_, PyAny>) -> bool {
     data.cast_exact::<PyBytes>().is_ok_and(|data| write_coalescing::coalesce(transport, data.as_bytes()))

@@ -1,9 +1,9 @@
-//! `as_completed`: some awaitables in the order in which they get done.
+//! `as_completed`: awaitables in the order in which they complete.
 //!
-//! `Completions` keeps what is still to be done, what is done and not handed out, and the futures of those who wait for
-//! the next one, first come first served; the first in line may find that another was faster, and then gets in line
-//! again, as with asyncio's queue. Invariants: `left` counts what was not promised to anybody so far; once the timeout is
-//! over nothing is to be done any more, and each promise that is open gets an entry without a future.
+//! `Completions` holds the pending futures, the completed ones that were not returned yet, and the futures of the tasks
+//! that wait for the next one, in FIFO order. As with asyncio's queue, a woken waiter may find that another task was
+//! faster, and then joins the end of the wait queue. Invariants: `left` counts the awaitables that are not reserved for
+//! a waiter yet; after the timeout nothing is pending, and each open reservation gets an entry without a future.
 
 use std::collections::VecDeque;
 
@@ -25,7 +25,7 @@ use crate::common::imports;
 static HANDLE_COMPLETION: DoneCallback =
     DoneCallback::new("_AsCompletedIterator._handle_completion", handle_completion);
 
-/// The first version whose iterators are asynchronous as well.
+/// The first version whose iterators are also asynchronous.
 const ASYNCHRONOUS: (u8, u8) = (3, 13);
 
 /// Iterate over awaitables as they get done.
@@ -55,15 +55,15 @@ pub(super) fn as_completed<'py>(
 #[pyclass(frozen, weakref, name = "_AsCompletedIterator", module = "ferrio")]
 pub(crate) struct Completions {
     inner: GilCell<Inner>,
-    /// The task that waits, where call graphs are kept.
+    /// The task that waits, on versions with call graphs.
     waiter: Option<Py<PyAny>>,
 }
 
 struct Inner {
-    /// What is not done; None while the futures are being made.
+    /// The pending futures; None while they are being created.
     todo: Option<Py<PySet>>,
     left: usize,
-    /// What is done; None stands for what was not in time.
+    /// The completed futures; None stands for one that missed the timeout.
     done: VecDeque<Option<Py<PyAny>>>,
     getters: VecDeque<Py<PyAny>>,
     timer: Option<Py<PyAny>>,
@@ -107,7 +107,7 @@ impl Completions {
         self.inner.with(py, |inner| inner.todo.as_ref().map(|todo| todo.bind(py).clone()))
     }
 
-    /// Promises one of what is left. False if nothing is.
+    /// Reserves one of the remaining awaitables. False if none remain.
     fn promise(&self, py: Python<'_>) -> bool {
         self.inner.with(py, |inner| {
             let some = inner.left > 0;
@@ -131,7 +131,7 @@ impl Completions {
         Ok(())
     }
 
-    /// Leaves the line because of an error; what it was woken for wakes another.
+    /// Leaves the wait queue because of an error, and passes a wake-up already received on to the next waiter.
     fn give_up(&self, py: Python<'_>, getter: &Py<PyAny>) -> PyResult<()> {
         let own = getter.bind(py);
         future_like::cancel(own)?;
@@ -211,12 +211,12 @@ impl Completions {
     }
 }
 
-/// A future is done.
+/// Handles the completion of a future.
 fn handle_completion<'py>(completions: &Bound<'py, PyAny>, future: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = future.py();
     let this = completions.cast::<Completions>()?.get();
     let Some(todo) = this.todo(py).filter(|todo| !todo.is_empty()) else {
-        // The timeout was first.
+        // The timeout came first.
         return Ok(());
     };
     todo.discard(future)?;
@@ -232,14 +232,14 @@ fn handle_completion<'py>(completions: &Bound<'py, PyAny>, future: &Bound<'py, P
     Ok(())
 }
 
-/// The coroutine that waits for the next to be done.
+/// The coroutine that waits for the next completion.
 struct WaitForOne {
     completions: Py<Completions>,
     kind: Kind,
     stage: Stage,
 }
 
-/// What it returns.
+/// What the coroutine returns.
 #[derive(Clone, Copy)]
 enum Kind {
     Future,
@@ -247,10 +247,10 @@ enum Kind {
 }
 
 enum Stage {
-    /// Nothing was promised so far.
+    /// Nothing is reserved yet.
     New,
     Promised,
-    /// In line with a future.
+    /// In the wait queue with a future.
     Waiting(Awaiting, Py<PyAny>),
 }
 
@@ -306,7 +306,7 @@ impl WaitForOne {
     }
 }
 
-/// What `as_completed()` was called with.
+/// The arguments of `as_completed()`.
 struct Request {
     fs: Py<PyAny>,
     timeout: Option<Py<PyAny>>,

@@ -1,6 +1,6 @@
-//! Who waits for what through other means than `await`, as 3.14 keeps it for `asyncio.capture_call_graph()`.
+//! Call graph edges other than `await`, which 3.14 keeps for `asyncio.capture_call_graph()`.
 //!
-//! Earlier versions keep nothing, and `current_waiter` is None there.
+//! Earlier versions keep none, and `current_waiter` is None there.
 
 use ferrio_cpython::current_task;
 use ferrio_cpython::objects::future::future_like;
@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use crate::common::imports;
 
-/// The task that runs on `owner`, where call graphs are kept.
+/// The task that is running on `owner`, on versions with call graphs.
 pub(crate) fn current_waiter<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if imports::python_version(owner.py()) < (3, 14) { Ok(None) } else { current_task(owner) }
 }

@@ -1,4 +1,4 @@
-//! `create_task`: the function, which asks the running loop.
+//! The function `create_task`, which uses the running loop.
 
 use ferrio_cpython::capi::keyword_call::call_method;
 use ferrio_cpython::objects::create_task::create_task_directly;
@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 
 use crate::common::imports;
 
-/// The flag of code that takes `**keywords`.
+/// The flag of code objects that take `**keywords`.
 pub(crate) const CO_VARKEYWORDS: u32 = 8;
 
 /// Have the running loop run a coroutine as a task; gives the task.
@@ -69,20 +69,20 @@ pub(crate) fn create_any_task<'py>(
     Ok(task)
 }
 
-/// Whether `create_task` of the running Python hands on all keyword arguments.
+/// Whether `create_task` of the running Python passes on all keyword arguments.
 pub(crate) fn takes_any(py: Python<'_>) -> PyResult<bool> {
     let code = imports::tasks_module(py)?.getattr("create_task")?.getattr("__code__")?;
     let has_own = code.getattr("co_kwonlyargcount")?.extract::<u32>()? > 0;
     Ok(!has_own && code.getattr("co_flags")?.extract::<u32>()? & CO_VARKEYWORDS != 0)
 }
 
-/// Whether the running Python names a task when it is made already: it did from 3.13 on.
+/// Whether the running Python names a task after its creation; from 3.13 on it does so during the creation.
 pub(crate) fn names_afterwards(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     CELL.get_or_try_init(py, || imports::tasks_module(py)?.hasattr("_set_task_name")).copied()
 }
 
-/// asyncio's `_set_task_name`, of a name that is not None: the task may be of a kind without names.
+/// asyncio's `_set_task_name`, for a name that is not None. The task may have no `set_name`.
 pub(crate) fn set_task_name<'py>(task: &Bound<'py, PyAny>, name: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = task.py();
     match task.getattr_opt(pyo3::intern!(py, "set_name"))? {

@@ -1,8 +1,9 @@
-//! `eager_task_factory`: tasks that run up to their first wait when they are made.
+//! `eager_task_factory`: tasks that run up to their first wait when they are created.
 //!
-//! It is what asyncio's own `create_eager_task_factory` makes for our Task, a function in Python: libraries know factories
-//! of its making by their `__code__` and take the constructor out of their `__closure__` (anyio does, to start its tasks
-//! later). A loop of ours knows this factory and makes such tasks without calling it (`ferrio_cpython::objects::create_task`).
+//! It is a Python function, the result of asyncio's own `create_eager_task_factory` for ferrio's `Task`: libraries
+//! recognise such factories by their `__code__` and take the constructor from their `__closure__` (anyio does, to start
+//! its tasks later). ferrio's loop recognises this factory and creates the tasks without calling it
+//! (`ferrio_cpython::objects::create_task`).
 
 use ferrio_cpython::objects::task;
 use pyo3::prelude::*;

@@ -1,4 +1,4 @@
-//! `isfuture`, `iscoroutine` and `ensure_future`: telling awaitables apart, and making a future of any of them.
+//! `isfuture`, `iscoroutine` and `ensure_future`: testing for awaitables, and creating a future from any of them.
 
 use ferrio_cpython::capi::hooks;
 use ferrio_cpython::capi::memory;
@@ -34,10 +34,10 @@ pub(super) fn ensure_future<'py>(
     ensured(coro_or_future, r#loop)
 }
 
-/// A task for a coroutine that nobody drives, by the maker of many.
+/// Creates a task by `maker` for a coroutine that is not being run.
 ///
 /// # Errors
-/// What the loop's `create_task` raises; the coroutine is closed then.
+/// The error of the loop's `create_task`; the coroutine is closed then.
 #[inline]
 pub(super) fn start_by<'py>(maker: &TaskMaker<'py>, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     maker.make(coroutine).inspect_err(|error| close_after(coroutine, error))
@@ -112,7 +112,8 @@ fn start<'py>(
     }
 }
 
-/// Closes a coroutine that the loop refused, so that nobody is warned about it; the loop's error is the one to come out.
+/// Closes a coroutine that the loop refused, to avoid the warning about one that was never awaited. The loop's error is
+/// the one that is raised.
 #[cold]
 fn close_after(coroutine: &Bound<'_, PyAny>, error: &PyErr) {
     if error.is_instance_of::<PyRuntimeError>(coroutine.py()) {
@@ -130,8 +131,8 @@ pub(crate) fn wrap_awaitable<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bou
     wrapper(py)?.call1((awaitable,))
 }
 
-/// The coroutine function that awaits its argument: asyncio's own where it is public, for a task shows its coroutine,
-/// and programs may want one that the interpreter made.
+/// The coroutine function that awaits its argument: asyncio's own where it is public, because a task shows its
+/// coroutine and programs may expect one of the interpreter's coroutines.
 fn wrapper(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let make = || {

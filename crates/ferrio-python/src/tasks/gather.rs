@@ -1,9 +1,9 @@
 //! `gather`: one future for the outcomes of many.
 //!
-//! The state is the outer future itself (`ferrio_cpython::objects::future::GatheringFuture`); each child that is not done tells it by
-//! one native callback. States of the outer future: *being gathered* (no children so far: whatever a child tells, only
-//! its exception counts as retrieved), *waiting*, *done*. The last child to tell collects the results, in the order of
-//! the arguments.
+//! The outer future (`ferrio_cpython::objects::future::GatheringFuture`) holds the state; each pending child calls it
+//! through one native callback. States of the outer future: *being gathered* (it has no children yet: a child that
+//! completes only has its exception marked as retrieved), *waiting*, *done*. The last child to complete collects the
+//! results in the order of the arguments.
 
 use ferrio_cpython::capi::hooks;
 use ferrio_cpython::capi::memory;
@@ -22,7 +22,7 @@ use crate::common::imports;
 
 static CHILD_DONE: DoneCallback = DoneCallback::new("gather.<locals>._done_callback", child_done);
 
-/// From how many arguments on it pays to look up how the loop makes tasks once for all.
+/// The number of arguments from which looking up the loop's way to create tasks once pays off.
 const MANY: usize = 8;
 
 /// Return a future aggregating results from the given coroutines/futures.
@@ -40,10 +40,10 @@ pub(super) fn gather<'py>(
     gather_all(coros_or_futures, tolerant)
 }
 
-/// The same for our own use: `tolerant` makes exceptions results.
+/// `gather` for internal callers: `tolerant` returns exceptions as results.
 ///
 /// # Errors
-/// What `gather` raises.
+/// The errors of `gather`.
 pub(crate) fn gather_all<'py>(coros_or_futures: &Bound<'py, PyTuple>, tolerant: bool) -> PyResult<Bound<'py, PyAny>> {
     let py = coros_or_futures.py();
     if coros_or_futures.is_empty() {
@@ -54,20 +54,20 @@ pub(crate) fn gather_all<'py>(coros_or_futures: &Bound<'py, PyTuple>, tolerant: 
     Collection::begin(py, tolerant)?.collect(coros_or_futures)
 }
 
-/// The arguments becoming children.
+/// The conversion of the arguments to children.
 struct Collection<'py> {
     owner: Option<Bound<'py, PyAny>>,
     waiter: Option<Bound<'py, PyAny>>,
-    /// Worth a maker.
+    /// Whether there are enough arguments for a `TaskMaker`.
     many: bool,
-    /// Makes the tasks, from the second on.
+    /// Creates the tasks, from the second on.
     maker: Option<TaskMaker<'py>>,
     outer: Option<GatheringFuture<'py>>,
-    /// Exceptions are results.
+    /// Whether exceptions are returned as results.
     tolerant: bool,
     children: Vec<Bound<'py, PyAny>>,
     expected: usize,
-    /// Since 3.12 what is done already tells at once, when all are known.
+    /// Since 3.12, children that are already done; they are reported once all children are known.
     done: Vec<Bound<'py, PyAny>>,
     tells_at_once: bool,
 }
@@ -118,7 +118,7 @@ impl<'py> Collection<'py> {
         Ok(outer)
     }
 
-    /// Equal arguments, as a dictionary finds them, are one child.
+    /// Arguments that compare equal, as dictionary keys do, become one child.
     fn collect_equals(&mut self, arguments: &Bound<'py, PyTuple>) -> PyResult<()> {
         let known = memory::dict(arguments.py())?;
         for argument in arguments {
@@ -134,7 +134,7 @@ impl<'py> Collection<'py> {
         Ok(())
     }
 
-    /// The outer future, on the first child's loop.
+    /// The outer future, on the first child's loop; created on first use.
     fn outer(&mut self) -> PyResult<&GatheringFuture<'py>> {
         if self.outer.is_none() {
             let Some(owner) = &self.owner else {
@@ -161,7 +161,7 @@ impl<'py> Collection<'py> {
             self.maker = self.owner.as_ref().map(TaskMaker::new).transpose()?;
         }
         if !child.is(argument) {
-            // Nobody else can see to it that the task is awaited.
+            // `gather` holds the only reference to the task, so the caller cannot await it itself.
             future_like::may_be_lost(&child)?;
         }
         self.expected += 1;
@@ -177,7 +177,7 @@ impl<'py> Collection<'py> {
     }
 }
 
-/// Whether no two arguments are equal, known without asking them.
+/// Whether no two arguments are equal, as far as is known without calling their `__eq__`.
 fn differ(arguments: &Bound<'_, PyTuple>) -> bool {
     let mut addresses = Vec::with_capacity(arguments.len());
     for argument in arguments.iter_borrowed() {
@@ -190,7 +190,7 @@ fn differ(arguments: &Bound<'_, PyTuple>) -> bool {
     addresses.windows(2).all(|pair| pair[0] != pair[1])
 }
 
-/// A child is done: `_done_callback` of asyncio's `gather`.
+/// Handles a completed child: `_done_callback` of asyncio's `gather`.
 fn child_done<'py>(outer: &Bound<'py, PyAny>, child: &Bound<'py, PyAny>) -> PyResult<()> {
     let Some(outer_future) = GatheringFuture::of(outer) else { return Ok(()) };
     let is_last = outer_future.count_finished();
@@ -215,7 +215,7 @@ fn child_done<'py>(outer: &Bound<'py, PyAny>, child: &Bound<'py, PyAny>) -> PyRe
     if is_last { finish(&outer_future) } else { Ok(()) }
 }
 
-/// The children that outlive the gathering are not waited for any more.
+/// Removes the call graph edges to the children that are still pending.
 fn discard_waiter_of_all<'py>(outer_future: &GatheringFuture<'py>, waiter: Option<&Bound<'py, PyAny>>) -> PyResult<()> {
     if let (Some(children), Some(waiter)) = (outer_future.children(), waiter) {
         for child in &children {
@@ -225,7 +225,7 @@ fn discard_waiter_of_all<'py>(outer_future: &GatheringFuture<'py>, waiter: Optio
     Ok(())
 }
 
-/// All children are done.
+/// Completes the outer future, once all children are done.
 fn finish(outer_future: &GatheringFuture<'_>) -> PyResult<()> {
     let outer = outer_future.as_any();
     let Some(children) = outer_future.children() else { return Ok(()) };
@@ -245,7 +245,7 @@ fn finish(outer_future: &GatheringFuture<'_>) -> PyResult<()> {
     future_like::set_result(outer, memory::list(outer.py(), results)?.into_any())
 }
 
-/// What stands for a cancelled child among the results.
+/// The object that stands for a cancelled child in the results.
 #[cold]
 fn cancellation<'py>(child: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = child.py();

@@ -1,7 +1,7 @@
-//! Tasks and futures: making them, and asyncio's functions about them.
+//! Tasks and futures: their creation, and asyncio's functions for them.
 //!
-//! A file for each section of asyncio's manual on them. Functions follow the running Python's; what differs between
-//! versions is asked of the interpreter's own function where patch releases differ too.
+//! One file for each section of asyncio's manual on them. The functions follow the running Python's; where even patch
+//! releases differ, the interpreter's own function is inspected.
 
 pub(crate) mod as_completed;
 mod call_graph;
@@ -57,7 +57,7 @@ pub(crate) fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// What came with Python 3.12.
+/// Adds the functions that exist since Python 3.12.
 fn add_eager_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(registration::_register_eager_task, module)?)?;
     module.add_function(wrap_pyfunction!(registration::_unregister_eager_task, module)?)?;

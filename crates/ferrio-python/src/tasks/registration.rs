@@ -1,7 +1,7 @@
-//! What other libraries' tasks tell asyncio: that they are there, and that they run.
+//! The functions by which other libraries' tasks register with asyncio and report that they are running.
 //!
-//! The registry is asyncio's own, whose tasks `all_tasks` shows beside ours; so the functions hand on to those of its C
-//! module, which also keep 3.14's state of the thread.
+//! The registry is asyncio's own, whose tasks `all_tasks` shows together with ferrio's. The functions therefore call
+//! those of its C module, which also keep 3.14's per-thread state.
 
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;

@@ -1,7 +1,7 @@
-//! `shield`: a future that ends as another one does, and can be cancelled alone.
+//! `shield`: a future that takes over the outcome of another one, but can be cancelled alone.
 //!
-//! The two futures are each other's callback objects. Since 3.14 the inner one also knows the task that waits, as
-//! long as it does.
+//! Each of the two futures is the object of the other's callback. Since 3.14 the inner one also refers to the waiting
+//! task while it waits.
 
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::current::{Asked, running_task};
@@ -15,9 +15,9 @@ use crate::common::imports;
 
 static INNER_DONE: DoneCallback = DoneCallback::new("shield.<locals>._inner_done_callback", inner_done);
 static OUTER_DONE: DoneCallback = DoneCallback::new("shield.<locals>._outer_done_callback", outer_done);
-/// The same where a task waits: its object is the inner future and the object of `CLEAR_AWAITED_BY`.
+/// The same if a task waits: its object is a tuple of the inner future and the object of `CLEAR_AWAITED_BY`.
 static OUTER_DONE_AWAITED: DoneCallback = DoneCallback::new("shield.<locals>._outer_done_callback", outer_done_awaited);
-/// Its object is the task in a tuple of its own, for a task may shield one future twice.
+/// Its object is the task in a tuple of its own, because a task may shield one future twice.
 static CLEAR_AWAITED_BY: DoneCallback =
     DoneCallback::new("shield.<locals>._clear_awaited_by_callback", clear_awaited_by);
 
@@ -50,7 +50,7 @@ pub(super) fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
 
 fn inner_done<'py>(outer: &Bound<'py, PyAny>, inner: &Bound<'py, PyAny>) -> PyResult<()> {
     if future_like::is_cancelled(outer)? {
-        // Before 3.14 the exception that nobody will see then counts as retrieved.
+        // Before 3.14 the exception, which no caller can see any more, then counts as retrieved.
         return if is_told_of(outer.py()) { Ok(()) } else { future_like::failure(inner).map(drop) };
     }
     match future_like::failure(inner)? {
@@ -67,7 +67,7 @@ fn outer_done<'py>(inner: &Bound<'py, PyAny>, outer: &Bound<'py, PyAny>) -> PyRe
     no_longer_when_done(inner, outer, &INNER_DONE)?;
     match logger(inner.py())? {
         Some(logger) => {
-            // One is enough, however often the future was shielded.
+            // One logger is enough, however often the future was shielded.
             inner.call_method1("remove_done_callback", (logger,))?;
             inner.call_method1("add_done_callback", (logger,)).map(drop)
         }
@@ -85,12 +85,12 @@ fn outer_done_awaited<'py>(pair: &Bound<'py, PyAny>, outer: &Bound<'py, PyAny>) 
     clear_awaited_by(&waiter, &inner)
 }
 
-/// Whether an exception of the inner future is told of though the outer one was cancelled.
+/// Whether an exception of the inner future is reported although the outer one was cancelled.
 fn is_told_of(py: Python<'_>) -> bool {
     imports::python_version(py) >= (3, 14)
 }
 
-/// asyncio's callback that logs such an exception at once, in the patch releases that have it.
+/// asyncio's callback that logs such an exception immediately; None in patch releases without it.
 fn logger(py: Python<'_>) -> PyResult<Option<&Bound<'_, PyAny>>> {
     static CELL: PyOnceLock<Option<Py<PyAny>>> = PyOnceLock::new();
     let find = || Ok::<_, PyErr>(imports::tasks_module(py)?.getattr_opt("_log_on_exception")?.map(Bound::unbind));

@@ -1,6 +1,6 @@
-//! `sleep`: one turn of the loop, or a future that a timer finishes.
+//! `sleep`: one turn of the loop, or a future that a timer completes.
 //!
-//! Invariant: when the coroutine ends, its timer does not wait any more.
+//! Invariant: when the coroutine ends, its timer is no longer scheduled.
 
 use ferrio_cpython::capi::hooks;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
@@ -30,9 +30,9 @@ struct Sleep {
 
 enum Stage {
     New,
-    /// Until the next turn.
+    /// Waits for the next turn.
     Turn,
-    /// Until the timer ends it.
+    /// Waits for the timer.
     Timer(Awaiting, Timer),
 }
 
@@ -63,7 +63,7 @@ impl Body for Sleep {
                 }
                 timer.cancel(py)?;
                 match step? {
-                    // Who finished the future by hand gave the result.
+                    // Other code completed the future, with a result of its own.
                     Step::Returned(value) if !value.is_none() => Ok(Step::Returned(value)),
                     _ => Ok(Step::Returned(self.take_result(py))),
                 }

@@ -1,4 +1,4 @@
-//! `to_thread`: a function in the loop's default executor, with the caller's context.
+//! `to_thread`: runs a function in the loop's default executor, in the caller's context.
 
 use ferrio_cpython::capi::context::copy_current;
 use ferrio_cpython::capi::memory;
@@ -24,7 +24,7 @@ pub(crate) fn to_thread(
     spawn(py, "to_thread", ToThread::New { func, args, kwargs })
 }
 
-/// The call, then the wait for its outcome.
+/// First the call, then the wait for its outcome.
 enum ToThread {
     New { func: Py<PyAny>, args: Py<PyTuple>, kwargs: Option<Py<PyDict>> },
     Waiting(Awaiting),

@@ -1,7 +1,7 @@
 //! `wait`: until all of some futures are done, or the first of them, or a timeout.
 //!
-//! One shared object counts the futures that are not done and finishes the one that `wait` awaits. Invariant: when the
-//! coroutine ends, no future tells it any more and its timer does not wait.
+//! One shared object counts the pending futures and completes the one that `wait` awaits. Invariant: when the coroutine
+//! ends, it has removed its callbacks from all futures, and its timer is no longer scheduled.
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
@@ -33,7 +33,7 @@ pub(crate) fn wait(
     spawn(py, "wait", Wait { request: Some(Request { fs, timeout, return_when: return_when.0 }), wake: None })
 }
 
-/// Any object, or none for the default; a given None is an invalid value.
+/// The `return_when` argument; None for the default. A Python None that is passed in is an invalid value.
 pub(crate) struct ReturnWhen(Option<Py<PyAny>>);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for ReturnWhen {
@@ -51,13 +51,13 @@ struct Request {
 }
 
 struct Wait {
-    /// Until it runs.
+    /// Present until the coroutine starts.
     request: Option<Request>,
-    /// While it waits.
+    /// Present while it waits.
     wake: Option<(Awaiting, Py<Waiting>)>,
 }
 
-/// When it is enough.
+/// The condition that ends the wait.
 #[derive(Clone, Copy)]
 enum Until {
     First,
@@ -71,7 +71,7 @@ pub(crate) struct Waiting {
     futures: Vec<Py<PyAny>>,
     until: Until,
     waiter: Py<PyAny>,
-    /// Who waits, where call graphs are kept.
+    /// The task that waits, on versions with call graphs.
     task: Option<Py<PyAny>>,
     inner: GilCell<Progress>,
 }
@@ -174,7 +174,7 @@ impl Waiting {
         }
     }
 
-    /// Nobody is told any more.
+    /// Stops the timer and removes the callbacks and call graph edges.
     fn end(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();

@@ -1,8 +1,8 @@
-//! `wrap_future`: a future of a loop that ends as one of `concurrent.futures` does, and the other way round.
+//! `wrap_future`: a future of a loop that takes over the outcome of a `concurrent.futures` one, and the reverse.
 //!
-//! One `Chain` object is the done callback of both futures. The outcome goes from the source to the destination, on the
-//! destination's loop if it has one; a cancellation goes the other way, on the source's. Invariant: once the source is
-//! done the chain holds nothing, for futures of `concurrent.futures` keep their callbacks for ever.
+//! One `Chain` object is the done callback of both futures. The outcome goes from the source to the destination, in the
+//! destination's loop if it has one; a cancellation goes the other way, in the source's loop. Invariant: once the
+//! source is done the chain holds no references, because futures of `concurrent.futures` keep their callbacks forever.
 
 use ferrio_cpython::capi::raise::raised;
 use ferrio_cpython::objects::future::future_like::{self, Failure};
@@ -47,7 +47,7 @@ pub(crate) fn wrap_future<'py>(
 #[pyclass(frozen, module = "ferrio")]
 pub(crate) struct Chain(GilCell<Option<Ends>>);
 
-/// Two futures, and their loops if they have any.
+/// Two futures, and their loops if they have one.
 struct Ends {
     source: Py<PyAny>,
     destination: Py<PyAny>,
@@ -108,7 +108,7 @@ fn loop_of(future: &Bound<'_, PyAny>, role: &str) -> PyResult<Option<Py<PyAny>>>
     Err(ferrio_cpython::error::<PyTypeError>(format!("A future is required for {role} argument")))
 }
 
-/// The destination is done.
+/// Passes a cancellation on to the source, once the destination is done.
 fn check_cancel<'py>(chain: &Bound<'py, PyAny>, destination: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = chain.py();
     if !future_like::is_cancelled(destination)? {
@@ -128,7 +128,7 @@ fn check_cancel<'py>(chain: &Bound<'py, PyAny>, destination: &Bound<'py, PyAny>)
     }
 }
 
-/// The source is done.
+/// Passes the outcome on to the destination, once the source is done.
 fn set_state<'py>(chain: &Bound<'py, PyAny>, source: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = chain.py();
     let Some(ends) = chain.cast::<Chain>()?.get().0.with(py, Option::take) else { return Ok(()) };
@@ -154,7 +154,7 @@ fn set_state<'py>(chain: &Bound<'py, PyAny>, source: &Bound<'py, PyAny>) -> PyRe
     }
 }
 
-/// Whether what belongs on loop `owner` may be done at once, in a callback of a future of loop `here`.
+/// Whether work for loop `owner` can be done directly, in a callback of a future of loop `here`.
 fn is_here<'py>(owner: &Bound<'py, PyAny>, here: Option<&Bound<'py, PyAny>>) -> PyResult<bool> {
     let py = owner.py();
     if asks_running_loop(py)? {
@@ -163,7 +163,7 @@ fn is_here<'py>(owner: &Bound<'py, PyAny>, here: Option<&Bound<'py, PyAny>>) -> 
     Ok(here.is_some_and(|here| here.is(owner)))
 }
 
-/// Whether asyncio of the running patch release compares with the running loop, not with the other future's.
+/// Whether the running patch release of asyncio compares with the running loop instead of the other future's loop.
 fn asks_running_loop(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     CELL.get_or_try_init(py, || {
@@ -179,7 +179,7 @@ fn asks_running_loop(py: Python<'_>) -> PyResult<bool> {
     .copied()
 }
 
-/// `copy_outcome` for loops to call.
+/// `copy_outcome` as a Python function, for `call_soon_threadsafe`.
 fn copier(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let make = || Ok::<_, PyErr>(wrap_pyfunction!(_set_state, py)?.into_any().unbind());
@@ -223,7 +223,7 @@ fn copy_outcome<'py>(future: &Bound<'py, PyAny>, source: &Bound<'py, PyAny>) -> 
     }
 }
 
-/// asyncio's exceptions for those of `concurrent.futures`.
+/// Converts an exception of `concurrent.futures` to asyncio's.
 fn converted(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     imports::convert_future_exception(exception.py())?.call1((exception,))
 }

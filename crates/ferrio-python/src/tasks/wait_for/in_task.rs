@@ -1,6 +1,7 @@
-//! `wait_for` as 3.11 has it: the awaitable runs in a task of its own, which is cancelled when time is up.
+//! `wait_for` as in 3.11: the awaitable runs in a task of its own, which the timeout cancels.
 //!
-//! Invariant: when the coroutine ends, the task is done, its timer does not wait and nobody is told of it any more.
+//! Invariant: when the coroutine ends, the task is done, its timer is no longer scheduled and its callbacks are
+//! removed.
 
 use ferrio_cpython::capi::raise::{handling, raised};
 use ferrio_cpython::capi::resume::Step;
@@ -22,10 +23,10 @@ pub(crate) struct WaitForInTask {
 
 enum Stage {
     New,
-    /// Without a timeout the awaitable is awaited itself.
+    /// Without a timeout the awaitable is awaited directly.
     Untimed(Awaiting),
     Timed(Timed),
-    /// The task is cancelled; the error, if there is one, is what ends the coroutine then.
+    /// The task is being cancelled; the error, if there is one, then ends the coroutine.
     Cancelling {
         future: Py<PyAny>,
         cancelling: CancelAndWait,
@@ -34,7 +35,7 @@ enum Stage {
     },
 }
 
-/// Waiting for the task or the timer, whichever comes first.
+/// Waits for the task or the timer, whichever is first.
 struct Timed {
     future: Py<PyAny>,
     waiter: Py<PyAny>,
@@ -47,7 +48,7 @@ impl WaitForInTask {
         Self { awaitable, timeout, stage: Stage::New }
     }
 
-    /// Gives the result if it is there at once.
+    /// Starts the wait; returns the result if it is available immediately.
     fn begin<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let owner = get_running_loop(py)?;
         let (awaitable, timeout) = (self.awaitable.bind(py), self.timeout.bind(py));
@@ -73,7 +74,7 @@ impl WaitForInTask {
         Ok(None)
     }
 
-    /// The waiter is done, or the waiting was cancelled: gives the result, or begins to cancel the task.
+    /// Called when the waiter is done or the wait was cancelled: returns the result, or starts to cancel the task.
     fn woken<'py>(&mut self, py: Python<'py>, because: Option<PyErr>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let Stage::Timed(Timed { future, waiter, timer, .. }) = std::mem::replace(&mut self.stage, Stage::New) else {
             return Ok(None);
@@ -128,7 +129,7 @@ impl Body for WaitForInTask {
                 match (step, because.take()) {
                     (Ok(_), Some(error)) | (Err(error), None) => Err(error),
                     (Ok(_), None) => overdue_result(future.bind(py)).map(Step::Returned),
-                    // It was cancelled once more, while it handled the first.
+                    // It was cancelled again while it handled the first cancellation.
                     (Err(error), Some(first)) => Err(handling(py, &first, || raised(error.value(py).as_any()))),
                 }
             }

@@ -1,6 +1,6 @@
 //! `wait_for`: one awaitable, with a timeout.
 //!
-//! Since 3.12 it awaits inside a `Timeout`; what 3.11 does is in `wait_for_in_task.rs`.
+//! Since 3.12 it awaits inside a `Timeout`; the variant of 3.11 is in `in_task.rs`.
 
 mod in_task;
 
@@ -115,7 +115,7 @@ impl Body for WaitFor {
     }
 }
 
-/// The result of a future that was cancelled for being late: if that worked, a `TimeoutError`.
+/// The result of a future that was cancelled after its timeout; `TimeoutError` if the cancellation succeeded.
 pub(crate) fn overdue_result<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = future.py();
     match future_like::result(future) {
@@ -126,7 +126,8 @@ pub(crate) fn overdue_result<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<
     }
 }
 
-/// Cancels a future and waits until it is done. It is not awaited itself, so that the waiting can be cancelled.
+/// Cancels a future and waits until it is done. It does not await the future directly, so that the wait itself can be
+/// cancelled.
 pub(crate) struct CancelAndWait {
     future: Py<PyAny>,
     waiter: Py<PyAny>,
