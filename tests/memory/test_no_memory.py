@@ -163,6 +163,40 @@ def test_pipe_that_has_no_memory_for_what_it_read_ends():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+RUN = """
+import ferrio
+from _testcapi import remove_mem_hooks, set_nomemory
+
+async def main(start, stop):
+    await ferrio.sleep(0)
+    set_nomemory(start, stop)
+
+loop = ferrio.new_event_loop()
+loop.set_exception_handler(lambda *_: None)
+for endless in (False, True):
+    for start in range(40):
+        try:
+            loop.run_until_complete(main(start, 0 if endless else start + 1))
+        except MemoryError:
+            pass
+        finally:
+            remove_mem_hooks()
+        loop.run_until_complete(ferrio.sleep(0))
+loop.close()
+print("closed")
+"""
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("_testcapi") is None, reason="the interpreter's test module refuses memory"
+)
+def test_run_ends_where_there_is_no_memory_for_what_stops_it():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RUN], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
+
+
 def public_methods(owner: type) -> set[str]:
     return {name for name in dir(owner) if not name.startswith("_") and not hasattr(object, name)}
 

@@ -299,15 +299,9 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     ),
 }
 
-# Swept with single refusals only: their rare paths make names of attributes by functions that panic without memory, and
-# refused everything the interpreter itself overflows its stack or aborts while it shows that error.
+# Swept with single refusals only: refused everything, `signal.valid_signals()` never ends, under asyncio neither.
 REFUSED_ONCE = {
-    "Condition",
     "EventLoop.add_signal_handler",
-    "EventLoop.connect_read_pipe",
-    "EventLoop.connect_write_pipe",
-    "EventLoop.create_unix_server",
-    "EventLoop.sendfile",
 }
 
 # What is not swept, and why.

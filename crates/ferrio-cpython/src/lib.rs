@@ -4,6 +4,7 @@
 //! versions; `SAFETY.md` beside the crate states the invariants that span functions. Nothing here uses sockets or
 //! files: that is `ferrio-python`, which forbids unsafe code and builds asyncio's API on this crate.
 
+#[macro_use]
 pub mod capi;
 pub mod objects;
 

@@ -3,18 +3,20 @@
 //! Everything here is safe code on top of `ferrio-cpython` (objects), `ferrio-engine` (logic) and `ferrio-sys` (system).
 #![forbid(unsafe_code)]
 
-mod common;
-mod compat;
-mod net;
-mod subprocess;
+#[macro_use(name)]
+extern crate ferrio_cpython;
 
 mod bounded_dealloc;
 mod command_line;
+mod common;
+mod compat;
 mod event_loop;
 mod locks;
+mod net;
 mod queues;
 mod runners;
 mod streams;
+mod subprocess;
 mod task_groups;
 mod tasks;
 mod timeouts;
@@ -60,7 +62,7 @@ mod _ferrio {
         ferrio_cpython::capi::coroutine_function::mark(&server, &["start_serving", "serve_forever", "wait_closed"])?;
         crate::streams::add_classes(module)?;
         ferrio_cpython::capi::hooks::watch(module)?;
-        let timeout = module.getattr("Timeout")?;
+        let timeout = module.getattr(name!("Timeout"))?;
         ferrio_cpython::capi::coroutine_function::mark(&timeout, &["__aenter__", "__aexit__"])?;
         crate::bounded_dealloc::bound_classes(py);
         crate::queues::shut_down_class(py)?;
@@ -85,6 +87,6 @@ mod _ferrio {
     /// A new event loop.
     #[pyfunction]
     fn new_event_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        py.import("ferrio._ferrio")?.getattr("EventLoop")?.call0()
+        py.import(name!("ferrio._ferrio"))?.getattr(name!("EventLoop"))?.call0()
     }
 }

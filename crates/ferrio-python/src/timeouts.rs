@@ -5,6 +5,7 @@
 //! is active. Up to 3.12 only a bare `CancelledError` is converted; later versions look at subclasses and at the
 //! contexts of other exceptions as well.
 
+use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Body, Visitor, spawn};
@@ -308,14 +309,14 @@ impl Timeout {
         expire(slf.as_any(), 0)
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<Text> {
         let (state, when) = self.inner.with(py, |inner| (inner.state, inner.when.bind(py).clone()));
         let state_name = state.words().1;
         if state != State::Entered {
-            return Ok(format!("<Timeout [{state_name}]>"));
+            return Ok(Text(format!("<Timeout [{state_name}]>")));
         }
         let when = if when.is_none() { when } else { imports::round(py)?.call1((when, 3))? };
-        Ok(format!("<Timeout [{state_name}] when={when}>"))
+        Ok(Text(format!("<Timeout [{state_name}] when={when}>")))
     }
 
     #[getter(_state)]

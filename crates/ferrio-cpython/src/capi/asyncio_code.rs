@@ -56,8 +56,8 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
             let copied = |name: &&str| py.import(*name)?.dict().copy().map(Bound::unbind);
             Ok(Originals {
                 namespaces: MODULES.iter().map(copied).collect::<PyResult<_>>()?,
-                instructions: py.import("dis")?.getattr("get_instructions")?.unbind(),
-                summary: py.import("traceback")?.getattr("FrameSummary")?.unbind(),
+                instructions: py.import(name!("dis"))?.getattr(name!("get_instructions"))?.unbind(),
+                summary: py.import(name!("traceback"))?.getattr(name!("FrameSummary"))?.unbind(),
                 known: PyDict::new(py).unbind(),
             })
         })
@@ -73,7 +73,7 @@ pub(crate) fn of<'py>(py: Python<'py>, name: &str) -> Option<(Bound<'py, PyAny>,
     }
     let code = originals.code(py, name)?;
     let line_number =
-        originals.waiting_line(&code, name).or_else(|| code.getattr("co_firstlineno").ok()?.extract().ok());
+        originals.waiting_line(&code, name).or_else(|| code.getattr(name!("co_firstlineno")).ok()?.extract().ok());
     let found = (code, line_number?).into_pyobject(py).ok()?;
     known.set_item(name, &found).ok()?;
     found.extract().ok()
@@ -82,7 +82,7 @@ pub(crate) fn of<'py>(py: Python<'py>, name: &str) -> Option<(Bound<'py, PyAny>,
 /// The qualified name of asyncio's coroutine.
 pub(crate) fn qualified_name(py: Python<'_>, name: &'static str) -> std::borrow::Cow<'static, str> {
     let renamed = RENAMED.iter().any(|(ours, _)| name.split('.').next() == Some(ours));
-    let theirs = || of(py, name)?.0.getattr("co_qualname").ok()?.extract::<String>().ok();
+    let theirs = || of(py, name)?.0.getattr(name!("co_qualname")).ok()?.extract::<String>().ok();
     if renamed && let Some(theirs) = theirs() { theirs.into() } else { name.into() }
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn qualified_name(py: Python<'_>, name: &'static str) -> std::borrow:
 /// calling.
 pub(crate) fn function<'py>(py: Python<'py>, name: &str) -> Option<Bound<'py, PyAny>> {
     let (code, _) = of(py, name)?;
-    let free = code.getattr("co_freevars").ok()?.len().ok()?;
+    let free = code.getattr(name!("co_freevars")).ok()?.len().ok()?;
     let mut cells = Vec::new();
     for _ in 0..free {
         // SAFETY: an empty cell; a new reference, or null with an exception set.
@@ -110,9 +110,9 @@ pub(crate) fn summary<'py>(py: Python<'py>, name: &str, called: &str) -> Option<
         return Some(summary);
     }
     let code = originals.code(py, name)?;
-    let calls = |instruction: &Bound<'_, PyAny>| instruction.getattr("argval")?.eq(called);
+    let calls = |instruction: &Bound<'_, PyAny>| instruction.getattr(name!("argval"))?.eq(called);
     let line_number = *originals.lines(&code, calls)?.first()?;
-    let place = (code.getattr("co_filename").ok()?, line_number, code.getattr("co_name").ok()?);
+    let place = (code.getattr(name!("co_filename")).ok()?, line_number, code.getattr(name!("co_name")).ok()?);
     // It reads the line at once: when it is shown, it may be too late to read files.
     let summary = originals.summary.bind(py).call1(place).ok()?;
     known.set_item((name, called), &summary).ok()?;
@@ -127,16 +127,16 @@ impl Originals {
         let mut found = self.namespaces.iter().find_map(|names| names.bind(py).get_item(head).ok()?)?;
         while let Some(part) = parts.next() {
             found = match part {
-                "<locals>" => nested(&found.getattr("__code__").ok()?, parts.next()?)?,
+                "<locals>" => nested(&found.getattr(name!("__code__")).ok()?, parts.next()?)?,
                 _ => found.getattr(part).ok()?,
             };
         }
-        if found.hasattr("co_code").ok()? { Some(found) } else { found.getattr("__code__").ok() }
+        if found.hasattr(name!("co_code")).ok()? { Some(found) } else { found.getattr(name!("__code__")).ok() }
     }
 
     /// The line of the await.
     fn waiting_line(&self, code: &Bound<'_, PyAny>, name: &str) -> Option<u32> {
-        let lines = self.lines(code, |instruction| instruction.getattr("opname")?.eq("SEND"))?;
+        let lines = self.lines(code, |instruction| instruction.getattr(name!("opname"))?.eq("SEND"))?;
         // Before 3.12 it waits for a future of its own first, and cancels in the later awaits.
         if name == "wait_for" && code.py().version_info() < (3, 12) {
             return lines.get(2).copied();
@@ -150,7 +150,8 @@ impl Originals {
         for instruction in self.instructions.bind(code.py()).call1((code,)).ok()?.try_iter().ok()? {
             let instruction = instruction.ok()?;
             if wanted(&instruction).ok()? {
-                lines.push(instruction.getattr("positions").ok()?.getattr("lineno").ok()?.extract().ok()?);
+                lines
+                    .push(instruction.getattr(name!("positions")).ok()?.getattr(name!("lineno")).ok()?.extract().ok()?);
             }
         }
         lines.sort_unstable();
@@ -162,7 +163,7 @@ impl Originals {
 /// The code of a function defined in another one.
 fn nested<'py>(code: &Bound<'py, PyAny>, name: &str) -> Option<Bound<'py, PyAny>> {
     let named = |constant: &Bound<'py, PyAny>| {
-        constant.getattr_opt("co_name").ok().flatten().is_some_and(|own| own.eq(name).unwrap_or(false))
+        constant.getattr_opt(name!("co_name")).ok().flatten().is_some_and(|own| own.eq(name).unwrap_or(false))
     };
-    code.getattr("co_consts").ok()?.try_iter().ok()?.filter_map(Result::ok).find(named)
+    code.getattr(name!("co_consts")).ok()?.try_iter().ok()?.filter_map(Result::ok).find(named)
 }

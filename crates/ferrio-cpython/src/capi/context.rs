@@ -127,7 +127,7 @@ pub fn run_in<'py, R>(py: Python<'py>, context: &Bound<'py, PyAny>, body: impl F
 
 #[cold]
 fn not_a_context(object: &Bound<'_, PyAny>) -> PyErr {
-    match object.getattr("run") {
+    match object.getattr(name!("run")) {
         Err(missing) => missing,
         Ok(_) => crate::capi::raise::error::<PyRuntimeError>("a contextvars.Context is needed to run a callback"),
     }

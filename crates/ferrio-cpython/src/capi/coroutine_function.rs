@@ -72,7 +72,7 @@ pub fn mark(owner: &Bound<'_, PyAny>, names: &[&str]) -> PyResult<()> {
     for name in names {
         let builtin = match owner.cast::<PyType>() {
             // Not getattr: the descriptor is needed, not what its `__get__` returns.
-            Ok(class) => class.getattr("__dict__")?.get_item(name)?,
+            Ok(class) => class.getattr(name!("__dict__"))?.get_item(name)?,
             Err(_) => owner.getattr(*name)?,
         };
         owner.setattr(*name, wrap(py, &builtin)?)?;
@@ -190,20 +190,20 @@ fn pattern(py: Python<'_>, object: Object) -> PyResult<Bound<'_, PyAny>> {
 #[cold]
 pub(crate) fn make_pattern<'py>(builtin: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = builtin.py();
-    let name = builtin.getattr("__name__")?.extract::<String>()?;
-    let qualified_name = builtin.getattr("__qualname__")?;
-    let signature = builtin.getattr("__text_signature__")?;
+    let name = builtin.getattr(name!("__name__"))?.extract::<String>()?;
+    let qualified_name = builtin.getattr(name!("__qualname__"))?;
+    let signature = builtin.getattr(name!("__text_signature__"))?;
     let signature = match signature.extract::<String>() {
         Ok(text) => of_running_version(py, &name, text.replace('$', "")),
         Err(_) => "(*args, **kwargs)".to_owned(),
     };
     let globals = memory::dict(py)?;
-    globals.set_item("__name__", "ferrio")?;
+    globals.set_item(name!("__name__"), "ferrio")?;
     let source = CString::new(format!("async def {name}{signature}: pass"))?;
     py.run(&source, Some(&globals), None)?;
     let made = globals.as_any().get_item(name)?;
-    made.setattr("__qualname__", qualified_name)?;
-    made.setattr("__doc__", builtin.getattr("__doc__")?)?;
+    made.setattr(name!("__qualname__"), qualified_name)?;
+    made.setattr(name!("__doc__"), builtin.getattr(name!("__doc__"))?)?;
     Ok(made)
 }
 
@@ -225,22 +225,22 @@ fn of_running_version(py: Python<'_>, function: &str, signature: String) -> Stri
 
 unsafe extern "C" fn repr(object: Object) -> Object {
     trampoline(|py| {
-        let name = pattern(py, object)?.getattr("__qualname__")?;
+        let name = pattern(py, object)?.getattr(name!("__qualname__"))?;
         Ok(memory::text(py, &format!("<function {name} at {:#x}>", object.addr()))?.into_any().unbind())
     })
 }
 
 /// `__reduce__`: found again by name, like functions.
 unsafe extern "C" fn reduce(object: Object, _: Object) -> Object {
-    trampoline(|py| Ok(pattern(py, object)?.getattr("__qualname__")?.unbind()))
+    trampoline(|py| Ok(pattern(py, object)?.getattr(name!("__qualname__"))?.unbind()))
 }
 
 unsafe extern "C" fn documentation(object: Object, _: *mut c_void) -> Object {
-    trampoline(|py| Ok(pattern(py, object)?.getattr("__doc__")?.unbind()))
+    trampoline(|py| Ok(pattern(py, object)?.getattr(name!("__doc__"))?.unbind()))
 }
 
 unsafe extern "C" fn module(object: Object, _: *mut c_void) -> Object {
-    trampoline(|py| Ok(pattern(py, object)?.getattr("__module__")?.unbind()))
+    trampoline(|py| Ok(pattern(py, object)?.getattr(name!("__module__"))?.unbind()))
 }
 
 unsafe extern "C" fn dealloc(object: Object) {

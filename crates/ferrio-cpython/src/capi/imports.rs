@@ -14,11 +14,7 @@ macro_rules! imported {
         #[$doc]
         pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
             static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-            let find = || {
-                let module = py.import(crate::intern!(py, $module))?;
-                module.getattr(crate::intern!(py, $attribute)).map(Bound::unbind)
-            };
-            CELL.get_or_try_init(py, find).map(|found| found.bind(py))
+            interned::import(py, &CELL, name!($module), name!($attribute))
         }
     )*};
 }
@@ -130,10 +126,10 @@ pub fn prepare(py: Python<'_>) -> PyResult<()> {
 
 /// `iscoroutinefunction` as asyncio's own loop uses it: a private name from 3.14 on, where the public one warns.
 pub(crate) fn iscoroutinefunction(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let module = py.import("asyncio.coroutines")?;
-    match module.getattr_opt("_iscoroutinefunction")? {
+    let module = py.import(name!("asyncio.coroutines"))?;
+    match module.getattr_opt(name!("_iscoroutinefunction"))? {
         Some(function) => Ok(function),
-        None => module.getattr("iscoroutinefunction"),
+        None => module.getattr(name!("iscoroutinefunction")),
     }
 }
 
@@ -146,8 +142,8 @@ pub(crate) fn extract_stack(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 pub(crate) fn format_takes_debug(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     CELL.get_or_try_init(py, || {
-        let code = format_callback_source(py)?.getattr("__code__")?;
-        code.getattr("co_varnames")?.contains("debug")
+        let code = format_callback_source(py)?.getattr(name!("__code__"))?;
+        code.getattr(name!("co_varnames"))?.contains("debug")
     })
     .copied()
 }
@@ -168,7 +164,7 @@ pub fn current_frame(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
 pub(crate) fn thread_safe_handle(py: Python<'_>) -> PyResult<Option<Bound<'_, PyType>>> {
     static CELL: PyOnceLock<Option<Py<PyType>>> = PyOnceLock::new();
     let class = CELL.get_or_try_init(py, || {
-        let class = py.import("asyncio.events")?.getattr_opt("_ThreadSafeHandle")?;
+        let class = py.import(name!("asyncio.events"))?.getattr_opt(name!("_ThreadSafeHandle"))?;
         Ok::<_, PyErr>(class.map(Bound::cast_into::<PyType>).transpose()?.map(Bound::unbind))
     })?;
     Ok(class.as_ref().map(|class| class.bind(py).clone()))
@@ -178,8 +174,8 @@ pub(crate) fn thread_safe_handle(py: Python<'_>) -> PyResult<Option<Bound<'_, Py
 /// within the patch releases of one version.
 #[cold]
 pub(crate) fn stock_method_uses(py: Python<'_>, module: &str, class: &str, method: &str, name: &str) -> PyResult<bool> {
-    let code = py.import(module)?.getattr(class)?.getattr(method)?.getattr("__code__")?;
-    code.getattr("co_names")?.contains(name)
+    let code = py.import(module)?.getattr(class)?.getattr(method)?.getattr(name!("__code__"))?;
+    code.getattr(name!("co_names"))?.contains(name)
 }
 
 /// The loop of a future made without one, as asyncio's own constructors find it: the running one or the policy's.
@@ -192,9 +188,9 @@ pub(crate) fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         return Ok(running);
     }
     if py.version_info() < (3, 12) {
-        return events(py)?.call_method0("_get_event_loop");
+        return events(py)?.call_method0(name!("_get_event_loop"));
     }
-    events(py)?.call_method0("get_event_loop")
+    events(py)?.call_method0(name!("get_event_loop"))
 }
 
 /// The same for functions that asyncio has in Python, which call `events.get_event_loop()`.

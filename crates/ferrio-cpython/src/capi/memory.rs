@@ -4,6 +4,7 @@
 
 use pyo3::IntoPyObjectExt;
 use std::any::Any;
+use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::exceptions::PyMemoryError;
@@ -60,6 +61,33 @@ pub fn text<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyString>> 
     let object = unsafe { Bound::from_owned_ptr_or_err(py, object) }?;
     // SAFETY: it was made as a string.
     Ok(unsafe { object.cast_into_unchecked() })
+}
+
+/// Text that becomes a string of Python's, or `MemoryError`: a `String` that is returned to Python panics.
+pub struct Text(pub String);
+
+impl<'py> IntoPyObject<'py> for Text {
+    type Target = PyString;
+    type Output = Bound<'py, PyString>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Self::Output> {
+        text(py, &self.0)
+    }
+}
+
+/// Issues a warning of a finalizer.
+///
+/// # Errors
+/// `MemoryError`; the warning, where warnings are errors.
+pub fn warn(py: Python<'_>, category: &Bound<'_, PyAny>, message: &CStr) -> PyResult<()> {
+    // The interpreter's own function crashes where it cannot make the frame (3.13): the frame is made here, and where that
+    // failed for want of memory so does the text, most often.
+    let frame = crate::current_frame(py);
+    drop(text(py, &message.to_string_lossy())?);
+    let outcome = PyErr::warn(py, category, message, 1);
+    drop(frame);
+    outcome
 }
 
 /// An empty dictionary.

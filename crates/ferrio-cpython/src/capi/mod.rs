@@ -2,6 +2,9 @@
 //!
 //! Nothing here knows futures, tasks or loops: those are in `objects`, which builds on this folder.
 
+#[macro_use]
+pub mod interned;
+
 pub(crate) mod arguments;
 pub(crate) mod asyncio_code;
 pub mod buffer;
@@ -17,7 +20,6 @@ pub mod gil_cell;
 pub(crate) mod heap_type;
 pub mod hooks;
 pub(crate) mod imports;
-pub mod interned;
 pub mod keyword_call;
 pub mod memory;
 pub mod owned_ref;

@@ -27,11 +27,11 @@ static COMMAND_LINE: PyOnceLock<CommandLine> = PyOnceLock::new();
 /// `ImportError` when `warnings` is not importable.
 pub fn hide(file: &Bound<'_, PyString>, warn: Bound<'_, PyAny>) -> PyResult<()> {
     let py = file.py();
-    let warnings = py.import("warnings")?;
-    let original = warnings.getattr("_warn_unawaited_coroutine")?.unbind();
-    let namespace = py.import("types")?.getattr("SimpleNamespace")?.unbind();
+    let warnings = py.import(name!("warnings"))?;
+    let original = warnings.getattr(name!("_warn_unawaited_coroutine"))?.unbind();
+    let namespace = py.import(name!("types"))?.getattr(name!("SimpleNamespace"))?.unbind();
     COMMAND_LINE.get_or_init(py, || CommandLine { file: file.clone().unbind(), warn: original, namespace });
-    warnings.setattr("_warn_unawaited_coroutine", warn)
+    warnings.setattr(name!("_warn_unawaited_coroutine"), warn)
 }
 
 /// The function that the interpreter calls for a coroutine that was never awaited. It has no frame, because the warning
@@ -42,7 +42,7 @@ pub fn hide(file: &Bound<'_, PyString>, warn: Bound<'_, PyAny>) -> PyResult<()> 
 pub fn warn_unawaited(coroutine: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = coroutine.py();
     let Some(CommandLine { file, warn, namespace }) = COMMAND_LINE.get(py) else { return Ok(()) };
-    let own = match coroutine.getattr("cr_origin")?.cast::<PyTuple>() {
+    let own = match coroutine.getattr(name!("cr_origin"))?.cast::<PyTuple>() {
         // From the innermost frame outwards.
         Ok(origin) => {
             let is_own = |entry: Bound<'_, PyAny>| entry.get_item(0).is_ok_and(|name| name.eq(file).unwrap_or(false));
@@ -52,8 +52,8 @@ pub fn warn_unawaited(coroutine: &Bound<'_, PyAny>) -> PyResult<()> {
     };
     let Some(origin) = own else { return warn.call1(py, (coroutine,)).map(drop) };
     let shown = PyDict::new(py);
-    shown.set_item("cr_origin", origin)?;
-    shown.set_item("__qualname__", coroutine.getattr("__qualname__")?)?;
+    shown.set_item(name!("cr_origin"), origin)?;
+    shown.set_item(name!("__qualname__"), coroutine.getattr(name!("__qualname__"))?)?;
     warn.call1(py, (namespace.call(py, (), Some(&shown))?,)).map(drop)
 }
 
@@ -68,15 +68,16 @@ pub fn stack(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     if let Some(CommandLine { file, .. }) = COMMAND_LINE.get(py)
         && let Ok(summaries) = stack.cast::<PyList>()
     {
-        let is_own =
-            |summary: Bound<'_, PyAny>| summary.getattr("filename").is_ok_and(|name| name.eq(file).unwrap_or(false));
+        let is_own = |summary: Bound<'_, PyAny>| {
+            summary.getattr(name!("filename")).is_ok_and(|name| name.eq(file).unwrap_or(false))
+        };
         if let Some(last) = summaries.iter().rposition(is_own) {
             summaries.del_slice(0, last + 1)?;
         }
     }
     for summary in stack.try_iter()? {
         // Reads the file; when the stack is shown it may be too late.
-        let _ = summary?.getattr("line");
+        let _ = summary?.getattr(name!("line"));
     }
     Ok(Some(stack))
 }

@@ -30,6 +30,7 @@ macro_rules! guarded_trampoline {
     }};
 }
 
+use pyo3::impl_::callback::{self as of_callback, IntoPyCallbackOutput};
 #[doc(hidden)]
 pub use pyo3::impl_::trampoline::{self as of_pyo3, MethodDef};
 /// `PyO3` as its macros expect it, with the trampolines of this file and the names of `interned`.
@@ -43,12 +44,29 @@ pub mod bindings {
     pub mod impl_ {
         pub use pyo3::impl_::*;
 
+        pub mod callback {
+            pub use pyo3::impl_::callback::*;
+
+            pub use crate::capi::pyo3_trampolines::convert;
+        }
+
         pub mod trampoline {
             pub use pyo3::impl_::trampoline::*;
 
             pub use crate::guarded_trampoline as get_trampoline_function;
         }
     }
+}
+
+/// `pyo3::impl_::callback::convert`, whose error is made. The trampolines of getters and setters are `PyO3`'s own and take
+/// what they call by its address.
+///
+/// # Errors
+/// Those of `value`.
+#[doc(hidden)]
+#[inline]
+pub fn convert<'py, T: IntoPyCallbackOutput<'py, U>, U>(py: Python<'py>, value: T) -> PyResult<U> {
+    of_callback::convert(py, value).map_err(|error| trampoline::made(py, error))
 }
 
 /// The function `F`, without panics for a lack of memory, and with errors that are already made.

@@ -103,7 +103,7 @@ fn is_generator_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if unsafe { ffi::PyGen_CheckExact(object.as_ptr()) } == 0 {
         return Ok(false);
     }
-    let flags = object.getattr("gi_code")?.getattr("co_flags")?.extract::<u32>()?;
+    let flags = object.getattr(name!("gi_code"))?.getattr(name!("co_flags"))?.extract::<u32>()?;
     Ok(flags & CO_ITERABLE_COROUTINE != 0)
 }
 

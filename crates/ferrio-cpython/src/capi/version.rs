@@ -70,16 +70,16 @@ fn layout_is_known(py: Python<'_>) -> bool {
 
 #[cold]
 fn verify(py: Python<'_>) -> PyResult<bool> {
-    let module = py.import("contextvars")?;
-    let class = module.getattr("Context")?;
-    if class.getattr("__basicsize__")?.extract::<usize>()? < size_of::<ContextHead>() {
+    let module = py.import(name!("contextvars"))?;
+    let class = module.getattr(name!("Context"))?;
+    if class.getattr(name!("__basicsize__"))?.extract::<usize>()? < size_of::<ContextHead>() {
         return Ok(false);
     }
     let first = class.call0()?;
-    let variable = module.getattr("ContextVar")?.call1(("ferrio_probe",))?;
-    first.call_method1("run", (variable.getattr("set")?, 1))?;
-    let copy = first.call_method0("copy")?;
+    let variable = module.getattr(name!("ContextVar"))?.call1(("ferrio_probe",))?;
+    first.call_method1(name!("run"), (variable.getattr(name!("set"))?, 1))?;
+    let copy = first.call_method0(name!("copy"))?;
     let shares = std::ptr::eq(variables(&first), variables(&copy));
-    copy.call_method1("run", (variable.getattr("set")?, 2))?;
+    copy.call_method1(name!("run"), (variable.getattr(name!("set"))?, 2))?;
     Ok(shares && !std::ptr::eq(variables(&first), variables(&copy)))
 }

@@ -64,7 +64,7 @@ impl RawMethod {
 /// `AttributeError` when `general` lacks them; `MemoryError`.
 pub fn add_methods(class: &Bound<'_, PyType>, general: &Bound<'_, PyType>) -> PyResult<()> {
     let py = class.py();
-    let methods = (general.getattr("create_future")?.unbind(), general.getattr("create_task")?.unbind());
+    let methods = (general.getattr(name!("create_future"))?.unbind(), general.getattr(name!("create_task"))?.unbind());
     GENERAL.get_or_init(py, || methods);
     add_method(
         class,
@@ -97,7 +97,7 @@ struct PatchPoint {
 impl PatchPoint {
     fn find(py: Python<'_>, module: &str, name: &str) -> PyResult<Self> {
         let namespace = py.import(module)?.dict().unbind();
-        let stock = py.import("_asyncio")?.getattr(name)?.unbind();
+        let stock = py.import(name!("_asyncio"))?.getattr(name)?.unbind();
         Ok(Self { namespace, name: PyString::intern(py, name).unbind(), stock })
     }
 

@@ -20,6 +20,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::capi::gil_cell::GilCell;
 use crate::capi::hooks;
 use crate::capi::imports;
+use crate::capi::interned;
 use crate::capi::owned_ref::OwnedRef;
 use crate::objects::loop_base::LoopBase;
 
@@ -146,12 +147,12 @@ fn in_thread_state(py: Python<'_>) -> bool {
 
 fn dictionary(py: Python<'_>) -> PyResult<&Bound<'_, PyDict>> {
     static CELL: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-    CELL.import(py, "asyncio.tasks", "_current_tasks")
+    interned::import(py, &CELL, name!("asyncio.tasks"), name!("_current_tasks"))
 }
 
 fn swap_function(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    CELL.import(py, "_asyncio", "_swap_current_task")
+    interned::import(py, &CELL, name!("_asyncio"), name!("_swap_current_task"))
 }
 
 /// The loop that runs in this thread, by `events._get_running_loop()`.
@@ -251,7 +252,7 @@ pub fn current_task<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py
 pub(crate) fn enter<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = owner.py();
     if in_thread_state(py) {
-        py.import("_asyncio")?.call_method1(crate::intern!(py, "_enter_task"), (owner, task))?;
+        py.import(name!("_asyncio"))?.call_method1(crate::intern!(py, "_enter_task"), (owner, task))?;
         return Ok(());
     }
     if let Some(other) = dictionary(py)?.get_item(owner)? {
@@ -269,7 +270,7 @@ pub(crate) fn enter<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) ->
 pub(crate) fn leave<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = owner.py();
     if in_thread_state(py) {
-        py.import("_asyncio")?.call_method1(crate::intern!(py, "_leave_task"), (owner, task))?;
+        py.import(name!("_asyncio"))?.call_method1(crate::intern!(py, "_leave_task"), (owner, task))?;
         return Ok(());
     }
     match dictionary(py)?.get_item(owner)? {

@@ -299,8 +299,8 @@ fn by_call_at<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>, when: f6
     let mut arguments = vec![PyFloat::new(py, when).into_any(), request.callback];
     arguments.extend(argument_tuple(py, request.arguments.as_ref(), request.arity)?);
     let keywords = memory::dict(py)?;
-    keywords.set_item("context", request.context)?;
-    let handle = owner.call_method("call_at", memory::tuple(py, arguments)?, Some(&keywords))?;
+    keywords.set_item(name!("context"), request.context)?;
+    let handle = owner.call_method(name!("call_at"), memory::tuple(py, arguments)?, Some(&keywords))?;
     Ok(handle.unbind())
 }
 

@@ -2,6 +2,8 @@
 
 use pyo3::prelude::*;
 
+use ferrio_cpython::capi::memory;
+
 use crate::common::async_block::{Channel, Owned};
 use crate::common::imports;
 
@@ -74,7 +76,7 @@ impl Drop for CloseGuard {
         let Some(guarded_object) = self.guarded_object.take().filter(|_| self.closes) else { return };
         Python::try_attach(|py| {
             // Whatever led here is more important than an error while closing.
-            drop(guarded_object.get().call_method0(py, "close"));
+            drop(memory::catch_no_memory(py, || guarded_object.get().call_method0(py, name!("close"))));
         });
     }
 }

@@ -1,5 +1,6 @@
 //! The one home of what ferrio takes from Python modules: imported at first use, then kept.
 
+use ferrio_cpython::capi::interned;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -9,11 +10,7 @@ macro_rules! imported {
         #[doc = concat!("`", $module, ".", $attribute, "`.")]
         pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
             static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-            let find = || {
-                let module = py.import(pyo3::intern!(py, $module))?;
-                module.getattr(pyo3::intern!(py, $attribute)).map(Bound::unbind)
-            };
-            CELL.get_or_try_init(py, find).map(|found| found.bind(py))
+            interned::import(py, &CELL, name!($module), name!($attribute))
         }
     )*};
 }
@@ -197,26 +194,26 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
 /// The module `socket`, whose attributes programs replace.
 pub(crate) fn socket_module(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let module = CELL.get_or_try_init(py, || py.import("socket").map(|module| module.into_any().unbind()))?;
+    let module = CELL.get_or_try_init(py, || py.import(name!("socket")).map(|module| module.into_any().unbind()))?;
     Ok(module.bind(py))
 }
 
 /// The package asyncio.
 pub(crate) fn asyncio_module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static CELL: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    Ok(CELL.get_or_try_init(py, || Ok::<_, PyErr>(py.import("asyncio")?.unbind()))?.bind(py))
+    Ok(CELL.get_or_try_init(py, || Ok::<_, PyErr>(py.import(name!("asyncio"))?.unbind()))?.bind(py))
 }
 
 /// asyncio's C module.
 pub(crate) fn stock_module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static CELL: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    Ok(CELL.get_or_try_init(py, || Ok::<_, PyErr>(py.import("_asyncio")?.unbind()))?.bind(py))
+    Ok(CELL.get_or_try_init(py, || Ok::<_, PyErr>(py.import(name!("_asyncio"))?.unbind()))?.bind(py))
 }
 
 /// `asyncio.CancelledError`.
 pub(crate) fn cancelled_error(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CELL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    CELL.import(py, "asyncio.exceptions", "CancelledError")
+    interned::import(py, &CELL, name!("asyncio.exceptions"), name!("CancelledError"))
 }
 
 /// The version of the running Python as (major, minor).

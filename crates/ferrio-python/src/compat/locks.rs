@@ -23,15 +23,15 @@ pub(crate) fn behavior(py: Python<'_>) -> PyResult<&'static Behavior> {
     if let Some(behavior) = CELL.get(py) {
         return Ok(behavior);
     }
-    let locks = py.import("asyncio.locks")?;
-    let code = |class: &str, method: &str| locks.getattr(class)?.getattr(method)?.getattr("__code__");
+    let locks = py.import(name!("asyncio.locks"))?;
+    let code = |class: &str, method: &str| locks.getattr(class)?.getattr(method)?.getattr(name!("__code__"));
     let text = |constant: &Py<PyAny>| constant.extract::<String>(py).ok().filter(|text| text.starts_with("parties"));
     let made = Behavior {
-        condition_passes_on: locks.getattr("Condition")?.hasattr("_notify")?,
+        condition_passes_on: locks.getattr(name!("Condition"))?.hasattr(name!("_notify"))?,
         // It came together with asking a waiter that is cancelled whether it was chosen before.
-        semaphore_refills: code("Semaphore", "acquire")?.getattr("co_names")?.contains("done")?,
+        semaphore_refills: code("Semaphore", "acquire")?.getattr(name!("co_names"))?.contains("done")?,
         barrier_text: code("Barrier", "__init__")?
-            .getattr("co_consts")?
+            .getattr(name!("co_consts"))?
             .extract::<Vec<Py<PyAny>>>()?
             .iter()
             .find_map(text)

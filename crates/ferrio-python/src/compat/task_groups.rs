@@ -57,13 +57,13 @@ pub(crate) fn behavior(py: Python<'_>) -> PyResult<&'static Behavior> {
 
 #[cold]
 fn find(py: Python<'_>) -> PyResult<Behavior> {
-    let stock = py.import("asyncio.taskgroups")?.getattr("TaskGroup")?;
-    let code = |method: &str| stock.getattr(method)?.getattr("__code__");
-    let names = |code: &Bound<'_, PyAny>| code.getattr("co_names")?.extract::<Vec<String>>();
+    let stock = py.import(name!("asyncio.taskgroups"))?.getattr(name!("TaskGroup"))?;
+    let code = |method: &str| stock.getattr(method)?.getattr(name!("__code__"));
+    let names = |code: &Bound<'_, PyAny>| code.getattr(name!("co_names"))?.extract::<Vec<String>>();
     let create_task = code("create_task")?;
-    let takes_any = create_task.getattr("co_flags")?.extract::<u32>()? & CO_VARKEYWORDS != 0;
+    let takes_any = create_task.getattr(name!("co_flags"))?.extract::<u32>()? & CO_VARKEYWORDS != 0;
     let creating = names(&create_task)?;
-    let forgets = stock.hasattr("_aexit")?;
+    let forgets = stock.hasattr(name!("_aexit"))?;
     let uses = |names: &[String], wanted: &str| names.iter().any(|name| name == wanted);
     let cancels_late_tasks = uses(&creating, "cancel");
     // What cancels late tasks asks whether they are done, and does no more.
@@ -71,7 +71,7 @@ fn find(py: Python<'_>) -> PyResult<Behavior> {
     let leaving_code = code(if forgets { "_aexit" } else { "__aexit__" })?;
     let leaving = names(&leaving_code)?;
     let place = |wanted: &str| leaving.iter().position(|name| name == wanted);
-    let variables = leaving_code.getattr("co_varnames")?.extract::<Vec<String>>()?;
+    let variables = leaving_code.getattr(name!("co_varnames"))?.extract::<Vec<String>>()?;
     Ok(Behavior {
         keywords: if takes_any {
             Keywords::PassOn
@@ -90,7 +90,7 @@ fn find(py: Python<'_>) -> PyResult<Behavior> {
         cancels_late_tasks,
         keeps_outer_cancellation: uses(&variables, "pending_cancellation_error"),
         lets_generators_close: uses(&leaving, "GeneratorExit"),
-        suppresses: stock.hasattr("cancel")?,
+        suppresses: stock.hasattr(name!("cancel"))?,
         forgets,
     })
 }

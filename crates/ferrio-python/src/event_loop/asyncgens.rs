@@ -46,7 +46,7 @@ impl Loop {
             let text =
                 format!("asynchronous generator {} was scheduled after loop.shutdown_asyncgens() call", agen.repr()?);
             let keywords = memory::dict(py)?;
-            keywords.set_item("source", slf)?;
+            keywords.set_item(name!("source"), slf)?;
             imports::warn_now(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
         }
         let alive = if let Some(alive) = generators.alive(py) {
@@ -56,18 +56,18 @@ impl Loop {
             generators.alive.with(py, |place| *place = Some(alive.clone().unbind()));
             alive
         };
-        alive.call_method1("add", (agen,))?;
+        alive.call_method1(name!("add"), (agen,))?;
         Ok(())
     }
 
     fn _asyncgen_finalizer_hook(slf: &Bound<'_, Self>, agen: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         if let Some(alive) = slf.get().asyncgens.alive(py) {
-            alive.call_method1("discard", (agen,))?;
+            alive.call_method1(name!("discard"), (agen,))?;
         }
         if !base(slf).closed.get() {
-            let closing = agen.call_method0("aclose")?;
-            slf.call_method1("call_soon_threadsafe", (slf.getattr("create_task")?, closing))?;
+            let closing = agen.call_method0(name!("aclose"))?;
+            slf.call_method1(name!("call_soon_threadsafe"), (slf.getattr(name!("create_task"))?, closing))?;
         }
         Ok(())
     }
@@ -86,10 +86,10 @@ async fn shutdown(this: Py<Loop>, channel: Channel) -> PyResult<()> {
         for generator in alive.try_iter()? {
             closing.append(generator?)?;
         }
-        alive.call_method0("clear")?;
+        alive.call_method0(name!("clear"))?;
         let mut ends = Vec::new();
         for generator in &closing {
-            ends.push(generator.call_method0("aclose")?);
+            ends.push(generator.call_method0(name!("aclose"))?);
         }
         let outcomes = gather_all(&memory::tuple(py, ends)?, true)?;
         Ok(Some((closing.unbind(), outcomes.unbind())))
@@ -106,10 +106,10 @@ async fn shutdown(this: Py<Loop>, channel: Channel) -> PyResult<()> {
                 let context = memory::dict(py)?;
                 let message =
                     format!("an error occurred during closing of asynchronous generator {}", generator.repr()?);
-                context.set_item("message", message)?;
-                context.set_item("exception", result)?;
-                context.set_item("asyncgen", generator)?;
-                this.bind(py).call_method1("call_exception_handler", (context,))?;
+                context.set_item(name!("message"), memory::Text(message))?;
+                context.set_item(name!("exception"), result)?;
+                context.set_item(name!("asyncgen"), generator)?;
+                this.bind(py).call_method1(name!("call_exception_handler"), (context,))?;
             }
         }
         Ok(())

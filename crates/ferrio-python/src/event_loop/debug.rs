@@ -11,8 +11,8 @@ impl Loop {
     fn set_debug(slf: &Bound<'_, Self>, enabled: &Bound<'_, PyAny>) -> PyResult<()> {
         base(slf).debug.set(enabled.is_truthy()?);
         if base(slf).thread().is_some() {
-            let track = slf.getattr("_set_coroutine_origin_tracking")?;
-            slf.call_method1("call_soon_threadsafe", (track, enabled))?;
+            let track = slf.getattr(name!("_set_coroutine_origin_tracking"))?;
+            slf.call_method1(name!("call_soon_threadsafe"), (track, enabled))?;
         }
         Ok(())
     }

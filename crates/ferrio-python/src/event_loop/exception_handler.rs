@@ -82,7 +82,7 @@ impl Loop {
     /// Hand the error that `context` describes to the exception handler.
     fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<()> {
         let Some(handler) = slf.get().errors.handler(slf.py()) else {
-            let outcome = slf.call_method1("default_exception_handler", (context,));
+            let outcome = slf.call_method1(name!("default_exception_handler"), (context,));
             return contain(slf.py(), outcome, "Exception in default exception handler");
         };
         let Err(error) = call_in_context(slf, &handler, context) else {
@@ -92,10 +92,10 @@ impl Loop {
             return Err(error);
         }
         let unhandled = memory::dict(slf.py())?;
-        unhandled.set_item("message", "Unhandled error in exception handler")?;
-        unhandled.set_item("exception", error.clone_ref(slf.py()).into_value(slf.py()))?;
-        unhandled.set_item("context", context)?;
-        let outcome = handling(slf.py(), &error, || slf.call_method1("default_exception_handler", (unhandled,)));
+        unhandled.set_item(name!("message"), name!("Unhandled error in exception handler"))?;
+        unhandled.set_item(name!("exception"), error.clone_ref(slf.py()).into_value(slf.py()))?;
+        unhandled.set_item(name!("context"), context)?;
+        let outcome = handling(slf.py(), &error, || slf.call_method1(name!("default_exception_handler"), (unhandled,)));
         let message = "Exception in default exception handler while handling an unexpected error in custom exception \
                        handler";
         contain(slf.py(), outcome, message)
@@ -132,10 +132,10 @@ pub(crate) fn report(
 ) -> PyResult<()> {
     let py = slf.py();
     let context = memory::dict(py)?;
-    context.set_item("message", message)?;
-    context.set_item("exception", error.clone_ref(py).into_value(py))?;
+    context.set_item(name!("message"), memory::text(py, message)?)?;
+    context.set_item(name!("exception"), error.clone_ref(py).into_value(py))?;
     for (key, value) in items {
-        context.set_item(*key, value)?;
+        context.set_item(memory::text(py, key)?, value)?;
     }
     handling(py, error, || slf.call_method1(pyo3::intern!(py, "call_exception_handler"), (context,))).map(drop)
 }
@@ -147,8 +147,12 @@ fn contain<T>(py: Python<'_>, outcome: PyResult<T>, message: &str) -> PyResult<(
         Err(error) if passes(py, &error) => Err(error),
         Err(error) => {
             let keywords = memory::dict(py)?;
-            keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
-            imports::base_events_logger(py)?.call_method("error", (message,), Some(&keywords))?;
+            keywords.set_item(name!("exc_info"), error.clone_ref(py).into_value(py))?;
+            imports::base_events_logger(py)?.call_method(
+                name!("error"),
+                (memory::text(py, message)?,),
+                Some(&keywords),
+            )?;
             Ok(())
         }
     }
@@ -167,8 +171,8 @@ fn call_in_context<'py>(
             if thing.is_none() {
                 continue;
             }
-            let Some(get_context) = thing.getattr_opt("get_context")? else { break };
-            let Some(run) = get_context.call0()?.getattr_opt("run")? else { break };
+            let Some(get_context) = thing.getattr_opt(name!("get_context"))? else { break };
+            let Some(run) = get_context.call0()?.getattr_opt(name!("run"))? else { break };
             return run.call1((handler, slf, context));
         }
     }
@@ -188,13 +192,13 @@ fn log_context(slf: &Bound<'_, Loop>, context: &Bound<'_, PyAny>) -> PyResult<()
     let exception = Some(get(context, "exception")?).filter(|exception| !exception.is_none());
     let traceback = base(slf)
         .current_handle(py)
-        .map(|handle| handle.getattr("_source_traceback"))
+        .map(|handle| handle.getattr(name!("_source_traceback")))
         .transpose()?
         .filter(|traceback| traceback.is_truthy().unwrap_or(false));
     if let Some(traceback) = traceback
         && !context.contains("source_traceback")?
     {
-        context.set_item("handle_traceback", traceback)?;
+        context.set_item(name!("handle_traceback"), traceback)?;
     }
     let mut lines = vec![message];
     let keys = PyList::type_object(py).call1((context,))?.cast_into::<PyList>()?;
@@ -215,12 +219,12 @@ fn log_context(slf: &Bound<'_, Loop>, context: &Bound<'_, PyAny>) -> PyResult<()
     let keywords = memory::dict(py)?;
     match exception {
         Some(exception) => {
-            let traceback = exception.getattr("__traceback__")?;
-            keywords.set_item("exc_info", (exception.get_type(), exception, traceback))?;
+            let traceback = exception.getattr(name!("__traceback__"))?;
+            keywords.set_item(name!("exc_info"), (exception.get_type(), exception, traceback))?;
         }
-        None => keywords.set_item("exc_info", false)?,
+        None => keywords.set_item(name!("exc_info"), false)?,
     }
-    imports::base_events_logger(py)?.call_method("error", (lines.join("\n"),), Some(&keywords))?;
+    imports::base_events_logger(py)?.call_method(name!("error"), (memory::Text(lines.join("\n")),), Some(&keywords))?;
     Ok(())
 }
 

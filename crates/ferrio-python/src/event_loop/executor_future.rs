@@ -36,7 +36,7 @@ pub(crate) fn follow<'py>(slf: &Bound<'py, Loop>, work: Bound<'py, PyAny>) -> Py
     let py = slf.py();
     if let Some(function) = hooks::WRAP_FUTURE.replacement(py)? {
         let keywords = memory::dict(py)?;
-        keywords.set_item("loop", slf)?;
+        keywords.set_item(name!("loop"), slf)?;
         return function.call((work,), Some(&keywords));
     }
     if !work.is_instance(imports::concurrent_future(py)?)? {
@@ -63,7 +63,7 @@ impl Link {
         let Some(of_future) = known else { return Ok(()) };
         if let Some(work) = of_future {
             if done.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
-                work.call_method0(py, "cancel")?;
+                work.call_method0(py, name!("cancel"))?;
             }
             return Ok(());
         }
@@ -118,7 +118,7 @@ fn complete_future(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
         return Ok(());
     }
     if work.call_method0(pyo3::intern!(py, "cancelled"))?.is_truthy()? {
-        return future.call_method0("cancel").map(drop);
+        return future.call_method0(name!("cancel")).map(drop);
     }
     let exception = work.call_method0(pyo3::intern!(py, "exception"))?;
     if exception.is_none() {

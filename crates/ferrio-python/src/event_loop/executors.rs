@@ -116,7 +116,7 @@ fn default_executor<'py>(slf: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> 
         return Ok(executor);
     }
     let keywords = memory::dict(py)?;
-    keywords.set_item("thread_name_prefix", "asyncio")?;
+    keywords.set_item(name!("thread_name_prefix"), "asyncio")?;
     let executor = imports::thread_pool(py)?.call((), Some(&keywords))?;
     executors.set_default(py, Some(executor.clone().unbind()));
     Ok(executor)
@@ -134,8 +134,8 @@ pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
 
 fn stop_without_waiting(executor: &Bound<'_, PyAny>) -> PyResult<()> {
     let keywords = memory::dict(executor.py())?;
-    keywords.set_item("wait", false)?;
-    executor.call_method("shutdown", (), Some(&keywords)).map(drop)
+    keywords.set_item(name!("wait"), false)?;
+    executor.call_method(name!("shutdown"), (), Some(&keywords)).map(drop)
 }
 
 async fn shut_down(this: Py<Loop>, timeout: Option<Py<PyAny>>, channel: Channel) -> PyResult<()> {
@@ -147,7 +147,7 @@ async fn shut_down(this: Py<Loop>, timeout: Option<Py<PyAny>>, channel: Channel)
         let Some(executor) = executors.default(py) else { return Ok::<_, PyErr>(None) };
         let joined = Loop::waiter(slf)?;
         let thread = joining_thread(slf, &joined)?;
-        Frame::ShutdownDefaultExecutor.call(&thread.getattr("start")?, (), None)?;
+        Frame::ShutdownDefaultExecutor.call(&thread.getattr(name!("start"))?, (), None)?;
         Ok(Some((executor.unbind(), joined.unbind(), thread.unbind())))
     })?;
     let Some((executor, joined, thread)) = started else {
@@ -158,26 +158,26 @@ async fn shut_down(this: Py<Loop>, timeout: Option<Py<PyAny>>, channel: Channel)
         imports::timeout(py)?.call1((argument,)).map(Bound::unbind)
     })?;
     let (deadline, executor, thread) = (channel.own(deadline), channel.own(executor), channel.own(thread));
-    let entering = Python::attach(|py| deadline.call_method0(py, "__aenter__"))?;
+    let entering = Python::attach(|py| deadline.call_method0(py, name!("__aenter__")))?;
     channel.wait(entering).await?;
     let outcome = channel.wait(joined).await;
     let leaving = Python::attach(|py| match &outcome {
-        Ok(_) => deadline.call_method1(py, "__aexit__", (py.None(), py.None(), py.None())),
+        Ok(_) => deadline.call_method1(py, name!("__aexit__"), (py.None(), py.None(), py.None())),
         Err(error) => {
-            deadline.call_method1(py, "__aexit__", (error.get_type(py), error.value(py), error.traceback(py)))
+            deadline.call_method1(py, name!("__aexit__"), (error.get_type(py), error.value(py), error.traceback(py)))
         }
     })?;
     let outcome = channel.wait(leaving).await.and(outcome);
     Python::attach(|py| match outcome {
         Ok(_) => {
-            let join = thread.bind(py).getattr("join")?;
+            let join = thread.bind(py).getattr(name!("join"))?;
             Frame::ShutdownDefaultExecutor.call(&join, (), None).map(drop)
         }
         Err(error) if error.is_instance_of::<PyTimeoutError>(py) => {
             warn_unfinished(py, timeout)?;
-            let stop = executor.bind(py).getattr("shutdown")?;
+            let stop = executor.bind(py).getattr(name!("shutdown"))?;
             let keywords = memory::dict(py)?;
-            keywords.set_item("wait", false)?;
+            keywords.set_item(name!("wait"), false)?;
             Frame::ShutdownDefaultExecutor.call(&stop, (), Some(&keywords)).map(drop)
         }
         Err(error) => Err(error),
@@ -188,7 +188,7 @@ fn warn_unfinished(py: Python<'_>, timeout: Option<Py<PyAny>>) -> PyResult<()> {
     let seconds = timeout.unwrap_or_else(|| py.None());
     let text = format!("The executor did not finishing joining its threads within {seconds} seconds.");
     let text = std::ffi::CString::new(text)?;
-    PyErr::warn(py, &py.get_type::<pyo3::exceptions::PyRuntimeWarning>(), &text, 1)
+    memory::warn(py, &py.get_type::<pyo3::exceptions::PyRuntimeWarning>(), &text)
 }
 
 /// Creates the thread that waits for the executor's threads and then sets the result of `joined` in the loop.
@@ -197,8 +197,8 @@ fn joining_thread<'py>(slf: &Bound<'py, Loop>, joined: &Bound<'py, PyAny>) -> Py
     let keywords = memory::dict(py)?;
     // A bound method, as in asyncio: the thread drops it at its end, and the garbage collector can see what it refers
     // to.
-    keywords.set_item("target", slf.getattr("_do_shutdown")?)?;
-    keywords.set_item("args", (joined,))?;
+    keywords.set_item(name!("target"), slf.getattr(name!("_do_shutdown"))?)?;
+    keywords.set_item(name!("args"), (joined,))?;
     imports::thread(py)?.call((), Some(&keywords))
 }
 
@@ -206,19 +206,19 @@ fn joining_thread<'py>(slf: &Bound<'py, Loop>, joined: &Bound<'py, PyAny>) -> Py
 fn join(slf: &Bound<'_, Loop>, joined: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = slf.py();
     let Some(executor) = slf.get().executors.default(py) else { return Ok(()) };
-    let outcome = executor.call_method0("shutdown");
+    let outcome = executor.call_method0(name!("shutdown"));
     if base(slf).closed.get() {
         return Ok(());
     }
     match outcome {
         Ok(_) => {
-            let set_result = imports::futures_module(py)?.getattr("_set_result_unless_cancelled")?;
-            slf.call_method1("call_soon_threadsafe", (set_result, joined, py.None()))?;
+            let set_result = imports::futures_module(py)?.getattr(name!("_set_result_unless_cancelled"))?;
+            slf.call_method1(name!("call_soon_threadsafe"), (set_result, joined, py.None()))?;
         }
         Err(error) if error.is_instance_of::<PyException>(py) => {
-            if !joined.call_method0("cancelled")?.is_truthy()? {
-                let fail = joined.getattr("set_exception")?;
-                slf.call_method1("call_soon_threadsafe", (fail, error.value(py)))?;
+            if !joined.call_method0(name!("cancelled"))?.is_truthy()? {
+                let fail = joined.getattr(name!("set_exception"))?;
+                slf.call_method1(name!("call_soon_threadsafe"), (fail, error.value(py)))?;
             }
         }
         Err(error) => return Err(error),

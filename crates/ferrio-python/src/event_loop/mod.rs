@@ -19,6 +19,7 @@ pub(crate) mod task_factory;
 
 use ferrio_cpython::capi::coroutine_function;
 use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::objects::{create_task, loop_flags, scheduling};
 use ferrio_cpython::{GilCell, GilFlag, LoopBase};
 use pyo3::PyTypeInfo;
@@ -67,7 +68,7 @@ impl Loop {
     ) -> PyResult<PyClassInitializer<Self>> {
         let py = class.py();
         let given = arguments.len() + keywords.map_or(0, PyDictMethods::len);
-        if given > 0 && class.getattr("__init__")?.is(PyAny::type_object(py).getattr("__init__")?) {
+        if given > 0 && class.getattr(name!("__init__"))?.is(PyAny::type_object(py).getattr(name!("__init__"))?) {
             let name = class.name()?;
             return Err(ferrio_cpython::error::<PyTypeError>(format!(
                 "{name}() takes no positional arguments but {given} were given"
@@ -87,16 +88,16 @@ impl Loop {
         Ok(PyClassInitializer::from(base).add_subclass(this))
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
         let name = slf.get_type().name()?;
         let base = base(slf);
         let python_bool = |flag| if flag { "True" } else { "False" };
         let running = python_bool(base.thread().is_some());
-        Ok(format!(
+        Ok(Text(format!(
             "<{name} running={running} closed={} debug={}>",
             python_bool(base.closed.get()),
             python_bool(base.debug.get())
-        ))
+        )))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -152,9 +153,9 @@ pub(crate) fn make_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     loop_flags::add_methods(&py.get_type::<LoopBase>())?;
     coroutine_function::mark(&py.get_type::<Loop>(), &COROUTINES)?;
     let namespace = memory::dict(py)?;
-    namespace.set_item("__module__", "ferrio")?;
-    namespace.set_item("__doc__", "Python's event loop in Rust; an asyncio.AbstractEventLoop.")?;
-    namespace.set_item("__del__", py.get_type::<Loop>().getattr("_finalize")?)?;
+    namespace.set_item(name!("__module__"), "ferrio")?;
+    namespace.set_item(name!("__doc__"), "Python's event loop in Rust; an asyncio.AbstractEventLoop.")?;
+    namespace.set_item(name!("__del__"), py.get_type::<Loop>().getattr(name!("_finalize"))?)?;
     let bases = memory::tuple(py, [py.get_type::<Loop>().as_any(), imports::abstract_event_loop(py)?])?;
     let class = py.get_type::<PyType>().call1(("EventLoop", bases, namespace))?.cast_into::<PyType>()?;
     // Defined on the exact class, so that the interpreter's specialised calls of method descriptors apply.

@@ -30,7 +30,7 @@ pub(crate) fn allow_nested_runs(allowed: bool) {
 
 pub(crate) fn are_allowed(py: Python<'_>) -> PyResult<bool> {
     // Relaxed: ordered by the GIL.
-    Ok(ALLOWED.load(Ordering::Relaxed) || imports::asyncio_module(py)?.hasattr("_nest_patched")?)
+    Ok(ALLOWED.load(Ordering::Relaxed) || imports::asyncio_module(py)?.hasattr(name!("_nest_patched"))?)
 }
 
 /// The loop that is already running in this thread.
@@ -77,13 +77,13 @@ pub(crate) fn run_until_complete<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let future = ensure(awaitable, Some(slf))?;
     if !future.is(awaitable) {
-        future.setattr("_log_destroy_pending", false)?;
+        future.setattr(name!("_log_destroy_pending"), false)?;
     }
     without_task(slf.as_any(), || run_until(slf, &future))?;
     if !is_done(&future)? {
         return Err(ferrio_cpython::error::<PyRuntimeError>("Event loop stopped before Future completed."));
     }
-    future.call_method0("result")
+    future.call_method0(name!("result"))
 }
 
 /// A nested run, until a future is done.
@@ -141,8 +141,8 @@ pub(crate) fn run_on_running<'py>(
         return Ok(None);
     }
     if let Some(debug) = debug.filter(|debug| !debug.is_none(py)) {
-        running.call_method1("set_debug", (debug,))?;
+        running.call_method1(name!("set_debug"), (debug,))?;
     }
     let task = ensure(main, Some(&running))?;
-    running.call_method1("run_until_complete", (task,)).map(Some)
+    running.call_method1(name!("run_until_complete"), (task,)).map(Some)
 }

@@ -85,7 +85,7 @@ impl Loop {
 /// that the user passed for it.
 pub(crate) fn refuse_used(slf: &Bound<'_, Loop>, fd: RawFd, shown: &Bound<'_, PyAny>) -> PyResult<()> {
     let Some(transport) = transport_of(slf, fd) else { return Ok(()) };
-    if transport.call_method0("is_closing")?.is_truthy()? {
+    if transport.call_method0(name!("is_closing"))?.is_truthy()? {
         return Ok(());
     }
     let text = format!("File descriptor {} is used by transport {}", shown.repr()?, transport.repr()?);

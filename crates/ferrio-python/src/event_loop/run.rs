@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use ferrio_cpython::LoopBase;
+use ferrio_cpython::capi::interned;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::current::without_task;
 use ferrio_cpython::objects::future::future_like;
@@ -111,7 +112,7 @@ impl Loop {
             return Ok(());
         }
         if base.debug.get() {
-            imports::base_events_logger(py)?.call_method1("debug", ("Close %r", slf))?;
+            imports::base_events_logger(py)?.call_method1(name!("debug"), ("Close %r", slf))?;
         }
         signals::close(slf)?;
         base.closed.set(true);
@@ -135,7 +136,7 @@ impl Loop {
             return Ok(());
         }
         let keywords = memory::dict(py)?;
-        keywords.set_item("source", slf)?;
+        keywords.set_item(name!("source"), slf)?;
         let text = format!("unclosed event loop {}", slf.repr()?);
         imports::warn(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
         if base(slf).thread().is_none() {
@@ -157,13 +158,13 @@ fn run(slf: &Bound<'_, Loop>) -> PyResult<()> {
 /// programs swap them.
 fn events_module(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    CELL.import(py, "asyncio", "events")
+    interned::import(py, &CELL, name!("asyncio"), name!("events"))
 }
 
 /// The done callback of `run_until_complete`: asyncio's own function, by which anyio finds the root task.
 fn stop_callback(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    CELL.import(py, "asyncio.base_events", "_run_until_complete_cb")
+    interned::import(py, &CELL, name!("asyncio.base_events"), name!("_run_until_complete_cb"))
 }
 
 fn set_up(slf: &Bound<'_, Loop>) -> PyResult<()> {
@@ -238,8 +239,9 @@ fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
 fn coarse_margin(py: Python<'_>, now: f64) -> PyResult<f64> {
     static HEEDED: PyOnceLock<bool> = PyOnceLock::new();
     let probe = || -> PyResult<bool> {
-        let run_once = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?.getattr("_run_once")?;
-        run_once.getattr("__code__")?.getattr("co_names")?.contains("ulp")
+        let run_once =
+            py.import(name!("asyncio.base_events"))?.getattr(name!("BaseEventLoop"))?.getattr(name!("_run_once"))?;
+        run_once.getattr(name!("__code__"))?.getattr(name!("co_names"))?.contains("ulp")
     };
     let heeded = *HEEDED.get_or_try_init(py, probe)?;
     Ok(if heeded { CLOCK_RESOLUTION.max(numbers::ulp(now)) } else { CLOCK_RESOLUTION })

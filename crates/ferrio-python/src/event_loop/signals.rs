@@ -226,13 +226,13 @@ pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
         let text =
             format!("Closing the loop {} on interpreter shutdown stage, skipping signal handlers removal", slf.repr()?);
         let keywords = memory::dict(py)?;
-        keywords.set_item("source", slf)?;
+        keywords.set_item(name!("source"), slf)?;
         imports::warn_now(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
         slf.get().signals.clear(py);
         return Ok(());
     }
     for number in numbers {
-        slf.call_method1("remove_signal_handler", (number,))?;
+        slf.call_method1(name!("remove_signal_handler"), (number,))?;
     }
     Ok(())
 }
@@ -257,8 +257,8 @@ pub(crate) fn watch_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     fork::watch().map_err(|error| exception_handler::from_io(&error))?;
     if imports::python_version(py) < RESETS_WAKEUP {
         let keywords = memory::dict(py)?;
-        keywords.set_item("after_in_child", pyo3::wrap_pyfunction!(listen_on, module)?)?;
-        py.import("os")?.getattr("register_at_fork")?.call((), Some(&keywords))?;
+        keywords.set_item(name!("after_in_child"), pyo3::wrap_pyfunction!(listen_on, module)?)?;
+        py.import(name!("os"))?.getattr(name!("register_at_fork"))?.call((), Some(&keywords))?;
     }
     Ok(())
 }
@@ -309,7 +309,7 @@ fn refuse_coroutine(callback: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Installs a Python-level handler that does nothing, so that the C-level one runs and writes to the wakeup descriptor.
 fn install_python_handler(py: Python<'_>, sig: &Bound<'_, PyAny>) -> PyResult<()> {
-    let nothing = py.import("asyncio.unix_events")?.getattr("_sighandler_noop")?;
+    let nothing = py.import(name!("asyncio.unix_events"))?.getattr(name!("_sighandler_noop"))?;
     imports::signal_module_signal(py)?.call1((sig, nothing))?;
     // The kernel restarts system calls that the signal interrupts.
     imports::signal_siginterrupt(py)?.call1((sig, false))?;
@@ -317,11 +317,11 @@ fn install_python_handler(py: Python<'_>, sig: &Bound<'_, PyAny>) -> PyResult<()
 }
 
 fn restore_default(py: Python<'_>, number: i32) -> PyResult<()> {
-    let signal = py.import("signal")?;
-    let handler = if signal.getattr("SIGINT")?.eq(number)? {
+    let signal = py.import(name!("signal"))?;
+    let handler = if signal.getattr(name!("SIGINT"))?.eq(number)? {
         imports::default_int_handler(py)?.clone()
     } else {
-        signal.getattr("SIG_DFL")?
+        signal.getattr(name!("SIG_DFL"))?
     };
     match imports::signal_module_signal(py)?.call1((number, handler)) {
         Ok(_) => Ok(()),
@@ -336,7 +336,7 @@ fn is_invalid_argument(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
     if !error.is_instance_of::<PyOSError>(py) {
         return Ok(false);
     }
-    error.value(py).getattr("errno")?.eq(py.import("errno")?.getattr("EINVAL")?)
+    error.value(py).getattr(name!("errno"))?.eq(py.import(name!("errno"))?.getattr(name!("EINVAL"))?)
 }
 
 fn as_runtime_error(py: Python<'_>, error: PyErr) -> PyErr {

@@ -2,6 +2,7 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::exact_type::ExactType;
+use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::objects::coroutine;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -158,7 +159,7 @@ impl Barrier {
         coroutine::spawn(slf.py(), "Barrier.__aexit__", Nothing)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
         let this = slf.get();
         let state = this.state.get(slf.py());
         let waiting = match state.phase {

@@ -3,6 +3,7 @@
 //! asyncio copies the lock's `locked`, `acquire` and `release` to the condition when it is made. Here that happens for
 //! locks of others and for subclasses; with a lock of ours they are looked up when asked for.
 
+use ferrio_cpython::capi::memory::Text;
 use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
@@ -216,7 +217,7 @@ impl Condition {
         slf.call_method1(pyo3::intern!(py, "notify"), (count,)).map(drop)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
         let count = slf.get().waiters.with(slf.py(), |waiters| waiters.len());
         let status = if Self::is_locked(slf)? { "locked" } else { "unlocked" };
         described(slf, &format!("{status}{}", waiters_suffix(count)))

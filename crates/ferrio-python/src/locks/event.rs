@@ -1,5 +1,6 @@
 //! `asyncio.Event`.
 
+use ferrio_cpython::capi::memory::Text;
 use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
@@ -68,7 +69,7 @@ impl Event {
         self.state.with(py, |state| state.is_set = false);
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
         let (is_set, count) = slf.get().state.with(slf.py(), |state| (state.is_set, state.waiters.len()));
         let status = if is_set { "set" } else { "unset" };
         described(slf, &format!("{status}{}", waiters_suffix(count)))

@@ -1,5 +1,6 @@
 //! `asyncio.Lock`.
 
+use ferrio_cpython::capi::memory::Text;
 use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
@@ -76,7 +77,7 @@ impl Lock {
         self.is_held(py)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
         let (locked, count) = slf.get().state.with(slf.py(), |state| (state.locked, state.waiters.len()));
         let status = if locked { "locked" } else { "unlocked" };
         described(slf, &format!("{status}{}", waiters_suffix(count)))

@@ -21,6 +21,7 @@ pub(crate) mod wait_queue;
 mod wait_slot;
 
 use ferrio_cpython::capi::coroutine_function;
+use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::objects::waiter::FutureWaiter;
 use pyo3::PyClass;
 use pyo3::prelude::*;
@@ -52,7 +53,7 @@ pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// show it, and a raw type's has the module in front.
 pub(crate) fn add_class<T: PyClass>(module: &Bound<'_, PyModule>, coroutines: &[&str]) -> PyResult<()> {
     let class = module.py().get_type::<T>();
-    class.setattr("__name__", class.name()?)?;
+    class.setattr(name!("__name__"), class.name()?)?;
     coroutine_function::mark(class.as_any(), coroutines)?;
     module.add_class::<T>()
 }
@@ -73,12 +74,12 @@ pub(crate) fn boolean(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {
 }
 
 /// `object.__repr__` with `extra` in brackets.
-pub(crate) fn described(object: &Bound<'_, PyAny>, extra: &str) -> PyResult<String> {
-    let object_repr = imports::object_class(object.py())?.call_method1("__repr__", (object,))?;
+pub(crate) fn described(object: &Bound<'_, PyAny>, extra: &str) -> PyResult<Text> {
+    let object_repr = imports::object_class(object.py())?.call_method1(name!("__repr__"), (object,))?;
     let object_repr: String = object_repr.extract()?;
     let inside =
         object_repr.strip_prefix('<').and_then(|remaining| remaining.strip_suffix('>')).unwrap_or(&object_repr);
-    Ok(format!("<{inside} [{extra}]>"))
+    Ok(Text(format!("<{inside} [{extra}]>")))
 }
 
 /// `, waiters:N` where somebody waits.

@@ -1,5 +1,6 @@
 //! `asyncio.Semaphore` and `asyncio.BoundedSemaphore`.
 
+use ferrio_cpython::capi::memory::Text;
 use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
@@ -82,7 +83,7 @@ impl Semaphore {
         Ok(self.state.with(py, |state| state.is_locked()))
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
         let py = slf.py();
         let count = slf.get().state.with(py, |state| state.waiters.len());
         let status = if slf.call_method0(pyo3::intern!(py, "locked"))?.is_truthy()? {

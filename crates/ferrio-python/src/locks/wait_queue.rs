@@ -4,6 +4,7 @@
 //! the line itself. It has what programs use of a deque.
 
 use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_engine::{Ticket, Waiters};
 use pyo3::exceptions::{PyIndexError, PyValueError};
@@ -101,8 +102,8 @@ impl WaitQueue {
         Ok(self.find(waiter)?.is_some())
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("deque({})", self.list(py)?.repr()?))
+    fn __repr__(&self, py: Python<'_>) -> PyResult<Text> {
+        Ok(Text(format!("deque({})", self.list(py)?.repr()?)))
     }
 
     /// Park a future behind all others.

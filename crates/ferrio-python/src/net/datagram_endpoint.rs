@@ -122,12 +122,12 @@ fn is_given(py: Python<'_>, argument: Option<&Py<PyAny>>) -> PyResult<bool> {
 
 /// As an f-string shows it.
 fn as_formatted(value: &Bound<'_, PyAny>) -> PyResult<String> {
-    value.call_method1("__format__", ("",))?.extract()
+    value.call_method1(name!("__format__"), ("",))?.extract()
 }
 
 fn check_socket(sock: &Bound<'_, PyAny>, options: &Options) -> PyResult<()> {
     let py = sock.py();
-    let kind = sock.getattr("type")?;
+    let kind = sock.getattr(name!("type"))?;
     if imports::python_version(py) >= (3, 13) {
         if kind.eq(imports::socket_sock_stream(py)?)? {
             return Err(ferrio_cpython::error::<PyValueError>(format!(
@@ -143,7 +143,7 @@ fn check_socket(sock: &Bound<'_, PyAny>, options: &Options) -> PyResult<()> {
         let text = format!("socket modifier keyword arguments can not be used when sock is specified. ({given})");
         return Err(ferrio_cpython::error::<PyValueError>(text));
     }
-    sock.call_method1("setblocking", (false,)).map(drop)
+    sock.call_method1(name!("setblocking"), (false,)).map(drop)
 }
 
 /// The first socket that can be made of the candidates.
@@ -257,15 +257,16 @@ async fn open_one(this: &Py<Loop>, candidate: Candidate, options: &Options, chan
     let Candidate { family, proto, local, remote } = candidate;
     let (sock, connects) = Python::attach(|py| {
         let keywords = memory::dict(py)?;
-        keywords.set_item("family", family)?;
-        keywords.set_item("type", imports::socket_sock_dgram(py)?)?;
-        keywords.set_item("proto", proto)?;
-        let sock = CloseGuard::ours(py.import("socket")?.getattr("socket")?.call((), Some(&keywords))?.unbind());
+        keywords.set_item(name!("family"), family)?;
+        keywords.set_item(name!("type"), imports::socket_sock_dgram(py)?)?;
+        keywords.set_item(name!("proto"), proto)?;
+        let sock =
+            CloseGuard::ours(py.import(name!("socket"))?.getattr(name!("socket"))?.call((), Some(&keywords))?.unbind());
         let broadcasts = is_given(py, options.allow_broadcast.as_ref())?;
         set_options(sock.bind(py), is_given(py, options.reuse_port.as_ref())?, broadcasts)?;
-        sock.bind(py).call_method1("setblocking", (false,))?;
+        sock.bind(py).call_method1(name!("setblocking"), (false,))?;
         if is_given(py, options.local_addr.as_ref())? {
-            sock.bind(py).call_method1("bind", (local,))?;
+            sock.bind(py).call_method1(name!("bind"), (local,))?;
         }
         Ok::<_, PyErr>((sock, !broadcasts))
     })?;
@@ -278,12 +279,13 @@ async fn open_one(this: &Py<Loop>, candidate: Candidate, options: &Options, chan
 }
 
 fn set_options(sock: &Bound<'_, PyAny>, reuse_port: bool, broadcasts: bool) -> PyResult<()> {
-    let module = sock.py().import("socket")?;
+    let module = sock.py().import(name!("socket"))?;
     let set = |name: &str| {
-        sock.call_method1("setsockopt", (module.getattr("SOL_SOCKET")?, module.getattr(name)?, 1)).map(drop)
+        sock.call_method1(name!("setsockopt"), (module.getattr(name!("SOL_SOCKET"))?, module.getattr(name)?, 1))
+            .map(drop)
     };
     if reuse_port {
-        if !module.hasattr("SO_REUSEPORT")? {
+        if !module.hasattr(name!("SO_REUSEPORT"))? {
             return Err(ferrio_cpython::error::<PyValueError>("reuse_port not supported by socket module"));
         }
         let refused = "reuse_port not supported by socket module, SO_REUSEPORT defined but not implemented.";
@@ -335,10 +337,10 @@ fn log<'py>(
     let Options { local_addr, remote_addr, .. } = options;
     if is_given(py, local_addr.as_ref())? {
         let text = "Datagram endpoint local_addr=%r remote_addr=%r created: (%r, %r)";
-        logger.call_method1("info", (text, local_addr, remote_addr, transport, protocol))?;
+        logger.call_method1(name!("info"), (text, local_addr, remote_addr, transport, protocol))?;
     } else {
         let text = "Datagram endpoint remote_addr=%r created: (%r, %r)";
-        logger.call_method1("debug", (text, remote_addr, transport, protocol))?;
+        logger.call_method1(name!("debug"), (text, remote_addr, transport, protocol))?;
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ impl Loop {
         Coroutine::spawn(slf.py(), "EventLoop.getnameinfo", |channel| async move {
             let this = channel.own(this);
             let future = Python::attach(|py| {
-                let function = py.import("socket")?.getattr("getnameinfo")?;
+                let function = py.import(name!("socket"))?.getattr(name!("getnameinfo"))?;
                 in_executor(this.bind(py), (py.None(), function, sockaddr, flags).into_pyobject(py)?)
             })?;
             channel.wait(future).await
@@ -82,13 +82,15 @@ impl Loop {
             }
         }
         let logger = imports::base_events_logger(py)?;
-        logger.call_method1("debug", ("Get address info %s", &question))?;
+        logger.call_method1(name!("debug"), ("Get address info %s", &question))?;
         let time = || slf.call_method0(pyo3::intern!(py, "time"))?.extract::<f64>();
         let began = time()?;
-        let found = py.import("socket")?.call_method1("getaddrinfo", (host, port, family, r#type, proto, flags))?;
+        let found = py
+            .import(name!("socket"))?
+            .call_method1(name!("getaddrinfo"), (host, port, family, r#type, proto, flags))?;
         let took = time()? - began;
         let text = format!("Getting address info {question} took {:.3}ms: {}", took * 1e3, found.repr()?);
-        let slow = PyFloat::new(py, took).ge(slf.getattr("slow_callback_duration")?)?;
+        let slow = PyFloat::new(py, took).ge(slf.getattr(name!("slow_callback_duration"))?)?;
         logger.call_method1(if slow { "info" } else { "debug" }, (text,))?;
         Ok(found)
     }
@@ -100,9 +102,9 @@ async fn look_up(this: Py<Loop>, lookup: Lookup, channel: Channel) -> PyResult<P
         let slf = this.bind(py);
         let Lookup { host, port, hints } = lookup;
         let function = if base(slf).debug.get() {
-            slf.getattr("_getaddrinfo_debug")?
+            slf.getattr(name!("_getaddrinfo_debug"))?
         } else {
-            let function = py.import("socket")?.getattr("getaddrinfo")?;
+            let function = py.import(name!("socket"))?.getattr(name!("getaddrinfo"))?;
             if let Some(known) = answer_numeric(&function, host.bind(py), port.bind(py), &hints)? {
                 return Ok(Err(known.unbind()));
             }
@@ -119,7 +121,7 @@ async fn look_up(this: Py<Loop>, lookup: Lookup, channel: Channel) -> PyResult<P
 }
 
 fn in_executor(slf: &Bound<'_, Loop>, arguments: Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
-    slf.call_method1("run_in_executor", arguments).map(Bound::unbind)
+    slf.call_method1(name!("run_in_executor"), arguments).map(Bound::unbind)
 }
 
 /// The answer for a host that is an address already, or None: then the executor has to ask.

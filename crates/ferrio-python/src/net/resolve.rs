@@ -41,12 +41,12 @@ pub(crate) async fn ensure_resolved(
             return Ok(Err(memory::list(py, [info])?.into_any().unbind()));
         }
         let keywords = memory::dict(py)?;
-        keywords.set_item("family", &hints.family)?;
-        keywords.set_item("type", &hints.kind)?;
-        keywords.set_item("proto", &hints.proto)?;
-        keywords.set_item("flags", &hints.flags)?;
+        keywords.set_item(name!("family"), &hints.family)?;
+        keywords.set_item(name!("type"), &hints.kind)?;
+        keywords.set_item(name!("proto"), &hints.proto)?;
+        keywords.set_item(name!("flags"), &hints.flags)?;
         // Through the attribute: programs put their own resolver there.
-        let lookup = this.bind(py).call_method("getaddrinfo", (host, port), Some(&keywords))?;
+        let lookup = this.bind(py).call_method(name!("getaddrinfo"), (host, port), Some(&keywords))?;
         Ok::<_, PyErr>(Ok(lookup.unbind()))
     })?;
     match asked {
@@ -129,7 +129,7 @@ fn numeric_info<'py>(
     };
     let Some(port) = port_number(port)? else { return Ok(None) };
     let host = match host.cast::<PyBytes>() {
-        Ok(bytes) => bytes.call_method1("decode", ("idna",))?,
+        Ok(bytes) => bytes.call_method1(name!("decode"), ("idna",))?,
         Err(_) => host.clone(),
     };
     let text = host.cast::<PyString>()?.to_string_lossy();

@@ -2,6 +2,7 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::recursion::deeper;
 use ferrio_cpython::objects::coroutine;
@@ -137,14 +138,14 @@ impl Queue {
         operations::shut_down_now(slf, immediate.0)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
         let format = slf.call_method0(pyo3::intern!(slf.py(), "_format"))?;
-        Ok(format!("<{} at {:#x} {format}>", slf.get_type().name()?, slf.as_ptr().addr()))
+        Ok(Text(format!("<{} at {:#x} {format}>", slf.get_type().name()?, slf.as_ptr().addr())))
     }
 
-    fn __str__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __str__(slf: &Bound<'_, Self>) -> PyResult<Text> {
         let format = slf.call_method0(pyo3::intern!(slf.py(), "_format"))?;
-        Ok(format!("<{} {format}>", slf.get_type().name()?))
+        Ok(Text(format!("<{} {format}>", slf.get_type().name()?)))
     }
 
     fn _format(slf: &Bound<'_, Self>) -> PyResult<String> {

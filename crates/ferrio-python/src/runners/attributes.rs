@@ -20,9 +20,9 @@ impl Runner {
     #[setter(_state)]
     fn set_state(&self, py: Python<'_>, state: &Bound<'_, PyAny>) -> PyResult<()> {
         let states = imports::runner_state(py)?;
-        let state = if state.is(&states.getattr("CREATED")?) {
+        let state = if state.is(&states.getattr(name!("CREATED"))?) {
             State::Created
-        } else if state.is(&states.getattr("INITIALIZED")?) {
+        } else if state.is(&states.getattr(name!("INITIALIZED"))?) {
             State::Initialized
         } else {
             State::Closed

@@ -13,10 +13,10 @@ use crate::tasks::gather_all;
 pub(super) fn shut_down(owner: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = owner.py();
     cancel_all_tasks(owner)?;
-    run(owner, &owner.call_method0("shutdown_asyncgens")?)?;
-    let shutdown = match imports::constants(py)?.getattr_opt("THREAD_JOIN_TIMEOUT")? {
-        Some(timeout) => owner.call_method1("shutdown_default_executor", (timeout,))?,
-        None => owner.call_method0("shutdown_default_executor")?,
+    run(owner, &owner.call_method0(name!("shutdown_asyncgens"))?)?;
+    let shutdown = match imports::constants(py)?.getattr_opt(name!("THREAD_JOIN_TIMEOUT"))? {
+        Some(timeout) => owner.call_method1(name!("shutdown_default_executor"), (timeout,))?,
+        None => owner.call_method0(name!("shutdown_default_executor"))?,
     };
     run(owner, &shutdown)
 }
@@ -24,27 +24,27 @@ pub(super) fn shut_down(owner: &Bound<'_, PyAny>) -> PyResult<()> {
 /// asyncio's `_cancel_all_tasks`.
 fn cancel_all_tasks(owner: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = owner.py();
-    let left = imports::tasks_module(py)?.call_method1("all_tasks", (owner,))?;
+    let left = imports::tasks_module(py)?.call_method1(name!("all_tasks"), (owner,))?;
     let left = left.try_iter()?.collect::<PyResult<Vec<_>>>()?;
     if left.is_empty() {
         return Ok(());
     }
     for task in &left {
-        task.call_method0("cancel")?;
+        task.call_method0(name!("cancel"))?;
     }
     let all = gather_all(&memory::tuple(py, &left)?, true)?;
     run(owner, &all)?;
     for task in left {
-        if task.call_method0("cancelled")?.is_truthy()? {
+        if task.call_method0(name!("cancelled"))?.is_truthy()? {
             continue;
         }
-        let exception = task.call_method0("exception")?;
+        let exception = task.call_method0(name!("exception"))?;
         if !exception.is_none() {
             let context = memory::dict(py)?;
-            context.set_item("message", "unhandled exception during asyncio.run() shutdown")?;
-            context.set_item("exception", exception)?;
-            context.set_item("task", task)?;
-            owner.call_method1("call_exception_handler", (context,))?;
+            context.set_item(name!("message"), name!("unhandled exception during asyncio.run() shutdown"))?;
+            context.set_item(name!("exception"), exception)?;
+            context.set_item(name!("task"), task)?;
+            owner.call_method1(name!("call_exception_handler"), (context,))?;
         }
     }
     Ok(())

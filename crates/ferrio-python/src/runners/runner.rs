@@ -160,14 +160,14 @@ impl Runner {
         } else {
             let owner = this.keep(default_loop(py)?);
             if !this.inner.with(py, |inner| inner.set_event_loop) {
-                imports::events_module(py)?.call_method1("set_event_loop", (&owner,))?;
+                imports::events_module(py)?.call_method1(name!("set_event_loop"), (&owner,))?;
                 this.inner.with(py, |inner| inner.set_event_loop = true);
             }
             owner
         };
         let debug = this.inner.with(py, |inner| inner.debug.as_ref().map(|debug| debug.clone_ref(py)));
         if let Some(debug) = debug {
-            owner.call_method1("set_debug", (debug,))?;
+            owner.call_method1(name!("set_debug"), (debug,))?;
         }
         let context = copy_current(py)?.unbind();
         let before = this.inner.with(py, |inner| inner.context.replace(context));
@@ -189,10 +189,10 @@ impl Runner {
             inner.interrupt_count += 1;
             inner.interrupt_count
         });
-        if count == 1 && !main_task.call_method0("done")?.is_truthy()? {
-            main_task.call_method0("cancel")?;
+        if count == 1 && !main_task.call_method0(name!("done"))?.is_truthy()? {
+            main_task.call_method0(name!("cancel"))?;
             // The loop may be waiting for events.
-            self.owner(py).call_method1("call_soon_threadsafe", (pyo3::wrap_pyfunction!(nothing, py)?,))?;
+            self.owner(py).call_method1(name!("call_soon_threadsafe"), (pyo3::wrap_pyfunction!(nothing, py)?,))?;
             return Ok(());
         }
         Err(ferrio_cpython::error::<PyKeyboardInterrupt>(()))
@@ -261,9 +261,9 @@ impl Runner {
     fn end(&self, owner: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = owner.py();
         if self.inner.with(py, |inner| inner.set_event_loop) {
-            imports::events_module(py)?.call_method1("set_event_loop", (py.None(),))?;
+            imports::events_module(py)?.call_method1(name!("set_event_loop"), (py.None(),))?;
         }
-        owner.call_method0("close")?;
+        owner.call_method0(name!("close"))?;
         let before = self.inner.with(py, |inner| {
             inner.state = State::Closed;
             inner.owner.take()
@@ -278,7 +278,7 @@ impl Runner {
         if !is_cancellation(py, &error)? || self.inner.with(py, |inner| inner.interrupt_count) == 0 {
             return Ok(error);
         }
-        let is_interrupt = while_handling(py, &error, || match task.getattr_opt("uncancel")? {
+        let is_interrupt = while_handling(py, &error, || match task.getattr_opt(name!("uncancel"))? {
             Some(uncancel) if !uncancel.is_none() => uncancel.call0()?.eq(0),
             _ => Ok(false),
         });
@@ -296,9 +296,9 @@ fn nothing() {}
 
 /// What a runner without a factory gets.
 fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let installed = imports::runners_module(py)?.getattr("Runner")?.is(py.get_type::<Runner>());
+    let installed = imports::runners_module(py)?.getattr(name!("Runner"))?.is(py.get_type::<Runner>());
     if installed {
-        imports::events_module(py)?.call_method0("new_event_loop")
+        imports::events_module(py)?.call_method0(name!("new_event_loop"))
     } else {
         imports::event_loop(py)?.call0()
     }
@@ -311,8 +311,9 @@ fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 pub(super) fn takes_awaitables(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     let find = || {
-        let code = imports::runners_module(py)?.getattr("Runner")?.getattr("run")?.getattr("__code__")?;
-        code.getattr("co_names")?.contains("isawaitable")
+        let code =
+            imports::runners_module(py)?.getattr(name!("Runner"))?.getattr(name!("run"))?.getattr(name!("__code__"))?;
+        code.getattr(name!("co_names"))?.contains("isawaitable")
     };
     CELL.get_or_try_init(py, find).copied()
 }

@@ -25,18 +25,18 @@ impl Interrupts {
         let threading = imports::threading_module(py)?;
         let signal = imports::signal_module(py)?;
         let not_redirected = Self { handler: None };
-        if !threading.call_method0("current_thread")?.is(&threading.call_method0("main_thread")?) {
+        if !threading.call_method0(name!("current_thread"))?.is(&threading.call_method0(name!("main_thread"))?) {
             return Ok(not_redirected);
         }
-        let number = signal.getattr("SIGINT")?;
-        if !signal.call_method1("getsignal", (&number,))?.is(&signal.getattr("default_int_handler")?) {
+        let number = signal.getattr(name!("SIGINT"))?;
+        if !signal.call_method1(name!("getsignal"), (&number,))?.is(&signal.getattr(name!("default_int_handler"))?) {
             return Ok(not_redirected);
         }
         let keywords = memory::dict(py)?;
-        keywords.set_item("main_task", task)?;
-        let on_sigint = runner.getattr("_on_sigint")?;
+        keywords.set_item(name!("main_task"), task)?;
+        let on_sigint = runner.getattr(name!("_on_sigint"))?;
         let handler = imports::partial(py)?.call((on_sigint,), Some(&keywords))?;
-        match signal.call_method1("signal", (number, &handler)) {
+        match signal.call_method1(name!("signal"), (number, &handler)) {
             Ok(_) => Ok(Self { handler: Some(handler.unbind()) }),
             // The main thread of an embedded interpreter may not support signals.
             Err(error) if error.is_instance_of::<PyValueError>(py) => Ok(not_redirected),
@@ -51,9 +51,9 @@ impl Interrupts {
     pub(super) fn put_back(&self, py: Python<'_>) -> PyResult<()> {
         let Some(handler) = &self.handler else { return Ok(()) };
         let signal = imports::signal_module(py)?;
-        let number = signal.getattr("SIGINT")?;
-        if signal.call_method1("getsignal", (&number,))?.is(handler) {
-            signal.call_method1("signal", (number, signal.getattr("default_int_handler")?))?;
+        let number = signal.getattr(name!("SIGINT"))?;
+        if signal.call_method1(name!("getsignal"), (&number,))?.is(handler) {
+            signal.call_method1(name!("signal"), (number, signal.getattr(name!("default_int_handler"))?))?;
         }
         Ok(())
     }

@@ -193,7 +193,7 @@ impl Body for WaitClosed {
             awaiting
         } else {
             let writer = self.writer.bind(py);
-            let waiter = writer.get().protocol(py).call_method1("_get_close_waiter", (writer,))?;
+            let waiter = writer.get().protocol(py).call_method1(name!("_get_close_waiter"), (writer,))?;
             self.waiting.insert(Awaiting::new(&waiter)?)
         };
         let step = awaiting.resume(py, input);

@@ -45,19 +45,19 @@ fn take_early(protocol: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
     if !is_own && !protocol.is_instance(imports::stream_reader_protocol(py)?)? {
         return Ok(None);
     }
-    let Some(reader) = protocol.getattr_opt("_stream_reader")?.filter(|reader| !reader.is_none()) else {
+    let Some(reader) = protocol.getattr_opt(name!("_stream_reader"))?.filter(|reader| !reader.is_none()) else {
         return Ok(None);
     };
     // Not through `_buffer`: once that was handed out, all reads take the slow path.
     if let Ok(own) = reader.cast_exact::<StreamReader>() {
         return own.get().take_all(py).map(Some);
     }
-    let buffer = reader.getattr("_buffer")?;
+    let buffer = reader.getattr(name!("_buffer"))?;
     if !buffer.is_truthy()? {
         return Ok(None);
     }
     let early = py.get_type::<PyBytes>().call1((&buffer,))?.cast_into::<PyBytes>()?;
-    buffer.call_method0("clear")?;
+    buffer.call_method0(name!("clear"))?;
     Ok(Some(early.as_bytes().to_vec()))
 }
 

@@ -53,8 +53,8 @@ fn derived<'py>(
 ) -> PyResult<Bound<'py, PyType>> {
     let py = base.py();
     let namespace = memory::dict(py)?;
-    namespace.set_item("__module__", "ferrio")?;
-    namespace.set_item("__doc__", base.getattr("__doc__")?)?;
+    namespace.set_item(name!("__module__"), "ferrio")?;
+    namespace.set_item(name!("__doc__"), base.getattr(name!("__doc__"))?)?;
     for (name, value) in attributes {
         namespace.set_item(name, value)?;
     }
@@ -66,10 +66,10 @@ fn derived<'py>(
 
 /// `events.get_event_loop()`, as the running Python's streams call it.
 fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let events = py.import("asyncio.events")?;
-    match events.getattr_opt("_get_event_loop")? {
+    let events = py.import(name!("asyncio.events"))?;
+    match events.getattr_opt(name!("_get_event_loop"))? {
         Some(function) => function.call0(),
-        None => events.call_method0("get_event_loop"),
+        None => events.call_method0(name!("get_event_loop")),
     }
 }
 

@@ -152,7 +152,7 @@ impl StreamReaderProtocol {
     fn log(slf: &Bound<'_, Self>, text: &str) -> PyResult<()> {
         let py = slf.py();
         if is_debug(&slf.get().owner(py))? {
-            imports::streams_logger(py)?.call_method1("debug", (text, slf))?;
+            imports::streams_logger(py)?.call_method1(name!("debug"), (text, slf))?;
         }
         Ok(())
     }
@@ -174,7 +174,7 @@ fn end(closed: &Bound<'_, PyAny>, error: Option<&Bound<'_, PyAny>>) -> PyResult<
     };
     future_like::set_exception(closed, error)?;
     // Awaiting the future is optional, so an exception that is never retrieved must not be logged.
-    closed.call_method0("exception").map(drop)
+    closed.call_method0(name!("exception")).map(drop)
 }
 
 #[pymethods]
@@ -199,7 +199,7 @@ impl StreamReaderProtocol {
             state.reader = Some(OwnedRef::of(&PyWeakrefReference::new(stream_reader)?));
             let source = match stream_reader.cast_exact::<StreamReader>() {
                 Ok(own) => own.get().source_traceback(py),
-                Err(_) => stream_reader.getattr_opt("_source_traceback")?,
+                Err(_) => stream_reader.getattr_opt(name!("_source_traceback"))?,
             };
             state.source = source.map(OwnedRef::from);
             if client_connected_cb.is_some() {
@@ -241,7 +241,7 @@ impl StreamReaderProtocol {
         if imports::python_version(py) >= (3, 14)
             && let Some(reader) = self.reader(py)
         {
-            reader.call_method1("_replace_transport", (transport,))?;
+            reader.call_method1(name!("_replace_transport"), (transport,))?;
         }
         self.put(py, |state| &mut state.transport, Some(transport));
         self.note_over_ssl(transport)
@@ -249,7 +249,7 @@ impl StreamReaderProtocol {
 
     fn _replace_writer(&self, writer: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = writer.py();
-        let transport = writer.getattr("transport")?;
+        let transport = writer.getattr(name!("transport"))?;
         self.put(py, |state| &mut state.writer, Some(writer));
         self.put(py, |state| &mut state.transport, Some(&transport));
         self.note_over_ssl(&transport)
@@ -262,15 +262,15 @@ impl StreamReaderProtocol {
         if this.state.with(py, |state| state.rejected) {
             let context = memory::dict(py)?;
             context.set_item(
-                "message",
+                name!("message"),
                 "An open stream was garbage collected prior to establishing network connection; \
                  call \"stream.close()\" explicitly.",
             )?;
             if let Some(source) = this.field(py, |state| &state.source) {
-                context.set_item("source_traceback", source)?;
+                context.set_item(name!("source_traceback"), source)?;
             }
-            this.owner(py).call_method1("call_exception_handler", (context,))?;
-            return transport.call_method0("abort").map(drop);
+            this.owner(py).call_method1(name!("call_exception_handler"), (context,))?;
+            return transport.call_method0(name!("abort")).map(drop);
         }
         this.put(py, |state| &mut state.transport, Some(transport));
         if let Some(reader) = this.reader(py) {
@@ -297,8 +297,8 @@ impl StreamReaderProtocol {
             match (error, reader.cast_exact::<StreamReader>()) {
                 (None, Ok(own)) => own.get().feed_eof(py)?,
                 (Some(error), Ok(own)) => own.get().set_exception(py, error.clone())?,
-                (None, Err(_)) => reader.call_method0("feed_eof").map(drop)?,
-                (Some(error), Err(_)) => reader.call_method1("set_exception", (error,)).map(drop)?,
+                (None, Err(_)) => reader.call_method0(name!("feed_eof")).map(drop)?,
+                (Some(error), Err(_)) => reader.call_method1(name!("set_exception"), (error,)).map(drop)?,
             }
         }
         if !this.state.with(py, |state| std::mem::replace(&mut state.ended, true)) {

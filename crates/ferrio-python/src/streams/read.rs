@@ -59,7 +59,7 @@ impl Read {
             *next = None;
             if !data.is_truthy()? {
                 let list = memory::list(py, read.iter().map(|block| block.bind(py)))?;
-                return memory::bytes(py, b"")?.call_method1("join", (list,)).map(Step::Returned);
+                return memory::bytes(py, b"")?.call_method1(name!("join"), (list,)).map(Step::Returned);
             }
             read.push(data.into());
             input = Ok(py.None().into_bound(py));

@@ -5,6 +5,7 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::objects::coroutine::spawn;
 use ferrio_engine::Incoming;
@@ -204,7 +205,7 @@ impl StreamReader {
         Ok(())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
         let py = slf.py();
         let this = slf.get();
         let mut words = vec!["StreamReader".to_owned()];
@@ -226,7 +227,7 @@ impl StreamReader {
             }
         }
         words.extend(paused.then(|| "paused".to_owned()));
-        Ok(format!("<{}>", words.join(" ")))
+        Ok(Text(format!("<{}>", words.join(" "))))
     }
 
     /// The exception that reading ended with, or None.

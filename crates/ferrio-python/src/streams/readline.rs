@@ -15,7 +15,7 @@ use crate::common::imports;
 #[cold]
 pub(super) fn drop_line(reader: &Bound<'_, StreamReader>, overrun: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     let py = reader.py();
-    let consumed = overrun.getattr("consumed")?.extract::<usize>()?;
+    let consumed = overrun.getattr(name!("consumed"))?.extract::<usize>()?;
     reader.get().with_incoming(py, |incoming, _| {
         if incoming.as_slice().get(consumed) == Some(&b'\n') {
             incoming.take(consumed + 1, |_| ());
@@ -24,8 +24,8 @@ pub(super) fn drop_line(reader: &Bound<'_, StreamReader>, overrun: &Bound<'_, Py
         }
     })?;
     feed::maybe_resume(py, reader.get())?;
-    let error = ferrio_cpython::error::<PyValueError>((overrun.getattr("args")?.get_item(0)?.unbind(),));
-    error.value(py).setattr("__context__", overrun)?;
+    let error = ferrio_cpython::error::<PyValueError>((overrun.getattr(name!("args"))?.get_item(0)?.unbind(),));
+    error.value(py).setattr(name!("__context__"), overrun)?;
     Ok(error)
 }
 
@@ -62,7 +62,7 @@ impl Body for Line {
         };
         let value = error.value(py);
         if value.is_instance(imports::incomplete_read_error(py)?)? {
-            return value.getattr("partial").map(Step::Returned);
+            return value.getattr(name!("partial")).map(Step::Returned);
         }
         if value.is_instance(imports::limit_overrun_error(py)?)? {
             return Err(drop_line(self.reader.bind(py), value.as_any())?);

@@ -28,7 +28,7 @@ pub(super) fn serve(
         Ok(answer) => answer,
         Err(error) if imports::python_version(py) >= (3, 14) && !passes_through(py, &error) => {
             report(&owner, error.value(py).as_any(), transport)?;
-            transport.call_method0("close")?;
+            transport.call_method0(name!("close"))?;
             this.put(py, |state| &mut state.strong, None);
             return Ok(());
         }
@@ -53,12 +53,12 @@ static CLIENT_DONE: DoneCallback =
 fn client_done(transport: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = transport.py();
     if imports::python_version(py) >= (3, 13) && future_like::is_cancelled(task)? {
-        return transport.call_method0("close").map(drop);
+        return transport.call_method0(name!("close")).map(drop);
     }
     let error = task.call_method0(pyo3::intern!(py, "exception"))?;
     if !error.is_none() {
-        report(&task.call_method0("get_loop")?, &error, transport)?;
-        transport.call_method0("close")?;
+        report(&task.call_method0(name!("get_loop"))?, &error, transport)?;
+        transport.call_method0(name!("close"))?;
     }
     Ok(())
 }
@@ -66,8 +66,8 @@ fn client_done(transport: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResul
 #[cold]
 fn report(owner: &Bound<'_, PyAny>, error: &Bound<'_, PyAny>, transport: &Bound<'_, PyAny>) -> PyResult<()> {
     let context = memory::dict(owner.py())?;
-    context.set_item("message", "Unhandled exception in client_connected_cb")?;
-    context.set_item("exception", error)?;
-    context.set_item("transport", transport)?;
-    owner.call_method1("call_exception_handler", (context,)).map(drop)
+    context.set_item(name!("message"), name!("Unhandled exception in client_connected_cb"))?;
+    context.set_item(name!("exception"), error)?;
+    context.set_item(name!("transport"), transport)?;
+    owner.call_method1(name!("call_exception_handler"), (context,)).map(drop)
 }

@@ -5,6 +5,7 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::objects::coroutine::spawn;
 use pyo3::prelude::*;
@@ -41,7 +42,7 @@ pub(crate) fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CELL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let make = || {
         let base = py.get_type::<StreamWriter>();
-        let finalizer = base.getattr("_finalize")?;
+        let finalizer = base.getattr(name!("_finalize"))?;
         Ok::<_, PyErr>(derived(&base, &[], &[("__del__", finalizer)])?.unbind())
     };
     Ok(CELL.get_or_try_init(py, make)?.bind(py))
@@ -118,14 +119,14 @@ impl StreamWriter {
         self.put(|state| &mut state.owner, r#loop);
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
         let py = slf.py();
         let mut words = vec![slf.get_type().name()?.to_string()];
         words.push(format!("transport={}", slf.get().transport(py).repr()?));
         if let Some(reader) = slf.get().reader(py) {
             words.push(format!("reader={}", reader.repr()?));
         }
-        Ok(format!("<{}>", words.join(" ")))
+        Ok(Text(format!("<{}>", words.join(" "))))
     }
 
     /// The transport below.
@@ -153,12 +154,12 @@ impl StreamWriter {
 
     /// Close the writing end once everything is sent.
     fn write_eof<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.transport(py).call_method0("write_eof")
+        self.transport(py).call_method0(name!("write_eof"))
     }
 
     /// Whether the transport supports `write_eof`.
     fn can_write_eof<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.transport(py).call_method0("can_write_eof")
+        self.transport(py).call_method0(name!("can_write_eof"))
     }
 
     /// Close the stream.
@@ -205,31 +206,33 @@ impl StreamWriter {
             let slf = channel.own(slf);
             let (protocol, server_side, drained) = Python::attach(|py| {
                 let protocol = slf.get().protocol(py);
-                let server_side = !protocol.getattr("_client_connected_cb")?.is_none();
-                let drained = slf.bind(py).call_method0("drain")?;
+                let server_side = !protocol.getattr(name!("_client_connected_cb"))?.is_none();
+                let drained = slf.bind(py).call_method0(name!("drain"))?;
                 Ok::<_, PyErr>((protocol.unbind(), server_side, drained.unbind()))
             })?;
             let protocol = channel.own(protocol);
             channel.wait(drained).await?;
             let upgraded = Python::attach(|py| {
                 let keywords = memory::dict(py)?;
-                keywords.set_item("server_side", server_side)?;
-                keywords.set_item("server_hostname", server_hostname)?;
-                keywords.set_item("ssl_handshake_timeout", ssl_handshake_timeout)?;
-                keywords.set_item("ssl_shutdown_timeout", ssl_shutdown_timeout)?;
+                keywords.set_item(name!("server_side"), server_side)?;
+                keywords.set_item(name!("server_hostname"), server_hostname)?;
+                keywords.set_item(name!("ssl_handshake_timeout"), ssl_handshake_timeout)?;
+                keywords.set_item(name!("ssl_shutdown_timeout"), ssl_shutdown_timeout)?;
                 let owner = slf.get().field(py, |state| &state.owner);
                 let owner = owner.unwrap_or_else(|| py.None().into_bound(py));
                 let transport = slf.get().transport(py);
-                owner.call_method("start_tls", (transport, &*protocol, sslcontext), Some(&keywords)).map(Bound::unbind)
+                owner
+                    .call_method(name!("start_tls"), (transport, &*protocol, sslcontext), Some(&keywords))
+                    .map(Bound::unbind)
             })?;
             let transport = channel.wait(upgraded).await?;
             Python::attach(|py| {
                 slf.get().put(|state| &mut state.transport, transport.bind(py));
                 let protocol = protocol.bind(py);
                 if imports::python_version(py) >= (3, 13) {
-                    protocol.call_method1("_replace_transport", (transport,))?;
+                    protocol.call_method1(name!("_replace_transport"), (transport,))?;
                 } else {
-                    protocol.call_method1("_replace_writer", (&*slf,))?;
+                    protocol.call_method1(name!("_replace_writer"), (&*slf,))?;
                 }
                 Ok(())
             })
@@ -248,10 +251,10 @@ impl StreamWriter {
             return Ok(());
         }
         let owner = slf.get().field(py, |state| &state.owner).unwrap_or_else(|| py.None().into_bound(py));
-        let text = if owner.call_method0("is_closed")?.is_truthy()? {
+        let text = if owner.call_method0(name!("is_closed"))?.is_truthy()? {
             "loop is closed".to_owned()
         } else {
-            slf.call_method0("close")?;
+            slf.call_method0(name!("close"))?;
             format!("unclosed {}", slf.repr()?)
         };
         imports::warn(py)?.call1((text, imports::resource_warning(py)?)).map(drop)
@@ -303,8 +306,8 @@ impl StreamWriter {
             return Ok(complete);
         }
         let owner = self.field(py, |state| &state.owner).unwrap_or_else(|| py.None().into_bound(py));
-        let complete = owner.call_method0("create_future")?;
-        complete.call_method1("set_result", (py.None(),))?;
+        let complete = owner.call_method0(name!("create_future"))?;
+        complete.call_method1(name!("set_result"), (py.None(),))?;
         self.put(|state| &mut state.complete, &complete);
         Ok(complete)
     }

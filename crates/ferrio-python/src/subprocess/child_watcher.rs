@@ -44,8 +44,8 @@ impl Loop {
         returncode: &Bound<'_, PyAny>,
         transp: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let exited = transp.getattr("_process_exited")?;
-        slf.call_method1("call_soon_threadsafe", (exited, returncode)).map(drop)
+        let exited = transp.getattr(name!("_process_exited"))?;
+        slf.call_method1(name!("call_soon_threadsafe"), (exited, returncode)).map(drop)
     }
 }
 
@@ -59,11 +59,11 @@ impl Watcher {
     /// `RuntimeError` when it is not active, before there is a process to be told of.
     pub(crate) fn enter(py: Python<'_>) -> PyResult<Option<Self>> {
         let Some(watcher) = chosen(py)? else { return Ok(None) };
-        let result = watcher.call_method0("__enter__")?;
+        let result = watcher.call_method0(name!("__enter__"))?;
         let entered = Self(watcher.clone().unbind());
         // The contract says that they are the same; 3.11 asks the one, later versions the other.
         let watcher = if imports::python_version(py) >= (3, 12) { watcher } else { result };
-        let active = watcher.call_method0("is_active").and_then(|active| active.is_truthy());
+        let active = watcher.call_method0(name!("is_active")).and_then(|active| active.is_truthy());
         let checked = active.and_then(|active| {
             let text = "asyncio.get_child_watcher() is not activated, subprocess support is not installed.";
             if active { Ok(()) } else { Err(ferrio_cpython::error::<PyRuntimeError>(text)) }
@@ -86,7 +86,7 @@ impl Watcher {
             ),
             None => (py.None().into_bound(py), py.None().into_bound(py), py.None().into_bound(py)),
         };
-        self.0.bind(py).call_method1("__exit__", details).map(drop)
+        self.0.bind(py).call_method1(name!("__exit__"), details).map(drop)
     }
 }
 
@@ -94,14 +94,14 @@ fn chosen(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     if imports::python_version(py) >= (3, 14) {
         return Ok(None);
     }
-    let policy = py.import("asyncio.events")?.call_method0("get_event_loop_policy")?;
-    let stock = py.import("asyncio.unix_events")?;
-    let getter = stock.getattr("_UnixDefaultEventLoopPolicy")?.getattr("get_child_watcher")?;
-    let watcher = if policy.get_type().getattr("get_child_watcher")?.is(&getter) {
+    let policy = py.import(name!("asyncio.events"))?.call_method0(name!("get_event_loop_policy"))?;
+    let stock = py.import(name!("asyncio.unix_events"))?;
+    let getter = stock.getattr(name!("_UnixDefaultEventLoopPolicy"))?.getattr(name!("get_child_watcher"))?;
+    let watcher = if policy.get_type().getattr(name!("get_child_watcher"))?.is(&getter) {
         // Not by its method: that would make a watcher where none was chosen.
-        policy.getattr("_watcher")?
+        policy.getattr(name!("_watcher"))?
     } else {
-        match without_deprecation(py, || policy.call_method0("get_child_watcher")) {
+        match without_deprecation(py, || policy.call_method0(name!("get_child_watcher"))) {
             Err(error) if error.is_instance_of::<PyNotImplementedError>(py) => return Ok(None),
             watcher => watcher?,
         }
@@ -110,17 +110,18 @@ fn chosen(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
         return Ok(None);
     }
     let class = watcher.get_type();
-    let same = class.is(stock.getattr("PidfdChildWatcher")?) || class.is(stock.getattr("ThreadedChildWatcher")?);
+    let same =
+        class.is(stock.getattr(name!("PidfdChildWatcher"))?) || class.is(stock.getattr(name!("ThreadedChildWatcher"))?);
     Ok((!same).then_some(watcher))
 }
 
 fn without_deprecation<T>(py: Python<'_>, body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-    let warnings = py.import("warnings")?;
-    let saved = warnings.call_method0("catch_warnings")?;
-    saved.call_method0("__enter__")?;
+    let warnings = py.import(name!("warnings"))?;
+    let saved = warnings.call_method0(name!("catch_warnings"))?;
+    saved.call_method0(name!("__enter__"))?;
     let category = py.get_type::<PyDeprecationWarning>();
-    let outcome = warnings.call_method1("simplefilter", ("ignore", category)).and_then(|_| body());
-    saved.call_method1("__exit__", (py.None(), py.None(), py.None()))?;
+    let outcome = warnings.call_method1(name!("simplefilter"), ("ignore", category)).and_then(|_| body());
+    saved.call_method1(name!("__exit__"), (py.None(), py.None(), py.None()))?;
     outcome
 }
 
@@ -133,8 +134,8 @@ pub(crate) fn watch(
 ) -> PyResult<()> {
     let py = slf.py();
     if let Some(Watcher(watcher)) = watcher {
-        let callback = slf.getattr("_child_watcher_callback")?;
-        return watcher.bind(py).call_method1("add_child_handler", (pid, callback, transport)).map(drop);
+        let callback = slf.getattr(name!("_child_watcher_callback"))?;
+        return watcher.bind(py).call_method1(name!("add_child_handler"), (pid, callback, transport)).map(drop);
     }
     let watch = Watch::new(pid).map_err(|error| exception_handler::from_io(&error))?;
     let fd = watch.fd();
@@ -175,14 +176,17 @@ fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 /// replaces its functions sees all children.
 fn reap(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<Option<i32>> {
     let py = transport.py();
-    let os = py.import("os")?;
-    match os.call_method1("waitpid", (pid, os.getattr("WNOHANG")?)) {
+    let os = py.import(name!("os"))?;
+    match os.call_method1(name!("waitpid"), (pid, os.getattr(name!("WNOHANG"))?)) {
         Ok(found) => {
             let (found, status): (i32, Bound<'_, PyAny>) = found.extract()?;
             if found == 0 {
                 return Ok(None);
             }
-            py.import("asyncio.unix_events")?.call_method1("waitstatus_to_exitcode", (status,))?.extract().map(Some)
+            py.import(name!("asyncio.unix_events"))?
+                .call_method1(name!("waitstatus_to_exitcode"), (status,))?
+                .extract()
+                .map(Some)
         }
         Err(error) if error.is_instance_of::<PyChildProcessError>(py) => already_reaped(transport, pid).map(Some),
         Err(error) => Err(error),
@@ -194,11 +198,11 @@ fn reap(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<Option
 fn already_reaped(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<i32> {
     let py = transport.py();
     if let Some(process) = transport.get().process(py)
-        && let Ok(code) = process.getattr("returncode")?.extract::<i32>()
+        && let Ok(code) = process.getattr(name!("returncode"))?.extract::<i32>()
     {
         return Ok(code);
     }
     let text = "child process pid %d exit status already read:  will report returncode 255";
-    imports::unix_events_logger(py)?.call_method1("warning", (text, pid))?;
+    imports::unix_events_logger(py)?.call_method1(name!("warning"), (text, pid))?;
     Ok(STATUS_UNKNOWN)
 }

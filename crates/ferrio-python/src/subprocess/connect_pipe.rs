@@ -50,7 +50,7 @@ struct Connected {
 
 impl Connected {
     fn new(slf: &Bound<'_, Loop>, transport: Bound<'_, PyAny>, protocol: Bound<'_, PyAny>) -> PyResult<Self> {
-        let waiter = slf.call_method0("create_future")?;
+        let waiter = slf.call_method0(name!("create_future"))?;
         base(slf).push_into_room(slf.py(), Runnable::native(waiter.clone(), wake_waiter, 0));
         Ok(Self { transport: transport.unbind(), protocol: protocol.unbind(), waiter: waiter.unbind() })
     }
@@ -66,13 +66,14 @@ impl Connected {
         let Self { transport, protocol, waiter } = self;
         let (transport, protocol) = (channel.own(transport), channel.own(protocol));
         if let Err(error) = channel.wait(waiter).await {
-            Python::attach(|py| transport.call_method0(py, "close"))?;
+            Python::attach(|py| transport.call_method0(py, name!("close")))?;
             return Err(error);
         }
         Python::attach(|py| {
             if base(this.bind(py)).debug.get() {
-                let fd = pipe.call_method0(py, "fileno")?;
-                imports::base_events_logger(py)?.call_method1("debug", (message, fd, &*transport, &*protocol))?;
+                let fd = pipe.call_method0(py, name!("fileno"))?;
+                imports::base_events_logger(py)?
+                    .call_method1(name!("debug"), (message, fd, &*transport, &*protocol))?;
             }
             Ok((transport.handed_over(), protocol.handed_over()))
         })

@@ -134,7 +134,7 @@ async fn run(
     let transport = outcome?;
     Python::attach(|py| {
         if let Some(title) = title.filter(|_| base(this.bind(py)).debug.get()) {
-            imports::base_events_logger(py)?.call_method1("info", ("%s: %r", title, &*transport))?;
+            imports::base_events_logger(py)?.call_method1(name!("info"), ("%s: %r", title, &*transport))?;
         }
         Ok((transport.handed_over().into_any(), protocol.handed_over()))
     })
@@ -180,7 +180,7 @@ fn log_command(slf: &Bound<'_, Loop>, request: &Request) -> PyResult<Option<Stri
     } else {
         format!("execute program {}", command.get_item(0)?.repr()?)
     };
-    let format = py.import("asyncio.base_events")?.getattr("_format_pipe")?;
+    let format = py.import(name!("asyncio.base_events"))?.getattr(name!("_format_pipe"))?;
     let show = |stream: &Stream| Ok::<_, PyErr>((stream.value(py)?, format.call1((stream.value(py)?,))?.to_string()));
     let [(stdin, stdin_text), (stdout, stdout_text), (stderr, stderr_text)] =
         [show(&request.streams[0])?, show(&request.streams[1])?, show(&request.streams[2])?];
@@ -188,7 +188,7 @@ fn log_command(slf: &Bound<'_, Loop>, request: &Request) -> PyResult<Option<Stri
     if !stdin.is_none() {
         words.push(format!("stdin={stdin_text}"));
     }
-    if !stdout.is_none() && stderr.eq(py.import("subprocess")?.getattr("STDOUT")?)? {
+    if !stdout.is_none() && stderr.eq(py.import(name!("subprocess"))?.getattr(name!("STDOUT"))?)? {
         words.push(format!("stdout=stderr={stdout_text}"));
     } else {
         for (stream, name, text) in [(stdout, "stdout", stdout_text), (stderr, "stderr", stderr_text)] {
@@ -197,7 +197,7 @@ fn log_command(slf: &Bound<'_, Loop>, request: &Request) -> PyResult<Option<Stri
             }
         }
     }
-    imports::base_events_logger(py)?.call_method1("debug", (words.join(" "),))?;
+    imports::base_events_logger(py)?.call_method1(name!("debug"), (words.join(" "),))?;
     Ok(Some(title))
 }
 
@@ -216,28 +216,30 @@ fn start<'py>(
         *piped = value.eq(PIPE)?;
         keywords.set_item(name, value)?;
     }
-    keywords.set_item("shell", request.shell)?;
-    keywords.set_item("universal_newlines", false)?;
-    keywords.set_item("bufsize", 0)?;
+    keywords.set_item(name!("shell"), request.shell)?;
+    keywords.set_item(name!("universal_newlines"), false)?;
+    keywords.set_item(name!("bufsize"), 0)?;
     let transport = subprocess::make(slf, protocol, piped)?;
     let command = request.command.bind(py);
     let frame = if request.shell { Frame::SubprocessShell } else { Frame::SubprocessExec };
-    let process = match frame.call(&py.import("subprocess")?.getattr("Popen")?, (command,), Some(keywords)) {
-        Ok(process) => process,
-        Err(error) => {
-            transport.call_method0("close")?;
-            return Err(error);
-        }
-    };
+    let process =
+        match frame.call(&py.import(name!("subprocess"))?.getattr(name!("Popen"))?, (command,), Some(keywords)) {
+            Ok(process) => process,
+            Err(error) => {
+                transport.call_method0(name!("close"))?;
+                return Err(error);
+            }
+        };
     let pid = transport.get().started(&process)?;
     if base(slf).debug.get() {
         let program = if command.is_instance_of::<PyTuple>() { command.get_item(0)? } else { command.clone() };
-        imports::base_subprocess_logger(py)?.call_method1("debug", ("process %r created: pid %s", program, pid))?;
+        imports::base_subprocess_logger(py)?
+            .call_method1(name!("debug"), ("process %r created: pid %s", program, pid))?;
     }
     if let Err(error) = child_watcher::watch(slf, &transport, pid, watcher) {
         // No room for the descriptor: nobody would be told of the end of a child that is left running.
-        transport.call_method0("close")?;
-        process.call_method0("wait")?;
+        transport.call_method0(name!("close"))?;
+        process.call_method0(name!("wait"))?;
         return Err(error);
     }
     Ok(transport)
@@ -256,8 +258,8 @@ async fn finish_spawn(this: &Py<Loop>, transport: &Py<SubprocessTransport>, chan
     if !passes {
         let ended = Python::attach(|py| {
             close_unconnected(transport.bind(py))?;
-            transport.call_method0(py, "close")?;
-            transport.call_method0(py, "_wait")
+            transport.call_method0(py, name!("close"))?;
+            transport.call_method0(py, name!("_wait"))
         })?;
         channel.wait(ended).await?;
     }
@@ -291,7 +293,7 @@ fn connect_pipe(
         0 => ("WriteSubprocessPipeProto", "connect_write_pipe"),
         _ => ("ReadSubprocessPipeProto", "connect_read_pipe"),
     };
-    let protocol = py.import("asyncio.base_subprocess")?.getattr(class)?.call1((transport, stream))?;
+    let protocol = py.import(name!("asyncio.base_subprocess"))?.getattr(class)?.call1((transport, stream))?;
     // Given up at once when the function is: `PyO3` would wait until it is entered again.
     let protocol = OwnedRef::of(&protocol);
     let factory =
@@ -311,7 +313,7 @@ fn our_end<'py>(transport: &Bound<'py, SubprocessTransport>, stream: usize) -> P
 fn close_unconnected(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     for (stream, unconnected) in transport.get().unconnected(transport.py()).into_iter().enumerate() {
         if let (true, Some(file)) = (unconnected, our_end(transport, stream)?) {
-            file.call_method0("close")?;
+            file.call_method0(name!("close"))?;
         }
     }
     Ok(())

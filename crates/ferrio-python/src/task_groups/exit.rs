@@ -165,7 +165,7 @@ impl Leave {
             return Ok(());
         }
         self.uncancelled = true;
-        if group.get().parent(py).call_method0("uncancel")?.eq(0)? {
+        if group.get().parent(py).call_method0(name!("uncancel"))?.eq(0)? {
             // Nobody else cancelled it.
             self.cancellation = None;
         } else if self.cancellation.is_none() && (cancelled || behavior(py)?.keeps_outer_cancellation) {
@@ -207,10 +207,10 @@ impl Leave {
         }
         if behavior.cancels_again {
             let parent = group.get().parent(py);
-            if parent.call_method0("cancelling")?.is_truthy()? {
+            if parent.call_method0(name!("cancelling"))?.is_truthy()? {
                 // The count of cancellations stays, and the next await is cancelled.
-                parent.call_method0("uncancel")?;
-                parent.call_method0("cancel")?;
+                parent.call_method0(name!("uncancel"))?;
+                parent.call_method0(name!("cancel"))?;
             }
         }
         if behavior.lets_generators_close

@@ -4,6 +4,7 @@
 //! cancelled and none may be added). Invariant: a task is in the set from its making until it has told the group of
 //! its end, which it does by a native callback. Whatever a subclass may have overridden is called by its name.
 
+use ferrio_cpython::capi::memory::Text;
 use std::fmt::Write;
 
 use ferrio_cpython::GilCell;
@@ -90,7 +91,7 @@ impl TaskGroup {
         Ok(())
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<Text> {
         let mut text = "<TaskGroup".to_owned();
         for (name, collection) in [("tasks", self.tasks(py)), ("errors", self.errors(py))] {
             if collection.is_truthy()? {
@@ -102,7 +103,7 @@ impl TaskGroup {
             (false, true) => " entered>",
             (false, false) => ">",
         });
-        Ok(text)
+        Ok(Text(text))
     }
 
     fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
@@ -189,7 +190,7 @@ impl TaskGroup {
             tasks.discard(task)?;
             tasks.is_empty()
         } else {
-            tasks.call_method1("discard", (task,))?;
+            tasks.call_method1(name!("discard"), (task,))?;
             !tasks.is_truthy()?
         };
         if behavior(py)?.notes_waiter {
@@ -323,11 +324,11 @@ impl TaskGroup {
                 task.repr()?,
                 parent.str()?
             );
-            context.set_item("message", message)?;
-            context.set_item("exception", exception)?;
-            context.set_item("task", task)?;
+            context.set_item(name!("message"), Text(message))?;
+            context.set_item(name!("exception"), exception)?;
+            context.set_item(name!("task"), task)?;
             let owner = this.owner(py).unwrap_or_else(|| py.None().into_bound(py));
-            return owner.call_method1("call_exception_handler", (context,)).map(drop);
+            return owner.call_method1(name!("call_exception_handler"), (context,)).map(drop);
         }
         if this.state.with(py, |state| state.aborting || state.parent_cancel_requested) {
             return Ok(());
@@ -390,14 +391,14 @@ impl TaskGroup {
         }
         let passed = memory::dict(py)?;
         if keywords == Keywords::NameAndContext {
-            passed.set_item("name", &name)?;
+            passed.set_item(name!("name"), &name)?;
         }
         if let Some(context) = context {
-            passed.set_item("context", context)?;
+            passed.set_item(name!("context"), context)?;
         }
         let task = owner.call_method(create_task, (coro,), Some(&passed))?;
         if keywords == Keywords::NameAfterwards {
-            imports::tasks_module(py)?.call_method1("_set_task_name", (&task, name))?;
+            imports::tasks_module(py)?.call_method1(name!("_set_task_name"), (&task, name))?;
         }
         made_in(&task, "TaskGroup.create_task", "create_task")?;
         Ok(task)
@@ -422,7 +423,7 @@ impl TaskGroup {
         let tasks = self.tasks(task.py());
         match tasks.cast_exact::<PySet>() {
             Ok(tasks) => tasks.add(task),
-            Err(_) => tasks.call_method1("add", (task,)).map(drop),
+            Err(_) => tasks.call_method1(name!("add"), (task,)).map(drop),
         }
     }
 
@@ -445,7 +446,7 @@ fn task_done<'py>(group: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResu
 #[cold]
 fn refuse(group: &Bound<'_, TaskGroup>, coro: &Bound<'_, PyAny>, refusal: Refusal) -> PyResult<PyErr> {
     if behavior(group.py())?.closes_refused {
-        coro.call_method0("close")?;
+        coro.call_method0(name!("close"))?;
     }
     let why = match refusal {
         Refusal::NotEntered => "has not been entered",

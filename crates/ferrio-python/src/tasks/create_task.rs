@@ -71,15 +71,15 @@ pub(crate) fn create_any_task<'py>(
 
 /// Whether `create_task` of the running Python passes on all keyword arguments.
 pub(crate) fn takes_any(py: Python<'_>) -> PyResult<bool> {
-    let code = imports::tasks_module(py)?.getattr("create_task")?.getattr("__code__")?;
-    let has_own = code.getattr("co_kwonlyargcount")?.extract::<u32>()? > 0;
-    Ok(!has_own && code.getattr("co_flags")?.extract::<u32>()? & CO_VARKEYWORDS != 0)
+    let code = imports::tasks_module(py)?.getattr(name!("create_task"))?.getattr(name!("__code__"))?;
+    let has_own = code.getattr(name!("co_kwonlyargcount"))?.extract::<u32>()? > 0;
+    Ok(!has_own && code.getattr(name!("co_flags"))?.extract::<u32>()? & CO_VARKEYWORDS != 0)
 }
 
 /// Whether the running Python names a task after its creation; from 3.13 on it does so during the creation.
 pub(crate) fn names_afterwards(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
-    CELL.get_or_try_init(py, || imports::tasks_module(py)?.hasattr("_set_task_name")).copied()
+    CELL.get_or_try_init(py, || imports::tasks_module(py)?.hasattr(name!("_set_task_name"))).copied()
 }
 
 /// asyncio's `_set_task_name`, for a name that is not None. The task may have no `set_name`.
@@ -87,6 +87,6 @@ pub(crate) fn set_task_name<'py>(task: &Bound<'py, PyAny>, name: &Bound<'py, PyA
     let py = task.py();
     match task.getattr_opt(pyo3::intern!(py, "set_name"))? {
         Some(set_name) => set_name.call1((name,)).map(drop),
-        None => imports::tasks_module(py)?.call_method1("_set_task_name", (task, name)).map(drop),
+        None => imports::tasks_module(py)?.call_method1(name!("_set_task_name"), (task, name)).map(drop),
     }
 }

@@ -11,8 +11,9 @@ use pyo3::prelude::*;
 use crate::common::imports;
 
 pub(super) fn eager_task_factory(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let factory = imports::tasks_module(py)?.getattr("create_eager_task_factory")?.call1((task::task_type(py)?,))?;
+    let factory =
+        imports::tasks_module(py)?.getattr(name!("create_eager_task_factory"))?.call1((task::task_type(py)?,))?;
     let text = "Make a task of ferrio's that runs up to its first wait at once: for `loop.set_task_factory()`.";
-    factory.setattr("__doc__", text)?;
+    factory.setattr(name!("__doc__"), text)?;
     Ok(factory)
 }

@@ -63,7 +63,7 @@ fn call_replacement<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let keywords = memory::dict(function.py())?;
     if let Some(owner) = owner {
-        keywords.set_item("loop", owner)?;
+        keywords.set_item(name!("loop"), owner)?;
     }
     function.call((awaitable,), Some(&keywords))
 }
@@ -117,7 +117,7 @@ fn start<'py>(
 #[cold]
 fn close_after(coroutine: &Bound<'_, PyAny>, error: &PyErr) {
     if error.is_instance_of::<PyRuntimeError>(coroutine.py()) {
-        let _ = coroutine.call_method0("close");
+        let _ = coroutine.call_method0(name!("close"));
     }
 }
 
@@ -136,13 +136,13 @@ pub(crate) fn wrap_awaitable<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bou
 fn wrapper(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let make = || {
-        if let Some(function) = imports::tasks_module(py)?.getattr_opt("_wrap_awaitable")? {
+        if let Some(function) = imports::tasks_module(py)?.getattr_opt(name!("_wrap_awaitable"))? {
             return Ok::<_, PyErr>(function.unbind());
         }
         let namespace = memory::dict(py)?;
-        namespace.set_item("__name__", "ferrio")?;
+        namespace.set_item(name!("__name__"), "ferrio")?;
         py.run(c"async def _wrap_awaitable(awaitable):\n    return await awaitable\n", Some(&namespace), None)?;
-        Ok(namespace.as_any().get_item("_wrap_awaitable")?.unbind())
+        Ok(namespace.as_any().get_item(name!("_wrap_awaitable"))?.unbind())
     };
     Ok(CELL.get_or_try_init(py, make)?.bind(py))
 }

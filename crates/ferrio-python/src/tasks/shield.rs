@@ -68,8 +68,8 @@ fn outer_done<'py>(inner: &Bound<'py, PyAny>, outer: &Bound<'py, PyAny>) -> PyRe
     match logger(inner.py())? {
         Some(logger) => {
             // One logger is enough, however often the future was shielded.
-            inner.call_method1("remove_done_callback", (logger,))?;
-            inner.call_method1("add_done_callback", (logger,)).map(drop)
+            inner.call_method1(name!("remove_done_callback"), (logger,))?;
+            inner.call_method1(name!("add_done_callback"), (logger,)).map(drop)
         }
         None => Ok(()),
     }
@@ -93,7 +93,8 @@ fn is_told_of(py: Python<'_>) -> bool {
 /// asyncio's callback that logs such an exception immediately; None in patch releases without it.
 fn logger(py: Python<'_>) -> PyResult<Option<&Bound<'_, PyAny>>> {
     static CELL: PyOnceLock<Option<Py<PyAny>>> = PyOnceLock::new();
-    let find = || Ok::<_, PyErr>(imports::tasks_module(py)?.getattr_opt("_log_on_exception")?.map(Bound::unbind));
+    let find =
+        || Ok::<_, PyErr>(imports::tasks_module(py)?.getattr_opt(name!("_log_on_exception"))?.map(Bound::unbind));
     Ok(CELL.get_or_try_init(py, find)?.as_ref().map(|function| function.bind(py)))
 }
 

@@ -34,12 +34,12 @@ impl Body for ToThread {
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         if let Self::New { func, args, kwargs } = self {
             let owner = get_running_loop(py)?;
-            let run = copy_current(py)?.getattr("run")?;
+            let run = copy_current(py)?.getattr(name!("run"))?;
             let mut whole = vec![run, func.bind(py).clone()];
             whole.extend(args.bind(py).iter());
             let kwargs = kwargs.as_ref().map(|kwargs| kwargs.bind(py));
             let call = imports::partial(py)?.call(memory::tuple(py, whole)?, kwargs)?;
-            let future = owner.call_method1("run_in_executor", (py.None(), call))?;
+            let future = owner.call_method1(name!("run_in_executor"), (py.None(), call))?;
             *self = Self::Waiting(Awaiting::new(&future)?);
         }
         match self {

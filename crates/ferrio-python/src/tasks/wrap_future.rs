@@ -167,10 +167,12 @@ fn is_here<'py>(owner: &Bound<'py, PyAny>, here: Option<&Bound<'py, PyAny>>) -> 
 fn asks_running_loop(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     CELL.get_or_try_init(py, || {
-        let code = imports::futures_module(py)?.getattr("_chain_future")?.getattr("__code__")?;
-        for constant in code.getattr("co_consts")?.try_iter()? {
+        let code = imports::futures_module(py)?.getattr(name!("_chain_future"))?.getattr(name!("__code__"))?;
+        for constant in code.getattr(name!("co_consts"))?.try_iter()? {
             let constant = constant?;
-            if constant.is_instance_of::<PyCode>() && constant.getattr("co_names")?.contains("_get_running_loop")? {
+            if constant.is_instance_of::<PyCode>()
+                && constant.getattr(name!("co_names"))?.contains("_get_running_loop")?
+            {
                 return Ok(true);
             }
         }

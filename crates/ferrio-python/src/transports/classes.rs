@@ -19,8 +19,8 @@ pub(crate) fn open<'py, T: PyClass>(
     let class = cell.get_or_try_init(py, || {
         let base = T::type_object(py);
         let namespace = memory::dict(py)?;
-        namespace.set_item("__module__", "ferrio")?;
-        namespace.set_item("__doc__", base.getattr("__doc__")?)?;
+        namespace.set_item(name!("__module__"), "ferrio")?;
+        namespace.set_item(name!("__doc__"), base.getattr(name!("__doc__"))?)?;
         let arguments = (base.name()?, memory::tuple(py, [&base])?, namespace);
         py.get_type::<PyType>().call1(arguments)?.cast_into::<PyType>().map(Bound::unbind).map_err(PyErr::from)
     })?;

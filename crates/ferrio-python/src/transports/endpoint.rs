@@ -76,9 +76,9 @@ pub(crate) fn report_fatal<T: Endpoint>(transport: &Bound<'_, T>, error: &PyErr,
     if error.is_instance_of::<PyOSError>(py) {
         if base(&owner).debug.get() {
             let keywords = memory::dict(py)?;
-            keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
+            keywords.set_item(name!("exc_info"), error.clone_ref(py).into_value(py))?;
             imports::selector_events_logger(py)?.call_method(
-                "debug",
+                name!("debug"),
                 ("%r: %s", transport, message),
                 Some(&keywords),
             )?;

@@ -115,11 +115,11 @@ pub(crate) fn fail(transport: &Bound<'_, SocketTransport>, error: Option<&Bound<
     let py = transport.py();
     let Some(future) = transport.get().state.with(py, |state| state.exclusive.take_future()) else { return Ok(()) };
     let future = future.bind(py);
-    if future.call_method0("done")?.is_truthy()? {
+    if future.call_method0(name!("done"))?.is_truthy()? {
         return Ok(());
     }
     let error = error.cloned().unwrap_or_else(|| lost().into_value(py).into_bound(py).into_any());
-    future.call_method1("set_exception", (error,)).map(drop)
+    future.call_method1(name!("set_exception"), (error,)).map(drop)
 }
 
 fn lost() -> PyErr {
@@ -130,6 +130,6 @@ fn lost() -> PyErr {
 impl SocketTransport {
     #[getter]
     fn _sendfile_compatible<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        imports::sendfile_mode(slf.py())?.getattr("TRY_NATIVE")
+        imports::sendfile_mode(slf.py())?.getattr(name!("TRY_NATIVE"))
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn maybe_pause<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()>
         Buffered::Unchanged => Ok(()),
         Buffered::Pause => {
             let protocol = transport.get().protocol(transport.py());
-            let called = protocol.map_or(Ok(()), |protocol| protocol.call_method0("pause_writing").map(drop));
+            let called = protocol.map_or(Ok(()), |protocol| protocol.call_method0(name!("pause_writing")).map(drop));
             contain(transport, "pause_writing", called)
         }
     }

@@ -118,11 +118,11 @@ fn transport_socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Op
         }
         Socket::Descriptor(fd) => {
             let keywords = memory::dict(py)?;
-            keywords.set_item("fileno", transport.get().fd)?;
+            keywords.set_item(name!("fileno"), transport.get().fd)?;
             match imports::socket_class(py)?.call((), Some(&keywords)) {
                 Ok(object) => {
                     let _ = fd.into_raw_fd();
-                    object.call_method1("setblocking", (false,))?;
+                    object.call_method1(name!("setblocking"), (false,))?;
                     object.unbind()
                 }
                 Err(error) => {

@@ -4,6 +4,7 @@
 //! coroutine and not see what it waits for in turn. The stand-in names asyncio's function that waits there, and its
 //! line.
 
+use crate::capi::memory::Text;
 use std::ffi::CString;
 
 use pyo3::ffi;
@@ -57,8 +58,8 @@ impl Frame {
         memory::dict(py)
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("<frame of {}>", self.f_generator.bind(py).repr()?))
+    fn __repr__(&self, py: Python<'_>) -> PyResult<Text> {
+        Ok(Text(format!("<frame of {}>", self.f_generator.bind(py).repr()?)))
     }
 }
 

@@ -4,6 +4,7 @@
 //! without a bound method or context: its step goes into the ready queue directly, and so does one of ferrio's own
 //! callbacks (`done_callback.rs`). To Python each entry is asyncio's pair of callback and context.
 
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 
 use super::FutureRef;
@@ -200,13 +201,24 @@ impl<'py> FutureRef<'py> {
     #[inline]
     pub(super) fn schedule_callbacks(&self) -> PyResult<()> {
         let Callbacks { first, others } = self.update(|body| std::mem::take(&mut body.callbacks));
+        let mut others = others.into_iter().flat_map(|others| *others);
         if let Some(first) = first {
-            self.schedule(first)?;
+            self.schedule(first).or_else(|error| self.schedule_others(&mut others, error))?;
         }
-        for callback in others.into_iter().flat_map(|others| *others) {
-            self.schedule(callback)?;
+        while let Some(callback) = others.next() {
+            self.schedule(callback).or_else(|error| self.schedule_others(&mut others, error))?;
         }
         Ok(())
+    }
+
+    /// One callback could not be scheduled: as under asyncio the others are lost as well, but a lack of memory is no reason
+    /// to keep from tasks that the future is done.
+    #[cold]
+    fn schedule_others(&self, others: &mut dyn Iterator<Item = Callback>, error: PyErr) -> PyResult<()> {
+        if error.is_instance_of::<PyMemoryError>(self.py()) {
+            others.for_each(|callback| drop(self.schedule(callback)));
+        }
+        Err(error)
     }
 
     #[inline]

@@ -39,7 +39,7 @@ pub(super) fn stand_in<'py>(class: &Bound<'py, PyType>, claimed: &Bound<'py, PyA
         return Ok(kept);
     }
     let namespace = memory::dict(py)?;
-    namespace.set_item("__slots__", PyTuple::empty(py))?;
+    namespace.set_item(name!("__slots__"), PyTuple::empty(py))?;
     namespace.set_item(SUBJECT, class)?;
     let made = kind(py)?.call1((class.name()?, (claimed,), namespace))?;
     class.setattr(KEPT, &made)?;
@@ -58,8 +58,8 @@ fn kind(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let kind = CELL.get_or_try_init(py, || {
         let namespace = memory::dict(py)?;
-        namespace.set_item("__module__", "ferrio")?;
-        namespace.set_item("__slots__", PyTuple::empty(py))?;
+        namespace.set_item(name!("__module__"), "ferrio")?;
+        namespace.set_item(name!("__slots__"), PyTuple::empty(py))?;
         let bases = (py.get_type::<PyType>(),);
         let kind = py.get_type::<PyType>().call1(("StandIn", bases, namespace))?.cast_into::<PyType>()?;
         for definition in [
@@ -87,7 +87,8 @@ pub(super) fn subject<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Py
     if !object.get_type().is(kind(py)?) {
         return Ok(object.clone());
     }
-    let find = CELL.get_or_try_init(py, || py.get_type::<PyType>().getattr("__getattribute__").map(Bound::unbind))?;
+    let find =
+        CELL.get_or_try_init(py, || py.get_type::<PyType>().getattr(name!("__getattribute__")).map(Bound::unbind))?;
     Ok(find.call1(py, (object, SUBJECT))?.into_bound(py))
 }
 

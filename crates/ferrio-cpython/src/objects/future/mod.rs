@@ -300,7 +300,7 @@ impl<'py> FutureRef<'py> {
             };
             let context = memory::dict(py)?;
             let message = format!("{} exception was never retrieved", class_name(&self.0)?);
-            context.set_item(crate::intern!(py, "message"), message)?;
+            context.set_item(crate::intern!(py, "message"), memory::Text(message))?;
             context.set_item(crate::intern!(py, "exception"), exception)?;
             context.set_item(crate::intern!(py, "future"), &self.0)?;
             self.report(&context)

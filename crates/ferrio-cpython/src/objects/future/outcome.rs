@@ -196,7 +196,7 @@ fn checked_exception(exception: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> 
         return Ok(exception);
     }
     let wrapped = crate::capi::raise::error::<PyRuntimeError>(TEXT).into_value(py).into_bound(py).into_any();
-    wrapped.setattr("__cause__", &exception)?;
-    wrapped.setattr("__context__", &exception)?;
+    wrapped.setattr(name!("__cause__"), &exception)?;
+    wrapped.setattr(name!("__context__"), &exception)?;
     Ok(wrapped)
 }

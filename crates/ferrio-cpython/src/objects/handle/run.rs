@@ -6,7 +6,6 @@ use pyo3::prelude::*;
 
 use super::{Arity, HandleRef, Kind, argument_tuple, format_callback_source};
 use crate::capi::context;
-use crate::capi::imports;
 use crate::capi::memory;
 use crate::capi::raise::handling;
 use crate::objects::future::FutureRef;
@@ -153,9 +152,8 @@ impl HandleRef {
         let Some(owner) = self.body().owner.as_ref().map(|owner| owner.bind(py).clone()) else {
             return Err(error);
         };
-        // Nothing else would stop the loop: asyncio's runs forever here.
-        if error.is_instance_of::<PyMemoryError>(py) && callback.is(imports::stop_loop(py)?) {
-            owner.get().stopping.set(true);
+        if error.is_instance_of::<PyMemoryError>(py) {
+            owner.get().make_good(py, callback);
         }
         // asyncio formats what the handle holds now: a callback that cancelled its own handle shows as None.
         let (shown, shown_arguments) = match self.body().callback {
@@ -164,7 +162,7 @@ impl HandleRef {
         };
         let source = format_callback_source(py, &shown, &shown_arguments, owner.get().debug.get())?;
         let context = memory::dict(py)?;
-        context.set_item(crate::intern!(py, "message"), format!("Exception in callback {source}"))?;
+        context.set_item(crate::intern!(py, "message"), memory::Text(format!("Exception in callback {source}")))?;
         context.set_item(crate::intern!(py, "exception"), error.clone_ref(py).into_value(py))?;
         context.set_item(crate::intern!(py, "handle"), self.bind(py))?;
         if let Some(traceback) = self.source_traceback(py) {

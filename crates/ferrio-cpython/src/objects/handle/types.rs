@@ -74,7 +74,7 @@ pub(crate) fn allocate(owner: &Bound<'_, LoopBase>, kind: Kind, body: Body) -> P
     } else {
         // SAFETY: `class` is a GC type whose basic size is that of HandleObject.
         let fresh = unsafe { ffi::PyObject_GC_New::<HandleObject>(class) };
-        NonNull::new(fresh).ok_or_else(|| PyErr::fetch(py))?
+        NonNull::new(fresh).ok_or_else(|| not_made(owner, &body))?
     };
     // SAFETY: in bounds of our own memory.
     let place = unsafe { &raw mut (*memory.as_ptr()).body };
@@ -83,6 +83,16 @@ pub(crate) fn allocate(owner: &Bound<'_, LoopBase>, kind: Kind, body: Body) -> P
     // SAFETY: a new reference.
     let object = unsafe { Bound::from_owned_ptr(py, memory.as_ptr().cast()) }.unbind();
     Ok(HandleRef(ManuallyDrop::new(object)))
+}
+
+#[cold]
+fn not_made(owner: &Bound<'_, LoopBase>, body: &Body) -> PyErr {
+    let py = owner.py();
+    let error = PyErr::fetch(py);
+    if let Some(callback) = &body.callback {
+        owner.get().make_good(py, callback.bind(py));
+    }
+    error
 }
 
 /// The capacity of a loop's free list: at most 0.8 MB after a burst.

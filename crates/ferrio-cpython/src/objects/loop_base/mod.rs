@@ -140,7 +140,7 @@ impl LoopBase {
     pub fn push(&self, py: Python<'_>, runnable: Runnable) -> PyResult<()> {
         match self.queue.with_inlined(py, |queue| queue.try_push(runnable)) {
             Ok(()) => Ok(()),
-            Err(runnable) => Err(not_queued(py, runnable)),
+            Err(runnable) => Err(self.not_queued(py, runnable)),
         }
     }
 
@@ -388,12 +388,4 @@ fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *
     }
     slf.get().patched.set(true);
     Ok(())
-}
-
-/// The error for want of memory to queue `runnable`, which is dropped outside every borrow.
-#[cold]
-#[inline(never)]
-fn not_queued(py: Python<'_>, runnable: Runnable) -> PyErr {
-    drop(runnable);
-    memory::out_of_memory(py)
 }

@@ -76,7 +76,7 @@ pub fn overrides(slf: &Bound<'_, LoopBase>, name: &str) -> PyResult<bool> {
     // Reading the dictionary creates it, and the interpreter is slower to find methods of objects that have one
     // (benchmark `future_await`).
     let by_instance = slf.get().patched.get()
-        && match slf.getattr_opt("__dict__")? {
+        && match slf.getattr_opt(name!("__dict__"))? {
             Some(attributes) => attributes.contains(name)?,
             None => false,
         };

@@ -58,6 +58,27 @@ impl LoopBase {
         Self::sync_current_task_if_eager(slf).or_else(|error| Self::report(slf, error))
     }
 
+    /// There is no memory to queue `runnable`, which is dropped outside every borrow.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn not_queued(&self, py: Python<'_>, runnable: Runnable) -> PyErr {
+        if let Runnable::Handle(handle) = &runnable
+            && let Some(callback) = &handle.body().callback
+        {
+            self.make_good(py, callback.bind(py));
+        }
+        drop(runnable);
+        memory::out_of_memory(py)
+    }
+
+    /// Stops the loop if `callback`, for which there was no memory, would have stopped it: nothing else would.
+    #[cold]
+    pub(crate) fn make_good(&self, py: Python<'_>, callback: &Bound<'_, PyAny>) {
+        if imports::stop_loop(py).is_ok_and(|stop| callback.is(stop)) {
+            self.stopping.set(true);
+        }
+    }
+
     /// Reports an error of internal work to the exception handler, as for callbacks.
     #[cold]
     fn report(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
@@ -66,9 +87,9 @@ impl LoopBase {
             return Err(error);
         }
         let context = memory::dict(py)?;
-        context.set_item("message", "Exception in a callback of the event loop")?;
-        context.set_item("exception", error.clone_ref(py).into_value(py))?;
-        slf.call_method1("call_exception_handler", (context,)).map(drop)
+        context.set_item(name!("message"), name!("Exception in a callback of the event loop"))?;
+        context.set_item(name!("exception"), error.clone_ref(py).into_value(py))?;
+        slf.call_method1(name!("call_exception_handler"), (context,)).map(drop)
     }
 
     #[cold]
@@ -93,8 +114,8 @@ impl LoopBase {
                 None => runnable.target(py)?,
             };
             imports::base_events(py)?
-                .getattr("logger")?
-                .call_method1("warning", ("Executing %s took %.3f seconds", shown, took))?;
+                .getattr(name!("logger"))?
+                .call_method1(name!("warning"), ("Executing %s took %.3f seconds", shown, took))?;
         }
         Ok(())
     }

@@ -5,7 +5,6 @@
 
 use pyo3::exceptions::PyRecursionError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::{TaskRef, is_exact};
 use crate::capi::owned_ref::OwnedRef;
@@ -87,7 +86,7 @@ pub(crate) fn cancel_any<'py>(future: &Bound<'py, PyAny>, message: Option<Bound<
         }
         return exact.cancel_as_future(message);
     }
-    let keywords = PyDict::new(py);
+    let keywords = crate::capi::memory::dict(py)?;
     keywords.set_item(crate::intern!(py, "msg"), message)?;
     future.call_method(crate::intern!(py, "cancel"), (), Some(&keywords))?.is_truthy()
 }

@@ -270,8 +270,7 @@ impl<'py> TaskRef<'py> {
             let complain = || {
                 let context = memory::dict(py)?;
                 context.set_item(crate::intern!(py, "task"), self.object())?;
-                let message = "Task was destroyed but it is pending!";
-                context.set_item(crate::intern!(py, "message"), message)?;
+                context.set_item(crate::intern!(py, "message"), name!("Task was destroyed but it is pending!"))?;
                 self.future().report(&context)
             };
             let outcome: PyResult<()> = complain();

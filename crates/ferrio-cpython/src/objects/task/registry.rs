@@ -18,6 +18,7 @@ use pyo3::types::{PySet, PyTuple, PyType};
 use super::{TaskObject, TaskRef};
 use crate::capi::heap_type::method;
 use crate::capi::imports;
+use crate::capi::interned;
 use crate::capi::memory;
 use crate::capi::trampoline::trampoline_attached;
 use crate::objects::future::{boolean, future_like};
@@ -129,16 +130,16 @@ pub fn all_tasks<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> 
 
 /// The tasks that asyncio's registry holds itself, up to 3.13.
 fn others(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyAny>>> {
-    let weak_set = py.import("weakref")?.getattr("WeakSet")?;
+    let weak_set = py.import(name!("weakref"))?.getattr(name!("WeakSet"))?;
     let mut tasks = Vec::new();
-    if let Some(eager) = imports::tasks_module(py)?.getattr_opt("_eager_tasks")? {
+    if let Some(eager) = imports::tasks_module(py)?.getattr_opt(name!("_eager_tasks"))? {
         for task in eager.cast::<PySet>()?.try_iter()? {
             tasks.push(task?);
         }
     }
     let Some(set) = stock_registry(py, &weak_set)? else { return Ok(tasks) };
     for patience in (0..PATIENCE).rev() {
-        let theirs = weak_set.call_method1("__iter__", (&set,))?.try_iter()?.collect::<PyResult<Vec<_>>>();
+        let theirs = weak_set.call_method1(name!("__iter__"), (&set,))?.try_iter()?.collect::<PyResult<Vec<_>>>();
         match theirs {
             Err(error) if error.is_instance_of::<PyRuntimeError>(py) && patience > 0 => {}
             theirs => {
@@ -155,15 +156,15 @@ fn others(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyAny>>> {
 /// # Errors
 /// Any exception that creating the class raises.
 pub fn show_to_asyncio(py: Python<'_>) -> PyResult<()> {
-    let weak_set = py.import("weakref")?.getattr("WeakSet")?;
+    let weak_set = py.import(name!("weakref"))?.getattr(name!("WeakSet"))?;
     let Some(set) = stock_registry(py, &weak_set)? else { return Ok(()) };
     if !set.get_type().is(&weak_set) {
         return Ok(());
     }
     let namespace = memory::dict(py)?;
-    namespace.set_item("__slots__", PyTuple::empty(py))?;
-    namespace.set_item("__module__", "ferrio")?;
-    namespace.set_item("__doc__", "asyncio's set of tasks, in which ferrio's tasks show as well.")?;
+    namespace.set_item(name!("__slots__"), PyTuple::empty(py))?;
+    namespace.set_item(name!("__module__"), "ferrio")?;
+    namespace.set_item(name!("__doc__"), "asyncio's set of tasks, in which ferrio's tasks show as well.")?;
     let class = py.get_type::<PyType>().call1(("TaskSet", (&weak_set,), namespace))?;
     let class = class.cast_into::<PyType>()?;
     for definition in [
@@ -175,13 +176,13 @@ pub fn show_to_asyncio(py: Python<'_>) -> PyResult<()> {
     ] {
         add_method(&class, definition)?;
     }
-    set.setattr("__class__", class)
+    set.setattr(name!("__class__"), class)
 }
 
 /// `WeakSet`'s own method.
 fn inherited<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    CELL.import(py, "weakref", "WeakSet")?.getattr(name)
+    interned::import(py, &CELL, name!("weakref"), name!("WeakSet"))?.getattr(name)
 }
 
 unsafe extern "C" fn iterate(set: Object, _: Object) -> Object {
@@ -256,7 +257,8 @@ fn has_own(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
 /// unnamed one of the C module later.
 fn stock_registry<'py>(py: Python<'py>, weak_set: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if py.version_info() >= (3, 14) {
-        let referents = py.import("gc")?.getattr("get_referents")?.call1((py.import("_asyncio")?,))?;
+        let referents =
+            py.import(name!("gc"))?.getattr(name!("get_referents"))?.call1((py.import(name!("_asyncio"))?,))?;
         for referent in referents.try_iter()? {
             let referent = referent?;
             if referent.get_type().is(weak_set) {
@@ -265,7 +267,7 @@ fn stock_registry<'py>(py: Python<'py>, weak_set: &Bound<'py, PyAny>) -> PyResul
         }
         return Ok(None);
     }
-    let tasks = py.import("asyncio.tasks")?;
+    let tasks = py.import(name!("asyncio.tasks"))?;
     let name = if py.version_info() >= (3, 12) { "_scheduled_tasks" } else { "_all_tasks" };
     tasks.getattr_opt(name)
 }

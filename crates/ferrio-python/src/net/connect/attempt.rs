@@ -71,7 +71,7 @@ impl Failures {
 
 fn group(py: Python<'_>, errors: &[PyErr]) -> PyResult<PyErr> {
     let values = memory::list(py, errors.iter().map(|error| error.value(py)))?;
-    let class = py.import("builtins")?.getattr("ExceptionGroup")?;
+    let class = py.import(name!("builtins"))?.getattr(name!("ExceptionGroup"))?;
     Ok(raised(&class.call1(("create_connection failed", values))?))
 }
 
@@ -143,7 +143,7 @@ fn bind_local(
             continue;
         }
         let address = info.get_item(4)?;
-        match sock.call_method1("bind", (&address,)) {
+        match sock.call_method1(name!("bind"), (&address,)) {
             Ok(_) => return Ok(()),
             Err(error) if error.is_instance_of::<PyOSError>(py) => {
                 failures.push(bind_error(&address, &error)?);
@@ -163,18 +163,21 @@ fn bind_local(
 fn bind_error(address: &Bound<'_, PyAny>, error: &PyErr) -> PyResult<PyErr> {
     let py = address.py();
     let value = error.value(py);
-    let reason = if reason_is_strerror(py)? { value.getattr("strerror")?.str()? } else { value.str()? };
+    let reason = if reason_is_strerror(py)? { value.getattr(name!("strerror"))?.str()? } else { value.str()? };
     let reason = reason.to_string().to_lowercase();
     let text = format!("error while attempting to bind on address {}: {reason}", address.repr()?);
-    Ok(raised(&py.get_type::<PyOSError>().call1((value.getattr("errno")?, text))?))
+    Ok(raised(&py.get_type::<PyOSError>().call1((value.getattr(name!("errno"))?, text))?))
 }
 
 /// Whether the running asyncio names `strerror` as the reason, as it did before 3.13, or the whole error.
 fn reason_is_strerror(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     CELL.get_or_try_init(py, || {
-        let stock = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?.getattr("_connect_sock")?;
-        stock.getattr("__code__")?.getattr("co_names")?.contains("strerror")
+        let stock = py
+            .import(name!("asyncio.base_events"))?
+            .getattr(name!("BaseEventLoop"))?
+            .getattr(name!("_connect_sock"))?;
+        stock.getattr(name!("__code__"))?.getattr(name!("co_names"))?.contains("strerror")
     })
     .copied()
 }

@@ -124,9 +124,9 @@ impl Loop {
             let pair = establish(&this, CloseGuard::user(sock), &protocol_factory, tls, &channel).await?;
             Python::attach(|py| {
                 if base(this.bind(py)).debug.get() {
-                    let sock = pair.0.call_method1(py, "get_extra_info", ("socket",))?;
+                    let sock = pair.0.call_method1(py, name!("get_extra_info"), ("socket",))?;
                     imports::base_events_logger(py)?
-                        .call_method1("debug", ("%r handled: (%r, %r)", sock, &pair.0, &pair.1))?;
+                        .call_method1(name!("debug"), ("%r handled: (%r, %r)", sock, &pair.0, &pair.1))?;
                 }
                 Ok(pair)
             })
@@ -201,9 +201,9 @@ async fn create(
     let pair = establish(&this, sock, &factory, tls, &channel).await?;
     Python::attach(|py| {
         if base(this.bind(py)).debug.get() {
-            let sock = pair.0.call_method1(py, "get_extra_info", ("socket",))?;
+            let sock = pair.0.call_method1(py, name!("get_extra_info"), ("socket",))?;
             let arguments = ("%r connected to %s:%r: (%r, %r)", sock, &route.host, &route.port, &pair.0, &pair.1);
-            imports::base_events_logger(py)?.call_method1("debug", arguments)?;
+            imports::base_events_logger(py)?.call_method1(name!("debug"), arguments)?;
         }
         Ok(pair)
     })

@@ -2,6 +2,7 @@
 //! that connects wins, the others are closed. asyncio's `staggered_race`, without a task for each attempt: connecting
 //! needs no code between its beginning and its end, so one coroutine watches all sockets.
 
+use ferrio_cpython::capi::memory;
 use ferrio_cpython::{GilCell, GilFlag, LoopBase};
 use ferrio_engine::Role;
 use pyo3::prelude::*;
@@ -191,7 +192,7 @@ struct Timer(Owned<PyAny>);
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        Python::try_attach(|py| drop(self.0.call_method0(py, "cancel")));
+        Python::try_attach(|py| drop(memory::catch_no_memory(py, || self.0.call_method0(py, name!("cancel")))));
     }
 }
 

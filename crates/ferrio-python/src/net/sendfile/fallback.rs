@@ -30,7 +30,7 @@ pub(super) async fn to_socket(this: &Py<Loop>, sock: &Py<PyAny>, part: &Part, ch
 
 async fn copy_to_socket(this: &Py<Loop>, sock: &Py<PyAny>, reader: &mut Reader<'_>, channel: &Channel) -> PyResult<()> {
     while let Some(block) = reader.next(this, channel).await? {
-        let sending = Python::attach(|py| this.call_method1(py, "sock_sendall", (sock, &block.data)))?;
+        let sending = Python::attach(|py| this.call_method1(py, name!("sock_sendall"), (sock, &block.data)))?;
         channel.wait(sending).await?;
         reader.sent += block.size;
     }
@@ -62,7 +62,7 @@ async fn copy_to_transport(
     channel: &Channel,
 ) -> PyResult<()> {
     while let Some(block) = reader.next(this, channel).await? {
-        Python::attach(|py| transport.call_method1(py, "write", (&block.data,)))?;
+        Python::attach(|py| transport.call_method1(py, name!("write"), (&block.data,)))?;
         if let Some(writable) = Python::attach(|py| standing_in.get().until_writable(py))? {
             channel.wait(writable).await?;
         }
@@ -93,8 +93,8 @@ impl<'a> Reader<'a> {
         Python::attach(|py| {
             let (offset, count) = part.numbers(py)?;
             let file = part.file.bind(py);
-            if offset > 0 || (always_seeks(py) && file.hasattr("seek")?) {
-                file.call_method1("seek", (offset,))?;
+            if offset > 0 || (always_seeks(py) && file.hasattr(name!("seek"))?) {
+                file.call_method1(name!("seek"), (offset,))?;
             }
             let block = count.map_or(block, |count| count.min(block));
             let buffer = PyByteArray::new_with(py, usize::try_from(block)?, |_| Ok(()))?.unbind();
@@ -110,8 +110,8 @@ impl<'a> Reader<'a> {
         }
         let (view, reading) = Python::attach(|py| {
             let view = first(PyMemoryView::from(self.buffer.bind(py))?.as_any(), wanted)?;
-            let read = self.part.file.getattr(py, "readinto")?;
-            let reading = this.call_method1(py, "run_in_executor", (py.None(), read, &view))?;
+            let read = self.part.file.getattr(py, name!("readinto"))?;
+            let reading = this.call_method1(py, name!("run_in_executor"), (py.None(), read, &view))?;
             Ok::<_, PyErr>((view.unbind(), reading))
         })?;
         let count = channel.wait(reading).await?;
@@ -128,8 +128,8 @@ impl<'a> Reader<'a> {
     fn leave(&self) -> PyResult<()> {
         Python::attach(|py| {
             let file = self.part.file.bind(py);
-            if self.sent > 0 && file.hasattr("seek")? {
-                file.call_method1("seek", (self.offset + self.sent,))?;
+            if self.sent > 0 && file.hasattr(name!("seek"))? {
+                file.call_method1(name!("seek"), (self.offset + self.sent,))?;
             }
             Ok(())
         })
@@ -156,7 +156,7 @@ pub(crate) struct StandIn {
 impl StandIn {
     fn begin<'py>(slf: &Bound<'py, Loop>, transport: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         let py = slf.py();
-        let was_paused = match transport.getattr_opt("_protocol_paused")? {
+        let was_paused = match transport.getattr_opt(name!("_protocol_paused"))? {
             Some(paused) => paused.is_truthy()?,
             None => false,
         };
@@ -164,20 +164,20 @@ impl StandIn {
         let standing_in = Self {
             owner: slf.clone().unbind(),
             transport: transport.clone().unbind(),
-            protocol: transport.call_method0("get_protocol")?.unbind(),
-            was_reading: transport.call_method0("is_reading")?.is_truthy()?,
+            protocol: transport.call_method0(name!("get_protocol"))?.unbind(),
+            was_reading: transport.call_method0(name!("is_reading"))?.is_truthy()?,
             was_paused,
             writable: GilCell::new(writable),
         };
-        transport.call_method0("pause_reading")?;
+        transport.call_method0(name!("pause_reading"))?;
         let standing_in = Bound::new(py, standing_in)?;
-        transport.call_method1("set_protocol", (&standing_in,))?;
+        transport.call_method1(name!("set_protocol"), (&standing_in,))?;
         Ok(standing_in)
     }
 
     /// What to wait for until there is room; None if there is.
     fn until_writable(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        if self.transport.call_method0(py, "is_closing")?.is_truthy(py)? {
+        if self.transport.call_method0(py, name!("is_closing"))?.is_truthy(py)? {
             return Err(ferrio_cpython::error::<PyConnectionError>("Connection closed by peer"));
         }
         Ok(self.writable.with(py, |writable| writable.as_ref().map(|writable| writable.clone_ref(py))))
@@ -186,16 +186,16 @@ impl StandIn {
     /// Gives the transport back to the user's protocol.
     fn end(&self, py: Python<'_>) -> PyResult<()> {
         let transport = self.transport.bind(py);
-        transport.call_method1("set_protocol", (&self.protocol,))?;
+        transport.call_method1(name!("set_protocol"), (&self.protocol,))?;
         if self.was_reading {
-            transport.call_method0("resume_reading")?;
+            transport.call_method0(name!("resume_reading"))?;
         }
         if let Some(writable) = self.writable.with(py, Option::take) {
             // Nobody waits for it any more.
-            writable.call_method0(py, "cancel")?;
+            writable.call_method0(py, name!("cancel"))?;
         }
         if self.was_paused {
-            self.protocol.call_method0(py, "resume_writing")?;
+            self.protocol.call_method0(py, name!("resume_writing"))?;
         }
         Ok(())
     }
@@ -212,17 +212,17 @@ impl StandIn {
         let py = exc.py();
         let writable = self.writable.with(py, |writable| writable.as_ref().map(|writable| writable.clone_ref(py)));
         if let Some(writable) = writable.map(|writable| writable.into_bound(py))
-            && !writable.call_method0("done")?.is_truthy()?
+            && !writable.call_method0(name!("done"))?.is_truthy()?
         {
             // Who has sent everything does not wait any more, so for this one it is an error.
             if exc.is_none() {
                 let error = ferrio_cpython::error::<PyConnectionError>("Connection is closed by peer");
-                writable.call_method1("set_exception", (error.into_value(py),))?;
+                writable.call_method1(name!("set_exception"), (error.into_value(py),))?;
             } else {
-                writable.call_method1("set_exception", (exc,))?;
+                writable.call_method1(name!("set_exception"), (exc,))?;
             }
         }
-        self.protocol.call_method1(py, "connection_lost", (exc,)).map(drop)
+        self.protocol.call_method1(py, name!("connection_lost"), (exc,)).map(drop)
     }
 
     fn pause_writing(&self, py: Python<'_>) -> PyResult<()> {
@@ -236,8 +236,8 @@ impl StandIn {
 
     fn resume_writing(&self, py: Python<'_>) -> PyResult<()> {
         match self.writable.with(py, Option::take) {
-            Some(writable) if !writable.call_method0(py, "done")?.is_truthy(py)? => {
-                writable.call_method1(py, "set_result", (false,)).map(drop)
+            Some(writable) if !writable.call_method0(py, name!("done"))?.is_truthy(py)? => {
+                writable.call_method1(py, name!("set_result"), (false,)).map(drop)
             }
             Some(_) | None => Ok(()),
         }

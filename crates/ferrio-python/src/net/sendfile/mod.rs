@@ -131,7 +131,7 @@ async fn to_transport(
         // Through the attribute: test suites replace it.
         let sending = Python::attach(|py| {
             let count = part.count.as_ref().map(|count| count.clone_ref(py));
-            this.call_method1(py, "_sendfile_native", (transport, &part.file, &part.offset, count))
+            this.call_method1(py, name!("_sendfile_native"), (transport, &part.file, &part.offset, count))
         })?;
         let outcome = channel.wait(sending).await.and_then(|sent| Python::attach(|py| sent.extract(py)));
         match outcome {
@@ -153,13 +153,15 @@ async fn to_transport(
 /// `RuntimeError` for a transport that is closing or cannot send files at all.
 fn tries_native(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = transport.py();
-    if transport.call_method0("is_closing")?.is_truthy()? {
+    if transport.call_method0(name!("is_closing"))?.is_truthy()? {
         return Err(ferrio_cpython::error::<PyRuntimeError>("Transport is closing"));
     }
     let modes = imports::sendfile_mode(py)?;
-    let mode = transport.getattr_opt("_sendfile_compatible")?;
+    let mode = transport.getattr_opt(name!("_sendfile_compatible"))?;
     match mode {
-        Some(mode) if !mode.is(modes.getattr("UNSUPPORTED")?) => Ok(mode.is(modes.getattr("TRY_NATIVE")?)),
+        Some(mode) if !mode.is(modes.getattr(name!("UNSUPPORTED"))?) => {
+            Ok(mode.is(modes.getattr(name!("TRY_NATIVE"))?))
+        }
         Some(_) | None => {
             let text = format!("sendfile is not supported for transport {}", transport.repr()?);
             Err(ferrio_cpython::error::<PyRuntimeError>(text))
@@ -169,13 +171,13 @@ fn tries_native(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// asyncio's `_check_sendfile_params`. The socket of a transport is known to be a stream.
 fn check(py: Python<'_>, part: &Part, sock: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-    if let Some(mode) = part.file.bind(py).getattr_opt("mode")?
+    if let Some(mode) = part.file.bind(py).getattr_opt(name!("mode"))?
         && !mode.contains("b")?
     {
         return Err(ferrio_cpython::error::<PyValueError>("file should be opened in binary mode"));
     }
     if let Some(sock) = sock
-        && !sock.getattr("type")?.eq(imports::socket_sock_stream(py)?)?
+        && !sock.getattr(name!("type"))?.eq(imports::socket_sock_stream(py)?)?
     {
         return Err(ferrio_cpython::error::<PyValueError>("only SOCK_STREAM type sockets are supported"));
     }

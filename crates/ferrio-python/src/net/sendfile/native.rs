@@ -51,9 +51,9 @@ pub(super) async fn to_transport(
 ) -> PyResult<u64> {
     let was_reading = Python::attach(|py| {
         let transport = transport.bind(py);
-        let reading = transport.call_method0("is_reading")?.is_truthy()?;
+        let reading = transport.call_method0(name!("is_reading"))?.is_truthy()?;
         exclusive::begin(transport)?;
-        transport.call_method0("pause_reading")?;
+        transport.call_method0(name!("pause_reading"))?;
         Ok::<_, PyErr>(reading)
     })?;
     let outcome = match exclusive::until_sent(this, transport, channel).await {
@@ -67,7 +67,7 @@ pub(super) async fn to_transport(
         let transport = transport.bind(py);
         let ended = exclusive::end(transport);
         if was_reading {
-            transport.call_method0("resume_reading")?;
+            transport.call_method0(name!("resume_reading"))?;
         }
         ended?;
         outcome
@@ -86,11 +86,11 @@ async fn send_by_loop(
         return send(this, Target::Transport(transport), part, channel).await;
     }
     let sending = Python::attach(|py| {
-        let sock = transport.bind(py).call_method1("get_extra_info", ("socket",))?.getattr("_sock")?;
+        let sock = transport.bind(py).call_method1(name!("get_extra_info"), ("socket",))?.getattr(name!("_sock"))?;
         let keywords = memory::dict(py)?;
-        keywords.set_item("fallback", false)?;
+        keywords.set_item(name!("fallback"), false)?;
         let arguments = (sock, &part.file, &part.offset, part.count.as_ref());
-        this.call_method(py, "sock_sendfile", arguments, Some(&keywords))
+        this.call_method(py, name!("sock_sendfile"), arguments, Some(&keywords))
     })?;
     let sent = channel.wait(sending).await?;
     Python::attach(|py| sent.extract(py))
@@ -203,8 +203,8 @@ impl Source {
     /// `SendfileNotAvailableError` for what is no file of the system's.
     fn new(py: Python<'_>, part: &Part) -> PyResult<Self> {
         let (offset, count) = part.numbers(py)?;
-        let asked = part.file.bind(py).call_method0("fileno");
-        let unsupported = py.import("io")?.getattr("UnsupportedOperation")?;
+        let asked = part.file.bind(py).call_method0(name!("fileno"));
+        let unsupported = py.import(name!("io"))?.getattr(name!("UnsupportedOperation"))?;
         let fd = match asked {
             Ok(fd) => fd.extract()?,
             Err(error) if error.is_instance_of::<PyAttributeError>(py) || error.matches(py, &unsupported)? => {

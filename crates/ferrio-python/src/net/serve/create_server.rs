@@ -82,7 +82,10 @@ impl Loop {
                     host,
                     port,
                     family,
-                    flags: flags.map_or_else(|| py.import("socket")?.getattr("AI_PASSIVE").map(Bound::unbind), Ok)?,
+                    flags: flags.map_or_else(
+                        || py.import(name!("socket"))?.getattr(name!("AI_PASSIVE")).map(Bound::unbind),
+                        Ok,
+                    )?,
                     sock,
                     backlog,
                     reuse_address: reuse_address.is_none_or(|wanted| wanted.0),
@@ -135,7 +138,7 @@ async fn create(this: Py<Loop>, options: Options, channel: Channel) -> PyResult<
     let starts = options.start_serving;
     let server = Python::attach(|py| {
         for sock in &sockets {
-            sock.call_method1(py, "setblocking", (false,))?;
+            sock.call_method1(py, name!("setblocking"), (false,))?;
         }
         let Options { protocol_factory, backlog, context, tls, .. } = options;
         let (protocol_factory, context) = (protocol_factory.handed_over(), context.handed_over());
@@ -151,7 +154,7 @@ async fn create(this: Py<Loop>, options: Options, channel: Channel) -> PyResult<
     }
     Python::attach(|py| {
         if base(this.bind(py)).debug.get() {
-            imports::base_events_logger(py)?.call_method1("info", ("%r is serving", &*server))?;
+            imports::base_events_logger(py)?.call_method1(name!("info"), ("%r is serving", &*server))?;
         }
         Ok(server.handed_over())
     })
@@ -161,8 +164,8 @@ fn given_socket(py: Python<'_>, sock: Option<&Py<PyAny>>) -> PyResult<Vec<Py<PyA
     let Some(sock) = sock else {
         return Err(ferrio_cpython::error::<PyValueError>("Neither host/port nor sock were specified"));
     };
-    let stream = py.import("socket")?.getattr("SOCK_STREAM")?;
-    if !sock.bind(py).getattr("type")?.eq(stream)? {
+    let stream = py.import(name!("socket"))?.getattr(name!("SOCK_STREAM"))?;
+    if !sock.bind(py).getattr(name!("type"))?.eq(stream)? {
         return Err(ferrio_cpython::error::<PyValueError>(format!(
             "A Stream Socket was expected, got {}",
             sock.bind(py).repr()?
@@ -220,8 +223,8 @@ fn look_up(this: &Py<Loop>, py: Python<'_>, host: Py<PyAny>, options: &Options) 
 /// asyncio's `_check_ssl_socket`.
 pub(crate) fn refuse_ssl_socket(sock: &Bound<'_, PyAny>) -> PyResult<()> {
     // Without the module there can be no such socket.
-    let Ok(module) = sock.py().import("ssl") else { return Ok(()) };
-    if sock.is_instance(&module.getattr("SSLSocket")?)? {
+    let Ok(module) = sock.py().import(name!("ssl")) else { return Ok(()) };
+    if sock.is_instance(&module.getattr(name!("SSLSocket"))?)? {
         return Err(ferrio_cpython::error::<PyTypeError>("Socket cannot be of type SSLSocket"));
     }
     Ok(())
@@ -251,7 +254,7 @@ fn bind_all(slf: &Bound<'_, Loop>, infos: &Bound<'_, PyList>, options: &Options)
             Ok(None) => {}
             Err(error) => {
                 for sock in sockets {
-                    sock.call_method0(py, "close")?;
+                    sock.call_method0(py, name!("close"))?;
                 }
                 return Err(error);
             }
@@ -277,17 +280,17 @@ fn bind_one<'py>(
     options: &Options,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = slf.py();
-    let module = py.import("socket")?;
+    let module = py.import(name!("socket"))?;
     let (family, kind, proto) = (info.get_item(0)?, info.get_item(1)?, info.get_item(2)?);
-    let sock = match module.getattr("socket")?.call1((&family, &kind, &proto)) {
+    let sock = match module.getattr(name!("socket"))?.call1((&family, &kind, &proto)) {
         Ok(sock) => sock,
         Err(error) if error.is_instance_of::<PyOSError>(py) => {
             if base(slf).debug.get() {
                 let text = "create_server() failed to create socket.socket(%r, %r, %r)";
                 let keywords = memory::dict(py)?;
-                keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
+                keywords.set_item(name!("exc_info"), error.clone_ref(py).into_value(py))?;
                 imports::base_events_logger(py)?.call_method(
-                    "warning",
+                    name!("warning"),
                     (text, family, kind, proto),
                     Some(&keywords),
                 )?;
@@ -299,11 +302,11 @@ fn bind_one<'py>(
     match prepare(slf, &module, &sock, &family, &info.get_item(4)?, options) {
         Ok(true) => Ok(Some(sock)),
         Ok(false) => {
-            sock.call_method0("close")?;
+            sock.call_method0(name!("close"))?;
             Ok(None)
         }
         Err(error) => {
-            sock.call_method0("close")?;
+            sock.call_method0(name!("close"))?;
             Err(error)
         }
     }
@@ -321,13 +324,13 @@ fn prepare<'py>(
     let py = slf.py();
     let set = |level: &str, name: &str| {
         let arguments = (module.getattr(level)?, module.getattr(name)?, true);
-        sock.call_method1("setsockopt", arguments).map(drop)
+        sock.call_method1(name!("setsockopt"), arguments).map(drop)
     };
     if options.reuse_address {
         set("SOL_SOCKET", "SO_REUSEADDR")?;
     }
-    let six = family.eq(module.getattr("AF_INET6")?)?;
-    let internet = six || family.eq(module.getattr("AF_INET")?)?;
+    let six = family.eq(module.getattr(name!("AF_INET6"))?)?;
+    let internet = six || family.eq(module.getattr(name!("AF_INET"))?)?;
     // Linux allows the option on internet sockets only, from 6.12.9 on.
     if options.reuse_port && internet {
         let refused = "reuse_port not supported by socket module, SO_REUSEPORT defined but not implemented.";
@@ -340,7 +343,7 @@ fn prepare<'py>(
         // Otherwise the socket would take the port of the IPv4 one as well.
         set("IPPROTO_IPV6", "IPV6_V6ONLY")?;
     }
-    let Err(error) = sock.call_method1("bind", (address,)) else { return Ok(true) };
+    let Err(error) = sock.call_method1(name!("bind"), (address,)) else { return Ok(true) };
     if !error.is_instance_of::<PyOSError>(py) {
         return Err(error);
     }
@@ -349,21 +352,22 @@ fn prepare<'py>(
 
 /// Whether the running Python's asyncio passes over an address that is not available: newer patch releases do.
 fn passes_over_unavailable(py: Python<'_>) -> PyResult<bool> {
-    let stock = py.import("asyncio.base_events")?.getattr("BaseEventLoop")?.getattr("create_server")?;
-    stock.getattr("__code__")?.getattr("co_names")?.contains("EADDRNOTAVAIL")
+    let stock =
+        py.import(name!("asyncio.base_events"))?.getattr(name!("BaseEventLoop"))?.getattr(name!("create_server"))?;
+    stock.getattr(name!("__code__"))?.getattr(name!("co_names"))?.contains("EADDRNOTAVAIL")
 }
 
 /// asyncio's text for a failed bind.
 fn refused_bind(slf: &Bound<'_, Loop>, address: &Bound<'_, PyAny>, error: &PyErr) -> PyResult<bool> {
     let py = slf.py();
     let new = passes_over_unavailable(py)?;
-    let number = error.value(py).getattr("errno")?;
+    let number = error.value(py).getattr(name!("errno"))?;
     let reason =
-        if new { error.value(py).str()?.to_string() } else { error.value(py).getattr("strerror")?.to_string() };
+        if new { error.value(py).str()?.to_string() } else { error.value(py).getattr(name!("strerror"))?.to_string() };
     let text = format!("error while attempting to bind on address {}: {}", address.repr()?, reason.to_lowercase());
-    if new && number.eq(py.import("errno")?.getattr("EADDRNOTAVAIL")?)? {
+    if new && number.eq(py.import(name!("errno"))?.getattr(name!("EADDRNOTAVAIL"))?)? {
         if base(slf).debug.get() {
-            imports::base_events_logger(py)?.call_method1("warning", (text,))?;
+            imports::base_events_logger(py)?.call_method1(name!("warning"), (text,))?;
         }
         return Ok(false);
     }

@@ -52,7 +52,7 @@ impl Listener {
 
 /// Begins to accept on `sock`.
 pub(crate) fn open<'py>(server: &Bound<'py, Server>, sock: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Listener>> {
-    let fd: RawFd = sock.call_method0("fileno")?.extract()?;
+    let fd: RawFd = sock.call_method0(name!("fileno"))?.extract()?;
     let listener =
         Listener { server: server.clone().unbind(), sock: sock.clone().unbind(), fd, closed: GilFlag::default() };
     let listener = Bound::new(sock.py(), listener)?;
@@ -114,13 +114,13 @@ fn refused(slf: &Bound<'_, Listener>, error: &io::Error) -> PyResult<()> {
     let owner = owner(slf);
     let raised = exception_handler::from_io(error);
     if !socket::is_out_of_resources(error) {
-        let handle = HandleRef::unscheduled(owner.as_super(), &slf.getattr("_resume")?, &PyTuple::empty(py))?;
+        let handle = HandleRef::unscheduled(owner.as_super(), &slf.getattr(name!("_resume"))?, &PyTuple::empty(py))?;
         return handle.report_error(py, raised);
     }
     let shown = imports::transport_socket(py)?.call1((&slf.get().sock,))?;
     exception_handler::report(&owner, "socket.accept() out of system resource", &raised, &[("socket", &shown)])?;
     unwatch(slf)?;
-    owner.call_method1("call_later", (RETRY_DELAY, slf.getattr("_resume")?))?;
+    owner.call_method1(name!("call_later"), (RETRY_DELAY, slf.getattr(name!("_resume"))?))?;
     Ok(())
 }
 
@@ -169,11 +169,11 @@ fn accept_one(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> Py
 fn log_connection(server: &Bound<'_, Server>, fd: &OwnedFd, peer: &SocketAddress) -> PyResult<()> {
     let py = server.py();
     let keywords = memory::dict(py)?;
-    let duplicate = py.import("os")?.call_method1("dup", (fd.as_raw_fd(),))?;
-    keywords.set_item("fileno", duplicate)?;
+    let duplicate = py.import(name!("os"))?.call_method1(name!("dup"), (fd.as_raw_fd(),))?;
+    keywords.set_item(name!("fileno"), duplicate)?;
     let sock = imports::socket_class(py)?.call((), Some(&keywords))?;
     let peer = address::to_python(py, peer)?;
     imports::selector_events_logger(py)?
-        .call_method1("debug", ("%r got a new connection from %r: %r", server, peer, &sock))?;
-    sock.call_method0("close").map(drop)
+        .call_method1(name!("debug"), ("%r got a new connection from %r: %r", server, peer, &sock))?;
+    sock.call_method0(name!("close")).map(drop)
 }

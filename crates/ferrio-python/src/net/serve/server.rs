@@ -4,6 +4,7 @@
 //! transports that this server accepted and that are not lost; when the server is closed and the last one has gone, all
 //! who wait are woken, once. Whether `wait_closed` waits for connections depends on the running Python, as in asyncio.
 
+use ferrio_cpython::capi::memory::Text;
 use std::collections::HashSet;
 use std::os::fd::RawFd;
 
@@ -144,7 +145,7 @@ pub(crate) fn start(slf: &Bound<'_, Server>) -> PyResult<()> {
     };
     this.serving.set(true);
     for sock in sockets {
-        sock.call_method1(py, "listen", (this.backlog.shown(py),))?;
+        sock.call_method1(py, name!("listen"), (this.backlog.shown(py),))?;
         let listener = listener::open(slf, sock.bind(py))?;
         this.state.with(py, |state| state.listeners.push(listener.unbind()));
     }
@@ -253,7 +254,7 @@ impl Server {
             listener::close(listener.bind(py))?;
         }
         for sock in sockets {
-            sock.call_method0(py, "close")?;
+            sock.call_method0(py, name!("close"))?;
         }
         if let Some(file) = file {
             file.remove(py)?;
@@ -261,19 +262,19 @@ impl Server {
         this.serving.set(false);
         if let Some(forever) = forever {
             // A future that is done takes no notice.
-            forever.call_method0(py, "cancel")?;
+            forever.call_method0(py, name!("cancel"))?;
         }
         if this.state.with(py, |state| state.clients.is_empty()) { this.wake_waiters(py) } else { Ok(()) }
     }
 
     /// Close all connections that it accepted.
     fn close_clients(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().clients(slf.py()).iter().try_for_each(|client| client.call_method0("close").map(drop))
+        slf.get().clients(slf.py()).iter().try_for_each(|client| client.call_method0(name!("close")).map(drop))
     }
 
     /// Close all connections that it accepted at once; what they have buffered is lost.
     fn abort_clients(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().clients(slf.py()).iter().try_for_each(|client| client.call_method0("abort").map(drop))
+        slf.get().clients(slf.py()).iter().try_for_each(|client| client.call_method0(name!("abort")).map(drop))
     }
 
     /// Begin to accept connections.
@@ -323,8 +324,8 @@ impl Server {
         })
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        Ok(format!("<Server sockets={}>", Self::transport_sockets(slf)?.repr()?))
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
+        Ok(Text(format!("<Server sockets={}>", Self::transport_sockets(slf)?.repr()?)))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -397,8 +398,12 @@ async fn serve_forever(this: Py<Server>, channel: Channel) -> PyResult<()> {
 
 /// From 3.14 on a cancelled `serve_forever()` closes the connections as well.
 fn closes_clients_when_cancelled(py: Python<'_>) -> PyResult<bool> {
-    let code = py.import("asyncio.base_events")?.getattr("Server")?.getattr("serve_forever")?.getattr("__code__")?;
-    code.getattr("co_names")?.contains("close_clients")
+    let code = py
+        .import(name!("asyncio.base_events"))?
+        .getattr(name!("Server"))?
+        .getattr(name!("serve_forever"))?
+        .getattr(name!("__code__"))?;
+    code.getattr(name!("co_names"))?.contains("close_clients")
 }
 
 async fn wait_closed(this: &Py<Server>, channel: &Channel) -> PyResult<()> {

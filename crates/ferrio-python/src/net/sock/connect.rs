@@ -43,7 +43,7 @@ pub(crate) async fn connect_by_loop(
     if !Python::attach(|py| is_overridden(this.bind(py)))? {
         return connect(this, sock, address, channel).await;
     }
-    let connecting = Python::attach(|py| this.call_method1(py, "sock_connect", (sock, address)))?;
+    let connecting = Python::attach(|py| this.call_method1(py, name!("sock_connect"), (sock, address)))?;
     channel.wait(connecting).await.map(drop)
 }
 
@@ -151,8 +151,8 @@ pub(crate) fn begin(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyRe
 fn connect_ex(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static METHOD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let method = METHOD.get_or_try_init(py, || {
-        let class = py.import("_socket")?.getattr("socket")?;
-        class.getattr("connect_ex").map(Bound::unbind)
+        let class = py.import(name!("_socket"))?.getattr(name!("socket"))?;
+        class.getattr(name!("connect_ex")).map(Bound::unbind)
     })?;
     Ok(method.bind(py))
 }

@@ -59,7 +59,7 @@ impl Direct {
         let name = (self.name)(py);
         let original = self.original.get_or_try_init(py, || {
             // Of the base class in C: what a program put over it in the derived class does not count as original.
-            py.import("_socket")?.getattr("socket")?.getattr(name).map(Bound::unbind)
+            py.import(name!("_socket"))?.getattr(name!("socket"))?.getattr(name).map(Bound::unbind)
         })?;
         Ok(class.getattr(name)?.is(original))
     }
@@ -71,7 +71,7 @@ pub(crate) fn check(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>) -> PyResult<
     if !sock.get_type().is(imports::socket_class(py)?) {
         refuse_ssl_socket(sock)?;
     }
-    if base(slf).debug.get() && !sock.call_method0("gettimeout")?.eq(0)? {
+    if base(slf).debug.get() && !sock.call_method0(name!("gettimeout"))?.eq(0)? {
         return Err(ferrio_cpython::error::<PyValueError>("the socket must be non-blocking"));
     }
     Ok(())

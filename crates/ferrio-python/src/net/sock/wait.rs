@@ -30,7 +30,7 @@ static FILE_DONE: DoneCallback =
 #[cold]
 fn shown<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let class = imports::selector_event_loop(py)?;
-    imports::partial(py)?.call1((class.getattr(name)?.call_method1("__get__", (class,))?,))
+    imports::partial(py)?.call1((class.getattr(name)?.call_method1(name!("__get__"), (class,))?,))
 }
 
 /// Waits until the socket can be read from (`Role::Reader`) or written to (`Role::Writer`).

@@ -89,8 +89,8 @@ fn check_source(py: Python<'_>, path: Option<&Py<PyAny>>, sock: Option<&Py<PyAny
 /// Refuses what is no Unix stream socket.
 pub(crate) fn check_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = sock.py();
-    let unix = sock.getattr("family")?.eq(imports::socket_af_unix(py)?)?;
-    if unix && sock.getattr("type")?.eq(imports::socket_sock_stream(py)?)? {
+    let unix = sock.getattr(name!("family"))?.eq(imports::socket_af_unix(py)?)?;
+    if unix && sock.getattr(name!("type"))?.eq(imports::socket_sock_stream(py)?)? {
         return Ok(());
     }
     Err(ferrio_cpython::error::<PyValueError>(format!(
@@ -103,7 +103,7 @@ async fn connect_to(this: &Py<Loop>, path: &Py<PyAny>, channel: &Channel) -> PyR
     let (sock, owned, path) = Python::attach(|py| {
         let path = file_system_path(path.bind(py))?.unbind();
         let sock = make_socket(py)?;
-        sock.bind(py).call_method1("setblocking", (false,))?;
+        sock.bind(py).call_method1(name!("setblocking"), (false,))?;
         let owned = sock.bind(py).clone().unbind();
         Ok::<_, PyErr>((sock, owned, path))
     })?;
@@ -114,12 +114,12 @@ async fn connect_to(this: &Py<Loop>, path: &Py<PyAny>, channel: &Channel) -> PyR
 /// A Unix stream socket of ours.
 pub(crate) fn make_socket(py: Python<'_>) -> PyResult<CloseGuard> {
     let arguments = (imports::socket_af_unix(py)?, imports::socket_sock_stream(py)?);
-    Ok(CloseGuard::ours(py.import("socket")?.getattr("socket")?.call1(arguments)?.unbind()))
+    Ok(CloseGuard::ours(py.import(name!("socket"))?.getattr(name!("socket"))?.call1(arguments)?.unbind()))
 }
 
 /// `os.fspath(path)`.
 pub(crate) fn file_system_path<'py>(path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    path.py().import("os")?.call_method1("fspath", (path,))
+    path.py().import(name!("os"))?.call_method1(name!("fspath"), (path,))
 }
 
 /// Whether a name, str or bytes, is in the system's own table and not in the file system.

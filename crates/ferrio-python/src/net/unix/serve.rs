@@ -122,7 +122,7 @@ async fn create(this: &Py<Loop>, options: Options, tls: Option<TlsOptions>, chan
             }
         };
         let file = if cleanup_socket { SocketFile::of(sock.bind(py))? } else { None };
-        sock.bind(py).call_method1("setblocking", (false,))?;
+        sock.bind(py).call_method1(name!("setblocking"), (false,))?;
         let context = context::copy_current(py)?.unbind();
         let sockets = vec![sock.keep()];
         let server = Bound::new(py, Server::new(this.bind(py), sockets, protocol_factory, backlog, context, tls))?;
@@ -144,9 +144,9 @@ fn bind(path: &Bound<'_, PyAny>) -> PyResult<CloseGuard> {
     let path = file_system_path(path)?;
     let sock = make_socket(py)?;
     remove_stale(&path)?;
-    let Err(error) = sock.bind(py).call_method1("bind", (&path,)) else { return Ok(sock) };
-    let in_use = py.import("errno")?.getattr("EADDRINUSE")?;
-    if error.is_instance_of::<PyOSError>(py) && error.value(py).getattr("errno")?.eq(&in_use)? {
+    let Err(error) = sock.bind(py).call_method1(name!("bind"), (&path,)) else { return Ok(sock) };
+    let in_use = py.import(name!("errno"))?.getattr(name!("EADDRINUSE"))?;
+    if error.is_instance_of::<PyOSError>(py) && error.value(py).getattr(name!("errno"))?.eq(&in_use)? {
         let text = format!("Address {} is already in use", path.repr()?);
         return Err(raised(&py.get_type::<PyOSError>().call1((in_use, text))?));
     }

@@ -23,7 +23,7 @@ pub(crate) struct SocketFile {
 impl SocketFile {
     /// The file of a bound socket; None if it has none.
     pub(crate) fn of(sock: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
-        let path = sock.call_method0("getsockname")?;
+        let path = sock.call_method0(name!("getsockname"))?;
         if is_abstract(&path)? {
             return Ok(None);
         }
@@ -57,7 +57,7 @@ fn unless_missing(py: Python<'_>, outcome: PyResult<()>, text: &str, path: &Boun
     match outcome {
         Err(error) if error.is_instance_of::<PyFileNotFoundError>(py) => Ok(()),
         Err(error) if error.is_instance_of::<PyOSError>(py) => {
-            imports::unix_events_logger(py)?.call_method1("error", (text, path, error.value(py))).map(drop)
+            imports::unix_events_logger(py)?.call_method1(name!("error"), (text, path, error.value(py))).map(drop)
         }
         outcome => outcome,
     }
@@ -68,24 +68,24 @@ fn find(path: &Bound<'_, PyAny>) -> PyResult<Found> {
     let name = encoded(path)?;
     if name.as_bytes().contains(&0) {
         // No such name can be; `os` has the words for it.
-        path.py().import("os")?.call_method1("stat", (path,))?;
+        path.py().import(name!("os"))?.call_method1(name!("stat"), (path,))?;
     }
     file::find(name.as_bytes()).map_err(|error| of_file(&error, path))
 }
 
 fn remove(path: &Bound<'_, PyAny>) -> PyResult<()> {
-    path.py().import("sys")?.call_method1("audit", ("os.remove", path, -1))?;
+    path.py().import(name!("sys"))?.call_method1(name!("audit"), ("os.remove", path, -1))?;
     file::remove(encoded(path)?.as_bytes()).map_err(|error| of_file(&error, path))
 }
 
 fn encoded<'py>(path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-    Ok(path.py().import("os")?.call_method1("fsencode", (path,))?.cast_into::<PyBytes>()?)
+    Ok(path.py().import(name!("os"))?.call_method1(name!("fsencode"), (path,))?.cast_into::<PyBytes>()?)
 }
 
 /// The `OSError` that names the file.
 fn of_file(error: &io::Error, path: &Bound<'_, PyAny>) -> PyErr {
     let named = exception_handler::from_io(error);
-    match named.value(path.py()).setattr("filename", path) {
+    match named.value(path.py()).setattr(name!("filename"), path) {
         Ok(()) => named,
         Err(failure) => failure,
     }

@@ -104,7 +104,7 @@ fn release(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
     let (sock, protocol, owner) =
         transport.get().state.with(py, |state| (state.sock.take(), state.protocol.take(), state.owner.take()));
     drop((protocol, owner));
-    sock.map_or(Ok(()), |sock| sock.call_method0(py, "close").map(drop))
+    sock.map_or(Ok(()), |sock| sock.call_method0(py, name!("close")).map(drop))
 }
 
 /// Finalizes a transport that was not closed: warns as asyncio does and closes the socket.
@@ -114,9 +114,9 @@ pub(super) fn abandoned(transport: &mut DatagramTransport) {
     Python::attach(|py| {
         let text = format!("unclosed transport <_SelectorDatagramTransport fd={fd}>");
         let text = std::ffi::CString::new(text).unwrap_or_default();
-        let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
+        let warned = imports::resource_warning(py).and_then(|category| memory::warn(py, category, &text));
         // The garbage collector may have cleared the object already; its own finalizer has then closed the socket.
-        drop(memory::catch_no_memory(py, || sock.call_method0(py, "close").map(drop)));
+        drop(memory::catch_no_memory(py, || sock.call_method0(py, name!("close")).map(drop)));
         if let Err(error) = warned {
             memory::unraisable(py, error);
         }

@@ -8,6 +8,7 @@
 //!
 //! Protocol methods may do anything, including closing the transport: after each call the state is read again.
 
+use ferrio_cpython::capi::memory::Text;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 
@@ -93,11 +94,11 @@ pub(crate) fn attach<'py>(
 ) -> PyResult<Bound<'py, DatagramTransport>> {
     let py = slf.py();
     base(slf).check_open()?;
-    let fd: RawFd = sock.call_method0("fileno")?.extract()?;
+    let fd: RawFd = sock.call_method0(name!("fileno"))?.extract()?;
     readers::refuse_used(slf, fd, sock)?;
     let family = Family::of(sock)?;
     let extra = extra_info(sock)?;
-    let connected = extra.get_item("peername")?.is_some_and(|peer| peer.is_truthy().unwrap_or(false));
+    let connected = extra.get_item(name!("peername"))?.is_some_and(|peer| peer.is_truthy().unwrap_or(false));
     let remote = match remote {
         Some(address) if address.is_truthy()? => {
             let destination = Destination::of(family, &address);
@@ -139,7 +140,7 @@ pub(crate) fn attach<'py>(
 fn extra_info<'py>(sock: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     let py = sock.py();
     let extra = memory::dict(py)?;
-    extra.set_item("socket", imports::transport_socket(py)?.call1((sock,))?)?;
+    extra.set_item(name!("socket"), imports::transport_socket(py)?.call1((sock,))?)?;
     for (name, method) in [("sockname", "getsockname"), ("peername", "getpeername")] {
         let address = match sock.call_method0(method) {
             Ok(address) => address,
@@ -211,7 +212,7 @@ impl DatagramTransport {
         slf.get().protocol(slf.py())
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> String {
+    fn __repr__(slf: &Bound<'_, Self>) -> Text {
         let py = slf.py();
         let this = slf.get();
         let (closed, closing, size) = this.state.with(py, |state| (state.sock.is_none(), state.closing, state.queued));
@@ -225,7 +226,7 @@ impl DatagramTransport {
         };
         let fd = this.fd;
         let Some(owner) = this.owner(py).filter(|owner| !base(owner).closed.get()) else {
-            return format!("<{name}{state_text} fd={fd}>");
+            return Text(format!("<{name}{state_text} fd={fd}>"));
         };
         let polled = |role| {
             let watched = owner.get().io.registrations.with(py, |registrations| {
@@ -238,7 +239,7 @@ impl DatagramTransport {
             if watched { "polling" } else { "idle" }
         };
         let (reading, writing) = (polled(Role::Reader), polled(Role::Writer));
-        format!("<{name}{state_text} fd={fd} read={reading} write=<{writing}, bufsize={size}>>")
+        Text(format!("<{name}{state_text} fd={fd} read={reading} write=<{writing}, bufsize={size}>>"))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -28,7 +28,7 @@ pub(super) enum Family {
 impl Family {
     pub(super) fn of(sock: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = sock.py();
-        let family = sock.getattr("family")?;
+        let family = sock.getattr(name!("family"))?;
         Ok(if family.eq(imports::socket_af_inet(py)?)? {
             Self::V4
         } else if family.eq(imports::socket_af_inet6(py)?)? {

@@ -128,7 +128,7 @@ fn receive_by_object<'py>(transport: &Bound<'py, DatagramTransport>) -> Received
     let py = transport.py();
     let sock = transport.get().state.with(py, |state| state.sock.as_ref().map(|sock| sock.bind(py).clone()));
     let Some(sock) = sock else { return Received::Nothing };
-    match sock.call_method1("recvfrom", (LARGEST,)).and_then(|received| received.extract()) {
+    match sock.call_method1(name!("recvfrom"), (LARGEST,)).and_then(|received| received.extract()) {
         Ok((data, sender)) => Received::Datagram(data, sender),
         Err(error)
             if error.is_instance_of::<PyBlockingIOError>(py) || error.is_instance_of::<PyInterruptedError>(py) =>
@@ -146,7 +146,7 @@ fn report(transport: &Bound<'_, DatagramTransport>, owner: &Bound<'_, Loop>, err
     if exception_handler::passes(py, &error) {
         return Err(error);
     }
-    let callback = transport.getattr("_read_ready")?;
+    let callback = transport.getattr(name!("_read_ready"))?;
     HandleRef::unscheduled(owner.as_super(), &callback, &PyTuple::empty(py))?.report_error(py, error)
 }
 
@@ -196,7 +196,7 @@ impl DatagramTransport {
 fn log(transport: &Bound<'_, DatagramTransport>, text: &str) -> PyResult<()> {
     let py = transport.py();
     if transport.get().owner(py).is_some_and(|owner| base(&owner).debug.get()) {
-        imports::selector_events_logger(py)?.call_method1("debug", (text, transport))?;
+        imports::selector_events_logger(py)?.call_method1(name!("debug"), (text, transport))?;
     }
     Ok(())
 }

@@ -101,7 +101,7 @@ impl DatagramTransport {
                 Attempt::WouldBlock => watch(slf)?,
                 Attempt::Failed(error) if error.is_instance_of::<PyOSError>(py) => {
                     return match this.protocol(py) {
-                        Some(protocol) => protocol.call_method1("error_received", (error,)).map(drop),
+                        Some(protocol) => protocol.call_method1(name!("error_received"), (error,)).map(drop),
                         None => Ok(()),
                     };
                 }
@@ -190,7 +190,7 @@ fn send_by_object(
     let py = transport.py();
     let sock = transport.get().state.with(py, |state| state.sock.as_ref().map(|sock| sock.bind(py).clone()));
     let (Some(sock), Destination::Object(address)) = (sock, destination) else { return Attempt::Sent };
-    match sock.call_method1("sendto", (data, address)) {
+    match sock.call_method1(name!("sendto"), (data, address)) {
         Ok(_) => Attempt::Sent,
         Err(error)
             if error.is_instance_of::<PyBlockingIOError>(py) || error.is_instance_of::<PyInterruptedError>(py) =>
@@ -289,7 +289,7 @@ fn send_queued(transport: &Bound<'_, DatagramTransport>) -> Attempt {
 fn dropped(transport: &Bound<'_, DatagramTransport>, lost: u32) -> PyResult<()> {
     let py = transport.py();
     if lost >= DROPPED_WRITES_BEFORE_WARNING {
-        imports::selector_events_logger(py)?.call_method1("warning", ("socket.send() raised exception.",))?;
+        imports::selector_events_logger(py)?.call_method1(name!("warning"), ("socket.send() raised exception.",))?;
     }
     transport.get().state.with(py, |state| state.lost = state.lost.saturating_add(1));
     Ok(())

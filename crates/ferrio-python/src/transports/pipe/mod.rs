@@ -79,7 +79,7 @@ impl PipeEnd {
         }
         socket::set_nonblocking(fd).map_err(|error| exception_handler::from_io(&error))?;
         let extra = memory::dict(py)?;
-        extra.set_item("pipe", pipe)?;
+        extra.set_item(name!("pipe"), pipe)?;
         let context = context::copy_current(py)?.unbind();
         let state = GilCell::new(Pipe {
             owner: Some(owner.clone().unbind()),
@@ -168,10 +168,10 @@ impl PipeEnd {
         let fd = self.fd;
         Python::attach(|py| {
             let text = std::ffi::CString::new(format!("unclosed transport <{name} fd={fd}>")).unwrap_or_default();
-            let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
+            let warned = imports::resource_warning(py).and_then(|category| memory::warn(py, category, &text));
             // The garbage collector may have cleared the file object already; its own finalizer has then closed the
             // file.
-            drop(memory::catch_no_memory(py, || object.bind(py).call_method0("close").map(drop)));
+            drop(memory::catch_no_memory(py, || object.bind(py).call_method0(name!("close")).map(drop)));
             if let Err(error) = warned {
                 memory::unraisable(py, error);
             }
@@ -285,7 +285,7 @@ fn release<T: PipeTransport>(transport: &Bound<'_, T>, protocol: &Bound<'_, PyAn
     unwatch(transport, Role::Reader);
     unwatch(transport, Role::Writer);
     let object = transport.get().end().state.with(py, |pipe| pipe.object.take());
-    let closed = object.map_or(Ok(()), |object| object.bind(py).call_method0("close").map(drop));
+    let closed = object.map_or(Ok(()), |object| object.bind(py).call_method0(name!("close")).map(drop));
     let reported = closed.or_else(|error| callback_failed(transport, protocol, "connection_lost", error));
     let owned = transport.get().end().state.with(py, |pipe| (pipe.owner.take(), pipe.protocol.take()));
     drop(owned);

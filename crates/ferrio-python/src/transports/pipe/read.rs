@@ -4,6 +4,7 @@
 //! connection, after `eof_received`; an error ends it too. EIO, by which a terminal reports that its other side is
 //! closed, is not logged as an error.
 
+use ferrio_cpython::capi::memory::Text;
 use std::io;
 
 use ferrio_cpython::capi::memory;
@@ -114,7 +115,7 @@ fn fatal_error(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>
     let py = transport.py();
     let message = "Fatal read error on pipe transport";
     if error.is_instance_of::<PyOSError>(py)
-        && error.value(py).getattr("errno")?.eq(py.import("errno")?.getattr("EIO")?)?
+        && error.value(py).getattr(name!("errno"))?.eq(py.import(name!("errno"))?.getattr(name!("EIO"))?)?
     {
         report_fatal(transport, &error, message)?;
     } else {
@@ -240,13 +241,13 @@ impl ReadPipeTransport {
         self.paused.get()
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> String {
+    fn __repr__(slf: &Bound<'_, Self>) -> Text {
         let (mut words, owner) = super::describe(slf);
         if let Some(owner) = owner {
             let polling = super::is_watched(slf, &owner, Role::Reader);
             words.push(if polling { "polling" } else { "idle" }.to_owned());
         }
-        format!("<{}>", words.join(" "))
+        Text(format!("<{}>", words.join(" ")))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -171,10 +171,10 @@ fn close_socket(py: Python<'_>, owned: Socket) -> PyResult<()> {
             socket::close(fd);
             Ok(())
         }
-        Socket::Object(sock) => sock.bind(py).call_method0("close").map(drop),
+        Socket::Object(sock) => sock.bind(py).call_method0(name!("close")).map(drop),
         Socket::Counted(sock) => {
-            sock.bind(py).call_method0("_decref_socketios")?;
-            sock.bind(py).call_method0("close").map(drop)
+            sock.bind(py).call_method0(name!("_decref_socketios"))?;
+            sock.bind(py).call_method0(name!("close")).map(drop)
         }
         Socket::Closed => Ok(()),
     }
@@ -195,7 +195,7 @@ pub(crate) fn abandoned(transport: &mut SocketTransport) {
             drop(handler);
         }
         let text = std::ffi::CString::new(format!("unclosed transport <SocketTransport fd={fd}>")).unwrap_or_default();
-        let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
+        let warned = imports::resource_warning(py).and_then(|category| memory::warn(py, category, &text));
         // The collector may have taken a Python object apart already: its own finalizer has closed the socket then.
         drop(memory::catch_no_memory(py, || close_socket(py, owned)));
         let detached = memory::catch_no_memory(py, || server.map_or(Ok(()), |server| server.detach(py, fd)));

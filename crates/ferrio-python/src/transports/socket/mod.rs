@@ -14,6 +14,7 @@ pub(crate) mod server_link;
 pub(crate) mod write;
 pub(crate) mod write_coalescing;
 
+use ferrio_cpython::capi::memory::Text;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use ferrio_cpython::capi::buffer::Chunk;
@@ -144,7 +145,7 @@ pub(crate) fn connect<'py>(
     waiter: Option<Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = slf.py();
-    let fd: RawFd = sock.call_method0("fileno")?.extract()?;
+    let fd: RawFd = sock.call_method0(name!("fileno"))?.extract()?;
     readers::refuse_used(slf, fd, &sock)?;
     let connection = Connection {
         peer: socket::peer_address(fd).ok(),
@@ -369,8 +370,8 @@ impl SocketTransport {
         true
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> String {
-        info::describe(slf)
+    fn __repr__(slf: &Bound<'_, Self>) -> Text {
+        Text(info::describe(slf))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

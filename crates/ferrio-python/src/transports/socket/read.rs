@@ -250,7 +250,7 @@ fn end_of_file(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) 
     let py = transport.py();
     let this = transport.get();
     if base(owner).debug.get() {
-        imports::selector_events_logger(py)?.call_method1("debug", ("%r received EOF", transport))?;
+        imports::selector_events_logger(py)?.call_method1(name!("debug"), ("%r received EOF", transport))?;
     }
     let Some(protocol) = this.protocol(py) else { return Ok(()) };
     let keep_open =
@@ -317,7 +317,7 @@ impl SocketTransport {
 fn log(transport: &Bound<'_, SocketTransport>, text: &str) -> PyResult<()> {
     let py = transport.py();
     if transport.get().owner(py).is_some_and(|owner| base(&owner).debug.get()) {
-        imports::selector_events_logger(py)?.call_method1("debug", (text, transport))?;
+        imports::selector_events_logger(py)?.call_method1(name!("debug"), (text, transport))?;
     }
     Ok(())
 }

@@ -291,7 +291,7 @@ fn refuse_during_sendfile(transport: &Bound<'_, SocketTransport>, method: &str) 
 fn dropped_write(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
     if transport.get().state.with(py, |state| state.lifecycle.conn_lost()) >= DROPPED_WRITES_BEFORE_WARNING {
-        imports::selector_events_logger(py)?.call_method1("warning", ("socket.send() raised exception.",))?;
+        imports::selector_events_logger(py)?.call_method1(name!("warning"), ("socket.send() raised exception.",))?;
     }
     transport.get().state.with(py, |state| state.lifecycle.drop_write());
     Ok(())

@@ -19,7 +19,7 @@ impl SubprocessTransport {
         if code.is_some() {
             return Ok(());
         }
-        match py.import("os")?.call_method1("kill", (pid, signal)) {
+        match py.import(name!("os"))?.call_method1(name!("kill"), (pid, signal)) {
             Err(error) if !error.is_instance_of::<PyProcessLookupError>(py) => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }
@@ -27,12 +27,12 @@ impl SubprocessTransport {
 
     /// Ask the process to end (SIGTERM).
     fn terminate(&self, py: Python<'_>) -> PyResult<()> {
-        self.send_signal(&py.import("signal")?.getattr("SIGTERM")?)
+        self.send_signal(&py.import(name!("signal"))?.getattr(name!("SIGTERM"))?)
     }
 
     /// End the process (SIGKILL).
     fn kill(&self, py: Python<'_>) -> PyResult<()> {
-        self.send_signal(&py.import("signal")?.getattr("SIGKILL")?)
+        self.send_signal(&py.import(name!("signal"))?.getattr(name!("SIGKILL"))?)
     }
 
     /// Close the pipes and kill the process if it still runs.
@@ -85,18 +85,18 @@ fn close(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     let owner = this.owner(py);
     if owner.as_ref().is_some_and(|owner| !base(owner).closed.get()) {
         for protocol in connected.iter().flatten() {
-            protocol.getattr(py, "pipe")?.call_method0(py, "close")?;
+            protocol.getattr(py, name!("pipe"))?.call_method0(py, name!("close"))?;
         }
     }
     let Some(process) = this.process(py).filter(|_| this.state.with(py, |state| state.code.is_none())) else {
         return Ok(());
     };
-    if !process.call_method0("poll")?.is_none() {
+    if !process.call_method0(name!("poll"))?.is_none() {
         return Ok(());
     }
     if owner.is_some_and(|owner| base(&owner).debug.get()) {
         imports::base_subprocess_logger(py)?
-            .call_method1("warning", ("Close running child process: kill %r", transport))?;
+            .call_method1(name!("warning"), ("Close running child process: kill %r", transport))?;
     }
     kill(&process)
 }
@@ -104,7 +104,7 @@ fn close(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
 /// Kills the process, unless it has ended or now runs as another user.
 fn kill(process: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = process.py();
-    match process.call_method0("kill") {
+    match process.call_method0(name!("kill")) {
         Err(error)
             if !error.is_instance_of::<PyProcessLookupError>(py) && !error.is_instance_of::<PyPermissionError>(py) =>
         {
@@ -126,11 +126,11 @@ impl Drop for SubprocessTransport {
         let watch = state.watch.take();
         Python::attach(|py| {
             let text = std::ffi::CString::new(text).unwrap_or_default();
-            let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, &text, 1));
+            let warned = imports::resource_warning(py).and_then(|category| memory::warn(py, category, &text));
             let kill_it = || {
                 running.map_or(Ok(()), |process| {
                     let process = process.bind(py);
-                    let ended = process.call_method0("poll").map(|code| !code.is_none());
+                    let ended = process.call_method0(name!("poll")).map(|code| !code.is_none());
                     match ended.and_then(|ended| if ended { Ok(()) } else { kill(process) }) {
                         // The garbage collector may have cleared the object already; the child must be killed all the
                         // same.

@@ -8,6 +8,7 @@ mod close;
 mod protocol_calls;
 
 use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::{GilCell, HandleRef};
 use ferrio_sys::child::Watch;
 use pyo3::prelude::*;
@@ -83,8 +84,8 @@ impl SubprocessTransport {
     /// Records the process that was started; returns its pid.
     pub(crate) fn started(&self, process: &Bound<'_, PyAny>) -> PyResult<i32> {
         let py = process.py();
-        let pid = process.getattr("pid")?.extract()?;
-        self.extra.bind(py).set_item("subprocess", process)?;
+        let pid = process.getattr(name!("pid"))?.extract()?;
+        self.extra.bind(py).set_item(name!("subprocess"), process)?;
         self.state.with(py, |state| {
             state.process = Some(process.clone().unbind());
             state.pid = Some(pid);
@@ -170,7 +171,7 @@ impl SubprocessTransport {
         let Ok(stream) = fd.extract::<usize>() else { return Ok(None) };
         let connected = self.state.with(py, |state| state.connected(py));
         let Some(Some(protocol)) = connected.get(stream) else { return Ok(None) };
-        protocol.bind(py).getattr("pipe").map(Some)
+        protocol.bind(py).getattr(name!("pipe")).map(Some)
     }
 
     /// Set another protocol; the old one is told nothing.
@@ -229,15 +230,15 @@ impl SubprocessTransport {
         self.owner(py)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
         let py = slf.py();
         let (mut words, connected) = slf.get().state.with(py, |state| (describe(state), state.connected(py)));
         for (name, protocol) in ["stdin", "stdout", "stderr"].iter().zip(&connected) {
             if let Some(protocol) = protocol {
-                words.push(format!("{name}={}", protocol.bind(py).getattr("pipe")?.str()?));
+                words.push(format!("{name}={}", protocol.bind(py).getattr(name!("pipe"))?.str()?));
             }
         }
-        Ok(format!("<{}>", words.join(" ")))
+        Ok(Text(format!("<{}>", words.join(" "))))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

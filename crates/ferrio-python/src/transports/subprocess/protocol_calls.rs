@@ -67,22 +67,22 @@ pub(crate) fn process_exited(transport: &Bound<'_, SubprocessTransport>, code: i
     }
     if this.owner(py).is_some_and(|owner| base(&owner).debug.get()) {
         imports::base_subprocess_logger(py)?
-            .call_method1("info", ("%r exited with return code %r", transport, code))?;
+            .call_method1(name!("info"), ("%r exited with return code %r", transport, code))?;
     }
     this.state.with(py, |state| state.code = Some(code));
     if let Some(process) = this.process(py)
-        && process.getattr("returncode")?.is_none()
+        && process.getattr(name!("returncode"))?.is_none()
     {
         // Otherwise the Popen object would go on polling for the child.
-        process.setattr("returncode", code)?;
+        process.setattr(name!("returncode"), code)?;
     }
     call_protocol(transport, pyo3::intern!(py, "process_exited"), PyTuple::empty(py))?;
     try_finish(transport)?;
     // Completed now, because a grandchild may keep the pipes open for long.
     for waiter in this.state.with(py, |state| std::mem::take(&mut state.waiters)) {
         let waiter = waiter.bind(py);
-        if !waiter.call_method0("done")?.is_truthy()? {
-            waiter.call_method1("set_result", (code,))?;
+        if !waiter.call_method0(name!("done"))?.is_truthy()? {
+            waiter.call_method1(name!("set_result"), (code,))?;
         }
     }
     Ok(())
@@ -95,7 +95,7 @@ fn try_finish(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
         (state.code.is_some() && !connecting && !state.finished).then(|| state.connected(py))
     });
     for protocol in ready.iter().flatten().flatten() {
-        if !protocol.bind(py).getattr("disconnected")?.is_truthy()? {
+        if !protocol.bind(py).getattr(name!("disconnected"))?.is_truthy()? {
             return Ok(());
         }
     }
@@ -103,7 +103,7 @@ fn try_finish(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
         return Ok(());
     }
     transport.get().state.with(py, |state| state.finished = true);
-    let lost = transport.getattr("_call_connection_lost")?;
+    let lost = transport.getattr(name!("_call_connection_lost"))?;
     call_later(transport, &lost, &(py.None(),).into_pyobject(py)?)
 }
 
@@ -135,7 +135,7 @@ impl SubprocessTransport {
     fn _call_connection_lost<'py>(slf: &Bound<'py, Self>, exc: Bound<'py, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let outcome = match slf.get().protocol(py) {
-            Some(protocol) => protocol.call_method1("connection_lost", (exc,)).map(drop),
+            Some(protocol) => protocol.call_method1(name!("connection_lost"), (exc,)).map(drop),
             None => Ok(()),
         };
         let owned = slf.get().state.with(py, |state| (state.owner.take(), state.process.take(), state.protocol.take()));

@@ -92,8 +92,8 @@ fn start_timer(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     if this.state.with(py, |state| state.shutdown_timer.is_some()) {
         return Ok(());
     }
-    let check = transport.getattr("_check_shutdown_timeout")?;
-    let timer = this.owner(py).call_method1("call_later", (&this.shutdown_timeout, check))?.unbind();
+    let check = transport.getattr(name!("_check_shutdown_timeout"))?;
+    let timer = this.owner(py).call_method1(name!("call_later"), (&this.shutdown_timeout, check))?.unbind();
     this.state.with(py, |state| state.shutdown_timer = Some(timer));
     Ok(())
 }
@@ -126,8 +126,8 @@ pub(super) fn shut_down(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
             start_timer(transport)?;
             match this.lower(py) {
                 Some(lower) => {
-                    let close = lower.bind(py).getattr("close")?;
-                    this.owner(py).call_method1("call_soon", (close,)).map(drop)
+                    let close = lower.bind(py).getattr(name!("close"))?;
+                    this.owner(py).call_method1(name!("call_soon"), (close,)).map(drop)
                 }
                 None => Ok(()),
             }
@@ -161,7 +161,7 @@ fn tell_end_of_file(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     match protocol.call_method0(pyo3::intern!(py, "eof_received")).and_then(|answer| answer.is_truthy()) {
         Ok(true) => {
             let text = "returning true from eof_received() has no effect when using ssl";
-            imports::sslproto_logger(py)?.call_method1("warning", (text,)).map(drop)
+            imports::sslproto_logger(py)?.call_method1(name!("warning"), (text,)).map(drop)
         }
         Ok(false) => Ok(()),
         Err(error) if exception_handler::passes(py, &error) => Err(error),
@@ -189,7 +189,7 @@ fn after_end_of_file(transport: &Bound<'_, TlsTransport>) -> PyResult<bool> {
     let py = transport.py();
     let this = transport.get();
     if this.debug(py) {
-        imports::sslproto_logger(py)?.call_method1("debug", ("%r received EOF", transport))?;
+        imports::sslproto_logger(py)?.call_method1(name!("debug"), ("%r received EOF", transport))?;
     }
     match this.phase(py) {
         Phase::Unwrapped => Ok(false),
@@ -244,7 +244,7 @@ pub(super) fn lost(transport: &Bound<'_, TlsTransport>, error: Option<Bound<'_, 
     this.session.take(py)?;
     handshake::wake_waiter(transport, error.clone().map(PyErr::from_value))?;
     for timer in timers.into_iter().flatten() {
-        timer.call_method0(py, "cancel")?;
+        timer.call_method0(py, name!("cancel"))?;
     }
     match protocol {
         Some(protocol) if app_state => tell_lost(transport, protocol.bind(py), error, immediately),
@@ -262,7 +262,7 @@ fn tell_lost<'py>(
     let owner = transport.get().owner(py);
     let connection_lost = protocol.getattr(pyo3::intern!(py, "connection_lost"))?;
     if !immediately {
-        return owner.call_method1("call_soon", (connection_lost, error)).map(drop);
+        return owner.call_method1(name!("call_soon"), (connection_lost, error)).map(drop);
     }
     let arguments = memory::tuple(py, [error])?;
     match connection_lost.call1(&arguments) {
@@ -275,7 +275,7 @@ fn tell_lost<'py>(
 fn stop_timer(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     let timer = transport.get().state.with(py, |state| state.shutdown_timer.take());
-    timer.map_or(Ok(()), |timer| timer.call_method0(py, "cancel").map(drop))
+    timer.map_or(Ok(()), |timer| timer.call_method0(py, name!("cancel")).map(drop))
 }
 
 /// Ends the connection after an exception; those that are no `Exception`, such as `KeyboardInterrupt`, propagate.
@@ -300,8 +300,12 @@ pub(super) fn fatal_error(transport: &Bound<'_, TlsTransport>, error: &PyErr, me
     if error.is_instance_of::<PyOSError>(py) {
         if this.debug(py) {
             let keywords = memory::dict(py)?;
-            keywords.set_item("exc_info", error.clone_ref(py).into_value(py))?;
-            imports::sslproto_logger(py)?.call_method("debug", ("%r: %s", transport, message), Some(&keywords))?;
+            keywords.set_item(name!("exc_info"), error.clone_ref(py).into_value(py))?;
+            imports::sslproto_logger(py)?.call_method(
+                name!("debug"),
+                ("%r: %s", transport, message),
+                Some(&keywords),
+            )?;
         }
         return Ok(());
     }
@@ -324,7 +328,7 @@ pub(super) fn abandoned(transport: &mut TlsTransport) {
     }
     Python::attach(|py| {
         let text = c"unclosed transport <SSLTransport>";
-        let warned = imports::resource_warning(py).and_then(|category| PyErr::warn(py, category, text, 1));
+        let warned = imports::resource_warning(py).and_then(|category| memory::warn(py, category, text));
         if let Err(error) = warned {
             memory::unraisable(py, error);
         }

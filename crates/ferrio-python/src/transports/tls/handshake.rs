@@ -23,13 +23,13 @@ pub(super) fn begin(transport: &Bound<'_, TlsTransport>, lower: &Bound<'_, PyAny
         return close::abort(transport, None);
     }
     if this.debug(py) {
-        imports::sslproto_logger(py)?.call_method1("debug", ("%r starts SSL handshake", transport))?;
-        let now = this.owner(py).call_method0("time")?.extract()?;
+        imports::sslproto_logger(py)?.call_method1(name!("debug"), ("%r starts SSL handshake", transport))?;
+        let now = this.owner(py).call_method0(name!("time"))?.extract()?;
         this.state.with(py, |state| state.handshake_began = now);
     }
     this.set_phase(py, Phase::Handshake);
-    let check = transport.getattr("_check_handshake_timeout")?;
-    let timer = this.owner(py).call_method1("call_later", (&this.handshake_timeout, check))?.unbind();
+    let check = transport.getattr(name!("_check_handshake_timeout"))?;
+    let timer = this.owner(py).call_method1(name!("call_later"), (&this.handshake_timeout, check))?.unbind();
     this.state.with(py, |state| state.handshake_timer = Some(timer));
     if this.session.is_unpatched && this.session.is_server && this.session.incoming_pending(py)? == 0 {
         // The client sends the first message.
@@ -62,9 +62,10 @@ fn complete(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
         Err(error) => return fail(transport, error),
     };
     if this.debug(py) {
-        let now: f64 = this.owner(py).call_method0("time")?.extract()?;
+        let now: f64 = this.owner(py).call_method0(name!("time"))?.extract()?;
         let took = (now - this.state.with(py, |state| state.handshake_began)) * 1e3;
-        imports::sslproto_logger(py)?.call_method1("debug", ("%r: SSL handshake took %.1f ms", transport, took))?;
+        imports::sslproto_logger(py)?
+            .call_method1(name!("debug"), ("%r: SSL handshake took %.1f ms", transport, took))?;
     }
     let untold = this.state.with(py, |state| {
         state.phase = Phase::Wrapped;
@@ -100,7 +101,7 @@ pub(super) fn fail(transport: &Bound<'_, TlsTransport>, error: PyErr) -> PyResul
 fn stop_timer(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     let timer = transport.get().state.with(py, |state| state.handshake_timer.take());
-    timer.map_or(Ok(()), |timer| timer.call_method0(py, "cancel").map(drop))
+    timer.map_or(Ok(()), |timer| timer.call_method0(py, name!("cancel")).map(drop))
 }
 
 /// Completes the waiter of the handshake.
@@ -111,12 +112,12 @@ pub(super) fn wake_waiter(transport: &Bound<'_, TlsTransport>, error: Option<PyE
         (Waiter::Nobody, _) | (Waiter::Accepted, None) => Ok(()),
         (Waiter::Future(future), error) => {
             let future = future.bind(py);
-            if future.call_method0("done")?.is_truthy()? {
+            if future.call_method0(name!("done"))?.is_truthy()? {
                 return Ok(());
             }
             match error {
-                Some(error) => future.call_method1("set_exception", (error.into_value(py),)).map(drop),
-                None => future.call_method1("set_result", (py.None(),)).map(drop),
+                Some(error) => future.call_method1(name!("set_exception"), (error.into_value(py),)).map(drop),
+                None => future.call_method1(name!("set_result"), (py.None(),)).map(drop),
             }
         }
         (Waiter::Accepted, Some(error)) => refused(transport, error),

@@ -1,6 +1,7 @@
 //! Information about a TLS transport: `get_extra_info` and the repr.
 
 use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::memory::Text;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -30,7 +31,7 @@ impl TlsTransport {
             return Ok(Some(known));
         }
         match this.lower(py) {
-            Some(lower) => lower.bind(py).call_method1("get_extra_info", (name, default)).map(Some),
+            Some(lower) => lower.bind(py).call_method1(name!("get_extra_info"), (name, default)).map(Some),
             None => Ok(default),
         }
     }
@@ -38,15 +39,15 @@ impl TlsTransport {
     /// asyncio's sendfile copies for this transport: the kernel cannot encrypt.
     #[getter]
     fn _sendfile_compatible<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        imports::constants(slf.py())?.getattr("_SendfileMode")?.getattr("FALLBACK")
+        imports::constants(slf.py())?.getattr(name!("_SendfileMode"))?.getattr(name!("FALLBACK"))
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
         let py = slf.py();
         let closed = if slf.get().state.with(py, |state| state.closed) { " closing" } else { "" };
         match slf.get().lower(py) {
-            Some(lower) => Ok(format!("<SSLTransport{closed} over {}>", lower.bind(py).repr()?)),
-            None => Ok(format!("<SSLTransport{closed}>")),
+            Some(lower) => Ok(Text(format!("<SSLTransport{closed} over {}>", lower.bind(py).repr()?))),
+            None => Ok(Text(format!("<SSLTransport{closed}>"))),
         }
     }
 }
@@ -55,9 +56,9 @@ impl TlsTransport {
 pub(super) fn after_handshake<'py>(session: &Session, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
     let object = session.object.bind(py);
     let extra = memory::dict(py)?;
-    extra.set_item("peercert", object.call_method0("getpeercert")?)?;
-    extra.set_item("cipher", object.call_method0("cipher")?)?;
-    extra.set_item("compression", object.call_method0("compression")?)?;
-    extra.set_item("ssl_object", object)?;
+    extra.set_item(name!("peercert"), object.call_method0(name!("getpeercert"))?)?;
+    extra.set_item(name!("cipher"), object.call_method0(name!("cipher"))?)?;
+    extra.set_item(name!("compression"), object.call_method0(name!("compression"))?)?;
+    extra.set_item(name!("ssl_object"), object)?;
     Ok(extra)
 }

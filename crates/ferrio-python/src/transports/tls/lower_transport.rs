@@ -42,7 +42,7 @@ impl Lower {
         let py = data.py();
         match self {
             Self::Socket(socket) => write::send(socket.bind(py), Data::Bytes(data)),
-            Self::Other(transport) => transport.bind(py).call_method1("write", (data,)).map(drop),
+            Self::Other(transport) => transport.bind(py).call_method1(name!("write"), (data,)).map(drop),
         }
     }
 
@@ -52,13 +52,13 @@ impl Lower {
             Self::Other(_) if list_of_data.is_empty() => Ok(()),
             Self::Other(transport) => {
                 let joined = memory::bytes(py, b"")?.call_method1(pyo3::intern!(py, "join"), (list_of_data,))?;
-                transport.bind(py).call_method1("write", (joined,)).map(drop)
+                transport.bind(py).call_method1(name!("write"), (joined,)).map(drop)
             }
         }
     }
 
     pub(super) fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.bind(py).call_method0("close").map(drop)
+        self.bind(py).call_method0(name!("close")).map(drop)
     }
 
     /// Ends the connection at once. A foreign transport may have only `abort` for this.
@@ -67,16 +67,16 @@ impl Lower {
             Self::Socket(socket) => close::force_close(socket.bind(py), error),
             Self::Other(transport) => {
                 let transport = transport.bind(py);
-                match transport.getattr_opt("_force_close")? {
+                match transport.getattr_opt(name!("_force_close"))? {
                     Some(force_close) => force_close.call1((error.map(|error| error.into_value(py)),)).map(drop),
-                    None => transport.call_method0("abort").map(drop),
+                    None => transport.call_method0(name!("abort")).map(drop),
                 }
             }
         }
     }
 
     pub(super) fn is_closing(&self, py: Python<'_>) -> PyResult<bool> {
-        self.bind(py).call_method0("is_closing")?.is_truthy()
+        self.bind(py).call_method0(name!("is_closing"))?.is_truthy()
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

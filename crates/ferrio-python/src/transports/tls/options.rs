@@ -76,9 +76,9 @@ impl Options {
         if self.server_side {
             return Err(ferrio_cpython::error::<PyValueError>("Server side SSL needs a valid SSLContext"));
         }
-        let context = py.import("ssl")?.getattr("create_default_context")?.call0()?;
+        let context = py.import(name!("ssl"))?.getattr(name!("create_default_context"))?.call0()?;
         if self.server_hostname.is_none() {
-            context.setattr("check_hostname", false)?;
+            context.setattr(name!("check_hostname"), false)?;
         }
         Ok(context)
     }
@@ -86,8 +86,8 @@ impl Options {
     /// The keyword arguments of `SSLContext.wrap_bio`.
     pub(super) fn wrapping<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let keywords = memory::dict(py)?;
-        keywords.set_item("server_side", self.server_side)?;
-        keywords.set_item("server_hostname", &self.server_hostname)?;
+        keywords.set_item(name!("server_side"), self.server_side)?;
+        keywords.set_item(name!("server_hostname"), &self.server_hostname)?;
         Ok(keywords)
     }
 

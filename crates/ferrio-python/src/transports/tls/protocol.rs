@@ -3,6 +3,7 @@
 //! ferrio's own sockets recognise its type and pass received data natively; they call only its less frequent methods.
 
 use ferrio_cpython::GilCell;
+use ferrio_cpython::capi::memory::Text;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use pyo3::{PyTraverseError, PyVisit};
@@ -66,7 +67,7 @@ impl TlsProtocol {
     /// The memory holds `nbytes` bytes.
     fn buffer_updated(&self, py: Python<'_>, nbytes: usize) -> PyResult<()> {
         let filled = self.buffer_view(py)?.as_any().get_item(slice(py, 0, Some(nbytes))?)?;
-        let data = filled.call_method0("tobytes")?.cast_into::<PyBytes>()?;
+        let data = filled.call_method0(name!("tobytes"))?.cast_into::<PyBytes>()?;
         receive::received(self.transport.bind(py), &data)
     }
 
@@ -86,8 +87,8 @@ impl TlsProtocol {
         write::send_outgoing(self.transport.bind(py))
     }
 
-    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("<TlsProtocol of {}>", self.transport.bind(py).as_any().repr()?))
+    fn __repr__(&self, py: Python<'_>) -> PyResult<Text> {
+        Ok(Text(format!("<TlsProtocol of {}>", self.transport.bind(py).as_any().repr()?)))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

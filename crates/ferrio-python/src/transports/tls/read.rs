@@ -231,7 +231,7 @@ fn read_into_protocol(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
         }
         if filled == wanted {
             // Other callbacks run before the remaining data is read.
-            this.owner(py).call_method1("call_soon", (transport.getattr("_do_read")?,))?;
+            this.owner(py).call_method1(name!("call_soon"), (transport.getattr(name!("_do_read"))?,))?;
             break;
         }
         match this.state.with(py, State::next_read) {
@@ -278,7 +278,7 @@ impl TlsTransport {
         let py = slf.py();
         let paused = slf.get().state.with(py, |state| std::mem::replace(&mut state.reading_paused, false));
         if paused {
-            slf.get().owner(py).call_method1("call_soon", (slf.getattr("_resume")?,))?;
+            slf.get().owner(py).call_method1(name!("call_soon"), (slf.getattr(name!("_resume"))?,))?;
         }
         Ok(())
     }

@@ -40,16 +40,16 @@ impl Session {
         let context = options.ssl_context(py)?;
         let bio = imports::memory_bio(py)?;
         let (incoming, outgoing) = (bio.call0()?, bio.call0()?);
-        let object = context.call_method("wrap_bio", (&incoming, &outgoing), Some(&options.wrapping(py)?))?;
+        let object = context.call_method(name!("wrap_bio"), (&incoming, &outgoing), Some(&options.wrapping(py)?))?;
         let is_unpatched = object.get_type().is(imports::ssl_object(py)?);
-        let inner = if is_unpatched { object.getattr("_sslobj")? } else { object.clone() };
+        let inner = if is_unpatched { object.getattr(name!("_sslobj"))? } else { object.clone() };
         Ok(Self {
             is_unpatched,
             is_server: options.is_server(),
-            give: incoming.getattr("write")?.unbind(),
-            take: outgoing.getattr("read")?.unbind(),
-            read: inner.getattr("read")?.unbind(),
-            write: inner.getattr("write")?.unbind(),
+            give: incoming.getattr(name!("write"))?.unbind(),
+            take: outgoing.getattr(name!("read"))?.unbind(),
+            read: inner.getattr(name!("read"))?.unbind(),
+            write: inner.getattr(name!("write"))?.unbind(),
             context: context.unbind(),
             object: object.unbind(),
             incoming: incoming.unbind(),

@@ -64,12 +64,13 @@ impl Loop {
 
 fn check(py: Python<'_>, context: &Py<PyAny>, transport: &Py<PyAny>) -> PyResult<()> {
     let context = context.bind(py);
-    if !context.is_instance(&py.import("ssl")?.getattr("SSLContext")?)? {
+    if !context.is_instance(&py.import(name!("ssl"))?.getattr(name!("SSLContext"))?)? {
         let text = format!("sslcontext is expected to be an instance of ssl.SSLContext, got {}", context.repr()?);
         return Err(ferrio_cpython::error::<PyTypeError>(text));
     }
     let transport = transport.bind(py);
-    let compatible = transport.getattr_opt("_start_tls_compatible")?.map_or(Ok(false), |answer| answer.is_truthy())?;
+    let compatible =
+        transport.getattr_opt(name!("_start_tls_compatible"))?.map_or(Ok(false), |answer| answer.is_truthy())?;
     if !compatible {
         return Err(ferrio_cpython::error::<PyTypeError>(format!(
             "transport {} is not supported by start_tls()",
@@ -90,13 +91,13 @@ fn begin(
     let transport = make(slf, protocol.clone(), options, Waiter::Future(waiter.clone_ref(py)), false)?;
     let below = Bound::new(py, TlsProtocol::of(&transport))?;
     // No data may be received before the handshake starts.
-    lower.call_method0("pause_reading")?;
+    lower.call_method0(name!("pause_reading"))?;
     if options.is_server() {
         take_early_data(&transport, protocol)?;
     }
-    lower.call_method1("set_protocol", (&below,))?;
-    let made = slf.call_method1("call_soon", (below.getattr("connection_made")?, lower))?;
-    let resumed = slf.call_method1("call_soon", (lower.getattr("resume_reading")?,))?;
+    lower.call_method1(name!("set_protocol"), (&below,))?;
+    let made = slf.call_method1(name!("call_soon"), (below.getattr(name!("connection_made"))?, lower))?;
+    let resumed = slf.call_method1(name!("call_soon"), (lower.getattr(name!("resume_reading"))?,))?;
     Ok(Upgrade {
         transport: transport.unbind(),
         lower: CloseGuard::ours(lower.clone().unbind()),
@@ -120,7 +121,7 @@ async fn finish(upgrade: Upgrade, channel: &Channel) -> PyResult<Option<Py<TlsTr
         drop(lower);
         Python::attach(|py| {
             for handle in handles {
-                handle.call_method0(py, "cancel")?;
+                handle.call_method0(py, name!("cancel"))?;
             }
             Ok::<_, PyErr>(())
         })?;

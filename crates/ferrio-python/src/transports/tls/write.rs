@@ -158,10 +158,10 @@ fn collect(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
 /// A memory view of `data` whose elements are bytes.
 fn flat_view<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let view = PyMemoryView::from(data)?.into_any();
-    if view.getattr("format")?.eq("B")? && view.getattr("ndim")?.eq(1)? {
+    if view.getattr(name!("format"))?.eq("B")? && view.getattr(name!("ndim"))?.eq(1)? {
         return Ok(view);
     }
-    view.call_method1("cast", ("B",))
+    view.call_method1(name!("cast"), ("B",))
 }
 
 /// Keeps the data that the session did not accept.
@@ -171,7 +171,7 @@ fn keep(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyAny>, written: u
         Ok(bytes) if written == 0 => bytes.clone(),
         Ok(bytes) => memory::bytes(py, &bytes.as_bytes()[written..])?,
         Err(_) => {
-            let copy = flat_view(data)?.call_method0("tobytes")?.cast_into::<PyBytes>()?;
+            let copy = flat_view(data)?.call_method0(name!("tobytes"))?.cast_into::<PyBytes>()?;
             memory::bytes(py, &copy.as_bytes()[written..])?
         }
     };
@@ -254,7 +254,7 @@ fn dropped_write(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
         before
     });
     if dropped >= DROPPED_WRITES_BEFORE_WARNING {
-        imports::sslproto_logger(py)?.call_method1("warning", ("SSL connection is closed",))?;
+        imports::sslproto_logger(py)?.call_method1(name!("warning"), ("SSL connection is closed",))?;
     }
     Ok(())
 }

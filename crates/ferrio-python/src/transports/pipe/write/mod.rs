@@ -7,6 +7,7 @@ mod output;
 mod private_attributes;
 
 use ferrio_cpython::capi::buffer::Chunk;
+use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::{GilCell, Runnable};
 use ferrio_engine::{FlowControl, Role, WriteBuffer};
 use ferrio_sys::file::Kind;
@@ -169,14 +170,14 @@ impl WritePipeTransport {
         output::on_hangup(slf, 0)
     }
 
-    fn __repr__(slf: &Bound<'_, Self>) -> String {
+    fn __repr__(slf: &Bound<'_, Self>) -> Text {
         let (mut words, owner) = super::describe(slf);
         if let Some(owner) = owner {
             let polling = super::is_watched(slf, &owner, Role::Writer);
             words.push(if polling { "polling" } else { "idle" }.to_owned());
             words.push(format!("bufsize={}", slf.get().get_write_buffer_size(slf.py())));
         }
-        format!("<{}>", words.join(" "))
+        Text(format!("<{}>", words.join(" ")))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -61,7 +61,7 @@ impl WritePipeTransport {
 
     /// Write an iterable of bytes-like objects.
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
-        let joined = memory::bytes(slf.py(), b"")?.call_method1("join", (list_of_data,))?;
+        let joined = memory::bytes(slf.py(), b"")?.call_method1(name!("join"), (list_of_data,))?;
         Self::write(slf, &joined)
     }
 
@@ -172,7 +172,7 @@ fn dropped_write(transport: &Bound<'_, WritePipeTransport>) -> PyResult<()> {
     });
     if dropped >= DROPPED_WRITES_BEFORE_WARNING {
         let text = "pipe closed by peer or os.write(pipe, data) raised exception.";
-        imports::unix_events_logger(py)?.call_method1("warning", (text,))?;
+        imports::unix_events_logger(py)?.call_method1(name!("warning"), (text,))?;
     }
     Ok(())
 }
