@@ -168,3 +168,120 @@ def test_what_goes_on_without_memory_raises_each_time_and_the_loop_closes(name):
         [sys.executable, "-c", program(name, 2000)], capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stdout) == (0, "MemoryError\n"), done.stderr[-2000:]
+
+
+LIMITS = """
+import ferrio as asyncio, logging, resource, socket, threading, warnings
+
+HARD = resource.getrlimit(resource.RLIMIT_AS)[1]
+
+def limit():
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + 60_000_000, HARD))
+
+def relax():
+    resource.setrlimit(resource.RLIMIT_AS, (HARD, HARD))
+
+warnings.simplefilter("ignore")
+logging.disable()
+"""
+
+FLOOD = """
+class Hoarder(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.kept = []
+
+    def data_received(self, data):
+        self.kept.append(data)
+
+    def connection_lost(self, error):
+        self.kept.clear()
+        relax()
+        ended.set_result(type(error).__name__)
+
+def flood(address):
+    peer = socket.create_connection(address)
+    try:
+        while True:
+            peer.sendall(CHUNK)
+    except OSError:
+        peer.close()
+
+async def main():
+    global ended
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+    server = await loop.create_server(Hoarder, "127.0.0.1", 0)
+    thread = threading.Thread(target=flood, args=[server.sockets[0].getsockname()])
+    thread.start()
+    await asyncio.sleep(0)
+    limit()
+    print(await ended)
+    await loop.run_in_executor(None, thread.join)
+    server.close()
+
+CHUNK = b"x" * 65536
+asyncio.run(main())
+"""
+
+CROWD = """
+async def job():
+    await asyncio.sleep(0)
+
+async def gather():
+    await asyncio.gather(*(job() for _ in range(1_000_000)))
+
+async def group():
+    async with asyncio.TaskGroup() as group:
+        for _ in range(1_000_000):
+            group.create_task(job())
+
+async def wait():
+    await asyncio.wait([asyncio.ensure_future(job()) for _ in range(1_000_000)])
+
+async def lock():
+    lock = asyncio.Lock()
+    await lock.acquire()
+    await asyncio.gather(*[lock.acquire() for _ in range(1_000_000)])
+
+async def produce():
+    queue = asyncio.Queue()
+    while True:
+        await queue.put(bytes(100))
+
+async def attempt(work):
+    # Lifting the limit takes memory itself.
+    ballast = bytes(2_000_000)
+    limit()
+    try:
+        await work()
+    except MemoryError:
+        pass
+    else:
+        raise AssertionError(work)
+    finally:
+        ballast = None
+        relax()
+
+async def main():
+    for work in (gather, group, wait, lock, produce):
+        await attempt(work)
+        for task in asyncio.all_tasks():
+            if task is not asyncio.current_task():
+                task.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+    print("MemoryError")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is set by what /proc says")
+@pytest.mark.parametrize("source", [FLOOD, CROWD], ids=["flood", "crowd"])
+def test_peer_or_program_that_takes_all_memory_leaves_a_loop_that_closes(source):
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITS + source], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "MemoryError\n"), done.stderr[-2000:]

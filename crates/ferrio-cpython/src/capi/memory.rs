@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyIterator, PyList, PyString, PyTuple};
 
 use crate::capi::trampoline;
 
@@ -161,6 +161,21 @@ pub fn tuple<'py, T: IntoPyObject<'py>>(
     }
     assert_eq!(filled, length, "an iterator that knows how many items it has");
     Ok(tuple)
+}
+
+/// All that `items` gives.
+///
+/// # Errors
+/// `MemoryError`; what `items` raises.
+pub fn collected<'py>(items: Bound<'py, PyIterator>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let mut collected = Vec::new();
+    for item in items {
+        let item = item?;
+        let py = item.py();
+        collected.try_reserve(1).map_err(|_| out_of_memory(py))?;
+        collected.push(item);
+    }
+    Ok(collected)
 }
 
 /// A copy of `data` on the heap.

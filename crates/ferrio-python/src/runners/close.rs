@@ -25,7 +25,7 @@ pub(super) fn shut_down(owner: &Bound<'_, PyAny>) -> PyResult<()> {
 fn cancel_all_tasks(owner: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = owner.py();
     let left = imports::tasks_module(py)?.call_method1(name!("all_tasks"), (owner,))?;
-    let left = left.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+    let left = memory::collected(left.try_iter()?)?;
     if left.is_empty() {
         return Ok(());
     }

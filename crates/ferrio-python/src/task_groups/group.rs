@@ -13,7 +13,7 @@ use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::coroutine;
 use ferrio_cpython::objects::future::future_like::{self, Failure};
 use ferrio_cpython::objects::future::{DoneCallback, made_in, when_done};
-use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyRuntimeError, PySystemExit, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PySet, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -171,14 +171,18 @@ impl TaskGroup {
     fn cancel_all(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         slf.get().state.with(py, |state| state.aborting = true);
-        // Cancelling may run a program's code, which may change the set.
-        let tasks = slf.get().tasks(py).try_iter()?.collect::<PyResult<Vec<_>>>()?;
-        for task in tasks {
-            if !future_like::is_done(&task)? {
-                future_like::cancel(&task)?;
+        let cancel = |task: Bound<'_, PyAny>| {
+            if future_like::is_done(&task)? { Ok(()) } else { future_like::cancel(&task).map(drop) }
+        };
+        // Cancelling may run a program's code, which may change the set. Without memory for a copy that is an error, as it
+        // is under asyncio.
+        match memory::collected(slf.get().tasks(py).try_iter()?) {
+            Ok(tasks) => tasks.into_iter().try_for_each(cancel),
+            Err(error) if error.is_instance_of::<PyMemoryError>(py) => {
+                slf.get().tasks(py).try_iter()?.try_for_each(|task| cancel(task?))
             }
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     #[pyo3(name = "_on_task_done")]

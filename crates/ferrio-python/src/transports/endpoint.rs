@@ -6,7 +6,7 @@ use ferrio_cpython::capi::memory;
 use ferrio_engine::FlowControl;
 use pyo3::PyClass;
 use pyo3::call::PyCallArgs;
-use pyo3::exceptions::PyOSError;
+use pyo3::exceptions::{PyMemoryError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::pyclass::boolean_struct::True;
 use pyo3::types::PyString;
@@ -86,5 +86,11 @@ pub(crate) fn report_fatal<T: Endpoint>(transport: &Bound<'_, T>, error: &PyErr,
         return Ok(());
     }
     let protocol = transport.get().protocol(py).unwrap_or_else(|| py.None().into_bound(py));
-    exception_handler::report(&owner, message, error, &[("transport", transport.as_any()), ("protocol", &protocol)])
+    let items = [("transport", transport.as_any()), ("protocol", &protocol)];
+    unless_memory_is_short(py, exception_handler::report(&owner, message, error, &items))
+}
+
+/// A report for which there is no memory: the connection has to end all the same, and its protocol hears why.
+pub(crate) fn unless_memory_is_short(py: Python<'_>, reported: PyResult<()>) -> PyResult<()> {
+    reported.or_else(|failure| if failure.is_instance_of::<PyMemoryError>(py) { Ok(()) } else { Err(failure) })
 }

@@ -22,7 +22,7 @@ use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::{Loop, base};
 use crate::transports::classes;
-use crate::transports::endpoint::{Endpoint, call_protocol, callback_failed, report_fatal};
+use crate::transports::endpoint::{Endpoint, call_protocol, callback_failed, report_fatal, unless_memory_is_short};
 use crate::transports::pipe::{PipeEnd, PipeTransport};
 use crate::transports::private_attributes::show_pipe_end;
 
@@ -120,12 +120,8 @@ fn fatal_error(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>
         report_fatal(transport, &error, message)?;
     } else {
         let protocol = transport.get().protocol(py).unwrap_or_else(|| py.None().into_bound(py));
-        exception_handler::report(
-            owner,
-            message,
-            &error,
-            &[("transport", transport.as_any()), ("protocol", &protocol)],
-        )?;
+        let items = [("transport", transport.as_any()), ("protocol", &protocol)];
+        unless_memory_is_short(py, exception_handler::report(owner, message, &error, &items))?;
     }
     close(transport, Some(error))
 }

@@ -93,19 +93,31 @@ fn receive_bytes<'py>(
     let py = transport.py();
     let this = transport.get();
     let received = if this.state.with(py, |state| state.bulk) {
-        receive_bulk(py, this.fd)?
+        match receive_bulk(py, this.fd) {
+            Ok(received) => received,
+            Err(error) => return not_received(transport, error),
+        }
     } else {
         owner.get().io.with_receive_buffer(py, |buffer| {
             let outcome = socket::receive(this.fd, buffer);
             classify(outcome, buffer.len(), |count| memory::bytes(py, &buffer[..count]))
         })
     };
-    let data = apply_receive(transport, owner, received)?.transpose()?;
+    let data = match apply_receive(transport, owner, received)?.transpose() {
+        Ok(data) => data,
+        Err(error) => return not_received(transport, error),
+    };
     if let Some(data) = &data {
         let bulk = data.as_bytes().len() >= BULK;
         this.state.with(py, |state| state.bulk = bulk);
     }
     Ok(data)
+}
+
+/// There is no memory for what came. asyncio's `recv()` raises that; nothing may follow what is lost.
+#[cold]
+fn not_received<'py>(transport: &Bound<'py, SocketTransport>, error: PyErr) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    close::fatal_error(transport, error, "Fatal read error on socket transport").map(|()| None)
 }
 
 fn receive_for_tls(
