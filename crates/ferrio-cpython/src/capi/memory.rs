@@ -167,7 +167,7 @@ pub fn tuple<'py, T: IntoPyObject<'py>>(
 ///
 /// # Errors
 /// `MemoryError`; what `items` raises.
-pub fn collected<'py>(items: Bound<'py, PyIterator>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+pub fn collected(items: Bound<'_, PyIterator>) -> PyResult<Vec<Bound<'_, PyAny>>> {
     let mut collected = Vec::new();
     for item in items {
         let item = item?;
