@@ -5,22 +5,22 @@ use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
 use pyo3::prelude::*;
 
-/// `__aenter__` where `acquire` may be anybody's: calls it by name.
+/// `__aenter__` for objects whose `acquire` may be overridden: calls it by name.
 pub(crate) fn enter(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     let body = Enter { object: OwnedRef::of(object), awaiting: None };
     coroutine::spawn(object.py(), "_ContextManagerMixin.__aenter__", body)
 }
 
-/// `__aexit__`, which gives the lock up by `release`.
+/// `__aexit__`, which releases the lock by `release`.
 pub(crate) fn exit(object: &Bound<'_, PyAny>, release: Release) -> PyResult<Py<PyAny>> {
     let body = Exit { object: OwnedRef::of(object), release };
     coroutine::spawn(object.py(), "_ContextManagerMixin.__aexit__", body)
 }
 
-/// How an object is released.
+/// The function that releases an object.
 pub(crate) type Release = fn(&Bound<'_, PyAny>) -> PyResult<()>;
 
-/// `release` by name.
+/// Calls `release` by name.
 pub(crate) fn release_by_name(object: &Bound<'_, PyAny>) -> PyResult<()> {
     object.call_method0(pyo3::intern!(object.py(), "release")).map(drop)
 }

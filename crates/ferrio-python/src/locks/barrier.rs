@@ -1,4 +1,4 @@
-//! `asyncio.Barrier`: its state; `barrier_wait.rs` has what its coroutines do.
+//! `asyncio.Barrier`: its state; the bodies of its coroutines are in `barrier_wait.rs`.
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::exact_type::ExactType;
@@ -22,28 +22,28 @@ use crate::compat::locks::behavior;
 pub(crate) struct Barrier {
     condition: GilCell<Option<Py<Condition>>>,
     pub(super) state: GilCell<State>,
-    /// The number of parties as it was given, where that is no plain integer.
+    /// The number of parties as the caller passed it, if it is not a plain integer.
     given: GilCell<Option<Py<PyAny>>>,
     binding: Binding,
 }
 
-/// How far a barrier is.
+/// The state of a barrier.
 #[derive(Clone, Copy)]
 pub(super) struct State {
-    /// How many open it; none that tasks could come to, if the number that was given is no whole one.
+    /// The number of tasks that open the barrier; one that tasks never reach if the number passed in is not whole.
     pub(super) parties: i64,
-    /// The tasks inside.
+    /// The number of tasks inside.
     pub(super) count: i64,
     pub(super) phase: Phase,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Tasks come in and wait.
+    /// Tasks enter and wait.
     Filling,
-    /// All are there and leave.
+    /// All tasks have arrived and leave.
     Draining,
-    /// Those inside leave with an error.
+    /// The tasks inside leave with an error.
     Resetting,
     /// Aborted.
     Broken,
@@ -60,11 +60,11 @@ impl Phase {
     }
 }
 
-/// The class, to tell plain instances.
+/// The class, for recognising unpatched instances.
 pub(super) static CLASS: ExactType = ExactType::new();
 
 impl Barrier {
-    /// `_cond`, which all changes are made under.
+    /// `_cond`, the condition whose lock protects all changes.
     pub(super) fn condition<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Condition>> {
         let py = slf.py();
         let place = &slf.get().condition;

@@ -1,8 +1,8 @@
 //! The bodies of a barrier's coroutines.
 //!
-//! Everything happens under the barrier's condition. A task comes in when the one before has drained, waits until all
-//! are there, and leaves; the last one to leave opens the barrier again. Whoever came in leaves by `depart`, whatever
-//! happened to it.
+//! All of them hold the lock of the barrier's condition. A task enters once the previous round has drained, waits until
+//! all parties have arrived, and leaves; the last one to leave opens the barrier for the next round. Every task that
+//! entered leaves through `depart`, however its wait ends.
 
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::raised;
@@ -15,7 +15,7 @@ use super::condition::Condition;
 use super::condition_wait::{Lockup, Wait as ConditionWait};
 use crate::common::imports;
 
-/// `Barrier.wait`; gives the number of those who were there before.
+/// The body of `Barrier.wait`; returns the number of tasks that entered before.
 pub(super) struct Wait {
     barrier: OwnedRef<Barrier>,
     condition: OwnedRef<Condition>,
@@ -24,11 +24,11 @@ pub(super) struct Wait {
 
 enum Stage {
     Begun,
-    /// Until the condition's lock is there.
+    /// Waits for the condition's lock.
     Entering(Lockup),
-    /// Until the barrier has drained.
+    /// Waits until the barrier has drained.
     Blocked(ConditionWait),
-    /// Inside with that number, until all are there.
+    /// Inside, with the number of tasks that entered before; waits until all parties have arrived.
     Inside(ConditionWait, i64),
 }
 
@@ -50,7 +50,7 @@ impl Wait {
         Ok(Self { barrier: OwnedRef::of(barrier), condition, stage: Stage::Begun })
     }
 
-    /// With the lock held: waits while the barrier drains, then comes in.
+    /// With the lock held: waits while the barrier drains, then enters.
     fn come_in<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
         let state = self.barrier.bind(py).get().state.get(py);
         match state.phase {
@@ -71,7 +71,7 @@ impl Wait {
         self.stay(py, number)
     }
 
-    /// Inside: waits until all are there.
+    /// Inside: waits until all parties have arrived.
     fn stay<'py>(&mut self, py: Python<'py>, number: i64) -> PyResult<Step<'py>> {
         match self.barrier.bind(py).get().state.get(py).phase {
             Phase::Filling => {
@@ -83,7 +83,7 @@ impl Wait {
         }
     }
 
-    /// Leaves the barrier; the last one opens it for others.
+    /// Leaves the barrier; the last task opens it for the next round.
     fn depart<'py>(&mut self, py: Python<'py>, outcome: PyResult<i64>) -> PyResult<Step<'py>> {
         let is_last = self.barrier.bind(py).get().state.with(py, |state| {
             state.count -= 1;
@@ -96,7 +96,7 @@ impl Wait {
         self.leave(py, notified.and(outcome))
     }
 
-    /// Gives up the condition's lock.
+    /// Releases the condition's lock.
     fn leave<'py>(&self, py: Python<'py>, outcome: PyResult<i64>) -> PyResult<Step<'py>> {
         Condition::give_up_lock(self.condition.bind(py))?;
         Ok(Step::Returned(outcome?.into_pyobject(py)?.into_any()))
@@ -192,7 +192,7 @@ impl Body for Turn {
     }
 }
 
-/// `__aenter__` of a subclass: its `wait`.
+/// The body of a subclass's `__aenter__`: calls its `wait`.
 pub(super) struct Enter {
     barrier: OwnedRef<Barrier>,
     awaiting: Option<Awaiting>,
@@ -224,7 +224,7 @@ impl Body for Enter {
     }
 }
 
-/// `__aexit__`, which has nothing to do.
+/// The body of `__aexit__`, which does nothing.
 pub(super) struct Nothing;
 
 impl Body for Nothing {

@@ -1,7 +1,7 @@
 //! `asyncio.Condition`.
 //!
-//! asyncio copies the lock's `locked`, `acquire` and `release` to the condition when it is made. Here that happens for
-//! locks of others and for subclasses; with a lock of ours they are looked up when asked for.
+//! asyncio copies the lock's `locked`, `acquire` and `release` to the condition at its creation. Here that happens for
+//! foreign locks and subclasses; with ferrio's own lock the methods are looked up on use.
 
 use ferrio_cpython::capi::memory::Text;
 use std::ffi::CStr;
@@ -36,29 +36,29 @@ pub(crate) struct Condition {
     pub(super) binding: Binding,
 }
 
-/// The lock and what stands for its methods.
+/// The lock, and the attributes that replace its methods.
 #[derive(Default)]
 struct Parts {
     lock: Option<Py<PyAny>>,
-    /// The lock, while it is one of ours and its methods are in force.
+    /// The lock, while it is ferrio's own and its methods are not replaced.
     native: Option<Py<Lock>>,
     locked: Option<Py<PyAny>>,
     acquire: Option<Py<PyAny>>,
     release: Option<Py<PyAny>>,
 }
 
-/// Finds the place of one method in `Parts`.
+/// Selects the field of one method in `Parts`.
 type Place = fn(&mut Parts) -> &mut Option<Py<PyAny>>;
 
 const LOCKED: (&str, Place) = ("locked", |parts| &mut parts.locked);
 const ACQUIRE: (&str, Place) = ("acquire", |parts| &mut parts.acquire);
 const RELEASE: (&str, Place) = ("release", |parts| &mut parts.release);
 
-/// The class, to tell plain instances.
+/// The class, for recognising unpatched instances.
 pub(super) static CLASS: ExactType = ExactType::new();
 
 impl Condition {
-    /// The lock if it is one of ours and nothing of the condition is overridden.
+    /// The lock, if it is ferrio's own and nothing of the condition is overridden.
     #[inline]
     pub(super) fn native<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, Lock>> {
         if !CLASS.is_unpatched(slf) {
@@ -68,7 +68,7 @@ impl Condition {
         slf.get().parts.with(py, |parts| parts.native.as_ref().map(|lock| lock.bind(py).clone()))
     }
 
-    /// What `self.locked()` says.
+    /// The result of `self.locked()`.
     pub(super) fn is_locked(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         match Self::native(slf) {
@@ -77,7 +77,7 @@ impl Condition {
         }
     }
 
-    /// `self.release()`.
+    /// Calls `self.release()`.
     pub(super) fn give_up_lock(slf: &Bound<'_, Self>) -> PyResult<()> {
         match Self::native(slf) {
             Some(lock) => Lock::release(&lock),
@@ -107,7 +107,7 @@ impl Condition {
         drop(before);
     }
 
-    /// `_notify`: wakes up to `count` that wait.
+    /// `_notify`: wakes up to `count` waiters.
     pub(super) fn notify_some(&self, py: Python<'_>, count: usize) -> PyResult<()> {
         waiter::ask(py, &self.waiters, |waiters| waiters)?;
         let chosen = self
@@ -198,7 +198,7 @@ impl Condition {
         if let Some(number) = plain_integer(n) {
             return self.notify_some(py, usize::try_from(number).unwrap_or(0));
         }
-        // Of any other number it is asked before each waiter, as asyncio asks it.
+        // asyncio compares any other number before each waiter.
         let most = self.waiters.with(py, |waiters| waiters.len());
         let mut count = 0;
         while count < most && !PyInt::new(py, count).ge(n)? {
@@ -257,7 +257,7 @@ impl Condition {
     }
 }
 
-/// Adds what is entered directly.
+/// Adds the methods that need no PyO3 wrapper.
 pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
     native_methods::add::<0, WaitMethod>(py)?;
     native_methods::add::<1, WaitForMethod>(py)?;

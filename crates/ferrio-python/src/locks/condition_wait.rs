@@ -1,8 +1,8 @@
 //! The bodies of `Condition.wait` and `Condition.wait_for`.
 //!
-//! A waiter gives up the lock, waits to be notified, and takes the lock again whatever happened, cancelled as often as
-//! may be; the last cancellation comes out then. Since 3.13 whoever leaves with an error notifies another, because it may
-//! have been chosen.
+//! A waiter releases the lock, waits for a notification, and acquires the lock again in every case, even if it is
+//! cancelled repeatedly; the last cancellation is raised then. Since 3.13 a waiter that fails notifies another one,
+//! because it may itself have been notified.
 
 use ferrio_cpython::capi::memory::out_of_memory;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
@@ -20,7 +20,7 @@ use super::{boolean, is_cancellation};
 use crate::common::imports;
 use crate::compat::locks::behavior;
 
-/// `__aenter__` with a lock of ours.
+/// The body of `__aenter__` with ferrio's own lock.
 pub(super) struct Enter(Acquire);
 
 impl Enter {
@@ -47,7 +47,7 @@ impl Body for Enter {
     }
 }
 
-/// Getting the condition's lock, natively or by the condition's `acquire`.
+/// Acquires the condition's lock, natively or by the condition's `acquire`.
 pub(super) enum Lockup {
     Native(Acquire),
     Foreign(Awaiting),
@@ -78,7 +78,7 @@ impl Lockup {
     }
 }
 
-/// `Condition.wait`.
+/// The body of `Condition.wait`.
 pub(super) struct Wait {
     condition: OwnedRef<Condition>,
     stage: Stage,
@@ -86,18 +86,18 @@ pub(super) struct Wait {
 
 enum Stage {
     Begun,
-    /// Until notified.
+    /// Waits for a notification.
     FutureWaiter(Awaiting, Ticket),
-    /// Until the lock is there again.
+    /// Waits for the lock.
     Locking(Lockup, Leaving),
 }
 
-/// What will come out of a wait.
+/// How a wait will end.
 #[derive(Default)]
 struct Leaving {
-    /// What ended the wait to be notified.
+    /// The error that ended the wait for a notification.
     error: Option<OwnedRef>,
-    /// The last cancellation while it got the lock back.
+    /// The last cancellation during the wait for the lock.
     cancellation: Option<OwnedRef>,
 }
 
@@ -110,7 +110,7 @@ impl Wait {
         Self { condition: OwnedRef::of(condition), stage: Stage::Begun }
     }
 
-    /// Checks the lock, gives it up and parks.
+    /// Checks the lock, releases it and joins the wait queue.
     fn begin<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
         let condition = self.condition.bind(py).clone();
         if !Condition::is_locked(&condition)? {
@@ -137,7 +137,7 @@ impl Wait {
         self.resume(py, Ok(py.None().into_bound(py)))
     }
 
-    /// Begins to take the lock again, `error` being what the wait ended with.
+    /// Starts to acquire the lock again; `error` is the error that the wait ended with.
     fn lock_again<'py>(&mut self, py: Python<'py>, error: Option<PyErr>) -> PyResult<Step<'py>> {
         let leaving = Leaving { error: error.map(|error| exception(py, error)), cancellation: None };
         match Lockup::new(self.condition.bind(py)) {
@@ -149,7 +149,7 @@ impl Wait {
         }
     }
 
-    /// `error` comes out; since 3.13 somebody else is notified.
+    /// Returns `error` to raise; since 3.13 it notifies another waiter first.
     fn fail(&self, py: Python<'_>, error: PyErr) -> PyErr {
         let passes_on = behavior(py).is_ok_and(|behavior| behavior.condition_passes_on);
         if passes_on && let Err(other) = self.condition.bind(py).get().notify_some(py, 1) {
@@ -158,7 +158,7 @@ impl Wait {
         error
     }
 
-    /// The lock is there.
+    /// Ends the wait, with the lock acquired.
     fn finish<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
         let Stage::Locking(_, leaving) = &mut self.stage else {
             return Ok(Step::Returned(boolean(py, true)));
@@ -166,7 +166,7 @@ impl Wait {
         let Leaving { error, cancellation } = std::mem::take(leaving);
         let error = match (cancellation, error) {
             (Some(cancellation), _) if behavior(py)?.condition_passes_on => cancellation.into_bound(py),
-            // It is raised afresh.
+            // A new exception, as in asyncio.
             (Some(_), _) => imports::cancelled_error(py)?.call0()?,
             (None, Some(error)) => error.into_bound(py),
             (None, None) => return Ok(Step::Returned(boolean(py, true))),
@@ -223,7 +223,7 @@ impl Body for Wait {
     }
 }
 
-/// `Condition.wait_for`.
+/// The body of `Condition.wait_for`.
 pub(super) struct WaitFor {
     condition: OwnedRef<Condition>,
     predicate: OwnedRef,

@@ -28,14 +28,14 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// An event that is set, for a queue without unfinished items.
+    /// Creates an event that is set, for a queue without unfinished items.
     pub(crate) fn new_set(py: Python<'_>) -> PyResult<Bound<'_, Self>> {
         let event = Self::default();
         event.state.with(py, |state| state.is_set = true);
         Bound::new(py, event)
     }
 
-    /// Sets the flag: all that wait go on.
+    /// Sets the flag and wakes all waiters.
     pub(crate) fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let state = &slf.get().state;
@@ -117,7 +117,7 @@ fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureW
     }
 }
 
-/// Adds what is entered directly.
+/// Adds the methods that need no PyO3 wrapper.
 pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
     native_methods::add::<0, WaitMethod>(py)?;
     native_methods::add::<0, SetMethod>(py)?;
@@ -168,7 +168,7 @@ impl Method<0> for IsSet {
     }
 }
 
-/// Waiting for an event.
+/// The wait for an event.
 pub(crate) struct Wait {
     event: OwnedRef<Event>,
     waiting: Option<WaitSlot>,

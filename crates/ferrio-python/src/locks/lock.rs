@@ -30,11 +30,11 @@ pub(crate) struct Lock {
     binding: Binding,
 }
 
-/// The class, to tell plain instances.
+/// The class, for recognising unpatched instances.
 pub(super) static CLASS: ExactType = ExactType::new();
 
 impl Lock {
-    /// Gives the lock up; whoever waits longest goes on with it.
+    /// Releases the lock and wakes the longest waiter.
     pub(super) fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let state = &slf.get().state;
@@ -50,7 +50,7 @@ impl Lock {
         }
     }
 
-    /// Whether somebody has it.
+    /// Whether the lock is locked.
     #[inline]
     pub(super) fn is_held(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.locked)
@@ -125,7 +125,7 @@ fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureW
     }
 }
 
-/// Adds what is entered directly.
+/// Adds the methods that need no PyO3 wrapper.
 pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
     native_methods::add::<0, AcquireMethod>(py)?;
     native_methods::add::<0, ReleaseMethod>(py)?;
@@ -181,7 +181,7 @@ fn release_native(object: &Bound<'_, PyAny>) -> PyResult<()> {
     Lock::release(object.cast()?)
 }
 
-/// Getting hold of a lock, as a part of a coroutine's body.
+/// Acquires a lock, as a part of a coroutine's body.
 pub(super) struct Acquire {
     lock: OwnedRef<Lock>,
     waiting: Option<WaitSlot>,
@@ -192,7 +192,7 @@ impl Acquire {
         Self { lock: OwnedRef::of(lock), waiting: None }
     }
 
-    /// Takes the lock if nobody waited for it so far and that passes nobody.
+    /// Acquires the lock without waiting, if it is free and no task waits for it.
     #[inline]
     pub(super) fn take_at_once(&self, py: Python<'_>) -> PyResult<bool> {
         if self.waiting.is_some() {
@@ -203,7 +203,7 @@ impl Acquire {
         Ok(state.with(py, LockState::try_acquire))
     }
 
-    /// As `Body::resume`, once `take_at_once` has failed; returns True with the lock held.
+    /// As `Body::resume`, after `take_at_once` has failed; returns True with the lock acquired.
     pub(super) fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let lock = self.lock.bind(py);
         let state = &lock.get().state;
@@ -242,7 +242,7 @@ impl Acquire {
 
 struct LockBody {
     acquire: Acquire,
-    /// For `async with`, which gets None.
+    /// Whether it is for `async with`, whose result is None.
     entering: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The loop that a primitive belongs to: the one that ran when somebody first had to wait.
+//! The loop that a primitive is bound to: the one that was running at its first wait.
 
 use ferrio_cpython::capi::hooks;
 use ferrio_cpython::objects::create_task;
@@ -15,10 +15,10 @@ impl Binding {
     /// `_get_loop`: the running loop, to which `object` is bound from now on.
     ///
     /// # Errors
-    /// `RuntimeError` when it is bound to another.
+    /// `RuntimeError` if it is bound to another loop.
     pub(crate) fn running_loop<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = object.py();
-        // The usual case without asking asyncio (benchmark `queue_handoff`).
+        // The common case, without calling asyncio (benchmark `queue_handoff`).
         let bound = self.0.with(py, |place| place.as_ref().map(|bound| bound.bind(py).clone()));
         if let Some(bound) = bound
             && create_task::runs_here(&bound)
@@ -41,10 +41,10 @@ impl Binding {
         Err(ferrio_cpython::error::<PyRuntimeError>(format!("{} is bound to a different event loop", object.repr()?)))
     }
 
-    /// A future of the running loop, for somebody who has to wait.
+    /// Creates a future of the running loop for a new waiter.
     ///
     /// # Errors
-    /// As `running_loop`.
+    /// As for `running_loop`.
     pub(crate) fn new_waiter<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         create_task::waiter(&self.running_loop(object)?)
     }

@@ -1,10 +1,10 @@
 //! Locks, events, conditions, semaphores and barriers, as in asyncio's `locks.py`.
 //!
-//! Who is next is decided by `ferrio-engine`; here are the Python classes and the bodies of their coroutines. An
-//! operation that need not wait is a coroutine object and nothing else. Whoever has to wait is parked with a future of
-//! the loop that runs, so cancelling, `wait_for` and foreign loops work as they do with asyncio's own.
+//! `ferrio-engine` decides which waiter is next; this folder holds the Python classes and the bodies of their
+//! coroutines. An operation that need not wait creates a coroutine object and nothing else. A task that has to wait
+//! gets a future of the running loop, so cancellation, `wait_for` and foreign loops work as with asyncio's own classes.
 //!
-//! Whatever a subclass may have overridden is called by its name; exact instances without attributes of their own
+//! Methods that a subclass may override are called by name; exact instances without attributes of their own
 //! (`is_unpatched`) skip that.
 
 mod async_context;
@@ -31,7 +31,7 @@ use crate::common::imports;
 
 /// Adds the classes to the extension module.
 pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    // What asyncio does is looked at now, before install() puts these classes in its place.
+    // asyncio's behaviour is inspected now, before `install()` replaces its classes by these.
     crate::compat::locks::behavior(module.py())?;
     let py = module.py();
     lock::CLASS.set(&py.get_type::<lock::Lock>());
@@ -49,8 +49,8 @@ pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
     add_class::<barrier::Barrier>(module, &["wait", "reset", "abort", "__aenter__", "__aexit__"])
 }
 
-/// Adds a class whose methods `coroutines` count as `async def`. It gets its plain name: messages of the interpreter
-/// show it, and a raw type's has the module in front.
+/// Adds a class whose methods `coroutines` count as `async def`. Sets its unqualified name, which the interpreter's
+/// messages show; a raw type's name includes the module.
 pub(crate) fn add_class<T: PyClass>(module: &Bound<'_, PyModule>, coroutines: &[&str]) -> PyResult<()> {
     let class = module.py().get_type::<T>();
     class.setattr(name!("__name__"), class.name()?)?;
@@ -63,7 +63,7 @@ pub(crate) fn is_cancellation(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
     Ok(error.is_instance(py, imports::cancelled_error(py)?.as_any()))
 }
 
-/// Wakes those that a primitive chose.
+/// Wakes the waiters that a primitive chose.
 pub(crate) fn wake_all(py: Python<'_>, chosen: Vec<FutureWaiter>, result: bool) -> PyResult<()> {
     chosen.into_iter().try_for_each(|waiter| waiter.wake(py, boolean(py, result)))
 }
@@ -73,7 +73,7 @@ pub(crate) fn boolean(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {
     PyBool::new(py, value).to_owned().into_any()
 }
 
-/// `object.__repr__` with `extra` in brackets.
+/// `object.__repr__` followed by `extra` in brackets.
 pub(crate) fn described(object: &Bound<'_, PyAny>, extra: &str) -> PyResult<Text> {
     let object_repr = imports::object_class(object.py())?.call_method1(name!("__repr__"), (object,))?;
     let object_repr: String = object_repr.extract()?;
@@ -82,7 +82,7 @@ pub(crate) fn described(object: &Bound<'_, PyAny>, extra: &str) -> PyResult<Text
     Ok(Text(format!("<{inside} [{extra}]>")))
 }
 
-/// `, waiters:N` where somebody waits.
+/// `, waiters:N` if there are waiters, otherwise empty.
 pub(crate) fn waiters_suffix(count: usize) -> String {
     if count == 0 { String::new() } else { format!(", waiters:{count}") }
 }

@@ -1,11 +1,11 @@
-//! An argument that may be missing, which is not the same as None.
+//! An argument that may be missing, as distinct from None.
 
 use std::convert::Infallible;
 
 use pyo3::Borrowed;
 use pyo3::prelude::*;
 
-/// What was given, if anything was.
+/// The argument, if it was passed.
 pub(crate) struct Argument<'py>(pub(crate) Option<Bound<'py, PyAny>>);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Argument<'py> {

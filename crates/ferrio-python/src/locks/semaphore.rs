@@ -29,13 +29,13 @@ use crate::compat::locks::behavior;
 #[pyclass(frozen, subclass, weakref, dict, module = "ferrio")]
 pub(crate) struct Semaphore {
     state: GilCell<SemaphoreState<FutureWaiter>>,
-    /// The value as it was given, where that is no plain integer, and the engine's number for it.
+    /// The value as the caller passed it, if it is not a plain integer, and the engine's number for it.
     given: GilCell<Option<(Py<PyAny>, i64)>>,
     binding: Binding,
 }
 
 impl Semaphore {
-    /// Gives a permit back; whoever waits longest goes on.
+    /// Returns a permit and wakes the longest waiter.
     fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let state = &slf.get().state;
@@ -48,10 +48,10 @@ impl Semaphore {
     }
 }
 
-/// The engine's number for a value that never gets to zero by being counted down.
+/// The engine's number for a value that never reaches zero by being decremented.
 const WITHOUT_END: i64 = i64::MAX / 2;
 
-/// The class, to tell plain instances.
+/// The class, for recognising unpatched instances.
 pub(super) static CLASS: ExactType = ExactType::new();
 static BOUNDED_CLASS: ExactType = ExactType::new();
 
@@ -158,12 +158,12 @@ impl Semaphore {
 #[pyclass(frozen, subclass, extends = Semaphore, module = "ferrio")]
 pub(crate) struct BoundedSemaphore {
     bound: GilCell<i64>,
-    /// The bound as it was given, where that is no plain integer.
+    /// The bound as the caller passed it, if it is not a plain integer.
     given: GilCell<Option<Py<PyAny>>>,
 }
 
 impl BoundedSemaphore {
-    /// Gives a permit back, if one is missing.
+    /// Returns a permit, unless the value is at its bound already.
     fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let base = slf.as_super().get();
@@ -242,7 +242,7 @@ fn release_bounded(object: &Bound<'_, PyAny>) -> PyResult<()> {
     BoundedSemaphore::release(object.cast::<BoundedSemaphore>()?)
 }
 
-/// Adds what is entered directly.
+/// Adds the methods that need no PyO3 wrapper.
 pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
     CLASS.set(&py.get_type::<Semaphore>());
     BOUNDED_CLASS.set(&py.get_type::<BoundedSemaphore>());
@@ -315,11 +315,11 @@ fn exit(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     async_context::exit(object, release)
 }
 
-/// Getting a permit.
+/// Acquires a permit.
 struct Acquire {
     semaphore: OwnedRef<Semaphore>,
     waiting: Option<WaitSlot>,
-    /// For `async with`, which gets None.
+    /// Whether it is for `async with`, whose result is None.
     entering: bool,
 }
 
@@ -333,7 +333,7 @@ impl Acquire {
     }
 }
 
-/// Leaves the line; a permit that was given in vain goes to others.
+/// Leaves the wait queue; a permit that the failed waiter had received goes to other waiters.
 fn come_back(semaphore: &Bound<'_, Semaphore>, ticket: Ticket, error: Option<&PyErr>) -> PyResult<()> {
     let py = semaphore.py();
     let state = &semaphore.get().state;

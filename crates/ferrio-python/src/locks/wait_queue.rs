@@ -1,7 +1,7 @@
-//! `_waiters`, `_getters`, `_putters`: the lines of primitives as Python sees them.
+//! `_waiters`, `_getters`, `_putters`: the wait queues of primitives as Python sees them.
 //!
-//! asyncio keeps deques there, and tests and subclasses read and change them. This is a view: a change is a change of
-//! the line itself. It has what programs use of a deque.
+//! asyncio keeps deques there, which tests and subclasses read and change. This is a view: a change to it changes the
+//! wait queue itself. It has the methods of a deque that programs use.
 
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::memory::Text;
@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList};
 use pyo3::{PyTraverseError, PyVisit};
 
-/// Runs a closure with a primitive's line; the closure runs no Python code.
+/// Calls a closure with a primitive's wait queue; the closure must not run Python code.
 pub(crate) type Access = fn(&Bound<'_, PyAny>, &mut dyn FnMut(&mut Waiters<FutureWaiter>));
 
 /// A view of the line of those who wait for something.
@@ -22,18 +22,18 @@ pub(crate) struct WaitQueue {
     access: Access,
 }
 
-/// The line of `owner` that `access` finds, to be shown.
+/// A view of the wait queue of `owner` that `access` finds.
 pub(crate) fn view<T>(owner: &Bound<'_, T>, access: Access) -> WaitQueue {
     WaitQueue { owner: owner.clone().into_any().unbind(), access }
 }
 
-/// The same, or None while nobody was ever parked: where asyncio makes its deque at the first wait.
+/// The same; None before the first wait, when asyncio creates its deque.
 pub(crate) fn view_if_used<T>(owner: &Bound<'_, T>, access: Access) -> Option<WaitQueue> {
     let queue = view(owner, access);
     queue.with(owner.py(), |waiters| waiters.was_used()).then_some(queue)
 }
 
-/// Puts the objects of `waiters` into the line that `access` finds; None stands for nobody.
+/// Replaces the waiters in the wait queue that `access` finds by the objects of `waiters`; None stands for no objects.
 pub(crate) fn assign<T>(owner: &Bound<'_, T>, access: Access, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
     let queue = view(owner, access);
     let entries = if waiters.is_none() {
@@ -55,7 +55,7 @@ pub(crate) fn assign<T>(owner: &Bound<'_, T>, access: Access, waiters: &Bound<'_
 }
 
 impl WaitQueue {
-    /// What `access` gives of the line.
+    /// Calls `access` with the wait queue and returns its result.
     pub(crate) fn with<R>(&self, py: Python<'_>, mut access: impl FnMut(&mut Waiters<FutureWaiter>) -> R) -> R
     where
         R: Default,
@@ -154,7 +154,7 @@ impl WaitQueue {
     }
 }
 
-/// Shows the collector a line.
+/// Visits a wait queue for the garbage collector.
 pub(crate) fn traverse(waiters: &Waiters<FutureWaiter>, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
     waiters.iter().try_for_each(|waiter| waiter.traverse(visit))
 }

@@ -1,4 +1,4 @@
-//! One who waits in the line of a primitive, as a part of a coroutine's body.
+//! A waiter in the wait queue of a primitive, as a part of a coroutine's body.
 
 use ferrio_cpython::capi::memory::out_of_memory;
 use ferrio_cpython::capi::resume::Step;
@@ -9,18 +9,18 @@ use pyo3::prelude::*;
 
 use super::loop_bound::Binding;
 
-/// A place in a line, and the future that is awaited there.
+/// A place in a wait queue, and the future that is awaited there.
 pub(crate) struct WaitSlot {
     awaiting: Awaiting,
-    /// Whoever comes back leaves the line by it.
+    /// Identifies the entry in the wait queue, for its removal.
     pub(crate) ticket: Ticket,
 }
 
 impl WaitSlot {
-    /// Gets in line by `park`, with a future of the loop that `object` is bound to.
+    /// Joins the wait queue by `park`, with a future of the loop that `object` is bound to.
     ///
     /// # Errors
-    /// `RuntimeError` when that is another than the running one, `MemoryError`.
+    /// `RuntimeError` if that is not the running loop, `MemoryError`.
     #[inline]
     pub(crate) fn new(
         object: &Bound<'_, PyAny>,
@@ -33,16 +33,16 @@ impl WaitSlot {
         Ok(Self { awaiting, ticket })
     }
 
-    /// Goes on waiting, as `Awaiting::resume`.
+    /// Resumes the wait, like `Awaiting::resume`.
     ///
     /// # Errors
-    /// What ends the wait.
+    /// The error that ends the wait.
     #[inline]
     pub(crate) fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         self.awaiting.resume(py, input)
     }
 
-    /// Shows the collector what is awaited.
+    /// Visits the awaited future for the garbage collector.
     pub(crate) fn traverse(&self, visitor: &Visitor<'_>) {
         self.awaiting.traverse(visitor);
     }

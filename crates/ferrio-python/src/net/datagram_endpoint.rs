@@ -1,6 +1,6 @@
-//! `create_datagram_endpoint`: from addresses, options or a socket to a datagram transport and its protocol.
+//! `create_datagram_endpoint`: creates a datagram transport and its protocol from addresses, options or a socket.
 //!
-//! Checks, their order and their texts are those of asyncio's `BaseEventLoop.create_datagram_endpoint`.
+//! The checks, their order and their messages are those of asyncio's `BaseEventLoop.create_datagram_endpoint`.
 
 use ferrio_cpython::capi::memory;
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
@@ -17,7 +17,7 @@ use crate::net::sock::connect::connect_by_loop;
 use crate::net::unix::socket_path::remove_stale;
 use crate::transports::datagram;
 
-/// The arguments that a socket of the user's own excludes.
+/// The arguments that cannot be combined with a socket of the user.
 struct Options {
     local_addr: Option<Py<PyAny>>,
     remote_addr: Option<Py<PyAny>>,
@@ -28,7 +28,7 @@ struct Options {
     allow_broadcast: Option<Py<PyAny>>,
 }
 
-/// What one socket could be made of: where to bind it and where to connect it to.
+/// A possible socket: its family and protocol, the address to bind it to and the address to connect it to.
 struct Candidate {
     family: Py<PyAny>,
     proto: Py<PyAny>,
@@ -36,10 +36,10 @@ struct Candidate {
     remote: Option<Py<PyAny>>,
 }
 
-/// A socket, and the address that it was connected to or that all its datagrams go to.
+/// A socket, and the address that it is connected to or that all its datagrams go to.
 type Opened = (CloseGuard, Option<Py<PyAny>>);
 
-/// What `socket.getaddrinfo` gives: family, type, protocol, canonical name, address.
+/// An entry of the result of `socket.getaddrinfo`: family, type, protocol, canonical name, address.
 type Info<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Py<PyAny>);
 
 #[pymethods]
@@ -94,7 +94,7 @@ impl Loop {
 }
 
 impl Options {
-    /// The arguments that were given, as asyncio shows them.
+    /// The arguments that were passed, formatted as in asyncio's message.
     fn given(&self, py: Python<'_>) -> PyResult<String> {
         let named = [
             ("local_addr", self.local_addr.as_ref()),
@@ -120,7 +120,7 @@ fn is_given(py: Python<'_>, argument: Option<&Py<PyAny>>) -> PyResult<bool> {
     argument.map_or(Ok(false), |argument| argument.is_truthy(py))
 }
 
-/// As an f-string shows it.
+/// The value as an f-string formats it.
 fn as_formatted(value: &Bound<'_, PyAny>) -> PyResult<String> {
     value.call_method1(name!("__format__"), ("",))?.extract()
 }
@@ -146,7 +146,7 @@ fn check_socket(sock: &Bound<'_, PyAny>, options: &Options) -> PyResult<()> {
     sock.call_method1(name!("setblocking"), (false,)).map(drop)
 }
 
-/// The first socket that can be made of the candidates.
+/// Opens the first candidate that works.
 async fn open(this: &Py<Loop>, options: &Options, channel: &Channel) -> PyResult<Opened> {
     let mut first = None;
     for candidate in candidates(this, options, channel).await? {
@@ -190,7 +190,7 @@ async fn candidates(this: &Py<Loop>, options: &Options, channel: &Channel) -> Py
     }
 }
 
-/// Unix addresses are strings; a stale socket at the local one is removed.
+/// Checks that Unix addresses are strings, and removes a stale socket at the local one.
 fn check_paths(py: Python<'_>, local: Option<&Py<PyAny>>, remote: Option<&Py<PyAny>>) -> PyResult<()> {
     for address in [local, remote].into_iter().flatten() {
         if !address.bind(py).is_instance_of::<PyString>() {
@@ -203,7 +203,7 @@ fn check_paths(py: Python<'_>, local: Option<&Py<PyAny>>, remote: Option<&Py<PyA
     }
 }
 
-/// The addresses of both ends, joined by family and protocol; what lacks an end that was asked for is left out.
+/// The addresses of both ends, joined by family and protocol; combinations that lack a requested end are dropped.
 async fn resolve(this: &Py<Loop>, options: &Options, asked: [bool; 2], channel: &Channel) -> PyResult<Vec<Candidate>> {
     let mut candidates: Vec<Candidate> = Vec::new();
     for (end, address) in [&options.local_addr, &options.remote_addr].into_iter().enumerate() {
@@ -231,8 +231,8 @@ async fn resolve(this: &Py<Loop>, options: &Options, asked: [bool; 2], channel: 
     Ok(candidates)
 }
 
-/// Enters an address info for one end, 0 the local and 1 the remote one; a later info of the same family and protocol
-/// wins.
+/// Adds an address info for one end, 0 the local and 1 the remote one; a later info of the same family and protocol
+/// replaces an earlier one.
 fn join(candidates: &mut Vec<Candidate>, info: &Bound<'_, PyAny>, end: usize) -> PyResult<()> {
     let py = info.py();
     let (family, _, proto, _, address): Info<'_> = info.extract()?;
@@ -300,7 +300,7 @@ fn set_options(sock: &Bound<'_, PyAny>, reuse_port: bool, broadcasts: bool) -> P
     if broadcasts { set("SO_BROADCAST") } else { Ok(()) }
 }
 
-/// Makes protocol and transport, and waits until `connection_made` was called.
+/// Creates protocol and transport, and waits until `connection_made` was called.
 async fn establish(
     this: &Py<Loop>,
     factory: &Py<PyAny>,
@@ -320,7 +320,7 @@ async fn establish(
         }
         Ok::<_, PyErr>((CloseGuard::ours(transport.unbind()), protocol.unbind(), waiter.unbind()))
     })?;
-    // The transport closes it from now on.
+    // From here on the transport closes the socket.
     sock.keep();
     let (transport, protocol) = (transport.owned(channel), channel.own(protocol));
     channel.wait(waiter).await?;

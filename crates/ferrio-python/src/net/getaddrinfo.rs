@@ -1,7 +1,7 @@
-//! Names: `getaddrinfo` and `getnameinfo`.
+//! Name lookups: `getaddrinfo` and `getnameinfo`.
 //!
-//! Lookups run in the default executor, by the functions that the socket module holds at that moment. A numeric host
-//! needs no lookup, so it is answered at once by the same function: the answer is the same, zones of IPv6 included.
+//! Lookups run in the default executor, by the current functions of the socket module, which programs may replace. A
+//! numeric host needs no lookup, so the same function is called directly; the answer is the same, IPv6 zones included.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -14,7 +14,7 @@ use crate::event_loop::{Loop, base};
 use crate::locks::optional_argument::Argument;
 use crate::net::resolve::Hints;
 
-/// One call of `getaddrinfo`.
+/// The arguments of a `getaddrinfo` call.
 struct Lookup {
     host: Py<PyAny>,
     port: Py<PyAny>,
@@ -124,7 +124,7 @@ fn in_executor(slf: &Bound<'_, Loop>, arguments: Bound<'_, PyTuple>) -> PyResult
     slf.call_method1(name!("run_in_executor"), arguments).map(Bound::unbind)
 }
 
-/// The answer for a host that is an address already, or None: then the executor has to ask.
+/// The answer for a host that is already an address; None if the lookup has to run in the executor.
 fn answer_numeric<'py>(
     function: &Bound<'py, PyAny>,
     host: &Bound<'py, PyAny>,
@@ -137,14 +137,14 @@ fn answer_numeric<'py>(
     };
     let unscoped = text.split_once('%').map_or(text, |(address, _)| address);
     let numeric = text.parse::<Ipv4Addr>().is_ok() || unscoped.parse::<Ipv6Addr>().is_ok();
-    // A canonical name may ask a server; a function of a test's or a library's own is called as asyncio calls it.
+    // A canonical name may require a server, and a replaced function is called in the executor, as in asyncio.
     let canonical = imports::socket_ai_canonname(py)?.extract::<i32>()?;
     if !numeric || flags & canonical != 0 || !is_numeric_port(port) || !function.is(imports::socket_getaddrinfo(py)?) {
         return Ok(None);
     }
     let flags = flags | imports::socket_ai_numerichost(py)?.extract::<i32>()?;
     let answer = function.call1((host, port, &hints.family, &hints.kind, &hints.proto, flags));
-    // A refusal is left to the call that has exactly the user's flags.
+    // An error is left to the call with exactly the user's flags.
     Ok(answer.ok())
 }
 

@@ -1,4 +1,4 @@
-//! Connecting and serving: sockets, addresses and files, from the arguments of the loop's methods to transports.
+//! Connecting and serving: the loop's methods that create sockets and transports and send files.
 
 pub(crate) mod connect;
 mod datagram_endpoint;

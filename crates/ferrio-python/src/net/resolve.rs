@@ -1,7 +1,7 @@
-//! From a host and a port to address infos, for connecting, binding and serving.
+//! Resolves a host and a port to address infos, for connecting, binding and serving.
 //!
-//! A numeric host is its own address, with no call at all; other names go through the loop's `getaddrinfo`. Infos are
-//! the tuples of `socket.getaddrinfo`.
+//! A numeric host is its own address and needs no lookup; other names go through the loop's `getaddrinfo`. Address
+//! infos are tuples as in the result of `socket.getaddrinfo`.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -17,7 +17,7 @@ use crate::common::numbers::index;
 use crate::common::slices::slice;
 use crate::event_loop::Loop;
 
-/// What a lookup asks for besides host and port, as the user gave it.
+/// The lookup arguments besides host and port, as the user passed them.
 pub(crate) struct Hints {
     pub(crate) family: Py<PyAny>,
     pub(crate) kind: Py<PyAny>,
@@ -25,8 +25,8 @@ pub(crate) struct Hints {
     pub(crate) flags: Py<PyAny>,
 }
 
-/// The address infos of `address`, a tuple that begins with host and port: at once for a numeric host, else by the loop's
-/// `getaddrinfo`; as asyncio's `_ensure_resolved`.
+/// The address infos of `address`, a tuple that begins with host and port: directly for a numeric host, otherwise by
+/// the loop's `getaddrinfo`; asyncio's `_ensure_resolved`.
 pub(crate) async fn ensure_resolved(
     this: &Py<Loop>,
     address: Py<PyAny>,
@@ -45,7 +45,7 @@ pub(crate) async fn ensure_resolved(
         keywords.set_item(name!("type"), &hints.kind)?;
         keywords.set_item(name!("proto"), &hints.proto)?;
         keywords.set_item(name!("flags"), &hints.flags)?;
-        // Through the attribute: programs put their own resolver there.
+        // Looked up on the object, because programs replace it by their own resolver.
         let lookup = this.bind(py).call_method(name!("getaddrinfo"), (host, port), Some(&keywords))?;
         Ok::<_, PyErr>(Ok(lookup.unbind()))
     })?;
@@ -55,7 +55,7 @@ pub(crate) async fn ensure_resolved(
     }
 }
 
-/// The same for connecting and binding, where nothing found is an error.
+/// The same for connecting and binding, where an empty result is an error.
 pub(crate) async fn resolved_or_error(
     this: &Py<Loop>,
     address: Py<PyAny>,
@@ -71,7 +71,7 @@ pub(crate) async fn resolved_or_error(
     })
 }
 
-/// The infos regrouped so that families take turns, `first` of the first family to begin with; asyncio's
+/// Reorders the infos so that families alternate, after `first` infos of the first family; asyncio's
 /// `_interleave_addrinfos`.
 pub(crate) fn interleave<'py>(
     infos: &Bound<'py, PyAny>,
@@ -106,7 +106,7 @@ pub(crate) fn interleave<'py>(
     Ok(ordered)
 }
 
-/// The address info of a numeric host, or None; asyncio's `_ipaddr_info`.
+/// The address info of a numeric host; None for other hosts. asyncio's `_ipaddr_info`.
 fn numeric_info<'py>(
     host: &Bound<'py, PyAny>,
     port: &Bound<'py, PyAny>,
@@ -134,7 +134,7 @@ fn numeric_info<'py>(
     };
     let text = host.cast::<PyString>()?.to_string_lossy();
     if text.contains('\0') {
-        // The system's resolver would end the name there.
+        // The system's resolver would truncate the name there.
         return Err(ferrio_cpython::error::<PyValueError>("embedded null character"));
     }
     if text.contains('%') {

@@ -1,4 +1,4 @@
-//! One attempt to connect: a socket made, bound and connected; and what is told when all attempts failed.
+//! One attempt to connect: creating, binding and connecting a socket; and the error if all attempts failed.
 
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::raise::raised;
@@ -17,13 +17,13 @@ use crate::net::sock::connect::connect_ours;
 pub(crate) struct Failures(Vec<Vec<PyErr>>);
 
 impl Failures {
-    /// Begins an attempt; gives its number.
+    /// Starts an attempt; returns its number.
     pub(crate) fn begin(&mut self) -> usize {
         self.0.push(Vec::new());
         self.0.len() - 1
     }
 
-    /// How many attempts there were.
+    /// The number of attempts so far.
     pub(crate) fn begun(&self) -> usize {
         self.0.len()
     }
@@ -33,17 +33,17 @@ impl Failures {
         &mut self.0[attempt]
     }
 
-    /// Puts the errors of another attempt that failed behind these.
+    /// Adds the errors of another failed attempt.
     pub(crate) fn add(&mut self, attempt: Vec<PyErr>) {
         self.0.push(attempt);
     }
 
-    /// All errors, without their attempts.
+    /// The errors of all attempts in one list.
     pub(crate) fn into_errors(self) -> Vec<PyErr> {
         self.0.into_iter().flatten().collect()
     }
 
-    /// Takes note of an `OSError`; anything else comes back.
+    /// Records an `OSError`; returns any other exception as the error.
     pub(crate) fn note(&mut self, py: Python<'_>, attempt: usize, error: PyErr) -> PyResult<()> {
         if !error.is_instance_of::<PyOSError>(py) {
             return Err(error);
@@ -52,7 +52,7 @@ impl Failures {
         Ok(())
     }
 
-    /// What `create_connection` raises.
+    /// The exception that `create_connection` raises.
     pub(crate) fn into_error(self, py: Python<'_>, all: bool) -> PyErr {
         let mut errors = self.into_errors();
         if all {
@@ -75,7 +75,7 @@ fn group(py: Python<'_>, errors: &[PyErr]) -> PyResult<PyErr> {
     Ok(raised(&class.call1(("create_connection failed", values))?))
 }
 
-/// Makes, binds and connects a socket. An `OSError` is put to the failures and gives None.
+/// Creates, binds and connects a socket. Records an `OSError` in the failures and returns None.
 ///
 /// # Errors
 /// Any other exception.
@@ -107,7 +107,7 @@ pub(crate) async fn connect_one(
     }
 }
 
-/// Makes a non-blocking socket for an address info and binds it; gives it and the address.
+/// Creates a non-blocking socket for an address info and binds it; returns it with the address.
 pub(crate) fn open(
     info: &Bound<'_, PyAny>,
     local: Option<&Py<PyAny>>,
@@ -129,7 +129,7 @@ pub(crate) fn open(
     Ok((sock, address))
 }
 
-/// Binds to the first local address of the family that can be had; the others' errors are kept.
+/// Binds to the first local address of the family that works; the errors of the others are recorded.
 fn bind_local(
     sock: &Bound<'_, PyAny>,
     family: &Bound<'_, PyAny>,
@@ -169,7 +169,7 @@ fn bind_error(address: &Bound<'_, PyAny>, error: &PyErr) -> PyResult<PyErr> {
     Ok(raised(&py.get_type::<PyOSError>().call1((value.getattr(name!("errno"))?, text))?))
 }
 
-/// Whether the running asyncio names `strerror` as the reason, as it did before 3.13, or the whole error.
+/// Whether the running asyncio's message quotes the error's `strerror`, as before 3.13, instead of the whole error.
 fn reason_is_strerror(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     CELL.get_or_try_init(py, || {

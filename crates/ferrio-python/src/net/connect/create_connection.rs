@@ -1,4 +1,4 @@
-//! `create_connection` and `connect_accepted_socket`: from a host or a socket to a transport and its protocol.
+//! `create_connection` and `connect_accepted_socket`: create a transport and its protocol from a host or a socket.
 
 use ferrio_cpython::capi::context;
 use ferrio_cpython::objects::scheduling::seconds;
@@ -20,7 +20,7 @@ use crate::net::sock::connect::is_overridden;
 use crate::transports::tls::options::Options;
 use crate::transports::{socket, tls};
 
-/// The TLS arguments, as far as they are checked.
+/// The TLS arguments that are checked.
 struct Tls {
     ssl: Option<Py<PyAny>>,
     server_hostname: Option<Py<PyAny>>,
@@ -28,15 +28,15 @@ struct Tls {
     shutdown_timeout: Option<Py<PyAny>>,
 }
 
-/// Where a connection goes and how to get there.
+/// The arguments for finding and reaching the peer.
 struct Route {
     host: Option<Py<PyAny>>,
     port: Option<Py<PyAny>>,
     hints: Hints,
     local_addr: Option<Py<PyAny>>,
-    /// Seconds between attempts that run side by side; None for one after the other.
+    /// Seconds between parallel attempts; None for sequential ones.
     delay: Option<f64>,
-    /// How many addresses of the first family come before families take turns; None to keep the order.
+    /// The number of addresses of the first family before families alternate; None to keep the order.
     interleave: Option<Py<PyAny>>,
     all_errors: bool,
 }
@@ -78,7 +78,7 @@ impl Loop {
     ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let all_errors = wants_all_errors(py, all_errors)?;
-        // Side by side, families take turns unless the caller says otherwise.
+        // For parallel attempts families alternate unless the caller passes another value.
         let delay = happy_eyeballs_delay.map(|delay| seconds(&delay)).transpose()?;
         let interleave = interleave.or_else(|| delay.map(|_| PyInt::new(py, 1).into_any()));
         let zero = |given: Argument<'_>| given.0.map_or_else(|| PyInt::new(py, 0).into_any().unbind(), Bound::unbind);
@@ -135,7 +135,7 @@ impl Loop {
 }
 
 impl Tls {
-    /// What `create_connection` says of the arguments before all else.
+    /// The checks of `create_connection` that precede everything else.
     fn check(&self, py: Python<'_>, host: Option<&Py<PyAny>>) -> PyResult<()> {
         let wanted = self.wanted(py)?;
         if self.server_hostname.is_some() && !wanted {
@@ -160,7 +160,7 @@ impl Tls {
         Ok(())
     }
 
-    /// The name that the server is to prove is, unless another is given, the host's.
+    /// The TLS options; the certificate's name defaults to the host.
     fn into_client_options(self, py: Python<'_>, host: Option<&Py<PyAny>>) -> PyResult<Option<Options>> {
         if !self.wanted(py)? {
             return Ok(None);
@@ -236,7 +236,7 @@ fn check_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// A socket connected to one of the addresses.
+/// Opens a socket that is connected to one of the addresses.
 async fn open(this: &Py<Loop>, route: &Route, channel: &Channel) -> PyResult<Py<PyAny>> {
     let destination = Python::attach(|py| {
         let pair = (&route.host, &route.port).into_pyobject(py)?;
@@ -271,7 +271,7 @@ async fn open(this: &Py<Loop>, route: &Route, channel: &Channel) -> PyResult<Py<
     }
 }
 
-/// Connects to the first address that accepts; None if none does.
+/// Connects to the first address that accepts, one after the other; None if none does.
 async fn one_by_one(
     this: &Py<Loop>,
     infos: Vec<Py<PyAny>>,
@@ -288,7 +288,8 @@ async fn one_by_one(
     Ok(None)
 }
 
-/// Makes protocol and transport, and waits until `connection_made` was called; asyncio's `_create_connection_transport`.
+/// Creates protocol and transport, and waits until `connection_made` was called; asyncio's
+/// `_create_connection_transport`.
 pub(crate) async fn establish(
     this: &Py<Loop>,
     sock: CloseGuard,
@@ -301,7 +302,7 @@ pub(crate) async fn establish(
         if !sock.is_ours() {
             sock.bind(py).call_method1(pyo3::intern!(py, "setblocking"), (false,))?;
         }
-        // Since 3.15 what the factory sets is not the connection's.
+        // Since 3.15 context variables that the factory sets do not affect the connection.
         let early = (imports::python_version(py) >= (3, 15)).then(|| context::copy_current(py)).transpose()?;
         let protocol = factory.bind(py).call0()?;
         let context = early.map_or_else(|| context::copy_current(py), Ok)?;
@@ -314,7 +315,7 @@ pub(crate) async fn establish(
         };
         Ok::<_, PyErr>((CloseGuard::ours(transport.unbind()), protocol.unbind(), waiter.unbind()))
     })?;
-    // The transport closes it from now on.
+    // From here on the transport closes the socket.
     sock.keep();
     let (transport, protocol) = (transport.owned(channel), channel.own(protocol));
     channel.wait(waiter).await?;

@@ -1,6 +1,6 @@
-//! Attempts side by side (RFC 8305): the next one starts when the one before it failed or a delay has passed; the first
-//! that connects wins, the others are closed. asyncio's `staggered_race`, without a task for each attempt: connecting
-//! needs no code between its beginning and its end, so one coroutine watches all sockets.
+//! Parallel attempts (RFC 8305): the next one starts when the previous one has failed or a delay has passed; the first
+//! that connects wins, and the others are closed. It has the effect of asyncio's `staggered_race` without a task for
+//! each attempt: a pending connect runs no code, so one coroutine watches all sockets.
 
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::{GilCell, GilFlag, LoopBase};
@@ -32,7 +32,7 @@ impl Watch {
     }
 }
 
-/// An attempt under way. The registration goes before the socket is closed: fields are dropped in this order.
+/// A pending attempt. Fields are dropped in this order, so that the registration ends before the socket is closed.
 struct Attempt {
     _registration: Registration,
     socket: CloseGuard,
@@ -41,14 +41,14 @@ struct Attempt {
     number: usize,
 }
 
-/// What starting an attempt led to.
+/// The outcome of starting an attempt.
 enum Started {
     Connected(Py<PyAny>),
     UnderWay,
     Failed,
 }
 
-/// All that goes on.
+/// The state of the race.
 struct Race<'a> {
     this: &'a Py<Loop>,
     infos: std::vec::IntoIter<Py<PyAny>>,
@@ -57,14 +57,14 @@ struct Race<'a> {
     failures: &'a mut Failures,
     channel: &'a Channel,
     pending: Vec<Attempt>,
-    /// When the next attempt starts, in the loop's time; None if there is no further one.
+    /// When the next attempt starts, in the loop's time in seconds; None if there is no further one.
     next_at: Option<f64>,
 }
 
 /// Connects to the first address that answers; None if none does, with the `OSError`s in `failures`.
 ///
 /// # Errors
-/// What is thrown into the coroutine, `SystemExit` and `KeyboardInterrupt`.
+/// Exceptions thrown into the coroutine, `SystemExit` and `KeyboardInterrupt`.
 pub(crate) async fn race(
     this: &Py<Loop>,
     infos: Vec<Py<PyAny>>,
@@ -94,7 +94,7 @@ pub(crate) async fn race(
 }
 
 impl Race<'_> {
-    /// Starts the next attempt, and at once the one after it if it fails; gives the socket that connected.
+    /// Starts the next attempt, and immediately the one after it if it fails; returns the socket that connected.
     fn start_next(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         self.next_at = None;
         while let Some(info) = self.infos.next() {
@@ -127,7 +127,7 @@ impl Race<'_> {
         Ok(Started::UnderWay)
     }
 
-    /// Looks at the sockets that became writable; gives the one that connected.
+    /// Checks the sockets that became writable; returns the one that connected.
     fn collect(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         while let Some(position) = self.pending.iter().position(|attempt| attempt.watch.get().decided.get()) {
             let attempt = self.pending.remove(position);
@@ -137,7 +137,7 @@ impl Race<'_> {
             match self.unless_failed(py, number, ended)? {
                 Started::Connected(sock) => return Ok(Some(sock)),
                 Started::UnderWay | Started::Failed => {
-                    // Only the latest attempt's failure hurries the next one.
+                    // Only a failure of the latest attempt starts the next one early.
                     if self.next_at.is_some() && number + 1 == self.failures.begun() {
                         self.next_at = Some(f64::NEG_INFINITY);
                     }
@@ -147,18 +147,18 @@ impl Race<'_> {
         Ok(None)
     }
 
-    /// An attempt may fail in any way but those that end the loop.
+    /// Turns an attempt's exception into a failure, except those that end the loop.
     fn unless_failed(&mut self, py: Python<'_>, number: usize, outcome: PyResult<Started>) -> PyResult<Started> {
         let Err(error) = outcome else { return outcome };
         if exception_handler::passes(py, &error) {
             return Err(error);
         }
-        // asyncio's race drops what is no OSError.
+        // asyncio's race drops exceptions that are no `OSError`.
         drop(self.failures.note(py, number, error));
         Ok(Started::Failed)
     }
 
-    /// A future for the next event, and the timer of the next attempt.
+    /// Creates a future for the next event, and the timer of the next attempt.
     fn arm(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, Option<Timer>)> {
         let owner = self.this.bind(py);
         let future = Loop::waiter(owner)?;
@@ -196,7 +196,7 @@ impl Drop for Timer {
     }
 }
 
-/// A socket became writable.
+/// Handles the event that a socket is writable.
 fn decide(watch: &Bound<'_, PyAny>, arg: u32) -> PyResult<()> {
     let py = watch.py();
     let watch = watch.cast::<Watch>()?.get();

@@ -1,5 +1,5 @@
-//! Attempts side by side by asyncio's own `staggered_race`, for a loop whose `sock_connect` is a subclass's: that one is
-//! Python code that may do anything between its beginning and its end, so each attempt needs a task.
+//! Parallel attempts through asyncio's own `staggered_race`, for a loop whose subclass overrides `sock_connect`: such a
+//! method is Python code that may do anything while it connects, so each attempt needs a task.
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
@@ -22,7 +22,7 @@ pub(crate) struct Attempt {
 /// Connects to the first address that answers; None if none does, with the `OSError`s in `failures`.
 ///
 /// # Errors
-/// What is thrown into the coroutine, `SystemExit` and `KeyboardInterrupt`.
+/// Exceptions thrown into the coroutine, `SystemExit` and `KeyboardInterrupt`.
 pub(crate) async fn race(
     this: &Py<Loop>,
     infos: Vec<Py<PyAny>>,

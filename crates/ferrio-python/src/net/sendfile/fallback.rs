@@ -1,7 +1,8 @@
-//! By hand: the file is read in the executor, as reading may take its time, and written like anything else.
+//! The fallback of sendfile: reads the file in the executor, because reading may block, and writes the data like any
+//! other.
 //!
-//! While a transport is written to, a protocol of our own stands between it and the user's, to be told when to pause;
-//! whatever happens the user's protocol is put back.
+//! While it writes to a transport, ferrio's own protocol replaces the user's, to receive `pause_writing`; the user's
+//! protocol is restored in every case.
 
 use ferrio_cpython::GilCell;
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
@@ -14,13 +15,13 @@ use crate::common::async_block::Channel;
 use crate::common::slices::slice;
 use crate::event_loop::Loop;
 
-/// Bytes read at once for a socket (`SENDFILE_FALLBACK_READBUFFER_SIZE`).
+/// Bytes per read for a socket (`SENDFILE_FALLBACK_READBUFFER_SIZE`).
 const SOCKET_BLOCK: u64 = 256 * 1024;
 
-/// Bytes read at once for a transport.
+/// Bytes per read for a transport.
 const TRANSPORT_BLOCK: u64 = 16 * 1024;
 
-/// Sends to a user's socket.
+/// Sends to a user's socket; returns the number of bytes sent.
 pub(super) async fn to_socket(this: &Py<Loop>, sock: &Py<PyAny>, part: &Part, channel: &Channel) -> PyResult<u64> {
     let mut reader = Reader::new(part, SOCKET_BLOCK)?;
     let outcome = copy_to_socket(this, sock, &mut reader, channel).await;
@@ -37,7 +38,7 @@ async fn copy_to_socket(this: &Py<Loop>, sock: &Py<PyAny>, reader: &mut Reader<'
     Ok(())
 }
 
-/// Sends to any transport.
+/// Sends to any transport; returns the number of bytes sent.
 pub(super) async fn to_transport(
     this: &Py<Loop>,
     transport: &Py<PyAny>,
@@ -71,18 +72,18 @@ async fn copy_to_transport(
     Ok(())
 }
 
-/// Reads a part of a file, block by block, always into the same memory.
+/// Reads a part of a file block by block, always into the same memory.
 struct Reader<'a> {
     part: &'a Part,
     buffer: Py<PyByteArray>,
     offset: u64,
     count: Option<u64>,
     block: u64,
-    /// What of it has left.
+    /// The number of bytes sent so far.
     sent: u64,
 }
 
-/// What was read: a memoryview, and its size.
+/// Bytes that were read: a memoryview and its length.
 struct Block {
     data: Py<PyAny>,
     size: u64,
@@ -102,7 +103,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The next block, or None at the end.
+    /// Reads the next block; None at the end.
     async fn next(&self, this: &Py<Loop>, channel: &Channel) -> PyResult<Option<Block>> {
         let wanted = self.count.map_or(self.block, |count| (count - self.sent).min(self.block));
         if wanted == 0 {
@@ -124,7 +125,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Puts the file's position behind what was sent.
+    /// Sets the file's position to the end of the bytes sent.
     fn leave(&self) -> PyResult<()> {
         Python::attach(|py| {
             let file = self.part.file.bind(py);
@@ -145,11 +146,11 @@ fn first<'py>(view: &Bound<'py, PyAny>, count: u64) -> PyResult<Bound<'py, PyAny
 pub(crate) struct StandIn {
     owner: Py<Loop>,
     transport: Py<PyAny>,
-    /// The user's.
+    /// The user's protocol.
     protocol: Py<PyAny>,
     was_reading: bool,
     was_paused: bool,
-    /// Done when the transport takes data again; None while it does.
+    /// A future that completes when the transport accepts data again; None while it does.
     writable: GilCell<Option<Py<PyAny>>>,
 }
 
@@ -175,7 +176,7 @@ impl StandIn {
         Ok(standing_in)
     }
 
-    /// What to wait for until there is room; None if there is.
+    /// The future to wait for before writing; None if the transport accepts data.
     fn until_writable(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         if self.transport.call_method0(py, name!("is_closing"))?.is_truthy(py)? {
             return Err(ferrio_cpython::error::<PyConnectionError>("Connection closed by peer"));
@@ -183,7 +184,7 @@ impl StandIn {
         Ok(self.writable.with(py, |writable| writable.as_ref().map(|writable| writable.clone_ref(py))))
     }
 
-    /// Gives the transport back to the user's protocol.
+    /// Restores the user's protocol.
     fn end(&self, py: Python<'_>) -> PyResult<()> {
         let transport = self.transport.bind(py);
         transport.call_method1(name!("set_protocol"), (&self.protocol,))?;
@@ -191,7 +192,7 @@ impl StandIn {
             transport.call_method0(name!("resume_reading"))?;
         }
         if let Some(writable) = self.writable.with(py, Option::take) {
-            // Nobody waits for it any more.
+            // No coroutine waits for it any more.
             writable.call_method0(py, name!("cancel"))?;
         }
         if self.was_paused {
@@ -214,7 +215,7 @@ impl StandIn {
         if let Some(writable) = writable.map(|writable| writable.into_bound(py))
             && !writable.call_method0(name!("done"))?.is_truthy()?
         {
-            // Who has sent everything does not wait any more, so for this one it is an error.
+            // A sendfile that is done no longer waits here, so closing is an error for one that does.
             if exc.is_none() {
                 let error = ferrio_cpython::error::<PyConnectionError>("Connection is closed by peer");
                 writable.call_method1(name!("set_exception"), (error.into_value(py),))?;

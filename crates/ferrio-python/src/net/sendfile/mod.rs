@@ -1,6 +1,7 @@
-//! `sendfile` and `sock_sendfile`: a file's bytes to a connection, by the system where it can, else by reading and writing.
+//! `sendfile` and `sock_sendfile`: send a file's bytes over a connection, by a system call where possible, otherwise by
+//! reading and writing.
 //!
-//! The rules for which way is taken, the checks, their texts and where the file's position ends up are asyncio's.
+//! The rules for choosing the way, the checks, their messages and the file's final position are asyncio's.
 
 pub(crate) mod fallback;
 mod native;
@@ -18,11 +19,11 @@ use crate::locks::optional_argument::Argument;
 use crate::net::sock;
 use crate::transports::socket::SocketTransport;
 
-/// Which part of which file.
+/// A part of a file.
 struct Part {
     file: Py<PyAny>,
     offset: Py<PyAny>,
-    /// None or 0: to the end.
+    /// None or 0 for everything up to the end.
     count: Option<Py<PyAny>>,
 }
 
@@ -106,12 +107,12 @@ impl Part {
         Self { file, offset: offset.0.map_or_else(|| PyInt::new(py, 0).into_any().unbind(), Bound::unbind), count }
     }
 
-    /// As numbers; the count is None when there is no limit.
+    /// Offset and count as numbers; the count is None if there is no limit.
     ///
     /// # Errors
-    /// `OverflowError` for what no file can have.
+    /// `OverflowError` for values that no file can have.
     fn numbers(&self, py: Python<'_>) -> PyResult<(u64, Option<u64>)> {
-        // No file has as many bytes as a count beyond an i64 says, so it is no limit.
+        // No file has more bytes than an i64 can count, so a greater count is no limit.
         let count = self.count.as_ref().map(|count| count.extract::<Integer>(py)).transpose()?;
         let count = count.and_then(|Integer(count)| u64::try_from(count).ok()).filter(|count| *count > 0);
         let offset = self.offset.extract::<i64>(py)?;
@@ -128,7 +129,7 @@ async fn to_transport(
 ) -> PyResult<u64> {
     let tries_native = Python::attach(|py| tries_native(transport.bind(py)))?;
     if tries_native {
-        // Through the attribute: test suites replace it.
+        // Looked up on the object, because test suites replace it.
         let sending = Python::attach(|py| {
             let count = part.count.as_ref().map(|count| count.clone_ref(py));
             this.call_method1(py, name!("_sendfile_native"), (transport, &part.file, &part.offset, count))
@@ -147,7 +148,7 @@ async fn to_transport(
     fallback::to_transport(this, transport, part, channel).await
 }
 
-/// Whether the system may be asked to serve this transport; asyncio's `_SendfileMode`.
+/// Whether to try the system call with this transport; asyncio's `_SendfileMode`.
 ///
 /// # Errors
 /// `RuntimeError` for a transport that is closing or cannot send files at all.
@@ -169,7 +170,7 @@ fn tries_native(transport: &Bound<'_, PyAny>) -> PyResult<bool> {
     }
 }
 
-/// asyncio's `_check_sendfile_params`. The socket of a transport is known to be a stream.
+/// asyncio's `_check_sendfile_params`. A transport's socket is known to be a stream socket.
 fn check(py: Python<'_>, part: &Part, sock: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     if let Some(mode) = part.file.bind(py).getattr_opt(name!("mode"))?
         && !mode.contains("b")?
@@ -202,7 +203,7 @@ fn check(py: Python<'_>, part: &Part, sock: Option<&Bound<'_, PyAny>>) -> PyResu
     Ok(())
 }
 
-/// `asyncio.SendfileNotAvailableError`.
+/// Creates an `asyncio.SendfileNotAvailableError`.
 fn not_available(py: Python<'_>, text: &str) -> PyErr {
     match imports::sendfile_not_available(py).and_then(|class| class.call1((text,))) {
         Ok(error) => raised(&error),
@@ -216,7 +217,8 @@ fn is_not_available(error: &PyErr) -> bool {
     })
 }
 
-/// Since 3.14 asyncio moves the file's position even if nothing was sent, and falls back from the offset even if it is 0.
+/// Since 3.14 asyncio sets the file's position even if nothing was sent, and the fallback starts at the offset even if
+/// it is 0.
 fn always_seeks(py: Python<'_>) -> bool {
     imports::python_version(py) >= (3, 14)
 }

@@ -1,6 +1,6 @@
-//! By the system: sendfile(2) until it would block, then waiting for room.
+//! The native way of sendfile: sendfile(2) until it would block, then a wait for the socket to become writable.
 //!
-//! Invariant: however it ends, the file's position is behind what was sent.
+//! Invariant: however it ends, the file's position is at the end of the bytes sent.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::RawFd;
@@ -19,17 +19,17 @@ use crate::net::sock::wait;
 use crate::transports::exclusive;
 use crate::transports::socket::SocketTransport;
 
-/// The most bytes that one system call is asked for: 1 GiB, as asyncio has it.
+/// Maximum number of bytes per system call: 1 GiB, as in asyncio.
 const MOST: u64 = 1 << 30;
 
-/// Where the file goes.
+/// The destination of the file.
 #[derive(Clone, Copy)]
 enum Target<'a> {
     Socket(&'a Py<PyAny>),
     Transport(&'a Py<SocketTransport>),
 }
 
-/// A file that the system reads by itself.
+/// A file that the system can read by itself.
 struct Source {
     fd: RawFd,
     offset: u64,
@@ -37,12 +37,12 @@ struct Source {
     size: u64,
 }
 
-/// Sends to a user's socket.
+/// Sends to a user's socket; returns the number of bytes sent.
 pub(super) async fn to_socket(this: &Py<Loop>, sock: &Py<PyAny>, part: &Part, channel: &Channel) -> PyResult<u64> {
     send(this, Target::Socket(sock), part, channel).await
 }
 
-/// Sends to a transport, which meanwhile reads nothing and lets nobody else write.
+/// Sends to a transport, which meanwhile does not read and refuses other writes.
 pub(super) async fn to_transport(
     this: &Py<Loop>,
     transport: &Py<SocketTransport>,
@@ -74,7 +74,7 @@ pub(super) async fn to_transport(
     })
 }
 
-/// By the loop's `sock_sendfile` where a subclass has its own.
+/// Sends by the loop's `sock_sendfile`, if a subclass overrides it.
 async fn send_by_loop(
     this: &Py<Loop>,
     transport: &Py<SocketTransport>,
@@ -105,23 +105,23 @@ async fn send(this: &Py<Loop>, target: Target<'_>, part: &Part, channel: &Channe
     let outcome = copy(this, target, &source, &mut sent, channel).await;
     Python::attach(|py| {
         if sent > 0 || always_seeks(py) {
-            // What has no position is sent from where it stands.
+            // A file without a position is sent from where it is.
             let _ = file::seek(source.fd, source.offset + sent);
         }
         match outcome {
             Ok(()) => Ok(sent),
-            // Not the kind of file that the system can send: nothing is lost yet.
+            // The system cannot send this kind of file; no data was sent yet.
             Err(Failure::System(_)) if sent == 0 => Err(not_available(py, "os.sendfile call failed")),
             Err(Failure::System(error) | Failure::Other(error)) => Err(error),
         }
     })
 }
 
-/// Why a copy ended early.
+/// Why a transfer ended early.
 enum Failure {
-    /// The system refused to go on.
+    /// The system call failed.
     System(PyErr),
-    /// The connection was closed under our hands, or whoever waits gave up.
+    /// The connection was closed concurrently, or the wait was cancelled.
     Other(PyErr),
 }
 
@@ -141,7 +141,7 @@ async fn copy(
         let block = usize::try_from(left.min(MOST)).unwrap_or(usize::MAX);
         let outcome = Python::attach(|py| {
             let fd = target.descriptor(py)?;
-            // A file that is not in memory takes its time to read.
+            // The GIL is released, because reading a file that is not cached blocks.
             Ok(py.detach(|| file::send_file(fd, source.fd, source.offset + *sent, block)))
         });
         match outcome.map_err(Failure::Other)? {
@@ -149,7 +149,7 @@ async fn copy(
             Ok(count) => {
                 *sent += count as u64;
                 if count < block {
-                    // Full, most likely; but only a refusal promises that room will be reported.
+                    // The socket is most likely full, but only `EAGAIN` guarantees a later writable event.
                     waited = true;
                     channel.pass_turn().await.map_err(Failure::Other)?;
                 }
@@ -163,7 +163,8 @@ async fn copy(
     }
 }
 
-/// A connection that is lost on the way is a `ConnectionError`, whatever the system calls it.
+/// The exception for a failed call: `ConnectionError` if the socket is no longer connected after a wait, otherwise the
+/// system's.
 #[cold]
 fn raised(error: &io::Error, waited: bool) -> PyErr {
     let raised = exception_handler::from_io(error);
@@ -200,7 +201,7 @@ impl Target<'_> {
 
 impl Source {
     /// # Errors
-    /// `SendfileNotAvailableError` for what is no file of the system's.
+    /// `SendfileNotAvailableError` for an object without a system file.
     fn new(py: Python<'_>, part: &Part) -> PyResult<Self> {
         let (offset, count) = part.numbers(py)?;
         let asked = part.file.bind(py).call_method0(name!("fileno"));

@@ -1,4 +1,4 @@
-//! `create_server`: from hosts, ports and options to a `Server`.
+//! `create_server`: creates a `Server` from hosts, ports and options.
 
 use ferrio_cpython::capi::context;
 use ferrio_cpython::capi::memory;
@@ -174,7 +174,7 @@ fn given_socket(py: Python<'_>, sock: Option<&Py<PyAny>>) -> PyResult<Vec<Py<PyA
     Ok(vec![sock.clone_ref(py)])
 }
 
-/// The address infos of all hosts, each once, in order.
+/// The address infos of all hosts in order, without duplicates.
 async fn resolve(this: &Py<Loop>, options: &Options, channel: &Channel) -> PyResult<Py<PyList>> {
     let lookups = Python::attach(|py| {
         let hosts = host_list(py, options.host.as_ref())?;
@@ -205,7 +205,7 @@ fn look_up(this: &Py<Loop>, py: Python<'_>, host: Py<PyAny>, options: &Options) 
     let address = (&host, &options.port).into_pyobject(py)?.into_any().unbind();
     let this = this.clone_ref(py);
     Coroutine::spawn(py, "EventLoop._create_server_getaddrinfo", |channel| {
-        // It is a task, which may be given up before it begins.
+        // The lookup runs in a task, which may be cancelled before it starts.
         let this = channel.own(this);
         async move {
             let infos = ensure_resolved(&this, address, &hints, &channel).await?;
@@ -222,7 +222,7 @@ fn look_up(this: &Py<Loop>, py: Python<'_>, host: Py<PyAny>, options: &Options) 
 
 /// asyncio's `_check_ssl_socket`.
 pub(crate) fn refuse_ssl_socket(sock: &Bound<'_, PyAny>) -> PyResult<()> {
-    // Without the module there can be no such socket.
+    // Without the `ssl` module there are no such sockets.
     let Ok(module) = sock.py().import(name!("ssl")) else { return Ok(()) };
     if sock.is_instance(&module.getattr(name!("SSLSocket"))?)? {
         return Err(ferrio_cpython::error::<PyTypeError>("Socket cannot be of type SSLSocket"));
@@ -273,7 +273,7 @@ fn bind_all(slf: &Bound<'_, Loop>, infos: &Bound<'_, PyList>, options: &Options)
     Ok(sockets)
 }
 
-/// A bound socket; None when the system does not do this family.
+/// A bound socket; None if the system does not support the family.
 fn bind_one<'py>(
     slf: &Bound<'py, Loop>,
     info: &Bound<'py, PyAny>,
@@ -312,7 +312,7 @@ fn bind_one<'py>(
     }
 }
 
-/// Sets the options and binds; false when the address is not available, as for a family that is switched off.
+/// Sets the options and binds; false if the address is not available, as for a family that is switched off.
 fn prepare<'py>(
     slf: &Bound<'py, Loop>,
     module: &Bound<'py, PyModule>,
@@ -340,7 +340,7 @@ fn prepare<'py>(
         set("SOL_SOCKET", "SO_KEEPALIVE")?;
     }
     if six {
-        // Otherwise the socket would take the port of the IPv4 one as well.
+        // Otherwise the socket would also occupy the port of the IPv4 socket.
         set("IPPROTO_IPV6", "IPV6_V6ONLY")?;
     }
     let Err(error) = sock.call_method1(name!("bind"), (address,)) else { return Ok(true) };
@@ -350,14 +350,14 @@ fn prepare<'py>(
     refused_bind(slf, address, &error)
 }
 
-/// Whether the running Python's asyncio passes over an address that is not available: newer patch releases do.
+/// Whether the running Python's asyncio skips an address that is not available, as newer patch releases do.
 fn passes_over_unavailable(py: Python<'_>) -> PyResult<bool> {
     let stock =
         py.import(name!("asyncio.base_events"))?.getattr(name!("BaseEventLoop"))?.getattr(name!("create_server"))?;
     stock.getattr(name!("__code__"))?.getattr(name!("co_names"))?.contains("EADDRNOTAVAIL")
 }
 
-/// asyncio's text for a failed bind.
+/// Returns false if an address whose bind failed is skipped; otherwise raises asyncio's error.
 fn refused_bind(slf: &Bound<'_, Loop>, address: &Bound<'_, PyAny>, error: &PyErr) -> PyResult<bool> {
     let py = slf.py();
     let new = passes_over_unavailable(py)?;

@@ -1,8 +1,8 @@
 //! `Listener`: accepts connections on one listening socket.
 //!
-//! It takes up to `backlog` connections a turn, each as a bare descriptor: no Python socket object is made for a
-//! connection unless its protocol asks for one. When the system runs out of descriptors or memory it reports that and
-//! rests for a second, as asyncio does, for the socket would stay readable.
+//! It accepts up to `backlog` connections per turn, each as a bare descriptor; a Python socket object is created only
+//! when a protocol requests it. If the system has no descriptors or memory left, it reports that and pauses for a
+//! second, as asyncio does, because the socket stays readable.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -25,7 +25,7 @@ use crate::transports;
 use crate::transports::socket::Connection;
 use crate::transports::{address, tls};
 
-/// Seconds of rest when accepting is out of resources (`constants.ACCEPT_RETRY_DELAY`).
+/// Seconds of pause if accepting fails for lack of resources (`constants.ACCEPT_RETRY_DELAY`).
 const RETRY_DELAY: f64 = 1.0;
 
 /// One listening socket of a server.
@@ -50,7 +50,7 @@ impl Listener {
     }
 }
 
-/// Begins to accept on `sock`.
+/// Starts to accept on `sock`.
 pub(crate) fn open<'py>(server: &Bound<'py, Server>, sock: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Listener>> {
     let fd: RawFd = sock.call_method0(name!("fileno"))?.extract()?;
     let listener =
@@ -88,7 +88,7 @@ fn unwatch(slf: &Bound<'_, Listener>) -> PyResult<()> {
     handler.map_or(Ok(()), |handler| handler.retire(py))
 }
 
-/// Accepts what waits.
+/// Accepts the pending connections.
 fn accept_waiting(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let slf = object.cast::<Listener>()?;
     let backlog = slf.get().server.get().backlog.count(slf.py()).max(1);
@@ -104,7 +104,7 @@ fn accept_waiting(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     Ok(())
 }
 
-/// What cannot be accepted: nothing there, out of resources, or broken.
+/// Handles a failed accept: no connection pending, out of resources, or broken.
 fn refused(slf: &Bound<'_, Listener>, error: &io::Error) -> PyResult<()> {
     let py = slf.py();
     let kind = error.kind();
@@ -124,7 +124,7 @@ fn refused(slf: &Bound<'_, Listener>, error: &io::Error) -> PyResult<()> {
     Ok(())
 }
 
-/// Makes protocol and transport of a new connection, in a context of its own.
+/// Creates the protocol and transport of a new connection, in a context of its own.
 fn accept_one(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> PyResult<()> {
     let py = slf.py();
     let owner = owner(slf);
@@ -156,7 +156,7 @@ fn accept_one(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> Py
         return Err(error);
     }
     if !base(&owner).debug.get() {
-        // asyncio tells of it in debug mode only; the connection is closed.
+        // asyncio reports it in debug mode only; the connection is closed.
         return Ok(());
     }
     let message = "Error on transport creation for incoming connection";

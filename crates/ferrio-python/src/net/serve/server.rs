@@ -1,8 +1,8 @@
-//! `Server`: the object that `create_server` gives; its sockets, its connections, waiting for its end.
+//! `Server`: the result of `create_server`; its sockets, its connections and `wait_closed`.
 //!
-//! States: made, *serving* (listeners registered), *closed* (`sockets` is None). Invariant: `clients` holds exactly the
-//! transports that this server accepted and that are not lost; when the server is closed and the last one has gone, all
-//! who wait are woken, once. Whether `wait_closed` waits for connections depends on the running Python, as in asyncio.
+//! States: created, *serving* (listeners registered), *closed* (`sockets` is None). Invariant: `clients` holds exactly
+//! the accepted transports whose connection is not lost; once the server is closed and the last of them is lost, all
+//! waiters are woken, once. Whether `wait_closed` waits for connections depends on the running Python, as in asyncio.
 
 use ferrio_cpython::capi::memory::Text;
 use std::collections::HashSet;
@@ -33,30 +33,30 @@ pub(crate) struct Server {
     pub(crate) backlog: Backlog,
     /// The context that connections are accepted in.
     pub(crate) context: Py<PyAny>,
-    /// None for connections in the clear.
+    /// None for connections without TLS.
     pub(crate) tls: Option<Options>,
     serving: GilFlag,
     state: GilCell<State>,
 }
 
 struct State {
-    /// The Python socket objects; None once closed.
+    /// The Python socket objects; None once the server is closed.
     sockets: Option<Vec<Py<PyAny>>>,
     listeners: Vec<Py<Listener>>,
-    /// The descriptors of the connections, which the server does not keep alive.
+    /// The descriptors of the connections; the server does not keep the transports alive.
     clients: HashSet<RawFd>,
-    /// Futures of `wait_closed`; None once they were woken.
+    /// The futures of `wait_closed`; None once they were woken.
     waiters: Option<Vec<Py<PyAny>>>,
     /// The future of `serve_forever`.
     forever: Option<Py<PyAny>>,
-    /// What to remove from the file system once the socket is closed.
+    /// The socket file to remove once the socket is closed.
     file: Option<SocketFile>,
 }
 
-/// What servers are made with if nothing is said.
+/// The default backlog.
 const DEFAULT_BACKLOG: usize = 100;
 
-/// How many connections the system is to keep for the server, as it was given: `listen()` says what it takes.
+/// The number of connections that the system queues for the server, as the user passed it; `listen()` checks it.
 pub(crate) struct Backlog(Option<Py<PyAny>>);
 
 impl Backlog {
@@ -68,10 +68,10 @@ impl Backlog {
         self.0.as_ref().map_or_else(|| PyInt::new(py, DEFAULT_BACKLOG).into_any().unbind(), |given| given.clone_ref(py))
     }
 
-    /// As many are accepted in a turn.
+    /// The number of connections to accept per turn.
     pub(crate) fn count(&self, py: Python<'_>) -> usize {
         let count = self.0.as_ref().map_or(Ok(DEFAULT_BACKLOG), |given| given.extract(py));
-        // It was listened with; one that has no place in a usize is no limit.
+        // `listen()` has accepted the value; one that does not fit a usize is no limit.
         count.unwrap_or(usize::MAX)
     }
 }
@@ -97,12 +97,12 @@ impl Server {
         Self { owner, protocol_factory, backlog, context, tls, serving: GilFlag::default(), state: GilCell::new(state) }
     }
 
-    /// What a connection that the server accepted has of it.
+    /// The link to the server that an accepted connection gets.
     pub(crate) fn link(slf: &Bound<'_, Self>) -> ServerLink {
         ServerLink { server: slf.clone().into_any().unbind(), attach, detach }
     }
 
-    /// Makes it answer for the file of its socket.
+    /// Makes the server responsible for its socket's file.
     pub(crate) fn own_file(&self, py: Python<'_>, file: Option<SocketFile>) {
         let before = self.state.with(py, |state| std::mem::replace(&mut state.file, file));
         drop(before);
@@ -133,7 +133,7 @@ impl Server {
     }
 }
 
-/// Listens and accepts, if the server does not yet.
+/// Starts to listen and accept, unless the server does already.
 pub(crate) fn start(slf: &Bound<'_, Server>) -> PyResult<()> {
     let py = slf.py();
     let this = slf.get();
@@ -152,13 +152,13 @@ pub(crate) fn start(slf: &Bound<'_, Server>) -> PyResult<()> {
     Ok(())
 }
 
-/// A connection with this descriptor was accepted.
+/// Records that a connection with this descriptor was accepted.
 fn attach(server: &Bound<'_, PyAny>, fd: RawFd) -> PyResult<()> {
     server.cast::<Server>()?.get().state.with(server.py(), |state| state.clients.insert(fd));
     Ok(())
 }
 
-/// The connection with this descriptor is lost.
+/// Records that the connection with this descriptor is lost.
 fn detach(server: &Bound<'_, PyAny>, fd: RawFd) -> PyResult<()> {
     let py = server.py();
     let server = server.cast::<Server>()?.get();
@@ -261,7 +261,7 @@ impl Server {
         }
         this.serving.set(false);
         if let Some(forever) = forever {
-            // A future that is done takes no notice.
+            // Cancelling a completed future has no effect.
             forever.call_method0(py, name!("cancel"))?;
         }
         if this.state.with(py, |state| state.clients.is_empty()) { this.wake_waiters(py) } else { Ok(()) }
@@ -388,7 +388,7 @@ async fn serve_forever(this: Py<Server>, channel: Channel) -> PyResult<()> {
             })
         });
         if closing.is_ok() {
-            // As with asyncio's try/finally, the cancellation wins over what waiting raises.
+            // As with asyncio's try/finally, the cancellation takes precedence over an error of the wait.
             let _ = wait_closed(&this, &channel).await;
         }
     }
@@ -396,7 +396,7 @@ async fn serve_forever(this: Py<Server>, channel: Channel) -> PyResult<()> {
     Err(error)
 }
 
-/// From 3.14 on a cancelled `serve_forever()` closes the connections as well.
+/// Since 3.14 a cancelled `serve_forever()` also closes the connections.
 fn closes_clients_when_cancelled(py: Python<'_>) -> PyResult<bool> {
     let code = py
         .import(name!("asyncio.base_events"))?
@@ -410,7 +410,7 @@ async fn wait_closed(this: &Py<Server>, channel: &Channel) -> PyResult<()> {
     let waiter = Python::attach(|py| {
         let old = imports::python_version(py) < (3, 12);
         let (over, closed) = this.get().state.with(py, |state| (state.waiters.is_none(), state.sockets.is_none()));
-        // 3.11 returns at once when the server is closed, whatever its connections do.
+        // 3.11 returns immediately if the server is closed, regardless of its connections.
         if over || (old && closed) {
             return Ok::<_, PyErr>(None);
         }

@@ -1,4 +1,4 @@
-//! Connecting: `sock_connect`, and the steps of it that connections make on their own.
+//! Connecting: `sock_connect`, and the steps of it that other ways to connect use.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -33,7 +33,7 @@ impl Loop {
     }
 }
 
-/// Connects by the loop's `sock_connect`, which a subclass may have made another.
+/// Connects by the loop's `sock_connect`, which a subclass may override.
 pub(crate) async fn connect_by_loop(
     this: &Py<Loop>,
     sock: &Py<PyAny>,
@@ -47,7 +47,7 @@ pub(crate) async fn connect_by_loop(
     channel.wait(connecting).await.map(drop)
 }
 
-/// The same for a stream socket of ours of this family, whose address was looked up.
+/// The same for ferrio's own stream socket of this family, whose address is already resolved.
 pub(crate) async fn connect_ours(
     this: &Py<Loop>,
     sock: &Py<PyAny>,
@@ -66,13 +66,13 @@ pub(crate) async fn connect_ours(
         let sock = sock.bind(py);
         check(this.bind(py), sock)?;
         let progress = begin(sock, address.bind(py))?;
-        // To a peer on the same machine it is done by now, though the system says that it goes on.
+        // A connection to the same machine is complete by now, although the system reports it as in progress.
         Ok::<_, PyErr>(progress == Progress::Connected || socket::peer_address(descriptor(sock)?).is_ok())
     })?;
     if connected { Ok(()) } else { until_connected(this, sock, &address, channel).await }
 }
 
-/// Whether an address is what looking it up would give.
+/// Whether an address is already what resolving it would return.
 fn is_numeric(family: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = address.py();
     let Ok(address) = address.cast_exact::<PyTuple>() else { return Ok(false) };
@@ -89,7 +89,7 @@ fn is_numeric(family: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult
     })
 }
 
-/// Whether `sock_connect` is not ours.
+/// Whether a subclass overrides `sock_connect`.
 pub(crate) fn is_overridden(slf: &Bound<'_, Loop>) -> PyResult<bool> {
     overrides(slf.as_super(), "sock_connect")
 }
@@ -118,36 +118,36 @@ async fn until_connected(this: &Py<Loop>, sock: &Py<PyAny>, address: &Py<PyAny>,
     Python::attach(|py| outcome(sock.bind(py), address.bind(py)))
 }
 
-/// Where connecting stands.
+/// The progress of a connect.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
     Connected,
-    /// The socket becomes writable when it is decided.
+    /// The socket becomes writable when the outcome is known.
     UnderWay,
 }
 
-/// Asks the system to connect.
+/// Starts a connect.
 ///
 /// # Errors
-/// What it says at once.
+/// The system's error, if it fails immediately.
 pub(crate) fn begin(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<Progress> {
     let py = sock.py();
     if CONNECT.is_original(sock)? {
         return match connect_ex(py)?.call1((sock, address)) {
             Ok(number) => progress(number.extract()?),
-            // The address is none, and the error says so in the name of who was asked: it is to be connect().
+            // The address is malformed. `connect()` is called so that the error names it instead of `connect_ex()`.
             Err(_) => sock.call_method1(pyo3::intern!(py, "connect"), (address,)).map(|_| Progress::Connected),
         };
     }
-    // Interrupted or not, the attempt goes on in the background.
+    // Interrupted or not, the connect continues in the background.
     Ok(match unless_refused(py, sock.call_method1(pyo3::intern!(py, "connect"), (address,)))? {
         Some(_) => Progress::Connected,
         None => Progress::UnderWay,
     })
 }
 
-/// `connect_ex` of the base class in C: most attempts go on, and an exception that says so is dear.
+/// `connect_ex` of the base class in C: most attempts stay in progress, and an exception for each would be costly.
 fn connect_ex(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static METHOD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let method = METHOD.get_or_try_init(py, || {
@@ -165,10 +165,10 @@ fn progress(number: i32) -> PyResult<Progress> {
     if socket::is_under_way(&error) { Ok(Progress::UnderWay) } else { Err(exception_handler::from_io(&error)) }
 }
 
-/// What became of an attempt whose socket is writable now.
+/// The outcome of a connect whose socket is writable now.
 ///
 /// # Errors
-/// The `OSError` that connecting ended with.
+/// The `OSError` that the connect ended with.
 pub(crate) fn outcome(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = sock.py();
     let option = (imports::socket_sol_socket(py)?, imports::socket_so_error(py)?);
@@ -179,12 +179,12 @@ pub(crate) fn outcome(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> Py
     Ok(())
 }
 
-/// The number of a socket's descriptor.
+/// A socket's file descriptor.
 pub(crate) fn descriptor(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     sock.call_method0(pyo3::intern!(sock.py(), "fileno"))?.extract()
 }
 
-/// How to resolve the address of an internet socket; None for other families, whose addresses are taken as they are.
+/// How to resolve the address of an internet socket; None for other families, whose addresses need no lookup.
 fn internet_hints(sock: &Bound<'_, PyAny>) -> PyResult<Option<Hints>> {
     let py = sock.py();
     let family = sock.getattr(pyo3::intern!(py, "family"))?;

@@ -1,8 +1,8 @@
-//! The `sock_*` methods: receiving, sending, connecting and accepting on sockets of the user's own.
+//! The `sock_*` methods: receiving, sending, connecting and accepting on the user's sockets.
 //!
-//! Each tries at once and waits only when the system says so; nothing is taken from a socket before the coroutine runs
-//! that asked for it, so cancelling loses no data. A plain `socket.socket` is served by system calls on its descriptor;
-//! any other object, and a class whose method somebody replaced, by its own methods, as asyncio does.
+//! Each tries immediately and waits only if the operation would block; no data is read from a socket before the
+//! requesting coroutine runs, so cancelling loses no data. A plain `socket.socket` is served by system calls on its
+//! descriptor; any other object, or a class with a replaced method, by its own methods, as in asyncio.
 
 mod accept;
 pub(crate) mod connect;
@@ -25,10 +25,10 @@ use crate::event_loop::exception_handler;
 use crate::event_loop::{Loop, base};
 use crate::net::serve::create_server::refuse_ssl_socket;
 
-/// A method of `socket.socket` that a system call stands in for.
+/// A method of `socket.socket` that a system call replaces.
 struct Direct {
     name: fn(Python<'_>) -> &Bound<'_, PyString>,
-    /// What the class had under this name when it was first asked for.
+    /// The class's attribute of this name at the first use.
     original: PyOnceLock<Py<PyAny>>,
 }
 
@@ -41,7 +41,7 @@ impl Direct {
         Self { name, original: PyOnceLock::new() }
     }
 
-    /// The descriptor to call the system on; None when the object's own method has to be called.
+    /// The descriptor for the system call; None if the object's own method has to be called.
     fn descriptor(&self, sock: &Bound<'_, PyAny>) -> PyResult<Option<RawFd>> {
         if !self.is_original(sock)? {
             return Ok(None);
@@ -49,7 +49,7 @@ impl Direct {
         sock.call_method0(pyo3::intern!(sock.py(), "fileno"))?.extract().map(Some)
     }
 
-    /// Whether it is a plain socket and nobody has replaced the method.
+    /// Whether it is a plain socket whose method is not replaced.
     fn is_original(&self, sock: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = sock.py();
         let class = imports::socket_class(py)?;
@@ -58,14 +58,14 @@ impl Direct {
         }
         let name = (self.name)(py);
         let original = self.original.get_or_try_init(py, || {
-            // Of the base class in C: what a program put over it in the derived class does not count as original.
+            // From the base class in C, so that a replacement in the derived class does not count as original.
             py.import(name!("_socket"))?.getattr(name!("socket"))?.getattr(name).map(Bound::unbind)
         })?;
         Ok(class.getattr(name)?.is(original))
     }
 }
 
-/// What every `sock_*` method checks first.
+/// The check at the start of every `sock_*` method.
 pub(crate) fn check(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = slf.py();
     if !sock.get_type().is(imports::socket_class(py)?) {
@@ -77,7 +77,7 @@ pub(crate) fn check(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>) -> PyResult<
     Ok(())
 }
 
-/// Tries until there is a result, waiting for the socket in between.
+/// Repeats an operation until it has a result, waiting for the socket in between.
 async fn until_done<T>(
     this: &Py<Loop>,
     sock: &Py<PyAny>,
@@ -94,7 +94,7 @@ async fn until_done<T>(
     }
 }
 
-/// None when a system call would have blocked.
+/// None if a system call would have blocked.
 fn unless_blocked<T>(outcome: io::Result<T>) -> PyResult<Option<T>> {
     match outcome {
         Ok(done) => Ok(Some(done)),
@@ -103,7 +103,7 @@ fn unless_blocked<T>(outcome: io::Result<T>) -> PyResult<Option<T>> {
     }
 }
 
-/// None when a method would have blocked.
+/// None if a method would have blocked.
 fn unless_refused<'py>(py: Python<'py>, outcome: PyResult<Bound<'py, PyAny>>) -> PyResult<Option<Bound<'py, PyAny>>> {
     match outcome {
         Ok(done) => Ok(Some(done)),

@@ -71,8 +71,8 @@ impl Loop {
 
 fn receive(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, size: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
     let py = slf.py();
-    // A socket is asked for no bytes without a system call, and for more than the loop's buffer holds by its own
-    // method: a datagram must not be cut.
+    // The socket's own method handles 0, without a system call, and sizes above the loop's buffer, because a datagram
+    // must not be truncated.
     if let Ok(size @ 1..) = size.extract::<usize>()
         && let Some(fd) = RECV.descriptor(sock)?
     {

@@ -24,7 +24,7 @@ impl Loop {
                 let data = data.bind(slf.py());
                 let done = send(sock, data, &mut sent)?;
                 if done.is_none() && view.is_none() {
-                    // Held until all is sent: meanwhile a bytearray cannot change its size.
+                    // Held until all is sent: meanwhile a bytearray cannot be resized.
                     view = Some(PyMemoryView::from(data)?.unbind());
                 }
                 Ok(done)
@@ -48,10 +48,10 @@ impl Loop {
     }
 }
 
-/// Sends what is left from `sent` on, once; done when nothing is left then.
+/// Makes one attempt to send the data from `sent` on; `Some` once all of it is sent.
 fn send(sock: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>, sent: &mut usize) -> PyResult<Option<()>> {
     let py = sock.py();
-    // The data is looked at anew each time: asyncio too sends what the buffer holds by then.
+    // The buffer is read again each time: asyncio too sends its current content.
     if let Some(fd) = SEND.descriptor(sock)?
         && let Ok(data) = Data::from_object(data)
     {

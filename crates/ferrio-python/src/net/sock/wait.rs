@@ -1,7 +1,7 @@
-//! Waiting for a socket: a future and the registration that sets its result.
+//! Waiting for a socket: a future, and the registration that sets its result.
 //!
-//! Invariant: the registration ends with the wait, however it ends, unless somebody else has taken its place. It is one
-//! for a single event: the next wait on the same socket costs one call to the poller.
+//! Invariant: the registration ends with the wait, however it ends, unless another one has replaced it. It is a
+//! registration for one event, so that the next wait on the same socket costs one call to the poller.
 
 use std::os::fd::RawFd;
 
@@ -18,7 +18,7 @@ use crate::event_loop::readers::refuse_used;
 use crate::event_loop::{Loop, base};
 use crate::transports::socket::wake_waiter;
 
-/// What asyncio's waits have among their callbacks, for those who look: the wait ends without them.
+/// Callbacks that asyncio's waits have, present for introspection only: the wait works without them.
 static READ_DONE: DoneCallback = DoneCallback::new("BaseSelectorEventLoop._sock_read_done", |_, _| Ok(()))
     .shown_as(|py| shown(py, "_sock_read_done"));
 static WRITE_DONE: DoneCallback = DoneCallback::new("BaseSelectorEventLoop._sock_write_done", |_, _| Ok(()))
@@ -26,19 +26,19 @@ static WRITE_DONE: DoneCallback = DoneCallback::new("BaseSelectorEventLoop._sock
 static FILE_DONE: DoneCallback =
     DoneCallback::new("_UnixSelectorEventLoop._sock_add_cancellation_callback.<locals>.cb", |_, _| Ok(()));
 
-/// Such a callback as asyncio's is.
+/// A callback with the form of asyncio's.
 #[cold]
 fn shown<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let class = imports::selector_event_loop(py)?;
     imports::partial(py)?.call1((class.getattr(name)?.call_method1(name!("__get__"), (class,))?,))
 }
 
-/// Waits until the socket can be read from (`Role::Reader`) or written to (`Role::Writer`).
+/// Waits until the socket is readable (`Role::Reader`) or writable (`Role::Writer`).
 pub(crate) async fn until_ready(this: &Py<Loop>, sock: &Py<PyAny>, role: Role, channel: &Channel) -> PyResult<()> {
     wait(this, sock, role, if role == Role::Reader { &READ_DONE } else { &WRITE_DONE }, channel).await
 }
 
-/// The same for a file's next bytes.
+/// The same for the next bytes of a file.
 pub(crate) async fn until_writable_for_file(this: &Py<Loop>, sock: &Py<PyAny>, channel: &Channel) -> PyResult<()> {
     wait(this, sock, Role::Writer, &FILE_DONE, channel).await
 }
@@ -60,7 +60,7 @@ async fn wait(
     channel.wait(future).await.map(drop)
 }
 
-/// The number of a socket's descriptor.
+/// A socket's file descriptor.
 pub(crate) fn descriptor(sock: &Bound<'_, PyAny>) -> PyResult<RawFd> {
     sock.call_method0(pyo3::intern!(sock.py(), "fileno"))?.extract()
 }
@@ -70,15 +70,15 @@ pub(crate) struct Registration {
     owner: Owned<Loop>,
     fd: RawFd,
     role: Role,
-    /// What is told.
+    /// The object that the action is called with.
     target: Owned<PyAny>,
 }
 
 impl Registration {
-    /// Does `action` on `target` when `fd` is ready.
+    /// Calls `action` with `target` when `fd` is ready.
     ///
     /// # Errors
-    /// As `add_reader` and `add_writer` have them.
+    /// As for `add_reader` and `add_writer`.
     pub(crate) fn new(
         slf: &Bound<'_, Loop>,
         fd: RawFd,

@@ -1,4 +1,4 @@
-//! Unix sockets: `create_unix_connection`, and what servers and datagrams share with it.
+//! Unix sockets: `create_unix_connection`, and functions that servers and datagram endpoints share with it.
 
 use pyo3::exceptions::{PyAssertionError, PyValueError};
 use pyo3::prelude::*;
@@ -86,7 +86,7 @@ fn check_source(py: Python<'_>, path: Option<&Py<PyAny>>, sock: Option<&Py<PyAny
     }
 }
 
-/// Refuses what is no Unix stream socket.
+/// Refuses everything but Unix stream sockets.
 pub(crate) fn check_stream(sock: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = sock.py();
     let unix = sock.getattr(name!("family"))?.eq(imports::socket_af_unix(py)?)?;
@@ -111,7 +111,7 @@ async fn connect_to(this: &Py<Loop>, path: &Py<PyAny>, channel: &Channel) -> PyR
     Ok(sock)
 }
 
-/// A Unix stream socket of ours.
+/// Creates a Unix stream socket.
 pub(crate) fn make_socket(py: Python<'_>) -> PyResult<CloseGuard> {
     let arguments = (imports::socket_af_unix(py)?, imports::socket_sock_stream(py)?);
     Ok(CloseGuard::ours(py.import(name!("socket"))?.getattr(name!("socket"))?.call1(arguments)?.unbind()))
@@ -122,7 +122,7 @@ pub(crate) fn file_system_path<'py>(path: &Bound<'py, PyAny>) -> PyResult<Bound<
     path.py().import(name!("os"))?.call_method1(name!("fspath"), (path,))
 }
 
-/// Whether a name, str or bytes, is in the system's own table and not in the file system.
+/// Whether a socket name, str or bytes, is abstract, so that it names no file.
 pub(crate) fn is_abstract(name: &Bound<'_, PyAny>) -> PyResult<bool> {
     let first = name.get_item(0)?;
     Ok(first.eq(0)? || first.eq("\0")?)

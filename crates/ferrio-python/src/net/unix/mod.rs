@@ -1,4 +1,4 @@
-//! Unix sockets: connecting, serving, and the files that their addresses name.
+//! Unix sockets: connecting, serving, and the files of their addresses.
 
 mod connect;
 mod serve;

@@ -1,4 +1,4 @@
-//! `create_unix_server`: binding its socket and serving on it.
+//! `create_unix_server`: binds a socket and serves on it.
 
 use ferrio_cpython::capi::context;
 use ferrio_cpython::capi::raise::raised;

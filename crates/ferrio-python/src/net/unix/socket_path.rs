@@ -1,7 +1,8 @@
-//! Files of Unix sockets: the stale one that is in a server's way, the own one that goes with the server.
+//! The files of Unix sockets: removing a stale one before binding, and the server's own when it closes.
 //!
-//! Looked at and removed by the system's calls, not through `os`: tools that forbid blocking calls under a loop excuse
-//! asyncio's own by the names of its Python functions, which are not there. The audit event is that of `os.remove`.
+//! Files are examined and removed by system calls, not through `os`: tools that forbid blocking calls in a loop make
+//! exceptions for asyncio by the names of its Python functions, which do not exist here. The audit event is that of
+//! `os.remove`.
 
 use std::io;
 
@@ -14,7 +15,7 @@ use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::net::unix::connect::is_abstract;
 
-/// The file of a listening socket: removed when the server closes, unless another socket took its place.
+/// The file of a listening socket: removed when the server closes, unless another socket has replaced it.
 pub(crate) struct SocketFile {
     path: Py<PyAny>,
     inode: u64,
@@ -42,8 +43,8 @@ impl SocketFile {
     }
 }
 
-/// Removes a socket that a server left behind at `path`. What is no socket stays, for binding to complain of; what
-/// cannot be looked at or removed is logged, since a directory may allow to make sockets and no more.
+/// Removes a socket that a previous server left at `path`. Any other file stays, so that binding fails. Errors while
+/// examining or removing it are logged, because a directory may allow creating sockets and nothing else.
 pub(crate) fn remove_stale(path: &Bound<'_, PyAny>) -> PyResult<()> {
     if is_abstract(path)? {
         return Ok(());
@@ -52,7 +53,7 @@ pub(crate) fn remove_stale(path: &Bound<'_, PyAny>) -> PyResult<()> {
     unless_missing(path.py(), removed, "Unable to check or remove stale UNIX socket %r: %r", path)
 }
 
-/// Passes over a missing file, logs any other `OSError`.
+/// Ignores a missing file and logs any other `OSError`.
 fn unless_missing(py: Python<'_>, outcome: PyResult<()>, text: &str, path: &Bound<'_, PyAny>) -> PyResult<()> {
     match outcome {
         Err(error) if error.is_instance_of::<PyFileNotFoundError>(py) => Ok(()),
@@ -63,11 +64,11 @@ fn unless_missing(py: Python<'_>, outcome: PyResult<()>, text: &str, path: &Boun
     }
 }
 
-/// What lies at a path, str or bytes.
+/// What exists at a path, str or bytes.
 fn find(path: &Bound<'_, PyAny>) -> PyResult<Found> {
     let name = encoded(path)?;
     if name.as_bytes().contains(&0) {
-        // No such name can be; `os` has the words for it.
+        // The name is invalid; `os` raises the appropriate error.
         path.py().import(name!("os"))?.call_method1(name!("stat"), (path,))?;
     }
     file::find(name.as_bytes()).map_err(|error| of_file(&error, path))
@@ -82,7 +83,7 @@ fn encoded<'py>(path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     Ok(path.py().import(name!("os"))?.call_method1(name!("fsencode"), (path,))?.cast_into::<PyBytes>()?)
 }
 
-/// The `OSError` that names the file.
+/// The `OSError` with the file's name.
 fn of_file(error: &io::Error, path: &Bound<'_, PyAny>) -> PyErr {
     let named = exception_handler::from_io(error);
     match named.value(path.py()).setattr(name!("filename"), path) {
