@@ -1,16 +1,17 @@
-//! Every class of this crate, for `ferrio_cpython::capi::deallocation`: chains of their instances are freed without recursion.
+//! Registers every class of this crate with `ferrio_cpython::capi::deallocation`, which frees chains of their instances
+//! without recursion.
 //!
 //! `tests/test_depth.py` compares the list with the classes that the sources declare.
 
 use ferrio_cpython::capi::deallocation::bound;
 use pyo3::prelude::*;
 
-/// Lets the instances of each class be freed in bounded depth.
+/// Makes the deallocation of each class's instances run in bounded stack depth.
 macro_rules! bound_all {
     ($py:expr, $($class:path,)*) => { $(bound::<$class>($py);)* };
 }
 
-/// To be called once the classes are there, before there are instances.
+/// Registers the classes; must be called after they are created and before there are instances.
 pub(crate) fn bound_classes(py: Python<'_>) {
     ferrio_cpython::bound_classes(py);
     bound_all!(

@@ -1,4 +1,4 @@
-//! What `python -m ferrio` asks of the extension before it runs a program.
+//! What `python -m ferrio` needs from the extension before it runs a program.
 
 use ferrio_cpython::capi::program_frames;
 use pyo3::prelude::*;

@@ -1,6 +1,6 @@
-//! The extension module `ferrio._ferrio`: asyncio's surface, one module for each section of asyncio's manual.
+//! The extension module `ferrio._ferrio`: asyncio's API, one module for each section of asyncio's manual.
 //!
-//! Everything here is safe code on top of `ferrio-cpython` (objects), `ferrio-engine` (logic) and `ferrio-sys` (system).
+//! All of it is safe code on top of `ferrio-cpython` (objects), `ferrio-engine` (logic) and `ferrio-sys` (system).
 #![forbid(unsafe_code)]
 
 #[macro_use(name)]
@@ -25,7 +25,8 @@ mod transports;
 use pyo3::prelude::*;
 
 /// asyncio's machinery in Rust.
-// Everything rests on the interpreter's lock (SAFETY.md of ferrio-cpython): a build that can do without switches it on.
+// All code relies on the GIL (SAFETY.md of ferrio-cpython); a free-threaded build enables it when it imports the
+// module.
 #[pymodule(gil_used = true)]
 mod _ferrio {
     use pyo3::prelude::*;
@@ -37,7 +38,7 @@ mod _ferrio {
         let py = module.py();
         ferrio_sys::park_threads_ended_by_force();
         ferrio_cpython::capi::memory::hush_panics();
-        // Taken now, before anybody patches it; the others are needed when it may be too late to import anything.
+        // Looked up now, before programs replace it; the other names are used when imports may no longer be possible.
         crate::common::imports::socket_getaddrinfo(py)?;
         crate::common::imports::warn(py)?;
         crate::common::imports::take_modules(py)?;

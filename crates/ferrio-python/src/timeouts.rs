@@ -1,9 +1,9 @@
 //! `timeout`, `timeout_at` and the context manager `Timeout`.
 //!
-//! A timeout that is due cancels the task that entered it; on leaving, the `CancelledError` that came of it becomes a
-//! `TimeoutError`, unless somebody else asked for a cancellation too. Invariant: a timer is set only while the state
-//! is active. Up to 3.12 only a bare `CancelledError` is converted; later versions look at subclasses and at the
-//! contexts of other exceptions as well.
+//! At its deadline a timeout cancels the task that entered it; on exit the resulting `CancelledError` becomes a
+//! `TimeoutError`, unless the task was also cancelled otherwise. Invariant: a timer is scheduled only while the state
+//! is active. Up to 3.12 only a bare `CancelledError` is converted; later versions also convert subclasses, and a
+//! cancellation among the contexts of another exception.
 
 use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
@@ -28,11 +28,11 @@ pub(crate) struct Timeout {
 
 struct Inner {
     state: State,
-    /// In the loop's seconds; None for never.
+    /// The deadline in the loop's time in seconds; None for none.
     when: OwnedRef,
     timer: Option<Timer>,
     task: Option<OwnedRef>,
-    /// How many cancellations of the task were asked for when it was entered.
+    /// The number of cancellation requests that the task had when it entered.
     cancelling: u32,
 }
 
@@ -40,14 +40,14 @@ struct Inner {
 enum State {
     Created,
     Entered,
-    /// The deadline has come, the task was cancelled.
+    /// The deadline has passed, and the task was cancelled.
     Expiring,
     Expired,
     Exited,
 }
 
 impl State {
-    /// The name and the value of asyncio's enumeration.
+    /// The name and value of the member of asyncio's enumeration.
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Created => ("CREATED", "created"),
@@ -79,7 +79,7 @@ impl Timeout {
         Self { inner: GilCell::new(Inner::new(when)) }
     }
 
-    /// A timeout `delay` seconds from now on `owner`'s clock, never for None.
+    /// A timeout after `delay` seconds on `owner`'s clock; without a deadline for None.
     pub(crate) fn after(owner: &Bound<'_, PyAny>, delay: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
         let py = delay.py();
         let when = match (owner.cast::<LoopBase>(), plain_number(delay)) {
@@ -98,10 +98,10 @@ impl Timeout {
         self.inner.with(py, |inner| inner.task.as_ref().map(|task| task.bind(py).clone()))
     }
 
-    /// What `__aenter__` does.
+    /// The body of `__aenter__`.
     ///
     /// # Errors
-    /// `RuntimeError` outside of tasks and the second time.
+    /// `RuntimeError` outside of tasks and if it was entered before.
     pub(crate) fn enter(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
@@ -125,10 +125,10 @@ impl Timeout {
         Self::set_timer(slf, &owner, &when)
     }
 
-    /// What `__aexit__` does, told of the exception that ends the body, if any.
+    /// The body of `__aexit__`; `raised` is the exception that ended the block, if any.
     ///
     /// # Errors
-    /// `TimeoutError` in place of the cancellation that the deadline brought.
+    /// `TimeoutError` in place of the cancellation that the deadline caused.
     pub(crate) fn exit(slf: &Bound<'_, Self>, raised: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
@@ -177,7 +177,7 @@ impl Timeout {
     }
 }
 
-/// What happens at the deadline.
+/// Handles the deadline: cancels the task.
 fn expire(timeout: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let py = timeout.py();
     let this = timeout.cast::<Timeout>()?.get();
@@ -195,7 +195,7 @@ fn expire(timeout: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     Ok(())
 }
 
-/// Gives the `TimeoutError` that takes the place of `raised`, or puts it where the cancellation is in its contexts.
+/// Raises the `TimeoutError` that replaces `raised`, or inserts it at the cancellation among the contexts of `raised`.
 fn overdue(raised: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = raised.py();
     let cancelled = imports::cancelled_error(py)?;
@@ -216,7 +216,7 @@ fn overdue(raised: &Bound<'_, PyAny>) -> PyResult<()> {
     Ok(())
 }
 
-/// `TimeoutError` from `cause`.
+/// Creates a `TimeoutError` with `cause`.
 pub(crate) fn timeout_error(cause: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     let py = cause.py();
     let error = ferrio_cpython::error::<PyTimeoutError>(());

@@ -1,8 +1,8 @@
-//! Python coroutines whose body is a Rust `async` block: the way to write what is not hot.
+//! Python coroutines whose body is a Rust `async` block, for code that is not performance-critical.
 //!
-//! The body waits for Python awaitables through a `Channel`: what the awaitable yields goes up to whoever drives the
-//! coroutine, what is sent or thrown comes back down. No waker is involved: resuming polls exactly once. The object
-//! itself is `ferrio_cpython::objects::coroutine`'s, as are the bodies written by hand.
+//! The body awaits Python awaitables through a `Channel`: what the awaitable yields goes to the coroutine's caller, and
+//! what the caller sends or throws comes back. No waker is involved: each resume polls exactly once. The coroutine
+//! object is that of `ferrio_cpython::objects::coroutine`, as for bodies written by hand.
 
 use std::any::TypeId;
 use std::future::Future;
@@ -17,21 +17,21 @@ use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor, spawn};
 use pyo3::BoundObject;
 use pyo3::prelude::*;
 
-/// What passes between the body and whoever drives it, and what the body waits for and owns meanwhile.
+/// What passes between the body and the coroutine's caller, and what the body awaits and owns.
 #[derive(Default)]
 struct Slots {
     yielded: Option<Py<PyAny>>,
     resumed: Option<PyResult<Py<PyAny>>>,
     awaiting: Option<Awaiting>,
-    /// A second reference to the object of each `Owned`, in its place.
+    /// A second reference to the object of each `Owned`, at its index.
     owned: Vec<Option<Py<PyAny>>>,
 }
 
-/// The body's end: by it the body waits for Python awaitables.
+/// The body's handle, through which it awaits Python awaitables.
 #[derive(Clone)]
 pub(crate) struct Channel(Arc<GilCell<Slots>>);
 
-/// Makes coroutine objects around `async` blocks.
+/// Creates coroutine objects around `async` blocks.
 pub(crate) enum Coroutine {}
 
 /// An `async` block as the body of a coroutine object.
@@ -42,7 +42,8 @@ struct Block {
 }
 
 impl Coroutine {
-    /// A coroutine named `qualified_name` (as in `EventLoop.sock_recv`) with the body that `make_body` returns.
+    /// Creates a coroutine named `qualified_name` (such as `EventLoop.sock_recv`) with the body that `make_body`
+    /// returns.
     pub(crate) fn spawn<F, R>(
         py: Python<'_>,
         qualified_name: &'static str,
@@ -58,7 +59,7 @@ impl Coroutine {
             let value = body.await?;
             Python::attach(|py| {
                 if TypeId::of::<R>() == TypeId::of::<()>() {
-                    // As from a function; in PyO3 a unit value is an empty tuple.
+                    // As for a function without a result; PyO3 would convert the unit value to an empty tuple.
                     return Ok(py.None());
                 }
                 value.into_pyobject(py).map(|bound| bound.into_any().unbind()).map_err(Into::into)
@@ -84,14 +85,15 @@ impl Body for Block {
         }
     }
 
-    /// What a block holds otherwise than by `Owned` cannot be listed: until it ends, it keeps that alive.
+    /// References that a block holds other than by `Owned` are invisible to the garbage collector, so they stay alive
+    /// until the block ends.
     fn traverse(&self, visitor: &Visitor<'_>) {
         self.channel.0.visit(visitor, |slots| {
             if let Some(awaiting) = &slots.awaiting {
                 awaiting.traverse(visitor);
             }
             for object in slots.owned.iter().flatten() {
-                // For the place and for the `Owned`.
+                // Visited twice, for the slot's reference and the `Owned`'s.
                 visitor.show(object);
                 visitor.show(object);
             }
@@ -99,8 +101,8 @@ impl Body for Block {
     }
 }
 
-/// A reference that a block owns and the collector sees. What may lead back to the task is owned this way, so that a task
-/// that nobody finishes goes with its loop.
+/// A reference that a block owns and the garbage collector sees. References that may lead back to the task are owned
+/// this way, so that an unfinished task is collected together with its loop.
 pub(crate) struct Owned<T> {
     object: Py<T>,
     channel: Channel,
@@ -108,7 +110,7 @@ pub(crate) struct Owned<T> {
 }
 
 impl<T> Owned<T> {
-    /// Another reference to the object, for whoever has it next.
+    /// Another reference to the object, for the next owner.
     pub(crate) fn handed_over(self) -> Py<T> {
         Python::attach(|py| self.object.clone_ref(py))
     }
@@ -135,7 +137,7 @@ impl Channel {
     /// Waits for a Python awaitable, as `await` does.
     ///
     /// # Errors
-    /// What it raises; what is thrown into the coroutine passes through it first.
+    /// The exception that it raises. Exceptions thrown into the coroutine pass through the awaitable first.
     pub(crate) async fn wait(&self, awaitable: Py<PyAny>) -> PyResult<Py<PyAny>> {
         let mut awaiting = Python::attach(|py| Awaiting::new(awaitable.bind(py)))?;
         drop(awaitable);
@@ -150,7 +152,7 @@ impl Channel {
         }
     }
 
-    /// Goes on with an await: gives its result, or leaves it where the collector sees it.
+    /// Resumes an await: returns its result, or stores it where the garbage collector sees it.
     fn go_on(&self, py: Python<'_>, mut awaiting: Awaiting, input: PyResult<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
         match awaiting.resume(py, input.map(|value| value.into_bound(py)))? {
             Step::Returned(value) => Ok(Some(value.unbind())),
@@ -164,7 +166,7 @@ impl Channel {
         }
     }
 
-    /// Lets the collector see a reference of the block's.
+    /// Makes a reference of the block visible to the garbage collector.
     pub(crate) fn own<T>(&self, object: Py<T>) -> Owned<T> {
         let place = Python::attach(|py| {
             let second = object.clone_ref(py).into_any();
@@ -181,17 +183,17 @@ impl Channel {
         Owned { object, channel: self.clone(), place }
     }
 
-    /// Lets one turn of the loop pass, as `asyncio.sleep(0)`.
+    /// Waits for one turn of the loop, as `asyncio.sleep(0)`.
     ///
     /// # Errors
-    /// What is thrown into the coroutine.
+    /// Exceptions thrown into the coroutine.
     pub(crate) async fn pass_turn(&self) -> PyResult<()> {
         Python::attach(|py| self.0.with(py, |slots| slots.yielded = Some(py.None())));
         Suspension { channel: self, yielded: false }.await.map(drop)
     }
 }
 
-/// One suspension: pending at the first poll, then what came down.
+/// One suspension: pending at the first poll, then ready with the value or exception from the caller.
 struct Suspension<'a> {
     channel: &'a Channel,
     yielded: bool,

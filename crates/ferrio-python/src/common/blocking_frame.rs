@@ -1,15 +1,16 @@
-//! Calls that block for a moment, below a Python frame such as asyncio's has there.
+//! Calls that block briefly, below a Python frame that looks like asyncio's.
 //!
-//! Tools that forbid blocking calls under a loop, blockbuster and its like, excuse those of asyncio's own by the file and
-//! the name of a function above them, as `asyncio/base_events.py` and `subprocess_exec`. Rust has no frames. So the few
-//! that still go through Python are made from a function of that file, name and line whose body is the call alone.
+//! Tools that forbid blocking calls in a loop, such as blockbuster, make exceptions for asyncio's own calls by the file
+//! and name of a function above them, such as `asyncio/base_events.py` and `subprocess_exec`. Rust functions have no
+//! Python frames. The few blocking calls that go through Python are therefore made from a function with that file, name
+//! and line whose body is only the call.
 
 use ferrio_cpython::capi::memory;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-/// A method of `asyncio.base_events.BaseEventLoop`, for what it calls.
+/// The method of `asyncio.base_events.BaseEventLoop` that a call belongs to.
 #[derive(Clone, Copy)]
 pub(crate) enum Frame {
     SubprocessExec,
@@ -31,7 +32,7 @@ impl Frame {
     /// Calls `function` below such a frame.
     ///
     /// # Errors
-    /// What the function raises.
+    /// The exception that the function raises.
     pub(crate) fn call<'py>(
         self,
         function: &Bound<'py, PyAny>,
@@ -59,7 +60,7 @@ fn make(py: Python<'_>, frame: Frame) -> PyResult<Bound<'_, PyAny>> {
     let module = py.import(name!("asyncio.base_events"))?;
     let name = frame.name();
     let code = module.getattr(name!("BaseEventLoop"))?.getattr(name)?.getattr(name!("__code__"))?;
-    // A traceback quotes the method's first line.
+    // A traceback shows the method's first line.
     let line_number: usize = code.getattr(name!("co_firstlineno"))?.extract()?;
     let blank = "\n".repeat(line_number.saturating_sub(1));
     let source = format!("{blank}def {name}(function, arguments, keywords): return function(*arguments, **keywords)\n");

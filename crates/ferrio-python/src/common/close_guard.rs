@@ -14,7 +14,7 @@ pub(crate) struct CloseGuard {
     is_ours: bool,
 }
 
-/// What a guard holds, seen by the collector or not.
+/// The guarded reference, visible to the garbage collector or not.
 enum Reference {
     Plain(Py<PyAny>),
     Owned(Owned<PyAny>),
@@ -30,18 +30,18 @@ impl Reference {
 }
 
 impl CloseGuard {
-    /// Something that we made.
+    /// A guard for an object that ferrio created.
     pub(crate) fn ours(guarded_object: Py<PyAny>) -> Self {
         Self { guarded_object: Some(Reference::Plain(guarded_object)), closes: true, is_ours: true }
     }
 
-    /// A socket that the user passed: asyncio closes it from 3.14 on if no transport comes of it.
+    /// A guard for a socket that the user passed: from 3.14 on asyncio closes it if no transport is created.
     pub(crate) fn user(guarded_object: Py<PyAny>) -> Self {
         let closes = Python::attach(|py| imports::python_version(py) >= (3, 14));
         Self { guarded_object: Some(Reference::Plain(guarded_object)), closes, is_ours: false }
     }
 
-    /// Whether we made it; a socket of ours does not block.
+    /// Whether ferrio created the object; such a socket is non-blocking.
     pub(crate) fn is_ours(&self) -> bool {
         self.is_ours
     }
@@ -53,7 +53,7 @@ impl CloseGuard {
             .expect("held until it is kept, which consumes the guard")
     }
 
-    /// The same, owned by the block of `channel`: for what may lead back to the task.
+    /// The same guard with its reference owned by the block of `channel`, for objects that may lead back to the task.
     pub(crate) fn owned(mut self, channel: &Channel) -> Self {
         self.guarded_object = match self.guarded_object.take() {
             Some(Reference::Plain(object)) => Some(Reference::Owned(channel.own(object))),
@@ -62,7 +62,7 @@ impl CloseGuard {
         self
     }
 
-    /// Leaves it open.
+    /// Returns the object without closing it.
     pub(crate) fn keep(mut self) -> Py<PyAny> {
         match self.guarded_object.take().expect("held until it is kept, which consumes the guard") {
             Reference::Plain(object) => object,
@@ -75,7 +75,7 @@ impl Drop for CloseGuard {
     fn drop(&mut self) {
         let Some(guarded_object) = self.guarded_object.take().filter(|_| self.closes) else { return };
         Python::try_attach(|py| {
-            // Whatever led here is more important than an error while closing.
+            // An error while closing must not hide the error that led here.
             drop(memory::catch_no_memory(py, || guarded_object.get().call_method0(py, name!("close"))));
         });
     }

@@ -1,4 +1,4 @@
-//! The one home of what ferrio takes from Python modules: imported at first use, then kept.
+//! Everything that ferrio takes from Python modules: imported on first use, then kept.
 
 use ferrio_cpython::capi::interned;
 use pyo3::prelude::*;
@@ -94,8 +94,8 @@ imported! {
     default_int_handler = "signal" . "default_int_handler";
 }
 
-/// Defines functions that take a name from its module each time, as asyncio's Python code does: programs put their own
-/// there. What runs often enough to feel that is in `ferrio_cpython::capi::hooks`.
+/// Defines functions that look a name up in its module on each call, as asyncio's Python code does, because programs
+/// replace these names. Lookups on performance-critical paths are in `ferrio_cpython::capi::hooks`.
 macro_rules! looked_up {
     ($($name:ident = $module:literal . $attribute:literal;)*) => {
         $(
@@ -105,7 +105,7 @@ macro_rules! looked_up {
             }
         )*
 
-        /// The modules of the names, each imported once.
+        /// The modules that contain the names, each imported once.
         mod modules {
             use super::*;
             $(pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
@@ -114,8 +114,8 @@ macro_rules! looked_up {
             })*
         }
 
-        /// Imports the modules, while that is possible: some of the names are asked for when the interpreter ends. The
-        /// names themselves are not looked up: `ThreadPoolExecutor` would import its module.
+        /// Imports the modules while that is possible: some of the names are used at interpreter shutdown. The names
+        /// themselves are not looked up, because `ThreadPoolExecutor` would import its module.
         pub(crate) fn take_modules(py: Python<'_>) -> PyResult<()> {
             $(modules::$name(py)?;)*
             Ok(())
@@ -149,12 +149,12 @@ looked_up! {
     warn_now = "warnings" . "warn";
 }
 
-/// One of the functions above.
+/// The type of the functions above.
 type Import = fn(Python<'_>) -> PyResult<&Bound<'_, PyAny>>;
 
-/// Takes now what is reached while the interpreter leaves, when nothing can be imported any more: reports, warnings of
-/// destructors, what a loop is closed with and what a coroutine that is given up looks at. All of it is in modules that
-/// asyncio imports, and none of it is what `install()` or programs replace.
+/// Looks up the names that are used at interpreter shutdown, when imports fail: those for reports, warnings of
+/// destructors, closing a loop and abandoned coroutines. All of them are in modules that asyncio imports, and neither
+/// `install()` nor programs replace them.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     let needed: [Import; 24] = [
         broken_barrier_error,

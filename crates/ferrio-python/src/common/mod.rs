@@ -1,4 +1,4 @@
-//! What the layers above share: imports, numbers, timers, and coroutines written as `async` blocks.
+//! Code that the other folders share: imports, numbers, timers, and coroutines written as `async` blocks.
 
 pub(crate) mod async_block;
 pub(crate) mod blocking_frame;

@@ -1,10 +1,10 @@
-//! Numbers as asyncio's methods take them: of any size, and with a fraction where they are only compared.
+//! Numeric arguments as asyncio's methods accept them: of any size, and fractional where they are only compared.
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyInt;
 
-/// An integer; one beyond an i64 is taken for the last on its side. Anything else is a `TypeError`.
+/// An integer, clamped to the range of an i64. Any other object is a `TypeError`.
 #[derive(Clone, Copy)]
 pub(crate) struct Integer(pub(crate) i64);
 
@@ -22,13 +22,13 @@ impl<'py> FromPyObject<'_, 'py> for Integer {
     }
 }
 
-/// The last integer that is not greater than a number of any kind. What an i64 does not hold is taken for the last on
-/// its side; what is no number at all (NaN) has none, and is a `ValueError`.
+/// The greatest integer that is not greater than a number of any type, clamped to the range of an i64. NaN is a
+/// `ValueError`.
 pub(crate) fn floor(given: &Bound<'_, PyAny>) -> PyResult<i64> {
     rounded(given, "floor")
 }
 
-/// The first integer that is not less than it.
+/// The least integer that is not less than a number of any type, clamped in the same way.
 pub(crate) fn ceiling(given: &Bound<'_, PyAny>) -> PyResult<i64> {
     rounded(given, "ceil")
 }
@@ -46,7 +46,7 @@ fn rounded(given: &Bound<'_, PyAny>, function: &str) -> PyResult<i64> {
     }
 }
 
-/// Water marks in bytes, low and high, of the arguments that all transports take; asyncio's
+/// Low and high water mark in bytes, from the arguments that all transports accept; asyncio's
 /// `_FlowControlMixin._set_write_buffer_limits`.
 pub(crate) fn water_marks<'py>(
     high: Option<Bound<'py, PyAny>>,
@@ -70,7 +70,7 @@ pub(crate) fn water_marks<'py>(
 /// A number as the end of a slice.
 ///
 /// # Errors
-/// `TypeError` for one that is no index.
+/// `TypeError` for an object without `__index__`.
 pub(crate) fn index(number: &Bound<'_, PyAny>) -> PyResult<i64> {
     number.extract::<Integer>().map(|number| number.0).map_err(|error| {
         if error.is_instance_of::<PyTypeError>(number.py()) {
@@ -81,12 +81,12 @@ pub(crate) fn index(number: &Bound<'_, PyAny>) -> PyResult<i64> {
     })
 }
 
-/// A length of bytes that a buffer may have.
+/// A number as the length of a buffer in bytes.
 pub(crate) fn length(number: i64) -> usize {
     usize::try_from(number).unwrap_or(0)
 }
 
-/// What asyncio only asks for its truth: `reuse_port=1` is as good as `reuse_port=True`.
+/// An argument that asyncio only tests for truth: `reuse_port=1` is equivalent to `reuse_port=True`.
 #[derive(Clone, Copy)]
 pub(crate) struct Truth(pub(crate) bool);
 
@@ -98,18 +98,18 @@ impl<'py> FromPyObject<'_, 'py> for Truth {
     }
 }
 
-/// An exact integer that an i64 holds: what asyncio does with it needs no Python.
+/// An exact `int` that fits an i64, so that comparing it needs no Python code.
 pub(crate) fn plain_integer(given: &Bound<'_, PyAny>) -> Option<i64> {
     given.cast_exact::<PyInt>().ok()?.extract().ok()
 }
 
-/// The integer that a number of any kind is equal to, if an i64 holds it.
+/// The integer that equals a number of any type, if there is one that fits an i64.
 pub(crate) fn equal_integer(given: &Bound<'_, PyAny>) -> Option<i64> {
     let whole = given.py().get_type::<PyInt>().call1((given,)).ok()?;
     if whole.eq(given).ok()? { whole.extract().ok() } else { None }
 }
 
-/// The value of the last bit of `number`, as `math.ulp`.
+/// The value of the least significant bit of `number`, as `math.ulp`.
 pub(crate) fn ulp(number: f64) -> f64 {
     let number = number.abs();
     if !number.is_finite() {

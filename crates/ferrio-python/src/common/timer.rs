@@ -1,4 +1,4 @@
-//! A timer of ours that ends with who set it: an alarm on a loop of ours, a `TimerHandle` on any other.
+//! A timer that its owner cancels: an alarm on ferrio's loop, a `TimerHandle` on any other.
 
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::objects::coroutine::Visitor;
@@ -10,17 +10,17 @@ use pyo3::types::{PyFloat, PyInt};
 
 use crate::common::imports;
 
-/// A timer that waits, or has rung.
+/// A timer that is scheduled or has run.
 pub(crate) enum Timer {
     Ours(HandleRef),
     Foreign(OwnedRef),
 }
 
 impl Timer {
-    /// Finishes `future` with None after `delay` seconds, unless it is done by then.
+    /// Completes `future` with None after `delay` seconds, unless it is already done then.
     ///
     /// # Errors
-    /// What the loop's `call_later` raises.
+    /// The exception that the loop's `call_later` raises.
     pub(crate) fn finish<'py>(
         owner: &Bound<'py, PyAny>,
         delay: &Bound<'py, PyAny>,
@@ -37,11 +37,11 @@ impl Timer {
         Ok(Self::Foreign(owner.call_method1(pyo3::intern!(py, "call_later"), arguments)?.into()))
     }
 
-    /// Does `action` to `target` at `when`, in the loop's time; where that has passed, in the next turn. Other loops call
-    /// the method `name` of `target`, which does the same.
+    /// Calls `action` on `target` at `when`, in the loop's time in seconds; in the next turn if that has passed. A
+    /// foreign loop calls the method `name` of `target`, which does the same.
     ///
     /// # Errors
-    /// What the loop's `time`, `call_at` or `call_soon` raises.
+    /// The exception that the loop's `time`, `call_at` or `call_soon` raises.
     pub(crate) fn at<'py>(
         owner: &Bound<'py, PyAny>,
         when: &Bound<'py, PyAny>,
@@ -69,10 +69,10 @@ impl Timer {
         Ok(Self::Foreign(handle.into()))
     }
 
-    /// Cancels it; one that has rung stays as it is.
+    /// Cancels the timer; no effect if it has run.
     ///
     /// # Errors
-    /// What a foreign handle raises.
+    /// The exception that a foreign handle raises.
     #[inline]
     pub(crate) fn cancel(&self, py: Python<'_>) -> PyResult<()> {
         match self {
@@ -81,7 +81,7 @@ impl Timer {
         }
     }
 
-    /// The handle.
+    /// The timer's handle.
     pub(crate) fn show<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         match self {
             Self::Ours(handle) => handle.bind(py),
@@ -96,7 +96,7 @@ impl Timer {
         }
     }
 
-    /// For the collector's visit of a class of `PyO3`'s.
+    /// Visits the timer for the garbage collector, for classes of `PyO3`.
     pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         match self {
             Self::Ours(handle) => handle.visit(visit),
@@ -105,7 +105,7 @@ impl Timer {
     }
 }
 
-/// The loop, if it is one of ours that takes alarms.
+/// The loop, if it is ferrio's and supports alarms.
 fn alarmed<'a, 'py>(owner: &'a Bound<'py, PyAny>) -> PyResult<Option<&'a Bound<'py, LoopBase>>> {
     match owner.cast::<LoopBase>() {
         Ok(ours) if LoopBase::takes_alarms(ours)? => Ok(Some(ours)),
@@ -113,7 +113,7 @@ fn alarmed<'a, 'py>(owner: &'a Bound<'py, PyAny>) -> PyResult<Option<&'a Bound<'
     }
 }
 
-/// The value of a float or an int; other numbers have arithmetic of their own.
+/// The value of a float or an int; None for other numbers, which have their own arithmetic.
 #[inline]
 pub(crate) fn plain_number(number: &Bound<'_, PyAny>) -> Option<f64> {
     if let Ok(float) = number.cast_exact::<PyFloat>() {

@@ -1,23 +1,23 @@
-//! Where the primitives of the running Python differ from those of others: patch releases changed them too, so asyncio's
-//! own code is asked.
+//! How the running Python's locks and conditions behave: patch releases change them too, so asyncio's own code is
+//! inspected.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-/// What the running Python's primitives do.
+/// The behaviour of the running Python's synchronization primitives.
 pub(crate) struct Behavior {
-    /// A condition whose waiter fails notifies another, and looks for its loop before it gives the lock up.
+    /// Whether a condition's waiter that fails notifies another one, and looks up its loop before it releases the lock.
     pub(crate) condition_passes_on: bool,
-    /// A semaphore whose waiter comes back hands out all free permits, not one.
+    /// Whether a semaphore's waiter that returns hands out all free permits instead of one.
     pub(crate) semaphore_refills: bool,
-    /// What a barrier for nobody says.
+    /// The error message of a barrier for fewer than one party.
     pub(crate) barrier_text: String,
 }
 
-/// The running Python's style.
+/// The behaviour of the running Python.
 ///
 /// # Errors
-/// `ImportError` when asyncio is not importable.
+/// `ImportError` if asyncio cannot be imported.
 pub(crate) fn behavior(py: Python<'_>) -> PyResult<&'static Behavior> {
     static CELL: PyOnceLock<Behavior> = PyOnceLock::new();
     if let Some(behavior) = CELL.get(py) {
@@ -28,7 +28,7 @@ pub(crate) fn behavior(py: Python<'_>) -> PyResult<&'static Behavior> {
     let text = |constant: &Py<PyAny>| constant.extract::<String>(py).ok().filter(|text| text.starts_with("parties"));
     let made = Behavior {
         condition_passes_on: locks.getattr(name!("Condition"))?.hasattr(name!("_notify"))?,
-        // It came together with asking a waiter that is cancelled whether it was chosen before.
+        // The same change made a cancelled waiter check whether it was chosen before.
         semaphore_refills: code("Semaphore", "acquire")?.getattr(name!("co_names"))?.contains("done")?,
         barrier_text: code("Barrier", "__init__")?
             .getattr(name!("co_consts"))?

@@ -1,4 +1,4 @@
-//! Where the asyncio of one Python release behaves differently from another's: what the primitives ask.
+//! Differences in behaviour between the asyncio of Python releases.
 
 pub(crate) mod locks;
 pub(crate) mod task_groups;

@@ -1,55 +1,54 @@
-//! Where the task groups of the running Python differ from those of others: patch releases changed them too, so
-//! asyncio's own code is asked.
+//! How the running Python's task groups behave: patch releases change them too, so asyncio's own code is inspected.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 const CO_VARKEYWORDS: u32 = 8;
 
-/// What the running Python's task groups do.
+/// The behaviour of the running Python's task groups.
 pub(crate) struct Behavior {
     pub(crate) keywords: Keywords,
-    /// A coroutine that `create_task` refuses is closed.
+    /// Whether a coroutine that `create_task` refuses is closed.
     pub(crate) closes_refused: bool,
-    /// `create_task` asks to be told of a task before it keeps it.
+    /// Whether `create_task` adds the done callback to a task before it adds the task to its set.
     pub(crate) watches_first: bool,
-    /// A task that is done when `create_task` has made it tells the group at once.
+    /// Whether a task that is already done after its creation is reported to the group immediately.
     pub(crate) tells_at_once: bool,
-    /// Tasks know that the parent waits for them.
+    /// Whether tasks record in the call graph that the parent waits for them.
     pub(crate) notes_waiter: bool,
-    /// The parent's cancellation by the group is taken back before the group waits, not after.
+    /// Whether the parent is uncancelled before the group waits instead of after.
     pub(crate) uncancels_first: bool,
-    /// Subclasses of `CancelledError` cancel, too.
+    /// Whether subclasses of `CancelledError` count as cancellation.
     pub(crate) knows_subclasses: bool,
-    /// A parent that is being cancelled while tasks failed is cancelled again.
+    /// Whether a parent that is being cancelled while tasks failed is cancelled again.
     pub(crate) cancels_again: bool,
-    /// A task that began at once and is not done when the group is being aborted is cancelled.
+    /// Whether a task that started eagerly is cancelled if it is not done and the group is aborting.
     pub(crate) cancels_late_tasks: bool,
-    /// A cancellation of the parent that is not the group's comes out although the group cancelled it as well.
+    /// Whether a cancellation of the parent from elsewhere is raised even if the group cancelled it as well.
     pub(crate) keeps_outer_cancellation: bool,
-    /// A `GeneratorExit` of the block comes out as it is if nothing else went wrong.
+    /// Whether a `GeneratorExit` of the block is raised unchanged if nothing else failed.
     pub(crate) lets_generators_close: bool,
-    /// `__aexit__` gives True, whatever the block raised: what is to come out it raises itself.
+    /// Whether `__aexit__` returns True whatever the block raised; it then raises the exception itself if necessary.
     pub(crate) suppresses: bool,
-    /// A group that was left forgets its parent and the errors.
+    /// Whether a group that was left drops its parent and its errors.
     pub(crate) forgets: bool,
 }
 
-/// What `create_task` does with its keyword arguments.
+/// How `create_task` passes on its keyword arguments.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keywords {
-    /// The context is passed on if there is one, and the name is set afterwards.
+    /// Passes the context if there is one, and sets the name afterwards.
     NameAfterwards,
-    /// The name is passed on, and the context if there is one.
+    /// Passes the name, and the context if there is one.
     NameAndContext,
-    /// Everything is passed on.
+    /// Passes all keyword arguments.
     PassOn,
 }
 
-/// The running Python's style.
+/// The behaviour of the running Python.
 ///
 /// # Errors
-/// `ImportError` when asyncio is not importable.
+/// `ImportError` if asyncio cannot be imported.
 pub(crate) fn behavior(py: Python<'_>) -> PyResult<&'static Behavior> {
     static CELL: PyOnceLock<Behavior> = PyOnceLock::new();
     CELL.get_or_try_init(py, || find(py))
@@ -66,7 +65,7 @@ fn find(py: Python<'_>) -> PyResult<Behavior> {
     let forgets = stock.hasattr(name!("_aexit"))?;
     let uses = |names: &[String], wanted: &str| names.iter().any(|name| name == wanted);
     let cancels_late_tasks = uses(&creating, "cancel");
-    // What cancels late tasks asks whether they are done, and does no more.
+    // The code that cancels late tasks also calls `done`, but for nothing else.
     let tells_at_once = uses(&creating, "done") && !cancels_late_tasks;
     let leaving_code = code(if forgets { "_aexit" } else { "__aexit__" })?;
     let leaving = names(&leaving_code)?;

@@ -1,4 +1,4 @@
-//! The attributes of a runner that are private in asyncio and that programs and libraries use all the same.
+//! Private attributes of asyncio's runner that programs and libraries use.
 
 use pyo3::prelude::*;
 

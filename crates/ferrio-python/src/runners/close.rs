@@ -1,4 +1,4 @@
-//! The end of a runner's loop: what is left over is cancelled and shut down.
+//! Closing a runner's loop: cancels the remaining tasks and shuts down generators and the executor.
 
 use ferrio_cpython::capi::memory;
 use pyo3::prelude::*;
@@ -6,10 +6,10 @@ use pyo3::prelude::*;
 use crate::common::imports;
 use crate::tasks::gather_all;
 
-/// Cancels the tasks that are left, then shuts down asynchronous generators and the default executor.
+/// Cancels the remaining tasks, then shuts down asynchronous generators and the default executor.
 ///
 /// # Errors
-/// What leaves the loop.
+/// The exception that a run of the loop raises.
 pub(super) fn shut_down(owner: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = owner.py();
     cancel_all_tasks(owner)?;

@@ -1,8 +1,8 @@
-//! Runners: a loop from its making to its closing, as in asyncio's `runners.py`.
+//! Runners: a loop from its creation to its closing, as in asyncio's `runners.py`.
 //!
-//! `Runner` is in `runner.rs`, its attributes in `attributes.rs`, Ctrl-C in `interrupts.rs`, the end of a loop in
-//! `closing.rs`; here are the functions `run`. asyncio's, which `install()` replaces, has the signature of the running
-//! Python and takes the loop that asyncio's policy gives; ferrio's own makes a ferrio loop on every Python.
+//! `Runner` is in `runner.rs`, its attributes in `attributes.rs`, Ctrl-C in `sigint.rs`, closing a loop in `close.rs`;
+//! this file holds the `run` functions. The one that replaces asyncio's after `install()` has the running Python's
+//! signature and uses the loop of asyncio's policy; ferrio's own creates a ferrio loop on every Python.
 
 mod attributes;
 mod close;
@@ -22,7 +22,7 @@ use runner::Runner;
 /// Adds `Runner` and the functions to the extension module.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    // What asyncio does is looked at now, before install() puts this class in its place.
+    // asyncio's behaviour is inspected now, before `install()` replaces its class by this one.
     runner::takes_awaitables(py)?;
     add_class::<Runner>(module, &[])?;
     if imports::python_version(py) >= (3, 12) {
@@ -78,7 +78,7 @@ fn run_on_ferrio<'py>(
 }
 
 /// # Errors
-/// `RuntimeError` with `text` when a loop runs in this thread.
+/// `RuntimeError` with `text` if a loop is running in this thread.
 fn check_not_running(py: Python<'_>, text: &'static str) -> PyResult<()> {
     if running_loop(py)?.is_none() || nested_runs::are_allowed(py)? {
         Ok(())

@@ -1,8 +1,8 @@
 //! `Runner`: one loop for many coroutines.
 //!
-//! States: *created*, *initialized* (there is a loop), *closed*. The loop is made on first use: by the factory, or else
-//! by `asyncio.new_event_loop()`, whose policy a program may have set, and then it is made the thread's current loop.
-//! As long as `install()` has not put this class in asyncio's place, a runner without a factory makes a ferrio loop.
+//! States: *created*, *initialized* (there is a loop), *closed*. The loop is created on first use: by the factory, or
+//! otherwise by `asyncio.new_event_loop()`, whose policy a program may have set; it then becomes the thread's current
+//! loop. Unless `install()` has replaced asyncio's class by this one, a runner without a factory creates a ferrio loop.
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::context::copy_current;
@@ -31,18 +31,18 @@ pub(crate) struct Runner {
     pub(super) inner: GilCell<Inner>,
 }
 
-/// The fields are asyncio's, with `_` in front and the names of `attributes.rs`.
+/// The fields are asyncio's, with `_` in front and the names in `attributes.rs`.
 #[derive(Default)]
 pub(super) struct Inner {
     pub(super) state: State,
     pub(super) debug: Option<Py<PyAny>>,
     pub(super) factory: Option<Py<PyAny>>,
     pub(super) owner: Option<Py<PyAny>>,
-    /// What coroutines run in that come without a context of their own.
+    /// The context of coroutines that are run without one of their own.
     pub(super) context: Option<Py<PyAny>>,
-    /// How often Ctrl-C came during this run.
+    /// The number of Ctrl-C presses during this run.
     pub(super) interrupt_count: usize,
-    /// The loop was made the thread's current one.
+    /// Whether the loop became the thread's current one.
     pub(super) set_event_loop: bool,
 }
 
@@ -191,7 +191,7 @@ impl Runner {
         });
         if count == 1 && !main_task.call_method0(name!("done"))?.is_truthy()? {
             main_task.call_method0(name!("cancel"))?;
-            // The loop may be waiting for events.
+            // Wakes the loop, which may be waiting for events.
             self.owner(py).call_method1(name!("call_soon_threadsafe"), (pyo3::wrap_pyfunction!(nothing, py)?,))?;
             return Ok(());
         }
@@ -215,7 +215,7 @@ impl Runner {
 }
 
 impl Runner {
-    /// `asyncio.run`.
+    /// The body of `asyncio.run`.
     pub(super) fn run_once<'py>(
         main: &Bound<'py, PyAny>,
         debug: Option<Py<PyAny>>,
@@ -257,7 +257,7 @@ impl Runner {
         owner
     }
 
-    /// Closes the loop that was shut down.
+    /// Closes the loop after its shutdown.
     fn end(&self, owner: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = owner.py();
         if self.inner.with(py, |inner| inner.set_event_loop) {
@@ -272,7 +272,7 @@ impl Runner {
         Ok(())
     }
 
-    /// The cancellation that Ctrl-C caused comes out as `KeyboardInterrupt`, unless somebody else cancelled as well.
+    /// Turns a cancellation that Ctrl-C caused into `KeyboardInterrupt`, unless the task was also cancelled otherwise.
     fn without_interrupt(&self, task: &Bound<'_, PyAny>, error: PyErr) -> PyResult<PyErr> {
         let py = task.py();
         if !is_cancellation(py, &error)? || self.inner.with(py, |inner| inner.interrupt_count) == 0 {
@@ -285,7 +285,7 @@ impl Runner {
         if !is_interrupt.unwrap_or(false) {
             return Ok(error);
         }
-        // Made while the cancellation is handled, which is its context then.
+        // Created while the cancellation is being handled, so that it becomes its context.
         Ok(while_handling(py, &error, || ferrio_cpython::error::<PyKeyboardInterrupt>(())))
     }
 }
@@ -294,7 +294,7 @@ impl Runner {
 #[pyfunction]
 fn nothing() {}
 
-/// What a runner without a factory gets.
+/// The loop of a runner without a factory.
 fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let installed = imports::runners_module(py)?.getattr(name!("Runner"))?.is(py.get_type::<Runner>());
     if installed {
@@ -304,10 +304,10 @@ fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     }
 }
 
-/// Whether the running Python's runners take awaitables that are not coroutines.
+/// Whether the running Python's runners accept awaitables that are not coroutines.
 ///
 /// # Errors
-/// `ImportError` when asyncio is not importable.
+/// `ImportError` if asyncio cannot be imported.
 pub(super) fn takes_awaitables(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     let find = || {

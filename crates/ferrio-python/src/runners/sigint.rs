@@ -1,6 +1,6 @@
-//! Ctrl-C while a runner runs: its first press cancels the main task.
+//! Ctrl-C during a run: the first press cancels the main task.
 //!
-//! Only in the main thread, and only where nobody has set a handler for it; that is put back afterwards.
+//! Only in the main thread, and only if the default handler is set; it is restored afterwards.
 
 use ferrio_cpython::capi::memory;
 use pyo3::exceptions::PyValueError;
@@ -9,19 +9,19 @@ use pyo3::prelude::*;
 use super::runner::Runner;
 use crate::common::imports;
 
-/// Ctrl-C, redirected or not.
+/// The handling of Ctrl-C, redirected or not.
 pub(super) struct Interrupts {
     handler: Option<Py<PyAny>>,
 }
 
 impl Interrupts {
-    /// Lets Ctrl-C call the runner's `_on_sigint`.
+    /// Makes Ctrl-C call the runner's `_on_sigint`.
     ///
     /// # Errors
-    /// What the functions of `threading` and `signal` raise.
+    /// The exceptions of the functions of `threading` and `signal`.
     pub(super) fn redirect(runner: &Bound<'_, Runner>, task: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = runner.py();
-        // Asked of the modules each time: programs and tests put others there.
+        // Looked up in the modules each time, because programs and tests replace them.
         let threading = imports::threading_module(py)?;
         let signal = imports::signal_module(py)?;
         let not_redirected = Self { handler: None };
@@ -44,10 +44,10 @@ impl Interrupts {
         }
     }
 
-    /// Puts back what was there, unless somebody has set another handler.
+    /// Restores the previous handler, unless another one was set in the meantime.
     ///
     /// # Errors
-    /// What the functions of `signal` raise.
+    /// The exceptions of the functions of `signal`.
     pub(super) fn put_back(&self, py: Python<'_>) -> PyResult<()> {
         let Some(handler) = &self.handler else { return Ok(()) };
         let signal = imports::signal_module(py)?;

@@ -1,8 +1,9 @@
-//! Exits of child processes: who tells a subprocess transport, and how.
+//! Exits of child processes: how a subprocess transport learns of them.
 //!
-//! A child is watched by its own pidfd in the poller, or what `ferrio_sys::child` has in its place. No signal handler is
-//! set and nobody else's children are touched. On Python 3.11 to 3.13 a program can put a child watcher on the event loop
-//! policy. Those that asyncio uses by itself do what is done here anyway; any other one is used the way asyncio uses it.
+//! The poller watches a child's own pidfd, or the substitute that `ferrio_sys::child` provides. No signal handler is
+//! set, and children of other code are not touched. On Python 3.11 to 3.13 a program can set a child watcher on the
+//! event loop policy. asyncio's default watchers do the same as this code, so they are not used; any other one is used
+//! as asyncio would use it.
 
 use ferrio_engine::Role;
 use ferrio_sys::child::Watch;
@@ -16,7 +17,7 @@ use crate::event_loop::exception_handler;
 use crate::event_loop::io_driver::Handler;
 use crate::transports::subprocess::{self, SubprocessTransport};
 
-/// What is reported for a child whose status somebody else has read.
+/// The return code for a child whose status other code has read.
 const STATUS_UNKNOWN: i32 = 255;
 
 #[pymethods]
@@ -49,19 +50,19 @@ impl Loop {
     }
 }
 
-/// A child watcher of the program's own choice, entered.
+/// A child watcher that the program has set, entered.
 pub(crate) struct Watcher(Py<PyAny>);
 
 impl Watcher {
-    /// The watcher on the policy, if there is one that has to be asked.
+    /// The watcher of the policy, if it has to be used.
     ///
     /// # Errors
-    /// `RuntimeError` when it is not active, before there is a process to be told of.
+    /// `RuntimeError` if it is not active, raised before the process is started.
     pub(crate) fn enter(py: Python<'_>) -> PyResult<Option<Self>> {
         let Some(watcher) = chosen(py)? else { return Ok(None) };
         let result = watcher.call_method0(name!("__enter__"))?;
         let entered = Self(watcher.clone().unbind());
-        // The contract says that they are the same; 3.11 asks the one, later versions the other.
+        // They should be the same object; 3.11 uses one of them, later versions the other.
         let watcher = if imports::python_version(py) >= (3, 12) { watcher } else { result };
         let active = watcher.call_method0(name!("is_active")).and_then(|active| active.is_truthy());
         let checked = active.and_then(|active| {
@@ -98,7 +99,7 @@ fn chosen(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     let stock = py.import(name!("asyncio.unix_events"))?;
     let getter = stock.getattr(name!("_UnixDefaultEventLoopPolicy"))?.getattr(name!("get_child_watcher"))?;
     let watcher = if policy.get_type().getattr(name!("get_child_watcher"))?.is(&getter) {
-        // Not by its method: that would make a watcher where none was chosen.
+        // Not by its method, which would create a watcher if none was set.
         policy.getattr(name!("_watcher"))?
     } else {
         match without_deprecation(py, || policy.call_method0(name!("get_child_watcher"))) {
@@ -125,7 +126,7 @@ fn without_deprecation<T>(py: Python<'_>, body: impl FnOnce() -> PyResult<T>) ->
     outcome
 }
 
-/// Has the transport told when its child ends.
+/// Watches the child and calls `process_exited` when it ends.
 pub(crate) fn watch(
     slf: &Bound<'_, Loop>,
     transport: &Bound<'_, SubprocessTransport>,
@@ -146,7 +147,7 @@ pub(crate) fn watch(
     Ok(())
 }
 
-/// The watch is readable.
+/// Handles the event that the watch is readable.
 fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<SubprocessTransport>()?;
     let py = transport.py();
@@ -159,7 +160,8 @@ fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
         let handler = owner.get().io.unregister(py, watch.fd(), Role::Reader);
         drop((handler, watch));
     }
-    // At once: a child that is reaped and not told of has a number that a signal could send to somebody else.
+    // Called directly: if a child is reaped and the transport does not know it, a signal sent to its pid could reach
+    // another process.
     let called = outcome.and_then(|code| code.map_or(Ok(()), |code| subprocess::process_exited(transport, code)));
     match called {
         Err(error) if !exception_handler::passes(py, &error) => exception_handler::report(
@@ -172,7 +174,7 @@ fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     }
 }
 
-/// How the child has ended; None if it has not. Asked through the `os` module like everybody else in the process: what
+/// Reaps the child and returns its return code; None if it has not ended. Calls the `os` module, so that code that
 /// replaces its functions sees all children.
 fn reap(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<Option<i32>> {
     let py = transport.py();
@@ -193,7 +195,7 @@ fn reap(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<Option
     }
 }
 
-/// Somebody else has read the status. The Popen object knows it if it was through its methods.
+/// The return code if other code has read the status. The Popen object knows it if its methods read it.
 #[cold]
 fn already_reaped(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<i32> {
     let py = transport.py();

@@ -40,11 +40,11 @@ impl Loop {
     }
 }
 
-/// A transport whose protocol is going to be told in the next turn.
+/// A transport whose `connection_made` is called in the next turn.
 struct Connected {
     transport: Py<PyAny>,
     protocol: Py<PyAny>,
-    /// Done once the protocol was told. Data comes in the turn in which the caller goes on, after the caller.
+    /// Completes after `connection_made`. Data arrives in the turn in which the caller continues, after the caller.
     waiter: Py<PyAny>,
 }
 
@@ -55,7 +55,7 @@ impl Connected {
         Ok(Self { transport: transport.unbind(), protocol: protocol.unbind(), waiter: waiter.unbind() })
     }
 
-    /// Lets the protocol be told. Whoever gives up meanwhile has the pipe closed.
+    /// Waits until `connection_made` was called; on cancellation, closes the pipe.
     async fn finish(
         self,
         this: &Py<Loop>,

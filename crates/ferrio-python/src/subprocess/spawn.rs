@@ -1,7 +1,7 @@
-//! `subprocess_exec` and `subprocess_shell`: from arguments to a running process with connected pipes.
+//! `subprocess_exec` and `subprocess_shell`: start a process and connect its pipes.
 //!
-//! The process is started by Python's `subprocess.Popen`, which knows every argument there is; its pipes are real pipes, so
-//! that /dev/stdin works in the child. What asyncio refuses is refused here in its words.
+//! Python's `subprocess.Popen`, which supports all arguments, starts the process. Its pipes are real pipes, so that
+//! /dev/stdin works in the child. Arguments that asyncio refuses are refused with its messages.
 
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
@@ -19,7 +19,7 @@ use crate::transports::subprocess::{self, SubprocessTransport};
 /// `subprocess.PIPE`.
 const PIPE: i32 = -1;
 
-/// Where one of the child's standard streams leads: whatever Popen takes for it.
+/// A standard stream of the child: any value that Popen accepts for it.
 enum Stream {
     Pipe,
     Given(Py<PyAny>),
@@ -42,9 +42,9 @@ impl Stream {
     }
 }
 
-/// What is to be started.
+/// The arguments for starting a process.
 struct Request {
-    /// A command for the shell, or a tuple of program and arguments.
+    /// A shell command, or a tuple of program and arguments.
     command: Py<PyAny>,
     shell: bool,
     streams: [Stream; 3],
@@ -140,7 +140,7 @@ async fn run(
     })
 }
 
-/// The keyword arguments for Popen, without those that asyncio knows one value for.
+/// The keyword arguments for Popen, without those for which asyncio accepts only one value.
 fn checked_keywords<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyDict>> {
     let keywords = request.keywords.as_ref().map_or_else(|| memory::dict(py), |given| given.bind(py).copy())?;
     let command = request.command.bind(py);
@@ -168,7 +168,7 @@ fn checked_keywords<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'
     Ok(keywords)
 }
 
-/// Tells in debug mode what is about to be run; gives the words for it. Arguments may be secret and are left out.
+/// Logs in debug mode what will be run; returns the log text. It leaves out the arguments, which may be secret.
 fn log_command(slf: &Bound<'_, Loop>, request: &Request) -> PyResult<Option<String>> {
     let py = slf.py();
     if !base(slf).debug.get() {
@@ -201,7 +201,7 @@ fn log_command(slf: &Bound<'_, Loop>, request: &Request) -> PyResult<Option<Stri
     Ok(Some(title))
 }
 
-/// Starts the process and has its exit watched.
+/// Starts the process and watches it for its exit.
 fn start<'py>(
     slf: &Bound<'py, Loop>,
     request: &Request,
@@ -237,7 +237,7 @@ fn start<'py>(
             .call_method1(name!("debug"), ("process %r created: pid %s", program, pid))?;
     }
     if let Err(error) = child_watcher::watch(slf, &transport, pid, watcher) {
-        // No room for the descriptor: nobody would be told of the end of a child that is left running.
+        // Without a descriptor for the watch, the exit of the running child would never be noticed.
         transport.call_method0(name!("close"))?;
         process.call_method0(name!("wait"))?;
         return Err(error);
@@ -245,7 +245,7 @@ fn start<'py>(
     Ok(transport)
 }
 
-/// Connects the pipes and has the protocol told. Whoever gives up meanwhile has the process killed and reaped.
+/// Connects the pipes, then calls `connection_made`; on cancellation, kills and reaps the child.
 async fn finish_spawn(this: &Py<Loop>, transport: &Py<SubprocessTransport>, channel: &Channel) -> PyResult<()> {
     let mut outcome = connect_pipes(this, transport, channel).await;
     if outcome.is_ok() {
@@ -281,7 +281,7 @@ async fn connect_pipes(this: &Py<Loop>, transport: &Py<SubprocessTransport>, cha
     Python::attach(|py| subprocess::make_connection(transport.bind(py)))
 }
 
-/// The coroutine that connects our end of a stream, through the loop's own methods: they may be overridden.
+/// The coroutine that connects the parent's end of a stream. It calls the loop's methods, which may be overridden.
 fn connect_pipe(
     slf: &Bound<'_, Loop>,
     transport: &Bound<'_, SubprocessTransport>,
@@ -294,14 +294,14 @@ fn connect_pipe(
         _ => ("ReadSubprocessPipeProto", "connect_read_pipe"),
     };
     let protocol = py.import(name!("asyncio.base_subprocess"))?.getattr(class)?.call1((transport, stream))?;
-    // Given up at once when the function is: `PyO3` would wait until it is entered again.
+    // Unlike a `Py`, which `PyO3` may drop later, an `OwnedRef` is dropped together with the function.
     let protocol = OwnedRef::of(&protocol);
     let factory =
         PyCFunction::new_closure(py, None, None, move |arguments, _| protocol.bind(arguments.py()).clone().unbind())?;
     slf.call_method1(method, (factory, file)).map(|coroutine| Some(coroutine.unbind()))
 }
 
-/// The file object at our end of a stream.
+/// The file object of the parent's end of a stream.
 fn our_end<'py>(transport: &Bound<'py, SubprocessTransport>, stream: usize) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = transport.py();
     let Some(process) = transport.get().process(py) else { return Ok(None) };
@@ -309,7 +309,7 @@ fn our_end<'py>(transport: &Bound<'py, SubprocessTransport>, stream: usize) -> P
     Ok((!file.is_none()).then_some(file))
 }
 
-/// Closes the pipes that no transport is going to close.
+/// Closes the pipes that have no transport.
 fn close_unconnected(transport: &Bound<'_, SubprocessTransport>) -> PyResult<()> {
     for (stream, unconnected) in transport.get().unconnected(transport.py()).into_iter().enumerate() {
         if let (true, Some(file)) = (unconnected, our_end(transport, stream)?) {

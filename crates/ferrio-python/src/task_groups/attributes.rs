@@ -1,10 +1,10 @@
-//! The attributes of a task group that are private in asyncio and that programs and libraries use all the same.
+//! Private attributes of asyncio's task group that programs and libraries use.
 
 use pyo3::prelude::*;
 
 use super::group::TaskGroup;
 
-/// A getter and a setter for each field: `read` and `write` are the names in Rust, the attribute is `name`.
+/// Defines a getter and a setter for each field: `read` and `write` are their names in Rust, `name` is the attribute.
 macro_rules! attributes {
     ($($name:literal $read:ident $write:ident $field:ident: $kind:ty;)*) => {
         #[pymethods]
@@ -36,7 +36,7 @@ attributes! {
     "_on_completed_fut" shown_completed set_completed completed: Option<Py<PyAny>>;
 }
 
-/// A second reference to what a field holds.
+/// Creates a second reference to the object in a field.
 trait Shown {
     fn shown(&self, py: Python<'_>) -> Self;
 }

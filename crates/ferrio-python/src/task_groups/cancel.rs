@@ -1,16 +1,16 @@
 //! `TaskGroup.cancel`: ends a group without an error, on every Python.
 //!
-//! The tasks are cancelled, and so is the parent in the block or while it waits for them; `__aexit__` takes that back
-//! and lets no `CancelledError` of the group's own out.
+//! It cancels the tasks, and the parent if that is in the block or waits for the tasks; `__aexit__` then uncancels the
+//! parent and suppresses the `CancelledError` that the group caused.
 
 use ferrio_cpython::objects::future::future_like;
 use pyo3::prelude::*;
 
 use super::group::{CLASS, TaskGroup};
 
-/// What is to be done, as the state says.
+/// What `cancel` does, depending on the group's state.
 enum Course {
-    /// At the entry, which has not happened yet, or not at all.
+    /// Cancels at the entry if that is still to come; otherwise does nothing.
     NotNow,
     Abort,
 }
@@ -40,7 +40,7 @@ impl TaskGroup {
 }
 
 impl TaskGroup {
-    /// `self.cancel()`, which a subclass may have made its own.
+    /// Calls `self.cancel()`, which a subclass may override.
     pub(super) fn cancel_by_name(slf: &Bound<'_, Self>) -> PyResult<()> {
         if CLASS.is_unpatched(slf) {
             return Self::cancel(slf);

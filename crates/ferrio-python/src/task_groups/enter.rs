@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::group::TaskGroup;
 
-/// The body; it never waits.
+/// The body of the coroutine; it never waits.
 pub(super) struct Enter(pub(super) Py<TaskGroup>);
 
 impl Body for Enter {

@@ -1,7 +1,7 @@
-//! `TaskGroup.__aexit__`: waits for the tasks and raises what went wrong.
+//! `TaskGroup.__aexit__`: waits for the tasks and raises their errors.
 //!
-//! Stages: not begun, waiting (for the group's future, which the last task finishes; again if it was cancelled and
-//! tasks are left), ended. Since 3.14 the group forgets its parent and the errors however this ends.
+//! Stages: not started, waiting (for the group's future, which the last task completes; repeatedly if the wait is
+//! cancelled while tasks remain), ended. Since 3.14 the group drops its parent and its errors however this ends.
 
 use ferrio_cpython::capi::raise::raised;
 use ferrio_cpython::capi::resume::Step;
@@ -15,18 +15,18 @@ use crate::common::imports;
 use crate::compat::task_groups::behavior;
 use crate::locks::is_cancellation;
 
-/// The body.
+/// The body of the coroutine.
 pub(super) struct Leave {
     group: Py<TaskGroup>,
     /// How the block was left, with its exception.
     left: Left,
     exception: Option<Py<PyAny>>,
-    /// The cancellation that goes on to the parent, unless tasks have failed.
+    /// The cancellation to raise in the parent, unless tasks have failed.
     cancellation: Option<Py<PyAny>>,
-    /// The last cancellation that came while it waited, whoever it was for.
+    /// The last cancellation during the wait, from any source.
     latest: Option<Py<PyAny>>,
     begun: bool,
-    /// The group's cancelling of its parent has been taken back.
+    /// Whether the parent was uncancelled for the group's cancellation.
     uncancelled: bool,
     awaiting: Option<Awaiting>,
 }
@@ -39,7 +39,7 @@ enum Left {
 }
 
 impl Leave {
-    /// The body for `__aexit__(class, exception, traceback)`.
+    /// Creates the body of `__aexit__(class, exception, traceback)`.
     pub(super) fn new(
         group: &Bound<'_, TaskGroup>,
         class: &Bound<'_, PyAny>,
@@ -89,8 +89,8 @@ impl Body for Leave {
     }
 }
 
-/// Whether `cancel()` has asked for a `CancelledError` in the parent that is still to come. Before 3.13 taking the request
-/// back does not take that back, so it is awaited here; later there is nothing to await.
+/// Whether a `CancelledError` that `cancel()` requested is still to be raised in the parent. Before 3.13 `uncancel()`
+/// does not withdraw it, so it is awaited here; later versions withdraw it.
 fn is_cancellation_due(group: &Bound<'_, TaskGroup>) -> PyResult<bool> {
     let py = group.py();
     if !group.get().state.with(py, |state| state.cancelled) || imports::python_version(py) >= (3, 13) {
@@ -119,7 +119,7 @@ impl Leave {
                 Ok(step @ Step::Yielded(_)) => return Ok(step),
                 Ok(Step::Returned(_)) => {}
                 Err(error) if is_cancellation(py, &error)? => {
-                    // The parent is cancelled while it waits here; it may be cancelled again.
+                    // The parent was cancelled during the wait here; that may happen again.
                     let error = error.into_value(py).into_any();
                     let before = self.latest.replace(error.clone_ref(py));
                     drop(before);
@@ -156,7 +156,7 @@ impl Leave {
         Ok(())
     }
 
-    /// Takes back the group's cancelling of its parent.
+    /// Uncancels the parent, if the group has cancelled it.
     fn uncancel_parent(&mut self, group: &Bound<'_, TaskGroup>) -> PyResult<()> {
         let py = group.py();
         let (requested, cancelled) =
@@ -166,7 +166,7 @@ impl Leave {
         }
         self.uncancelled = true;
         if group.get().parent(py).call_method0(name!("uncancel"))?.eq(0)? {
-            // Nobody else cancelled it.
+            // Only the group has cancelled it.
             self.cancellation = None;
         } else if self.cancellation.is_none() && (cancelled || behavior(py)?.keeps_outer_cancellation) {
             self.cancellation = self.latest.take();
@@ -174,7 +174,7 @@ impl Leave {
         Ok(())
     }
 
-    /// All tasks are done.
+    /// Ends the group, once all tasks are done.
     fn end<'py>(&mut self, group: &Bound<'py, TaskGroup>) -> PyResult<Step<'py>> {
         let py = group.py();
         let behavior = behavior(py)?;
@@ -183,7 +183,7 @@ impl Leave {
         if let Some(base_error) = base_error {
             return Err(raised(base_error.bind(py)));
         }
-        // A group that `cancel()` ended leaves nothing behind on any Python, although it may have done so only while the
+        // A group that `cancel()` ended leaves no cancellation behind on any Python, even if it was called while the
         // parent waited here.
         if !behavior.uncancels_first || state.with(py, |state| state.cancelled) {
             self.uncancel_parent(group)?;
@@ -198,7 +198,7 @@ impl Leave {
             errors.call_method1(pyo3::intern!(py, "append"), (&self.exception,))?;
         }
         if !errors.is_truthy()? {
-            // On Pythons without `cancel()` nothing but that leads here with an exception of the block.
+            // On Pythons without `cancel()`, only such a call leads here with an exception from the block.
             return Ok(Step::Returned(if behavior.suppresses || self.left != Left::AtTheEnd {
                 PyBool::new(py, true).to_owned().into_any()
             } else {

@@ -1,8 +1,8 @@
-//! `TaskGroup`: its state, making tasks, and what their ends mean.
+//! `TaskGroup`: its state, the creation of tasks, and the handling of their ends.
 //!
-//! States: new, *entered*, *exiting* (the block was left; with tasks left it waits), *aborting* (all tasks were
-//! cancelled and none may be added). Invariant: a task is in the set from its making until it has told the group of
-//! its end, which it does by a native callback. Whatever a subclass may have overridden is called by its name.
+//! States: new, *entered*, *exiting* (the block was left; the parent waits while tasks remain), *aborting* (all tasks
+//! were cancelled and none can be added). Invariant: a task is in the set from its creation until its native done
+//! callback has run in the group. Methods that a subclass may override are called by name.
 
 use ferrio_cpython::capi::memory::Text;
 use std::fmt::Write;
@@ -23,7 +23,7 @@ use super::exit::Leave;
 use crate::common::imports;
 use crate::compat::task_groups::{Keywords, behavior};
 
-/// The class, to tell plain instances.
+/// The class, for recognising unpatched instances.
 pub(super) static CLASS: ExactType = ExactType::new();
 
 static TASK_DONE: DoneCallback = DoneCallback::new("TaskGroup._on_task_done", task_done);
@@ -37,23 +37,23 @@ pub(crate) struct TaskGroup {
     pub(super) state: GilCell<State>,
 }
 
-/// The fields are asyncio's, with `_` in front and the names of `attributes.rs`.
+/// The fields are asyncio's, with `_` in front and the names in `attributes.rs`.
 pub(super) struct State {
     pub(super) entered: bool,
     pub(super) exiting: bool,
     pub(super) aborting: bool,
     pub(super) parent_cancel_requested: bool,
     pub(super) cancel_on_enter: bool,
-    /// `cancel()` ended it; asyncio has no such field.
+    /// Whether `cancel()` ended the group; asyncio has no such field.
     pub(super) cancelled: bool,
     pub(super) owner: Option<Py<PyAny>>,
     pub(super) parent: Option<Py<PyAny>>,
-    /// A set, unless somebody put something else there.
+    /// A set, unless a program has replaced it.
     pub(super) tasks: Py<PyAny>,
-    /// A list; None once they were raised.
+    /// A list; None once the errors were raised.
     pub(super) errors: Option<Py<PyAny>>,
     pub(super) base_error: Option<Py<PyAny>>,
-    /// What the parent waits for.
+    /// The future that the parent waits for.
     pub(super) completed: Option<Py<PyAny>>,
 }
 
@@ -154,7 +154,7 @@ impl TaskGroup {
             this.keep(&task)?;
             Self::watch(slf, native, &task)?;
         }
-        // One that began at once can have ended the group, before it was among those that this cancelled.
+        // A task that started eagerly may have ended the group before it was in the set of tasks to cancel.
         let (aborting, cancelled) = this.state.with(py, |state| (state.aborting, state.cancelled));
         if aborting && (behavior.cancels_late_tasks || cancelled) && !future_like::is_done(&task)? {
             future_like::cancel(&task)?;
@@ -232,7 +232,7 @@ impl TaskGroup {
     }
 }
 
-/// Why no task may be added.
+/// Why a task cannot be added.
 #[derive(Clone, Copy)]
 enum Refusal {
     NotEntered,
@@ -270,7 +270,7 @@ impl TaskGroup {
         tasks.cast_exact::<PySet>().map_or_else(|_| tasks.is_truthy(), |tasks| Ok(!tasks.is_empty()))
     }
 
-    /// The future that the last task will finish.
+    /// The future that the last task completes.
     pub(super) fn completion<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(completed) = self.completed(py) {
             return Ok(completed);
@@ -282,7 +282,7 @@ impl TaskGroup {
         Ok(future)
     }
 
-    /// Forgets what could keep exceptions and their frames alive.
+    /// Drops the references that could keep exceptions and their frames alive.
     pub(super) fn forget(&self, py: Python<'_>) {
         let before = self.state.with(py, |state| (state.parent.take(), state.errors.take(), state.base_error.take()));
         drop(before);
@@ -296,7 +296,7 @@ impl TaskGroup {
         slf.call_method0(pyo3::intern!(slf.py(), "_abort")).map(drop)
     }
 
-    /// Keeps the first `SystemExit` or `KeyboardInterrupt`.
+    /// Stores the first `SystemExit` or `KeyboardInterrupt`.
     pub(super) fn note_base_error(slf: &Bound<'_, Self>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let keep = if CLASS.is_unpatched(slf) {
@@ -313,7 +313,7 @@ impl TaskGroup {
         Ok(())
     }
 
-    /// A task has failed: all others and the parent are cancelled.
+    /// Handles a failed task: cancels all other tasks and the parent.
     #[cold]
     fn take_error(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>, exception: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
@@ -337,7 +337,7 @@ impl TaskGroup {
         if this.state.with(py, |state| state.aborting || state.parent_cancel_requested) {
             return Ok(());
         }
-        // Whatever the parent does in the block ends; `__aexit__` takes the cancellation back.
+        // Ends whatever the parent awaits in the block; `__aexit__` uncancels it.
         Self::abort(slf)?;
         this.state.with(py, |state| state.parent_cancel_requested = true);
         future_like::cancel(&parent).map(drop)
@@ -356,7 +356,7 @@ impl TaskGroup {
         })
     }
 
-    /// A task made without keyword arguments; a loop exactly of ours need not be told that there is no name.
+    /// Creates a task without keyword arguments; a loop of exactly ferrio's class needs no `name=None`.
     #[inline]
     fn make_plain_task<'py>(&self, coro: &Bound<'py, PyAny>, keywords: Keywords) -> PyResult<Bound<'py, PyAny>> {
         let py = coro.py();
@@ -416,13 +416,13 @@ impl TaskGroup {
     }
 }
 
-/// What is raised alone, whatever else went wrong.
+/// Whether an exception is raised on its own, whatever else failed.
 fn is_base_error(exception: &Bound<'_, PyAny>) -> bool {
     exception.is_instance_of::<PySystemExit>() || exception.is_instance_of::<PyKeyboardInterrupt>()
 }
 
 impl TaskGroup {
-    /// Among the tasks from now on.
+    /// Adds a task to the set.
     fn keep(&self, task: &Bound<'_, PyAny>) -> PyResult<()> {
         let tasks = self.tasks(task.py());
         match tasks.cast_exact::<PySet>() {
@@ -431,7 +431,7 @@ impl TaskGroup {
         }
     }
 
-    /// The group hears of the task's end.
+    /// Adds the group's done callback to a task.
     fn watch<'py>(slf: &Bound<'py, Self>, native: bool, task: &Bound<'py, PyAny>) -> PyResult<()> {
         if native {
             return when_done(task, slf, &TASK_DONE);
@@ -446,7 +446,7 @@ fn task_done<'py>(group: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResu
     TaskGroup::on_task_done(group.cast::<TaskGroup>()?, task)
 }
 
-/// The error for a refused coroutine, which later Pythons close.
+/// The error for a refused coroutine; later Pythons also close the coroutine.
 #[cold]
 fn refuse(group: &Bound<'_, TaskGroup>, coro: &Bound<'_, PyAny>, refusal: Refusal) -> PyResult<PyErr> {
     if behavior(group.py())?.closes_refused {

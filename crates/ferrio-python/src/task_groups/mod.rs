@@ -1,7 +1,8 @@
 //! Task groups, as in asyncio's `taskgroups.py`.
 //!
-//! The group's state and its methods are in `group.rs`, the attributes that programs read in `attributes.rs`, what
-//! `async with` awaits in `entering.rs` and `leaving.rs`, `cancel()` in `cancelling.rs`; `style.rs` has what differs between Pythons.
+//! `group.rs` holds the group's state and methods, `attributes.rs` the attributes that programs read, `enter.rs` and
+//! `exit.rs` the coroutines of `async with`, `cancel.rs` `cancel()`; `compat/task_groups.rs` describes the differences
+//! between Pythons.
 
 mod attributes;
 mod cancel;
@@ -15,7 +16,7 @@ use crate::locks::add_class;
 
 /// Adds the class to the extension module.
 pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    // What asyncio does is looked at now, before install() puts this class in its place.
+    // asyncio's behaviour is inspected now, before `install()` replaces its class by this one.
     crate::compat::task_groups::behavior(module.py())?;
     group::CLASS.set(&module.py().get_type::<group::TaskGroup>());
     add_class::<group::TaskGroup>(module, &["__aenter__", "__aexit__"])
