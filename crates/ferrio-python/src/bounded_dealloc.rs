@@ -1,7 +1,7 @@
 //! Registers every class of this crate with `ferrio_cpython::capi::deallocation`, which frees chains of their instances
 //! without recursion.
 //!
-//! `tests/test_depth.py` compares the list with the classes that the sources declare.
+//! `tests/depth/test_depth.py` compares the list with the classes that the sources declare.
 
 use ferrio_cpython::capi::deallocation::bound;
 use pyo3::prelude::*;

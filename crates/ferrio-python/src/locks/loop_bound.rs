@@ -65,7 +65,7 @@ impl Binding {
     }
 }
 
-/// Gives a class whose field `binding` is a `Binding` the attributes of asyncio's mixin.
+/// Defines the attributes of asyncio's mixin for a class whose field `binding` is a `Binding`.
 macro_rules! bound_to_loop {
     ($class:ident) => {
         #[pyo3::pymethods]

@@ -1,8 +1,8 @@
 //! `ReadPipeTransport`: the reading end of a pipe and its protocol.
 //!
-//! Each event reads once, up to `MAX_SIZE` bytes, so that no pipe starves the others. The end of data ends the
-//! connection, after `eof_received`; an error ends it too. EIO, by which a terminal reports that its other side is
-//! closed, is not logged as an error.
+//! Each event reads once, at most as much as the loop's receive buffer holds, so that no pipe starves the others. The
+//! end of data ends the connection, after `eof_received`; an error ends it too. EIO, by which a terminal reports that
+//! its other side is closed, is logged in debug mode only.
 
 use ferrio_cpython::capi::memory::Text;
 use std::io;
