@@ -77,7 +77,7 @@ impl Link {
         Ok(())
     }
 
-    /// What asyncio's callback in this place is called, for reprs of futures.
+    /// The name of asyncio's corresponding callback, for reprs of futures.
     #[getter]
     fn __qualname__(&self) -> &'static str {
         CALLBACK

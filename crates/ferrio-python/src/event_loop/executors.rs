@@ -81,7 +81,7 @@ impl Loop {
         Ok(())
     }
 
-    /// Waits for the default executor's threads, in a thread of its own.
+    /// Wait for the default executor's threads, in a separate thread.
     fn _do_shutdown(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
         join(slf, future)
     }

@@ -123,13 +123,13 @@ impl Loop {
         crate::event_loop::executors::close(slf)
     }
 
-    /// Says to `nest_asyncio` that the loop needs no patches: what it allows by then, `nested` knows.
+    /// Shows `nest_asyncio` that the loop needs no patches: `nested_runs` recognises that it was applied.
     #[classattr]
     fn _nest_patched() -> bool {
         true
     }
 
-    /// `__del__` of the loop's class.
+    /// The body of `__del__`.
     fn _finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         if base(slf).closed.get() {

@@ -64,7 +64,7 @@ impl Loop {
         })
     }
 
-    /// The lookup of debug mode, in the executor: it logs what was asked and how long it took.
+    /// The lookup of debug mode, in the executor: it logs the arguments and the duration.
     fn _getaddrinfo_debug<'py>(
         slf: &Bound<'py, Self>,
         host: &Bound<'py, PyAny>,

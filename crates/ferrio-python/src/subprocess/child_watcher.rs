@@ -22,7 +22,7 @@ const STATUS_UNKNOWN: i32 = 255;
 
 #[pymethods]
 impl Loop {
-    /// What asyncio's own `PidfdChildWatcher` calls.
+    /// For asyncio's `PidfdChildWatcher`, which calls this.
     #[pyo3(signature = (fd, callback, *args))]
     fn _add_reader<'py>(
         slf: &Bound<'py, Self>,
@@ -33,12 +33,12 @@ impl Loop {
         Self::add_reader(slf, fd, callback, args)
     }
 
-    /// What asyncio's own `PidfdChildWatcher` calls.
+    /// For asyncio's `PidfdChildWatcher`, which calls this.
     fn _remove_reader(slf: &Bound<'_, Self>, fd: &Bound<'_, PyAny>) -> PyResult<bool> {
         Self::remove_reader(slf, fd)
     }
 
-    /// What a child watcher calls when a child has ended, from any thread.
+    /// For child watchers, which call this from any thread when a child has ended.
     fn _child_watcher_callback(
         slf: &Bound<'_, Self>,
         _pid: &Bound<'_, PyAny>,

@@ -177,7 +177,7 @@ impl Completions {
         spawn(py, name, body).map(Some)
     }
 
-    /// The timeout is over.
+    /// Handle the timeout.
     fn _handle_timeout(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();

@@ -51,7 +51,7 @@ impl SocketTransport {
         extra(slf)
     }
 
-    /// The socket itself, which tools and tests reach for; None once the connection is lost.
+    /// The socket itself, which tools and tests use; None once the connection is lost.
     #[getter]
     fn _sock<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();

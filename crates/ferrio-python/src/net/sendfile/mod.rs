@@ -80,7 +80,7 @@ impl Loop {
         })
     }
 
-    /// The system's way of `sendfile`.
+    /// `sendfile` by the system call.
     fn _sendfile_native(
         slf: &Bound<'_, Self>,
         transp: Py<PyAny>,

@@ -39,7 +39,7 @@ pub(crate) struct Listener {
 
 #[pymethods]
 impl Listener {
-    /// Accept again after a rest.
+    /// Resume accepting after a pause.
     fn _resume(slf: &Bound<'_, Self>) -> PyResult<()> {
         if slf.get().closed.get() { Ok(()) } else { watch(slf) }
     }

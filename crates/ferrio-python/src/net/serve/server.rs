@@ -227,7 +227,7 @@ impl Server {
         slf.get().sockets(slf.py())
     }
 
-    /// Futures of those who wait for the end; None once they were woken.
+    /// The futures of `wait_closed()`; None once they were woken.
     #[getter]
     fn _waiters(slf: &Bound<'_, Self>) -> Option<Vec<Py<PyAny>>> {
         let py = slf.py();

@@ -152,7 +152,7 @@ fn report(transport: &Bound<'_, DatagramTransport>, owner: &Bound<'_, Loop>, err
 
 #[pymethods]
 impl DatagramTransport {
-    /// Take what the socket has received.
+    /// Receive pending datagrams.
     fn _read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
         on_readable(slf.as_any(), 0)
     }

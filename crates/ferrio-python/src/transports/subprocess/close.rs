@@ -46,7 +46,7 @@ impl SubprocessTransport {
         self.state.with(py, |state| state.closed)
     }
 
-    /// Wait until the process has ended; gives its return code.
+    /// Wait until the process has ended; return its return code.
     fn _wait(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "SubprocessTransport._wait", |channel| async move {

@@ -33,7 +33,7 @@ impl TlsTransport {
         abort(slf, None)
     }
 
-    /// Close the connection now, for a reason.
+    /// Close the connection now, with an exception.
     fn _force_close(slf: &Bound<'_, Self>, exc: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         slf.get().state.with(slf.py(), |state| state.closed = true);
         abort(slf, exc.map(PyErr::from_value))
@@ -48,7 +48,7 @@ impl TlsTransport {
         slf.get().lower(py).map_or(Ok(false), |lower| lower.is_closing(py))
     }
 
-    /// The time to close is up.
+    /// Handle the shutdown timeout.
     fn _check_shutdown_timeout(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         match (slf.get().phase(py), slf.get().lower(py)) {

@@ -148,7 +148,7 @@ fn refused(transport: &Bound<'_, TlsTransport>, error: PyErr) -> PyResult<()> {
 
 #[pymethods]
 impl TlsTransport {
-    /// The handshake's time is up.
+    /// Handle the handshake timeout.
     fn _check_handshake_timeout(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();

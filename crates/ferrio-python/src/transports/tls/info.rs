@@ -36,7 +36,7 @@ impl TlsTransport {
         }
     }
 
-    /// asyncio's sendfile copies for this transport: the kernel cannot encrypt.
+    /// The mode of asyncio's sendfile: the fallback, because the kernel cannot encrypt.
     #[getter]
     fn _sendfile_compatible<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         imports::constants(slf.py())?.getattr(name!("_SendfileMode"))?.getattr(name!("FALLBACK"))

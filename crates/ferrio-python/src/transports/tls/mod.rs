@@ -239,7 +239,7 @@ impl TlsTransport {
         slf.get().protocol(slf.py())
     }
 
-    /// TLS may run over it.
+    /// Whether TLS can run over this transport: it can.
     #[classattr]
     fn _start_tls_compatible() -> bool {
         true

@@ -283,7 +283,7 @@ impl TlsTransport {
         Ok(())
     }
 
-    /// Go on where reading was paused.
+    /// Resume reading after a pause.
     fn _resume(slf: &Bound<'_, Self>) -> PyResult<()> {
         match slf.get().phase(slf.py()) {
             Phase::Unwrapped | Phase::Handshake => Ok(()),
