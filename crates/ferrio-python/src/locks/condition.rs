@@ -257,7 +257,7 @@ impl Condition {
     }
 }
 
-/// Adds the methods that need no PyO3 wrapper.
+/// Adds the methods that need no `PyO3` wrapper.
 pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
     native_methods::add::<0, WaitMethod>(py)?;
     native_methods::add::<1, WaitForMethod>(py)?;

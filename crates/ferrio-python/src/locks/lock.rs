@@ -125,7 +125,7 @@ fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureW
     }
 }
 
-/// Adds the methods that need no PyO3 wrapper.
+/// Adds the methods that need no `PyO3` wrapper.
 pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
     native_methods::add::<0, AcquireMethod>(py)?;
     native_methods::add::<0, ReleaseMethod>(py)?;

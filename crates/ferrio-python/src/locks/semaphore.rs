@@ -242,7 +242,7 @@ fn release_bounded(object: &Bound<'_, PyAny>) -> PyResult<()> {
     BoundedSemaphore::release(object.cast::<BoundedSemaphore>()?)
 }
 
-/// Adds the methods that need no PyO3 wrapper.
+/// Adds the methods that need no `PyO3` wrapper.
 pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
     CLASS.set(&py.get_type::<Semaphore>());
     BOUNDED_CLASS.set(&py.get_type::<BoundedSemaphore>());

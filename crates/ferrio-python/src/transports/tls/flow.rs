@@ -13,7 +13,8 @@ use crate::event_loop::exception_handler;
 const HIGH_INCOMING: usize = 256 * 1024;
 const HIGH_OUTGOING: usize = 512 * 1024;
 
-/// More bytes than one complete record: with fewer bytes, only the beginning of a record can be unread.
+/// The largest size of a record in bytes, header included. While the protocol reads, only an incomplete record can be
+/// unread, which is smaller.
 const ONE_RECORD: usize = (1 << 14) + 2048 + 5;
 
 /// The water marks of one direction, in bytes.
