@@ -129,7 +129,7 @@ pub struct Occupied<H>(pub H);
 /// What is registered for one descriptor.
 #[derive(Debug)]
 pub struct Entry<H> {
-    /// Grows each time the descriptor is registered anew.
+    /// Grows each time the descriptor is registered again.
     generation: u32,
     /// What the poller watches, as last set: exactly what the handlers below need.
     armed: Interest,

@@ -49,7 +49,7 @@ impl<W> Waiters<W> {
     /// Parks a waiter behind all others; None if there is no memory for it.
     #[inline(always)] // benchmark `queue_handoff`
     pub fn push(&mut self, waiter: W) -> Option<Ticket> {
-        if !self.has_room() {
+        if !self.reserve_one() {
             return None;
         }
         let ticket = Ticket(self.back);
@@ -60,7 +60,7 @@ impl<W> Waiters<W> {
 
     /// Parks a waiter before all others; None if there is no memory for it.
     pub fn push_front(&mut self, waiter: W) -> Option<Ticket> {
-        if !self.has_room() {
+        if !self.reserve_one() {
             return None;
         }
         let ticket = Ticket(self.front);
@@ -71,7 +71,7 @@ impl<W> Waiters<W> {
 
     /// Reserves space for one more waiter; false if there is no memory.
     #[inline]
-    fn has_room(&mut self) -> bool {
+    fn reserve_one(&mut self) -> bool {
         self.queue.len() < self.queue.capacity() || self.grow()
     }
 
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_leaves_from_the_middle_is_found_by_its_ticket() {
+    fn a_waiter_in_the_middle_is_removed_by_its_ticket() {
         let mut waiters = Waiters::new();
         let tickets: Vec<Ticket> = ["b", "c", "d"].into_iter().filter_map(|name| waiters.push(name)).collect();
         let first = waiters.push_front("a");
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_waits_is_taken_and_the_spent_are_handed_out() {
+    fn the_first_waiting_is_taken_and_the_spent_are_returned() {
         let mut waiters = Waiters::new();
         for waiter in [
             (0, WaiterState::Cancelled),

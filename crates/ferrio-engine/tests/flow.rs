@@ -8,7 +8,7 @@ fn the_marks_are_asyncios_to_begin_with() {
 }
 
 #[test]
-fn the_protocol_is_paused_above_the_high_mark_and_told_once() {
+fn the_protocol_is_paused_once_above_the_high_mark() {
     let mut flow = FlowControl::new();
     flow.set_limits(4, 10);
     assert_eq!(flow.buffered(10), Buffered::Unchanged);
@@ -18,7 +18,7 @@ fn the_protocol_is_paused_above_the_high_mark_and_told_once() {
 }
 
 #[test]
-fn the_protocol_is_resumed_at_the_low_mark_and_told_once() {
+fn the_protocol_is_resumed_once_at_the_low_mark() {
     let mut flow = FlowControl::new();
     flow.set_limits(4, 10);
     assert_eq!(flow.drained(0), Drained::Unchanged);

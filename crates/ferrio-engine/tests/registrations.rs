@@ -42,7 +42,7 @@ fn reader_and_writer_share_one_registration() {
 }
 
 #[test]
-fn what_was_never_registered_is_removed_without_a_trace() {
+fn removing_an_unregistered_descriptor_changes_nothing() {
     let mut all = Registrations::<u8>::default();
     assert_eq!(all.remove_reader(1000), Removed { change: Change::None, handler: None });
     assert_eq!(all.remove_stream(-1), Removed { change: Change::None, handler: None });
@@ -51,7 +51,7 @@ fn what_was_never_registered_is_removed_without_a_trace() {
 }
 
 #[test]
-fn a_token_of_an_earlier_life_finds_nobody() {
+fn a_token_of_an_earlier_registration_finds_no_entry() {
     let mut all = Registrations::new();
     let _ = all.set_reader(FD, 1);
     let old = all.token(FD).expect("registered");
@@ -77,7 +77,7 @@ fn a_stream_keeps_readers_and_writers_out() {
 }
 
 #[test]
-fn a_stream_replaces_whoever_was_there_under_a_new_token() {
+fn a_stream_replaces_reader_and_writer_under_a_new_token() {
     let mut all = Registrations::new();
     let _ = all.set_reader(FD, "r");
     let _ = all.set_writer(FD, "w");
@@ -125,7 +125,7 @@ fn take_all_leaves_no_registration_and_no_valid_token() {
 }
 
 #[test]
-fn a_number_that_is_somebody_elses_now_loses_its_handlers() {
+fn a_reused_number_loses_its_handlers() {
     let mut all = Registrations::new();
     let _ = all.set_reader(FD, "r");
     let _ = all.set_writer(FD, "w");
@@ -138,7 +138,7 @@ fn a_number_that_is_somebody_elses_now_loses_its_handlers() {
 }
 
 #[test]
-fn a_new_poller_is_told_of_all_that_is_watched() {
+fn a_new_poller_gets_all_that_is_watched() {
     let mut all = Registrations::new();
     let _ = all.set_reader(FD, 1);
     let _ = all.set_stream(FD + 1, 2);
@@ -169,7 +169,7 @@ fn a_wait_ends_with_its_event_and_the_next_one_modifies() {
 }
 
 #[test]
-fn the_other_direction_of_a_wait_is_asked_anew() {
+fn the_other_direction_of_a_wait_is_armed_again() {
     let mut all = Registrations::new();
     let _ = all.wait(FD, Role::Reader, "r");
     assert_eq!(all.wait(FD, Role::Writer, "w"), Ok(registered(Change::Modify(once(1, Interest::BOTH)), None)));

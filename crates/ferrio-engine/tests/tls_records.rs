@@ -48,7 +48,7 @@ fn an_empty_record_is_a_record() {
 }
 
 #[test]
-fn what_records_carry_at_most_is_known_while_all_are_data() {
+fn the_most_data_is_known_while_all_records_carry_data() {
     let mut records = TlsRecords::new();
     assert_eq!(records.most_data(), Some(0));
     records.feed(&record(23, 10));
@@ -63,7 +63,7 @@ fn what_records_carry_at_most_is_known_while_all_are_data() {
 }
 
 #[test]
-fn how_much_of_a_record_is_there_is_known_while_none_waits() {
+fn the_length_of_a_begun_record_is_known_while_none_is_complete() {
     let mut records = TlsRecords::new();
     assert_eq!(records.begun(), Some(0));
     let bytes = record(23, 10);

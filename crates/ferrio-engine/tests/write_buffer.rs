@@ -58,7 +58,7 @@ proptest! {
 }
 
 #[test]
-fn gather_takes_as_many_slices_as_there_is_room_for() {
+fn gather_fills_as_many_slices_as_there_is_space_for() {
     let mut buffer = WriteBuffer::default();
     for chunk in ["one", "", "two", "three"] {
         buffer.push(chunk);

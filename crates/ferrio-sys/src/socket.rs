@@ -111,8 +111,8 @@ pub fn connect(fd: RawFd, address: &SocketAddress) -> io::Result<()> {
 /// Whether this error of a connect means that the attempt goes on, interrupted or not.
 #[must_use]
 pub fn is_under_way(error: &io::Error) -> bool {
-    let going_on = [Errno::INPROGRESS, Errno::ALREADY, Errno::AGAIN, Errno::INTR];
-    error.raw_os_error().is_some_and(|number| going_on.iter().any(|errno| errno.raw_os_error() == number))
+    let in_progress = [Errno::INPROGRESS, Errno::ALREADY, Errno::AGAIN, Errno::INTR];
+    error.raw_os_error().is_some_and(|number| in_progress.iter().any(|errno| errno.raw_os_error() == number))
 }
 
 /// The address the socket is bound to.

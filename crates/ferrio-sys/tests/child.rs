@@ -45,7 +45,7 @@ fn a_watch_is_readable_once_the_child_has_ended() {
 }
 
 #[test]
-fn a_child_that_somebody_has_reaped_counts_as_ended() {
+fn a_child_reaped_by_other_code_counts_as_ended() {
     for make in [Watch::new, Watch::portable] {
         let mut ended = Command::new("true").spawn().expect("a child");
         ended.wait().expect("a status");

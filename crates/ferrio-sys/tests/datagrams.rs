@@ -31,7 +31,7 @@ fn a_datagram_comes_whole_and_with_its_sender() {
 }
 
 #[test]
-fn what_there_is_no_room_for_is_lost() {
+fn bytes_beyond_the_buffer_are_lost() {
     let (left, _) = bound();
     let (right, address) = bound();
     socket::send_to(left.as_raw_fd(), b"hello", &address).expect("sent");
@@ -53,7 +53,7 @@ fn a_datagram_too_large_is_refused() {
 }
 
 #[test]
-fn nobody_at_the_other_end_is_an_error_of_a_connected_socket() {
+fn a_missing_receiver_is_an_error_of_a_connected_socket() {
     let (_, nobody) = bound();
     let (left, _) = bound();
     socket::connect(left.as_raw_fd(), &nobody).expect("connected");

@@ -19,7 +19,7 @@ fn temporary(content: &[u8]) -> File {
 }
 
 #[test]
-fn kinds_are_told_apart() {
+fn kinds_are_distinguished() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     assert_eq!(file::kind(reader.as_raw_fd()).expect("a kind"), Kind::Pipe);
     assert_eq!(file::kind(writer.as_raw_fd()).expect("a kind"), Kind::Pipe);

@@ -14,7 +14,7 @@ fn ready(poller: &Poller) -> usize {
 
 /// One test: several would see the forks of one another.
 #[test]
-fn what_is_inherited_stays_the_parents_and_its_replacement_works() {
+fn inherited_objects_stay_the_parents_and_their_replacements_work() {
     poller();
     waker();
     fork::watch().expect("watched");

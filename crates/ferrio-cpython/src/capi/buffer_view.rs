@@ -66,7 +66,7 @@ impl BufferView {
         let start = this.start.load(Ordering::Relaxed).cast();
         let len = ffi::Py_ssize_t::try_from(this.len)?;
         let readonly = c_int::from(!this.writable);
-        // SAFETY: a live structure; the memory is there while we are, and the view keeps us.
+        // SAFETY: a live structure; the memory is there while we are, and the view holds a reference to us.
         if unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start, len, readonly, flags) } < 0 {
             return Err(PyErr::fetch(slf.py()));
         }

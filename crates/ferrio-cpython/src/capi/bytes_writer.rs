@@ -92,7 +92,7 @@ impl<'py> BytesWriter<'py> {
 
 impl Drop for BytesWriter<'_> {
     fn drop(&mut self) {
-        // SAFETY: the reference that `new` took; attached, for the token lives as long as this.
+        // SAFETY: the reference that `new` took; attached, because the token lives as long as this.
         unsafe { ffi::Py_DecRef(self.object.as_ptr()) };
     }
 }

@@ -119,8 +119,8 @@ pub fn run_in<'py, R>(py: Python<'py>, context: &Bound<'py, PyAny>, body: impl F
     let outcome = body();
     // SAFETY: it was entered above; no exception is pending, `body` has taken its own into `outcome`.
     if unsafe { ffi::PyContext_Exit(context.as_ptr()) } < 0 {
-        let left_behind = PyErr::fetch(py);
-        return outcome.and(Err(left_behind));
+        let exit_error = PyErr::fetch(py);
+        return outcome.and(Err(exit_error));
     }
     outcome
 }

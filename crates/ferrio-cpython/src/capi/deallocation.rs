@@ -69,7 +69,7 @@ mod chains {
     /// destructor while another runs only makes the other start its list earlier. Relaxed: the GIL orders all accesses.
     static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
-    /// What a thread frees later.
+    /// The objects that a thread frees later.
     struct Deferred {
         /// Destructors that run on this thread since the list was made.
         depth: usize,

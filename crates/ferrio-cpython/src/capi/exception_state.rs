@@ -12,7 +12,7 @@ pub fn while_handling<R>(py: Python<'_>, error: &PyErr, block: impl FnOnce() -> 
     let before = unsafe { ffi::PyErr_GetHandledException() };
     // SAFETY: as stated above.
     let before = Restore(unsafe { Bound::from_owned_ptr_or_opt(py, before) });
-    // SAFETY: an exception; a reference of its own is taken.
+    // SAFETY: an exception; the call takes its own reference.
     unsafe { ffi::PyErr_SetHandledException(error.value(py).as_ptr()) };
     let outcome = block();
     drop(before);
@@ -25,7 +25,7 @@ struct Restore<'py>(Option<Bound<'py, PyAny>>);
 impl Drop for Restore<'_> {
     fn drop(&mut self) {
         let exception = self.0.as_ref().map_or(std::ptr::null_mut(), Bound::as_ptr);
-        // SAFETY: null or an exception; a reference of its own is taken. Attached, for the token outlives this.
+        // SAFETY: null or an exception; the call takes its own reference. Attached, because the token outlives this.
         unsafe { ffi::PyErr_SetHandledException(exception) };
     }
 }

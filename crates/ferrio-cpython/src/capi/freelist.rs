@@ -66,7 +66,7 @@ impl<T> FreeList<T> {
             unsafe { self.free(memory) };
             return;
         }
-        // SAFETY: the caller guarantees it, and not finalized.
+        // SAFETY: the caller guarantees it, and it was not finalized.
         unsafe { self.give_unfinalized(py, memory) };
     }
 

@@ -64,8 +64,8 @@ pub(crate) fn assign_class(
     is_own: fn(&Bound<'_, PyType>) -> bool,
 ) -> PyResult<()> {
     let py = object.py();
-    let usual = py.get_type::<PyAny>().getattr(name!("__dict__"))?.get_item(name!("__class__"))?;
-    let Some(value) = value else { return usual.call_method1(name!("__delete__"), (object,)).map(drop) };
+    let class_attribute = py.get_type::<PyAny>().getattr(name!("__dict__"))?.get_item(name!("__class__"))?;
+    let Some(value) = value else { return class_attribute.call_method1(name!("__delete__"), (object,)).map(drop) };
     if let Ok(class) = value.cast::<PyType>()
         && (is_own(&object.get_type()) || is_own(class))
     {
@@ -73,7 +73,7 @@ pub(crate) fn assign_class(
             "__class__ assignment only supported for mutable types or ModuleType subclasses",
         ));
     }
-    usual.call_method1(name!("__set__"), (object, value)).map(drop)
+    class_attribute.call_method1(name!("__set__"), (object, value)).map(drop)
 }
 
 /// An entry of a type's spec.

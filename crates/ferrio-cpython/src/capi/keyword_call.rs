@@ -7,7 +7,7 @@ use pyo3::types::PyString;
 use crate::capi::memory;
 
 /// The most arguments of a call, its object included.
-const ROOM: usize = 6;
+const MAX_ARGUMENTS: usize = 6;
 
 /// `object.name(*arguments, **keywords)`.
 ///
@@ -24,10 +24,10 @@ pub fn call_method<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
     let positional = arguments.len() + 1;
-    assert!(positional + keywords.len() <= ROOM, "too many arguments for a call of this kind");
+    assert!(positional + keywords.len() <= MAX_ARGUMENTS, "too many arguments for a call of this kind");
     let names =
         if keywords.is_empty() { None } else { Some(memory::tuple(py, keywords.iter().map(|(name, _)| name))?) };
-    let mut stack = [std::ptr::null_mut(); ROOM];
+    let mut stack = [std::ptr::null_mut(); MAX_ARGUMENTS];
     let values = keywords.iter().map(|(_, value)| value.as_ptr());
     let all = [object.as_ptr()].into_iter().chain(arguments.iter().map(|argument| argument.as_ptr())).chain(values);
     for (place, argument) in stack.iter_mut().zip(all) {

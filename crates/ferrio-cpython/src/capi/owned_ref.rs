@@ -73,7 +73,7 @@ impl<T> From<Bound<'_, T>> for OwnedRef {
 impl<T> Drop for OwnedRef<T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: an owned reference is given up, by attached code as the invariant says.
+        // SAFETY: an owned reference is released, by attached code as the invariant says.
         unsafe { ffi::Py_DECREF(self.0.as_ptr()) }
     }
 }

@@ -25,10 +25,10 @@ thread_local! {
 #[inline]
 pub fn deeper<R>(py: Python<'_>, what: &CStr, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     let depth = DEPTH.get();
-    if depth >= LOOK_FROM && is_too_deep(depth) {
+    if depth >= CHECK_FROM && is_too_deep(depth) {
         return Err(too_deep(what));
     }
-    // SAFETY: the GIL is held, as the token says.
+    // SAFETY: the GIL is held, which the token proves.
     if unsafe { ffi::Py_EnterRecursiveCall(what.as_ptr()) } != 0 {
         return Err(PyErr::fetch(py));
     }
@@ -48,7 +48,7 @@ pub(crate) fn refusal(what: &CStr) -> Option<PyErr> {
 }
 
 /// This many levels fit into any stack and below any limit in use, and are not checked.
-const LOOK_FROM: usize = 20;
+const CHECK_FROM: usize = 20;
 
 #[cold]
 fn is_too_deep(depth: usize) -> bool {

@@ -83,9 +83,9 @@ pub(crate) fn made(py: Python<'_>, error: PyErr) -> PyErr {
     PyErr::fetch(py)
 }
 
-/// Runs `body` attached in `PyO3`'s bookkeeping too, so that it releases references at once. `PyO3` first checks
-/// whether the interpreter is finalizing, and then fails; code that the interpreter calls holds the GIL all the same,
-/// until the last object is gone.
+/// Runs `body` attached in `PyO3`'s bookkeeping too, so that it releases references at once. `PyO3`'s own attach fails
+/// while the interpreter is finalizing; code that the interpreter calls holds the GIL all the same, until the last
+/// object is gone.
 #[inline]
 pub(crate) fn attached<R>(body: impl FnOnce(Python<'_>) -> R) -> R {
     // SAFETY: the interpreter calls slots and methods with the GIL held, so that it is initialized.

@@ -43,7 +43,7 @@ struct Descriptor {
 
 /// The layout of bound descriptors.
 #[repr(C)]
-struct Bounded {
+struct BoundDescriptor {
     head: ffi::PyObject,
     vectorcall: ffi::vectorcallfunc,
     /// An owned reference, as is `instance`.
@@ -51,7 +51,7 @@ struct Bounded {
     instance: Object,
 }
 
-static FREELIST: FreeList<Bounded> = FreeList::new(64);
+static FREELIST: FreeList<BoundDescriptor> = FreeList::new(64);
 
 /// Adds the methods `__aenter__` and `__aexit__` to `T`.
 ///
@@ -110,7 +110,7 @@ unsafe fn perform(descriptor: *const Descriptor, instance: Object, given: usize,
 
 unsafe extern "C" fn call_bound(object: Object, _: *const Object, count: usize, names: Object) -> Object {
     // SAFETY: of our type, alive during the call.
-    let Bounded { descriptor, instance, .. } = *unsafe { fields::<Bounded>(object) };
+    let BoundDescriptor { descriptor, instance, .. } = *unsafe { fields::<BoundDescriptor>(object) };
     let given = count & !ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
     // SAFETY: the bound object owns both, and the descriptor's class was checked.
     unsafe { perform(descriptor, instance, given, !names.is_null()) }
@@ -174,7 +174,7 @@ unsafe extern "C" fn bind(object: Object, instance: Object, _: Object) -> Object
 
 unsafe extern "C" fn traverse_bound(object: Object, visit: ffi::visitproc, argument: *mut c_void) -> c_int {
     // SAFETY: the collector passes a live object of our type.
-    let Bounded { descriptor, instance, .. } = *unsafe { fields::<Bounded>(object) };
+    let BoundDescriptor { descriptor, instance, .. } = *unsafe { fields::<BoundDescriptor>(object) };
     // SAFETY: an instance of a heap type visits its type.
     let class = unsafe { ffi::Py_TYPE(object) };
     for owned in [class.cast(), descriptor.cast(), instance] {
@@ -191,9 +191,9 @@ unsafe extern "C" fn dealloc_bound(object: Object) {
     // SAFETY: tracked since it was made.
     unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
     // SAFETY: of our type, and no reference to it is left.
-    let Bounded { descriptor, instance, .. } = *unsafe { fields::<Bounded>(object) };
+    let BoundDescriptor { descriptor, instance, .. } = *unsafe { fields::<BoundDescriptor>(object) };
     // SAFETY: not null.
-    let memory = unsafe { NonNull::new_unchecked(object.cast::<Bounded>()) };
+    let memory = unsafe { NonNull::new_unchecked(object.cast::<BoundDescriptor>()) };
     // SAFETY: exactly of our type, which has no finalizer, and untracked; its references are taken out.
     assume_attached(|py| unsafe { FREELIST.give_unfinalized(py, memory) });
     for owned in [descriptor.cast(), instance] {
@@ -254,9 +254,16 @@ fn bound_type(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
             slot(ffi::Py_tp_dealloc, dealloc_bound as *mut c_void),
             slot(ffi::Py_tp_traverse, traverse_bound as *mut c_void),
             slot(ffi::Py_tp_call, ffi::PyVectorcall_Call as *mut c_void),
-            slot(ffi::Py_tp_members, offsets(&[(c"__vectorcalloffset__", offset_of!(Bounded, vectorcall))])),
+            slot(ffi::Py_tp_members, offsets(&[(c"__vectorcalloffset__", offset_of!(BoundDescriptor, vectorcall))])),
         ];
-        heap_type::new(py, c"ferrio.method", size_of::<Bounded>(), slots, CALLABLE | ffi::Py_TPFLAGS_HAVE_GC, None)
+        heap_type::new(
+            py,
+            c"ferrio.method",
+            size_of::<BoundDescriptor>(),
+            slots,
+            CALLABLE | ffi::Py_TPFLAGS_HAVE_GC,
+            None,
+        )
     });
     Ok(class?.bind(py))
 }

@@ -103,23 +103,23 @@ impl PatchPoint {
 
     /// Whether the namespace still holds asyncio's own class or `ours`; a program may have replaced it.
     #[inline]
-    fn is_usual(&self, ours: *mut ffi::PyTypeObject) -> bool {
+    fn is_unpatched(&self, ours: *mut ffi::PyTypeObject) -> bool {
         // SAFETY: a dict and a string; the result is borrowed, and only its address is looked at.
         let shown = unsafe { ffi::PyDict_GetItemWithError(self.namespace.as_ptr(), self.name.as_ptr()) };
         !shown.is_null() && (std::ptr::eq(shown, ours.cast()) || std::ptr::eq(shown, self.stock.as_ptr()))
     }
 }
 
-fn future_is_usual(py: Python<'_>) -> PyResult<bool> {
+fn future_class_is_unpatched(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<PatchPoint> = PyOnceLock::new();
     let exported = CELL.get_or_try_init(py, || PatchPoint::find(py, "asyncio.futures", "Future"))?;
-    Ok(exported.is_usual(future::type_pointer()))
+    Ok(exported.is_unpatched(future::type_pointer()))
 }
 
-fn task_is_usual(py: Python<'_>) -> PyResult<bool> {
+fn task_class_is_unpatched(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<PatchPoint> = PyOnceLock::new();
     let exported = CELL.get_or_try_init(py, || PatchPoint::find(py, "asyncio.tasks", "Task"))?;
-    Ok(exported.is_usual(task::type_pointer()))
+    Ok(exported.is_unpatched(task::type_pointer()))
 }
 
 unsafe extern "C" fn create_future(slf: Object, _: Object) -> Object {
@@ -133,7 +133,7 @@ unsafe extern "C" fn create_future(slf: Object, _: Object) -> Object {
 #[inline]
 fn direct_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAny>> {
     let py = owner.py();
-    if !future_is_usual(py)?
+    if !future_class_is_unpatched(py)?
         && let Some((general, _)) = GENERAL.get(py)
     {
         return general.bind(py).call1((owner,));
@@ -173,7 +173,7 @@ unsafe extern "C" fn create_task(slf: Object, stack: *const Object, count: isize
         let owner = unsafe { LoopBase::from_borrowed(py, slf) };
         // SAFETY: this very call's arguments.
         if let Some(parts) = unsafe { direct_parts(py, stack, count, names) }? {
-            match make_usual(&owner, parts)? {
+            match make_directly(&owner, parts)? {
                 Ok(task) => return Ok(task.unbind()),
                 Err(parts) => {
                     if let Some(task) = task_factory::call(&owner, &parts)? {
@@ -212,7 +212,7 @@ pub fn create_task_directly<'py>(
     }
     let context = context.cloned();
     let parts = Parts { coroutine: coroutine.clone(), name: None, context, eager_start: false };
-    Ok(make_usual(owner, parts)?.ok())
+    Ok(make_directly(owner, parts)?.ok())
 }
 
 /// `owner.create_task` for many coroutines in a row: looked up once, and bypassed where it is the raw method above.
@@ -239,7 +239,7 @@ impl<'py> TaskMaker<'py> {
     pub fn make(&self, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(owner) = &self.ours {
             let parts = Parts { coroutine: coroutine.clone(), name: None, context: None, eager_start: false };
-            if let Ok(task) = make_usual(owner, parts)? {
+            if let Ok(task) = make_directly(owner, parts)? {
                 return Ok(task);
             }
         }
@@ -260,10 +260,13 @@ fn is_raw_method(method: &Bound<'_, PyAny>) -> bool {
 
 /// The task, unless a factory or the program's own class makes it; then the parts again.
 #[inline]
-fn make_usual<'py>(owner: &Bound<'py, LoopBase>, parts: Parts<'py>) -> PyResult<Result<Bound<'py, PyAny>, Parts<'py>>> {
+fn make_directly<'py>(
+    owner: &Bound<'py, LoopBase>,
+    parts: Parts<'py>,
+) -> PyResult<Result<Bound<'py, PyAny>, Parts<'py>>> {
     let py = owner.py();
     match owner.get().task_factory.kind(py) {
-        Factory::None if task_is_usual(py)? => {
+        Factory::None if task_class_is_unpatched(py)? => {
             owner.get().check_open()?;
             task::new_task(owner, parts).map(Ok)
         }

@@ -171,7 +171,7 @@ pub fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
 /// The loop that runs in this thread, by `events.get_running_loop()`.
 ///
 /// # Errors
-/// `RuntimeError` when there is none; what a replacement of asyncio's function raises.
+/// `RuntimeError` when there is none; any exception that a replacement of asyncio's function raises.
 #[inline]
 pub fn get_running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     match hooks::GET_RUNNING_LOOP.replacement(py)? {
@@ -201,7 +201,7 @@ pub enum Asked {
 /// The task that runs on `owner`, which is the running loop, by `tasks.current_task()`.
 ///
 /// # Errors
-/// As `current_task`; what a replacement of asyncio's function raises.
+/// As `current_task`; any exception that a replacement of asyncio's function raises.
 #[inline]
 pub fn running_task<'py>(
     py: Python<'py>,

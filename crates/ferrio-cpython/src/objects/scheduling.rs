@@ -227,19 +227,25 @@ impl<'py> Call<'_, 'py> {
 /// Whether many handles of a kind may be pending at once: they then share a copy of the context (benchmarks
 /// `call_later_100k`, `threadsafe_flood`); for few handles, one copy each costs less than two.
 #[derive(Clone, Copy)]
-enum Lasting {
-    Briefly,
-    Long,
+enum ContextCopy {
+    Own,
+    Shared,
 }
 
 impl<'py> Request<'py> {
     #[inline]
-    fn into_handle(self, owner: &Bound<'py, LoopBase>, kind: Kind, when: f64, lasting: Lasting) -> PyResult<HandleRef> {
+    fn into_handle(
+        self,
+        owner: &Bound<'py, LoopBase>,
+        kind: Kind,
+        when: f64,
+        context_copy: ContextCopy,
+    ) -> PyResult<HandleRef> {
         let py = owner.py();
-        let (context, context_is_shared) = match (self.context, lasting) {
+        let (context, context_is_shared) = match (self.context, context_copy) {
             (Some(context), _) => (context, false),
-            (None, Lasting::Briefly) => (context::copy_current(py)?, false),
-            (None, Lasting::Long) => (owner.get().shared_context.current(py)?, true),
+            (None, ContextCopy::Own) => (context::copy_current(py)?, false),
+            (None, ContextCopy::Shared) => (owner.get().shared_context.current(py)?, true),
         };
         let Self { callback, arguments, arity, .. } = self;
         let parts = Parts { callback, arguments, arity, context, context_is_shared, when, kind };
@@ -257,7 +263,7 @@ fn do_call_soon<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyRes
         check_thread(py, base)?;
         check_callback(&request.callback, "call_soon")?;
     }
-    let handle = request.into_handle(owner, Kind::Soon, 0.0, Lasting::Briefly)?;
+    let handle = request.into_handle(owner, Kind::Soon, 0.0, ContextCopy::Own)?;
     base.push(py, Runnable::Handle(handle.clone_ref(py)))?;
     Ok(handle.into_object())
 }
@@ -271,7 +277,7 @@ fn do_call_soon_threadsafe<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py
         check_callback(&request.callback, "call_soon_threadsafe")?;
     }
     let kind = if imports::thread_safe_handle(py)?.is_some() { Kind::FromThread } else { Kind::Soon };
-    let handle = request.into_handle(owner, kind, 0.0, Lasting::Long)?;
+    let handle = request.into_handle(owner, kind, 0.0, ContextCopy::Shared)?;
     base.push_and_wake(py, Runnable::Handle(handle.clone_ref(py)))?;
     Ok(handle.into_object())
 }
@@ -350,7 +356,7 @@ fn schedule_at<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>, when: f
         check_thread(py, base)?;
         check_callback(&request.callback, "call_at")?;
     }
-    let handle = request.into_handle(owner, Kind::Timer, when, Lasting::Long)?;
+    let handle = request.into_handle(owner, Kind::Timer, when, ContextCopy::Shared)?;
     base.arm(py, handle.clone_ref(py))?;
     Ok(handle)
 }

@@ -141,7 +141,7 @@ impl Waiter for FutureWaiter {
                 State::Cancelled => WaiterState::Cancelled,
                 State::Finished => WaiterState::Chosen,
             },
-            Kind::Stock => stock_standing(self.future.bind(py)),
+            Kind::Stock => stock_state(self.future.bind(py)),
             Kind::Other => self.answer.get(),
         }
     }
@@ -201,7 +201,7 @@ fn foreign_kind(future: &Bound<'_, PyAny>) -> Kind {
 }
 
 /// The state of a future of asyncio's C type; its attribute is read in C.
-fn stock_standing(future: &Bound<'_, PyAny>) -> WaiterState {
+fn stock_state(future: &Bound<'_, PyAny>) -> WaiterState {
     let py = future.py();
     let Ok(state) = future.getattr(crate::intern!(py, "_state")) else {
         return WaiterState::Chosen;

@@ -26,9 +26,9 @@ fn ready(poller: &Poller) -> Vec<(Token, Readiness)> {
 }
 
 fn streams() -> (UnixStream, UnixStream) {
-    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let (ours, peer) = UnixStream::pair().expect("a pair");
     ours.set_nonblocking(true).expect("non-blocking");
-    (ours, theirs)
+    (ours, peer)
 }
 
 fn pipe() -> (PipeReader, PipeWriter) {
@@ -59,13 +59,13 @@ fn a_level_is_reported_as_long_as_it_lasts() {
 #[test]
 fn an_edge_is_reported_once_until_there_is_another() {
     each_poller(|poller| {
-        let (mut ours, mut theirs) = streams();
+        let (mut ours, mut peer) = streams();
         let fd = ours.as_raw_fd();
         poller.add(fd, TOKEN, BOTH, Mode::Edge).expect("added");
         assert_eq!(ready(poller), [(TOKEN, Readiness::WRITABLE)]);
         assert_eq!(ready(poller), []);
         for _ in 0..3 {
-            theirs.write_all(b"x").expect("written");
+            peer.write_all(b"x").expect("written");
             assert!(ready(poller)[0].1.contains(Readiness::READABLE));
             assert_eq!(ready(poller), []);
             let mut buffer = [0; 8];
@@ -77,9 +77,9 @@ fn an_edge_is_reported_once_until_there_is_another() {
 }
 
 #[test]
-fn room_to_write_is_an_edge_after_the_buffer_was_full() {
+fn space_to_write_is_an_edge_after_the_buffer_was_full() {
     each_poller(|poller| {
-        let (mut ours, mut theirs) = streams();
+        let (mut ours, mut peer) = streams();
         poller.add(ours.as_raw_fd(), TOKEN, BOTH, Mode::Edge).expect("added");
         assert_eq!(ready(poller), [(TOKEN, Readiness::WRITABLE)]);
         let mut sent = 0;
@@ -88,7 +88,7 @@ fn room_to_write_is_an_edge_after_the_buffer_was_full() {
         }
         poller.drained(ours.as_raw_fd(), Interest::WRITABLE);
         assert_eq!(ready(poller), []);
-        theirs.read_exact(&mut vec![0; sent]).expect("read");
+        peer.read_exact(&mut vec![0; sent]).expect("read");
         assert_eq!(ready(poller), [(TOKEN, Readiness::WRITABLE)]);
         assert_eq!(ready(poller), []);
     });
@@ -125,11 +125,11 @@ fn a_changed_interest_is_reported_under_the_new_token() {
 #[test]
 fn a_peer_that_stops_writing_hangs_up_on_an_edge_once() {
     each_poller(|poller| {
-        let (ours, mut theirs) = streams();
+        let (ours, mut peer) = streams();
         poller.add(ours.as_raw_fd(), TOKEN, BOTH, Mode::Edge).expect("added");
         assert_eq!(ready(poller), [(TOKEN, Readiness::WRITABLE)]);
-        theirs.write_all(b"last").expect("written");
-        theirs.shutdown(Shutdown::Write).expect("shut down");
+        peer.write_all(b"last").expect("written");
+        peer.shutdown(Shutdown::Write).expect("shut down");
         let readiness = ready(poller)[0].1;
         assert!(readiness.contains(Readiness::READABLE | Readiness::HANGUP), "{readiness:?}");
         assert_eq!(ready(poller), []);
@@ -139,11 +139,11 @@ fn a_peer_that_stops_writing_hangs_up_on_an_edge_once() {
 #[test]
 fn a_hang_up_is_reported_though_reading_has_not_gone_on() {
     each_poller(|poller| {
-        let (ours, mut theirs) = streams();
+        let (ours, mut peer) = streams();
         poller.add(ours.as_raw_fd(), TOKEN, BOTH, Mode::Edge).expect("added");
-        theirs.write_all(b"unread").expect("written");
+        peer.write_all(b"unread").expect("written");
         assert_eq!(ready(poller), [(TOKEN, Readiness::READABLE | Readiness::WRITABLE)]);
-        drop(theirs);
+        drop(peer);
         assert!(ready(poller)[0].1.contains(Readiness::HANGUP));
         assert_eq!(ready(poller), []);
     });
@@ -204,7 +204,7 @@ fn regular_files_and_directories_are_refused() {
 }
 
 #[test]
-fn a_descriptor_closed_behind_our_back_neither_reports_nor_ends_a_wait() {
+fn a_descriptor_closed_while_watched_neither_reports_nor_ends_a_wait() {
     each_poller(|poller| {
         let (reader, writer) = pipe();
         // Out of reach of the numbers that other tests open and close.
@@ -238,7 +238,7 @@ fn a_wait_never_ends_early() {
 }
 
 #[test]
-fn a_wait_is_true_to_less_than_a_millisecond() {
+fn a_wait_is_accurate_to_less_than_a_millisecond() {
     each_poller(|poller| {
         // The best of many: a busy machine is late, but not each time.
         let best = (0..20).map(|_| {
@@ -265,7 +265,7 @@ fn something_ready_ends_the_longest_wait() {
 }
 
 #[test]
-fn what_finds_no_room_comes_with_another_wait() {
+fn events_beyond_the_capacity_come_with_another_wait() {
     each_poller(|poller| {
         let ends: Vec<_> = (0u64..3).map(|number| (Token(number), streams())).collect();
         for (token, (ours, _)) in &ends {
@@ -290,7 +290,7 @@ fn pollers_and_events_may_move_to_and_be_shared_with_other_threads() {
 }
 
 #[test]
-fn what_is_awaited_once_is_reported_once_and_can_be_asked_anew() {
+fn a_once_interest_is_reported_once_and_can_be_armed_again() {
     each_poller(|poller| {
         let (reader, mut writer) = pipe();
         let fd = reader.as_raw_fd();

@@ -38,7 +38,7 @@ impl Watcher {
     /// Whether `dictionary` is watched from now on.
     pub(super) fn watch(&self, dictionary: &Bound<'_, PyDict>) -> bool {
         let Some(number) = self.0 else { return false };
-        // SAFETY: a watcher of ours and a live dictionary.
+        // SAFETY: one of our watchers and a live dictionary.
         let outcome = unsafe { ffi::PyDict_Watch(number, dictionary.as_ptr()) };
         if outcome < 0 {
             drop(PyErr::fetch(dictionary.py()));

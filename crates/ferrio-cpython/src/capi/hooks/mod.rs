@@ -218,8 +218,8 @@ pub fn watch(ours: &Bound<'_, PyModule>) -> PyResult<()> {
 /// Whether the function is defined in one of asyncio's modules; another library may have replaced it first.
 fn is_of_asyncio(function: &Bound<'_, PyAny>) -> PyResult<bool> {
     let Some(globals) = function.getattr_opt(name!("__globals__"))? else { return Ok(false) };
-    let home: String = globals.get_item(name!("__name__"))?.extract()?;
-    Ok(home.starts_with("asyncio."))
+    let module_name: String = globals.get_item(name!("__name__"))?.extract()?;
+    Ok(module_name.starts_with("asyncio."))
 }
 
 /// Whether `function` is the builtin one of that name: in C, of a module in C.

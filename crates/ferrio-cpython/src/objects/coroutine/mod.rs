@@ -23,7 +23,7 @@ pub use object::{coroutine_type, spawn};
 
 use crate::capi::resume::Step;
 
-/// What a coroutine does.
+/// The state machine of a coroutine.
 pub trait Body: Send + 'static {
     /// Whether it owns `Py`s, which are released at once only while `PyO3` has recorded that the thread is attached.
     /// Bodies of hot operations own `OwnedRef`s instead and save that (benchmark `lock_uncontended`).

@@ -58,18 +58,18 @@ impl Callbacks {
         None
     }
 
-    /// Takes out those that `is_doomed` picks, without Python code. Returns None and leaves all if there is no memory
+    /// Takes out those that `is_selected` picks, without Python code. Returns None and leaves all if there is no memory
     /// for the result; taking all needs none.
-    fn remove(&mut self, is_doomed: impl Fn(&Callback) -> bool) -> Option<Self> {
-        let doomed = self.iter().filter(|callback| is_doomed(callback)).count();
-        if doomed == self.len() {
+    fn remove(&mut self, is_selected: impl Fn(&Callback) -> bool) -> Option<Self> {
+        let selected = self.iter().filter(|callback| is_selected(callback)).count();
+        if selected == self.len() {
             return Some(std::mem::take(self));
         }
         let mut removed = Vec::new();
-        removed.try_reserve_exact(doomed).ok()?;
-        removed.extend(self.first.take_if(|first| is_doomed(first)));
+        removed.try_reserve_exact(selected).ok()?;
+        removed.extend(self.first.take_if(|first| is_selected(first)));
         if let Some(others) = &mut self.others {
-            removed.extend(others.extract_if(.., |callback| is_doomed(callback)));
+            removed.extend(others.extract_if(.., |callback| is_selected(callback)));
         }
         Some(Self { first: None, others: Some(Box::new(removed)) })
     }
@@ -190,11 +190,11 @@ impl<'py> FutureRef<'py> {
     /// `remove_done_callback` for one of ferrio's own callbacks.
     #[inline]
     pub(super) fn remove_registered(&self, object: &Bound<'py, PyAny>, callback: &DoneCallback) {
-        let is_doomed = |present: &Callback| match present {
+        let is_selected = |present: &Callback| match present {
             Callback::Native(registered) => registered.is_same(object.as_ptr(), callback),
             Callback::Python(..) | Callback::WakeTask(_) => false,
         };
-        let removed = self.update(|body| body.callbacks.remove(is_doomed));
+        let removed = self.update(|body| body.callbacks.remove(is_selected));
         drop(removed);
     }
 
@@ -261,17 +261,17 @@ impl<'py> FutureRef<'py> {
         let removed = self.update(|body| body.callbacks.remove(is_identical)).ok_or_else(|| out_of_memory(py))?;
         let mut count = removed.len();
         drop(removed);
-        let mut doomed = Vec::new();
+        let mut selected = Vec::new();
         for callback in self.copied_callbacks()? {
             let (own, _) = callback.pair(py)?;
             if own.eq(callable)? {
-                doomed.try_reserve(1).map_err(|_| out_of_memory(py))?;
-                doomed.push(callback);
+                selected.try_reserve(1).map_err(|_| out_of_memory(py))?;
+                selected.push(callback);
             }
         }
-        if !doomed.is_empty() {
-            let is_doomed = |callback: &Callback| doomed.iter().any(|other| other.is_same(callback));
-            let removed = self.update(|body| body.callbacks.remove(is_doomed)).ok_or_else(|| out_of_memory(py))?;
+        if !selected.is_empty() {
+            let is_selected = |callback: &Callback| selected.iter().any(|other| other.is_same(callback));
+            let removed = self.update(|body| body.callbacks.remove(is_selected)).ok_or_else(|| out_of_memory(py))?;
             count += removed.len();
         }
         Ok(count)

@@ -1,9 +1,9 @@
 //! `_GatheringFuture`, the future that `gather()` returns: the object, whose state `gather` itself (in ferrio-python)
 //! updates.
 //!
-//! Its `cancel()` cancels the children; the last child to end then ends it. Python can neither make nor subclass it, so
-//! each one has the layout of `GatheringObject` and a body that is whole. The list of children is shared with Python as
-//! asyncio's is; it does not exist until all children are known.
+//! Its `cancel()` cancels the children only; their done callback then ends it. Python can neither make nor subclass it,
+//! so each one has the layout of `GatheringObject` and a body that is whole. The list of children is shared with Python
+//! as asyncio's is; it does not exist until all children are known.
 
 use std::ffi::{c_int, c_void};
 use std::ptr::NonNull;
@@ -263,9 +263,9 @@ unsafe extern "C" fn dealloc(object: Object) {
 unsafe fn free(object: Object) {
     ending(|_| {
         // SAFETY: a whole object of our type; read before anything is released.
-        let speaks = unsafe { &(*object.cast::<FutureObject>()).future }.log_traceback;
+        let must_log = unsafe { &(*object.cast::<FutureObject>()).future }.log_traceback;
         // SAFETY: called once, by tp_dealloc, as documented.
-        if speaks && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+        if must_log && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
             return;
         }
         // SAFETY: reads the type of a live object.

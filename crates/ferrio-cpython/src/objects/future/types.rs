@@ -78,7 +78,7 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
     // SAFETY: the interpreter passes a type derived from ours; zeroed memory or null with an exception set.
     let object = unsafe { ffi::PyType_GenericAlloc(class, 0) };
     if !object.is_null() {
-        // SAFETY: of our layout; the zeroed body holds nothing that would have to be released.
+        // SAFETY: of our layout; the zeroed body holds nothing that needs releasing.
         let place = unsafe { &raw mut (*object.cast::<FutureObject>()).future };
         // SAFETY: in bounds, and it overwrites nothing that needs releasing.
         unsafe { place.write(FutureBody::default()) };
@@ -116,9 +116,9 @@ unsafe fn free(object: Object) {
         let class = unsafe { ffi::Py_TYPE(object) };
         let exact = is_exact(class);
         // SAFETY: a whole object of our type; read before anything is released.
-        let speaks = exact && unsafe { &(*object.cast::<FutureObject>()).future }.log_traceback;
+        let must_log = exact && unsafe { &(*object.cast::<FutureObject>()).future }.log_traceback;
         // SAFETY: called once, by tp_dealloc, as documented.
-        if speaks && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+        if must_log && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
             return;
         }
         // SAFETY: the object is dead from here on.

@@ -190,10 +190,10 @@ fn show_arguments(py: Python<'_>, handle: &HandleRef) -> PyResult<Py<PyAny>> {
     if handle.body().cancelled {
         return Ok(py.None());
     }
-    Ok(held_arguments(py, handle)?.unbind())
+    Ok(current_arguments(py, handle)?.unbind())
 }
 
-fn held_arguments<'py>(py: Python<'py>, handle: &HandleRef) -> PyResult<Bound<'py, PyAny>> {
+fn current_arguments<'py>(py: Python<'py>, handle: &HandleRef) -> PyResult<Bound<'py, PyAny>> {
     let (owned, arity): (_, Arity) = {
         let body = handle.body();
         (body.arguments.as_ref().map(|owned| owned.bind(py).clone()), body.arity)
@@ -245,7 +245,7 @@ fn describe_as(py: Python<'_>, handle: &HandleRef, cancelled: bool) -> PyResult<
     let callback = handle.body().callback.as_ref().map(|callback| callback.bind(py).clone());
     if let Some(callback) = callback {
         let debug = handle.body().owner.as_ref().is_some_and(|owner| owner.get().debug.get());
-        words.push(format_callback_source(py, &callback, &held_arguments(py, handle)?, debug)?);
+        words.push(format_callback_source(py, &callback, &current_arguments(py, handle)?, debug)?);
     }
     if let Some(traceback) = handle.source_traceback(py)
         && !traceback.is_empty()?

@@ -122,7 +122,7 @@ impl Cancellable for HandleRef {
 
 impl Drop for HandleRef {
     fn drop(&mut self) {
-        // SAFETY: an owned reference is given up; handles live in structures that are touched with the GIL held.
+        // SAFETY: an owned reference is released; handles live in structures that are touched with the GIL held.
         unsafe { ffi::Py_DECREF(self.as_ptr()) }
     }
 }

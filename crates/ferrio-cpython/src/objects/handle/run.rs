@@ -15,7 +15,7 @@ impl HandleRef {
     /// The future and its result, if the callback is `set_result` of a ferrio future on a ferrio loop: that is done
     /// without a call, and no code can observe in which context.
     #[inline]
-    fn settled_future<'a>(&'a self, py: Python<'a>) -> Option<(FutureRef<'a>, Bound<'a, PyAny>)> {
+    fn future_to_finish<'a>(&'a self, py: Python<'a>) -> Option<(FutureRef<'a>, Bound<'a, PyAny>)> {
         let body = self.body();
         let (Arity::One, Some(callback), Some(result)) = (body.arity, &body.callback, &body.arguments) else {
             return None;
@@ -26,15 +26,15 @@ impl HandleRef {
     /// Whether it does nothing but finish a ferrio future.
     #[inline]
     pub(crate) fn only_finishes_future(&self, py: Python<'_>) -> bool {
-        self.settled_future(py).is_some()
+        self.future_to_finish(py).is_some()
     }
 
     /// Calls the callback in its context. An exception goes to the loop's exception handler; `SystemExit` and
     /// `KeyboardInterrupt` are returned.
     #[inline]
     pub(crate) fn run(&self, py: Python<'_>) -> PyResult<()> {
-        if let Some((future, result)) = self.settled_future(py) {
-            return future.finish(result).or_else(|error| self.report_settling(py, error));
+        if let Some((future, result)) = self.future_to_finish(py) {
+            return future.finish(result).or_else(|error| self.report_finish(py, error));
         }
         let object = self.body();
         if let Some(action) = object.action {
@@ -112,7 +112,7 @@ impl HandleRef {
     }
 
     #[cold]
-    fn report_settling(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
+    fn report_finish(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
         if let Some(owner) = self.body().owner.as_ref().map(|owner| owner.bind(py).clone()) {
             LoopBase::sync_or_report(&owner)?;
         }
@@ -168,8 +168,8 @@ impl HandleRef {
         if let Some(traceback) = self.source_traceback(py) {
             context.set_item(crate::intern!(py, "source_traceback"), traceback)?;
         }
-        let tell = || owner.call_method1(crate::intern!(py, "call_exception_handler"), (context,)).map(drop);
-        handling(py, &error, tell)
+        let call_handler = || owner.call_method1(crate::intern!(py, "call_exception_handler"), (context,)).map(drop);
+        handling(py, &error, call_handler)
     }
 }
 

@@ -189,7 +189,7 @@ unsafe extern "C" fn traverse(object: *mut ffi::PyObject, visit: ffi::visitproc,
 unsafe extern "C" fn clear(object: *mut ffi::PyObject) -> c_int {
     // SAFETY: tp_clear runs with the GIL held.
     let py = unsafe { Python::assume_attached() };
-    // SAFETY: the collector holds a reference to the live object; ours is given back by the HandleRef's drop.
+    // SAFETY: the collector holds a reference to the live object; the HandleRef's drop releases ours.
     let handle = unsafe { borrowed(object) };
     let taken = handle.update(py, |body| (body.callback.take(), body.arguments.take(), body.owner.take()));
     drop(taken.0.map(|callback| callback.into_bound(py)));

@@ -39,7 +39,7 @@ use crate::objects::task_factory::{Factory, TaskFactory};
 pub struct LoopBase {
     queue: GilCell<ReadyQueue<Runnable>>,
     timers: GilCell<Timers<HandleRef>>,
-    /// Memory of freed handles, for the next ones.
+    /// The free list of handles.
     pub(crate) free_handles: GilCell<Vec<FreeHandle>>,
     /// The context copy that new timers share.
     pub(crate) shared_context: Shared,
@@ -64,7 +64,7 @@ pub struct LoopBase {
     pub stopping: GilFlag,
     /// Whether the loop waits for events, so that code that schedules from outside has to wake it.
     pub sleep_state: SleepState,
-    /// What makes its tasks.
+    /// The task factory.
     pub task_factory: TaskFactory,
     /// The ferrio task that runs.
     pub(crate) running: Running,

@@ -23,8 +23,8 @@ impl LoopBase {
         if outcome.is_ok() && !base.stopping.get() && base.ready_count(slf.py()) > 0 {
             return Ok(());
         }
-        let settled = Self::flush_current_task(slf).or_else(|error| Self::report(slf, error));
-        outcome.and(settled)
+        let flushed = Self::flush_current_task(slf).or_else(|error| Self::report(slf, error));
+        outcome.and(flushed)
     }
 
     fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {

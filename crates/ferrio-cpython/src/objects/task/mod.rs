@@ -67,7 +67,7 @@ pub(crate) struct TaskBody {
 #[repr(transparent)]
 pub(crate) struct TaskRef<'py>(FutureRef<'py>);
 
-/// What a new task is made of.
+/// The parameters of a new task.
 pub struct Parts<'py> {
     /// What it drives.
     pub coroutine: Bound<'py, PyAny>,
@@ -266,7 +266,7 @@ impl<'py> TaskRef<'py> {
         // Code that receives the report below may keep the task; it leaves the registry all the same.
         // SAFETY: alive while counted.
         unsafe { registry::remove(self.object().as_ptr().cast::<TaskObject>()) };
-        if self.must_complain() {
+        if self.must_log() {
             let complain = || {
                 let context = memory::dict(py)?;
                 context.set_item(crate::intern!(py, "task"), self.object())?;
@@ -281,7 +281,7 @@ impl<'py> TaskRef<'py> {
         self.future().finalize();
     }
 
-    fn must_complain(&self) -> bool {
+    fn must_log(&self) -> bool {
         self.task().log_destroy_pending && self.future().is_pending() && self.future().body().owner.is_some()
     }
 }

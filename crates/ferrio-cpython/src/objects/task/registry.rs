@@ -108,7 +108,7 @@ fn listed(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
 }
 
 /// How many times to retry iterating over a set that another thread changes, as in asyncio.
-const PATIENCE: usize = 1000;
+const MAX_ATTEMPTS: usize = 1000;
 
 /// `asyncio.all_tasks(owner)`: a set of all pending tasks, of ferrio and of other implementations.
 ///
@@ -138,12 +138,12 @@ fn others(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyAny>>> {
         }
     }
     let Some(set) = stock_registry(py, &weak_set)? else { return Ok(tasks) };
-    for patience in (0..PATIENCE).rev() {
-        let theirs = weak_set.call_method1(name!("__iter__"), (&set,))?.try_iter()?.collect::<PyResult<Vec<_>>>();
-        match theirs {
-            Err(error) if error.is_instance_of::<PyRuntimeError>(py) && patience > 0 => {}
-            theirs => {
-                tasks.extend(theirs?);
+    for attempts_left in (0..MAX_ATTEMPTS).rev() {
+        let found = weak_set.call_method1(name!("__iter__"), (&set,))?.try_iter()?.collect::<PyResult<Vec<_>>>();
+        match found {
+            Err(error) if error.is_instance_of::<PyRuntimeError>(py) && attempts_left > 0 => {}
+            found => {
+                tasks.extend(found?);
                 break;
             }
         }

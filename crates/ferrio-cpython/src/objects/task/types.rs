@@ -80,7 +80,7 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
     let object = unsafe { ffi::PyType_GenericAlloc(class, 0) };
     if !object.is_null() {
         let task = object.cast::<TaskObject>();
-        // SAFETY: of our layout; the zeroed body holds nothing that would have to be released.
+        // SAFETY: of our layout; the zeroed body holds nothing that needs releasing.
         let place = unsafe { &raw mut (*task).base.future };
         // SAFETY: in bounds, and it overwrites nothing that needs releasing.
         unsafe { place.write(FutureBody::default()) };
@@ -108,7 +108,7 @@ unsafe extern "C" fn finalize(object: Object) {
 ///
 /// # Safety
 /// A whole object of our layout.
-unsafe fn speaks(object: Object) -> bool {
+unsafe fn must_log(object: Object) -> bool {
     // SAFETY: the caller guarantees it.
     let whole = unsafe { &*object.cast::<TaskObject>() };
     let future = &whole.base.future;
@@ -133,9 +133,9 @@ unsafe fn free(object: Object) {
         let class = unsafe { ffi::Py_TYPE(object) };
         let exact = is_exact(class);
         // SAFETY: a whole object of our type.
-        let speaks = exact && unsafe { speaks(object) };
+        let must_log = exact && unsafe { must_log(object) };
         // SAFETY: called once, by tp_dealloc, as documented.
-        if speaks && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+        if must_log && unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
             return;
         }
         let task = object.cast::<TaskObject>();
