@@ -87,7 +87,7 @@ mod chains {
         static DEFERRED: Cell<*mut Deferred> = const { Cell::new(null_mut()) };
     }
 
-    /// The depth class of a running destructor.
+    /// How deep a running destructor is nested.
     #[derive(Clone, Copy, PartialEq, Eq)]
     enum Place {
         /// Not deep inside other destructors.

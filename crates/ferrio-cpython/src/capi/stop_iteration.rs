@@ -1,7 +1,7 @@
 //! Returns a value from a `tp_iternext`, which is how an await ends since 3.12: `StopIteration`, recycled.
 //!
-//! The interpreter checks that the exception is a `StopIteration`, takes the value out and drops the exception. A
-//! subclass of ferrio keeps the memory of the dropped ones; making a new one costs a fifth of an await (benchmark
+//! The interpreter checks that the exception is a `StopIteration`, takes the value out and drops the exception.
+//! ferrio's subclass keeps the memory of the dropped ones; making a new one costs a fifth of an await (benchmark
 //! `future_await`). The collector does not track them, and their arguments are made when they are first read.
 
 use std::ffi::c_void;

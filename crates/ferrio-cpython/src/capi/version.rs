@@ -11,7 +11,7 @@ unsafe extern "C" {
     /// Documented since Python 2, exported by all versions; `PyO3` leaves it out because of its name.
     pub(crate) fn _PyBytes_Resize(bytes: *mut *mut ffi::PyObject, length: ffi::Py_ssize_t) -> std::ffi::c_int;
 
-    /// As in 3.11; its successor costs a third more (benchmark `queue_unbounded`).
+    /// As in 3.11; its successor costs a third as much (benchmark `queue_unbounded`).
     #[cfg(not(Py_3_12))]
     fn PyErr_Restore(kind: *mut ffi::PyObject, value: *mut ffi::PyObject, traceback: *mut ffi::PyObject);
 

@@ -35,7 +35,8 @@ pub fn is_coroutine_object(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if is_python_coroutine(object) || object.get_type_ptr() == coroutine_type_pointer() {
         return Ok(true);
     }
-    // The most frequent object that is not a coroutine: `wait` checks each future.
+    // Futures are checked first: `wait` checks each of its futures, so they are the most frequent objects that are not
+    // coroutines.
     if FutureRef::exact_ref(object).is_some() {
         return Ok(false);
     }

@@ -1,8 +1,8 @@
 //! Hot methods of `PyO3` classes, entered without `PyO3`'s bookkeeping and generated argument parsing.
 //!
 //! A method is a type that implements `Method`; `add` puts it into its class in place of a generated one (benchmarks
-//! `queue_unbounded`, `lock_uncontended`). Such a method owns objects as `Bound` and `OwnedRef` only, as `trampoline`
-//! requires.
+//! `queue_unbounded`, `lock_uncontended`). Such a method owns objects as `Bound` and `OwnedRef` only, as
+//! `trampoline_attached` requires.
 
 use std::ffi::CStr;
 

@@ -224,8 +224,9 @@ impl<'py> Call<'_, 'py> {
     }
 }
 
-/// Whether many handles of a kind may be pending at once: they then share a copy of the context (benchmarks
-/// `call_later_100k`, `threadsafe_flood`); for few handles, one copy each costs less than two.
+/// Which copy of the context a handle gets. `Shared` is for the kinds of which many handles may be pending at once
+/// (benchmarks `call_later_100k`, `threadsafe_flood`); for few handles, a copy of their own costs less than the shared
+/// copy plus the copy that each makes when it runs.
 #[derive(Clone, Copy)]
 enum ContextCopy {
     Own,

@@ -68,8 +68,8 @@ impl TaskFactory {
     }
 }
 
-/// What `owner.create_task` returns with these arguments, if the program's own factory makes the task and needs no
-/// context and, where the loop sets the name, no name.
+/// What `owner.create_task` returns with these arguments, if the program's own factory makes the task and gets only the
+/// coroutine; None if it has to get a context, or a name that the loop does not set afterwards.
 ///
 /// # Errors
 /// `RuntimeError` when the loop is closed; any exception that the factory or the task's `set_name` raises.

@@ -1,4 +1,4 @@
-//! The tasks that wait for a future, as 3.14 records them for `asyncio.capture_call_graph()` and related functions.
+//! The waiters of a future, as 3.14 records them for `asyncio.capture_call_graph()` and related functions.
 //!
 //! `awaited_by` holds the one waiter itself or, from the second on, a set: most futures never need a set. Earlier
 //! versions record nothing.

@@ -61,7 +61,7 @@ pub(crate) fn is_exact(class: *mut ffi::PyTypeObject) -> bool {
 pub struct GatheringFuture<'py>(FutureRef<'py>);
 
 impl<'py> GatheringFuture<'py> {
-    /// A pending one without children, on `owner`.
+    /// A pending gathering future without children, on `owner`.
     ///
     /// # Errors
     /// Any exception that reading a foreign loop's debug mode raises; `MemoryError`.

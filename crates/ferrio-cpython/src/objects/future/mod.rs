@@ -81,7 +81,7 @@ pub(crate) struct FutureBody {
     pub(crate) cancelled_exception: Option<OwnedRef>,
     /// Where it was made, in debug mode.
     pub(crate) source_traceback: Option<OwnedRef>,
-    /// The task that waits for it, or a set of them; see `awaited_by.rs`.
+    /// The waiter, or a set of waiters; see `awaited_by.rs`.
     pub(crate) awaited_by: Option<OwnedRef>,
     pub(crate) state: State,
     /// `owner` is a ferrio loop.

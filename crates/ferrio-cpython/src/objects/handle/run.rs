@@ -43,7 +43,7 @@ impl HandleRef {
         let (Some(callback), Some(context)) = (&object.callback, &object.context) else {
             return Ok(());
         };
-        // The callback may cancel this handle, so everything used below is counted here.
+        // The callback may cancel this handle, so this function holds its own references to what it uses below.
         let callback = callback.bind(py).clone();
         let context =
             if object.context_is_shared { self.own_context(py, context.bind(py))? } else { context.bind(py).clone() };
