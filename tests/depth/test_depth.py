@@ -37,7 +37,7 @@ def test_each_class_of_the_sources_is_freed_in_bounded_depth():
         # Other attributes and comments may stand between the mark and the class.
         declared |= set(re.findall(r"#\[pyclass\b[^\n]*\n(?:\s*(?:#|//)[^\n]*\n)*[^\n]*struct (\w+)", text))
     assert len(declared) == marked
-    bound = re.findall(r"(\w+),\n", (CRATES / "ferrio-python/src/freeing.rs").read_text())
+    bound = re.findall(r"(\w+),\n", (CRATES / "ferrio-python/src/bounded_dealloc.rs").read_text())
     bound += re.findall(r"bound::<(?:\w+::)*(\w+)>", (CRATES / "ferrio-cpython/src/lib.rs").read_text())
     assert declared
     assert declared <= set(bound)

@@ -27,7 +27,7 @@ impl WaitSlot {
         let awaiting = Awaiting::new(&future)?;
         let waiter = FutureWaiter::new(&future);
         let second = waiter.clone_ref(py);
-        let ticket = queue.get().state.with(py, |state| state.queue_state.wait_queue(side).push(second));
+        let ticket = queue.get().state.with(py, |state| state.exchange.wait_queue(side).push(second));
         let ticket = ticket.ok_or_else(|| ferrio_cpython::capi::memory::out_of_memory(py))?;
         Ok(Self { awaiting, ticket, waiter })
     }
@@ -37,13 +37,13 @@ impl WaitSlot {
         let py = queue.py();
         let waiter_state = self.waiter.cancel(py)?;
         let state = &queue.get().state;
-        let own = state.with(py, |state| state.queue_state.wait_queue(side).remove(self.ticket));
+        let own = state.with(py, |state| state.exchange.wait_queue(side).remove(self.ticket));
         drop(own);
         let available = !is_blocked(queue, side)?;
-        waiter::ask(py, state, |state| state.queue_state.wait_queue(side))?;
+        waiter::ask(py, state, |state| state.exchange.wait_queue(side))?;
         let mut spent = Vec::new();
         let next =
-            state.with(py, |state| state.queue_state.give_up(side, self.ticket, waiter_state, available, &mut spent));
+            state.with(py, |state| state.exchange.give_up(side, self.ticket, waiter_state, available, &mut spent));
         next.map_or(Ok(()), |next| next.wake(py, py.None().into_bound(py)))
     }
 
@@ -84,7 +84,7 @@ fn wait<'py>(
         if !is_blocked(queue, side)? {
             return Ok(None);
         }
-        let is_shut_down = queue.get().state.with(py, |state| state.queue_state.is_shut_down);
+        let is_shut_down = queue.get().state.with(py, |state| state.exchange.is_shut_down);
         if is_shut_down && (side == Side::Put || operations::is_empty(queue)?) {
             return Err(shut_down(py));
         }
@@ -181,7 +181,7 @@ impl Body for Join {
             Some(wait) => wait,
             place @ None => {
                 let queue = self.queue.get();
-                if queue.state.with(py, |state| state.queue_state.unfinished) <= 0 {
+                if queue.state.with(py, |state| state.exchange.unfinished) <= 0 {
                     return nothing();
                 }
                 let Some(finished) = queue.finished(py) else {

@@ -110,7 +110,7 @@ enum Put<'py> {
 fn put_natively<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> Put<'py> {
     let py = queue.py();
     queue.get().state.with(py, |state| {
-        let State { queue_state, items: Storage::Native(items), limit, finished } = state else {
+        let State { exchange, items: Storage::Native(items), limit, finished } = state else {
             return Put::Rejected(item);
         };
         let fits = match limit {
@@ -119,15 +119,15 @@ fn put_natively<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> Put<
             Limit::Object => false,
         };
         // If memory runs out, `put_slowly` raises the error.
-        if queue_state.is_shut_down || !fits || !storage::has_room(items) {
+        if exchange.is_shut_down || !fits || !storage::has_room(items) {
             return Put::Rejected(item);
         }
         items.push_back(item.into());
-        queue_state.note_put();
+        exchange.note_put();
         if let Some(finished) = finished {
             finished.bind(py).get().clear(py);
         }
-        if queue_state.getters.is_empty() { Put::Done } else { Put::Wakes }
+        if exchange.getters.is_empty() { Put::Done } else { Put::Wakes }
     })
 }
 
@@ -148,7 +148,7 @@ pub(super) fn put_at_once<'py>(queue: &Bound<'py, Queue>, item: &Bound<'py, PyAn
 fn put_slowly<'py>(queue: &Bound<'py, Queue>, kind: Option<Kind>, item: Bound<'py, PyAny>) -> PyResult<()> {
     let py = queue.py();
     let this = queue.get();
-    if this.state.with(py, |state| state.queue_state.is_shut_down) {
+    if this.state.with(py, |state| state.exchange.is_shut_down) {
         return Err(shut_down(py));
     }
     if is_full(queue)? {
@@ -158,7 +158,7 @@ fn put_slowly<'py>(queue: &Bound<'py, Queue>, kind: Option<Kind>, item: Bound<'p
         Some(kind) => storage::put(&this.state, kind, item)?,
         None => queue.call_method1(pyo3::intern!(py, "_put"), (item,)).map(drop)?,
     }
-    this.state.with(py, |state| state.queue_state.note_put());
+    this.state.with(py, |state| state.exchange.note_put());
     if let Some(finished) = this.finished(py) {
         finished.get().clear(py);
     }
@@ -181,7 +181,7 @@ pub(super) fn own_get_now<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py,
         return Ok(item);
     }
     if is_empty(queue)? {
-        if queue.get().state.with(py, |state| state.queue_state.is_shut_down) {
+        if queue.get().state.with(py, |state| state.exchange.is_shut_down) {
             return Err(shut_down(py));
         }
         return Err(raised(&imports::queue_empty(py)?.call0()?));
@@ -203,7 +203,7 @@ pub(super) fn get_natively<'py>(queue: &Bound<'py, Queue>) -> PyResult<Option<Bo
     let (item, wakes) = queue.get().state.with(py, |state| match &mut state.items {
         Storage::Native(items) => {
             let item = if is_fifo { items.pop_front() } else { items.pop_back() };
-            (item, !state.queue_state.putters.is_empty())
+            (item, !state.exchange.putters.is_empty())
         }
         Storage::Object(_) => (None, false),
     });
@@ -226,9 +226,9 @@ fn take<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
 pub(super) fn wake_next(queue: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
     let py = queue.py();
     let state = &queue.get().state;
-    waiter::ask(py, state, |state| state.queue_state.wait_queue(side))?;
+    waiter::ask(py, state, |state| state.exchange.wait_queue(side))?;
     let mut spent = Vec::new();
-    let next = state.with(py, |state| state.queue_state.wake_next(side, &mut spent));
+    let next = state.with(py, |state| state.exchange.wake_next(side, &mut spent));
     wake(py, next)
 }
 
@@ -251,7 +251,7 @@ pub(super) fn wake_next_of(waiters: &Bound<'_, PyAny>) -> PyResult<()> {
 /// The body of `Queue.task_done`.
 pub(super) fn task_done(queue: &Bound<'_, Queue>) -> PyResult<()> {
     let py = queue.py();
-    match queue.get().state.with(py, |state| state.queue_state.task_done()) {
+    match queue.get().state.with(py, |state| state.exchange.task_done()) {
         Done::TooOften => Err(ferrio_cpython::error::<PyValueError>("task_done() called too many times")),
         Done::More => Ok(()),
         Done::All => all_finished(queue),
@@ -267,17 +267,17 @@ fn all_finished(queue: &Bound<'_, Queue>) -> PyResult<()> {
 pub(super) fn shut_down_now(queue: &Bound<'_, Queue>, immediate: bool) -> PyResult<()> {
     let py = queue.py();
     let state = &queue.get().state;
-    state.with(py, |state| state.queue_state.is_shut_down = true);
+    state.with(py, |state| state.exchange.is_shut_down = true);
     if immediate {
         while !is_empty(queue)? {
             drop(take(queue)?);
-            state.with(py, |state| state.queue_state.note_discarded());
+            state.with(py, |state| state.exchange.note_discarded());
         }
-        if state.with(py, |state| state.queue_state.unfinished) == 0 {
+        if state.with(py, |state| state.exchange.unfinished) == 0 {
             all_finished(queue)?;
         }
     }
-    let dismissed = state.with(py, |state| state.queue_state.dismiss());
+    let dismissed = state.with(py, |state| state.exchange.dismiss());
     dismissed.into_iter().try_for_each(|waiter| {
         // A callback of an earlier waiter may have changed its state.
         if waiter.state_now(py)? == WaiterState::Waiting { wake(py, Some(waiter)) } else { Ok(()) }

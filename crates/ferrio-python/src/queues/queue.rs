@@ -35,7 +35,7 @@ pub(crate) struct Queue {
 /// The state that operations change.
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) queue_state: QueueState<FutureWaiter>,
+    pub(super) exchange: QueueState<FutureWaiter>,
     pub(super) items: Storage,
     pub(super) limit: Limit,
     /// Set while there are no unfinished items.
@@ -84,7 +84,7 @@ impl Queue {
         this.put_maxsize(py, maxsize.0.as_ref());
         let finished = OwnedRef::of(&Event::new_set(py)?);
         let before =
-            this.state.with(py, |state| (std::mem::take(&mut state.queue_state), state.finished.replace(finished)));
+            this.state.with(py, |state| (std::mem::take(&mut state.exchange), state.finished.replace(finished)));
         drop(before);
         match operations::kind(slf) {
             Some(kind) => storage::set(py, &this.state, Storage::new(py, kind)?),
@@ -160,7 +160,7 @@ impl Queue {
             words.push(format!("_queue={shown}"));
         }
         slf.get().state.with(py, |state| {
-            let QueueState { getters, putters, unfinished, is_shut_down } = &state.queue_state;
+            let QueueState { getters, putters, unfinished, is_shut_down } = &state.exchange;
             words.extend((!getters.is_empty()).then(|| format!("_getters[{}]", getters.len())));
             words.extend((!putters.is_empty()).then(|| format!("_putters[{}]", putters.len())));
             words.extend((*unfinished != 0).then(|| format!("tasks={unfinished}")));
@@ -219,22 +219,22 @@ impl Queue {
 
     #[getter(_unfinished_tasks)]
     fn shown_unfinished(&self, py: Python<'_>) -> i64 {
-        self.state.with(py, |state| state.queue_state.unfinished)
+        self.state.with(py, |state| state.exchange.unfinished)
     }
 
     #[setter(_unfinished_tasks)]
     fn set_unfinished(&self, py: Python<'_>, count: i64) {
-        self.state.with(py, |state| state.queue_state.unfinished = count);
+        self.state.with(py, |state| state.exchange.unfinished = count);
     }
 
     #[getter(_is_shutdown)]
     fn shown_shut_down(&self, py: Python<'_>) -> bool {
-        self.state.with(py, |state| state.queue_state.is_shut_down)
+        self.state.with(py, |state| state.exchange.is_shut_down)
     }
 
     #[setter(_is_shutdown)]
     fn set_shut_down(&self, py: Python<'_>, is_shut_down: bool) {
-        self.state.with(py, |state| state.queue_state.is_shut_down = is_shut_down);
+        self.state.with(py, |state| state.exchange.is_shut_down = is_shut_down);
     }
 
     #[getter(_finished)]
@@ -248,8 +248,8 @@ impl Queue {
         let all = self.state.traverse(&visit, |state| {
             state.finished.as_ref().map_or(Ok(()), |finished| finished.traverse(&visit))?;
             state.items.traverse(&visit)?;
-            wait_queue::traverse(&state.queue_state.getters, &visit)?;
-            wait_queue::traverse(&state.queue_state.putters, &visit)
+            wait_queue::traverse(&state.exchange.getters, &visit)?;
+            wait_queue::traverse(&state.exchange.putters, &visit)
         });
         all.transpose().map(drop)
     }
@@ -263,7 +263,7 @@ impl Queue {
 
 fn access(object: &Bound<'_, PyAny>, side: Side, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
     if let Ok(queue) = object.cast::<Queue>() {
-        queue.get().state.with(object.py(), |state| change(state.queue_state.wait_queue(side)));
+        queue.get().state.with(object.py(), |state| change(state.exchange.wait_queue(side)));
     }
 }
 

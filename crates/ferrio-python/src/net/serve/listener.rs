@@ -146,7 +146,7 @@ fn accept_one(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> Py
                 socket: fd.into(),
                 peer: Some(peer),
                 protocol: made,
-                server: Some(Server::link(&server)),
+                server: Some(Server::link(server)),
                 context: own_context.clone(),
             };
             transports::socket::attach(&owner, connection, None)

@@ -149,24 +149,24 @@ fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let Some(owner) = this.owner(py) else { return Ok(()) };
     let handler = owner.get().io.unregister(py, this.fd, Role::Stream);
     drop(handler);
-    let (owned, server, protocol, sink) = this.state.with(py, |state| {
+    let (taken, server, protocol, sink) = this.state.with(py, |state| {
         if state.local.is_none() {
             // Still answerable after the close: get_extra_info("sockname").
             state.local = socket::local_address(this.fd).ok();
         }
-        let owned = std::mem::replace(&mut state.socket, Socket::Closed);
+        let taken = std::mem::replace(&mut state.socket, Socket::Closed);
         state.owner = None;
         let sink = std::mem::replace(&mut state.sink, Sink::Bytes);
-        (owned, state.server.take(), state.protocol.take(), sink)
+        (taken, state.server.take(), state.protocol.take(), sink)
     });
     drop((protocol, sink));
     // Before the close, which frees the number that the server knows the connection by.
     let detached = server.map_or(Ok(()), |server| server.detach(py, this.fd));
-    close_socket(py, owned).and(detached)
+    close_socket(py, taken).and(detached)
 }
 
-fn close_socket(py: Python<'_>, owned: Socket) -> PyResult<()> {
-    match owned {
+fn close_socket(py: Python<'_>, taken: Socket) -> PyResult<()> {
+    match taken {
         Socket::Descriptor(fd) => {
             socket::close(fd);
             Ok(())
@@ -184,11 +184,11 @@ fn close_socket(py: Python<'_>, owned: Socket) -> PyResult<()> {
 pub(crate) fn abandoned(transport: &mut SocketTransport) {
     let fd = transport.fd;
     let state = transport.state.get_mut();
-    let owned = std::mem::replace(&mut state.socket, Socket::Closed);
-    if owned.is_closed() {
+    let taken = std::mem::replace(&mut state.socket, Socket::Closed);
+    if taken.is_closed() {
         return;
     }
-    let (owner, server, weakly) = (state.owner.take(), state.server.take(), !state.owned);
+    let (owner, server, weakly) = (state.owner.take(), state.server.take(), !state.keeps_alive);
     Python::attach(|py| {
         if let Some(owner) = owner.filter(|_| weakly) {
             let handler = owner.get().io.unregister(py, fd, Role::Stream);
@@ -197,7 +197,7 @@ pub(crate) fn abandoned(transport: &mut SocketTransport) {
         let text = std::ffi::CString::new(format!("unclosed transport <SocketTransport fd={fd}>")).unwrap_or_default();
         let warned = imports::resource_warning(py).and_then(|category| memory::warn(py, category, &text));
         // The collector may have taken a Python object apart already: its own finalizer has closed the socket then.
-        drop(memory::catch_no_memory(py, || close_socket(py, owned)));
+        drop(memory::catch_no_memory(py, || close_socket(py, taken)));
         let detached = memory::catch_no_memory(py, || server.map_or(Ok(()), |server| server.detach(py, fd)));
         for error in [warned, detached].into_iter().filter_map(Result::err) {
             memory::unraisable(py, error);

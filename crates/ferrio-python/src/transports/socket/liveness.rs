@@ -19,12 +19,12 @@ pub(crate) fn update_registration(transport: &Bound<'_, SocketTransport>) -> PyR
     let this = transport.get();
     let wanted = this.state.with(py, |state| {
         let wanted = state.is_reading() || !state.buffer.is_empty() || state.exclusive.is_taken();
-        (!state.lifecycle.is_lost() && wanted != state.owned).then_some(wanted)
+        (!state.lifecycle.is_lost() && wanted != state.keeps_alive).then_some(wanted)
     });
     let (Some(wanted), Some(owner)) = (wanted, this.owner(py)) else { return Ok(()) };
     let handler =
         if wanted { Handler::native(transport, read::on_event) } else { Handler::weak(transport, read::on_event)? };
-    this.state.with(py, |state| state.owned = wanted);
+    this.state.with(py, |state| state.keeps_alive = wanted);
     let before = owner.get().io.exchange_stream(py, this.fd, handler);
     drop(before);
     Ok(())

@@ -110,7 +110,7 @@ pub(crate) struct State {
     /// `pause_reading` was called.
     pub(crate) paused: bool,
     /// The registration keeps the transport alive.
-    pub(crate) owned: bool,
+    pub(crate) keeps_alive: bool,
     /// While a sendfile runs nobody else may write.
     pub(crate) exclusive: Exclusive,
     /// `write_eof` was called.
@@ -212,7 +212,7 @@ pub(crate) fn attach<'py>(
         lifecycle: Lifecycle::Starting,
         input: Input::Drained,
         paused: false,
-        owned: true,
+        keeps_alive: true,
         exclusive: Exclusive::No,
         eof_written: false,
     };

@@ -151,9 +151,9 @@ fn tell_end_of_file(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let untold = this.state.with(py, |state| {
-        let untold = state.app_state == AppProtocolState::ConnectionMade;
+        let untold = state.app_protocol == AppProtocolState::ConnectionMade;
         if untold {
-            state.app_state = AppProtocolState::EndOfFile;
+            state.app_protocol = AppProtocolState::EndOfFile;
         }
         untold
     });
@@ -224,19 +224,19 @@ pub(super) fn abort(transport: &Bound<'_, TlsTransport>, error: Option<PyErr>) -
 pub(super) fn lost(transport: &Bound<'_, TlsTransport>, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
-    let (protocol, app_state, timers, lower, unsent) = this.state.with(py, |state| {
+    let (protocol, app_protocol, timers, lower, unsent) = this.state.with(py, |state| {
         state.closed = true;
         state.dropped_writes = state.dropped_writes.saturating_add(1);
         state.backlog_len = 0;
-        let informed = matches!(state.app_state, AppProtocolState::ConnectionMade | AppProtocolState::EndOfFile);
-        let app_state = state.phase != Phase::Handshake && informed;
-        if app_state {
-            state.app_state = AppProtocolState::ConnectionLost;
+        let informed = matches!(state.app_protocol, AppProtocolState::ConnectionMade | AppProtocolState::EndOfFile);
+        let app_protocol = state.phase != Phase::Handshake && informed;
+        if app_protocol {
+            state.app_protocol = AppProtocolState::ConnectionLost;
         }
         state.phase = Phase::Unwrapped;
         let timers = [state.handshake_timer.take(), state.shutdown_timer.take()];
         let unsent = (std::mem::take(&mut state.backlog), std::mem::take(&mut state.outbox));
-        (state.protocol.take(), app_state, timers, state.lower.take(), unsent)
+        (state.protocol.take(), app_protocol, timers, state.lower.take(), unsent)
     });
     // ferrio's own sockets call this from the loop itself; other transports may call it in the middle of any operation.
     let immediately = matches!(lower, Some(Lower::Socket(_)));
@@ -247,7 +247,7 @@ pub(super) fn lost(transport: &Bound<'_, TlsTransport>, error: Option<Bound<'_, 
         timer.call_method0(py, name!("cancel"))?;
     }
     match protocol {
-        Some(protocol) if app_state => tell_lost(transport, protocol.bind(py), error, immediately),
+        Some(protocol) if app_protocol => tell_lost(transport, protocol.bind(py), error, immediately),
         _ => Ok(()),
     }
 }

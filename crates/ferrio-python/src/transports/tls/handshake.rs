@@ -73,9 +73,9 @@ fn complete(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
         state.draining = true;
         state.answered = true;
         state.extra = Some(extra.unbind());
-        let untold = state.app_state == AppProtocolState::Init;
+        let untold = state.app_protocol == AppProtocolState::Init;
         if untold {
-            state.app_state = AppProtocolState::ConnectionMade;
+            state.app_protocol = AppProtocolState::ConnectionMade;
         }
         untold
     });

@@ -93,7 +93,7 @@ pub(crate) enum Waiter {
 #[expect(clippy::struct_excessive_bools, reason = "independent facts; the states have enums")]
 struct State {
     phase: Phase,
-    app_state: AppProtocolState,
+    app_protocol: AppProtocolState,
     /// None before its `connection_made` and after its `connection_lost`.
     lower: Option<Lower>,
     /// None once the connection is lost.
@@ -158,7 +158,7 @@ pub(crate) fn make<'py>(
     let lends_buffer = protocol.is_instance(imports::buffered_protocol(py)?)?;
     let state = State {
         phase: Phase::Unwrapped,
-        app_state: if calls_made { AppProtocolState::Init } else { AppProtocolState::ConnectionMade },
+        app_protocol: if calls_made { AppProtocolState::Init } else { AppProtocolState::ConnectionMade },
         lower: None,
         protocol: Some(protocol.unbind()),
         lends_buffer,
