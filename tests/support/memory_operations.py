@@ -337,6 +337,9 @@ EXEMPT: dict[str, str] = {
     ),
     **dict.fromkeys(("_enter_task", "_leave_task", "_swap_current_task", "_set_running_loop"), "for the loop's author"),
     **dict.fromkeys(
+        ("future_add_to_awaited_by", "future_discard_from_awaited_by"), "for a future's author; since 3.14"
+    ),
+    **dict.fromkeys(
         ("_register_task", "_unregister_task", "_register_eager_task", "_unregister_eager_task"), "for a task's author"
     ),
 }

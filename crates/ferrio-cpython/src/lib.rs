@@ -34,6 +34,9 @@ pub fn handle_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, Py
 /// `ImportError` when asyncio is not importable.
 pub fn future_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, PyType>)> {
     objects::task::show_to_asyncio(py)?;
+    // What a loop needs from its first turn on is created now, while there is memory.
+    objects::coroutine::coroutine_type(py)?;
+    objects::future::create_iterator_type(py)?;
     Ok((objects::future::future_type(py)?, objects::task::task_type(py)?))
 }
 

@@ -103,6 +103,18 @@ unsafe impl GlobalAlloc for Reserved {
             return larger;
         }
         // SAFETY: the caller guarantees it; from the system.
-        unsafe { System.realloc(piece, layout, size) }
+        let moved = unsafe { System.realloc(piece, layout, size) };
+        if !moved.is_null() {
+            return moved;
+        }
+        // SAFETY: the caller guarantees that the size is valid for the alignment.
+        let lent = self.lend(unsafe { Layout::from_size_align_unchecked(size, layout.align()) });
+        if !lent.is_null() {
+            // SAFETY: two pieces that do not overlap, each at least as large as what is copied.
+            unsafe { lent.copy_from_nonoverlapping(piece, layout.size().min(size)) };
+            // SAFETY: from the system, which has left it as it was, and no longer used.
+            unsafe { System.dealloc(piece, layout) };
+        }
+        lent
     }
 }

@@ -32,7 +32,7 @@ pub use done_callback::{
     DoneCallback, ReadyCallback, Shown, WhenDone, callable, no_longer_when_done, when_done, written_like,
 };
 pub use gathering_future::GatheringFuture;
-use iterator::create_type as create_iterator_type;
+pub(crate) use iterator::create_type as create_iterator_type;
 pub(crate) use iterator::thrown;
 pub(crate) use methods::{CANCEL, boolean, text};
 pub(crate) use outcome::{Outcome, invalid_state};
