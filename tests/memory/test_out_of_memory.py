@@ -43,7 +43,7 @@ async def main():
 {again}
             except MemoryError:
                 pass
-        ballast.clear()
+        ballast = None
         relax()
 {check}
         kept.clear()
