@@ -285,6 +285,8 @@ print("MemoryError")
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is set by what /proc says")
 @pytest.mark.parametrize("source", [FLOOD, CROWD], ids=["flood", "crowd"])
 def test_peer_or_program_that_takes_all_memory_leaves_a_loop_that_closes(source):
+    if source is CROWD and sys.version_info < (3, 12):
+        pytest.skip("3.11 itself aborts: Cannot recover from MemoryErrors while normalizing exceptions")
     done = subprocess.run(
         [sys.executable, "-c", LIMITS + source], capture_output=True, text=True, timeout=120, check=False
     )
