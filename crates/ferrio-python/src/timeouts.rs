@@ -366,7 +366,7 @@ impl Body for Enter {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.0);
+        visitor.show_owned(&self.0);
     }
 }
 
@@ -381,9 +381,9 @@ impl Body for Exit {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.0);
+        visitor.show_owned(&self.0);
         if let Some(raised) = &self.1 {
-            visitor.show_held(raised);
+            visitor.show_owned(raised);
         }
     }
 }

@@ -73,7 +73,7 @@ pub(crate) fn of<'py>(py: Python<'py>, name: &str) -> Option<(Bound<'py, PyAny>,
     }
     let code = originals.code(py, name)?;
     let line_number =
-        originals.waiting_line(&code, name).or_else(|| code.getattr(name!("co_firstlineno")).ok()?.extract().ok());
+        originals.await_line(&code, name).or_else(|| code.getattr(name!("co_firstlineno")).ok()?.extract().ok());
     let found = (code, line_number?).into_pyobject(py).ok()?;
     known.set_item(name, &found).ok()?;
     found.extract().ok()
@@ -135,7 +135,7 @@ impl Originals {
     }
 
     /// The line of the await.
-    fn waiting_line(&self, code: &Bound<'_, PyAny>, name: &str) -> Option<u32> {
+    fn await_line(&self, code: &Bound<'_, PyAny>, name: &str) -> Option<u32> {
         let lines = self.lines(code, |instruction| instruction.getattr(name!("opname"))?.eq("SEND"))?;
         // Before 3.12 it waits for a future of its own first, and cancels in the later awaits.
         if name == "wait_for" && code.py().version_info() < (3, 12) {

@@ -23,13 +23,13 @@ use crate::capi::version;
 pub fn copy_current(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     match hooks::COPY_CONTEXT.replacement(py)? {
         Some(function) => function.call0(),
-        None => copy_current_unasked(py),
+        None => copy_current_directly(py),
     }
 }
 
 /// A copy of the calling thread's current context, as asyncio's C code takes it.
 #[inline]
-pub(crate) fn copy_current_unasked(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+pub(crate) fn copy_current_directly(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     // SAFETY: attached by token.
     let copied = unsafe { ffi::PyContext_CopyCurrent() };
     // SAFETY: a new reference or null with an exception set.

@@ -41,7 +41,7 @@ impl Visitor<'_> {
     }
 
     /// Shows an object.
-    pub fn show_held<T>(&self, object: &OwnedRef<T>) {
+    pub fn show_owned<T>(&self, object: &OwnedRef<T>) {
         self.show_pointer(object.as_ptr());
     }
 

@@ -121,7 +121,7 @@ impl FutureWaiter {
 
     /// Shows the collector the future, from inside a coroutine's body.
     pub fn show(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.future);
+        visitor.show_owned(&self.future);
     }
 
     fn ours<'py>(&self, py: Python<'py>) -> FutureRef<'py> {

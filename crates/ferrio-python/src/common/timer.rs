@@ -26,7 +26,7 @@ impl Timer {
         delay: &Bound<'py, PyAny>,
         future: &Bound<'py, PyAny>,
     ) -> PyResult<Self> {
-        if let Some(ours) = alarmed(owner)?
+        if let Some(ours) = loop_with_alarms(owner)?
             && let Some(seconds) = plain_number(delay)
         {
             let when = LoopBase::now(ours)? + seconds;
@@ -50,7 +50,7 @@ impl Timer {
         name: &Bound<'py, pyo3::types::PyString>,
     ) -> PyResult<Self> {
         let py = owner.py();
-        if let Some(ours) = alarmed(owner)?
+        if let Some(ours) = loop_with_alarms(owner)?
             && let Some(seconds) = plain_number(when)
         {
             let handle = if seconds <= LoopBase::now(ours)? {
@@ -92,7 +92,7 @@ impl Timer {
     pub(crate) fn traverse(&self, visitor: &Visitor<'_>) {
         match self {
             Self::Ours(handle) => visitor.show_handle(handle),
-            Self::Foreign(handle) => visitor.show_held(handle),
+            Self::Foreign(handle) => visitor.show_owned(handle),
         }
     }
 
@@ -106,7 +106,7 @@ impl Timer {
 }
 
 /// The loop, if it is ferrio's and supports alarms.
-fn alarmed<'a, 'py>(owner: &'a Bound<'py, PyAny>) -> PyResult<Option<&'a Bound<'py, LoopBase>>> {
+fn loop_with_alarms<'a, 'py>(owner: &'a Bound<'py, PyAny>) -> PyResult<Option<&'a Bound<'py, LoopBase>>> {
     match owner.cast::<LoopBase>() {
         Ok(ours) if LoopBase::takes_alarms(ours)? => Ok(Some(ours)),
         _ => Ok(None),

@@ -13,7 +13,7 @@ pub(crate) struct Behavior {
     /// Whether `create_task` adds the done callback to a task before it adds the task to its set.
     pub(crate) watches_first: bool,
     /// Whether a task that is already done after its creation is reported to the group immediately.
-    pub(crate) tells_at_once: bool,
+    pub(crate) calls_back_at_once: bool,
     /// Whether tasks record in the call graph that the parent waits for them.
     pub(crate) notes_waiter: bool,
     /// Whether the parent is uncancelled before the group waits instead of after.
@@ -66,7 +66,7 @@ fn find(py: Python<'_>) -> PyResult<Behavior> {
     let uses = |names: &[String], wanted: &str| names.iter().any(|name| name == wanted);
     let cancels_late_tasks = uses(&creating, "cancel");
     // The code that cancels late tasks also calls `done`, but for nothing else.
-    let tells_at_once = uses(&creating, "done") && !cancels_late_tasks;
+    let calls_back_at_once = uses(&creating, "done") && !cancels_late_tasks;
     let leaving_code = code(if forgets { "_aexit" } else { "__aexit__" })?;
     let leaving = names(&leaving_code)?;
     let place = |wanted: &str| leaving.iter().position(|name| name == wanted);
@@ -80,8 +80,8 @@ fn find(py: Python<'_>) -> PyResult<Behavior> {
             Keywords::NameAndContext
         },
         closes_refused: uses(&creating, "close"),
-        tells_at_once,
-        watches_first: uses(&creating, "_set_task_name") && !tells_at_once,
+        calls_back_at_once,
+        watches_first: uses(&creating, "_set_task_name") && !calls_back_at_once,
         notes_waiter: uses(&creating, "future_add_to_awaited_by"),
         uncancels_first: place("uncancel") < place("create_future"),
         knows_subclasses: uses(&leaving, "issubclass"),

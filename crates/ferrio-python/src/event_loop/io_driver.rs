@@ -283,7 +283,7 @@ impl Io {
         });
         if change != Change::None {
             // Fails only if a descriptor was closed while it was being waited for; there is nothing to report it to.
-            let _ = self.tell(py, Registrations::<Handler>::descriptor(token.0), change);
+            let _ = self.update_poller(py, Registrations::<Handler>::descriptor(token.0), change);
         }
         for runnable in runnables.into_iter().flatten() {
             base.push_into_room(py, runnable);
@@ -328,7 +328,7 @@ impl Io {
                 return Err(exception_handler::from_io(&io::Error::from(io::ErrorKind::ResourceBusy)));
             }
         };
-        if let Err(refusal) = self.tell(py, fd, change) {
+        if let Err(refusal) = self.update_poller(py, fd, change) {
             let handler = self.registrations.with(py, |registrations| registrations.roll_back(fd, role));
             drop(handler);
             return Err(exception_handler::from_io(&refusal));
@@ -362,11 +362,11 @@ impl Io {
             Role::Stream => registrations.remove_stream(fd),
         });
         // The poller does not know a descriptor that was closed before: there is nothing left to undo.
-        let _ = self.tell(py, fd, change);
+        let _ = self.update_poller(py, fd, change);
         handler
     }
 
-    fn tell(&self, py: Python<'_>, fd: RawFd, change: Change) -> io::Result<()> {
+    fn update_poller(&self, py: Python<'_>, fd: RawFd, change: Change) -> io::Result<()> {
         if change == Change::None {
             return Ok(());
         }

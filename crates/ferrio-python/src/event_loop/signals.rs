@@ -61,11 +61,11 @@ impl Signals {
 
     /// Whether there are active handlers.
     fn listen(&self, py: Python<'_>) -> bool {
-        self.is_heard(py) && !self.is_empty(py)
+        self.is_active(py) && !self.is_empty(py)
     }
 
     /// Whether signals reach the handlers; handlers inherited from a parent process get none.
-    fn is_heard(&self, py: Python<'_>) -> bool {
+    fn is_active(&self, py: Python<'_>) -> bool {
         self.generation.get(py) == fork::generation()
     }
 }
@@ -196,7 +196,7 @@ pub(crate) fn receive(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let mut numbers = Vec::new();
     let drained = base(slf).waker.with(py, |waker| waker.as_ref().map(|waker| waker.drain(&mut numbers)));
     drained.transpose().map_err(|error| exception_handler::from_io(&error))?;
-    if !slf.get().signals.is_heard(py) {
+    if !slf.get().signals.is_active(py) {
         return Ok(());
     }
     for number in numbers {

@@ -48,7 +48,7 @@ impl Body for Enter {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.object);
+        visitor.show_owned(&self.object);
         self.awaiting.iter().for_each(|awaiting| awaiting.traverse(visitor));
     }
 }
@@ -73,6 +73,6 @@ impl Body for Exit {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.object);
+        visitor.show_owned(&self.object);
     }
 }

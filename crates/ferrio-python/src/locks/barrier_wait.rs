@@ -142,8 +142,8 @@ impl Body for Wait {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.barrier);
-        visitor.show_held(&self.condition);
+        visitor.show_owned(&self.barrier);
+        visitor.show_owned(&self.condition);
         match &self.stage {
             Stage::Begun => {}
             Stage::Entering(lockup) => lockup.traverse(visitor),
@@ -186,8 +186,8 @@ impl Body for Turn {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.barrier);
-        visitor.show_held(&self.condition);
+        visitor.show_owned(&self.barrier);
+        visitor.show_owned(&self.condition);
         self.lockup.iter().for_each(|lockup| lockup.traverse(visitor));
     }
 }
@@ -219,7 +219,7 @@ impl Body for Enter {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.barrier);
+        visitor.show_owned(&self.barrier);
         self.awaiting.iter().for_each(|awaiting| awaiting.traverse(visitor));
     }
 }

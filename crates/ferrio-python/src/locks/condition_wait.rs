@@ -211,13 +211,13 @@ impl Body for Wait {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.condition);
+        visitor.show_owned(&self.condition);
         match &self.stage {
             Stage::Begun => {}
             Stage::FutureWaiter(awaiting, _) => awaiting.traverse(visitor),
             Stage::Locking(lockup, leaving) => {
                 lockup.traverse(visitor);
-                leaving.error.iter().chain(&leaving.cancellation).for_each(|error| visitor.show_held(error));
+                leaving.error.iter().chain(&leaving.cancellation).for_each(|error| visitor.show_owned(error));
             }
         }
     }
@@ -277,8 +277,8 @@ impl Body for WaitFor {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.condition);
-        visitor.show_held(&self.predicate);
+        visitor.show_owned(&self.condition);
+        visitor.show_owned(&self.predicate);
         match &self.waiting {
             None => {}
             Some(Waiting::Native(wait)) => wait.traverse(visitor),

@@ -206,7 +206,7 @@ impl Body for Wait {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.event);
+        visitor.show_owned(&self.event);
         self.waiting.iter().for_each(|slot| slot.traverse(visitor));
     }
 }

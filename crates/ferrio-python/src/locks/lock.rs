@@ -235,7 +235,7 @@ impl Acquire {
     }
 
     pub(super) fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.lock);
+        visitor.show_owned(&self.lock);
         self.waiting.iter().for_each(|slot| slot.traverse(visitor));
     }
 }

@@ -396,7 +396,7 @@ impl Body for Acquire {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.semaphore);
+        visitor.show_owned(&self.semaphore);
         self.waiting.iter().for_each(|slot| slot.traverse(visitor));
     }
 }

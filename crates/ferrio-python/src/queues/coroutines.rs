@@ -121,7 +121,7 @@ impl Body for Get {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.queue);
+        visitor.show_owned(&self.queue);
         self.waiting.iter().for_each(|slot| slot.traverse(visitor));
     }
 }
@@ -156,8 +156,8 @@ impl Body for Put {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.queue);
-        visitor.show_held(&self.item);
+        visitor.show_owned(&self.queue);
+        visitor.show_owned(&self.item);
         self.waiting.iter().for_each(|slot| slot.traverse(visitor));
     }
 }

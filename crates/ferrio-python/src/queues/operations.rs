@@ -25,8 +25,8 @@ pub(super) static CLASSES: [(ExactType, Kind); 3] =
 /// The order of a queue's items, if none of its methods can be overridden.
 #[inline]
 pub(super) fn kind(queue: &Bound<'_, Queue>) -> Option<Kind> {
-    let [(usual, kind), others @ ..] = &CLASSES;
-    if usual.is_unpatched(queue) {
+    let [(own_queue, kind), others @ ..] = &CLASSES;
+    if own_queue.is_unpatched(queue) {
         return Some(*kind);
     }
     others.iter().find(|(class, _)| class.is_unpatched(queue)).map(|(_, kind)| *kind)
@@ -119,7 +119,7 @@ fn put_natively<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> Put<
             Limit::Object => false,
         };
         // If memory runs out, `put_slowly` raises the error.
-        if exchange.is_shut_down || !fits || !storage::has_room(items) {
+        if exchange.is_shut_down || !fits || !storage::reserve_one(items) {
             return Put::Rejected(item);
         }
         items.push_back(item.into());

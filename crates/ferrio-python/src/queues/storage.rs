@@ -91,7 +91,7 @@ pub(super) fn is_empty(py: Python<'_>, state: &GilCell<State>) -> PyResult<bool>
 
 /// Reserves space for one more item; false if memory runs out.
 #[inline]
-pub(super) fn has_room(items: &mut VecDeque<OwnedRef>) -> bool {
+pub(super) fn reserve_one(items: &mut VecDeque<OwnedRef>) -> bool {
     items.len() < items.capacity() || items.try_reserve(1).is_ok()
 }
 
@@ -102,7 +102,7 @@ pub(super) fn put(state: &GilCell<State>, kind: Kind, item: Bound<'_, PyAny>) ->
     let item = OwnedRef::from(item);
     let rejected = state.with(py, |state| match &mut state.items {
         Storage::Native(items) => {
-            if !has_room(items) {
+            if !reserve_one(items) {
                 return Some((None, item));
             }
             items.push_back(item);

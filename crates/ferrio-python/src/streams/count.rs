@@ -106,8 +106,8 @@ impl Body for ReadOdd {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.reader);
-        visitor.show_held(&self.number);
+        visitor.show_owned(&self.reader);
+        visitor.show_owned(&self.number);
         match &self.stage {
             Stage::New => {}
             Stage::Usual(read) => read.traverse(visitor),
@@ -173,8 +173,8 @@ impl Body for ReadExactlyOdd {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.reader);
-        visitor.show_held(&self.number);
+        visitor.show_owned(&self.reader);
+        visitor.show_owned(&self.number);
         self.waiting.traverse(visitor);
     }
 }

@@ -58,10 +58,10 @@ impl Body for DrainHelper {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.protocol);
+        visitor.show_owned(&self.protocol);
         if let Some((awaiting, waiter)) = &self.waiting {
             awaiting.traverse(visitor);
-            visitor.show_held(waiter);
+            visitor.show_owned(waiter);
         }
     }
 }
@@ -166,7 +166,7 @@ impl Body for Drain {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.writer);
+        visitor.show_owned(&self.writer);
         if let Stage::Helper(awaiting) = &self.stage {
             awaiting.traverse(visitor);
         }
@@ -201,7 +201,7 @@ impl Body for WaitClosed {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.writer);
+        visitor.show_owned(&self.writer);
         self.waiting.iter().for_each(|waiting| waiting.traverse(visitor));
     }
 }

@@ -107,10 +107,10 @@ impl Body for Read {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.reader);
+        visitor.show_owned(&self.reader);
         self.waiting.traverse(visitor);
         if let Stage::All(blocks) = &self.stage {
-            blocks.read.iter().for_each(|block| visitor.show_held(block));
+            blocks.read.iter().for_each(|block| visitor.show_owned(block));
             blocks.next.iter().for_each(|next| next.traverse(visitor));
         }
     }
@@ -167,7 +167,7 @@ impl Body for ReadExactly {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.reader);
+        visitor.show_owned(&self.reader);
         self.waiting.traverse(visitor);
     }
 }
@@ -205,7 +205,7 @@ impl Body for Next {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.reader);
+        visitor.show_owned(&self.reader);
         self.next_line.iter().for_each(|next_line| next_line.traverse(visitor));
     }
 }

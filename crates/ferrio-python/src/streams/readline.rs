@@ -71,7 +71,7 @@ impl Body for Line {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.reader);
+        visitor.show_owned(&self.reader);
         self.message.iter().for_each(|message| message.traverse(visitor));
     }
 }

@@ -152,8 +152,8 @@ impl Body for ReadUntil {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.reader);
+        visitor.show_owned(&self.reader);
         self.waiting.traverse(visitor);
-        self.given.iter().for_each(|given| visitor.show_held(given));
+        self.given.iter().for_each(|given| visitor.show_owned(given));
     }
 }

@@ -153,7 +153,7 @@ impl Body for WaitForData {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.reader);
+        visitor.show_owned(&self.reader);
         self.waiting.traverse(visitor);
     }
 }

@@ -136,15 +136,15 @@ impl TaskGroup {
             return Err(refuse(slf, coro, refusal)?);
         }
         let task = match kwargs {
-            None => this.make_plain_task(coro, behavior.keywords)?,
+            None => this.make_task_directly(coro, behavior.keywords)?,
             Some(given) => this.make_task(coro, Some(given), behavior.keywords)?,
         };
         if behavior.notes_waiter {
             future_like::add_waiter(&task, &this.parent(py))?;
         }
         let native = CLASS.is_unpatched(slf);
-        if behavior.tells_at_once && future_like::is_done(&task)? {
-            Self::tell(slf, native, &task)?;
+        if behavior.calls_back_at_once && future_like::is_done(&task)? {
+            Self::add_callback(slf, native, &task)?;
             return Ok(task);
         }
         if behavior.watches_first {
@@ -358,7 +358,7 @@ impl TaskGroup {
 
     /// Creates a task without keyword arguments; a loop of exactly ferrio's class needs no `name=None`.
     #[inline]
-    fn make_plain_task<'py>(&self, coro: &Bound<'py, PyAny>, keywords: Keywords) -> PyResult<Bound<'py, PyAny>> {
+    fn make_task_directly<'py>(&self, coro: &Bound<'py, PyAny>, keywords: Keywords) -> PyResult<Bound<'py, PyAny>> {
         let py = coro.py();
         if let Some(owner) = self.owner(py)
             && (keywords == Keywords::PassOn || owner.get_type().is(imports::event_loop(py)?))
@@ -408,7 +408,7 @@ impl TaskGroup {
         Ok(task)
     }
 
-    fn tell<'py>(slf: &Bound<'py, Self>, native: bool, task: &Bound<'py, PyAny>) -> PyResult<()> {
+    fn add_callback<'py>(slf: &Bound<'py, Self>, native: bool, task: &Bound<'py, PyAny>) -> PyResult<()> {
         if native {
             return Self::on_task_done(slf, task);
         }
@@ -437,8 +437,8 @@ impl TaskGroup {
             return when_done(task, slf, &TASK_DONE);
         }
         let py = slf.py();
-        let tell = slf.getattr(pyo3::intern!(py, "_on_task_done"))?;
-        task.call_method1(pyo3::intern!(py, "add_done_callback"), (tell,)).map(drop)
+        let add_callback = slf.getattr(pyo3::intern!(py, "_on_task_done"))?;
+        task.call_method1(pyo3::intern!(py, "add_done_callback"), (add_callback,)).map(drop)
     }
 }
 

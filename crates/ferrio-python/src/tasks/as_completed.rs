@@ -135,11 +135,11 @@ impl Completions {
     fn give_up(&self, py: Python<'_>, getter: &Py<PyAny>) -> PyResult<()> {
         let own = getter.bind(py);
         future_like::cancel(own)?;
-        let (left_line, available) = self.inner.with(py, |inner| {
+        let (removed, available) = self.inner.with(py, |inner| {
             let place = inner.getters.iter().position(|other| other.is(own));
             (place.and_then(|place| inner.getters.remove(place)), !inner.done.is_empty())
         });
-        drop(left_line);
+        drop(removed);
         if imports::python_version(py) >= (3, 14) {
             self.inner.with(py, |inner| inner.left += 1);
         }

@@ -69,7 +69,7 @@ struct Collection<'py> {
     expected: usize,
     /// Since 3.12, children that are already done; they are reported once all children are known.
     done: Vec<Bound<'py, PyAny>>,
-    tells_at_once: bool,
+    calls_back_at_once: bool,
 }
 
 impl<'py> Collection<'py> {
@@ -85,7 +85,7 @@ impl<'py> Collection<'py> {
             children: Vec::new(),
             expected: 0,
             done: Vec::new(),
-            tells_at_once: version >= (3, 12),
+            calls_back_at_once: version >= (3, 12),
         };
         if version >= (3, 14) {
             this.owner = running_loop(py)?;
@@ -165,7 +165,7 @@ impl<'py> Collection<'py> {
             future_like::may_be_lost(&child)?;
         }
         self.expected += 1;
-        if self.tells_at_once && future_like::is_done(&child)? {
+        if self.calls_back_at_once && future_like::is_done(&child)? {
             self.done.push(child.clone());
             return Ok(child);
         }

@@ -13,7 +13,7 @@ macro_rules! registrations {
         $(#[$doc])*
         #[pyfunction]
         pub(super) fn $name(task: &Bound<'_, PyAny>) -> PyResult<()> {
-            tell(task.py(), stringify!($name), (task,)).map(drop)
+            call_asyncio(task.py(), stringify!($name), (task,)).map(drop)
         }
     )*};
 }
@@ -32,13 +32,13 @@ registrations! {
 /// Note that a task's step begins, where none is running.
 #[pyfunction]
 pub(super) fn _enter_task(r#loop: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
-    tell(task.py(), "_enter_task", (r#loop, task)).map(drop)
+    call_asyncio(task.py(), "_enter_task", (r#loop, task)).map(drop)
 }
 
 /// Note that the step of the running task is over.
 #[pyfunction]
 pub(super) fn _leave_task(r#loop: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
-    tell(task.py(), "_leave_task", (r#loop, task)).map(drop)
+    call_asyncio(task.py(), "_leave_task", (r#loop, task)).map(drop)
 }
 
 /// Note that another task runs, or None; gives the one that did.
@@ -47,9 +47,9 @@ pub(super) fn _swap_current_task<'py>(
     r#loop: &Bound<'py, PyAny>,
     task: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    tell(task.py(), "_swap_current_task", (r#loop, task))
+    call_asyncio(task.py(), "_swap_current_task", (r#loop, task))
 }
 
-fn tell<'py, A: PyCallArgs<'py>>(py: Python<'py>, name: &str, arguments: A) -> PyResult<Bound<'py, PyAny>> {
+fn call_asyncio<'py, A: PyCallArgs<'py>>(py: Python<'py>, name: &str, arguments: A) -> PyResult<Bound<'py, PyAny>> {
     imports::stock_module(py)?.getattr(name)?.call1(arguments)
 }

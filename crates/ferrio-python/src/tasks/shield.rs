@@ -51,7 +51,7 @@ pub(super) fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
 fn inner_done<'py>(outer: &Bound<'py, PyAny>, inner: &Bound<'py, PyAny>) -> PyResult<()> {
     if future_like::is_cancelled(outer)? {
         // Before 3.14 the exception, which no caller can see any more, then counts as retrieved.
-        return if is_told_of(outer.py()) { Ok(()) } else { future_like::failure(inner).map(drop) };
+        return if is_reported(outer.py()) { Ok(()) } else { future_like::failure(inner).map(drop) };
     }
     match future_like::failure(inner)? {
         Some(Failure::Cancelled) => future_like::cancel(outer).map(drop),
@@ -86,7 +86,7 @@ fn outer_done_awaited<'py>(pair: &Bound<'py, PyAny>, outer: &Bound<'py, PyAny>) 
 }
 
 /// Whether an exception of the inner future is reported although the outer one was cancelled.
-fn is_told_of(py: Python<'_>) -> bool {
+fn is_reported(py: Python<'_>) -> bool {
     imports::python_version(py) >= (3, 14)
 }
 

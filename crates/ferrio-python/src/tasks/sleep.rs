@@ -79,9 +79,9 @@ impl Body for Sleep {
     }
 
     fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.delay);
+        visitor.show_owned(&self.delay);
         if let Some(result) = &self.result {
-            visitor.show_held(result);
+            visitor.show_owned(result);
         }
         if let Stage::Timer(awaiting, timer) = &self.stage {
             awaiting.traverse(visitor);

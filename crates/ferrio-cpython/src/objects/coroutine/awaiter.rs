@@ -79,7 +79,7 @@ impl Awaiting {
 
     /// Shows the collector what is waited for.
     pub fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_held(&self.target);
+        visitor.show_owned(&self.target);
     }
 }
 

@@ -114,14 +114,14 @@ impl Callback {
                     task.task().context.as_ref().map_or_else(|| py.None().into_bound(py), |owned| owned.get(py));
                 Ok((task::wakeup_callable(&task)?, context))
             }
-            Self::Native(registered) => Ok((registered.shown(py)?, context::copy_current_unasked(py)?)),
+            Self::Native(registered) => Ok((registered.shown(py)?, context::copy_current_directly(py)?)),
         }
     }
 
     /// The callable that a foreign loop is to call, and in which context.
     fn foreign_pair<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         match self {
-            Self::Native(registered) => Ok((registered.callable(py)?, context::copy_current_unasked(py)?)),
+            Self::Native(registered) => Ok((registered.callable(py)?, context::copy_current_directly(py)?)),
             Self::Python(..) | Self::WakeTask(_) => self.pair(py),
         }
     }
@@ -149,7 +149,7 @@ impl<'py> FutureRef<'py> {
         self.check_initialized()?;
         let context = match context {
             Some(context) => context,
-            None => context::copy_current_unasked(self.py())?,
+            None => context::copy_current_directly(self.py())?,
         };
         let callback = Callback::Python(callable.clone().into(), context.into());
         if self.is_pending() {

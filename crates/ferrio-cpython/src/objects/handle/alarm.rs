@@ -78,7 +78,7 @@ impl HandleRef {
     /// Runs the action. An error goes to the loop's exception handler; `SystemExit` and `KeyboardInterrupt` are
     /// returned.
     #[inline]
-    pub(super) fn ring(&self, py: Python<'_>, action: Action) -> PyResult<()> {
+    pub(super) fn fire(&self, py: Python<'_>, action: Action) -> PyResult<()> {
         // The action may cancel this handle.
         let Some(target) = self.body().callback.as_ref().map(|target| target.bind(py).clone()) else {
             return Ok(());

@@ -38,7 +38,7 @@ impl HandleRef {
         }
         let object = self.body();
         if let Some(action) = object.action {
-            return self.ring(py, action);
+            return self.fire(py, action);
         }
         let (Some(callback), Some(context)) = (&object.callback, &object.context) else {
             return Ok(());

@@ -192,7 +192,7 @@ impl<'py> TaskRef<'py> {
                 }
                 context
             }
-            None => context::copy_current_unasked(py)?,
+            None => context::copy_current_directly(py)?,
         };
         let name = name.as_ref().map(crate::objects::future::text).transpose()?;
         let number = if name.is_some() { 0 } else { next_number() };

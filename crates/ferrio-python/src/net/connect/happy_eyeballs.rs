@@ -22,13 +22,13 @@ use crate::transports::socket::wake_waiter;
 pub(crate) struct Watch {
     decided: GilFlag,
     /// The future that the race waits for.
-    bell: GilCell<Option<Py<PyAny>>>,
+    waiter: GilCell<Option<Py<PyAny>>>,
 }
 
 #[pymethods]
 impl Watch {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.bell.traverse(&visit, |bell| visit.call(bell)).transpose().map(drop)
+        self.waiter.traverse(&visit, |waiter| visit.call(waiter)).transpose().map(drop)
     }
 }
 
@@ -118,7 +118,7 @@ impl Race<'_> {
         if begin(socket.bind(py), address.bind(py))? == Progress::Connected {
             return Ok(Started::Connected(socket.keep()));
         }
-        let watch = Bound::new(py, Watch { decided: GilFlag::default(), bell: GilCell::new(None) })?;
+        let watch = Bound::new(py, Watch { decided: GilFlag::default(), waiter: GilCell::new(None) })?;
         let fd = descriptor(socket.bind(py))?;
         let target = watch.clone().into_any();
         let registration = Registration::new(self.this.bind(py), fd, Role::Writer, target, decide, self.channel)?;
@@ -163,14 +163,14 @@ impl Race<'_> {
         let owner = self.this.bind(py);
         let future = Loop::waiter(owner)?;
         for attempt in &self.pending {
-            let bell = Some(future.clone().unbind());
-            let before = attempt.watch.get().bell.with(py, |place| std::mem::replace(place, bell));
+            let waiter = Some(future.clone().unbind());
+            let before = attempt.watch.get().waiter.with(py, |place| std::mem::replace(place, waiter));
             drop(before);
         }
         let timer = match self.next_at {
             Some(when) => {
-                let ring = wrap_pyfunction!(ring, py)?;
-                let handle = owner.call_method1(pyo3::intern!(py, "call_at"), (when, ring, &future))?;
+                let wake = wrap_pyfunction!(wake, py)?;
+                let handle = owner.call_method1(pyo3::intern!(py, "call_at"), (when, wake, &future))?;
                 Some(Timer(self.channel.own(handle.unbind())))
             }
             None => None,
@@ -201,14 +201,14 @@ fn decide(watch: &Bound<'_, PyAny>, arg: u32) -> PyResult<()> {
     let py = watch.py();
     let watch = watch.cast::<Watch>()?.get();
     watch.decided.set(true);
-    match watch.bell.with(py, Option::take) {
-        Some(bell) => wake_waiter(bell.bind(py), arg),
+    match watch.waiter.with(py, Option::take) {
+        Some(waiter) => wake_waiter(waiter.bind(py), arg),
         None => Ok(()),
     }
 }
 
 /// The delay has passed.
 #[pyfunction]
-fn ring(future: &Bound<'_, PyAny>) -> PyResult<()> {
+fn wake(future: &Bound<'_, PyAny>) -> PyResult<()> {
     wake_waiter(future, 0)
 }

@@ -98,11 +98,11 @@ fn end_of_data(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>
     super::log(transport, "info", "%r was closed by peer")?;
     transport.get().end.begin_closing(py);
     super::unwatch(transport, Role::Reader);
-    base(owner).push_into_room(py, Runnable::native(transport.clone(), tell_eof, 0));
+    base(owner).push_into_room(py, Runnable::native(transport.clone(), call_eof_received, 0));
     super::queue_loss(transport, None)
 }
 
-fn tell_eof(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+fn call_eof_received(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<ReadPipeTransport>()?;
     let py = transport.py();
     let Some(protocol) = transport.get().protocol(py) else { return Ok(()) };

@@ -122,7 +122,7 @@ pub(super) fn shut_down(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     match done {
         Ok(true) => {
             write::send_outgoing(transport)?;
-            tell_end_of_file(transport)?;
+            call_eof_received(transport)?;
             start_timer(transport)?;
             match this.lower(py) {
                 Some(lower) => {
@@ -143,21 +143,21 @@ pub(super) fn shut_down(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
 
 /// Handles the peer's `close_notify`.
 pub(super) fn peer_closed(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
-    tell_end_of_file(transport)?;
+    call_eof_received(transport)?;
     start_shutdown(transport)
 }
 
-fn tell_end_of_file(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+fn call_eof_received(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
-    let untold = this.state.with(py, |state| {
-        let untold = state.app_protocol == AppProtocolState::ConnectionMade;
-        if untold {
+    let is_first = this.state.with(py, |state| {
+        let is_first = state.app_protocol == AppProtocolState::ConnectionMade;
+        if is_first {
             state.app_protocol = AppProtocolState::EndOfFile;
         }
-        untold
+        is_first
     });
-    let (true, Some(protocol)) = (untold, this.protocol(py)) else { return Ok(()) };
+    let (true, Some(protocol)) = (is_first, this.protocol(py)) else { return Ok(()) };
     match protocol.call_method0(pyo3::intern!(py, "eof_received")).and_then(|answer| answer.is_truthy()) {
         Ok(true) => {
             let text = "returning true from eof_received() has no effect when using ssl";
@@ -247,12 +247,12 @@ pub(super) fn lost(transport: &Bound<'_, TlsTransport>, error: Option<Bound<'_, 
         timer.call_method0(py, name!("cancel"))?;
     }
     match protocol {
-        Some(protocol) if app_protocol => tell_lost(transport, protocol.bind(py), error, immediately),
+        Some(protocol) if app_protocol => call_connection_lost(transport, protocol.bind(py), error, immediately),
         _ => Ok(()),
     }
 }
 
-fn tell_lost<'py>(
+fn call_connection_lost<'py>(
     transport: &Bound<'py, TlsTransport>,
     protocol: &Bound<'py, PyAny>,
     error: Option<Bound<'py, PyAny>>,

@@ -67,19 +67,19 @@ fn complete(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
         imports::sslproto_logger(py)?
             .call_method1(name!("debug"), ("%r: SSL handshake took %.1f ms", transport, took))?;
     }
-    let untold = this.state.with(py, |state| {
+    let is_first = this.state.with(py, |state| {
         state.phase = Phase::Wrapped;
         // Data after the last handshake message arrived with it and is not counted as records.
         state.draining = true;
         state.answered = true;
         state.extra = Some(extra.unbind());
-        let untold = state.app_protocol == AppProtocolState::Init;
-        if untold {
+        let is_first = state.app_protocol == AppProtocolState::Init;
+        if is_first {
             state.app_protocol = AppProtocolState::ConnectionMade;
         }
-        untold
+        is_first
     });
-    if let (true, Some(protocol)) = (untold, this.protocol(py)) {
+    if let (true, Some(protocol)) = (is_first, this.protocol(py)) {
         protocol.call_method1(pyo3::intern!(py, "connection_made"), (transport,))?;
     }
     wake_waiter(transport, None)?;
