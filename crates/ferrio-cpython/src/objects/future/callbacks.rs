@@ -201,20 +201,28 @@ impl<'py> FutureRef<'py> {
     #[inline]
     pub(super) fn schedule_callbacks(&self) -> PyResult<()> {
         let Callbacks { first, others } = self.update(|body| std::mem::take(&mut body.callbacks));
-        let mut others = others.into_iter().flat_map(|others| *others);
-        if let Some(first) = first {
-            self.schedule(first).or_else(|error| self.schedule_others(&mut others, error))?;
+        let outcome = first.map_or(Ok(()), |first| self.schedule(first));
+        match (outcome, others) {
+            (outcome, None) => outcome,
+            (Ok(()), Some(others)) => self.schedule_all(&mut others.into_iter()),
+            (Err(error), Some(others)) => self.schedule_without_memory(&mut others.into_iter(), error),
         }
-        while let Some(callback) = others.next() {
-            self.schedule(callback).or_else(|error| self.schedule_others(&mut others, error))?;
+    }
+
+    #[inline(never)]
+    fn schedule_all(&self, callbacks: &mut std::vec::IntoIter<Callback>) -> PyResult<()> {
+        while let Some(callback) = callbacks.next() {
+            if let Err(error) = self.schedule(callback) {
+                return self.schedule_without_memory(callbacks, error);
+            }
         }
         Ok(())
     }
 
-    /// One callback could not be scheduled: as under asyncio the others are lost as well, but a lack of memory is no reason
-    /// to keep from tasks that the future is done.
+    /// One callback could not be scheduled. Under asyncio the others are then lost too; ours are scheduled all the same if
+    /// the reason is a lack of memory, so that tasks learn that the future is done.
     #[cold]
-    fn schedule_others(&self, others: &mut dyn Iterator<Item = Callback>, error: PyErr) -> PyResult<()> {
+    fn schedule_without_memory(&self, others: &mut std::vec::IntoIter<Callback>, error: PyErr) -> PyResult<()> {
         if error.is_instance_of::<PyMemoryError>(self.py()) {
             others.for_each(|callback| drop(self.schedule(callback)));
         }
