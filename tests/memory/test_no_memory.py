@@ -14,7 +14,7 @@ import pytest
 
 import ferrio
 from ferrio._natives import NATIVES
-from tests.support.memory_operations import EXEMPT, FREED_TOO_EARLY, OPERATIONS, PRELUDE, REFUSED_ONCE
+from tests.support.memory_operations import EXEMPT, OPERATIONS, PRELUDE, REFUSED_ONCE
 
 PROGRAM = """
 import {module} as asyncio, sys
@@ -100,8 +100,6 @@ def program(names: str, module: str = "ferrio") -> str:
 )
 @pytest.mark.parametrize("names", OPERATIONS, ids=lambda names: names.split()[0])
 def test_operation_that_is_refused_memory_leaves_a_loop_that_closes(names):
-    if sys.version_info < (3, 12) and names.split()[0] in FREED_TOO_EARLY:
-        pytest.skip("3.11 frees an object whose __dict__ it cannot make before PyO3 has initialized it")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program(names)], capture_output=True, text=True, timeout=120, check=False
     )

@@ -304,17 +304,6 @@ REFUSED_ONCE = {
     "EventLoop.add_signal_handler",
 }
 
-# Not swept on 3.11: there `object.__new__` makes an instance's `__dict__` before the extension class has written its
-# fields, and frees the instance where there is no memory for it. Finalizers and destructors then meet empty fields.
-FREED_TOO_EARLY = {
-    "new_event_loop",
-    "TaskGroup",
-    "StreamReaderProtocol",
-    "EventLoop.create_unix_connection",
-    "EventLoop.connect_read_pipe",
-    "EventLoop.connect_write_pipe",
-}
-
 # What is not swept, and why.
 EXEMPT: dict[str, str] = {
     **dict.fromkeys(("EventLoop.slow_callback_duration",), "an attribute, which takes a float that exists"),

@@ -203,8 +203,16 @@ mod chains {
         }
     }
 
-    /// The classes' own destructors, by the number of their `Bounded`; what they point to lives as long as the process.
-    static OWN: [AtomicPtr<Destructor>; CLASSES] = [const { AtomicPtr::new(null_mut()) }; CLASSES];
+    /// What a class had before its destructor was replaced.
+    struct Own {
+        destructor: Destructor,
+        /// The size of an instance in bytes, head included.
+        #[cfg(not(Py_3_12))]
+        size: usize,
+    }
+
+    /// By the number of the `Bounded` that replaced it; what these point to lives as long as the process.
+    static OWN: [AtomicPtr<Own>; CLASSES] = [const { AtomicPtr::new(null_mut()) }; CLASSES];
 
     /// The destructor that replaces the one with this number.
     struct Bounded<const NUMBER: usize>;
@@ -212,11 +220,16 @@ mod chains {
     impl<const NUMBER: usize> Bounded<NUMBER> {
         unsafe extern "C" fn dealloc(object: Object) {
             let own = OWN[NUMBER].load(Ordering::Relaxed);
-            // SAFETY: `bound_class` put a destructor there before it put this one into a type.
-            let own = unsafe { *own };
+            // SAFETY: `bound_class` filled the place before it put this destructor into a type.
+            let own = unsafe { &*own };
+            #[cfg(not(Py_3_12))]
+            // SAFETY: a dead object of the class or one derived from it.
+            if unsafe { super::uninitialized::free(object, own.size) } {
+                return;
+            }
             // SAFETY: called by the interpreter with a dead object of the class or one derived from it. The destructor
             // releases the reference to the object's type, which a heap type's `tp_dealloc` expects of its base.
-            let destroy = |object| unsafe { own(object) };
+            let destroy = |object| unsafe { (own.destructor)(object) };
             // SAFETY: as just said, and this function is the class's `tp_dealloc`.
             unsafe { within_bounds(object, Self::dealloc, destroy) };
         }
@@ -239,15 +252,60 @@ mod chains {
         // SAFETY: a live type of our own making.
         let place = unsafe { &raw mut (*class.as_type_ptr()).tp_dealloc };
         // SAFETY: in bounds.
-        let Some(own) = (unsafe { place.read() }) else { return };
+        let Some(destructor) = (unsafe { place.read() }) else { return };
         let number = USED.load(Ordering::Relaxed);
-        if BOUNDED[..number].iter().any(|bounded| std::ptr::fn_addr_eq(*bounded, own)) {
+        if BOUNDED[..number].iter().any(|bounded| std::ptr::fn_addr_eq(*bounded, destructor)) {
             return;
         }
         assert!(number < CLASSES, "more classes than destructors for them");
+        let own = Own {
+            destructor,
+            #[cfg(not(Py_3_12))]
+            // SAFETY: a live type.
+            size: usize::try_from(unsafe { (*class.as_type_ptr()).tp_basicsize }).unwrap_or(0),
+        };
         OWN[number].store(Box::leak(Box::new(own)), Ordering::Relaxed);
         USED.store(number + 1, Ordering::Relaxed);
         // SAFETY: in bounds; the type's instances are freed by the same destructor as before, called by the new one.
         unsafe { place.write(Some(BOUNDED[number])) };
+    }
+}
+
+/// Instances of `PyO3`'s classes that were never initialized. On 3.11 `object.__new__` makes an instance's dictionary
+/// before `PyO3` writes the fields, and frees the instance if there is no memory for that.
+#[cfg(not(Py_3_12))]
+mod uninitialized {
+    use pyo3::ffi;
+
+    use super::Object;
+
+    /// Frees `object` if all its fields are zero, and returns whether they are. Such an object owns nothing, initialized
+    /// or not: no pointer is null that a field owns.
+    ///
+    /// # Safety
+    /// `object` is dead, of a heap type whose instances have at least `size` bytes, and not used after true.
+    pub(super) unsafe fn free(object: Object, size: usize) -> bool {
+        let head = size_of::<ffi::PyObject>();
+        let fields = object.cast::<u8>().wrapping_add(head);
+        // SAFETY: inside the instance, by the caller's promise; the interpreter's allocator has zeroed all of it.
+        let fields = unsafe { std::slice::from_raw_parts(fields, size.saturating_sub(head)) };
+        if fields.iter().any(|byte| *byte != 0) {
+            return false;
+        }
+        // SAFETY: a live type, which the instance refers to.
+        let class = unsafe { ffi::Py_TYPE(object) };
+        // SAFETY: a whole object.
+        if unsafe { ffi::PyObject_IS_GC(object) } != 0 {
+            // SAFETY: of a collected type; the function accepts untracked objects.
+            unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+        }
+        // SAFETY: a live type.
+        if let Some(free) = unsafe { (*class).tp_free } {
+            // SAFETY: the memory is the type's, and nothing refers to it any more.
+            unsafe { free(object.cast()) };
+        }
+        // SAFETY: the reference that each instance of a heap type has to its type.
+        unsafe { ffi::Py_DECREF(class.cast()) };
+        true
     }
 }

@@ -39,6 +39,12 @@ impl<T> GilCell<T> {
         Self { free: Cell::new(true), value: UnsafeCell::new(value) }
     }
 
+    /// Whether there is a value: not in an object that the interpreter frees before it is initialized.
+    #[must_use]
+    pub fn is_initialized(&self, _py: Python<'_>) -> bool {
+        self.free.get()
+    }
+
     /// Runs `access` with the value. `access` must not run Python code: no call, no comparison, no release of the
     /// last reference to an object.
     ///

@@ -132,7 +132,7 @@ impl Loop {
     /// The body of `__del__`.
     fn _finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        if base(slf).closed.get() {
+        if !slf.get().outermost.is_initialized(py) || base(slf).closed.get() {
             return Ok(());
         }
         let keywords = memory::dict(py)?;

@@ -242,6 +242,9 @@ impl StreamWriter {
     /// `__del__`.
     fn _finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        if !slf.get().state.is_initialized(py) {
+            return Ok(());
+        }
         let transport = slf.get().transport(py);
         let is_closing = match feed::own(&transport) {
             Some(own) => own.get().is_closing_now(py),
