@@ -37,7 +37,7 @@ mod _ferrio {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
         ferrio_sys::park_threads_ended_by_force();
-        ferrio_cpython::capi::memory::hush_panics();
+        ferrio_cpython::capi::memory::silence_memory_panics();
         // Looked up now, before programs replace it; the other names are used when imports may no longer be possible.
         crate::common::imports::socket_getaddrinfo(py)?;
         crate::common::imports::warn(py)?;

@@ -2,11 +2,11 @@
 //!
 //! The safe constructors of `PyO3` panic where the interpreter has no memory. Those below return `MemoryError`.
 
-use pyo3::IntoPyObjectExt;
 use std::any::Any;
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -63,7 +63,7 @@ pub fn text<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyString>> 
     Ok(unsafe { object.cast_into_unchecked() })
 }
 
-/// Text that becomes a string of Python's, or `MemoryError`: a `String` that is returned to Python panics.
+/// Text that converts to a Python string or raises `MemoryError`, where returning a `String` would panic.
 pub struct Text(pub String);
 
 impl<'py> IntoPyObject<'py> for Text {
@@ -81,8 +81,8 @@ impl<'py> IntoPyObject<'py> for Text {
 /// # Errors
 /// `MemoryError`; the warning, where warnings are errors.
 pub fn warn(py: Python<'_>, category: &Bound<'_, PyAny>, message: &CStr) -> PyResult<()> {
-    // The interpreter's own function crashes where it cannot make the frame (3.13): the frame is made here, and where that
-    // failed for want of memory so does the text, most often.
+    // The interpreter's own function crashes if it cannot create the frame object (3.13). It is created here; if there
+    // was no memory for it, there is most likely none for the text either, which then raises.
     let frame = crate::current_frame(py);
     drop(text(py, &message.to_string_lossy())?);
     let outcome = PyErr::warn(py, category, message, 1);
@@ -163,10 +163,10 @@ pub fn tuple<'py, T: IntoPyObject<'py>>(
     Ok(tuple)
 }
 
-/// All that `items` gives.
+/// All items of an iterator.
 ///
 /// # Errors
-/// `MemoryError`; what `items` raises.
+/// `MemoryError`; any exception that the iterator raises.
 pub fn collected(items: Bound<'_, PyIterator>) -> PyResult<Vec<Bound<'_, PyAny>>> {
     let mut collected = Vec::new();
     for item in items {
@@ -190,7 +190,7 @@ pub fn copied(py: Python<'_>, data: &[u8]) -> PyResult<Vec<u8>> {
 }
 
 /// Keeps panics that mean a lack of memory off standard error: they become `MemoryError`.
-pub fn hush_panics() {
+pub fn silence_memory_panics() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |information| {
         if !stands_for_no_memory(information.payload()) {

@@ -9,6 +9,9 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::ffi;
+use pyo3::impl_::callback::{self as of_callback, IntoPyCallbackOutput};
+#[doc(hidden)]
+pub use pyo3::impl_::trampoline::{self as of_pyo3, MethodDef};
 use pyo3::prelude::*;
 
 use crate::capi::trampoline;
@@ -30,9 +33,6 @@ macro_rules! guarded_trampoline {
     }};
 }
 
-use pyo3::impl_::callback::{self as of_callback, IntoPyCallbackOutput};
-#[doc(hidden)]
-pub use pyo3::impl_::trampoline::{self as of_pyo3, MethodDef};
 /// `PyO3` as its macros expect it, with the trampolines of this file and the names of `interned`.
 pub mod bindings {
     pub use pyo3::*;
@@ -58,8 +58,8 @@ pub mod bindings {
     }
 }
 
-/// `pyo3::impl_::callback::convert`, whose error is made. The trampolines of getters and setters are `PyO3`'s own and take
-/// what they call by its address.
+/// `pyo3::impl_::callback::convert`, whose error is made. The trampolines of getters and setters are `PyO3`'s own and
+/// take what they call by its address.
 ///
 /// # Errors
 /// Those of `value`.

@@ -62,7 +62,7 @@ impl EndOfTurn {
         self.0.with(py, |state| std::mem::take(&mut state.spare))
     }
 
-    /// Empties a buffer and keeps it as the spare one.
+    /// Keeps an empty buffer as the spare one.
     #[inline]
     pub(crate) fn give_back(&self, py: Python<'_>, memory: Vec<u8>) {
         let replaced = self.0.with(py, |state| std::mem::replace(&mut state.spare, memory));

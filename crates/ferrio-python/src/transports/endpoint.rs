@@ -90,7 +90,8 @@ pub(crate) fn report_fatal<T: Endpoint>(transport: &Bound<'_, T>, error: &PyErr,
     unless_memory_is_short(py, exception_handler::report(&owner, message, error, &items))
 }
 
-/// A report for which there is no memory: the connection has to end all the same, and its protocol hears why.
+/// Ignores that there was no memory for a report: the connection must end all the same, and `connection_lost` gets the
+/// error.
 pub(crate) fn unless_memory_is_short(py: Python<'_>, reported: PyResult<()>) -> PyResult<()> {
     reported.or_else(|failure| if failure.is_instance_of::<PyMemoryError>(py) { Ok(()) } else { Err(failure) })
 }

@@ -153,7 +153,7 @@ impl HandleRef {
             return Err(error);
         };
         if error.is_instance_of::<PyMemoryError>(py) {
-            owner.get().make_good(py, callback);
+            owner.get().stop_in_place_of(py, callback);
         }
         // asyncio formats what the handle holds now: a callback that cancelled its own handle shows as None.
         let (shown, shown_arguments) = match self.body().callback {

@@ -90,7 +90,7 @@ fn not_made(owner: &Bound<'_, LoopBase>, body: &Body) -> PyErr {
     let py = owner.py();
     let error = PyErr::fetch(py);
     if let Some(callback) = &body.callback {
-        owner.get().make_good(py, callback.bind(py));
+        owner.get().stop_in_place_of(py, callback.bind(py));
     }
     error
 }

@@ -58,22 +58,22 @@ impl LoopBase {
         Self::sync_current_task_if_eager(slf).or_else(|error| Self::report(slf, error))
     }
 
-    /// There is no memory to queue `runnable`, which is dropped outside every borrow.
+    /// The error when there is no memory to queue `runnable`, which is dropped outside every borrow.
     #[cold]
     #[inline(never)]
     pub(super) fn not_queued(&self, py: Python<'_>, runnable: Runnable) -> PyErr {
         if let Runnable::Handle(handle) = &runnable
             && let Some(callback) = &handle.body().callback
         {
-            self.make_good(py, callback.bind(py));
+            self.stop_in_place_of(py, callback.bind(py));
         }
         drop(runnable);
         memory::out_of_memory(py)
     }
 
-    /// Stops the loop if `callback`, for which there was no memory, would have stopped it: nothing else would.
+    /// Stops the loop if `callback`, which cannot run for lack of memory, is the one that stops it. Nothing else would.
     #[cold]
-    pub(crate) fn make_good(&self, py: Python<'_>, callback: &Bound<'_, PyAny>) {
+    pub(crate) fn stop_in_place_of(&self, py: Python<'_>, callback: &Bound<'_, PyAny>) {
         if imports::stop_loop(py).is_ok_and(|stop| callback.is(stop)) {
             self.stopping.set(true);
         }

@@ -1,7 +1,7 @@
 //! The end of a connection: graceful, by force, by error, or abandoned.
 //!
-//! Invariant: whoever raises `lost` from 0 queues (or makes) the one call of `connection_lost`; only that call closes
-//! the socket. Data written before `close()` is sent first; `abort()` and errors drop it.
+//! Invariant: the code that sets `Lifecycle::Lost` queues or makes the one call of `connection_lost`, and only that
+//! call closes the socket. Data written before `close()` is sent first; `abort()` and errors drop it.
 
 use ferrio_cpython::Runnable;
 use ferrio_cpython::capi::memory;
@@ -62,12 +62,12 @@ pub(crate) fn close(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     Ok(())
 }
 
-/// Ends the connection whatever is buffered.
+/// Ends the connection and drops what is buffered.
 pub(crate) fn force_close(transport: &Bound<'_, SocketTransport>, error: Option<PyErr>) -> PyResult<()> {
     let py = transport.py();
     let coalesced = write_coalescing::take(transport.get(), py);
     if !coalesced.is_empty() {
-        // It was written while the socket took data: what it does not take now is lost as what is buffered.
+        // Written while the socket accepted data. What the socket does not accept now is dropped like buffered data.
         let _ = socket::send(transport.get().fd, &coalesced);
     }
     let mut unsent = Vec::new();
@@ -86,7 +86,8 @@ pub(crate) fn force_close(transport: &Bound<'_, SocketTransport>, error: Option<
     Ok(())
 }
 
-/// An error that ends the connection: reported, unless it is the network's; `SystemExit` and `KeyboardInterrupt` pass.
+/// Reports an error and ends the connection. Network errors are reported in debug mode only; `SystemExit` and
+/// `KeyboardInterrupt` propagate.
 #[cold]
 pub(crate) fn fatal_error(transport: &Bound<'_, SocketTransport>, error: PyErr, message: &str) -> PyResult<()> {
     report_fatal(transport, &error, message)?;
@@ -127,7 +128,7 @@ fn lose_by_error(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     connection_lost(loss.transport.bind(py), Some(loss.error.bind(py).clone()))
 }
 
-/// Tells the protocol that the connection is lost, closes the socket and lets everything go.
+/// Calls `connection_lost`, closes the socket and releases what the transport owns.
 pub(crate) fn connection_lost(transport: &Bound<'_, SocketTransport>, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -142,7 +143,7 @@ pub(crate) fn connection_lost(transport: &Bound<'_, SocketTransport>, error: Opt
     reported.and(released)
 }
 
-/// Closes the socket and gives up what the transport holds.
+/// Closes the socket and releases what the transport owns.
 fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -151,7 +152,7 @@ fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     drop(handler);
     let (taken, server, protocol, sink) = this.state.with(py, |state| {
         if state.local.is_none() {
-            // Still answerable after the close: get_extra_info("sockname").
+            // get_extra_info("sockname") must still work after the close.
             state.local = socket::local_address(this.fd).ok();
         }
         let taken = std::mem::replace(&mut state.socket, Socket::Closed);
@@ -160,7 +161,7 @@ fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
         (taken, state.server.take(), state.protocol.take(), sink)
     });
     drop((protocol, sink));
-    // Before the close, which frees the number that the server knows the connection by.
+    // Before the close, which frees the descriptor number that identifies the connection to the server.
     let detached = server.map_or(Ok(()), |server| server.detach(py, this.fd));
     close_socket(py, taken).and(detached)
 }
@@ -180,7 +181,7 @@ fn close_socket(py: Python<'_>, taken: Socket) -> PyResult<()> {
     }
 }
 
-/// A transport goes away that was never closed: warn as asyncio does, close the socket.
+/// Handles a transport that is freed without being closed: warns as asyncio does, and closes the socket.
 pub(crate) fn abandoned(transport: &mut SocketTransport) {
     let fd = transport.fd;
     let state = transport.state.get_mut();
@@ -196,7 +197,8 @@ pub(crate) fn abandoned(transport: &mut SocketTransport) {
         }
         let text = std::ffi::CString::new(format!("unclosed transport <SocketTransport fd={fd}>")).unwrap_or_default();
         let warned = imports::resource_warning(py).and_then(|category| memory::warn(py, category, &text));
-        // The collector may have taken a Python object apart already: its own finalizer has closed the socket then.
+        // The garbage collector may have cleared the socket object already; its own finalizer has then closed the
+        // socket.
         drop(memory::catch_no_memory(py, || close_socket(py, taken)));
         let detached = memory::catch_no_memory(py, || server.map_or(Ok(()), |server| server.detach(py, fd)));
         for error in [warned, detached].into_iter().filter_map(Result::err) {

@@ -1,4 +1,4 @@
-//! Where a connection stands: in its life, and in what its socket has to read.
+//! The states of a connection: how far its life has come, and what its socket has to read.
 
 /// The life of a connection, from the registration of its socket to `connection_lost`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub(crate) enum Lifecycle {
     Open,
     /// `close()` was called: nothing more is read, and the write buffer drains.
     Closing,
-    /// `connection_lost` is queued or was called; so many writes were dropped since.
+    /// `connection_lost` is queued or was called; this many writes were dropped since.
     Lost { dropped_writes: u32 },
 }
 

@@ -1,8 +1,9 @@
-//! Who keeps a connection alive.
+//! Whether a connection's registration keeps its transport alive.
 //!
-//! As long as the loop has something to do for it, to read or to send, its registration does: a program may forget a
-//! transport whose protocol is to be called. Else only the program does. One that was forgotten then is collected, warned
-//! about and closed, as on asyncio, where nothing is registered for such a transport; ours stays registered, weakly.
+//! It does while the loop has to read or send for the connection, so a program may drop a transport whose protocol is
+//! still to be called. Otherwise only the program's own reference keeps the transport alive: without one it is
+//! collected, with a warning, and closed. asyncio registers nothing for such a transport; ferrio keeps a weak
+//! registration.
 
 use pyo3::prelude::*;
 
@@ -10,7 +11,7 @@ use super::SocketTransport;
 use super::read;
 use crate::event_loop::io_driver::Handler;
 
-/// Makes the registration hold the transport, or let it go, as its state asks.
+/// Makes the registration strong or weak, as the transport's state requires.
 ///
 /// # Errors
 /// `MemoryError`.

@@ -1,10 +1,10 @@
 //! `SocketTransport`: a connected stream socket and its protocol.
 //!
-//! One edge-triggered registration serves a connection for its whole life: no call to the poller per message. `Lifecycle`
-//! says how far the connection is, `Input` what its socket has to read. `connection_lost` is called exactly once. Reading,
-//! writing, flow control, closing and `get_extra_info` have a file each.
+//! One edge-triggered registration serves a connection for its whole life, so a message needs no call to the poller.
+//! `Lifecycle` and `Input` are the states. `connection_lost` is called exactly once. Reading, writing, flow control,
+//! closing and `get_extra_info` have a file each.
 //!
-//! Protocol methods may do anything, also close the transport: after each call the state is read afresh.
+//! Protocol methods may do anything, also close the transport, so the state is read again after each call.
 
 pub(crate) mod close;
 pub(crate) mod lifecycle;
@@ -45,23 +45,24 @@ pub(crate) struct SocketTransport {
     pub(crate) state: GilCell<State>,
 }
 
-/// Who closes the descriptor.
+/// The owner of the descriptor, which closes it.
 pub(crate) enum Socket {
-    /// We do.
+    /// The transport.
     Descriptor(OwnedFd),
-    /// A Python socket object does, which was made for `get_extra_info("socket")`.
+    /// A Python socket object, created for `get_extra_info("socket")`.
     Object(Py<PyAny>),
-    /// The user's does, and counts us among those who use it: closed too early it stays open until we are done.
+    /// The program's socket object. The transport is counted among its users, so an early `close()` takes effect only
+    /// when the transport is done.
     Counted(Py<PyAny>),
-    /// It is closed.
+    /// None: it is closed.
     Closed,
 }
 
 /// Where received data goes.
 pub(crate) enum Sink {
-    /// To the protocol, as bytes.
+    /// To the protocol, as a bytes object.
     Bytes,
-    /// Into memory that the protocol, a `BufferedProtocol`, lends.
+    /// Into the buffer of a `BufferedProtocol`.
     Lent,
     /// To the TLS transport above, with no protocol call between.
     Tls(Py<TlsTransport>),
@@ -70,17 +71,17 @@ pub(crate) enum Sink {
 /// When reading begins.
 #[derive(Clone, Copy)]
 pub(crate) enum FirstData {
-    /// Right after `connection_made`: the protocol is ours and calls nobody.
+    /// Right after `connection_made`: the protocol is ferrio's own and calls no other code.
     AtOnce,
     /// In the turn after it.
     NextTurn,
     /// In the turn after the waiter was woken.
     AfterWaiter,
-    /// `connection_made` was called, and the rest is arranged.
+    /// `connection_made` was called, and the start of reading is scheduled.
     UnderWay,
 }
 
-/// What changes during a connection's life.
+/// The mutable part of a transport.
 pub(crate) struct State {
     /// None once the connection is lost.
     pub(crate) owner: Option<Py<Loop>>,
@@ -90,19 +91,19 @@ pub(crate) struct State {
     pub(crate) socket: Socket,
     pub(crate) peer: Option<SocketAddress>,
     pub(crate) local: Option<SocketAddress>,
-    /// Made when something is asked for that has to be remembered.
+    /// Created when `get_extra_info` first returns something that must stay the same.
     pub(crate) extra: Option<Py<PyDict>>,
     pub(crate) buffer: WriteBuffer<Chunk>,
-    /// What is sent before this turn ends.
+    /// Written in this turn, and sent before it ends.
     pub(crate) coalesced: Vec<u8>,
-    /// The loop's gatherings have the transport.
+    /// Whether the transport is in the loop's `end_of_turn` list.
     pub(crate) listed: bool,
-    /// Somebody may use the socket past the transport.
+    /// Whether the program has got the socket object, and so may use it without the transport.
     pub(crate) shown: bool,
     pub(crate) flow: FlowControl,
     /// Always that of `protocol`.
     pub(crate) sink: Sink,
-    /// The last receive brought much: the next one goes without a copy.
+    /// Whether the last receive was large: the next one then avoids a copy.
     pub(crate) bulk: bool,
     pub(crate) first_data: FirstData,
     pub(crate) lifecycle: Lifecycle,
@@ -111,7 +112,7 @@ pub(crate) struct State {
     pub(crate) paused: bool,
     /// The registration keeps the transport alive.
     pub(crate) keeps_alive: bool,
-    /// While a sendfile runs nobody else may write.
+    /// While a sendfile runs, no other code may write.
     pub(crate) exclusive: Exclusive,
     /// `write_eof` was called.
     pub(crate) eof_written: bool,
@@ -125,7 +126,7 @@ impl State {
     }
 }
 
-/// What a new transport is made of.
+/// The parts of a new transport.
 pub(crate) struct Connection<'py> {
     pub(crate) socket: Socket,
     pub(crate) fd: RawFd,
@@ -135,8 +136,8 @@ pub(crate) struct Connection<'py> {
     pub(crate) context: Bound<'py, PyAny>,
 }
 
-/// Makes the transport of a connected socket. In the next turn the protocol's `connection_made` is called, reading
-/// begins and the waiter's result is set; all of that in `context`, which is the connection's own.
+/// Creates the transport of a connected socket. In the next turn it calls `connection_made`, begins to read and sets
+/// the waiter's result, all in `context`, which belongs to the connection.
 pub(crate) fn connect<'py>(
     slf: &Bound<'py, Loop>,
     sock: Bound<'py, PyAny>,
@@ -165,14 +166,14 @@ pub(crate) fn connect<'py>(
     Ok(transport.into_any())
 }
 
-/// Counts us among those who use a Python socket object beside its owner, as `makefile` does: `close()` waits for them. The number
-/// of a descriptor that was closed under a transport would soon be another file's.
+/// Counts the transport among the users of a socket object, as `makefile` does, so that `close()` waits for it. If the
+/// descriptor were closed under the transport, another file could get its number.
 fn count_in(sock: &Bound<'_, PyAny>) -> PyResult<()> {
     let name = pyo3::intern!(sock.py(), "_io_refs");
     sock.setattr(name, sock.getattr(name)?.extract::<isize>()? + 1)
 }
 
-/// Makes a transport; see `connect`.
+/// Creates a transport; see `connect`.
 pub(crate) fn attach<'py>(
     slf: &Bound<'py, Loop>,
     connection: Connection<'py>,
@@ -182,10 +183,10 @@ pub(crate) fn attach<'py>(
     base(slf).check_open()?;
     let Connection { socket, fd, peer, protocol, server, context } = connection;
     if matches!(peer, Some(SocketAddress::V4 { .. } | SocketAddress::V6 { .. })) {
-        // Small writes go out without waiting for acknowledgements. No TCP socket: nothing to set.
+        // Small writes need not wait for acknowledgements. Other sockets than TCP refuse this.
         let _ = socket::set_nodelay(fd);
     }
-    // asyncio looks it up here: without it there is no connection.
+    // asyncio looks the method up here, so a protocol without it gets no connection.
     protocol.getattr(pyo3::intern!(py, "connection_made"))?;
     let sink = Sink::of(&protocol)?;
     let first_data = match (&sink, &waiter) {
@@ -235,8 +236,8 @@ pub(crate) fn attach<'py>(
     Ok(transport)
 }
 
-/// First turn of a connection: the protocol hears of it, and then all whom that woke. Data comes in the second one, after
-/// them, so that who was given the connection may pause it or set another protocol before.
+/// First turn of a connection: calls `connection_made`. Data comes in the second turn, after the tasks that this woke,
+/// so that the code that awaited the connection can pause it or set another protocol first.
 fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<SocketTransport>()?;
     let py = transport.py();
@@ -396,7 +397,7 @@ impl SocketTransport {
     fn __clear__(&self, py: Python<'_>) {
         let taken = self.state.with(py, |state| {
             let sink = std::mem::replace(&mut state.sink, Sink::Bytes);
-            // Loop and server stay, which do not hold it: they are to hear that it goes away.
+            // The loop and the server stay: they do not refer to the transport, and are called when it is freed.
             (state.protocol.take(), sink)
         });
         drop(taken);
@@ -410,7 +411,7 @@ impl Drop for SocketTransport {
 }
 
 impl Sink {
-    /// What suits a protocol.
+    /// The sink for a protocol.
     fn of(protocol: &Bound<'_, PyAny>) -> PyResult<Self> {
         if let Ok(below) = protocol.cast_exact::<TlsProtocol>() {
             return Ok(Self::Tls(below.get().transport.clone_ref(protocol.py())));

@@ -1,8 +1,8 @@
 //! Receiving: from an edge of the poller to the protocol.
 //!
 //! One system call for a message: data goes into the loop's buffer and on as an exact-size bytes object, or straight
-//! into the memory that a `BufferedProtocol` lends. A read that does not fill its room has emptied the socket, unless the
-//! peer hung up; a read that does queues another one for the next turn, so that no connection starves the others.
+//! into the buffer of a `BufferedProtocol`. A receive that does not fill its buffer has emptied the socket, unless the
+//! peer hung up; one that does queues another for the next turn, so that no connection starves the others.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -28,10 +28,10 @@ use crate::transports::tls::{self, TlsTransport};
 /// A receive of this many bytes makes the next one a bulk receive.
 const BULK: usize = 16 * 1024;
 
-/// Room of a bulk receive: below the size from which the allocator maps memory anew each time.
-const BULK_ROOM: usize = 120 * 1024;
+/// Size in bytes of a bulk receive: below the size from which the allocator maps memory anew each time.
+const BULK_CAPACITY: usize = 120 * 1024;
 
-/// The poller reports an edge.
+/// Called when the poller reports an edge.
 pub(crate) fn on_event(object: &Bound<'_, PyAny>, bits: u32) -> PyResult<()> {
     let transport = object.cast::<SocketTransport>()?;
     let readiness = Readiness::from_bits(bits);
@@ -54,7 +54,7 @@ pub(crate) fn on_event(object: &Bound<'_, PyAny>, bits: u32) -> PyResult<()> {
     Ok(())
 }
 
-/// Receives once and tells the protocol, if the connection is reading.
+/// Receives once and calls the protocol, if the connection is reading.
 pub(crate) fn read(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
@@ -68,9 +68,9 @@ pub(crate) fn read(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     }
 }
 
-/// What a receive came to.
+/// The outcome of a receive.
 enum Received<T> {
-    /// Data, and whether the room was filled.
+    /// Data, and whether it filled the buffer.
     Data(T, bool),
     End,
     Nothing,
@@ -114,7 +114,8 @@ fn receive_bytes<'py>(
     Ok(data)
 }
 
-/// There is no memory for what came. asyncio's `recv()` raises that; nothing may follow what is lost.
+/// Ends a connection for whose data there is no memory. asyncio's `recv()` raises here; later data must not follow a
+/// gap.
 #[cold]
 fn not_received<'py>(transport: &Bound<'py, SocketTransport>, error: PyErr) -> PyResult<Option<Bound<'py, PyBytes>>> {
     close::fatal_error(transport, error, "Fatal read error on socket transport").map(|()| None)
@@ -150,7 +151,7 @@ fn receive_for_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_
     }
 }
 
-/// Straight into a stream reader's buffer.
+/// Receives straight into a stream reader's buffer.
 fn receive_for_reader(
     transport: &Bound<'_, SocketTransport>,
     owner: &Bound<'_, Loop>,
@@ -171,12 +172,12 @@ fn receive_for_reader(
     }
 }
 
-/// Without a copy, but with an allocation of full size: for connections that carry much at a time.
+/// Receives into a new object of full size, without a copy: for connections that carry much data at a time.
 fn receive_bulk(py: Python<'_>, fd: RawFd) -> PyResult<Received<PyResult<Bound<'_, PyBytes>>>> {
-    let outcome = buffer::receive_bytes(py, BULK_ROOM, |capacity| socket::receive_uninit(fd, capacity))?;
+    let outcome = buffer::receive_bytes(py, BULK_CAPACITY, |capacity| socket::receive_uninit(fd, capacity))?;
     Ok(match outcome {
-        Ok(bytes) => classify(Ok(bytes.as_bytes().len()), BULK_ROOM, |_| Ok(bytes)),
-        Err(error) => classify(Err(error), BULK_ROOM, |_| memory::bytes(py, &[])),
+        Ok(bytes) => classify(Ok(bytes.as_bytes().len()), BULK_CAPACITY, |_| Ok(bytes)),
+        Err(error) => classify(Err(error), BULK_CAPACITY, |_| memory::bytes(py, &[])),
     })
 }
 
@@ -207,7 +208,7 @@ fn receive_into_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'
     }
 }
 
-/// Updates the state after a receive; gives the data if there is any.
+/// Updates the state after a receive; returns the data if there is any.
 fn apply_receive<T>(
     transport: &Bound<'_, SocketTransport>,
     owner: &Bound<'_, Loop>,
@@ -252,7 +253,7 @@ fn drained(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) {
     }
 }
 
-/// Reads on in the next turn.
+/// Queues another read for the next turn.
 pub(crate) fn read_again(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) {
     let py = transport.py();
     base(owner).push_into_room(py, Runnable::native(transport.clone(), on_event, Readiness::NONE.bits()));
@@ -284,7 +285,7 @@ impl SocketTransport {
         slf.get().state.with(slf.py(), |state| state.lifecycle.is_open() && !state.paused)
     }
 
-    /// As programs and asyncio's own tests look for it.
+    /// asyncio's private attribute, which programs and its own tests read.
     #[getter]
     fn _paused(slf: &Bound<'_, Self>) -> bool {
         slf.get().state.with(slf.py(), |state| state.paused)

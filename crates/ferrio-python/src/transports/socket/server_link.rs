@@ -1,11 +1,11 @@
-//! `ServerLink`: the server that accepted a connection, which hears of its beginning and its end.
+//! `ServerLink`: how a connection reports its beginning and its end to the server that accepted it.
 
 use std::os::fd::RawFd;
 
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
-/// What a server does about the connection with a descriptor.
+/// A function of a server for the connection with a descriptor.
 type OnConnection = fn(&Bound<'_, PyAny>, RawFd) -> PyResult<()>;
 
 /// A server, and its functions for a connection that begins and for one that is lost.

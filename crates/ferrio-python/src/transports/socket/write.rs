@@ -1,7 +1,7 @@
-//! Sending: at once if nothing waits, else in order as the socket takes it.
+//! Sending: immediately if the buffer is empty, otherwise in order as the socket accepts data.
 //!
-//! Invariant: while the buffer holds data, the last send ended with "would block", so an edge will come; whoever
-//! empties the buffer does what waited for that: resume the protocol, finish closing, send the end of file.
+//! Invariant: while the buffer holds data, the last send ended with "would block", so an edge will come. The send that
+//! empties the buffer also resumes the protocol, finishes closing, or sends the end of file.
 
 use std::io::{self, IoSlice};
 
@@ -19,7 +19,7 @@ use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::transports::{exclusive, flow};
 
-/// Chunks that one system call takes.
+/// Maximum number of chunks per system call.
 const SLICES: usize = 64;
 
 /// Writes to a lost connection before asyncio begins to warn (`LOG_THRESHOLD_FOR_CONNLOST_WRITES`).
@@ -148,7 +148,7 @@ fn send_chunks(slf: &Bound<'_, SocketTransport>, chunks: Vec<Chunk>) -> PyResult
     flow::maybe_pause(slf)
 }
 
-/// Sends what was gathered, with nothing buffered before it.
+/// Sends coalesced data; the write buffer is empty.
 pub(crate) fn send_coalesced(slf: &Bound<'_, SocketTransport>, coalesced: Vec<u8>) -> PyResult<()> {
     let py = slf.py();
     let this = slf.get();
@@ -170,13 +170,13 @@ pub(crate) fn send_coalesced(slf: &Bound<'_, SocketTransport>, coalesced: Vec<u8
     buffer(slf, Chunk::Copied(coalesced[sent..].into()), sent > 0)
 }
 
-/// Keeps what was not sent.
+/// Buffers what was not sent.
 fn buffer(slf: &Bound<'_, SocketTransport>, chunk: Chunk, sent_in_part: bool) -> PyResult<()> {
     if !slf.get().state.with(slf.py(), |state| state.buffer.make_room(1)) {
         return Err(out_of_memory(slf.py()));
     }
     slf.get().state.with(slf.py(), |state| state.buffer.push(chunk));
-    // A partial send alone promises no edge: only "would block" does.
+    // Only "would block" guarantees an edge; a partial send does not.
     if sent_in_part && !send_buffered(slf)? {
         return Ok(());
     }
@@ -184,7 +184,7 @@ fn buffer(slf: &Bound<'_, SocketTransport>, chunk: Chunk, sent_in_part: bool) ->
     flow::maybe_pause(slf)
 }
 
-/// The socket takes data again.
+/// Called when the socket accepts data again.
 pub(crate) fn flush(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
     if transport.get().state.with(py, |state| state.lifecycle.is_lost()) {
@@ -261,13 +261,13 @@ fn check_type(data: &Bound<'_, PyAny>) -> PyResult<()> {
     })
 }
 
-/// Whether asyncio takes it to be sent.
+/// Whether asyncio accepts the object as data.
 #[inline]
 pub(crate) fn is_data(data: &Bound<'_, PyAny>) -> bool {
     data.is_instance_of::<PyBytes>() || data.is_instance_of::<PyByteArray>() || data.is_instance_of::<PyMemoryView>()
 }
 
-/// What is raised for something else.
+/// The error for any other object.
 #[cold]
 pub(crate) fn refused(data: &Bound<'_, PyAny>, wanted: &str) -> PyErr {
     let found = data.get_type().name().and_then(|name| name.repr().map(|name| name.to_string()));

@@ -1,28 +1,29 @@
-//! Answers of a stream to requests that came together go out together: one system call in place of one for each.
+//! Write coalescing: a stream's answers to requests that arrived together go out in one system call.
 //!
-//! A `StreamWriter` whose reader holds more unread data writes again soon, so what it writes is gathered, and sent with
-//! the write that answers the last request or at the end of the loop's turn, whichever comes first. Invariants: nothing
-//! is gathered but within a turn, and nothing outlives the turn; while something is gathered the write buffer is empty and
-//! the connection open; whatever else is done to the connection sends it first. Who was shown the socket can do things to
-//! the connection that nobody hears of: nothing is gathered from then on. A process that a fork made in the midst of a
-//! turn leaves the sending to its parent, and gathers nothing itself.
+//! A `StreamWriter` whose reader has more unread data is about to write again. Its data is kept, and sent with the
+//! write that answers the last request or at the end of the loop's turn, whichever comes first.
+//!
+//! Invariants: data is kept within one turn only. While there is some, the write buffer is empty and the connection
+//! open; every other operation on the connection sends it first. Once the program has got the socket object, it may act
+//! on the connection unseen, so nothing is kept any more. If a process forks in the middle of a turn, the child leaves
+//! the data to its parent and keeps none itself during that turn.
 
 use pyo3::prelude::*;
 
 use super::SocketTransport;
 use super::write;
 
-/// What is gathered at most, in bytes: asyncio's high water mark.
+/// Maximum number of bytes kept: asyncio's high water mark.
 const LIMIT: usize = 64 * 1024;
 
-/// The turn ends.
+/// Sends what is kept when the turn ends.
 fn on_end_of_turn(object: &Bound<'_, PyAny>) -> PyResult<()> {
     let transport = object.cast::<SocketTransport>()?;
     transport.get().state.with(transport.py(), |state| state.listed = false);
     send(transport)
 }
 
-/// Takes data to be sent later in this turn. False if it cannot wait.
+/// Keeps data to be sent later in this turn. False if it cannot wait.
 #[inline]
 pub(crate) fn coalesce(transport: &Bound<'_, SocketTransport>, data: &[u8]) -> bool {
     let py = transport.py();
@@ -48,7 +49,7 @@ pub(crate) fn coalesce(transport: &Bound<'_, SocketTransport>, data: &[u8]) -> b
     })
 }
 
-/// What is gathered, taken away; empty if there is nothing or its sending is the parent process's.
+/// Takes out what is kept; empty if there is nothing, or if the parent process sends it.
 #[inline]
 pub(crate) fn take(transport: &SocketTransport, py: Python<'_>) -> Vec<u8> {
     transport.state.with(py, |state| {
@@ -63,7 +64,7 @@ pub(crate) fn take(transport: &SocketTransport, py: Python<'_>) -> Vec<u8> {
     })
 }
 
-/// Adds `data` to what `take` gave, if that may be sent together.
+/// Adds `data` to what `take` returned, if both fit into one send.
 #[inline]
 pub(crate) fn join(coalesced: &mut Vec<u8>, data: &[u8]) -> bool {
     let fits = coalesced.len() + data.len() <= LIMIT;
@@ -73,7 +74,7 @@ pub(crate) fn join(coalesced: &mut Vec<u8>, data: &[u8]) -> bool {
     fits
 }
 
-/// Gives memory back.
+/// Empties a buffer and gives it back to the loop for reuse.
 #[inline]
 pub(crate) fn give_back(transport: &SocketTransport, py: Python<'_>, mut memory: Vec<u8>) {
     memory.clear();
@@ -84,7 +85,7 @@ pub(crate) fn give_back(transport: &SocketTransport, py: Python<'_>, mut memory:
     });
 }
 
-/// Sends what is gathered.
+/// Sends what is kept.
 #[inline]
 pub(crate) fn send(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     if transport.get().state.with(transport.py(), |state| state.coalesced.is_empty()) {
