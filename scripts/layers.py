@@ -31,7 +31,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 # How many modules of a folder may lie in circles. A folder that is not named here has none.
 MODULES_IN_CIRCLES: dict[str, int] = {
     "ferrio-cpython/capi": 6,
-    "ferrio-cpython/objects": 34,
+    "ferrio-cpython/objects": 35,
     "ferrio-python/event_loop": 11,
     "ferrio-python/locks": 4,
     "ferrio-python/net": 11,

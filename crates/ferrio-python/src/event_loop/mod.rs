@@ -10,6 +10,7 @@ pub(crate) mod end_of_turn;
 pub(crate) mod exception_handler;
 pub(crate) mod executor_future;
 mod executors;
+pub(crate) mod handler;
 pub(crate) mod io_driver;
 pub(crate) mod nested_runs;
 pub(crate) mod readers;
@@ -18,8 +19,7 @@ pub(crate) mod signals;
 pub(crate) mod task_factory;
 
 use ferrio_cpython::capi::coroutine_function;
-use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::memory::Text;
+use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::objects::{create_task, loop_flags, scheduling};
 use ferrio_cpython::{GilCell, GilFlag, LoopBase};
 use pyo3::PyTypeInfo;

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::event_loop::io_driver::Handler;
+use crate::event_loop::handler::Handler;
 use crate::event_loop::{Loop, base};
 
 /// The file objects that callbacks were registered with, by descriptor. As with `selectors`, they stay alive, and so

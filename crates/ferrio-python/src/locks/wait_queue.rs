@@ -3,8 +3,7 @@
 //! asyncio keeps deques there, which tests and subclasses read and change. This is a view: a change to it changes the
 //! wait queue itself. It has the methods of a deque that programs use.
 
-use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::memory::Text;
+use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_engine::{Ticket, Waiters};
 use pyo3::exceptions::{PyIndexError, PyValueError};

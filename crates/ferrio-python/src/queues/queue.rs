@@ -1,8 +1,7 @@
 //! The class `Queue`.
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::memory::Text;
+use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::recursion::deeper;
 use ferrio_cpython::objects::coroutine;

@@ -1,9 +1,9 @@
 //! Streams, as in asyncio's `streams.py`.
 //!
-//! `reader.rs` and `writer.rs` hold the two ends; `read.rs`, `count.rs`, `readuntil.rs`, `readline.rs` and `drain.rs`
-//! the bodies of their coroutines, `wait_for_data.rs` the waiting that these share; `feed.rs` adds received bytes;
-//! `protocol.rs` and `protocol_attributes.rs` hold the protocol between a transport and a reader, `serve.rs` a server's
-//! clients, `open.rs` the functions. `ferrio-engine` decides where each message ends.
+//! `reader.rs` (with `reader_attributes.rs`) and `writer.rs` hold the two ends; `read.rs`, `count.rs`, `readuntil.rs`,
+//! `readline.rs` and `drain.rs` the bodies of their coroutines, `wait_for_data.rs` the waiting that these share;
+//! `feed.rs` adds received bytes; `protocol.rs` and `protocol_attributes.rs` hold the protocol between a transport and
+//! a reader, `serve.rs` a server's clients, `open.rs` the functions. `ferrio-engine` decides where each message ends.
 //!
 //! A subclass may override any method; where asyncio calls a method on `self`, it is called by name here too. ferrio's
 //! transports feed a reader without a Python call if nothing is overridden (`feed::SINK`).
@@ -16,6 +16,7 @@ pub(crate) mod protocol;
 mod protocol_attributes;
 mod read;
 pub(crate) mod reader;
+mod reader_attributes;
 mod readline;
 mod readuntil;
 mod serve;

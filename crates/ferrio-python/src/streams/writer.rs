@@ -4,8 +4,7 @@
 //! warns about a writer left open.
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::memory::Text;
+use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::objects::coroutine::spawn;
 use pyo3::prelude::*;

@@ -14,7 +14,7 @@ use pyo3::types::PyTuple;
 use crate::common::imports;
 use crate::event_loop::Loop;
 use crate::event_loop::exception_handler;
-use crate::event_loop::io_driver::Handler;
+use crate::event_loop::handler::Handler;
 use crate::transports::subprocess::{self, SubprocessTransport};
 
 /// The return code for a child whose status other code has read.

@@ -1,11 +1,12 @@
 //! Task groups, as in asyncio's `taskgroups.py`.
 //!
-//! `group.rs` holds the group's state and methods, `attributes.rs` the attributes that programs read, `enter.rs` and
-//! `exit.rs` the coroutines of `async with`, `cancel.rs` `cancel()`; `compat/task_groups.rs` describes the differences
-//! between Pythons.
+//! `group.rs` holds the group's state and methods, `create_task.rs` the creation of tasks, `attributes.rs` the
+//! attributes that programs read, `enter.rs` and `exit.rs` the coroutines of `async with`, `cancel.rs` `cancel()`;
+//! `compat/task_groups.rs` describes the differences between Pythons.
 
 mod attributes;
 mod cancel;
+mod create_task;
 mod enter;
 mod exit;
 pub(crate) mod group;

@@ -11,7 +11,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::erased_body::AtOnce;
-use super::object::{self, CoroutineObject, Stage, booked, clear, dealloc, drive, finalize, stage_of, traverse};
+use super::lifetime::{clear, dealloc, finalize, traverse};
+use super::object::{self, CoroutineObject, Stage, booked, drive, stage_of};
 use crate::capi::asyncio_code;
 use crate::capi::heap_type::{self, COLLECTED, attribute, method, offsets, slot};
 use crate::capi::memory;

@@ -5,12 +5,13 @@
 //! resumed again and again until it returns or raises; it waits for other awaitables through an `Awaiting`.
 //!
 //! Invariant: only the code that resumes a body touches it; a second resumption meanwhile is refused, and the collector
-//! leaves a running body alone. `object.rs` has the memory, `methods.rs` the Python interface, `erased_body.rs` the
-//! storage of bodies.
+//! leaves a running body alone. `object.rs` has the creation and resumption, `lifetime.rs` the end of objects,
+//! `methods.rs` the Python interface, `erased_body.rs` the storage of bodies.
 
 mod awaiter;
 mod erased_body;
 pub(crate) mod frame;
+mod lifetime;
 mod methods;
 mod object;
 

@@ -18,7 +18,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::common::imports;
 use crate::event_loop::exception_handler;
-use crate::event_loop::io_driver::Handler;
+use crate::event_loop::handler::Handler;
 use crate::event_loop::{Loop, base};
 use crate::net::serve::server::Server;
 use crate::transports;

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 use crate::common::async_block::{Channel, Owned};
 use crate::common::imports;
-use crate::event_loop::io_driver::Handler;
+use crate::event_loop::handler::Handler;
 use crate::event_loop::readers::refuse_used;
 use crate::event_loop::{Loop, base};
 use crate::transports::socket::wake_waiter;

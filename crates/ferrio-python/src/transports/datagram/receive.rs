@@ -17,7 +17,7 @@ use super::peers::Family;
 use super::{DatagramTransport, close};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
-use crate::event_loop::io_driver::Handler;
+use crate::event_loop::handler::Handler;
 use crate::event_loop::{Loop, base};
 
 /// Maximum number of datagrams per turn, so that other handlers get to run.

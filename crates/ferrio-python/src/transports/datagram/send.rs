@@ -21,7 +21,7 @@ use super::peers::Family;
 use super::{DatagramTransport, close};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
-use crate::event_loop::io_driver::Handler;
+use crate::event_loop::handler::Handler;
 
 /// The destination of a datagram.
 pub(super) enum Destination {

@@ -23,7 +23,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::endpoint::{Endpoint, call_protocol, callback_failed};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
-use crate::event_loop::io_driver::Handler;
+use crate::event_loop::handler::Handler;
 use crate::event_loop::{Loop, base};
 
 /// The loop's end of a pipe, as both transports hold it.

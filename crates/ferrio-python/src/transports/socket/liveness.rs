@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use super::SocketTransport;
 use super::read;
-use crate::event_loop::io_driver::Handler;
+use crate::event_loop::handler::Handler;
 
 /// Makes the registration strong or weak, as the transport's state requires.
 ///

@@ -32,7 +32,7 @@ use super::exclusive::Exclusive;
 use super::info;
 use super::tls::{TlsProtocol, TlsTransport};
 use crate::common::imports;
-use crate::event_loop::io_driver::Handler;
+use crate::event_loop::handler::Handler;
 use crate::event_loop::readers;
 use crate::event_loop::{Loop, base};
 

@@ -7,8 +7,7 @@
 mod close;
 mod protocol_calls;
 
-use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::memory::Text;
+use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::{GilCell, HandleRef};
 use ferrio_sys::child::Watch;
 use pyo3::prelude::*;

@@ -1,7 +1,6 @@
 //! Information about a TLS transport: `get_extra_info` and the repr.
 
-use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::memory::Text;
+use ferrio_cpython::capi::memory::{self, Text};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 

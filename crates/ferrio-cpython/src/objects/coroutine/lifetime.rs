@@ -1,0 +1,155 @@
+//! The end of coroutine objects: finalizer, deallocation, and the collector's functions.
+
+use std::ffi::{CString, c_int, c_void};
+use std::ptr::NonNull;
+
+use pyo3::exceptions::PyRuntimeWarning;
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+use super::Visitor;
+use super::object::{CoroutineObject, FREELIST, Object, Stage, close, finish, stage_of, track};
+use crate::capi::asyncio_code;
+use crate::capi::deallocation::within_bounds;
+use crate::capi::trampoline::{assume_attached, ending};
+
+/// `__del__`: warns that it was never awaited, or closes it.
+pub(super) unsafe extern "C" fn finalize(object: Object) {
+    ending(|py| {
+        let pending = PyErr::take(py);
+        // SAFETY: the interpreter passes a live object of our type.
+        let outcome = match unsafe { stage_of(object) } {
+            Stage::Created => {
+                // SAFETY: of our layout.
+                let outcome = warn_unawaited(py, unsafe { (*object.cast::<CoroutineObject>()).name });
+                // After the warning, because its objects may warn as well.
+                // SAFETY: the caller of the finalizer holds a reference; the warning may have run it or ended it.
+                if unsafe { stage_of(object) } == Stage::Created {
+                    // SAFETY: created, hence not running.
+                    unsafe { finish(object) };
+                }
+                outcome
+            }
+            // SAFETY: the caller of the finalizer holds a reference.
+            Stage::Suspended => unsafe { close(py, object) },
+            Stage::Running | Stage::Finished => Ok(()),
+        };
+        if let Err(raised) = outcome {
+            // SAFETY: alive during its finalizer.
+            raised.write_unraisable(py, Some(&unsafe { Bound::from_borrowed_ptr(py, object) }));
+        }
+        if let Some(pending) = pending {
+            pending.restore(py);
+        }
+    });
+}
+
+#[cold]
+fn warn_unawaited(py: Python<'_>, name: &'static str) -> PyResult<()> {
+    let name = asyncio_code::qualified_name(py, name);
+    let text = CString::new(format!("coroutine '{name}' was never awaited")).unwrap_or_default();
+    PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1)
+}
+
+pub(super) unsafe extern "C" fn dealloc(object: Object) {
+    let coroutine = object.cast::<CoroutineObject>();
+    // SAFETY: a whole object of our type.
+    if unsafe { stage_of(object) } == Stage::Finished {
+        // SAFETY: as above.
+        let is_tracked = unsafe { (*coroutine).is_tracked };
+        // SAFETY: as above.
+        let weak_references = unsafe { (*coroutine).weak_references };
+        assume_attached(|py| {
+            if is_tracked || !weak_references.is_null() {
+                // SAFETY: no reference to it is left, and its body is gone.
+                unsafe { release(py, object) };
+            } else {
+                // SAFETY: not null.
+                let memory = unsafe { NonNull::new_unchecked(coroutine) };
+                // SAFETY: exactly of our type, dead, its body is gone; only what is tracked is ever finalized.
+                unsafe { FREELIST.give_unfinalized(py, memory) };
+            }
+        });
+        return;
+    }
+    // A finished coroutine holds nothing; any other may hold a chain of objects.
+    // SAFETY: dead and whole.
+    let destroy = |object| unsafe { free(object) };
+    // SAFETY: dead and whole, and this is the type's `tp_dealloc`.
+    unsafe { within_bounds(object, dealloc, destroy) };
+}
+
+/// Closes and frees a coroutine that has not finished.
+///
+/// # Safety
+/// It is dead and whole. The GIL is held.
+#[inline(always)] // a part of `tp_dealloc`
+unsafe fn free(object: Object) {
+    ending(|py| {
+        // A finalizer may run any code, and expects a tracked object.
+        // SAFETY: a whole object of our type.
+        unsafe { track(object) };
+        // SAFETY: called once, by tp_dealloc, as documented.
+        if unsafe { ffi::PyObject_CallFinalizerFromDealloc(object) } < 0 {
+            return;
+        }
+        // SAFETY: no reference to it is left.
+        unsafe { release(py, object) };
+    });
+}
+
+/// Releases a coroutine to which no reference is left.
+///
+/// # Safety
+/// A whole object of our type whose finalizer has run, if it has to.
+unsafe fn release(py: Python<'_>, object: Object) {
+    let memory = object.cast::<CoroutineObject>();
+    // SAFETY: of our layout.
+    let was_tracked = unsafe { (*memory).is_tracked };
+    if was_tracked {
+        // SAFETY: tracked.
+        unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+    }
+    // SAFETY: of our layout.
+    if !unsafe { (*memory).weak_references }.is_null() {
+        // SAFETY: the object is still whole.
+        unsafe { ffi::PyObject_ClearWeakRefs(object) };
+    }
+    // SAFETY: dead, but whole.
+    if unsafe { stage_of(object) } != Stage::Finished {
+        // SAFETY: no reference to it is left, so it does not run.
+        unsafe { finish(object) };
+    }
+    // SAFETY: not null.
+    let memory = unsafe { NonNull::new_unchecked(memory) };
+    if was_tracked {
+        // SAFETY: exactly of our type, untracked, its body is dropped.
+        unsafe { FREELIST.give(py, memory) };
+    } else {
+        // SAFETY: as above; only what is tracked is ever finalized, by the collector or in `dealloc`.
+        unsafe { FREELIST.give_unfinalized(py, memory) };
+    }
+}
+
+pub(super) unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, argument: *mut c_void) -> c_int {
+    let visitor = Visitor::new(visit, argument);
+    // SAFETY: an instance of a heap type visits its type.
+    visitor.show_pointer(unsafe { ffi::Py_TYPE(object) }.cast());
+    // SAFETY: the collector passes a live object of our type.
+    if matches!(unsafe { stage_of(object) }, Stage::Created | Stage::Suspended) {
+        // SAFETY: whole and not running, and no Python code runs during a visit.
+        unsafe { &(*object.cast::<CoroutineObject>()).body }.traverse(&visitor);
+    }
+    visitor.outcome()
+}
+
+pub(super) unsafe extern "C" fn clear(object: Object) -> c_int {
+    ending(|_| {
+        // SAFETY: the collector passes a live object of our type.
+        if matches!(unsafe { stage_of(object) }, Stage::Created | Stage::Suspended) {
+            // SAFETY: it does not run.
+            unsafe { finish(object) };
+        }
+    });
+    0
+}
