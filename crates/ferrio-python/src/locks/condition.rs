@@ -3,12 +3,11 @@
 //! asyncio copies the lock's `locked`, `acquire` and `release` to the condition at its creation. Here that happens for
 //! foreign locks and subclasses; with ferrio's own lock the methods are looked up on use.
 
-use ferrio_cpython::capi::memory::Text;
 use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::exact_type::ExactType;
-use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::objects::async_with;
 use ferrio_cpython::objects::coroutine;
 use ferrio_cpython::objects::native_methods::{self, Method};

@@ -1,9 +1,9 @@
 //! `asyncio.Event`.
 
-use ferrio_cpython::capi::memory::Text;
 use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
+use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Body, Visitor};

@@ -1,10 +1,10 @@
 //! `asyncio.Lock`.
 
-use ferrio_cpython::capi::memory::Text;
 use std::ffi::CStr;
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::exact_type::ExactType;
+use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::async_with;

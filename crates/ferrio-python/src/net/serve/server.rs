@@ -4,11 +4,10 @@
 //! the accepted transports whose connection is not lost; once the server is closed and the last of them is lost, all
 //! waiters are woken, once. Whether `wait_closed` waits for connections depends on the running Python, as in asyncio.
 
-use ferrio_cpython::capi::memory::Text;
 use std::collections::HashSet;
 use std::os::fd::RawFd;
 
-use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::{GilCell, GilFlag};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;

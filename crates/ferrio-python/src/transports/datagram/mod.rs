@@ -8,12 +8,11 @@
 //!
 //! Protocol methods may do anything, including closing the transport: after each call the state is read again.
 
-use ferrio_cpython::capi::memory::Text;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 
 use ferrio_cpython::capi::context;
-use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::{GilCell, Runnable};
 use ferrio_engine::{FlowControl, Role};
 use ferrio_sys::socket;

@@ -4,10 +4,9 @@
 //! end of data ends the connection, after `eof_received`; an error ends it too. EIO, by which a terminal reports that
 //! its other side is closed, is logged in debug mode only.
 
-use ferrio_cpython::capi::memory::Text;
 use std::io;
 
-use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::{GilFlag, Runnable};
 use ferrio_engine::{FlowControl, Role};
 use ferrio_sys::file;

@@ -14,10 +14,10 @@ pub(crate) mod server_link;
 pub(crate) mod write;
 pub(crate) mod write_coalescing;
 
-use ferrio_cpython::capi::memory::Text;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use ferrio_cpython::capi::buffer::Chunk;
+use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::{GilCell, Runnable};
 use ferrio_engine::{FlowControl, Role, WriteBuffer};
 use ferrio_sys::{SocketAddress, socket};
