@@ -28,9 +28,9 @@ pub(crate) fn check(input: &[u8]) {
         pushed = end;
         loop {
             assert_eq!(incoming.as_slice(), &data[taken..pushed]);
-            let found = search.go_on(incoming.as_slice(), &separators, limit);
+            let found = search.advance(incoming.as_slice(), &separators, limit);
             if chosen == [b"\n"] {
-                let fresh = Search::default().go_on_to_byte(incoming.as_slice(), b'\n', limit);
+                let fresh = Search::default().advance_to_byte(incoming.as_slice(), b'\n', limit);
                 assert_eq!(found, fresh, "a byte's search differs");
             }
             let Some(count) = cut_off(found, incoming.as_slice(), &chosen, limit) else { break };

@@ -12,7 +12,7 @@ from ferrio import _ferrio, _tasks
 _NOT_REPLACED = {"EventLoop", "Handle", "TimerHandle", "new_event_loop"}
 
 # Names that asyncio has or exports only from a later version on, and the hooks that only asyncio.tasks exports.
-_BESIDES = {
+_EXTRA_NAMES = {
     "QueueShutDown",
     "TaskGroup",
     "eager_task_factory",
@@ -28,6 +28,6 @@ _BESIDES = {
 NATIVES: dict[str, Any] = {
     name: getattr(module, name)
     for module in (_ferrio, _tasks)
-    for name in sorted({*asyncio.__all__, *_BESIDES} - _NOT_REPLACED)
+    for name in sorted({*asyncio.__all__, *_EXTRA_NAMES} - _NOT_REPLACED)
     if name in vars(module)
 }

@@ -1,4 +1,4 @@
-"""Objects that hold one another in long chains are freed, and awaits in one another end in RecursionError at worst."""
+"""Long chains of objects are freed without recursion; awaits nested too deeply raise RecursionError."""
 
 import inspect
 import re
@@ -38,7 +38,7 @@ def test_each_class_of_the_sources_is_freed_in_bounded_depth():
         declared |= set(re.findall(r"#\[pyclass\b[^\n]*\n(?:\s*(?:#|//)[^\n]*\n)*[^\n]*struct (\w+)", text))
     assert len(declared) == marked
     bound = re.findall(r"(\w+),\n", (CRATES / "ferrio-python/src/bounded_dealloc.rs").read_text())
-    bound += re.findall(r"bound::<(?:\w+::)*(\w+)>", (CRATES / "ferrio-cpython/src/lib.rs").read_text())
+    bound += re.findall(r"bound_depth::<(?:\w+::)*(\w+)>", (CRATES / "ferrio-cpython/src/lib.rs").read_text())
     assert declared
     assert declared <= set(bound)
 

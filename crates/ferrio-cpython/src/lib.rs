@@ -42,10 +42,10 @@ pub fn future_types(py: Python<'_>) -> PyResult<(Bound<'_, PyType>, Bound<'_, Py
 
 /// Lets the instances of this crate's `PyO3` classes be freed in bounded depth.
 pub fn bound_classes(py: Python<'_>) {
-    capi::deallocation::bound::<LoopBase>(py);
-    capi::deallocation::bound::<capi::buffer_view::BufferView>(py);
-    capi::deallocation::bound::<objects::coroutine::frame::Frame>(py);
-    capi::deallocation::bound::<objects::future::BoundDoneCallback>(py);
+    capi::deallocation::bound_depth::<LoopBase>(py);
+    capi::deallocation::bound_depth::<capi::buffer_view::BufferView>(py);
+    capi::deallocation::bound_depth::<objects::coroutine::frame::Frame>(py);
+    capi::deallocation::bound_depth::<objects::future::BoundDoneCallback>(py);
 }
 
 /// Identifier of the calling thread, equal to `threading.get_ident()`.

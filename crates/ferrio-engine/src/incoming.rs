@@ -184,7 +184,7 @@ pub struct Search {
 impl Search {
     /// Searches the bytes received so far. The message that ends first wins; of those, the shortest separator.
     #[inline]
-    pub fn go_on(&mut self, text: &[u8], separators: &Separators, limit: usize) -> Found {
+    pub fn advance(&mut self, text: &[u8], separators: &Separators, limit: usize) -> Found {
         if text.len() < self.offset + separators.shortest {
             return Found::Nothing;
         }
@@ -212,9 +212,9 @@ impl Search {
 }
 
 impl Search {
-    /// `go_on` for a single byte.
+    /// `advance` for a single byte.
     #[inline]
-    pub fn go_on_to_byte(&mut self, text: &[u8], separator: u8, limit: usize) -> Found {
+    pub fn advance_to_byte(&mut self, text: &[u8], separator: u8, limit: usize) -> Found {
         match text.get(self.offset..).and_then(|tail| memchr(separator, tail)).map(|place| self.offset + place) {
             Some(start) if start > limit => Found::TooLong { consumed: start },
             Some(start) => Found::Message { length: start + 1 },
@@ -277,7 +277,7 @@ mod tests {
             let mut incoming = Incoming::new();
             for piece in pieces {
                 assert!(incoming.push(&piece));
-                let found = search.go_on(incoming.as_slice(), &prepared, limit);
+                let found = search.advance(incoming.as_slice(), &prepared, limit);
                 prop_assert_eq!(found, naive(incoming.as_slice(), &mut offset, &separators, limit));
                 match found {
                     Found::Nothing => {}

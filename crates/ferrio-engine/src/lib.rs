@@ -30,7 +30,9 @@ pub use lock_state::{LockState, Released};
 pub use poll_policy::PollPolicy;
 pub use queue_state::{Done, QueueState, Side};
 pub use ready::ReadyQueue;
-pub use registrations::{Asked, Change, Entry, Interest, Occupied, Registered, Registrations, Removed, Role, Trigger};
+pub use registrations::{
+    Change, Entry, Interest, Occupied, PollerEntry, Registered, Registrations, Removed, Role, Trigger,
+};
 pub use semaphore_state::SemaphoreState;
 pub use spin::SpinPolicy;
 pub use timers::{Cancellable, Deadline, Timers};

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-/// Places that [`ReadyQueue::make_room`] keeps in reserve, for what must be queued even when memory runs out.
+/// Places that [`ReadyQueue::try_reserve`] keeps in reserve, for what must be queued even when memory runs out.
 const SPARE: usize = 16;
 
 /// A first in, first out queue of items that are ready to run.
@@ -30,7 +30,7 @@ impl<T> ReadyQueue<T> {
     /// Reserves space for `count` more items; if it returns true, pushing them does not fail.
     #[inline]
     #[must_use]
-    pub fn make_room(&mut self, count: usize) -> bool {
+    pub fn try_reserve(&mut self, count: usize) -> bool {
         self.items.capacity() - self.items.len() > count + SPARE || self.grow(count)
     }
 
@@ -40,13 +40,13 @@ impl<T> ReadyQueue<T> {
         self.items.try_reserve(count + SPARE + 1).is_ok()
     }
 
-    /// Appends `item`, or returns it if there is no memory for it; keeps the same reserve as `make_room`.
+    /// Appends `item`, or returns it if there is no memory for it; keeps the same reserve as `try_reserve`.
     ///
     /// # Errors
     /// The item.
     #[inline(always)] // benchmark `call_soon_chain`
     pub fn try_push(&mut self, item: T) -> Result<(), T> {
-        if !self.make_room(1) {
+        if !self.try_reserve(1) {
             return Err(item);
         }
         self.items.push_back(item);

@@ -78,7 +78,7 @@ pub enum Role {
 
 /// What a poller is to watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct PollerEntry {
     /// Returned with each event; see [`Registrations::lookup`].
     pub token: u64,
     /// The directions to report.
@@ -94,10 +94,10 @@ pub enum Change {
     /// Nothing: the poller already watches what is needed.
     None,
     /// Begin to watch it.
-    Add(Asked),
+    Add(PollerEntry),
     /// Watch it differently. If the poller does not know it, because it was closed without a removal, begin to watch
     /// it.
-    Modify(Asked),
+    Modify(PollerEntry),
     /// Stop watching it. It is no error if the poller does not know it.
     Remove,
 }
@@ -211,9 +211,9 @@ impl<H> Entry<H> {
         u64::from(self.generation) << 32 | u64::from(fd)
     }
 
-    fn asked(&self, fd: u32) -> Asked {
+    fn poller_entry(&self, fd: u32) -> PollerEntry {
         let trigger = self.trigger();
-        Asked { token: self.token(fd), interest: self.armed, trigger }
+        PollerEntry { token: self.token(fd), interest: self.armed, trigger }
     }
 }
 
@@ -279,7 +279,7 @@ impl<H> Registrations<H> {
             entry.dormant = disarmed;
             if disarmed { Change::None } else { Change::Remove }
         } else if disarmed || before != entry.armed {
-            Change::Modify(entry.asked(fd))
+            Change::Modify(entry.poller_entry(fd))
         } else {
             Change::None
         };
@@ -301,8 +301,8 @@ impl<H> Registrations<H> {
         self.count += usize::from(!watched);
         entry.generation = entry.generation.wrapping_add(1);
         entry.armed = Interest::BOTH;
-        let asked = entry.asked(fd);
-        Registered { change: if known { Change::Modify(asked) } else { Change::Add(asked) }, replaced }
+        let watched = entry.poller_entry(fd);
+        Registered { change: if known { Change::Modify(watched) } else { Change::Add(watched) }, replaced }
     }
 
     /// Removes the handler that reads.
@@ -374,15 +374,15 @@ impl<H> Registrations<H> {
 
     /// What the poller is to watch for `fd`, if it may have lost it.
     #[must_use]
-    pub fn asked(&self, fd: i32) -> Option<Asked> {
-        self.get(fd).map(|entry| entry.asked(fd.cast_unsigned()))
+    pub fn poller_entry(&self, fd: i32) -> Option<PollerEntry> {
+        self.get(fd).map(|entry| entry.poller_entry(fd.cast_unsigned()))
     }
 
     /// What a new poller is to watch, for each descriptor.
     #[must_use]
-    pub fn all_asked(&self) -> Vec<(i32, Asked)> {
+    pub fn poller_entries(&self) -> Vec<(i32, PollerEntry)> {
         let watched = self.entries.iter().filter(|(_, entry)| !entry.armed.is_empty());
-        watched.map(|(fd, entry)| (fd.cast_signed(), entry.asked(fd))).collect()
+        watched.map(|(fd, entry)| (fd.cast_signed(), entry.poller_entry(fd))).collect()
     }
 
     /// The descriptor that a token was made for.
@@ -425,12 +425,12 @@ impl<H> Registrations<H> {
         let change = if before.0.is_empty() {
             self.count += 1;
             entry.generation = entry.generation.wrapping_add(1);
-            let asked = entry.asked(fd);
-            if std::mem::take(&mut entry.dormant) { Change::Modify(asked) } else { Change::Add(asked) }
+            let watched = entry.poller_entry(fd);
+            if std::mem::take(&mut entry.dormant) { Change::Modify(watched) } else { Change::Add(watched) }
         } else if before == (entry.armed, entry.trigger()) {
             Change::None
         } else {
-            Change::Modify(entry.asked(fd))
+            Change::Modify(entry.poller_entry(fd))
         };
         Ok(Registered { change, replaced })
     }
@@ -448,7 +448,7 @@ impl<H> Registrations<H> {
             self.count -= 1;
             Change::Remove
         } else {
-            Change::Modify(entry.asked(fd))
+            Change::Modify(entry.poller_entry(fd))
         };
         Removed { change, handler: Some(handler) }
     }

@@ -33,7 +33,7 @@ impl SpinPolicy {
     }
 
     /// Records a sleep that lasted so many nanoseconds; `called` is whether another thread ended it.
-    pub const fn rested(&mut self, nanoseconds: u64, called: bool) {
+    pub const fn record_sleep(&mut self, nanoseconds: u64, called: bool) {
         let limit = if self.spins_next { SPIN_TIME } else { QUICK_WAKE };
         self.spins_next = called && nanoseconds <= limit;
     }
@@ -47,23 +47,23 @@ mod tests {
     fn a_quick_wake_makes_the_next_sleep_spin_and_one_spin_in_vain_ends_it() {
         let mut policy = SpinPolicy::new(2);
         assert_eq!(policy.time(None), 0);
-        policy.rested(10_000, true);
+        policy.record_sleep(10_000, true);
         assert_eq!(policy.time(None), SPIN_TIME);
-        policy.rested(5_000, true);
+        policy.record_sleep(5_000, true);
         assert_eq!(policy.time(None), SPIN_TIME);
-        policy.rested(40_000, true);
+        policy.record_sleep(40_000, true);
         assert_eq!(policy.time(None), 0);
     }
 
     #[test]
     fn a_short_sleep_one_processor_or_the_network_never_spin() {
         let mut policy = SpinPolicy::new(2);
-        policy.rested(10_000, true);
+        policy.record_sleep(10_000, true);
         assert_eq!(policy.time(Some(SPIN_TIME)), 0);
-        policy.rested(10_000, false);
+        policy.record_sleep(10_000, false);
         assert_eq!(policy.time(None), 0);
         let mut single = SpinPolicy::new(1);
-        single.rested(10_000, true);
+        single.record_sleep(10_000, true);
         assert_eq!(single.time(None), 0);
     }
 }

@@ -114,7 +114,7 @@ impl<T: Cancellable> Timers<T> {
     /// Reserves space for one more item; if it returns true, arming the item does not fail.
     #[inline]
     #[must_use]
-    pub fn make_room(&mut self) -> bool {
+    pub fn try_reserve(&mut self) -> bool {
         self.heap.len() < self.heap.capacity() || self.heap.try_reserve(1).is_ok()
     }
 

@@ -90,7 +90,7 @@ impl TlsRecords {
     /// The most bytes of application data in all complete records together; None if one of them may carry something
     /// else.
     #[must_use]
-    pub fn most_data(&self) -> Option<usize> {
+    pub fn max_data(&self) -> Option<usize> {
         if self.unframed {
             return None;
         }

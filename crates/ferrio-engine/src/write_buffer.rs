@@ -25,7 +25,7 @@ impl<C: AsRef<[u8]>> WriteBuffer<C> {
 
     /// Reserves space for `count` more chunks; if it returns true, pushing them does not fail.
     #[must_use]
-    pub fn make_room(&mut self, count: usize) -> bool {
+    pub fn try_reserve(&mut self, count: usize) -> bool {
         self.chunks.try_reserve(count).is_ok()
     }
 

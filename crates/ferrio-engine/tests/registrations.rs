@@ -1,6 +1,6 @@
 //! Registrations: what the poller has to change, and which handlers an event is for.
 
-use ferrio_engine::{Asked, Change, Interest, Occupied, Registered, Registrations, Removed, Role, Trigger};
+use ferrio_engine::{Change, Interest, Occupied, PollerEntry, Registered, Registrations, Removed, Role, Trigger};
 
 const FD: i32 = 5;
 
@@ -8,12 +8,12 @@ fn token(generation: u64) -> u64 {
     generation << 32 | 5
 }
 
-fn level(generation: u64, interest: Interest) -> Asked {
-    Asked { token: token(generation), interest, trigger: Trigger::Level }
+fn level(generation: u64, interest: Interest) -> PollerEntry {
+    PollerEntry { token: token(generation), interest, trigger: Trigger::Level }
 }
 
-fn edge(generation: u64) -> Asked {
-    Asked { token: token(generation), interest: Interest::BOTH, trigger: Trigger::Edge }
+fn edge(generation: u64) -> PollerEntry {
+    PollerEntry { token: token(generation), interest: Interest::BOTH, trigger: Trigger::Edge }
 }
 
 fn registered<H>(change: Change, replaced: Option<H>) -> Registered<H> {
@@ -145,15 +145,15 @@ fn a_new_poller_gets_all_that_is_watched() {
     let _ = all.wait(1 << 20, Role::Writer, 3);
     let _ = all.set_reader(FD + 2, 4);
     let _ = all.remove_reader(FD + 2);
-    let mut asked = all.all_asked();
-    asked.sort_unstable_by_key(|(fd, _)| *fd);
-    assert_eq!(asked, [FD, FD + 1, 1 << 20].map(|fd| (fd, all.asked(fd).expect("watched"))));
-    let triggers: Vec<Trigger> = asked.iter().map(|(_, asked)| asked.trigger).collect();
+    let mut entry = all.poller_entries();
+    entry.sort_unstable_by_key(|(fd, _)| *fd);
+    assert_eq!(entry, [FD, FD + 1, 1 << 20].map(|fd| (fd, all.poller_entry(fd).expect("watched"))));
+    let triggers: Vec<Trigger> = entry.iter().map(|(_, entry)| entry.trigger).collect();
     assert_eq!(triggers, [Trigger::Level, Trigger::Edge, Trigger::Once]);
 }
 
-fn once(generation: u64, interest: Interest) -> Asked {
-    Asked { token: token(generation), interest, trigger: Trigger::Once }
+fn once(generation: u64, interest: Interest) -> PollerEntry {
+    PollerEntry { token: token(generation), interest, trigger: Trigger::Once }
 }
 
 #[test]

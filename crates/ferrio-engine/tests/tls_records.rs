@@ -50,16 +50,16 @@ fn an_empty_record_is_a_record() {
 #[test]
 fn the_most_data_is_known_while_all_records_carry_data() {
     let mut records = TlsRecords::new();
-    assert_eq!(records.most_data(), Some(0));
+    assert_eq!(records.max_data(), Some(0));
     records.feed(&record(23, 10));
     records.feed(&record(23, 20));
     records.feed(&record(23, 30)[..6]);
-    assert_eq!(records.most_data(), Some(30));
+    assert_eq!(records.max_data(), Some(30));
     records.feed(&record(23, 30)[6..]);
     assert_eq!(records.take(), NextRecord::Complete(TlsRecord::ApplicationData { body: 10 }));
-    assert_eq!(records.most_data(), Some(50));
+    assert_eq!(records.max_data(), Some(50));
     records.feed(&record(21, 2));
-    assert_eq!(records.most_data(), None);
+    assert_eq!(records.max_data(), None);
 }
 
 #[test]

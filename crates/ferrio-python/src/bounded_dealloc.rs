@@ -3,12 +3,12 @@
 //!
 //! `tests/depth/test_depth.py` compares the list with the classes that the sources declare.
 
-use ferrio_cpython::capi::deallocation::bound;
+use ferrio_cpython::capi::deallocation::bound_depth;
 use pyo3::prelude::*;
 
 /// Makes the deallocation of each class's instances run in bounded stack depth.
 macro_rules! bound_all {
-    ($py:expr, $($class:path,)*) => { $(bound::<$class>($py);)* };
+    ($py:expr, $($class:path,)*) => { $(bound_depth::<$class>($py);)* };
 }
 
 /// Registers the classes; must be called after they are created and before there are instances.
@@ -24,7 +24,7 @@ pub(crate) fn bound_classes(py: Python<'_>) {
         crate::queues::kinds::PriorityQueue,
         crate::queues::queue::Queue,
         crate::runners::runner::Runner,
-        crate::net::sendfile::fallback::StandIn,
+        crate::net::sendfile::fallback::FallbackProtocol,
         crate::net::serve::server::Server,
         crate::net::connect::staggered::Attempt,
         crate::streams::open::Factory,

@@ -41,7 +41,7 @@ mod _ferrio {
         // Looked up now, before programs replace it; the other names are used when imports may no longer be possible.
         crate::common::imports::socket_getaddrinfo(py)?;
         crate::common::imports::warn(py)?;
-        crate::common::imports::take_modules(py)?;
+        crate::common::imports::import_modules(py)?;
         crate::common::imports::resource_warning(py)?;
         crate::common::imports::prepare(py)?;
         ferrio_cpython::prepare(py)?;

@@ -9,7 +9,7 @@ use ferrio_cpython::capi::memory::Text;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Body, Visitor, spawn};
-use ferrio_cpython::objects::current::{Asked, get_running_loop, running_task};
+use ferrio_cpython::objects::current::{CurrentTaskCall, get_running_loop, running_task};
 use ferrio_cpython::objects::future::future_like;
 use ferrio_cpython::{GilCell, LoopBase};
 use pyo3::exceptions::{PyAssertionError, PyBaseExceptionGroup, PyRuntimeError, PyTimeoutError};
@@ -109,7 +109,7 @@ impl Timeout {
             return Err(ferrio_cpython::error::<PyRuntimeError>("Timeout has already been entered"));
         }
         let owner = get_running_loop(py)?;
-        let Some(task) = running_task(py, &owner, Asked::WithoutLoop)? else {
+        let Some(task) = running_task(py, &owner, CurrentTaskCall::WithoutLoop)? else {
             return Err(ferrio_cpython::error::<PyRuntimeError>("Timeout should be used inside a task"));
         };
         let cancelling = future_like::cancelling(&task)?;

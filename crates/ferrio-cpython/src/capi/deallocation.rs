@@ -37,7 +37,7 @@ pub(crate) unsafe fn within_bounds(object: Object, destructor: Destructor, destr
 ///
 /// # Panics
 /// When there are more classes than `chains::CLASSES`.
-pub fn bound<T: PyClass>(py: Python<'_>) {
+pub fn bound_depth<T: PyClass>(py: Python<'_>) {
     let class = py.get_type::<T>();
     #[cfg(not(Py_3_14))]
     chains::bound_class(&class);

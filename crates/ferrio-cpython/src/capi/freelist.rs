@@ -59,7 +59,7 @@ impl<T> FreeList<T> {
     /// The object is exactly of the type of this free list and came from its allocator, its count is zero, it is
     /// untracked, and its fields are released.
     #[inline]
-    pub(crate) unsafe fn give(&self, py: Python<'_>, memory: NonNull<T>) {
+    pub(crate) unsafe fn put(&self, py: Python<'_>, memory: NonNull<T>) {
         // SAFETY: memory of a GC type.
         if unsafe { ffi::PyObject_GC_IsFinalized(memory.as_ptr().cast()) } != 0 {
             // SAFETY: the caller guarantees it.
@@ -67,15 +67,15 @@ impl<T> FreeList<T> {
             return;
         }
         // SAFETY: the caller guarantees it, and it was not finalized.
-        unsafe { self.give_unfinalized(py, memory) };
+        unsafe { self.put_unfinalized(py, memory) };
     }
 
     /// The same for an object that was never finalized.
     ///
     /// # Safety
-    /// As for `give`, and no finalizer of it has run.
+    /// As for `put`, and no finalizer of it has run.
     #[inline]
-    pub(crate) unsafe fn give_unfinalized(&self, py: Python<'_>, memory: NonNull<T>) {
+    pub(crate) unsafe fn put_unfinalized(&self, py: Python<'_>, memory: NonNull<T>) {
         let kept = self.list.with(py, |list| {
             let fits = list.len() < self.limit && (list.len() < list.capacity() || list.try_reserve(1).is_ok());
             if fits {
@@ -90,7 +90,7 @@ impl<T> FreeList<T> {
     }
 
     /// # Safety
-    /// As for `give`.
+    /// As for `put`.
     #[cold]
     unsafe fn free(&self, memory: NonNull<T>) {
         // SAFETY: an instance of a heap type owns a reference to its type.

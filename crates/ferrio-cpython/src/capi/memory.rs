@@ -193,7 +193,7 @@ pub fn copied(py: Python<'_>, data: &[u8]) -> PyResult<Vec<u8>> {
 pub fn silence_memory_panics() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |information| {
-        if !stands_for_no_memory(information.payload()) {
+        if !means_out_of_memory(information.payload()) {
             report(information);
         }
     }));
@@ -206,7 +206,7 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> Option<&str> {
 
 /// Whether a panic means that memory ran out: `PyO3` got null where it expected an object, or got `MemoryError` where
 /// it expected no error, which it may have had no memory to format.
-pub(crate) fn stands_for_no_memory(payload: &(dyn Any + Send)) -> bool {
+pub(crate) fn means_out_of_memory(payload: &(dyn Any + Send)) -> bool {
     panic_text(payload).is_some_and(|text| {
         text == "PyObject pointer is null"
             || text.contains("PyErr { type: <class 'MemoryError'>")
@@ -217,7 +217,7 @@ pub(crate) fn stands_for_no_memory(payload: &(dyn Any + Send)) -> bool {
 /// Passes an error that a destructor cannot raise to `sys.unraisablehook`. Not a lack of memory: showing it takes
 /// memory, and the interpreter recurses without end when it has none for that.
 pub fn unraisable(py: Python<'_>, error: PyErr) {
-    let error = trampoline::made(py, error);
+    let error = trampoline::normalized(py, error);
     if !error.is_instance_of::<PyMemoryError>(py) {
         error.write_unraisable(py, None);
     }

@@ -18,7 +18,7 @@ use crate::capi::trampoline;
 
 type Object = *mut ffi::PyObject;
 
-/// `pyo3::impl_::trampoline::get_trampoline_function`, with `Guarded` in between.
+/// `pyo3::impl_::trampoline::get_trampoline_function`, with `CatchingMethod` in between.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! guarded_trampoline {
@@ -29,7 +29,7 @@ macro_rules! guarded_trampoline {
         {
             const METH: $crate::capi::pyo3_trampolines::of_pyo3::$trampoline::Func = $function;
         }
-        $crate::capi::pyo3_trampolines::of_pyo3::$trampoline::<$crate::capi::pyo3_trampolines::Guarded<Function>>
+        $crate::capi::pyo3_trampolines::of_pyo3::$trampoline::<$crate::capi::pyo3_trampolines::CatchingMethod<Function>>
     }};
 }
 
@@ -66,16 +66,16 @@ pub mod bindings {
 #[doc(hidden)]
 #[inline]
 pub fn convert<'py, T: IntoPyCallbackOutput<'py, U>, U>(py: Python<'py>, value: T) -> PyResult<U> {
-    of_callback::convert(py, value).map_err(|error| trampoline::made(py, error))
+    of_callback::convert(py, value).map_err(|error| trampoline::normalized(py, error))
 }
 
 /// The function `F`, without panics for a lack of memory, and with errors that are already made.
 #[doc(hidden)]
-pub struct Guarded<F>(PhantomData<F>);
+pub struct CatchingMethod<F>(PhantomData<F>);
 
 macro_rules! guard {
     ($($argument:ident: $kind:ty),+ => $output:ty) => {
-        impl<F> MethodDef<for<'py> unsafe fn(Python<'py>, $($kind),+) -> PyResult<$output>> for Guarded<F>
+        impl<F> MethodDef<for<'py> unsafe fn(Python<'py>, $($kind),+) -> PyResult<$output>> for CatchingMethod<F>
         where
             F: MethodDef<for<'py> unsafe fn(Python<'py>, $($kind),+) -> PyResult<$output>>,
         {
@@ -113,7 +113,7 @@ guard!(slf: Object, view: *mut ffi::Py_buffer => ());
 fn made<R>(py: Python<'_>, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(output)) => Ok(output),
-        Ok(Err(error)) => Err(trampoline::made(py, error)),
+        Ok(Err(error)) => Err(trampoline::normalized(py, error)),
         Err(payload) => Err(trampoline::panicked(py, payload.as_ref())),
     }
 }

@@ -36,7 +36,7 @@ pub fn error<E: PyTypeInfo>(arguments: impl PyErrArguments) -> PyErr {
 /// while the interpreter finalizes: code that finalizers reach calls this before it reads an error.
 #[cold]
 #[must_use]
-pub fn made(py: Python<'_>, error: PyErr) -> PyErr {
+pub fn normalized(py: Python<'_>, error: PyErr) -> PyErr {
     error.restore(py);
     PyErr::fetch(py)
 }

@@ -23,7 +23,7 @@ thread_local! {
 /// # Errors
 /// `RecursionError`, and the errors of `body`.
 #[inline]
-pub fn deeper<R>(py: Python<'_>, what: &CStr, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
+pub fn enter_recursive_call<R>(py: Python<'_>, what: &CStr, body: impl FnOnce() -> PyResult<R>) -> PyResult<R> {
     let depth = DEPTH.get();
     if depth >= CHECK_FROM && is_too_deep(depth) {
         return Err(too_deep(what));
@@ -43,7 +43,7 @@ pub fn deeper<R>(py: Python<'_>, what: &CStr, body: impl FnOnce() -> PyResult<R>
 /// The error for one more level where the stack has no space for it. For code that ends in the interpreter's own
 /// evaluation anyway, which counts levels, but not the stack that ferrio's levels take.
 #[inline]
-pub(crate) fn refusal(what: &CStr) -> Option<PyErr> {
+pub(crate) fn check_stack(what: &CStr) -> Option<PyErr> {
     (cfg!(not(Py_3_14)) && is_near_the_end_of_the_stack()).then(|| too_deep(what))
 }
 

@@ -98,7 +98,7 @@ unsafe extern "C" fn dealloc(object: Object) {
             // SAFETY: not null.
             let memory = unsafe { NonNull::new_unchecked(stop) };
             // SAFETY: exactly of our type, which has no finalizer; untracked, and holds nothing.
-            unsafe { FREELIST.give_unfinalized(py, memory) };
+            unsafe { FREELIST.put_unfinalized(py, memory) };
             // SAFETY: the reference that the object owned.
             unsafe { ffi::Py_XDECREF(value) };
             return;

@@ -59,7 +59,7 @@ pub(crate) fn trampoline_hash(body: impl FnOnce(Python<'_>) -> PyResult<isize>) 
 /// The exception that Python gets for a panic.
 #[cold]
 pub(crate) fn panicked(py: Python<'_>, payload: &(dyn std::any::Any + Send)) -> PyErr {
-    if memory::stands_for_no_memory(payload) {
+    if memory::means_out_of_memory(payload) {
         return memory::out_of_memory(py);
     }
     let text = memory::panic_text(payload).unwrap_or("unknown cause");
@@ -76,7 +76,7 @@ pub(crate) fn restore_panic(py: Python<'_>, payload: &(dyn std::any::Any + Send)
 
 /// `error`, made: `PyO3` makes exceptions late, needs memory for that, and panics where there is none.
 #[cold]
-pub(crate) fn made(py: Python<'_>, error: PyErr) -> PyErr {
+pub(crate) fn normalized(py: Python<'_>, error: PyErr) -> PyErr {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| error.restore(py))) {
         restore_panic(py, payload.as_ref());
     }
@@ -95,7 +95,7 @@ pub(crate) fn attached<R>(body: impl FnOnce(Python<'_>) -> R) -> R {
 /// `attached` for finalizers and other code that ends an object: there is no caller to raise to, so a panic is
 /// reported.
 #[inline]
-pub(crate) fn ending(body: impl FnOnce(Python<'_>)) {
+pub(crate) fn attached_finalizer(body: impl FnOnce(Python<'_>)) {
     attached(|py| {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| body(py))) {
             restore_panic(py, payload.as_ref());

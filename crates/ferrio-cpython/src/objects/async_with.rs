@@ -26,14 +26,14 @@ use crate::capi::trampoline::{assume_attached, trampoline, trampoline_attached};
 type Object = *mut ffi::PyObject;
 
 /// What entering or leaving does: returns a coroutine. It owns objects as `Bound` and `OwnedRef` only.
-pub type Half = for<'py> fn(&Bound<'py, PyAny>) -> PyResult<Py<PyAny>>;
+pub type AsyncWithMethod = for<'py> fn(&Bound<'py, PyAny>) -> PyResult<Py<PyAny>>;
 
 /// The layout of descriptors.
 #[repr(C)]
 struct Descriptor {
     head: ffi::PyObject,
     vectorcall: ffi::vectorcallfunc,
-    half: Half,
+    method: AsyncWithMethod,
     name: &'static str,
     /// How many arguments it takes; their values are ignored.
     arity: usize,
@@ -57,9 +57,9 @@ static FREELIST: FreeList<BoundDescriptor> = FreeList::new(64);
 ///
 /// # Errors
 /// `MemoryError`.
-pub fn add<T: PyTypeInfo>(py: Python<'_>, enter: Half, exit: Half) -> PyResult<()> {
+pub fn add<T: PyTypeInfo>(py: Python<'_>, enter: AsyncWithMethod, exit: AsyncWithMethod) -> PyResult<()> {
     bound_type(py)?;
-    for (name, arity, half) in [("__aenter__", 0, enter), ("__aexit__", 3, exit)] {
+    for (name, arity, method) in [("__aenter__", 0, enter), ("__aexit__", 3, exit)] {
         let class = descriptor_type(py)?;
         // SAFETY: a type without a collector's head, of the layout's size; zeroed memory or null with an exception set.
         let object = unsafe { ffi::PyType_GenericAlloc(class.as_type_ptr(), 0) };
@@ -72,7 +72,7 @@ pub fn add<T: PyTypeInfo>(py: Python<'_>, enter: Half, exit: Half) -> PyResult<(
         let head = unsafe { std::ptr::read(place.cast::<ffi::PyObject>()) };
         let owner = owner.into_ptr().cast();
         // SAFETY: of our layout; plain values over zeroes, the head as it was.
-        unsafe { place.write(Descriptor { head, vectorcall: call_unbound, half, name, arity, class: owner }) };
+        unsafe { place.write(Descriptor { head, vectorcall: call_unbound, method, name, arity, class: owner }) };
     }
     Ok(())
 }
@@ -90,7 +90,7 @@ fn wrong_count(name: &str, arity: usize, given: usize) -> PyErr {
     crate::capi::raise::error::<PyTypeError>(format!("{name}() takes {arity} arguments but {given} were given"))
 }
 
-/// Calls `half` with the instance, if the number of arguments is right and none is named.
+/// Calls `method` with the instance, if the number of arguments is right and none is named.
 ///
 /// # Safety
 /// A live descriptor and a live instance of its class.
@@ -98,13 +98,13 @@ fn wrong_count(name: &str, arity: usize, given: usize) -> PyErr {
 unsafe fn perform(descriptor: *const Descriptor, instance: Object, given: usize, named: bool) -> Object {
     trampoline_attached(|py| {
         // SAFETY: the caller guarantees it.
-        let Descriptor { half, name, arity, .. } = unsafe { &*descriptor };
+        let Descriptor { method, name, arity, .. } = unsafe { &*descriptor };
         if given != *arity || named {
             return Err(wrong_count(name, *arity, given));
         }
         // SAFETY: the caller guarantees it.
         let instance = unsafe { Borrowed::from_ptr(py, instance) };
-        half(&instance)
+        method(&instance)
     })
 }
 
@@ -195,7 +195,7 @@ unsafe extern "C" fn dealloc_bound(object: Object) {
     // SAFETY: not null.
     let memory = unsafe { NonNull::new_unchecked(object.cast::<BoundDescriptor>()) };
     // SAFETY: exactly of our type, which has no finalizer, and untracked; its references are taken out.
-    assume_attached(|py| unsafe { FREELIST.give_unfinalized(py, memory) });
+    assume_attached(|py| unsafe { FREELIST.put_unfinalized(py, memory) });
     for owned in [descriptor.cast(), instance] {
         // SAFETY: a reference that the object owned.
         unsafe { ffi::Py_DECREF(owned) };

@@ -191,7 +191,7 @@ pub fn loop_of_builtin(py: Python<'_>, builtin_since: (u8, u8)) -> PyResult<Boun
 
 /// How asyncio's Python code calls `tasks.current_task`.
 #[derive(Clone, Copy)]
-pub enum Asked {
+pub enum CurrentTaskCall {
     /// `current_task(loop)`.
     WithLoop,
     /// `current_task()`.
@@ -206,18 +206,18 @@ pub enum Asked {
 pub fn running_task<'py>(
     py: Python<'py>,
     owner: &Bound<'py, PyAny>,
-    asked: Asked,
+    call: CurrentTaskCall,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let Some(function) = hooks::CURRENT_TASK.replacement(py)? else {
         // The function finds the loop itself, and in C by another way.
-        if matches!(asked, Asked::WithoutLoop) && hooks::GET_RUNNING_LOOP.is_replaced(py) {
+        if matches!(call, CurrentTaskCall::WithoutLoop) && hooks::GET_RUNNING_LOOP.is_replaced(py) {
             return current_task(&loop_of_builtin(py, (3, 12))?);
         }
         return current_task(owner);
     };
-    let task = match asked {
-        Asked::WithLoop => function.call1((owner,))?,
-        Asked::WithoutLoop => function.call0()?,
+    let task = match call {
+        CurrentTaskCall::WithLoop => function.call1((owner,))?,
+        CurrentTaskCall::WithoutLoop => function.call0()?,
     };
     Ok(Some(task).filter(|task| !task.is_none()))
 }
@@ -362,7 +362,7 @@ pub fn without_task<R>(owner: &Bound<'_, PyAny>, body: impl FnOnce() -> PyResult
 }
 
 /// Runs the step of `task` in the middle of other code that runs on `owner`, as `_swap_current_task` allows.
-pub(crate) fn in_between<'py>(
+pub(crate) fn run_nested_step<'py>(
     owner: &Bound<'py, PyAny>,
     task: &Bound<'py, PyAny>,
     step: impl FnOnce() -> PyResult<()>,

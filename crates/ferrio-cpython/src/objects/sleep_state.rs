@@ -23,7 +23,7 @@ impl SleepState {
     }
 
     /// Whether `wake` was not called since `spin`.
-    pub fn undisturbed(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         self.0.load(Ordering::Acquire) != AWAKE
     }
 
@@ -34,7 +34,7 @@ impl SleepState {
     }
 
     /// Ends the wait. True if another thread ended it before.
-    pub fn rise(&self) -> bool {
+    pub fn end_wait(&self) -> bool {
         self.0.swap(AWAKE, Ordering::AcqRel) == AWAKE
     }
 
@@ -42,6 +42,6 @@ impl SleepState {
     #[must_use]
     pub(crate) fn wake(&self) -> bool {
         // Most calls find the loop running: they write no shared memory.
-        self.undisturbed() && self.0.swap(AWAKE, Ordering::AcqRel) == ASLEEP
+        self.is_waiting() && self.0.swap(AWAKE, Ordering::AcqRel) == ASLEEP
     }
 }

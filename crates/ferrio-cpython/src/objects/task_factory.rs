@@ -30,7 +30,7 @@ pub enum Factory {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Naming {
     /// The factory does it.
-    AtOnce,
+    EagerOutcome,
     /// The loop does it afterwards, if a name was given.
     Later,
     /// The loop does it afterwards in any case: without a name it sets `None`.
@@ -78,7 +78,7 @@ pub(crate) fn call<'py>(owner: &Bound<'py, LoopBase>, parts: &Parts<'py>) -> PyR
     let Factory::Other(naming) = owner.get().task_factory.kind(py) else { return Ok(None) };
     let quick = match naming {
         // The factory takes the name and the context, and also an explicit `None`, which the parts do not record.
-        Naming::AtOnce => false,
+        Naming::EagerOutcome => false,
         Naming::Later => parts.name.is_none(),
         Naming::LaterAlways => true,
     };
@@ -107,7 +107,7 @@ pub(crate) unsafe fn pass_on<'py>(
     names: Object,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = owner.py();
-    if !matches!(owner.get().task_factory.kind(py), Factory::Other(Naming::AtOnce)) || count != 1 {
+    if !matches!(owner.get().task_factory.kind(py), Factory::Other(Naming::EagerOutcome)) || count != 1 {
         return Ok(None);
     }
     owner.get().check_open()?;

@@ -152,17 +152,17 @@ impl Waiter for FutureWaiter {
 /// # Errors
 /// Any exception that they raise.
 #[inline]
-pub fn ask<S>(
+pub fn query_states<S>(
     py: Python<'_>,
     cell: &GilCell<S>,
     wait_queue: impl Fn(&mut S) -> &mut Waiters<FutureWaiter>,
 ) -> PyResult<()> {
     // Relaxed: written and read with the GIL held.
-    if OTHERS.load(Ordering::Relaxed) { ask_others(py, cell, wait_queue) } else { Ok(()) }
+    if OTHERS.load(Ordering::Relaxed) { query_others(py, cell, wait_queue) } else { Ok(()) }
 }
 
 #[cold]
-fn ask_others<S>(
+fn query_others<S>(
     py: Python<'_>,
     cell: &GilCell<S>,
     wait_queue: impl Fn(&mut S) -> &mut Waiters<FutureWaiter>,

@@ -143,17 +143,22 @@ impl Channel {
         drop(awaitable);
         let mut input = Python::attach(|py| Ok(py.None()));
         loop {
-            if let Some(value) = Python::attach(|py| self.go_on(py, awaiting, input))? {
+            if let Some(value) = Python::attach(|py| self.advance(py, awaiting, input))? {
                 return Ok(value);
             }
             input = Suspension { channel: self, yielded: false }.await;
             let waiting = Python::attach(|py| self.0.with(py, |slots| slots.awaiting.take()));
-            awaiting = waiting.expect("put there by `go_on`, and a body waits for one thing at a time");
+            awaiting = waiting.expect("put there by `advance`, and a body waits for one thing at a time");
         }
     }
 
     /// Resumes an await: returns its result, or stores it where the garbage collector sees it.
-    fn go_on(&self, py: Python<'_>, mut awaiting: Awaiting, input: PyResult<Py<PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+    fn advance(
+        &self,
+        py: Python<'_>,
+        mut awaiting: Awaiting,
+        input: PyResult<Py<PyAny>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
         match awaiting.resume(py, input.map(|value| value.into_bound(py)))? {
             Step::Returned(value) => Ok(Some(value.unbind())),
             Step::Yielded(value) => {

@@ -31,12 +31,12 @@ impl Reference {
 
 impl CloseGuard {
     /// A guard for an object that ferrio created.
-    pub(crate) fn ours(guarded_object: Py<PyAny>) -> Self {
+    pub(crate) fn created(guarded_object: Py<PyAny>) -> Self {
         Self { guarded_object: Some(Reference::Plain(guarded_object)), closes: true, is_ours: true }
     }
 
     /// A guard for a socket that the user passed: from 3.14 on asyncio closes it if no transport is created.
-    pub(crate) fn user(guarded_object: Py<PyAny>) -> Self {
+    pub(crate) fn passed_in(guarded_object: Py<PyAny>) -> Self {
         let closes = Python::attach(|py| imports::python_version(py) >= (3, 14));
         Self { guarded_object: Some(Reference::Plain(guarded_object)), closes, is_ours: false }
     }

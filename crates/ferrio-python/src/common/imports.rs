@@ -116,7 +116,7 @@ macro_rules! looked_up {
 
         /// Imports the modules while that is possible: some of the names are used at interpreter shutdown. The names
         /// themselves are not looked up, because `ThreadPoolExecutor` would import its module.
-        pub(crate) fn take_modules(py: Python<'_>) -> PyResult<()> {
+        pub(crate) fn import_modules(py: Python<'_>) -> PyResult<()> {
             $(modules::$name(py)?;)*
             Ok(())
         }

@@ -5,7 +5,7 @@
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::capi::raise::{handling, made};
+use ferrio_cpython::capi::raise::{handling, normalized};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PySystemExit, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -88,7 +88,7 @@ impl Loop {
         let Err(error) = call_in_context(slf, &handler, context) else {
             return Ok(());
         };
-        if passes(slf.py(), &error) {
+        if must_propagate(slf.py(), &error) {
             return Err(error);
         }
         let unhandled = memory::dict(slf.py())?;
@@ -115,11 +115,11 @@ pub(crate) fn from_io(error: &std::io::Error) -> PyErr {
         None => ferrio_cpython::error::<PyOSError>(text),
     };
     // Built now: on 3.11 the type of a lazily built error would be `OSError` whatever the subclass of its value.
-    Python::attach(|py| made(py, error))
+    Python::attach(|py| normalized(py, error))
 }
 
 /// Whether an exception ends the loop instead of being reported: `SystemExit` and `KeyboardInterrupt`.
-pub(crate) fn passes(py: Python<'_>, error: &PyErr) -> bool {
+pub(crate) fn must_propagate(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py)
 }
 
@@ -144,7 +144,7 @@ pub(crate) fn report(
 fn contain<T>(py: Python<'_>, outcome: PyResult<T>, message: &str) -> PyResult<()> {
     match outcome {
         Ok(_) => Ok(()),
-        Err(error) if passes(py, &error) => Err(error),
+        Err(error) if must_propagate(py, &error) => Err(error),
         Err(error) => {
             let keywords = memory::dict(py)?;
             keywords.set_item(name!("exc_info"), error.clone_ref(py).into_value(py))?;

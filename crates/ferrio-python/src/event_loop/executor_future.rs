@@ -6,7 +6,7 @@
 
 use ferrio_cpython::capi::hooks;
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::objects::future::written_like;
+use ferrio_cpython::objects::future::asyncio_counterpart;
 use ferrio_cpython::{GilCell, Runnable};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
@@ -85,7 +85,7 @@ impl Link {
 
     #[getter]
     fn __wrapped__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        written_like(py, CALLBACK)
+        asyncio_counterpart(py, CALLBACK)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

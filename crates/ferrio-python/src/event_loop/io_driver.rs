@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ferrio_cpython::{GilCell, GilFlag, LoopBase};
 use ferrio_engine::{
-    Asked, Change, Occupied, PollPolicy, Registered, Registrations, Removed, Role, SpinPolicy, Trigger,
+    Change, Occupied, PollPolicy, PollerEntry, Registered, Registrations, Removed, Role, SpinPolicy, Trigger,
 };
 use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token, Waker, poller};
 use pyo3::prelude::*;
@@ -89,8 +89,8 @@ impl Io {
         if let Some(fd) = poller.descriptor() {
             self.claim_number(py, fd);
         }
-        for (fd, asked) in self.registrations.with(py, |registrations| registrations.all_asked()) {
-            match add(&poller, fd, asked) {
+        for (fd, entry) in self.registrations.with(py, |registrations| registrations.poller_entries()) {
+            match add(&poller, fd, entry) {
                 // The descriptor was closed, or its number is another file's: the parent's poller would not report it
                 // either.
                 Err(error) if poller::is_unwatchable(&error) => {}
@@ -172,8 +172,8 @@ impl Io {
     }
 
     /// Records a sleep of `nanoseconds`, and whether another thread ended it.
-    pub(crate) fn rested(&self, py: Python<'_>, nanoseconds: u64, called: bool) {
-        self.spin.with(py, |spin| spin.rested(nanoseconds, called));
+    pub(crate) fn record_sleep(&self, py: Python<'_>, nanoseconds: u64, called: bool) {
+        self.spin.with(py, |spin| spin.record_sleep(nanoseconds, called));
     }
 
     pub(crate) fn take_events(&self, py: Python<'_>) -> Events {
@@ -215,7 +215,7 @@ impl Io {
             let _ = self.update_poller(py, Registrations::<Handler>::descriptor(token.0), change);
         }
         for runnable in runnables.into_iter().flatten() {
-            base.push_into_room(py, runnable);
+            base.push_reserved(py, runnable);
         }
         drop(fired);
     }
@@ -271,8 +271,8 @@ impl Io {
         let Registered { change: Change::None, replaced: [Some(_), None] } = &registered else {
             return registered;
         };
-        let asked = self.registrations.with(py, |registrations| registrations.asked(fd));
-        Registered { change: asked.map_or(Change::None, Change::Modify), ..registered }
+        let entry = self.registrations.with(py, |registrations| registrations.poller_entry(fd));
+        Registered { change: entry.map_or(Change::None, Change::Modify), ..registered }
     }
 
     /// Replaces the handler of a registered stream; returns the old one, or `handler` itself if nothing is registered.
@@ -305,12 +305,12 @@ impl Io {
             Change::None => Ok(()),
             // With an inherited poller there is nothing to remove: its replacement will not get this descriptor.
             Change::Remove => poller.remove(fd),
-            Change::Add(asked) => match add(&poller, fd, asked) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => modify(&poller, fd, asked),
+            Change::Add(entry) => match add(&poller, fd, entry) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => modify(&poller, fd, entry),
                 outcome => outcome,
             },
-            Change::Modify(asked) => match modify(&poller, fd, asked) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => add(&poller, fd, asked),
+            Change::Modify(entry) => match modify(&poller, fd, entry) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => add(&poller, fd, entry),
                 outcome => outcome,
             },
         }
@@ -358,27 +358,27 @@ fn processors() -> usize {
     *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-fn add(poller: &Poller, fd: RawFd, asked: Asked) -> io::Result<()> {
-    poller.add(fd, Token(asked.token), interest(asked), mode(asked))
+fn add(poller: &Poller, fd: RawFd, entry: PollerEntry) -> io::Result<()> {
+    poller.add(fd, Token(entry.token), interest(entry), mode(entry))
 }
 
-fn modify(poller: &Poller, fd: RawFd, asked: Asked) -> io::Result<()> {
-    poller.modify(fd, Token(asked.token), interest(asked), mode(asked))
+fn modify(poller: &Poller, fd: RawFd, entry: PollerEntry) -> io::Result<()> {
+    poller.modify(fd, Token(entry.token), interest(entry), mode(entry))
 }
 
-fn interest(asked: Asked) -> Interest {
+fn interest(entry: PollerEntry) -> Interest {
     let mut interest = Interest::NONE;
-    if asked.interest.contains(ferrio_engine::Interest::READABLE) {
+    if entry.interest.contains(ferrio_engine::Interest::READABLE) {
         interest = interest | Interest::READABLE;
     }
-    if asked.interest.contains(ferrio_engine::Interest::WRITABLE) {
+    if entry.interest.contains(ferrio_engine::Interest::WRITABLE) {
         interest = interest | Interest::WRITABLE;
     }
     interest
 }
 
-fn mode(asked: Asked) -> Mode {
-    match asked.trigger {
+fn mode(entry: PollerEntry) -> Mode {
+    match entry.trigger {
         Trigger::Level => Mode::Level,
         Trigger::Edge => Mode::Edge,
         Trigger::Once => Mode::Once,

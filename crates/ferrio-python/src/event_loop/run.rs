@@ -283,7 +283,7 @@ fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
         Err(error) => Err(error),
     };
-    if let Err(error) = base(slf).make_room(py, 2 * events.len()) {
+    if let Err(error) = base(slf).reserve(py, 2 * events.len()) {
         // An edge-triggered event is reported once, so the next turn processes these events again.
         io.put_events(py, events);
         return Err(error);
@@ -321,7 +321,7 @@ fn sleep_in(
     let began = monotonic();
     base.sleep_state.spin();
     let outcome = slf.py().detach(|| {
-        while monotonic() - began < spin && base.sleep_state.undisturbed() {
+        while monotonic() - began < spin && base.sleep_state.is_waiting() {
             poller.wait(events, Some(Duration::ZERO))?;
             if !events.is_empty() {
                 return Ok(());
@@ -330,7 +330,7 @@ fn sleep_in(
         let timeout = if base.sleep_state.fall_asleep() { timeout } else { Some(Duration::ZERO) };
         poller.wait(events, timeout)
     });
-    let called = base.sleep_state.rise();
-    io.rested(slf.py(), monotonic() - began, called);
+    let called = base.sleep_state.end_wait();
+    io.record_sleep(slf.py(), monotonic() - began, called);
     outcome
 }

@@ -192,7 +192,7 @@ pub(crate) fn end_run(slf: &Bound<'_, Loop>) -> PyResult<()> {
 pub(crate) fn receive(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     // Reserved before the numbers are read; 64 is exceeded only if a program sends one signal over and over.
-    base(slf).make_room(py, 64)?;
+    base(slf).reserve(py, 64)?;
     let mut numbers = Vec::new();
     let drained = base(slf).waker.with(py, |waker| waker.as_ref().map(|waker| waker.drain(&mut numbers)));
     drained.transpose().map_err(|error| exception_handler::from_io(&error))?;

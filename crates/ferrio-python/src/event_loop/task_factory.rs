@@ -138,7 +138,7 @@ impl Loop {
 fn kind(py: Python<'_>, factory: Option<&Bound<'_, PyAny>>) -> PyResult<Factory> {
     let Some(factory) = factory else { return Ok(Factory::None) };
     let naming = match behavior(py)? {
-        Behavior::PassOn => Naming::AtOnce,
+        Behavior::PassOn => Naming::EagerOutcome,
         _ if names_afterwards(py)? => Naming::Later,
         Behavior::NameAndContext | Behavior::NameContextAndMore => Naming::LaterAlways,
     };

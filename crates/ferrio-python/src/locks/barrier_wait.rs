@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 
 use super::barrier::{Barrier, Phase, State};
 use super::condition::Condition;
-use super::condition_wait::{Lockup, Wait as ConditionWait};
+use super::condition_wait::{AcquireLock, Wait as ConditionWait};
 use crate::common::imports;
 
 /// The body of `Barrier.wait`; returns the number of tasks that entered before.
@@ -25,7 +25,7 @@ pub(super) struct Wait {
 enum Stage {
     Begun,
     /// Waits for the condition's lock.
-    Entering(Lockup),
+    Entering(AcquireLock),
     /// Waits until the barrier has drained.
     Blocked(ConditionWait),
     /// Inside, with the number of tasks that entered before; waits until all parties have arrived.
@@ -118,7 +118,7 @@ impl Body for Wait {
         match &mut self.stage {
             Stage::Begun => {
                 input?;
-                self.stage = Stage::Entering(Lockup::new(self.condition.bind(py))?);
+                self.stage = Stage::Entering(AcquireLock::new(self.condition.bind(py))?);
                 self.resume(py, Ok(nothing(py)))
             }
             Stage::Entering(lockup) => match lockup.resume(py, input)? {
@@ -157,7 +157,7 @@ pub(super) struct Turn {
     barrier: OwnedRef<Barrier>,
     condition: OwnedRef<Condition>,
     change: fn(&mut State),
-    lockup: Option<Lockup>,
+    lockup: Option<AcquireLock>,
 }
 
 impl Turn {
@@ -174,7 +174,7 @@ impl Body for Turn {
         let condition = self.condition.bind(py);
         let lockup = match &mut self.lockup {
             Some(lockup) => lockup,
-            place @ None => place.insert(Lockup::new(condition)?),
+            place @ None => place.insert(AcquireLock::new(condition)?),
         };
         if let step @ Step::Yielded(_) = lockup.resume(py, input)? {
             return Ok(step);

@@ -108,7 +108,7 @@ impl Condition {
 
     /// `_notify`: wakes up to `count` waiters.
     pub(super) fn notify_some(&self, py: Python<'_>, count: usize) -> PyResult<()> {
-        waiter::ask(py, &self.waiters, |waiters| waiters)?;
+        waiter::query_states(py, &self.waiters, |waiters| waiters)?;
         let chosen = self
             .waiters
             .with(py, |waiters| waiters.waiting().take(count).map(|waiter| waiter.clone_ref(py)).collect::<Vec<_>>());

@@ -33,7 +33,7 @@ impl Body for Enter {
     const OWNS_PY: bool = false;
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
-        if self.0.take_at_once(py)? {
+        if self.0.try_acquire(py)? {
             return Ok(Step::Returned(py.None().into_bound(py)));
         }
         Ok(match self.0.resume(py, input)? {
@@ -48,12 +48,12 @@ impl Body for Enter {
 }
 
 /// Acquires the condition's lock, natively or by the condition's `acquire`.
-pub(super) enum Lockup {
+pub(super) enum AcquireLock {
     Native(Acquire),
     Foreign(Awaiting),
 }
 
-impl Lockup {
+impl AcquireLock {
     pub(super) fn new(condition: &Bound<'_, Condition>) -> PyResult<Self> {
         if let Some(lock) = Condition::native(condition) {
             return Ok(Self::Native(Acquire::new(&lock)));
@@ -64,7 +64,7 @@ impl Lockup {
 
     pub(super) fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         match self {
-            Self::Native(acquire) if acquire.take_at_once(py)? => Ok(Step::Returned(boolean(py, true))),
+            Self::Native(acquire) if acquire.try_acquire(py)? => Ok(Step::Returned(boolean(py, true))),
             Self::Native(acquire) => acquire.resume(py, input),
             Self::Foreign(awaiting) => awaiting.resume(py, input),
         }
@@ -89,7 +89,7 @@ enum Stage {
     /// Waits for a notification.
     FutureWaiter(Awaiting, Ticket),
     /// Waits for the lock.
-    Locking(Lockup, Leaving),
+    Locking(AcquireLock, Leaving),
 }
 
 /// How a wait will end.
@@ -140,7 +140,7 @@ impl Wait {
     /// Starts to acquire the lock again; `error` is the error that the wait ended with.
     fn lock_again<'py>(&mut self, py: Python<'py>, error: Option<PyErr>) -> PyResult<Step<'py>> {
         let leaving = Leaving { error: error.map(|error| exception(py, error)), cancellation: None };
-        match Lockup::new(self.condition.bind(py)) {
+        match AcquireLock::new(self.condition.bind(py)) {
             Ok(lockup) => {
                 self.stage = Stage::Locking(lockup, leaving);
                 self.resume(py, Ok(py.None().into_bound(py)))
@@ -199,7 +199,7 @@ impl Body for Wait {
                 Ok(Step::Returned(_)) => self.finish(py),
                 Err(error) if is_cancellation(py, &error)? => {
                     leaving.cancellation = Some(exception(py, error));
-                    match Lockup::new(self.condition.bind(py)) {
+                    match AcquireLock::new(self.condition.bind(py)) {
                         Ok(fresh) => *lockup = fresh,
                         Err(error) => return Err(self.fail(py, error)),
                     }

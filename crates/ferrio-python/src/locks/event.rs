@@ -39,7 +39,7 @@ impl Event {
     pub(crate) fn set(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let state = &slf.get().state;
-        waiter::ask(py, state, waiters)?;
+        waiter::query_states(py, state, waiters)?;
         wake_all(py, state.with(py, |state| state.set().map(|chosen| chosen.clone_ref(py)).collect()), true)
     }
 

@@ -38,7 +38,7 @@ impl Lock {
     pub(super) fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let state = &slf.get().state;
-        waiter::ask(py, state, waiters)?;
+        waiter::query_states(py, state, waiters)?;
         let next = state.with(py, |state| match state.release() {
             Released::NotHeld => None,
             Released::Free(next) => Some(next.map(|next| next.clone_ref(py))),
@@ -194,16 +194,16 @@ impl Acquire {
 
     /// Acquires the lock without waiting, if it is free and no task waits for it.
     #[inline]
-    pub(super) fn take_at_once(&self, py: Python<'_>) -> PyResult<bool> {
+    pub(super) fn try_acquire(&self, py: Python<'_>) -> PyResult<bool> {
         if self.waiting.is_some() {
             return Ok(false);
         }
         let state = &self.lock.bind(py).get().state;
-        waiter::ask(py, state, waiters)?;
+        waiter::query_states(py, state, waiters)?;
         Ok(state.with(py, LockState::try_acquire))
     }
 
-    /// As `Body::resume`, after `take_at_once` has failed; returns True with the lock acquired.
+    /// As `Body::resume`, after `try_acquire` has failed; returns True with the lock acquired.
     pub(super) fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let lock = self.lock.bind(py);
         let state = &lock.get().state;
@@ -225,7 +225,7 @@ impl Acquire {
         let waiter = state.with(py, |state| state.waiters.remove(ticket));
         drop(waiter);
         if is_cancellation(py, &error)? {
-            waiter::ask(py, state, waiters)?;
+            waiter::query_states(py, state, waiters)?;
             let next = state.with(py, |state| state.pass_on().map(|next| next.clone_ref(py)));
             if let Some(next) = next {
                 next.wake(py, boolean(py, true))?;
@@ -250,13 +250,13 @@ impl Body for LockBody {
     const OWNS_PY: bool = false;
 
     fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let is_taken = self.acquire.take_at_once(py)?;
+        let is_taken = self.acquire.try_acquire(py)?;
         Ok(is_taken.then(|| if self.entering { py.None().into_bound(py) } else { boolean(py, true) }))
     }
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let returned = |entering: bool| if entering { py.None().into_bound(py) } else { boolean(py, true) };
-        if self.acquire.take_at_once(py)? {
+        if self.acquire.try_acquire(py)? {
             return Ok(Step::Returned(returned(self.entering)));
         }
         match self.acquire.resume(py, input)? {

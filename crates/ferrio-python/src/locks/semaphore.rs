@@ -39,7 +39,7 @@ impl Semaphore {
     fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let state = &slf.get().state;
-        waiter::ask(py, state, waiters)?;
+        waiter::query_states(py, state, waiters)?;
         let next = state.with(py, |state| {
             state.release();
             state.choose().map(|next| next.clone_ref(py))
@@ -79,7 +79,7 @@ impl Semaphore {
 
     /// Returns True if semaphore cannot be acquired immediately.
     fn locked(&self, py: Python<'_>) -> PyResult<bool> {
-        waiter::ask(py, &self.state, waiters)?;
+        waiter::query_states(py, &self.state, waiters)?;
         Ok(self.state.with(py, |state| state.is_locked()))
     }
 
@@ -133,7 +133,7 @@ impl Semaphore {
 
     /// Wake up the first waiter that isn't done, and say whether there was one.
     fn _wake_up_next(&self, py: Python<'_>) -> PyResult<bool> {
-        waiter::ask(py, &self.state, waiters)?;
+        waiter::query_states(py, &self.state, waiters)?;
         match self.state.with(py, |state| state.choose().map(|next| next.clone_ref(py))) {
             Some(next) => next.wake(py, boolean(py, true)).map(|()| true),
             None => Ok(false),
@@ -352,7 +352,7 @@ fn come_back(semaphore: &Bound<'_, Semaphore>, ticket: Ticket, error: Option<&Py
         return Ok(());
     }
     loop {
-        waiter::ask(py, state, waiters)?;
+        waiter::query_states(py, state, waiters)?;
         let Some(next) = state.with(py, |state| state.choose_if_free().map(|next| next.clone_ref(py))) else {
             return Ok(());
         };
@@ -368,7 +368,7 @@ impl Body for Acquire {
 
     fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let state = &self.semaphore.bind(py).get().state;
-        waiter::ask(py, state, waiters)?;
+        waiter::query_states(py, state, waiters)?;
         Ok(state.with(py, SemaphoreState::try_acquire).then(|| self.result(py)))
     }
 
@@ -379,7 +379,7 @@ impl Body for Acquire {
         let slot = match &mut self.waiting {
             Some(slot) => slot,
             place @ None => {
-                waiter::ask(py, state, waiters)?;
+                waiter::query_states(py, state, waiters)?;
                 if state.with(py, SemaphoreState::try_acquire) {
                     return Ok(Step::Returned(self.result(py)));
                 }

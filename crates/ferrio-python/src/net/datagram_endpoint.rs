@@ -84,7 +84,7 @@ impl Loop {
             let (sock, remote) = match sock {
                 Some(sock) => {
                     Python::attach(|py| check_socket(sock.bind(py), &options))?;
-                    (CloseGuard::user(sock), None)
+                    (CloseGuard::passed_in(sock), None)
                 }
                 None => open(&this, &options, &channel).await?,
             };
@@ -260,8 +260,9 @@ async fn open_one(this: &Py<Loop>, candidate: Candidate, options: &Options, chan
         keywords.set_item(name!("family"), family)?;
         keywords.set_item(name!("type"), imports::socket_sock_dgram(py)?)?;
         keywords.set_item(name!("proto"), proto)?;
-        let sock =
-            CloseGuard::ours(py.import(name!("socket"))?.getattr(name!("socket"))?.call((), Some(&keywords))?.unbind());
+        let sock = CloseGuard::created(
+            py.import(name!("socket"))?.getattr(name!("socket"))?.call((), Some(&keywords))?.unbind(),
+        );
         let broadcasts = is_given(py, options.allow_broadcast.as_ref())?;
         set_options(sock.bind(py), is_given(py, options.reuse_port.as_ref())?, broadcasts)?;
         sock.bind(py).call_method1(name!("setblocking"), (false,))?;
@@ -318,7 +319,7 @@ async fn establish(
         if base(slf).debug.get() {
             log(py, options, &transport, &protocol)?;
         }
-        Ok::<_, PyErr>((CloseGuard::ours(transport.unbind()), protocol.unbind(), waiter.unbind()))
+        Ok::<_, PyErr>((CloseGuard::created(transport.unbind()), protocol.unbind(), waiter.unbind()))
     })?;
     // From here on the transport closes the socket.
     sock.keep();

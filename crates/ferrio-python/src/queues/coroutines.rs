@@ -40,7 +40,7 @@ impl WaitSlot {
         let own = state.with(py, |state| state.exchange.wait_queue(side).remove(self.ticket));
         drop(own);
         let available = !is_blocked(queue, side)?;
-        waiter::ask(py, state, |state| state.exchange.wait_queue(side))?;
+        waiter::query_states(py, state, |state| state.exchange.wait_queue(side))?;
         let mut spent = Vec::new();
         let next =
             state.with(py, |state| state.exchange.give_up(side, self.ticket, waiter_state, available, &mut spent));
@@ -109,14 +109,14 @@ impl Body for Get {
     const OWNS_PY: bool = false;
 
     fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        operations::get_natively(self.queue.bind(py))
+        operations::try_get(self.queue.bind(py))
     }
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let queue = self.queue.bind(py);
         match wait(queue, Side::Get, &mut self.waiting, input)? {
             Some(yielded) => Ok(Step::Yielded(yielded)),
-            None => operations::get_now(queue).map(Step::Returned),
+            None => operations::call_get_nowait(queue).map(Step::Returned),
         }
     }
 
@@ -143,7 +143,7 @@ impl Body for Put {
     const OWNS_PY: bool = false;
 
     fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let is_put = operations::put_at_once(self.queue.bind(py), self.item.bind(py))?;
+        let is_put = operations::try_put(self.queue.bind(py), self.item.bind(py))?;
         Ok(is_put.then(|| py.None().into_bound(py)))
     }
 
@@ -151,7 +151,7 @@ impl Body for Put {
         let queue = self.queue.bind(py);
         match wait(queue, Side::Put, &mut self.waiting, input)? {
             Some(yielded) => Ok(Step::Yielded(yielded)),
-            None => operations::put_now(queue, self.item.bind(py).clone()).map(Step::Returned),
+            None => operations::call_put_nowait(queue, self.item.bind(py).clone()).map(Step::Returned),
         }
     }
 

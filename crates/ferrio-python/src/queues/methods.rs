@@ -46,7 +46,7 @@ impl Method<1> for PutNowait {
     const ARGUMENTS: [&'static str; 1] = ["item"];
 
     fn call<'py>(queue: &Bound<'py, Queue>, [item]: [Bound<'py, PyAny>; 1]) -> PyResult<Py<PyAny>> {
-        operations::own_put_now(queue, item)?;
+        operations::put_nowait(queue, item)?;
         Ok(queue.py().None())
     }
 }
@@ -75,7 +75,7 @@ impl Method<0> for GetNowait {
     const ARGUMENTS: [&'static str; 0] = [];
 
     fn call<'py>(queue: &Bound<'py, Queue>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
-        operations::own_get_now(queue).map(Bound::unbind)
+        operations::get_nowait(queue).map(Bound::unbind)
     }
 }
 

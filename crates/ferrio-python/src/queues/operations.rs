@@ -50,14 +50,14 @@ pub(super) fn is_empty(queue: &Bound<'_, Queue>) -> PyResult<bool> {
 #[inline]
 pub(super) fn is_full(queue: &Bound<'_, Queue>) -> PyResult<bool> {
     match kind(queue) {
-        Some(_) => own_full(queue),
+        Some(_) => full(queue),
         None => is_true(&queue.call_method0(pyo3::intern!(queue.py(), "full"))?),
     }
 }
 
 /// The body of `Queue.full`.
 #[inline]
-pub(super) fn own_full(queue: &Bound<'_, Queue>) -> PyResult<bool> {
+pub(super) fn full(queue: &Bound<'_, Queue>) -> PyResult<bool> {
     let py = queue.py();
     match queue.get().state.with(py, |state| state.limit) {
         Limit::None => Ok(false),
@@ -74,18 +74,18 @@ pub(super) fn own_full(queue: &Bound<'_, Queue>) -> PyResult<bool> {
 
 /// `self.put_nowait(item)`, which a subclass may override.
 #[inline]
-pub(super) fn put_now<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn call_put_nowait<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = queue.py();
     if kind(queue).is_none() {
         return queue.call_method1(pyo3::intern!(py, "put_nowait"), (item,));
     }
-    own_put_now(queue, item)?;
+    put_nowait(queue, item)?;
     Ok(py.None().into_bound(py))
 }
 
 /// The body of `Queue.put_nowait`.
 #[inline]
-pub(super) fn own_put_now<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> PyResult<()> {
+pub(super) fn put_nowait<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> PyResult<()> {
     let kind = kind(queue);
     match kind {
         Some(Kind::Fifo | Kind::Lifo) => match put_natively(queue, item) {
@@ -133,7 +133,7 @@ fn put_natively<'py>(queue: &Bound<'py, Queue>, item: Bound<'py, PyAny>) -> Put<
 
 /// Puts an item if the items are native and it fits; returns whether it did.
 #[inline]
-pub(super) fn put_at_once<'py>(queue: &Bound<'py, Queue>, item: &Bound<'py, PyAny>) -> PyResult<bool> {
+pub(super) fn try_put<'py>(queue: &Bound<'py, Queue>, item: &Bound<'py, PyAny>) -> PyResult<bool> {
     match kind(queue) {
         Some(Kind::Fifo | Kind::Lifo) => match put_natively(queue, item.clone()) {
             Put::Done => Ok(true),
@@ -167,17 +167,17 @@ fn put_slowly<'py>(queue: &Bound<'py, Queue>, kind: Option<Kind>, item: Bound<'p
 
 /// `self.get_nowait()`, which a subclass may override.
 #[inline]
-pub(super) fn get_now<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn call_get_nowait<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     match kind(queue) {
-        Some(_) => own_get_now(queue),
+        Some(_) => get_nowait(queue),
         None => queue.call_method0(pyo3::intern!(queue.py(), "get_nowait")),
     }
 }
 
 /// The body of `Queue.get_nowait`.
-pub(super) fn own_get_now<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn get_nowait<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
     let py = queue.py();
-    if let Some(item) = get_natively(queue)? {
+    if let Some(item) = try_get(queue)? {
         return Ok(item);
     }
     if is_empty(queue)? {
@@ -193,7 +193,7 @@ pub(super) fn own_get_now<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py,
 
 /// The next item, if the items are native and there is one.
 #[inline]
-pub(super) fn get_natively<'py>(queue: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyAny>>> {
+pub(super) fn try_get<'py>(queue: &Bound<'py, Queue>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = queue.py();
     let is_fifo = match kind(queue) {
         Some(Kind::Fifo) => true,
@@ -226,7 +226,7 @@ fn take<'py>(queue: &Bound<'py, Queue>) -> PyResult<Bound<'py, PyAny>> {
 pub(super) fn wake_next(queue: &Bound<'_, Queue>, side: Side) -> PyResult<()> {
     let py = queue.py();
     let state = &queue.get().state;
-    waiter::ask(py, state, |state| state.exchange.wait_queue(side))?;
+    waiter::query_states(py, state, |state| state.exchange.wait_queue(side))?;
     let mut spent = Vec::new();
     let next = state.with(py, |state| state.exchange.wake_next(side, &mut spent));
     wake(py, next)

@@ -3,7 +3,7 @@
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::capi::owned_ref::OwnedRef;
-use ferrio_cpython::capi::recursion::deeper;
+use ferrio_cpython::capi::recursion::enter_recursive_call;
 use ferrio_cpython::objects::coroutine;
 use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_engine::{QueueState, Side, Waiters};
@@ -123,7 +123,7 @@ impl Queue {
 
     /// Return True if there are maxsize items in the queue.
     fn full(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        operations::own_full(slf)
+        operations::full(slf)
     }
 
     /// Wait until all items that were put are worked on.
@@ -155,7 +155,7 @@ impl Queue {
             let items = items.try_iter()?.collect::<PyResult<Vec<_>>>()?;
             let items = memory::list(py, items)?;
             // The items may include a queue.
-            let shown = deeper(py, c" while getting the repr of a queue", || items.repr())?;
+            let shown = enter_recursive_call(py, c" while getting the repr of a queue", || items.repr())?;
             words.push(format!("_queue={shown}"));
         }
         slf.get().state.with(py, |state| {

@@ -108,7 +108,7 @@ impl Body for ReadUntil {
             return Ok(None);
         }
         ready(self.reader.bind(py), |data, limit| {
-            match Search::default().go_on_to_byte(data, b'\n', usize::try_from(limit).unwrap_or(0)) {
+            match Search::default().advance_to_byte(data, b'\n', usize::try_from(limit).unwrap_or(0)) {
                 Found::Message { length } => Some(length),
                 _ => None,
             }
@@ -129,8 +129,8 @@ impl Body for ReadUntil {
             let outcome = reader.get().with_incoming(py, |incoming, frame| {
                 let limit = usize::try_from(frame.limit).unwrap_or(0);
                 let found = match separators {
-                    Some(separators) => search.go_on(incoming.as_slice(), separators, limit),
-                    None => search.go_on_to_byte(incoming.as_slice(), b'\n', limit),
+                    Some(separators) => search.advance(incoming.as_slice(), separators, limit),
+                    None => search.advance_to_byte(incoming.as_slice(), b'\n', limit),
                 };
                 match found {
                     Found::Message { length } => {

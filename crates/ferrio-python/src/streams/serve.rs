@@ -37,14 +37,14 @@ pub(super) fn serve(
     if is_coroutine(&answer)? {
         let task = owner.call_method1(pyo3::intern!(py, "create_task"), (answer,))?;
         this.put(py, |state| &mut state.task, Some(&task));
-        future::when_done(&task, transport, &CLIENT_DONE)?;
+        future::add_done_callback(&task, transport, &CLIENT_DONE)?;
     }
     this.put(py, |state| &mut state.strong, None);
     Ok(())
 }
 
 fn passes_through(py: Python<'_>, error: &PyErr) -> bool {
-    exception_handler::passes(py, error) || !error.is_instance_of::<pyo3::exceptions::PyException>(py)
+    exception_handler::must_propagate(py, error) || !error.is_instance_of::<pyo3::exceptions::PyException>(py)
 }
 
 static CLIENT_DONE: DoneCallback =

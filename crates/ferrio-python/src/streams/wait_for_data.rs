@@ -44,7 +44,7 @@ impl Waiting {
 
     /// The second half: returns the yielded object, or None when the wait is over.
     #[inline]
-    pub(super) fn go_on<'py>(
+    pub(super) fn resume<'py>(
         &mut self,
         reader: &Bound<'py, StreamReader>,
         input: PyResult<Bound<'py, PyAny>>,
@@ -76,7 +76,7 @@ pub(super) fn drive<'py>(
     mut attempt: impl FnMut() -> PyResult<Option<Bound<'py, PyAny>>>,
 ) -> PyResult<Step<'py>> {
     loop {
-        if let Some(yielded) = waiting.go_on(reader, input)? {
+        if let Some(yielded) = waiting.resume(reader, input)? {
             return Ok(Step::Yielded(yielded));
         }
         if let Some(value) = attempt()? {
@@ -148,7 +148,7 @@ impl Body for WaitForData {
             self.waiting.begin(reader, &function)?;
             input = Ok(py.None().into_bound(py));
         }
-        let yielded = self.waiting.go_on(reader, input)?;
+        let yielded = self.waiting.resume(reader, input)?;
         Ok(yielded.map_or_else(|| Step::Returned(py.None().into_bound(py)), Step::Yielded))
     }
 

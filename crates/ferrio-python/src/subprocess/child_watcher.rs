@@ -164,7 +164,7 @@ fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     // another process.
     let called = outcome.and_then(|code| code.map_or(Ok(()), |code| subprocess::process_exited(transport, code)));
     match called {
-        Err(error) if !exception_handler::passes(py, &error) => exception_handler::report(
+        Err(error) if !exception_handler::must_propagate(py, &error) => exception_handler::report(
             &owner,
             "Exception in child watcher",
             &error,

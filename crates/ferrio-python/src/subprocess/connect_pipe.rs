@@ -51,7 +51,7 @@ struct Connected {
 impl Connected {
     fn new(slf: &Bound<'_, Loop>, transport: Bound<'_, PyAny>, protocol: Bound<'_, PyAny>) -> PyResult<Self> {
         let waiter = slf.call_method0(name!("create_future"))?;
-        base(slf).push_into_room(slf.py(), Runnable::native(waiter.clone(), wake_waiter, 0));
+        base(slf).push_reserved(slf.py(), Runnable::native(waiter.clone(), wake_waiter, 0));
         Ok(Self { transport: transport.unbind(), protocol: protocol.unbind(), waiter: waiter.unbind() })
     }
 

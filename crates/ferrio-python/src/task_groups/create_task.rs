@@ -1,7 +1,7 @@
 //! `TaskGroup.create_task`: creates a task in the group, or refuses.
 
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::objects::future::{future_like, made_in, when_done};
+use ferrio_cpython::objects::future::{add_done_callback, extend_source_traceback, future_like};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySet};
@@ -85,7 +85,7 @@ impl TaskGroup {
             && (keywords == Keywords::PassOn || owner.get_type().is(imports::event_loop(py)?))
         {
             let task = owner.call_method1(pyo3::intern!(py, "create_task"), (coro,))?;
-            made_in(&task, "TaskGroup.create_task", "create_task")?;
+            extend_source_traceback(&task, "TaskGroup.create_task", "create_task")?;
             return Ok(task);
         }
         self.make_task(coro, None, keywords)
@@ -125,7 +125,7 @@ impl TaskGroup {
         if keywords == Keywords::NameAfterwards {
             imports::tasks_module(py)?.call_method1(name!("_set_task_name"), (&task, name))?;
         }
-        made_in(&task, "TaskGroup.create_task", "create_task")?;
+        extend_source_traceback(&task, "TaskGroup.create_task", "create_task")?;
         Ok(task)
     }
 
@@ -141,7 +141,7 @@ impl TaskGroup {
     /// Adds the group's done callback to a task.
     fn watch<'py>(slf: &Bound<'py, Self>, native: bool, task: &Bound<'py, PyAny>) -> PyResult<()> {
         if native {
-            return when_done(task, slf, &TASK_DONE);
+            return add_done_callback(task, slf, &TASK_DONE);
         }
         let py = slf.py();
         let add_callback = slf.getattr(pyo3::intern!(py, "_on_task_done"))?;

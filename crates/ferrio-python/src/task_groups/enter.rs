@@ -2,7 +2,7 @@
 
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Body, Visitor};
-use ferrio_cpython::objects::current::{Asked, get_running_loop, running_task};
+use ferrio_cpython::objects::current::{CurrentTaskCall, get_running_loop, running_task};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -26,7 +26,7 @@ impl Body for Enter {
             Some(owner) => owner,
             None => get_running_loop(py)?,
         };
-        let parent = running_task(py, &owner, Asked::WithLoop)?;
+        let parent = running_task(py, &owner, CurrentTaskCall::WithLoop)?;
         let found = parent.is_some();
         let before = state.with(py, |state| {
             let parent = std::mem::replace(&mut state.parent, parent.map(Bound::unbind));

@@ -73,7 +73,7 @@ impl Leave {
 impl Body for Leave {
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let group = self.group.bind(py).clone();
-        let outcome = self.go_on(&group, input);
+        let outcome = self.advance(&group, input);
         if !matches!(outcome, Ok(Step::Yielded(_))) && behavior(py)?.forgets {
             group.get().forget(py);
         }
@@ -101,7 +101,11 @@ fn is_cancellation_due(group: &Bound<'_, TaskGroup>) -> PyResult<bool> {
 }
 
 impl Leave {
-    fn go_on<'py>(&mut self, group: &Bound<'py, TaskGroup>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+    fn advance<'py>(
+        &mut self,
+        group: &Bound<'py, TaskGroup>,
+        input: PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Step<'py>> {
         let py = group.py();
         if !self.begun {
             self.begun = true;

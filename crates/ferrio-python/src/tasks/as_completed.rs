@@ -10,9 +10,9 @@ use std::collections::VecDeque;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor, spawn};
 use ferrio_cpython::objects::coroutine_check::is_coroutine;
-use ferrio_cpython::objects::current::{Asked, get_running_loop, running_task};
+use ferrio_cpython::objects::current::{CurrentTaskCall, get_running_loop, running_task};
 use ferrio_cpython::objects::future::future_like;
-use ferrio_cpython::objects::future::{DoneCallback, no_longer_when_done, when_done};
+use ferrio_cpython::objects::future::{DoneCallback, add_done_callback, remove_done_callback};
 use ferrio_cpython::{GilCell, get_event_loop};
 use pyo3::exceptions::{PyStopAsyncIteration, PyTimeoutError, PyTypeError};
 use pyo3::prelude::*;
@@ -74,7 +74,7 @@ impl Completions {
         let py = fs.py();
         let owner = get_event_loop(py)?;
         let waiter = if imports::python_version(py) >= (3, 14) {
-            running_task(py, &get_running_loop(py)?, Asked::WithoutLoop)?.map(Bound::unbind)
+            running_task(py, &get_running_loop(py)?, CurrentTaskCall::WithoutLoop)?.map(Bound::unbind)
         } else {
             None
         };
@@ -85,7 +85,7 @@ impl Completions {
             todo.add(ensure(&awaitable?, Some(&owner))?)?;
         }
         for future in &todo {
-            when_done(&future, this.as_any(), &HANDLE_COMPLETION)?;
+            add_done_callback(&future, this.as_any(), &HANDLE_COMPLETION)?;
             if let Some(waiter) = &this.get().waiter {
                 future_like::add_waiter(&future, waiter.bind(py))?;
             }
@@ -183,7 +183,7 @@ impl Completions {
         let this = slf.get();
         let Some(todo) = this.todo(py) else { return Ok(()) };
         for future in todo.iter().collect::<Vec<_>>() {
-            no_longer_when_done(&future, slf.as_any(), &HANDLE_COMPLETION)?;
+            remove_done_callback(&future, slf.as_any(), &HANDLE_COMPLETION)?;
             if let Some(waiter) = &this.waiter {
                 future_like::discard_waiter(&future, waiter.bind(py))?;
             }

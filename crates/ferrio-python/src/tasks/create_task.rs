@@ -3,7 +3,7 @@
 use ferrio_cpython::capi::keyword_call::call_method;
 use ferrio_cpython::objects::create_task::create_task_directly;
 use ferrio_cpython::objects::current::get_running_loop;
-use ferrio_cpython::objects::future::made_in;
+use ferrio_cpython::objects::future::extend_source_traceback;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -26,7 +26,7 @@ pub(crate) fn create_named_task<'py>(
     if name.is_none()
         && let Some(task) = create_task_directly(&owner, coro, context)?
     {
-        made_in(&task, "create_task", "create_task")?;
+        extend_source_traceback(&task, "create_task", "create_task")?;
         return Ok(task);
     }
     let method = pyo3::intern!(py, "create_task");
@@ -36,7 +36,7 @@ pub(crate) fn create_named_task<'py>(
         if let Some(name) = name {
             set_task_name(&task, name)?;
         }
-        made_in(&task, "create_task", "create_task")?;
+        extend_source_traceback(&task, "create_task", "create_task")?;
         return Ok(task);
     }
     let none = py.None().into_bound(py);
@@ -45,7 +45,7 @@ pub(crate) fn create_named_task<'py>(
         None => call_method(&owner, method, &[coro], &[name]),
         Some(context) => call_method(&owner, method, &[coro], &[name, context]),
     }?;
-    made_in(&task, "create_task", "create_task")?;
+    extend_source_traceback(&task, "create_task", "create_task")?;
     Ok(task)
 }
 
@@ -61,11 +61,11 @@ pub(crate) fn create_any_task<'py>(
     if kwargs.is_none()
         && let Some(task) = create_task_directly(&owner, coro, None)?
     {
-        made_in(&task, "create_task", "create_task")?;
+        extend_source_traceback(&task, "create_task", "create_task")?;
         return Ok(task);
     }
     let task = owner.call_method(pyo3::intern!(py, "create_task"), (coro,), kwargs)?;
-    made_in(&task, "create_task", "create_task")?;
+    extend_source_traceback(&task, "create_task", "create_task")?;
     Ok(task)
 }
 

@@ -5,7 +5,7 @@ use ferrio_cpython::capi::memory;
 use ferrio_cpython::get_event_loop;
 use ferrio_cpython::objects::coroutine_check::{is_coroutine, is_coroutine_object};
 use ferrio_cpython::objects::create_task::TaskMaker;
-use ferrio_cpython::objects::future::{future_like, made_in};
+use ferrio_cpython::objects::future::{extend_source_traceback, future_like};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -100,7 +100,7 @@ fn start<'py>(
     match task {
         Ok(task) => {
             let own = imports::python_version(py) < (3, 12);
-            made_in(&task, if own { "_ensure_future" } else { "ensure_future" }, "create_task")?;
+            extend_source_traceback(&task, if own { "_ensure_future" } else { "ensure_future" }, "create_task")?;
             Ok(task)
         }
         Err(error) => {

@@ -11,9 +11,9 @@ use ferrio_cpython::capi::resume::is_python_coroutine;
 use ferrio_cpython::get_event_loop;
 use ferrio_cpython::objects::coroutine_check::is_compared_by_identity;
 use ferrio_cpython::objects::create_task::TaskMaker;
-use ferrio_cpython::objects::current::{Asked, running_loop, running_task};
+use ferrio_cpython::objects::current::{CurrentTaskCall, running_loop, running_task};
 use ferrio_cpython::objects::future::future_like::{self, Failure};
-use ferrio_cpython::objects::future::{DoneCallback, GatheringFuture, when_done};
+use ferrio_cpython::objects::future::{DoneCallback, GatheringFuture, add_done_callback};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -89,7 +89,7 @@ impl<'py> Collection<'py> {
         };
         if version >= (3, 14) {
             this.owner = running_loop(py)?;
-            let task = |owner| running_task(py, owner, Asked::WithLoop);
+            let task = |owner| running_task(py, owner, CurrentTaskCall::WithLoop);
             this.waiter = this.owner.as_ref().map(task).transpose()?.flatten();
         }
         Ok(this)
@@ -162,7 +162,7 @@ impl<'py> Collection<'py> {
         }
         if !child.is(argument) {
             // `gather` holds the only reference to the task, so the caller cannot await it itself.
-            future_like::may_be_lost(&child)?;
+            future_like::clear_log_destroy_pending(&child)?;
         }
         self.expected += 1;
         if self.calls_back_at_once && future_like::is_done(&child)? {
@@ -172,7 +172,7 @@ impl<'py> Collection<'py> {
         if let Some(waiter) = &self.waiter {
             future_like::add_waiter(&child, waiter)?;
         }
-        when_done(&child, self.outer()?.as_any(), &CHILD_DONE)?;
+        add_done_callback(&child, self.outer()?.as_any(), &CHILD_DONE)?;
         Ok(child)
     }
 }

@@ -4,9 +4,9 @@
 //! task while it waits.
 
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::objects::current::{Asked, running_task};
+use ferrio_cpython::objects::current::{CurrentTaskCall, running_task};
 use ferrio_cpython::objects::future::future_like::{self, Failure};
-use ferrio_cpython::objects::future::{DoneCallback, no_longer_when_done, when_done};
+use ferrio_cpython::objects::future::{DoneCallback, add_done_callback, remove_done_callback};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -34,17 +34,21 @@ pub(super) fn shield<'py>(arg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>
     }
     let owner = future_like::loop_of(&inner)?;
     let outer = owner.call_method0(pyo3::intern!(py, "create_future"))?;
-    let waiter = if imports::python_version(py) >= (3, 14) { running_task(py, &owner, Asked::WithLoop)? } else { None };
+    let waiter = if imports::python_version(py) >= (3, 14) {
+        running_task(py, &owner, CurrentTaskCall::WithLoop)?
+    } else {
+        None
+    };
     let Some(waiter) = waiter else {
-        when_done(&inner, &outer, &INNER_DONE)?;
-        when_done(&outer, &inner, &OUTER_DONE)?;
+        add_done_callback(&inner, &outer, &INNER_DONE)?;
+        add_done_callback(&outer, &inner, &OUTER_DONE)?;
         return Ok(outer);
     };
     future_like::add_waiter(&inner, &waiter)?;
     let waiter = memory::tuple(py, [waiter])?.into_any();
-    when_done(&inner, &waiter, &CLEAR_AWAITED_BY)?;
-    when_done(&inner, &outer, &INNER_DONE)?;
-    when_done(&outer, memory::tuple(py, [inner, waiter])?.as_any(), &OUTER_DONE_AWAITED)?;
+    add_done_callback(&inner, &waiter, &CLEAR_AWAITED_BY)?;
+    add_done_callback(&inner, &outer, &INNER_DONE)?;
+    add_done_callback(&outer, memory::tuple(py, [inner, waiter])?.as_any(), &OUTER_DONE_AWAITED)?;
     Ok(outer)
 }
 
@@ -64,7 +68,7 @@ fn outer_done<'py>(inner: &Bound<'py, PyAny>, outer: &Bound<'py, PyAny>) -> PyRe
     if future_like::is_done(inner)? {
         return Ok(());
     }
-    no_longer_when_done(inner, outer, &INNER_DONE)?;
+    remove_done_callback(inner, outer, &INNER_DONE)?;
     match logger(inner.py())? {
         Some(logger) => {
             // One logger is enough, however often the future was shielded.
@@ -81,7 +85,7 @@ fn outer_done_awaited<'py>(pair: &Bound<'py, PyAny>, outer: &Bound<'py, PyAny>) 
         return Ok(());
     }
     outer_done(&inner, outer)?;
-    no_longer_when_done(&inner, &waiter, &CLEAR_AWAITED_BY)?;
+    remove_done_callback(&inner, &waiter, &CLEAR_AWAITED_BY)?;
     clear_awaited_by(&waiter, &inner)
 }
 

@@ -9,7 +9,9 @@ use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor, spawn};
 use ferrio_cpython::objects::coroutine_check::is_coroutine;
 use ferrio_cpython::objects::current::get_running_loop;
-use ferrio_cpython::objects::future::{DoneCallback, finish_with_none, future_like, no_longer_when_done, when_done};
+use ferrio_cpython::objects::future::{
+    DoneCallback, add_done_callback, finish_with_none, future_like, remove_done_callback,
+};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PySet, PyTuple};
@@ -140,7 +142,7 @@ impl Request {
             Bound::new(py, Waiting { futures, until, waiter: waiter.unbind(), task: task.map(Bound::unbind), inner })?;
         let this = waiting.get();
         for future in &this.futures {
-            when_done(future.bind(py), waiting.as_any(), &ON_COMPLETION)?;
+            add_done_callback(future.bind(py), waiting.as_any(), &ON_COMPLETION)?;
             if let Some(task) = &this.task {
                 future_like::add_waiter(future.bind(py), task.bind(py))?;
             }
@@ -180,7 +182,7 @@ impl Waiting {
         let this = slf.get();
         this.stop_timer(py)?;
         for future in &this.futures {
-            no_longer_when_done(future.bind(py), slf.as_any(), &ON_COMPLETION)?;
+            remove_done_callback(future.bind(py), slf.as_any(), &ON_COMPLETION)?;
             if let Some(task) = &this.task {
                 future_like::discard_waiter(future.bind(py), task.bind(py))?;
             }

@@ -6,7 +6,7 @@
 
 use ferrio_cpython::capi::raise::raised;
 use ferrio_cpython::objects::future::future_like::{self, Failure};
-use ferrio_cpython::objects::future::{DoneCallback, when_done};
+use ferrio_cpython::objects::future::{DoneCallback, add_done_callback};
 use ferrio_cpython::{GilCell, get_event_loop, running_loop};
 use pyo3::exceptions::{PyAssertionError, PyTypeError};
 use pyo3::prelude::*;
@@ -94,8 +94,8 @@ pub(super) fn chain<'py>(source: &Bound<'py, PyAny>, destination: &Bound<'py, Py
         destination: destination.clone().unbind(),
     };
     let chain = Bound::new(source.py(), Chain(GilCell::new(Some(ends))))?.into_any();
-    when_done(destination, &chain, &CHECK_CANCEL)?;
-    when_done(source, &chain, &SET_STATE)
+    add_done_callback(destination, &chain, &CHECK_CANCEL)?;
+    add_done_callback(source, &chain, &SET_STATE)
 }
 
 fn loop_of(future: &Bound<'_, PyAny>, role: &str) -> PyResult<Option<Py<PyAny>>> {

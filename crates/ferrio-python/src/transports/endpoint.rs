@@ -57,7 +57,7 @@ pub(crate) fn callback_failed<T: Endpoint>(
 ) -> PyResult<()> {
     let py = transport.py();
     let Some(owner) = transport.get().owner(py) else { return Err(error) };
-    if exception_handler::passes(py, &error) {
+    if exception_handler::must_propagate(py, &error) {
         return Err(error);
     }
     let arguments = memory::tuple(py, [transport])?;
@@ -69,7 +69,7 @@ pub(crate) fn callback_failed<T: Endpoint>(
 #[cold]
 pub(crate) fn report_fatal<T: Endpoint>(transport: &Bound<'_, T>, error: &PyErr, message: &str) -> PyResult<()> {
     let py = transport.py();
-    if exception_handler::passes(py, error) {
+    if exception_handler::must_propagate(py, error) {
         return Err(error.clone_ref(py));
     }
     let Some(owner) = transport.get().owner(py) else { return Ok(()) };
@@ -87,11 +87,11 @@ pub(crate) fn report_fatal<T: Endpoint>(transport: &Bound<'_, T>, error: &PyErr,
     }
     let protocol = transport.get().protocol(py).unwrap_or_else(|| py.None().into_bound(py));
     let items = [("transport", transport.as_any()), ("protocol", &protocol)];
-    unless_memory_is_short(py, exception_handler::report(&owner, message, error, &items))
+    ignore_memory_error(py, exception_handler::report(&owner, message, error, &items))
 }
 
 /// Ignores that there was no memory for a report: the connection must end all the same, and `connection_lost` gets the
 /// error.
-pub(crate) fn unless_memory_is_short(py: Python<'_>, reported: PyResult<()>) -> PyResult<()> {
+pub(crate) fn ignore_memory_error(py: Python<'_>, reported: PyResult<()>) -> PyResult<()> {
     reported.or_else(|failure| if failure.is_instance_of::<PyMemoryError>(py) { Ok(()) } else { Err(failure) })
 }

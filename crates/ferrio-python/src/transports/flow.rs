@@ -78,7 +78,7 @@ pub(crate) fn maybe_resume<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()
 fn contain<T: Endpoint>(transport: &Bound<'_, T>, method: &str, called: PyResult<()>) -> PyResult<()> {
     let py = transport.py();
     let Err(error) = called else { return Ok(()) };
-    if exception_handler::passes(py, &error) {
+    if exception_handler::must_propagate(py, &error) {
         return Err(error);
     }
     let Some(owner) = transport.get().owner(py) else { return Ok(()) };

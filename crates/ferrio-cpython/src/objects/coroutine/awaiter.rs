@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use super::{Visitor, coroutine_type_pointer, object};
 use crate::capi::owned_ref::OwnedRef;
 use crate::capi::raise::raised;
-use crate::capi::recursion::deeper;
+use crate::capi::recursion::enter_recursive_call;
 use crate::capi::resume::{self, Step};
 use crate::objects::future::{FutureRef, Outcome};
 
@@ -50,7 +50,7 @@ impl Awaiting {
     pub fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         if self.kind == Kind::Iterator {
             let iterator = self.target.get(py);
-            return deeper(py, c"", || match input {
+            return enter_recursive_call(py, c"", || match input {
                 Ok(value) => resume::send(&iterator, &value),
                 Err(error) => resume::throw(&iterator, error),
             });

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use super::object::without_stop;
 use super::{Awaiting, Body, Visitor};
 use crate::capi::resume::Step;
-use crate::capi::trampoline::{made, panicked, restore_panic};
+use crate::capi::trampoline::{normalized, panicked, restore_panic};
 
 /// Bodies of up to this many words need no allocation of their own.
 const WORDS: usize = 7;
@@ -27,18 +27,18 @@ pub(super) struct Erased {
 
 /// The result of trying to complete a body without suspending it.
 #[must_use]
-pub(super) enum AtOnce {
+pub(super) enum EagerOutcome {
     /// It returned this new reference, and is dropped.
     Returned(NonNull<ffi::PyObject>),
     /// It raised the exception that is set, and is dropped.
     Raised,
     /// It is unchanged and has to be resumed.
-    Later,
+    Pending,
 }
 
 /// The operations on a body, given its address.
 struct Table {
-    try_complete: unsafe fn(*mut Storage, Python<'_>) -> AtOnce,
+    try_complete: unsafe fn(*mut Storage, Python<'_>) -> EagerOutcome,
     resume: for<'py> unsafe fn(*mut Storage, Python<'py>, PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>>,
     traverse: unsafe fn(*const Storage, &Visitor<'_>),
     awaiting: unsafe fn(*const Storage) -> Option<*const Awaiting>,
@@ -58,31 +58,31 @@ impl<B: Body> Methods<B> {
     };
 
     /// The outcome becomes a pointer inside the trampoline, and the body is dropped where its type is known.
-    unsafe fn try_complete(storage: *mut Storage, py: Python<'_>) -> AtOnce {
+    unsafe fn try_complete(storage: *mut Storage, py: Python<'_>) -> EagerOutcome {
         let body = storage.cast::<B>();
         let answer = || {
             // SAFETY: holds a live B, which no other code touches meanwhile: `Erased::try_complete`.
             let outcome = unsafe { &mut *body }.try_complete(py);
             if let Ok(None) = outcome {
-                return AtOnce::Later;
+                return EagerOutcome::Pending;
             }
             // SAFETY: it has ended, and is dropped once: `Erased::try_complete`.
             unsafe { body.drop_in_place() };
             match outcome {
                 Ok(Some(value)) => match NonNull::new(value.into_ptr()) {
-                    Some(value) => AtOnce::Returned(value),
-                    None => AtOnce::Raised,
+                    Some(value) => EagerOutcome::Returned(value),
+                    None => EagerOutcome::Raised,
                 },
-                Ok(None) => AtOnce::Later,
+                Ok(None) => EagerOutcome::Pending,
                 Err(error) => {
                     without_stop(py, error).restore(py);
-                    AtOnce::Raised
+                    EagerOutcome::Raised
                 }
             }
         };
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|payload| {
             restore_panic(py, payload.as_ref());
-            AtOnce::Raised
+            EagerOutcome::Raised
         })
     }
 
@@ -96,7 +96,7 @@ impl<B: Body> Methods<B> {
         let body = unsafe { &mut *storage.cast::<B>() };
         match catch_unwind(AssertUnwindSafe(|| body.resume(py, input))) {
             Ok(Ok(step)) => Ok(step),
-            Ok(Err(error)) => Err(made(py, error)),
+            Ok(Err(error)) => Err(normalized(py, error)),
             Err(payload) => Err(panicked(py, payload.as_ref())),
         }
     }
@@ -153,7 +153,7 @@ impl Erased {
     /// # Safety
     /// `erased` is live and no other code touches it until this returns, and no code drops it if it is gone.
     #[inline]
-    pub(super) unsafe fn try_complete(erased: *mut Self, py: Python<'_>) -> AtOnce {
+    pub(super) unsafe fn try_complete(erased: *mut Self, py: Python<'_>) -> EagerOutcome {
         // SAFETY: live, the caller guarantees it.
         let table = unsafe { (*erased).table };
         // SAFETY: in bounds of a live value.

@@ -11,11 +11,11 @@ use super::Visitor;
 use super::object::{CoroutineObject, FREELIST, Object, Stage, close, finish, stage_of, track};
 use crate::capi::asyncio_code;
 use crate::capi::deallocation::within_bounds;
-use crate::capi::trampoline::{assume_attached, ending};
+use crate::capi::trampoline::{assume_attached, attached_finalizer};
 
 /// `__del__`: warns that it was never awaited, or closes it.
 pub(super) unsafe extern "C" fn finalize(object: Object) {
-    ending(|py| {
+    attached_finalizer(|py| {
         let pending = PyErr::take(py);
         // SAFETY: the interpreter passes a live object of our type.
         let outcome = match unsafe { stage_of(object) } {
@@ -67,7 +67,7 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
                 // SAFETY: not null.
                 let memory = unsafe { NonNull::new_unchecked(coroutine) };
                 // SAFETY: exactly of our type, dead, its body is gone; only what is tracked is ever finalized.
-                unsafe { FREELIST.give_unfinalized(py, memory) };
+                unsafe { FREELIST.put_unfinalized(py, memory) };
             }
         });
         return;
@@ -85,7 +85,7 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
 /// It is dead and whole. The GIL is held.
 #[inline(always)] // a part of `tp_dealloc`
 unsafe fn free(object: Object) {
-    ending(|py| {
+    attached_finalizer(|py| {
         // A finalizer may run any code, and expects a tracked object.
         // SAFETY: a whole object of our type.
         unsafe { track(object) };
@@ -124,10 +124,10 @@ unsafe fn release(py: Python<'_>, object: Object) {
     let memory = unsafe { NonNull::new_unchecked(memory) };
     if was_tracked {
         // SAFETY: exactly of our type, untracked, its body is dropped.
-        unsafe { FREELIST.give(py, memory) };
+        unsafe { FREELIST.put(py, memory) };
     } else {
         // SAFETY: as above; only what is tracked is ever finalized, by the collector or in `dealloc`.
-        unsafe { FREELIST.give_unfinalized(py, memory) };
+        unsafe { FREELIST.put_unfinalized(py, memory) };
     }
 }
 
@@ -144,7 +144,7 @@ pub(super) unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, 
 }
 
 pub(super) unsafe extern "C" fn clear(object: Object) -> c_int {
-    ending(|_| {
+    attached_finalizer(|_| {
         // SAFETY: the collector passes a live object of our type.
         if matches!(unsafe { stage_of(object) }, Stage::Created | Stage::Suspended) {
             // SAFETY: it does not run.

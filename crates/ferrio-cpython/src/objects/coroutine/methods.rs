@@ -10,9 +10,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use super::erased_body::AtOnce;
+use super::erased_body::EagerOutcome;
 use super::lifetime::{clear, dealloc, finalize, traverse};
-use super::object::{self, CoroutineObject, Stage, booked, drive, stage_of};
+use super::object::{self, CoroutineObject, Stage, attached_if_needed, drive, stage_of};
 use crate::capi::asyncio_code;
 use crate::capi::heap_type::{self, COLLECTED, attribute, method, offsets, slot};
 use crate::capi::memory;
@@ -26,13 +26,13 @@ type Object = *mut ffi::PyObject;
 unsafe extern "C" fn iternext(object: Object) -> Object {
     // SAFETY: the interpreter passes a live object of our type and holds a reference.
     match unsafe { object::try_complete(object) } {
-        AtOnce::Returned(value) => {
+        EagerOutcome::Returned(value) => {
             // SAFETY: a new reference.
             assume_attached(|py| return_value(unsafe { Bound::from_owned_ptr(py, value.as_ptr()) }));
             return std::ptr::null_mut();
         }
-        AtOnce::Raised => return std::ptr::null_mut(),
-        AtOnce::Later => {}
+        EagerOutcome::Raised => return std::ptr::null_mut(),
+        EagerOutcome::Pending => {}
     }
     let resume = |py: Python<'_>| {
         // SAFETY: the interpreter passes a live object of our type.
@@ -49,7 +49,7 @@ unsafe extern "C" fn iternext(object: Object) -> Object {
         }
     };
     // SAFETY: the interpreter passes a live object of our type.
-    unsafe { booked(object, resume) }
+    unsafe { attached_if_needed(object, resume) }
 }
 
 unsafe extern "C" fn am_send(object: Object, value: Object, result: *mut Object) -> ffi::PySendResult {
@@ -70,7 +70,7 @@ unsafe extern "C" fn am_send(object: Object, value: Object, result: *mut Object)
         outcome
     };
     // SAFETY: the interpreter passes a live object of our type.
-    unsafe { booked(object, resume) }
+    unsafe { attached_if_needed(object, resume) }
 }
 
 unsafe extern "C" fn send(object: Object, value: Object) -> Object {

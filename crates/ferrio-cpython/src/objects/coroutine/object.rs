@@ -12,10 +12,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-use super::erased_body::{AtOnce, Erased};
+use super::erased_body::{EagerOutcome, Erased};
 use super::{Body, methods};
 use crate::capi::freelist::FreeList;
-use crate::capi::raise::made;
+use crate::capi::raise::normalized;
 use crate::capi::resume::Step;
 use crate::capi::trampoline::{assume_attached, attached};
 
@@ -167,7 +167,7 @@ pub(super) unsafe fn awaited(py: Python<'_>, object: Object) -> Option<Bound<'_,
 /// # Safety
 /// `object` is a coroutine of our type to which the caller holds a reference.
 #[inline]
-pub(super) unsafe fn booked<R>(object: Object, resume: impl FnOnce(Python<'_>) -> R) -> R {
+pub(super) unsafe fn attached_if_needed<R>(object: Object, resume: impl FnOnce(Python<'_>) -> R) -> R {
     // SAFETY: of our layout, the caller guarantees it.
     if unsafe { (*object.cast::<CoroutineObject>()).owns_py } { attached(resume) } else { assume_attached(resume) }
 }
@@ -200,13 +200,13 @@ pub(super) unsafe fn finish(object: Object) {
 /// # Safety
 /// `object` is a coroutine of our type to which the caller holds a reference.
 #[inline]
-pub(super) unsafe fn try_complete(object: Object) -> AtOnce {
+pub(super) unsafe fn try_complete(object: Object) -> EagerOutcome {
     let coroutine = object.cast::<CoroutineObject>();
     // SAFETY: of our layout, the caller guarantees it.
     let owns_py = unsafe { (*coroutine).owns_py };
     // SAFETY: the caller guarantees it.
     if owns_py || unsafe { stage_of(object) } != Stage::Created {
-        return AtOnce::Later;
+        return EagerOutcome::Pending;
     }
     // SAFETY: the caller guarantees it.
     unsafe { set_stage(object, Stage::Running) };
@@ -214,7 +214,7 @@ pub(super) unsafe fn try_complete(object: Object) -> AtOnce {
     let body = unsafe { &raw mut (*coroutine).body }.cast::<Erased>();
     // SAFETY: whole; while the stage is `Running` no other code touches it, and `Finished` says that it is gone.
     let outcome = assume_attached(|py| unsafe { Erased::try_complete(body, py) });
-    let stage = if matches!(outcome, AtOnce::Later) { Stage::Created } else { Stage::Finished };
+    let stage = if matches!(outcome, EagerOutcome::Pending) { Stage::Created } else { Stage::Finished };
     // SAFETY: the caller guarantees it.
     unsafe { set_stage(object, stage) };
     outcome
@@ -299,13 +299,13 @@ pub(super) unsafe fn close(py: Python<'_>, object: Object) -> PyResult<()> {
         }
         Stage::Suspended => {
             // SAFETY: the caller guarantees it.
-            match unsafe { drive(py, object, Err(made(py, crate::capi::raise::error::<PyGeneratorExit>(())))) } {
+            match unsafe { drive(py, object, Err(normalized(py, crate::capi::raise::error::<PyGeneratorExit>(())))) } {
                 Ok(Step::Yielded(_)) => {
                     Err(crate::capi::raise::error::<PyRuntimeError>("coroutine ignored GeneratorExit"))
                 }
                 Ok(Step::Returned(_)) => Ok(()),
                 Err(error) => {
-                    let error = made(py, error);
+                    let error = normalized(py, error);
                     let ends =
                         error.is_instance_of::<PyGeneratorExit>(py) || error.is_instance_of::<PyStopIteration>(py);
                     if ends { Ok(()) } else { Err(error) }

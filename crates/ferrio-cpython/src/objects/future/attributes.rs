@@ -94,7 +94,7 @@ unsafe extern "C" fn set_class(object: Object, value: Object, _: Closure) -> c_i
         let future = unsafe { borrowed(py, object) };
         // SAFETY: null for deletion, or alive during the call.
         let value = unsafe { Bound::from_borrowed_ptr_or_opt(py, value) };
-        let value = value.map(|value| class_proxy::subject(&value)).transpose()?;
+        let value = value.map(|value| class_proxy::proxied_class(&value)).transpose()?;
         heap_type::assign_class(future.object(), value.as_ref(), is_own_class)
     })
 }
@@ -188,7 +188,7 @@ fn show_class(future: &FutureRef<'_>) -> PyResult<Py<PyAny>> {
     }
     let is_task = TaskRef::of(future.object()).is_some();
     let claimed = if is_task { class_proxy::asyncio_task(py)? } else { class_proxy::asyncio_future(py)? };
-    Ok(class_proxy::stand_in(&class, &claimed)?.unbind())
+    Ok(class_proxy::proxy_class(&class, &claimed)?.unbind())
 }
 
 pub(super) fn show(future: &FutureRef<'_>, field: Option<&OwnedRef>) -> PyResult<Py<PyAny>> {

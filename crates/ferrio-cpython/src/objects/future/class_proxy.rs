@@ -26,7 +26,7 @@ const KEPT: &str = "__ferrio_stand_in__";
 const SUBJECT: &str = "__ferrio_subject__";
 
 /// The `__class__` of instances of `class`, a Python subclass of a ferrio type: `claimed` is asyncio's class.
-pub(super) fn stand_in<'py>(class: &Bound<'py, PyType>, claimed: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn proxy_class<'py>(class: &Bound<'py, PyType>, claimed: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = class.py();
     let Ok(claimed) = claimed.cast::<PyType>() else { return Ok(class.clone().into_any()) };
     if class.is_subclass(claimed)? {
@@ -81,7 +81,7 @@ fn kind(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 }
 
 /// The subclass that a stand-in stands for; any other object stands for itself.
-pub(super) fn subject<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn proxied_class<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = object.py();
     if !object.get_type().is(kind(py)?) {
@@ -98,12 +98,12 @@ macro_rules! entries {
         unsafe extern "C" fn $name(object: Object, argument: Object) -> Object {
             trampoline(|py| {
                 // SAFETY: the stand-in that the method was called on, alive during the call.
-                let subject = subject(&unsafe { Bound::from_borrowed_ptr(py, object) })?;
+                let proxied = proxied_class(&unsafe { Bound::from_borrowed_ptr(py, object) })?;
                 // SAFETY: null, or an argument that is alive during the call.
                 let argument = unsafe { Bound::from_borrowed_ptr_or_opt(py, argument) };
                 let argument = argument.unwrap_or_else(|| py.None().into_bound(py));
                 let body: fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> = $body;
-                body(&subject, &argument)
+                body(&proxied, &argument)
             })
         }
     )*};
@@ -118,10 +118,10 @@ entries! {
     delattr = |class, name| Ok(imports::delattr(class.py())?.call1((class, name))?.unbind());
     repr = |class, _| Ok(class.repr()?.into_any().unbind());
     hash = |class, _| Ok(class.hash()?.into_pyobject(class.py())?.into_any().unbind());
-    equals = |class, other| boolean(class.py(), subject(other)?.is(class));
+    equals = |class, other| boolean(class.py(), proxied_class(other)?.is(class));
     instancecheck = |class, object| boolean(class.py(), object.is_instance(class)?);
     subclasscheck = |class, other| {
-        let other = subject(other)?.cast_into::<PyType>()?;
+        let other = proxied_class(other)?.cast_into::<PyType>()?;
         boolean(class.py(), other.is_subclass(class)?)
     };
 }
@@ -129,10 +129,10 @@ entries! {
 unsafe extern "C" fn call(object: Object, stack: *const Object, count: isize, names: Object) -> Object {
     trampoline(|py| {
         // SAFETY: the stand-in that was called, alive during the call.
-        let subject = subject(&unsafe { Bound::from_borrowed_ptr(py, object) })?;
+        let proxied = proxied_class(&unsafe { Bound::from_borrowed_ptr(py, object) })?;
         let count = usize::try_from(count).unwrap_or(0);
         // SAFETY: this very call's arguments.
-        let made = unsafe { ffi::PyObject_Vectorcall(subject.as_ptr(), stack, count, names) };
+        let made = unsafe { ffi::PyObject_Vectorcall(proxied.as_ptr(), stack, count, names) };
         // SAFETY: a new reference or null with an exception set.
         Ok(unsafe { Bound::from_owned_ptr_or_err(py, made) }?.unbind())
     })

@@ -20,7 +20,7 @@ use crate::objects::loop_base::LoopBase;
 
 /// The function of a done callback: it gets the object it was registered with, and the future. If it returns
 /// `SystemExit` or `KeyboardInterrupt`, the loop stops; any other error goes to the loop's exception handler.
-pub type WhenDone = for<'py> fn(&Bound<'py, PyAny>, &Bound<'py, PyAny>) -> PyResult<()>;
+pub type DoneFunction = for<'py> fn(&Bound<'py, PyAny>, &Bound<'py, PyAny>) -> PyResult<()>;
 
 /// Returns the object that programs look for among the callbacks.
 pub type Shown = for<'py> fn(Python<'py>) -> PyResult<Bound<'py, PyAny>>;
@@ -28,14 +28,14 @@ pub type Shown = for<'py> fn(Python<'py>) -> PyResult<Bound<'py, PyAny>>;
 /// A kind of done callback: one static for each, whose address is its identity.
 pub struct DoneCallback {
     qualified_name: &'static str,
-    function: WhenDone,
+    function: DoneFunction,
     shown_as: Option<Shown>,
 }
 
 impl DoneCallback {
     /// A callback that calls `function` and shows as `qualified_name`.
     #[must_use]
-    pub const fn new(qualified_name: &'static str, function: WhenDone) -> Self {
+    pub const fn new(qualified_name: &'static str, function: DoneFunction) -> Self {
         Self { qualified_name, function, shown_as: None }
     }
 
@@ -86,7 +86,7 @@ impl Registered {
 /// # Errors
 /// Any exception that `add_done_callback` raises.
 #[inline]
-pub fn when_done<'py>(
+pub fn add_done_callback<'py>(
     future: &Bound<'py, PyAny>,
     object: &Bound<'py, PyAny>,
     callback: &'static DoneCallback,
@@ -98,12 +98,12 @@ pub fn when_done<'py>(
     future.call_method1(crate::intern!(py, "add_done_callback"), (callable(object, callback)?,)).map(drop)
 }
 
-/// Removes what `when_done` added with the same arguments, as `future.remove_done_callback` does.
+/// Removes what `add_done_callback` added with the same arguments, as `future.remove_done_callback` does.
 ///
 /// # Errors
 /// Any exception that `remove_done_callback` raises.
 #[inline]
-pub fn no_longer_when_done<'py>(
+pub fn remove_done_callback<'py>(
     future: &Bound<'py, PyAny>,
     object: &Bound<'py, PyAny>,
     callback: &'static DoneCallback,
@@ -131,7 +131,7 @@ pub fn callable<'py>(object: &Bound<'py, PyAny>, callback: &'static DoneCallback
 /// # Errors
 /// `AttributeError` if it is a method in asyncio, or does not exist.
 #[cold]
-pub fn written_like<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+pub fn asyncio_counterpart<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let is_function = name.contains("<locals>") || !name.contains('.');
     let function = if is_function { asyncio_code::function(py, name) } else { None };
     function.ok_or_else(|| crate::capi::raise::error::<PyAttributeError>("__wrapped__"))
@@ -163,7 +163,7 @@ impl BoundDoneCallback {
 
     #[getter(__wrapped__)]
     fn wrapped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        written_like(py, self.callback.qualified_name)
+        asyncio_counterpart(py, self.callback.qualified_name)
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {

@@ -74,7 +74,7 @@ pub fn loop_of<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 pub fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     match FutureRef::exact(future) {
         Some(exact) => Ok(!exact.is_pending()),
-        None => asked(future, crate::intern!(future.py(), "done")),
+        None => call_predicate(future, crate::intern!(future.py(), "done")),
     }
 }
 
@@ -86,7 +86,7 @@ pub fn is_done(future: &Bound<'_, PyAny>) -> PyResult<bool> {
 pub fn is_cancelled(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     match FutureRef::exact(future) {
         Some(exact) => Ok(exact.body().state == State::Cancelled),
-        None => asked(future, crate::intern!(future.py(), "cancelled")),
+        None => call_predicate(future, crate::intern!(future.py(), "cancelled")),
     }
 }
 
@@ -159,7 +159,7 @@ pub fn cancel(future: &Bound<'_, PyAny>) -> PyResult<bool> {
     if FutureRef::exact(future).is_some() {
         return cancel_any(future, None);
     }
-    asked(future, crate::intern!(future.py(), "cancel"))
+    call_predicate(future, crate::intern!(future.py(), "cancel"))
 }
 
 /// `cancelling()` of a task: the number of cancellation requests.
@@ -212,7 +212,7 @@ pub fn cancelled_error<'py>(future: &Bound<'py, PyAny>) -> PyResult<Bound<'py, P
 /// # Errors
 /// Any exception that setting the attribute raises.
 #[inline]
-pub fn may_be_lost(task: &Bound<'_, PyAny>) -> PyResult<()> {
+pub fn clear_log_destroy_pending(task: &Bound<'_, PyAny>) -> PyResult<()> {
     if let Some(task) = exact_task(task) {
         task.update(|body| body.log_destroy_pending = false);
         return Ok(());
@@ -250,6 +250,6 @@ fn settable<'py>(future: &Bound<'py, PyAny>) -> Option<FutureRef<'py>> {
         .filter(|exact| (types::is_exact(class) || gathering_future::is_exact(class)) && exact.body().owner.is_some())
 }
 
-fn asked(future: &Bound<'_, PyAny>, method: &Bound<'_, PyString>) -> PyResult<bool> {
+fn call_predicate(future: &Bound<'_, PyAny>, method: &Bound<'_, PyString>) -> PyResult<bool> {
     future.call_method0(method)?.is_truthy()
 }

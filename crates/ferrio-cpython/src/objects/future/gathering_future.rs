@@ -20,8 +20,8 @@ use super::{FutureBody, FutureObject, FutureRef, dealloc_base, release_slots, tr
 use crate::capi::deallocation::within_bounds;
 use crate::capi::heap_type::{self, COLLECTED, attribute, keywords, slot};
 use crate::capi::owned_ref::OwnedRef;
-use crate::capi::recursion::deeper;
-use crate::capi::trampoline::{ending, trampoline};
+use crate::capi::recursion::enter_recursive_call;
+use crate::capi::trampoline::{attached_finalizer, trampoline};
 use crate::objects::loop_base::LoopBase;
 use crate::objects::task::cancel_any;
 
@@ -175,7 +175,7 @@ impl<'py> GatheringFuture<'py> {
         let mut any = false;
         // Python shares the list: code that runs during a cancellation may change it.
         for child in &children {
-            any |= deeper(py, c" while cancelling a future", || cancel_any(&child, message.cloned()))?;
+            any |= enter_recursive_call(py, c" while cancelling a future", || cancel_any(&child, message.cloned()))?;
         }
         if any {
             self.update(|body| body.cancel_requested = true);
@@ -261,7 +261,7 @@ unsafe extern "C" fn dealloc(object: Object) {
 /// It is dead and whole. The GIL is held.
 #[inline(always)] // a part of `tp_dealloc`
 unsafe fn free(object: Object) {
-    ending(|_| {
+    attached_finalizer(|_| {
         // SAFETY: a whole object of our type; read before anything is released.
         let must_log = unsafe { &(*object.cast::<FutureObject>()).future }.log_traceback;
         // SAFETY: called once, by tp_dealloc, as documented.
@@ -303,7 +303,7 @@ unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c
 }
 
 unsafe extern "C" fn clear(object: Object) -> c_int {
-    ending(|py| {
+    attached_finalizer(|py| {
         // SAFETY: the collector passes a live object of our type.
         let extra = unsafe { borrowed(py, object) };
         release_slots(&extra.0);

@@ -235,7 +235,7 @@ unsafe extern "C" fn dealloc(object: Object) {
         // SAFETY: not null.
         let memory = unsafe { NonNull::new_unchecked(object.cast()) };
         // SAFETY: exactly of our type, which has no finalizer, untracked, everything is released.
-        unsafe { FREELIST.give_unfinalized(py, memory) };
+        unsafe { FREELIST.put_unfinalized(py, memory) };
     });
 }
 

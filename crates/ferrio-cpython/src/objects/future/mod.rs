@@ -29,7 +29,8 @@ pub(crate) use awaited_by::{forget_waiter, note_waiter};
 pub(crate) use callbacks::Callbacks;
 pub(crate) use done_callback::BoundDoneCallback;
 pub use done_callback::{
-    DoneCallback, ReadyCallback, Shown, WhenDone, callable, no_longer_when_done, when_done, written_like,
+    DoneCallback, DoneFunction, ReadyCallback, Shown, add_done_callback, asyncio_counterpart, callable,
+    remove_done_callback,
 };
 pub use gathering_future::GatheringFuture;
 pub(crate) use iterator::create_type as create_iterator_type;
@@ -335,7 +336,7 @@ pub fn new_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAn
     let future = new_exact(owner.py(), FutureBody::on(owner))?;
     if owner.get().debug.get() {
         future.note_source()?;
-        made_in(&future.0, "EventLoop.create_future", "Future")?;
+        extend_source_traceback(&future.0, "EventLoop.create_future", "Future")?;
     }
     Ok(future.0)
 }
@@ -346,7 +347,7 @@ pub fn new_future<'py>(owner: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAn
 /// # Errors
 /// `MemoryError`.
 #[inline]
-pub fn made_in(future: &Bound<'_, PyAny>, name: &'static str, called: &'static str) -> PyResult<()> {
+pub fn extend_source_traceback(future: &Bound<'_, PyAny>, name: &'static str, called: &'static str) -> PyResult<()> {
     match FutureRef::exact_ref(future).map(FutureRef::body).and_then(|body| body.source_traceback.as_ref()) {
         Some(stack) => program_frames::append(&stack.get(future.py()), name, called),
         None => Ok(()),

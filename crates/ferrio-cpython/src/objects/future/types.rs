@@ -17,7 +17,7 @@ use crate::capi::deallocation::within_bounds;
 use crate::capi::freelist::FreeList;
 use crate::capi::heap_type::{self, EXTENSIBLE, offsets, set_constructor, slot};
 use crate::capi::imports;
-use crate::capi::trampoline::{assume_attached, ending};
+use crate::capi::trampoline::{assume_attached, attached_finalizer};
 
 type Object = *mut ffi::PyObject;
 
@@ -87,7 +87,7 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
 }
 
 pub(super) unsafe extern "C" fn finalize(object: Object) {
-    ending(|py| {
+    attached_finalizer(|py| {
         // SAFETY: the interpreter passes a live object of our type.
         let future = unsafe { FutureRef::from_borrowed(py, object) };
         let pending = PyErr::take(py);
@@ -127,7 +127,7 @@ unsafe fn free(object: Object) {
             // SAFETY: not null.
             let memory = unsafe { NonNull::new_unchecked(object.cast()) };
             // SAFETY: exactly of our type, untracked, everything is released.
-            unsafe { FREELIST.give(py, memory) };
+            unsafe { FREELIST.put(py, memory) };
             return;
         }
         // SAFETY: a subclass's instance is of the collector's allocator too.
@@ -200,7 +200,7 @@ pub(crate) unsafe fn traverse_base(object: Object, visit: ffi::visitproc, arg: *
 }
 
 unsafe extern "C" fn clear(object: Object) -> c_int {
-    ending(|py| {
+    attached_finalizer(|py| {
         // SAFETY: the collector passes a live object of our type.
         let future = unsafe { FutureRef::from_borrowed(py, object) };
         release_slots(&future);

@@ -140,22 +140,22 @@ impl LoopBase {
     pub fn push(&self, py: Python<'_>, runnable: Runnable) -> PyResult<()> {
         match self.queue.with_inlined(py, |queue| queue.try_push(runnable)) {
             Ok(()) => Ok(()),
-            Err(runnable) => Err(self.not_queued(py, runnable)),
+            Err(runnable) => Err(self.push_failed(py, runnable)),
         }
     }
 
-    /// Reserves space for the next `count` calls of `push_into_room`.
+    /// Reserves space for the next `count` calls of `push_reserved`.
     ///
     /// # Errors
     /// `MemoryError`.
     #[inline]
-    pub fn make_room(&self, py: Python<'_>, count: usize) -> PyResult<()> {
-        if self.queue.with(py, |queue| queue.make_room(count)) { Ok(()) } else { Err(memory::out_of_memory(py)) }
+    pub fn reserve(&self, py: Python<'_>, count: usize) -> PyResult<()> {
+        if self.queue.with(py, |queue| queue.try_reserve(count)) { Ok(()) } else { Err(memory::out_of_memory(py)) }
     }
 
-    /// Appends to the ready queue, which has reserved space: from `make_room`, or the reserve for what must be queued.
+    /// Appends to the ready queue, which has reserved space: from `reserve`, or the reserve for what must be queued.
     #[inline]
-    pub fn push_into_room(&self, py: Python<'_>, runnable: Runnable) {
+    pub fn push_reserved(&self, py: Python<'_>, runnable: Runnable) {
         self.queue.with(py, |queue| queue.push(runnable));
     }
 
@@ -190,7 +190,7 @@ impl LoopBase {
     /// `MemoryError`; then it is not scheduled.
     #[inline]
     pub(crate) fn arm(&self, py: Python<'_>, handle: HandleRef) -> PyResult<()> {
-        if !self.timers.with(py, Timers::make_room) {
+        if !self.timers.with(py, Timers::try_reserve) {
             return Err(memory::out_of_memory(py));
         }
         let deadline = handle.deadline();
@@ -221,13 +221,13 @@ impl LoopBase {
     /// `MemoryError`; timers that were not moved are still armed.
     pub fn collect_due(&self, py: Python<'_>, now: Deadline) -> PyResult<()> {
         while self.timers.with(py, |timers| timers.is_due(now)) {
-            self.make_room(py, 1)?;
+            self.reserve(py, 1)?;
             let Some(handle) = self.timers.with(py, |timers| timers.pop_due(now)) else { break };
             handle.update(py, |body| body.scheduled = false);
             if handle.body().cancelled {
                 handle.leave_loop(py);
             } else {
-                self.push_into_room(py, Runnable::Handle(handle));
+                self.push_reserved(py, Runnable::Handle(handle));
             }
         }
         Ok(())

@@ -61,7 +61,7 @@ impl LoopBase {
     /// The error when there is no memory to queue `runnable`, which is dropped outside every borrow.
     #[cold]
     #[inline(never)]
-    pub(super) fn not_queued(&self, py: Python<'_>, runnable: Runnable) -> PyErr {
+    pub(super) fn push_failed(&self, py: Python<'_>, runnable: Runnable) -> PyErr {
         if let Runnable::Handle(handle) = &runnable
             && let Some(callback) = &handle.body().callback
         {

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::{TaskRef, is_exact};
 use crate::capi::owned_ref::OwnedRef;
-use crate::capi::recursion::deeper;
+use crate::capi::recursion::enter_recursive_call;
 use crate::objects::future::{FutureRef, GatheringFuture};
 
 impl<'py> TaskRef<'py> {
@@ -19,7 +19,7 @@ impl<'py> TaskRef<'py> {
         }
         let (innermost, waits_for) = self.innermost_pending()?;
         if let Some(future) = waits_for
-            && deeper(self.py(), c" while cancelling a task", || cancel_any(&future, message.clone()))?
+            && enter_recursive_call(self.py(), c" while cancelling a task", || cancel_any(&future, message.clone()))?
         {
             return Ok(true);
         }

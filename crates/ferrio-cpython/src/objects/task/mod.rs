@@ -320,7 +320,7 @@ pub(crate) fn new_eager_task<'py>(
     naming: Naming,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = owner.py();
-    if naming == Naming::AtOnce {
+    if naming == Naming::EagerOutcome {
         return new_task(owner, Parts { eager_start: true, ..parts });
     }
     let Parts { coroutine, name, context, .. } = parts;

@@ -50,7 +50,7 @@ impl<'py> TaskRef<'py> {
     pub(super) fn start_eagerly(&self) -> PyResult<()> {
         let py = self.py();
         let owner = self.future().owner()?;
-        if let Some(error) = recursion::refusal(c" while starting a task") {
+        if let Some(error) = recursion::check_stack(c" while starting a task") {
             let coroutine = self.update(|body| body.coroutine.take());
             drop(coroutine);
             return self.end_with(error);
@@ -58,7 +58,7 @@ impl<'py> TaskRef<'py> {
         registry::add(self);
         let context = self.context()?;
         let run = || context::run_in(py, &context, || self.step(None));
-        let outcome = current::in_between(&owner, self.object(), run);
+        let outcome = current::run_nested_step(&owner, self.object(), run);
         if !self.future().is_pending() {
             let coroutine = self.update(|body| body.coroutine.take());
             drop(coroutine);

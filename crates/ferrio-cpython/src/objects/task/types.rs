@@ -13,7 +13,7 @@ use super::{TaskBody, TaskObject, TaskRef, methods, registry};
 use crate::capi::deallocation::within_bounds;
 use crate::capi::freelist::FreeList;
 use crate::capi::heap_type::{self, EXTENSIBLE, set_constructor, slot};
-use crate::capi::trampoline::{assume_attached, ending};
+use crate::capi::trampoline::{assume_attached, attached_finalizer};
 use crate::objects::coroutine_check;
 use crate::objects::future::{self, FutureBody};
 
@@ -93,7 +93,7 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
 }
 
 unsafe extern "C" fn finalize(object: Object) {
-    ending(|py| {
+    attached_finalizer(|py| {
         // SAFETY: the interpreter passes a live object of our type.
         let task = unsafe { TaskRef::from_borrowed(py, object) };
         let pending = PyErr::take(py);
@@ -152,7 +152,7 @@ unsafe fn free(object: Object) {
             // SAFETY: not null.
             let memory = unsafe { NonNull::new_unchecked(task) };
             // SAFETY: exactly of our type, untracked, everything is released.
-            unsafe { FREELIST.give(py, memory) };
+            unsafe { FREELIST.put(py, memory) };
             return;
         }
         // SAFETY: a subclass's instance also comes from the collector's allocator.
@@ -181,7 +181,7 @@ unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c
 }
 
 unsafe extern "C" fn clear(object: Object) -> c_int {
-    ending(|py| {
+    attached_finalizer(|py| {
         // SAFETY: the collector passes a live object of our type.
         let task = unsafe { TaskRef::from_borrowed(py, object) };
         future::release_slots(task.future());

@@ -121,7 +121,7 @@ pub(crate) fn open(
     keywords.set_item(pyo3::intern!(py, "type"), kind)?;
     keywords.set_item(pyo3::intern!(py, "proto"), proto)?;
     let class = imports::socket_module(py)?.getattr(pyo3::intern!(py, "socket"))?;
-    let sock = CloseGuard::ours(class.call((), Some(&keywords))?.unbind());
+    let sock = CloseGuard::created(class.call((), Some(&keywords))?.unbind());
     sock.bind(py).call_method1(pyo3::intern!(py, "setblocking"), (false,))?;
     if let Some(local) = local {
         bind_local(sock.bind(py), &family, local.bind(py), failures)?;

@@ -121,7 +121,7 @@ impl Loop {
                 refuse_ssl_socket(sock.bind(py))?;
                 tls.into_server_options(py)
             })?;
-            let pair = establish(&this, CloseGuard::user(sock), &protocol_factory, tls, &channel).await?;
+            let pair = establish(&this, CloseGuard::passed_in(sock), &protocol_factory, tls, &channel).await?;
             Python::attach(|py| {
                 if base(this.bind(py)).debug.get() {
                     let sock = pair.0.call_method1(py, name!("get_extra_info"), ("socket",))?;
@@ -194,8 +194,8 @@ async fn create(
         check_socket(py, sock.as_ref(), by_name)
     })?;
     let sock = match sock {
-        Some(sock) => CloseGuard::user(sock),
-        None => CloseGuard::ours(open(&this, &route, &channel).await?),
+        Some(sock) => CloseGuard::passed_in(sock),
+        None => CloseGuard::created(open(&this, &route, &channel).await?),
     };
     let tls = Python::attach(|py| tls.into_client_options(py, route.host.as_ref()))?;
     let pair = establish(&this, sock, &factory, tls, &channel).await?;
@@ -313,7 +313,7 @@ pub(crate) async fn establish(
             }
             None => socket::connect(slf, sock.bind(py).clone(), protocol.clone(), context, Some(waiter.clone()))?,
         };
-        Ok::<_, PyErr>((CloseGuard::ours(transport.unbind()), protocol.unbind(), waiter.unbind()))
+        Ok::<_, PyErr>((CloseGuard::created(transport.unbind()), protocol.unbind(), waiter.unbind()))
     })?;
     // From here on the transport closes the socket.
     sock.keep();

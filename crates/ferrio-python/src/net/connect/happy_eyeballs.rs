@@ -150,7 +150,7 @@ impl Race<'_> {
     /// Turns an attempt's exception into a failure, except those that end the loop.
     fn unless_failed(&mut self, py: Python<'_>, number: usize, outcome: PyResult<Started>) -> PyResult<Started> {
         let Err(error) = outcome else { return outcome };
-        if exception_handler::passes(py, &error) {
+        if exception_handler::must_propagate(py, &error) {
             return Err(error);
         }
         // asyncio's race drops exceptions that are no `OSError`.

@@ -46,7 +46,8 @@ pub(super) async fn to_transport(
     channel: &Channel,
 ) -> PyResult<u64> {
     let mut reader = Reader::new(part, TRANSPORT_BLOCK)?;
-    let standing_in = Python::attach(|py| StandIn::begin(this.bind(py), transport.bind(py)).map(Bound::unbind))?;
+    let standing_in =
+        Python::attach(|py| FallbackProtocol::begin(this.bind(py), transport.bind(py)).map(Bound::unbind))?;
     let standing_in = channel.own(standing_in);
     let outcome = copy_to_transport(this, transport, &standing_in, &mut reader, channel).await;
     let left = reader.leave();
@@ -58,7 +59,7 @@ pub(super) async fn to_transport(
 async fn copy_to_transport(
     this: &Py<Loop>,
     transport: &Py<PyAny>,
-    standing_in: &Py<StandIn>,
+    standing_in: &Py<FallbackProtocol>,
     reader: &mut Reader<'_>,
     channel: &Channel,
 ) -> PyResult<()> {
@@ -143,7 +144,7 @@ fn first<'py>(view: &Bound<'py, PyAny>, count: u64) -> PyResult<Bound<'py, PyAny
 
 /// The protocol that a transport has meanwhile, asyncio's `_SendfileFallbackProtocol`.
 #[pyclass(frozen, module = "ferrio")]
-pub(crate) struct StandIn {
+pub(crate) struct FallbackProtocol {
     owner: Py<Loop>,
     transport: Py<PyAny>,
     /// The user's protocol.
@@ -154,7 +155,7 @@ pub(crate) struct StandIn {
     writable: GilCell<Option<Py<PyAny>>>,
 }
 
-impl StandIn {
+impl FallbackProtocol {
     fn begin<'py>(slf: &Bound<'py, Loop>, transport: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         let py = slf.py();
         let was_paused = match transport.getattr_opt(name!("_protocol_paused"))? {
@@ -203,7 +204,7 @@ impl StandIn {
 }
 
 #[pymethods]
-impl StandIn {
+impl FallbackProtocol {
     #[expect(clippy::unused_self, reason = "a protocol's method")]
     fn connection_made(&self, _transport: &Bound<'_, PyAny>) -> PyResult<()> {
         Err(ferrio_cpython::error::<PyRuntimeError>("Invalid state: connection should have been established already."))

@@ -152,7 +152,7 @@ fn accept_one(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> Py
             transports::socket::attach(&owner, connection, None)
         });
     let Err(error) = outcome else { return Ok(()) };
-    if exception_handler::passes(py, &error) {
+    if exception_handler::must_propagate(py, &error) {
         return Err(error);
     }
     if !base(&owner).debug.get() {

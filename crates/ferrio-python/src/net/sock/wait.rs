@@ -6,7 +6,7 @@
 use std::os::fd::RawFd;
 
 use ferrio_cpython::Action;
-use ferrio_cpython::objects::future::{DoneCallback, when_done};
+use ferrio_cpython::objects::future::{DoneCallback, add_done_callback};
 use ferrio_engine::Role;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -53,7 +53,7 @@ async fn wait(
     let registration = Python::attach(|py| {
         let fd = descriptor(sock.bind(py))?;
         let future = Loop::waiter(this.bind(py))?;
-        when_done(&future, py.None().bind(py), callback)?;
+        add_done_callback(&future, py.None().bind(py), callback)?;
         Registration::new(this.bind(py), fd, role, future, wake_waiter, channel)
     })?;
     let future = Python::attach(|py| registration.target.clone_ref(py));

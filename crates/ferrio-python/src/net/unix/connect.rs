@@ -41,7 +41,7 @@ impl Loop {
                 Ok::<_, PyErr>(wanted)
             })?;
             let sock = match (sock, path) {
-                (Some(sock), _) => CloseGuard::user(sock),
+                (Some(sock), _) => CloseGuard::passed_in(sock),
                 (None, Some(path)) => connect_to(&this, &path, &channel).await?,
                 (None, None) => return Err(ferrio_cpython::error::<PyValueError>("no path and sock were specified")),
             };
@@ -114,7 +114,7 @@ async fn connect_to(this: &Py<Loop>, path: &Py<PyAny>, channel: &Channel) -> PyR
 /// Creates a Unix stream socket.
 pub(crate) fn make_socket(py: Python<'_>) -> PyResult<CloseGuard> {
     let arguments = (imports::socket_af_unix(py)?, imports::socket_sock_stream(py)?);
-    Ok(CloseGuard::ours(py.import(name!("socket"))?.getattr(name!("socket"))?.call1(arguments)?.unbind()))
+    Ok(CloseGuard::created(py.import(name!("socket"))?.getattr(name!("socket"))?.call1(arguments)?.unbind()))
 }
 
 /// `os.fspath(path)`.

@@ -116,7 +116,7 @@ async fn create(this: &Py<Loop>, options: Options, tls: Option<TlsOptions>, chan
         let Options { protocol_factory, path, sock, backlog, cleanup_socket, .. } = options;
         let sock = match (path, sock) {
             (Some(path), _) => bind(path.bind(py))?,
-            (None, Some(sock)) => CloseGuard::user(sock),
+            (None, Some(sock)) => CloseGuard::passed_in(sock),
             (None, None) => {
                 return Err(ferrio_cpython::error::<PyValueError>("path was not specified, and no sock specified"));
             }

@@ -7,7 +7,7 @@ use ferrio_cpython::capi::raise::{handling, raised};
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
 use ferrio_cpython::objects::current::get_running_loop;
-use ferrio_cpython::objects::future::{future_like, no_longer_when_done, when_done};
+use ferrio_cpython::objects::future::{add_done_callback, future_like, remove_done_callback};
 use pyo3::prelude::*;
 
 use crate::common::imports;
@@ -68,7 +68,7 @@ impl WaitForInTask {
         let waiter = owner.call_method0(pyo3::intern!(py, "create_future"))?;
         let timer = Timer::finish(&owner, timeout, &waiter)?;
         let future = ensure(awaitable, Some(&owner))?;
-        when_done(&future, &waiter, &RELEASE_WAITER)?;
+        add_done_callback(&future, &waiter, &RELEASE_WAITER)?;
         let awaiting = Awaiting::new(&waiter)?;
         self.stage = Stage::Timed(Timed { future: future.unbind(), waiter: waiter.unbind(), awaiting, timer });
         Ok(None)
@@ -89,7 +89,7 @@ impl WaitForInTask {
             let result = || future_like::result(future.bind(py)).map(Some);
             return because.as_ref().map_or_else(result, |error| handling(py, error, result));
         }
-        no_longer_when_done(future.bind(py), waiter.bind(py), &RELEASE_WAITER)?;
+        remove_done_callback(future.bind(py), waiter.bind(py), &RELEASE_WAITER)?;
         let cancelling = CancelAndWait::new(future.bind(py))?;
         self.stage = Stage::Cancelling { future, cancelling, timer: Some(timer), because };
         Ok(None)

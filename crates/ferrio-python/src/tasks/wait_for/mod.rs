@@ -7,7 +7,9 @@ mod in_task;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor, spawn};
 use ferrio_cpython::objects::current::get_running_loop;
-use ferrio_cpython::objects::future::{DoneCallback, finish_with_none, future_like, no_longer_when_done, when_done};
+use ferrio_cpython::objects::future::{
+    DoneCallback, add_done_callback, finish_with_none, future_like, remove_done_callback,
+};
 use pyo3::prelude::*;
 
 use crate::common::imports;
@@ -146,7 +148,7 @@ impl CancelAndWait {
         let py = future.py();
         let owner = get_running_loop(py)?;
         let waiter = owner.call_method0(pyo3::intern!(py, "create_future"))?;
-        when_done(future, &waiter, &RELEASE_WAITER)?;
+        add_done_callback(future, &waiter, &RELEASE_WAITER)?;
         let task = current_waiter(&owner)?;
         if let Some(task) = &task {
             future_like::add_waiter(future, task)?;
@@ -163,7 +165,7 @@ impl CancelAndWait {
 
     fn end(&self, py: Python<'_>) -> PyResult<()> {
         let future = self.future.bind(py);
-        no_longer_when_done(future, self.waiter.bind(py), &RELEASE_WAITER)?;
+        remove_done_callback(future, self.waiter.bind(py), &RELEASE_WAITER)?;
         match &self.task {
             Some(task) => future_like::discard_waiter(future, task.bind(py)),
             None => Ok(()),

@@ -77,7 +77,7 @@ fn queue_loss(transport: &Bound<'_, DatagramTransport>) {
     let py = transport.py();
     if let Some(owner) = transport.get().owner(py) {
         let lose = |object: &Bound<'_, PyAny>, _: u32| connection_lost(object.cast::<DatagramTransport>()?);
-        base(&owner).push_into_room(py, Runnable::native(transport.clone(), lose, 0));
+        base(&owner).push_reserved(py, Runnable::native(transport.clone(), lose, 0));
     }
 }
 
@@ -108,7 +108,7 @@ fn release(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
 }
 
 /// Finalizes a transport that was not closed: warns as asyncio does and closes the socket.
-pub(super) fn abandoned(transport: &mut DatagramTransport) {
+pub(super) fn finalize_unclosed(transport: &mut DatagramTransport) {
     let fd = transport.fd;
     let Some(sock) = transport.state.get_mut().sock.take() else { return };
     Python::attach(|py| {

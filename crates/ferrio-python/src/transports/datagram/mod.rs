@@ -130,9 +130,9 @@ pub(crate) fn attach<'py>(
         state: GilCell::new(state),
     };
     let transport = Bound::new(py, transport)?;
-    base(slf).make_room(py, 2)?;
-    base(slf).push_into_room(py, Runnable::native(transport.clone(), begin, 0));
-    base(slf).push_into_room(py, Runnable::native(waiter, wake_waiter, 0));
+    base(slf).reserve(py, 2)?;
+    base(slf).push_reserved(py, Runnable::native(transport.clone(), begin, 0));
+    base(slf).push_reserved(py, Runnable::native(waiter, wake_waiter, 0));
     Ok(transport)
 }
 
@@ -266,7 +266,7 @@ impl DatagramTransport {
 
 impl Drop for DatagramTransport {
     fn drop(&mut self) {
-        close::abandoned(self);
+        close::finalize_unclosed(self);
     }
 }
 

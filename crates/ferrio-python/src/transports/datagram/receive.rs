@@ -143,7 +143,7 @@ fn receive_by_object<'py>(transport: &Bound<'py, DatagramTransport>) -> Received
 #[cold]
 fn report(transport: &Bound<'_, DatagramTransport>, owner: &Bound<'_, Loop>, error: PyErr) -> PyResult<()> {
     let py = transport.py();
-    if exception_handler::passes(py, &error) {
+    if exception_handler::must_propagate(py, &error) {
         return Err(error);
     }
     let callback = transport.getattr(name!("_read_ready"))?;

@@ -163,7 +163,7 @@ impl PipeEnd {
     }
 
     /// Finalizes a transport that was not closed: warns as asyncio does and closes the pipe.
-    pub(crate) fn abandoned(&mut self, name: &str) {
+    pub(crate) fn finalize_unclosed(&mut self, name: &str) {
         let Some(object) = self.state.get_mut().object.take() else { return };
         let fd = self.fd;
         Python::attach(|py| {
@@ -229,7 +229,7 @@ pub(crate) fn is_watched<T: PipeTransport>(transport: &Bound<'_, T>, owner: &Bou
 pub(crate) fn report<T: PipeTransport>(transport: &Bound<'_, T>, name: &str, error: PyErr) -> PyResult<()> {
     let py = transport.py();
     let Some(owner) = transport.get().owner(py) else { return Err(error) };
-    if exception_handler::passes(py, &error) {
+    if exception_handler::must_propagate(py, &error) {
         return Err(error);
     }
     HandleRef::unscheduled(owner.as_super(), &transport.as_any().getattr(name)?, &PyTuple::empty(py))?
@@ -253,7 +253,7 @@ pub(crate) fn queue_loss<T: PipeTransport>(transport: &Bound<'_, T>, error: Opti
         Some(error)
     });
     if unused.is_none() {
-        base(&owner).push_into_room(py, Runnable::native(transport.clone(), lose::<T>, 0));
+        base(&owner).push_reserved(py, Runnable::native(transport.clone(), lose::<T>, 0));
     }
     Ok(())
 }

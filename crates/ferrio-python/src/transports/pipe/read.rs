@@ -21,7 +21,7 @@ use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::{Loop, base};
 use crate::transports::classes;
-use crate::transports::endpoint::{Endpoint, call_protocol, callback_failed, report_fatal, unless_memory_is_short};
+use crate::transports::endpoint::{Endpoint, call_protocol, callback_failed, ignore_memory_error, report_fatal};
 use crate::transports::pipe::{PipeEnd, PipeTransport};
 use crate::transports::private_attributes::show_pipe_end;
 
@@ -97,7 +97,7 @@ fn end_of_data(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>
     super::log(transport, "info", "%r was closed by peer")?;
     transport.get().end.begin_closing(py);
     super::unwatch(transport, Role::Reader);
-    base(owner).push_into_room(py, Runnable::native(transport.clone(), call_eof_received, 0));
+    base(owner).push_reserved(py, Runnable::native(transport.clone(), call_eof_received, 0));
     super::queue_loss(transport, None)
 }
 
@@ -120,7 +120,7 @@ fn fatal_error(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>
     } else {
         let protocol = transport.get().protocol(py).unwrap_or_else(|| py.None().into_bound(py));
         let items = [("transport", transport.as_any()), ("protocol", &protocol)];
-        unless_memory_is_short(py, exception_handler::report(owner, message, &error, &items))?;
+        ignore_memory_error(py, exception_handler::report(owner, message, &error, &items))?;
     }
     close(transport, Some(error))
 }
@@ -256,6 +256,6 @@ impl ReadPipeTransport {
 
 impl Drop for ReadPipeTransport {
     fn drop(&mut self) {
-        self.end.abandoned(<Self as PyClass>::NAME);
+        self.end.finalize_unclosed(<Self as PyClass>::NAME);
     }
 }

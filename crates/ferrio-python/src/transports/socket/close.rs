@@ -52,7 +52,7 @@ pub(crate) fn close(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
         state.lifecycle = Lifecycle::Closing;
         let idle = state.buffer.is_empty();
         if idle {
-            state.lifecycle.lose();
+            state.lifecycle.transition_to_lost();
         }
         idle
     });
@@ -76,7 +76,7 @@ pub(crate) fn force_close(transport: &Bound<'_, SocketTransport>, error: Option<
             return false;
         }
         state.buffer.clear(&mut unsent);
-        state.lifecycle.lose();
+        state.lifecycle.transition_to_lost();
         true
     });
     drop(unsent);
@@ -108,7 +108,7 @@ fn queue_loss(transport: &Bound<'_, SocketTransport>, error: Option<PyErr>) {
             }
         }
     };
-    base(&owner).push_into_room(py, runnable);
+    base(&owner).push_reserved(py, runnable);
 }
 
 /// A connection about to be lost by an error.
@@ -182,7 +182,7 @@ fn close_socket(py: Python<'_>, taken: Socket) -> PyResult<()> {
 }
 
 /// Handles a transport that is freed without being closed: warns as asyncio does, and closes the socket.
-pub(crate) fn abandoned(transport: &mut SocketTransport) {
+pub(crate) fn finalize_unclosed(transport: &mut SocketTransport) {
     let fd = transport.fd;
     let state = transport.state.get_mut();
     let taken = std::mem::replace(&mut state.socket, Socket::Closed);

@@ -44,7 +44,7 @@ impl Lifecycle {
     }
 
     /// `connection_lost` is about to be queued or called.
-    pub(super) fn lose(&mut self) {
+    pub(super) fn transition_to_lost(&mut self) {
         *self = Self::Lost { dropped_writes: 0 };
     }
 

@@ -72,7 +72,7 @@ pub(crate) enum Sink {
 #[derive(Clone, Copy)]
 pub(crate) enum FirstData {
     /// Right after `connection_made`: the protocol is ferrio's own and calls no other code.
-    AtOnce,
+    Immediate,
     /// In the turn after it.
     NextTurn,
     /// In the turn after the waiter was woken.
@@ -190,7 +190,7 @@ pub(crate) fn attach<'py>(
     protocol.getattr(pyo3::intern!(py, "connection_made"))?;
     let sink = Sink::of(&protocol)?;
     let first_data = match (&sink, &waiter) {
-        (Sink::Tls(_), _) => FirstData::AtOnce,
+        (Sink::Tls(_), _) => FirstData::Immediate,
         (_, None) => FirstData::NextTurn,
         (_, Some(_)) => FirstData::AfterWaiter,
     };
@@ -218,7 +218,7 @@ pub(crate) fn attach<'py>(
         eof_written: false,
     };
     let transport = Bound::new(py, SocketTransport { fd, context: context.unbind(), state: GilCell::new(state) })?;
-    base(slf).make_room(py, 3)?;
+    base(slf).reserve(py, 3)?;
     let replaced = slf.get().io.register(py, fd, Role::Stream, Handler::native(&transport, read::on_event))?;
     for handler in replaced {
         handler.retire(py)?;
@@ -228,10 +228,10 @@ pub(crate) fn attach<'py>(
     {
         server.attach(py, fd)?;
     }
-    base(slf).push_into_room(py, Runnable::native(transport.clone(), begin, 0));
+    base(slf).push_reserved(py, Runnable::native(transport.clone(), begin, 0));
     if let Some(waiter) = waiter {
-        base(slf).push_into_room(py, Runnable::native(waiter, wake_waiter, 0));
-        base(slf).push_into_room(py, Runnable::native(transport.clone(), start_next_turn, 0));
+        base(slf).push_reserved(py, Runnable::native(waiter, wake_waiter, 0));
+        base(slf).push_reserved(py, Runnable::native(transport.clone(), start_next_turn, 0));
     }
     Ok(transport)
 }
@@ -249,7 +249,7 @@ fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
         }
     }
     match this.state.with(py, |state| std::mem::replace(&mut state.first_data, FirstData::UnderWay)) {
-        FirstData::AtOnce => start(object, 0),
+        FirstData::Immediate => start(object, 0),
         FirstData::NextTurn => start_next_turn(object, 0),
         FirstData::AfterWaiter | FirstData::UnderWay => Ok(()),
     }
@@ -258,7 +258,7 @@ fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 fn start_next_turn(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let transport = object.cast::<SocketTransport>()?;
     if let Some(owner) = transport.get().owner(transport.py()) {
-        base(&owner).push_into_room(transport.py(), Runnable::native(transport.clone(), start, 0));
+        base(&owner).push_reserved(transport.py(), Runnable::native(transport.clone(), start, 0));
     }
     Ok(())
 }
@@ -406,7 +406,7 @@ impl SocketTransport {
 
 impl Drop for SocketTransport {
     fn drop(&mut self) {
-        close::abandoned(self);
+        close::finalize_unclosed(self);
     }
 }
 

@@ -256,7 +256,7 @@ fn drained(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) {
 /// Queues another read for the next turn.
 pub(crate) fn read_again(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) {
     let py = transport.py();
-    base(owner).push_into_room(py, Runnable::native(transport.clone(), on_event, Readiness::NONE.bits()));
+    base(owner).push_reserved(py, Runnable::native(transport.clone(), on_event, Readiness::NONE.bits()));
 }
 
 fn end_of_file(transport: &Bound<'_, SocketTransport>, owner: &Bound<'_, Loop>) -> PyResult<()> {

@@ -137,7 +137,7 @@ fn send_chunks(slf: &Bound<'_, SocketTransport>, chunks: Vec<Chunk>) -> PyResult
     if lost {
         return dropped_write(slf);
     }
-    if !slf.get().state.with(py, |state| state.buffer.make_room(chunks.len())) {
+    if !slf.get().state.with(py, |state| state.buffer.try_reserve(chunks.len())) {
         return Err(out_of_memory(py));
     }
     slf.get().state.with(py, |state| chunks.into_iter().for_each(|chunk| state.buffer.push(chunk)));
@@ -172,7 +172,7 @@ pub(crate) fn send_coalesced(slf: &Bound<'_, SocketTransport>, coalesced: Vec<u8
 
 /// Buffers what was not sent.
 fn buffer(slf: &Bound<'_, SocketTransport>, chunk: Chunk, sent_in_part: bool) -> PyResult<()> {
-    if !slf.get().state.with(slf.py(), |state| state.buffer.make_room(1)) {
+    if !slf.get().state.with(slf.py(), |state| state.buffer.try_reserve(1)) {
         return Err(out_of_memory(slf.py()));
     }
     slf.get().state.with(slf.py(), |state| state.buffer.push(chunk));
@@ -204,7 +204,7 @@ pub(crate) fn flush(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     exclusive::proceed(transport)?;
     liveness::update_registration(transport)?;
     if closing {
-        transport.get().state.with(py, |state| state.lifecycle.lose());
+        transport.get().state.with(py, |state| state.lifecycle.transition_to_lost());
         return close::connection_lost(transport, None);
     }
     if eof_written {

@@ -17,9 +17,9 @@ pub(crate) fn make_connection(transport: &Bound<'_, SubprocessTransport>) -> PyR
     let pending = transport.get().state.with(py, |state| state.pending.take()).unwrap_or_default();
     call_protocol(transport, pyo3::intern!(py, "connection_made"), (transport,).into_pyobject(py)?)?;
     let Some(owner) = transport.get().owner(py) else { return Ok(()) };
-    base(&owner).make_room(py, pending.len())?;
+    base(&owner).reserve(py, pending.len())?;
     for handle in pending {
-        base(&owner).push_into_room(py, Runnable::Handle(handle));
+        base(&owner).push_reserved(py, Runnable::Handle(handle));
     }
     Ok(())
 }

@@ -164,7 +164,7 @@ fn call_eof_received(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
             imports::sslproto_logger(py)?.call_method1(name!("warning"), (text,)).map(drop)
         }
         Ok(false) => Ok(()),
-        Err(error) if exception_handler::passes(py, &error) => Err(error),
+        Err(error) if exception_handler::must_propagate(py, &error) => Err(error),
         Err(error) => fatal_error(transport, &error, "Error calling eof_received()"),
     }
 }
@@ -267,7 +267,7 @@ fn call_connection_lost<'py>(
     let arguments = memory::tuple(py, [error])?;
     match connection_lost.call1(&arguments) {
         Ok(_) => Ok(()),
-        Err(error) if exception_handler::passes(py, &error) => Err(error),
+        Err(error) if exception_handler::must_propagate(py, &error) => Err(error),
         Err(error) => HandleRef::unscheduled(owner.as_super(), &connection_lost, &arguments)?.report_error(py, error),
     }
 }
@@ -322,7 +322,7 @@ pub(super) fn fatal_error(transport: &Bound<'_, TlsTransport>, error: &PyErr, me
 }
 
 /// Finalizes a transport that was not closed: warns as asyncio does.
-pub(super) fn abandoned(transport: &mut TlsTransport) {
+pub(super) fn finalize_unclosed(transport: &mut TlsTransport) {
     if transport.state.get_mut().closed {
         return;
     }

@@ -117,7 +117,7 @@ pub(super) fn control_writing(transport: &Bound<'_, TlsTransport>) -> PyResult<(
     let (Some(method), Some(protocol)) = (method, this.protocol(py)) else { return Ok(()) };
     match protocol.call_method0(method) {
         Ok(_) => Ok(()),
-        Err(error) if exception_handler::passes(py, &error) => Err(error),
+        Err(error) if exception_handler::must_propagate(py, &error) => Err(error),
         Err(error) => {
             let message = format!("protocol.{method}() failed");
             let items = [("transport", transport.as_any()), ("protocol", &protocol)];

@@ -130,7 +130,7 @@ fn refused(transport: &Bound<'_, TlsTransport>, error: PyErr) -> PyResult<()> {
     let this = transport.get();
     let protocol = this.protocol(py);
     close::close(transport)?;
-    if exception_handler::passes(py, &error) {
+    if exception_handler::must_propagate(py, &error) {
         return Err(error);
     }
     if !this.debug(py) {

@@ -39,7 +39,7 @@ use self::flow::Marks;
 use self::lower_transport::Lower;
 use self::options::Options;
 pub(crate) use self::protocol::TlsProtocol;
-use self::receive::Arrived;
+use self::receive::UnfedData;
 pub(crate) use self::receive::received;
 use self::session::Session;
 use crate::common::imports;
@@ -112,7 +112,7 @@ struct State {
     /// Encrypted data that the lower transport was not given yet, in order; it precedes what is still in the session.
     outbox: Vec<Py<PyBytes>>,
     /// Data that the lower transport received and the session was not given yet.
-    arrived: Option<Arrived>,
+    unfed: Option<UnfedData>,
     /// Whether `close()` or `abort()` was called, or the connection is lost.
     closed: bool,
     /// Whether the lower transport received end of file.
@@ -169,7 +169,7 @@ pub(crate) fn make<'py>(
         backlog: VecDeque::new(),
         backlog_len: 0,
         outbox: Vec::new(),
-        arrived: None,
+        unfed: None,
         closed: false,
         eof_received: false,
         dropped_writes: 0,
@@ -275,6 +275,6 @@ impl TlsTransport {
 
 impl Drop for TlsTransport {
     fn drop(&mut self) {
-        close::abandoned(self);
+        close::finalize_unclosed(self);
     }
 }

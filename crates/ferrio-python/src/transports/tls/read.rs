@@ -56,20 +56,20 @@ fn read_and_answer(transport: &Bound<'_, TlsTransport>, lends_buffer: bool) -> P
 }
 
 /// Maximum data of a record whose body has `body` bytes.
-fn most_data(body: usize) -> usize {
+fn max_data(body: usize) -> usize {
     body.clamp(1, LONGEST)
 }
 
 impl State {
     /// Maximum data of the pending records together; None unless it is known and suits a read into one object.
     pub(super) fn several(&self) -> Option<usize> {
-        let most = if self.draining { None } else { self.records.most_data() };
+        let most = if self.draining { None } else { self.records.max_data() };
         most.filter(|most| (LONGEST_BODY + 1..=MOST_AT_ONCE).contains(most))
     }
 
     /// How many bytes to read from the session; None if there is nothing to read.
     fn next_read(&mut self) -> Option<usize> {
-        self.next_record().map(most_data)
+        self.next_record().map(max_data)
     }
 
     /// Body length of the next record, if it is known, otherwise the maximum; None if there is nothing to read.
@@ -119,7 +119,7 @@ fn read_bytes(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let several = read_several(transport);
-    receive::give_rest(transport)?;
+    receive::feed_remaining(transport)?;
     let (mut chunks, mut ended) = several?;
     while !ended && let Some(size) = next_read(transport)? {
         match this.session.read(py, size)? {
@@ -170,8 +170,8 @@ fn read_several<'py>(transport: &Bound<'py, TlsTransport>) -> PyResult<(Vec<Boun
     while writer.remaining() > 0
         && let Some(body) = this.state.with(py, |state| if state.draining { None } else { state.next_record() })
     {
-        receive::give_record(transport, body)?;
-        let size = most_data(body);
+        receive::feed_record(transport, body)?;
+        let size = max_data(body);
         let read = |part: &Bound<'py, PyAny>| this.session.read_into(py, size, part);
         let count = |outcome: &Read<usize>| if let Read::Data(count) = outcome { *count } else { 0 };
         match writer.fill(size, read, count)? {
@@ -181,7 +181,7 @@ fn read_several<'py>(transport: &Bound<'py, TlsTransport>) -> PyResult<(Vec<Boun
                 break;
             }
             // A record without data, as for a key update: the session has not been given the records after it.
-            Read::Wanting if this.state.with(py, |state| state.arrived.is_some()) => {
+            Read::Wanting if this.state.with(py, |state| state.unfed.is_some()) => {
                 this.state.with(py, |state| state.answered = true);
             }
             Read::Wanting => {

@@ -13,7 +13,7 @@ use super::read::LONGEST_BODY;
 use super::{Phase, TlsTransport, close, handshake, read};
 
 /// Received bytes that the session has not been given completely.
-pub(super) struct Arrived {
+pub(super) struct UnfedData {
     data: Py<PyBytes>,
     /// How many of the bytes the session was given.
     given: usize,
@@ -25,71 +25,71 @@ pub(super) struct Arrived {
 pub(crate) fn received(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
     let py = transport.py();
     match transport.get().phase(py) {
-        Phase::Unwrapped => keep(transport, data),
-        Phase::Handshake => keep(transport, data).and_then(|()| handshake::step(transport)),
-        Phase::Wrapped => keep_for_reading(transport, data).and_then(|()| read::read(transport)),
-        Phase::Flushing => keep(transport, data).and_then(|()| close::flush(transport)),
-        Phase::Shutdown => keep(transport, data).and_then(|()| close::shut_down(transport)),
+        Phase::Unwrapped => feed(transport, data),
+        Phase::Handshake => feed(transport, data).and_then(|()| handshake::step(transport)),
+        Phase::Wrapped => store_for_reading(transport, data).and_then(|()| read::read(transport)),
+        Phase::Flushing => feed(transport, data).and_then(|()| close::flush(transport)),
+        Phase::Shutdown => feed(transport, data).and_then(|()| close::shut_down(transport)),
     }
 }
 
 /// Gives received bytes to the session.
-pub(super) fn keep(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+pub(super) fn feed(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
     let py = transport.py();
-    give_rest(transport)?;
-    transport.get().session.give(py, data)?;
+    feed_remaining(transport)?;
+    transport.get().session.feed(py, data)?;
     transport.get().state.with(py, |state| state.records.feed(data.as_bytes()));
     Ok(())
 }
 
 /// Stores received bytes for the read that follows.
-fn keep_for_reading(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+fn store_for_reading(transport: &Bound<'_, TlsTransport>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let begun = this.state.with(py, |state| {
-        let may_pass_on = !state.reading_paused && !state.lends_buffer && !state.draining && state.arrived.is_none();
+        let may_pass_on = !state.reading_paused && !state.lends_buffer && !state.draining && state.unfed.is_none();
         if may_pass_on { state.records.begun() } else { None }
     });
     let Some(begun) = begun.filter(|_| this.session.is_unpatched && data.as_bytes().len() > LONGEST_BODY) else {
-        return keep(transport, data);
+        return feed(transport, data);
     };
     let several = this.state.with(py, |state| {
         state.records.feed(data.as_bytes());
         let several = state.several().is_some();
         if several {
-            state.arrived = Some(Arrived { data: data.clone().unbind(), given: 0, begun });
+            state.unfed = Some(UnfedData { data: data.clone().unbind(), given: 0, begun });
         }
         several
     });
-    if several { Ok(()) } else { this.session.give(py, data) }
+    if several { Ok(()) } else { this.session.feed(py, data) }
 }
 
 /// Gives the session the next record, whose body has `body` bytes.
-pub(super) fn give_record(transport: &Bound<'_, TlsTransport>, body: usize) -> PyResult<()> {
+pub(super) fn feed_record(transport: &Bound<'_, TlsTransport>, body: usize) -> PyResult<()> {
     let py = transport.py();
     if transport.get().state.with(py, |state| state.draining) {
-        return give_rest(transport);
+        return feed_remaining(transport);
     }
     let part = transport.get().state.with(py, |state| {
-        let arrived = state.arrived.as_mut()?;
-        let from = arrived.given;
-        let before = std::mem::take(&mut arrived.begun);
-        arrived.given += (TlsRecords::HEADER + body).saturating_sub(before);
-        Some((arrived.data.clone_ref(py), from..arrived.given))
+        let unfed = state.unfed.as_mut()?;
+        let from = unfed.given;
+        let before = std::mem::take(&mut unfed.begun);
+        unfed.given += (TlsRecords::HEADER + body).saturating_sub(before);
+        Some((unfed.data.clone_ref(py), from..unfed.given))
     });
     let Some((data, part)) = part else { return Ok(()) };
-    transport.get().session.give(py, &BufferView::of(data.bind(py), part)?)
+    transport.get().session.feed(py, &BufferView::of(data.bind(py), part)?)
 }
 
 /// Gives the session all stored bytes.
 #[inline]
-pub(super) fn give_rest(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
+pub(super) fn feed_remaining(transport: &Bound<'_, TlsTransport>) -> PyResult<()> {
     let py = transport.py();
-    let Some(arrived) = transport.get().state.with(py, |state| state.arrived.take()) else { return Ok(()) };
-    let data = arrived.data.bind(py);
+    let Some(unfed) = transport.get().state.with(py, |state| state.unfed.take()) else { return Ok(()) };
+    let data = unfed.data.bind(py);
     let len = data.as_bytes().len();
-    if arrived.given >= len {
+    if unfed.given >= len {
         return Ok(());
     }
-    transport.get().session.give(py, &BufferView::of(data, arrived.given..len)?)
+    transport.get().session.feed(py, &BufferView::of(data, unfed.given..len)?)
 }

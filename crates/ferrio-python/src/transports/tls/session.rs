@@ -20,7 +20,7 @@ pub(super) struct Session {
     pub(super) object: Py<PyAny>,
     incoming: Py<PyAny>,
     outgoing: Py<PyAny>,
-    give: Py<PyAny>,
+    feed: Py<PyAny>,
     take: Py<PyAny>,
     read: Py<PyAny>,
     write: Py<PyAny>,
@@ -46,7 +46,7 @@ impl Session {
         Ok(Self {
             is_unpatched,
             is_server: options.is_server(),
-            give: incoming.getattr(name!("write"))?.unbind(),
+            feed: incoming.getattr(name!("write"))?.unbind(),
             take: outgoing.getattr(name!("read"))?.unbind(),
             read: inner.getattr(name!("read"))?.unbind(),
             write: inner.getattr(name!("write"))?.unbind(),
@@ -58,8 +58,8 @@ impl Session {
     }
 
     /// Adds received bytes.
-    pub(super) fn give(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.give.bind(py).call1((data,)).map(drop)
+    pub(super) fn feed(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.feed.bind(py).call1((data,)).map(drop)
     }
 
     /// Takes bytes to send to the peer; None if there are none.
@@ -129,8 +129,8 @@ impl Session {
     }
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let Self { is_unpatched: _, is_server: _, context, object, incoming, outgoing, give, take, read, write } = self;
-        [context, object, incoming, outgoing, give, take, read, write]
+        let Self { is_unpatched: _, is_server: _, context, object, incoming, outgoing, feed, take, read, write } = self;
+        [context, object, incoming, outgoing, feed, take, read, write]
             .into_iter()
             .try_for_each(|owned| visit.call(owned))
     }

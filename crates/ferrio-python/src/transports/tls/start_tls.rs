@@ -100,7 +100,7 @@ fn begin(
     let resumed = slf.call_method1(name!("call_soon"), (lower.getattr(name!("resume_reading"))?,))?;
     Ok(Upgrade {
         transport: transport.unbind(),
-        lower: CloseGuard::ours(lower.clone().unbind()),
+        lower: CloseGuard::created(lower.clone().unbind()),
         waiter,
         handles: [made.unbind(), resumed.unbind()],
     })
@@ -109,7 +109,7 @@ fn begin(
 /// Passes the data that a stream has already buffered to the handshake, which it belongs to.
 fn take_early_data(transport: &Bound<'_, TlsTransport>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
     let early = reader_sink::take_early(protocol)?;
-    if early.is_empty() { Ok(()) } else { super::receive::keep(transport, &memory::bytes(transport.py(), &early)?) }
+    if early.is_empty() { Ok(()) } else { super::receive::feed(transport, &memory::bytes(transport.py(), &early)?) }
 }
 
 /// The transport; None if the lower connection was lost before the handshake started, as in asyncio.

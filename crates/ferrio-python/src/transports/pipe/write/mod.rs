@@ -191,6 +191,6 @@ impl WritePipeTransport {
 
 impl Drop for WritePipeTransport {
     fn drop(&mut self) {
-        self.end.abandoned(<Self as PyClass>::NAME);
+        self.end.finalize_unclosed(<Self as PyClass>::NAME);
     }
 }

@@ -52,7 +52,7 @@ impl WritePipeTransport {
             pipe::watch(slf, Role::Writer, on_writable)?;
         }
         let chunk = data.into_chunk(py, written)?;
-        if !this.state.with(py, |state| state.buffer.make_room(1)) {
+        if !this.state.with(py, |state| state.buffer.try_reserve(1)) {
             return Err(memory::out_of_memory(py));
         }
         this.state.with(py, |state| state.buffer.push(chunk));
