@@ -1,7 +1,7 @@
 """Python's asyncio in Rust.
 
-Every public name of asyncio is here too, so `import ferrio as asyncio` works. ferrio's own implementations replace
-asyncio's; all other names are asyncio's own objects, so that code which uses both modules sees the same object.
+Every public name of asyncio is here too, so `import ferrio as asyncio` works. The names below that ferrio brings
+itself take the place of asyncio's; all others are asyncio's own objects, so that code which uses both sees one.
 """
 
 # This comes first: outside the main interpreter no other part of ferrio may be loaded.

@@ -64,17 +64,17 @@ _seen: set[str] = set()
 
 
 def install() -> None:
-    """Replace asyncio's default loop, tasks, futures and all else that ferrio implements, for the whole process.
+    """Make asyncio's default loop, tasks, futures and all else that ferrio brings ferrio's, for the whole process.
 
-    From then on asyncio.run, asyncio.Runner, asyncio.new_event_loop and asyncio.EventLoop create ferrio loops, and
-    asyncio.Task, asyncio.Future and the other names that ferrio implements are ferrio's, in asyncio and its submodules.
-    Names that a program or a library imported from asyncio before stay asyncio's, and work with ferrio's; names that it
-    imports afterwards are ferrio's. Existing loops, tasks and other objects are not affected.
+    From then on asyncio.run, asyncio.Runner, asyncio.new_event_loop and asyncio.EventLoop give ferrio loops, and
+    asyncio.Task, asyncio.Future and the other names that ferrio brings are ferrio's, in asyncio and its submodules.
+    What a program or a library took from asyncio by name before stays asyncio's and works with ferrio's; what it takes
+    afterwards is ferrio's. So are loops, tasks and other objects that exist: they stay what they are.
 
-    It replaces a policy of another library, and anything that another library has put in asyncio under one of these
-    names; what a library sets afterwards is kept.
+    A policy of another library that is in force gives way, and so does what another library has put in asyncio under
+    one of these names; what it sets afterwards is respected.
 
-    Call it at any time, from any thread and while loops run; calling it again changes nothing.
+    It may be called at any time, from any thread and while loops run; calling it again changes nothing.
     """
     with _lock:
         if _replacements:
@@ -87,11 +87,11 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Restore exactly what install() replaced.
+    """Put back exactly what install() replaced.
 
-    One call reverts any number of install() calls. What other libraries have put in asyncio since then stays. Existing
-    ferrio objects keep working, and code that imported ferrio's names from asyncio keeps them. Without a previous
-    install() it does nothing.
+    One call undoes any number of install(). What others have put in asyncio since then stays. Objects of ferrio's that
+    exist go on working, and code that took ferrio's names from asyncio by name keeps them. Without install() before it,
+    it does nothing.
     """
     with _lock:
         while _replacements:

@@ -9,7 +9,7 @@ _DefaultEventLoopPolicy = asyncio.unix_events._UnixDefaultEventLoopPolicy
 
 
 class EventLoopPolicy(_DefaultEventLoopPolicy):
-    """asyncio's default policy, with its child watchers if the running Python has them, creating ferrio loops.
+    """asyncio's default policy, with its child watchers where the running Python has them, making ferrio loops.
 
     asyncio.set_event_loop_policy(ferrio.EventLoopPolicy())
     """

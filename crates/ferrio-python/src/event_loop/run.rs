@@ -129,7 +129,7 @@ impl Loop {
         true
     }
 
-    /// The body of `__del__`.
+    /// `__del__` of the loop's class.
     fn _finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         if !slf.get().outermost.is_initialized(py) || base(slf).closed.get() {

@@ -105,7 +105,7 @@ impl Semaphore {
         }
     }
 
-    /// A number that is not whole never gets to zero, nor does an infinite one.
+    /// A number that is no integer never gets to zero, or is infinite: such a semaphore has no limit.
     #[setter(_value)]
     fn set_value(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = value.py();

@@ -176,7 +176,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Handle Ctrl-C: the first one cancels the main task, the second one raises `KeyboardInterrupt` immediately.
+    /// What Ctrl-C calls: the first cancels the main task, the second comes out at once.
     fn _on_sigint(
         &self,
         py: Python<'_>,
