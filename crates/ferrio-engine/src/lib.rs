@@ -11,6 +11,7 @@ mod descriptors;
 mod event_state;
 mod flow;
 mod incoming;
+mod interest;
 mod lock_state;
 mod poll_policy;
 mod queue_state;
@@ -26,13 +27,12 @@ mod write_buffer;
 pub use event_state::EventState;
 pub use flow::{Buffered, Drained, FlowControl};
 pub use incoming::{Found, Incoming, Search, Separators};
+pub use interest::{Change, Interest, PollerEntry, Trigger};
 pub use lock_state::{LockState, Released};
 pub use poll_policy::PollPolicy;
 pub use queue_state::{Done, QueueState, Side};
 pub use ready::ReadyQueue;
-pub use registrations::{
-    Change, Entry, Interest, Occupied, PollerEntry, Registered, Registrations, Removed, Role, Trigger,
-};
+pub use registrations::{Entry, Occupied, Registered, Registrations, Removed, Role};
 pub use semaphore_state::SemaphoreState;
 pub use spin::SpinPolicy;
 pub use timers::{Cancellable, Deadline, Timers};
