@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 use crate::common::async_block::{Channel, Coroutine};
 use crate::common::imports;
 use crate::event_loop::{Loop, base};
+use crate::transports::endpoint::wake_waiter;
 use crate::transports::pipe::{read, write};
-use crate::transports::socket::wake_waiter;
 
 #[pymethods]
 impl Loop {

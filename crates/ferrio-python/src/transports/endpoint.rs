@@ -95,3 +95,12 @@ pub(crate) fn report_fatal<T: Endpoint>(transport: &Bound<'_, T>, error: &PyErr,
 pub(crate) fn ignore_memory_error(py: Python<'_>, reported: PyResult<()>) -> PyResult<()> {
     reported.or_else(|failure| if failure.is_instance_of::<PyMemoryError>(py) { Ok(()) } else { Err(failure) })
 }
+
+/// Sets a future's result unless it is done or cancelled.
+pub(crate) fn wake_waiter(waiter: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let py = waiter.py();
+    if !waiter.call_method0(pyo3::intern!(py, "done"))?.is_truthy()? {
+        waiter.call_method1(pyo3::intern!(py, "set_result"), (py.None(),))?;
+    }
+    Ok(())
+}

@@ -8,7 +8,8 @@ use std::os::fd::RawFd;
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::prelude::*;
 
-use super::socket::{SocketTransport, wake_waiter};
+use super::endpoint::wake_waiter;
+use super::socket::SocketTransport;
 use super::socket::{liveness, write_coalescing};
 use crate::common::async_block::Channel;
 use crate::common::imports;

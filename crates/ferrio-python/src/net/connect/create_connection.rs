@@ -311,7 +311,9 @@ pub(crate) async fn establish(
             Some(options) => {
                 tls::options::connect(slf, sock.bind(py).clone(), protocol.clone(), context, &options, waiter.clone())?
             }
-            None => socket::connect(slf, sock.bind(py).clone(), protocol.clone(), context, Some(waiter.clone()))?,
+            None => {
+                socket::connect::connect(slf, sock.bind(py).clone(), protocol.clone(), context, Some(waiter.clone()))?
+            }
         };
         Ok::<_, PyErr>((CloseGuard::created(transport.unbind()), protocol.unbind(), waiter.unbind()))
     })?;

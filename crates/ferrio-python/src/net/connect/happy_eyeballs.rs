@@ -15,7 +15,7 @@ use crate::event_loop::exception_handler;
 use crate::net::connect::attempt::{Failures, open};
 use crate::net::sock::connect::{Progress, begin, descriptor, outcome};
 use crate::net::sock::wait::Registration;
-use crate::transports::socket::wake_waiter;
+use crate::transports::endpoint::wake_waiter;
 
 /// Told when an attempt's socket is writable.
 #[pyclass(frozen)]

@@ -22,7 +22,7 @@ use crate::event_loop::handler::Handler;
 use crate::event_loop::{Loop, base};
 use crate::net::serve::server::Server;
 use crate::transports;
-use crate::transports::socket::Connection;
+use crate::transports::socket::connect::Connection;
 use crate::transports::{address, tls};
 
 /// Seconds of pause if accepting fails for lack of resources (`constants.ACCEPT_RETRY_DELAY`).
@@ -149,7 +149,7 @@ fn accept_one(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> Py
                 server: Some(Server::link(server)),
                 context: own_context.clone(),
             };
-            transports::socket::attach(&owner, connection, None)
+            transports::socket::connect::attach(&owner, connection, None)
         });
     let Err(error) = outcome else { return Ok(()) };
     if exception_handler::must_propagate(py, &error) {

@@ -110,7 +110,7 @@ impl Server {
     fn wake_waiters(&self, py: Python<'_>) -> PyResult<()> {
         let waiters = self.state.with(py, |state| state.waiters.take());
         for waiter in waiters.into_iter().flatten() {
-            crate::transports::socket::wake_waiter(waiter.bind(py), 0)?;
+            crate::transports::endpoint::wake_waiter(waiter.bind(py), 0)?;
         }
         Ok(())
     }

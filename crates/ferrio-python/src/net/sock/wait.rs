@@ -16,7 +16,7 @@ use crate::common::imports;
 use crate::event_loop::handler::Handler;
 use crate::event_loop::readers::refuse_used;
 use crate::event_loop::{Loop, base};
-use crate::transports::socket::wake_waiter;
+use crate::transports::endpoint::wake_waiter;
 
 /// Callbacks that asyncio's waits have, present for introspection only: the wait works without them.
 static READ_DONE: DoneCallback = DoneCallback::new("BaseSelectorEventLoop._sock_read_done", |_, _| Ok(()))

@@ -21,8 +21,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
-use super::endpoint::{Endpoint, call_protocol, callback_failed};
-use super::socket::wake_waiter;
+use super::endpoint::{Endpoint, call_protocol, callback_failed, wake_waiter};
 use crate::common::imports;
 use crate::event_loop::readers;
 use crate::event_loop::{Loop, base};

@@ -124,7 +124,7 @@ pub(crate) fn connect<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let transport = make(slf, protocol, options, Waiter::Future(waiter.unbind()), true)?;
     let below = Bound::new(slf.py(), TlsProtocol::of(&transport))?;
-    match socket::connect(slf, sock, below.into_any(), context, None) {
+    match socket::connect::connect(slf, sock, below.into_any(), context, None) {
         Ok(_) => Ok(transport.into_any()),
         Err(error) => {
             transport.get().state.with(slf.py(), |state| state.closed = true);
