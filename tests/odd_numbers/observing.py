@@ -12,7 +12,7 @@ from functools import partial
 
 import ferrio
 from tests.odd_numbers.values import VALUES
-from tests.random_programs.observing import installed
+from tests.random_programs.observation import installed
 from tests.support.differential import masked
 
 MODES: dict[str, tuple[Callable[[], asyncio.AbstractEventLoop], Callable]] = {

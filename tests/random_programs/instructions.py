@@ -1,28 +1,27 @@
-"""What each instruction of a random program does (`making.py` makes them).
+"""`World`: the objects of a random program, how its bodies run, and the instructions that contain further bodies.
 
-asyncio's names are looked up when they are used: what is in place of them then is what a program meets.
+`strategies.py` draws programs. The other instructions are in the modules that `World` inherits from. All look up
+asyncio's names when they use them, so that they meet whatever is installed then.
 """
 
 import asyncio
 import builtins
 import contextlib
-import contextvars
 import sys
 
-from tests.random_programs.generating import Generators
-from tests.random_programs.making_tasks import Makers
-from tests.random_programs.streaming import Streams
+from tests.random_programs.generators import Generators
+from tests.random_programs.immediate import VARIABLE, Immediate
+from tests.random_programs.streams import Streams
+from tests.random_programs.task_classes import Makers
+from tests.random_programs.waits import Waiting
 from tests.support.differential import masked
 
-VARIABLE: contextvars.ContextVar = contextvars.ContextVar("VARIABLE", default="unset")
-
-# Their failures end the body around them: they are there for it.
+# A failure of one of these ends the body around it, which is what they are for.
 NOT_GUARDED = {"raise", "return", "cancel_self", "catch", "finally", "locked", "with_semaphore", "sleep"}
-CONDITIONS = {"F": "FIRST_COMPLETED", "E": "FIRST_EXCEPTION", "A": "ALL_COMPLETED"}
 
 
 class Fatal(BaseException):
-    """One that `except Exception` does not catch and that is not a cancel."""
+    """Is not caught by `except Exception`, and is not a cancellation."""
 
 
 class _Return(Exception):
@@ -51,7 +50,7 @@ def shown(error: BaseException | None, depth: int = 3) -> object:
 
 
 class _Ordered(dict):
-    """A set that keeps the order of its making."""
+    """A set that keeps the order in which its elements were added."""
 
     def add(self, each) -> None:
         self[each] = None
@@ -61,14 +60,14 @@ class _Ordered(dict):
 
 
 def in_order(group):
-    """asyncio's own group cancels its tasks in the order of a set, which is that of their addresses."""
+    """Makes asyncio's own group cancel its tasks in order; it keeps them in a set, whose order is that of addresses."""
     if isinstance(getattr(group, "_tasks", None), set):
         with contextlib.suppress(AttributeError):
             group._tasks = _Ordered()
     return group
 
 
-class World(Makers, Generators, Streams):
+class World(Immediate, Waiting, Makers, Generators, Streams):
     """The objects of one run, and its trace."""
 
     make = staticmethod(make)
@@ -94,7 +93,7 @@ class World(Makers, Generators, Streams):
         self.make_streams()
 
     def delay(self, turns):
-        """A delay that no other has: asyncio's heap keeps no order among timers that are due at the same instant."""
+        """A unique delay: asyncio's heap does not keep the order of timers that are due at the same instant."""
         if turns is None or turns <= 0:
             return turns
         self.delays += 1
@@ -108,14 +107,14 @@ class World(Makers, Generators, Streams):
 
     async def body(self, me: str, body):
         task = asyncio.current_task()
-        if task not in self.tasks:  # wait_for() and eager starts may run it in one that is known
+        if task not in self.tasks:  # wait_for() and eager starts may run it in a known task
             task.set_name(me)
             self.tasks.append(task)
         self.note(me, "begins", VARIABLE.get())
         return await self.perform(me, body)
 
     async def perform(self, me: str, body):
-        """A body within the task that is running already."""
+        """Runs a body inside the task that is already running."""
         try:
             for instruction in body:
                 await self.step(me, *instruction)
@@ -160,15 +159,15 @@ class World(Makers, Generators, Streams):
     def note(self, me: str, *what) -> None:
         self.trace.append((self.loop.turn, me, *what))
 
-    # What they are about
+    # The objects that instructions refer to
 
     def task(self, which: int):
         return self.tasks[which % len(self.tasks)]
 
     def younger(self, me: str, which: int):
-        """A task that may be waited for with no danger of a circle, for which asyncio's cancel() has no bottom."""
+        """A task that can be awaited without creating a circle, in which asyncio's cancel() would recurse endlessly."""
         mine = asyncio.current_task().get_name()
-        # A task that finalizes a generator has no number of ours: nobody waits for it.
+        # A task that finalizes a generator has no number: no instruction waits for it.
         number = int(mine[1:]) if mine[1:].isdigit() else 0
         younger = [task for task in self.tasks if int(task.get_name()[1:]) > number]
         return younger[which % len(younger)] if younger else self.future(which)
@@ -186,200 +185,8 @@ class World(Makers, Generators, Streams):
             return ("pending", future.cancelling() if hasattr(future, "cancelling") else None)
         if future.cancelled():
             return ("cancelled",)
-        # Not exception(): that would count as having been asked for.
+        # Not exception(): the exception would count as retrieved.
         return ("finished", shown(future._exception), masked(future._result) if future._exception is None else None)
-
-    # At once
-
-    def do_cancel(self, me, which, message):
-        task = self.task(which)
-        return (self.name_of(task), task.cancel() if message is None else task.cancel(message), task.cancelling())
-
-    def do_uncancel(self, me, which):
-        return self.name_of(self.task(which)), self.task(which).uncancel()
-
-    def do_cancel_future(self, me, which, message):
-        return self.future(which).cancel(message)
-
-    def do_set_result(self, me, which, value):
-        self.future(which).set_result(value)
-
-    def do_set_exception(self, me, which, kind):
-        self.future(which).set_exception(make(kind))
-
-    def do_break_off(self, me, kind):
-        """Out of a callback, or of a task as anything else."""
-        raise make(kind)
-
-    def do_renew_future(self, me, which):
-        if self.future(which).done():
-            self.futures[which] = self.loop.create_future()
-
-    def do_inspect(self, me, which):
-        task = self.task(which)
-        waits_for = getattr(task, "_fut_waiter", None)
-        return self.name_of(task), self.state_of(task), task.cancelling(), waits_for is None, task._must_cancel
-
-    def do_inspect_future(self, me, which):
-        future = self.future(which)
-        try:
-            return future.result()
-        except BaseException as error:
-            return shown(error)
-
-    def do_everybody(self, me):
-        current = asyncio.current_task(self.loop)
-        alive = sorted(masked(task.get_name()) for task in asyncio.all_tasks(self.loop))
-        return (current and current.get_name(), alive)
-
-    def do_watch(self, me, which):
-        task = self.task(which)
-        label = f"watch{self.made}"
-        task.add_done_callback(lambda task: self.note(label, task.get_name(), self.state_of(task), VARIABLE.get()))
-        return self.name_of(task)
-
-    def seen(self, future):
-        self.note("seen", self.name_of(future), self.state_of(future))
-
-    def do_watch_future(self, me, which):
-        self.future(which).add_done_callback(self.seen)
-
-    def do_unwatch_future(self, me, which):
-        return self.future(which).remove_done_callback(self.seen)
-
-    def do_set_variable(self, me, value):
-        before = VARIABLE.get()
-        VARIABLE.set(value)
-        return before
-
-    def do_soon(self, me, instruction):
-        self.loop.call_soon(self.at_once, "soon of " + me, *instruction)
-
-    def do_later(self, me, delay, instruction):
-        self.loop.call_later(self.delay(delay), self.at_once, "later of " + me, *instruction)
-
-    def do_later_and_cancel(self, me, delay, instruction):
-        handle = self.loop.call_later(self.delay(delay), self.at_once, "never of " + me, *instruction)
-        self.loop.call_soon(handle.cancel)
-
-    def do_set_event(self, me, which):
-        self.events[which % 2].set()
-
-    def do_clear_event(self, me, which):
-        self.events[which % 2].clear()
-
-    def do_release(self, me, which):
-        self.locks[which % 2].release()
-
-    def do_release_semaphore(self, me, which):
-        self.semaphores[which % 2].release()
-
-    def do_put_nowait(self, me, which, value):
-        self.queues[which].put_nowait(value)
-
-    def do_get_nowait(self, me, which):
-        return self.queues[which].get_nowait()
-
-    def do_task_done(self, me, which):
-        self.queues[which].task_done()
-
-    def do_shut_down(self, me, which, immediate):
-        if sys.version_info >= (3, 13):
-            self.queues[which].shutdown(immediate)
-
-    def do_abort_barrier(self, me, which):
-        barrier = self.barriers[which % 2]
-        return barrier.parties, barrier.n_waiting, barrier.broken
-
-    def do_primitives(self, me):
-        everything = [*self.locks, *self.semaphores, *self.events, *self.queues, *self.conditions, *self.barriers]
-        return [masked(repr(each)).replace("asyncio.locks.", "").replace("ferrio.", "") for each in everything]
-
-    # Waiting
-
-    async def sleep(self, me, delay):
-        return await asyncio.sleep(self.delay(delay), delay)
-
-    async def await_future(self, me, which):
-        return await self.future(which)
-
-    async def await_task(self, me, which):
-        return await self.younger(me, which)
-
-    async def shield_future(self, me, which):
-        return await asyncio.shield(self.future(which))
-
-    async def shield_task(self, me, which):
-        return await asyncio.shield(self.younger(me, which))
-
-    async def wait_for_future(self, me, which, limit):
-        return await asyncio.wait_for(self.future(which), self.delay(limit))
-
-    async def wait_for_task(self, me, which, limit):
-        return await asyncio.wait_for(self.younger(me, which), self.delay(limit))
-
-    async def gather_tasks(self, me, whiches, return_exceptions):
-        futures = [self.younger(me, which) for which in whiches]
-        return masked(await asyncio.gather(*futures, return_exceptions=return_exceptions))
-
-    async def gather_mixed(self, me, whiches, which, return_exceptions):
-        futures = [self.future(each) for each in whiches]
-        inner = asyncio.gather(*futures, return_exceptions=return_exceptions)
-        outer = asyncio.gather(inner, asyncio.sleep(self.delay(which), which), self.younger(me, which), inner)
-        return masked(await outer)
-
-    async def wait_tasks(self, me, whiches, limit, condition):
-        futures = {self.younger(me, which) for which in whiches}
-        condition = getattr(asyncio, CONDITIONS[condition])
-        try:
-            done, pending = await asyncio.wait(futures, timeout=self.delay(limit), return_when=condition)
-        finally:
-            # Which exceptions wait() itself has asked for depends on the order of a set.
-            for future in futures:
-                if future.done() and not future.cancelled():
-                    future.exception()
-        return [sorted(map(self.name_of, each)) for each in (done, pending)]
-
-    async def wait_event(self, me, which):
-        return await self.events[which % 2].wait()
-
-    async def acquire(self, me, which):
-        return await self.locks[which % 2].acquire()
-
-    async def acquire_semaphore(self, me, which):
-        return await self.semaphores[which % 2].acquire(), self.semaphores[which % 2].locked()
-
-    async def put(self, me, which, value):
-        return await self.queues[which].put(value)
-
-    async def get(self, me, which):
-        return await self.queues[which].get()
-
-    async def get_in_time(self, me, which, limit):
-        return await asyncio.wait_for(self.queues[which].get(), self.delay(limit))
-
-    async def join(self, me, which):
-        return await self.queues[which].join()
-
-    async def notify(self, me, which, count):
-        async with self.conditions[which % 2] as entered:
-            if count:
-                self.conditions[which % 2].notify(count)
-            else:
-                self.conditions[which % 2].notify_all()
-            await asyncio.sleep(0)
-            return entered
-
-    async def await_notice(self, me, which):
-        async with self.conditions[which % 2]:
-            try:
-                return await self.conditions[which % 2].wait()
-            finally:
-                self.note(me, "holds", self.conditions[which % 2].locked())
-
-    async def meet(self, me, which):
-        async with self.barriers[which % 2] as place:
-            return place
 
     # Ends
 

@@ -9,8 +9,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.random_programs.making import THEMES, Program
-from tests.random_programs.observing import MODES, observe
+from tests.random_programs.observation import MODES, observe
+from tests.random_programs.strategies import THEMES, Program
 
 USUAL = {"tasks": 300, "generators": 100, "streams": 100, "makers": 100, "exits": 100}
 CHOSEN = int(os.environ.get("FERRIO_PROGRAMS", 0))

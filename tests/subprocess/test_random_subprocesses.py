@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 import ferrio
-from tests.random_programs.observing import installed
+from tests.random_programs.observation import installed
 
 PIPE = asyncio.subprocess.PIPE
 CHILDREN = {"silent": ("sleep", "60"), "answering": ("cat",)}

@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from tests.random_programs.instructions import shown
-from tests.random_programs.observing import MODES
+from tests.random_programs.observation import MODES
 
 
 async def stubborn(how):
