@@ -1,4 +1,4 @@
-"""What the network tests share: protocols that write down what happens to them, and raw sockets at the other end."""
+"""What the network tests share: protocols that record their calls, and raw sockets at the other end."""
 
 import asyncio
 import contextlib
@@ -18,14 +18,34 @@ def socket_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield left, right
 
 
-class Recorder(asyncio.Protocol):
-    """Appends each event to `trace`; `lost` is done when the connection is."""
+class Writer(asyncio.BaseProtocol):
+    """Appends each event of a connection to `trace`, except received data; `lost` is done when the connection is."""
 
     def __init__(self, trace: list | None = None):
         self.trace = [] if trace is None else trace
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.trace.append("made")
+
+    def pause_writing(self):
+        self.trace.append("pause")
+
+    def resume_writing(self):
+        self.trace.append("resume")
+
+    def connection_lost(self, error):
+        self.trace.append(("lost", type(error).__name__))
+        self.lost.set_result(error)  # a second call would raise
+
+
+class Recorder(Writer, asyncio.Protocol):
+    """Appends each event to `trace` and all data to `data`; `made` is done when the connection is made."""
+
+    def __init__(self, trace: list | None = None):
+        super().__init__(trace)
         self.data = bytearray()
         self.made = asyncio.get_running_loop().create_future()
-        self.lost = asyncio.get_running_loop().create_future()
         self.transport: Any = None  # a transport of any kind, from connection_made() on
 
     def connection_made(self, transport):
@@ -41,16 +61,6 @@ class Recorder(asyncio.Protocol):
 
     def eof_received(self):
         self.trace.append("eof")
-
-    def pause_writing(self):
-        self.trace.append("pause")
-
-    def resume_writing(self):
-        self.trace.append("resume")
-
-    def connection_lost(self, error):
-        self.trace.append(("lost", type(error).__name__))
-        self.lost.set_result(error)  # a second call would raise
 
 
 class BufferedRecorder(asyncio.BufferedProtocol):

@@ -4,28 +4,9 @@ import asyncio
 import contextlib
 import os
 
-from tests.support.peers import Recorder, turns
+from tests.support.peers import Recorder, Writer, turns
 
 BIG = bytes(range(256)) * 8192  # 2 MiB: more than a pipe holds
-
-
-class Writer(asyncio.BaseProtocol):
-    def __init__(self, trace: list | None = None):
-        self.trace = [] if trace is None else trace
-        self.lost = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport):
-        self.trace.append("made")
-
-    def pause_writing(self):
-        self.trace.append("pause")
-
-    def resume_writing(self):
-        self.trace.append("resume")
-
-    def connection_lost(self, error):
-        self.trace.append(("lost", type(error).__name__))
-        self.lost.set_result(error)  # a second call would raise
 
 
 def file(fd: int, mode: str):

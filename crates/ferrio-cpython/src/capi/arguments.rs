@@ -96,10 +96,10 @@ impl<const N: usize> Signature<N> {
     ) -> PyResult<()> {
         let text = name.extract::<&str>()?;
         let Some(index) = self.names.iter().position(|known| *known == text) else {
-            return Err(self.unexpected(text));
+            return Err(unexpected_keyword(self.method, text));
         };
         if slots[index].replace(value).is_some() {
-            return Err(self.doubled(text));
+            return Err(multiple_values(self.method, text));
         }
         Ok(())
     }
@@ -124,19 +124,6 @@ impl<const N: usize> Signature<N> {
     }
 
     #[cold]
-    fn unexpected(&self, name: &str) -> PyErr {
-        crate::capi::raise::error::<PyTypeError>(format!(
-            "{}() got an unexpected keyword argument '{name}'",
-            self.method
-        ))
-    }
-
-    #[cold]
-    fn doubled(&self, name: &str) -> PyErr {
-        crate::capi::raise::error::<PyTypeError>(format!("{}() got multiple values for argument '{name}'", self.method))
-    }
-
-    #[cold]
     fn missing(&self, index: usize) -> PyErr {
         let name = self.names[index];
         crate::capi::raise::error::<PyTypeError>(format!(
@@ -151,4 +138,16 @@ impl<const N: usize> Signature<N> {
 #[inline]
 pub(crate) fn unless_none(argument: Option<Bound<'_, PyAny>>) -> Option<Bound<'_, PyAny>> {
     argument.filter(|argument| !argument.is_none())
+}
+
+/// The error for a keyword argument that `method` does not take.
+#[cold]
+pub(crate) fn unexpected_keyword(method: &str, name: &str) -> PyErr {
+    crate::capi::raise::error::<PyTypeError>(format!("{method}() got an unexpected keyword argument '{name}'"))
+}
+
+/// The error for an argument of `method` that is given twice.
+#[cold]
+pub(crate) fn multiple_values(method: &str, name: &str) -> PyErr {
+    crate::capi::raise::error::<PyTypeError>(format!("{method}() got multiple values for argument '{name}'"))
 }

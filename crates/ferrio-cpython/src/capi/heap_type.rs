@@ -97,7 +97,7 @@ pub(crate) fn method(
 }
 
 /// A method that takes positional and keyword arguments.
-pub(crate) fn keywords(
+pub(crate) fn fastcall_keywords(
     name: &'static CStr,
     function: ffi::PyCFunctionFastWithKeywords,
     doc: &'static CStr,

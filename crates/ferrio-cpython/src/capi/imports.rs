@@ -9,17 +9,7 @@ use crate::capi::asyncio_code;
 use crate::capi::hooks;
 use crate::capi::interned;
 
-macro_rules! imported {
-    ($(#[$doc:meta] $name:ident = $module:literal . $attribute:literal;)*) => {$(
-        #[$doc]
-        pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-            static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-            interned::import(py, &CELL, name!($module), name!($attribute))
-        }
-    )*};
-}
-
-imported! {
+crate::imported! {
     /// Formats a callback for messages.
     format_callback_source = "asyncio.format_helpers" . "_format_callback_source";
     /// The module of `extract_stack`.

@@ -55,6 +55,21 @@ macro_rules! name {
     }};
 }
 
+/// Defines functions that return what a module has under a name, imported on first use and then kept.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! imported {
+    ($($(#[$doc:meta])? $name:ident = $module:literal . $attribute:literal;)*) => {$(
+        #[doc = concat!("`", $module, ".", $attribute, "`.")]
+        $(///
+        #[$doc])?
+        pub(crate) fn $name(py: ::pyo3::Python<'_>) -> ::pyo3::PyResult<&::pyo3::Bound<'_, ::pyo3::PyAny>> {
+            static CELL: ::pyo3::sync::PyOnceLock<::pyo3::Py<::pyo3::PyAny>> = ::pyo3::sync::PyOnceLock::new();
+            $crate::capi::interned::import(py, &CELL, $crate::name!($module), $crate::name!($attribute))
+        }
+    )*};
+}
+
 /// What a module has under a name, taken once.
 ///
 /// # Errors

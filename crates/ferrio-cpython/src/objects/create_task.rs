@@ -9,7 +9,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use crate::capi::exact_type::ExactType;
-use crate::capi::heap_type::{keywords, method};
+use crate::capi::heap_type::{fastcall_keywords, method};
 use crate::capi::trampoline::trampoline_attached;
 use crate::objects::future;
 use crate::objects::loop_base::LoopBase;
@@ -77,7 +77,7 @@ pub fn add_methods(class: &Bound<'_, PyType>, general: &Bound<'_, PyType>) -> Py
     )?;
     add_method(
         class,
-        keywords(
+        fastcall_keywords(
             c"create_task",
             create_task,
             c"create_task($self, /, coro, **kwargs)\n--\n\nSchedule a coroutine; gives its task.",

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::{Borrowed, PyTypeInfo};
 
 use crate::capi::arguments::Signature;
-use crate::capi::heap_type::{keywords, method};
+use crate::capi::heap_type::{fastcall_keywords, method};
 use crate::capi::trampoline::trampoline_attached;
 use crate::objects::scheduling::add_method;
 
@@ -45,7 +45,7 @@ pub fn add<const N: usize, M: Method<N>>(py: Python<'_>) -> PyResult<()> {
     let definition = if N == 0 {
         method(M::NAME, without_arguments::<N, M>, ffi::METH_NOARGS, M::DOC)
     } else {
-        keywords(M::NAME, with_arguments::<N, M>, M::DOC)
+        fastcall_keywords(M::NAME, with_arguments::<N, M>, M::DOC)
     };
     add_method(&py.get_type::<M::Class>(), definition)
 }

@@ -8,7 +8,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyTuple, PyType};
 
+use crate::capi::arguments;
 use crate::capi::context;
+use crate::capi::heap_type::fastcall_keywords;
 use crate::capi::hooks;
 use crate::capi::imports;
 use crate::capi::memory;
@@ -62,19 +64,6 @@ pub(crate) fn add_method(class: &Bound<'_, PyType>, definition: ffi::PyMethodDef
     // SAFETY: the name is a static C string.
     let name = unsafe { std::ffi::CStr::from_ptr(name) };
     class.setattr(name.to_string_lossy().as_ref(), descriptor)
-}
-
-fn fastcall_keywords(
-    name: &'static std::ffi::CStr,
-    function: ffi::PyCFunctionFastWithKeywords,
-    doc: &'static std::ffi::CStr,
-) -> ffi::PyMethodDef {
-    ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: function },
-        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
-        ml_doc: doc.as_ptr(),
-    }
 }
 
 unsafe extern "C" fn time(slf: Object, _: Object) -> Object {
@@ -177,10 +166,10 @@ impl<'py> Call<'_, 'py> {
                     "context" => &mut context,
                     "callback" => &mut callback,
                     other if Some(other) == leading => &mut first,
-                    other => return Err(self.unexpected(other)),
+                    other => return Err(arguments::unexpected_keyword(self.method, other)),
                 };
                 if slot.replace(value).is_some() {
-                    return Err(self.doubled(&name));
+                    return Err(arguments::multiple_values(self.method, &name.to_string()));
                 }
             }
         }
@@ -200,19 +189,6 @@ impl<'py> Call<'_, 'py> {
         };
         let context = context.filter(|context| !context.is_none());
         Ok(Request { leading: first, callback, arguments, arity, context })
-    }
-
-    #[cold]
-    fn unexpected(&self, name: &str) -> PyErr {
-        crate::capi::raise::error::<PyTypeError>(format!(
-            "{}() got an unexpected keyword argument '{name}'",
-            self.method
-        ))
-    }
-
-    #[cold]
-    fn doubled(&self, name: &Bound<'_, PyAny>) -> PyErr {
-        crate::capi::raise::error::<PyTypeError>(format!("{}() got multiple values for argument '{name}'", self.method))
     }
 
     #[cold]

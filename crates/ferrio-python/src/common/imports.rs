@@ -5,17 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-macro_rules! imported {
-    ($($name:ident = $module:literal . $attribute:literal;)*) => {$(
-        #[doc = concat!("`", $module, ".", $attribute, "`.")]
-        pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-            static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-            interned::import(py, &CELL, name!($module), name!($attribute))
-        }
-    )*};
-}
-
-imported! {
+ferrio_cpython::imported! {
     broken_barrier_error = "asyncio.exceptions" . "BrokenBarrierError";
     barrier_state = "asyncio.locks" . "_BarrierState";
     queue_empty = "asyncio.queues" . "QueueEmpty";

@@ -9,13 +9,13 @@ use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
-use ferrio_engine::{EventState, Waiters};
+use ferrio_engine::EventState;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::loop_bound::{Binding, bound_to_loop};
-use super::wait_queue::{self, WaitQueue};
+use super::wait_queue::{self, WaitQueue, has_wait_queue};
 use super::wait_slot::WaitSlot;
 use super::{boolean, described, waiters_suffix, wake_all};
 
@@ -50,6 +50,7 @@ impl Event {
 }
 
 bound_to_loop!(Event);
+has_wait_queue!(Event, EventState);
 
 #[pymethods]
 impl Event {
@@ -90,11 +91,6 @@ impl Event {
         wait_queue::view(slf, access)
     }
 
-    #[setter(_waiters)]
-    fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
-        wait_queue::assign(slf, access, waiters)
-    }
-
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.binding.traverse(&visit)?;
         self.state.traverse(&visit, |state| wait_queue::traverse(&state.waiters, &visit)).transpose().map(drop)
@@ -104,16 +100,6 @@ impl Event {
         let waiters = self.state.with(py, |state| state.waiters.take_all());
         drop(waiters);
         self.binding.set(py, None);
-    }
-}
-
-fn waiters(state: &mut EventState<FutureWaiter>) -> &mut Waiters<FutureWaiter> {
-    &mut state.waiters
-}
-
-fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
-    if let Ok(event) = object.cast::<Event>() {
-        event.get().state.with(object.py(), |state| change(&mut state.waiters));
     }
 }
 

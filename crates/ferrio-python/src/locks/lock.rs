@@ -11,14 +11,14 @@ use ferrio_cpython::objects::async_with;
 use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
-use ferrio_engine::{LockState, Released, Waiters};
+use ferrio_engine::{LockState, Released};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::loop_bound::{Binding, bound_to_loop};
-use super::wait_queue::{self, WaitQueue};
+use super::wait_queue::{self, WaitQueue, has_wait_queue};
 use super::wait_slot::WaitSlot;
 use super::{async_context, boolean, described, is_cancellation, waiters_suffix};
 
@@ -58,6 +58,7 @@ impl Lock {
 }
 
 bound_to_loop!(Lock);
+has_wait_queue!(Lock, LockState);
 
 #[pymethods]
 impl Lock {
@@ -98,11 +99,6 @@ impl Lock {
         wait_queue::view_if_used(slf, access)
     }
 
-    #[setter(_waiters)]
-    fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
-        wait_queue::assign(slf, access, waiters)
-    }
-
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.binding.traverse(&visit)?;
         self.state.traverse(&visit, |state| wait_queue::traverse(&state.waiters, &visit)).transpose().map(drop)
@@ -112,16 +108,6 @@ impl Lock {
         let waiters = self.state.with(py, |state| state.waiters.take_all());
         drop(waiters);
         self.binding.set(py, None);
-    }
-}
-
-fn waiters(state: &mut LockState<FutureWaiter>) -> &mut Waiters<FutureWaiter> {
-    &mut state.waiters
-}
-
-fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
-    if let Ok(lock) = object.cast::<Lock>() {
-        lock.get().state.with(object.py(), |state| change(&mut state.waiters));
     }
 }
 

@@ -11,7 +11,7 @@ use ferrio_cpython::objects::async_with;
 use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
-use ferrio_engine::{SemaphoreState, Ticket, WaiterState, Waiters};
+use ferrio_engine::{SemaphoreState, Ticket, WaiterState};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -19,7 +19,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use super::loop_bound::{Binding, bound_to_loop};
 use super::optional_argument::Argument;
-use super::wait_queue::{self, WaitQueue};
+use super::wait_queue::{self, WaitQueue, has_wait_queue};
 use super::wait_slot::WaitSlot;
 use super::{async_context, boolean, described, is_cancellation, waiters_suffix};
 use crate::common::numbers::{equal_integer, plain_integer};
@@ -56,6 +56,7 @@ pub(super) static CLASS: ExactType = ExactType::new();
 static BOUNDED_CLASS: ExactType = ExactType::new();
 
 bound_to_loop!(Semaphore);
+has_wait_queue!(Semaphore, SemaphoreState);
 
 #[pymethods]
 impl Semaphore {
@@ -124,11 +125,6 @@ impl Semaphore {
     #[getter(_waiters)]
     fn shown_waiters(slf: &Bound<'_, Self>) -> Option<WaitQueue> {
         wait_queue::view_if_used(slf, access)
-    }
-
-    #[setter(_waiters)]
-    fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
-        wait_queue::assign(slf, access, waiters)
     }
 
     /// Wake up the first waiter that isn't done, and say whether there was one.
@@ -221,16 +217,6 @@ impl BoundedSemaphore {
     fn __clear__(&self, py: Python<'_>) {
         let before = self.given.with(py, Option::take);
         drop(before);
-    }
-}
-
-fn waiters(state: &mut SemaphoreState<FutureWaiter>) -> &mut Waiters<FutureWaiter> {
-    &mut state.waiters
-}
-
-fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
-    if let Ok(semaphore) = object.cast::<Semaphore>() {
-        semaphore.get().state.with(object.py(), |state| change(&mut state.waiters));
     }
 }
 

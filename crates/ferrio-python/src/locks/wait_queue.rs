@@ -14,7 +14,7 @@ use pyo3::{PyTraverseError, PyVisit};
 /// Calls a closure with a primitive's wait queue; the closure must not run Python code.
 pub(crate) type Access = fn(&Bound<'_, PyAny>, &mut dyn FnMut(&mut Waiters<FutureWaiter>));
 
-/// A view of the line of those who wait for something.
+/// A view of a wait queue, with a deque's methods.
 #[pyclass(frozen, name = "_Waiters", module = "ferrio")]
 pub(crate) struct WaitQueue {
     owner: Py<PyAny>,
@@ -157,3 +157,28 @@ impl WaitQueue {
 pub(crate) fn traverse(waiters: &Waiters<FutureWaiter>, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
     waiters.iter().try_for_each(|waiter| waiter.traverse(visit))
 }
+
+/// Defines how a primitive's wait queue is found, and the setter of `_waiters`, for a class whose field `state` is a
+/// `GilCell` of the engine's `$state`.
+macro_rules! has_wait_queue {
+    ($class:ident, $state:ident) => {
+        fn waiters(state: &mut $state<FutureWaiter>) -> &mut ferrio_engine::Waiters<FutureWaiter> {
+            &mut state.waiters
+        }
+
+        fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut ferrio_engine::Waiters<FutureWaiter>)) {
+            if let Ok(primitive) = object.cast::<$class>() {
+                primitive.get().state.with(object.py(), |state| change(&mut state.waiters));
+            }
+        }
+
+        #[pymethods]
+        impl $class {
+            #[setter(_waiters)]
+            fn set_waiters(slf: &Bound<'_, Self>, waiters: &Bound<'_, PyAny>) -> PyResult<()> {
+                $crate::locks::wait_queue::assign(slf, access, waiters)
+            }
+        }
+    };
+}
+pub(crate) use has_wait_queue;

@@ -12,7 +12,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyTuple, PyType};
 
 use super::boolean;
-use crate::capi::heap_type::{keywords, method};
+use crate::capi::heap_type::{fastcall_keywords, method};
 use crate::capi::imports;
 use crate::capi::memory;
 use crate::capi::trampoline::trampoline;
@@ -71,7 +71,7 @@ fn kind(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
             method(c"__eq__", equals, ffi::METH_O, c"Whether it stands for the same."),
             method(c"__instancecheck__", instancecheck, ffi::METH_O, c"The subclass's."),
             method(c"__subclasscheck__", subclasscheck, ffi::METH_O, c"The subclass's."),
-            keywords(c"__call__", call, c"Make an instance of the subclass."),
+            fastcall_keywords(c"__call__", call, c"Make an instance of the subclass."),
         ] {
             add_method(&kind, definition)?;
         }

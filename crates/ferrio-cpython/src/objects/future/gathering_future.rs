@@ -18,7 +18,7 @@ use super::methods::{CANCEL, boolean};
 use super::types::finalize;
 use super::{FutureBody, FutureObject, FutureRef, dealloc_base, release_slots, traverse_base};
 use crate::capi::deallocation::within_bounds;
-use crate::capi::heap_type::{self, COLLECTED, attribute, keywords, slot};
+use crate::capi::heap_type::{self, COLLECTED, attribute, fastcall_keywords, slot};
 use crate::capi::owned_ref::OwnedRef;
 use crate::capi::recursion::enter_recursive_call;
 use crate::capi::trampoline::{attached_finalizer, trampoline};
@@ -316,7 +316,11 @@ unsafe extern "C" fn clear(object: Object) -> c_int {
 fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
     let base = super::future_type(py)?;
     let methods = Box::leak(Box::new([
-        keywords(c"cancel", cancel, c"cancel($self, /, msg=None)\n--\n\nCancel the children that are not done."),
+        fastcall_keywords(
+            c"cancel",
+            cancel,
+            c"cancel($self, /, msg=None)\n--\n\nCancel the children that are not done.",
+        ),
         ffi::PyMethodDef::zeroed(),
     ]));
     let attributes = Box::leak(Box::new([

@@ -10,7 +10,7 @@ use super::attributes::show;
 use super::types::new_exact;
 use super::{FutureBody, FutureRef, Outcome, State, iterator};
 use crate::capi::arguments::{Signature, unless_none};
-use crate::capi::heap_type::{keywords, method};
+use crate::capi::heap_type::{fastcall_keywords, method};
 use crate::capi::imports;
 use crate::capi::raise::raised;
 use crate::capi::trampoline::{trampoline, trampoline_attached, trampoline_status};
@@ -43,7 +43,7 @@ pub(super) fn method_table() -> *mut ffi::PyMethodDef {
             ffi::METH_O,
             c"set_exception($self, exception, /)\n--\n\nMark the future done, with an exception.",
         ),
-        keywords(
+        fastcall_keywords(
             c"add_done_callback",
             add_done_callback,
             c"add_done_callback($self, fn, /, *, context=None)\n--\n\nCall fn(future) when the future is done.",
@@ -54,7 +54,11 @@ pub(super) fn method_table() -> *mut ffi::PyMethodDef {
             ffi::METH_O,
             c"remove_done_callback($self, fn, /)\n--\n\nForget a callback; gives how often it was there.",
         ),
-        keywords(c"cancel", cancel, c"cancel($self, /, msg=None)\n--\n\nCancel the future; false if it is done."),
+        fastcall_keywords(
+            c"cancel",
+            cancel,
+            c"cancel($self, /, msg=None)\n--\n\nCancel the future; false if it is done.",
+        ),
         method(
             c"cancelled",
             cancelled,

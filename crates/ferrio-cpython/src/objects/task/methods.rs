@@ -9,7 +9,7 @@ use pyo3::sync::PyOnceLock;
 
 use super::{Parts, TaskRef, types};
 use crate::capi::arguments::{Signature, unless_none};
-use crate::capi::heap_type::{attribute, keywords, method};
+use crate::capi::heap_type::{attribute, fastcall_keywords, method};
 use crate::capi::imports;
 use crate::capi::owned_ref::OwnedRef;
 use crate::capi::trampoline::{trampoline, trampoline_attached, trampoline_status};
@@ -32,7 +32,7 @@ pub(super) fn method_table(py: Python<'_>) -> *mut ffi::PyMethodDef {
             ffi::METH_O,
             c"set_exception($self, exception, /)\n--\n\nRefused: a task's exception is its coroutine's.",
         ),
-        keywords(c"cancel", cancel, c"cancel($self, /, msg=None)\n--\n\nAsk the task to cancel itself."),
+        fastcall_keywords(c"cancel", cancel, c"cancel($self, /, msg=None)\n--\n\nAsk the task to cancel itself."),
         method(
             c"cancelling",
             cancelling,
@@ -48,13 +48,13 @@ pub(super) fn method_table(py: Python<'_>) -> *mut ffi::PyMethodDef {
         method(c"get_coro", get_coro, ffi::METH_NOARGS, c"get_coro($self, /)\n--\n\nThe coroutine."),
         method(c"get_name", get_name, ffi::METH_NOARGS, c"get_name($self, /)\n--\n\nThe name."),
         method(c"set_name", set_name, ffi::METH_O, c"set_name($self, value, /)\n--\n\nSet the name."),
-        keywords(
+        fastcall_keywords(
             c"get_stack",
             get_stack,
             c"get_stack($self, /, *, limit=None)\n--\n\n\
               The frames where the coroutine is suspended, or of its exception's traceback.",
         ),
-        keywords(
+        fastcall_keywords(
             c"print_stack",
             print_stack,
             c"print_stack($self, /, *, limit=None, file=None)\n--\n\n\

@@ -17,9 +17,11 @@ use ferrio_sys::file::{self, Kind};
 use ferrio_sys::socket;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
+use super::classes;
 use super::endpoint::{Endpoint, call_protocol, callback_failed};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
@@ -179,6 +181,20 @@ impl PipeEnd {
     }
 }
 
+/// Creates the transport of `pipe`, whose class `class` keeps. The next turn runs `begin`.
+fn connect<'py, T: PipeTransport>(
+    slf: &Bound<'py, Loop>,
+    pipe: &Bound<'py, PyAny>,
+    protocol: &Bound<'py, PyAny>,
+    class: &'static PyOnceLock<Py<PyType>>,
+    begin: Action,
+) -> PyResult<Bound<'py, T>> {
+    base(slf).check_open()?;
+    let transport = classes::open::<T>(slf.py(), class)?.call1((slf, pipe, protocol))?.cast_into::<T>()?;
+    base(slf).push(slf.py(), Runnable::native(transport.clone(), begin, 0))?;
+    Ok(transport)
+}
+
 /// Calls `connection_made`; returns whether the transport is still open.
 pub(crate) fn make_connection<T: PipeTransport>(transport: &Bound<'_, T>) -> PyResult<bool> {
     let py = transport.py();
@@ -320,3 +336,37 @@ pub(crate) fn log<T: PipeTransport>(transport: &Bound<'_, T>, level: &str, text:
     }
     Ok(())
 }
+
+/// Defines the methods that both transports have; their classes have the field `end`.
+macro_rules! pipe_methods {
+    ($class:ty) => {
+        #[pymethods]
+        impl $class {
+            /// Whether the pipe is closing or closed.
+            fn is_closing(&self, py: Python<'_>) -> bool {
+                self.end.is_closing(py)
+            }
+
+            /// Set another protocol; the old one is told nothing.
+            fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
+                self.end.set_protocol(py, protocol);
+            }
+
+            /// The current protocol.
+            fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+                self.end.protocol(py)
+            }
+
+            /// Optional information: "pipe"; `default` for what is not known.
+            #[pyo3(signature = (name, default=None))]
+            fn get_extra_info<'py>(
+                &self,
+                name: &Bound<'py, PyAny>,
+                default: Option<Bound<'py, PyAny>>,
+            ) -> PyResult<Option<Bound<'py, PyAny>>> {
+                self.end.extra_info(name, default)
+            }
+        }
+    };
+}
+use pipe_methods;

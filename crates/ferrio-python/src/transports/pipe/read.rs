@@ -20,9 +20,8 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::{Loop, base};
-use crate::transports::classes;
 use crate::transports::endpoint::{Endpoint, call_protocol, callback_failed, ignore_memory_error, report_fatal};
-use crate::transports::pipe::{PipeEnd, PipeTransport};
+use crate::transports::pipe::{PipeEnd, PipeTransport, pipe_methods};
 use crate::transports::private_attributes::show_pipe_end;
 
 /// The reading end of a pipe; its `__class__` says `asyncio.ReadTransport`.
@@ -43,11 +42,7 @@ pub(crate) fn connect<'py>(
     protocol: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, ReadPipeTransport>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    base(slf).check_open()?;
-    let class = classes::open::<ReadPipeTransport>(slf.py(), &CLASS)?;
-    let transport = class.call1((slf, pipe, protocol))?.cast_into::<ReadPipeTransport>()?;
-    base(slf).push(slf.py(), Runnable::native(transport.clone(), begin, 0))?;
-    Ok(transport)
+    super::connect(slf, pipe, protocol, &CLASS, begin)
 }
 
 fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
@@ -157,6 +152,7 @@ impl PipeTransport for ReadPipeTransport {
 }
 
 show_pipe_end!(ReadPipeTransport);
+pipe_methods!(ReadPipeTransport);
 
 #[pymethods]
 impl ReadPipeTransport {
@@ -200,31 +196,6 @@ impl ReadPipeTransport {
     #[pyo3(name = "close")]
     fn close_method(slf: &Bound<'_, Self>) -> PyResult<()> {
         if slf.get().is_closing(slf.py()) { Ok(()) } else { close(slf, None) }
-    }
-
-    /// Whether the pipe is closing or closed.
-    fn is_closing(&self, py: Python<'_>) -> bool {
-        self.end.is_closing(py)
-    }
-
-    /// Set another protocol; the old one is told nothing.
-    fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
-        self.end.set_protocol(py, protocol);
-    }
-
-    /// The current protocol.
-    fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.end.protocol(py)
-    }
-
-    /// Optional information: "pipe"; `default` for what is not known.
-    #[pyo3(signature = (name, default=None))]
-    fn get_extra_info<'py>(
-        &self,
-        name: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.end.extra_info(name, default)
     }
 
     fn _read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {

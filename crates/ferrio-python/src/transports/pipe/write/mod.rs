@@ -6,9 +6,9 @@
 mod output;
 mod private_attributes;
 
+use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::buffer::Chunk;
 use ferrio_cpython::capi::memory::Text;
-use ferrio_cpython::{GilCell, Runnable};
 use ferrio_engine::{FlowControl, Role, WriteBuffer};
 use ferrio_sys::file::Kind;
 use pyo3::PyClass;
@@ -19,10 +19,10 @@ use pyo3::types::PyType;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::common::imports;
-use crate::event_loop::{Loop, base};
+use crate::event_loop::Loop;
 use crate::transports::endpoint::Endpoint;
-use crate::transports::pipe::{PipeEnd, PipeTransport};
-use crate::transports::{classes, flow};
+use crate::transports::flow;
+use crate::transports::pipe::{PipeEnd, PipeTransport, pipe_methods};
 
 /// The writing end of a pipe; its `__class__` says `asyncio.Transport`, as asyncio's inherits from that.
 #[pyclass(frozen, weakref, subclass, module = "ferrio")]
@@ -51,11 +51,7 @@ pub(crate) fn connect<'py>(
     protocol: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, WritePipeTransport>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    base(slf).check_open()?;
-    let class = classes::open::<WritePipeTransport>(slf.py(), &CLASS)?;
-    let transport = class.call1((slf, pipe, protocol))?.cast_into::<WritePipeTransport>()?;
-    base(slf).push(slf.py(), Runnable::native(transport.clone(), begin, 0))?;
-    Ok(transport)
+    super::connect(slf, pipe, protocol, &CLASS, begin)
 }
 
 fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
@@ -91,6 +87,8 @@ impl PipeTransport for WritePipeTransport {
     }
 }
 
+pipe_methods!(WritePipeTransport);
+
 #[pymethods]
 impl WritePipeTransport {
     #[new]
@@ -104,11 +102,6 @@ impl WritePipeTransport {
     #[getter]
     fn __class__<'py>(slf: &Bound<'py, Self>) -> PyResult<&'py Bound<'py, PyAny>> {
         imports::transport_class(slf.py())
-    }
-
-    /// Whether the pipe is closing or closed.
-    fn is_closing(&self, py: Python<'_>) -> bool {
-        self.end.is_closing(py)
     }
 
     /// How many bytes wait to be written.
@@ -144,26 +137,6 @@ impl WritePipeTransport {
     /// The water marks as (low, high), in bytes.
     fn get_write_buffer_limits(&self, py: Python<'_>) -> (usize, usize) {
         self.state.with(py, |state| (state.flow.low(), state.flow.high()))
-    }
-
-    /// Set another protocol; the old one is told nothing.
-    fn set_protocol(&self, py: Python<'_>, protocol: Py<PyAny>) {
-        self.end.set_protocol(py, protocol);
-    }
-
-    /// The current protocol.
-    fn get_protocol<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.end.protocol(py)
-    }
-
-    /// Optional information: "pipe"; `default` for what is not known.
-    #[pyo3(signature = (name, default=None))]
-    fn get_extra_info<'py>(
-        &self,
-        name: &Bound<'py, PyAny>,
-        default: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.end.extra_info(name, default)
     }
 
     fn _read_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
