@@ -1,6 +1,6 @@
-"""Debug mode: the loop tells what goes wrong, and shows what is going on.
+"""Debug mode: the loop reports what goes wrong, and shows what is going on.
 
-Shown here: `current_task` and `all_tasks`, where a task stands with `get_stack`, and what debug mode reports:
+Shown here: `current_task` and `all_tasks`, `get_stack` for the place where a task waits, and what debug mode reports:
 callbacks that take too long, calls from the wrong thread, coroutines that nobody awaited.
 
 Turn it on with `asyncio.run(..., debug=True)`, with PYTHONASYNCIODEBUG=1, or with `python -X dev`. The program is a
@@ -36,7 +36,7 @@ def list_tasks() -> None:
 
 
 def report(record: logging.LogRecord) -> bool:
-    """Show the first words of what the loop logs; the rest tells where, with paths and lines of this machine."""
+    """Print the first words of what the loop logs; the rest is about paths and lines on this machine."""
     message = record.getMessage()
     if slow := re.fullmatch(r"Executing <Task .* name='(.*?)' .*> (took .*)", message):
         message = "Executing task {} {}".format(*slow.groups())

@@ -1,4 +1,4 @@
-"""What every test has: both kinds of loop, checks for what is left behind, and a record of what asyncio logs.
+"""Fixtures of all tests: both kinds of loop, checks for leaked objects, and a record of what asyncio logs.
 
 A test that takes `loop` or `new_event_loop` runs twice, on stock asyncio and on ferrio: stock shows that the claim
 is asyncio's, ferrio that it holds here too. ferrio is imported without a net: where it cannot be, tests fail.

@@ -1,4 +1,4 @@
-"""Children run beside the tests here, so that descriptors come and go: each child counts its own."""
+"""Other children run at the same time and open and close descriptors, so each child counts only its own."""
 
 import pytest
 

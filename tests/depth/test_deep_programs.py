@@ -1,4 +1,4 @@
-"""Programs that go through something deep: as far as with asyncio, and never past the end of the stack."""
+"""Programs that recurse deeply get as far as on asyncio, and never overrun the stack."""
 
 import functools
 import subprocess

@@ -1,4 +1,4 @@
-"""Blocking calls that asyncio makes itself have asyncio's frame above them: tools excuse them by it."""
+"""Blocking calls of asyncio itself have an asyncio frame above them, by which tools recognise and excuse them."""
 
 import asyncio
 import concurrent.futures

@@ -1,4 +1,4 @@
-"""A closed loop refuses its services, and nothing has begun: no process, no descriptor, no transport."""
+"""A closed loop refuses every request before it starts anything: no process, no descriptor, no transport."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What the loop says when something goes wrong: the handler's API, its messages, their keys and the log lines."""
+"""Errors that the loop reports: the handler's API, the messages, their keys and the log lines."""
 
 import asyncio
 import collections

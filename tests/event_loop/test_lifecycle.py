@@ -1,4 +1,4 @@
-"""The life of a loop: it runs, stops and closes as asyncio's does, and says what is wrong in the same words."""
+"""A loop runs, stops and closes as asyncio's does, and raises errors with the same text."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""A loop runs again while it runs, where the program allows it."""
+"""A running loop can be run again if the program has allowed nested runs."""
 
 import asyncio
 import subprocess

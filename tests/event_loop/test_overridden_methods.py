@@ -1,4 +1,4 @@
-"""Methods of the loop that a subclass or a program replaced are those that the loop itself calls, as asyncio's does."""
+"""The loop calls its methods through the object, as asyncio's does, so that overrides and replacements take effect."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Watching descriptors: readers, writers, and what cannot or can no longer be watched."""
+"""Watching descriptors: readers, writers, and descriptors that cannot be watched or no longer exist."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""What a program puts in the place of a function that asyncio looks up is called by ferrio too."""
+"""ferrio calls the replacements of functions that asyncio looks up each time."""
 
 import asyncio
 import contextvars

@@ -1,4 +1,4 @@
-"""Runner, run() and to_thread() as asyncio's of the running Python: states, errors, Ctrl-C and the end of a loop."""
+"""Runner, run() and to_thread() behave as in the running Python's asyncio: states, errors, Ctrl-C and closing."""
 
 import asyncio
 import contextvars

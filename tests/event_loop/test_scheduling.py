@@ -1,4 +1,4 @@
-"""Callbacks: order, time, handles, contexts, threads and what debug mode checks."""
+"""Callbacks: order, time, handles, contexts, threads and the checks of debug mode."""
 
 import asyncio
 import contextvars

@@ -1,4 +1,4 @@
-"""A timer that is gone keeps no value of a context variable alive: its context goes with it, as under asyncio."""
+"""A finished timer releases its context, so it keeps no value of a context variable alive, as under asyncio."""
 
 import asyncio
 import contextvars

@@ -1,4 +1,4 @@
-"""`python -m ferrio PROGRAM` is `python PROGRAM` in all that a program and its user can see, but for the loop."""
+"""`python -m ferrio PROGRAM` differs from `python PROGRAM` in nothing that a program or its user sees but the loop."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""`python -m ferrio` and who else has a say: children of multiprocessing, and loops that the program chooses itself."""
+"""`python -m ferrio` with multiprocessing's children, and with loops that the program chooses itself."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""install(), uninstall(), run() and the policy: who gets a ferrio loop, and that all is as before afterwards."""
+"""install(), uninstall(), run() and the policy: who gets a ferrio loop, and that uninstall() restores everything."""
 
 import asyncio
 import contextlib

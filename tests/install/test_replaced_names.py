@@ -1,4 +1,4 @@
-"""install() leaves nothing of asyncio's own under a name that is ferrio's, and uninstall() nothing of ferrio's."""
+"""install() replaces every name of asyncio that ferrio implements, and uninstall() restores every one."""
 
 import asyncio
 import asyncio.__main__ as repl_module  # noqa: F401 # not imported by asyncio itself, and holds names of its own

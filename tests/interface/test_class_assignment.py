@@ -1,4 +1,4 @@
-"""`__class__` of an object is assigned or refused as on stock asyncio."""
+"""Assigning `__class__` works or fails as on stock asyncio."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import ferrio
-from tests.odd_numbers.observing import MODES
+from tests.odd_numbers.observation import MODES
 from tests.support.differential import masked, trace_on
 
 

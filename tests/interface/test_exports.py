@@ -1,4 +1,4 @@
-"""Every exported name is there, typed, documented and exported once; asyncio's own are asyncio's objects."""
+"""Every exported name exists, is typed, documented and exported once; asyncio's own names are asyncio's objects."""
 
 import ast
 import asyncio

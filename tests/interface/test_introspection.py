@@ -1,4 +1,4 @@
-"""What asks finds what asyncio's own show: call graphs, coroutine functions; docs/introspection.md says the truth."""
+"""Introspection finds what it finds in asyncio: call graphs, coroutine functions; docs/introspection.md is accurate."""
 
 import asyncio
 import inspect

@@ -1,4 +1,4 @@
-"""Private attributes of asyncio's that tools read are there."""
+"""The private attributes of asyncio's classes that tools read exist."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A subclass of a class of asyncio may take arguments of its own and hand on those that the class takes."""
+"""A subclass may take its own constructor arguments and pass the class's own to it."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Type checkers take `import ferrio as asyncio` for asyncio: a program that uses every public name satisfies them."""
+"""Type checkers treat `import ferrio as asyncio` as asyncio: a program that uses every public name passes them."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""Locks and queues as mocks by specification, `inspect` and `copy` see them."""
+"""Locks and queues as seen by `mock.create_autospec`, `inspect` and `copy`."""
 
 import asyncio
 import copy

@@ -1,4 +1,4 @@
-"""Locks, events, conditions, semaphores and barriers do what asyncio's do, at any moment and on any loop."""
+"""Locks, events, conditions, semaphores and barriers behave as asyncio's, in every state and on any loop."""
 
 import asyncio
 import gc

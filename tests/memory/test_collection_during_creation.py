@@ -1,4 +1,4 @@
-"""The collector may come while an object is being made: what is not there yet is not looked at."""
+"""The garbage collector may run while an object is being created: it does not visit fields that are not set yet."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""How TCP connections end: closed, aborted, reset, failed; exactly one connection_lost."""
+"""How TCP connections end: closed, aborted, reset, failed; `connection_lost` is called exactly once."""
 
 import asyncio
 import gc

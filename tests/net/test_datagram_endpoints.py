@@ -1,4 +1,4 @@
-"""Datagram endpoints: how they are made, what they are and how they end."""
+"""Datagram endpoints: how they are created, what they report about themselves and how they end."""
 
 import asyncio
 import contextlib

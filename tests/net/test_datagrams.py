@@ -1,4 +1,4 @@
-"""Datagrams: what comes, what goes and what waits. The peers are raw sockets."""
+"""Datagrams: receiving, sending and buffering. The peers are raw sockets."""
 
 import asyncio
 import contextvars

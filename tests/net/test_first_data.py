@@ -1,4 +1,4 @@
-"""When a new connection's data comes: after whoever was given the connection has had a turn."""
+"""The first data of a connection arrives after the code that awaited the connection has had a turn."""
 
 import asyncio
 import os

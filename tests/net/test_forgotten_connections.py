@@ -1,4 +1,4 @@
-"""Connections that a program forgets while nothing can come of them are collected, warned about and closed."""
+"""Connections that a program no longer refers to, and that can have no further events, are collected with a warning."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""A connection that waits for its peer's next word costs little: servers have many of those."""
+"""A connection that waits for its peer takes little memory, because servers have many of them."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Name lookup: literals without a thread, everything else as the socket module answers."""
+"""Name lookup: numeric addresses need no thread; all others are resolved as by the socket module."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Transports with socat, nc and curl at the other end: orderly programs, stopped ones and killed ones."""
+"""Transports with socat, nc and curl at the other end, which end normally, are stopped, or are killed."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Pipes: what is read, what is written and how either end goes away. The other ends are raw descriptors."""
+"""Pipes: reading, writing, and closing either end. The other ends are raw descriptors."""
 
 import asyncio
 import fcntl

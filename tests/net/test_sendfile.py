@@ -1,4 +1,4 @@
-"""sendfile and sock_sendfile: which bytes arrive, how many are counted and where the file stands afterwards."""
+"""sendfile and sock_sendfile: which bytes arrive, the returned count, and the file's position afterwards."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Servers: what they listen on, how they accept, and how they end."""
+"""Servers: listening, accepting and closing."""
 
 import asyncio
 import errno

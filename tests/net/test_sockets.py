@@ -1,4 +1,4 @@
-"""The sock_* methods: raw sockets, waiting for them, and changing one's mind."""
+"""The sock_* methods on raw sockets: results, waiting and cancellation."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""`create_unix_connection` and what is said over it. The peers are raw sockets."""
+"""`create_unix_connection` and the connections that it creates. The peers are raw sockets."""
 
 import asyncio
 import contextlib

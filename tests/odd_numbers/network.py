@@ -1,4 +1,4 @@
-"""Numbers that servers, connections, sockets and descriptors take."""
+"""Numeric parameters of servers, connections, sockets and descriptors."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import ssl
 import sys
 from functools import partial
 
-from tests.odd_numbers.observing import ended, loop, operation, outcome, put_down, shown_error, soon, turns, with_each
+from tests.odd_numbers.observation import ended, loop, operation, outcome, put_down, shown_error, soon, turns, with_each
 
 HERE = "127.0.0.1"
 TIMEOUTS = ("ssl_handshake_timeout", "ssl_shutdown_timeout")

@@ -1,11 +1,11 @@
-"""What takes no number, given one: futures, tasks, executors, the loop's own settings, subprocesses."""
+"""Numbers where none is expected: futures, tasks, executors, the loop's own settings, subprocesses."""
 
 import asyncio
 import concurrent.futures
 import contextlib
 import sys
 
-from tests.odd_numbers.observing import ended, loop, operation, outcome, shown, shown_error, soon, turns
+from tests.odd_numbers.observation import ended, loop, operation, outcome, shown, shown_error, soon, turns
 
 
 async def nothing():

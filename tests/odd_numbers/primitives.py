@@ -1,10 +1,10 @@
-"""Numbers that locks, queues and timers take."""
+"""Numeric parameters of locks, queues and timers."""
 
 import asyncio
 import sys
 from functools import partial
 
-from tests.odd_numbers.observing import ended, loop, operation, outcome, shown_error, soon, turns
+from tests.odd_numbers.observation import ended, loop, operation, outcome, shown_error, soon, turns
 
 
 async def semaphore_of(kind, value):

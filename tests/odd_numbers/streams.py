@@ -1,4 +1,4 @@
-"""Numbers that streams and transports take."""
+"""Numeric parameters of streams and transports."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import socket
 import tempfile
 from functools import partial
 
-from tests.odd_numbers.observing import ended, loop, operation, outcome, put_down, shown, soon, turns
+from tests.odd_numbers.observation import ended, loop, operation, outcome, put_down, shown, soon, turns
 
 
 def fed(*data, eof=False, **keywords):

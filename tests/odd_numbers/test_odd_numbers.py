@@ -14,7 +14,7 @@ import pytest
 
 import ferrio
 from tests.odd_numbers import network, objects, primitives, streams  # noqa: F401 - they register what they try
-from tests.odd_numbers.observing import MODES, OPERATIONS, observe, shown
+from tests.odd_numbers.observation import MODES, OPERATIONS, observe, shown
 from tests.odd_numbers.values import VALUES
 
 NO_NUMBERS = {"str", "bytes", "None", "object", "complex", "list", "Refusing"}

@@ -1,4 +1,4 @@
-"""The values that every numeric parameter is given: at the edges of what a number is, and beyond them."""
+"""The values that every numeric parameter is given: limits of number types, and values that are not numbers."""
 
 from collections.abc import Callable
 from decimal import Decimal

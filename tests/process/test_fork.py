@@ -1,4 +1,4 @@
-"""Forking: a child that inherits a loop, running or not, can run its own and does not harm the parent's."""
+"""Forking: a child that inherits a loop can run its own loop without harming the parent's."""
 
 import asyncio
 import os

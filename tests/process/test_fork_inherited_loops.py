@@ -1,4 +1,4 @@
-"""A loop made before a fork, running in the child: all that it watched there is watched here.
+"""A loop created before a fork continues in the child and watches there what it watched before.
 
 The tests run on stock asyncio as well: it shows that the claims are asyncio's.
 """

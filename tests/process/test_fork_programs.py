@@ -1,4 +1,4 @@
-"""What a forked child inherits of loops, pools, signals and children is as with asyncio."""
+"""What a forked child inherits of loops, pools, signals and children behaves as with asyncio."""
 
 import functools
 import subprocess

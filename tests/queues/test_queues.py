@@ -1,4 +1,4 @@
-"""Queues do what asyncio's do, at any moment and on any loop, and ask their subclasses."""
+"""Queues behave as asyncio's, in every state and on any loop, and call the methods that subclasses override."""
 
 import asyncio
 import collections

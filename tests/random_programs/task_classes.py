@@ -1,4 +1,4 @@
-"""Instructions about who makes tasks and futures: factories, eager starts, and subclasses with methods of their own."""
+"""Instructions that create tasks and futures: factories, eager starts, and subclasses with overridden methods."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""How streams end: what is left open is told of, and nothing stays behind."""
+"""How streams end: an unclosed stream is reported, and nothing leaks."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Answers to requests that came together: all bytes arrive, in order and in the turn they were written in."""
+"""Replies to pipelined requests: all bytes arrive, in order and in the turn in which they were written."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Exits of children: who is told, who is not, and who reads the status. The children are real."""
+"""Exits of children: which code is called, and which code reads the status. The children are real."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Subprocesses: how they end, by themselves, by a signal or with their loop, and what is told of it."""
+"""How subprocesses end, by themselves, by a signal or with their loop, and what is reported then."""
 
 import asyncio
 import functools

@@ -1,4 +1,4 @@
-"""Subprocesses: what is passed to them and what comes back. The children are real."""
+"""Subprocesses: their input and output. The children are real."""
 
 import asyncio
 import functools

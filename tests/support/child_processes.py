@@ -1,4 +1,4 @@
-"""What the subprocess tests share: a protocol that writes down what happens, and short ways to start children."""
+"""What the subprocess tests share: a protocol that records its calls, and short ways to start children."""
 
 import asyncio
 import gc

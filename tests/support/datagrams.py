@@ -1,4 +1,4 @@
-"""What the datagram tests share: a protocol that writes down what happens to it, raw sockets at the other end."""
+"""What the datagram tests share: a protocol that records its calls, and raw sockets at the other end."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Which descriptors are open in this process, and what each of them is."""
+"""Lists the open descriptors of this process, and what each of them is."""
 
 import os
 

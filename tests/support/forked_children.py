@@ -1,4 +1,4 @@
-"""Forked children: a function runs in one, and what it returns, or that it failed, comes back."""
+"""Runs a function in a forked child; its return value, or its failure, comes back."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""The loops that tests run on, and how one that may still run something is closed."""
+"""The loops that tests run on, and how to close one that may still have work."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""Random programs that work on one primitive: the same steps on asyncio's and on ferrio's have to show the same.
+"""Random programs that use one primitive: the same steps must give the same trace with asyncio's and with ferrio's.
 
-A program is a list of steps. A step starts a task, cancels one, lets a turn of the loop pass, or calls a method; what
-comes of it, in which order tasks go on, and what the primitive shows of itself is the trace.
+A program is a list of steps. A step starts a task, cancels one, lets a turn of the loop pass, or calls a method. The
+trace has the results of the steps, the order in which tasks continue, and the primitive's repr after each step.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ CLASS = re.compile(r"\b(asyncio\.(locks|queues)|ferrio)\.")
 
 
 def shown(primitive) -> str:
-    """The primitive's repr without what names its implementation."""
+    """The primitive's repr without the name of its implementation."""
     return CLASS.sub("", masked(repr(primitive)))
 
 
@@ -24,7 +24,7 @@ def indices():
 
 
 class Program:
-    """Runs steps: each is a name and its arguments, and a method here or one that a subclass adds."""
+    """Runs steps: a step is a name with arguments; the name is that of a method here or in a subclass."""
 
     def __init__(self, module, trace: list):
         self.module = module
@@ -46,7 +46,7 @@ class Program:
         self.trace.append(self.show())
 
     def start(self, work) -> None:
-        """A task that says what came of `work(number)`, and when."""
+        """Starts a task that appends the outcome of `work(number)` to the trace."""
         number = len(self.tasks)
 
         async def worker():
@@ -72,7 +72,7 @@ class Program:
 
 
 def steps(*kinds):
-    """Lists of steps; turns and cancellations are always among them."""
+    """Lists of steps of these kinds, with turns and cancellations among them."""
     turn = strategies.tuples(strategies.just("turn"))
     cancel = strategies.tuples(strategies.just("cancel"), indices())
     return strategies.lists(strategies.one_of(*kinds, turn, turn, cancel), max_size=40)

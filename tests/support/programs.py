@@ -1,4 +1,4 @@
-"""Peers that are other programs: started with pipes, listened to in a thread, and gone and reaped afterwards."""
+"""Peers that are other programs: started with pipes, read in a thread, then ended and reaped."""
 
 import contextlib
 import os

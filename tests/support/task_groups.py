@@ -1,4 +1,4 @@
-"""What tests of task groups have in common."""
+"""What tests of task groups share."""
 
 import asyncio
 

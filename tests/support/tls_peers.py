@@ -1,4 +1,4 @@
-"""What the TLS tests share: servers and clients of the loop's, and blocking peers of the `ssl` module in threads."""
+"""What the TLS tests share: servers and clients on the loop, and blocking peers of the `ssl` module in threads."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Unix sockets as tests use them: names in a directory of the test's own, raw peers, servers that echo."""
+"""Unix sockets for tests: paths in a directory of the test, raw peers, echo servers."""
 
 import asyncio
 import contextlib

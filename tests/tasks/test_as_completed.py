@@ -1,4 +1,4 @@
-"""as_completed() as asyncio's of the running Python, on both loops."""
+"""as_completed() behaves as in the running Python's asyncio, on both loops."""
 
 import asyncio
 import collections.abc

@@ -1,4 +1,4 @@
-"""What ferrio raises looks as if Python had raised it, and no circle of futures runs past the end of the stack."""
+"""ferrio's exceptions have the context that Python would give them; circles of futures do not overrun the stack."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""gather() as asyncio's, with its own and with foreign futures, on both loops."""
+"""gather() behaves as asyncio's, with native and foreign futures, on both loops."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""shield() and ensure_future() as asyncio's, with its own and with foreign futures, on both loops."""
+"""shield() and ensure_future() behave as asyncio's, with native and foreign futures, on both loops."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""A task factory is called, and what it makes is named, as asyncio's own loop does it on the running Python."""
+"""A task factory is called, and its task named, as by asyncio's own loop of the running Python."""
 
 import asyncio
 import contextvars

@@ -1,4 +1,4 @@
-"""create_task, current_task, all_tasks, the hooks of other libraries, eager factories, and futures of threads."""
+"""create_task, current_task, all_tasks, the hooks for other libraries, eager factories, and futures of threads."""
 
 import asyncio
 import concurrent.futures

@@ -1,4 +1,4 @@
-"""TaskGroup.cancel: there on every Python, and as asyncio's from 3.15 on."""
+"""TaskGroup.cancel exists on every Python and behaves as asyncio's of 3.15."""
 
 import asyncio
 import contextlib

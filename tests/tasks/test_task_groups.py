@@ -1,4 +1,4 @@
-"""TaskGroup as asyncio's of the running Python, on both loops."""
+"""TaskGroup behaves as in the running Python's asyncio, on both loops."""
 
 import asyncio
 import contextvars

@@ -1,4 +1,4 @@
-"""Native tasks see what a program puts in the place of the loop's methods."""
+"""Native tasks call the replacements of the loop's methods."""
 
 import asyncio
 import contextvars

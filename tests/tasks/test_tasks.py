@@ -1,4 +1,4 @@
-"""Native tasks behave as asyncio's, on both loops, and asyncio's own functions know them."""
+"""Native tasks behave as asyncio's, on both loops, and asyncio's own functions recognise them."""
 
 import asyncio
 import contextvars

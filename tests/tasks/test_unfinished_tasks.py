@@ -1,4 +1,4 @@
-"""A task that nobody finished goes with its loop: the collector sees everything that it waits in."""
+"""An unfinished task is freed with its loop: the collector sees everything that it waits for."""
 
 import asyncio
 import gc

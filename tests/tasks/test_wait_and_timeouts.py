@@ -1,4 +1,4 @@
-"""sleep(), wait(), wait_for() and timeout() as asyncio's, with its own and with foreign futures, on both loops."""
+"""sleep(), wait(), wait_for() and timeout() behave as asyncio's, with native and foreign futures, on both loops."""
 
 import asyncio
 import concurrent.futures

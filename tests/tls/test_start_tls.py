@@ -1,4 +1,4 @@
-"""TLS over what is already a connection: `start_tls` of loops and stream writers, and TLS over Unix sockets."""
+"""TLS over an existing connection: `start_tls` of loops and stream writers, and TLS over Unix sockets."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""TLS connections and servers: data, and what a context carries. Peers are blocking and raw sockets."""
+"""TLS connections and servers: data, and what a context provides. The peers are blocking and raw sockets."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""TLS handshakes: what they tell, every way in which they fail, and that nothing stays behind."""
+"""TLS handshakes: their results, every way in which they fail, and that nothing leaks."""
 
 import asyncio
 import contextlib

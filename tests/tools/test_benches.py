@@ -1,4 +1,4 @@
-"""benches: the workloads run and check themselves, and a report says what was measured."""
+"""benches: the workloads run and check themselves, and a report states what was measured."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The manual: what it names is there. That its pages build without a warning is for `make docs` to say."""
+"""The manual: every name in it exists. `make docs` checks that its pages build without a warning."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""benches.instructions: what callgrind counted is added up by object file, and a row runs from end to end."""
+"""benches.instructions: callgrind's counts are added up by object file, and a row runs from end to end."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""scripts/matrix.py: finds what works, names what is not there, and fails when a run fails."""
+"""scripts/matrix.py: finds installed Pythons, names missing ones, and fails when a run fails."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""scripts/check_structure.py: a sound tree passes, and each rule catches what it is there for."""
+"""scripts/check_structure.py: accepts a sound tree, and each rule reports what it forbids."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A FastAPI application: lifespan, background tasks, streams, threads, uploads, WebSockets; it prints what it lives."""
+"""A FastAPI application: lifespan, background tasks, streams, threads, uploads, WebSockets; it prints each event."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""os.fork while the loop runs: the child runs a loop of its own, the parent's goes on with what it had.
+"""os.fork while the loop runs: the child runs its own loop, and the parent's continues unchanged.
 
 Forks before there is any thread, as the child has only the thread that forked.
 """

@@ -1,4 +1,4 @@
-"""Which loop, task and future a program gets; with an argument, it misbehaves in the way named."""
+"""Prints which loop and task class a program gets; with an argument, it leaves the named thing unfinished."""
 
 import asyncio
 import socket

@@ -11,7 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-/// An exporter of memory that has no other use.
+/// An object that exports memory and does nothing else.
 #[pyclass(frozen, module = "ferrio")]
 pub struct BufferView {
     /// Never changes; atomic because that may be sent between threads.

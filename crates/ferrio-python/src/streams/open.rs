@@ -25,7 +25,7 @@ pub(super) fn add_functions(module: &Bound<'_, PyModule>) -> PyResult<()> {
     coroutine_function::mark(module, &names)
 }
 
-/// Makes the protocol of each connection of a server; of a client's only one.
+/// The protocol factory of `start_server` and `open_connection`.
 #[pyclass(frozen, module = "ferrio")]
 pub(crate) struct Factory {
     owner: OwnedRef,

@@ -51,7 +51,7 @@ pub(super) fn as_completed<'py>(
     Ok(Completions::begin(fs, timeout)?.into_any())
 }
 
-/// What `as_completed()` gives.
+/// The iterator that `as_completed()` returns.
 #[pyclass(frozen, weakref, name = "_AsCompletedIterator", module = "ferrio")]
 pub(crate) struct Completions {
     inner: GilCell<Inner>,
@@ -312,7 +312,7 @@ struct Request {
     timeout: Option<Py<PyAny>>,
 }
 
-/// What `as_completed()` gives before 3.13, when it was a generator: nothing happens before the first iteration.
+/// The iterator that `as_completed()` returns before 3.13, when it was a generator: it starts with the first iteration.
 #[pyclass(frozen, weakref, name = "as_completed", module = "ferrio")]
 pub(crate) struct LazyCompletions(GilCell<Lazy>);
 

@@ -69,7 +69,8 @@ struct Collection<'py> {
     expected: usize,
     /// Since 3.12, children that are already done; they are reported once all children are known.
     done: Vec<Bound<'py, PyAny>>,
-    calls_back_at_once: bool,
+    /// Since 3.12 a child that is already done is reported directly, not in the next turn.
+    reports_done_directly: bool,
 }
 
 impl<'py> Collection<'py> {
@@ -85,7 +86,7 @@ impl<'py> Collection<'py> {
             children: Vec::new(),
             expected: 0,
             done: Vec::new(),
-            calls_back_at_once: version >= (3, 12),
+            reports_done_directly: version >= (3, 12),
         };
         if version >= (3, 14) {
             this.owner = running_loop(py)?;
@@ -144,7 +145,7 @@ impl<'py> Collection<'py> {
         }
         self.outer
             .as_ref()
-            .ok_or_else(|| ferrio_cpython::error::<pyo3::exceptions::PyRuntimeError>("no future was made"))
+            .ok_or_else(|| ferrio_cpython::error::<pyo3::exceptions::PyRuntimeError>("no future was created"))
     }
 
     #[inline]
@@ -165,7 +166,7 @@ impl<'py> Collection<'py> {
             future_like::clear_log_destroy_pending(&child)?;
         }
         self.expected += 1;
-        if self.calls_back_at_once && future_like::is_done(&child)? {
+        if self.reports_done_directly && future_like::is_done(&child)? {
             self.done.push(child.clone());
             return Ok(child);
         }

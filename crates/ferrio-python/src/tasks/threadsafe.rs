@@ -29,7 +29,7 @@ pub(super) fn run_coroutine_threadsafe<'py>(
     Ok(future)
 }
 
-/// What the loop calls to begin.
+/// The callback by which `run_coroutine_threadsafe` starts the coroutine in the loop's thread.
 #[pyclass(frozen, module = "ferrio")]
 pub(crate) struct Submission {
     coroutine: Py<PyAny>,

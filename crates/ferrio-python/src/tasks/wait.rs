@@ -67,7 +67,7 @@ enum Until {
     All,
 }
 
-/// What is waited for.
+/// The state of a running `wait()`, which the done callbacks of its futures change.
 #[pyclass(frozen, module = "ferrio")]
 pub(crate) struct Waiting {
     futures: Vec<Py<PyAny>>,

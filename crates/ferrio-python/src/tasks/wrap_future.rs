@@ -43,7 +43,7 @@ pub(crate) fn wrap_future<'py>(
     Ok(wrapper)
 }
 
-/// What is chained, as long as the source is not done.
+/// The two futures that `wrap_future` chains, until the source is done.
 #[pyclass(frozen, module = "ferrio")]
 pub(crate) struct Chain(GilCell<Option<Ends>>);
 

@@ -17,7 +17,7 @@ use crate::capi::memory;
 /// The file name given for functions that asyncio does not have.
 const FILE: &std::ffi::CStr = c"<ferrio>";
 
-/// The stand-in, with the attributes of a frame that is suspended.
+/// The frame that tools see for a coroutine of ferrio's, with the attributes of a suspended one.
 #[expect(clippy::struct_field_names, reason = "the names of a frame's attributes")]
 #[pyclass(frozen, name = "frame", module = "ferrio")]
 pub(crate) struct Frame {

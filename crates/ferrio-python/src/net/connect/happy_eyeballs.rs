@@ -17,7 +17,7 @@ use crate::net::sock::connect::{Progress, begin, descriptor, outcome};
 use crate::net::sock::wait::Registration;
 use crate::transports::endpoint::wake_waiter;
 
-/// Told when an attempt's socket is writable.
+/// The handler that the loop calls when an attempt's socket is writable.
 #[pyclass(frozen)]
 pub(crate) struct Watch {
     decided: GilFlag,

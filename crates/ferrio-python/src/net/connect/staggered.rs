@@ -10,7 +10,7 @@ use crate::common::async_block::{Channel, Coroutine};
 use crate::event_loop::Loop;
 use crate::net::connect::attempt::{Failures, connect_one};
 
-/// One attempt; calling it gives the coroutine of it.
+/// A connect attempt, as a callable that returns its coroutine.
 #[pyclass(frozen)]
 pub(crate) struct Attempt {
     this: Py<Loop>,

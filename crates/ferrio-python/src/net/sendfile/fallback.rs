@@ -142,7 +142,7 @@ fn first<'py>(view: &Bound<'py, PyAny>, count: u64) -> PyResult<Bound<'py, PyAny
     view.get_item(slice(view.py(), 0, Some(usize::try_from(count)?))?)
 }
 
-/// The protocol that a transport has meanwhile, asyncio's `_SendfileFallbackProtocol`.
+/// The protocol of a transport during `sendfile` without the system's help: asyncio's `_SendfileFallbackProtocol`.
 #[pyclass(frozen, module = "ferrio")]
 pub(crate) struct FallbackProtocol {
     owner: Py<Loop>,

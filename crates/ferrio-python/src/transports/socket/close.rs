@@ -111,7 +111,7 @@ fn queue_loss(transport: &Bound<'_, SocketTransport>, error: Option<PyErr>) {
     base(&owner).push_reserved(py, runnable);
 }
 
-/// A connection about to be lost by an error.
+/// A connection whose loss by an error is queued.
 #[pyclass(frozen, module = "ferrio")]
 pub(crate) struct Loss {
     transport: Py<SocketTransport>,

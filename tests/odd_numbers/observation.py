@@ -1,4 +1,4 @@
-"""Calls one operation with one value on a fresh loop, and says everything that comes of it."""
+"""Calls one operation with one value on a fresh loop, and returns everything that can be observed of it."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ MODES: dict[str, tuple[Callable[[], asyncio.AbstractEventLoop], Callable]] = {
     "foreign": (asyncio.SelectorEventLoop, installed),
 }
 CLASS = re.compile(r"\b(asyncio\.(\w+\.)?|ferrio\.(_ferrio\.)?)")
-# So many turns may what waits for nothing but the loop take.
+# How many turns an operation may take that waits for nothing but the loop.
 TURNS = 8
 OPERATIONS: dict[str, Callable[[object], Awaitable]] = {}
 
@@ -32,7 +32,7 @@ def loop() -> asyncio.AbstractEventLoop:
 
 
 def operation(function: Callable) -> Callable:
-    """Registers what is done with a value; it returns what there was to see, or an exception ends it."""
+    """Registers an operation on a value; it returns what it observed, or raises."""
     OPERATIONS[function.__name__] = function
     return function
 
@@ -53,7 +53,7 @@ def outcome(call: Callable[[], object]) -> str:
 
 
 async def ended(awaitable: Callable[[], Awaitable]) -> str:
-    """How something ends that ends by itself."""
+    """The outcome of an awaitable that ends by itself."""
     try:
         return shown(await awaitable())
     except Exception as error:
@@ -61,7 +61,7 @@ async def ended(awaitable: Callable[[], Awaitable]) -> str:
 
 
 async def soon(make: Callable[[], Awaitable]) -> str:
-    """How something ends within a few turns, or that it waits."""
+    """The outcome of an awaitable within a few turns, or "waits"."""
 
     async def run():
         return await make()
@@ -77,13 +77,13 @@ async def soon(make: Callable[[], Awaitable]) -> str:
 
 
 async def with_each(names: Iterable[str], value: object, how: Callable, make: Callable) -> list:
-    """How what `make` begins ends when each of these parameters is the value."""
+    """The outcomes of `make`, with each of these parameters in turn set to the value."""
     return [(name, await how(partial(make, **{name: value}))) for name in names]
 
 
 @contextlib.asynccontextmanager
 async def put_down(transport: asyncio.BaseTransport) -> AsyncIterator:
-    """A transport that is gone afterwards, whatever became of it."""
+    """A transport that is aborted afterwards, whatever its state."""
     try:
         yield transport
     finally:
@@ -116,7 +116,7 @@ def handled(context: dict) -> list[str]:
     error = context.get("exception")
     where = context.get("message", "").partition("(")[0].replace("SSLProtocol", "TlsProtocol")
     if "_AsCompletedIterator" in where:
-        return []  # asyncio's own is called before it is whole
+        return []  # asyncio's own object is called before it is initialized
     return [f"handler: {where} {shown_error(error) if error else ''}"]
 
 
