@@ -4,7 +4,7 @@
 //! memory; `PyObject_Init` makes a new object of them. Subtypes are impossible (no BASETYPE), so the size of a recycled
 //! handle is always that of `HandleObject`.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::mem::{ManuallyDrop, offset_of};
 use std::ptr::NonNull;
 
@@ -220,6 +220,9 @@ pub(crate) fn as_handle(object: &Bound<'_, PyAny>) -> Option<HandleRef> {
     None
 }
 
+const DOC: &CStr = c"Object returned by callback registration methods.";
+const TIMER_DOC: &CStr = c"Object returned by timed callback registration methods.";
+
 fn new_types(py: Python<'_>) -> PyResult<(Py<PyType>, Py<PyType>)> {
     // Imported here: making the first handle must not import modules inside a callback.
     for kind in [Kind::Soon, Kind::Timer, Kind::FromThread] {
@@ -230,8 +233,9 @@ fn new_types(py: Python<'_>) -> PyResult<(Py<PyType>, Py<PyType>)> {
     Ok((soon, timer))
 }
 
-fn new_type(py: Python<'_>, name: &'static std::ffi::CStr, ordering: &[ffi::PyType_Slot]) -> PyResult<Py<PyType>> {
+fn new_type(py: Python<'_>, name: &'static CStr, ordering: &[ffi::PyType_Slot]) -> PyResult<Py<PyType>> {
     let is_timer = !ordering.is_empty();
+    let doc = if is_timer { TIMER_DOC } else { DOC };
     let mut slots = vec![
         slot(ffi::Py_tp_dealloc, dealloc as *mut c_void),
         slot(ffi::Py_tp_traverse, traverse as *mut c_void),
@@ -240,6 +244,7 @@ fn new_type(py: Python<'_>, name: &'static std::ffi::CStr, ordering: &[ffi::PyTy
         slot(ffi::Py_tp_members, weak_references()),
         slot(ffi::Py_tp_methods, methods::method_table(is_timer).cast()),
         slot(ffi::Py_tp_getset, methods::attribute_table(is_timer).cast()),
+        slot(ffi::Py_tp_doc, doc.as_ptr() as *mut c_void),
     ];
     slots.extend_from_slice(ordering);
     heap_type::new(py, name, size_of::<HandleObject>(), slots, COLLECTED, None)
