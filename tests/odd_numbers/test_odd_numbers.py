@@ -1,7 +1,7 @@
-"""Every numeric parameter given every kind of number, and what is none: as stock asyncio in all that can be seen.
+"""Every numeric parameter accepts or refuses every kind of value as in stock asyncio, with the same observable effects.
 
-`tests/odd_numbers` has the operations and the values. What is not the same is listed here, with its reason, and stands
-in docs/differences.md.
+`tests/odd_numbers` has the operations and the values. The exceptions are listed here with their reasons, and in
+docs/differences.md.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ NOT_ORDERED = {*NO_NUMBERS, "Indexed", "Floated", "Both", "Decimal(NaN)"}
 DECIMALS = {"Decimal(1.5)", "Decimal(2)", "Decimal(-1)", "Decimal(NaN)"}
 CONTRARY = {"Contrary(3)", "Contrary(-3)"}
 DIFFERENT = {
-    # A time that asyncio's loop fails with is refused, or counts as a float.
+    # A time that makes asyncio's loop fail later is refused, or converted to a float.
     "call_at": {*NOT_ORDERED, *DECIMALS, "10**400", "-10**400"},
     "call_at_and_cancel": {*NO_NUMBERS, "nan"},
     "timers_compared": NOT_ORDERED,
@@ -32,26 +32,26 @@ DIFFERENT = {
     "timeout_at": {*NOT_ORDERED, *DECIMALS, "10**400", "-10**400"},
     "reschedule": {*NOT_ORDERED, *DECIMALS, "10**400", "-10**400"},
     "delay": {*NOT_ORDERED, *DECIMALS, "10**400", "-10**400"},
-    # An int of a class that compares in its own way is asked when it is given, and not again; a bool is a number.
+    # An int subclass with its own comparisons is evaluated when it is passed, and not again; a bool is a number.
     "semaphore": {"True"},
     "bounded_semaphore": {"True"},
     **dict.fromkeys(["reader_limit", "reader_limit_and_transport", "open_connection"], CONTRARY),
     **dict.fromkeys(["read", "readexactly", "incomplete"], CONTRARY),
     **dict.fromkeys(["sendfile_offset", "sendfile_count", "sock_sendfile_offset", "sock_sendfile_count"], CONTRARY),
     **dict.fromkeys(["write_buffer_limits", "datagram_buffer_limits", "pipe_buffer_limits"], CONTRARY),
-    # What is no number is refused when it is set.
+    # A value that is not a number is refused when it is set.
     "reader_limit_set": {*NOT_ORDERED, *CONTRARY},
-    # Lookups of the loop's own are no callbacks to whose end the error could come.
+    # The loop's own lookups are no callbacks, so the error has no callback to be raised in.
     "slow_lookup_in_debug": NOT_ORDERED,
 }
 
 if "maxsize" not in inspect.getsource(asyncio.unix_events):
-    # No file is as long, and asyncio said so with an OverflowError before it cut such counts.
+    # No file is that long: older asyncio raises OverflowError, later ones clamp such counts.
     for name in ("sendfile_count", "sock_sendfile_count"):
         DIFFERENT[name] = {*DIFFERENT[name], "2**63", "10**400"}
 
 if sys.version_info >= (3, 15):
-    # There a class's answer NotImplemented is no truth, and the words on what is no index are others.
+    # There, NotImplemented has no truth value, and the text about values without `__index__` differs.
     for name in ("call_at", "timeout_at", "reschedule", "timers_compared", "call_at_and_cancel"):
         DIFFERENT[name] = {*DIFFERENT[name], *CONTRARY}
     DIFFERENT["connection_options"] = {"1.5", "inf", "Decimal(1.5)", "Decimal(2)", "Fraction(3,2)", "OwnFloat(1.5)"}

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 
 class Thing:
-    """No number at all."""
+    """An object without any conversion to a number."""
 
     def __repr__(self) -> str:
         return "Thing()"
@@ -37,7 +37,7 @@ class Both(Indexed, Floated):
 
 
 class Refusing:
-    """One whose conversions fail in a way of their own."""
+    """An object whose conversions raise their own error."""
 
     def __index__(self) -> int:
         raise LookupError("no index")

@@ -1,6 +1,6 @@
-"""Instructions about asynchronous generators: iterated, sent to, thrown into, closed, and left to their finalizer.
+"""Instructions on asynchronous generators: iterating, sending, throwing, closing, and leaving them to their finalizer.
 
-Several tasks use the same generator, so that one comes while another is in it.
+Several tasks use the same generator, so that one may call it while another runs in it.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""Runs a random program on one kind of loop and tells everything that can be observed of it.
+"""Runs a random program on one kind of loop and returns everything that can be observed of it.
 
-What is observed: the outcome of each instruction in order, with the turn of the loop; results; exceptions with their
-arguments, causes and contexts; the order of callbacks; counts of cancels; who is the current task and who is there;
-log records and warnings. Time is the number of turns the loop has made: a callback that is in every turn counts them.
+That is: the outcome of each instruction in order, with the turn of the loop; results; exceptions with their arguments,
+causes and contexts; the order of callbacks; counts of cancellations; the current task and all tasks; log records and
+warnings. Time is the number of turns that the loop has made; a callback that runs in every turn counts them.
 """
 
 import asyncio

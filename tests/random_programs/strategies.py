@@ -1,10 +1,10 @@
-"""Random asyncio programs: what they are made of, and how hypothesis makes them.
+"""Random asyncio programs, as hypothesis draws them.
 
-A program is plain data, so that it prints and shrinks well: a body is a list of instructions, an instruction a tuple of
-its name and its arguments, some of which are bodies again. `instructions.py` says what each one does.
+A program is plain data, so that it prints and shrinks well: a body is a list of instructions, and an instruction is a
+tuple of a name and arguments, some of which are bodies. `instructions.py` and the modules that it imports execute them.
 
-What makes a program's trace depend on nothing but the program: time is a count of turns of the loop, everything is
-labelled in the order of its making, and sets are shown sorted.
+A trace depends on the program alone: time is a count of the loop's turns, objects are numbered as they are created, and
+sets are sorted.
 """
 
 import operator
@@ -20,7 +20,7 @@ Body = list[Instruction]
 
 @dataclass(frozen=True)
 class Program:
-    """A main body, and what holds for the whole program."""
+    """A main body, and the settings of the whole program."""
 
     main: Body
     eager: bool = False

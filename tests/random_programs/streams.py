@@ -1,6 +1,6 @@
-"""Instructions about streams above a transport of the program's own: what comes and is held back is theirs to say.
+"""Instructions on streams over the program's own transport, which decides what arrives and when writing is paused.
 
-So reads and drains wait for as long as the program has it, and are cancelled there.
+Reads and drains therefore wait until an instruction ends the wait, or are cancelled while they wait.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ PLACES = 2
 
 
 class Wire(asyncio.Transport):
-    """Shows what it is asked for, and does nothing."""
+    """Appends the calls of its methods to the trace, and does nothing else."""
 
     def __init__(self, world, number: int) -> None:
         super().__init__()

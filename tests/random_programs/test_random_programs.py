@@ -1,7 +1,7 @@
-"""Random programs show the same on stock asyncio and on ferrio: loop only, whole, and whole on asyncio's own loop.
+"""Random programs have the same trace on stock asyncio and on ferrio: the loop alone, the whole, and on asyncio's loop.
 
-FERRIO_PROGRAMS sets how many programs of each theme are run (`make soak` runs 10,000); the few hundred of a usual
-run are always the same ones.
+FERRIO_PROGRAMS sets how many programs of each theme are run (`make soak` runs 10,000). Without it, the same few hundred
+are run each time.
 """
 
 import os

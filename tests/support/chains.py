@@ -1,7 +1,7 @@
-"""Chains of objects that hold one another, and awaits in one another: one table of what can hold what.
+"""Chains of objects that refer to the next one, and nested awaits: a table of the kinds of links.
 
-`python -m tests.support.chains LENGTH [NAME ...]` makes one chain of each kind and drops it, in a thread with a small
-stack, and a shorter one in the main thread. It prints the name of each row that it got to, and "done" in the end.
+`python -m tests.support.chains LENGTH [NAME ...]` creates one chain of each kind and drops it, in a thread with a small
+stack, and a shorter one in the main thread. It prints the name of each row that it reached, and "done" at the end.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""Programs that build something deep, and go through it: what waits for what, nested blocks, reprs.
+"""Programs that build something deep and traverse it: chains of waiting tasks, nested blocks, reprs.
 
-As a program it runs one of them, on a stack of its own if its size is given:
+Run as a program, it runs one of them, on a separate stack if a size is given:
 `python -m tests.support.deep_programs asyncio|ferrio NAME DEPTH [RECURSION LIMIT [STACK SIZE]]`.
 """
 

@@ -1,8 +1,8 @@
-"""Runs one scenario on stock asyncio and on ferrio and compares what each of them showed.
+"""Runs a scenario on stock asyncio and on ferrio and compares their traces.
 
-A scenario is an async function that takes a list, `trace`, and appends what it sees to it. Addresses, ports and
-loop names differ from run to run and are masked. What the loop logs and hands to its exception handler becomes
-part of the trace.
+A scenario is an async function that takes a list, `trace`, and appends its observations to it. Addresses, ports and
+loop names differ from run to run and are masked. The trace also contains what the loop logs and what it passes to its
+exception handler.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ import ferrio
 from tests.support.loops import FACTORIES, close
 
 MASKS = (
-    # Of a traceback the innermost frame alone: the frames of asyncio's own loop are not there in Rust.
+    # Only the innermost frame of a traceback: ferrio has no frames for what asyncio's loop does in Python.
     (re.compile(r"(call last\):\n)(?:  File [^\n]*\n(?:    [^\n]*\n)*)*(?=  File)"), r"\1"),
     (re.compile(r"0x[0-9a-f]+"), "0x"),
-    # Where asyncio's own callbacks are written: in Rust there is no line to show.
+    # The place where asyncio's own callbacks are defined: callbacks in Rust have none.
     (re.compile(r" at ([^ ]*/asyncio/\w+\.py|<ferrio>):\d+"), ""),
     (re.compile(r"\b(fd|laddr|raddr)=[^,>)]*(\([^)]*\))?"), r"\1="),
     (re.compile(r"Task-\d+"), "Task-N"),

@@ -1,9 +1,9 @@
 """Ways to leave a program, each a whole program; tests/process/test_exit.py runs them under asyncio and under ferrio.
 
-Invariant: `AWAITS` has an entry for whatever of ferrio's can be awaited, which a test holds it to.
+Invariant, checked by a test: `AWAITS` has an entry for each coroutine function of ferrio.
 """
 
-# ruff: noqa: E501 - programs, which are no longer readable when their lines are cut
+# ruff: noqa: E501 - programs, which are harder to read with broken lines
 import textwrap
 
 # The first line is the mode's.

@@ -1,6 +1,6 @@
-"""Programs that fork while a loop runs, or between its runs. The child says what it sees before the parent goes on.
+"""Programs that fork while a loop runs, or between its runs. The child reports its state before the parent continues.
 
-As a program it runs one of them: `python -m tests.support.fork_programs stock|loop|install NAME`.
+Run as a program, it runs one of them: `python -m tests.support.fork_programs stock|loop|install NAME`.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""A program that puts recorders in the place of every function that asyncio's Python code looks up when it calls it.
+"""A program that replaces every function that asyncio's Python code looks up at the time of the call by a recorder.
 
-Run as `python hooked_program.py KIND`, with KIND stock or ferrio, it goes through what asyncio offers and prints for
-each operation which functions were asked, one to a line: with stock those that asyncio's own frames call, with ferrio
-all that anybody calls. Which functions there are is read from asyncio's source, so that none is forgotten.
+Run as `python hooked_program.py KIND`, with KIND stock or ferrio, it performs every operation of asyncio and prints for
+each which functions were called, one to a line: with stock those that asyncio's own frames call, with ferrio all calls.
+The functions are read from asyncio's source, so that none is missed.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""Every public operation that may run out of memory, by name: what comes before it, and the operation.
+"""Every public operation that may run out of memory, by name: its preparation and the operation.
 
 `test_no_memory.py` refuses the interpreter memory in each, and fails when an exported name is neither here nor among
 the exemptions. A name is `Class.method`, `EventLoop.method` or `function`; one entry may stand for several names.
