@@ -67,7 +67,8 @@ mod _ferrio {
         ferrio_cpython::capi::coroutine_function::mark(&timeout, &["__aenter__", "__aexit__"])?;
         crate::bounded_dealloc::bound_classes(py);
         crate::queues::shut_down_class(py)?;
-        event_loop::signals::watch_forks(module)
+        event_loop::signals::watch_forks(module)?;
+        event_loop::end_of_callback::watch_forks(module)
     }
 
     #[pymodule_export]

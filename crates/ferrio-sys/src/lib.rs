@@ -16,6 +16,7 @@ mod descriptor;
 pub mod file;
 mod forced_unwinding;
 pub mod fork;
+mod pending_writes;
 pub mod poller;
 mod reserve;
 pub mod socket;
@@ -23,6 +24,7 @@ pub mod stack;
 mod waker;
 
 pub use forced_unwinding::park_threads_ended_by_force;
+pub use pending_writes::{PendingWrites, Sent};
 pub use poller::{Events, Interest, Mode, Poller, Readiness, Token};
 pub use socket::SocketAddress;
 pub use waker::Waker;

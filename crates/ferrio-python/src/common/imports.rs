@@ -64,6 +64,7 @@ ferrio_cpython::imported! {
     ssl_syscall_error = "ssl" . "SSLSyscallError";
     ssl_certificate_error = "ssl" . "CertificateError";
     transport_socket = "asyncio.trsock" . "TransportSocket";
+    connection_socket = "ferrio._transport_socket" . "TransportSocket";
     extract_stack_depth = "asyncio.constants" . "DEBUG_STACK_DEPTH";
     warn = "warnings" . "warn";
     resource_warning = "builtins" . "ResourceWarning";

@@ -19,6 +19,7 @@ use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token, Waker, poller
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::event_loop::end_of_callback::EndOfCallback;
 use crate::event_loop::end_of_turn::EndOfTurn;
 use crate::event_loop::exception_handler;
 use crate::event_loop::handler::Handler;
@@ -49,6 +50,8 @@ pub(crate) struct Io {
     receive_buffer: GilCell<Option<Box<[u8]>>>,
     /// What runs when the current turn ends.
     pub(crate) end_of_turn: EndOfTurn,
+    /// What runs when the current callback ends.
+    pub(crate) end_of_callback: EndOfCallback,
 }
 
 impl Io {
@@ -64,6 +67,7 @@ impl Io {
             spin: GilCell::new(SpinPolicy::new(processors())),
             receive_buffer: GilCell::new(None),
             end_of_turn: EndOfTurn::default(),
+            end_of_callback: EndOfCallback::default(),
         })
     }
 

@@ -6,6 +6,7 @@
 
 mod asyncgens;
 mod debug;
+pub(crate) mod end_of_callback;
 pub(crate) mod end_of_turn;
 pub(crate) mod exception_handler;
 pub(crate) mod executor_future;

@@ -13,6 +13,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::common::imports;
+use crate::event_loop::end_of_callback;
 use crate::event_loop::run::run_turns;
 use crate::event_loop::{Loop, base};
 use crate::tasks::ensure;
@@ -65,6 +66,7 @@ pub(crate) fn outer<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Outer<'py>>>
 
 /// `run_forever` of a loop that is already running: until `stop()`.
 pub(crate) fn run_forever(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    end_of_callback::finish(slf)?;
     let outcome = without_task(slf.as_any(), || run_turns(slf, None));
     base(slf).stopping.set(false);
     outcome
@@ -75,6 +77,7 @@ pub(crate) fn run_until_complete<'py>(
     slf: &Bound<'py, Loop>,
     awaitable: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    end_of_callback::finish(slf)?;
     let future = ensure(awaitable, Some(slf))?;
     if !future.is(awaitable) {
         future.setattr(name!("_log_destroy_pending"), false)?;

@@ -21,6 +21,7 @@ use pyo3::sync::PyOnceLock;
 
 use crate::common::imports;
 use crate::common::numbers;
+use crate::event_loop::end_of_callback;
 use crate::event_loop::end_of_turn;
 use crate::event_loop::exception_handler;
 use crate::event_loop::io_driver::WAKER;
@@ -51,6 +52,7 @@ impl Loop {
             Some(Outer::Same) => nested_runs::run_forever(slf),
             // Restores the other loop as the running one before its task: Python 3.14 and later compare them.
             Some(Outer::Other(other)) => without_task(&other, || {
+                other.cast::<Self>().map_or(Ok(()), end_of_callback::finish)?;
                 let outcome = run(slf);
                 let set_running = pyo3::intern!(slf.py(), "_set_running_loop");
                 outcome.and(events_module(slf.py())?.call_method1(set_running, (&other,)).map(drop))

@@ -11,6 +11,7 @@ use super::feed;
 use super::protocol::{self, StreamReaderProtocol};
 use super::reader::StreamReader;
 use super::writer::StreamWriter;
+use crate::transports::socket::joined_writes;
 
 /// The body of `_drain_helper`.
 pub(super) struct DrainHelper {
@@ -121,6 +122,7 @@ impl Body for Drain {
     #[inline]
     fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let this = self.writer.bind(py).get();
+        joined_writes::send_below(&this.transport(py))?;
         let has_failed = this.reader(py).is_some_and(|reader| {
             reader.cast_exact::<StreamReader>().map_or(true, |own| own.get().exception(py).is_some())
         });
@@ -142,6 +144,7 @@ impl Body for Drain {
             }
         }
         let this = self.writer.bind(py).get();
+        joined_writes::send_below(&this.transport(py))?;
         if let Some(reader) = this.reader(py) {
             let error = if let Ok(own) = reader.cast_exact::<StreamReader>() {
                 own.get().exception(py)

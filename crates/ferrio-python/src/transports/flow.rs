@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::endpoint::{Endpoint, call_protocol};
 use super::socket::SocketTransport;
+use super::socket::write_coalescing;
 use crate::common::numbers::{floor, length, water_marks};
 use crate::event_loop::exception_handler;
 
@@ -19,6 +20,7 @@ impl SocketTransport {
         high: Option<Bound<'py, PyAny>>,
         low: Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
+        write_coalescing::send(slf)?;
         set_limits(slf, high, low)
     }
 

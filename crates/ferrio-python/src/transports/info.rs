@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::address;
-use super::socket::write_coalescing;
 use super::socket::{FirstData, Socket, SocketTransport};
+use super::socket::{joined_writes, write_coalescing};
 use crate::common::imports;
 use crate::event_loop::base;
 
@@ -30,10 +30,7 @@ impl SocketTransport {
         let found = match name.extract::<&str>() {
             Ok("peername") => Some(peer(slf)?),
             Ok("sockname") => Some(local(slf)?),
-            Ok("socket") => {
-                slf.get().state.with(slf.py(), |state| state.shown = true);
-                transport_socket(slf)?
-            }
+            Ok("socket") => transport_socket(slf)?,
             Ok(_) | Err(_) => return Ok(default),
         };
         if let Some(found) = &found {
@@ -64,8 +61,7 @@ impl SocketTransport {
 
     #[getter]
     fn _sock_fd(slf: &Bound<'_, Self>) -> PyResult<i32> {
-        write_coalescing::send(slf)?;
-        slf.get().state.with(slf.py(), |state| state.shown = true);
+        joined_writes::end(slf)?;
         Ok(slf.get().fd)
     }
 }
@@ -114,7 +110,7 @@ fn transport_socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Op
         Socket::Object(object) => object,
         Socket::Counted(object) => {
             state.with(py, |state| state.socket = Socket::Counted(object.clone_ref(py)));
-            return Ok(Some(imports::transport_socket(py)?.call1((object,))?));
+            return Ok(Some(imports::connection_socket(py)?.call1((object, transport))?));
         }
         Socket::Descriptor(fd) => {
             let keywords = memory::dict(py)?;
@@ -134,7 +130,7 @@ fn transport_socket<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Op
         Socket::Closed => return Ok(None),
     };
     state.with(py, |state| state.socket = Socket::Object(object.clone_ref(py)));
-    Ok(Some(imports::transport_socket(py)?.call1((object,))?))
+    Ok(Some(imports::connection_socket(py)?.call1((object, transport))?))
 }
 
 /// The repr, in the form of asyncio's transports.

@@ -66,11 +66,17 @@ pub struct LoopBase {
     pub sleep_state: SleepState,
     /// The task factory.
     pub task_factory: TaskFactory,
+    /// Whether `end_of_callback` is due.
+    callback_to_end: GilFlag,
+    end_of_callback: GilCell<Option<EndOfCallback>>,
     /// The ferrio task that runs.
     pub(crate) running: Running,
     /// Identifier of the thread that runs the loop, 0 when it does not run.
     thread: AtomicU64,
 }
+
+/// What ends a callback.
+pub type EndOfCallback = fn(&Bound<'_, LoopBase>) -> PyResult<()>;
 
 /// Where the loop's time comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -125,6 +131,8 @@ impl LoopBase {
             stopping: GilFlag::default(),
             sleep_state: SleepState::default(),
             task_factory: TaskFactory::default(),
+            callback_to_end: GilFlag::default(),
+            end_of_callback: GilCell::new(None),
             running: Running::default(),
             thread: AtomicU64::new(0),
         };

@@ -5,7 +5,7 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
-use super::LoopBase;
+use super::{EndOfCallback, LoopBase};
 use crate::capi::imports;
 use crate::capi::memory;
 use crate::objects::runnable::Runnable;
@@ -27,6 +27,12 @@ impl LoopBase {
         outcome.and(flushed)
     }
 
+    /// Calls `end` when the callback that runs has ended, before anything else runs.
+    pub fn at_end_of_callback(&self, py: Python<'_>, end: EndOfCallback) {
+        self.end_of_callback.with(py, |place| *place = Some(end));
+        self.callback_to_end.set(true);
+    }
+
     fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let base = slf.get();
@@ -38,6 +44,7 @@ impl LoopBase {
                 Self::sync_or_report(slf)?;
             }
             let outcome = if base.debug.get() { Self::run_timed(slf, &runnable) } else { runnable.run(slf) };
+            let outcome = if base.callback_to_end.get() { Self::end_callback(slf, outcome) } else { outcome };
             match runnable {
                 Runnable::Task(_) => outcome?,
                 Runnable::Handle(handle) => {
@@ -49,6 +56,16 @@ impl LoopBase {
             }
         }
         Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn end_callback(slf: &Bound<'_, Self>, outcome: PyResult<()>) -> PyResult<()> {
+        let base = slf.get();
+        base.callback_to_end.set(false);
+        let end = base.end_of_callback.with(slf.py(), |end| *end);
+        let ended = end.map_or(Ok(()), |end| end(slf)).or_else(|error| Self::report(slf, error));
+        outcome.and(ended)
     }
 
     /// Publishes to asyncio which task runs. asyncio raises if the loop is no longer the thread's running one, for

@@ -10,8 +10,8 @@ use ferrio_sys::socket;
 use pyo3::prelude::*;
 
 use super::lifecycle::Lifecycle;
-use super::write_coalescing;
 use super::{Sink, Socket, SocketTransport};
+use super::{joined_writes, write_coalescing};
 use crate::common::imports;
 use crate::event_loop::base;
 use crate::transports::endpoint::{callback_failed, report_fatal};
@@ -36,8 +36,9 @@ impl SocketTransport {
     }
 
     /// Whether the connection is closing or closed.
-    fn is_closing(slf: &Bound<'_, Self>) -> bool {
-        slf.get().is_closing_now(slf.py())
+    fn is_closing(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        joined_writes::send(slf)?;
+        Ok(slf.get().is_closing_now(slf.py()))
     }
 }
 
@@ -70,6 +71,7 @@ pub(crate) fn force_close(transport: &Bound<'_, SocketTransport>, error: Option<
         // Written while the socket accepted data. What the socket does not accept now is dropped like buffered data.
         let _ = socket::send(transport.get().fd, &coalesced);
     }
+    joined_writes::send_or_drop(transport);
     let mut unsent = Vec::new();
     let now = transport.get().state.with(py, |state| {
         if state.lifecycle.is_lost() {

@@ -7,6 +7,7 @@ use ferrio_engine::{FlowControl, Role, WriteBuffer};
 use ferrio_sys::{SocketAddress, socket};
 use pyo3::prelude::*;
 
+use super::joined_writes::JoinedWrites;
 use super::lifecycle::{Input, Lifecycle};
 use super::server_link::ServerLink;
 use super::{FirstData, Sink, Socket, SocketTransport, State, read};
@@ -97,6 +98,7 @@ pub(crate) fn attach<'py>(
         buffer: WriteBuffer::new(),
         coalesced: Vec::new(),
         listed: false,
+        joined: JoinedWrites::new(),
         shown: false,
         flow: FlowControl::new(),
         sink,

@@ -8,6 +8,7 @@
 
 pub(crate) mod close;
 pub(crate) mod connect;
+pub(crate) mod joined_writes;
 pub(crate) mod lifecycle;
 pub(crate) mod liveness;
 mod read;
@@ -26,6 +27,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
+use self::joined_writes::JoinedWrites;
 use self::lifecycle::{Input, Lifecycle};
 use self::server_link::ServerLink;
 use super::endpoint::{Endpoint, call_protocol};
@@ -97,6 +99,7 @@ pub(crate) struct State {
     pub(crate) coalesced: Vec<u8>,
     /// Whether the transport is in the loop's `end_of_turn` list.
     pub(crate) listed: bool,
+    pub(crate) joined: JoinedWrites,
     /// Whether the program has got the socket object, and so may use it without the transport.
     pub(crate) shown: bool,
     pub(crate) flow: FlowControl,
@@ -185,6 +188,7 @@ impl SocketTransport {
     fn set_protocol(slf: &Bound<'_, Self>, protocol: Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let sink = Sink::of(&protocol)?;
+        write_coalescing::send(slf)?;
         let before = slf
             .get()
             .state

@@ -17,7 +17,7 @@ use pyo3::types::PyBytes;
 
 use super::lifecycle::{Input, Lifecycle};
 use super::{Sink, SocketTransport};
-use super::{close, liveness, write};
+use super::{close, joined_writes, liveness, write};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::{Loop, base};
@@ -294,6 +294,7 @@ impl SocketTransport {
     /// Tell the protocol of no data until `resume_reading()`.
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        joined_writes::send(slf)?;
         let paused = slf.get().state.with(py, |state| {
             let reading = state.lifecycle.is_open() && !state.paused;
             state.paused |= reading;
@@ -309,6 +310,7 @@ impl SocketTransport {
     /// Tell the protocol of data again.
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        joined_writes::send(slf)?;
         let (resumed, readable) = slf.get().state.with(py, |state| {
             let resumed = state.lifecycle.is_open() && state.paused;
             if resumed {

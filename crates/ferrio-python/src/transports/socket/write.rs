@@ -7,12 +7,14 @@ use std::io::{self, IoSlice};
 
 use ferrio_cpython::capi::buffer::{Chunk, Data};
 use ferrio_cpython::capi::memory::out_of_memory;
+use ferrio_engine::FirstWrite;
 use ferrio_sys::{Interest, socket};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use super::SocketTransport;
+use super::joined_writes::{self, Outcome};
 use super::lifecycle::Lifecycle;
 use super::{close, liveness, write_coalescing};
 use crate::common::imports;
@@ -41,7 +43,7 @@ impl SocketTransport {
     fn writelines(slf: &Bound<'_, Self>, list_of_data: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        write_coalescing::send(slf)?;
+        write_coalescing::send_coalesced(slf)?;
         if this.state.with(py, |state| state.eof_written) {
             return Err(ferrio_cpython::error::<PyRuntimeError>("Cannot call writelines() after write_eof()"));
         }
@@ -99,9 +101,19 @@ pub(crate) fn send(slf: &Bound<'_, SocketTransport>, data: Data<'_>) -> PyResult
         }
         send_coalesced(slf, coalesced)?;
     }
-    let (lost, idle) = this.state.with(py, |state| (state.lifecycle.is_lost(), state.buffer.is_empty()));
+    let (lost, idle, fate) = this.state.with(py, |state| {
+        let (lost, idle) = (state.lifecycle.is_lost(), state.buffer.is_empty());
+        (lost, idle, if idle && !lost { state.next_write() } else { FirstWrite::Send })
+    });
     if lost {
         return dropped_write(slf);
+    }
+    let mut data = data;
+    if fate != FirstWrite::Send {
+        match joined_writes::join(slf, data, fate)? {
+            Outcome::Unsent(unsent) => data = unsent,
+            Outcome::Done => return Ok(()),
+        }
     }
     let mut sent = 0;
     if idle {
@@ -124,19 +136,29 @@ pub(crate) fn send(slf: &Bound<'_, SocketTransport>, data: Data<'_>) -> PyResult
 
 /// Sends several bytes objects, in one system call where the system can. `write_eof` was not called.
 pub(crate) fn send_all(slf: &Bound<'_, SocketTransport>, list_of_data: Vec<Py<PyBytes>>) -> PyResult<()> {
-    write_coalescing::send(slf)?;
+    write_coalescing::send_coalesced(slf)?;
     send_chunks(slf, list_of_data.into_iter().map(|bytes| Chunk::Bytes { bytes, offset: 0 }).collect())
 }
 
-fn send_chunks(slf: &Bound<'_, SocketTransport>, chunks: Vec<Chunk>) -> PyResult<()> {
+pub(super) fn send_chunks(slf: &Bound<'_, SocketTransport>, chunks: Vec<Chunk>) -> PyResult<()> {
     let py = slf.py();
     if chunks.is_empty() {
         return Ok(());
     }
-    let (lost, idle) = slf.get().state.with(py, |state| (state.lifecycle.is_lost(), state.buffer.is_empty()));
+    let (lost, idle, fate) = slf.get().state.with(py, |state| {
+        let (lost, idle) = (state.lifecycle.is_lost(), state.buffer.is_empty());
+        (lost, idle, if idle && !lost { state.next_write() } else { FirstWrite::Send })
+    });
     if lost {
         return dropped_write(slf);
     }
+    let chunks = if fate == FirstWrite::Send { chunks } else { joined_writes::join_all(slf, chunks, fate)? };
+    if chunks.is_empty() { Ok(()) } else { push_chunks(slf, chunks, idle) }
+}
+
+/// Buffers chunks, and sends what is buffered if nothing waited before.
+pub(super) fn push_chunks(slf: &Bound<'_, SocketTransport>, chunks: Vec<Chunk>, idle: bool) -> PyResult<()> {
+    let py = slf.py();
     if !slf.get().state.with(py, |state| state.buffer.try_reserve(chunks.len())) {
         return Err(out_of_memory(py));
     }
@@ -171,7 +193,7 @@ pub(crate) fn send_coalesced(slf: &Bound<'_, SocketTransport>, coalesced: Vec<u8
 }
 
 /// Buffers what was not sent.
-fn buffer(slf: &Bound<'_, SocketTransport>, chunk: Chunk, sent_in_part: bool) -> PyResult<()> {
+pub(super) fn buffer(slf: &Bound<'_, SocketTransport>, chunk: Chunk, sent_in_part: bool) -> PyResult<()> {
     if !slf.get().state.with(slf.py(), |state| state.buffer.try_reserve(1)) {
         return Err(out_of_memory(slf.py()));
     }

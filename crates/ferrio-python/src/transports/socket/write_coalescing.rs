@@ -11,6 +11,7 @@
 use pyo3::prelude::*;
 
 use super::SocketTransport;
+use super::joined_writes;
 use super::write;
 
 /// Maximum number of bytes kept: asyncio's high water mark.
@@ -30,7 +31,12 @@ pub(crate) fn coalesce(transport: &Bound<'_, SocketTransport>, data: &[u8]) -> b
     transport.get().state.with(py, |state| {
         let is_open =
             !data.is_empty() && state.lifecycle.is_open() && !state.eof_written && !state.exclusive.is_taken();
-        if !is_open || state.shown || !state.buffer.is_empty() || state.coalesced.len() + data.len() > LIMIT {
+        if !is_open
+            || state.joined.are_pending()
+            || state.shown
+            || !state.buffer.is_empty()
+            || state.coalesced.len() + data.len() > LIMIT
+        {
             return false;
         }
         let Some(owner) = &state.owner else { return false };
@@ -85,12 +91,22 @@ pub(crate) fn give_back(transport: &SocketTransport, py: Python<'_>, mut memory:
     });
 }
 
-/// Sends what is kept.
+/// Sends all that is kept or held, before another operation on the connection.
 #[inline]
 pub(crate) fn send(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
-    if transport.get().state.with(transport.py(), |state| state.coalesced.is_empty()) {
-        return Ok(());
+    let (is_empty, are_pending) =
+        transport.get().state.with(transport.py(), |state| (state.coalesced.is_empty(), state.joined.are_pending()));
+    // Never both.
+    match (is_empty, are_pending) {
+        (true, false) => Ok(()),
+        (_, true) => joined_writes::send(transport),
+        (false, false) => send_coalesced(transport),
     }
+}
+
+/// Sends what is kept.
+#[inline]
+pub(crate) fn send_coalesced(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let coalesced = take(transport.get(), transport.py());
     if coalesced.is_empty() { Ok(()) } else { write::send_coalesced(transport, coalesced) }
 }

@@ -54,6 +54,7 @@ impl TlsTransport {
         high: Option<Bound<'py, PyAny>>,
         low: Option<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
+        slf.get().send_pending(slf.py())?;
         let marks = Marks::given(slf.py(), high, low, HIGH_OUTGOING)?;
         slf.get().state.with(slf.py(), |state| state.outgoing_marks = marks);
         control_writing(slf)

@@ -17,6 +17,7 @@ mod close;
 mod flow;
 mod handshake;
 mod info;
+mod joined_writes;
 mod lower_transport;
 pub(crate) mod options;
 mod private_attributes;
@@ -226,6 +227,7 @@ impl TlsTransport {
     fn set_protocol(slf: &Bound<'_, Self>, protocol: Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let lends_buffer = protocol.is_instance(imports::buffered_protocol(py)?)?;
+        slf.get().send_pending(py)?;
         let before = slf.get().state.with(py, |state| {
             state.lends_buffer = lends_buffer;
             state.protocol.replace(protocol.unbind())

@@ -269,13 +269,15 @@ impl TlsTransport {
     }
 
     /// Tell the protocol of no data until `resume_reading()`.
-    fn pause_reading(slf: &Bound<'_, Self>) {
+    fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.get().state.with(slf.py(), |state| state.reading_paused = true);
+        slf.get().send_pending(slf.py())
     }
 
     /// Tell the protocol of data again.
     fn resume_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        slf.get().send_pending(py)?;
         let paused = slf.get().state.with(py, |state| std::mem::replace(&mut state.reading_paused, false));
         if paused {
             slf.get().owner(py).call_method1(name!("call_soon"), (slf.getattr(name!("_resume"))?,))?;

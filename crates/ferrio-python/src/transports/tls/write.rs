@@ -51,6 +51,7 @@ impl TlsTransport {
 
     /// How many bytes wait to be sent, encrypted or not.
     fn get_write_buffer_size(&self, py: Python<'_>) -> PyResult<usize> {
+        self.send_pending(py)?;
         let kept = self.state.with(py, |state| state.outbox_len(py) + state.backlog_len);
         Ok(self.session.outgoing_pending(py)? + kept)
     }

@@ -1,0 +1,353 @@
+//! Bytes that a callback has written and that its loop sends when the callback ends; and the thread that sends them if
+//! the callback does not end.
+//!
+//! A callback may wait for an answer to what it has just written. Nothing of the loop's runs meanwhile, so a thread
+//! looks every few milliseconds whether the same bytes are still held, and then sends them. It lives only while
+//! callbacks hold bytes: arming a timer for each callback would cost more than holding saves.
+//!
+//! Invariant: a descriptor is used only under the lock and while its bytes are held; the loop takes the bytes back
+//! before it closes the descriptor. A child made by `fork` has neither the thread nor a usable lock: it leaves all to
+//! its parent.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use crate::{fork, socket};
+
+/// How often the thread looks: bytes are held for twice as long at most.
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// The thread ends after so many looks at which nothing has changed.
+const IDLE_LOOKS: u32 = 20;
+
+/// Size in bytes of the thread's stack.
+const STACK: usize = 64 * 1024;
+
+/// The bytes of one loop.
+#[derive(Debug)]
+pub struct PendingWrites {
+    shared: Arc<Shared>,
+    generation: u32,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Odd while bytes are held; another number for each callback.
+    serial: AtomicU64,
+    pending: Mutex<Pending>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    /// The first `used` are in use, the others keep their memory for later.
+    entries: Vec<Entry>,
+    used: usize,
+    /// Whether the thread runs.
+    is_watched: bool,
+    /// Python's number of the thread that runs the loop, and the system's.
+    owner: (u64, Option<u32>),
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    fd: RawFd,
+    bytes: Vec<u8>,
+    /// How many of them the thread has sent.
+    sent: usize,
+    /// The thread found these bytes held for long, and the loop's thread waiting.
+    blocked: bool,
+}
+
+/// How a connection's bytes were sent.
+#[derive(Debug)]
+pub struct Sent {
+    /// What was not, to be sent when the socket accepts data again, or the error.
+    pub unsent: io::Result<Vec<u8>>,
+    /// The callback waited while it held the bytes.
+    pub blocked: bool,
+}
+
+impl Default for PendingWrites {
+    fn default() -> Self {
+        Self { shared: Arc::default(), generation: fork::generation() }
+    }
+}
+
+impl PendingWrites {
+    /// Whether this process may use it; a forked child replaces its parent's by [`PendingWrites::abandon`].
+    #[inline]
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.generation == fork::generation()
+    }
+
+    /// Gives up what belongs to the parent process, without touching it.
+    pub fn abandon(&mut self) {
+        std::mem::forget(std::mem::take(self));
+    }
+
+    /// Holds `bytes` for the socket `fd`, after those already held in `place`. Returns the place; None if they cannot
+    /// be held, for lack of memory or of a thread. `owner` is a number of the calling thread.
+    #[must_use]
+    pub fn hold(&self, place: Option<usize>, fd: RawFd, bytes: &[u8], owner: u64) -> Option<usize> {
+        let mut pending = self.shared.lock();
+        let place = pending.place(place, fd)?;
+        let entry = &mut pending.entries[place];
+        entry.bytes.try_reserve(bytes.len()).ok()?;
+        if pending.owner.0 != owner {
+            pending.owner = (owner, thread_number());
+        }
+        if !pending.is_watched {
+            pending.is_watched = watch(&self.shared);
+            if !pending.is_watched {
+                return None;
+            }
+        }
+        pending.entries[place].bytes.extend_from_slice(bytes);
+        let serial = self.shared.serial.load(Ordering::Relaxed); // Relaxed: only changed under the lock.
+        self.shared.serial.store(serial | 1, Ordering::Release);
+        Some(place)
+    }
+
+    /// Sends what is held in `place`, in one system call.
+    #[must_use]
+    pub fn send(&self, place: usize) -> Sent {
+        let mut pending = self.shared.lock();
+        let Some(entry) = pending.entries.get_mut(place) else {
+            return Sent { unsent: Ok(Vec::new()), blocked: false };
+        };
+        let outcome = entry.send_unsent();
+        let blocked = std::mem::take(&mut entry.blocked);
+        let unsent = match outcome {
+            Ok(()) => Ok(entry.bytes[entry.sent..].to_vec()),
+            Err(error) => Err(error),
+        };
+        entry.clear();
+        Sent { unsent, blocked }
+    }
+
+    /// Takes out what is held in `place` and not yet sent.
+    #[must_use]
+    pub fn take(&self, place: usize) -> Vec<u8> {
+        let mut pending = self.shared.lock();
+        let Some(entry) = pending.entries.get_mut(place) else { return Vec::new() };
+        let mut bytes = std::mem::take(&mut entry.bytes);
+        bytes.drain(..entry.sent);
+        entry.clear();
+        bytes
+    }
+
+    /// The callback has ended: all places are free.
+    pub fn end_callback(&self) {
+        let mut pending = self.shared.lock();
+        let used = std::mem::take(&mut pending.used);
+        pending.entries[..used].iter_mut().for_each(Entry::clear);
+        let serial = self.shared.serial.load(Ordering::Relaxed); // Relaxed: only changed under the lock.
+        self.shared.serial.store((serial | 1).wrapping_add(1), Ordering::Release);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        // No code panics while it holds the lock.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread's look. False if the thread is to end.
+    fn look(&self, before: u64, idle: &mut u32) -> bool {
+        let serial = self.serial.load(Ordering::Acquire);
+        if serial != before {
+            *idle = 0;
+            return true;
+        }
+        *idle += 1;
+        let mut pending = self.lock();
+        if self.serial.load(Ordering::Relaxed) != before {
+            return true; // Relaxed: only changed under the lock.
+        }
+        if before % 2 == 1 {
+            pending.send_all();
+            return true;
+        }
+        pending.is_watched = *idle < IDLE_LOOKS;
+        pending.is_watched
+    }
+}
+
+impl Pending {
+    fn place(&mut self, known: Option<usize>, fd: RawFd) -> Option<usize> {
+        if known.is_some() {
+            return known;
+        }
+        let place = self.used;
+        if place == self.entries.len() {
+            self.entries.try_reserve(1).ok()?;
+            self.entries.push(Entry::default());
+        }
+        self.entries[place].fd = fd;
+        self.used += 1;
+        Some(place)
+    }
+
+    /// Sends everything, in place of the loop.
+    fn send_all(&mut self) {
+        let used = self.used;
+        let mut blocked = None;
+        let owner = self.owner.1;
+        for entry in self.entries[..used].iter_mut().filter(|entry| entry.sent < entry.bytes.len()) {
+            entry.blocked |= *blocked.get_or_insert_with(|| is_waiting(owner));
+            // The loop meets the error when it sends the rest.
+            let _ = entry.send_unsent();
+        }
+    }
+}
+
+impl Entry {
+    /// Sends once. "Would block" is no error: the rest stays.
+    fn send_unsent(&mut self) -> io::Result<()> {
+        if self.sent == self.bytes.len() {
+            return Ok(());
+        }
+        match socket::send(self.fd, &self.bytes[self.sent..]) {
+            Ok(count) => self.sent += count,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.sent = 0;
+        self.blocked = false;
+    }
+}
+
+/// Starts the thread; false if the system refuses one.
+#[cold]
+fn watch(shared: &Arc<Shared>) -> bool {
+    let weak = Arc::downgrade(shared);
+    without_signals(|| {
+        thread::Builder::new().name("ferrio-writes".into()).stack_size(STACK).spawn(move || look_on(&weak)).is_ok()
+    })
+}
+
+fn look_on(shared: &Weak<Shared>) {
+    let mut before = 0;
+    let mut idle = 0;
+    loop {
+        #[expect(clippy::disallowed_methods, reason = "a thread of its own, without the GIL")]
+        thread::sleep(INTERVAL);
+        let Some(shared) = shared.upgrade() else { return };
+        if !shared.look(before, &mut idle) {
+            return;
+        }
+        before = shared.serial.load(Ordering::Acquire);
+    }
+}
+
+/// Runs `start` while this thread blocks all signals, so that the thread it starts never receives one.
+fn without_signals<R>(start: impl FnOnce() -> R) -> R {
+    let mut all = std::mem::MaybeUninit::uninit();
+    let mut before = std::mem::MaybeUninit::uninit();
+    // SAFETY: fills the set it is given.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: `all` was filled; `before` is filled with the present mask, and the call cannot fail with these arguments.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
+    let outcome = start();
+    // SAFETY: `before` was filled above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    outcome
+}
+
+/// The system's number of this thread.
+#[cfg(target_os = "linux")]
+fn thread_number() -> Option<u32> {
+    rustix::thread::gettid().as_raw_nonzero().get().try_into().ok()
+}
+
+/// Unknown on this system.
+#[cfg(not(target_os = "linux"))]
+fn thread_number() -> Option<u32> {
+    None
+}
+
+/// Whether a thread waits for something, rather than running or being ready to run. If unknown, it counts as waiting.
+fn is_waiting(thread: Option<u32>) -> bool {
+    let Some(thread) = thread else { return true };
+    let Ok(status) = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")) else { return true };
+    // The state follows the name, which is in parentheses and may contain any character.
+    status.rsplit_once(") ").is_none_or(|(_, state)| !state.starts_with('R'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn held_bytes_leave_together_when_the_callback_ends() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let writes = PendingWrites::default();
+        let place = writes.hold(None, near.as_raw_fd(), b"one ", 1).unwrap();
+        assert_eq!(writes.hold(Some(place), near.as_raw_fd(), b"two", 1), Some(place));
+        let sent = writes.send(place);
+        assert_eq!(sent.unsent.unwrap(), b"");
+        writes.end_callback();
+        let mut received = [0; 16];
+        assert_eq!(far.read(&mut received).unwrap(), 7);
+        assert_eq!(&received[..7], b"one two");
+    }
+
+    #[test]
+    fn a_callback_that_waits_for_the_answer_gets_it() {
+        let (mut near, mut far) = UnixStream::pair().unwrap();
+        let peer = thread::spawn(move || {
+            let mut received = [0; 8];
+            let count = far.read(&mut received).unwrap();
+            io::Write::write_all(&mut far, &received[..count]).unwrap();
+        });
+        let writes = PendingWrites::default();
+        let place = writes.hold(None, near.as_raw_fd(), b"question", 1).unwrap();
+        let mut answer = [0; 8];
+        near.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"question");
+        let sent = writes.send(place);
+        assert_eq!(sent.unsent.unwrap(), b"");
+        assert!(sent.blocked);
+        peer.join().unwrap();
+    }
+
+    #[test]
+    fn bytes_that_were_taken_back_are_not_sent() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let writes = PendingWrites::default();
+        let place = writes.hold(None, near.as_raw_fd(), b"back", 1).unwrap();
+        assert_eq!(writes.take(place), b"back");
+        thread::sleep(INTERVAL * 4);
+        far.set_nonblocking(true).unwrap();
+        assert_eq!((&far).read(&mut [0; 4]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn the_thread_ends_and_starts_again() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let writes = PendingWrites::default();
+        for _ in 0..2 {
+            writes.hold(None, near.as_raw_fd(), b"x", 1).unwrap();
+            let mut received = [0];
+            far.read_exact(&mut received).unwrap();
+            writes.end_callback();
+            while writes.shared.lock().is_watched {
+                thread::sleep(INTERVAL);
+            }
+        }
+    }
+}
