@@ -13,6 +13,10 @@ const TURNS_WAKER_ONLY: u32 = 64;
 /// The longest time without a poll while descriptors are watched.
 const NANOSECONDS: u64 = 20_000;
 
+/// The longest time without a poll in the turn after a poll that found events: what these events have scheduled runs
+/// there, and hardly anything new has arrived meanwhile.
+const NANOSECONDS_AFTER_EVENTS: u64 = 500_000;
+
 /// When the last poll was.
 #[derive(Clone, Debug)]
 pub struct PollPolicy {
@@ -20,6 +24,8 @@ pub struct PollPolicy {
     turns: u32,
     /// When the last poll returned.
     polled_at: u64,
+    /// Whether it found events.
+    found_events: bool,
     /// The run has just begun: its first turn polls.
     beginning: bool,
 }
@@ -28,7 +34,7 @@ impl PollPolicy {
     /// A policy before its first run.
     #[must_use]
     pub const fn new() -> Self {
-        Self { turns: 0, polled_at: 0, beginning: true }
+        Self { turns: 0, polled_at: 0, found_events: false, beginning: true }
     }
 
     /// Records that the loop begins to run: the first turn polls.
@@ -53,14 +59,16 @@ impl PollPolicy {
         if registered <= 1 {
             return self.turns >= TURNS_WAKER_ONLY;
         }
-        self.turns >= TURNS || now().saturating_sub(self.polled_at) >= NANOSECONDS
+        let longest = if self.found_events && self.turns == 1 { NANOSECONDS_AFTER_EVENTS } else { NANOSECONDS };
+        self.turns >= TURNS || now().saturating_sub(self.polled_at) >= longest
     }
 
     /// Records that a poll has returned at `now`.
     #[inline]
-    pub const fn polled(&mut self, now: u64) {
+    pub const fn polled(&mut self, now: u64, found_events: bool) {
         self.turns = 0;
         self.polled_at = now;
+        self.found_events = found_events;
         self.beginning = false;
     }
 }
@@ -78,12 +86,12 @@ mod tests {
     /// The turns, counted from one, in which a loop that always has callbacks ready polls.
     fn polling_turns(registered: usize, nanoseconds_per_turn: u64, turns: u64) -> Vec<u64> {
         let mut policy = PollPolicy::new();
-        policy.polled(0);
+        policy.polled(0, false);
         let mut polling = Vec::new();
         for turn in 1..=turns {
             let now = turn * nanoseconds_per_turn;
             if policy.must_poll(false, false, registered, || now) {
-                policy.polled(now);
+                policy.polled(now, false);
                 polling.push(turn);
             }
         }
@@ -95,7 +103,7 @@ mod tests {
         let clock = || unreachable!("the clock does not matter");
         let mut policy = PollPolicy::default();
         assert!(policy.must_poll(false, false, 2, clock));
-        policy.polled(0);
+        policy.polled(0, false);
         assert!(policy.must_poll(true, false, 2, clock));
         assert!(policy.must_poll(false, true, 2, clock));
         assert!(!policy.must_poll(false, false, 2, || 0));
@@ -115,10 +123,22 @@ mod tests {
     }
 
     #[test]
+    fn the_turn_after_events_polls_only_if_it_comes_late() {
+        let polls_at = |now| {
+            let mut policy = PollPolicy::new();
+            policy.polled(0, true);
+            let first = policy.must_poll(false, false, 2, || now);
+            (first, policy.must_poll(false, false, 2, || now))
+        };
+        assert_eq!(polls_at(NANOSECONDS), (false, true));
+        assert_eq!(polls_at(NANOSECONDS_AFTER_EVENTS), (true, true));
+    }
+
+    #[test]
     fn the_waker_alone_is_polled_rarely_and_without_a_clock() {
         assert_eq!(polling_turns(1, 50_000, 200), [64, 128, 192]);
         let mut policy = PollPolicy::new();
-        policy.polled(0);
+        policy.polled(0, false);
         assert!(!policy.must_poll(false, false, 1, || unreachable!("the clock does not matter")));
     }
 }

@@ -165,8 +165,8 @@ impl Io {
         self.policy.with(py, PollPolicy::begin_run);
     }
 
-    pub(crate) fn polled(&self, py: Python<'_>) {
-        self.policy.with(py, |policy| policy.polled(ferrio_sys::clock::monotonic()));
+    pub(crate) fn polled(&self, py: Python<'_>, found_events: bool) {
+        self.policy.with(py, |policy| policy.polled(ferrio_sys::clock::monotonic(), found_events));
     }
 
     /// Nanoseconds to spin for work from other threads before a sleep of at most `timeout`.

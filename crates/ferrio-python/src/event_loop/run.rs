@@ -279,7 +279,7 @@ fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
         signals::before_sleep(slf)?;
         sleep_in(slf, &poller, &mut events, timeout)
     };
-    io.polled(py);
+    io.polled(py, !events.is_empty());
     let interrupted = match outcome {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
