@@ -10,6 +10,7 @@ from ferrio import _main_interpreter as _main_interpreter  # isort: skip
 import asyncio as _asyncio
 from typing import Any as _Any
 
+from ferrio._anyio import anyio_status
 from ferrio._ferrio import (
     EventLoop,
     __version__ as __version__,
@@ -20,7 +21,16 @@ from ferrio._ferrio import (
 from ferrio._install import install, uninstall
 from ferrio._natives import NATIVES as _NATIVES
 
-__all__ = ["EventLoop", "EventLoopPolicy", "allow_nested_runs", "install", "new_event_loop", "run", "uninstall"]
+__all__ = [
+    "EventLoop",
+    "EventLoopPolicy",
+    "allow_nested_runs",
+    "anyio_status",
+    "install",
+    "new_event_loop",
+    "run",
+    "uninstall",
+]
 
 # `run` is excluded: install() uses the one in NATIVES to replace asyncio's, which takes no factory on 3.11.
 _natives = {name: native for name, native in _NATIVES.items() if name not in __all__}

@@ -94,6 +94,7 @@ from asyncio import (
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from ferrio._anyio import anyio_status as anyio_status
 from ferrio._ferrio import (
     Barrier as Barrier,
     BoundedSemaphore as BoundedSemaphore,
@@ -228,6 +229,7 @@ __all__ = [
     "_unregister_task",
     "all_tasks",
     "allow_nested_runs",
+    "anyio_status",
     "as_completed",
     "create_subprocess_exec",
     "create_subprocess_shell",

@@ -54,6 +54,8 @@ def main(arguments: list[str]) -> None:
             return
         if option == "--version":
             print(f"ferrio {ferrio.__version__} on Python {sys.version.split()[0]}")
+            ferrio.install()  # as before a program, which would find anyio so
+            print(f"anyio: {ferrio.anyio_status()}")
             return
         if option == "--debug":
             # The environment variable, not an attribute of one loop: it applies to every loop, also in child processes.

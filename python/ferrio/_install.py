@@ -8,6 +8,8 @@ ferrio keeps a loop class or factory that a program names itself.
 ferrio's classes and functions replace asyncio's in asyncio and in every submodule that has the same object under any
 name, except names that refer to one of asyncio's own implementations (`_CTask`, `_PyTask`, ...). asyncio keeps no
 copies elsewhere, in class attributes or default arguments; a test looks for them.
+
+anyio's asyncio backend gets ferrio's parts in the same way (`_anyio`), when it is imported.
 """
 
 import asyncio
@@ -17,7 +19,9 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from ferrio import _anyio
 from ferrio._ferrio import EventLoop
+from ferrio._imports import no_longer_when_imported, when_imported
 from ferrio._natives import NATIVES
 
 _DefaultEventLoopPolicy = asyncio.unix_events._UnixDefaultEventLoopPolicy
@@ -94,6 +98,7 @@ def uninstall() -> None:
     it does nothing.
     """
     with _lock:
+        no_longer_when_imported(_anyio.MODULE, _replace_in_anyio)
         while _replacements:
             replacement = _replacements.pop()
             if vars(replacement.owner).get(replacement.name, _NOTHING) is not replacement.ours:
@@ -116,6 +121,22 @@ def _replace_all() -> None:
     # Not get_event_loop_policy(): it would create a policy if there is none, and warns from 3.14 on.
     if not _makes_our_loops(vars(asyncio.events)["_event_loop_policy"]):
         _replace(asyncio.events, "_event_loop_policy", _DefaultEventLoopPolicy())
+    when_imported(_anyio.MODULE, _replace_in_anyio)
+    if (imported := sys.modules.get(_anyio.MODULE)) is not None:
+        _replace_in_anyio(imported)
+
+
+def is_installed() -> bool:
+    """Whether install() is in effect."""
+    return bool(_replacements)
+
+
+def _replace_in_anyio(module: ModuleType) -> None:
+    """Replaces methods of anyio's asyncio backend, which has been imported."""
+    with _lock:
+        if _replacements:
+            for owner, name, ours in _anyio.replacements(module):
+                _replace(owner, name, ours)
 
 
 def _replace(owner: Any, name: str, ours: Any) -> None:

@@ -13,7 +13,8 @@ import pytest
 import ferrio
 from ferrio._natives import NATIVES
 
-OWN = {"EventLoop", "EventLoopPolicy", "allow_nested_runs", "install", "new_event_loop", "run", "uninstall", *NATIVES}
+OWN = {"EventLoop", "EventLoopPolicy", "allow_nested_runs", "anyio_status", "install", "new_event_loop", "run"}
+OWN |= {"uninstall", *NATIVES}
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*EventLoopPolicy.*:DeprecationWarning")
 

@@ -333,7 +333,8 @@ EXEMPT: dict[str, str] = {
         "a run of its own, which cannot begin within the one that is swept; test_run_ends_... sweeps the end of a run",
     ),
     **dict.fromkeys(
-        ("install", "uninstall", "allow_nested_runs", "EventLoopPolicy"), "once in a program, as an import"
+        ("install", "uninstall", "allow_nested_runs", "anyio_status", "EventLoopPolicy"),
+        "once in a program, as an import",
     ),
     **dict.fromkeys(("_enter_task", "_leave_task", "_swap_current_task", "_set_running_loop"), "for the loop's author"),
     **dict.fromkeys(

@@ -6,6 +6,7 @@
 #[macro_use(name)]
 extern crate ferrio_cpython;
 
+mod anyio;
 mod bounded_dealloc;
 mod command_line;
 mod common;
@@ -58,6 +59,7 @@ mod _ferrio {
         crate::queues::add_classes(module)?;
         crate::task_groups::add_classes(module)?;
         crate::runners::add_to(module)?;
+        crate::anyio::add_to(module)?;
         ferrio_cpython::capi::coroutine_function::mark(module, &["sleep", "to_thread", "wait", "wait_for"])?;
         let server = py.get_type::<crate::net::serve::server::Server>();
         ferrio_cpython::capi::coroutine_function::mark(&server, &["start_serving", "serve_forever", "wait_closed"])?;

@@ -1,0 +1,97 @@
+"""Puts ferrio's parts in the place of anyio's on its asyncio backend, and reverts that.
+
+anyio's functions and classes ask the class `AsyncIOBackend` for everything that depends on asyncio: `CancelScope`,
+`create_task_group`, `Lock` and so on are methods of it. install() replaces methods of that class, so names that a
+program imported from anyio before stay valid. Each replacement serves ferrio's loops and calls anyio's own method on
+any other. Parts are known to behave as anyio's for some versions; any other version is left alone.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ferrio import _ferrio
+
+MODULE = "anyio._backends._asyncio"
+
+# The first version that the parts stand for, and the first that they do not.
+_FIRST, _BEYOND = (4, 16), (4, 17)
+
+_SWITCH = "FERRIO_ANYIO"
+
+# Why the parts are not in place although install() was called, or the version whose methods they replace.
+_refused: str | None = None
+_version: str | None = None
+
+
+def replacements(module: Any) -> Iterator[tuple[Any, str, Any]]:
+    """What install() replaces for anyio's module `module`: owner, name and new value; nothing if it must not."""
+    global _refused, _version
+    _version = _installed_version()
+    _refused = _why_not(module, _version)
+    if _refused is not None:
+        return
+    backend = module.AsyncIOBackend
+    methods = {name: getattr(backend, name) for name in _ferrio._anyio_parts if _is_anyios(backend, name)}
+    _ferrio._anyio_begin(methods)
+    for name in methods:
+        yield backend, name, staticmethod(_ferrio._anyio_parts[name])
+
+
+def anyio_status() -> str:
+    """Say whether ferrio serves anyio: "native", "off" or "anyio's own", each with the version or the reason."""
+    from ferrio import _install
+
+    if _switched_off():
+        return f"off: {_SWITCH}=0"
+    if not _install.is_installed():
+        return "off: ferrio is not installed in asyncio's place"
+    if MODULE in sys.modules:
+        return f"anyio's own: {_refused}" if _refused is not None else f"native, anyio {_version}"
+    version = _installed_version()
+    if version is None:
+        return "off: there is no anyio"
+    if (reason := _why_not_version(version)) is not None:
+        return f"anyio's own: {reason}"
+    return f"native once it is imported, anyio {version}"
+
+
+def _switched_off() -> bool:
+    return os.environ.get(_SWITCH) == "0"
+
+
+def _why_not(module: Any, version: str | None) -> str | None:
+    if _switched_off():
+        return f"{_SWITCH}=0"
+    if getattr(module, "backend_class", None) is None:  # the last line of the module sets it
+        return "anyio was being imported while ferrio was installed"
+    return _why_not_version(version)
+
+
+def _why_not_version(version: str | None) -> str | None:
+    if version is None:
+        return "the version of anyio is unknown"
+    numbers = version.split(".")[:2]
+    if not all(number.isdecimal() for number in numbers) or not _FIRST <= tuple(map(int, numbers)) < _BEYOND:
+        first, beyond = (".".join(map(str, bound)) for bound in (_FIRST, _BEYOND))
+        return f"anyio {version} is not a version from {first} up to and without {beyond}"
+    return None
+
+
+def _installed_version() -> str | None:
+    from importlib import metadata  # takes as long as the rest of ferrio
+
+    try:
+        return metadata.version("anyio")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _is_anyios(backend: Any, name: str) -> bool:
+    """Whether a method is still anyio's own: what another library has put there stays."""
+    method = getattr(vars(backend).get(name), "__func__", None)
+    return (getattr(method, "__module__", None), getattr(method, "__qualname__", None)) == (
+        MODULE,
+        f"{backend.__name__}.{name}",
+    )
