@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ferrio import _ferrio
 
@@ -34,7 +35,8 @@ def replacements(module: Any) -> Iterator[tuple[Any, str, Any]]:
         return
     backend = module.AsyncIOBackend
     methods = {name: getattr(backend, name) for name in _ferrio._anyio_parts if _is_anyios(backend, name)}
-    _ferrio._anyio_begin(methods)
+    _share_task_states(module._task_states)
+    _ferrio._anyio_begin(module, methods)
     for name in methods:
         yield backend, name, staticmethod(_ferrio._anyio_parts[name])
 
@@ -95,3 +97,49 @@ def _is_anyios(backend: Any, name: str) -> bool:
         MODULE,
         f"{backend.__name__}.{name}",
     )
+
+
+_NOT_THERE = object()
+_NOT_OURS = object()
+
+
+class _TaskStates(WeakKeyDictionary[Any, Any]):
+    """anyio's `_task_states`, in which the states of ferrio's tasks are those that the tasks themselves keep."""
+
+    __slots__ = ()
+
+    def __getitem__(self, task: Any) -> Any:
+        state = _ferrio._anyio_task_state(task, _NOT_THERE, _NOT_OURS)
+        if state is _NOT_OURS:
+            return super().__getitem__(task)
+        if state is _NOT_THERE:
+            raise KeyError(task)
+        return state
+
+    def get(self, task: Any, default: Any = None) -> Any:
+        state = _ferrio._anyio_task_state(task, default, _NOT_OURS)
+        return super().get(task, default) if state is _NOT_OURS else state
+
+    def __contains__(self, task: object) -> bool:
+        state = _ferrio._anyio_task_state(task, _NOT_THERE, _NOT_OURS)
+        return super().__contains__(task) if state is _NOT_OURS else state is not _NOT_THERE
+
+    def __setitem__(self, task: Any, state: Any) -> None:
+        if not _ferrio._anyio_set_task_state(task, state):
+            super().__setitem__(task, state)
+
+    def __delitem__(self, task: Any) -> None:
+        state = _ferrio._anyio_task_state(task, _NOT_THERE, _NOT_OURS)
+        if state is _NOT_THERE:
+            raise KeyError(task)
+        if not _ferrio._anyio_set_task_state(task, None):
+            super().__delitem__(task)
+
+
+def _share_task_states(states: WeakKeyDictionary[Any, Any]) -> None:
+    """Makes the dictionary one that looks in ferrio's tasks; for good, since tasks may outlive uninstall()."""
+    if type(states) is WeakKeyDictionary:
+        for task, state in list(states.items()):
+            if _ferrio._anyio_set_task_state(task, state):
+                del states[task]
+        states.__class__ = _TaskStates

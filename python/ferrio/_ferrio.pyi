@@ -62,6 +62,7 @@ from contextvars import Context
 from os import PathLike
 from socket import SocketKind, socket
 from ssl import SSLContext
+from types import ModuleType
 from typing import IO, Any, Protocol, TypeAlias, TypeVar
 
 from _typeshed import FileDescriptorLike, ReadableBuffer, WriteableBuffer
@@ -99,6 +100,8 @@ __all__ = [
     "__version__",
     "_anyio_begin",
     "_anyio_parts",
+    "_anyio_set_task_state",
+    "_anyio_task_state",
     "_enter_task",
     "_hide_frames",
     "_leave_task",
@@ -169,7 +172,9 @@ if sys.version_info >= (3, 12):
 
 _anyio_parts: dict[str, Callable[..., Any]]
 
-def _anyio_begin(methods: dict[str, Any]) -> None: ...
+def _anyio_begin(module: ModuleType, methods: dict[str, Any]) -> None: ...
+def _anyio_set_task_state(task: Any, state: Any) -> bool: ...
+def _anyio_task_state(task: Any, missing: Any, elsewhere: Any) -> Any: ...
 def _hide_frames(file: str) -> None: ...
 def allow_nested_runs(allowed: bool = True) -> None: ...
 def new_event_loop() -> EventLoop: ...

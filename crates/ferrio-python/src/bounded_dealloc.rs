@@ -16,6 +16,8 @@ pub(crate) fn bound_classes(py: Python<'_>) {
     ferrio_cpython::bound_classes(py);
     bound_all!(
         py,
+        crate::anyio::scopes::CancelScope,
+        crate::anyio::task_states::TaskState,
         crate::event_loop::Loop,
         crate::event_loop::executor_future::Link,
         crate::net::connect::happy_eyeballs::Watch,

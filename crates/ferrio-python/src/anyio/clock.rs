@@ -1,8 +1,12 @@
-//! `AsyncIOBackend.current_time`.
+//! `AsyncIOBackend.current_time` and `current_effective_deadline`.
 
+use ferrio_cpython::objects::current::{Asked, running_task};
 use pyo3::prelude::*;
+use pyo3::types::PyFloat;
 
 use super::backend;
+use super::scopes::any_scope;
+use super::task_states::scope_of;
 
 /// The time of the running loop.
 #[pyfunction]
@@ -11,4 +15,30 @@ pub(crate) fn current_time(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         Some(ours) => ours.call_method0(pyo3::intern!(py, "time")),
         None => backend::method(py, "current_time")?.call0(),
     }
+}
+
+/// The nearest deadline of the scopes that can cancel the running task: infinity for none, minus infinity if one is
+/// cancelled.
+#[pyfunction]
+pub(crate) fn current_effective_deadline(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let Some(ours) = backend::our_loop(py)? else {
+        return backend::method(py, "current_effective_deadline")?.call0();
+    };
+    let mut deadline = PyFloat::new(py, f64::INFINITY).into_any();
+    let task = running_task(py, ours.as_any(), Asked::WithoutLoop)?;
+    let mut next = task.map_or(Ok(None), |task| scope_of(&task))?;
+    while let Some(scope) = next {
+        let own = scope.getattr(pyo3::intern!(py, "deadline"))?;
+        if own.lt(&deadline)? {
+            deadline = own;
+        }
+        if any_scope::is_cancel_called(&scope)? {
+            return Ok(PyFloat::new(py, f64::NEG_INFINITY).into_any());
+        }
+        if any_scope::is_shielded(&scope)? {
+            break;
+        }
+        next = any_scope::parent(&scope)?;
+    }
+    Ok(deadline)
 }

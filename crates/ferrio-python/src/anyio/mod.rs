@@ -7,20 +7,34 @@
 pub(crate) mod backend;
 mod checkpoints;
 mod clock;
+mod members;
+pub(crate) mod scopes;
+pub(crate) mod task_states;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 /// Adds the table of parts, by the names of the methods that they replace, and what puts them to use.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let parts = PyDict::new(module.py());
+    let py = module.py();
+    for class in [py.get_type::<scopes::CancelScope>(), py.get_type::<task_states::TaskState>()] {
+        // Without the module, as in the interpreter's messages about Python classes.
+        class.setattr(name!("__name__"), class.name()?)?;
+    }
+    let parts = PyDict::new(py);
     for part in [
         wrap_pyfunction!(clock::current_time, module)?,
         wrap_pyfunction!(checkpoints::checkpoint, module)?,
         wrap_pyfunction!(checkpoints::sleep, module)?,
+        wrap_pyfunction!(checkpoints::checkpoint_if_cancelled, module)?,
+        wrap_pyfunction!(checkpoints::cancel_shielded_checkpoint, module)?,
+        wrap_pyfunction!(clock::current_effective_deadline, module)?,
+        wrap_pyfunction!(scopes::create_cancel_scope, module)?,
     ] {
         parts.set_item(part.getattr(name!("__name__"))?, part)?;
     }
     module.add("_anyio_parts", parts)?;
+    module.add_function(wrap_pyfunction!(task_states::task_state, module)?)?;
+    module.add_function(wrap_pyfunction!(task_states::set_task_state, module)?)?;
     module.add_function(wrap_pyfunction!(backend::begin, module)?)
 }

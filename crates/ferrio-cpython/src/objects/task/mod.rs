@@ -9,6 +9,7 @@ mod cancel;
 mod methods;
 pub(crate) mod registry;
 mod step;
+pub mod task_like;
 mod types;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +54,8 @@ pub(crate) struct TaskBody {
     pub(crate) waiting_for: Option<OwnedRef>,
     /// None until the name `Task-<number>` is first read.
     name: Option<OwnedRef>,
+    /// What anyio knows of the task, if anything: kept here rather than in a dictionary with weak keys.
+    annex: Option<OwnedRef>,
     number: u64,
     /// Place in the list of pending tasks.
     pub(crate) link: registry::Link,

@@ -170,7 +170,7 @@ unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c
     }
     // SAFETY: alive, of our layout, and no Python code runs meanwhile.
     let body = unsafe { &(*object.cast::<TaskObject>()).task };
-    for owned in [&body.coroutine, &body.context, &body.waiting_for, &body.name].into_iter().flatten() {
+    for owned in [&body.coroutine, &body.context, &body.waiting_for, &body.name, &body.annex].into_iter().flatten() {
         // SAFETY: `visit` and `arg` are the collector's own.
         let outcome = unsafe { visit(owned.as_ptr(), arg) };
         if outcome != 0 {
@@ -185,7 +185,8 @@ unsafe extern "C" fn clear(object: Object) -> c_int {
         // SAFETY: the collector passes a live object of our type.
         let task = unsafe { TaskRef::from_borrowed(py, object) };
         future::release_slots(task.future());
-        let owned = task.update(|body| (body.coroutine.take(), body.context.take(), body.waiting_for.take()));
+        let owned = task
+            .update(|body| (body.coroutine.take(), body.context.take(), body.waiting_for.take(), body.annex.take()));
         drop(owned);
     });
     0

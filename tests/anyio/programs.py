@@ -1,0 +1,55 @@
+"""Programs on anyio whose output is compared: on stock asyncio, and on ferrio with its parts in anyio's backend."""
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+PREAMBLE = """
+import asyncio, contextlib, gc, math, sys, weakref
+{install}
+import anyio, anyio.abc, anyio.lowlevel
+from anyio import CancelScope, create_task_group, fail_after, move_on_after
+from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled
+
+
+async def told(awaitable):
+    try:
+        print("result", await awaitable)
+    except BaseException as error:
+        print(kind(error))
+
+
+def kind(error):
+    if isinstance(error, BaseExceptionGroup):
+        return f"{type(error).__name__}({error.message}: {[kind(inner) for inner in error.exceptions]})"
+    return f"{type(error).__name__}({', '.join(map(str, error.args))})"
+
+
+"""
+
+
+def outcome(program: str, *, native: bool, backend_options: str = "{}") -> str:
+    """What a program prints whose `main` runs under `anyio.run`, without addresses, paths and line numbers."""
+    install = "import ferrio; ferrio.install()" if native else ""
+    code = PREAMBLE.replace("{install}", install) + textwrap.dedent(program)
+    code += f"\nanyio.run(main, backend_options={backend_options})\n"
+    if native:
+        code += "assert ferrio.anyio_status().startswith('native'), ferrio.anyio_status()\n"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "python"), "PYTHONHASHSEED": "0"}
+    command = [sys.executable, "-X", "dev", "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    text = f"{run.returncode}\n{run.stdout}\n{run.stderr}"
+    text = re.sub(r"0x[0-9a-f]+|(?<=cancel scope )[0-9a-f]+", "ADDRESS", text)
+    # Reprs of tasks name the place where a native coroutine or callback would be in asyncio's files.
+    return re.sub(r"(running|created|wait_for=|cb=)[^;>]*", r"\1", text)
+
+
+def assert_same(program: str, backend_options: str = "{}") -> str:
+    stock = outcome(program, native=False, backend_options=backend_options)
+    assert outcome(program, native=True, backend_options=backend_options) == stock
+    return stock
