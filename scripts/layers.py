@@ -33,7 +33,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 MODULES_IN_CIRCLES: dict[str, int] = {
     "ferrio-cpython/capi": 6,
     "ferrio-cpython/objects": 35,
-    "ferrio-python/anyio": 2,
+    "ferrio-python/anyio": 4,
     "ferrio-python/event_loop": 12,
     "ferrio-python/locks": 4,
     "ferrio-python/net": 11,

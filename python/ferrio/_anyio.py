@@ -2,19 +2,22 @@
 
 anyio's functions and classes ask the class `AsyncIOBackend` for everything that depends on asyncio: `CancelScope`,
 `create_task_group`, `Lock` and so on are methods of it. install() replaces methods of that class, so names that a
-program imported from anyio before stay valid. Each replacement serves ferrio's loops and calls anyio's own method on
-any other. Parts are known to behave as anyio's for some versions; any other version is left alone.
+program imported from anyio before stay valid, and the function by which anyio's modules find the class. Each
+replacement serves ferrio's loops and calls anyio's own on any other. Parts are known to behave as anyio's for some
+versions; any other version is left alone.
 """
 
 import os
 import sys
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from ferrio import _ferrio
 
 MODULE = "anyio._backends._asyncio"
+FINDING = "anyio._core._eventloop"
 
 # The first version that the parts stand for, and the first that they do not.
 _FIRST, _BEYOND = (4, 16), (4, 17)
@@ -34,11 +37,17 @@ def replacements(module: Any) -> Iterator[tuple[Any, str, Any]]:
     if _refused is not None:
         return
     backend = module.AsyncIOBackend
+    find_backend = sys.modules[FINDING].get_async_backend
     methods = {name: getattr(backend, name) for name in _ferrio._anyio_parts if _is_anyios(backend, name)}
     _share_task_states(module._task_states)
-    _ferrio._anyio_begin(module, methods)
+    _ferrio._anyio_begin(module, methods | {"get_async_backend": find_backend})
     for name in methods:
         yield backend, name, staticmethod(_ferrio._anyio_parts[name])
+    if (find_backend.__module__, find_backend.__qualname__) == (FINDING, "get_async_backend"):
+        for name, imported in list(sys.modules.items()):
+            ours = name.partition(".")[0] == "anyio" and isinstance(imported, ModuleType)
+            if ours and vars(imported).get("get_async_backend") is find_backend:
+                yield imported, "get_async_backend", _ferrio._anyio_get_async_backend
 
 
 def anyio_status() -> str:

@@ -1,5 +1,6 @@
 """Programs on anyio whose output is compared: on stock asyncio, and on ferrio with its parts in anyio's backend."""
 
+import difflib
 import os
 import re
 import subprocess
@@ -44,6 +45,7 @@ def outcome(program: str, *, native: bool, backend_options: str = "{}") -> str:
     command = [sys.executable, "-X", "dev", "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
     text = f"{run.returncode}\n{run.stdout}\n{run.stderr}"
+    text = re.sub(r"^Executing <.* took .* seconds\n", "", text, flags=re.MULTILINE)  # a busy machine
     text = re.sub(r"0x[0-9a-f]+|(?<=cancel scope )[0-9a-f]+", "ADDRESS", text)
     # Reprs of tasks name the place where a native coroutine or callback would be in asyncio's files.
     return re.sub(r"(running|created|wait_for=|cb=)[^;>]*", r"\1", text)
@@ -51,5 +53,8 @@ def outcome(program: str, *, native: bool, backend_options: str = "{}") -> str:
 
 def assert_same(program: str, backend_options: str = "{}") -> str:
     stock = outcome(program, native=False, backend_options=backend_options)
-    assert outcome(program, native=True, backend_options=backend_options) == stock
+    ours = outcome(program, native=True, backend_options=backend_options)
+    assert ours == stock, "\n".join(
+        difflib.unified_diff(stock.splitlines(), ours.splitlines(), "stock", "ours", "", "", 1, "")
+    )
     return stock

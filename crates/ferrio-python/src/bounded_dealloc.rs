@@ -16,6 +16,9 @@ pub(crate) fn bound_classes(py: Python<'_>) {
     ferrio_cpython::bound_classes(py);
     bound_all!(
         py,
+        crate::anyio::groups::StartedTask,
+        crate::anyio::groups::TaskGroup,
+        crate::anyio::groups::TaskHandle,
         crate::anyio::scopes::CancelScope,
         crate::anyio::task_states::TaskState,
         crate::event_loop::Loop,

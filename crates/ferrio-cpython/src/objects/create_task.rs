@@ -202,17 +202,40 @@ pub fn create_task_directly<'py>(
     coroutine: &Bound<'py, PyAny>,
     context: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if !RAW_CREATE_TASK.get(owner.py()).is_some_and(|raw| raw.is_of(owner)) {
-        return Ok(None);
-    }
-    // SAFETY: the class that has the raw methods is a subtype of it.
-    let owner = unsafe { owner.cast_unchecked::<LoopBase>() };
-    if owner.get().patched.get() {
-        return Ok(None);
-    }
+    let Some(owner) = with_raw_method(owner) else { return Ok(None) };
     let context = context.cloned();
     let parts = Parts { coroutine: coroutine.clone(), name: None, context, eager_start: false };
     Ok(make_directly(owner, parts)?.ok())
+}
+
+/// What `owner.create_task(coroutine, name=name)` returns, where that is known to be the raw method above and there is
+/// no task factory.
+///
+/// # Errors
+/// Any exception that the method raises.
+#[inline]
+pub fn create_named_task_directly<'py>(
+    owner: &Bound<'py, PyAny>,
+    coroutine: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let Some(owner) = with_raw_method(owner) else { return Ok(None) };
+    if !matches!(owner.get().task_factory.kind(owner.py()), Factory::None) {
+        return Ok(None);
+    }
+    let parts = Parts { coroutine: coroutine.clone(), name: Some(name.clone()), context: None, eager_start: false };
+    Ok(make_directly(owner, parts)?.ok())
+}
+
+/// The loop, if its `create_task` is known to be the raw one.
+#[inline]
+fn with_raw_method<'a, 'py>(owner: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, LoopBase>> {
+    if !RAW_CREATE_TASK.get(owner.py()).is_some_and(|raw| raw.is_of(owner)) {
+        return None;
+    }
+    // SAFETY: the class that has the raw methods is a subtype of it.
+    let owner = unsafe { owner.cast_unchecked::<LoopBase>() };
+    (!owner.get().patched.get()).then_some(owner)
 }
 
 /// `owner.create_task` for many coroutines in a row: looked up once, and bypassed where it is the raw method above.

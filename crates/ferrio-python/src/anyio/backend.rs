@@ -3,7 +3,7 @@
 use ferrio_cpython::{GilCell, LoopBase, running_loop};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 static BACKEND: GilCell<Option<Backend>> = GilCell::new(None);
 
@@ -11,12 +11,22 @@ struct Backend {
     /// The replaced methods by name, bound to the class.
     methods: Py<PyDict>,
     task_states: Py<PyAny>,
+    /// The module's names, where its own code looks its classes up.
+    namespace: Py<PyDict>,
     classes: Classes,
+    /// The names of anyio's module that finds the backend.
+    finding: Py<PyDict>,
 }
 
-/// anyio's classes, which the natives claim to be.
+/// anyio's classes, most of which the natives claim to be.
 pub(crate) struct Classes {
+    pub(crate) backend: Py<PyAny>,
     pub(crate) cancel_scope: Py<PyAny>,
+    pub(crate) event: Py<PyAny>,
+    pub(crate) task_group: Py<PyAny>,
+    pub(crate) task_handle: Py<PyAny>,
+    /// The code of asyncio's factories of eager tasks, by which anyio recognises them; None before 3.12.
+    pub(crate) eager_code: Py<PyAny>,
 }
 
 /// Notes anyio's module and its own methods, before the parts are put in their place.
@@ -25,8 +35,17 @@ pub(crate) struct Classes {
 pub(crate) fn begin(module: &Bound<'_, PyModule>, methods: Bound<'_, PyDict>) -> PyResult<()> {
     let fresh = Backend {
         methods: methods.unbind(),
+        namespace: module.dict().unbind(),
+        finding: module.py().import(name!("anyio._core._eventloop"))?.dict().unbind(),
         task_states: module.getattr(name!("_task_states"))?.unbind(),
-        classes: Classes { cancel_scope: module.getattr(name!("CancelScope"))?.unbind() },
+        classes: Classes {
+            backend: module.getattr(name!("AsyncIOBackend"))?.unbind(),
+            cancel_scope: module.getattr(name!("CancelScope"))?.unbind(),
+            event: module.getattr(name!("BaseEvent"))?.unbind(),
+            task_group: module.getattr(name!("TaskGroup"))?.unbind(),
+            task_handle: module.getattr(name!("TaskHandle"))?.unbind(),
+            eager_code: module.getattr(name!("_eager_task_factory_code"))?.unbind(),
+        },
     };
     let before = BACKEND.with(module.py(), |backend| backend.replace(fresh));
     drop(before);
@@ -37,6 +56,37 @@ pub(crate) fn begin(module: &Bound<'_, PyModule>, methods: Bound<'_, PyDict>) ->
 #[inline]
 pub(crate) fn our_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, LoopBase>>> {
     Ok(running_loop(py)?.and_then(|running| running.cast_into::<LoopBase>().ok()))
+}
+
+/// The running loop if it is ferrio's, and anyio's own code would use its own scopes and groups: a program may have put
+/// other classes under their names.
+#[inline]
+pub(crate) fn our_loop_with_scopes(py: Python<'_>) -> PyResult<Option<Bound<'_, LoopBase>>> {
+    let Some(ours) = our_loop(py)? else { return Ok(None) };
+    let [scope, group] = [pyo3::intern!(py, "CancelScope"), pyo3::intern!(py, "TaskGroup")];
+    let unpatched =
+        has_under(py, scope, |classes| &classes.cancel_scope)? && has_under(py, group, |classes| &classes.task_group)?;
+    Ok(unpatched.then_some(ours))
+}
+
+/// Whether anyio's module has its own class under this name.
+#[inline]
+pub(crate) fn has_under<'py>(
+    py: Python<'py>,
+    name: &Bound<'py, PyString>,
+    which: fn(&Classes) -> &Py<PyAny>,
+) -> PyResult<bool> {
+    let namespace = noted(py, |backend| &backend.namespace)?;
+    let Some(shown) = namespace.bind(py).get_item(name)? else { return Ok(false) };
+    Ok(BACKEND.with(py, |backend| backend.as_ref().is_some_and(|backend| which(&backend.classes).is(&shown))))
+}
+
+/// Whether a running asyncio loop means that asyncio is the library in use: sniffio, which would be asked, can tell of
+/// another one that runs inside such a loop.
+#[inline]
+pub(crate) fn is_asyncio_alone(py: Python<'_>) -> PyResult<bool> {
+    let finding = noted(py, |backend| &backend.finding)?;
+    Ok(finding.bind(py).get_item(pyo3::intern!(py, "sniffio"))?.is_some_and(|sniffio| sniffio.is_none()))
 }
 
 /// anyio's own method `name`, for other loops.

@@ -41,7 +41,7 @@ pub(crate) fn checkpoint_if_cancelled(py: Python<'_>) -> PyResult<Py<PyAny>> {
 /// One turn of the loop, from which cancellations are kept away.
 #[pyfunction]
 pub(crate) fn cancel_shielded_checkpoint(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    match backend::our_loop(py)? {
+    match backend::our_loop_with_scopes(py)? {
         Some(_) => spawn(py, "AsyncIOBackend.cancel_shielded_checkpoint", ShieldedTurn::default()),
         None => backend::method(py, "cancel_shielded_checkpoint")?.call0().map(Bound::unbind),
     }

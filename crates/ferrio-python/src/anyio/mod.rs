@@ -7,20 +7,30 @@
 pub(crate) mod backend;
 mod checkpoints;
 mod clock;
+pub(crate) mod groups;
+pub(crate) mod lookup;
 mod members;
 pub(crate) mod scopes;
 pub(crate) mod task_states;
 
+use ferrio_cpython::capi::coroutine_function::mark;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 /// Adds the table of parts, by the names of the methods that they replace, and what puts them to use.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
-    for class in [py.get_type::<scopes::CancelScope>(), py.get_type::<task_states::TaskState>()] {
+    for class in [
+        py.get_type::<scopes::CancelScope>(),
+        py.get_type::<groups::TaskGroup>(),
+        py.get_type::<groups::TaskHandle>(),
+        py.get_type::<task_states::TaskState>(),
+    ] {
         // Without the module, as in the interpreter's messages about Python classes.
         class.setattr(name!("__name__"), class.name()?)?;
     }
+    mark(py.get_type::<groups::TaskGroup>().as_any(), &["__aenter__", "__aexit__", "start"])?;
+    mark(py.get_type::<groups::TaskHandle>().as_any(), &["wait"])?;
     let parts = PyDict::new(py);
     for part in [
         wrap_pyfunction!(clock::current_time, module)?,
@@ -30,10 +40,12 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(checkpoints::cancel_shielded_checkpoint, module)?,
         wrap_pyfunction!(clock::current_effective_deadline, module)?,
         wrap_pyfunction!(scopes::create_cancel_scope, module)?,
+        wrap_pyfunction!(groups::create_task_group, module)?,
     ] {
         parts.set_item(part.getattr(name!("__name__"))?, part)?;
     }
     module.add("_anyio_parts", parts)?;
+    module.add_function(wrap_pyfunction!(lookup::get_async_backend, module)?)?;
     module.add_function(wrap_pyfunction!(task_states::task_state, module)?)?;
     module.add_function(wrap_pyfunction!(task_states::set_task_state, module)?)?;
     module.add_function(wrap_pyfunction!(backend::begin, module)?)

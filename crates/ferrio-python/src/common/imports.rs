@@ -14,6 +14,7 @@ ferrio_cpython::imported! {
     heappush = "heapq" . "heappush";
     heappop = "heapq" . "heappop";
     base_exception_group = "builtins" . "BaseExceptionGroup";
+    coroutine_class = "collections.abc" . "Coroutine";
     generic_alias = "types" . "GenericAlias";
     event_loop = "ferrio._ferrio" . "EventLoop";
     object_class = "builtins" . "object";

@@ -83,6 +83,14 @@ pub(crate) fn discard_task<'py>(scope: &Bound<'py, PyAny>, task: &Bound<'py, PyA
 }
 
 #[inline]
+pub(crate) fn remove_task<'py>(scope: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+    match own(scope) {
+        Some(own) => own.get().tasks.remove(task),
+        None => changed(scope, "_tasks", "remove", task),
+    }
+}
+
+#[inline]
 pub(super) fn add_child<'py>(scope: &Bound<'py, PyAny>, child: &Bound<'py, PyAny>) -> PyResult<()> {
     match own(scope) {
         Some(own) => own.get().children.add(child),
@@ -114,6 +122,29 @@ pub(super) fn owe_uncancellations(scope: &Bound<'_, PyAny>, count: u32) -> PyRes
     }
     let name = pyo3::intern!(py, "_pending_uncancellations");
     scope.setattr(name, scope.getattr(name)?.add(count)?)
+}
+
+/// `__enter__()`.
+#[inline]
+pub(crate) fn enter(scope: &Bound<'_, PyAny>) -> PyResult<()> {
+    match own(scope) {
+        Some(own) => CancelScope::enter(own),
+        None => scope.call_method0(name!("__enter__")).map(drop),
+    }
+}
+
+/// `__exit__()` with the exception that ended the block.
+#[inline]
+pub(crate) fn exit<'py>(scope: &Bound<'py, PyAny>, raised: Option<&Bound<'py, PyAny>>) -> PyResult<bool> {
+    if let Some(own) = own(scope) {
+        return CancelScope::exit(own, raised);
+    }
+    let py = scope.py();
+    let (class, traceback) = match raised {
+        Some(raised) => (Some(raised.get_type()), Some(raised.getattr(name!("__traceback__"))?)),
+        None => (None, None),
+    };
+    scope.call_method1(pyo3::intern!(py, "__exit__"), (class, raised, traceback))?.is_truthy()
 }
 
 /// `cancel()`.

@@ -11,6 +11,8 @@ mod delivery;
 mod entering;
 mod exiting;
 
+pub(crate) use exiting::is_anyio_cancellation;
+
 use ferrio_cpython::GilCell;
 use ferrio_cpython::LoopBase;
 use ferrio_cpython::capi::memory;
@@ -66,7 +68,7 @@ pub(crate) fn create_cancel_scope<'py>(
     deadline: Argument<'py>,
     shield: Argument<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    if backend::our_loop(py)?.is_some() {
+    if backend::our_loop_with_scopes(py)?.is_some() {
         return Ok(CancelScope::create(py, deadline.0, shield.0)?.into_any());
     }
     let keywords = PyDict::new(py);
