@@ -33,6 +33,7 @@ SECTIONS = (
     "pipes",
     "signals",
     "executors",
+    "anyio",
 )
 WORKLOADS: dict[str, Callable[[], Awaitable[float]]] = {}
 

@@ -4,6 +4,7 @@
 //! or removes from it counts.
 
 use ferrio_cpython::GilCell;
+use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use pyo3::prelude::*;
 use pyo3::types::PySet;
@@ -77,15 +78,15 @@ impl Members {
 
     /// The members, in the order of a set.
     #[inline]
-    pub(crate) fn each<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyAny>> {
+    pub(crate) fn each<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let (only, set) = self.0.with(py, |kind| match kind {
             Kind::None => (None, None),
             Kind::One(only) => (Some(only.bind(py).clone()), None),
             Kind::Set(set) => (None, Some(set.bind(py).clone())),
         });
         match set {
-            Some(set) => set.iter().collect(),
-            None => only.into_iter().collect(),
+            Some(set) => memory::collected(set.try_iter()?),
+            None => Ok(only.into_iter().collect()),
         }
     }
 
@@ -106,7 +107,7 @@ impl Members {
         if let Some(set) = set {
             return Ok(set);
         }
-        let set = PySet::new(py, self.each(py))?;
+        let set = PySet::new(py, self.each(py)?)?;
         let before = self.0.with(py, |kind| std::mem::replace(kind, Kind::Set(OwnedRef::of(&set))));
         drop(before);
         Ok(set)

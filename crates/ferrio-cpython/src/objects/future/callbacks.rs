@@ -83,6 +83,22 @@ impl Callbacks {
     }
 }
 
+impl<'py> FutureRef<'py> {
+    /// The first and the last callback, as Python sees them, each with its place counted from one; one if there is one.
+    pub(crate) fn callbacks_shown_at_the_ends(&self) -> PyResult<Vec<(Bound<'py, PyAny>, usize)>> {
+        let py = self.py();
+        let count = self.body().callbacks.len();
+        let ends: &[usize] = match count {
+            0 => &[],
+            1 => &[1],
+            _ => &[1, count],
+        };
+        let at = |place: &usize| self.body().callbacks.iter().nth(place - 1).map(|callback| callback.clone_ref(py));
+        let callbacks = ends.iter().filter_map(|place| at(place).map(|callback| (callback, *place)));
+        callbacks.map(|(callback, place)| Ok((callback.pair(py)?.0, place))).collect()
+    }
+}
+
 impl Callback {
     fn clone_ref(&self, py: Python<'_>) -> Self {
         match self {

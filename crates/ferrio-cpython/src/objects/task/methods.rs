@@ -181,7 +181,7 @@ pub(super) unsafe extern "C" fn repr(object: Object) -> Object {
         // SAFETY: the interpreter checked the type of `self` and holds a reference during the call.
         let task = unsafe { borrowed(py, object) };
         task.future().check_initialized()?;
-        Ok(imports::task_repr(py)?.call1((task.object(),))?.unbind())
+        Ok(task.repr()?.unbind())
     })
 }
 

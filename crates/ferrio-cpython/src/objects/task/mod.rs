@@ -8,6 +8,7 @@
 mod cancel;
 mod methods;
 pub(crate) mod registry;
+mod repr;
 mod step;
 pub mod task_like;
 mod types;

@@ -35,7 +35,7 @@ fn deliver_in<'py>(
 ) -> PyResult<bool> {
     let py = scope.py();
     let mut again = false;
-    for task in scope.get().tasks.each(py) {
+    for task in scope.get().tasks.each(py)? {
         if future_like::is_done(&task)? {
             continue;
         }
@@ -51,7 +51,7 @@ fn deliver_in<'py>(
             }
         }
     }
-    for child in scope.get().children.each(py) {
+    for child in scope.get().children.each(py)? {
         if any_scope::is_shielded(&child)? || any_scope::is_cancel_called(&child)? {
             continue;
         }

@@ -21,7 +21,7 @@ use ferrio_cpython::objects::current::{Asked, get_running_loop, running_task};
 use ferrio_cpython::objects::handle::HandleRef;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat};
+use pyo3::types::PyFloat;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::backend;
@@ -71,7 +71,7 @@ pub(crate) fn create_cancel_scope<'py>(
     if backend::our_loop_with_scopes(py)?.is_some() {
         return Ok(CancelScope::create(py, deadline.0, shield.0)?.into_any());
     }
-    let keywords = PyDict::new(py);
+    let keywords = memory::dict(py)?;
     if let Some(deadline) = deadline.0 {
         keywords.set_item(name!("deadline"), deadline)?;
     }
