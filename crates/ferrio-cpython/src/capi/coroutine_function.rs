@@ -80,6 +80,17 @@ pub fn mark(owner: &Bound<'_, PyAny>, names: &[&str]) -> PyResult<()> {
     Ok(())
 }
 
+/// A builtin method in the place of `original`, a function in Python: it shows that function's attributes.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn stand_in<'py>(builtin: &Bound<'py, PyAny>, original: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let object = wrap(builtin.py(), builtin)?;
+    // SAFETY: of our layout, and no other code has seen it.
+    unsafe { (*object.as_ptr().cast::<FunctionObject>()).pattern = original.clone().into_ptr() };
+    Ok(object)
+}
+
 /// Whether an object is such a function.
 pub(crate) fn is_marked(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(object.get_type().is(function_type(object.py())?))

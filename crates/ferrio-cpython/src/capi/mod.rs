@@ -25,6 +25,7 @@ pub mod memory;
 pub mod owned_ref;
 pub mod program_frames;
 pub mod pyo3_trampolines;
+pub mod python_class;
 pub mod raise;
 pub mod recursion;
 pub mod resume;

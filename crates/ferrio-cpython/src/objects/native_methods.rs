@@ -8,12 +8,13 @@ use std::ffi::CStr;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyType;
 use pyo3::{Borrowed, PyTypeInfo};
 
 use crate::capi::arguments::Signature;
 use crate::capi::heap_type::{fastcall_keywords, method};
 use crate::capi::trampoline::trampoline_attached;
-use crate::objects::scheduling::add_method;
+use crate::objects::scheduling::{add_method, method_descriptor};
 
 type Object = *mut ffi::PyObject;
 
@@ -42,12 +43,25 @@ pub trait Method<const N: usize>: 'static {
 /// # Errors
 /// `MemoryError`.
 pub fn add<const N: usize, M: Method<N>>(py: Python<'_>) -> PyResult<()> {
-    let definition = if N == 0 {
+    add_method(&py.get_type::<M::Class>(), definition::<N, M>())
+}
+
+/// `M` as a method of a class that is made in Python. Its definition stays in memory for good.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn of_class<'py, const N: usize, M: Method<N, Class = PyAny>>(
+    class: &Bound<'py, PyType>,
+) -> PyResult<Bound<'py, PyAny>> {
+    method_descriptor(class, definition::<N, M>())
+}
+
+fn definition<const N: usize, M: Method<N>>() -> ffi::PyMethodDef {
+    if N == 0 {
         method(M::NAME, without_arguments::<N, M>, ffi::METH_NOARGS, M::DOC)
     } else {
         fastcall_keywords(M::NAME, with_arguments::<N, M>, M::DOC)
-    };
-    add_method(&py.get_type::<M::Class>(), definition)
+    }
 }
 
 /// The object whose method is called.

@@ -54,16 +54,22 @@ pub fn add_clock(class: &Bound<'_, PyType>) -> PyResult<()> {
 }
 
 pub(crate) fn add_method(class: &Bound<'_, PyType>, definition: ffi::PyMethodDef) -> PyResult<()> {
+    // SAFETY: the name is a static C string.
+    let name = unsafe { std::ffi::CStr::from_ptr(definition.ml_name) };
+    class.setattr(name.to_string_lossy().as_ref(), method_descriptor(class, definition)?)
+}
+
+/// A method of `class`, which it is not added to.
+pub(crate) fn method_descriptor<'py>(
+    class: &Bound<'py, PyType>,
+    definition: ffi::PyMethodDef,
+) -> PyResult<Bound<'py, PyAny>> {
     // A type keeps its definitions for as long as the process lives.
     let definition: &'static mut ffi::PyMethodDef = Box::leak(Box::new(definition));
-    let name = definition.ml_name;
     // SAFETY: a complete static definition and a live type.
     let descriptor = unsafe { ffi::PyDescr_NewMethod(class.as_type_ptr(), definition) };
     // SAFETY: a new reference or null with an exception set.
-    let descriptor = unsafe { Bound::from_owned_ptr_or_err(class.py(), descriptor) }?;
-    // SAFETY: the name is a static C string.
-    let name = unsafe { std::ffi::CStr::from_ptr(name) };
-    class.setattr(name.to_string_lossy().as_ref(), descriptor)
+    unsafe { Bound::from_owned_ptr_or_err(class.py(), descriptor) }
 }
 
 unsafe extern "C" fn time(slf: Object, _: Object) -> Object {

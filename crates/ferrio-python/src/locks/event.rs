@@ -43,6 +43,12 @@ impl Event {
         wake_all(py, state.with(py, |state| state.set().map(|chosen| chosen.clone_ref(py)).collect()), true)
     }
 
+    /// Whether the flag is set.
+    #[inline]
+    pub(crate) fn is_set(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.is_set)
+    }
+
     /// The body of `wait`.
     pub(crate) fn waiting(slf: &Bound<'_, Self>) -> Wait {
         Wait { event: OwnedRef::of(slf), waiting: None }
@@ -150,7 +156,7 @@ impl Method<0> for IsSet {
 
     fn call<'py>(slf: &Bound<'py, Event>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        Ok(boolean(py, slf.get().state.with(py, |state| state.is_set)).unbind())
+        Ok(boolean(py, slf.get().is_set(py)).unbind())
     }
 }
 
@@ -158,6 +164,13 @@ impl Method<0> for IsSet {
 pub(crate) struct Wait {
     event: OwnedRef<Event>,
     waiting: Option<WaitSlot>,
+}
+
+impl Wait {
+    /// What it waits for.
+    pub(crate) fn event<'a, 'py>(&'a self, py: Python<'py>) -> &'a Bound<'py, Event> {
+        self.event.bind(py)
+    }
 }
 
 impl Body for Wait {

@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 
 use super::{TaskRef, is_exact};
 use crate::capi::imports;
-use crate::objects::future::FutureRef;
 use crate::objects::future::future_like::is_done;
+use crate::objects::future::{FutureRef, State};
 use crate::objects::task::cancel_any;
 
 /// Where a task's annex is to be kept.
@@ -72,6 +72,25 @@ pub fn can_be_woken(task: &Bound<'_, PyAny>) -> PyResult<bool> {
     }
     let class = imports::futures_module(py)?.getattr(crate::intern!(py, "Future"))?;
     Ok(!waiter.is_instance(&class)? || !is_done(&waiter)?)
+}
+
+/// Whether the task waits for a future that was cancelled.
+///
+/// # Errors
+/// Any exception that reading attributes raises.
+#[inline]
+pub fn waits_for_cancelled(task: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = task.py();
+    let waiter = match exact(task) {
+        Some(task) => task.task().waiting_for.as_ref().map(|waiter| waiter.get(py)),
+        None => Some(task.getattr(crate::intern!(py, "_fut_waiter"))?),
+    };
+    let Some(waiter) = waiter else { return Ok(false) };
+    if let Some(future) = FutureRef::exact(&waiter) {
+        return Ok(future.body().state == State::Cancelled);
+    }
+    let class = imports::futures_module(py)?.getattr(crate::intern!(py, "Future"))?;
+    Ok(waiter.is_instance(&class)? && waiter.call_method0(crate::intern!(py, "cancelled"))?.is_truthy()?)
 }
 
 /// Whether the task's coroutine runs or is suspended, as `inspect.getcoroutinestate` tells.
