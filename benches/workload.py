@@ -7,6 +7,7 @@ section of asyncio's manual.
 
 import asyncio
 import importlib
+import importlib.util
 import statistics
 import time
 from collections.abc import Awaitable, Callable
@@ -35,6 +36,8 @@ SECTIONS = (
     "executors",
     "anyio",
 )
+# Sections that measure a library, and are left out where it is not installed.
+LIBRARIES = ("anyio",)
 WORKLOADS: dict[str, Callable[[], Awaitable[float]]] = {}
 
 
@@ -49,7 +52,8 @@ def workload(function: Callable[[], Awaitable[float]]) -> Callable[[], Awaitable
 
 
 def load() -> dict[str, Callable[[], Awaitable[float]]]:
-    for section in SECTIONS:
+    libraries = [library for library in LIBRARIES if importlib.util.find_spec(library)]
+    for section in [*SECTIONS, *libraries]:
         importlib.import_module(f"{__package__}.{section}")
     return WORKLOADS
 

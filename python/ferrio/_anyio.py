@@ -48,6 +48,7 @@ def replacements(module: Any) -> Iterator[tuple[Any, str, Any]]:
             ours = name.partition(".")[0] == "anyio" and isinstance(imported, ModuleType)
             if ours and vars(imported).get("get_async_backend") is find_backend:
                 yield imported, "get_async_backend", _ferrio._anyio_get_async_backend
+    yield from _ferrio._anyio_primitives(module)
 
 
 def anyio_status() -> str:

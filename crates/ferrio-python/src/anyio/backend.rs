@@ -81,12 +81,11 @@ pub(crate) fn has_under<'py>(
     Ok(BACKEND.with(py, |backend| backend.as_ref().is_some_and(|backend| which(&backend.classes).is(&shown))))
 }
 
-/// Whether a running asyncio loop means that asyncio is the library in use: sniffio, which would be asked, can tell of
-/// another one that runs inside such a loop.
+/// sniffio, if anyio uses it.
 #[inline]
-pub(crate) fn is_asyncio_alone(py: Python<'_>) -> PyResult<bool> {
+pub(crate) fn sniffio(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     let finding = noted(py, |backend| &backend.finding)?;
-    Ok(finding.bind(py).get_item(pyo3::intern!(py, "sniffio"))?.is_some_and(|sniffio| sniffio.is_none()))
+    Ok(finding.bind(py).get_item(pyo3::intern!(py, "sniffio"))?.filter(|sniffio| !sniffio.is_none()))
 }
 
 /// anyio's own method `name`, for other loops.

@@ -5,12 +5,25 @@
 //! decides for which versions of anyio the parts are put in place.
 
 pub(crate) mod backend;
+mod capacity_limiter;
 mod checkpoints;
 mod clock;
+mod condition;
+mod event;
 pub(crate) mod groups;
+mod limiter_acquire;
+mod limiter_tokens;
+mod lock;
 pub(crate) mod lookup;
 mod members;
+mod memory_stream;
+mod originals;
+mod primitives;
+mod receiving;
 pub(crate) mod scopes;
+mod scopes_of_tasks;
+mod semaphore;
+mod sending;
 pub(crate) mod task_states;
 
 use ferrio_cpython::capi::coroutine_function::mark;
@@ -41,6 +54,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(clock::current_effective_deadline, module)?,
         wrap_pyfunction!(scopes::create_cancel_scope, module)?,
         wrap_pyfunction!(groups::create_task_group, module)?,
+        wrap_pyfunction!(event::create_event, module)?,
     ] {
         parts.set_item(part.getattr(name!("__name__"))?, part)?;
     }
@@ -48,5 +62,6 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(lookup::get_async_backend, module)?)?;
     module.add_function(wrap_pyfunction!(task_states::task_state, module)?)?;
     module.add_function(wrap_pyfunction!(task_states::set_task_state, module)?)?;
+    module.add_function(wrap_pyfunction!(primitives::primitives, module)?)?;
     module.add_function(wrap_pyfunction!(backend::begin, module)?)
 }

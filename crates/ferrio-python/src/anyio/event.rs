@@ -1,0 +1,134 @@
+//! `Event.wait`, and how other operations make anyio's events and set them.
+
+use std::ffi::CStr;
+
+use ferrio_cpython::capi::exact_type::ExactType;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
+use ferrio_cpython::capi::resume::Step;
+use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
+use ferrio_cpython::objects::native_methods::Method;
+use pyo3::prelude::*;
+
+use super::backend;
+use super::originals::{self, Methods, nothing};
+use crate::locks::event::{Event, Wait};
+
+/// anyio's class.
+pub(super) static CLASS: ExactType = ExactType::new();
+
+pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
+    methods.replace::<0, WaitMethod>()
+}
+
+/// asyncio's event in anyio's, if both are of the expected classes.
+#[inline]
+fn inner<'py>(event: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, Event>>> {
+    if !CLASS.is_exact(event) {
+        return Ok(None);
+    }
+    let inner = event.getattr(pyo3::intern!(event.py(), "_event"))?;
+    Ok(inner.cast_into_exact::<Event>().ok())
+}
+
+/// A new event of anyio's class, and its wait.
+pub(super) fn new_wait(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Wait)> {
+    let event = originals::empty_event(py)?;
+    let inner = Bound::new(py, Event::default())?;
+    event.setattr(pyo3::intern!(py, "_event"), &inner)?;
+    Ok((event, Event::waiting(&inner)))
+}
+
+/// `event.set()`.
+pub(super) fn set(event: &Bound<'_, PyAny>) -> PyResult<()> {
+    match inner(event)? {
+        Some(inner) => Event::set(&inner),
+        None => event.call_method0(pyo3::intern!(event.py(), "set")).map(drop),
+    }
+}
+
+/// `AsyncIOBackend.create_event`.
+#[pyfunction]
+pub(crate) fn create_event(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    if backend::our_loop(py)?.is_none() {
+        return backend::method(py, "create_event")?.call0();
+    }
+    let event = originals::empty_event(py)?;
+    event.setattr(pyo3::intern!(py, "_event"), Bound::new(py, Event::default())?)?;
+    Ok(event)
+}
+
+struct WaitMethod;
+
+impl Method<0> for WaitMethod {
+    type Class = PyAny;
+    const NAME: &'static CStr = c"wait";
+    const TEXT: &'static str = "Event.wait";
+    const DOC: &'static CStr = c"wait($self)\n--\n\nWait until the flag has been set.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), Self::TEXT, Waiting { event: OwnedRef::of(slf), stage: Stage::New })
+    }
+}
+
+/// The body of `wait`.
+struct Waiting {
+    event: OwnedRef,
+    stage: Stage,
+}
+
+enum Stage {
+    New,
+    /// The event was set already; lets the other tasks run.
+    Turn,
+    Waiting(Wait),
+    /// anyio's own method serves.
+    Theirs(Awaiting),
+}
+
+impl Waiting {
+    fn begin<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
+        let event = self.event.bind(py);
+        let Some(inner) = backend::our_loop(py)?.map_or(Ok(None), |_| inner(event))? else {
+            let (awaiting, step) = originals::await_original(event, WaitMethod::TEXT, &[])?;
+            self.stage = Stage::Theirs(awaiting);
+            return Ok(step);
+        };
+        if inner.get().is_set(py) {
+            self.stage = Stage::Turn;
+            return Ok(Step::Yielded(nothing(py)));
+        }
+        let mut wait = Event::waiting(&inner);
+        let step = wait.resume(py, Ok(nothing(py)))?;
+        self.stage = Stage::Waiting(wait);
+        Ok(step)
+    }
+}
+
+impl Body for Waiting {
+    const OWNS_PY: bool = false;
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        match &mut self.stage {
+            Stage::New => {
+                input?;
+                self.begin(py)
+            }
+            Stage::Turn => input.map(|_| Step::Returned(nothing(py))),
+            Stage::Waiting(wait) => Ok(match wait.resume(py, input)? {
+                Step::Returned(_) => Step::Returned(nothing(py)),
+                step @ Step::Yielded(_) => step,
+            }),
+            Stage::Theirs(awaiting) => awaiting.resume(py, input),
+        }
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_owned(&self.event);
+        match &self.stage {
+            Stage::New | Stage::Turn => {}
+            Stage::Waiting(wait) => wait.traverse(visitor),
+            Stage::Theirs(awaiting) => awaiting.traverse(visitor),
+        }
+    }
+}

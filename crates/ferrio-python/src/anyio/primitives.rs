@@ -1,0 +1,43 @@
+//! The methods of anyio's primitives that are replaced, and what replaces them.
+//!
+//! anyio's objects stay what they are, with their attributes in Python: a replacement works on these attributes, so it
+//! and anyio's own method may serve one object in turn. It serves objects exactly of anyio's class in tasks on ferrio's
+//! loops; for any other it calls anyio's own method (`originals.rs`).
+
+use ferrio_cpython::capi::exact_type::ExactType;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyType};
+
+use super::originals::{Lists, Methods};
+use super::{capacity_limiter, condition, event, limiter_tokens, lock, receiving, semaphore, sending};
+
+/// Collects the replacements of one class's methods.
+type Replace = fn(&Methods<'_, '_>) -> PyResult<()>;
+
+/// What replaces methods of anyio's classes, for its backend module: tuples of owner, name and value.
+#[pyfunction]
+#[pyo3(name = "_anyio_primitives")]
+pub(crate) fn primitives<'py>(module: &Bound<'py, PyModule>) -> PyResult<Bound<'py, PyList>> {
+    let py = module.py();
+    if let Some(kept) = Lists::kept(module) {
+        return Ok(kept);
+    }
+    let synchronization = py.import(name!("anyio._core._synchronization"))?;
+    let streams = py.import(name!("anyio.streams.memory"))?;
+    let classes: [(&Bound<'py, PyModule>, &str, &ExactType, Replace); 7] = [
+        (module, "Event", &event::CLASS, event::replace),
+        (module, "Lock", &lock::CLASS, lock::replace),
+        (module, "Semaphore", &semaphore::CLASS, semaphore::replace),
+        (module, "CapacityLimiter", &limiter_tokens::CLASS, capacity_limiter::replace),
+        (&synchronization, "Condition", &condition::CLASS, condition::replace),
+        (&streams, "MemoryObjectSendStream", &sending::CLASS, sending::replace),
+        (&streams, "MemoryObjectReceiveStream", &receiving::CLASS, receiving::replace),
+    ];
+    let lists = Lists::new(py);
+    for (owner, name, exact, replace) in classes {
+        let class = owner.getattr(name)?.cast_into::<PyType>()?;
+        exact.set(&class);
+        replace(&Methods::of(class, owner, &lists)?)?;
+    }
+    lists.keep(module)
+}

@@ -1,0 +1,179 @@
+//! `MemoryObjectReceiveStream.receive` and `receive_nowait`.
+
+use std::ffi::CStr;
+
+use ferrio_cpython::capi::exact_type::ExactType;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
+use ferrio_cpython::capi::raise::{handling, made};
+use ferrio_cpython::capi::resume::Step;
+use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
+use ferrio_cpython::objects::native_methods::Method;
+use pyo3::prelude::*;
+
+use super::event;
+use super::memory_stream::{ItemReceiver, Now, add_waiter, is_closed, receive_now, state_of};
+use super::originals::{self, Methods, nothing};
+use super::scopes_of_tasks::running_task;
+use crate::locks::event::Wait;
+
+/// anyio's class.
+pub(super) static CLASS: ExactType = ExactType::new();
+
+pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
+    methods.replace::<0, ReceiveNowait>()?;
+    methods.replace::<0, ReceiveMethod>()
+}
+
+/// `receive_nowait`, which raises errors other than `WouldBlock`.
+fn try_receive<'py>(stream: &Bound<'py, PyAny>) -> PyResult<Now<Bound<'py, PyAny>>> {
+    if is_closed(stream)? {
+        return Err(originals::anyio_error(stream.py(), "ClosedResourceError"));
+    }
+    receive_now(&state_of(stream)?)
+}
+
+struct ReceiveNowait;
+
+impl Method<0> for ReceiveNowait {
+    type Class = PyAny;
+    const NAME: &'static CStr = c"receive_nowait";
+    const TEXT: &'static str = "MemoryObjectReceiveStream.receive_nowait";
+    const DOC: &'static CStr = c"receive_nowait($self)\n--\n\nReceive the next item if it can be done without waiting.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        match try_receive(slf)? {
+            Now::Done(item) => Ok(item.unbind()),
+            Now::WouldBlock => Err(originals::anyio_error(slf.py(), "WouldBlock")),
+        }
+    }
+}
+
+struct ReceiveMethod;
+
+impl Method<0> for ReceiveMethod {
+    type Class = PyAny;
+    const NAME: &'static CStr = c"receive";
+    const TEXT: &'static str = "MemoryObjectReceiveStream.receive";
+    const DOC: &'static CStr = c"receive($self)\n--\n\nReceive the next item.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        coroutine::spawn(slf.py(), Self::TEXT, Receive { stream: OwnedRef::of(slf), stage: Stage::New })
+    }
+}
+
+/// The body of `receive`.
+struct Receive {
+    stream: OwnedRef,
+    stage: Stage,
+}
+
+enum Stage {
+    New,
+    /// Lets the other tasks run first; with the task that receives.
+    Turn(OwnedRef),
+    /// Waits for the item.
+    Waiting(Wait, OwnedRef<ItemReceiver>),
+    /// anyio's own method serves.
+    Theirs(Awaiting),
+}
+
+impl Receive {
+    fn begin<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
+        let stream = self.stream.bind(py);
+        if let Some((_, task)) = running_task(py)?.filter(|_| CLASS.is_exact(stream)) {
+            self.stage = Stage::Turn(task.into());
+            return Ok(Step::Yielded(nothing(py)));
+        }
+        let (awaiting, step) = originals::await_original(stream, ReceiveMethod::TEXT, &[])?;
+        self.stage = Stage::Theirs(awaiting);
+        Ok(step)
+    }
+
+    /// Receives an item, or begins to wait.
+    fn receive<'py>(&mut self, py: Python<'py>, task: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
+        let stream = self.stream.bind(py);
+        if let Now::Done(item) = try_receive(stream)? {
+            return Ok(Step::Returned(item));
+        }
+        let (event, mut wait) = event::new_wait(py)?;
+        add_waiter(stream, &event)?;
+        let receiver = ItemReceiver::new(task, &event)?;
+        state_of(stream)?.getattr(pyo3::intern!(py, "waiting_receivers"))?.set_item(&event, &receiver)?;
+        let step = wait.resume(py, Ok(nothing(py)));
+        if step.is_err() {
+            return self.leave(&receiver, step);
+        }
+        self.stage = Stage::Waiting(wait, OwnedRef::of(&receiver));
+        step
+    }
+
+    /// Ends the wait, which returned or raised `outcome`.
+    fn leave<'py>(&self, receiver: &Bound<'py, ItemReceiver>, outcome: PyResult<Step<'py>>) -> PyResult<Step<'py>> {
+        let py = receiver.py();
+        let stream = self.stream.bind(py);
+        let event = receiver.get().event(py);
+        let receivers = state_of(stream)?.getattr(pyo3::intern!(py, "waiting_receivers"))?;
+        // Whoever gave it an item took it out.
+        if receivers.len()? > 0 {
+            receivers.call_method1(pyo3::intern!(py, "pop"), (event, py.None()))?;
+        }
+        let waiters = stream.getattr(pyo3::intern!(py, "_waiters"))?;
+        if !waiters.is_none() {
+            waiters.call_method1(pyo3::intern!(py, "remove"), (event,))?;
+        }
+        let would_block = || made(py, originals::anyio_error(py, "WouldBlock"));
+        if let Err(error) = outcome {
+            return Err(originals::with_context(py, error, would_block));
+        }
+        if let Some(item) = receiver.get().item(py) {
+            return Ok(Step::Returned(item));
+        }
+        let name = if is_closed(stream)? { "ClosedResourceError" } else { "EndOfStream" };
+        Err(handling(py, &would_block(), || match receiver.get().shown_item(py) {
+            Ok(_) => originals::anyio_error(py, name),
+            Err(missing) => originals::from_none(py, &made(py, missing), || originals::anyio_error(py, name)),
+        }))
+    }
+}
+
+impl Body for Receive {
+    const OWNS_PY: bool = false;
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        match &mut self.stage {
+            Stage::New => {
+                input?;
+                self.begin(py)
+            }
+            Stage::Turn(task) => {
+                input?;
+                let task = task.bind(py).clone();
+                self.receive(py, &task)
+            }
+            Stage::Waiting(wait, receiver) => {
+                let outcome = wait.resume(py, input);
+                if let Ok(Step::Yielded(_)) = outcome {
+                    return outcome;
+                }
+                let receiver = receiver.bind(py).clone();
+                self.leave(&receiver, outcome)
+            }
+            Stage::Theirs(awaiting) => awaiting.resume(py, input),
+        }
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        visitor.show_owned(&self.stream);
+        match &self.stage {
+            Stage::New => {}
+            Stage::Turn(task) => visitor.show_owned(task),
+            Stage::Waiting(wait, receiver) => {
+                wait.traverse(visitor);
+                visitor.show_owned(receiver);
+            }
+            Stage::Theirs(awaiting) => awaiting.traverse(visitor),
+        }
+    }
+}
