@@ -19,6 +19,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "runners",
         "event_loop",
         "tasks",
+        "threads",
         "task_groups",
         "queues",
         "timeouts",

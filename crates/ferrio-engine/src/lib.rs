@@ -7,6 +7,7 @@
 //! same structure again.
 #![forbid(unsafe_code)]
 
+mod crew;
 mod descriptors;
 mod event_state;
 mod flow;
@@ -25,6 +26,7 @@ mod tls_records;
 mod waiters;
 mod write_buffer;
 
+pub use crew::Crew;
 pub use event_state::EventState;
 pub use flow::{Buffered, Drained, FlowControl};
 pub use incoming::{Found, Incoming, Search, Separators};

@@ -20,6 +20,7 @@ mod streams;
 mod subprocess;
 mod task_groups;
 mod tasks;
+mod threads;
 mod timeouts;
 mod transports;
 
@@ -78,9 +79,9 @@ mod _ferrio {
     #[pymodule_export]
     use crate::event_loop::nested_runs::allow_nested_runs;
     #[pymodule_export]
-    use crate::tasks::sleep::sleep;
+    use crate::event_loop::to_thread::to_thread;
     #[pymodule_export]
-    use crate::tasks::to_thread::to_thread;
+    use crate::tasks::sleep::sleep;
     #[pymodule_export]
     use crate::tasks::wait::wait;
     #[pymodule_export]

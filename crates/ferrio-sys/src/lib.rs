@@ -17,6 +17,7 @@ pub mod file;
 mod forced_unwinding;
 pub mod fork;
 mod pending_writes;
+mod parker;
 pub mod poller;
 mod reserve;
 pub mod socket;
@@ -25,6 +26,7 @@ mod waker;
 
 pub use forced_unwinding::park_threads_ended_by_force;
 pub use pending_writes::{PendingWrites, Sent};
+pub use parker::Parker;
 pub use poller::{Events, Interest, Mode, Poller, Readiness, Token};
 pub use socket::SocketAddress;
 pub use waker::Waker;

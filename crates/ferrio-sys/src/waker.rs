@@ -8,7 +8,9 @@
 //! [`Waker::renew`] has put a pipe of its own under the same numbers.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::io::Errno;
 
@@ -19,31 +21,32 @@ use crate::fork;
 pub struct Waker {
     reader: OwnedFd,
     writer: OwnedFd,
-    /// The fork generation of the process whose pipe it is.
-    generation: u32,
+    /// The fork generation of the process whose pipe it is. Relaxed is enough: only a forked child changes it, while it
+    /// has a single thread, or under a lock of the caller's.
+    generation: AtomicU32,
 }
 
 impl Waker {
     /// Opens the pipe.
     pub fn new() -> io::Result<Self> {
         let (reader, writer) = pipe()?;
-        Ok(Self { reader, writer, generation: fork::generation() })
+        Ok(Self { reader, writer, generation: AtomicU32::new(fork::generation()) })
     }
 
     /// Whether the pipe belongs to the parent from which a fork has made this process.
     #[inline]
     #[must_use]
     pub fn is_inherited(&self) -> bool {
-        self.generation != fork::generation()
+        self.generation.load(Ordering::Relaxed) != fork::generation()
     }
 
     /// Puts a pipe of this process's own under the numbers of the inherited one: they may be Python's wakeup
     /// descriptor.
-    pub fn renew(&mut self) -> io::Result<()> {
+    pub fn renew(&self) -> io::Result<()> {
         let (reader, writer) = pipe()?;
-        replace(&mut self.reader, &reader)?;
-        replace(&mut self.writer, &writer)?;
-        self.generation = fork::generation();
+        replace(&self.reader, &reader)?;
+        replace(&self.writer, &writer)?;
+        self.generation.store(fork::generation(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -98,13 +101,19 @@ impl Waker {
 }
 
 /// Makes the descriptor's number refer to the file of `fd`.
+fn replace(descriptor: &OwnedFd, fd: &OwnedFd) -> io::Result<()> {
+    // SAFETY: the number is the descriptor's, which stays its owner: the second owner is never dropped.
+    let mut descriptor = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(descriptor.as_raw_fd()) });
+    replace_owned(&mut descriptor, fd)
+}
+
 #[cfg(not(target_vendor = "apple"))]
-fn replace(descriptor: &mut OwnedFd, fd: &OwnedFd) -> io::Result<()> {
+fn replace_owned(descriptor: &mut OwnedFd, fd: &OwnedFd) -> io::Result<()> {
     Ok(rustix::io::dup3(fd, descriptor, rustix::io::DupFlags::CLOEXEC)?)
 }
 
 #[cfg(target_vendor = "apple")]
-fn replace(descriptor: &mut OwnedFd, fd: &OwnedFd) -> io::Result<()> {
+fn replace_owned(descriptor: &mut OwnedFd, fd: &OwnedFd) -> io::Result<()> {
     rustix::io::dup2(fd, descriptor)?;
     Ok(rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)?)
 }

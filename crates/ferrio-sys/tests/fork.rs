@@ -44,7 +44,7 @@ fn poller() {
 }
 
 fn waker() {
-    let mut waker = Waker::new().expect("a waker");
+    let waker = Waker::new().expect("a waker");
     let numbers = (waker.read_fd(), waker.write_fd());
     waker.wake().expect("woken");
     let mut signals = Vec::new();

@@ -22,6 +22,7 @@ pub mod hooks;
 pub(crate) mod imports;
 pub mod keyword_call;
 pub mod memory;
+pub mod method;
 pub mod owned_ref;
 pub mod program_frames;
 pub mod pyo3_trampolines;

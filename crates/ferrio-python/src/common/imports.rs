@@ -138,6 +138,7 @@ looked_up! {
     signal_valid_signals = "signal" . "valid_signals";
     format_list = "traceback" . "format_list";
     weak_set = "weakref" . "WeakSet";
+    weak_reference = "weakref" . "ref";
     warn_now = "warnings" . "warn";
 }
 

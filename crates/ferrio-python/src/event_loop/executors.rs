@@ -13,6 +13,8 @@ use crate::common::blocking_frame::Frame;
 use crate::common::imports;
 use crate::event_loop::executor_future;
 use crate::event_loop::{Loop, base};
+use crate::threads::executor::{self, Pool};
+use crate::threads::job::Call;
 
 /// The default executor and its state.
 #[derive(Default)]
@@ -61,6 +63,10 @@ impl Loop {
             Some(executor) => executor,
             None => default_executor(slf)?,
         };
+        if let Some(pool) = executor::takes_jobs(&executor)? {
+            let call = Call::Plain { function: func.clone().unbind(), arguments: args.clone().unbind() };
+            return submit(slf, pool, call);
+        }
         let submit = executor.getattr(pyo3::intern!(py, "submit"))?;
         let work = if args.is_empty() {
             submit.call1((func,))?
@@ -115,11 +121,25 @@ fn default_executor<'py>(slf: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> 
     if let Some(executor) = executors.default(py) {
         return Ok(executor);
     }
-    let keywords = memory::dict(py)?;
-    keywords.set_item(name!("thread_name_prefix"), "asyncio")?;
-    let executor = imports::thread_pool(py)?.call((), Some(&keywords))?;
+    let executor = executor::new(py, "asyncio")?;
     executors.set_default(py, Some(executor.clone().unbind()));
     Ok(executor)
+}
+
+/// Runs `call` in the default executor, if that is a pool which takes jobs; gives back the call if it is not.
+pub(crate) fn call_in_thread<'py>(slf: &Bound<'py, Loop>, call: Call) -> PyResult<Result<Bound<'py, PyAny>, Call>> {
+    base(slf).check_open()?;
+    let executor = default_executor(slf)?;
+    match executor::takes_jobs(&executor)? {
+        Some(pool) => submit(slf, pool, call).map(Ok),
+        None => Ok(Err(call)),
+    }
+}
+
+fn submit<'py>(slf: &Bound<'py, Loop>, pool: &Bound<'py, Pool>, call: Call) -> PyResult<Bound<'py, PyAny>> {
+    let future = Loop::waiter(slf)?;
+    executor::submit(pool, slf.as_super(), call, &future)?;
+    Ok(future)
 }
 
 /// Shuts the default executor down without waiting for its threads, as closing a loop does.

@@ -113,7 +113,8 @@ impl Io {
     /// loop.
     pub(crate) fn ensure_waker(&self, py: Python<'_>, base: &LoopBase) -> PyResult<Option<RawFd>> {
         let usable = |waker: &Waker| !waker.is_inherited() && self.waker_watched.get();
-        let known = base.waker.with(py, |waker| waker.as_ref().filter(|waker| usable(waker)).map(Waker::write_fd));
+        let known =
+            base.waker.with(py, |waker| waker.as_ref().filter(|waker| usable(waker)).map(|waker| waker.write_fd()));
         if known.is_some() {
             return Ok(known);
         }
@@ -125,13 +126,13 @@ impl Io {
         let Some(poller) = self.own_poller(py)? else { return Ok(None) };
         renew_waker(py, base)?;
         let ends = |waker: &Waker| (waker.read_fd(), waker.write_fd());
-        let known = base.waker.with(py, |waker| waker.as_ref().map(ends));
+        let known = base.waker.with(py, |waker| waker.as_ref().map(|waker| ends(waker)));
         let (reader, writer) = if let Some(known) = known {
             known
         } else {
             let waker = Waker::new()?;
             let (reader, writer) = ends(&waker);
-            base.waker.with(py, |place| *place = Some(waker));
+            base.waker.with(py, |place| *place = Some(Arc::new(waker)));
             self.claim_number(py, reader);
             self.claim_number(py, writer);
             (reader, writer)

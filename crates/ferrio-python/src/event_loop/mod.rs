@@ -18,6 +18,7 @@ pub(crate) mod readers;
 mod run;
 pub(crate) mod signals;
 pub(crate) mod task_factory;
+pub(crate) mod to_thread;
 
 use ferrio_cpython::capi::coroutine_function;
 use ferrio_cpython::capi::memory::{self, Text};

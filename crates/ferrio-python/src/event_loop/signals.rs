@@ -275,7 +275,7 @@ fn listen_on(py: Python<'_>) -> PyResult<()> {
 }
 
 fn waker_fd(slf: &Bound<'_, Loop>) -> Option<i32> {
-    base(slf).waker.with(slf.py(), |waker| waker.as_ref().map(ferrio_sys::Waker::write_fd))
+    base(slf).waker.with(slf.py(), |waker| waker.as_ref().map(|waker| waker.write_fd()))
 }
 
 fn in_main_thread(py: Python<'_>) -> PyResult<bool> {

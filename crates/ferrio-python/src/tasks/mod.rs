@@ -14,7 +14,6 @@ mod registration;
 mod shield;
 pub(crate) mod sleep;
 pub(crate) mod threadsafe;
-pub(crate) mod to_thread;
 pub(crate) mod wait;
 pub(crate) mod wait_for;
 pub(crate) mod wrap_future;

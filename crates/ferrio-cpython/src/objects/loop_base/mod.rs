@@ -11,6 +11,7 @@ mod private_attributes;
 mod turn;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ferrio_engine::{Deadline, ReadyQueue, Timers};
@@ -50,12 +51,12 @@ pub struct LoopBase {
     pub(crate) timers_overridden: GilFlag,
     call_soon: GilCell<CallSoon>,
     /// Set once the instance itself gets an attribute that is also one of our methods.
-    pub(crate) patched: GilFlag,
+    pub patched: GilFlag,
     /// The value that was set; None for asyncio's default of 0.1 seconds.
     slow_callback_duration: GilCell<Option<Py<PyAny>>>,
     /// Interrupts the wait for events, from any thread and from signal handlers. Made for the first sleep or signal
-    /// handler; None once the loop is closed.
-    pub waker: GilCell<Option<Waker>>,
+    /// handler; None once the loop is closed. Shared with threads that write to it without the GIL.
+    pub waker: GilCell<Option<Arc<Waker>>>,
     /// asyncio's debug mode.
     pub debug: GilFlag,
     /// `close()` was called.
@@ -182,8 +183,14 @@ impl LoopBase {
     #[inline]
     pub fn wake_if_asleep(&self, py: Python<'_>) {
         if self.sleep_state.wake() {
-            self.waker.with(py, |waker| waker.as_ref().map(Waker::wake));
+            self.waker.with(py, |waker| waker.as_ref().map(|waker| waker.wake()));
         }
+    }
+
+    /// `wake_if_asleep` for a thread that is about to release the GIL: returns the waker, which that thread has to call
+    /// at once after that, if the loop sleeps. A loop that wakes earlier finds the GIL taken, and sleeps again.
+    pub fn begin_wake_up(&self, py: Python<'_>) -> Option<Arc<Waker>> {
+        if self.sleep_state.wake() { self.waker.with(py, |waker| waker.clone()) } else { None }
     }
 
     /// How many callbacks are ready.
@@ -391,7 +398,7 @@ fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *
     match name.to_str()? {
         "time" | "call_at" | "call_later" => slf.get().invalidate_time_source(slf.py()),
         "call_soon" => slf.get().call_soon.set(slf.py(), CallSoon::Unknown),
-        "create_task" | "create_future" | "sock_connect" | "sock_sendfile" => {}
+        "create_task" | "create_future" | "run_in_executor" | "sock_connect" | "sock_sendfile" => {}
         _ => return Ok(()),
     }
     slf.get().patched.set(true);

@@ -1,14 +1,17 @@
 //! `to_thread`: runs a function in the loop's default executor, in the caller's context.
 
-use ferrio_cpython::capi::context::copy_current;
+use ferrio_cpython::capi::context::{copy_current, is_context};
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor, spawn};
+use ferrio_cpython::objects::create_task;
 use ferrio_cpython::objects::current::get_running_loop;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::common::imports;
+use crate::event_loop::{Loop, base, executors};
+use crate::threads::job::Call;
 
 /// Run the function in another thread and return its result.
 ///
@@ -33,13 +36,8 @@ enum ToThread {
 impl Body for ToThread {
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         if let Self::New { func, args, kwargs } = self {
-            let owner = get_running_loop(py)?;
-            let run = copy_current(py)?.getattr(name!("run"))?;
-            let mut whole = vec![run, func.bind(py).clone()];
-            whole.extend(args.bind(py).iter());
-            let kwargs = kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-            let call = imports::partial(py)?.call(memory::tuple(py, whole)?, kwargs)?;
-            let future = owner.call_method1(name!("run_in_executor"), (py.None(), call))?;
+            let context = copy_current(py)?;
+            let future = submit(&get_running_loop(py)?, Parts { context, func, args, kwargs: kwargs.as_ref() })?;
             *self = Self::Waiting(Awaiting::new(&future)?);
         }
         match self {
@@ -58,4 +56,36 @@ impl Body for ToThread {
             Self::Waiting(awaiting) => awaiting.traverse(visitor),
         }
     }
+}
+
+struct Parts<'a, 'py> {
+    context: Bound<'py, PyAny>,
+    func: &'a Py<PyAny>,
+    args: &'a Py<PyTuple>,
+    kwargs: Option<&'a Py<PyDict>>,
+}
+
+/// Calls the loop's `run_in_executor`, or does the same without its call where no program can have replaced it.
+fn submit<'py>(owner: &Bound<'py, PyAny>, parts: Parts<'_, 'py>) -> PyResult<Bound<'py, PyAny>> {
+    let py = owner.py();
+    let Parts { context, func, args, kwargs } = parts;
+    if create_task::EVENT_LOOP.is_exact(owner)
+        && is_context(&context)
+        && let Ok(native) = owner.cast::<Loop>()
+        && !base(native).patched.get()
+    {
+        let call = Call::InContext {
+            context: context.clone().unbind(),
+            function: func.clone_ref(py),
+            arguments: args.clone_ref(py),
+            keywords: kwargs.map(|kwargs| kwargs.clone_ref(py)),
+        };
+        if let Ok(future) = executors::call_in_thread(native, call)? {
+            return Ok(future);
+        }
+    }
+    let mut whole = vec![context.getattr(name!("run"))?, func.bind(py).clone()];
+    whole.extend(args.bind(py).iter());
+    let call = imports::partial(py)?.call(memory::tuple(py, whole)?, kwargs.map(|kwargs| kwargs.bind(py)))?;
+    owner.call_method1(name!("run_in_executor"), (py.None(), call))
 }

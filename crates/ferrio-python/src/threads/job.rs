@@ -1,0 +1,218 @@
+//! `Job`: a call that a worker makes for a loop, and the loop's future that gets the outcome.
+//!
+//! States: *waiting* in the queue, *running*, *finished* (the loop has to complete the future), *over*. The worker moves
+//! a job from waiting to running and from running to finished, the loop from finished to over. A cancelled future moves
+//! it from waiting to over: then no worker runs it. As in asyncio, the future learns the outcome in a callback of the
+//! loop, and a cancellation reaches the job in a callback too.
+
+use ferrio_cpython::capi::context;
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::objects::future::{DoneCallback, future_like, when_done};
+use ferrio_cpython::objects::waiter::FutureWaiter;
+use ferrio_cpython::{GilCell, LoopBase, Runnable};
+use pyo3::exceptions::PyBaseException;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::common::imports;
+
+/// Shows as what links the loop's future to the executor's in asyncio.
+static CHECK_CANCEL: DoneCallback = DoneCallback::new("_chain_future.<locals>._call_check_cancel", check_cancel);
+
+/// What a worker is to call.
+pub(crate) enum Call {
+    /// `function(*arguments)`, in the worker's own context.
+    Plain { function: Py<PyAny>, arguments: Py<PyTuple> },
+    /// `context.run(function, *arguments, **keywords)`.
+    InContext { context: Py<PyAny>, function: Py<PyAny>, arguments: Py<PyTuple>, keywords: Option<Py<PyDict>> },
+}
+
+impl Call {
+    fn make<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Plain { function, arguments } => function.bind(py).call1(arguments.bind(py)),
+            Self::InContext { context, function, arguments, keywords } => {
+                let keywords = keywords.as_ref().map(|keywords| keywords.bind(py));
+                context::run_in(py, context.bind(py), || function.bind(py).call(arguments.bind(py), keywords))
+            }
+        }
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::Plain { function, arguments } => {
+                visit.call(function)?;
+                visit.call(arguments)
+            }
+            Self::InContext { context, function, arguments, keywords } => {
+                visit.call(context)?;
+                visit.call(function)?;
+                visit.call(arguments)?;
+                visit.call(keywords)
+            }
+        }
+    }
+}
+
+enum Outcome {
+    Result(Py<PyAny>),
+    Exception(Py<PyBaseException>),
+    Cancelled,
+}
+
+enum State {
+    Waiting(Call, FutureWaiter),
+    Running(FutureWaiter),
+    Finished(FutureWaiter, Outcome),
+    Over,
+}
+
+/// A call for a worker.
+#[pyclass(frozen, module = "ferrio")]
+pub(crate) struct Job {
+    owner: Py<LoopBase>,
+    state: GilCell<State>,
+}
+
+impl Job {
+    /// A job for a loop, whose future `future` is.
+    pub(crate) fn new<'py>(
+        owner: &Bound<'py, LoopBase>,
+        call: Call,
+        future: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let state = State::Waiting(call, FutureWaiter::new(future));
+        let job = Bound::new(owner.py(), Self { owner: owner.clone().unbind(), state: GilCell::new(state) })?;
+        when_done(future, job.as_any(), &CHECK_CANCEL)?;
+        Ok(job)
+    }
+
+    /// Makes the call, in a worker. Returns the loop that has the outcome in its queue and is not woken yet.
+    pub(super) fn run<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, LoopBase>>> {
+        let py = slf.py();
+        let Some(call) = slf.get().begin(py) else { return Ok(None) };
+        let outcome = match call.make(py) {
+            Ok(result) => Outcome::Result(result.unbind()),
+            Err(error) => Outcome::Exception(error.into_value(py)),
+        };
+        Self::finish(slf, outcome)
+        // The call is released here, after the outcome is on its way.
+    }
+
+    fn begin(&self, py: Python<'_>) -> Option<Call> {
+        self.state.with(py, |state| match std::mem::replace(state, State::Over) {
+            State::Waiting(call, future) => {
+                *state = State::Running(future);
+                Some(call)
+            }
+            other => {
+                *state = other;
+                None
+            }
+        })
+    }
+
+    /// Queues the completion in the loop.
+    fn finish<'py>(slf: &Bound<'py, Self>, outcome: Outcome) -> PyResult<Option<Bound<'py, LoopBase>>> {
+        let py = slf.py();
+        let owner = slf.get().owner.bind(py);
+        let before = slf.get().state.with(py, |state| std::mem::replace(state, State::Over));
+        let (future, call) = match before {
+            State::Running(future) => (future, None),
+            State::Waiting(call, future) => (future, Some(call)),
+            State::Finished(..) | State::Over => return Ok(None),
+        };
+        if owner.get().closed.get() {
+            // On a closed loop nobody waits for the outcome.
+            return Ok(None);
+        }
+        slf.get().state.with(py, |state| *state = State::Finished(future, outcome));
+        drop(call);
+        owner.get().push(py, Runnable::native(slf.clone(), complete, 0))?;
+        Ok(Some(owner.clone()))
+    }
+}
+
+#[pymethods]
+impl Job {
+    /// For `shutdown(cancel_futures=True)` of executors, which cancels the futures of the items in the queue.
+    #[getter]
+    fn future(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    /// Cancel the job unless it has begun, and with it the future of the loop.
+    fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        if !slf.get().state.with(py, |state| matches!(state, State::Waiting(..))) {
+            return Ok(false);
+        }
+        if let Some(owner) = Self::finish(slf, Outcome::Cancelled)? {
+            owner.get().wake_if_asleep(py);
+        }
+        Ok(true)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.owner)?;
+        let outcome = self.state.traverse(&visit, |state| match state {
+            State::Waiting(call, future) => {
+                call.traverse(&visit)?;
+                future.traverse(&visit)
+            }
+            State::Running(future) => future.traverse(&visit),
+            State::Finished(future, outcome) => {
+                future.traverse(&visit)?;
+                match outcome {
+                    Outcome::Result(result) => visit.call(result),
+                    Outcome::Exception(exception) => visit.call(exception),
+                    Outcome::Cancelled => Ok(()),
+                }
+            }
+            State::Over => Ok(()),
+        });
+        outcome.unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let state = self.state.with(py, |state| std::mem::replace(state, State::Over));
+        drop(state);
+    }
+}
+
+/// The future is done: if it was cancelled, no worker is to begin the job.
+fn check_cancel<'py>(job: &Bound<'py, PyAny>, future: &Bound<'py, PyAny>) -> PyResult<()> {
+    if !future_like::is_cancelled(future)? {
+        return Ok(());
+    }
+    let before = job
+        .cast::<Job>()?
+        .get()
+        .state
+        .with(job.py(), |state| matches!(state, State::Waiting(..)).then(|| std::mem::replace(state, State::Over)));
+    drop(before);
+    Ok(())
+}
+
+/// Completes the future, in the loop, unless it is done.
+fn complete(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
+    let py = object.py();
+    let state = object.cast::<Job>()?.get().state.with(py, |state| std::mem::replace(state, State::Over));
+    let State::Finished(future, outcome) = state else { return Ok(()) };
+    match outcome {
+        Outcome::Result(result) => future.wake(py, result.into_bound(py)),
+        Outcome::Cancelled => future.cancel(py).map(drop),
+        Outcome::Exception(exception) => fail(&future.future(py), exception.bind(py)),
+    }
+}
+
+#[cold]
+fn fail(future: &Bound<'_, PyAny>, exception: &Bound<'_, PyBaseException>) -> PyResult<()> {
+    let py = future.py();
+    if future_like::is_done(future)? {
+        return Ok(());
+    }
+    let exception = imports::convert_future_exception(py)?.call1(memory::tuple(py, [exception])?)?;
+    future.call_method1(pyo3::intern!(py, "set_exception"), (exception,)).map(drop)
+}
