@@ -1,11 +1,13 @@
 """Name lookup: numeric addresses need no thread; all others are resolved as by the socket module."""
 
 import asyncio
+import concurrent.futures
 import socket
 import threading
 
 import pytest
 
+import ferrio
 from tests.support.differential import assert_same, outcome_of
 
 LITERALS = [
@@ -110,3 +112,48 @@ def test_getnameinfo_answers_as_the_socket_module(address, flags):
         trace.append(await outcome_of(asyncio.get_running_loop().getnameinfo(address, flags)))
 
     assert_same(scenario)
+
+
+def test_a_lookup_does_not_wait_for_jobs_that_occupy_the_default_executor(monkeypatch):
+    """Under asyncio a host is looked up only when a job ends."""
+    loop = ferrio.new_event_loop()
+    gate = threading.Event()
+
+    def look_up(*_):
+        return threading.current_thread().name
+
+    async def main():
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        names = [await loop.getaddrinfo("a.test", 1)]
+        jobs = [loop.run_in_executor(None, gate.wait, 30) for _ in range(loop._default_executor._max_workers)]
+        names += await asyncio.gather(*(loop.getaddrinfo("a.test", 1) for _ in range(20)))
+        gate.set()
+        await asyncio.gather(*jobs)
+        names.append(await loop.getaddrinfo("a.test", 1))
+        await loop.shutdown_default_executor()
+        with pytest.raises(RuntimeError, match=r"^Executor shutdown has been called$"):
+            await loop.getaddrinfo("a.test", 1)
+        return names
+
+    names = loop.run_until_complete(main())
+    loop.close()
+    assert {names[0][:8], names[-1][:8]} == {"asyncio_"}
+    assert {name.rpartition("_")[0] for name in names[1:-1]} == {"asyncio_lookup"}
+    assert len(set(names[1:-1])) <= 4
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("asyncio_")]
+
+
+def test_lookups_go_to_the_executor_that_the_program_has_set(monkeypatch):
+    loop = ferrio.new_event_loop()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: threading.current_thread().name)
+    with concurrent.futures.ThreadPoolExecutor(1, "mine") as executor:
+        loop.set_default_executor(executor)
+        gate = threading.Event()
+        job = loop.run_in_executor(None, gate.wait, 30)
+        lookup = loop.create_task(loop.getaddrinfo("a.test", 1))
+        loop.run_until_complete(asyncio.sleep(0.01))
+        assert not lookup.done()
+        gate.set()
+        assert loop.run_until_complete(lookup) == "mine_0"
+        assert loop.run_until_complete(job)
+    loop.close()

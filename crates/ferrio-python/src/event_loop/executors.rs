@@ -16,22 +16,36 @@ use crate::event_loop::{Loop, base};
 use crate::threads::executor::{self, Pool};
 use crate::threads::job::Call;
 
+/// How many threads there are for lookups alone.
+const LOOKUP_THREADS: usize = 4;
+
 /// The default executor and its state.
 #[derive(Default)]
 pub(crate) struct Executors {
     default: GilCell<Option<Py<PyAny>>>,
+    /// Threads for lookups, made when one finds all threads of the default executor busy.
+    lookups: GilCell<Option<Py<PyAny>>>,
     /// `shutdown_default_executor` or `close` was called.
     shut_down: GilFlag,
 }
 
 impl Executors {
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.default.traverse(visit, |executor| visit.call(executor)).transpose().map(drop)
+        for place in [&self.default, &self.lookups] {
+            place.traverse(visit, |executor| visit.call(executor)).transpose()?;
+        }
+        Ok(())
     }
 
     pub(crate) fn clear(&self, py: Python<'_>) {
-        let executor = self.default.with(py, Option::take);
-        drop(executor);
+        for place in [&self.default, &self.lookups] {
+            let executor = place.with(py, Option::take);
+            drop(executor);
+        }
+    }
+
+    fn lookups<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.lookups.with(py, |executor| executor.as_ref().map(|executor| executor.bind(py).clone()))
     }
 
     fn default<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -121,7 +135,7 @@ fn default_executor<'py>(slf: &Bound<'py, Loop>) -> PyResult<Bound<'py, PyAny>> 
     if let Some(executor) = executors.default(py) {
         return Ok(executor);
     }
-    let executor = executor::new(py, "asyncio")?;
+    let executor = executor::new(py, "asyncio", None)?;
     executors.set_default(py, Some(executor.clone().unbind()));
     Ok(executor)
 }
@@ -131,6 +145,32 @@ pub(crate) fn call_in_thread<'py>(slf: &Bound<'py, Loop>, call: Call) -> PyResul
     base(slf).check_open()?;
     let executor = default_executor(slf)?;
     match executor::takes_jobs(&executor)? {
+        Some(pool) => submit(slf, pool, call).map(Ok),
+        None => Ok(Err(call)),
+    }
+}
+
+/// Looks a name up in the default executor, or, if a program's jobs keep all threads of a pool busy, in threads that are
+/// for lookups alone: connecting is not to wait for jobs. Gives back the call if the executor is none of ferrio's pools.
+pub(crate) fn look_up_in_thread<'py>(slf: &Bound<'py, Loop>, call: Call) -> PyResult<Result<Bound<'py, PyAny>, Call>> {
+    let py = slf.py();
+    base(slf).check_open()?;
+    let executor = default_executor(slf)?;
+    let Some(pool) = executor::takes_jobs(&executor)? else { return Ok(Err(call)) };
+    if executor::begins_at_once(pool)? {
+        return submit(slf, pool, call).map(Ok);
+    }
+    let executors = &slf.get().executors;
+    let lookups = match executors.lookups(py) {
+        Some(lookups) => lookups,
+        None => {
+            let lookups = executor::new(py, "asyncio_lookup", Some(LOOKUP_THREADS))?;
+            let before = executors.lookups.with(py, |place| place.replace(lookups.clone().unbind()));
+            drop(before);
+            lookups
+        }
+    };
+    match executor::takes_jobs(&lookups)? {
         Some(pool) => submit(slf, pool, call).map(Ok),
         None => Ok(Err(call)),
     }
@@ -147,9 +187,12 @@ pub(crate) fn close(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let executors = &slf.get().executors;
     executors.shut_down.set(true);
-    let Some(executor) = executors.default(py) else { return Ok(()) };
-    executors.set_default(py, None);
-    stop_without_waiting(&executor)
+    let (executor, lookups) = (executors.default(py), executors.lookups(py));
+    executors.clear(py);
+    for executor in lookups.iter().chain(&executor) {
+        stop_without_waiting(executor)?;
+    }
+    Ok(())
 }
 
 fn stop_without_waiting(executor: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -195,6 +238,9 @@ async fn shut_down(this: Py<Loop>, timeout: Option<Py<PyAny>>, channel: Channel)
         }
         Err(error) if error.is_instance_of::<PyTimeoutError>(py) => {
             warn_unfinished(py, timeout)?;
+            if let Some(lookups) = this.bind(py).get().executors.lookups(py) {
+                stop_without_waiting(&lookups)?;
+            }
             let stop = executor.bind(py).getattr(name!("shutdown"))?;
             let keywords = memory::dict(py)?;
             keywords.set_item(name!("wait"), false)?;
@@ -226,7 +272,11 @@ fn joining_thread<'py>(slf: &Bound<'py, Loop>, joined: &Bound<'py, PyAny>) -> Py
 fn join(slf: &Bound<'_, Loop>, joined: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = slf.py();
     let Some(executor) = slf.get().executors.default(py) else { return Ok(()) };
-    let outcome = executor.call_method0(name!("shutdown"));
+    let lookups = slf.get().executors.lookups(py);
+    let mut outcome = executor.call_method0(name!("shutdown"));
+    if let (Ok(_), Some(lookups)) = (&outcome, lookups) {
+        outcome = lookups.call_method0(name!("shutdown"));
+    }
     if base(slf).closed.get() {
         return Ok(());
     }

@@ -10,7 +10,7 @@ pub(crate) mod end_of_callback;
 pub(crate) mod end_of_turn;
 pub(crate) mod exception_handler;
 pub(crate) mod executor_future;
-mod executors;
+pub(crate) mod executors;
 pub(crate) mod handler;
 pub(crate) mod io_driver;
 pub(crate) mod nested_runs;

@@ -1,18 +1,21 @@
 //! Name lookups: `getaddrinfo` and `getnameinfo`.
 //!
-//! Lookups run in the default executor, by the current functions of the socket module, which programs may replace. A
-//! numeric host needs no lookup, so the same function is called directly; the answer is the same, IPv6 zones included.
+//! Lookups run in the default executor, or in threads of their own while a program's jobs occupy that, by the current
+//! functions of the socket module, which programs may replace. A numeric host needs no lookup, so the same function is
+//! called directly; the answer is the same, IPv6 zones included.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use ferrio_cpython::objects::create_task;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt, PyTuple};
 
 use crate::common::async_block::{Channel, Coroutine};
 use crate::common::imports;
-use crate::event_loop::{Loop, base};
+use crate::event_loop::{Loop, base, executors};
 use crate::locks::optional_argument::Argument;
 use crate::net::resolve::Hints;
+use crate::threads::job::Call;
 
 /// The arguments of a `getaddrinfo` call.
 struct Lookup {
@@ -120,7 +123,15 @@ async fn look_up(this: Py<Loop>, lookup: Lookup, channel: Channel) -> PyResult<P
     }
 }
 
+/// Calls a lookup function in another thread; `arguments` are those of `run_in_executor`.
 fn in_executor(slf: &Bound<'_, Loop>, arguments: Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+    if create_task::EVENT_LOOP.is_exact(slf.as_any()) && !base(slf).patched.get() {
+        let function = arguments.get_item(1)?.unbind();
+        let call = Call::Plain { function, arguments: arguments.get_slice(2, arguments.len()).unbind() };
+        if let Ok(future) = executors::look_up_in_thread(slf, call)? {
+            return Ok(future.unbind());
+        }
+    }
     slf.call_method1(name!("run_in_executor"), arguments).map(Bound::unbind)
 }
 

@@ -91,8 +91,15 @@ fn is_full(executor: &Bound<'_, Pool>) -> PyResult<bool> {
 
 /// A new default executor, with the names of asyncio's threads: a pool, or what the program has put in the place of
 /// `ThreadPoolExecutor`.
-pub(crate) fn new<'py>(py: Python<'py>, thread_name_prefix: &str) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn new<'py>(
+    py: Python<'py>,
+    thread_name_prefix: &str,
+    max_workers: Option<usize>,
+) -> PyResult<Bound<'py, PyAny>> {
     let keywords = memory::dict(py)?;
+    if let Some(max_workers) = max_workers {
+        keywords.set_item(name!("max_workers"), max_workers)?;
+    }
     keywords.set_item(name!("thread_name_prefix"), thread_name_prefix)?;
     let current = imports::thread_pool(py)?;
     let Some(stock) = stock::unpatched_class(py)?.filter(|stock| stock.is(&current)) else {
@@ -132,6 +139,12 @@ pub(crate) fn takes_jobs<'a, 'py>(executor: &'a Bound<'py, PyAny>) -> PyResult<O
     Ok(is_stock.then_some(pool))
 }
 
+/// Whether a job would begin at once: a worker is free, or another one can be started.
+pub(crate) fn begins_at_once(pool: &Bound<'_, Pool>) -> PyResult<bool> {
+    forget_threads_of_parent(pool)?;
+    Ok(pool.get().queue.bind(pool.py()).get().has_workers_for(pool.py(), 1) || !is_full(pool)?)
+}
+
 /// Hands a call to a worker; gives the future of its outcome.
 ///
 /// # Errors
@@ -145,7 +158,7 @@ pub(crate) fn submit<'py>(
     let py = pool.py();
     forget_threads_of_parent(pool)?;
     let queue = pool.get().queue.bind(py).get();
-    let job = Job::new(owner, call, future)?.into_any();
+    let job = Job::linked(owner, call, future)?.into_any();
     if !queue.is_ending(py) && (queue.has_workers_for(py, 1) || is_full(pool)?) {
         return queue.add(py, job);
     }
