@@ -8,9 +8,16 @@
 #[derive(Debug)]
 pub struct Crew<W> {
     /// Those that wait; the last one is called first, because its memory is still in the processor's caches.
-    idle: Vec<W>,
+    idle: Vec<Idle<W>>,
     /// How many were called and have not arrived.
     on_their_way: usize,
+}
+
+/// A worker, and since when it waits, in nanoseconds.
+#[derive(Debug)]
+struct Idle<W> {
+    worker: W,
+    since: u64,
 }
 
 impl<W> Crew<W> {
@@ -26,7 +33,7 @@ impl<W> Crew<W> {
         if self.on_their_way > 0 {
             return None;
         }
-        let worker = self.idle.pop()?;
+        let Idle { worker, .. } = self.idle.pop()?;
         self.on_their_way += 1;
         Some(worker)
     }
@@ -40,12 +47,21 @@ impl<W> Crew<W> {
     ///
     /// # Errors
     /// The worker.
-    pub fn stand_by(&mut self, worker: W) -> Result<(), W> {
+    pub fn stand_by(&mut self, worker: W, now: u64) -> Result<(), W> {
         if self.idle.try_reserve(1).is_err() {
             return Err(worker);
         }
-        self.idle.push(worker);
+        self.idle.push(Idle { worker, since: now });
         Ok(())
+    }
+
+    /// Takes out the worker that has waited longest, if it has waited since `instant` or longer and is not the only one.
+    pub fn dismiss(&mut self, instant: u64) -> Option<W> {
+        match self.idle.as_slice() {
+            // The first one has waited longest: others are called before it.
+            [first, _, ..] if first.since <= instant => Some(self.idle.remove(0).worker),
+            _ => None,
+        }
     }
 
     /// How many workers are free for jobs: those that are idle or on their way.
@@ -58,7 +74,7 @@ impl<W> Crew<W> {
     #[must_use = "dropping the workers here is what this method is there to avoid"]
     pub fn take_all(&mut self) -> Vec<W> {
         self.on_their_way = 0;
-        std::mem::take(&mut self.idle)
+        std::mem::take(&mut self.idle).into_iter().map(|idle| idle.worker).collect()
     }
 }
 

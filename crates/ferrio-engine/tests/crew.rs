@@ -29,7 +29,7 @@ impl Pool {
 
     fn look_for_a_job(&mut self, worker: u32) {
         if self.jobs == 0 {
-            self.crew.stand_by(worker).expect("memory");
+            self.crew.stand_by(worker, 0).expect("memory");
             return;
         }
         self.jobs -= 1;
@@ -68,7 +68,7 @@ proptest! {
     ) {
         let mut pool = Pool { crew: Crew::default(), jobs: 0, called: Vec::new(), busy: Vec::new() };
         for worker in 0..workers {
-            pool.crew.stand_by(worker).expect("memory");
+            pool.crew.stand_by(worker, 0).expect("memory");
         }
         for step in steps {
             pool.step(step);
@@ -83,7 +83,7 @@ proptest! {
     fn blocking_jobs_occupy_all_workers(workers in 1_u32..20, jobs in 0_usize..30) {
         let mut pool = Pool { crew: Crew::default(), jobs: 0, called: Vec::new(), busy: Vec::new() };
         for worker in 0..workers {
-            pool.crew.stand_by(worker).expect("memory");
+            pool.crew.stand_by(worker, 0).expect("memory");
         }
         for _ in 0..jobs {
             pool.step(Step::Add);
@@ -98,9 +98,19 @@ proptest! {
 #[test]
 fn the_worker_that_was_busy_last_is_called_first() {
     let mut crew = Crew::new();
-    crew.stand_by(1).expect("memory");
-    crew.stand_by(2).expect("memory");
+    crew.stand_by(1, 10).expect("memory");
+    crew.stand_by(2, 20).expect("memory");
     assert_eq!((crew.call(), crew.call(), crew.free()), (Some(2), None, 2));
     crew.arrive();
     assert_eq!((crew.call(), crew.take_all(), crew.free()), (Some(1), vec![], 0));
+}
+
+#[test]
+fn workers_that_waited_long_are_dismissed_but_one() {
+    let mut crew = Crew::new();
+    for (worker, since) in [(1, 10), (2, 20), (3, 30), (4, 40)] {
+        crew.stand_by(worker, since).expect("memory");
+    }
+    assert_eq!((crew.dismiss(20), crew.dismiss(20), crew.dismiss(20)), (Some(1), Some(2), None));
+    assert_eq!((crew.dismiss(99), crew.dismiss(99), crew.free()), (Some(3), None, 1));
 }

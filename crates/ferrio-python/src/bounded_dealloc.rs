@@ -58,6 +58,7 @@ pub(crate) fn bound_classes(py: Python<'_>) {
         crate::transports::tls::protocol::TlsProtocol,
         crate::transports::pipe::write::WritePipeTransport,
         crate::tasks::wait::Waiting,
+        crate::anyio::threads::pool::WorkerPool,
         crate::threads::executor::Pool,
         crate::threads::job::Job,
         crate::threads::job_queue::JobQueue,

@@ -25,6 +25,7 @@ mod scopes_of_tasks;
 mod semaphore;
 mod sending;
 pub(crate) mod task_states;
+pub(crate) mod threads;
 
 use ferrio_cpython::capi::coroutine_function::mark;
 use pyo3::prelude::*;
@@ -55,6 +56,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wrap_pyfunction!(scopes::create_cancel_scope, module)?,
         wrap_pyfunction!(groups::create_task_group, module)?,
         wrap_pyfunction!(event::create_event, module)?,
+        wrap_pyfunction!(threads::run_sync_in_worker_thread, module)?,
     ] {
         parts.set_item(part.getattr(name!("__name__"))?, part)?;
     }

@@ -38,6 +38,7 @@ ferrio_cpython::imported! {
     first_completed = "asyncio.tasks" . "FIRST_COMPLETED";
     first_exception = "asyncio.tasks" . "FIRST_EXCEPTION";
     convert_future_exception = "asyncio.futures" . "_convert_future_exc";
+    context_class = "contextvars" . "Context";
     concurrent_future = "concurrent.futures" . "Future";
     timeout = "asyncio.timeouts" . "timeout";
     abstract_event_loop = "asyncio.events" . "AbstractEventLoop";

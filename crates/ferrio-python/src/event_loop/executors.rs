@@ -25,23 +25,34 @@ pub(crate) struct Executors {
     default: GilCell<Option<Py<PyAny>>>,
     /// Threads for lookups, made when one finds all threads of the default executor busy.
     lookups: GilCell<Option<Py<PyAny>>>,
+    /// What another library's functions keep on this loop as their worker threads.
+    library_pool: GilCell<Option<Py<PyAny>>>,
     /// `shutdown_default_executor` or `close` was called.
     shut_down: GilFlag,
 }
 
 impl Executors {
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        for place in [&self.default, &self.lookups] {
+        for place in [&self.default, &self.lookups, &self.library_pool] {
             place.traverse(visit, |executor| visit.call(executor)).transpose()?;
         }
         Ok(())
     }
 
     pub(crate) fn clear(&self, py: Python<'_>) {
-        for place in [&self.default, &self.lookups] {
+        for place in [&self.default, &self.lookups, &self.library_pool] {
             let executor = place.with(py, Option::take);
             drop(executor);
         }
+    }
+
+    pub(crate) fn library_pool<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.library_pool.with(py, |pool| pool.as_ref().map(|pool| pool.bind(py).clone()))
+    }
+
+    pub(crate) fn set_library_pool(&self, py: Python<'_>, pool: Py<PyAny>) {
+        let before = self.library_pool.with(py, |place| place.replace(pool));
+        drop(before);
     }
 
     fn lookups<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
@@ -161,14 +172,13 @@ pub(crate) fn look_up_in_thread<'py>(slf: &Bound<'py, Loop>, call: Call) -> PyRe
         return submit(slf, pool, call).map(Ok);
     }
     let executors = &slf.get().executors;
-    let lookups = match executors.lookups(py) {
-        Some(lookups) => lookups,
-        None => {
-            let lookups = executor::new(py, "asyncio_lookup", Some(LOOKUP_THREADS))?;
-            let before = executors.lookups.with(py, |place| place.replace(lookups.clone().unbind()));
-            drop(before);
-            lookups
-        }
+    let lookups = if let Some(lookups) = executors.lookups(py) {
+        lookups
+    } else {
+        let lookups = executor::new(py, "asyncio_lookup", Some(LOOKUP_THREADS))?;
+        let before = executors.lookups.with(py, |place| place.replace(lookups.clone().unbind()));
+        drop(before);
+        lookups
     };
     match executor::takes_jobs(&lookups)? {
         Some(pool) => submit(slf, pool, call).map(Ok),

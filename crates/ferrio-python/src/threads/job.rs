@@ -10,6 +10,7 @@ use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::future::{DoneCallback, future_like, when_done};
 use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_cpython::{GilCell, LoopBase, Runnable};
+use ferrio_engine::{Waiter, WaiterState};
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -20,12 +21,21 @@ use crate::common::imports;
 /// Shows as what links the loop's future to the executor's in asyncio.
 static CHECK_CANCEL: DoneCallback = DoneCallback::new("_chain_future.<locals>._call_check_cancel", check_cancel);
 
+/// What surrounds a call in the worker: calls its second argument; the first one is the job's own.
+pub(crate) type Surround =
+    for<'py> fn(&Bound<'py, PyAny>, &mut dyn FnMut() -> PyResult<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>>;
+
+/// The exception for the future when the call has raised another one.
+pub(crate) type Failure = for<'py> fn(&Bound<'py, PyBaseException>) -> PyResult<Bound<'py, PyAny>>;
+
 /// What a worker is to call.
 pub(crate) enum Call {
     /// `function(*arguments)`, in the worker's own context.
     Plain { function: Py<PyAny>, arguments: Py<PyTuple> },
     /// `context.run(function, *arguments, **keywords)`.
     InContext { context: Py<PyAny>, function: Py<PyAny>, arguments: Py<PyTuple>, keywords: Option<Py<PyDict>> },
+    /// `context.run(function, *arguments)`, surrounded.
+    Surrounded { surround: Surround, own: Py<PyAny>, context: Py<PyAny>, function: Py<PyAny>, arguments: Py<PyTuple> },
 }
 
 impl Call {
@@ -36,6 +46,9 @@ impl Call {
                 let keywords = keywords.as_ref().map(|keywords| keywords.bind(py));
                 context::run_in(py, context.bind(py), || function.bind(py).call(arguments.bind(py), keywords))
             }
+            Self::Surrounded { surround, own, context, function, arguments } => surround(own.bind(py), &mut || {
+                context::run_in(py, context.bind(py), || function.bind(py).call1(arguments.bind(py)))
+            }),
         }
     }
 
@@ -50,6 +63,12 @@ impl Call {
                 visit.call(function)?;
                 visit.call(arguments)?;
                 visit.call(keywords)
+            }
+            Self::Surrounded { own, context, function, arguments, .. } => {
+                visit.call(own)?;
+                visit.call(context)?;
+                visit.call(function)?;
+                visit.call(arguments)
             }
         }
     }
@@ -72,18 +91,29 @@ enum State {
 #[pyclass(frozen, module = "ferrio")]
 pub(crate) struct Job {
     owner: Py<LoopBase>,
+    failure: Failure,
     state: GilCell<State>,
 }
 
 impl Job {
-    /// A job for a loop, whose future `future` is.
+    /// A job for a loop, whose future `future` is. It is not run if the future is cancelled before that.
     pub(crate) fn new<'py>(
         owner: &Bound<'py, LoopBase>,
         call: Call,
         future: &Bound<'py, PyAny>,
+        failure: Failure,
     ) -> PyResult<Bound<'py, Self>> {
-        let state = State::Waiting(call, FutureWaiter::new(future));
-        let job = Bound::new(owner.py(), Self { owner: owner.clone().unbind(), state: GilCell::new(state) })?;
+        let state = GilCell::new(State::Waiting(call, FutureWaiter::new(future)));
+        Bound::new(owner.py(), Self { owner: owner.clone().unbind(), failure, state })
+    }
+
+    /// A job as asyncio has them: the future shows that it is linked to it.
+    pub(super) fn linked<'py>(
+        owner: &Bound<'py, LoopBase>,
+        call: Call,
+        future: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let job = Self::new(owner, call, future, converted)?;
         when_done(future, job.as_any(), &CHECK_CANCEL)?;
         Ok(job)
     }
@@ -102,7 +132,7 @@ impl Job {
 
     fn begin(&self, py: Python<'_>) -> Option<Call> {
         self.state.with(py, |state| match std::mem::replace(state, State::Over) {
-            State::Waiting(call, future) => {
+            State::Waiting(call, future) if future.waiter_state() == WaiterState::Waiting => {
                 *state = State::Running(future);
                 Some(call)
             }
@@ -198,21 +228,28 @@ fn check_cancel<'py>(job: &Bound<'py, PyAny>, future: &Bound<'py, PyAny>) -> PyR
 /// Completes the future, in the loop, unless it is done.
 fn complete(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let py = object.py();
-    let state = object.cast::<Job>()?.get().state.with(py, |state| std::mem::replace(state, State::Over));
+    let job = object.cast::<Job>()?.get();
+    let failure = job.failure;
+    let state = job.state.with(py, |state| std::mem::replace(state, State::Over));
     let State::Finished(future, outcome) = state else { return Ok(()) };
     match outcome {
         Outcome::Result(result) => future.wake(py, result.into_bound(py)),
         Outcome::Cancelled => future.cancel(py).map(drop),
-        Outcome::Exception(exception) => fail(&future.future(py), exception.bind(py)),
+        Outcome::Exception(exception) => fail(&future.future(py), exception.bind(py), failure),
     }
 }
 
 #[cold]
-fn fail(future: &Bound<'_, PyAny>, exception: &Bound<'_, PyBaseException>) -> PyResult<()> {
+fn fail(future: &Bound<'_, PyAny>, exception: &Bound<'_, PyBaseException>, failure: Failure) -> PyResult<()> {
     let py = future.py();
     if future_like::is_done(future)? {
         return Ok(());
     }
-    let exception = imports::convert_future_exception(py)?.call1(memory::tuple(py, [exception])?)?;
-    future.call_method1(pyo3::intern!(py, "set_exception"), (exception,)).map(drop)
+    future.call_method1(pyo3::intern!(py, "set_exception"), (failure(exception)?,)).map(drop)
+}
+
+/// asyncio's exception for one of `concurrent.futures`.
+fn converted<'py>(exception: &Bound<'py, PyBaseException>) -> PyResult<Bound<'py, PyAny>> {
+    let py = exception.py();
+    imports::convert_future_exception(py)?.call1(memory::tuple(py, [exception])?)
 }

@@ -6,10 +6,12 @@
 //! workers of the parent are forgotten before the next job is added.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
+use ferrio_cpython::{GilCell, GilFlag};
 use ferrio_engine::{Crew, ReadyQueue};
+use ferrio_sys::clock::monotonic;
 use ferrio_sys::{Parker, fork};
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
@@ -18,11 +20,30 @@ use crate::threads::stock;
 
 struct State {
     items: ReadyQueue<Py<PyAny>>,
-    crew: Crew<Arc<Parker>>,
+    crew: Crew<Arc<Seat>>,
     /// None was in the queue: the executor may be shut down.
     ending: bool,
     /// The fork generation of the process whose workers these are.
     generation: u32,
+}
+
+/// Where a worker waits for a job.
+#[derive(Default)]
+pub(super) struct Seat {
+    parker: Parker,
+    /// The worker is to end: it has waited too long.
+    dismissed: GilFlag,
+}
+
+impl Seat {
+    /// Waits, without the GIL, until the worker is called or dismissed.
+    pub(super) fn wait(&self) {
+        self.parker.park();
+    }
+
+    pub(super) fn is_dismissed(&self) -> bool {
+        self.dismissed.get()
+    }
 }
 
 /// The queue of one pool.
@@ -30,13 +51,13 @@ struct State {
 pub(crate) struct JobQueue(GilCell<State>);
 
 impl JobQueue {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (items, crew) = (ReadyQueue::new(), Crew::new());
         Self(GilCell::new(State { items, crew, ending: false, generation: fork::generation() }))
     }
 
     /// Adds an item and wakes a worker, unless one is on its way.
-    pub(super) fn add(&self, py: Python<'_>, item: Bound<'_, PyAny>) -> PyResult<()> {
+    pub(crate) fn add(&self, py: Python<'_>, item: Bound<'_, PyAny>) -> PyResult<()> {
         let ends = item.is_none();
         let added = self.0.with(py, |state| {
             state.ending |= ends;
@@ -44,8 +65,8 @@ impl JobQueue {
         });
         match added {
             Ok(called) => {
-                if let Some(parker) = called {
-                    parker.unpark();
+                if let Some(seat) = called {
+                    seat.parker.unpark();
                 }
                 Ok(())
             }
@@ -57,7 +78,7 @@ impl JobQueue {
     }
 
     /// Whether each waiting item has a free worker, and `more` items would too.
-    pub(super) fn has_workers_for(&self, py: Python<'_>, more: usize) -> bool {
+    pub(crate) fn has_workers_for(&self, py: Python<'_>, more: usize) -> bool {
         self.0.with(py, |state| state.items.len() + more <= state.crew.free())
     }
 
@@ -68,7 +89,7 @@ impl JobQueue {
 
     /// Whether the workers are those of the process that has made this one by `fork`. They are forgotten then.
     #[inline]
-    pub(super) fn forget_workers_of_parent(&self, py: Python<'_>) -> bool {
+    pub(crate) fn forget_workers_of_parent(&self, py: Python<'_>) -> bool {
         let forgotten = self.0.with(py, |state| {
             if state.generation == fork::generation() {
                 return None;
@@ -85,16 +106,27 @@ impl JobQueue {
             let item = state.items.pop();
             (item, if state.items.is_empty() { None } else { state.crew.call() })
         });
-        if let Some(parker) = called {
-            parker.unpark();
+        if let Some(seat) = called {
+            seat.parker.unpark();
         }
         item.map(|item| item.into_bound(py))
     }
 
     /// Notes that a worker waits for items. False if an item has come, or there is no memory for the note.
     #[must_use]
-    pub(super) fn stand_by(&self, py: Python<'_>, parker: &Arc<Parker>) -> bool {
-        self.0.with(py, |state| state.items.is_empty() && state.crew.stand_by(Arc::clone(parker)).is_ok())
+    pub(super) fn stand_by(&self, py: Python<'_>, seat: &Arc<Seat>) -> bool {
+        let now = monotonic();
+        self.0.with(py, |state| state.items.is_empty() && state.crew.stand_by(Arc::clone(seat), now).is_ok())
+    }
+
+    /// Ends the workers that have waited for `limit` or longer, but one.
+    pub(crate) fn dismiss_idle(&self, py: Python<'_>, limit: Duration) {
+        let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        let Some(instant) = monotonic().checked_sub(limit) else { return };
+        while let Some(seat) = self.0.with(py, |state| state.crew.dismiss(instant)) {
+            seat.dismissed.set(true);
+            seat.parker.unpark();
+        }
     }
 
     /// Notes that a worker that was called is here.

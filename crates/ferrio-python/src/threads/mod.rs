@@ -9,4 +9,4 @@ pub(crate) mod executor;
 pub(crate) mod job;
 pub(crate) mod job_queue;
 mod stock;
-mod worker;
+pub(crate) mod worker;

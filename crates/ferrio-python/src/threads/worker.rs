@@ -9,12 +9,10 @@ use std::sync::Arc;
 use ferrio_cpython::LoopBase;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::raise::handling;
-use ferrio_sys::Parker;
-use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 
 use crate::threads::job::Job;
-use crate::threads::job_queue::JobQueue;
+use crate::threads::job_queue::{JobQueue, Seat};
 use crate::threads::stock;
 
 #[pymethods]
@@ -22,7 +20,7 @@ impl JobQueue {
     /// What the threads run: `executor` is a weak reference, `context` what the standard library keeps for a thread.
     #[pyo3(signature = (executor, context=None))]
     fn _work(slf: &Bound<'_, Self>, executor: &Bound<'_, PyAny>, context: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        work(slf, executor, context)
+        work(slf, context, || ends(executor))
     }
 
     /// The callback of that weak reference: the executor is gone, so the workers end.
@@ -32,15 +30,22 @@ impl JobQueue {
     }
 }
 
-/// Works until the executor is shut down or gone, or the interpreter exits.
-fn work(queue: &Bound<'_, JobQueue>, executor: &Bound<'_, PyAny>, context: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+/// Works until None is in the queue and `ends` agrees, or the worker is dismissed.
+pub(crate) fn work(
+    queue: &Bound<'_, JobQueue>,
+    context: Option<&Bound<'_, PyAny>>,
+    ends: impl Fn() -> PyResult<bool>,
+) -> PyResult<()> {
     let py = queue.py();
-    let parker = Arc::new(Parker::default());
+    let seat = Arc::new(Seat::default());
     // The loop that has an outcome in its queue and is not woken yet.
     let mut unwoken: Option<Bound<'_, LoopBase>> = None;
     loop {
         let Some(item) = queue.get().take(py) else {
-            wait(queue, &parker, unwoken.take());
+            wait(queue, &seat, unwoken.take());
+            if seat.is_dismissed() {
+                return Ok(());
+            }
             continue;
         };
         if let Some(owner) = unwoken.take() {
@@ -52,8 +57,9 @@ fn work(queue: &Bound<'_, JobQueue>, executor: &Bound<'_, PyAny>, context: Optio
                 None
             });
         } else if item.is_none() {
-            if ends(queue, executor)? {
-                return Ok(());
+            if ends()? {
+                // For the other workers.
+                return queue.get().add(py, item);
             }
         } else if let Err(error) = run_work_item(&item, context) {
             // As there, the error ends the thread.
@@ -68,20 +74,20 @@ fn work(queue: &Bound<'_, JobQueue>, executor: &Bound<'_, PyAny>, context: Optio
 }
 
 /// Waits for an item, without the GIL.
-fn wait(queue: &Bound<'_, JobQueue>, parker: &Arc<Parker>, unwoken: Option<Bound<'_, LoopBase>>) {
+fn wait(queue: &Bound<'_, JobQueue>, seat: &Arc<Seat>, unwoken: Option<Bound<'_, LoopBase>>) {
     let py = queue.py();
     let waker = unwoken.and_then(|owner| owner.get().begin_wake_up(py));
-    let waits = queue.get().stand_by(py, parker);
+    let waits = queue.get().stand_by(py, seat);
     py.detach(|| {
         if let Some(waker) = waker {
             // A pipe that cannot be written to is closed: nobody waits.
             let _ = waker.wake();
         }
         if waits {
-            parker.park();
+            seat.wait();
         }
     });
-    if waits {
+    if waits && !seat.is_dismissed() {
         queue.get().arrive(py);
     }
 }
@@ -94,11 +100,10 @@ fn run_work_item(item: &Bound<'_, PyAny>, context: Option<&Bound<'_, PyAny>>) ->
     }
 }
 
-/// Whether the worker ends, now that it has taken None from the queue.
-fn ends(queue: &Bound<'_, JobQueue>, executor: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = queue.py();
+/// Whether the workers of an executor end, now that one has taken None from the queue.
+fn ends(executor: &Bound<'_, PyAny>) -> PyResult<bool> {
     let executor = executor.call0()?;
-    let exits = stock::is_shut_down(py)?;
+    let exits = stock::is_shut_down(executor.py())?;
     if !exits && !executor.is_none() && !executor.getattr(name!("_shutdown"))?.is_truthy()? {
         return Ok(false);
     }
@@ -106,9 +111,5 @@ fn ends(queue: &Bound<'_, JobQueue>, executor: &Bound<'_, PyAny>) -> PyResult<bo
         // As early as possible.
         executor.setattr(name!("_shutdown"), true)?;
     }
-    // For the other workers.
-    match queue.get().add(py, py.None().into_bound(py)) {
-        Err(error) if !error.is_instance_of::<PyMemoryError>(py) => Err(error),
-        _ => Ok(true),
-    }
+    Ok(true)
 }
