@@ -3,7 +3,7 @@
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Body, Visitor, spawn};
-use ferrio_cpython::objects::current::{Asked, get_running_loop, running_task};
+use ferrio_cpython::objects::current::{CurrentTaskCall, get_running_loop, running_task};
 use pyo3::prelude::*;
 
 use super::backend;
@@ -49,7 +49,7 @@ pub(crate) fn cancel_shielded_checkpoint(py: Python<'_>) -> PyResult<Py<PyAny>> 
 
 /// The scope that cancels the running task: the innermost one whose `cancel()` was called, unless a shield is nearer.
 pub(crate) fn cancelling_scope(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
-    let task = running_task(py, &get_running_loop(py)?, Asked::WithoutLoop)?;
+    let task = running_task(py, &get_running_loop(py)?, CurrentTaskCall::WithoutLoop)?;
     let mut next = task.map_or(Ok(None), |task| scope_of(&task))?;
     while let Some(scope) = next {
         if any_scope::is_cancel_called(&scope)? {

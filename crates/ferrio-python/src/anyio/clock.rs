@@ -1,6 +1,6 @@
 //! `AsyncIOBackend.current_time` and `current_effective_deadline`.
 
-use ferrio_cpython::objects::current::{Asked, running_task};
+use ferrio_cpython::objects::current::{CurrentTaskCall, running_task};
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
 
@@ -25,7 +25,7 @@ pub(crate) fn current_effective_deadline(py: Python<'_>) -> PyResult<Bound<'_, P
         return backend::method(py, "current_effective_deadline")?.call0();
     };
     let mut deadline = PyFloat::new(py, f64::INFINITY).into_any();
-    let task = running_task(py, ours.as_any(), Asked::WithoutLoop)?;
+    let task = running_task(py, ours.as_any(), CurrentTaskCall::WithoutLoop)?;
     let mut next = task.map_or(Ok(None), |task| scope_of(&task))?;
     while let Some(scope) = next {
         let own = scope.getattr(pyo3::intern!(py, "deadline"))?;

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use ferrio_cpython::capi::exact_type::ExactType;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
-use ferrio_cpython::capi::raise::{handling, made};
+use ferrio_cpython::capi::raise::{handling, normalized};
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
 use ferrio_cpython::objects::native_methods::Method;
@@ -123,7 +123,7 @@ impl Receive {
         if !waiters.is_none() {
             waiters.call_method1(pyo3::intern!(py, "remove"), (event,))?;
         }
-        let would_block = || made(py, originals::anyio_error(py, "WouldBlock"));
+        let would_block = || normalized(py, originals::anyio_error(py, "WouldBlock"));
         if let Err(error) = outcome {
             return Err(originals::with_context(py, error, would_block));
         }
@@ -133,7 +133,7 @@ impl Receive {
         let name = if is_closed(stream)? { "ClosedResourceError" } else { "EndOfStream" };
         Err(handling(py, &would_block(), || match receiver.get().shown_item(py) {
             Ok(_) => originals::anyio_error(py, name),
-            Err(missing) => originals::from_none(py, &made(py, missing), || originals::anyio_error(py, name)),
+            Err(missing) => originals::from_none(py, &normalized(py, missing), || originals::anyio_error(py, name)),
         }))
     }
 }

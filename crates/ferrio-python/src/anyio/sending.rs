@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use ferrio_cpython::capi::exact_type::ExactType;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
-use ferrio_cpython::capi::raise::made;
+use ferrio_cpython::capi::raise::normalized;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
 use ferrio_cpython::objects::native_methods::Method;
@@ -122,7 +122,7 @@ impl Send {
         outcome: PyResult<Step<'py>>,
     ) -> PyResult<Step<'py>> {
         let stream = self.stream.bind(py);
-        let would_block = || made(py, originals::anyio_error(py, "WouldBlock"));
+        let would_block = || normalized(py, originals::anyio_error(py, "WouldBlock"));
         let senders = state_of(stream)?.getattr(pyo3::intern!(py, "waiting_senders"))?;
         let is_left = senders.contains(event)?;
         if is_left {

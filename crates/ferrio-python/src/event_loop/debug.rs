@@ -9,7 +9,7 @@ use crate::event_loop::{Loop, base};
 impl Loop {
     /// Set debug mode: scheduling is checked, slow callbacks are logged, objects remember where they were made.
     fn set_debug(slf: &Bound<'_, Self>, enabled: &Bound<'_, PyAny>) -> PyResult<()> {
-        base(slf).debug.set(enabled.is_truthy()?);
+        base(slf).set_debug(enabled.is_truthy()?);
         if base(slf).thread().is_some() {
             let track = slf.getattr(name!("_set_coroutine_origin_tracking"))?;
             slf.call_method1(name!("call_soon_threadsafe"), (track, enabled))?;

@@ -122,12 +122,12 @@ impl Body for Drain {
     #[inline]
     fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let this = self.writer.bind(py).get();
-        joined_writes::send_below(&this.transport(py))?;
         let has_failed = this.reader(py).is_some_and(|reader| {
             reader.cast_exact::<StreamReader>().map_or(true, |own| own.get().exception(py).is_some())
         });
-        let is_open = || feed::own(&this.transport(py)).is_some_and(|own| !own.get().is_closing_now(py));
-        let is_done = !has_failed && is_open() && Self::is_done(&this.protocol(py));
+        let transport = this.transport(py);
+        let is_open = feed::own(&transport).is_some_and(|own| own.get().is_open_with_nothing_pending(py));
+        let is_done = !has_failed && is_open && Self::is_done(&this.protocol(py));
         Ok(is_done.then(|| py.None().into_bound(py)))
     }
 

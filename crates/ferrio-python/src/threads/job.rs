@@ -7,7 +7,7 @@
 
 use ferrio_cpython::capi::context;
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::objects::future::{DoneCallback, future_like, when_done};
+use ferrio_cpython::objects::future::{DoneCallback, add_done_callback, future_like};
 use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_cpython::{GilCell, LoopBase, Runnable};
 use ferrio_engine::{Waiter, WaiterState};
@@ -114,7 +114,7 @@ impl Job {
         future: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         let job = Self::new(owner, call, future, converted)?;
-        when_done(future, job.as_any(), &CHECK_CANCEL)?;
+        add_done_callback(future, job.as_any(), &CHECK_CANCEL)?;
         Ok(job)
     }
 

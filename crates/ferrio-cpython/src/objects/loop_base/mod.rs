@@ -57,7 +57,7 @@ pub struct LoopBase {
     /// Interrupts the wait for events, from any thread and from signal handlers. Made for the first sleep or signal
     /// handler; None once the loop is closed. Shared with threads that write to it without the GIL.
     pub waker: GilCell<Option<Arc<Waker>>>,
-    /// asyncio's debug mode.
+    /// asyncio's debug mode; `set_debug` changes it.
     pub debug: GilFlag,
     /// `close()` was called.
     pub closed: GilFlag,
@@ -67,8 +67,10 @@ pub struct LoopBase {
     pub sleep_state: SleepState,
     /// The task factory.
     pub task_factory: TaskFactory,
+    /// Debug mode, or `end_of_callback` is due: one check for each callback.
+    is_special: GilFlag,
     /// Whether `end_of_callback` is due.
-    callback_to_end: GilFlag,
+    end_is_due: GilFlag,
     end_of_callback: GilCell<Option<EndOfCallback>>,
     /// The ferrio task that runs.
     pub(crate) running: Running,
@@ -132,12 +134,13 @@ impl LoopBase {
             stopping: GilFlag::default(),
             sleep_state: SleepState::default(),
             task_factory: TaskFactory::default(),
-            callback_to_end: GilFlag::default(),
+            is_special: GilFlag::default(),
+            end_is_due: GilFlag::default(),
             end_of_callback: GilCell::new(None),
             running: Running::default(),
             thread: AtomicU64::new(0),
         };
-        base.debug.set(debug);
+        base.set_debug(debug);
         base
     }
 

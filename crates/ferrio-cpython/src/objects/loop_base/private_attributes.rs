@@ -29,7 +29,7 @@ impl LoopBase {
 
     #[setter(_debug)]
     fn replace_debug(&self, enabled: bool) {
-        self.debug.set(enabled);
+        self.set_debug(enabled);
     }
 
     fn _check_closed(&self) -> PyResult<()> {

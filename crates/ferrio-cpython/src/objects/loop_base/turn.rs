@@ -18,6 +18,8 @@ impl LoopBase {
     /// Any exception of a callback that the exception handler does not take.
     pub fn run_turn(slf: &Bound<'_, Self>) -> PyResult<()> {
         let outcome = Self::run_ready(slf);
+        let ended = Self::end_callback(slf);
+        let outcome = outcome.and(ended);
         let base = slf.get();
         // Between turns with callbacks ready, no code reads the current task.
         if outcome.is_ok() && !base.stopping.get() && base.ready_count(slf.py()) > 0 {
@@ -30,7 +32,8 @@ impl LoopBase {
     /// Calls `end` when the callback that runs has ended, before anything else runs.
     pub fn at_end_of_callback(&self, py: Python<'_>, end: EndOfCallback) {
         self.end_of_callback.with(py, |place| *place = Some(end));
-        self.callback_to_end.set(true);
+        self.end_is_due.set(true);
+        self.is_special.set(true);
     }
 
     fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -43,8 +46,7 @@ impl LoopBase {
             if runnable.observes_current_task(py) {
                 Self::sync_or_report(slf)?;
             }
-            let outcome = if base.debug.get() { Self::run_timed(slf, &runnable) } else { runnable.run(slf) };
-            let outcome = if base.callback_to_end.get() { Self::end_callback(slf, outcome) } else { outcome };
+            let outcome = if base.is_special.get() { Self::run_special(slf, &runnable) } else { runnable.run(slf) };
             match runnable {
                 Runnable::Task(_) => outcome?,
                 Runnable::Handle(handle) => {
@@ -58,14 +60,35 @@ impl LoopBase {
         Ok(())
     }
 
+    /// Ends the callback before this one, if that is due, and runs this one.
     #[cold]
     #[inline(never)]
-    fn end_callback(slf: &Bound<'_, Self>, outcome: PyResult<()>) -> PyResult<()> {
+    fn run_special(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
+        let ended = Self::end_callback(slf);
+        let outcome = if slf.get().debug.get() { Self::run_timed(slf, runnable) } else { runnable.run(slf) };
+        ended.and(outcome)
+    }
+
+    /// Calls what `at_end_of_callback` was given, if anything.
+    #[inline]
+    fn end_callback(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.get().end_is_due.get() { Self::end_callback_now(slf) } else { Ok(()) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn end_callback_now(slf: &Bound<'_, Self>) -> PyResult<()> {
         let base = slf.get();
-        base.callback_to_end.set(false);
+        base.end_is_due.set(false);
+        base.is_special.set(base.debug.get());
         let end = base.end_of_callback.with(slf.py(), |end| *end);
-        let ended = end.map_or(Ok(()), |end| end(slf)).or_else(|error| Self::report(slf, error));
-        outcome.and(ended)
+        end.map_or(Ok(()), |end| end(slf)).or_else(|error| Self::report(slf, error))
+    }
+
+    /// Turns asyncio's debug mode on or off.
+    pub fn set_debug(&self, enabled: bool) {
+        self.debug.set(enabled);
+        self.is_special.set(enabled || self.end_is_due.get());
     }
 
     /// Publishes to asyncio which task runs. asyncio raises if the loop is no longer the thread's running one, for

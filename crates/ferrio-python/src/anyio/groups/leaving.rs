@@ -134,7 +134,7 @@ impl Leave {
         }
     }
 
-    fn go_on<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+    fn proceed<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         let outcome = match self.stage {
             Stage::New => input.and_then(|none| self.begin(py).map(|()| none)),
             Stage::Waiting { .. } | Stage::Turn(_) | Stage::Ended => input,
@@ -176,7 +176,7 @@ impl Body for Leave {
     const OWNS_PY: bool = false;
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
-        let outcome = self.go_on(py, input);
+        let outcome = self.proceed(py, input);
         if !matches!(outcome, Ok(Step::Yielded(_))) {
             let before = self.group.bind(py).get().inner.with(py, |inner| inner.exceptions.take());
             drop((before, self.exception.take()));

@@ -4,8 +4,8 @@ use ferrio_cpython::capi::context;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::objects::create_task::create_named_task_directly;
-use ferrio_cpython::objects::current::{Asked, get_running_loop, running_task};
-use ferrio_cpython::objects::future::{future_like, when_done};
+use ferrio_cpython::objects::current::{CurrentTaskCall, get_running_loop, running_task};
+use ferrio_cpython::objects::future::{add_done_callback, future_like};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -114,7 +114,7 @@ impl TaskGroup {
             None => (host.clone(), group_scope.clone().into_any(), CancelScope::unlimited(py, false)?.into_any()),
             Some(status) => {
                 // Up to `started()` the task belongs to the caller's scope.
-                let caller = running_task(py, &owner, Asked::WithoutLoop)?;
+                let caller = running_task(py, &owner, CurrentTaskCall::WithoutLoop)?;
                 let scope = caller.as_ref().map_or(Ok(None), scope_of)?;
                 let scope = scope.unwrap_or_else(|| group_scope.clone().into_any());
                 (caller, scope, status.getattr(name!("_spawn_scope"))?)
@@ -133,11 +133,11 @@ impl TaskGroup {
             future_like::add_waiter(&task, host)?;
         }
         match task_status {
-            None => when_done(&task, slf.as_any(), &TASK_DONE)?,
+            None => add_done_callback(&task, slf.as_any(), &TASK_DONE)?,
             Some(status) => {
                 let status = OwnedRef::from(status.getattr(name!("_future"))?);
                 let started = Bound::new(py, StartedTask { group: OwnedRef::of(slf), status })?;
-                when_done(&task, started.as_any(), &STARTED_TASK_DONE)?;
+                add_done_callback(&task, started.as_any(), &STARTED_TASK_DONE)?;
             }
         }
         Ok(handle)

@@ -5,7 +5,7 @@
 
 use ferrio_cpython::LoopBase;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
-use ferrio_cpython::objects::current::{Asked, get_running_loop, running_task};
+use ferrio_cpython::objects::current::{CurrentTaskCall, get_running_loop, running_task};
 use ferrio_cpython::objects::future::future_like;
 use ferrio_cpython::objects::handle::HandleRef;
 use ferrio_cpython::objects::task::task_like;
@@ -18,7 +18,7 @@ use crate::common::timer::Timer;
 pub(super) fn deliver<'py>(scope: &Bound<'py, CancelScope>, origin: &Bound<'py, PyAny>) -> PyResult<bool> {
     let py = scope.py();
     let owner = get_running_loop(py)?;
-    let current = running_task(py, &owner, Asked::WithoutLoop)?;
+    let current = running_task(py, &owner, CurrentTaskCall::WithoutLoop)?;
     let again = deliver_in(scope, origin, current.as_ref())?;
     if scope.as_any().is(origin) {
         let next = if again { Some(next_turn(scope, &owner)?) } else { None };

@@ -1,7 +1,7 @@
 //! `CancelScope.__enter__`.
 
 use ferrio_cpython::capi::owned_ref::OwnedRef;
-use ferrio_cpython::objects::current::{Asked, get_running_loop, running_task};
+use ferrio_cpython::objects::current::{CurrentTaskCall, get_running_loop, running_task};
 use ferrio_cpython::objects::future::future_like;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
@@ -19,7 +19,7 @@ impl CancelScope {
             return Err(ferrio_cpython::error::<PyRuntimeError>(text));
         }
         let owner = get_running_loop(py)?;
-        let Some(task) = running_task(py, &owner, Asked::WithoutLoop)? else {
+        let Some(task) = running_task(py, &owner, CurrentTaskCall::WithoutLoop)? else {
             return Err(ferrio_cpython::error::<PyTypeError>("cannot create weak reference to 'NoneType' object"));
         };
         let before = this.inner.with(py, |inner| inner.host.replace(OwnedRef::of(&task)));

@@ -1,6 +1,6 @@
 //! `CancelScope.__exit__`: gives the task back to the scope around, and swallows the scope's own cancellation.
 
-use ferrio_cpython::objects::current::{Asked, get_running_loop, running_task};
+use ferrio_cpython::objects::current::{CurrentTaskCall, get_running_loop, running_task};
 use ferrio_cpython::objects::future::future_like;
 use pyo3::exceptions::{PyBaseExceptionGroup, PyRuntimeError};
 use pyo3::prelude::*;
@@ -18,7 +18,7 @@ impl CancelScope {
         if !this.is_active(py) {
             return Err(ferrio_cpython::error::<PyRuntimeError>("This cancel scope is not active"));
         }
-        let current = running_task(py, &get_running_loop(py)?, Asked::WithoutLoop)?;
+        let current = running_task(py, &get_running_loop(py)?, CurrentTaskCall::WithoutLoop)?;
         let Some(host) = this.host(py).filter(|host| current.as_ref().is_some_and(|current| current.is(host))) else {
             let text = "Attempted to exit cancel scope in a different task than it was entered in";
             return Err(ferrio_cpython::error::<PyRuntimeError>(text));

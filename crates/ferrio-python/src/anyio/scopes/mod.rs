@@ -17,7 +17,7 @@ use ferrio_cpython::GilCell;
 use ferrio_cpython::LoopBase;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
-use ferrio_cpython::objects::current::{Asked, get_running_loop, running_task};
+use ferrio_cpython::objects::current::{CurrentTaskCall, get_running_loop, running_task};
 use ferrio_cpython::objects::handle::HandleRef;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -154,7 +154,7 @@ impl CancelScope {
         this.cancel_timer(py)?;
         this.inner.with(py, |inner| inner.cancel_called = true);
         let mut text = format!("Cancelled via cancel scope {:x}", slf.as_ptr() as usize);
-        if let Some(task) = running_task(py, &get_running_loop(py)?, Asked::WithoutLoop)? {
+        if let Some(task) = running_task(py, &get_running_loop(py)?, CurrentTaskCall::WithoutLoop)? {
             text.push_str(" by ");
             text.push_str(&task.str()?.to_string_lossy());
         }

@@ -172,6 +172,12 @@ impl SocketTransport {
         call_protocol(self, protocol, method, arguments)
     }
 
+    /// Whether the connection is open, and holds no bytes that its callback has written.
+    #[inline]
+    pub(crate) fn is_open_with_nothing_pending(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| !state.lifecycle.is_closing() && !state.joined.are_pending())
+    }
+
     pub(crate) fn is_closing_now(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| state.lifecycle.is_closing())
     }
