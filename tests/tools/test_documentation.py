@@ -17,7 +17,7 @@ def names_of_tests() -> set[str]:
 
 def test_each_difference_has_a_test():
     rows = [line for line in (DOCS / "differences.md").read_text().splitlines() if line.startswith("| ")]
-    rows = [row for row in rows if row != "| asyncio | ferrio | test |"]
+    rows = [row for row in rows if not re.fullmatch(r"\| \w+ \| ferrio \| test \|", row)]
     assert rows
     known = names_of_tests()
     for row in rows:
