@@ -298,3 +298,59 @@ def pytest_raises(kind):
 def test_scopes_behave_as_anyios(name):
     printed = assert_same(RAISES + textwrap.dedent(PROGRAMS[name]))
     assert printed.startswith("0\n"), printed
+
+
+SNIFFIO = """
+import contextvars, threading, types
+sniffio = sys.modules["sniffio"] = types.ModuleType("sniffio")
+sniffio.thread_local = threading.local()
+sniffio.thread_local.name = None
+sniffio.current_async_library_cvar = contextvars.ContextVar("sniffio", default=None)
+sniffio.AsyncLibraryNotFoundError = type("AsyncLibraryNotFoundError", (RuntimeError,), {})
+def current_async_library():
+    for name in (sniffio.thread_local.name, sniffio.current_async_library_cvar.get()):
+        if name is not None:
+            return name
+    try:
+        if asyncio.current_task() is not None:
+            return "asyncio"
+    except RuntimeError:
+        pass
+    raise sniffio.AsyncLibraryNotFoundError("unknown async library")
+sniffio.current_async_library = current_async_library
+import anyio._core._eventloop
+anyio._core._eventloop.sniffio = sniffio
+"""
+
+
+def test_the_library_in_use_is_the_one_that_sniffio_tells():
+    printed = assert_same(
+        SNIFFIO
+        + textwrap.dedent("""
+        from anyio._core._eventloop import get_async_backend
+        def show():
+            try:
+                print(get_async_backend().__name__)
+            except Exception as error:
+                print(type(error).__name__, error)
+        async def main():
+            show()
+            done = anyio.Event()
+            asyncio.get_running_loop().call_soon(show)
+            asyncio.get_running_loop().call_soon(done.set)
+            await done.wait()
+            for place in ("thread", "context", "both", "function"):
+                if place in ("thread", "both"):
+                    sniffio.thread_local.name = "asyncio" if place == "both" else "curio"
+                if place in ("context", "both"):
+                    sniffio.current_async_library_cvar.set("curio" if place == "context" else "other")
+                if place == "function":
+                    sniffio.current_async_library = lambda: "another"
+                show()
+                sniffio.thread_local.name = None
+                sniffio.current_async_library_cvar.set(None)
+        import atexit
+        atexit.register(show)
+    """)
+    )
+    assert printed.count("AsyncIOBackend") == 3

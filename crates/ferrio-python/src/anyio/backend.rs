@@ -14,8 +14,6 @@ struct Backend {
     /// The module's names, where its own code looks its classes up.
     namespace: Py<PyDict>,
     classes: Classes,
-    /// The names of anyio's module that finds the backend.
-    finding: Py<PyDict>,
 }
 
 /// anyio's classes, most of which the natives claim to be.
@@ -25,6 +23,7 @@ pub(crate) struct Classes {
     pub(crate) event: Py<PyAny>,
     pub(crate) task_group: Py<PyAny>,
     pub(crate) task_handle: Py<PyAny>,
+    pub(crate) task_state: Py<PyAny>,
     /// The code of asyncio's factories of eager tasks, by which anyio recognises them; None before 3.12.
     pub(crate) eager_code: Py<PyAny>,
 }
@@ -36,7 +35,6 @@ pub(crate) fn begin(module: &Bound<'_, PyModule>, methods: Bound<'_, PyDict>) ->
     let fresh = Backend {
         methods: methods.unbind(),
         namespace: module.dict().unbind(),
-        finding: module.py().import(name!("anyio._core._eventloop"))?.dict().unbind(),
         task_states: module.getattr(name!("_task_states"))?.unbind(),
         classes: Classes {
             backend: module.getattr(name!("AsyncIOBackend"))?.unbind(),
@@ -44,6 +42,7 @@ pub(crate) fn begin(module: &Bound<'_, PyModule>, methods: Bound<'_, PyDict>) ->
             event: module.getattr(name!("BaseEvent"))?.unbind(),
             task_group: module.getattr(name!("TaskGroup"))?.unbind(),
             task_handle: module.getattr(name!("TaskHandle"))?.unbind(),
+            task_state: module.getattr(name!("TaskState"))?.unbind(),
             eager_code: module.getattr(name!("_eager_task_factory_code"))?.unbind(),
         },
     };
@@ -79,13 +78,6 @@ pub(crate) fn has_under<'py>(
     let namespace = noted(py, |backend| &backend.namespace)?;
     let Some(shown) = namespace.bind(py).get_item(name)? else { return Ok(false) };
     Ok(BACKEND.with(py, |backend| backend.as_ref().is_some_and(|backend| which(&backend.classes).is(&shown))))
-}
-
-/// sniffio, if anyio uses it.
-#[inline]
-pub(crate) fn sniffio(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
-    let finding = noted(py, |backend| &backend.finding)?;
-    Ok(finding.bind(py).get_item(pyo3::intern!(py, "sniffio"))?.filter(|sniffio| !sniffio.is_none()))
 }
 
 /// anyio's own method `name`, for other loops.

@@ -173,10 +173,24 @@ pub(crate) fn task_state<'py>(
 /// Sets the state in the annex of a ferrio task, or removes it (None); returns whether it is such a task.
 #[pyfunction]
 #[pyo3(name = "_anyio_set_task_state")]
-pub(crate) fn set_task_state(task: &Bound<'_, PyAny>, state: Option<Bound<'_, PyAny>>) -> bool {
+pub(crate) fn set_task_state(task: &Bound<'_, PyAny>, state: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
     if let Annex::Elsewhere = annex(task) {
-        return false;
+        return Ok(false);
     }
+    let state = state.map(natively).transpose()?;
     drop(replace_annex(task, state));
-    true
+    Ok(true)
+}
+
+/// A state of anyio's class as a native one: anyio makes them for a table and does not keep them.
+fn natively(state: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    let py = state.py();
+    let Ok(class) = backend::class(py, |classes| &classes.task_state) else { return Ok(state) };
+    if !state.get_type().is(&class) {
+        return Ok(state);
+    }
+    let (parent, scope) = (state.getattr(name!("parent_id"))?, state.getattr(name!("cancel_scope"))?);
+    let parent = if parent.is_none() { Parent::None } else { Parent::Other(parent.into()) };
+    let scope = Some(scope).filter(|scope| !scope.is_none()).map(OwnedRef::from);
+    Ok(Bound::new(py, TaskState { inner: GilCell::new(Inner { parent, scope }) })?.into_any())
 }
