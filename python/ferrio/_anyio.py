@@ -40,7 +40,7 @@ def replacements(module: Any) -> Iterator[tuple[Any, str, Any]]:
     find_backend = sys.modules[FINDING].get_async_backend
     methods = {name: getattr(backend, name) for name in _ferrio._anyio_parts if _is_anyios(backend, name)}
     _share_task_states(module._task_states)
-    _ferrio._anyio_begin(module, methods | {"get_async_backend": find_backend})
+    _ferrio._anyio_begin(module, methods | {"get_async_backend": find_backend}, _is_cancellation)
     for name in methods:
         yield backend, name, staticmethod(_ferrio._anyio_parts[name])
     if (find_backend.__module__, find_backend.__qualname__) == (FINDING, "get_async_backend"):
@@ -107,6 +107,11 @@ def _is_anyios(backend: Any, name: str) -> bool:
         MODULE,
         f"{backend.__name__}.{name}",
     )
+
+
+def _is_cancellation(exception: BaseException) -> bool:
+    """Whether it is the cancellation of a scope; a Python function, because exception groups take no other on 3.11."""
+    return _ferrio._anyio_is_cancellation(exception)
 
 
 _NOT_THERE = object()

@@ -24,6 +24,8 @@ pub(crate) struct Classes {
     pub(crate) task_group: Py<PyAny>,
     pub(crate) task_handle: Py<PyAny>,
     pub(crate) task_state: Py<PyAny>,
+    /// A Python function: whether an exception is the cancellation of a scope.
+    pub(crate) is_cancellation: Py<PyAny>,
     /// The code of asyncio's factories of eager tasks, by which anyio recognises them; None before 3.12.
     pub(crate) eager_code: Py<PyAny>,
 }
@@ -31,7 +33,11 @@ pub(crate) struct Classes {
 /// Notes anyio's module and its own methods, before the parts are put in their place.
 #[pyfunction]
 #[pyo3(name = "_anyio_begin")]
-pub(crate) fn begin(module: &Bound<'_, PyModule>, methods: Bound<'_, PyDict>) -> PyResult<()> {
+pub(crate) fn begin(
+    module: &Bound<'_, PyModule>,
+    methods: Bound<'_, PyDict>,
+    is_cancellation: Bound<'_, PyAny>,
+) -> PyResult<()> {
     let fresh = Backend {
         methods: methods.unbind(),
         namespace: module.dict().unbind(),
@@ -43,6 +49,7 @@ pub(crate) fn begin(module: &Bound<'_, PyModule>, methods: Bound<'_, PyDict>) ->
             task_group: module.getattr(name!("TaskGroup"))?.unbind(),
             task_handle: module.getattr(name!("TaskHandle"))?.unbind(),
             task_state: module.getattr(name!("TaskState"))?.unbind(),
+            is_cancellation: is_cancellation.unbind(),
             eager_code: module.getattr(name!("_eager_task_factory_code"))?.unbind(),
         },
     };

@@ -61,6 +61,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         parts.set_item(part.getattr(name!("__name__"))?, part)?;
     }
     module.add("_anyio_parts", parts)?;
+    module.add_function(wrap_pyfunction!(scopes::is_cancellation_of_a_scope, module)?)?;
     module.add_function(wrap_pyfunction!(lookup::get_async_backend, module)?)?;
     module.add_function(wrap_pyfunction!(task_states::task_state, module)?)?;
     module.add_function(wrap_pyfunction!(task_states::set_task_state, module)?)?;

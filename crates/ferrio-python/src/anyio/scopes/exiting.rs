@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use super::{CancelScope, any_scope, delivery};
+use crate::anyio::backend;
 use crate::anyio::task_states::{scope_in, set_scope_in, state_of};
 use crate::common::imports;
 
@@ -100,7 +101,8 @@ impl CancelScope {
     /// Raises what a group holds besides cancellations.
     fn swallow_in_group(&self, group: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = group.py();
-        let predicate = wrap_pyfunction!(is_cancellation_of_a_scope, py)?;
+        // Before 3.12 `split` takes Python functions only.
+        let predicate = backend::class(py, |classes| &classes.is_cancellation)?;
         let parts = group.call_method1(name!("split"), (predicate,))?;
         let (caught, remaining): (Bound<'_, PyAny>, Bound<'_, PyAny>) = parts.extract()?;
         if caught.is_none() {
@@ -115,8 +117,10 @@ impl CancelScope {
     }
 }
 
+/// Whether an exception is the cancellation of a scope.
 #[pyfunction]
-fn is_cancellation_of_a_scope(exception: &Bound<'_, PyAny>) -> PyResult<bool> {
+#[pyo3(name = "_anyio_is_cancellation")]
+pub(crate) fn is_cancellation_of_a_scope(exception: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(exception.is_instance(imports::cancelled_error(exception.py())?)? && is_anyio_cancellation(exception)?)
 }
 

@@ -11,7 +11,7 @@ mod delivery;
 mod entering;
 mod exiting;
 
-pub(crate) use exiting::is_anyio_cancellation;
+pub(crate) use exiting::{is_anyio_cancellation, is_cancellation_of_a_scope};
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::LoopBase;
