@@ -285,6 +285,7 @@ fn is_waiting(thread: Option<u32>) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests wait for the thread")]
 mod tests {
     use std::io::Read;
     use std::os::fd::AsRawFd;
