@@ -71,6 +71,12 @@ impl Shared {
         Ok(fresh)
     }
 
+    /// Whether there is a copy.
+    #[inline]
+    pub(crate) fn is_known(&self, py: Python<'_>) -> bool {
+        self.0.with(py, |known| known.is_some())
+    }
+
     /// Drops the copy once no timer refers to it, so that the values of its variables can be freed.
     #[inline]
     pub(crate) fn forget_if_unused(&self, py: Python<'_>) {

@@ -225,7 +225,7 @@ fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
         let timeout = if idle && !base.stopping.get() { time_to_wait(slf)? } else { Some(Duration::ZERO) };
         poll(slf, timeout)?;
     }
-    if base.next_deadline(py).is_some() {
+    if base.has_timers(py) && base.next_deadline(py).is_some() {
         let now = LoopBase::now(slf.as_super())?;
         let margin = if now.abs() < FINE_INSTANTS { CLOCK_RESOLUTION } else { coarse_margin(py, now)? };
         base.collect_due(py, Deadline(now + margin))?;

@@ -224,6 +224,12 @@ impl LoopBase {
         retire(py, removed);
     }
 
+    /// Whether there are timers, or what they left behind, for `next_deadline` to look at.
+    #[inline]
+    pub fn has_timers(&self, py: Python<'_>) -> bool {
+        !self.timers.with(py, |timers| timers.is_empty()) || self.shared_context.is_known(py)
+    }
+
     /// When the next timer is due; drops cancelled ones.
     pub fn next_deadline(&self, py: Python<'_>) -> Option<Deadline> {
         let mut removed = Vec::new();

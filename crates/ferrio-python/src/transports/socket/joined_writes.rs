@@ -131,11 +131,15 @@ pub(super) fn join_all(
 fn observe(transport: &Bound<'_, SocketTransport>, fate: FirstWrite) -> bool {
     let py = transport.py();
     let this = transport.get();
+    let Some(owner) = this.owner(py) else { return false };
+    // Not in a child forked during the callback, either.
+    if !owner.get().io.end_of_turn.is_open(py) {
+        return false;
+    }
     if this.state.with(py, |state| state.joined.writes > 0) {
         return true;
     }
-    let Some(owner) = this.owner(py) else { return false };
-    if !owner.get().io.end_of_turn.is_open(py) || !end_of_callback::postpone(&owner, transport, on_end_of_callback) {
+    if !end_of_callback::postpone(&owner, transport, on_end_of_callback) {
         return false;
     }
     let holds = fate == FirstWrite::Hold;
