@@ -286,16 +286,20 @@ def test_an_accepted_socket_can_be_secured(loop):
 def test_unix_sockets_can_be_secured(loop, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    async def serve(reader, writer):
-        writer.write(await reader.readline())
-        await close(writer)
-
     async def main():
+        served = asyncio.Event()
+
+        async def serve(reader, writer):
+            writer.write(await reader.readline())
+            await close(writer)
+            served.set()
+
         async with await asyncio.start_unix_server(serve, "socket", ssl=server_context()):
             reader, writer = await asyncio.open_unix_connection("socket", ssl=client_context(), **NAME)
             writer.write(b"hello\n")
             assert await reader.read() == b"hello\n"
             await close(writer)
+            await served.wait()
 
     loop.run_until_complete(main())
 

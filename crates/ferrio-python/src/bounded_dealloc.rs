@@ -16,6 +16,7 @@ pub(crate) fn bound_classes(py: Python<'_>) {
     ferrio_cpython::bound_classes(py);
     bound_all!(
         py,
+        crate::anyio::memory_stream::ItemReceiver,
         crate::anyio::groups::StartedTask,
         crate::anyio::groups::TaskGroup,
         crate::anyio::groups::TaskHandle,

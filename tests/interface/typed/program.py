@@ -49,6 +49,8 @@ async def tasks() -> None:
     everybody: set[asyncio.Task[Any]] = asyncio.all_tasks()
     print(current in everybody, asyncio.isfuture(current), asyncio.iscoroutine(job), asyncio.iscoroutinefunction(job))
     asyncio.allow_nested_runs(False)
+    status: str = asyncio.anyio_status()
+    print(status)
     loop = asyncio.get_running_loop()
     threaded = await asyncio.to_thread(asyncio.run_coroutine_threadsafe, job(), loop)
     assert_type(await asyncio.wrap_future(threaded), int)

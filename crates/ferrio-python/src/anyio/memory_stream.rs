@@ -123,7 +123,7 @@ pub(super) fn receive_now<'py>(state: &Bound<'py, PyAny>) -> PyResult<Now<Bound<
 
 /// A waiting `receive`, and the item that it gets.
 #[pyclass(frozen, weakref, name = "_MemoryObjectItemReceiver", module = "anyio.streams.memory")]
-pub(super) struct ItemReceiver {
+pub(crate) struct ItemReceiver {
     task: Py<PyAny>,
     /// anyio's event, under which it waits.
     event: Py<PyAny>,

@@ -16,7 +16,7 @@ mod limiter_tokens;
 mod lock;
 pub(crate) mod lookup;
 mod members;
-mod memory_stream;
+pub(crate) mod memory_stream;
 mod originals;
 mod primitives;
 mod receiving;
