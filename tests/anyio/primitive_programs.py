@@ -51,7 +51,7 @@ PROGRAMS = {
             refused(lock.release)
             print(lock.acquire_nowait())
             refused(lock.acquire_nowait)
-            await told(lock.acquire())
+            await show_result(lock.acquire())
             async def other():
                 refused(lock.acquire_nowait)
                 refused(lock.release)
@@ -96,7 +96,7 @@ PROGRAMS = {
                     task = asyncio.create_task(body())
                     await asyncio.sleep(0)
                     task.cancel("why")
-                    await told(task)
+                    await show_result(task)
             print(trace)
     """,
     "a scope that is cancelled in the turn after acquiring does not take it back": """
@@ -161,7 +161,7 @@ PROGRAMS = {
             limiter = anyio.CapacityLimiter(2)
             refused(limiter.release)
             await limiter.acquire()
-            await told(limiter.acquire())
+            await show_result(limiter.acquire())
             refused(limiter.acquire_nowait)
             await limiter.acquire_on_behalf_of("a")
             refused(limiter.acquire_on_behalf_of_nowait, "b")
@@ -191,10 +191,10 @@ PROGRAMS = {
         async def main():
             limiter = anyio.CapacityLimiter(3)
             await limiter.acquire_on_behalf_of(1)
-            await told(limiter.acquire_on_behalf_of(True))
+            await show_result(limiter.acquire_on_behalf_of(True))
             limiter.release_on_behalf_of(1.0)
             limiter.acquire_on_behalf_of_nowait(Odd())
-            await told(limiter.acquire_on_behalf_of(Odd()))
+            await show_result(limiter.acquire_on_behalf_of(Odd()))
             refused(limiter.release_on_behalf_of, Odd())
             print(limiter.borrowed_tokens)
     """,
@@ -226,7 +226,7 @@ PROGRAMS = {
                     await condition.wait()
                     trace.append(number)
             refused(condition.notify)
-            await told(condition.wait())
+            await show_result(condition.wait())
             async with create_task_group() as group:
                 for number in range(5):
                     group.start_soon(body, number)
@@ -293,7 +293,7 @@ PROGRAMS = {
                 for made in (anyio.Lock().acquire(), anyio.Event().wait(), send.send(1), receive.receive()):
                     print(made.__qualname__, asyncio.iscoroutine(made))
                     made.close()
-                    await told(made)
+                    await show_result(made)
     """,
     "methods look as anyio's": """
         import inspect

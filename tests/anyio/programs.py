@@ -18,7 +18,7 @@ from anyio import CancelScope, create_task_group, fail_after, move_on_after
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled
 
 
-async def told(awaitable):
+async def show_result(awaitable):
     try:
         print("result", await awaitable)
     except BaseException as error:

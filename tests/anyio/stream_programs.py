@@ -53,19 +53,19 @@ PROGRAMS = {
             receive.close()
             refused(receive.receive_nowait)
             refused(receive.clone)
-            await told(receive.receive())
+            await show_result(receive.receive())
             send.close()
             refused(send.send_nowait, 3)
             refused(send.clone)
-            await told(send.send(3))
+            await show_result(send.send(3))
             print(clone.receive_nowait())
             refused(clone.receive_nowait)
-            await told(clone.receive())
+            await show_result(clone.receive())
             clone.close()
             send, receive = anyio.create_memory_object_stream()
             receive.close()
             refused(send.send_nowait, 1)
-            await told(send.send(1))
+            await show_result(send.send(1))
             send.close()
     """,
     "streams that are closed wake those who wait": """
@@ -100,7 +100,7 @@ PROGRAMS = {
                 task = asyncio.create_task(traced("task", function))
                 await turns()
                 task.cancel("why")
-                await told(task)
+                await show_result(task)
                 with CancelScope() as scope:
                     scope.cancel()
                     await function()
@@ -139,7 +139,7 @@ PROGRAMS = {
                 await turns()
                 send.send_nowait("item")
                 task.cancel()
-                await told(task)
+                await show_result(task)
                 print(send.statistics())
     """,
     "send and receive let others run first": """

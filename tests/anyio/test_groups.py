@@ -48,7 +48,7 @@ PROGRAMS = {
             global handles
             for errors in ([ValueError(1)], [KeyError(2), ValueError(3)], [asyncio.CancelledError("native")]):
                 handles = []
-                await told(block(*errors))
+                await show_result(block(*errors))
                 for handle in handles:
                     print(handle.status, kind(handle._exception))
                     try:
@@ -66,7 +66,7 @@ PROGRAMS = {
         async def main():
             for children in (0, 2):
                 for error in (ValueError("v"), asyncio.CancelledError("native"), KeyboardInterrupt("k")):
-                    await told(block(error, children))
+                    await show_result(block(error, children))
             try:
                 await block(ValueError("v"), 1)
             except BaseExceptionGroup as group:
@@ -94,7 +94,7 @@ PROGRAMS = {
             task = asyncio.create_task(block())
             await anyio.sleep(0.005)
             task.cancel("native")
-            await told(task)
+            await show_result(task)
             print(task.cancelled(), task.cancelling())
     """,
     "handles cancel": """
@@ -140,18 +140,18 @@ PROGRAMS = {
                 print(await group.start(ready, 5))
                 handle = await group.start(ready, 6, name="six", return_handle=True)
                 print(handle.start_value, handle.name, await handle)
-                await told(group.start(never))
-                await told(group.start(fail))
+                await show_result(group.start(never))
+                await show_result(group.start(fail))
                 with move_on_after(0.01) as scope:
                     await group.start(slow)
                 print(scope.cancelled_caught)
-                await told(group.start(ready))
-            await told(group.start(ready, 1))
+                await show_result(group.start(ready))
+            await show_result(group.start(ready, 1))
             async def block(function):
                 async with create_task_group() as group:
                     await group.start(function)
             for function in (never, fail):
-                await told(block(function))
+                await show_result(block(function))
     """,
     "a started task is the group's only then": """
         async def child(*, task_status):
@@ -189,16 +189,16 @@ PROGRAMS = {
                     attempt()
                 except Exception as error:
                     print(kind(error))
-            await told(group.start(child))
+            await show_result(group.start(child))
             async with group:
-                await told(group.__aenter__())
+                await show_result(group.__aenter__())
                 for attempt in (lambda: group.start_soon(len, []), lambda: group.start_soon(5),
                                 lambda: group.start_soon(child, 1), lambda: group.create_task(child)):
                     try:
                         attempt()
                     except Exception as error:
                         print(kind(error))
-            await told(group.__aenter__())
+            await show_result(group.__aenter__())
             try:
                 group.start_soon(child)
             except RuntimeError as error:
@@ -251,7 +251,7 @@ PROGRAMS = {
                 group.start_soon(level, depth - 1)
                 group.start_soon(anyio.sleep, 10)
         async def main():
-            await told(level(4))
+            await show_result(level(4))
             async def children(group, depth):
                 if depth:
                     for _ in range(2):
@@ -276,7 +276,7 @@ PROGRAMS = {
                 async with create_task_group() as group:
                     group.start_soon(anyio.sleep, 10)
                     await anyio.sleep(10)
-            await told(asyncio.wait_for(block(), 0.01))
+            await show_result(asyncio.wait_for(block(), 0.01))
     """,
     "waiting until all are blocked": """
         async def main():

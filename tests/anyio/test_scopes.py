@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("anyio")
 
-from tests.anyio.programs import assert_same
+from tests.anyio.programs import assert_same, outcome
 
 PROGRAMS = {
     "a deadline that passes": """
@@ -130,7 +130,7 @@ PROGRAMS = {
                 print(error)
             async def elsewhere():
                 inner.__exit__(None, None, None)
-            await told(asyncio.create_task(elsewhere()))
+            await show_result(asyncio.create_task(elsewhere()))
             inner.__exit__(None, None, None)
             outer.__exit__(None, None, None)
             try:
@@ -155,7 +155,7 @@ PROGRAMS = {
                     with CancelScope() as scope:
                         scope.cancel()
                         raise error
-                await told(fail())
+                await show_result(fail())
     """,
     "groups": """
         async def main():
@@ -166,9 +166,9 @@ PROGRAMS = {
                         await checkpoint()
                     except asyncio.CancelledError as error:
                         raise make(error)
-            await told(fail(lambda error: BaseExceptionGroup("all", [error])))
-            await told(fail(lambda error: BaseExceptionGroup("some", [error, ValueError("v")])))
-            await told(fail(lambda error: BaseExceptionGroup("none", [KeyError("k"), asyncio.CancelledError("n")])))
+            await show_result(fail(lambda error: BaseExceptionGroup("all", [error])))
+            await show_result(fail(lambda error: BaseExceptionGroup("some", [error, ValueError("v")])))
+            await show_result(fail(lambda _: BaseExceptionGroup("none", [KeyError("k"), asyncio.CancelledError("n")])))
     """,
     "a native cancellation beside the scope's": """
         async def main():
@@ -184,7 +184,7 @@ PROGRAMS = {
                 scopes[0].cancel()
                 if both:
                     task.cancel("native")
-                await told(task)
+                await show_result(task)
                 print(task.cancelling(), scopes[0].cancelled_caught)
     """,
     "asyncio's timeouts and groups inside and outside": """
@@ -354,3 +354,19 @@ def test_the_library_in_use_is_the_one_that_sniffio_tells():
     """)
     )
     assert printed.count("AsyncIOBackend") == 3
+
+
+def test_scopes_nested_in_any_depth_are_cancelled():
+    """anyio's own end in a RecursionError."""
+    program = """
+        async def main():
+            scopes = [CancelScope() for _ in range(100_000)]
+            for scope in scopes:
+                scope.__enter__()
+            scopes[0].cancel()
+            try:
+                await anyio.sleep(10)
+            except asyncio.CancelledError:
+                print("cancelled")
+    """
+    assert outcome(program, native=True).startswith("0\ncancelled\n")

@@ -11,12 +11,12 @@ def test_results_arguments_and_exceptions_come_back():
         raise error
 
     async def main():
-        await told(to_thread.run_sync(int, "11", 2))
-        await told(to_thread.run_sync(dict))
-        await told(to_thread.run_sync(fail, KeyError("k")))
-        await told(to_thread.run_sync(fail, StopIteration(3)))
-        await told(to_thread.run_sync(fail, asyncio.CancelledError("c")))
-        await told(to_thread.run_sync(int, "x"))
+        await show_result(to_thread.run_sync(int, "11", 2))
+        await show_result(to_thread.run_sync(dict))
+        await show_result(to_thread.run_sync(fail, KeyError("k")))
+        await show_result(to_thread.run_sync(fail, StopIteration(3)))
+        await show_result(to_thread.run_sync(fail, asyncio.CancelledError("c")))
+        await show_result(to_thread.run_sync(int, "x"))
         try:
             await to_thread.run_sync(fail, StopIteration(3))
         except RuntimeError as error:
@@ -125,7 +125,7 @@ def test_code_in_a_worker_calls_back_into_the_loop():
 
     async def main():
         print(await to_thread.run_sync(work))
-        await told(to_thread.run_sync(lambda: from_thread.run(told)))
+        await show_result(to_thread.run_sync(lambda: from_thread.run(told)))
         began = threading.Event()
         def until_cancelled():
             began.set()
@@ -161,7 +161,7 @@ def test_the_context_is_copied_into_the_worker():
             pass
         else:
             print(sniffio.current_async_library())
-            await told(to_thread.run_sync(sniffio.current_async_library))
+            await show_result(to_thread.run_sync(sniffio.current_async_library))
     """)
 
 
@@ -228,3 +228,24 @@ def test_a_patched_worker_class_makes_the_workers():
     """,
         native=True,
     )
+
+
+def test_workers_report_to_a_call_soon_threadsafe_that_a_program_has_replaced():
+    assert_same("""
+    import threading
+    from anyio import to_thread
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        own = loop.call_soon_threadsafe
+
+        def replaced(callback, *args, context=None):
+            if threading.current_thread() is not threading.main_thread():
+                print("a worker reports")
+            return own(callback, *args, context=context)
+
+        loop.call_soon_threadsafe = replaced
+        print(await to_thread.run_sync(len, "abc"))
+        del loop.call_soon_threadsafe
+        print(await to_thread.run_sync(len, "abcd"))
+    """)

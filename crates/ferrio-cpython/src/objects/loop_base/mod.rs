@@ -407,7 +407,12 @@ fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *
     match name.to_str()? {
         "time" | "call_at" | "call_later" => slf.get().invalidate_time_source(slf.py()),
         "call_soon" => slf.get().call_soon.set(slf.py(), CallSoon::Unknown),
-        "create_task" | "create_future" | "run_in_executor" | "sock_connect" | "sock_sendfile" => {}
+        "call_soon_threadsafe"
+        | "create_task"
+        | "create_future"
+        | "run_in_executor"
+        | "sock_connect"
+        | "sock_sendfile" => {}
         _ => return Ok(()),
     }
     slf.get().patched.set(true);

@@ -4,6 +4,7 @@
 //! shielded or cancelled themselves are left alone.
 
 use ferrio_cpython::LoopBase;
+use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::objects::current::{CurrentTaskCall, get_running_loop, running_task};
 use ferrio_cpython::objects::future::future_like;
@@ -28,7 +29,34 @@ pub(super) fn deliver<'py>(scope: &Bound<'py, CancelScope>, origin: &Bound<'py, 
     Ok(again)
 }
 
+/// Goes through the scopes inside without recursion: programs may nest them in any depth.
 fn deliver_in<'py>(
+    outermost: &Bound<'py, CancelScope>,
+    origin: &Bound<'py, PyAny>,
+    current: Option<&Bound<'py, PyAny>>,
+) -> PyResult<bool> {
+    let py = outermost.py();
+    let mut again = deliver_to_tasks(outermost, origin, current)?;
+    let mut scopes = outermost.get().children.each(py)?;
+    scopes.reverse();
+    while let Some(scope) = scopes.pop() {
+        if any_scope::is_shielded(&scope)? || any_scope::is_cancel_called(&scope)? {
+            continue;
+        }
+        let Some(own) = any_scope::own(&scope) else {
+            again |= any_scope::deliver(&scope, origin)?;
+            continue;
+        };
+        again |= deliver_to_tasks(own, origin, current)?;
+        let children = own.get().children.each(py)?;
+        scopes.try_reserve(children.len()).map_err(|_| memory::out_of_memory(py))?;
+        scopes.extend(children.into_iter().rev());
+    }
+    Ok(again)
+}
+
+/// Cancels the tasks of one scope that may be cancelled; returns whether any is left.
+fn deliver_to_tasks<'py>(
     scope: &Bound<'py, CancelScope>,
     origin: &Bound<'py, PyAny>,
     current: Option<&Bound<'py, PyAny>>,
@@ -50,15 +78,6 @@ fn deliver_in<'py>(
                 any_scope::owe_uncancellations(origin, 1)?;
             }
         }
-    }
-    for child in scope.get().children.each(py)? {
-        if any_scope::is_shielded(&child)? || any_scope::is_cancel_called(&child)? {
-            continue;
-        }
-        again |= match any_scope::own(&child) {
-            Some(own) => deliver_in(own, origin, current)?,
-            None => any_scope::deliver(&child, origin)?,
-        };
     }
     Ok(again)
 }

@@ -8,6 +8,7 @@ mod workers;
 
 use ferrio_cpython::LoopBase;
 use ferrio_cpython::capi::memory;
+use ferrio_cpython::objects::loop_base::overrides;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -36,7 +37,12 @@ pub(crate) fn run_sync_in_worker_thread<'py>(
 ) -> PyResult<Py<PyAny>> {
     let py = func.py();
     let may_abandon = abandon_on_cancel.map_or(Ok(false), |flag| flag.is_truthy())?;
-    if backend::our_loop(py)?.is_none() {
+    // A worker reports to `call_soon_threadsafe` where a program has overridden that.
+    let serves = match backend::our_loop(py)? {
+        Some(ours) => !overrides(&ours, "call_soon_threadsafe")?,
+        None => false,
+    };
+    if !serves {
         let method = backend::method(py, "run_sync_in_worker_thread")?;
         return method.call1((func, args, may_abandon, limiter)).map(Bound::unbind);
     }
