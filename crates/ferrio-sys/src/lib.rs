@@ -17,7 +17,7 @@ pub mod file;
 mod forced_unwinding;
 pub mod fork;
 mod parker;
-mod pending_writes;
+pub mod pending_writes;
 pub mod poller;
 mod reserve;
 pub mod socket;

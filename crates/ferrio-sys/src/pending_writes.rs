@@ -5,15 +5,17 @@
 //! looks every few milliseconds whether the same bytes are still held, and then sends them. It lives only while
 //! callbacks hold bytes: arming a timer for each callback would cost more than holding saves.
 //!
+//! Before a fork by Python the threads of all loops end, so that the interpreter does not warn of a process with several.
+//!
 //! Invariant: a descriptor is used only under the lock and while its bytes are held; the loop takes the bytes back
 //! before it closes the descriptor. A child made by `fork` has neither the thread nor a usable lock: it leaves all to
 //! its parent.
 
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::{fork, socket};
@@ -157,6 +159,15 @@ impl Shared {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The thread ends although bytes may be pending.
+    fn end_watch(&self) {
+        let mut pending = self.lock();
+        if self.serial.load(Ordering::Relaxed) % 2 == 1 {
+            pending.send_all(false); // Relaxed: only changed under the lock.
+        }
+        pending.is_watched = false;
+    }
+
     /// The thread's look. False if the thread is to end.
     fn look(&self, before: u64, idle: &mut u32) -> bool {
         let serial = self.serial.load(Ordering::Acquire);
@@ -170,7 +181,7 @@ impl Shared {
             return true; // Relaxed: only changed under the lock.
         }
         if before % 2 == 1 {
-            pending.send_all();
+            pending.send_all(true);
             return true;
         }
         pending.is_watched = *idle < IDLE_LOOKS;
@@ -194,9 +205,9 @@ impl Pending {
     }
 
     /// Sends everything, in place of the loop.
-    fn send_all(&mut self) {
+    fn send_all(&mut self, note_wait: bool) {
         let used = self.used;
-        let mut blocked = None;
+        let mut blocked = (!note_wait).then_some(false);
         let owner = self.owner.1;
         for entry in self.entries[..used].iter_mut().filter(|entry| entry.sent < entry.bytes.len()) {
             entry.blocked |= *blocked.get_or_insert_with(|| is_waiting(owner));
@@ -227,22 +238,73 @@ impl Entry {
     }
 }
 
+/// A thread that may run.
+struct Watcher {
+    thread: JoinHandle<()>,
+    must_end: Arc<AtomicBool>,
+    generation: u32,
+}
+
+static WATCHERS: Mutex<Vec<Watcher>> = Mutex::new(Vec::new());
+
 /// Starts the thread; false if the system refuses one.
 #[cold]
 fn watch(shared: &Arc<Shared>) -> bool {
     let weak = Arc::downgrade(shared);
-    without_signals(|| {
-        thread::Builder::new().name("ferrio-writes".into()).stack_size(STACK).spawn(move || look_on(&weak)).is_ok()
+    let must_end = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&must_end);
+    let mut watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
+    forget_ended(&mut watchers);
+    if watchers.try_reserve(1).is_err() {
+        return false;
+    }
+    let started = without_signals(|| {
+        thread::Builder::new().name("ferrio-writes".into()).stack_size(STACK).spawn(move || look_on(&weak, &seen))
+    });
+    started.is_ok_and(|thread| {
+        watchers.push(Watcher { thread, must_end, generation: fork::generation() });
+        true
     })
 }
 
-fn look_on(shared: &Weak<Shared>) {
+/// Drops the handles of threads that have ended, and those of the process that has forked this one.
+fn forget_ended(watchers: &mut Vec<Watcher>) {
+    for place in (0..watchers.len()).rev() {
+        if watchers[place].generation != fork::generation() {
+            // The thread does not exist here.
+            std::mem::forget(watchers.swap_remove(place));
+        } else if watchers[place].thread.is_finished() {
+            watchers.swap_remove(place);
+        }
+    }
+}
+
+/// Ends the threads of this process, which send what is pending first. Later writes start others.
+pub fn end_threads() {
+    let mut watchers = std::mem::take(&mut *WATCHERS.lock().unwrap_or_else(PoisonError::into_inner));
+    forget_ended(&mut watchers);
+    for watcher in &watchers {
+        watcher.must_end.store(true, Ordering::Release);
+        watcher.thread.thread().unpark();
+    }
+    // The list is not locked meanwhile: a thread may wait for a loop that is about to add to it.
+    for watcher in watchers {
+        // No code of the thread panics.
+        let _ = watcher.thread.join();
+    }
+}
+
+fn look_on(shared: &Weak<Shared>, must_end: &AtomicBool) {
     let mut before = 0;
     let mut idle = 0;
     loop {
-        #[expect(clippy::disallowed_methods, reason = "a thread of its own, without the GIL")]
-        thread::sleep(INTERVAL);
+        // May return early, which is harmless.
+        thread::park_timeout(INTERVAL);
         let Some(shared) = shared.upgrade() else { return };
+        if must_end.load(Ordering::Acquire) {
+            shared.end_watch();
+            return;
+        }
         if !shared.look(before, &mut idle) {
             return;
         }
@@ -293,8 +355,16 @@ mod tests {
 
     use super::*;
 
+    /// One test ends the threads of all.
+    static ALONE: Mutex<()> = Mutex::new(());
+
+    fn alone() -> MutexGuard<'static, ()> {
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     #[test]
     fn held_bytes_leave_together_when_the_callback_ends() {
+        let _alone = alone();
         let (near, mut far) = UnixStream::pair().unwrap();
         let writes = PendingWrites::default();
         let place = writes.hold(None, near.as_raw_fd(), b"one ", 1).unwrap();
@@ -309,6 +379,7 @@ mod tests {
 
     #[test]
     fn a_callback_that_waits_for_the_answer_gets_it() {
+        let _alone = alone();
         let (mut near, mut far) = UnixStream::pair().unwrap();
         let peer = thread::spawn(move || {
             let mut received = [0; 8];
@@ -328,6 +399,7 @@ mod tests {
 
     #[test]
     fn bytes_that_were_taken_back_are_not_sent() {
+        let _alone = alone();
         let (near, far) = UnixStream::pair().unwrap();
         let writes = PendingWrites::default();
         let place = writes.hold(None, near.as_raw_fd(), b"back", 1).unwrap();
@@ -338,7 +410,24 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_is_ended_sends_first() {
+        let _alone = alone();
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let writes = PendingWrites::default();
+        let place = writes.hold(None, near.as_raw_fd(), b"before", 1).unwrap();
+        end_threads();
+        let mut received = [0; 6];
+        far.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"before");
+        assert!(!writes.shared.lock().is_watched);
+        assert_eq!(writes.hold(Some(place), near.as_raw_fd(), b"after!", 1), Some(place));
+        far.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"after!");
+    }
+
+    #[test]
     fn the_thread_ends_and_starts_again() {
+        let _alone = alone();
         let (near, mut far) = UnixStream::pair().unwrap();
         let writes = PendingWrites::default();
         for _ in 0..2 {

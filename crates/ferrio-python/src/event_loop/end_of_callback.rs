@@ -7,7 +7,7 @@ use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::objects::current::running_loop;
 use ferrio_cpython::{GilCell, LoopBase};
-use ferrio_sys::PendingWrites;
+use ferrio_sys::{PendingWrites, pending_writes};
 use pyo3::prelude::*;
 
 use crate::event_loop::end_of_turn::EndAction;
@@ -89,7 +89,8 @@ fn run_all(slf: &Bound<'_, Loop>, mut listed: Vec<(OwnedRef<PyAny>, EndAction)>)
     outcome
 }
 
-/// Lets `os.fork` send what the parent's callback holds, as if it had been sent when it was written.
+/// Lets `os.fork` send what the parent's callback holds, as if it had been sent when it was written, and end the threads
+/// that look after held bytes.
 ///
 /// # Errors
 /// `MemoryError`.
@@ -102,8 +103,11 @@ pub(crate) fn watch_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 #[pyfunction]
 fn before_fork(py: Python<'_>) -> PyResult<()> {
-    match running_loop(py)? {
-        Some(running) => running.cast::<Loop>().map_or(Ok(()), finish),
-        None => Ok(()),
+    if let Some(running) = running_loop(py)?
+        && let Ok(ours) = running.cast::<Loop>()
+    {
+        finish(ours)?;
     }
+    pending_writes::end_threads();
+    Ok(())
 }
