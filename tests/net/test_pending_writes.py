@@ -232,6 +232,7 @@ def test_is_closing_knows_of_an_error_as_soon_as_it_is_asked(loop):
     loop.run_until_complete(main())
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # those of pytest-xdist
 def test_a_forked_child_sends_nothing_of_its_parents(loop):
     async def main():
         async with connection() as (transport, _, far):
@@ -247,6 +248,35 @@ def test_a_forked_child_sends_nothing_of_its_parents(loop):
                 assert arrived(far) == b""
 
     loop.run_until_complete(main())
+
+
+PROGRAM_THAT_FORKS = """
+import asyncio, os, socket
+import ferrio
+from tests.support.pending_writes import Writer, write_pending
+
+async def main():
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    transport, _ = await asyncio.get_running_loop().create_connection(Writer, sock=near)
+    await write_pending(transport, far, b"before")
+    if (child := os.fork()) == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    print(far.recv(100))
+    far.close()
+    transport.abort()
+    await asyncio.sleep(0)
+
+ferrio.run(main())
+"""
+
+
+def test_a_process_that_forks_has_no_other_thread():
+    """From 3.12 on the interpreter would warn."""
+    command = [sys.executable, "-W", "error", "-c", PROGRAM_THAT_FORKS]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.stdout, run.stderr) == ("b'before'\n", "")
 
 
 PROGRAM_THAT_ENDS = """
