@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import socket
@@ -204,6 +205,34 @@ def test_a_full_socket_pauses_the_protocol_and_loses_nothing(loop):
             assert own.calls == ["pause_writing", "resume_writing"]
 
     loop.run_until_complete(main())
+
+
+def test_what_is_written_elsewhere_while_an_error_is_reported_arrives(loop, log):
+    class Relay(logging.Handler):
+        def emit(self, record):
+            if "Fatal write error" in record.getMessage():
+                other.write(b"reported")
+
+    async def main():
+        nonlocal other
+        async with connection() as (transport, own, far), connection() as (other, _, other_far):
+            transport.pause_reading()
+            await write_twice(transport, far)
+            await write_twice(other, other_far)
+            far.close()
+            transport.write(b"lost")
+            await asyncio.sleep(0)
+            assert arrived(other_far) == b"reported"
+            await own.lost
+
+    other = None
+    relay = Relay()
+    logging.getLogger("asyncio").addHandler(relay)
+    loop.set_debug(True)
+    try:
+        loop.run_until_complete(main())
+    finally:
+        logging.getLogger("asyncio").removeHandler(relay)
 
 
 def test_the_error_of_a_held_write_ends_the_connection(loop):

@@ -125,7 +125,7 @@ impl PendingWrites {
         let outcome = entry.send_unsent();
         let blocked = std::mem::take(&mut entry.blocked);
         let unsent = match outcome {
-            Ok(()) => Ok(entry.bytes[entry.sent..].to_vec()),
+            Ok(()) => Ok(entry.take_unsent()),
             Err(error) => Err(error),
         };
         entry.clear();
@@ -137,10 +137,9 @@ impl PendingWrites {
     pub fn take(&self, place: usize) -> Vec<u8> {
         let mut pending = self.shared.lock();
         let Some(entry) = pending.entries.get_mut(place) else { return Vec::new() };
-        let mut bytes = std::mem::take(&mut entry.bytes);
-        bytes.drain(..entry.sent);
+        let unsent = entry.take_unsent();
         entry.clear();
-        bytes
+        unsent
     }
 
     /// The callback has ended: all places are free.
@@ -231,6 +230,16 @@ impl Entry {
         Ok(())
     }
 
+    /// Takes out what was not sent. Keeps the memory if that is nothing.
+    fn take_unsent(&mut self) -> Vec<u8> {
+        if self.sent == self.bytes.len() {
+            return Vec::new();
+        }
+        let mut unsent = std::mem::take(&mut self.bytes);
+        unsent.drain(..self.sent);
+        unsent
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.sent = 0;
@@ -253,7 +262,8 @@ fn watch(shared: &Arc<Shared>) -> bool {
     let weak = Arc::downgrade(shared);
     let must_end = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&must_end);
-    let mut watchers = WATCHERS.lock().unwrap_or_else(PoisonError::into_inner);
+    // In a child forked by foreign code the lock may be that of a thread of the parent's.
+    let Ok(mut watchers) = WATCHERS.try_lock() else { return false };
     forget_ended(&mut watchers);
     if watchers.try_reserve(1).is_err() {
         return false;
@@ -281,7 +291,7 @@ fn forget_ended(watchers: &mut Vec<Watcher>) {
 
 /// Ends the threads of this process, which send what is pending first. Later writes start others.
 pub fn end_threads() {
-    let mut watchers = std::mem::take(&mut *WATCHERS.lock().unwrap_or_else(PoisonError::into_inner));
+    let Ok(mut watchers) = WATCHERS.try_lock().map(|mut watchers| std::mem::take(&mut *watchers)) else { return };
     forget_ended(&mut watchers);
     for watcher in &watchers {
         watcher.must_end.store(true, Ordering::Release);

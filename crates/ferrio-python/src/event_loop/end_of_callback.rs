@@ -78,14 +78,15 @@ fn run_all(slf: &Bound<'_, Loop>, mut listed: Vec<(OwnedRef<PyAny>, EndAction)>)
     let py = slf.py();
     let this = &slf.get().io.end_of_callback;
     let mut outcome = Ok(());
-    for (object, action) in &listed {
-        outcome = outcome.and(action(object.bind(py)));
+    // An action may call a protocol, which may write to any connection and so postpone more.
+    while !listed.is_empty() {
+        for (object, action) in &listed {
+            outcome = outcome.and(action(object.bind(py)));
+        }
+        listed.clear();
+        listed = this.listed.with(py, |place| std::mem::replace(place, listed));
     }
     let _ = this.with_pending_writes(py, PendingWrites::end_callback);
-    listed.clear();
-    // Kept for the next callback, unless an action has postponed more work meanwhile.
-    let unused = this.listed.with(py, |place| if place.is_empty() { std::mem::replace(place, listed) } else { listed });
-    drop(unused);
     outcome
 }
 

@@ -92,10 +92,7 @@ pub(super) fn join<'py>(
     fate: FirstWrite,
 ) -> PyResult<Outcome<'py>> {
     let py = transport.py();
-    if !observe(transport, fate) {
-        return Ok(Outcome::Unsent(data));
-    }
-    if fits(transport, data.len()) && data.with(py, |bytes| hold(transport, bytes)) {
+    if observe(transport, fate) && fits(transport, data.len()) && data.with(py, |bytes| hold(transport, bytes)) {
         return Ok(Outcome::Done);
     }
     let pending = take(transport);
@@ -112,10 +109,8 @@ pub(super) fn join_all(
     chunks: Vec<Chunk>,
     fate: FirstWrite,
 ) -> PyResult<Vec<Chunk>> {
-    if !observe(transport, fate) {
-        return Ok(chunks);
-    }
-    let fits = fits(transport, chunks.iter().map(|chunk| chunk.as_ref().len()).sum());
+    let len = chunks.iter().map(|chunk| chunk.as_ref().len()).sum();
+    let fits = observe(transport, fate) && fits(transport, len);
     let mut chunks = chunks.into_iter().peekable();
     if fits {
         while chunks.next_if(|chunk| hold(transport, chunk.as_ref())).is_some() {}
