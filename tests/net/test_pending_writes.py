@@ -208,14 +208,16 @@ def test_a_full_socket_pauses_the_protocol_and_loses_nothing(loop):
 
 
 def test_what_is_written_elsewhere_while_an_error_is_reported_arrives(loop, log):
+    others: list[asyncio.Transport] = []
+
     class Relay(logging.Handler):
         def emit(self, record):
             if "Fatal write error" in record.getMessage():
-                other.write(b"reported")
+                others[0].write(b"reported")
 
     async def main():
-        nonlocal other
         async with connection() as (transport, own, far), connection() as (other, _, other_far):
+            others.append(other)
             transport.pause_reading()
             await write_twice(transport, far)
             await write_twice(other, other_far)
@@ -225,7 +227,6 @@ def test_what_is_written_elsewhere_while_an_error_is_reported_arrives(loop, log)
             assert arrived(other_far) == b"reported"
             await own.lost
 
-    other = None
     relay = Relay()
     logging.getLogger("asyncio").addHandler(relay)
     loop.set_debug(True)
