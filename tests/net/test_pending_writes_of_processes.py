@@ -1,0 +1,106 @@
+"""What becomes of pending writes when a process forks or ends, and how a process turns them off."""
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.pending_writes import arrived, connection, write_twice
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # those of pytest-xdist
+def test_a_forked_child_sends_nothing_of_its_parents(loop):
+    async def main():
+        async with connection() as (transport, _, far):
+            for _ in range(5):
+                await write_twice(transport, far)
+                transport.write(b"the parent's")
+                if (child := os.fork()) == 0:
+                    transport.write(b", the child's")
+                    os._exit(0)
+                os.waitpid(child, 0)
+                assert arrived(far) == b"the parent's, the child's"
+                await asyncio.sleep(0)
+                assert arrived(far) == b""
+
+    loop.run_until_complete(main())
+
+
+PROGRAM_THAT_FORKS = """
+import asyncio, os, socket
+import ferrio
+from tests.support.pending_writes import Writer, write_pending
+
+async def main():
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    transport, _ = await asyncio.get_running_loop().create_connection(Writer, sock=near)
+    await write_pending(transport, far, b"before")
+    if (child := os.fork()) == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    print(far.recv(100))
+    far.close()
+    transport.abort()
+    await asyncio.sleep(0)
+
+ferrio.run(main())
+"""
+
+
+def test_a_process_that_forks_has_no_other_thread():
+    """From 3.12 on the interpreter would warn."""
+    command = [sys.executable, "-W", "error", "-c", PROGRAM_THAT_FORKS]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.stdout, run.stderr) == ("b'before'\n", "")
+
+
+PROGRAM_THAT_ENDS = """
+import asyncio, os, socket, sys
+import ferrio
+from tests.support.pending_writes import Writer, write_pending
+
+async def main():
+    near, far = (socket.socket(fileno=int(number)) for number in sys.argv[2:])
+    transport, _ = await asyncio.get_running_loop().create_connection(Writer, sock=near)
+    await write_pending(transport, far, b"last")
+    if sys.argv[1] == "switched off":
+        transport.set_join_writes(False)
+    if sys.argv[1] == "sys.exit":
+        sys.exit()
+    os._exit(0)
+
+ferrio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "arrives"), [("os._exit", b""), ("switched off", b"last"), ("sys.exit", b"last")], ids=str
+)
+def test_what_the_last_callback_wrote_is_lost_with_the_process(pair, how, arrives):
+    numbers = [end.fileno() for end in pair]
+    command = [sys.executable, "-c", PROGRAM_THAT_ENDS, how, *map(str, numbers)]
+    subprocess.run(command, pass_fds=numbers, check=True, timeout=60)
+    assert arrived(pair[1]) == arrives
+
+
+def test_the_variable_turns_it_off():
+    program = """
+import asyncio, ferrio
+from tests.support.pending_writes import arrived, connection
+
+async def main():
+    async with connection() as (transport, _, far):
+        for _ in range(100):
+            for data in (b"1", b"2"):
+                transport.write(data)
+                assert arrived(far) == data
+            await asyncio.sleep(0)
+
+with asyncio.Runner(loop_factory=ferrio.EventLoop) as runner:
+    runner.run(main())
+"""
+    environment = os.environ | {"FERRIO_JOIN_WRITES": "0"}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
