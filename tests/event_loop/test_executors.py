@@ -185,7 +185,7 @@ def test_a_result_lives_no_longer_than_those_who_want_it(loop):
         gc.enable()
 
 
-def test_a_failure_that_nobody_awaits_is_told_at_once(loop):
+def test_a_failure_that_nobody_awaits_is_reported_at_once(loop):
     told = []
     loop.set_exception_handler(lambda _, context: told.append(context["message"]))
 

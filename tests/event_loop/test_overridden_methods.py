@@ -226,7 +226,7 @@ def test_create_connection_connects_by_a_replaced_method_of_the_socket_class(bas
 
 
 @pytest.mark.parametrize("delay", [None, 0.05])
-def test_a_refused_connection_is_told_as_asyncio_tells_it(delay):
+def test_a_refused_connection_is_reported_as_by_asyncio(delay):
     with listening() as listener:
         address = listener.getsockname()
     told = []

@@ -36,7 +36,7 @@ def test_a_reader_is_called_while_there_is_something_to_read(loop, pair):
     assert loop.remove_reader(left) is False
 
 
-def test_a_writer_is_called_while_there_is_room(loop, pair):
+def test_a_writer_is_called_while_the_socket_takes_data(loop, pair):
     left, _ = pair
     trace = []
     loop.add_writer(left, trace.append, "writable")

@@ -309,7 +309,7 @@ def test_a_failing_monotonic_is_an_error():
     """)
 
 
-def test_a_name_that_is_gone_is_missed_and_found_again():
+def test_a_removed_name_is_missed_and_found_again():
     assert_prints_the_same("""
         import asyncio
 

@@ -85,7 +85,7 @@ def test_jobs_that_wait_for_later_ones_end():
     assert_same(scenario)
 
 
-def test_a_thread_that_rests_takes_the_next_job(loop):
+def test_an_idle_thread_takes_the_next_job(loop):
     local = threading.local()
 
     def count():

@@ -121,7 +121,7 @@ class OwnBookkeeping(StockPolicy):
 
 
 @pytest.mark.parametrize("policy_class", [ByFactory, ByMethod])
-def test_policy_of_others_gives_way_and_comes_back(policy_class):
+def test_policy_of_others_is_replaced_and_restored(policy_class):
     policy = policy_class()
     asyncio.set_event_loop_policy(policy)
     ferrio.install()
@@ -139,7 +139,7 @@ def test_policy_set_after_install_is_respected():
     assert asyncio.events._event_loop_policy is policy
 
 
-def test_policy_that_only_keeps_books_stays():
+def test_policy_that_only_records_calls_stays():
     policy = OwnBookkeeping()
     asyncio.set_event_loop_policy(policy)
     ferrio.install()

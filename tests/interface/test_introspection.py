@@ -183,7 +183,7 @@ def started(recipe: str = "pass") -> subprocess.Popen:
     return process
 
 
-def test_a_signal_makes_a_program_tell_what_its_tasks_wait_for():
+def test_a_signal_makes_a_program_print_what_its_tasks_wait_for():
     """The recipe of docs/introspection.md."""
     recipe = """
     def tell():

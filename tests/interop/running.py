@@ -28,8 +28,8 @@ from tests.support import certificates
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 
-# What python is told before the program: stock asyncio, only the loop ferrio's, everything ferrio's, and that in
-# asyncio's debug mode with the interpreter's own checks.
+# Arguments to python before the program: stock asyncio, only the loop ferrio's, everything ferrio's, and the latter
+# in asyncio's debug mode with the interpreter's own checks.
 MODES = {
     "stock": [],
     "loop": ["-m", "tests.interop.loop_mode"],

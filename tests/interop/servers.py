@@ -20,7 +20,7 @@ def _free_port() -> str:
 
 
 def redis_tls() -> list[str]:
-    """How redis-server is told its certificate, and to ask for none."""
+    """Arguments that give redis-server its certificate and make it ask clients for none."""
     directory = certificates.directory()
     keys = ["--tls-cert-file", f"{directory}/server.pem", "--tls-key-file", f"{directory}/server.key"]
     return [*keys, "--tls-ca-cert-file", f"{directory}/authority.pem", "--tls-auth-clients", "no"]

@@ -262,7 +262,7 @@ class Counts:
         gc.collect()
         self.objects = len(gc.get_objects())
         self.bytes = tracemalloc.get_traced_memory()[0] if tracemalloc.is_tracing() else 0
-        # Immortal, or growing for others' reasons, they are told apart by the slack.
+        # Immortal on some Pythons; on others their counts also grow for other reasons, which the slack allows for.
         self.references = sum(map(sys.getrefcount, (None, True, False, ..., (), asyncio.CancelledError)))
         self.total = sys.gettotalrefcount() if hasattr(sys, "gettotalrefcount") else 0
 

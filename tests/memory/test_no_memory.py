@@ -1,4 +1,4 @@
-"""Wherever the interpreter is refused memory in an operation, the process goes on, and the loop works and closes.
+"""Wherever the interpreter is refused memory in an operation, the process continues, and the loop works and closes.
 
 Each operation of `memory_operations.py` is swept in a process of its own: its first allocation is refused, then its
 second, and so on; each time once alone, and once with all that follow it.

@@ -125,7 +125,7 @@ def test_a_reset_reaches_connection_lost(loop):
     loop.run_until_complete(main())
 
 
-def test_a_reset_while_paused_on_both_sides_is_seen_once_reading_goes_on(loop):
+def test_a_reset_while_paused_on_both_sides_is_seen_once_reading_resumes(loop):
     async def main():
         async with connection() as (transport, protocol, peer):
             transport.pause_reading()

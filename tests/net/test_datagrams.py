@@ -219,7 +219,7 @@ def test_callbacks_run_in_the_context_of_the_endpoint(loop):
 
 
 @pytest.mark.parametrize("method", ["connection_made", "datagram_received", "error_received", "connection_lost"])
-def test_an_exception_in_a_protocol_is_reported_and_the_transport_goes_on(method):
+def test_an_exception_in_a_protocol_is_reported_and_the_transport_continues(method):
     async def scenario(trace):
         loop = asyncio.get_running_loop()
         seen = loop.create_future()

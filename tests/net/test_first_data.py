@@ -119,7 +119,7 @@ def test_a_peer_that_is_gone_already_leaves_an_open_transport_for_a_turn(loop):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
-def test_a_pipes_data_comes_right_after_whoever_was_given_it_went_on(kind):
+def test_a_pipes_next_data_comes_right_after_its_reader_continued(kind):
     """asyncssh lets go of the pipe before it only then, and loses what comes later."""
 
     def ends():

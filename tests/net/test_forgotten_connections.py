@@ -67,7 +67,7 @@ def test_forgotten_connections_of_a_server_are_closed(loop, protocol):
         before = await opened()
         await clients(server, b"data", close=True)
         await asyncio.sleep(0.02)
-        # One may still be held by whoever was called last.
+        # The most recent callback may still refer to one.
         assert await opened() - before <= 2
         server.close()
         await turns(2)
@@ -146,7 +146,7 @@ def test_what_is_still_to_be_sent_keeps_a_connection(loop):
         gc.collect()
 
 
-def test_a_paused_connection_that_is_held_goes_on(loop):
+def test_a_paused_connection_that_is_referenced_continues(loop):
     async def main():
         received = bytearray()
 

@@ -131,7 +131,7 @@ def test_nc_closes_its_writing_half_first(loop, unix):
 @needs("socat")
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_stopped_program_pauses_writing(loop, killed):
-    """It goes on when the program does, or ends with it."""
+    """It continues when the program does, or ends with it."""
 
     class Talker(Recorder):
         def connection_made(self, transport):
@@ -338,7 +338,7 @@ def test_curl_downloads_and_uploads(loop, scheme):
     ("scheme", "trusting", "code"), [("https", False, 60), ("http", True, {52, 56})], ids=["untrusted", "plain text"]
 )
 def test_curl_on_the_wrong_terms_gets_no_connection(loop, scheme, trusting, code):
-    """The protocol of the connection that never was is told nothing."""
+    """The protocol of a connection that was never made gets no call."""
     reported = []
 
     async def main():

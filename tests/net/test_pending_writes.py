@@ -1,4 +1,4 @@
-"""What a callback wrote arrives whole, once and in order, however the callback goes on or ends."""
+"""What a callback wrote arrives whole, once and in order, however the callback continues or ends."""
 
 import asyncio
 import contextlib

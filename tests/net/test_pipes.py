@@ -93,7 +93,7 @@ def test_a_protocol_can_be_replaced(loop):
     loop.run_until_complete(main())
 
 
-def test_an_error_of_the_protocol_is_reported_and_reading_goes_on(loop):
+def test_an_error_of_the_protocol_is_reported_and_reading_continues(loop):
     seen = []
     loop.set_exception_handler(lambda loop, context: seen.append(context["exception"]))
 

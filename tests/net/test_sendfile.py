@@ -281,7 +281,7 @@ def test_what_was_written_before_goes_first_and_later_writes_follow(loop, file, 
     loop.run_until_complete(main())
 
 
-def test_nobody_else_writes_or_sends_a_file_meanwhile(loop, file, path):
+def test_writes_are_refused_meanwhile(loop, file, path):
     async def main():
         async with connection() as (transport, _, peer):
             sending = loop.create_task(loop.sendfile(transport, file))
@@ -300,7 +300,7 @@ def test_nobody_else_writes_or_sends_a_file_meanwhile(loop, file, path):
 
 
 @pytest.mark.parametrize("loop_kind", ["ferrio"])
-def test_a_second_sendfile_is_refused_and_the_first_goes_on(loop, file, path):
+def test_a_second_sendfile_is_refused_and_the_first_continues(loop, file, path):
     """Stock asyncio refuses too, but forgets that its transport uses the socket."""
 
     async def main():

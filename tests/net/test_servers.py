@@ -318,7 +318,7 @@ def test_a_failing_factory_costs_one_connection_and_is_reported():
     assert_same(scenario)
 
 
-def test_running_out_of_descriptors_while_accepting_pauses_and_goes_on(loop, loop_kind):
+def test_running_out_of_descriptors_while_accepting_pauses_and_resumes(loop, loop_kind):
     """asyncio reports it, waits a second and accepts again; in 3.13.0 it reports as often as its backlog is long."""
     reports = []
     loop.set_exception_handler(lambda loop, context: reports.append(context))

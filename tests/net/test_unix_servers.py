@@ -116,7 +116,7 @@ def test_a_server_that_lives_is_replaced_in_the_file_system(loop):
     loop.run_until_complete(main())
 
 
-def test_the_file_goes_when_the_server_closes_unless_told_otherwise():
+def test_the_file_is_removed_when_the_server_closes_unless_disabled():
     async def scenario(trace):
         loop = asyncio.get_running_loop()
         if NEW:

@@ -13,7 +13,7 @@ async def nothing():
 
 
 def unused(make):
-    """With a coroutine that is closed if nobody takes it."""
+    """With a coroutine that is closed if the function does not take it."""
     coroutine = nothing()
     try:
         return shown(type(make(coroutine)).__name__)

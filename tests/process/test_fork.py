@@ -111,7 +111,7 @@ def test_signal_handlers_of_the_parent_stay_the_parents(loop):
     assert trace == ["parent"]
 
 
-def test_connections_of_the_parent_go_on_after_a_fork(loop):
+def test_connections_of_the_parent_continue_after_a_fork(loop):
     from tests.support.peers import connection, read_exactly, until
 
     def child():

@@ -66,7 +66,7 @@ def drop(loop, writer):
     loop.run_until_complete(asyncio.sleep(0.001))
 
 
-def test_a_tls_connection_goes_on_in_the_child(loop):
+def test_a_tls_connection_continues_in_the_child(loop):
     with shouting_server() as address:
         reader, writer = connect(loop, address)
         assert loop.run_until_complete(ask(reader, writer, b"parent\n")) == b"PARENT\n"
@@ -74,7 +74,7 @@ def test_a_tls_connection_goes_on_in_the_child(loop):
         drop(loop, writer)
 
 
-def test_a_tls_connection_that_the_child_drops_goes_on_in_the_parent(own_loop):
+def test_a_tls_connection_that_the_child_drops_continues_in_the_parent(own_loop):
     with shouting_server() as address:
         reader, writer = connect(own_loop, address)
         assert in_child(lambda: drop(own_loop, writer)) == 0
@@ -82,7 +82,7 @@ def test_a_tls_connection_that_the_child_drops_goes_on_in_the_parent(own_loop):
         drop(own_loop, writer)
 
 
-def test_a_tls_connection_that_the_parent_drops_goes_on_in_the_child(own_loop):
+def test_a_tls_connection_that_the_parent_drops_continues_in_the_child(own_loop):
     with shouting_server() as address:
         reader, writer = connect(own_loop, address)
         dropped, drops = os.pipe()
@@ -103,7 +103,7 @@ def test_a_tls_connection_that_the_parent_drops_goes_on_in_the_child(own_loop):
             os.close(descriptor)
 
 
-def test_a_connection_that_the_child_closes_goes_on_in_the_parent(own_loop):
+def test_a_connection_that_the_child_closes_stays_open_in_the_parent(own_loop):
     with listening() as listener:
         reader, writer = own_loop.run_until_complete(asyncio.open_connection(*listener.getsockname()))
         peer, _ = listener.accept()
@@ -220,7 +220,7 @@ def test_workers_forked_before_they_run_the_programs_loop(own_loop):
     os.close(tell)
 
 
-def test_a_pool_of_threads_of_the_parent_goes_on_there(own_loop):
+def test_a_thread_pool_of_the_parent_works_in_the_child(own_loop):
     """Its threads are missing in the child, which starts others; asyncio's jobs wait for ever there."""
     assert own_loop.run_until_complete(own_loop.run_in_executor(None, abs, -1)) == 1
 

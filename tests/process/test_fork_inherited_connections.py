@@ -62,7 +62,7 @@ def test_a_server_of_the_parent_serves_in_each_child(loop):
         loop.run_until_complete(server.wait_closed())
 
 
-def test_a_stream_connection_of_the_parent_goes_on_in_the_child(loop):
+def test_a_stream_connection_of_the_parent_continues_in_the_child(loop):
     with listening() as listener:
         host, port = listener.getsockname()
         reader, writer = loop.run_until_complete(asyncio.open_connection(host, port))
@@ -115,7 +115,7 @@ def test_bulk_from_the_child_on_the_parents_connection(loop):
             loop.run_until_complete(writer.wait_closed())
 
 
-def test_a_wait_of_a_sock_method_goes_on_in_the_child(loop, pair):
+def test_a_wait_of_a_sock_method_continues_in_the_child(loop, pair):
     left, right = pair
 
     async def receive():
@@ -156,7 +156,7 @@ def test_a_datagram_endpoint_of_the_parent_receives_in_the_child(loop):
     loop.run_until_complete(asyncio.sleep(0.001))
 
 
-def test_pipes_of_the_parent_go_on_in_the_child(loop):
+def test_pipes_of_the_parent_continue_in_the_child(loop):
     reader_end, writer_end = os.pipe()
 
     async def connect():

@@ -63,7 +63,7 @@ class Generators:
         return seen
 
     async def iterate_own(self, me, body, cleanup, most):
-        """One that nobody else has: after a break it is finalized at once."""
+        """The only reference is the loop's: after a break the generator is finalized at once."""
         self.generated += 1
         async for each in self.generator(f"g{self.generated}", body, cleanup):
             if each >= most:

@@ -112,7 +112,7 @@ def observe(program, mode: str) -> list:
 
 
 def run(loop, trace: list) -> bool:
-    """Whether it came to its end: what SystemExit and KeyboardInterrupt leave goes on when it is run again."""
+    """Whether it came to its end: what SystemExit and KeyboardInterrupt leave continues at the next run."""
     try:
         loop.run_forever()
     except (SystemExit, KeyboardInterrupt) as error:

@@ -267,7 +267,7 @@ def test_an_overridden_method_is_used_by_the_others():
     assert_same_functions(scenario)
 
 
-def test_a_reader_whose_waiter_was_cancelled_goes_on():
+def test_a_reader_whose_waiter_was_cancelled_continues():
     async def scenario(module, trace):
         reader = module.StreamReader()
         for method, arguments in [("read", (3,)), ("readexactly", (3,)), ("readline", ()), ("read", ())]:

@@ -64,7 +64,7 @@ def test_a_status_read_by_popen_is_known_all_the_same(loop, log):
     assert not [record for record in log.records if record.levelname == "WARNING"]
 
 
-def test_a_status_read_by_somebody_else_is_255(loop, loop_kind, log):
+def test_a_status_read_by_other_code_is_255(loop, loop_kind, log):
     if loop_kind == "stock" and sys.version_info < (3, 12):
         pytest.skip("a thread of stock asyncio waits for the child, too")
 

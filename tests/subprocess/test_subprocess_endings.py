@@ -31,7 +31,7 @@ def test_exit_codes(loop, command, code):
     loop.run_until_complete(main())
 
 
-def test_signals_reach_the_child_and_later_ones_find_nobody(loop):
+def test_signals_reach_the_child_and_later_ones_are_errors(loop):
     async def main():
         for method, code in (("terminate", -15), ("kill", -9)):
             process = await asyncio.create_subprocess_exec("sleep", "60")

@@ -113,7 +113,7 @@ def test_a_cancelled_waiter_passes_its_turn_on():
 
 
 @from_3_13
-def test_a_cancelled_iteration_goes_on_as_asyncios():
+def test_a_cancelled_iteration_continues_as_asyncios():
     async def scenario(api, trace):
         future = asyncio.get_running_loop().create_future()
         iterator = api.as_completed([future])

@@ -59,7 +59,7 @@ def test_it_is_cancelled_alone(debug):
     assert_same_functions(scenario, debug=debug)
 
 
-def test_an_exception_nobody_waits_for_is_told_as_by_asyncio():
+def test_an_exception_nobody_waits_for_is_reported_as_by_asyncio():
     async def scenario(api, trace):
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: trace.append((context["message"], str(context["exception"]))))
@@ -122,7 +122,7 @@ def test_ensure_future_takes_what_asyncios_takes():
     assert_same_functions(scenario)
 
 
-def test_futures_and_coroutines_are_told_apart_as_by_asyncio():
+def test_futures_and_coroutines_are_distinguished_as_by_asyncio():
     class Old:
         _asyncio_future_blocking = None
 

@@ -108,7 +108,7 @@ def test_a_subclass_goes_with_its_stand_in():
     assert reference() is None
 
 
-def test_tasks_and_futures_of_all_makes_wait_for_each_other(any_loop):
+def test_tasks_and_futures_of_all_classes_wait_for_each_other(any_loop):
     makes = [ferrio.Task, asyncio.Task, asyncio.tasks._PyTask]
     futures = [ferrio.Future, asyncio.Future, asyncio.futures._PyFuture]
 
@@ -150,7 +150,7 @@ def test_a_subclass_can_override_what_asyncio_calls(any_loop):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
 @pytest.mark.parametrize("looking", [True, False])
-def test_eager_tasks_of_all_makes_run_inside_each_other(any_loop, looking):
+def test_eager_tasks_of_all_classes_run_inside_each_other(any_loop, looking):
     makes = [ferrio.Task, asyncio.Task]
     if sys.version_info < (3, 14):  # from then on those in Python have a register of their own
         makes.append(asyncio.tasks._PyTask)

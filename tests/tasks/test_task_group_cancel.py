@@ -86,7 +86,7 @@ def test_a_group_is_cancelled_while_its_parent_waits_for_it(turns):
     check(scenario, [("task", "cancelled", ()), ("task", "ended"), (True, 0)])
 
 
-def test_somebody_elses_cancellation_comes_out_of_a_cancelled_group():
+def test_another_tasks_cancellation_comes_out_of_a_cancelled_group():
     async def scenario(api, trace):
         async def parent():
             try:

@@ -293,7 +293,7 @@ def test_overridden_methods_are_called():
     assert_same_functions(scenario)
 
 
-def test_a_parent_that_is_done_already_is_told_of():
+def test_a_parent_that_is_already_done_is_reported():
     async def scenario(api, trace):
         group = api.TaskGroup()
         await asyncio.ensure_future(group.__aenter__())

@@ -355,7 +355,7 @@ def test_a_coroutine_of_ours_behaves_as_pythons():
             suspended.throw(LookupError("thrown"))
 
 
-def test_a_coroutine_that_nobody_awaits_says_so():
+def test_a_coroutine_that_is_never_awaited_warns():
     with pytest.warns(RuntimeWarning, match=r"coroutine 'sleep' was never awaited"):
         assert asyncio.iscoroutine(ferrio.sleep(1))
     coroutine = ferrio.sleep(1)

@@ -132,7 +132,7 @@ def test_s_servers_key_updates_are_followed(loop, letter):
     loop.run_until_complete(main())
 
 
-def test_a_renegotiation_of_the_servers_goes_on_with_the_data(loop):
+def test_data_continues_after_a_renegotiation_by_the_server(loop):
     """What is written meanwhile is sent afterwards, in order."""
 
     async def main():

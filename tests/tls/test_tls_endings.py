@@ -343,7 +343,7 @@ def test_what_waits_when_the_peer_closes_still_arrives(end, factory: Any):
     loop.close()
 
 
-def test_a_peer_that_goes_on_sending_after_close_is_not_downloaded(loop):
+def test_what_a_peer_keeps_sending_after_close_is_not_read(loop):
     sent = []
 
     def flood(peer):

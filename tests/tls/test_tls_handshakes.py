@@ -81,7 +81,7 @@ def test_the_name_defaults_to_the_host():
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_plain_text_on_a_tls_port_is_cut_and_the_protocol_told_nothing(debug):
+def test_plain_text_on_a_tls_port_is_cut_without_a_call_to_the_protocol(debug):
     async def scenario(trace):
         made = []
         async with serving(lambda: made.append(Recorder()) or made[-1]) as address:

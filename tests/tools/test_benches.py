@@ -62,7 +62,7 @@ def test_a_slower_machine_is_no_change():
     assert report.changes(made(100.0, [200.0, 210.0, 220.0]), made(50.0, [100.0, 105.0, 110.0])) == []
 
 
-def test_a_change_beyond_both_spreads_is_told():
+def test_a_change_beyond_both_spreads_is_reported():
     (row,) = report.changes(made(100.0, [300.0, 310.0, 320.0]), made(100.0, [150.0, 155.0, 160.0]))
     assert "tasks.one" in row
     assert "2.00x" in row

@@ -128,7 +128,7 @@ def test_scraper_sees_the_same_under_both_loops(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("choice", "package"), [("ferrio", "ferrio."), ("asyncio", "asyncio.")])
 @LOOPS
-def test_scraper_uses_the_loop_it_is_told_to(interpreter: list[str], choice: str, package: str, tmp_path: Path) -> None:
+def test_scraper_uses_the_loop_it_is_given(interpreter: list[str], choice: str, package: str, tmp_path: Path) -> None:
     report = scrape(interpreter, tmp_path / "report.json", f"--loop={choice}", "--max-pages=20", "--quiet")
     assert report["loop"].startswith(package)
     assert report["totals"]["skipped"] == report["totals"]["discovered"] - 20
@@ -164,7 +164,7 @@ class JoiningServer(ThreadingHTTPServer):
 
 @pytest.fixture
 def half_a_site() -> Iterator[tuple[str, threading.Event]]:
-    """The site's address, and an event that says when somebody waits for the page that never comes."""
+    """The site's address, and an event that is set once a client waits for the page that never comes."""
     asked, released = threading.Event(), threading.Event()
     handler = type("Handler", (HalfASite,), {"asked": asked, "released": released})
     with JoiningServer(("127.0.0.1", 0), handler) as server:

@@ -188,7 +188,7 @@ async def giving_up(client: aiohttp.ClientSession) -> None:
     async with client.get("/endless") as response:
         await response.content.readexactly(1_000_000)
         response.close()
-    # Nobody waits at the other end: the handlers are told.
+    # No reader at the other end: the handlers see the connection lost.
     await until(lambda: {"/slow?timeout", "/slow?cancel", "/endless"} <= set(cancelled))
 
 

@@ -70,6 +70,6 @@ async def test_scopes_and_threads() -> None:
 
 
 @pytest.mark.xfail(strict=True, raises=ZeroDivisionError)
-async def test_a_failure_is_told() -> None:
+async def test_a_failure_is_reported() -> None:
     await anyio.sleep(0)
     raise ZeroDivisionError

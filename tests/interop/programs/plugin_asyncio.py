@@ -61,6 +61,6 @@ async def test_what_a_test_leaves_is_cancelled() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.xfail(strict=True, raises=ZeroDivisionError)
-async def test_a_failure_is_told() -> None:
+async def test_a_failure_is_reported() -> None:
     await asyncio.sleep(0)
     raise ZeroDivisionError

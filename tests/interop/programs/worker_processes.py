@@ -54,7 +54,7 @@ def child(connection: "multiprocessing.connection.Connection") -> None:
 
 
 async def children(method: str) -> None:
-    """The loop of the parent goes on while each child runs a loop of its own."""
+    """The loop of the parent keeps running while each child runs a loop of its own."""
     context = multiprocessing.get_context(method)
     ours, theirs = context.Pipe()
     process = context.Process(target=child, args=(theirs,))
