@@ -232,6 +232,11 @@ def test_the_loop_is_an_abstract_loop_and_no_base_loop():
     assert isinstance(loop, asyncio.AbstractEventLoop)
     assert not isinstance(loop, asyncio.BaseEventLoop)
     assert not hasattr(loop, "_selector")
+    assert not hasattr(ferrio.EventLoop, "_run_once")
+    with pytest.raises(AttributeError, match=r"'EventLoop' object has no attribute '_selector': .* define time\(\)"):
+        _ = loop._selector
+    loop._selector = "the program's own"
+    assert loop._selector == "the program's own"
     close(loop)
 
 

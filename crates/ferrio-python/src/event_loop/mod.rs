@@ -13,6 +13,7 @@ pub(crate) mod executor_future;
 pub(crate) mod executors;
 pub(crate) mod handler;
 pub(crate) mod io_driver;
+mod missing_attributes;
 pub(crate) mod nested_runs;
 pub(crate) mod readers;
 mod run;
@@ -158,6 +159,7 @@ pub(crate) fn make_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     namespace.set_item(name!("__module__"), "ferrio")?;
     namespace.set_item(name!("__doc__"), "Python's event loop in Rust; an asyncio.AbstractEventLoop.")?;
     namespace.set_item(name!("__del__"), py.get_type::<Loop>().getattr(name!("_finalize"))?)?;
+    missing_attributes::add_to(&namespace)?;
     let bases = memory::tuple(py, [py.get_type::<Loop>().as_any(), imports::abstract_event_loop(py)?])?;
     let class = py.get_type::<PyType>().call1(("EventLoop", bases, namespace))?.cast_into::<PyType>()?;
     // Defined on the exact class, so that the interpreter's specialised calls of method descriptors apply.
