@@ -22,11 +22,16 @@ class Unavailable(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """`operations` took `seconds` of elapsed time, and `processor` seconds of the measured program's processor time."""
+    """`operations` took `seconds` of elapsed time, and `processor` seconds of the measured program's processor time.
+
+    A server's figure has its latencies in seconds: the 99th percentile, and the median until the first byte.
+    """
 
     operations: int
     seconds: float
     processor: float
+    latency: float | None = None
+    first_byte: float | None = None
 
     def by_clock(self) -> float:
         return self.operations / self.seconds
@@ -74,35 +79,41 @@ def line(process: subprocess.Popen[str]) -> list[str]:
     return words
 
 
-def of_server(name: str, implementation: str, load: str, seconds: float) -> Figure:
+def of_server(name: str, implementation: str, load: str, seconds: float, connections: int) -> Figure:
     """The program is the server; another process sends requests."""
+
+    def asking(duration: float) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+        return started("benches.applications.load", load, port, str(duration), str(connections), core=1)
+
     with started("benches.applications.running", name, implementation, core=0) as program:
         port = line(program)[0]
-        with started("benches.applications.load", load, port, "0.5", core=1) as warming:
+        with asking(0.5) as warming:
             line(warming)
         before = processor_time(program.pid)
-        with started("benches.applications.load", load, port, str(seconds), core=1) as asking:
-            operations, took = line(asking)
-        return Figure(int(operations), float(took), processor_time(program.pid) - before)
+        with asking(seconds) as client:
+            operations, took, latency, first_byte = line(client)
+        processor = processor_time(program.pid) - before
+        return Figure(int(operations), float(took), processor, float(latency), float(first_byte))
 
 
 def of_client(name: str, implementation: str, peer: str, seconds: float) -> Figure:
     """The program is the client of a peer, and prints its own figures."""
+    peer_of_its_own = contextlib.nullcontext(implementation)
     with (
-        peers.PEERS[peer]() as address,
+        peer_of_its_own if peer == "child" else peers.PEERS[peer]() as address,
         started("benches.applications.running", name, implementation, address, str(seconds), core=0) as program,
     ):
         operations, took, processor = line(program)
         return Figure(int(operations), float(took), float(processor))
 
 
-def measured(name: str, implementation: str, seconds: float) -> Figure:
+def measured(name: str, implementation: str, seconds: float, connections: int) -> Figure:
     program = PROGRAMS[name]
     for package in program.needs:
         if importlib.util.find_spec(package) is None:
             raise Unavailable(f"package {package} is not installed")
     if program.load:
-        return of_server(name, implementation, program.load, seconds)
+        return of_server(name, implementation, program.load, seconds, connections)
     if (missing := peers.missing(program.peer)) is not None:
         raise Unavailable(f"{missing} is not installed")
     return of_client(name, implementation, program.peer, seconds)

@@ -1,9 +1,8 @@
 """uvicorn with httptools and a bare ASGI application."""
 
-import asyncio
 from typing import Any
 
-import uvicorn
+from ..serving import serve as serve_application
 
 
 async def application(scope: dict[str, Any], _: Any, send: Any) -> None:
@@ -14,12 +13,4 @@ async def application(scope: dict[str, Any], _: Any, send: Any) -> None:
 
 
 async def serve() -> None:
-    config = uvicorn.Config(
-        application, port=0, http="httptools", ws="none", lifespan="off", log_level="error", access_log=False
-    )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    print(server.servers[0].sockets[0].getsockname()[1], flush=True)
-    await serving
+    await serve_application(application)
