@@ -51,8 +51,8 @@ side_by_side := -n auto --maxprocesses 4 --dist loadfile
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: build ## crawl a local site of a few thousand pages, on ferrio and on stock asyncio
-	@$(venv_python) -m examples.scraper.compare
+demo: build ## a chat and a crawl on asyncio, uvloop (if it is installed) and ferrio, compared; a minute or so
+	@$(venv_python) -m examples.demo
 
 test: check test-rust test-python ## everything: the checks, the Rust tests, the Python tests
 

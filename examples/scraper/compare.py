@@ -1,4 +1,4 @@
-"""The demo: the same scraper, unchanged, on ferrio and then on stock asyncio.
+"""The same scraper, unchanged, on ferrio and then on stock asyncio.
 
     python -m examples.scraper.compare
 
@@ -93,8 +93,26 @@ def table(reports: dict[str, dict[str, Any]]) -> Table:
     return result
 
 
-def main(command_line: Sequence[str] | None = None) -> int:
-    """Crawl twice and compare."""
+def compare(console: Console, arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The best report of each loop, after they have been shown; raises CrawlError if they have not seen the same."""
+    reports: dict[str, dict[str, Any]] = {}
+    with embedded_site(arguments.pages, arguments.seed) as site:
+        for rounds in range(arguments.rounds):
+            for name, command in RUNS.items():
+                console.print(f"[bold]{name}, round {rounds + 1}[/]: python {' '.join(command)}")
+                report = crawl(
+                    name, site, arguments.concurrency, arguments.timeout, quiet=arguments.quiet or rounds > 0
+                )
+                check_same_endings(report, next(iter(reports.values()), report))
+                reports[name] = min(report, reports.get(name, report), key=lambda each: each["seconds"])
+                console.print(f"{report['pages_per_second']:.0f} pages/s\n")
+    console.print(table(reports))
+    console.print("[green]Both saw the same pages and the same errors.[/]")
+    return reports
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All options."""
     parser = argparse.ArgumentParser(prog="python -m examples.scraper.compare", description="Crawl on two loops.")
     parser.add_argument("--pages", type=at_least(1), default=10000, help="size of the site (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="chooses another site of that size (default: %(default)s)")
@@ -103,28 +121,25 @@ def main(command_line: Sequence[str] | None = None) -> int:
         "--timeout", type=float, default=TIMEOUT, help="seconds for one attempt at a page (default: %(default)s)"
     )
     parser.add_argument("--concurrency", type=at_least(1), default=100, help="pages at a time (default: %(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars and no tables of the single crawls")
+    return parser
+
+
+def main(command_line: Sequence[str] | None = None) -> int:
+    """Crawl on both and compare."""
+    parser = build_parser()
     arguments = parser.parse_args(command_line)
     if importlib.util.find_spec("ferrio") is None:
         parser.error("ferrio is not installed: pip install .")
     console = Console()
     try:
-        with embedded_site(arguments.pages, arguments.seed) as site:
-            reports: dict[str, dict[str, Any]] = {}
-            for rounds in range(arguments.rounds):
-                for name, command in RUNS.items():
-                    console.print(f"[bold]{name}, round {rounds + 1}[/]: python {' '.join(command)}")
-                    report = crawl(name, site, arguments.concurrency, arguments.timeout, quiet=rounds > 0)
-                    check_same_endings(report, next(iter(reports.values()), report))
-                    reports[name] = min(report, reports.get(name, report), key=lambda each: each["seconds"])
-                    console.print(f"{report['pages_per_second']:.0f} pages/s\n")
+        compare(console, arguments)
     except KeyboardInterrupt:
         console.print("interrupted")
         return INTERRUPTED
     except CrawlError as failure:
         console.print(str(failure), style="red", markup=False)
         return 1
-    console.print(table(reports))
-    console.print("[green]Both saw the same pages and the same errors.[/]")
     return 0
 
 

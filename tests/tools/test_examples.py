@@ -233,10 +233,3 @@ def test_scraper_explains_a_wrong_option(interpreter: list[str], options: list[s
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
-
-
-def test_demo_compares_both_loops() -> None:
-    result = run([*STOCK, "-m", "examples.scraper.compare", "--pages=300", "--rounds=1", "--timeout=1"])
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "Both saw the same pages and the same errors." in result.stdout
-    assert "pages per second" in result.stdout
