@@ -8,14 +8,15 @@ import subprocess
 import sys
 
 from . import plot, report
-from .workload import load, measure
+from .workload import CLOCKS, load, measure
 
 OTHERS = ("uvloop", "ferrio-loop", "ferrio")
 
 
-def once(implementation: str, name: str, seconds: float) -> float | str:
+def once(implementation: str, name: str, seconds: float, clock: str = "elapsed") -> float | str:
     """Operations per second, or an error message."""
     command = [sys.executable, "-m", "benches", "--measure", implementation, name, "--seconds", str(seconds)]
+    command += ["--clock", clock]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60 + 10 * seconds, check=False)
     except subprocess.TimeoutExpired:
@@ -68,10 +69,11 @@ def main() -> int:
     parser.add_argument("--output", metavar="DIRECTORY", type=pathlib.Path, help="for report.json, table.md and plots")
     parser.add_argument("--baseline", metavar="FILE", help="an earlier report.json: print what has changed since")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--clock", choices=CLOCKS, default="elapsed", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         implementation, name = arguments.measure
-        print(measure(implementation, name, arguments.seconds))
+        print(measure(implementation, name, arguments.seconds, arguments.clock))
         return 0
     earlier = report.read(arguments.baseline) if arguments.baseline else None
     names = [name for name in load() if any(word in name for word in arguments.only or [""])]

@@ -6,12 +6,15 @@ ratios.
 """
 
 import dataclasses
+import importlib.metadata
+import importlib.util
 import json
 import os
 import pathlib
 import platform
 import statistics
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -84,11 +87,28 @@ def failures(figures: Figures) -> list[tuple[str, str]]:
     return sorted({(name, value) for name, values in figures.items() for value in values if isinstance(value, str)})
 
 
+def processor_model() -> str:
+    """The processor's name, where Linux tells it."""
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def present(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
 def circumstances(seconds: float, rounds: int) -> dict[str, Any]:
     """The facts about a run that a reader needs to interpret it."""
     return {
         "format": FORMAT,
         "python": sys.version.split()[0],
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": processor_model(),
+        "versions": {name: importlib.metadata.version(name) for name in ("ferrio", "uvloop") if present(name)},
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processors": os.cpu_count(),
         "seconds": seconds,
