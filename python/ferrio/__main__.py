@@ -19,6 +19,7 @@ from typing import NoReturn
 
 import ferrio
 from ferrio._ferrio import _hide_frames
+from ferrio._interpreter_options import command_with_options_in_front
 from ferrio._processes import begin
 
 USAGE = "usage: python -m ferrio [--children] [--debug] [--quiet] [-m MODULE | -c CODE | FILE] [ARGS...]"
@@ -32,6 +33,9 @@ Run an asyncio program on ferrio's event loop, unchanged.
   -m MODULE   a module or package, as with python -m
   -c CODE     code given as an argument
   ARGS...     passed to the program in sys.argv[1:]
+
+Without a program, asyncio's REPL runs on ferrio, or, if standard input is no terminal, the program that it contains.
+Options of the interpreter (-X, -O, -W, -i ...) belong before -m ferrio: python -X dev -m ferrio app.py
 
   --children  run the children of multiprocessing's spawn and forkserver on ferrio as well: uvicorn's workers, --reload
   --debug     run event loops in asyncio's debug mode
@@ -47,6 +51,7 @@ NOT_CACHED: dict[str, None] = {"__cached__": None} if sys.version_info < (3, 15)
 def main(arguments: list[str]) -> None:
     """Parses ferrio's own options up to the program, then becomes the program."""
     chosen: set[str] = set()
+    given = arguments
     while arguments:
         option, *rest = arguments
         if option in ("-h", "--help"):
@@ -70,9 +75,14 @@ def main(arguments: list[str]) -> None:
             value, *rest = [option[2:], *rest] if option[2:] else rest or reject(f"{option} needs an argument")
             return become(run_module if option[:2] == "-m" else run_code, value, [option[:2], *rest], chosen)
         if option.startswith("-") and option != "-":
+            own = given[: len(given) - len(arguments)]
+            if command := command_with_options_in_front(own, arguments):
+                reject(f"{option} is an option of the interpreter, which reads it before -m ferrio:\n    {command}")
             reject(f"unknown option {option}")
         return become(run_stdin if option == "-" else run_path, option, [option, *rest], chosen)
-    reject("no program given")
+    if sys.stdin is not None and sys.stdin.isatty():
+        return become(run_module, "asyncio", ["-m"], chosen)
+    become(run_stdin, "", [""], chosen)
 
 
 def reject(reason: str) -> NoReturn:

@@ -182,8 +182,6 @@ def test_missing_file_is_status_2(tmp_path):
         (["--nothing", "script.py"], "unknown option --nothing"),
         (["-m"], "-m needs an argument"),
         (["-c"], "-c needs an argument"),
-        ([], "no program given"),
-        (["--debug"], "no program given"),
     ],
 )
 def test_wrong_option_is_status_2(tmp_path, arguments, message):
