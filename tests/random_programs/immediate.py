@@ -51,7 +51,7 @@ class Immediate:
     def do_everybody(self, me):
         current = asyncio.current_task(self.loop)
         alive = sorted(masked(task.get_name()) for task in asyncio.all_tasks(self.loop))
-        return (current and current.get_name(), alive)
+        return (current and masked(current.get_name()), alive)
 
     def do_watch(self, me, which):
         task = self.task(which)
