@@ -11,6 +11,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "ferrio-python": (
         "bounded_dealloc",
         "command_line",
+        "inspect",
         "anyio",
         "net",
         "subprocess",

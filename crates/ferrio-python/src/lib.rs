@@ -12,6 +12,7 @@ mod command_line;
 mod common;
 mod compat;
 mod event_loop;
+mod inspect;
 mod locks;
 mod net;
 mod queues;
@@ -80,6 +81,8 @@ mod _ferrio {
     use crate::event_loop::nested_runs::allow_nested_runs;
     #[pymodule_export]
     use crate::event_loop::to_thread::to_thread;
+    #[pymodule_export]
+    use crate::inspect::InspectionService;
     #[pymodule_export]
     use crate::tasks::sleep::sleep;
     #[pymodule_export]

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::signals::without_signals;
 use crate::{fork, socket};
 
 /// How often the thread looks: bytes are held for twice as long at most.
@@ -320,20 +321,6 @@ fn look_on(shared: &Weak<Shared>, must_end: &AtomicBool) {
         }
         before = shared.serial.load(Ordering::Acquire);
     }
-}
-
-/// Runs `start` while this thread blocks all signals, so that the thread it starts never receives one.
-fn without_signals<R>(start: impl FnOnce() -> R) -> R {
-    let mut all = std::mem::MaybeUninit::uninit();
-    let mut before = std::mem::MaybeUninit::uninit();
-    // SAFETY: fills the set it is given.
-    unsafe { libc::sigfillset(all.as_mut_ptr()) };
-    // SAFETY: `all` was filled; `before` is filled with the present mask, and the call cannot fail with these arguments.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
-    let outcome = start();
-    // SAFETY: `before` was filled above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
-    outcome
 }
 
 /// The system's number of this thread.

@@ -1,0 +1,61 @@
+//! What `ferrio.inspect` needs from the extension: the threads that answer questions from outside.
+//!
+//! What a snapshot holds is collected in Python (`python/ferrio/inspect`). Only the collector's thread calls Python, and
+//! never while the listener waits for it: see `ferrio_sys::inspection`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ferrio_sys::inspection::{Collect, Service, Settings, Shared};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::event_loop::exception_handler;
+
+/// The answer when the function that makes answers has failed itself, as for lack of memory.
+const FAILED: &[u8] = b"{\"error\": \"the snapshot failed\"}";
+
+/// The threads that serve a listening Unix socket.
+#[pyclass(frozen, module = "ferrio")]
+pub(crate) struct InspectionService(Service);
+
+#[pymethods]
+impl InspectionService {
+    /// Starts the threads for the listening socket `fd`. The users `allowed` may ask, besides this one and root;
+    /// `answer` makes the answer to a request, both as bytes.
+    #[new]
+    fn new(fd: i32, allowed: Vec<u32>, greeting: Vec<u8>, partial: Vec<u8>, answer: Py<PyAny>) -> PyResult<Self> {
+        let settings = Settings { listener: fd, allowed, greeting, partial };
+        let started = Service::start(settings, |shared| collector(shared, answer));
+        started.map(Self).map_err(|error| exception_handler::from_io(&error))
+    }
+
+    /// Lets other threads have the interpreter for a while. False if the service is to end.
+    fn pause(&self, py: Python<'_>, seconds: f64) -> bool {
+        let pause = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        let goes_on = py.detach(|| self.0.shared().pause(pause));
+        self.0.shared().note_progress();
+        goes_on
+    }
+
+    /// Ends the threads, and waits for it.
+    fn stop(&self, py: Python<'_>) {
+        py.detach(|| self.0.stop());
+    }
+}
+
+fn collector(shared: Arc<Shared>, answer: Py<PyAny>) -> Collect {
+    Box::new(move |request| {
+        Python::try_attach(|py| {
+            shared.note_progress();
+            if shared.is_ending() {
+                return None;
+            }
+            let answer = answer.bind(py).call1((PyBytes::new(py, request),));
+            // The function reports its errors itself; an error here is a lack of memory, or the interpreter's end.
+            let bytes = answer.and_then(|answer| Ok(answer.cast::<PyBytes>()?.as_bytes().to_vec()));
+            Some(bytes.unwrap_or_else(|_| FAILED.to_vec()))
+        })
+        .flatten()
+    })
+}
