@@ -10,6 +10,7 @@ from ferrio import _main_interpreter as _main_interpreter  # isort: skip
 import asyncio as _asyncio
 from typing import Any as _Any
 
+from ferrio import _views as _views
 from ferrio._anyio import anyio_status
 from ferrio._ferrio import (
     EventLoop,
@@ -48,6 +49,10 @@ def __getattr__(name: str) -> _Any:
         from ferrio._policies import EventLoopPolicy
 
         return EventLoopPolicy
+    if name == "inspect":
+        from importlib import import_module
+
+        return import_module("ferrio.inspect")
     if not name.startswith("__"):
         try:
             return getattr(_asyncio, name)
@@ -58,3 +63,7 @@ def __getattr__(name: str) -> _Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if _views.is_wanted():
+    _views.start_if_wanted()

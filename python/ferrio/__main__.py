@@ -18,11 +18,17 @@ from types import CodeType, ModuleType, TracebackType
 from typing import NoReturn
 
 import ferrio
+from ferrio import _views
 from ferrio._ferrio import _hide_frames
 from ferrio._interpreter_options import command_with_options_in_front
 from ferrio._processes import begin
+from ferrio._views import VIEWS
 
-USAGE = "usage: python -m ferrio [--children] [--debug] [--quiet] [-m MODULE | -c CODE | FILE] [ARGS...]"
+USAGE = (
+    "usage: python -m ferrio [run] [--children] [--debug] [--inspect] [--quiet] [-m MODULE | -c CODE | FILE] [ARGS...]"
+)
+
+VIEW_LINES = "\n".join(f"  {f'{view} {words}':<17} {shows}" for view, (words, shows) in VIEWS.items())
 
 HELP = f"""\
 {USAGE}
@@ -38,10 +44,17 @@ Without a program, asyncio's REPL runs on ferrio, or, if standard input is no te
 Options of the interpreter (-X, -O, -W, -i ...) belong before -m ferrio: python -X dev -m ferrio app.py
 
   --children  run the children of multiprocessing's spawn and forkserver on ferrio as well: uvicorn's workers, --reload
+  --inspect   let the views below ask the program, as FERRIO_INSPECT=1 does
   --debug     run event loops in asyncio's debug mode
   --quiet     do not say so when the program itself chooses another loop
   --version   print the version and exit
   -h, --help  print this help and exit
+
+See into a program that runs with --inspect (to run a script of such a name, write ./ps):
+
+{VIEW_LINES}
+
+`ferrio` is the same command as `python -m ferrio`.
 """
 
 # The attribute in which modules name their compiled file; later Pythons have none.
@@ -49,7 +62,13 @@ NOT_CACHED: dict[str, None] = {"__cached__": None} if sys.version_info < (3, 15)
 
 
 def main(arguments: list[str]) -> None:
-    """Parses ferrio's own options up to the program, then becomes the program."""
+    """Parses ferrio's own options up to the program, then becomes the program; or shows a view."""
+    if arguments[:1] == ["run"]:
+        arguments = arguments[1:]
+    elif arguments and arguments[0] in VIEWS:
+        from ferrio.inspect import _command
+
+        return _command.main(arguments[0], arguments[1:])
     chosen: set[str] = set()
     given = arguments
     while arguments:
@@ -65,6 +84,12 @@ def main(arguments: list[str]) -> None:
         if option == "--debug":
             # The environment variable, not an attribute of one loop: it applies to every loop, also in child processes.
             os.environ["PYTHONASYNCIODEBUG"] = "1"
+            arguments = rest
+            continue
+        if option == "--inspect":
+            # As above: it applies to child processes too.
+            os.environ.setdefault(_views.VARIABLE, "1")
+            chosen.add(option)
             arguments = rest
             continue
         if option in ("--children", "--quiet"):
@@ -101,6 +126,8 @@ def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]
     sys.argv[:] = argv
     _hide_frames(__file__)
     begin(children="--children" in options, quiet="--quiet" in options)
+    if _views.is_wanted():
+        inspect(must="--inspect" in options)
     try:
         run(program, module)
     except SystemExit:
@@ -109,6 +136,25 @@ def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]
     except BaseException as exception:
         hide_own_frames(exception)
         raise
+
+
+def inspect(must: bool) -> None:
+    """Lets the views ask this program. If it cannot be, that ends a command that asked for it."""
+    try:
+        _views.start()
+    except Exception as error:
+        print(f"ferrio: cannot inspect: {error}", file=sys.stderr)
+        if must:
+            sys.exit(2)
+
+
+def command() -> None:
+    """The console script `ferrio`: programs run in an interpreter that was started for them, as by `python -m`."""
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in VIEWS:
+        main(arguments)
+    else:
+        os.execv(sys.executable, [sys.executable, "-m", "ferrio", *arguments])
 
 
 def run_module(name: str, module: ModuleType) -> None:

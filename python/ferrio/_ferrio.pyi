@@ -63,7 +63,7 @@ from os import PathLike
 from socket import SocketKind, socket
 from ssl import SSLContext
 from types import ModuleType
-from typing import IO, Any, Protocol, TypeAlias, TypeVar
+from typing import IO, Any, Protocol, Self, TypeAlias, TypeVar
 
 from _typeshed import FileDescriptorLike, ReadableBuffer, WriteableBuffer
 from typing_extensions import TypeVarTuple, Unpack, disjoint_base
@@ -510,3 +510,17 @@ else:
         debug: bool | None = None,
         loop_factory: Callable[[], AbstractEventLoop] | None = None,
     ) -> _T: ...
+
+class InspectionService:
+    """The threads that serve a listening Unix socket, for `ferrio.inspect`."""
+
+    def __new__(
+        cls,
+        fd: int,
+        allowed: Sequence[int],
+        greeting: bytes,
+        partial: bytes,
+        answer: Callable[[bytes], bytes],
+    ) -> Self: ...
+    def pause(self, seconds: float) -> bool: ...
+    def stop(self) -> None: ...

@@ -1,0 +1,72 @@
+"""Seeing inside a running program: which tasks there are, what each waits for, who holds which lock, and why it hangs.
+
+`snapshot()`, `tasks()` and `why()` work at any time and in any thread, with and without `install()`, and for asyncio's
+own tasks too. `start()` lets the command `ferrio` ask from outside, by a Unix socket that a thread of its own serves;
+`stop()` ends that. Nothing is recorded and no thread exists before `start()`.
+
+No code of the program runs for a snapshot, and none of its values are shown: no locals, arguments or results.
+"""
+
+import asyncio
+from typing import Any
+
+from ferrio.inspect._chains import Index
+from ferrio.inspect._collect import snapshot
+from ferrio.inspect._model import (
+    SCHEMA_VERSION,
+    Creation,
+    Deadlock,
+    Frame,
+    Holder,
+    Link,
+    Loop,
+    Primitive,
+    Snapshot,
+    Task,
+    Thread,
+    Wait,
+    schema,
+)
+from ferrio.inspect._objects import identifier
+from ferrio.inspect._serve import start, stop
+from ferrio.inspect._text import why as _why
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Creation",
+    "Deadlock",
+    "Frame",
+    "Holder",
+    "Link",
+    "Loop",
+    "Primitive",
+    "Snapshot",
+    "Task",
+    "Thread",
+    "Wait",
+    "schema",
+    "snapshot",
+    "start",
+    "stop",
+    "tasks",
+    "why",
+]
+
+
+def tasks() -> list[Task]:
+    """The tasks that are not done, of all loops, as in `snapshot()`."""
+    return snapshot()["tasks"]
+
+
+def why(task: "asyncio.Task[Any] | None" = None) -> str:
+    """Why a task does not go on: the chain from it to what it waits for in the end, with file and line at each link.
+
+    Without a task: the deadlocks, and the chains of all tasks that no other one awaits.
+    """
+    found = snapshot()
+    if task is None:
+        return "\n".join(_why(found))
+    named = Index(found).tasks.get(identifier(task))
+    if named is None:
+        return "the task is done"
+    return "\n".join(_why(found, [named]))

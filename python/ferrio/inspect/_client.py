@@ -1,0 +1,127 @@
+"""Asks an inspected process: one line of JSON goes out, one comes back."""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ferrio.inspect._model import SCHEMA_VERSION, Snapshot
+from ferrio.inspect._socket import own_directory, sockets
+
+# A process with a million tasks is answered by less.
+_LONGEST_ANSWER = 2 << 30
+
+# In seconds, for the answer to come.
+_PATIENCE = 150.0
+
+
+class Failed(Exception):
+    """One line that says why there is no answer."""
+
+
+def ask(path: str | os.PathLike[str], request: object, patience: float = _PATIENCE) -> dict[str, Any]:
+    """The answer of the process that listens at `path`."""
+    deadline = time.monotonic() + patience
+    for _ in range(3):
+        answer = _exchange(os.fspath(path), json.dumps(request).encode() + b"\n", deadline)
+        # Nothing comes back if the process forks in that moment: it stays there and answers again.
+        if answer:
+            break
+    else:
+        raise Failed(f"{os.fspath(path)}: the process does not answer: this user may not ask it, or it ends")
+    try:
+        decoded = json.loads(answer)
+    except ValueError:
+        raise Failed(f"{os.fspath(path)}: the answer is not complete") from None
+    if not isinstance(decoded, dict) or decoded.get("error"):
+        raise Failed(str(decoded["error"] if isinstance(decoded, dict) else "the answer is not understood"))
+    if decoded.get("schema") != SCHEMA_VERSION:
+        raise Failed(f"the process answers in schema {decoded.get('schema')}, this command knows {SCHEMA_VERSION}")
+    return decoded
+
+
+def _exchange(path: str, request: bytes, deadline: float) -> bytes:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(5)
+        try:
+            connection.connect(path)
+            connection.sendall(request)
+            parts: list[bytes] = []
+            size = 0
+            while size < _LONGEST_ANSWER:
+                connection.settimeout(max(deadline - time.monotonic(), 0.001))
+                part = connection.recv(1 << 20)
+                if not part:
+                    return b"".join(parts)
+                parts.append(part)
+                size += len(part)
+            raise Failed(f"{path}: the answer is too long")
+        except (BrokenPipeError, ConnectionResetError):
+            return b""
+        except TimeoutError:
+            raise Failed(f"{path}: the process does not answer: it is stopped, or too busy") from None
+        except OSError as error:
+            raise Failed(f"{path}: {error.strerror or error}") from None
+
+
+def processes() -> Iterator[tuple[dict[str, Any], Path]]:
+    """The processes that answer, and their sockets. Sockets that processes have left behind are removed."""
+    for _, path in sockets():
+        try:
+            yield ask(path, "hello", 5), path
+        except Failed:
+            _remove_if_left(path)
+
+
+def _remove_if_left(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        except OSError:
+            pass
+
+
+def find(target: str | None) -> Path:
+    """The socket of the process with this number, at this path, or of the only process there is."""
+    if target is not None and "/" in target:
+        return Path(target)
+    if target is None:
+        found = list(processes())
+        if len(found) == 1:
+            return found[0][1]
+        if not found:
+            raise Failed(_NONE)
+        numbers = ", ".join(str(hello["pid"]) for hello, _ in found)
+        raise Failed(f"there are {len(found)} processes, name one of them: {numbers}")
+    if not target.isdecimal():
+        raise Failed(f"{target!r} is neither the number of a process nor a path with a slash")
+    for number, path in sockets():
+        if number == int(target):
+            try:
+                ask(path, "hello", 5)
+            except Failed:
+                _remove_if_left(path)
+                continue
+            return path
+    if not os.path.exists(f"/proc/{target}") and os.path.isdir("/proc/self"):
+        raise Failed(f"there is no process {target}")
+    raise Failed(
+        f"process {target} is not inspected: start it with `ferrio run --inspect` or FERRIO_INSPECT=1, or let it call "
+        f"ferrio.inspect.start() (looked in {own_directory()})"
+    )
+
+
+_NONE = "no process is inspected: start one with `ferrio run --inspect …` or FERRIO_INSPECT=1"
+
+
+def snapshot_of(target: str | None) -> Snapshot:
+    """A snapshot of a process."""
+    return ask(find(target), {"view": "snapshot"})  # type: ignore[return-value]

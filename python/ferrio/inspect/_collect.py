@@ -1,0 +1,258 @@
+"""Takes a snapshot: looks at all tasks, slice by slice, and puts what was seen into plain data.
+
+No code of the program runs, but other threads do meanwhile, so each task is seen at a moment of its own.
+What follows from several of them, a circle of tasks that wait for each other, is looked at once more at the end: it is
+reported only if all of them still wait for the same futures, which proves that they did so at one time.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ferrio._ferrio import __version__
+from ferrio._install import is_installed
+from ferrio.inspect import _deadlocks, _recording
+from ferrio.inspect._looks import Look, held_by, look_at
+from ferrio.inspect._model import SCHEMA_VERSION, Frame, Holder, Loop, Primitive, Snapshot, Task, Wait
+from ferrio.inspect._objects import attribute, forget_classes, identifier, kind_of, type_name
+from ferrio.inspect._primitives import Primitives, is_locked, lock_of, value_of, waiters_now
+from ferrio.inspect._registry import all_tasks, loop_of
+from ferrio.inspect._stacks import described, frame_of, is_shown, name_of, thread_frames, thread_stack, without_own
+from ferrio.inspect._waits import Waiting, waiting_for
+
+# After so many tasks the collector lets other threads run, if it is asked to: less than a millisecond.
+SLICE = 50
+
+# How many of the tasks that one task waits for are named.
+_MOST_NAMED = 1000
+
+
+def snapshot() -> Snapshot:
+    """All that is known now, in one go."""
+    collection = Collection()
+    for _ in collection.slices():
+        pass
+    return collection.result()
+
+
+def empty_snapshot(reason: str) -> Snapshot:
+    """What is known without looking at anything: `reason` says why."""
+    snapshot = Collection().result()
+    snapshot["partial"] = True
+    snapshot["reason"] = reason
+    return snapshot
+
+
+class Collection:
+    """A snapshot in the making: run `slices` to its end, then ask for the `result`."""
+
+    def __init__(self) -> None:
+        self.primitives = Primitives()
+        self.looks: dict[str, Look] = {}
+        self.waits: dict[str, Waiting] = {}
+        # The tasks that hold a primitive, with the coroutine in which its `async with` is; by the primitive.
+        self.held: dict[str, list[tuple[Look, Any]]] = {}
+        self._tasks: list[Task] = []
+        self._began = time.monotonic()
+        self._at = time.time()
+        self._loops: dict[str, Any] = {}
+        self._deadlocks: list[Any] = []
+
+    def slices(self) -> Iterator[None]:
+        """Collects; each step takes a bounded time."""
+        try:
+            tasks, self._loops = all_tasks()
+            yield
+            tasks.reverse()
+            while tasks:
+                for _ in range(min(SLICE, len(tasks))):
+                    self._see(tasks.pop())
+                yield
+            for place, (name, look) in enumerate(self.looks.items()):
+                self._tasks.append(self._described(name, look))
+                if place % SLICE == SLICE - 1:
+                    yield
+            self._link_awaiters()
+            yield
+            self._deadlocks = _deadlocks.find(self)
+        finally:
+            forget_classes()
+
+    def result(self) -> Snapshot:
+        """The snapshot."""
+        return Snapshot(
+            schema=SCHEMA_VERSION,
+            partial=False,
+            reason=None,
+            pid=_process()[0],
+            program=_process()[1],
+            python=sys.version.split()[0],
+            ferrio=__version__,
+            installed=is_installed(),
+            time=self._at,
+            took=time.monotonic() - self._began,
+            inspecting=_recording.seconds_since_start(),
+            loops=[self._loop(name, owner) for name, owner in self._loops.items()],
+            tasks=self._tasks,
+            primitives=[self._primitive(name, thing) for name, thing in list(self.primitives.met.items())],
+            deadlocks=self._deadlocks,
+        )
+
+    def _see(self, task: Any) -> None:
+        look = look_at(task)
+        if look is None:
+            return
+        name = identifier(task)
+        self.looks[name] = look
+        waiting = waiting_for(look, self.primitives)
+        if waiting is not None:
+            self.waits[name] = waiting
+        for lock, coroutine in held_by(look):
+            self.primitives.meet(lock)
+            self.held.setdefault(identifier(lock), []).append((look, coroutine))
+
+    def _described(self, name: str, look: Look) -> Task:
+        task = look.task
+        coroutine = look.coroutines[0] if look.coroutines else None
+        limits = [when for each in look.timeouts if (when := attribute(each, "_when")) is not None]
+        owner = loop_of(task)
+        now = owner.time() if limits and owner is not None else 0.0
+        return Task(
+            id=name,
+            name=task_name(task),
+            type=type_name(task),
+            loop=identifier(owner),
+            coroutine="" if coroutine is None else name_of(coroutine),
+            state=look.state,
+            stack=self._stack(look),
+            waits_for=self._wait(name),
+            awaited_by=[],
+            timeout=min((float(when) - now for when in limits), default=None),
+            has_timeout=bool(limits),
+            created=_recording.creation_of(task),
+            age=_recording.age_of(task),
+        )
+
+    def _stack(self, look: Look) -> list[Frame]:
+        shown = [described(each) for each in look.coroutines if is_shown(each)]
+        if look.state != "running":
+            return shown
+        outermost = frame_of(look.coroutines[0])
+        thread = attribute(loop_of(look.task), "_thread_id")
+        frame = thread_frames().get(thread) if thread is not None else None
+        if outermost is None or frame is None:
+            return shown
+        found = thread_stack(without_own(frame), outermost.f_code)
+        return found if found and found[0]["function"] == outermost.f_code.co_qualname else shown
+
+    def _wait(self, name: str) -> Wait | None:
+        waiting = self.waits.get(name)
+        if waiting is None:
+            return None
+        pending = [each for each in map(identifier, waiting.tasks) if each in self.looks]
+        return Wait(
+            kind=waiting.kind,
+            primitive=None if waiting.primitive is None else identifier(waiting.primitive),
+            tasks=pending[:_MOST_NAMED],
+            tasks_total=len(pending),
+            needs=waiting.needs,
+            until=waiting.until,
+        )
+
+    def _link_awaiters(self) -> None:
+        by_name = {task["id"]: task for task in self._tasks}
+        for task in self._tasks:
+            wait = task["waits_for"]
+            for awaited in wait["tasks"] if wait is not None else ():
+                by_name[awaited]["awaited_by"].append(task["id"])
+
+    def _loop(self, name: str, owner: Any) -> Loop:
+        thread = attribute(owner, "_thread_id")
+        closed = bool(attribute(owner, "_closed"))
+        frame = thread_frames().get(thread) if thread is not None else None
+        names = {each.ident: each.name for each in list(threading._active.values())}  # type: ignore[attr-defined]
+        return Loop(
+            id=name,
+            type=type_name(owner),
+            state="closed" if closed else "running" if thread is not None else "stopped",
+            thread=thread,
+            thread_name=names.get(thread),
+            debug=bool(attribute(owner, "_debug")),
+            ready=_length(attribute(owner, "_ready")),
+            timers=_length(attribute(owner, "_scheduled")),
+            tasks=sum(task["loop"] == name for task in self._tasks),
+            stack=thread_stack(without_own(frame)),
+        )
+
+    def holders(self, lock: Any) -> list[Holder]:
+        """The tasks that hold a lock or semaphore, as far as it is known."""
+        recorded = _recording.holders_of(lock, self.looks)
+        if recorded is not None:
+            return recorded
+        found: list[Holder] = []
+        for look, coroutine in self.held.get(identifier(lock), ()):
+            place = described(coroutine)
+            found.append(
+                Holder(
+                    task=identifier(look.task),
+                    how="inferred",
+                    function=place["function"],
+                    file=place["file"],
+                    line=place["line"],
+                    held=None,
+                )
+            )
+        return found
+
+    def _primitive(self, name: str, thing: Any) -> Primitive:
+        kind = kind_of(thing) or ""
+        lock = lock_of(thing)
+        waiting = self._waiting_tasks(thing, "_getters" if kind == "queue" else "_waiters")
+        limit = attribute(thing, "_maxsize") if kind == "queue" else attribute(thing, "_bound_value")
+        return Primitive(
+            id=name,
+            kind=kind,
+            type=type_name(thing),
+            locked=is_locked(thing),
+            value=value_of(thing),
+            holders=[] if lock is None or (kind == "lock" and not is_locked(thing)) else self.holders(lock),
+            waiters=waiting,
+            putters=self._waiting_tasks(thing, "_putters") if kind == "queue" else [],
+            length=_length(attribute(thing, "_queue")) if kind == "queue" else None,
+            limit=limit if type(limit) is int and limit > 0 else None,
+        )
+
+    def _waiting_tasks(self, thing: Any, queue: str) -> list[str]:
+        futures = {id(future): place for place, future in enumerate(waiters_now(thing, queue))}
+        found = [
+            (futures[id(look.waiter)], name) for name, look in self._waiting_in(thing) if id(look.waiter) in futures
+        ]
+        return [name for _, name in sorted(found)][:_MOST_NAMED]
+
+    def _waiting_in(self, thing: Any) -> Iterator[tuple[str, Look]]:
+        if not hasattr(self, "_by_primitive"):
+            self._by_primitive: dict[int, list[str]] = {}
+            for name, waiting in self.waits.items():
+                self._by_primitive.setdefault(id(waiting.primitive), []).append(name)
+        for name in self._by_primitive.get(id(thing), ()):
+            yield name, self.looks[name]
+
+
+def task_name(task: Any) -> str:
+    """Its name, by the method of asyncio's class: not that of a subclass."""
+    for kind in type(task).__mro__:
+        if kind.__module__ in ("_asyncio", "asyncio.tasks", "ferrio") and "get_name" in kind.__dict__:
+            return str(kind.__dict__["get_name"](task))
+    return "?"
+
+
+def _length(queue: Any) -> int | None:
+    return None if queue is None else len(queue)
+
+
+def _process() -> tuple[int, str]:
+    import os
+
+    return os.getpid(), sys.argv[0] if getattr(sys, "argv", None) else ""

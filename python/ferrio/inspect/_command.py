@@ -1,0 +1,99 @@
+"""The views of the command line: `ferrio list`, `ps`, `tree`, `why` and `stacks`."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+from ferrio._views import VIEWS
+from ferrio.inspect import _text
+from ferrio.inspect._chains import Index, chain_of, roots
+from ferrio.inspect._client import Failed, processes, snapshot_of
+from ferrio.inspect._model import Snapshot
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, without the usage."""
+        print(f"{self.prog}: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+def main(view: str, arguments: list[str]) -> None:
+    """Shows a view."""
+    options = _parser(view).parse_args(arguments)
+    try:
+        for line in _lines(view, options):
+            print(line)
+        sys.stdout.flush()
+    except Failed as error:
+        print(f"ferrio: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader, such as `head`, has seen enough. Python would complain again when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _parser(view: str) -> _Parser:
+    parser = _Parser(prog=f"ferrio {view}", description=f"Shows {VIEWS[view][1]}.", allow_abbrev=False)
+    parser.add_argument("--json", action="store_true", help="print JSON, in one line")
+    if view != "list":
+        parser.add_argument(
+            "process", nargs="?", metavar="PID", help="a process, or the path of its socket; the only one there is"
+        )
+    if view == "why":
+        parser.add_argument("task", nargs="?", metavar="TASK", help="the name or the identifier of a task")
+    return parser
+
+
+def _lines(view: str, options: argparse.Namespace) -> Iterator[str]:
+    if view == "list":
+        yield from _list(options.json)
+        return
+    snapshot = snapshot_of(options.process)
+    if view == "why":
+        yield from _why(snapshot, options.task, options.json)
+    elif options.json:
+        yield json.dumps(snapshot)
+    else:
+        yield from _partial(snapshot)
+        yield from {"ps": _text.ps, "tree": _text.tree, "stacks": _text.stacks}[view](snapshot)
+
+
+def _list(as_json: bool) -> Iterator[str]:
+    found = [{**hello, "socket": os.fspath(path)} for hello, path in processes()]
+    if as_json:
+        yield json.dumps(found)
+        return
+    for each in found:
+        yield f"{each['pid']}  {_text.printable(each['program'])}  Python {each['python']}  {each['socket']}"
+
+
+def _partial(snapshot: Snapshot) -> Iterator[str]:
+    """What is shown if the process could not answer itself."""
+    if snapshot["partial"]:
+        yield f"partial: {snapshot['reason']}"
+        for thread in snapshot.get("threads", ()):
+            state = _STATES.get(thread["state"], thread["state"])
+            yield f"    thread {thread['number']} {_text.printable(thread['name'])}: {state}"
+
+
+_STATES = {"R": "running", "S": "waiting", "D": "waiting for the disk", "T": "stopped", "t": "stopped by a debugger"}
+
+
+def _why(snapshot: Snapshot, name: str | None, as_json: bool) -> Iterator[str]:
+    index = Index(snapshot)
+    tasks = None
+    if name is not None and not snapshot["partial"]:
+        tasks = index.find(name)
+        if not tasks:
+            raise Failed(f"there is no task {name!r} in process {snapshot['pid']}")
+    if as_json:
+        chains = [chain_of(index, task) for task in (roots(index) if tasks is None else tasks)]
+        yield json.dumps({"pid": snapshot["pid"], "deadlocks": snapshot["deadlocks"], "chains": chains})
+        return
+    yield from _partial(snapshot)
+    yield from _text.why(snapshot, tasks)

@@ -1,0 +1,113 @@
+"""Circles of tasks that wait for each other.
+
+Only waits that can end in one way count: for a task, for all tasks of a group, for a lock whose holder is known. A
+circle is reported after a second look at each of its tasks: a task that still waits for the same future has not run in
+between, so it has released nothing, and all links held at one time. A busy program that is correct has no such circle.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ferrio.inspect._looks import held_by, still_waits
+from ferrio.inspect._model import Deadlock, Link
+from ferrio.inspect._objects import identifier, kind_of
+from ferrio.inspect._primitives import is_locked
+
+if TYPE_CHECKING:
+    from ferrio.inspect._collect import Collection
+
+
+def find(collection: "Collection") -> list[Deadlock]:
+    """The circles that there are."""
+    links = {name: _links(collection, name) for name in collection.waits}
+    found: list[Deadlock] = []
+    for circle in _circles({name: [link["waits_for"] for link in each] for name, each in links.items()}):
+        chosen = [
+            next(link for link in links[name] if link["waits_for"] == following)
+            for name, following in zip(circle, circle[1:] + circle[:1], strict=True)
+        ]
+        if all(_holds_still(collection, link) for link in chosen):
+            found.append(Deadlock(links=chosen, has_timeout=_has_timeout(collection, circle)))
+    return found
+
+
+def _links(collection: "Collection", name: str) -> list[Link]:
+    """The tasks that have to go on before this one can."""
+    waiting = collection.waits[name]
+    if waiting.needs == "all":
+        named = [identifier(each) for each in waiting.tasks]
+        return [Link(task=name, primitive=None, waits_for=each, how=None) for each in named if each in collection.looks]
+    lock = waiting.primitive
+    if lock is None or kind_of(lock) != "lock" or not is_locked(lock):
+        return []
+    holders = [each for each in collection.holders(lock) if each["how"] != "candidate"]
+    if len({each["task"] for each in holders}) != 1:
+        return []
+    holder = holders[0]
+    return [Link(task=name, primitive=identifier(lock), waits_for=holder["task"], how=holder["how"])]
+
+
+def _holds_still(collection: "Collection", link: Link) -> bool:
+    """Whether what was seen is still so."""
+    look = collection.looks[link["task"]]
+    if not still_waits(look):
+        return False
+    if link["primitive"] is None:
+        return True
+    lock = collection.primitives.met[link["primitive"]]
+    if not is_locked(lock):
+        return False
+    if link["how"] == "recorded":
+        return [each["task"] for each in collection.holders(lock)] == [link["waits_for"]]
+    holder = collection.looks[link["waits_for"]]
+    return still_waits(holder) and any(held is lock for held, _ in held_by(holder))
+
+
+def _circles(graph: dict[str, list[str]]) -> list[list[str]]:
+    """One circle of each strongly connected part that has any: a depth-first search without recursion."""
+    found: list[list[str]] = []
+    done: set[str] = set()
+    for start in graph:
+        path: list[str] = []
+        places: dict[str, int] = {}
+        stack: list[tuple[str, Any]] = [(start, None)]
+        while stack:
+            name, following = stack.pop()
+            if following is None:
+                if name in done or name not in graph:
+                    continue
+                if name in places:
+                    circle = path[places[name] :]
+                    found.append(circle)
+                    done.update(circle)
+                    continue
+                places[name] = len(path)
+                path.append(name)
+                following = iter(graph[name])
+            each = next(following, None)
+            if each is None:
+                done.add(name)
+                path.pop()
+                del places[name]
+                continue
+            stack.append((name, following))
+            stack.append((each, None))
+    return found
+
+
+def _has_timeout(collection: "Collection", circle: list[str]) -> bool:
+    """Whether a timeout ends the wait of one of these tasks, or of one that awaits them."""
+    awaiters: dict[str, list[str]] = {}
+    for name, waiting in collection.waits.items():
+        for each in waiting.tasks:
+            awaiters.setdefault(identifier(each), []).append(name)
+    pending, seen = list(circle), set(circle)
+    while pending:
+        name = pending.pop()
+        look = collection.looks.get(name)
+        if look is not None and look.timeouts:
+            return True
+        for each in awaiters.get(name, ()):
+            if each not in seen:
+                seen.add(each)
+                pending.append(each)
+    return False

@@ -1,0 +1,188 @@
+"""What a snapshot holds: plain data, as it goes over the socket and into JSON.
+
+`null` (None) always means "unknown": what cannot be known is said, never guessed. Identifiers are the addresses of the
+objects, which are unique among what is alive at one time. No arguments, locals or context values are ever in it.
+"""
+
+from typing import Any, Literal, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
+
+SCHEMA_VERSION = 1
+
+TaskState = Literal["running", "ready", "waiting"]
+Certainty = Literal["recorded", "inferred", "candidate"]
+
+
+class Frame(TypedDict):
+    """One function on a stack. `file` and `line` are None for functions without a Python frame."""
+
+    function: str
+    file: str | None
+    line: int | None
+    # A function of asyncio's, in Python or in Rust.
+    asyncio: bool
+
+
+class Wait(TypedDict):
+    """What a task waits for."""
+
+    # "lock", "semaphore", "condition", "event", "barrier", "queue get", "queue put", "queue join", "task", "gather",
+    # "wait", "shield", "task group", "as_completed", "sleep", "executor", "stream read", "stream drain", "future"
+    kind: str
+    # The identifier of a primitive in `primitives`.
+    primitive: str | None
+    # The tasks that are waited for, at most a thousand of them, and how many there are.
+    tasks: list[str]
+    tasks_total: int
+    # Whether all of them have to end, or any of them.
+    needs: Literal["all", "any"] | None
+    # When a sleep ends, in seconds from the snapshot.
+    until: float | None
+
+
+class Creation(TypedDict):
+    """Who created a task, and where."""
+
+    by: str | None
+    function: str
+    file: str
+    line: int
+
+
+class Task(TypedDict):
+    """A task that is not done."""
+
+    id: str
+    name: str
+    type: str
+    loop: str
+    coroutine: str
+    state: TaskState
+    # From the coroutine that the task drives to the innermost function that waits.
+    stack: list[Frame]
+    waits_for: Wait | None
+    awaited_by: list[str]
+    # Seconds until a timeout around what the task does cancels it.
+    timeout: float | None
+    has_timeout: bool
+    # None for tasks created before inspection began.
+    created: Creation | None
+    # In seconds.
+    age: float | None
+
+
+class Holder(TypedDict):
+    """A task that holds a primitive, and how this is known."""
+
+    task: str
+    how: Certainty
+    function: str | None
+    file: str | None
+    line: int | None
+    # For how long, in seconds.
+    held: float | None
+
+
+class Primitive(TypedDict):
+    """A lock or something else that tasks wait for."""
+
+    id: str
+    kind: str
+    type: str
+    locked: bool | None
+    value: int | None
+    holders: list[Holder]
+    # Waiting tasks, in their order; for queues, `waiters` has the getters.
+    waiters: list[str]
+    putters: list[str]
+    length: int | None
+    limit: int | None
+
+
+class Loop(TypedDict):
+    """An event loop that has tasks or runs."""
+
+    id: str
+    type: str
+    state: Literal["running", "stopped", "closed"]
+    thread: int | None
+    thread_name: str | None
+    debug: bool
+    ready: int | None
+    timers: int | None
+    tasks: int
+    # The Python stack of its thread while it runs.
+    stack: list[Frame]
+
+
+class Link(TypedDict):
+    """One link of a circle: a task, and the primitive or the task that it waits for."""
+
+    task: str
+    primitive: str | None
+    waits_for: str
+    how: Certainty | None
+
+
+class Deadlock(TypedDict):
+    """Tasks that wait for each other in a circle. Every link was seen twice, so that all of them held at one time."""
+
+    links: list[Link]
+    # A timeout around one of them ends the circle.
+    has_timeout: bool
+
+
+class Thread(TypedDict):
+    """A thread as the system sees it, in partial snapshots only. `state` is a letter of proc(5)."""
+
+    number: int
+    name: str
+    state: str
+
+
+class Snapshot(TypedDict):
+    """A process."""
+
+    schema: int
+    # Not everything could be collected; `reason` says why.
+    partial: bool
+    reason: str | None
+    pid: int
+    program: str
+    python: str
+    ferrio: str
+    installed: bool
+    # Seconds since the epoch, and how long collecting took.
+    time: float
+    took: float
+    # Seconds since inspection began; None if it is off.
+    inspecting: float | None
+    loops: list[Loop]
+    tasks: list[Task]
+    primitives: list[Primitive]
+    deadlocks: list[Deadlock]
+    threads: NotRequired[list[Thread]]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a snapshot (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_of(Snapshot)}
+
+
+def _of(kind: Any) -> dict[str, Any]:
+    if is_typeddict(kind):
+        hints = get_type_hints(kind)
+        return {
+            "type": "object",
+            "title": kind.__name__,
+            "description": kind.__doc__,
+            "properties": {name: _of(hint) for name, hint in hints.items()},
+            "required": sorted(kind.__required_keys__),
+        }
+    if get_origin(kind) is list:
+        return {"type": "array", "items": _of(get_args(kind)[0])}
+    if get_origin(kind) is Literal:
+        return {"enum": list(get_args(kind))}
+    if get_args(kind):
+        return {"anyOf": [_of(each) for each in get_args(kind)]}
+    names = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+    return {"type": names[kind]}

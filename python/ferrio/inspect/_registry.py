@@ -1,0 +1,72 @@
+"""All tasks that are not done, of every kind and every loop, and the loops.
+
+asyncio keeps no list of loops: the loops are those of the tasks and those that run in a thread. Up to 3.13 asyncio's
+registry, which continues with ferrio's, gives all tasks; from 3.14 on the C module gives its own tasks for one loop at
+a time only.
+"""
+
+import asyncio
+import sys
+import weakref
+from typing import Any
+
+from ferrio.inspect._objects import attribute, identifier, referents
+from ferrio.inspect._stacks import thread_frames
+
+_RUN_FOREVER = asyncio.base_events.BaseEventLoop.run_forever.__code__
+
+
+def all_tasks() -> tuple[list[Any], dict[str, Any]]:
+    """The tasks, and the loops by identifier."""
+    tasks: dict[int, Any] = {id(task): task for registry in _registries() for task in _copied(registry)}
+    loops = {identifier(owner): owner for owner in _running_loops()}
+    for task in tasks.values():
+        owner = loop_of(task)
+        if owner is not None:
+            loops[identifier(owner)] = owner
+    if sys.version_info >= (3, 14):
+        from _asyncio import all_tasks as tasks_of
+
+        for owner in loops.values():
+            for task in tasks_of(owner):
+                tasks[id(task)] = task
+    return list(tasks.values()), loops
+
+
+def loop_of(task: Any) -> Any:
+    """The loop of a task or future; None if it has none."""
+    return attribute(task, "_loop")
+
+
+def _registries() -> list[Any]:
+    module: Any = asyncio.tasks
+    if sys.version_info >= (3, 14):
+        import _asyncio
+
+        weak_sets = [each for each in referents(_asyncio) if weakref.WeakSet in type(each).__mro__]
+        return [*weak_sets, getattr(module, "_eager_tasks", ())]
+    if sys.version_info >= (3, 12):
+        return [module._scheduled_tasks, module._eager_tasks]
+    return [module._all_tasks]
+
+
+def _copied(registry: Any) -> list[Any]:
+    """A copy of a set that other threads may change meanwhile, as asyncio makes it."""
+    for _ in range(1000):
+        try:
+            return list(registry)
+        except RuntimeError:
+            continue
+    return []
+
+
+def _running_loops() -> list[Any]:
+    """The loops that run in the threads, where a Python frame of asyncio's own shows it."""
+    found: list[Any] = []
+    for innermost in thread_frames().values():
+        frame: Any = innermost
+        while frame is not None:
+            if frame.f_code is _RUN_FOREVER:
+                found.append(frame.f_locals.get("self"))
+            frame = frame.f_back
+    return [owner for owner in found if owner is not None]

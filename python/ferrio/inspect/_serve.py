@@ -1,0 +1,188 @@
+"""`start()` and `stop()`: the socket through which the command `ferrio` asks, and its threads.
+
+The threads are native (`ferrio_sys::inspection`): one listens, another one calls `_answer`. They end before a fork and
+begin again after it in the parent; the child gets a socket of its own. They end before the interpreter does.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ferrio._ferrio import InspectionService, __version__
+from ferrio.inspect import _recording
+from ferrio.inspect._collect import Collection, empty_snapshot
+from ferrio.inspect._model import SCHEMA_VERSION
+from ferrio.inspect._socket import listen
+
+_NO_PROGRESS = (
+    "C code, such as a regular expression or a parser, has kept the interpreter's lock since the request came"
+)
+
+# Re-entrant: a signal handler may call `start()` or `stop()` while one of them runs.
+_lock = threading.RLock()
+_served: "_Served | None" = None
+_watches_process = False
+
+
+class _Served:
+    """A socket with its threads."""
+
+    def __init__(self, path: str | None, allowed: tuple[int, ...]) -> None:
+        self.wanted = path
+        self.allowed = allowed
+        self.process = os.getpid()
+        self.listener: socket.socket = listen(path)
+        self.path: str = os.path.abspath(self.listener.getsockname())
+        self.service: InspectionService | None = None
+        try:
+            self.run()
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self) -> None:
+        """Starts the threads."""
+        greeting = json.dumps({"schema": SCHEMA_VERSION, **_process()}).encode()
+        partial = json.dumps(empty_snapshot(_NO_PROGRESS))[:-1].encode()
+        self.service = InspectionService(self.listener.fileno(), list(self.allowed), greeting, partial, _answer)
+
+    def halt(self) -> None:
+        """Ends the threads; clients can still connect, and wait."""
+        service, self.service = self.service, None
+        if service is not None:
+            service.stop()
+
+    def close(self) -> None:
+        """Ends the threads and removes the socket, if it is this process's."""
+        self.halt()
+        self.listener.close()
+        if self.process == os.getpid():
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+
+def start(path: str | os.PathLike[str] | None = None, *, allow_uid: Iterable[int] = ()) -> str:
+    """Begin to record, and to answer the command `ferrio` on a Unix socket; returns its path.
+
+    This user and root may ask, and the users `allow_uid`, who need a `path` that they can reach. Without a path the
+    socket is where `ferrio list` looks. If it is served already, nothing changes.
+    """
+    global _served
+    with _lock:
+        if _served is None:
+            _watch_process()
+            _served = _Served(None if path is None else os.fspath(path), tuple(allow_uid))
+            _recording.begin()
+        return _served.path
+
+
+def stop() -> None:
+    """End that, and forget what was recorded. Without `start()` before it, it does nothing."""
+    global _served
+    with _lock:
+        served, _served = _served, None
+        _recording.end()
+        if served is not None:
+            served.close()
+
+
+def _watch_process() -> None:
+    global _watches_process
+    if not _watches_process:
+        _watches_process = True
+        atexit.register(stop)
+        os.register_at_fork(
+            before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+        )
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+    if _served is not None:
+        _served.halt()
+
+
+def _after_fork_in_parent() -> None:
+    try:
+        if _served is not None:
+            _served.run()
+    finally:
+        _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _served
+    parents, _served = _served, None
+    try:
+        if parents is not None:
+            parents.listener.close()
+            path = None if parents.wanted is None else f"{parents.wanted}.{os.getpid()}"
+            _served = _Served(path, parents.allowed)
+    finally:
+        _lock.release()
+
+
+def _process() -> dict[str, Any]:
+    return {
+        "pid": os.getpid(),
+        "program": sys.argv[0] if getattr(sys, "argv", None) else "",
+        "python": sys.version.split()[0],
+        "ferrio": __version__,
+    }
+
+
+def _answer(request: bytes) -> bytes:
+    """The answer to a request, both one line of JSON."""
+    try:
+        asked = json.loads(request)
+        view = asked.get("view") if isinstance(asked, dict) else None
+        if view != "snapshot":
+            return _error("the request is not understood: another version of ferrio may have sent it")
+        return b"".join(_parts(Collection()))
+    except _Ending:
+        return _error("the process ends")
+    except ValueError:
+        return _error("the request is not JSON")
+    except Exception as error:
+        return _error(f"the snapshot failed: {type(error).__name__}")
+
+
+class _Ending(Exception):
+    """The service is to end."""
+
+
+def _error(text: str) -> bytes:
+    return json.dumps({"error": text}).encode()
+
+
+def _parts(collection: Collection) -> Iterator[bytes]:
+    """A snapshot as JSON. Other threads run between its parts, none of which takes long."""
+    for _ in collection.slices():
+        _let_others_run()
+    snapshot = collection.result()
+    tasks = snapshot["tasks"]
+    snapshot["tasks"] = []
+    beginning, end = json.dumps(snapshot).split('"tasks": []', 1)
+    yield beginning.encode() + b'"tasks": ['
+    separator = b""
+    while tasks:
+        part = tasks[-100:]
+        del tasks[-100:]
+        yield separator + json.dumps(part)[1:-1].encode()
+        separator = b", "
+        _let_others_run()
+    yield b"]" + end.encode()
+
+
+def _let_others_run() -> None:
+    """Lets other threads have the interpreter: for as long as a slice takes about."""
+    served = _served
+    service = None if served is None else served.service
+    if service is None or not service.pause(0.0005):
+        raise _Ending

@@ -1,0 +1,207 @@
+"""The views as text for a terminal or a pipe: no colours, no cursor movements."""
+
+from collections.abc import Iterable, Iterator
+
+from ferrio.inspect._chains import Chain, ChainLink, Index, chain_of, roots
+from ferrio.inspect._model import Frame, Holder, Primitive, Snapshot, Task
+
+# How many chains `why` shows if no task is named.
+_MOST_CHAINS = 20
+
+
+def heading(snapshot: Snapshot) -> str:
+    """One line about the process."""
+    text = f"process {snapshot['pid']}: {printable(snapshot['program'])}, Python {snapshot['python']}, "
+    text += f"{len(snapshot['tasks'])} tasks on {len(snapshot['loops'])} loops"
+    return text + (f" (PARTIAL: {snapshot['reason']})" if snapshot["partial"] else "")
+
+
+def printable(text: str) -> str:
+    """Text of the program without characters that a terminal would act on."""
+    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
+
+
+def place(frame: Frame | None) -> str:
+    if frame is None:
+        return "?"
+    function = printable(frame["function"])
+    return function if frame["file"] is None else f"{function} ({printable(frame['file'])}:{frame['line']})"
+
+
+def ps(snapshot: Snapshot) -> Iterator[str]:
+    """A line a task, with the columns of `asyncio ps` and more."""
+    index = Index(snapshot)
+    threads = {loop["id"]: loop["thread"] for loop in snapshot["loops"]}
+    rows: list[tuple[str, ...]] = [
+        ("tid", "task id", "task name", "state", "waits for", "coroutine stack", "awaited by")
+    ]
+    for task in snapshot["tasks"]:
+        stack = " -> ".join(place(frame) for frame in reversed(task["stack"]))
+        awaiters = ", ".join(printable(index.tasks[each]["name"]) for each in task["awaited_by"])
+        thread = str(threads.get(task["loop"]) or "-")
+        name = printable(task["name"])
+        rows.append((thread, task["id"], name, task["state"], waits_for(index, task), stack, awaiters))
+    yield from _table(rows)
+
+
+def waits_for(index: Index, task: Task) -> str:
+    """What a task waits for, in a few words."""
+    wait = task["waits_for"]
+    if wait is None:
+        return "-"
+    if wait["kind"] == "sleep" and wait["until"] is not None:
+        return f"sleep, {max(wait['until'], 0):.1f} s more"
+    if wait["primitive"] is not None:
+        primitive = index.primitives.get(wait["primitive"])
+        return f"{wait['kind']} {wait['primitive']}{_held(index, primitive)}"
+    if wait["tasks"]:
+        named = ", ".join(printable(index.tasks[each]["name"]) for each in wait["tasks"][:3] if each in index.tasks)
+        more = f" and {wait['tasks_total'] - 3} more" if wait["tasks_total"] > 3 else ""
+        return f"{wait['kind']}: {named}{more}"
+    return wait["kind"]
+
+
+def _held(index: Index, primitive: Primitive | None) -> str:
+    if primitive is None or not primitive["holders"]:
+        return ""
+    names = [
+        printable(index.tasks[each["task"]]["name"]) for each in primitive["holders"] if each["task"] in index.tasks
+    ]
+    how = primitive["holders"][0]["how"]
+    return f" held by {', '.join(names[:3])}" + ("" if how == "recorded" else f" [{how}]")
+
+
+def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    widths = [min(max(len(row[column]) for row in rows), 60) for column in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def tree(snapshot: Snapshot) -> Iterator[str]:
+    """Who awaits whom: below each task those that it waits for."""
+    index = Index(snapshot)
+    shown: set[str] = set()
+    for task in roots(index):
+        yield from _branch(index, task, shown)
+    for task in snapshot["tasks"]:
+        # Only in circles is every task awaited by another one.
+        if task["id"] not in shown:
+            yield from _branch(index, task, shown)
+
+
+def _branch(index: Index, first: Task, shown: set[str]) -> Iterator[str]:
+    pending = [(first, 0)]
+    while pending:
+        task, depth = pending.pop()
+        again = task["id"] in shown
+        text = f"{printable(task['name'])} [{task['state']}] {place(task['stack'][-1] if task['stack'] else None)}"
+        yield "    " * depth + text + (" (shown above)" if again else f" waits for {waits_for(index, task)}")
+        if again:
+            continue
+        shown.add(task["id"])
+        wait = task["waits_for"]
+        below = [index.tasks[each] for each in wait["tasks"] if each in index.tasks] if wait is not None else []
+        pending += [(each, depth + 1) for each in reversed(below)]
+
+
+def stacks(snapshot: Snapshot) -> Iterator[str]:
+    """Tasks with equal stacks together, the most frequent stack first."""
+    groups: dict[tuple[str, ...], list[Task]] = {}
+    for task in snapshot["tasks"]:
+        key = (
+            *(place(frame) for frame in task["stack"]),
+            task["waits_for"]["kind"] if task["waits_for"] else task["state"],
+        )
+        groups.setdefault(key, []).append(task)
+    for key, tasks in sorted(groups.items(), key=lambda each: -len(each[1])):
+        names = ", ".join(printable(task["name"]) for task in tasks[:5]) + (", …" if len(tasks) > 5 else "")
+        yield f"{len(tasks)} {'task' if len(tasks) == 1 else 'tasks'} [{key[-1]}]: {names}"
+        yield from (f"    {line}" for line in key[:-1])
+    for loop in snapshot["loops"]:
+        if loop["stack"] and loop["state"] == "running":
+            yield f"thread {loop['thread']} ({loop['thread_name'] or '?'}), which runs loop {loop['id']}:"
+            yield from (f"    {place(frame)}" for frame in loop["stack"])
+
+
+def why(snapshot: Snapshot, tasks: Iterable[Task] | None = None) -> Iterator[str]:
+    """Why tasks do not go on: of those named, or of all that no other task awaits."""
+    index = Index(snapshot)
+    if tasks is None:
+        yield from _deadlocks(index)
+        chosen = [task for task in roots(index) if task["id"] not in index.deadlocked]
+        for task in chosen[:_MOST_CHAINS]:
+            yield from chain_text(index, chain_of(index, task))
+        if len(chosen) > _MOST_CHAINS:
+            yield f"… and {len(chosen) - _MOST_CHAINS} more tasks that no task awaits; name one to see its chain"
+        return
+    for task in tasks:
+        yield from chain_text(index, chain_of(index, task))
+
+
+def _deadlocks(index: Index) -> Iterator[str]:
+    for deadlock in index.snapshot["deadlocks"]:
+        if deadlock["has_timeout"]:
+            continue
+        names = [printable(index.tasks[link["task"]]["name"]) for link in deadlock["links"]]
+        yield f"DEADLOCK of {len(names)} {'task' if len(names) == 1 else 'tasks'}: {' -> '.join([*names, names[0]])}"
+        yield from (
+            f"    {line}" for line in chain_text(index, chain_of(index, index.tasks[deadlock["links"][0]["task"]]))
+        )
+
+
+def chain_text(index: Index, chain: Chain) -> Iterator[str]:
+    """A chain, a line or two for each link."""
+    for number, link in enumerate(chain["links"]):
+        yield from (
+            ("-> " if number else "") + line if not at else "   " + line for at, line in enumerate(_lines(index, link))
+        )
+    name = "" if chain["back_to"] is None else printable(chain["links"][chain["back_to"]]["task"]["name"])
+    if chain["end"] == "deadlock":
+        yield f"-> back to task '{name}': a deadlock, none of them can go on"
+    elif chain["end"] == "circle":
+        yield f"-> back to task '{name}': a circle that a timeout ends, or that is not certain"
+
+
+def _lines(index: Index, link: ChainLink) -> Iterator[str]:
+    task, wait = link["task"], link["wait"]
+    inside = f" in {printable(link['inside'])}" if link["inside"] else ""
+    name = f"'{printable(task['name'])}' ({printable(task['coroutine'])})"
+    yield f"task {name} {_doing(task)} at {place(link['where'])}{inside}"
+    if wait is None:
+        return
+    others = f", and {link['others']} others" if link["others"] else ""
+    if link["primitive"] is not None and link["next"] is not None:
+        holder = next(each for each in link["primitive"]["holders"] if each["task"] == link["next"])
+        name = printable(index.tasks[link["next"]]["name"]) if link["next"] in index.tasks else link["next"]
+        how = f"holds [{holder['how']}]{_since(holder)}"
+        yield f"for {wait['kind']} {wait['primitive']}, which task '{name}' {how}{others}"
+    elif link["primitive"] is not None:
+        yield f"for {wait['kind']} {wait['primitive']}{_nobody(link['primitive'])}"
+    elif link["next"] is not None:
+        name = printable(index.tasks[link["next"]]["name"])
+        yield f"for {wait['kind']}: task '{name}'{others}" + (
+            " (any of them)" if wait["needs"] == "any" and others else ""
+        )
+    else:
+        yield f"for {waits_for(index, task)}"
+    if task["timeout"] is not None:
+        yield f"until a timeout in {task['timeout']:.1f} s"
+
+
+def _doing(task: Task) -> str:
+    return {"running": "runs", "ready": "is ready to run", "waiting": "waits"}[task["state"]]
+
+
+def _since(holder: Holder) -> str:
+    return "" if holder["held"] is None else f" for {holder['held']:.1f} s"
+
+
+def _nobody(primitive: Primitive) -> str:
+    if primitive["kind"] in ("lock", "semaphore"):
+        return "; its holder is not known" if primitive["locked"] else ""
+    if primitive["kind"] == "event":
+        return ", which is not set"
+    if primitive["kind"] == "queue":
+        limit = "" if primitive["limit"] is None else f" of {primitive['limit']}"
+        return f" with {primitive['length']}{limit} items"
+    return ""

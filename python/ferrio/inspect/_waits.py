@@ -1,0 +1,152 @@
+"""What a task waits for: the primitive, the tasks, the timer.
+
+The future that will wake it is looked for in what asyncio's functions around it refer to: a primitive has it in its
+queue of waiters, a task group and `gather` know their children. What is not found there is a plain future: any code may
+complete it.
+"""
+
+from dataclasses import dataclass, field
+from types import CellType, FunctionType
+from typing import Any, Literal
+
+from ferrio.inspect._looks import Look, due_in, innermost_name
+from ferrio.inspect._objects import (
+    PROTOCOLS,
+    READERS,
+    TASK_GROUPS,
+    attribute,
+    is_a,
+    is_future,
+    is_task,
+    referents,
+    type_name,
+)
+from ferrio.inspect._primitives import Primitives, waiters_now
+from ferrio.inspect._registry import loop_of
+
+
+def _is_callback(thing: object) -> bool:
+    """A function, or what ferrio shows in the place of one."""
+    return type(thing) is FunctionType or type_name(thing) == "ferrio.DoneCallback"
+
+
+@dataclass(slots=True)
+class Waiting:
+    """What a task waits for, as objects."""
+
+    kind: str
+    primitive: Any = None
+    tasks: list[Any] = field(default_factory=list)
+    needs: Literal["all", "any"] | None = None
+    until: float | None = None
+
+
+def waiting_for(look: Look, primitives: Primitives) -> Waiting | None:
+    """What the task of a look waits for; None if it does not wait."""
+    waiter = look.waiter
+    if waiter is None:
+        return None
+    if is_task(waiter):
+        return Waiting("task", tasks=[waiter], needs="all")
+    places = [place for thing in look.subjects if (place := primitives.wait_in(thing, waiter)) is not None]
+    if places:
+        # A barrier has a condition inside, and a queue an event: the wait is for the outer one.
+        doing, primitive = next((place for place in places if place[0] in ("barrier", "queue join")), places[0])
+        return Waiting(doing, primitive=primitive)
+    name = innermost_name(look)
+    return (
+        _of_gather(waiter)
+        or _of_group(look, waiter)
+        or _of_wait(look, name)
+        or _of_stream(look, waiter)
+        or _of_sleep(look, name)
+        or _of_shield(waiter)
+        or _of_executor(waiter)
+        or Waiting("future")
+    )
+
+
+def _of_gather(waiter: Any) -> Waiting | None:
+    if not type_name(waiter).endswith("._GatheringFuture"):
+        return None
+    children = attribute(waiter, "_children")
+    if children is None:
+        children = [each for each in referents(waiter) if type(each) is list]
+        children = children[0] if children else []
+    return Waiting("gather", tasks=[each for each in list(children) if is_future(each)], needs="all")
+
+
+def _of_group(look: Look, waiter: Any) -> Waiting | None:
+    for thing in look.subjects:
+        if is_a(thing, TASK_GROUPS) and attribute(thing, "_on_completed_fut") is waiter:
+            return Waiting("task group", tasks=_copied(attribute(thing, "_tasks")), needs="all")
+    return None
+
+
+def _of_wait(look: Look, name: str) -> Waiting | None:
+    if name not in ("wait", "_wait"):
+        return _of_as_completed(look, name)
+    for coroutine in reversed(look.coroutines):
+        for each in referents(coroutine):
+            if type(each) is set and all(is_future(one) for one in each):
+                return Waiting("wait", tasks=_copied(each), needs="any")
+            if type_name(each) == "ferrio.Waiting":
+                return Waiting("wait", tasks=[one for one in referents(each) if is_task(one)], needs="any")
+    return None
+
+
+def _of_as_completed(look: Look, name: str) -> Waiting | None:
+    return Waiting("as_completed", needs="any") if name.endswith("_wait_for_one") else None
+
+
+def _of_stream(look: Look, waiter: Any) -> Waiting | None:
+    for thing in look.subjects:
+        if is_a(thing, READERS) and attribute(thing, "_waiter") is waiter:
+            return Waiting("stream read")
+        if is_a(thing, PROTOCOLS) and any(each is waiter for each in waiters_now(thing, "_drain_waiters")):
+            return Waiting("stream drain")
+    if innermost_name(look) == "StreamWriter.drain":
+        return Waiting("stream drain")
+    return None
+
+
+def _of_sleep(look: Look, name: str) -> Waiting | None:
+    if name != "sleep":
+        return None
+    owner = loop_of(look.task)
+    return Waiting("sleep", until=None if owner is None else due_in(look, owner.time()))
+
+
+def _of_shield(waiter: Any) -> Waiting | None:
+    """`shield` gives its outer future a callback that knows the inner one."""
+    for callback, _ in attribute(waiter, "_callbacks") or ():
+        if _is_callback(callback) and callback.__qualname__ == "shield.<locals>._outer_done_callback":
+            known = callback.__closure__ if type(callback) is FunctionType else referents(callback)
+            inner = [each for one in known or () for each in (one, *_inside(one)) if is_future(each)]
+            tasks = [each for each in inner if each is not waiter]
+            return Waiting("shield", tasks=tasks[:1], needs="all")
+    return None
+
+
+def _inside(thing: Any) -> tuple[Any, ...]:
+    if type(thing) is CellType:
+        return (thing.cell_contents,)
+    return thing if type(thing) is tuple else ()
+
+
+def _of_executor(waiter: Any) -> Waiting | None:
+    for each in referents(waiter):
+        if type_name(each) in ("ferrio.Job", "ferrio._ferrio.Job"):
+            return Waiting("executor")
+        if type(each) is FunctionType and each.__qualname__ == "_chain_future.<locals>._call_check_cancel":
+            return Waiting("executor")
+    return None
+
+
+def _copied(tasks: Any) -> list[Any]:
+    for _ in range(100):
+        try:
+            return list(tasks or ())
+        except RuntimeError:  # another thread changes it
+            continue
+    return []

@@ -1,0 +1,105 @@
+"""The command line: errors are one clear line and exit status 2; programs run as before."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.inspected import inspected
+
+pytestmark = pytest.mark.timeout(120)
+
+IDLE = """
+async def main():
+    print("ready")
+    await asyncio.Event().wait()
+"""
+
+
+def ferrio(*arguments: str, cwd=None, **variables: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "ferrio", *arguments]
+    environment = os.environ | {"FERRIO_INSPECT": ""} | variables
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cwd, timeout=60, check=False)
+
+
+def fails(result: "subprocess.CompletedProcess[str]") -> str:
+    """The one line of an error."""
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def test_the_only_process_needs_no_number(tmp_path):
+    with inspected(tmp_path, IDLE) as program:
+        program.until_waiting(**{"Task-1": "event"})
+        assert program.command("ps").stdout == program.show("ps")
+        assert program.command("list").stdout.split()[0] == str(program.pid)
+
+
+def test_errors_are_one_line(tmp_path):
+    runtime = str(tmp_path)
+    assert "no process is inspected" in fails(ferrio("ps", XDG_RUNTIME_DIR=runtime))
+    assert "is not inspected" in fails(ferrio("why", str(os.getpid()), XDG_RUNTIME_DIR=runtime))
+    assert "there is no process" in fails(ferrio("stacks", "4194305", XDG_RUNTIME_DIR=runtime))
+    assert "neither the number" in fails(ferrio("tree", "main", XDG_RUNTIME_DIR=runtime))
+    assert "No such file" in fails(ferrio("ps", str(tmp_path / "none.sock")))
+    assert "unrecognized" in fails(ferrio("ps", "--colour"))
+    with inspected(tmp_path, IDLE) as program:
+        assert "no task 'other'" in fails(program.command("why", program.pid, "other"))
+
+
+def test_a_socket_that_a_killed_process_has_left_is_removed(tmp_path):
+    with inspected(tmp_path, IDLE) as program:
+        program.process.send_signal(signal.SIGKILL)
+        program.process.wait()
+        assert program.socket.exists()
+        result = program.command("list")
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+        assert not program.socket.exists()
+
+
+def test_a_first_word_that_names_a_view_is_that_view_and_a_path_is_a_script(tmp_path):
+    (tmp_path / "ps").write_text("import sys; print('a script', sys.argv)")
+    runtime = str(tmp_path)
+    assert ferrio("./ps", "1", cwd=tmp_path).stdout == "a script ['./ps', '1']\n"
+    assert ferrio("run", "./ps", "1", cwd=tmp_path).stdout == "a script ['./ps', '1']\n"
+    assert "no process" in fails(ferrio("ps", cwd=tmp_path, XDG_RUNTIME_DIR=runtime))
+
+
+def test_inspect_makes_a_program_answer(tmp_path):
+    tmp_path.chmod(0o700)
+    code = (
+        "import asyncio, ferrio.inspect as i, json, os; print(os.environ['FERRIO_INSPECT'], os.path.exists(i.start()))"
+    )
+    result = ferrio("run", "--inspect", "-c", code, XDG_RUNTIME_DIR=str(tmp_path), FERRIO_INSPECT="1")
+    assert (result.stdout, result.stderr) == ("1 True\n", "")
+    assert list((tmp_path / "ferrio").iterdir()) == []
+
+
+def test_a_program_that_asks_for_it_on_the_command_line_does_not_run_without(tmp_path):
+    tmp_path.chmod(0o700)
+    (tmp_path / "ferrio").mkdir(mode=0o777)
+    (tmp_path / "ferrio").chmod(0o777)
+    line = fails(ferrio("--inspect", "-c", "print(1)", XDG_RUNTIME_DIR=str(tmp_path), FERRIO_INSPECT="1"))
+    assert "mode 0700" in line
+
+
+def test_a_program_that_imports_ferrio_runs_all_the_same_and_warns(tmp_path):
+    tmp_path.chmod(0o700)
+    (tmp_path / "ferrio").mkdir(mode=0o777)
+    (tmp_path / "ferrio").chmod(0o777)
+    environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path), "FERRIO_INSPECT": "1"}
+    command = [sys.executable, "-c", "import ferrio; print('runs')"]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (0, "runs\n")
+    assert "RuntimeWarning: FERRIO_INSPECT: " in result.stderr
+
+
+def test_output_that_nobody_reads_to_the_end_is_no_error(tmp_path):
+    with inspected(tmp_path, IDLE) as program:
+        command = f"{sys.executable} -m ferrio stacks {program.pid} | true"
+        environment = program.environment | {"FERRIO_INSPECT": ""}
+        result = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment, timeout=60)
+        assert (result.returncode, result.stderr) == (0, "")

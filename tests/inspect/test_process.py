@@ -1,0 +1,155 @@
+"""Forks, the interpreter's exit, and other edges of a process that is inspected."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from tests.support.inspected import inspected
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def run(code: str, directory, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Runs a program with warnings as errors, and gives it a directory for sockets."""
+    directory.chmod(0o700)
+    environment = os.environ | {"XDG_RUNTIME_DIR": str(directory)} | variables
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+
+
+def prints(code: str, directory, **variables: str) -> str:
+    result = run(code, directory, **variables)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def test_before_start_there_is_no_thread_and_no_socket_and_after_stop_neither(tmp_path):
+    code = """
+    import asyncio, os, ferrio.inspect
+    def threads():
+        return len(os.listdir("/proc/self/task"))
+    before = threads()
+    ferrio.inspect.snapshot()
+    assert threads() == before
+    path = ferrio.inspect.start()
+    assert ferrio.inspect.start() == path and threads() == before + 2 and os.path.exists(path)
+    ferrio.inspect.stop()
+    ferrio.inspect.stop()
+    print(threads() == before, os.path.exists(path))
+    """
+    assert prints(code, tmp_path) == "True False\n"
+
+
+def test_a_forked_child_has_a_socket_of_its_own_and_the_parent_keeps_its(tmp_path):
+    code = """
+    import os, time
+
+    async def main():
+        asyncio.current_task().set_name("parent")
+        child = os.fork()
+        if child == 0:
+            asyncio._set_running_loop(None)
+            asyncio.run(own())
+            os._exit(0)
+        print("ready")
+        await asyncio.Event().wait()
+
+    async def own():
+        asyncio.current_task().set_name("child")
+        await asyncio.Event().wait()
+    """
+    with inspected(tmp_path, code, options=("-W", "error::DeprecationWarning")) as program:
+        program.until_waiting(parent="event")
+        numbers = {int(line.split()[0]) for line in program.command("list").stdout.splitlines()}
+        while len(numbers) < 2:
+            numbers = {int(line.split()[0]) for line in program.command("list").stdout.splitlines()}
+        (child,) = numbers - {program.pid}
+        try:
+            assert "parent" in program.show("ps")
+            while " child " not in (text := program.command("ps", child).stdout):
+                pass
+            assert re.search(r"\bchild\b.*\bevent\b", text)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_a_fork_warns_of_no_threads(tmp_path):
+    code = """
+    import os, ferrio.inspect
+    ferrio.inspect.start()
+    if (child := os.fork()) == 0:
+        ferrio.inspect.stop()
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], os.path.exists(ferrio.inspect.start()))
+    """
+    assert prints(code, tmp_path) == "0 True\n"
+
+
+@pytest.mark.parametrize("end", ["pass", "raise SystemExit(0)", "import os; os._exit(0)"], ids=["end", "exit", "_exit"])
+def test_a_process_that_ends_while_it_is_asked_ends(tmp_path, end):
+    code = f"""
+    import asyncio, ferrio.inspect, socket, threading
+
+    path = ferrio.inspect.start()
+
+    def ask():
+        while True:
+            try:
+                with socket.socket(socket.AF_UNIX) as connection:
+                    connection.connect(path)
+                    connection.sendall(b'{{"view": "snapshot"}}\\n')
+                    connection.recv(100)
+            except OSError:
+                pass
+
+    async def main():
+        tasks = [asyncio.create_task(asyncio.sleep(100)) for _ in range(1000)]
+        await asyncio.sleep(0)
+        for _ in range(4):
+            threading.Thread(target=ask, daemon=True).start()
+        await asyncio.sleep(0.05)
+        print("ends")
+        {end}
+
+    asyncio.run(main())
+    """
+    assert prints(code.replace('print("ends")', 'print("ends", flush=True)'), tmp_path) == "ends\n"
+
+
+def test_a_socket_at_a_path_of_the_programs_choice(tmp_path):
+    code = f"""
+    import ferrio.inspect, os, stat
+    path = ferrio.inspect.start({str(tmp_path / "own.sock")!r})
+    print(os.path.basename(path), oct(stat.S_IMODE(os.stat(path).st_mode)))
+    """
+    assert prints(code, tmp_path) == "own.sock 0o600\n"
+
+
+def test_a_path_that_is_no_socket_is_left_alone(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    code = f"""
+    import ferrio.inspect
+    try:
+        ferrio.inspect.start({str(tmp_path / "file")!r})
+    except FileExistsError:
+        print("exists")
+    """
+    assert prints(code, tmp_path) == "exists\n"
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_a_directory_that_others_may_write_to_is_refused(tmp_path):
+    (tmp_path / "ferrio").mkdir()
+    (tmp_path / "ferrio").chmod(0o770)
+    assert "mode 0700" in run("import ferrio.inspect as i; i.start()", tmp_path).stderr
+
+
+def test_a_directory_that_is_a_link_is_refused(tmp_path):
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "ferrio").symlink_to(tmp_path / "elsewhere")
+    assert "mode 0700" in run("import ferrio.inspect as i; i.start()", tmp_path).stderr
