@@ -9,6 +9,7 @@
 //! Items are returned, never dropped here: dropping one may run code that arms or cancels timers.
 
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 /// The number of children of a node: four halve the depth of a binary heap, and four entries share few cache lines.
 const ARITY: usize = 4;
@@ -20,6 +21,12 @@ const TOLERATED: usize = 64;
 pub trait Cancellable {
     /// Whether the item has been cancelled; once true it stays true.
     fn is_cancelled(&self) -> bool;
+}
+
+impl<T: Cancellable> Cancellable for Rc<T> {
+    fn is_cancelled(&self) -> bool {
+        (**self).is_cancelled()
+    }
 }
 
 /// An instant in seconds on the loop's clock, whatever clock that is; infinity is a deadline that never comes.

@@ -7,6 +7,7 @@
 //! at once.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// The state of a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,12 @@ pub enum WaiterState {
 pub trait Waiter {
     /// The waiter's current state.
     fn waiter_state(&self) -> WaiterState;
+}
+
+impl<W: Waiter> Waiter for Rc<W> {
+    fn waiter_state(&self) -> WaiterState {
+        (**self).waiter_state()
+    }
 }
 
 /// A place in the wait queue.
