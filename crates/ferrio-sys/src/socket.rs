@@ -96,6 +96,48 @@ fn accept_configured(fd: RawFd) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> 
     Ok((connection, peer))
 }
 
+/// What a socket carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A stream of bytes.
+    Stream,
+    /// Datagrams.
+    Datagram,
+}
+
+/// Opens a socket for addresses like `address`; it is non-blocking and not inherited by programs that are executed.
+///
+/// # Errors
+///
+/// `EAFNOSUPPORT` for an address of a family that is not known, `EMFILE` and the like if no descriptor is free.
+pub fn open(address: &SocketAddress, kind: Kind) -> io::Result<OwnedFd> {
+    let family = match address.to_system()? {
+        address::System::V4(_) => net::AddressFamily::INET,
+        address::System::V6(_) => net::AddressFamily::INET6,
+        address::System::Unix(_) => net::AddressFamily::UNIX,
+    };
+    let kind = match kind {
+        Kind::Stream => net::SocketType::STREAM,
+        Kind::Datagram => net::SocketType::DGRAM,
+    };
+    open_configured(family, kind)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn open_configured(family: net::AddressFamily, kind: net::SocketType) -> io::Result<OwnedFd> {
+    use rustix::net::SocketFlags;
+
+    Ok(net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
+}
+
+#[cfg(target_vendor = "apple")]
+fn open_configured(family: net::AddressFamily, kind: net::SocketType) -> io::Result<OwnedFd> {
+    let socket = net::socket(family, kind, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
+}
+
 /// Begins to connect; `EINPROGRESS` means that the attempt goes on, and that the socket becomes writable when it
 /// succeeds or fails.
 pub fn connect(fd: RawFd, address: &SocketAddress) -> io::Result<()> {
