@@ -58,7 +58,7 @@ test: check test-rust test-python ## everything: the checks, the Rust tests, the
 
 test-rust: $(tools) ## the tests of the crates that need no Python
 	@echo "== cargo test"
-	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine
+	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio
 
 test-python: build ## the tests of the package
 	@echo "== pytest"

@@ -23,6 +23,7 @@ from rust_source import RustSource
 CRATES_BELOW: dict[str, frozenset[str]] = {
     "ferrio-sys": frozenset(),
     "ferrio-engine": frozenset(),
+    "ferrio": frozenset({"ferrio-sys", "ferrio-engine"}),
     "ferrio-cpython": frozenset({"ferrio-sys", "ferrio-engine"}),
     "ferrio-pyo3": frozenset({"ferrio-cpython"}),
     "ferrio-python": frozenset({"ferrio-sys", "ferrio-engine", "ferrio-cpython", "ferrio-pyo3"}),
@@ -280,7 +281,7 @@ def platform_stays_in_its_crate(tree: Tree) -> Iterator[Finding]:
 
 
 def folders_point_down(tree: Tree) -> Iterator[Finding]:
-    """Inside the upper crates a folder uses only those below it, and circles lie inside a folder."""
+    """Inside the layered crates a folder uses only those below it, and circles lie inside a folder."""
     for crate in layers.LAYERS:
         files = sources_of(tree, crate)
         problems = [*layers.upward_arrows(crate, files), *layers.circles_inside(crate, files)]

@@ -19,7 +19,7 @@ if cargo llvm-cov --version >/dev/null 2>&1; then
     # shellcheck source=/dev/null
     source <(cargo llvm-cov show-env --sh 2>/dev/null || cargo llvm-cov show-env --export-prefix)
     cargo llvm-cov clean --workspace
-    cargo test --quiet --locked -p ferrio-sys -p ferrio-engine
+    cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio
     VIRTUAL_ENV=$VENV "$python" -m maturin develop --profile dev --locked --quiet
     rm -f "$VENV"/.extension-built-* # the next `make build` replaces the slow extension
     pytest "$@" && status=0 || status=$?
