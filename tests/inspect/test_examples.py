@@ -1,0 +1,46 @@
+"""The commands in examples/README.md find the faults in examples/faults."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.inspected import Inspected
+
+pytestmark = pytest.mark.timeout(120)
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+FOUND = {
+    "two_locks.py": r"DEADLOCK of 2 tasks: .*\n.* waits at transfer \(\S+two_locks.py:16\)",
+    "hung_child.py": r"for task group: task 'request 3'\n-> .* waits at fetch \(\S+hung_child.py:7\)",
+    "blocked_loop.py": r"1 task \[running\]: request\n    handle \(\S+:13\)\n    look_up \(\S+:8\)\n",
+}
+
+
+def commands() -> dict[str, str]:
+    """The command for each fault, from the table."""
+    table = (EXAMPLES / "README.md").read_text()
+    return dict(re.findall(r"\]\(faults/(.+?)\) \| `ferrio (.+?)` \|", table))
+
+
+def test_every_fault_is_in_the_table():
+    present = {path.name for path in (EXAMPLES / "faults").glob("*.py")}
+    assert commands().keys() == FOUND.keys() == present
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_the_command_finds_the_fault(name, tmp_path):
+    tmp_path.chmod(0o700)
+    environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "ferrio", "run", "--inspect", str(EXAMPLES / "faults" / name)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            program = Inspected(process, environment)
+            while not re.search(FOUND[name], text := program.show(commands()[name])):
+                assert process.poll() is None, text
+        finally:
+            process.kill()
