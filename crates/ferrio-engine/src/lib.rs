@@ -10,6 +10,7 @@
 mod crew;
 mod descriptors;
 mod event_state;
+mod exploration;
 mod flow;
 mod incoming;
 mod interest;
@@ -28,6 +29,7 @@ mod write_buffer;
 
 pub use crew::Crew;
 pub use event_state::EventState;
+pub use exploration::{Choice, Freedom, Freedoms, Plan, Sampling, Search as ScheduleSearch, Tape};
 pub use flow::{Buffered, Drained, FlowControl};
 pub use incoming::{Found, Incoming, Search, Separators};
 pub use interest::{Change, Interest, PollerEntry, Trigger};

@@ -77,6 +77,12 @@ impl<T> ReadyQueue<T> {
         std::mem::take(&mut self.items)
     }
 
+    /// Takes out the items from `place` on: what was pushed when there were `place` items.
+    #[must_use = "dropping the items here is what this method is there to avoid"]
+    pub fn take_from(&mut self, place: usize) -> Vec<T> {
+        self.items.split_off(place.min(self.items.len())).into()
+    }
+
     /// How many items wait.
     #[inline]
     #[must_use]
@@ -128,6 +134,15 @@ mod tests {
         }
         assert_eq!(queue.pop(), Some(2));
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn take_from_leaves_the_items_before() {
+        let mut queue = ReadyQueue::default();
+        (1..=4).for_each(|item| queue.push(item));
+        assert_eq!(queue.take_from(1), [2, 3, 4]);
+        assert!(queue.take_from(2).is_empty());
+        assert_eq!(queue.pop(), Some(1));
     }
 
     #[test]

@@ -211,6 +211,32 @@ impl<T: Cancellable> Timers<T> {
         self.heap.iter().map(|entry| &entry.item)
     }
 
+    /// The number that the next item gets: numbers increase with the order of arming.
+    #[must_use]
+    pub const fn next_sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The items that are due up to `end` and not cancelled, with deadline and number, in no order.
+    pub fn armed_up_to(&self, end: Deadline) -> impl Iterator<Item = (Deadline, u64, &T)> {
+        let armed = move |entry: &&Entry<T>| entry.rank <= end.rank() && !entry.item.is_cancelled();
+        self.heap.iter().filter(armed).map(|entry| (Deadline::of_rank(entry.rank), entry.sequence, &entry.item))
+    }
+
+    /// Takes out the item with this number, wherever it is.
+    pub fn take(&mut self, sequence: u64) -> Option<T> {
+        let index = self.heap.iter().position(|entry| entry.sequence == sequence)?;
+        let taken = self.heap.swap_remove(index);
+        if index < self.heap.len() {
+            self.sift_down(index);
+            self.sift_up(index);
+        }
+        if self.cancelled > 0 && taken.item.is_cancelled() {
+            self.cancelled = self.cancelled.saturating_sub(1);
+        }
+        Some(taken.item)
+    }
+
     fn pop(&mut self) -> Option<T> {
         if self.heap.is_empty() {
             return None;

@@ -221,3 +221,34 @@ fn cancelled_timers_before_all_others_are_purged() {
     assert_eq!(timers.next_deadline(&mut graveyard), Some(Deadline(1e9)));
     assert_eq!((timers.len(), graveyard.len()), (1000, 10_000));
 }
+
+proptest! {
+    #[test]
+    fn a_timer_that_is_taken_out_leaves_the_others_in_order(
+        deadlines in prop::collection::vec(0_u8..8, 1..40),
+        choices in prop::collection::vec(any::<prop::sample::Index>(), 40),
+    ) {
+        let mut timers = Timers::new();
+        let first = timers.next_sequence();
+        for (number, deadline) in deadlines.iter().enumerate() {
+            timers.arm(Deadline(f64::from(*deadline)), Item::new(number));
+        }
+        let mut left: Vec<(u8, usize)> = deadlines.iter().copied().zip(0..).collect();
+        for choice in choices.iter().take(deadlines.len() / 2) {
+            let (_, number) = left.remove(choice.index(left.len()));
+            let taken = timers.take(first + number as u64).expect("armed");
+            prop_assert_eq!(taken.number, number);
+        }
+        left.sort_unstable();
+        let mut armed: Vec<(Deadline, u64, usize)> = timers
+            .armed_up_to(Deadline(8.0))
+            .map(|(deadline, sequence, item)| (deadline, sequence, item.number))
+            .collect();
+        armed.sort_by_key(|(deadline, sequence, _)| (*deadline, *sequence));
+        prop_assert_eq!(armed.iter().map(|entry| entry.2).collect::<Vec<_>>(), left.iter().map(|entry| entry.1).collect::<Vec<_>>());
+        for (_, number) in left {
+            prop_assert_eq!(timers.pop_due(Deadline(f64::INFINITY)).map(|item| item.number), Some(number));
+        }
+        prop_assert!(timers.is_empty());
+    }
+}
