@@ -21,6 +21,7 @@ mod streams;
 mod subprocess;
 mod task_groups;
 mod tasks;
+mod testing;
 mod threads;
 mod timeouts;
 mod transports;
@@ -66,6 +67,7 @@ mod _ferrio {
         let server = py.get_type::<crate::net::serve::server::Server>();
         ferrio_cpython::capi::coroutine_function::mark(&server, &["start_serving", "serve_forever", "wait_closed"])?;
         crate::streams::add_classes(module)?;
+        module.add_class::<crate::testing::Simulation>()?;
         ferrio_cpython::capi::hooks::watch(module)?;
         let timeout = module.getattr(name!("Timeout"))?;
         ferrio_cpython::capi::coroutine_function::mark(&timeout, &["__aenter__", "__aexit__"])?;

@@ -84,7 +84,7 @@ impl Timeout {
         let py = delay.py();
         let when = match (owner.cast::<LoopBase>(), plain_number(delay)) {
             _ if delay.is_none() => delay.clone(),
-            (Ok(ours), Some(seconds)) => PyFloat::new(py, LoopBase::now(ours)? + seconds).into_any(),
+            (Ok(ours), Some(seconds)) => PyFloat::new(py, LoopBase::now_before(ours, seconds)? + seconds).into_any(),
             _ => owner.call_method0(pyo3::intern!(py, "time"))?.add(delay)?,
         };
         Py::new(py, Self::new(when))

@@ -52,6 +52,8 @@ crate::imported! {
     stock_discard_from_awaited_by = "_asyncio" . "future_discard_from_awaited_by";
     /// The class of what `gather()` returns, which ferrio's claims to be.
     asyncio_gathering_future = "asyncio.tasks" . "_GatheringFuture";
+    /// What the timer of asyncio's own `sleep` calls.
+    set_result_unless_cancelled = "asyncio.futures" . "_set_result_unless_cancelled";
     /// `asyncio.CancelledError`.
     cancelled_error = "asyncio.exceptions" . "CancelledError";
     /// `asyncio.InvalidStateError`.

@@ -66,6 +66,13 @@ impl Running {
         self.published.with(py, |published| published.as_ref().map_or(null_mut(), OwnedRef::as_ptr))
     }
 
+    /// The number of the task that runs; 0 for none.
+    pub(crate) fn number(&self, py: Python<'_>) -> u64 {
+        // SAFETY: null, or kept by the code that runs its step.
+        let task = unsafe { Bound::from_borrowed_ptr_or_opt(py, self.get()) };
+        task.map_or(0, |task| crate::objects::task::number(&task))
+    }
+
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let published =
             self.published.traverse(visit, |published| published.as_ref().map(|published| published.traverse(visit)));

@@ -74,13 +74,26 @@ pub(crate) fn method_descriptor<'py>(
 
 unsafe extern "C" fn time(slf: Object, _: Object) -> Object {
     trampoline_attached(|py| {
-        let _ = slf;
+        // SAFETY: the method descriptor checked that `self` is a LoopBase; the caller holds a reference.
+        let owner = unsafe { LoopBase::from_borrowed(py, slf) };
+        if owner.get().is_simulated() {
+            return simulated_time(&owner);
+        }
         // The result of a replaced `time.monotonic` is returned unchanged, as in asyncio.
         match hooks::MONOTONIC.replacement(py)? {
             Some(function) => function.call0().map(Bound::unbind),
             None => Ok(PyFloat::new(py, crate::objects::loop_base::monotonic_seconds()).into_any().unbind()),
         }
     })
+}
+
+#[cold]
+fn simulated_time(owner: &Bound<'_, LoopBase>) -> PyResult<Py<PyAny>> {
+    let py = owner.py();
+    match owner.get().simulation(py) {
+        Some((simulation, seams)) => Ok(PyFloat::new(py, (seams.now)(&simulation, owner)).into_any().unbind()),
+        None => Ok(PyFloat::new(py, crate::objects::loop_base::monotonic_seconds()).into_any().unbind()),
+    }
 }
 
 /// Defines the C entry of a scheduling method whose Rust body takes the loop and its arguments.
@@ -270,10 +283,9 @@ fn do_call_later<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyRe
     let Some(delay) = request.leading.as_ref().filter(|delay| !delay.is_none()) else {
         return Err(crate::capi::raise::error::<PyTypeError>("delay must not be None"));
     };
-    let now = LoopBase::now(owner)?;
     let when = match delay.cast_exact::<PyFloat>() {
-        Ok(delay) => now + delay.value(),
-        Err(_) => PyFloat::new(owner.py(), now).add(delay)?.extract()?,
+        Ok(delay) => LoopBase::now_before(owner, delay.value())? + delay.value(),
+        Err(_) => PyFloat::new(owner.py(), LoopBase::now(owner)?).add(delay)?.extract()?,
     };
     if owner.get().timers_overridden.get() && overrides(owner, "call_at")? {
         return by_call_at(owner, request, when);

@@ -29,7 +29,7 @@ impl Timer {
         if let Some(ours) = loop_with_alarms(owner)?
             && let Some(seconds) = plain_number(delay)
         {
-            let when = LoopBase::now(ours)? + seconds;
+            let when = LoopBase::now_before(ours, seconds)? + seconds;
             return Ok(Self::Ours(HandleRef::alarm(ours, when, future, future::finish_with_none)?));
         }
         let py = owner.py();

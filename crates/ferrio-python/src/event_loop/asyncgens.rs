@@ -22,7 +22,7 @@ pub(crate) struct AsyncGenerators {
 
 impl AsyncGenerators {
     /// The set of generators; None before the first one.
-    fn alive<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+    pub(crate) fn alive<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.alive.with(py, |alive| alive.as_ref().map(|alive| alive.bind(py).clone()))
     }
 

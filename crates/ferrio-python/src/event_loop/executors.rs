@@ -14,7 +14,7 @@ use crate::common::imports;
 use crate::event_loop::executor_future;
 use crate::event_loop::{Loop, base};
 use crate::threads::executor::{self, Pool};
-use crate::threads::job::Call;
+use crate::threads::job::{Call, Job};
 
 /// How many threads there are for lookups alone.
 const LOOKUP_THREADS: usize = 4;
@@ -88,6 +88,10 @@ impl Loop {
             Some(executor) => executor,
             None => default_executor(slf)?,
         };
+        if base(slf).is_simulated() && executor.is_instance(&imports::thread_pool(py)?)? {
+            let call = Call::Plain { function: func.clone().unbind(), arguments: args.clone().unbind() };
+            return simulate(slf, call, Loop::waiter(slf)?);
+        }
         if let Some(pool) = executor::takes_jobs(&executor)? {
             let call = Call::Plain { function: func.clone().unbind(), arguments: args.clone().unbind() };
             return submit(slf, pool, call);
@@ -188,7 +192,20 @@ pub(crate) fn look_up_in_thread<'py>(slf: &Bound<'py, Loop>, call: Call) -> PyRe
 
 fn submit<'py>(slf: &Bound<'py, Loop>, pool: &Bound<'py, Pool>, call: Call) -> PyResult<Bound<'py, PyAny>> {
     let future = Loop::waiter(slf)?;
+    if base(slf).is_simulated() {
+        return simulate(slf, call, future);
+    }
     executor::submit(pool, slf.as_super(), call, &future)?;
+    Ok(future)
+}
+
+/// Hands the call to a thread of the simulation.
+#[cold]
+fn simulate<'py>(slf: &Bound<'py, Loop>, call: Call, future: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    if let Some((simulation, seams)) = base(slf).simulation(slf.py()) {
+        let job = Job::linked(slf.as_super(), call, &future)?;
+        (seams.submit)(&simulation, slf.as_super(), job.into_any())?;
+    }
     Ok(future)
 }
 

@@ -225,7 +225,8 @@ fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
         let timeout = if idle && !base.stopping.get() { time_to_wait(slf)? } else { Some(Duration::ZERO) };
         poll(slf, timeout)?;
     }
-    if base.has_timers(py) && base.next_deadline(py).is_some() {
+    // The poll of a simulation has queued what is due.
+    if base.has_timers(py) && base.next_deadline(py).is_some() && !base.is_simulated() {
         let now = LoopBase::now(slf.as_super())?;
         let margin = if now.abs() < FINE_INSTANTS { CLOCK_RESOLUTION } else { coarse_margin(py, now)? };
         base.collect_due(py, Deadline(now + margin))?;
@@ -261,6 +262,9 @@ fn time_to_wait(slf: &Bound<'_, Loop>) -> PyResult<Option<Duration>> {
 
 fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
     let py = slf.py();
+    if base(slf).is_simulated() {
+        return poll_simulation(slf);
+    }
     let io = &slf.get().io;
     let Some(poller) = io.own_poller(py).map_err(|error| exception_handler::from_io(&error))? else { return Ok(()) };
     let mut events = io.take_events(py);
@@ -304,6 +308,16 @@ fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
     received?;
     py.check_signals()?;
     interrupted.map_err(|error| exception_handler::from_io(&error))
+}
+
+/// Asks the simulation what lands. No poll is noted, so that each turn polls.
+#[cold]
+fn poll_simulation(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    let py = slf.py();
+    if let Some((simulation, seams)) = base(slf).simulation(py) {
+        (seams.poll)(&simulation, slf.as_super())?;
+    }
+    py.check_signals()
 }
 
 fn sleep_in(

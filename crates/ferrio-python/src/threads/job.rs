@@ -108,7 +108,7 @@ impl Job {
     }
 
     /// A job as asyncio has them: the future shows that it is linked to it.
-    pub(super) fn linked<'py>(
+    pub(crate) fn linked<'py>(
         owner: &Bound<'py, LoopBase>,
         call: Call,
         future: &Bound<'py, PyAny>,
@@ -119,7 +119,7 @@ impl Job {
     }
 
     /// Makes the call, in a worker. Returns the loop that has the outcome in its queue and is not woken yet.
-    pub(super) fn run<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, LoopBase>>> {
+    pub(crate) fn run<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, LoopBase>>> {
         let py = slf.py();
         let Some(call) = slf.get().begin(py) else { return Ok(None) };
         let outcome = match call.make(py) {

@@ -99,6 +99,12 @@ impl FutureBody {
     pub(crate) fn on(owner: &Bound<'_, LoopBase>) -> Self {
         Self { owner: Some(owner.clone().into()), native: true, ..Self::default() }
     }
+
+    /// Whether it belongs to a simulated loop.
+    pub(crate) fn is_simulated(&self, py: Python<'_>) -> bool {
+        let owner = self.owner.as_ref().filter(|_| self.native).map(|owner| owner.get(py));
+        owner.is_some_and(|owner| owner.cast::<LoopBase>().is_ok_and(|owner| owner.get().is_simulated()))
+    }
 }
 
 /// A counted reference to a ferrio future or task, or to an instance of a subclass.

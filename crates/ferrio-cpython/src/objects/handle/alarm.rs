@@ -7,6 +7,8 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::{Arity, Body, DebugNotes, HandleRef, Kind, types};
+use crate::capi::imports;
+use crate::objects::future::finish_with_none;
 use crate::objects::loop_base::LoopBase;
 use crate::objects::runnable::{Action, Runnable};
 
@@ -73,6 +75,18 @@ impl HandleRef {
     /// Any error that the visit returns.
     pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&*self.0)
+    }
+
+    /// Whether this is the timer of a sleep, ferrio's or asyncio's.
+    pub(crate) fn ends_sleep(&self, py: Python<'_>) -> bool {
+        let body = self.body();
+        match (body.action, &body.callback) {
+            (Some(action), _) => std::ptr::fn_addr_eq(action, finish_with_none as Action),
+            (None, Some(callback)) => {
+                imports::set_result_unless_cancelled(py).is_ok_and(|function| callback.bind(py).is(function))
+            }
+            (None, None) => false,
+        }
     }
 
     /// Runs the action. An error goes to the loop's exception handler; `SystemExit` and `KeyboardInterrupt` are

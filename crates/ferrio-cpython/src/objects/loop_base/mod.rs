@@ -4,10 +4,12 @@
 //! only for single operations (see `GilCell`); what leaves them is released outside the borrow, because releasing may
 //! run Python code; a handle in `timers` has `scheduled` set. Callbacks from other threads go straight into the ready
 //! queue, because the GIL is the lock that protects it; only a sleeping loop needs the waker. A turn is in `turn.rs`,
-//! what programs override of a loop in `overrides.rs`.
+//! what programs override of a loop in
+//! `overrides.rs`, what a simulation replaces in `simulated.rs`.
 
 mod overrides;
 mod private_attributes;
+mod simulated;
 mod turn;
 
 use std::collections::VecDeque;
@@ -23,6 +25,7 @@ use pyo3::types::{PyFloat, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 
 pub use overrides::overrides;
+pub use simulated::{ArmedTimer, Seams, Simulator, restart_task_numbers, task_number};
 
 use crate::capi::context::Shared;
 use crate::capi::gil_cell::{GilCell, GilFlag};
@@ -67,7 +70,10 @@ pub struct LoopBase {
     pub sleep_state: SleepState,
     /// The task factory.
     pub task_factory: TaskFactory,
-    /// Debug mode, or `end_of_callback` is due: one check for each callback.
+    /// What takes the place of the loop's surroundings while `simulated` is set.
+    simulator: GilCell<Option<Simulator>>,
+    simulated: GilFlag,
+    /// Debug mode, a simulation, or `end_of_callback` is due: one check for each callback.
     is_special: GilFlag,
     /// Whether `end_of_callback` is due.
     end_is_due: GilFlag,
@@ -88,6 +94,8 @@ enum Clock {
     Unknown,
     /// The system's monotonic clock.
     System,
+    /// A simulation's.
+    Simulated,
     /// A `time` method of a subclass or of the instance.
     Overridden,
 }
@@ -134,6 +142,8 @@ impl LoopBase {
             stopping: GilFlag::default(),
             sleep_state: SleepState::default(),
             task_factory: TaskFactory::default(),
+            simulator: GilCell::default(),
+            simulated: GilFlag::default(),
             is_special: GilFlag::default(),
             end_is_due: GilFlag::default(),
             end_of_callback: GilCell::new(None),
@@ -376,12 +386,17 @@ impl LoopBase {
         timers.transpose()?;
         self.slow_callback_duration.traverse(&visit, |given| visit.call(given)).transpose()?;
         self.running.traverse(&visit)?;
+        self.simulator
+            .traverse(&visit, |place| place.as_ref().map(|this| this.traverse(&visit)))
+            .flatten()
+            .transpose()?;
         self.task_factory.traverse(&visit)?;
         self.shared_context.traverse(&visit)
     }
 
     fn __clear__(&self, py: Python<'_>) {
         self.task_factory.set(py, Factory::None, None);
+        self.simulate(py, None);
         let before = self.slow_callback_duration.with(py, Option::take);
         drop(before);
         self.clear_scheduled(py);

@@ -16,6 +16,7 @@ impl LoopBase {
     pub fn now(slf: &Bound<'_, Self>) -> PyResult<f64> {
         match slf.get().clock.get(slf.py()) {
             Clock::System => system_time(slf.py()),
+            Clock::Simulated => Self::simulated_time(slf),
             Clock::Overridden => slf.call_method0(crate::intern!(slf.py(), "time"))?.extract(),
             Clock::Unknown => {
                 Self::find_clock(slf)?;
@@ -43,7 +44,13 @@ impl LoopBase {
     #[cold]
     fn find_clock(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let clock = if overrides(slf, "time")? { Clock::Overridden } else { Clock::System };
+        let clock = if overrides(slf, "time")? {
+            Clock::Overridden
+        } else if slf.get().is_simulated() {
+            Clock::Simulated
+        } else {
+            Clock::System
+        };
         let timers = overrides(slf, "call_at")? || overrides(slf, "call_later")?;
         slf.get().timers_overridden.set(timers);
         slf.get().clock.set(py, clock);

@@ -65,8 +65,10 @@ impl LoopBase {
     #[inline(never)]
     fn run_special(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
         let ended = Self::end_callback(slf);
+        let place = slf.get().ready_count(slf.py());
         let outcome = if slf.get().debug.get() { Self::run_timed(slf, runnable) } else { runnable.run(slf) };
-        ended.and(outcome)
+        let ran = if slf.get().is_simulated() { Self::ran(slf, place, runnable) } else { Ok(()) };
+        ended.and(outcome).and(ran)
     }
 
     /// Calls what `at_end_of_callback` was given, if anything.
@@ -80,7 +82,7 @@ impl LoopBase {
     fn end_callback_now(slf: &Bound<'_, Self>) -> PyResult<()> {
         let base = slf.get();
         base.end_is_due.set(false);
-        base.is_special.set(base.debug.get());
+        base.update_special();
         let end = base.end_of_callback.with(slf.py(), |end| *end);
         end.map_or(Ok(()), |end| end(slf)).or_else(|error| Self::report(slf, error))
     }
@@ -88,7 +90,11 @@ impl LoopBase {
     /// Turns asyncio's debug mode on or off.
     pub fn set_debug(&self, enabled: bool) {
         self.debug.set(enabled);
-        self.is_special.set(enabled || self.end_is_due.get());
+        self.update_special();
+    }
+
+    pub(super) fn update_special(&self) {
+        self.is_special.set(self.debug.get() || self.end_is_due.get() || self.is_simulated());
     }
 
     /// Publishes to asyncio which task runs. asyncio raises if the loop is no longer the thread's running one, for

@@ -7,13 +7,12 @@
 
 mod cancel;
 mod methods;
+mod numbers;
 pub(crate) mod registry;
 mod repr;
 mod step;
 pub mod task_like;
 mod types;
-
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
@@ -22,6 +21,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyType};
 
 pub(crate) use cancel::cancel_any;
+pub(crate) use numbers::{note_simulation, restart_numbers};
 pub use registry::{all_tasks, show_to_asyncio};
 pub(crate) use step::{run_step, run_wakeup, wakeup_callable};
 pub(crate) use types::{is_exact, type_pointer};
@@ -57,12 +57,15 @@ pub(crate) struct TaskBody {
     name: Option<OwnedRef>,
     /// What anyio knows of the task, if anything: kept here rather than in a dictionary with weak keys.
     annex: Option<OwnedRef>,
+    /// 0 for a named task whose number nothing has asked for.
     number: u64,
     /// Place in the list of pending tasks.
     pub(crate) link: registry::Link,
     pub(crate) cancels_requested: u32,
     /// `CancelledError` is due at the next step.
     pub(crate) must_cancel: bool,
+    /// It belongs to a simulation; see `numbers.rs`.
+    hash_is_number: bool,
     pub(crate) log_destroy_pending: bool,
 }
 
@@ -83,14 +86,9 @@ pub struct Parts<'py> {
     pub eager_start: bool,
 }
 
-/// A number for the next unnamed task.
-#[inline]
-fn next_number() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    // A separate load and store, relaxed: the GIL orders all accesses.
-    let number = NEXT.load(Ordering::Relaxed);
-    NEXT.store(number + 1, Ordering::Relaxed);
-    number
+/// The number of a ferrio task, which is the same in each run of a simulated program; 0 for anything else.
+pub(crate) fn number(object: &Bound<'_, PyAny>) -> u64 {
+    TaskRef::of(object).map_or(0, |task| numbers::number(&task))
 }
 
 impl<'py> TaskRef<'py> {
@@ -199,7 +197,7 @@ impl<'py> TaskRef<'py> {
             None => context::copy_current_directly(py)?,
         };
         let name = name.as_ref().map(crate::objects::future::text).transpose()?;
-        let number = if name.is_some() { 0 } else { next_number() };
+        let number = if name.is_some() { 0 } else { numbers::next_number() };
         let before = self.update(|body| {
             let fresh = TaskBody {
                 coroutine: Some(coroutine.into()),

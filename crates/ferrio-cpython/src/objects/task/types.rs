@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-use super::{TaskBody, TaskObject, TaskRef, methods, registry};
+use super::{TaskBody, TaskObject, TaskRef, methods, numbers, registry};
 use crate::capi::deallocation::within_bounds;
 use crate::capi::freelist::FreeList;
 use crate::capi::heap_type::{self, EXTENSIBLE, set_constructor, slot};
@@ -208,6 +208,7 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         slot(ffi::Py_tp_traverse, traverse as *mut c_void),
         slot(ffi::Py_tp_clear, clear as *mut c_void),
         slot(ffi::Py_tp_repr, methods::repr as *mut c_void),
+        slot(ffi::Py_tp_hash, numbers::hash as *mut c_void),
         slot(ffi::Py_tp_methods, methods::method_table(py).cast()),
         slot(ffi::Py_tp_getset, methods::attribute_table().cast()),
         slot(ffi::Py_tp_doc, doc.as_ptr() as *mut c_void),

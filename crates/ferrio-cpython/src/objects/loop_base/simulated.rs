@@ -1,0 +1,172 @@
+//! The seams at which a simulation takes the place of what surrounds a loop: its clock, its poll, its threads.
+//!
+//! A loop runs its ordinary turns while it is simulated. The clock is the simulation's; a poll asks the simulation what
+//! lands, due timers included; after each callback the simulation may insert what another thread would have appended
+//! meanwhile. Without a simulation each seam costs a branch where there was one, or a branch in a poll.
+
+use ferrio_engine::Deadline;
+use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
+
+use super::{Clock, LoopBase};
+use crate::objects::handle::HandleRef;
+use crate::objects::runnable::{Runnable, TaskStep};
+use crate::objects::task;
+
+/// What a simulation does in place of a loop's surroundings; the first argument is the simulation.
+pub struct Seams {
+    /// A reading of the clock.
+    pub now: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>) -> f64,
+    /// The reading of the clock to which a timer adds this many seconds.
+    pub now_before: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, f64) -> PyResult<f64>,
+    /// Queues what lands in this turn.
+    pub poll: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>) -> PyResult<()>,
+    /// A callback has run; what it appended to the queue begins at this place. A task's step names the task.
+    pub ran: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, usize, Option<Bound<'_, PyAny>>) -> PyResult<()>,
+    /// Takes a job of the loop's, for a thread of the simulation's.
+    pub submit: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, Bound<'_, PyAny>) -> PyResult<()>,
+}
+
+/// A simulation, as a loop sees it.
+pub struct Simulator {
+    object: Py<PyAny>,
+    seams: &'static Seams,
+}
+
+impl Simulator {
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.object)
+    }
+}
+
+/// A timer that is armed.
+pub struct ArmedTimer<'py> {
+    /// When it is due.
+    pub deadline: f64,
+    /// Increases with the order of arming.
+    pub sequence: u64,
+    /// It ends a sleep.
+    pub is_sleep: bool,
+    /// Its handle.
+    pub handle: Bound<'py, PyAny>,
+}
+
+impl LoopBase {
+    /// Puts a simulation in the place of the loop's surroundings; None puts them back.
+    pub fn simulate(&self, py: Python<'_>, simulation: Option<(Py<PyAny>, &'static Seams)>) {
+        if self.simulated.get() != simulation.is_some() {
+            task::note_simulation(py, simulation.is_some());
+        }
+        self.simulated.set(simulation.is_some());
+        let simulator = simulation.map(|(object, seams)| Simulator { object, seams });
+        let before = self.simulator.with(py, |place| std::mem::replace(place, simulator));
+        self.update_special();
+        self.clock.set(py, Clock::Unknown);
+        drop(before);
+    }
+
+    /// Whether the loop is simulated.
+    #[inline]
+    pub fn is_simulated(&self) -> bool {
+        self.simulated.get()
+    }
+
+    /// The simulation, if the loop is simulated.
+    #[cold]
+    pub fn simulation<'py>(&self, py: Python<'py>) -> Option<(Bound<'py, PyAny>, &'static Seams)> {
+        self.simulator.with(py, |place| place.as_ref().map(|this| (this.object.bind(py).clone(), this.seams)))
+    }
+
+    #[cold]
+    pub(super) fn simulated_time(slf: &Bound<'_, Self>) -> PyResult<f64> {
+        match slf.get().simulation(slf.py()) {
+            Some((simulation, seams)) => Ok((seams.now)(&simulation, slf)),
+            None => super::system_time(slf.py()),
+        }
+    }
+
+    /// The reading of the clock to which a timer adds `delay` seconds.
+    ///
+    /// # Errors
+    /// As `now`.
+    #[inline]
+    pub fn now_before(slf: &Bound<'_, Self>, delay: f64) -> PyResult<f64> {
+        if slf.get().is_simulated() { Self::simulated_time_before(slf, delay) } else { Self::now(slf) }
+    }
+
+    #[cold]
+    fn simulated_time_before(slf: &Bound<'_, Self>, delay: f64) -> PyResult<f64> {
+        let own_clock = Self::has_own_clock(slf)?;
+        match slf.get().simulation(slf.py()) {
+            Some((simulation, seams)) if !own_clock => (seams.now_before)(&simulation, slf, delay),
+            _ => Self::now(slf),
+        }
+    }
+
+    /// The number that the next timer gets.
+    pub fn next_timer(&self, py: Python<'_>) -> u64 {
+        self.timers.with(py, |timers| timers.next_sequence())
+    }
+
+    /// The timers that are due up to `end` and not cancelled, in the order in which they are due.
+    #[must_use]
+    pub fn armed_timers<'py>(&self, py: Python<'py>, end: f64) -> Vec<ArmedTimer<'py>> {
+        let mut found: Vec<(Deadline, u64, HandleRef)> = self.timers.with(py, |timers| {
+            let items = timers.armed_up_to(Deadline(end));
+            items.map(|(deadline, sequence, handle)| (deadline, sequence, handle.clone_ref(py))).collect()
+        });
+        found.sort_by_key(|(deadline, sequence, _)| (*deadline, *sequence));
+        let show = |(Deadline(deadline), sequence, handle): (Deadline, u64, HandleRef)| ArmedTimer {
+            deadline,
+            sequence,
+            is_sleep: handle.ends_sleep(py),
+            handle: handle.bind(py),
+        };
+        found.into_iter().map(show).collect()
+    }
+
+    /// Moves the timer with this number to the ready queue.
+    ///
+    /// # Errors
+    /// `MemoryError`; then it is still armed.
+    pub fn land_timer(&self, py: Python<'_>, sequence: u64) -> PyResult<()> {
+        self.reserve(py, 1)?;
+        if let Some(handle) = self.timers.with(py, |timers| timers.take(sequence)) {
+            handle.update(py, |body| body.scheduled = false);
+            self.push_reserved(py, Runnable::Handle(handle));
+        }
+        Ok(())
+    }
+
+    /// Takes out what is ready from `place` on.
+    pub fn take_ready(&self, py: Python<'_>, place: usize) -> Vec<Runnable> {
+        self.queue.with(py, |queue| queue.take_from(place))
+    }
+
+    /// The number of the task that runs, which is the same in each run of a simulated program; 0 for none.
+    pub fn running_number(slf: &Bound<'_, Self>) -> u64 {
+        slf.get().running.number(slf.py())
+    }
+
+    #[cold]
+    pub(super) fn ran(slf: &Bound<'_, Self>, place: usize, runnable: &Runnable) -> PyResult<()> {
+        let py = slf.py();
+        let Some((simulation, seams)) = slf.get().simulation(py) else { return Ok(()) };
+        let task = match runnable {
+            Runnable::Task(TaskStep::Step(task, _) | TaskStep::Wakeup(task, _)) => Some(task.get(py)),
+            Runnable::Handle(_) | Runnable::DoneCallback(_) | Runnable::Native(_) => None,
+        };
+        (seams.ran)(&simulation, slf, place, task)
+    }
+}
+
+/// The number of a task: the same in each run of a simulated program.
+#[must_use]
+pub fn task_number(task: &Bound<'_, PyAny>) -> u64 {
+    task::number(task)
+}
+
+/// Sets the number of the next unnamed task; returns what it was to be.
+pub fn restart_task_numbers(py: Python<'_>, next: u64) -> u64 {
+    task::restart_numbers(py, next)
+}

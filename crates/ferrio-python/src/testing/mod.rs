@@ -1,0 +1,11 @@
+//! The simulation of `ferrio.testing`: what takes the place of a loop's clock, poll and threads, and explores what they
+//! may do.
+//!
+//! The loop itself is the ordinary one; see `LoopBase`'s seams. `simulation.rs` has the Python class and its state,
+//! `turn.rs` decides what lands in a turn and is what tells the legal from the rest, `seams.rs` connects both to a loop.
+
+mod seams;
+mod simulation;
+mod turn;
+
+pub(crate) use simulation::Simulation;

@@ -1,0 +1,31 @@
+//! Puts a simulation in the place of a loop's surroundings, and takes the jobs that the loop submits.
+
+use ferrio_cpython::{LoopBase, Seams};
+use pyo3::prelude::*;
+
+use crate::event_loop::{Loop, base};
+use crate::testing::simulation::Simulation;
+use crate::testing::turn;
+
+static SEAMS: Seams = Seams { now: turn::now, now_before: turn::now_before, poll: turn::poll, ran: turn::ran, submit };
+
+#[pymethods]
+impl Simulation {
+    /// Take the place of the loop's surroundings.
+    fn attach(slf: &Bound<'_, Self>, owner: &Bound<'_, Loop>) {
+        base(owner).simulate(slf.py(), Some((slf.clone().into_any().unbind(), &SEAMS)));
+    }
+
+    /// Put the loop's surroundings back.
+    #[staticmethod]
+    fn detach(owner: &Bound<'_, Loop>) {
+        base(owner).simulate(owner.py(), None);
+    }
+}
+
+/// The job lands when it is chosen.
+fn submit(slf: &Bound<'_, PyAny>, owner: &Bound<'_, LoopBase>, job: Bound<'_, PyAny>) -> PyResult<()> {
+    let chain = LoopBase::running_number(owner);
+    slf.cast::<Simulation>()?.get().arrive(slf.py(), job.unbind(), chain);
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! `Simulation`: the state of a simulated loop's surroundings, and the plans of its runs.
+//!
+//! Python drives it: `begin` plans a run, the loop runs, `end` reports it to the search. The object named `world`
+//! supplies what needs Python: threads for jobs, what to do when nothing is left to happen, the story of a run.
+
+use std::collections::HashMap;
+
+use ferrio_cpython::GilCell;
+use ferrio_cpython::objects::loop_base::{restart_task_numbers, task_number};
+use ferrio_engine::{Choice, Freedom, Freedoms, Plan, ScheduleSearch, Tape};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::event_loop::{Loop, base};
+use crate::threads::job::Job;
+
+/// Something that another thread does: it lands in the loop's queue when it is chosen.
+pub(super) struct Arrival {
+    /// The job, or whatever `world` makes run.
+    pub(super) job: Py<PyAny>,
+    /// The task that waits for it.
+    pub(super) chain: u64,
+}
+
+/// The state of a run, and the search.
+pub(super) struct State {
+    pub(super) now: f64,
+    /// How far the clock may jump at once.
+    pub(super) stall: f64,
+    pub(super) tape: Tape,
+    pub(super) arrivals: Vec<Arrival>,
+    /// For each reading of the clock since which timers were armed: the number that the next timer had.
+    pub(super) readings: Vec<u64>,
+    /// Timers that the clock had not quite reached when others with the same deadline landed.
+    pub(super) left_behind: Vec<u64>,
+    pub(super) turns: u64,
+    /// A run that takes more turns goes on for ever.
+    pub(super) most_turns: u64,
+    /// Another thread that is none of the simulation's may call the loop.
+    pub(super) foreign: bool,
+    pub(super) tracing: bool,
+    /// A fingerprint of what happened.
+    pub(super) outcome: u64,
+    /// How many steps each task has made.
+    pub(super) steps: HashMap<u64, u32>,
+    /// The task that is cancelled after this many of its steps.
+    pub(super) cancel: Option<(u64, u32)>,
+    /// What else is ready, where any callback may run next.
+    pub(super) set_aside: Vec<ferrio_cpython::Runnable>,
+    plan: Option<Plan>,
+    search: ScheduleSearch,
+}
+
+/// The surroundings of a simulated loop.
+#[pyclass(frozen, module = "ferrio._ferrio")]
+pub(crate) struct Simulation {
+    pub(super) world: GilCell<Option<Py<PyAny>>>,
+    pub(super) state: GilCell<State>,
+}
+
+impl Simulation {
+    pub(super) fn world<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.world.with(py, |world| world.as_ref().map(|world| world.bind(py).clone()))
+    }
+
+    /// Tells the story's writer that a choice was made.
+    pub(super) fn tell(
+        &self,
+        py: Python<'_>,
+        what: &str,
+        seconds: f64,
+        subject: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        if !self.state.with(py, |state| state.tracing) {
+            return Ok(());
+        }
+        let Some(world) = self.world(py) else { return Ok(()) };
+        world.call_method1(name!("tell"), (what, seconds, subject)).map(drop)
+    }
+
+    fn restart(&self, py: Python<'_>, tape: Tape, plan: Option<Plan>) {
+        let before = self.state.with(py, |state| {
+            state.now = 0.0;
+            state.tape = tape;
+            state.readings.clear();
+            state.left_behind.clear();
+            state.turns = 0;
+            state.foreign = false;
+            state.outcome = 0;
+            state.steps.clear();
+            state.cancel = None;
+            state.plan = plan;
+            (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.set_aside))
+        });
+        drop(before);
+        restart_task_numbers(py, 1);
+    }
+}
+
+#[pymethods]
+impl Simulation {
+    #[new]
+    fn new(world: Py<PyAny>, seed: u64, stall: f64, most_turns: u64) -> Self {
+        let state = State {
+            now: 0.0,
+            stall,
+            tape: Tape::default(),
+            arrivals: Vec::new(),
+            readings: Vec::new(),
+            left_behind: Vec::new(),
+            turns: 0,
+            most_turns,
+            foreign: false,
+            tracing: false,
+            outcome: 0,
+            steps: HashMap::new(),
+            cancel: None,
+            set_aside: Vec::new(),
+            plan: None,
+            search: ScheduleSearch::new(seed),
+        };
+        Self { world: GilCell::new(Some(world)), state: GilCell::new(state) }
+    }
+
+    /// Begin the next run of the search; False if all schedules were run.
+    fn begin(&self, py: Python<'_>, freedoms: u8) -> bool {
+        let Some(plan) = self.state.with(py, |state| state.search.next_plan()) else { return false };
+        self.restart(py, plan.tape(freedom_set(freedoms)), Some(plan));
+        true
+    }
+
+    /// Begin a run that repeats these choices and is undisturbed from there on.
+    fn repeat(&self, py: Python<'_>, planned: Vec<u8>, freedoms: u8) {
+        self.restart(py, Plan::repeat(planned).tape(freedom_set(freedoms)), None);
+    }
+
+    /// End a run.
+    fn end(&self, py: Python<'_>) {
+        self.state.with(py, |state| {
+            if let Some(plan) = state.plan.take() {
+                state.search.finish(&plan, &state.tape, state.outcome);
+            }
+        });
+    }
+
+    /// From now on make no choices: what is left of the run is undisturbed.
+    fn choose_no_more(&self, py: Python<'_>) {
+        let tape = self.state.with(py, |state| std::mem::take(&mut state.tape));
+        self.state.with(py, |state| {
+            state.cancel = None;
+            state.turns = 0;
+        });
+        drop(tape);
+    }
+
+    /// Begin another search.
+    fn search(&self, py: Python<'_>, seed: u64) {
+        let before = self.state.with(py, |state| std::mem::replace(&mut state.search, ScheduleSearch::new(seed)));
+        drop(before);
+    }
+
+    /// Cancel the task with this number after this many of its steps, in the run that has begun.
+    fn cancel_at(&self, py: Python<'_>, task: u64, step: u32) {
+        self.state.with(py, |state| state.cancel = Some((task, step)));
+    }
+
+    /// The choices of the run: for each the freedom, the alternative taken, how many there were, and its cost.
+    #[getter]
+    fn choices(&self, py: Python<'_>) -> Vec<(&'static str, u8, u8, u8)> {
+        let log = self.state.with(py, |state| state.tape.log().to_vec());
+        log.iter()
+            .map(|choice: &Choice| (choice.freedom.name(), choice.taken, choice.alternatives, choice.cost))
+            .collect()
+    }
+
+    /// The alternatives taken.
+    #[getter]
+    fn taken<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let log: Vec<u8> = self.state.with(py, |state| state.tape.log().iter().map(|choice| choice.taken).collect());
+        PyBytes::new(py, &log)
+    }
+
+    /// The tasks that made steps, by number, and how many.
+    #[getter]
+    fn steps(&self, py: Python<'_>) -> Vec<(u64, u32)> {
+        let mut steps: Vec<(u64, u32)> =
+            self.state.with(py, |state| state.steps.iter().map(|(task, steps)| (*task, *steps)).collect());
+        steps.sort_unstable();
+        steps
+    }
+
+    /// A fingerprint of what happened in the run.
+    #[getter]
+    fn outcome(&self, py: Python<'_>) -> u64 {
+        self.state.with(py, |state| state.outcome)
+    }
+
+    /// The time of the loop's clock.
+    #[getter]
+    fn now(&self, py: Python<'_>) -> f64 {
+        self.state.with(py, |state| state.now)
+    }
+
+    /// Let the clock go on by this many seconds.
+    fn advance(&self, py: Python<'_>, seconds: f64) {
+        self.state.with(py, |state| state.now += seconds.max(0.0));
+    }
+
+    /// Whether each schedule was run.
+    #[getter]
+    fn exhausted(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.search.is_exhausted())
+    }
+
+    /// How many different schedules were run.
+    #[getter]
+    fn distinct(&self, py: Python<'_>) -> usize {
+        self.state.with(py, |state| state.search.distinct())
+    }
+
+    /// The estimated probability that a further random schedule leads to something new.
+    #[getter]
+    fn unseen(&self, py: Python<'_>) -> f64 {
+        self.state.with(py, |state| state.search.unseen())
+    }
+
+    /// Whether `world.tell` is told about choices.
+    #[setter]
+    fn set_tracing(&self, py: Python<'_>, tracing: bool) {
+        self.state.with(py, |state| state.tracing = tracing);
+    }
+
+    /// Another thread, which is none of the simulation's, has started.
+    fn note_foreign_thread(&self, py: Python<'_>) {
+        self.state.with(py, |state| state.foreign = true);
+    }
+
+    /// What another thread does next for the loop is ready to land.
+    pub(super) fn arrive(&self, py: Python<'_>, job: Py<PyAny>, chain: u64) {
+        self.state.with(py, |state| state.arrivals.push(Arrival { job, chain }));
+    }
+
+    /// Run a job, in the thread that calls this.
+    #[staticmethod]
+    fn run_job(job: &Bound<'_, PyAny>) -> PyResult<()> {
+        Job::run(job.cast::<Job>()?).map(drop)
+    }
+
+    /// Drop all that is scheduled.
+    #[staticmethod]
+    fn clear(owner: &Bound<'_, Loop>) {
+        base(owner).clear_scheduled(owner.py());
+    }
+
+    /// The asynchronous generators that are being iterated; None if there never were any.
+    #[staticmethod]
+    fn generators<'py>(owner: &Bound<'py, Loop>) -> Option<Bound<'py, PyAny>> {
+        owner.get().asyncgens.alive(owner.py())
+    }
+
+    /// Whether the loop watches descriptors.
+    #[staticmethod]
+    fn watches(owner: &Bound<'_, Loop>) -> bool {
+        owner.get().io.registrations.with(owner.py(), |registrations| registrations.count()) > 0
+    }
+
+    /// How many callbacks are ready.
+    #[staticmethod]
+    fn ready(owner: &Bound<'_, Loop>) -> usize {
+        base(owner).ready_count(owner.py())
+    }
+
+    /// The number of a task, the same in each run.
+    #[staticmethod]
+    fn number(task: &Bound<'_, PyAny>) -> u64 {
+        task_number(task)
+    }
+
+    /// Set the number of the next task; gives what it was to be.
+    #[staticmethod]
+    fn restart_numbers(py: Python<'_>, next: u64) -> u64 {
+        restart_task_numbers(py, next)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.world.traverse(&visit, |world| visit.call(world)).transpose()?;
+        let arrivals =
+            self.state.traverse(&visit, |state| state.arrivals.iter().try_for_each(|this| visit.call(&this.job)));
+        arrivals.transpose().map(drop)
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let world = self.world.with(py, Option::take);
+        drop(world);
+        let arrivals = self.state.with(py, |state| std::mem::take(&mut state.arrivals));
+        drop(arrivals);
+    }
+}
+
+/// The freedoms whose bits are set, the weakest being the lowest bit.
+fn freedom_set(bits: u8) -> Freedoms {
+    let allowed = Freedom::ALL.into_iter().enumerate().filter(|(index, _)| bits & 1 << index != 0);
+    allowed.fold(Freedoms::NONE, |set, (_, freedom)| set.with(freedom))
+}

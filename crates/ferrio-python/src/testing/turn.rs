@@ -1,0 +1,364 @@
+//! What lands in a turn, and when the clock moves: each choice here is one that the loop's surroundings may make.
+//!
+//! Alternative 0 of each is the undisturbed course: the clock moves only while the loop has nothing to do, to the next
+//! deadline; timers with that deadline land together, in the order of arming; an executor's outcome lands when the loop
+//! is idle, the oldest first. What is never permuted: the order of `call_soon`, and of timers whose deadlines differ.
+
+use ferrio_cpython::{ArmedTimer, LoopBase};
+use ferrio_engine::Freedom;
+use pyo3::prelude::*;
+
+use crate::testing::simulation::Simulation;
+
+/// Deadlines that differ by less are due together, as on the real clock.
+const RESOLUTION: f64 = 1e-9;
+
+/// How far the clock goes on at least when it does.
+const MOMENT: f64 = 1e-6;
+
+/// What a choice costs that puts something between two callbacks of one turn.
+const FINE: u8 = 2;
+
+type Object<'py> = Bound<'py, PyAny>;
+
+/// A reading of the clock.
+pub(super) fn now(slf: &Object<'_>, owner: &Bound<'_, LoopBase>) -> f64 {
+    let py = slf.py();
+    let Ok(this) = slf.cast::<Simulation>() else { return f64::NAN };
+    let next = owner.get().next_timer(py);
+    this.get().state.with(py, |state| {
+        if state.readings.last() != Some(&next) {
+            state.readings.push(next);
+        }
+        state.now
+    })
+}
+
+/// The reading before a timer is armed: by then the clock may have gone on, so that timers armed earlier, which were to
+/// be due later, are due first.
+pub(super) fn now_before(slf: &Object<'_>, owner: &Bound<'_, LoopBase>, delay: f64) -> PyResult<f64> {
+    let py = slf.py();
+    let reading = now(slf, owner);
+    let this = slf.cast::<Simulation>()?.get();
+    let (stall, allowed) = this.state.with(py, |state| (state.stall, state.tape.allows(Freedom::Stall)));
+    if !allowed || stall <= 0.0 || !(delay > 0.0) {
+        return Ok(reading);
+    }
+    let when = reading + delay;
+    let mut passed: Vec<f64> = owner.get().armed_timers(py, when + stall).iter().map(|timer| timer.deadline).collect();
+    passed.retain(|deadline| *deadline > when + RESOLUTION);
+    passed.dedup();
+    let chosen = this.state.with(py, |state| state.tape.choose(Freedom::Stall, FINE, 1 + passed.len()));
+    if chosen == 0 {
+        return Ok(reading);
+    }
+    let moved = passed[chosen - 1] - delay + MOMENT;
+    this.state.with(py, |state| state.now = moved);
+    this.tell(py, "slips", moved - reading, None)?;
+    Ok(moved)
+}
+
+/// Queues what lands in this turn.
+pub(super) fn poll(slf: &Object<'_>, owner: &Bound<'_, LoopBase>) -> PyResult<()> {
+    let py = slf.py();
+    let turn = Turn { this: slf.cast::<Simulation>()?.get(), owner };
+    let over = turn.this.state.with(py, |state| {
+        state.turns += 1;
+        state.turns > state.most_turns
+    });
+    if over && let Some(world) = turn.this.world(py) {
+        world.call_method0(name!("livelock"))?;
+    }
+    turn.put_back()?;
+    let base = owner.get();
+    if base.ready_count(py) > 0 || base.stopping.get() {
+        turn.gather_while_busy()?;
+    } else {
+        turn.gather_while_idle()?;
+    }
+    turn.choose_callback()
+}
+
+/// A callback has run, and what it queued begins at `place`: something of another thread may have come in between.
+pub(super) fn ran(
+    slf: &Object<'_>,
+    owner: &Bound<'_, LoopBase>,
+    place: usize,
+    task: Option<Object<'_>>,
+) -> PyResult<()> {
+    let py = slf.py();
+    let turn = Turn { this: slf.cast::<Simulation>()?.get(), owner };
+    if let Some(task) = task {
+        turn.note_step(&task)?;
+    }
+    let appended = owner.get().ready_count(py).saturating_sub(place);
+    let pending = turn.pending();
+    if pending == 0 || appended == 0 {
+        return Ok(());
+    }
+    let chosen = turn.this.state.with(py, |state| state.tape.choose(Freedom::Arrival, FINE, 1 + pending * appended));
+    if chosen == 0 {
+        return Ok(());
+    }
+    let (index, position) = ((chosen - 1) / appended, (chosen - 1) % appended);
+    let after = owner.get().take_ready(py, place + position);
+    turn.land(index, "lands between two callbacks")?;
+    owner.get().reserve(py, after.len())?;
+    for runnable in after {
+        owner.get().push_reserved(py, runnable);
+    }
+    Ok(())
+}
+
+struct Turn<'a, 'py> {
+    this: &'a Simulation,
+    owner: &'a Bound<'py, LoopBase>,
+}
+
+impl<'py> Turn<'_, 'py> {
+    fn py(&self) -> Python<'py> {
+        self.owner.py()
+    }
+
+    fn pending(&self) -> usize {
+        self.this.state.with(self.py(), |state| state.arrivals.len())
+    }
+
+    fn choose(&self, freedom: Freedom, cost: u8, alternatives: usize) -> usize {
+        self.this.state.with(self.py(), |state| state.tape.choose(freedom, cost, alternatives))
+    }
+
+    fn gather_while_busy(&self) -> PyResult<()> {
+        self.land_more(FINE)?;
+        self.land_timers(true)
+    }
+
+    fn gather_while_idle(&self) -> PyResult<()> {
+        let py = self.py();
+        loop {
+            let next = self.owner.get().next_deadline(py);
+            let chains: Vec<u64> =
+                self.this.state.with(py, |state| state.arrivals.iter().map(|arrival| arrival.chain).collect());
+            if !chains.is_empty() {
+                let or_later = next.is_some();
+                let chosen = self.this.state.with(py, |state| state.tape.choose_arrival(&chains, or_later));
+                if chosen < chains.len() {
+                    self.land(chosen, if chosen == 0 { "" } else { "lands first" })?;
+                    self.land_more(1)?;
+                    return self.land_timers(true);
+                }
+                self.this.tell(py, "keeps waiting", 0.0, None)?;
+            }
+            let Some(next) = next else {
+                self.nothing_left()?;
+                if self.owner.get().ready_count(py) > 0 || self.owner.get().stopping.get() {
+                    return Ok(());
+                }
+                continue;
+            };
+            if self.this.state.with(py, |state| state.foreign) {
+                self.let_real_time_pass(next.0)?;
+                if self.owner.get().ready_count(py) > 0 {
+                    return Ok(());
+                }
+            }
+            self.this.state.with(py, |state| {
+                state.now = state.now.max(next.0);
+                state.left_behind.clear();
+            });
+            self.land_timers(false)?;
+            return self.land_more(1);
+        }
+    }
+
+    /// Lands more of what is pending in the same turn.
+    fn land_more(&self, cost: u8) -> PyResult<()> {
+        loop {
+            let chosen = self.choose(Freedom::Arrival, cost, 1 + self.pending());
+            if chosen == 0 {
+                return Ok(());
+            }
+            self.land(chosen - 1, "lands in the same turn")?;
+        }
+    }
+
+    fn land(&self, index: usize, what: &str) -> PyResult<()> {
+        let py = self.py();
+        let arrival = self.this.state.with(py, |state| {
+            let arrival = state.arrivals.remove(index);
+            state.tape.note_landed(arrival.chain);
+            state.outcome = mix(state.outcome, arrival.chain | 1 << 63);
+            arrival
+        });
+        let job = arrival.job.into_bound(py);
+        if !what.is_empty() {
+            self.this.tell(py, what, 0.0, Some(job.clone()))?;
+        }
+        match self.this.world(py) {
+            Some(world) => world.call_method1(name!("run"), (job, arrival.chain)).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Moves due timers to the queue; while the loop is busy, the clock may have gone on to those that are due soon.
+    fn land_timers(&self, busy: bool) -> PyResult<()> {
+        let py = self.py();
+        let (began, stall) = self.this.state.with(py, |state| (state.now, state.stall));
+        let can_stall = stall > 0.0 && self.this.state.with(py, |state| state.tape.allows(Freedom::Stall));
+        let sleeps_vary = self.this.state.with(py, |state| state.tape.allows(Freedom::Latency));
+        let end = if sleeps_vary { f64::INFINITY } else { began + stall.max(0.0) + RESOLUTION };
+        let mut armed = self.owner.get().armed_timers(py, end);
+        let mut last: Option<ArmedTimer<'py>> = None;
+        // A timer is due for certain if the clock stood at its deadline before this turn.
+        let mut moved = !busy;
+        while let Some(first) = armed.first() {
+            let now = self.this.state.with(py, |state| state.now);
+            if first.deadline <= now + RESOLUTION {
+                let is_left_behind = self.this.state.with(py, |state| state.left_behind.contains(&first.sequence));
+                let can_wait = can_stall && (moved || is_left_behind);
+                if can_wait && last.as_ref().map_or(is_left_behind, |last| self.are_apart(last, first)) {
+                    let cost = if last.is_none() { FINE } else { 1 };
+                    if self.choose(Freedom::Stall, cost, 2) == 1 {
+                        self.this.tell(py, "waits for a later turn", MOMENT, Some(first.handle.clone()))?;
+                        self.hold(&mut armed, moved);
+                        continue;
+                    }
+                }
+            } else {
+                if !can_stall || first.deadline > began + stall || self.choose(Freedom::Stall, 1, 2) == 0 {
+                    return Ok(());
+                }
+                let what = if busy { "is due meanwhile" } else { "is due in the same turn" };
+                self.this.tell(py, what, first.deadline - now, Some(first.handle.clone()))?;
+                self.this.state.with(py, |state| state.now = first.deadline);
+                moved = true;
+            }
+            let chosen = self.choose_timer(&armed)?;
+            let timer = armed.remove(chosen);
+            self.this.state.with(py, |state| {
+                state.now = state.now.max(timer.deadline);
+                state.outcome = mix(state.outcome, timer.sequence | 1 << 62);
+            });
+            self.owner.get().land_timer(py, timer.sequence)?;
+            last = Some(timer);
+        }
+        Ok(())
+    }
+
+    /// Leaves timers for a later turn: all that are armed if the clock has just moved to their deadline, otherwise those
+    /// that were left before.
+    fn hold(&self, armed: &mut Vec<ArmedTimer<'py>>, all: bool) {
+        self.this.state.with(self.py(), |state| {
+            let end = state.now + RESOLUTION;
+            if all {
+                state
+                    .left_behind
+                    .extend(armed.iter().filter(|timer| timer.deadline <= end).map(|timer| timer.sequence));
+                armed.clear();
+            } else {
+                armed.retain(|timer| !state.left_behind.contains(&timer.sequence));
+            }
+        });
+    }
+
+    /// Which of the armed timers lands next.
+    fn choose_timer(&self, armed: &[ArmedTimer<'py>]) -> PyResult<usize> {
+        let py = self.py();
+        let equal = armed.iter().take_while(|timer| timer.deadline <= armed[0].deadline).count();
+        let chosen = self.choose(Freedom::Tie, 1, equal);
+        if chosen > 0 {
+            self.this.tell(py, "ties and is first", 0.0, Some(armed[chosen].handle.clone()))?;
+            return Ok(chosen);
+        }
+        // Sleeps may be overtaken by other sleeps, never by timers that are due later.
+        let sleeps = armed.iter().take_while(|timer| timer.is_sleep).count();
+        let chosen = self.choose(Freedom::Latency, 1, sleeps);
+        if chosen > 0 {
+            self.this.tell(py, "is faster", 0.0, Some(armed[chosen].handle.clone()))?;
+        }
+        Ok(chosen)
+    }
+
+    /// Whether the clock may stand between two timers: their deadlines differ, or they were armed at different readings
+    /// of it.
+    fn are_apart(&self, earlier: &ArmedTimer<'_>, later: &ArmedTimer<'_>) -> bool {
+        let (low, high) = (earlier.sequence.min(later.sequence), earlier.sequence.max(later.sequence));
+        (earlier.deadline - later.deadline).abs() > 0.0
+            || self.this.state.with(self.py(), |state| {
+                let after = state.readings.partition_point(|reading| *reading <= low);
+                state.readings.get(after).is_some_and(|reading| *reading <= high)
+            })
+    }
+
+    /// Nothing is ready, armed or pending. Python waits for foreign threads or raises.
+    fn nothing_left(&self) -> PyResult<()> {
+        match self.this.world(self.py()) {
+            Some(world) => world.call_method0(name!("nothing_left")).map(drop),
+            None => Err(ferrio_cpython::error::<pyo3::exceptions::PyRuntimeError>("the simulation is over")),
+        }
+    }
+
+    /// While a foreign thread may call the loop, virtual time runs as fast as real time.
+    fn let_real_time_pass(&self, until: f64) -> PyResult<()> {
+        let seconds = until - self.this.state.with(self.py(), |state| state.now);
+        match self.this.world(self.py()) {
+            Some(world) if seconds > 0.0 => world.call_method1(name!("wait"), (seconds,)).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_step(&self, task: &Object<'py>) -> PyResult<()> {
+        let number = ferrio_cpython::objects::loop_base::task_number(task);
+        let is_cancelled = self.this.state.with(self.py(), |state| {
+            state.outcome = mix(state.outcome, number);
+            let steps = state.steps.entry(number).or_default();
+            *steps += 1;
+            state.cancel == Some((number, *steps))
+        });
+        if is_cancelled && !task.call_method0(name!("done"))?.is_truthy()? {
+            self.this.tell(self.py(), "is cancelled", 0.0, Some(task.clone()))?;
+            task.call_method0(name!("cancel"))?;
+        }
+        Ok(())
+    }
+
+    /// Where any callback that is ready may run next, leaves one in the queue.
+    fn choose_callback(&self) -> PyResult<()> {
+        let py = self.py();
+        let base = self.owner.get();
+        let ready = base.ready_count(py);
+        if ready < 2 || !self.this.state.with(py, |state| state.tape.allows(Freedom::Any)) {
+            return Ok(());
+        }
+        let chosen = self.choose(Freedom::Any, 1, ready);
+        let mut all = base.take_ready(py, 0);
+        let next = all.remove(chosen.min(all.len() - 1));
+        base.push(py, next)?;
+        if chosen > 0 {
+            self.this.tell(py, "runs before others that were ready", 0.0, None)?;
+        }
+        let before = self.this.state.with(py, |state| std::mem::replace(&mut state.set_aside, all));
+        drop(before);
+        Ok(())
+    }
+
+    /// Puts back what `choose_callback` set aside, before what was queued since.
+    fn put_back(&self) -> PyResult<()> {
+        let py = self.py();
+        let aside = self.this.state.with(py, |state| std::mem::take(&mut state.set_aside));
+        if aside.is_empty() {
+            return Ok(());
+        }
+        let base = self.owner.get();
+        let newer = base.take_ready(py, 0);
+        base.reserve(py, aside.len() + newer.len())?;
+        for runnable in aside.into_iter().chain(newer) {
+            base.push_reserved(py, runnable);
+        }
+        Ok(())
+    }
+}
+
+const fn mix(hash: u64, value: u64) -> u64 {
+    (hash.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95)
+}

@@ -1,0 +1,24 @@
+"""Deterministic tests of asyncio programs, on the loop that runs them in production.
+
+`run` runs a program in virtual time, `explore` under many schedules that are legal for it, `replay` under the one that
+failed. `simulate` makes a test of an async function. See the manual for what is legal and what a finding means.
+"""
+
+from ferrio.testing._errors import Deadlock, Drift, Livelock, RealIOError, UnhandledError
+from ferrio.testing._explore import explore, replay, run
+from ferrio.testing._report import Failure, Report
+from ferrio.testing._simulate import simulate
+
+__all__ = [
+    "Deadlock",
+    "Drift",
+    "Failure",
+    "Livelock",
+    "RealIOError",
+    "Report",
+    "UnhandledError",
+    "explore",
+    "replay",
+    "run",
+    "simulate",
+]

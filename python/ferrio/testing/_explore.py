@@ -1,0 +1,296 @@
+"""`run`, `explore` and `replay`."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Literal, TypeVar
+
+from ferrio.testing import _freedoms
+from ferrio.testing._freedoms import Order, Sleeps
+from ferrio.testing._report import Failure, Report
+from ferrio.testing._surroundings import real_monotonic
+from ferrio.testing._token import Choice, Token, decode
+from ferrio.testing._world import Ending, Main, World
+
+T = TypeVar("T")
+
+Cancel = Literal["sweep"]
+
+# Seconds between two lines about the progress of a long exploration.
+PROGRESS = 5.0
+
+# How many runs shrinking a schedule, and each step of its classification, may take.
+SHRINKING = 300
+CLASSIFYING = 150
+
+
+def run(main: Callable[[], Coroutine[Any, Any, T]] | Coroutine[Any, Any, T], *, seed: int = 0) -> T:
+    """Run a program in virtual time and give its result.
+
+    `main` is a coroutine function, or a coroutine. The clock stands still while the program computes and jumps to the
+    next deadline when nothing is left to do, so that a program which sleeps for an hour ends at once, with exact times.
+    Jobs of executors run in real threads, one at a time. Real I/O is refused.
+    """
+    function: Main = (lambda: main) if isinstance(main, Coroutine) else main
+    try:
+        with World(seed) as world:
+            world.simulation.repeat([], 0)
+            ending = world.once(function)
+            if ending is not None:
+                raise ending.error
+            result: T = world.result
+            return result
+    finally:
+        if isinstance(main, Coroutine):
+            main.close()
+
+
+def explore(
+    main: Main,
+    *,
+    schedules: int = 1000,
+    seconds: float | None = None,
+    order: Order = "contract",
+    sleeps: Sleeps = "exact",
+    cancel: Cancel | None = None,
+    stall: float = 0.005,
+    seed: int = 0,
+    rerun: bool = False,
+    progress: bool = True,
+) -> Report:
+    """Run a program under many legal schedules, until one fails, all were run, or the budget ends.
+
+    `main` is a coroutine function without arguments that sets up all that it uses; it is called once for each schedule.
+    `order` says what may vary: "loop" what ferrio's loop may do, "contract" also what asyncio leaves undefined, "any"
+    the order of all callbacks, which no loop varies. `sleeps="io"` lets each sleep take longer, as I/O would.
+    `cancel="sweep"` also cancels each task once at each point where it waits. `stall` is how far the clock may jump at
+    once, in seconds. With `rerun` the budget is used up even when all schedules were run.
+    """
+    if cancel not in (None, "sweep"):
+        raise ValueError(f"cancel is None or 'sweep', not {cancel!r}")
+    if not callable(main):
+        raise TypeError(f"main is a coroutine function, which is called once for each schedule, not {main!r}")
+    bits = _freedoms.freedoms(order, sleeps, stall)
+    report = Report(stall=stall)
+    with World(seed, stall) as world:
+        exploration = _Exploration(world, main, bits, stall)
+        try:
+            exploration.search(report, schedules, seconds, rerun, progress)
+            if cancel is not None and report.failure is None:
+                exploration.sweep(report)
+        except KeyboardInterrupt:
+            report.interrupted = True
+        exploration.conclude(report)
+    return report
+
+
+def replay(main: Main, token: str) -> Report:
+    """Run the schedule of a token once; the report has the failure, if the program still fails.
+
+    Raises Drift, which names the choice, if the program no longer offers the choices that the token makes.
+    """
+    schedule = decode(token)
+    report = Report(stall=schedule.stall)
+    with World(0, schedule.stall) as world:
+        exploration = _Exploration(world, main, schedule.bits, schedule.stall)
+        world.story = []
+        world.simulation.tracing = True
+        ending = exploration.repeat(schedule.planned(), schedule.cancel, checked=schedule)
+        report.schedules = report.distinct = 1
+        if ending is not None:
+            report.failure = exploration.failure_of(ending, schedule.bits, schedule.cancel)
+        exploration.conclude(report)
+    return report
+
+
+class _Exploration:
+    """An exploration of one program in one world."""
+
+    def __init__(self, world: World, main: Main, bits: int, stall: float) -> None:
+        self.world = world
+        self.main = main
+        self.bits = bits
+        self.stall = stall
+
+    def search(self, report: Report, schedules: int, seconds: float | None, rerun: bool, progress: bool) -> None:
+        """Runs schedule after schedule."""
+        world, main, bits = self.world, self.main, self.bits
+        begin, once = world.simulation.begin, world.once
+        end = None if seconds is None else real_monotonic() + seconds
+        watched = end is not None or progress
+        next_line = real_monotonic() + PROGRESS
+        while report.schedules < schedules:
+            if watched and report.schedules % 64 == 0:
+                now = real_monotonic()
+                if end is not None and now >= end:
+                    return
+                if progress and now >= next_line:
+                    next_line = now + PROGRESS
+                    self._show_progress(report, schedules)
+            if not begin(bits):
+                if not rerun:
+                    return
+                world.simulation.repeat([], bits)
+            ending = once(main)
+            report.schedules += 1
+            if ending is not None:
+                report.found_after = report.schedules
+                report.failure = self._conclude_failure(ending, None)
+                return
+
+    def sweep(self, report: Report) -> None:
+        """Cancels each task at each point where it waits, one in each run of the undisturbed schedule."""
+        simulation = self.world.simulation
+        self.repeat([], None)
+        for task, steps in simulation.steps:
+            for step in range(1, steps + 1):
+                ending = self.repeat([], (task, step))
+                report.schedules += 1
+                if ending is not None:
+                    report.found_after = report.schedules
+                    report.failure = self._conclude_failure(ending, (task, step))
+                    return
+
+    def conclude(self, report: Report) -> None:
+        """Takes over what the search knows."""
+        distinct, report.exhausted, report.unseen = self.world.numbers()
+        report.distinct = max(report.distinct, distinct)
+        report.leftovers = self.world.leftovers
+        if self.world.saw_foreign:
+            report.nondeterminism.append("the program starts threads of its own, which run in real time")
+
+    def repeat(
+        self,
+        planned: list[int],
+        cancel: tuple[int, int] | None,
+        *,
+        bits: int | None = None,
+        checked: Token | None = None,
+    ) -> Ending | None:
+        """Runs one schedule; None if it passes."""
+        simulation = self.world.simulation
+        simulation.repeat(planned, self.bits if bits is None else bits)
+        if cancel is not None:
+            simulation.cancel_at(*cancel)
+        ending = self.world.once(self.main, checked)
+        if ending is not None and cancel is not None and _is_cancellation(ending.error):
+            return None
+        return ending
+
+    def failure_of(self, ending: Ending, bits: int, cancel: tuple[int, int] | None) -> Failure:
+        """The failure of a run whose story was written."""
+        deviations = _deviations(ending.choices)
+        used = 0
+        for kind, _, _ in deviations.values():
+            used |= _freedoms.NAMES[kind]
+        strongest = _freedoms.strongest(used)
+        explanation = _freedoms.SENTENCES[strongest]
+        if strongest == _freedoms.STALL and self.world.held_up:
+            explanation = f"happens if the loop is {self.world.held_up}"
+        name = _freedoms.name(strongest)
+        if cancel is not None:
+            name = "cancellation" if strongest == 0 else f"cancellation and {name}"
+            explanation = "happens if a task is cancelled where it waits"
+        token = Token(bits, self.stall, cancel, deviations, ending.outcome)
+        return Failure(ending.error, token.encode(), name, explanation, "\n".join(self.world.story or []))
+
+    def _conclude_failure(self, ending: Ending, cancel: tuple[int, int] | None) -> Failure:
+        """Shrinks a schedule, finds the weakest freedom that suffices, and writes its story."""
+        planned = self._shrink(ending, cancel, self.bits)
+        bits = self.bits
+        if cancel is None:
+            bits, planned = self._weaken(ending, planned)
+        self.world.story = []
+        self.world.held_up = ""
+        self.world.simulation.tracing = True
+        told = self.repeat(planned, cancel, bits=bits) or ending
+        self.world.simulation.tracing = False
+        return self.failure_of(told, bits, cancel)
+
+    def _shrink(self, ending: Ending, cancel: tuple[int, int] | None, bits: int) -> list[int]:
+        """The alternatives of a schedule with fewer deviations that fails in the same way."""
+        best = _taken(ending.choices)
+        budget = SHRINKING
+        improved = True
+        while improved and budget > 0:
+            improved = False
+            for candidate in _simpler(best):
+                budget -= 1
+                if budget < 0:
+                    break
+                shorter = self.repeat(candidate, cancel, bits=bits)
+                if shorter is not None and _is_same(shorter.error, ending.error):
+                    found = _taken(shorter.choices)
+                    if _weight(found) < _weight(best):
+                        best = found
+                        improved = True
+                        break
+        return best
+
+    def _weaken(self, ending: Ending, planned: list[int]) -> tuple[int, list[int]]:
+        """The weakest set of freedoms in which a short search fails in the same way, and its schedule."""
+        again = self.repeat(planned, None)
+        used = 0
+        for kind, taken, _ in again.choices if again is not None else ending.choices:
+            if taken:
+                used |= _freedoms.NAMES[kind]
+        for rung in _freedoms.LADDER:
+            bits = rung & self.bits
+            if _freedoms.strongest(bits) >= _freedoms.strongest(used):
+                break
+            for found in self._runs(bits):
+                if found is not None and _is_same(found.error, ending.error):
+                    return bits, self._shrink(found, None, bits)
+        return self.bits, planned
+
+    def _runs(self, bits: int) -> Iterator[Ending | None]:
+        """The first runs of another search."""
+        self.world.keep_search()
+        for _ in range(CLASSIFYING):
+            if not self.world.simulation.begin(bits):
+                return
+            yield self.world.once(self.main)
+
+    def _show_progress(self, report: Report, schedules: int) -> None:
+        unseen = self.world.simulation.unseen
+        print(
+            f"ferrio.testing: {report.schedules} of at most {schedules} schedules, about {unseen:.1%} unseen",
+            file=sys.stderr,
+        )
+
+
+def _taken(choices: list[Choice]) -> list[int]:
+    """The alternatives taken, up to the last that differs from the undisturbed run."""
+    taken = [choice[1] for choice in choices]
+    while taken and taken[-1] == 0:
+        taken.pop()
+    return taken
+
+
+def _deviations(choices: list[Choice]) -> dict[int, Choice]:
+    return {index: choice for index, choice in enumerate(choices) if choice[1]}
+
+
+def _simpler(taken: list[int]) -> Iterator[list[int]]:
+    """Schedules with one deviation less, and with a lesser one."""
+    places = [index for index, alternative in enumerate(taken) if alternative]
+    for index in reversed(places):
+        yield [*taken[:index], 0, *taken[index + 1 :]]
+    for index in reversed(places):
+        # Without the choice itself: what follows may have been the choices of another turn.
+        yield [*taken[:index], *taken[index + 1 :]]
+    for index in places:
+        for alternative in range(1, min(taken[index], 4)):
+            yield [*taken[:index], alternative, *taken[index + 1 :]]
+
+
+def _weight(taken: list[int]) -> tuple[int, int, int]:
+    return sum(1 for alternative in taken if alternative), sum(taken), len(taken)
+
+
+def _is_same(found: BaseException, wanted: BaseException) -> bool:
+    return type(found) is type(wanted)
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    return isinstance(error, asyncio.CancelledError)

@@ -1,0 +1,59 @@
+"""`simulate`: a decorator that makes an ordinary test of an async function."""
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ferrio.testing import _explore
+from ferrio.testing._explore import Cancel
+from ferrio.testing._freedoms import Order, Sleeps
+
+AsyncTest = Callable[..., Coroutine[Any, Any, None]]
+
+# What the pytest plugin's options set for a whole session.
+session: dict[str, Any] = {}
+
+
+def simulate(
+    function: AsyncTest | None = None,
+    /,
+    *,
+    schedules: int = 1000,
+    seconds: float | None = None,
+    order: Order = "contract",
+    sleeps: Sleeps = "exact",
+    cancel: Cancel | None = None,
+    stall: float = 0.005,
+    seed: int = 0,
+) -> Any:
+    """Make a test of an async test function: it explores the function's schedules and fails with the first that does.
+
+    The arguments are those of `explore`. pytest's fixtures and parameters reach the function as they would without;
+    they are made once for all schedules. The decorator also serves methods of `unittest.TestCase`.
+    """
+    options: dict[str, Any] = {
+        "schedules": schedules,
+        "seconds": seconds,
+        "order": order,
+        "sleeps": sleeps,
+        "cancel": cancel,
+        "stall": stall,
+        "seed": seed,
+    }
+
+    def decorate(function: AsyncTest) -> Callable[..., None]:
+        @functools.wraps(function)
+        def test(*arguments: Any, **keywords: Any) -> None:
+            def main() -> Coroutine[Any, Any, None]:
+                return function(*arguments, **keywords)
+
+            token = session.get("replay")
+            if token is not None:
+                _explore.replay(main, token).check()
+                return
+            given = {name: value for name, value in session.items() if value is not None}
+            _explore.explore(main, **(options | given)).check()
+
+        return test
+
+    return decorate if function is None else decorate(function)
