@@ -29,7 +29,7 @@ WORKLOADS = {
     "tasks.create_and_await": "task created and awaited",
     "waiting.task_group_of_thousand": "task group of 1,000",
     "tasks.timeout_not_reached": "timeout that is not reached",
-    "executors.thousand_calls_at_once": "1,000 calls of to_thread at once",
+    "executors.to_thread_one_by_one": "to_thread, call after call",
     "scheduling.call_soon_chain": "call_soon",
 }
 APPLICATIONS = {

@@ -68,10 +68,12 @@ async def serve(port: int) -> None:
 
 async def measure(party: Party) -> dict[str, Any]:
     """Run the server and all clients in this loop. The processor time is that of both."""
-    async with await asyncio.start_server(ChatServer().handle, "127.0.0.1", 0, backlog=party.clients) as server:
+    chat = ChatServer()
+    async with await asyncio.start_server(chat.handle, "127.0.0.1", 0, backlog=party.clients) as server:
         port = server.sockets[0].getsockname()[1]
         began, processor = time.perf_counter(), time.process_time()
         heard = await hold(party, port, LIMIT)
+        await chat.until_nobody_is_left()
         cpu_seconds, seconds = time.process_time() - processor, time.perf_counter() - began
     loop = type(asyncio.get_running_loop())
     return {

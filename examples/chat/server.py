@@ -33,9 +33,12 @@ class ChatServer:
     def __init__(self, patience: float = PATIENCE) -> None:
         self._clients: set[Client] = set()
         self._patience = patience
+        self._connections = 0
+        self._nobody = asyncio.Event()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one client. Its first line is its name; whichever of its two tasks ends first ends the other."""
+        """Serve one client. Its first line is its name; whichever of its two tasks fails first ends the other."""
+        self._connections += 1
         try:
             async with asyncio.timeout(self._patience):
                 name = (await reader.readline()).strip()
@@ -52,6 +55,15 @@ class ChatServer:
             pass  # the client is gone, or as good as gone; the others stay
         finally:
             writer.close()
+            self._connections -= 1
+            if not self._connections:
+                self._nobody.set()
+
+    async def until_nobody_is_left(self) -> None:
+        """Wait for the last client to leave."""
+        while self._connections:
+            self._nobody.clear()
+            await self._nobody.wait()
 
     async def _listen(self, client: Client) -> None:
         """Pass on every line that the client says, until it hangs up."""

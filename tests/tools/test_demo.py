@@ -77,11 +77,13 @@ def test_a_client_that_is_not_welcome_complains():
 
 def test_a_silent_client_is_disconnected():
     async def main():
-        async with serving(ChatServer(patience=0.05).handle) as port:
+        chat = ChatServer(patience=0.05)
+        async with serving(chat.handle) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"silent\n")
             assert await reader.readline() == WELCOME
             assert await reader.read() == b""
+            await chat.until_nobody_is_left()
             writer.close()
             await writer.wait_closed()
 
