@@ -1,9 +1,10 @@
-"""Adds pages to the manual: two texts of the repository's root, and the results of the last run of `make bench`.
+"""Adds pages to the manual: texts of the repository's root, the examples, and the last run of `make bench`.
 
-The root's texts are included as they are, so that nothing is written twice; only their links are changed. The table and
-plots are those of the machine that builds the pages, and are omitted if there was no run.
+The root's texts and the examples are included as they are, so that nothing is written twice; only links are changed.
+The table and plots of `make bench` are those of the machine that builds the pages, and are omitted if there was no run.
 """
 
+import ast
 import re
 from pathlib import Path
 
@@ -11,7 +12,13 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
-FROM_THE_ROOT = {"ARCHITECTURE.md": "architecture.md", "CONTRIBUTING.md": "contributing.md"}
+FROM_THE_ROOT = {
+    "ARCHITECTURE.md": "architecture.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+}
+EXAMPLES = ROOT / "examples"
+EXAMPLE_ROW = re.compile(r"^\| (.+?) \| \[(\w+)\.py\]\(\w+\.py\) \|$", re.MULTILINE)
 BENCH = ROOT / "target" / "bench"
 MARK = "<!-- the last run of make bench -->"
 NO_RUN = """\
@@ -20,10 +27,44 @@ NO_RUN = """\
 """
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Lists the pages of the tutorial, in the order of the examples' own table."""
+    (tutorial,) = (group["Tutorial"] for group in config.nav or () if "Tutorial" in group)
+    tutorial += [{short(topic): f"tutorial/{name}.md"} for topic, name in topics()]
+    return config
+
+
+def topics() -> list[tuple[str, str]]:
+    """What each example is about, and its name."""
+    return EXAMPLE_ROW.findall((EXAMPLES / "README.md").read_text(encoding="utf-8"))
+
+
+def short(topic: str) -> str:
+    """The topic's name, without what is said about it."""
+    name = topic.partition(":")[0].replace("`", "")
+    return name[0].upper() + name[1:]
+
+
+def tutorial_page(topic: str, name: str) -> str:
+    """An example as a page: what its first lines say, then its code."""
+    source = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    text = ast.get_docstring(tree)
+    assert text is not None
+    code = "\n".join(source.splitlines()[tree.body[0].end_lineno :]).strip()
+    return (
+        "---\nhide:\n  - toc\n---\n\n"  # its place is for lines of 120 columns
+        f"# {short(topic)}\n\n{text}\n\n    python examples/{name}.py\n    python -m ferrio examples/{name}.py\n\n"
+        f"```python\n{code}\n```\n"
+    )
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, page in FROM_THE_ROOT.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=with_links_of_the_manual(text)))
+    for topic, name in topics():
+        files.append(File.generated(config, f"tutorial/{name}.md", content=tutorial_page(topic, name)))
     for plot in sorted(BENCH.glob("*.svg")):
         files.append(File.generated(config, f"bench/{plot.name}", content=plot.read_bytes()))
     return files

@@ -27,9 +27,16 @@ def test_each_difference_has_a_test():
 
 
 def test_each_page_is_reached():
-    navigation = set(re.findall(r"^  - .+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
-    pages = {path.name for path in DOCS.glob("*.md")}
-    assert navigation == pages | {"architecture.md", "contributing.md"}, "the latter come from the repository's root"
+    navigation = re.findall(r"^ +- (?:[^:]+: )?(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
+    assert len(navigation) == len(set(navigation))
+    from_the_root = {"architecture.md", "changelog.md", "contributing.md"}
+    assert set(navigation) == pages | from_the_root
+
+
+def test_each_decision_is_listed():
+    listed = (DOCS / "design" / "README.md").read_text()
+    assert all(f"({path.name})" in listed for path in DOCS.glob("design/0*.md"))
 
 
 PAGES = sorted(
