@@ -45,8 +45,8 @@ side_by_side := -n auto --maxprocesses 4 --dist loadfile
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-rust test-python interop interop-packages upstream test-matrix smoke check check-python \
-	check-rust check-structure check-msrv check-workflows check-version format coverage \
-	bench bench-applications instructions soak fuzz build wheel wheels sdist release-notes docs clean
+	check-rust check-structure check-figures check-msrv check-workflows check-version format coverage \
+	bench summary chart bench-applications instructions soak fuzz build wheel wheels sdist release-notes docs clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -77,7 +77,7 @@ interop: build $(others) ## other projects' programs and libraries on ferrio; on
 	@echo "== pytest tests/interop"
 	@$(venv_python) -m pytest $(side_by_side) tests/interop
 
-check: check-structure check-python check-rust ## formatting, lints, types, dependency rules; the fastest first
+check: check-structure check-figures check-python check-rust ## formatting, lints, types, dependency rules, figures; the fastest first
 
 check-structure: $(tools) ## dependency rules, file and function lengths
 	@echo "== structure"
@@ -123,6 +123,17 @@ format: $(tools) ## format the sources as the checks require
 bench: build $(bench_tools) ## compare ferrio, uvloop and asyncio, into target/bench; QUICK=1, ONLY=WORD, ROUNDS=5, BASELINE=FILE
 	@$(venv_python) -m benches --output target/bench $(if $(QUICK),--quick) $(addprefix --only ,$(ONLY)) \
 		$(addprefix --rounds ,$(ROUNDS)) $(addprefix --baseline ,$(BASELINE))
+
+summary: build $(bench_tools) ## measure the figures of the first page by processor time, then draw its chart; ROUNDS=5
+	@$(venv_python) -m benches.summary $(addprefix --rounds ,$(ROUNDS))
+	@$(venv_python) -m benches.chart
+
+chart: $(tools) ## draw the chart and write the figures of the pages, from docs/figures/summary.json
+	@$(venv_python) -m benches.chart
+
+check-figures: $(tools) ## whether README.md, the manual and the chart agree with docs/figures/summary.json
+	@echo "== figures"
+	@$(venv_python) -m benches.chart --check
 
 bench-applications: build ## compare installed web servers, database clients and a scraper on asyncio, uvloop and ferrio
 	@$(venv_python) -m benches.applications

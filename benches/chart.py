@@ -17,9 +17,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from . import report as reports
-from .summary import APPLICATIONS, REPORT, ROOT, WORKLOADS
+from .summary import REPORT, ROOT, WORKLOADS
 
-LABELS = {**WORKLOADS, **APPLICATIONS}
 PAGES = ("README.md", "docs/index.md", "docs/performance.md")
 BLOCK = re.compile(r"(<!-- figures: ([a-z]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 HEADLINE = "programs.chat_of_200"
@@ -42,23 +41,18 @@ def medians(figures: reports.Figures) -> dict[str, float]:
     return found
 
 
-def ordered(report: Mapping[str, Any]) -> list[str]:
-    """The whole programs first, then the parts."""
-    names = list(report["figures"])
-    return sorted(names, key=lambda name: (name not in APPLICATIONS and name != HEADLINE, names.index(name)))
-
-
 def circumstances(report: Mapping[str, Any]) -> str:
     uvloop = report["versions"]["uvloop"]
+    rounds = {len(values) for figures in report["figures"].values() for values in figures.values()}
     return (
         f"{report['date']}, {report['machine']}, {report['processors']} processors, Linux, Python {report['python']}, "
-        f"uvloop {uvloop}; medians of {report['rounds']} rounds"
+        f"uvloop {uvloop}; medians of {min(rounds)}{' or more' * (len(rounds) > 1)} rounds"
     )
 
 
 def drawing(report: Mapping[str, Any], theme: str) -> str:
     """The chart as SVG."""
-    colours, names = THEMES[theme], ordered(report)
+    colours, names = THEMES[theme], list(report["figures"])
     height = TOP + len(names) * (3 * BAR + GAP) + BOTTOM
     ratios = {name: medians(report["figures"][name]) for name in names}
     scale = (WIDTH - LEFT - RIGHT) / max(value for row in ratios.values() for value in row.values())
@@ -74,7 +68,7 @@ def drawing(report: Mapping[str, Any], theme: str) -> str:
         parts.append(text(x + 18, 49, implementation, colours["text"]))
     for row, name in enumerate(names):
         y = TOP + row * (3 * BAR + GAP)
-        parts.append(text(LEFT - 12, y + 2 * BAR, LABELS[name], colours["text"], anchor="end"))
+        parts.append(text(LEFT - 12, y + 2 * BAR, WORKLOADS[name], colours["text"], anchor="end"))
         for index, (implementation, value) in enumerate(ratios[name].items()):
             top, width = y + index * BAR, value * scale
             parts.append(
@@ -118,7 +112,9 @@ def table(report: Mapping[str, Any]) -> str:
         "| work | asyncio, per CPU second | uvloop | ferrio |",
         "|---|--:|--:|--:|",
     ]
-    rows += [f"| {LABELS[name]} | {' | '.join(reports.cells(report['figures'][name]))} |" for name in ordered(report)]
+    rows += [
+        f"| {WORKLOADS[name]} | {' | '.join(reports.cells(report['figures'][name]))} |" for name in report["figures"]
+    ]
     return "\n".join(rows)
 
 

@@ -1,10 +1,10 @@
-"""The figures of the first page: measures a few workloads and programs by their own processor time, for the chart.
+"""The figures of the first page: measures a few workloads by their own processor time, for the chart.
 
     python -m benches.summary                          measures them, into docs/figures/summary.json
 
 Processor time instead of elapsed time: each row then says how much work a processor does in a second, which is what a
-loop can change, and a busy machine changes it least. Whole programs whose own code does most of the work stand in the
-same table as the parts of asyncio.
+loop can change, and a busy machine changes it least. Servers whose own Python code does most of the work are not here:
+`make instructions` and docs/performance.md have them.
 """
 
 import argparse
@@ -14,7 +14,6 @@ from pathlib import Path
 
 from . import report
 from .__main__ import once
-from .applications.measuring import measured as application
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = ROOT / "docs" / "figures" / "summary.json"
@@ -32,19 +31,6 @@ WORKLOADS = {
     "executors.to_thread_one_by_one": "to_thread, call after call",
     "scheduling.call_soon_chain": "call_soon",
 }
-APPLICATIONS = {
-    "uvicorn_plaintext": "uvicorn, a short text",
-    "aiohttp_server": "aiohttp server, a short text",
-    "websockets_echo": "websockets, an echo of 1 kB",
-}
-
-
-def of_application(name: str, implementation: str, seconds: float) -> float | str:
-    """Operations per second of the program's processor time, or an error message."""
-    try:
-        return application(name, implementation, seconds).by_processor()
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
 
 
 def main() -> int:
@@ -55,17 +41,13 @@ def main() -> int:
     parser.add_argument("--output", metavar="FILE", type=Path, default=REPORT)
     arguments = parser.parse_args()
     words = arguments.only or [""]
-    names = [name for name in (*WORKLOADS, *APPLICATIONS) if any(word in name for word in words)]
+    names = [name for name in WORKLOADS if any(word in name for word in words)]
     found: dict[str, report.Figures] = {}
     for name in names:
         found[name] = {implementation: [] for implementation in IMPLEMENTATIONS}
         for _ in range(arguments.rounds):
             for implementation in IMPLEMENTATIONS:
-                if name in APPLICATIONS:
-                    figure = of_application(name, implementation, arguments.seconds)
-                else:
-                    figure = once(implementation, name, arguments.seconds, "processor")
-                found[name][implementation].append(figure)
+                found[name][implementation].append(once(implementation, name, arguments.seconds, "processor"))
         print(report.line(name, found[name]), flush=True)
         for implementation, failure in report.failures(found[name]):
             print(f"    {implementation}: {failure}")
