@@ -11,7 +11,7 @@ fn run(tape: &mut Tape, shape: &[u8]) -> Vec<usize> {
     let mut position = 0;
     while position < shape.len() {
         let alternatives = usize::from(shape[position] % 4);
-        let chosen = if shape[position] % 3 == 0 {
+        let chosen = if shape[position].is_multiple_of(3) {
             let chains: Vec<u64> = (0..alternatives as u64).collect();
             let chosen = tape.choose_arrival(&chains, false);
             tape.note_landed(chosen as u64);

@@ -4,14 +4,12 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from ferrio._pytest_plugin import session
 from ferrio.testing import _explore
 from ferrio.testing._explore import Cancel
 from ferrio.testing._freedoms import Order, Sleeps
 
 AsyncTest = Callable[..., Coroutine[Any, Any, None]]
-
-# What the pytest plugin's options set for a whole session.
-session: dict[str, Any] = {}
 
 
 def simulate(

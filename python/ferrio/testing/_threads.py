@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ferrio._ferrio import Simulation
+from ferrio._ferrio import Baton, Simulation
 
 _result = concurrent.futures.Future.result
 _exception = concurrent.futures.Future.exception
@@ -26,8 +26,7 @@ class _Worker:
 
     def __init__(self, crew: "Crew") -> None:
         self.crew = crew
-        self.go = threading.Lock()
-        self.go.acquire()
+        self.go = Baton()
         self.job: Any = None
         self.chain = 0
         self.abandoned = False
@@ -37,25 +36,21 @@ class _Worker:
         crew.by_thread[self.thread.ident] = self
 
     def _work(self) -> None:
-        acquire, release, idle = self.go.acquire, self.crew.back.release, self.crew.idle
+        swap, back, idle = self.go.swap, self.crew.back, self.crew.idle
         run = Simulation.run_job
-        while True:
-            acquire()
-            job = self.job
-            if job is None:
-                return
+        self.go.take()
+        while (job := self.job) is not None:
             run(job)
             self.job = job = None
             idle.append(self)
-            release()
+            swap(back)
 
     def park(self, future: "concurrent.futures.Future[Any]") -> None:
         """Hands the baton back until `future` is done."""
         crew, chain = self.crew, self.chain
         crew.parked.add(self)
         future.add_done_callback(lambda _: crew.arrive(self, chain))
-        crew.back.release()
-        self.go.acquire()
+        self.go.swap(crew.back)
         crew.parked.discard(self)
         if self.abandoned:
             raise Abandoned
@@ -66,8 +61,7 @@ class Crew:
 
     def __init__(self, arrive: Callable[[Any, int], None]) -> None:
         self.arrive = arrive
-        self.back = threading.Lock()
-        self.back.acquire()
+        self.back = Baton()
         self.made = 0
         self.idle: list[_Worker] = []
         self.parked: set[_Worker] = set()
@@ -83,16 +77,14 @@ class Crew:
             worker = self.idle.pop() if self.idle else _Worker(self)
             worker.job = job
             worker.chain = chain
-        worker.go.release()
-        self.back.acquire()
+        self.back.swap(worker.go)
 
     def abandon(self) -> None:
         """Ends what is parked: its run is over."""
         while self.parked:
             worker = next(iter(self.parked))
             worker.abandoned = True
-            worker.go.release()
-            self.back.acquire()
+            self.back.swap(worker.go)
             worker.abandoned = False
 
     def close(self) -> None:
@@ -100,7 +92,7 @@ class Crew:
         self.abandon()
         for worker in self.idle:
             worker.job = None
-            worker.go.release()
+            worker.go.give()
         for worker in self.idle:
             worker.thread.join()
         self.idle.clear()

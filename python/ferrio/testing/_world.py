@@ -156,7 +156,7 @@ class World:
         self.simulation.choose_no_more()
         if failed:
             self.crew.abandon()
-        left = all_tasks(loop)
+        left = all_tasks(loop) if Simulation.has_tasks() or has_other_tasks() else ()
         if left:
             self.leftovers = [name_of_task(task) for task in left if not _is_cancelling(task)]
             for task in left:
@@ -272,6 +272,15 @@ def place_of_caller() -> str:
 
 def _is_cancelling(task: "asyncio.Task[Any]") -> bool:
     return task.cancelling() > 0
+
+
+def has_other_tasks() -> bool:
+    """Whether a task that is none of ferrio's may be pending. From 3.14 on only `all_tasks` can tell."""
+    tasks: Any = asyncio.tasks
+    scheduled = getattr(tasks, "_scheduled_tasks" if sys.version_info >= (3, 12) else "_all_tasks", None)
+    if sys.version_info >= (3, 14) or scheduled is None:
+        return True
+    return bool(scheduled.data or getattr(tasks, "_eager_tasks", None))
 
 
 async def _close_generators(generators: list[Any]) -> None:

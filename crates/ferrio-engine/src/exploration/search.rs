@@ -141,7 +141,7 @@ impl Search {
             return None;
         }
         let samples = self.systematic >= SYSTEMATIC
-            && if self.runs < EAGER_SAMPLES { self.runs % 8 != 0 } else { self.runs % 2 == 0 };
+            && if self.runs < EAGER_SAMPLES { !self.runs.is_multiple_of(8) } else { self.runs.is_multiple_of(2) };
         if !samples && let Some(plan) = self.next_variation() {
             return Some(plan);
         }

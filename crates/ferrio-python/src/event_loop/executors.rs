@@ -46,6 +46,14 @@ impl Executors {
         }
     }
 
+    /// Forgets that executors were shut down, and the default one with it.
+    pub(crate) fn reopen(&self, py: Python<'_>) {
+        if self.shut_down.get() {
+            self.clear(py);
+            self.shut_down.set(false);
+        }
+    }
+
     pub(crate) fn library_pool<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         self.library_pool.with(py, |pool| pool.as_ref().map(|pool| pool.bind(py).clone()))
     }

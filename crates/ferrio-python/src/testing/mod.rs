@@ -4,8 +4,10 @@
 //! The loop itself is the ordinary one; see `LoopBase`'s seams. `simulation.rs` has the Python class and its state,
 //! `turn.rs` decides what lands in a turn and is what tells the legal from the rest, `seams.rs` connects both to a loop.
 
+mod baton;
 mod seams;
 mod simulation;
 mod turn;
 
+pub(crate) use baton::Baton;
 pub(crate) use simulation::Simulation;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::objects::loop_base::{restart_task_numbers, task_number};
+use ferrio_cpython::objects::task;
 use ferrio_engine::{Choice, Freedom, Freedoms, Plan, ScheduleSearch, Tape};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -247,10 +248,17 @@ impl Simulation {
         Job::run(job.cast::<Job>()?).map(drop)
     }
 
-    /// Drop all that is scheduled.
+    /// Whether a task of ferrio's is pending.
+    #[staticmethod]
+    fn has_tasks(py: Python<'_>) -> bool {
+        task::is_any_pending(py)
+    }
+
+    /// Drop all that is scheduled, and let the loop use executors again if it was told to shut them down.
     #[staticmethod]
     fn clear(owner: &Bound<'_, Loop>) {
         base(owner).clear_scheduled(owner.py());
+        owner.get().executors.reopen(owner.py());
     }
 
     /// The asynchronous generators that are being iterated; None if there never were any.

@@ -22,7 +22,7 @@ use pyo3::types::{PyCFunction, PyType};
 
 pub(crate) use cancel::cancel_any;
 pub(crate) use numbers::{note_simulation, restart_numbers};
-pub use registry::{all_tasks, show_to_asyncio};
+pub use registry::{all_tasks, is_any_pending, show_to_asyncio};
 pub(crate) use step::{run_step, run_wakeup, wakeup_callable};
 pub(crate) use types::{is_exact, type_pointer};
 

@@ -90,6 +90,12 @@ pub(crate) unsafe fn remove(task: *mut TaskObject) {
     }
 }
 
+/// Whether a task of ferrio's is pending, on any loop.
+#[must_use]
+pub fn is_any_pending(_py: Python<'_>) -> bool {
+    !HEAD.load(Ordering::Relaxed).is_null()
+}
+
 /// All listed tasks.
 fn listed(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
     let mut tasks = Vec::new();

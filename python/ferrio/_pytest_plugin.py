@@ -1,6 +1,12 @@
-"""The pytest plugin: options for tests that `simulate` made. Without them it does nothing."""
+"""The pytest plugin: options for tests that `ferrio.testing.simulate` made. Without them it does nothing.
+
+pytest imports it in every session, so it imports nothing else of `ferrio.testing`.
+"""
 
 from typing import Any
+
+# What the options say, for as long as the session lasts.
+session: dict[str, Any] = {}
 
 _OPTIONS = {"seed": "ferrio_seed", "schedules": "ferrio_schedules", "replay": "ferrio_replay"}
 
@@ -17,13 +23,9 @@ def pytest_configure(config: Any) -> None:
     """Hands the options to the tests."""
     given = {name: config.getoption(option, None) for name, option in _OPTIONS.items()}
     if any(value is not None for value in given.values()):
-        from ferrio.testing._simulate import session
-
         session.update(given)
 
 
 def pytest_unconfigure() -> None:
     """Forgets them."""
-    from ferrio.testing._simulate import session
-
     session.clear()
