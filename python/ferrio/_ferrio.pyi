@@ -63,7 +63,7 @@ from os import PathLike
 from socket import SocketKind, socket
 from ssl import SSLContext
 from types import ModuleType
-from typing import IO, Any, Protocol, Self, TypeAlias, TypeVar
+from typing import IO, Any, Protocol, Self, TypeAlias, TypeVar, final
 
 from _typeshed import FileDescriptorLike, ReadableBuffer, WriteableBuffer
 from typing_extensions import TypeVarTuple, Unpack, disjoint_base
@@ -78,6 +78,7 @@ if sys.version_info >= (3, 14):
 
 __all__ = [
     "Barrier",
+    "Baton",
     "BoundedSemaphore",
     "Condition",
     "Event",
@@ -90,6 +91,7 @@ __all__ = [
     "Queue",
     "Runner",
     "Semaphore",
+    "Simulation",
     "StreamReader",
     "StreamReaderProtocol",
     "StreamWriter",
@@ -525,6 +527,8 @@ class InspectionService:
     def pause(self, seconds: float) -> bool: ...
     def stop(self) -> None: ...
 
+
+@final
 class Baton:
     """What one of the threads of a simulation waits for."""
 
@@ -533,6 +537,7 @@ class Baton:
     def take(self) -> None: ...
     def swap(self, other: Baton) -> None: ...
 
+@final
 class Simulation:
     """The surroundings of a simulated loop; what `ferrio.testing` is made of."""
 

@@ -6,15 +6,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Literal, TypeVar
 
 from ferrio.testing import _freedoms
-from ferrio.testing._freedoms import Order, Sleeps
 from ferrio.testing._report import Failure, Report
 from ferrio.testing._surroundings import real_monotonic
 from ferrio.testing._token import Choice, Token, decode
 from ferrio.testing._world import Ending, Main, World
 
 T = TypeVar("T")
-
-Cancel = Literal["sweep"]
 
 # Seconds between two lines about the progress of a long exploration.
 PROGRESS = 5.0
@@ -50,9 +47,9 @@ def explore(
     *,
     schedules: int = 1000,
     seconds: float | None = None,
-    order: Order = "contract",
-    sleeps: Sleeps = "exact",
-    cancel: Cancel | None = None,
+    order: Literal["loop", "contract", "any"] = "contract",
+    sleeps: Literal["exact", "io"] = "exact",
+    cancel: Literal["sweep"] | None = None,
     stall: float = 0.005,
     seed: int = 0,
     rerun: bool = False,

@@ -1,10 +1,5 @@
 """Which freedoms an exploration has: the bits of `Simulation`, the weakest assumption first."""
 
-from typing import Literal
-
-Order = Literal["loop", "contract", "any"]
-Sleeps = Literal["exact", "io"]
-
 ARRIVAL, STALL, TIE, LATENCY, ANY = (1 << bit for bit in range(5))
 
 NAMES = {"arrival": ARRIVAL, "stall": STALL, "tie": TIE, "latency": LATENCY, "any": ANY}

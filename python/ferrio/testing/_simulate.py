@@ -2,12 +2,10 @@
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Literal
 
 from ferrio._pytest_plugin import session
 from ferrio.testing import _explore
-from ferrio.testing._explore import Cancel
-from ferrio.testing._freedoms import Order, Sleeps
 
 AsyncTest = Callable[..., Coroutine[Any, Any, None]]
 
@@ -18,9 +16,9 @@ def simulate(
     *,
     schedules: int = 1000,
     seconds: float | None = None,
-    order: Order = "contract",
-    sleeps: Sleeps = "exact",
-    cancel: Cancel | None = None,
+    order: Literal["loop", "contract", "any"] = "contract",
+    sleeps: Literal["exact", "io"] = "exact",
+    cancel: Literal["sweep"] | None = None,
     stall: float = 0.005,
     seed: int = 0,
 ) -> Any:
