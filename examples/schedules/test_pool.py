@@ -69,7 +69,8 @@ async def borrow_twice(pool: Pool) -> None:
 
     async def try_briefly() -> None:
         try:
-            connection = await asyncio.wait_for(pool.acquire(), 0.005)
+            async with asyncio.timeout(0.005):
+                connection = await pool.acquire()
         except TimeoutError:
             return
         pool.release(connection)

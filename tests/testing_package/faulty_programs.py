@@ -92,7 +92,8 @@ async def lost_connection():
 
     async def impatient():
         try:
-            connection = await asyncio.wait_for(pool.acquire(), 0.005)
+            async with asyncio.timeout(0.005):
+                connection = await pool.acquire()
         except TimeoutError:
             return
         pool.release(connection)
