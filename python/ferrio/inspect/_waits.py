@@ -6,7 +6,7 @@ complete it.
 """
 
 from dataclasses import dataclass, field
-from types import CellType, FunctionType
+from types import FunctionType
 from typing import Any, Literal
 
 from ferrio.inspect._looks import Look, due_in, innermost_name
@@ -43,9 +43,15 @@ class Waiting:
 
 def waiting_for(look: Look, primitives: Primitives) -> Waiting | None:
     """What the task of a look waits for; None if it does not wait."""
-    waiter = look.waiter
-    if waiter is None:
+    if look.waiter is None:
         return None
+    waiting = _waiting_for(look, look.waiter, primitives)
+    # From 3.14 on what stands for several tasks may know the task that waits for them: it never waits for itself.
+    waiting.tasks = [each for each in waiting.tasks if each is not look.task]
+    return waiting
+
+
+def _waiting_for(look: Look, waiter: Any, primitives: Primitives) -> Waiting:
     if is_task(waiter):
         return Waiting("task", tasks=[waiter], needs="all")
     places = [place for thing in look.subjects if (place := primitives.wait_in(thing, waiter)) is not None]
@@ -121,17 +127,22 @@ def _of_shield(waiter: Any) -> Waiting | None:
     """`shield` gives its outer future a callback that knows the inner one."""
     for callback, _ in attribute(waiter, "_callbacks") or ():
         if _is_callback(callback) and callback.__qualname__ == "shield.<locals>._outer_done_callback":
-            known = callback.__closure__ if type(callback) is FunctionType else referents(callback)
-            inner = [each for one in known or () for each in (one, *_inside(one)) if is_future(each)]
-            tasks = [each for each in inner if each is not waiter]
-            return Waiting("shield", tasks=tasks[:1], needs="all")
+            inner = _inner_of(callback)
+            return Waiting("shield", tasks=[inner] if is_future(inner) else [], needs="all")
     return None
 
 
-def _inside(thing: Any) -> tuple[Any, ...]:
-    if type(thing) is CellType:
-        return (thing.cell_contents,)
-    return thing if type(thing) is tuple else ()
+def _inner_of(callback: Any) -> Any:
+    """The inner future; from 3.14 on the callback knows the task that waits as well."""
+    if type(callback) is FunctionType:
+        cells = dict(zip(callback.__code__.co_freevars, callback.__closure__ or (), strict=True))
+        return cells["inner"].cell_contents if "inner" in cells else None
+    for known in referents(callback):
+        if is_future(known):
+            return known
+        if type(known) is tuple and known:
+            return known[0]
+    return None
 
 
 def _of_executor(waiter: Any) -> Waiting | None:
