@@ -62,7 +62,7 @@ from contextvars import Context
 from os import PathLike
 from socket import SocketKind, socket
 from ssl import SSLContext
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import IO, Any, Protocol, Self, TypeAlias, TypeVar, final
 
 from _typeshed import FileDescriptorLike, ReadableBuffer, WriteableBuffer
@@ -513,6 +513,10 @@ else:
         loop_factory: Callable[[], AbstractEventLoop] | None = None,
     ) -> _T: ...
 
+def _record(on: bool) -> None: ...
+def _creation_of(task: object) -> tuple[int | None, list[tuple[CodeType, int]], float] | None: ...
+def _holders_of(lock: object) -> list[tuple[int, float]]: ...
+
 class InspectionService:
     """The threads that serve a listening Unix socket, for `ferrio.inspect`."""
 
@@ -526,7 +530,6 @@ class InspectionService:
     ) -> Self: ...
     def pause(self, seconds: float) -> bool: ...
     def stop(self) -> None: ...
-
 
 @final
 class Baton:

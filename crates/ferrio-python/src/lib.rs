@@ -87,6 +87,8 @@ mod _ferrio {
     #[pymodule_export]
     use crate::inspect::InspectionService;
     #[pymodule_export]
+    use crate::inspect::recording::{creation_of, holders_of, record};
+    #[pymodule_export]
     use crate::tasks::sleep::sleep;
     #[pymodule_export]
     use crate::tasks::wait::wait;

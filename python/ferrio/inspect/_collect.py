@@ -15,10 +15,10 @@ from ferrio._ferrio import __version__
 from ferrio._install import is_installed
 from ferrio.inspect import _deadlocks, _recording
 from ferrio.inspect._looks import Look, held_by, look_at
-from ferrio.inspect._model import SCHEMA_VERSION, Frame, Holder, Loop, Primitive, Snapshot, Task, Wait
+from ferrio.inspect._model import SCHEMA_VERSION, Frame, Holder, Link, Loop, Primitive, Snapshot, Task, Wait
 from ferrio.inspect._objects import attribute, forget_classes, identifier, kind_of, type_name
 from ferrio.inspect._primitives import Primitives, is_locked, lock_of, value_of, waiters_now
-from ferrio.inspect._registry import all_tasks, loop_of
+from ferrio.inspect._registry import loop_of, registered_tasks, running_loops, tasks_of
 from ferrio.inspect._stacks import described, frame_of, is_shown, name_of, thread_frames, thread_stack, without_own
 from ferrio.inspect._waits import Waiting, waiting_for
 
@@ -63,20 +63,24 @@ class Collection:
     def slices(self) -> Iterator[None]:
         """Collects; each step takes a bounded time."""
         try:
-            tasks, self._loops = all_tasks()
+            self._loops = {identifier(owner): owner for owner in running_loops()}
             yield
-            tasks.reverse()
-            while tasks:
-                for _ in range(min(SLICE, len(tasks))):
-                    self._see(tasks.pop())
-                yield
+            yield from self._see_all(registered_tasks())
+            for owner in list(self._loops.values()):
+                yield from self._see_all(tasks_of(owner))
             for place, (name, look) in enumerate(self.looks.items()):
                 self._tasks.append(self._described(name, look))
                 if place % SLICE == SLICE - 1:
                     yield
             self._link_awaiters()
             yield
-            self._deadlocks = _deadlocks.find(self)
+            links: dict[str, list[Link]] = {}
+            for place, name in enumerate(self.waits):
+                if found := _deadlocks.links_of(self, name):
+                    links[name] = found
+                if place % SLICE == SLICE - 1:
+                    yield
+            self._deadlocks = _deadlocks.find(self, links)
         finally:
             forget_classes()
 
@@ -100,12 +104,22 @@ class Collection:
             deadlocks=self._deadlocks,
         )
 
+    def _see_all(self, tasks: list[Any]) -> Iterator[None]:
+        yield
+        while tasks:
+            for _ in range(min(SLICE, len(tasks))):
+                self._see(tasks.pop())
+            yield
+
     def _see(self, task: Any) -> None:
-        look = look_at(task)
+        name = identifier(task)
+        look = look_at(task) if name not in self.looks else None
         if look is None:
             return
-        name = identifier(task)
         self.looks[name] = look
+        owner = loop_of(task)
+        if owner is not None:
+            self._loops[identifier(owner)] = owner
         waiting = waiting_for(look, self.primitives)
         if waiting is not None:
             self.waits[name] = waiting
@@ -119,6 +133,7 @@ class Collection:
         limits = [when for each in look.timeouts if (when := attribute(each, "_when")) is not None]
         owner = loop_of(task)
         now = owner.time() if limits and owner is not None else 0.0
+        created, age = _recording.creation_of(task, self.looks)
         return Task(
             id=name,
             name=task_name(task),
@@ -131,8 +146,8 @@ class Collection:
             awaited_by=[],
             timeout=min((float(when) - now for when in limits), default=None),
             has_timeout=bool(limits),
-            created=_recording.creation_of(task),
-            age=_recording.age_of(task),
+            created=created,
+            age=age,
         )
 
     def _stack(self, look: Look) -> list[Frame]:
@@ -188,23 +203,14 @@ class Collection:
 
     def holders(self, lock: Any) -> list[Holder]:
         """The tasks that hold a lock or semaphore, as far as it is known."""
-        recorded = _recording.holders_of(lock, self.looks)
-        if recorded is not None:
-            return recorded
-        found: list[Holder] = []
+        found = {each["task"]: each for each in _recording.holders_of(lock, self.looks)}
         for look, coroutine in self.held.get(identifier(lock), ()):
-            place = described(coroutine)
-            found.append(
-                Holder(
-                    task=identifier(look.task),
-                    how="inferred",
-                    function=place["function"],
-                    file=place["file"],
-                    line=place["line"],
-                    held=None,
-                )
+            place, name = described(coroutine), identifier(look.task)
+            holder = found.setdefault(
+                name, Holder(task=name, how="inferred", function=None, file=None, line=None, held=None)
             )
-        return found
+            holder["function"], holder["file"], holder["line"] = place["function"], place["file"], place["line"]
+        return list(found.values())
 
     def _primitive(self, name: str, thing: Any) -> Primitive:
         kind = kind_of(thing) or ""

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from ferrio.inspect._collect import Collection
 
 
-def find(collection: "Collection") -> list[Deadlock]:
-    """The circles that there are."""
-    links = {name: _links(collection, name) for name in collection.waits}
+def find(collection: "Collection", links: dict[str, list[Link]]) -> list[Deadlock]:
+    """The circles that there are; `links` has what `links_of` gives for the tasks that wait."""
     found: list[Deadlock] = []
     for circle in _circles({name: [link["waits_for"] for link in each] for name, each in links.items()}):
         chosen = [
@@ -30,7 +29,7 @@ def find(collection: "Collection") -> list[Deadlock]:
     return found
 
 
-def _links(collection: "Collection", name: str) -> list[Link]:
+def links_of(collection: "Collection", name: str) -> list[Link]:
     """The tasks that have to go on before this one can."""
     waiting = collection.waits[name]
     if waiting.needs == "all":
@@ -56,9 +55,10 @@ def _holds_still(collection: "Collection", link: Link) -> bool:
     lock = collection.primitives.met[link["primitive"]]
     if not is_locked(lock):
         return False
-    if link["how"] == "recorded":
-        return [each["task"] for each in collection.holders(lock)] == [link["waits_for"]]
     holder = collection.looks[link["waits_for"]]
+    if link["how"] == "recorded":
+        holders = {each["task"] for each in collection.holders(lock)}
+        return still_waits(holder) and holders == {link["waits_for"]}
     return still_waits(holder) and any(held is lock for held, _ in held_by(holder))
 
 

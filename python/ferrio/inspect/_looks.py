@@ -4,20 +4,19 @@ A look keeps the objects that it saw. A task that waits for the very same pendin
 between; conclusions about several tasks rest on that, because other threads run while tasks are looked at.
 """
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ferrio.inspect._objects import (
     LOCKS_FILE,
-    TIMEOUTS,
-    TIMER_HANDLES,
+    SUBJECTS,
     attribute,
     exit_owner,
-    is_a,
     is_future,
-    is_known,
     kind_of,
     referents,
+    role_of,
 )
 from ferrio.inspect._primitives import lock_of
 from ferrio.inspect._stacks import NATIVE_COROUTINE, chain, frame_of, is_running, is_shown, name_of
@@ -120,34 +119,37 @@ def _enclosing(coroutines: list[Any]) -> tuple[list[Any], list[tuple[Any, Any]],
     entered: list[tuple[Any, Any]] = []
     timeouts: list[Any] = []
     for place, coroutine in enumerate(reversed(coroutines)):
-        found = referents(coroutine)
-        for before, each in zip([None, *found], found, strict=False):
-            if (owner := exit_owner(each)) is not None or (owner := _exit_pair(before, each)) is not None:
-                if is_a(owner, TIMEOUTS):
-                    timeouts.append(owner)
-                elif kind_of(owner) is not None:
-                    entered.append((owner, coroutine))
-            elif is_a(each, TIMEOUTS) and type(coroutine) is NATIVE_COROUTINE:
-                timeouts.append(each)
-            if place < 6 and is_known(each):
-                subjects.append(each)
+        before: Any = None
+        for each in referents(coroutine):
+            role = role_of(each)
+            if role:
+                owner = exit_owner(each) if role in ("method", "native method") else _exit_pair(before, each)
+                if owner is not None:
+                    if role_of(owner) == "timeout":
+                        timeouts.append(owner)
+                    elif kind_of(owner) is not None:
+                        entered.append((owner, coroutine))
+                elif role == "timeout" and type(coroutine) is NATIVE_COROUTINE:
+                    timeouts.append(each)
+                if place < 6 and role in SUBJECTS:
+                    subjects.append(each)
+            before = each
     return subjects, entered, timeouts
 
 
 def _exit_pair(before: Any, each: Any) -> Any:
     """From 3.14 on `async with` keeps the function `__aexit__` and its object side by side."""
-    if before is None or not is_known(each):
-        return None
-    kind = type(each)
-    if any(base.__dict__.get("__aexit__") is before for base in kind.__mro__):
-        return each
+    if before is not None and sys.version_info >= (3, 14):
+        kind = type(each)
+        if any(base.__dict__.get("__aexit__") is before for base in kind.__mro__):
+            return each
     return None
 
 
 def due_in(look: Look, now: float) -> float | None:
     """When the timer of a sleep is due, in seconds from `now`, the loop's time."""
     for each in look.subjects:
-        if is_a(each, TIMER_HANDLES):
+        if role_of(each) == "timer":
             when = attribute(each, "_when")
             return float(when) - now if isinstance(when, (int, float)) else None
     return None

@@ -26,78 +26,76 @@ def _class_of(module: str, name: str) -> tuple[type, ...]:
     return (found,) if isinstance(found, type) else ()
 
 
-LOCKS = _classes("Lock")
-SEMAPHORES = _classes("Semaphore")
-CONDITIONS = _classes("Condition")
-EVENTS = _classes("Event")
-BARRIERS = _classes("Barrier")
-QUEUES = _classes("Queue")
-TASK_GROUPS = _classes("TaskGroup")
-TIMEOUTS = _classes("Timeout") + _class_of("asyncio.timeouts", "Timeout")
-READERS = _classes("StreamReader")
-PROTOCOLS = _classes("StreamReaderProtocol")
-WRITERS = _classes("StreamWriter")
-TIMER_HANDLES = (_ferrio.TimerHandle, asyncio.TimerHandle)
-FUTURES = (*_classes("Future"), *_class_of("asyncio.futures", "_PyFuture"), *_class_of("_asyncio", "Future"))
-TASKS = (*_classes("Task"), *_class_of("asyncio.tasks", "_PyTask"), *_class_of("_asyncio", "Task"))
+# The role of each class. A subclass has the role of the first of its bases that has one.
+_ROLES: dict[type, str] = {
+    kind: role
+    for role, classes in {
+        "lock": _classes("Lock"),
+        "semaphore": _classes("Semaphore"),
+        "condition": _classes("Condition"),
+        "event": _classes("Event"),
+        "barrier": _classes("Barrier"),
+        "queue": _classes("Queue"),
+        "task group": _classes("TaskGroup"),
+        "timeout": (*_classes("Timeout"), *_class_of("asyncio.timeouts", "Timeout")),
+        "reader": _classes("StreamReader"),
+        "protocol": _classes("StreamReaderProtocol"),
+        "timer": (_ferrio.TimerHandle, asyncio.TimerHandle),
+        "future": (*_classes("Future"), *_class_of("asyncio.futures", "_PyFuture"), *_class_of("_asyncio", "Future")),
+        "task": (*_classes("Task"), *_class_of("asyncio.tasks", "_PyTask"), *_class_of("_asyncio", "Task")),
+        "method": (MethodType,),
+    }.items()
+    for kind in classes
+}
 
-KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
-    ("lock", LOCKS),
-    ("semaphore", SEMAPHORES),
-    ("condition", CONDITIONS),
-    ("event", EVENTS),
-    ("barrier", BARRIERS),
-    ("queue", QUEUES),
-)
+# Classes of ferrio's that have no name in a module.
+_INTERNAL = {"ferrio.method": "native method", "ferrio.DoneCallback": "callback", "ferrio.Waiting": "waiting"}
+_INTERNAL |= {"ferrio.Job": "job"}
 
+PRIMITIVES = frozenset({"lock", "semaphore", "condition", "event", "barrier", "queue"})
 
-_OTHERS = (*TASK_GROUPS, *TIMEOUTS, *READERS, *PROTOCOLS, *WRITERS, *TIMER_HANDLES, *FUTURES, *TASKS)
-_ALL_CLASSES = (*_OTHERS, *(each for _, classes in KINDS for each in classes))
-_ALL = frozenset(_ALL_CLASSES)
+# What a wait can be recognised by.
+SUBJECTS = PRIMITIVES | {"task group", "reader", "protocol", "timer"}
 
 # The file of asyncio's own locks.
 LOCKS_FILE: str = _STOCK["Lock"].acquire.__code__.co_filename
 
-# The classes asked about so far, with their bases; `forget_classes` empties it, so that it keeps no class alive.
-_bases: dict[type, frozenset[type]] = {}
+# The roles of the classes asked about so far; `forget_classes` empties it, so that it keeps no class alive.
+_known: dict[type, str] = {}
 _mro_of: Any = type.__dict__["__mro__"].__get__
 
 
-def is_a(thing: object, classes: tuple[type, ...]) -> bool:
-    """Whether the class of `thing` is one of these or derives from one. Does not ask `thing`."""
+def role_of(thing: object) -> str:
+    """What an object is, by its class alone; an empty text for everything that is of no interest."""
     kind = type(thing)
-    bases = _bases.get(kind)
-    if bases is None:
-        bases = _bases[kind] = frozenset(each for each in _mro_of(kind) if each in _ALL)
-    return bool(bases) and any(each in bases for each in classes)
-
-
-def is_known(thing: object) -> bool:
-    """Whether it is of any of the classes above."""
-    return is_a(thing, _ALL_CLASSES)
+    role = _known.get(kind)
+    if role is None:
+        role = next((_ROLES[each] for each in _mro_of(kind) if each in _ROLES), None)
+        if role is None:
+            role = _INTERNAL.get(type_name(thing), "")
+        elif role == "future" and type_name(thing).endswith("._GatheringFuture"):
+            role = "gather"
+        _known[kind] = role
+    return role
 
 
 def forget_classes() -> None:
-    """Releases the classes that `is_a` remembers."""
-    _bases.clear()
+    """Releases the classes that `role_of` remembers."""
+    _known.clear()
 
 
 def kind_of(thing: object) -> str | None:
     """The kind of a primitive; None for everything else."""
-    if not is_known(thing):
-        return None
-    for kind, classes in KINDS:
-        if is_a(thing, classes):
-            return kind
-    return None
+    role = role_of(thing)
+    return role if role in PRIMITIVES else None
 
 
 def is_task(thing: object) -> bool:
-    return is_a(thing, TASKS)
+    return role_of(thing) == "task"
 
 
 def is_future(thing: object) -> bool:
-    return is_a(thing, FUTURES)
+    return role_of(thing) in ("future", "task", "gather")
 
 
 def identifier(thing: object) -> str:
@@ -126,12 +124,13 @@ def attribute(thing: Any, name: str, default: Any = None) -> Any:
 
 def exit_owner(thing: object) -> Any:
     """The object whose `__aexit__` this bound method is; None for other objects."""
-    if type(thing) is MethodType:
-        owner = thing.__self__
+    role = role_of(thing)
+    if role == "method":
+        owner = thing.__self__  # type: ignore[attr-defined]
         for each in _mro_of(type(owner)):
-            if each.__dict__.get("__aexit__") is thing.__func__:
+            if each.__dict__.get("__aexit__") is thing.__func__:  # type: ignore[attr-defined]
                 return owner
-    elif type_name(thing) == "ferrio.method":
+    elif role == "native method":
         # The bound method of ferrio's locks shows its class, its descriptor and its object.
         _, descriptor, owner = referents(thing)
         return owner if descriptor.__name__ == "__aexit__" else None

@@ -1,9 +1,16 @@
-"""What is recorded while inspection is on: who created a task, and when."""
+"""What is recorded while inspection is on: who created a task, where and when; and who holds a lock, since when.
+
+The extension records it, for ferrio's tasks, locks and semaphores. What was there before recording began, and what is
+asyncio's own, is unknown.
+"""
 
 import time
+from collections.abc import Container
 from typing import Any
 
+from ferrio._ferrio import _creation_of, _holders_of, _record
 from ferrio.inspect._model import Creation, Holder
+from ferrio.inspect._stacks import is_of_asyncio
 
 _began: float | None = None
 
@@ -12,6 +19,7 @@ def begin() -> None:
     """Records from now on."""
     global _began
     if _began is None:
+        _record(True)
         _began = time.monotonic()
 
 
@@ -19,6 +27,7 @@ def end() -> None:
     """Records no more, and forgets."""
     global _began
     _began = None
+    _record(False)
 
 
 def seconds_since_start() -> float | None:
@@ -26,16 +35,27 @@ def seconds_since_start() -> float | None:
     return None if _began is None else time.monotonic() - _began
 
 
-def creation_of(task: Any) -> Creation | None:
-    """Who created the task; None if it was before recording began."""
-    return None
+def creation_of(task: Any, tasks: Container[str]) -> tuple[Creation | None, float | None]:
+    """Who of `tasks` created the task, and how long ago in seconds; None if it was before recording began."""
+    recorded = _creation_of(task) if _began is not None else None
+    if recorded is None:
+        return None, None
+    by, frames, instant = recorded
+    creator = hex(by) if by is not None and hex(by) in tasks else None
+    age = time.monotonic() - instant
+    for code, number in frames:
+        if not is_of_asyncio(code.co_filename):
+            return Creation(by=creator, function=code.co_qualname, file=code.co_filename, line=number), age
+    return None, age
 
 
-def age_of(task: Any) -> float | None:
-    """How long ago the task was created; None if it was before recording began."""
-    return None
-
-
-def holders_of(lock: Any, tasks: Any) -> list[Holder] | None:
-    """The recorded holders of a lock; None if none were recorded since it was taken."""
-    return None
+def holders_of(lock: Any, tasks: Container[str]) -> list[Holder]:
+    """Which of `tasks` hold the lock, as far as it was recorded."""
+    if _began is None:
+        return []
+    now = time.monotonic()
+    return [
+        Holder(task=hex(task), how="recorded", function=None, file=None, line=None, held=now - since)
+        for task, since in _holders_of(lock)
+        if hex(task) in tasks
+    ]

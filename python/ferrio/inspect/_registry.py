@@ -10,27 +10,25 @@ import sys
 import weakref
 from typing import Any
 
-from ferrio.inspect._objects import attribute, identifier, referents
+from ferrio.inspect._objects import attribute, referents
 from ferrio.inspect._stacks import thread_frames
 
 _RUN_FOREVER = asyncio.base_events.BaseEventLoop.run_forever.__code__
 
 
-def all_tasks() -> tuple[list[Any], dict[str, Any]]:
-    """The tasks, and the loops by identifier."""
+def registered_tasks() -> list[Any]:
+    """The tasks in asyncio's registry, which from 3.14 on lacks those of the C module."""
     tasks: dict[int, Any] = {id(task): task for registry in _registries() for task in _copied(registry)}
-    loops = {identifier(owner): owner for owner in _running_loops()}
-    for task in tasks.values():
-        owner = loop_of(task)
-        if owner is not None:
-            loops[identifier(owner)] = owner
-    if sys.version_info >= (3, 14):
-        from _asyncio import all_tasks as tasks_of
+    return list(tasks.values())
 
-        for owner in loops.values():
-            for task in tasks_of(owner):
-                tasks[id(task)] = task
-    return list(tasks.values()), loops
+
+def tasks_of(owner: Any) -> list[Any]:
+    """The tasks of a loop that are not in the registry."""
+    if sys.version_info >= (3, 14):
+        from _asyncio import all_tasks
+
+        return list(all_tasks(owner))
+    return []
 
 
 def loop_of(task: Any) -> Any:
@@ -60,7 +58,7 @@ def _copied(registry: Any) -> list[Any]:
     return []
 
 
-def _running_loops() -> list[Any]:
+def running_loops() -> list[Any]:
     """The loops that run in the threads, where a Python frame of asyncio's own shows it."""
     found: list[Any] = []
     for innermost in thread_frames().values():

@@ -117,7 +117,12 @@ def without_own(frame: FrameType | None) -> FrameType | None:
 
 def _frame(function: str, frame: FrameType) -> Frame:
     file = frame.f_code.co_filename
-    return Frame(function=function, file=file, line=frame.f_lineno, asyncio=file.startswith(_ASYNCIO))
+    return Frame(function=function, file=file, line=frame.f_lineno, asyncio=is_of_asyncio(file))
+
+
+def is_of_asyncio(file: str) -> bool:
+    """Whether it is one of asyncio's own files."""
+    return file.startswith(_ASYNCIO)
 
 
 def thread_frames() -> dict[int, FrameType]:

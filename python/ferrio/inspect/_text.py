@@ -167,6 +167,11 @@ def _lines(index: Index, link: ChainLink) -> Iterator[str]:
     inside = f" in {printable(link['inside'])}" if link["inside"] else ""
     name = f"'{printable(task['name'])}' ({printable(task['coroutine'])})"
     yield f"task {name} {_doing(task)} at {place(link['where'])}{inside}"
+    if (created := task["created"]) is not None:
+        by = index.tasks.get(created["by"] or "")
+        whom = "" if by is None else f" by task '{printable(by['name'])}'"
+        ago = "" if task["age"] is None else f" {task['age']:.1f} s ago"
+        yield f"created{whom}{ago} at {printable(created['function'])} ({printable(created['file'])}:{created['line']})"
     if wait is None:
         return
     others = f", and {link['others']} others" if link["others"] else ""

@@ -11,15 +11,11 @@ from typing import Any, Literal
 
 from ferrio.inspect._looks import Look, due_in, innermost_name
 from ferrio.inspect._objects import (
-    PROTOCOLS,
-    READERS,
-    TASK_GROUPS,
     attribute,
-    is_a,
     is_future,
     is_task,
     referents,
-    type_name,
+    role_of,
 )
 from ferrio.inspect._primitives import Primitives, waiters_now
 from ferrio.inspect._registry import loop_of
@@ -27,7 +23,7 @@ from ferrio.inspect._registry import loop_of
 
 def _is_callback(thing: object) -> bool:
     """A function, or what ferrio shows in the place of one."""
-    return type(thing) is FunctionType or type_name(thing) == "ferrio.DoneCallback"
+    return type(thing) is FunctionType or role_of(thing) == "callback"
 
 
 @dataclass(slots=True)
@@ -73,7 +69,7 @@ def _waiting_for(look: Look, waiter: Any, primitives: Primitives) -> Waiting:
 
 
 def _of_gather(waiter: Any) -> Waiting | None:
-    if not type_name(waiter).endswith("._GatheringFuture"):
+    if role_of(waiter) != "gather":
         return None
     children = attribute(waiter, "_children")
     if children is None:
@@ -84,7 +80,7 @@ def _of_gather(waiter: Any) -> Waiting | None:
 
 def _of_group(look: Look, waiter: Any) -> Waiting | None:
     for thing in look.subjects:
-        if is_a(thing, TASK_GROUPS) and attribute(thing, "_on_completed_fut") is waiter:
+        if role_of(thing) == "task group" and attribute(thing, "_on_completed_fut") is waiter:
             return Waiting("task group", tasks=_copied(attribute(thing, "_tasks")), needs="all")
     return None
 
@@ -96,7 +92,7 @@ def _of_wait(look: Look, name: str) -> Waiting | None:
         for each in referents(coroutine):
             if type(each) is set and all(is_future(one) for one in each):
                 return Waiting("wait", tasks=_copied(each), needs="any")
-            if type_name(each) == "ferrio.Waiting":
+            if role_of(each) == "waiting":
                 return Waiting("wait", tasks=[one for one in referents(each) if is_task(one)], needs="any")
     return None
 
@@ -107,9 +103,9 @@ def _of_as_completed(look: Look, name: str) -> Waiting | None:
 
 def _of_stream(look: Look, waiter: Any) -> Waiting | None:
     for thing in look.subjects:
-        if is_a(thing, READERS) and attribute(thing, "_waiter") is waiter:
+        if role_of(thing) == "reader" and attribute(thing, "_waiter") is waiter:
             return Waiting("stream read")
-        if is_a(thing, PROTOCOLS) and any(each is waiter for each in waiters_now(thing, "_drain_waiters")):
+        if role_of(thing) == "protocol" and any(each is waiter for each in waiters_now(thing, "_drain_waiters")):
             return Waiting("stream drain")
     if innermost_name(look) == "StreamWriter.drain":
         return Waiting("stream drain")
@@ -147,7 +143,7 @@ def _inner_of(callback: Any) -> Any:
 
 def _of_executor(waiter: Any) -> Waiting | None:
     for each in referents(waiter):
-        if type_name(each) in ("ferrio.Job", "ferrio._ferrio.Job"):
+        if role_of(each) == "job":
             return Waiting("executor")
         if type(each) is FunctionType and each.__qualname__ == "_chain_future.<locals>._call_check_cancel":
             return Waiting("executor")

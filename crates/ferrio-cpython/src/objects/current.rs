@@ -252,6 +252,13 @@ pub fn current_task<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py
     dictionary(py)?.get_item(owner)
 }
 
+/// The address of the ferrio task that runs in this thread, if it runs on one of ferrio's loops.
+pub(crate) fn running_address(py: Python<'_>) -> Option<usize> {
+    let owner = imports::running_loop(py).ok()?.call0().ok()?;
+    let task = owner.cast::<LoopBase>().ok()?.get().running.get();
+    (!task.is_null()).then(|| task.addr())
+}
+
 /// Shows `task` as running on `owner`, as `_enter_task` does.
 ///
 /// # Errors

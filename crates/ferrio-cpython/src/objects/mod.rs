@@ -12,6 +12,7 @@ pub mod handle;
 pub mod loop_base;
 pub mod loop_flags;
 pub mod native_methods;
+pub mod recording;
 pub mod runnable;
 pub mod scheduling;
 pub(crate) mod sleep_state;

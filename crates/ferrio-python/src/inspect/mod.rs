@@ -3,6 +3,8 @@
 //! What a snapshot holds is collected in Python (`python/ferrio/inspect`). Only the collector's thread calls Python, and
 //! never while the listener waits for it: see `ferrio_sys::inspection`.
 
+pub(crate) mod recording;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::async_with;
 use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
+use ferrio_cpython::objects::recording::{self, Sharing};
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::{LockState, Released};
 use pyo3::exceptions::PyRuntimeError;
@@ -39,6 +40,9 @@ impl Lock {
         let py = slf.py();
         let state = &slf.get().state;
         waiter::query_states(py, state, waiters)?;
+        if recording::is_on() {
+            recording::note_released(slf.as_any(), Sharing::Exclusive);
+        }
         let next = state.with(py, |state| match state.release() {
             Released::NotHeld => None,
             Released::Free(next) => Some(next.map(|next| next.clone_ref(py))),
@@ -186,7 +190,11 @@ impl Acquire {
         }
         let state = &self.lock.bind(py).get().state;
         waiter::query_states(py, state, waiters)?;
-        Ok(state.with(py, LockState::try_acquire))
+        let is_taken = state.with(py, LockState::try_acquire);
+        if is_taken && recording::is_on() {
+            recording::note_taken(self.lock.bind(py).as_any(), Sharing::Exclusive);
+        }
+        Ok(is_taken)
     }
 
     /// As `Body::resume`, after `try_acquire` has failed; returns True with the lock acquired.
@@ -204,6 +212,9 @@ impl Acquire {
             Ok(Step::Returned(_)) => {
                 let waiter = state.with(py, |state| state.take_over(ticket));
                 drop(waiter);
+                if recording::is_on() {
+                    recording::note_taken(lock.as_any(), Sharing::Exclusive);
+                }
                 return Ok(Step::Returned(boolean(py, true)));
             }
             Err(error) => error,

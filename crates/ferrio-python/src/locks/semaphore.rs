@@ -10,6 +10,7 @@ use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::async_with;
 use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
+use ferrio_cpython::objects::recording::{self, Sharing};
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::{SemaphoreState, Ticket, WaiterState};
 use pyo3::exceptions::PyValueError;
@@ -40,6 +41,9 @@ impl Semaphore {
         let py = slf.py();
         let state = &slf.get().state;
         waiter::query_states(py, state, waiters)?;
+        if recording::is_on() {
+            recording::note_released(slf.as_any(), Sharing::Shared);
+        }
         let next = state.with(py, |state| {
             state.release();
             state.choose().map(|next| next.clone_ref(py))
@@ -314,6 +318,13 @@ impl Acquire {
         Self { semaphore: OwnedRef::of(semaphore), waiting: None, entering }
     }
 
+    #[inline]
+    fn note_taken(&self, py: Python<'_>) {
+        if recording::is_on() {
+            recording::note_taken(self.semaphore.bind(py).as_any(), Sharing::Shared);
+        }
+    }
+
     fn result<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         if self.entering { py.None().into_bound(py) } else { boolean(py, true) }
     }
@@ -355,7 +366,11 @@ impl Body for Acquire {
     fn try_complete<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let state = &self.semaphore.bind(py).get().state;
         waiter::query_states(py, state, waiters)?;
-        Ok(state.with(py, SemaphoreState::try_acquire).then(|| self.result(py)))
+        let is_taken = state.with(py, SemaphoreState::try_acquire);
+        if is_taken {
+            self.note_taken(py);
+        }
+        Ok(is_taken.then(|| self.result(py)))
     }
 
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
@@ -367,6 +382,7 @@ impl Body for Acquire {
             place @ None => {
                 waiter::query_states(py, state, waiters)?;
                 if state.with(py, SemaphoreState::try_acquire) {
+                    self.note_taken(py);
                     return Ok(Step::Returned(self.result(py)));
                 }
                 place.insert(WaitSlot::new(semaphore, &semaphore.get().binding, park)?)
@@ -378,6 +394,9 @@ impl Body for Acquire {
             return outcome;
         }
         come_back(semaphore, ticket, outcome.as_ref().err())?;
+        if outcome.is_ok() {
+            self.note_taken(py);
+        }
         outcome.map(|_| Step::Returned(self.result(py)))
     }
 

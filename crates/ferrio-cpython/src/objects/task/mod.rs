@@ -35,6 +35,7 @@ use crate::objects::coroutine;
 use crate::objects::coroutine_check;
 use crate::objects::future::{FutureBody, FutureObject, FutureRef};
 use crate::objects::loop_base::LoopBase;
+use crate::objects::recording;
 use crate::objects::task_factory::Naming;
 
 /// The layout of tasks: a future and what drives it.
@@ -211,6 +212,9 @@ impl<'py> TaskRef<'py> {
             std::mem::replace(body, fresh)
         });
         drop(before);
+        if recording::is_on() {
+            recording::note_created(self);
+        }
         if eager_start && self.loop_is_running()? {
             let outcome = self.start_eagerly();
             if outcome.is_err() {

@@ -96,6 +96,18 @@ pub fn is_any_pending(_py: Python<'_>) -> bool {
     !HEAD.load(Ordering::Relaxed).is_null()
 }
 
+/// The addresses of all listed tasks.
+pub(crate) fn addresses(_py: Python<'_>) -> Vec<usize> {
+    let mut addresses = Vec::new();
+    let mut task = HEAD.load(Ordering::Relaxed);
+    while !task.is_null() {
+        addresses.push(task.addr());
+        // SAFETY: listed tasks have their memory.
+        task = unsafe { link(task) }.next;
+    }
+    addresses
+}
+
 /// All listed tasks.
 fn listed(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
     let mut tasks = Vec::new();
