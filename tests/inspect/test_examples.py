@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(120)
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FOUND = {
     "two_locks.py": r"DEADLOCK of 2 tasks: .*\n.* waits at transfer \(\S+two_locks.py:16\)",
-    "hung_child.py": r"for task group: task 'request 3'\n-> .* waits at fetch \(\S+hung_child.py:7\)",
+    "hung_child.py": r"for task group: task 'request 3'\n(   created .*\n)?-> .* waits at fetch \(\S+hung_child.py:7\)",
     "blocked_loop.py": r"1 task \[running\]: request\n    handle \(\S+:13\)\n    look_up \(\S+:8\)\n",
 }
 

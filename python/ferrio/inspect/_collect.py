@@ -34,19 +34,19 @@ def snapshot() -> Snapshot:
     collection = Collection()
     for _ in collection.slices():
         pass
-    return collection.result()
+    return collection.result(list(collection.tasks()))
 
 
 def empty_snapshot(reason: str) -> Snapshot:
     """What is known without looking at anything: `reason` says why."""
-    snapshot = Collection().result()
+    snapshot = Collection().result([])
     snapshot["partial"] = True
     snapshot["reason"] = reason
     return snapshot
 
 
 class Collection:
-    """A snapshot in the making: run `slices` to its end, then ask for the `result`."""
+    """A snapshot in the making: run `slices` to its end, then ask for the `tasks` and the `result`."""
 
     def __init__(self) -> None:
         self.primitives = Primitives()
@@ -54,7 +54,8 @@ class Collection:
         self.waits: dict[str, Waiting] = {}
         # The tasks that hold a primitive, with the coroutine in which its `async with` is; by the primitive.
         self.held: dict[str, list[tuple[Look, Any]]] = {}
-        self._tasks: list[Task] = []
+        self._awaiters: dict[str, list[str]] = {}
+        self._counts: dict[str, int] = {}
         self._began = time.monotonic()
         self._at = time.time()
         self._loops: dict[str, Any] = {}
@@ -68,14 +69,10 @@ class Collection:
             yield from self._see_all(registered_tasks())
             for owner in list(self._loops.values()):
                 yield from self._see_all(tasks_of(owner))
-            for place, (name, look) in enumerate(self.looks.items()):
-                self._tasks.append(self._described(name, look))
-                if place % SLICE == SLICE - 1:
-                    yield
-            self._link_awaiters()
-            yield
             links: dict[str, list[Link]] = {}
-            for place, name in enumerate(self.waits):
+            for place, (name, waiting) in enumerate(self.waits.items()):
+                for awaited in waiting.tasks:
+                    self._awaiters.setdefault(identifier(awaited), []).append(name)
                 if found := _deadlocks.links_of(self, name):
                     links[name] = found
                 if place % SLICE == SLICE - 1:
@@ -84,8 +81,13 @@ class Collection:
         finally:
             forget_classes()
 
-    def result(self) -> Snapshot:
-        """The snapshot."""
+    def tasks(self) -> Iterator[Task]:
+        """The tasks, made one by one: many records at one time would have the garbage collector look at everything."""
+        for name, look in self.looks.items():
+            yield self._described(name, look)
+
+    def result(self, tasks: list[Task]) -> Snapshot:
+        """The snapshot with these tasks."""
         return Snapshot(
             schema=SCHEMA_VERSION,
             partial=False,
@@ -99,7 +101,7 @@ class Collection:
             took=time.monotonic() - self._began,
             inspecting=_recording.seconds_since_start(),
             loops=[self._loop(name, owner) for name, owner in self._loops.items()],
-            tasks=self._tasks,
+            tasks=tasks,
             primitives=[self._primitive(name, thing) for name, thing in list(self.primitives.met.items())],
             deadlocks=self._deadlocks,
         )
@@ -119,7 +121,9 @@ class Collection:
         self.looks[name] = look
         owner = loop_of(task)
         if owner is not None:
-            self._loops[identifier(owner)] = owner
+            where = identifier(owner)
+            self._loops[where] = owner
+            self._counts[where] = self._counts.get(where, 0) + 1
         waiting = waiting_for(look, self.primitives)
         if waiting is not None:
             self.waits[name] = waiting
@@ -143,7 +147,7 @@ class Collection:
             state=look.state,
             stack=self._stack(look),
             waits_for=self._wait(name),
-            awaited_by=[],
+            awaited_by=self._awaiters.get(name, [])[:_MOST_NAMED],
             timeout=min((float(when) - now for when in limits), default=None),
             has_timeout=bool(limits),
             created=created,
@@ -176,13 +180,6 @@ class Collection:
             until=waiting.until,
         )
 
-    def _link_awaiters(self) -> None:
-        by_name = {task["id"]: task for task in self._tasks}
-        for task in self._tasks:
-            wait = task["waits_for"]
-            for awaited in wait["tasks"] if wait is not None else ():
-                by_name[awaited]["awaited_by"].append(task["id"])
-
     def _loop(self, name: str, owner: Any) -> Loop:
         thread = attribute(owner, "_thread_id")
         closed = bool(attribute(owner, "_closed"))
@@ -197,7 +194,7 @@ class Collection:
             debug=bool(attribute(owner, "_debug")),
             ready=_length(attribute(owner, "_ready")),
             timers=_length(attribute(owner, "_scheduled")),
-            tasks=sum(task["loop"] == name for task in self._tasks),
+            tasks=self._counts.get(name, 0),
             stack=thread_stack(without_own(frame)),
         )
 

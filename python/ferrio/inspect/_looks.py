@@ -5,7 +5,8 @@ between; conclusions about several tasks rest on that, because other threads run
 """
 
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ferrio.inspect._objects import (
@@ -28,15 +29,15 @@ class Look:
 
     task: Any
     # The coroutines from the one that it drives to the innermost.
-    coroutines: list[Any]
+    coroutines: tuple[Any, ...]
     # The future that will wake it, None if its step is due or runs.
     waiter: Any
     state: Literal["running", "ready", "waiting"]
     # Objects of asyncio's that the innermost coroutines refer to, innermost first.
-    subjects: list[Any] = field(default_factory=list)
+    subjects: Sequence[Any] = ()
     # Primitives whose `async with` encloses where the task stands, and the coroutine with that statement.
-    entered: list[tuple[Any, Any]] = field(default_factory=list)
-    timeouts: list[Any] = field(default_factory=list)
+    entered: Sequence[tuple[Any, Any]] = ()
+    timeouts: Sequence[Any] = ()
 
 
 def look_at(task: Any) -> Look | None:
@@ -44,7 +45,7 @@ def look_at(task: Any) -> Look | None:
     if is_done(task):
         return None
     coroutine = attribute(task, "_coro")
-    coroutines = list(chain(coroutine))
+    coroutines = tuple(chain(coroutine))
     running = any(is_running(each) for each in coroutines[:1])
     waiter = attribute(task, "_fut_waiter")
     if running:
@@ -113,7 +114,7 @@ def innermost_name(look: Look) -> str:
     return name_of(shown[-1]) if shown else ""
 
 
-def _enclosing(coroutines: list[Any]) -> tuple[list[Any], list[tuple[Any, Any]], list[Any]]:
+def _enclosing(coroutines: Sequence[Any]) -> tuple[Sequence[Any], Sequence[tuple[Any, Any]], Sequence[Any]]:
     """The subjects, the entered primitives and the timeouts."""
     subjects: list[Any] = []
     entered: list[tuple[Any, Any]] = []
@@ -131,10 +132,14 @@ def _enclosing(coroutines: list[Any]) -> tuple[list[Any], list[tuple[Any, Any]],
                         entered.append((owner, coroutine))
                 elif role == "timeout" and type(coroutine) is NATIVE_COROUTINE:
                     timeouts.append(each)
+                elif role == "timer" and name_of(coroutine) == "wait_for":
+                    # Before 3.12; later `wait_for` uses `timeout`.
+                    timeouts.append(each)
                 if place < 6 and role in SUBJECTS:
                     subjects.append(each)
             before = each
-    return subjects, entered, timeouts
+    # An empty tuple takes no memory.
+    return tuple(subjects), tuple(entered), tuple(timeouts)
 
 
 def _exit_pair(before: Any, each: Any) -> Any:

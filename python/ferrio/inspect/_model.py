@@ -26,7 +26,8 @@ class Wait(TypedDict):
     """What a task waits for."""
 
     # "lock", "semaphore", "condition", "event", "barrier", "queue get", "queue put", "queue join", "task", "gather",
-    # "wait", "shield", "task group", "as_completed", "sleep", "executor", "stream read", "stream drain", "future"
+    # "wait", "wait_for", "shield", "task group", "as_completed", "sleep", "executor", "stream read", "stream drain",
+    # "future"
     kind: str
     # The identifier of a primitive in `primitives`.
     primitive: str | None

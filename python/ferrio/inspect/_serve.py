@@ -6,6 +6,7 @@ begin again after it in the parent; the child gets a socket of its own. They end
 
 import atexit
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -16,7 +17,7 @@ from typing import Any
 
 from ferrio._ferrio import InspectionService, __version__
 from ferrio.inspect import _recording
-from ferrio.inspect._collect import Collection, empty_snapshot
+from ferrio.inspect._collect import SLICE, Collection, empty_snapshot
 from ferrio.inspect._model import SCHEMA_VERSION
 from ferrio.inspect._socket import listen
 
@@ -165,15 +166,11 @@ def _parts(collection: Collection) -> Iterator[bytes]:
     """A snapshot as JSON. Other threads run between its parts, none of which takes long."""
     for _ in collection.slices():
         _let_others_run()
-    snapshot = collection.result()
-    tasks = snapshot["tasks"]
-    snapshot["tasks"] = []
-    beginning, end = json.dumps(snapshot).split('"tasks": []', 1)
+    beginning, end = json.dumps(collection.result([])).split('"tasks": []', 1)
     yield beginning.encode() + b'"tasks": ['
     separator = b""
-    while tasks:
-        part = tasks[-100:]
-        del tasks[-100:]
+    tasks = collection.tasks()
+    while part := list(itertools.islice(tasks, SLICE)):
         yield separator + json.dumps(part)[1:-1].encode()
         separator = b", "
         _let_others_run()

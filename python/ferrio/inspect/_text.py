@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from ferrio.inspect._chains import Chain, ChainLink, Index, chain_of, roots
-from ferrio.inspect._model import Frame, Holder, Primitive, Snapshot, Task
+from ferrio.inspect._model import Frame, Holder, Primitive, Snapshot, Task, Wait
 
 # How many chains `why` shows if no task is named.
 _MOST_CHAINS = 20
@@ -167,13 +167,21 @@ def _lines(index: Index, link: ChainLink) -> Iterator[str]:
     inside = f" in {printable(link['inside'])}" if link["inside"] else ""
     name = f"'{printable(task['name'])}' ({printable(task['coroutine'])})"
     yield f"task {name} {_doing(task)} at {place(link['where'])}{inside}"
+    if wait is not None:
+        yield from _wait_lines(index, link, wait)
+    yield from _creation_lines(index, task)
+
+
+def _creation_lines(index: Index, task: Task) -> Iterator[str]:
     if (created := task["created"]) is not None:
         by = index.tasks.get(created["by"] or "")
         whom = "" if by is None else f" by task '{printable(by['name'])}'"
         ago = "" if task["age"] is None else f" {task['age']:.1f} s ago"
         yield f"created{whom}{ago} at {printable(created['function'])} ({printable(created['file'])}:{created['line']})"
-    if wait is None:
-        return
+
+
+def _wait_lines(index: Index, link: ChainLink, wait: Wait) -> Iterator[str]:
+    task = link["task"]
     others = f", and {link['others']} others" if link["others"] else ""
     if link["primitive"] is not None and link["next"] is not None:
         holder = next(each for each in link["primitive"]["holders"] if each["task"] == link["next"])

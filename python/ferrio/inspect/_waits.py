@@ -5,7 +5,8 @@ queue of waiters, a task group and `gather` know their children. What is not fou
 complete it.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Literal
 
@@ -32,7 +33,7 @@ class Waiting:
 
     kind: str
     primitive: Any = None
-    tasks: list[Any] = field(default_factory=list)
+    tasks: Sequence[Any] = ()
     needs: Literal["all", "any"] | None = None
     until: float | None = None
 
@@ -43,7 +44,7 @@ def waiting_for(look: Look, primitives: Primitives) -> Waiting | None:
         return None
     waiting = _waiting_for(look, look.waiter, primitives)
     # From 3.14 on what stands for several tasks may know the task that waits for them: it never waits for itself.
-    waiting.tasks = [each for each in waiting.tasks if each is not look.task]
+    waiting.tasks = tuple(each for each in waiting.tasks if each is not look.task)
     return waiting
 
 
@@ -86,6 +87,11 @@ def _of_group(look: Look, waiter: Any) -> Waiting | None:
 
 
 def _of_wait(look: Look, name: str) -> Waiting | None:
+    if name == "wait_for":
+        # Before 3.12 it waits for a task of its own.
+        inner = [each for coroutine in look.coroutines[-2:] for each in referents(coroutine) if is_future(each)]
+        tasks = [each for each in inner if each is not look.waiter and is_task(each)]
+        return Waiting("wait_for", tasks=tasks[:1], needs="all") if tasks else None
     if name not in ("wait", "_wait"):
         return _of_as_completed(look, name)
     for coroutine in reversed(look.coroutines):
