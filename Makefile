@@ -46,7 +46,7 @@ side_by_side := -n auto --maxprocesses 4 --dist loadfile
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-rust test-python interop interop-packages upstream test-matrix smoke check check-python \
 	check-rust check-structure check-figures check-msrv check-workflows check-version format coverage \
-	bench summary chart bench-applications instructions soak fuzz build wheel wheels sdist release-notes docs clean
+	bench summary chart bench-applications bench-rust instructions soak fuzz build wheel wheels sdist release-notes docs clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,7 +58,8 @@ test: check test-rust test-python ## everything: the checks, the Rust tests, the
 
 test-rust: $(tools) ## the tests of the crates that need no Python
 	@echo "== cargo test"
-	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio
+	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio --lib --tests
+	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio --doc
 
 test-python: build ## the tests of the package
 	@echo "== pytest"
@@ -137,6 +138,9 @@ check-figures: $(tools) ## whether README.md, the manual and the chart agree wit
 
 bench-applications: build ## compare installed web servers, database clients and a scraper on asyncio, uvloop and ferrio
 	@$(venv_python) -m benches.applications
+
+bench-rust: ## compare the crate ferrio with tokio and smol, each on one thread
+	@cd benches/rust && cargo bench --locked --target-dir ../../target/bench-rust
 
 instructions: build $(bench_tools) ## count instructions per operation by callgrind; BASELINE=PYTHON of another build to compare with, ONLY=WORD
 	@$(venv_python) -m benches.instructions $(addprefix --baseline ,$(BASELINE)) $(addprefix --only ,$(ONLY))
