@@ -23,7 +23,7 @@ export PYO3_PYTHON := $(abspath $(venv_python))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 extension_sources := Cargo.toml Cargo.lock pyproject.toml \
-	$(shell find crates -type f \( -name '*.rs' -o -name 'Cargo.toml' \))
+	$(shell find crates -type f -not -path 'crates/ferrio/*' \( -name '*.rs' -o -name 'Cargo.toml' \))
 
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 msrv = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
@@ -180,7 +180,9 @@ wheels: ## wheels for the Pythons of WHEELS, into dist/, built and tested by cib
 sdist: $(tools) ## the source distribution, into dist/, checked by building and installing a wheel from it
 	@rm -rf dist/source && mkdir -p dist/source
 	@$(venv_python) -m maturin sdist --out dist/source
-	@cd dist/source && tar -xzf ferrio-*.tar.gz && cd ferrio-*/ && $(abspath $(venv_python)) -m maturin build --release --locked \
+	@# Without the crate ferrio, which is not in it, Cargo.lock has packages that nothing needs: cargo drops these.
+	@cd dist/source && tar -xzf ferrio-*.tar.gz && cd ferrio-*/ && cargo metadata --quiet --format-version 1 >/dev/null \
+		&& $(abspath $(venv_python)) -m maturin build --release --locked \
 		--strip --out ../wheel --interpreter $(abspath $(venv_python))
 	@$(venv_python) scripts/check_wheel.py dist/source/wheel/*.whl
 	@mv dist/source/*.tar.gz dist/ && rm -rf dist/source
