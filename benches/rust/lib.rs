@@ -1,0 +1,1 @@
+//! Empty: this package has benchmarks only. `make bench-rust` runs them.
