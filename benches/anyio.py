@@ -12,6 +12,7 @@ from .workload import workload
 # The section is empty where there is no anyio.
 if importlib.util.find_spec("anyio") is not None:
     import anyio
+    import anyio._backends._asyncio  # as anyio.run() does: a program that runs has it
     import anyio.lowlevel
 
     async def nothing() -> None:

@@ -10,7 +10,7 @@ versions; any other version is left alone.
 import os
 import sys
 from collections.abc import Iterator
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,6 +22,7 @@ FINDING = "anyio._core._eventloop"
 # The first version that the parts stand for, and the first that they do not.
 _FIRST, _BEYOND = (4, 16), (4, 17)
 
+# "0": no parts; "try": parts for any version, to find out whether its test suite passes.
 _SWITCH = "FERRIO_ANYIO"
 
 # Why the parts are not in place although install() was called, or the version whose methods they replace.
@@ -39,16 +40,64 @@ def replacements(module: Any) -> Iterator[tuple[Any, str, Any]]:
     backend = module.AsyncIOBackend
     find_backend = sys.modules[FINDING].get_async_backend
     methods = {name: getattr(backend, name) for name in _ferrio._anyio_parts if _is_anyios(backend, name)}
+    functions = {name: vars(sys.modules[home])[name] for name, home in _HOMES.items() if _is_function_of(home, name)}
     _share_task_states(module._task_states)
-    _ferrio._anyio_begin(module, methods | {"get_async_backend": find_backend}, _is_cancellation)
+    originals = methods | {"get_async_backend": find_backend}
+    _ferrio._anyio_begin(module, originals, functions, _ferrio._anyio_parts, _is_cancellation)
     for name in methods:
         yield backend, name, staticmethod(_ferrio._anyio_parts[name])
+    ours = {original: _stand_in(original) for original in functions.values()}
     if (find_backend.__module__, find_backend.__qualname__) == (FINDING, "get_async_backend"):
-        for name, imported in list(sys.modules.items()):
-            ours = name.partition(".")[0] == "anyio" and isinstance(imported, ModuleType)
-            if ours and vars(imported).get("get_async_backend") is find_backend:
-                yield imported, "get_async_backend", _ferrio._anyio_get_async_backend
+        ours[find_backend] = _ferrio._anyio_get_async_backend
+    for imported in _modules():
+        for name, value in list(vars(imported).items()):
+            if isinstance(value, FunctionType) and value in ours:
+                yield imported, name, ours[value]
     yield from _ferrio._anyio_primitives(module)
+
+
+# The modules that define the functions that are replaced in each of anyio's modules.
+_HOMES = dict.fromkeys(("checkpoint", "checkpoint_if_cancelled", "cancel_shielded_checkpoint"), "anyio.lowlevel")
+_HOMES |= dict.fromkeys(("move_on_after", "fail_after", "create_task_group"), "anyio._core._tasks")
+_HOMES |= dict.fromkeys(("sleep", "current_time"), FINDING)
+
+_stand_ins: dict[FunctionType, Any] = {}
+
+
+def _stand_in(original: FunctionType) -> Any:
+    """The function for `original`, which shows its attributes; the same one each time."""
+    if original not in _stand_ins:
+        _stand_ins[original] = _ferrio._anyio_stand_in(_ferrio._anyio_functions[original.__name__], original)
+    return _stand_ins[original]
+
+
+def restore() -> None:
+    """Puts anyio's functions back where its modules have taken ferrio's since install()."""
+    theirs = {id(ours): original for original, ours in _stand_ins.items()}
+    if theirs:
+        for module in _modules():
+            for name, value in list(vars(module).items()):
+                if id(value) in theirs:
+                    setattr(module, name, theirs[id(value)])
+
+
+def _modules() -> Iterator[ModuleType]:
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "anyio" and isinstance(module, ModuleType):
+            yield module
+
+
+def _is_function_of(home: str, name: str) -> bool:
+    """Whether a function is still anyio's own: what another library has put there stays."""
+    function = getattr(sys.modules.get(home), name, None)
+    # Those that `contextlib.contextmanager` makes have its globals.
+    inner = getattr(function, "__wrapped__", function)
+    return (
+        isinstance(function, FunctionType)
+        and isinstance(inner, FunctionType)
+        and function.__qualname__ == name
+        and inner.__globals__ is vars(sys.modules[home])
+    )
 
 
 def anyio_status() -> str:
@@ -84,6 +133,8 @@ def _why_not(module: Any, version: str | None) -> str | None:
 def _why_not_version(version: str | None) -> str | None:
     if version is None:
         return "the version of anyio is unknown"
+    if os.environ.get(_SWITCH) == "try":
+        return None
     numbers = version.split(".")[:2]
     if not all(number.isdecimal() for number in numbers) or not _FIRST <= tuple(map(int, numbers)) < _BEYOND:
         first, beyond = (".".join(map(str, bound)) for bound in (_FIRST, _BEYOND))

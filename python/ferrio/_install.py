@@ -109,6 +109,7 @@ def uninstall() -> None:
                 setattr(replacement.owner, replacement.name, replacement.theirs)
         if _seen:
             _clear_later_modules()
+            _anyio.restore()
             _seen.clear()
 
 

@@ -17,9 +17,11 @@ pub(crate) fn bound_classes(py: Python<'_>) {
     bound_all!(
         py,
         crate::anyio::memory_stream::ItemReceiver,
+        crate::anyio::fail_after::FailAfter,
         crate::anyio::groups::StartedTask,
         crate::anyio::groups::TaskGroup,
         crate::anyio::groups::TaskHandle,
+        crate::anyio::groups::TaskStatus,
         crate::anyio::scopes::CancelScope,
         crate::anyio::task_states::TaskState,
         crate::event_loop::Loop,

@@ -4,7 +4,7 @@
 //! function or method is wrapped in an object that forwards calls and shows the attributes of an `async def` with the
 //! same signature (`pattern`), which is made on first use and never runs.
 
-use std::ffi::{CString, c_void};
+use std::ffi::{CString, c_int, c_void};
 use std::mem::offset_of;
 
 use pyo3::exceptions::PyAttributeError;
@@ -15,7 +15,7 @@ use pyo3::types::{PyString, PyType};
 
 use crate::capi::heap_type::{self, attribute, method, offsets, slot};
 use crate::capi::memory;
-use crate::capi::trampoline::trampoline;
+use crate::capi::trampoline::{trampoline, trampoline_status};
 use crate::capi::version;
 
 type Object = *mut ffi::PyObject;
@@ -254,6 +254,17 @@ unsafe extern "C" fn module(object: Object, _: *mut c_void) -> Object {
     trampoline(|py| Ok(pattern(py, object)?.getattr(name!("__module__"))?.unbind()))
 }
 
+/// Libraries make functions that they export name the module that exports them.
+unsafe extern "C" fn set_module(object: Object, value: Object, _: *mut c_void) -> c_int {
+    trampoline_status(|py| {
+        // SAFETY: null at a deletion, otherwise alive during the call.
+        match unsafe { Bound::from_borrowed_ptr_or_opt(py, value) } {
+            Some(value) => pattern(py, object)?.setattr(name!("__module__"), value),
+            None => pattern(py, object)?.delattr(name!("__module__")),
+        }
+    })
+}
+
 unsafe extern "C" fn dealloc(object: Object) {
     let function = object.cast::<FunctionObject>();
     // SAFETY: an instance of a heap type owns a reference to its type.
@@ -286,7 +297,7 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
     // The type itself has these attributes, so an instance's own would not be looked up.
     let attributes = Box::leak(Box::new([
         read(c"__doc__", documentation),
-        read(c"__module__", module),
+        attribute(c"__module__", module, Some(set_module)),
         ffi::PyGetSetDef::default(),
     ]));
     let members = offsets(&[(c"__vectorcalloffset__", offset_of!(FunctionObject, vectorcall))]);

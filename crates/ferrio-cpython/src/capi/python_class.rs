@@ -14,8 +14,20 @@ impl PythonClass {
     /// # Errors
     /// `TypeError` for any other class.
     pub fn new(class: &Bound<'_, PyType>) -> PyResult<Self> {
+        Self::with_trial(class, |_| Ok(()))
+    }
+
+    /// As `new`; `prepare` is for the instance that is made on trial, before its end.
+    ///
+    /// # Errors
+    /// `TypeError` for any other class, and what `prepare` raises.
+    pub fn with_trial(
+        class: &Bound<'_, PyType>,
+        prepare: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<()>,
+    ) -> PyResult<Self> {
         // The interpreter itself checks that the instances are nothing but what `object.__new__` makes.
-        class.py().get_type::<PyAny>().call_method1(crate::intern!(class.py(), "__new__"), (class,))?;
+        let trial = class.py().get_type::<PyAny>().call_method1(crate::intern!(class.py(), "__new__"), (class,))?;
+        prepare(&trial)?;
         Ok(Self(class.clone().unbind()))
     }
 

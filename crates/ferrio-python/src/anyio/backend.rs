@@ -10,6 +10,10 @@ static BACKEND: GilCell<Option<Backend>> = GilCell::new(None);
 struct Backend {
     /// The replaced methods by name, bound to the class.
     methods: Py<PyDict>,
+    /// anyio's functions that are replaced, by name.
+    functions: Py<PyDict>,
+    /// The parts by name.
+    parts: Py<PyDict>,
     task_states: Py<PyAny>,
     /// The module's names, where its own code looks its classes up.
     namespace: Py<PyDict>,
@@ -24,6 +28,7 @@ pub(crate) struct Classes {
     pub(crate) task_group: Py<PyAny>,
     pub(crate) task_handle: Py<PyAny>,
     pub(crate) task_state: Py<PyAny>,
+    pub(crate) task_status: Py<PyAny>,
     /// A Python function: whether an exception is the cancellation of a scope.
     pub(crate) is_cancellation: Py<PyAny>,
     /// The code of asyncio's factories of eager tasks, by which anyio recognises them; None before 3.12.
@@ -36,10 +41,14 @@ pub(crate) struct Classes {
 pub(crate) fn begin(
     module: &Bound<'_, PyModule>,
     methods: Bound<'_, PyDict>,
+    functions: Bound<'_, PyDict>,
+    parts: Bound<'_, PyDict>,
     is_cancellation: Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let fresh = Backend {
         methods: methods.unbind(),
+        functions: functions.unbind(),
+        parts: parts.unbind(),
         namespace: module.dict().unbind(),
         task_states: module.getattr(name!("_task_states"))?.unbind(),
         classes: Classes {
@@ -49,6 +58,7 @@ pub(crate) fn begin(
             task_group: module.getattr(name!("TaskGroup"))?.unbind(),
             task_handle: module.getattr(name!("TaskHandle"))?.unbind(),
             task_state: module.getattr(name!("TaskState"))?.unbind(),
+            task_status: module.getattr(name!("_AsyncioTaskStatus"))?.unbind(),
             is_cancellation: is_cancellation.unbind(),
             eager_code: module.getattr(name!("_eager_task_factory_code"))?.unbind(),
         },
@@ -92,6 +102,22 @@ pub(crate) fn has_under<'py>(
 pub(crate) fn method<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let methods = noted(py, |backend| &backend.methods)?;
     methods.bind(py).as_any().get_item(name)
+}
+
+/// anyio's own function `name`.
+#[cold]
+pub(super) fn function<'py>(py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+    let functions = noted(py, |backend| &backend.functions)?;
+    functions.bind(py).as_any().get_item(name)
+}
+
+/// Whether ferrio's part is what anyio's class has as its method `name`.
+#[inline]
+pub(super) fn is_in_place(py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<bool> {
+    let part = noted(py, |backend| &backend.parts)?.bind(py).get_item(name)?;
+    let Some(part) = part else { return Ok(false) };
+    let class = class(py, |classes| &classes.backend)?;
+    Ok(class.bind(py).getattr(name)?.is(&part))
 }
 
 /// anyio's dictionary of the states of tasks.

@@ -7,13 +7,16 @@ use ferrio_cpython::objects::coroutine;
 use ferrio_cpython::objects::native_methods::Method;
 use pyo3::prelude::*;
 
+use super::async_with::{EnterLimiter, ExitLimiter};
 use super::limiter_acquire::Acquire;
-use super::limiter_tokens::{CLASS, lend_now, take_back};
+use super::limiter_tokens::{ACQUIRE, CLASS, lend_now, take_back};
 use super::originals::{self, Methods};
 use super::scopes_of_tasks::running_task;
 
 pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
-    methods.replace::<0, AcquireMethod>()?;
+    methods.replace_and_keep::<0, AcquireMethod>(&ACQUIRE)?;
+    methods.replace::<0, EnterLimiter>()?;
+    methods.replace::<3, ExitLimiter>()?;
     methods.replace::<1, AcquireOnBehalfOf>()?;
     methods.replace::<0, AcquireNowait>()?;
     methods.replace::<1, AcquireOnBehalfOfNowait>()?;

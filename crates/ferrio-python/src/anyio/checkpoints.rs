@@ -14,9 +14,27 @@ use super::task_states::scope_of;
 #[pyfunction]
 pub(crate) fn checkpoint(py: Python<'_>) -> PyResult<Py<PyAny>> {
     match backend::our_loop(py)? {
-        Some(_) => spawn(py, "AsyncIOBackend.checkpoint", OneTurn { passed: false }),
+        Some(_) => one_turn(py, "AsyncIOBackend.checkpoint"),
         None => backend::method(py, "checkpoint")?.call0().map(Bound::unbind),
     }
+}
+
+/// The coroutine of `checkpoint`, under a name.
+#[inline]
+pub(super) fn one_turn(py: Python<'_>, name: &'static str) -> PyResult<Py<PyAny>> {
+    spawn(py, name, OneTurn { passed: false })
+}
+
+/// The coroutine of `checkpoint_if_cancelled`, under a name.
+#[inline]
+pub(super) fn while_cancelled(py: Python<'_>, name: &'static str) -> PyResult<Py<PyAny>> {
+    spawn(py, name, WhileCancelled { waiting_in: None })
+}
+
+/// The coroutine of `cancel_shielded_checkpoint`, under a name.
+#[inline]
+pub(super) fn shielded_turn(py: Python<'_>, name: &'static str) -> PyResult<Py<PyAny>> {
+    spawn(py, name, ShieldedTurn::default())
 }
 
 /// `asyncio.sleep(delay)`.
@@ -33,7 +51,7 @@ pub(crate) fn sleep(delay: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 #[pyfunction]
 pub(crate) fn checkpoint_if_cancelled(py: Python<'_>) -> PyResult<Py<PyAny>> {
     match backend::our_loop(py)? {
-        Some(_) => spawn(py, "AsyncIOBackend.checkpoint_if_cancelled", WhileCancelled { waiting_in: None }),
+        Some(_) => while_cancelled(py, "AsyncIOBackend.checkpoint_if_cancelled"),
         None => backend::method(py, "checkpoint_if_cancelled")?.call0().map(Bound::unbind),
     }
 }
@@ -42,7 +60,7 @@ pub(crate) fn checkpoint_if_cancelled(py: Python<'_>) -> PyResult<Py<PyAny>> {
 #[pyfunction]
 pub(crate) fn cancel_shielded_checkpoint(py: Python<'_>) -> PyResult<Py<PyAny>> {
     match backend::our_loop_with_scopes(py)? {
-        Some(_) => spawn(py, "AsyncIOBackend.cancel_shielded_checkpoint", ShieldedTurn::default()),
+        Some(_) => shielded_turn(py, "AsyncIOBackend.cancel_shielded_checkpoint"),
         None => backend::method(py, "cancel_shielded_checkpoint")?.call0().map(Bound::unbind),
     }
 }

@@ -1,5 +1,6 @@
 //! `AsyncIOBackend.current_time` and `current_effective_deadline`.
 
+use ferrio_cpython::LoopBase;
 use ferrio_cpython::objects::current::{CurrentTaskCall, running_task};
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
@@ -12,9 +13,15 @@ use super::task_states::scope_of;
 #[pyfunction]
 pub(crate) fn current_time(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     match backend::our_loop(py)? {
-        Some(ours) => ours.call_method0(pyo3::intern!(py, "time")),
+        Some(ours) => time(&ours),
         None => backend::method(py, "current_time")?.call0(),
     }
+}
+
+/// The time of a loop.
+#[inline]
+pub(crate) fn time<'py>(ours: &Bound<'py, LoopBase>) -> PyResult<Bound<'py, PyAny>> {
+    ours.call_method0(pyo3::intern!(ours.py(), "time"))
 }
 
 /// The nearest deadline of the scopes that can cancel the running task: infinity for none, minus infinity if one is

@@ -8,16 +8,37 @@ use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
 use ferrio_cpython::objects::native_methods::Method;
 use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyTuple};
 
-use super::backend;
 use super::originals::{self, Methods, nothing};
+use super::{backend, serving};
 use crate::locks::event::{Event, Wait};
 
 /// anyio's class.
 pub(super) static CLASS: ExactType = ExactType::new();
 
 pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
-    methods.replace::<0, WaitMethod>()
+    methods.replace::<0, WaitMethod>()?;
+    methods.replace::<0, SetMethod>()?;
+    methods.replace::<0, IsSetMethod>()?;
+    methods.replace::<0, InitMethod>()
+}
+
+/// The class by whose name programs make events.
+pub(super) fn replace_new(methods: &Methods<'_, '_>) -> PyResult<()> {
+    methods.replace_new(wrap_pyfunction!(new, methods.module())?.as_any(), "Event.__new__")
+}
+
+/// `Event.__new__`: an event of the running loop's backend.
+#[pyfunction]
+#[pyo3(name = "__new__", signature = (*arguments, **keywords))]
+fn new<'py>(arguments: &Bound<'py, PyTuple>, keywords: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+    let py = arguments.py();
+    let passes_nothing = arguments.len() == 1 && keywords.is_none();
+    if passes_nothing && serving::served(py, pyo3::intern!(py, "create_event"))?.is_some() {
+        return create_event(py);
+    }
+    originals::call(py, "Event.__new__", arguments, keywords)
 }
 
 /// asyncio's event in anyio's, if both are of the expected classes.
@@ -68,6 +89,60 @@ impl Method<0> for WaitMethod {
 
     fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
         coroutine::spawn(slf.py(), Self::TEXT, Waiting { event: OwnedRef::of(slf), stage: Stage::New })
+    }
+}
+
+struct SetMethod;
+
+impl Method<0> for SetMethod {
+    type Class = PyAny;
+    const NAME: &'static CStr = c"set";
+    const TEXT: &'static str = "Event.set";
+    const DOC: &'static CStr = c"set($self)\n--\n\nSet the flag, notifying all listeners.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        match inner(slf)? {
+            Some(inner) => Event::set(&inner).map(|()| slf.py().None()),
+            None => originals::original(slf, Self::TEXT, &[]).map(Bound::unbind),
+        }
+    }
+}
+
+struct IsSetMethod;
+
+impl Method<0> for IsSetMethod {
+    type Class = PyAny;
+    const NAME: &'static CStr = c"is_set";
+    const TEXT: &'static str = "Event.is_set";
+    const DOC: &'static CStr = c"is_set($self)\n--\n\nReturn whether the flag is set.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        match inner(slf)? {
+            Some(inner) => Ok(PyBool::new(py, inner.get().is_set(py)).to_owned().into_any().unbind()),
+            None => originals::original(slf, Self::TEXT, &[]).map(Bound::unbind),
+        }
+    }
+}
+
+struct InitMethod;
+
+impl Method<0> for InitMethod {
+    type Class = PyAny;
+    const NAME: &'static CStr = c"__init__";
+    const TEXT: &'static str = "Event.__init__";
+    const DOC: &'static CStr = c"__init__($self)\n--\n\n";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        if backend::our_loop(py)?.is_some() {
+            slf.setattr(pyo3::intern!(py, "_event"), Bound::new(py, Event::default())?)?;
+            return Ok(py.None());
+        }
+        originals::original(slf, Self::TEXT, &[]).map(Bound::unbind)
     }
 }
 

@@ -5,12 +5,15 @@ use pyo3::exceptions::{PyKeyError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
-use super::originals;
+use super::originals::{self, Kept};
 use crate::common::numbers::plain_integer;
 use crate::locks::event::Event;
 
 /// anyio's class.
 pub(super) static CLASS: ExactType = ExactType::new();
+
+/// Its `acquire`, replaced.
+pub(super) static ACQUIRE: Kept = Kept::new();
 
 #[inline]
 fn borrowers<'py>(limiter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PySet>> {

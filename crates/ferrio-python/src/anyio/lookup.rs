@@ -36,7 +36,7 @@ pub(crate) fn get_async_backend<'py>(
 /// Whether anyio would find that code on the loop `owner` runs on asyncio: sniffio, which it asks, can tell of another
 /// library that runs inside such a loop.
 #[inline]
-fn says_asyncio(owner: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(super) fn says_asyncio(owner: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = owner.py();
     let sniffio = SNIFFIO.get_or_try_init(py, || find(py))?;
     let now = sniffio.asking.bind(py).get_item(pyo3::intern!(py, "sniffio"))?;

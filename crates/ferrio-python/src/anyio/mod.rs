@@ -4,12 +4,16 @@
 //! loops; on any other loop, and where none runs, it calls anyio's own method (`backend.rs`). `python/ferrio/_anyio.py`
 //! decides for which versions of anyio the parts are put in place.
 
+mod acquiring;
+mod async_with;
 pub(crate) mod backend;
 mod capacity_limiter;
 mod checkpoints;
 mod clock;
 mod condition;
 mod event;
+pub(crate) mod fail_after;
+mod functions;
 pub(crate) mod groups;
 mod limiter_acquire;
 mod limiter_tokens;
@@ -17,6 +21,7 @@ mod lock;
 pub(crate) mod lookup;
 mod members;
 pub(crate) mod memory_stream;
+mod new_streams;
 mod originals;
 mod primitives;
 mod receiving;
@@ -24,6 +29,8 @@ pub(crate) mod scopes;
 mod scopes_of_tasks;
 mod semaphore;
 mod sending;
+mod serving;
+mod stream_ends;
 pub(crate) mod task_states;
 pub(crate) mod threads;
 
@@ -38,6 +45,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         py.get_type::<scopes::CancelScope>(),
         py.get_type::<groups::TaskGroup>(),
         py.get_type::<groups::TaskHandle>(),
+        py.get_type::<groups::TaskStatus>(),
         py.get_type::<task_states::TaskState>(),
     ] {
         // Without the module, as in the interpreter's messages about Python classes.
@@ -61,6 +69,8 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         parts.set_item(part.getattr(name!("__name__"))?, part)?;
     }
     module.add("_anyio_parts", parts)?;
+    module.add("_anyio_functions", functions::table(module)?)?;
+    module.add_function(wrap_pyfunction!(functions::in_place_of, module)?)?;
     module.add_function(wrap_pyfunction!(scopes::is_cancellation_of_a_scope, module)?)?;
     module.add_function(wrap_pyfunction!(lookup::get_async_backend, module)?)?;
     module.add_function(wrap_pyfunction!(task_states::task_state, module)?)?;

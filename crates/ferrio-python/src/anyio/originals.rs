@@ -2,6 +2,8 @@
 //!
 //! A replacement calls anyio's own method (`original`) for whatever it does not serve itself.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::coroutine_function;
 use ferrio_cpython::capi::python_class::PythonClass;
@@ -10,7 +12,7 @@ use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::Awaiting;
 use ferrio_cpython::objects::native_methods::{self, Method};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 /// What is known of the anyio that was imported last.
 static ANYIO: GilCell<Option<Anyio>> = GilCell::new(None);
@@ -61,8 +63,8 @@ impl<'py> Lists<'py> {
 /// Collects the replacements of one class's methods.
 pub(super) struct Methods<'a, 'py> {
     class: Bound<'py, PyType>,
-    /// The name of the module that defines it; the class itself may name another one, which exports it.
-    module: Bound<'py, PyString>,
+    /// The module that defines it; the class itself may name another one, which exports it.
+    owner: Bound<'py, PyModule>,
     originals: &'a Bound<'py, PyDict>,
     replacements: &'a Bound<'py, PyList>,
 }
@@ -70,24 +72,80 @@ pub(super) struct Methods<'a, 'py> {
 impl<'a, 'py> Methods<'a, 'py> {
     /// Those of `class`, which is defined in the module `owner`.
     pub(super) fn of(class: Bound<'py, PyType>, owner: &Bound<'py, PyModule>, lists: &'a Lists<'py>) -> PyResult<Self> {
-        Ok(Self { class, module: owner.name()?, originals: &lists.originals, replacements: &lists.replacements })
+        Ok(Self { class, owner: owner.clone(), originals: &lists.originals, replacements: &lists.replacements })
     }
 
     /// Replaces a method by `M`, unless another library has replaced it.
     pub(super) fn replace<const N: usize, M: Method<N, Class = PyAny>>(&self) -> PyResult<()> {
+        self.replacement::<N, M>().map(drop)
+    }
+
+    /// `replace`, with a note of the replacement.
+    pub(super) fn replace_and_keep<const N: usize, M: Method<N, Class = PyAny>>(&self, kept: &Kept) -> PyResult<()> {
+        kept.note(self.replacement::<N, M>()?.as_ref());
+        Ok(())
+    }
+
+    /// Replaces `__new__`, whose qualified name is `text`, by a function.
+    pub(super) fn replace_new(&self, function: &Bound<'py, PyAny>, text: &str) -> PyResult<()> {
+        let py = self.class.py();
+        let theirs = self.class.getattr(name!("__dict__"))?.call_method1(name!("get"), (name!("__new__"),))?;
+        let Some(original) = theirs.getattr_opt(name!("__func__"))? else { return Ok(()) };
+        if !self.is_anyios(&original, text)? {
+            return Ok(());
+        }
+        self.originals.set_item(text, &original)?;
+        let ours = coroutine_function::stand_in(function, &original)?;
+        let ours = py.import(name!("builtins"))?.getattr(name!("staticmethod"))?.call1((ours,))?;
+        self.replacements.append((&self.class, name!("__new__"), ours))
+    }
+
+    pub(super) fn module(&self) -> &Bound<'py, PyModule> {
+        &self.owner
+    }
+
+    /// Whether a function is the one that the module defines under the qualified name `text`.
+    fn is_anyios(&self, function: &Bound<'py, PyAny>, text: &str) -> PyResult<bool> {
+        for (name, expected) in [(name!("__qualname__"), text), (name!("__module__"), self.owner.name()?.to_str()?)] {
+            match function.getattr_opt(name)? {
+                Some(shown) if shown.eq(expected)? => {}
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn replacement<const N: usize, M: Method<N, Class = PyAny>>(&self) -> PyResult<Option<Bound<'py, PyAny>>> {
         let name = M::NAME.to_string_lossy();
         let original = self.class.getattr(name!("__dict__"))?.get_item(&*name)?;
-        let is_anyios = |name, expected: &Bound<'_, PyString>| match original.getattr_opt(name)? {
-            Some(shown) => shown.eq(expected),
-            None => Ok(false),
-        };
-        let text = PyString::new(self.class.py(), M::TEXT);
-        if !is_anyios(name!("__qualname__"), &text)? || !is_anyios(name!("__module__"), &self.module)? {
-            return Ok(());
+        if !self.is_anyios(&original, M::TEXT)? {
+            return Ok(None);
         }
         self.originals.set_item(M::TEXT, &original)?;
         let builtin = native_methods::of_class::<N, M>(&self.class)?;
-        self.replacements.append((&self.class, &*name, coroutine_function::stand_in(&builtin, &original)?))
+        let replacement = coroutine_function::stand_in(&builtin, &original)?;
+        self.replacements.append((&self.class, &*name, &replacement))?;
+        Ok(Some(replacement))
+    }
+}
+
+/// A replacement that is looked for. The lists keep it alive.
+pub(super) struct Kept(AtomicUsize);
+
+impl Kept {
+    pub(super) const fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    pub(super) fn note(&self, replacement: Option<&Bound<'_, PyAny>>) {
+        // Relaxed: written with the GIL held, as it is read.
+        self.0.store(replacement.map_or(0, |replacement| replacement.as_ptr().addr()), Ordering::Relaxed);
+    }
+
+    /// Whether `object` is the replacement.
+    #[inline]
+    pub(super) fn is(&self, object: &Bound<'_, PyAny>) -> bool {
+        object.as_ptr().addr() == self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -107,6 +165,18 @@ pub(super) fn original<'py>(
     let originals = noted(py, |anyio| anyio.originals.clone_ref(py));
     let all = std::iter::once(object).chain(arguments.iter().copied()).collect::<Vec<_>>();
     originals.bind(py).as_any().get_item(name)?.call1(PyTuple::new(py, all)?)
+}
+
+/// Calls anyio's own function, such as "Event.__new__", with the arguments of a call.
+#[cold]
+pub(super) fn call<'py>(
+    py: Python<'py>,
+    name: &str,
+    arguments: &Bound<'py, PyTuple>,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let originals = noted(py, |anyio| anyio.originals.clone_ref(py));
+    originals.bind(py).as_any().get_item(name)?.call(arguments, keywords)
 }
 
 /// Begins to await anyio's own method.

@@ -9,7 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyType};
 
 use super::originals::{Lists, Methods};
-use super::{capacity_limiter, condition, event, limiter_tokens, lock, receiving, semaphore, sending};
+use super::{
+    async_with, capacity_limiter, condition, event, limiter_tokens, lock, new_streams, receiving, semaphore, sending,
+};
 
 /// Collects the replacements of one class's methods.
 type Replace = fn(&Methods<'_, '_>) -> PyResult<()>;
@@ -24,6 +26,7 @@ pub(crate) fn primitives<'py>(module: &Bound<'py, PyModule>) -> PyResult<Bound<'
     }
     let synchronization = py.import(name!("anyio._core._synchronization"))?;
     let streams = py.import(name!("anyio.streams.memory"))?;
+    let abstract_streams = py.import(name!("anyio.abc._streams"))?;
     let classes: [(&Bound<'py, PyModule>, &str, &ExactType, Replace); 7] = [
         (module, "Event", &event::CLASS, event::replace),
         (module, "Lock", &lock::CLASS, lock::replace),
@@ -39,5 +42,15 @@ pub(crate) fn primitives<'py>(module: &Bound<'py, PyModule>) -> PyResult<Bound<'
         exact.set(&class);
         replace(&Methods::of(class, owner, &lists)?)?;
     }
+    let inherited: [(&Bound<'py, PyModule>, &str, Replace); 4] = [
+        (&synchronization, "Event", event::replace_new),
+        (&synchronization, "Lock", async_with::replace_of_lock),
+        (&synchronization, "Semaphore", async_with::replace_of_semaphore),
+        (&abstract_streams, "UnreliableObjectReceiveStream", receiving::replace_iteration),
+    ];
+    for (owner, name, replace) in inherited {
+        replace(&Methods::of(owner.getattr(name)?.cast_into::<PyType>()?, owner, &lists)?)?;
+    }
+    new_streams::replace(py, &lists)?;
     lists.keep(module)
 }

@@ -8,12 +8,13 @@ use ferrio_cpython::capi::raise::{handling, normalized};
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
 use ferrio_cpython::objects::native_methods::Method;
+use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 
-use super::event;
 use super::memory_stream::{ItemReceiver, Now, add_waiter, is_closed, receive_now, state_of};
-use super::originals::{self, Methods, nothing};
+use super::originals::{self, Kept, Methods, nothing};
 use super::scopes_of_tasks::running_task;
+use super::{event, stream_ends};
 use crate::locks::event::Wait;
 
 /// anyio's class.
@@ -21,8 +22,16 @@ pub(super) static CLASS: ExactType = ExactType::new();
 
 pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
     methods.replace::<0, ReceiveNowait>()?;
-    methods.replace::<0, ReceiveMethod>()
+    methods.replace_and_keep::<0, ReceiveMethod>(&RECEIVE)?;
+    stream_ends::replace_of_receiver(methods)
 }
+
+/// Of the class that defines `__anext__` for all streams.
+pub(super) fn replace_iteration(methods: &Methods<'_, '_>) -> PyResult<()> {
+    methods.replace::<0, Next>()
+}
+
+static RECEIVE: Kept = Kept::new();
 
 /// `receive_nowait`, which raises errors other than `WouldBlock`.
 fn try_receive<'py>(stream: &Bound<'py, PyAny>) -> PyResult<Now<Bound<'py, PyAny>>> {
@@ -59,7 +68,60 @@ impl Method<0> for ReceiveMethod {
     const ARGUMENTS: [&'static str; 0] = [];
 
     fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
-        coroutine::spawn(slf.py(), Self::TEXT, Receive { stream: OwnedRef::of(slf), stage: Stage::New })
+        coroutine::spawn(slf.py(), Self::TEXT, Receive::new(slf))
+    }
+}
+
+struct Next;
+
+impl Method<0> for Next {
+    type Class = PyAny;
+    const NAME: &'static CStr = c"__anext__";
+    const TEXT: &'static str = "UnreliableObjectReceiveStream.__anext__";
+    const DOC: &'static CStr = c"__anext__($self)\n--\n\nReceive the next item, or end the iteration.";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        if CLASS.is_exact(slf) {
+            let receive = slf.getattr(pyo3::intern!(py, "receive"))?;
+            let function = receive.getattr_opt(pyo3::intern!(py, "__func__"))?;
+            if function.is_some_and(|function| RECEIVE.is(&function)) {
+                return coroutine::spawn(py, Self::TEXT, Iteration(Receive::new(slf)));
+            }
+        }
+        originals::original(slf, Self::TEXT, &[]).map(Bound::unbind)
+    }
+}
+
+/// The body of `__anext__`.
+struct Iteration(Receive);
+
+impl Body for Iteration {
+    const OWNS_PY: bool = false;
+
+    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
+        self.0.resume(py, input).map_err(|error| end_of_iteration(py, error))
+    }
+
+    fn traverse(&self, visitor: &Visitor<'_>) {
+        self.0.traverse(visitor);
+    }
+
+    fn awaiting(&self) -> Option<&Awaiting> {
+        self.0.awaiting()
+    }
+}
+
+/// `except EndOfStream: raise StopAsyncIteration from None`.
+#[cold]
+fn end_of_iteration(py: Python<'_>, error: PyErr) -> PyErr {
+    match originals::in_backend(py, "EndOfStream") {
+        Ok(class) if error.is_instance(py, &class) => {
+            originals::from_none(py, &error, || ferrio_cpython::error::<PyStopAsyncIteration>(()))
+        }
+        Ok(_) => error,
+        Err(other) => other,
     }
 }
 
@@ -80,6 +142,10 @@ enum Stage {
 }
 
 impl Receive {
+    fn new(stream: &Bound<'_, PyAny>) -> Self {
+        Self { stream: OwnedRef::of(stream), stage: Stage::New }
+    }
+
     fn begin<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
         let stream = self.stream.bind(py);
         if let Some((_, task)) = running_task(py)?.filter(|_| CLASS.is_exact(stream)) {

@@ -2,29 +2,26 @@
 
 use std::ffi::CStr;
 
-use ferrio_cpython::LoopBase;
 use ferrio_cpython::capi::exact_type::ExactType;
-use ferrio_cpython::capi::owned_ref::OwnedRef;
-use ferrio_cpython::capi::raise::handling;
-use ferrio_cpython::capi::resume::Step;
-use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
-use ferrio_cpython::objects::create_task;
+use ferrio_cpython::objects::coroutine;
 use ferrio_cpython::objects::native_methods::Method;
 use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_engine::WaiterState;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use super::originals::{self, Methods, nothing};
-use super::scopes_of_tasks::{ShieldedTurn, is_cancelled, running_task};
+use super::acquiring::{Acquirable, Acquire, Returns};
+use super::originals::{self, Kept, Methods, nothing};
 use crate::common::numbers::plain_integer;
-use crate::locks::is_cancellation;
 
 /// anyio's class.
 pub(super) static CLASS: ExactType = ExactType::new();
 
+/// Its `acquire`, replaced.
+pub(super) static ACQUIRE: Kept = Kept::new();
+
 pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
-    methods.replace::<0, AcquireMethod>()?;
+    methods.replace_and_keep::<0, AcquireMethod>(&ACQUIRE)?;
     methods.replace::<0, AcquireNowaitMethod>()?;
     methods.replace::<0, ReleaseMethod>()
 }
@@ -48,7 +45,7 @@ impl Method<0> for AcquireMethod {
     const ARGUMENTS: [&'static str; 0] = [];
 
     fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
-        coroutine::spawn(slf.py(), Self::TEXT, Acquire { semaphore: OwnedRef::of(slf), stage: Stage::New })
+        coroutine::spawn(slf.py(), Self::TEXT, Acquire::<Semaphore>::new(slf, Returns::None))
     }
 }
 
@@ -106,124 +103,32 @@ fn release(semaphore: &Bound<'_, PyAny>) -> PyResult<()> {
     add(semaphore, &value, 1)
 }
 
-/// The body of `acquire`.
-struct Acquire {
-    semaphore: OwnedRef,
-    stage: Stage,
-}
+/// anyio's semaphore.
+pub(super) struct Semaphore;
 
-enum Stage {
-    New,
-    /// Waits for the exception that cancels the task.
-    Cancelled,
-    /// Has a permit, and lets the other tasks run.
-    Turn(ShieldedTurn),
-    /// Waits for its future, which is among the waiters.
-    Waiting(Awaiting, OwnedRef),
-    /// anyio's own method serves.
-    Theirs(Awaiting),
-}
+impl Acquirable for Semaphore {
+    const CLASS: &'static ExactType = &CLASS;
+    const ACQUIRE: &'static str = AcquireMethod::TEXT;
 
-impl Acquire {
-    fn begin<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
-        let semaphore = self.semaphore.bind(py);
-        let Some((owner, task)) = running_task(py)?.filter(|_| CLASS.is_exact(semaphore)) else {
-            let (awaiting, step) = originals::await_original(semaphore, AcquireMethod::TEXT, &[])?;
-            self.stage = Stage::Theirs(awaiting);
-            return Ok(step);
-        };
-        let value = semaphore.getattr(pyo3::intern!(py, "_value"))?;
-        if !value.gt(0)? || semaphore.getattr(pyo3::intern!(py, "_waiters"))?.len()? > 0 {
-            return self.park(py, &owner);
-        }
-        if is_cancelled(&task)? {
-            self.stage = Stage::Cancelled;
-            return Ok(Step::Yielded(nothing(py)));
-        }
-        add(semaphore, &value, -1)?;
-        if semaphore.getattr(pyo3::intern!(py, "_fast_acquire"))?.is_truthy()? {
-            return Ok(Step::Returned(nothing(py)));
-        }
-        self.stage = Stage::Turn(ShieldedTurn::begin(&task)?);
-        Ok(Step::Yielded(nothing(py)))
-    }
-
-    fn park<'py>(&mut self, py: Python<'py>, owner: &Bound<'py, LoopBase>) -> PyResult<Step<'py>> {
-        let future = create_task::waiter(owner)?;
-        let mut awaiting = Awaiting::new(&future)?;
-        let waiters = self.semaphore.bind(py).getattr(pyo3::intern!(py, "_waiters"))?;
-        waiters.call_method1(pyo3::intern!(py, "append"), (&future,))?;
-        let step = awaiting.resume(py, Ok(nothing(py)))?;
-        self.stage = Stage::Waiting(awaiting, future.into());
-        Ok(step)
-    }
-
-    /// Leaves the waiters, or passes the permit on that it got meanwhile.
-    fn give_up(semaphore: &Bound<'_, PyAny>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn is_free(semaphore: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = semaphore.py();
-        if FutureWaiter::new(future).state_now(py)? == WaiterState::Cancelled {
-            let waiters = semaphore.getattr(pyo3::intern!(py, "_waiters"))?;
-            return match waiters.call_method1(pyo3::intern!(py, "remove"), (future,)) {
-                Err(error) if !error.is_instance_of::<PyValueError>(py) => Err(error),
-                Ok(_) | Err(_) => Ok(()),
-            };
-        }
-        semaphore.call_method0(pyo3::intern!(py, "release")).map(drop)
-    }
-}
-
-impl Body for Acquire {
-    const OWNS_PY: bool = false;
-
-    fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
-        match &mut self.stage {
-            Stage::New => {
-                input?;
-                self.begin(py)
-            }
-            Stage::Cancelled => input.map(|_| Step::Yielded(nothing(py))),
-            Stage::Turn(turn) => {
-                let turn = std::mem::replace(turn, ShieldedTurn::Bare);
-                if let Err(error) = turn.end(py, input) {
-                    if is_cancellation(py, &error)? {
-                        let semaphore = self.semaphore.bind(py);
-                        handling(py, &error, || semaphore.call_method0(pyo3::intern!(py, "release")))?;
-                    }
-                    return Err(error);
-                }
-                Ok(Step::Returned(nothing(py)))
-            }
-            Stage::Waiting(awaiting, future) => match awaiting.resume(py, input) {
-                Err(error) => {
-                    if is_cancellation(py, &error)? {
-                        handling(py, &error, || Self::give_up(self.semaphore.bind(py), future.bind(py)))?;
-                    }
-                    Err(error)
-                }
-                Ok(Step::Returned(_)) => Ok(Step::Returned(nothing(py))),
-                Ok(step @ Step::Yielded(_)) => Ok(step),
-            },
-            Stage::Theirs(awaiting) => awaiting.resume(py, input),
-        }
+        Ok(semaphore.getattr(pyo3::intern!(py, "_value"))?.gt(0)?
+            && semaphore.getattr(pyo3::intern!(py, "_waiters"))?.len()? == 0)
     }
 
-    fn traverse(&self, visitor: &Visitor<'_>) {
-        visitor.show_owned(&self.semaphore);
-        match &self.stage {
-            Stage::New | Stage::Cancelled => {}
-            Stage::Turn(turn) => turn.traverse(visitor),
-            Stage::Waiting(awaiting, future) => {
-                awaiting.traverse(visitor);
-                visitor.show_owned(future);
-            }
-            Stage::Theirs(awaiting) => awaiting.traverse(visitor),
-        }
+    fn take(semaphore: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>) -> PyResult<()> {
+        add(semaphore, &semaphore.getattr(pyo3::intern!(semaphore.py(), "_value"))?, -1)
     }
 
-    fn awaiting(&self) -> Option<&Awaiting> {
-        match &self.stage {
-            Stage::Waiting(awaiting, _) | Stage::Theirs(awaiting) => Some(awaiting),
-            Stage::New | Stage::Cancelled | Stage::Turn(_) => None,
-        }
+    fn check_waiting(_: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>) -> PyResult<()> {
+        Ok(())
+    }
+
+    fn entry<'py>(_: Bound<'py, PyAny>, future: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(future)
+    }
+
+    fn future<'py>(entry: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(entry.clone())
     }
 }

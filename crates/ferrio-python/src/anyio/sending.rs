@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 
 use super::memory_stream::{Now, add_waiter, is_closed, send_now, state_of};
 use super::originals::{self, Methods, nothing};
-use super::{backend, event};
+use super::{backend, event, stream_ends};
 use crate::locks::event::Wait;
 
 /// anyio's class.
@@ -20,7 +20,8 @@ pub(super) static CLASS: ExactType = ExactType::new();
 
 pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
     methods.replace::<1, SendNowait>()?;
-    methods.replace::<1, SendMethod>()
+    methods.replace::<1, SendMethod>()?;
+    stream_ends::replace_of_sender(methods)
 }
 
 /// `send_nowait`, which raises errors other than `WouldBlock`.

@@ -126,6 +126,17 @@ pub(crate) fn delete_state(task: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
+/// Sets the identity of the parent in a state.
+pub(crate) fn set_parent(state: &Bound<'_, PyAny>, parent: usize) -> PyResult<()> {
+    let py = state.py();
+    if let Ok(native) = state.cast_exact::<TaskState>() {
+        let before = native.get().inner.with(py, |inner| std::mem::replace(&mut inner.parent, Parent::Known(parent)));
+        drop(before);
+        return Ok(());
+    }
+    state.setattr(pyo3::intern!(py, "parent_id"), parent)
+}
+
 /// The current scope in a state.
 #[inline]
 pub(crate) fn scope_in<'py>(state: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {

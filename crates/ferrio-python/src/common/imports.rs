@@ -11,6 +11,7 @@ ferrio_cpython::imported! {
     queue_empty = "asyncio.queues" . "QueueEmpty";
     queue_full = "asyncio.queues" . "QueueFull";
     deque = "collections" . "deque";
+    ordered_dict = "collections" . "OrderedDict";
     heappush = "heapq" . "heappush";
     heappop = "heapq" . "heappop";
     base_exception_group = "builtins" . "BaseExceptionGroup";
@@ -31,6 +32,7 @@ ferrio_cpython::imported! {
     stock_task = "_asyncio" . "Task";
     release_waiter = "asyncio.tasks" . "_release_waiter";
     isnan = "math" . "isnan";
+    generator_context_manager = "contextlib" . "_GeneratorContextManager";
     round = "builtins" . "round";
     set = "builtins" . "set";
     timeout_state = "asyncio.timeouts" . "_State";

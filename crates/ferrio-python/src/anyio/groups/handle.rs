@@ -52,6 +52,11 @@ impl TaskHandle {
         spawn(slf.py(), "TaskHandle._run_coro", Run { handle: OwnedRef::of(slf), awaiting: None })
     }
 
+    /// Whether its status is `PENDING`.
+    pub(super) fn is_pending(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(!self.is_finished(py) && !any_scope::is_cancel_called(self.scope.bind(py))?)
+    }
+
     fn is_finished(&self, py: Python<'_>) -> bool {
         self.inner.with(py, |inner| inner.finished)
     }
@@ -92,7 +97,7 @@ impl TaskHandle {
     }
 
     /// Set the task to a cancelled state.
-    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+    pub(super) fn cancel(&self, py: Python<'_>) -> PyResult<()> {
         if self.is_finished(py) { Ok(()) } else { any_scope::cancel(self.scope.bind(py)) }
     }
 
@@ -145,7 +150,7 @@ impl TaskHandle {
     }
 
     /// Wait for the task to finish.
-    fn wait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn wait<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         anyios(slf, "wait")?.call1((slf,))
     }
 
@@ -213,7 +218,7 @@ impl TaskHandle {
     }
 
     #[setter(_start_value)]
-    fn set_start_value(&self, value: Bound<'_, PyAny>) {
+    pub(super) fn set_start_value(&self, value: Bound<'_, PyAny>) {
         let py = value.py();
         let before = self.inner.with(py, |inner| inner.start_value.replace(value.into()));
         drop(before);

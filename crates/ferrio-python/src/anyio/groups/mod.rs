@@ -1,5 +1,6 @@
-//! `TaskGroup`: its state, and what its tasks do to it when they are done; `spawning.rs` makes tasks, `leaving.rs` waits
-//! for them, `handle.rs` has `TaskHandle` and the coroutine that a task runs.
+//! `TaskGroup`: its state, and what its tasks do to it when they are done; `spawning.rs` makes tasks, `starting.rs` those
+//! that say when they are ready (to a `TaskStatus`, `status.rs`), `leaving.rs` waits for them, `handle.rs` has `TaskHandle`
+//! and the coroutine that a task runs.
 //!
 //! Invariant: a task is in the group, in its scope and in the table of states from its creation until its done callback
 //! has run.
@@ -7,6 +8,8 @@
 mod handle;
 mod leaving;
 mod spawning;
+mod starting;
+mod status;
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
@@ -21,6 +24,7 @@ use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit};
 
 pub(crate) use handle::TaskHandle;
+pub(crate) use status::TaskStatus;
 
 use super::backend;
 use super::members::Members;

@@ -8,8 +8,9 @@ use ferrio_cpython::objects::current::{CurrentTaskCall, get_running_loop, runnin
 use ferrio_cpython::objects::future::{add_done_callback, future_like};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyString, PyTuple};
 
+use super::status::TaskStatus;
 use super::{STARTED_TASK_DONE, StartedTask, TASK_DONE, TaskGroup, TaskHandle, on_3_14};
 use crate::anyio::backend;
 use crate::anyio::scopes::{CancelScope, any_scope};
@@ -68,21 +69,6 @@ impl TaskGroup {
         Self::spawn(slf, &coro, name, None)
     }
 
-    /// Start a new task and wait until it signals for readiness.
-    #[pyo3(signature = (func, *args, **keywords))]
-    fn start<'py>(
-        slf: &Bound<'py, Self>,
-        func: &Bound<'py, PyAny>,
-        args: &Bound<'py, PyTuple>,
-        keywords: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let mut arguments = memory::collected(args.as_any().try_iter()?)?;
-        arguments.splice(0..0, [slf.clone().into_any(), func.clone()]);
-        let start = backend::class(py, |classes| &classes.task_group)?.into_bound(py).getattr(name!("start"))?;
-        start.call(PyTuple::new(py, arguments)?, keywords)
-    }
-
     #[pyo3(signature = (coro, name, task_status=None))]
     fn _spawn<'py>(
         slf: &Bound<'py, Self>,
@@ -99,7 +85,7 @@ impl TaskGroup {
 }
 
 impl TaskGroup {
-    fn spawn<'py>(
+    pub(super) fn spawn<'py>(
         slf: &Bound<'py, Self>,
         coro: &Bound<'py, PyAny>,
         name: Bound<'py, PyAny>,
@@ -117,7 +103,7 @@ impl TaskGroup {
                 let caller = running_task(py, &owner, CurrentTaskCall::WithoutLoop)?;
                 let scope = caller.as_ref().map_or(Ok(None), scope_of)?;
                 let scope = scope.unwrap_or_else(|| group_scope.clone().into_any());
-                (caller, scope, status.getattr(name!("_spawn_scope"))?)
+                (caller, scope, scope_of_status(status)?)
             }
         };
         let handle = TaskHandle::create(coro, name.clone(), own_scope)?;
@@ -135,12 +121,23 @@ impl TaskGroup {
         match task_status {
             None => add_done_callback(&task, slf.as_any(), &TASK_DONE)?,
             Some(status) => {
-                let status = OwnedRef::from(status.getattr(name!("_future"))?);
+                let status = match status.cast_exact::<TaskStatus>() {
+                    Ok(ours) => OwnedRef::of(ours.get().future.bind(py)),
+                    Err(_) => OwnedRef::from(status.getattr(name!("_future"))?),
+                };
                 let started = Bound::new(py, StartedTask { group: OwnedRef::of(slf), status })?;
                 add_done_callback(&task, started.as_any(), &STARTED_TASK_DONE)?;
             }
         }
         Ok(handle)
+    }
+}
+
+/// The scope of a task that is being started.
+fn scope_of_status<'py>(status: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    match status.cast_exact::<TaskStatus>() {
+        Ok(ours) => Ok(ours.get().scope.bind(status.py()).clone().into_any()),
+        Err(_) => status.getattr(name!("_spawn_scope")),
     }
 }
 
@@ -192,7 +189,7 @@ fn make_task_by_factory<'py>(
 
 /// `isinstance(object, collections.abc.Coroutine)`.
 #[inline]
-fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(super) fn is_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = object.py();
     if ferrio_cpython::capi::resume::is_python_coroutine(object) {
         return Ok(true);
@@ -213,7 +210,7 @@ fn name_of_coroutine<'py>(coro: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny
     joined(py, module, coro.getattr_opt(name!("__qualname__"))?)
 }
 
-fn name_of_function<'py>(function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(super) fn name_of_function<'py>(function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     let py = function.py();
     let module = function.getattr_opt(pyo3::intern!(py, "__module__"))?;
     joined(py, module, function.getattr_opt(pyo3::intern!(py, "__qualname__"))?)
@@ -239,12 +236,12 @@ fn joined<'py>(
 }
 
 #[cold]
-fn not_active() -> PyErr {
+pub(super) fn not_active() -> PyErr {
     ferrio_cpython::error::<PyRuntimeError>("This task group is not active; no new tasks can be started.")
 }
 
 #[cold]
-fn not_a_coroutine(function: &Bound<'_, PyAny>, object: &Bound<'_, PyAny>) -> PyResult<PyErr> {
+pub(super) fn not_a_coroutine(function: &Bound<'_, PyAny>, object: &Bound<'_, PyAny>) -> PyResult<PyErr> {
     let module = match function.getattr_opt(name!("__module__"))? {
         Some(module) => format!("{module}."),
         None => String::new(),

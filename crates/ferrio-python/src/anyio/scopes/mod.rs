@@ -132,6 +132,15 @@ impl CancelScope {
         self.inner.with(py, |inner| inner.active)
     }
 
+    /// Whether it swallowed its cancellation, and its deadline has passed.
+    pub(in crate::anyio) fn has_timed_out(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        if !slf.get().inner.with(py, |inner| inner.cancelled_caught) {
+            return Ok(false);
+        }
+        get_running_loop(py)?.call_method0(pyo3::intern!(py, "time"))?.ge(slf.get().deadline(py))
+    }
+
     fn reason<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         let reason = self.inner.with(py, |inner| inner.reason.as_ref().map(|reason| reason.bind(py).clone()));
         reason.unwrap_or_else(|| py.None().into_bound(py))
