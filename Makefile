@@ -44,8 +44,8 @@ side_by_side := -n auto --maxprocesses 4 --dist loadfile
 # cargo and pytest use the cores themselves; one chore at a time keeps their output readable.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-python interop interop-packages upstream test-matrix smoke check check-python \
-	check-rust check-structure check-figures check-msrv check-workflows check-version format coverage \
+.PHONY: help demo test test-rust test-python interop interop-packages upstream upstream-newest-anyio test-matrix smoke \
+	check check-python check-rust check-structure check-figures check-msrv check-workflows check-version format coverage \
 	bench summary chart bench-applications bench-rust instructions soak fuzz build wheel wheels sdist release-notes docs clean
 
 help: ## list the chores
@@ -151,8 +151,11 @@ soak: build ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) rand
 		tests/subprocess/test_random_subprocesses.py --timeout=0
 	@FERRIO_LEAK_ROUNDS=100000 $(venv_python) -m pytest tests/memory/test_leaks.py --timeout=0
 
-upstream: build ## the test suites of anyio, uvicorn and aiohttp, on stock asyncio and on ferrio; see tests/upstream
+upstream: build ## the test suites of anyio, Starlette and others, on stock asyncio and on ferrio; see tests/upstream
 	@$(venv_python) -m tests.upstream
+
+upstream-newest-anyio: build ## the suite of anyio's newest release, with ferrio's parts in it
+	@$(venv_python) -m tests.upstream anyio --mode whole --version anyio=newest
 
 fuzz: ## search for inputs that break the framing and the buffers, for FUZZ_SECONDS (300) each
 	@echo "== fuzz targets"

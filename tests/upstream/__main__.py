@@ -15,7 +15,10 @@ def main() -> int:
     parser.add_argument("--mode", action="append", choices=suites.MODES[1:], help="whole or loop; both by default")
     parser.add_argument("--test", action="append", default=[], help="a test file or id within the suite; repeatable")
     parser.add_argument("-j", "--workers", type=int, default=2, help="processes of pytest-xdist")
+    parser.add_argument("--version", action="append", default=[], metavar="SUITE=VERSION", help="or SUITE=newest")
     arguments = parser.parse_args()
+    for pair in arguments.version:
+        suites.choose_version(*pair.split("=", 1))
     rows: list[Row] = []
     for name in arguments.suites:
         if name not in suites.SUITES:

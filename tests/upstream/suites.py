@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ class Suite(NamedTuple):
     package: str | None
     arguments: tuple[str, ...]
     alone: bool = False
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 # How an argument that names the tests begins.
@@ -47,9 +49,12 @@ TESTS = ("tests/", "tornado/test")
 WITHOUT_PLUGIN = ("-p", "no:asyncio")
 
 SUITES = {
-    "anyio": Suite("anyio", None, (*WITHOUT_PLUGIN,)),
+    # ferrio's parts stand for the versions whose suite passes; a trial of another one has to use them too.
+    "anyio": Suite("anyio", None, (*WITHOUT_PLUGIN,), variables=(("FERRIO_ANYIO", "try"),)),
     "uvicorn": Suite("uvicorn", None, ("--ignore=tests/benchmarks", *WITHOUT_PLUGIN)),
     "aiohttp": Suite("aiohttp", "aiohttp", ("-m", "not dev_mode and not autobahn and not internal", *WITHOUT_PLUGIN)),
+    # It stands on anyio.
+    "starlette": Suite("starlette", "starlette", ("--ignore=tests/benchmarks", *WITHOUT_PLUGIN)),
     # Its tests are in the package, under other names than usual. They fail if something is logged at a level that
     # pytest would turn on.
     "tornado": Suite(
@@ -76,10 +81,31 @@ SUITES = {
 }
 
 # The suites whose differences from stock asyncio expected.toml explains; the others run by name only.
-JUDGED = ("anyio", "uvicorn", "aiohttp")
+JUDGED = ("anyio", "uvicorn", "aiohttp", "starlette")
+
+
+# Versions in the place of those that are pinned, by the name of the suite.
+chosen_versions: dict[str, str] = {}
+
+
+def choose_version(name: str, wanted: str) -> None:
+    """Runs a suite at another version than the pinned one; "newest" is what the package index has now."""
+    if wanted == "newest":
+        with tempfile.TemporaryDirectory() as place:
+            _download(name, Path(place))
+            (archive,) = Path(place).glob("*.tar.gz")
+            wanted = archive.name.removesuffix(".tar.gz").rpartition("-")[2]
+    chosen_versions[name] = wanted
+
+
+def _download(requirement: str, place: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
+    subprocess.run([*pip, "--dest", str(place), requirement], check=True)
 
 
 def version(suite: Suite) -> str:
+    if suite.name in chosen_versions:
+        return chosen_versions[suite.name]
     for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines():
         name, _, pinned = line.partition("==")
         if name == suite.name:
@@ -93,8 +119,7 @@ def sources(suite: Suite, mode: str) -> Path:
     archive = WORK / f"{name}.tar.gz"
     if not archive.exists():
         WORK.mkdir(parents=True, exist_ok=True)
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-        subprocess.run([*pip, "--dest", str(WORK), name.replace("-", "==")], check=True)
+        _download(name.replace("-", "=="), WORK)
     place = WORK / f"{sys.version_info.major}.{sys.version_info.minor}-{mode}"
     if not (place / name).exists():
         with tarfile.open(archive) as packed:
@@ -106,13 +131,16 @@ def sources(suite: Suite, mode: str) -> Path:
 
 def environment() -> Path:
     """The interpreter of the virtual environment that the suites run in."""
-    place = WORK / f"venv-{sys.version_info.major}.{sys.version_info.minor}"
+    chosen = "".join(f"-{name}-{wanted}" for name, wanted in sorted(chosen_versions.items()))
+    place = WORK / f"venv-{sys.version_info.major}.{sys.version_info.minor}{chosen}"
     stamp = place / "installed.txt"
     if not stamp.exists() or stamp.read_bytes() != REQUIREMENTS.read_bytes():
         # pip of this interpreter installs: not every distribution's Python can give a new environment its own.
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
         pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "install", "--quiet"]
         subprocess.run([*pip, "--requirement", str(REQUIREMENTS)], check=True)
+        for name, wanted in chosen_versions.items():
+            subprocess.run([*pip, f"{name}=={wanted}"], check=True)
         shutil.copyfile(REQUIREMENTS, stamp)
     return place / "bin" / "python"
 
@@ -144,6 +172,7 @@ def run(suite: Suite, mode: str, workers: int, chosen: tuple[str, ...] = ()) -> 
     results.unlink(missing_ok=True)
     paths = [str(plugins), str(Path(ferrio.__file__).parents[1])]
     variables = {"UPSTREAM_MODE": mode, "UPSTREAM_RESULTS": str(results), "PYTHONPATH": os.pathsep.join(paths)}
+    variables |= dict(suite.variables)
     pytest = [str(interpreter), "-m", "pytest", "-q", "-p", PLUGIN, "-p", "no:cacheprovider"]
     pytest += ["-n", "0" if suite.alone else str(workers)]
     pytest += ["-o", "addopts=", "-o", "faulthandler_timeout=0", f"--timeout={TIME_LIMIT}"]
