@@ -85,6 +85,7 @@ __all__ = [
     "EventLoop",
     "Future",
     "Handle",
+    "InspectionService",
     "LifoQueue",
     "Lock",
     "PriorityQueue",
@@ -109,9 +110,12 @@ __all__ = [
     "_anyio_set_task_state",
     "_anyio_stand_in",
     "_anyio_task_state",
+    "_creation_of",
     "_enter_task",
     "_hide_frames",
+    "_holders_of",
     "_leave_task",
+    "_record",
     "_register_task",
     "_unregister_task",
     "all_tasks",
@@ -527,6 +531,7 @@ def _record(on: bool) -> None: ...
 def _creation_of(task: object) -> tuple[int | None, list[tuple[CodeType, int]], float] | None: ...
 def _holders_of(lock: object) -> list[tuple[int, float]]: ...
 
+@final
 class InspectionService:
     """The threads that serve a listening Unix socket, for `ferrio.inspect`."""
 

@@ -5,9 +5,9 @@ other than a task, where nobody is known who could end the wait, or where it com
 """
 
 from collections.abc import Iterator
-from typing import TypedDict
+from typing import Literal, TypedDict
 
-from ferrio.inspect._model import Certainty, Frame, Holder, Primitive, Snapshot, Task, Wait
+from ferrio.inspect._model import Frame, Holder, Primitive, Snapshot, Task, Wait
 
 
 class ChainLink(TypedDict):
@@ -21,7 +21,7 @@ class ChainLink(TypedDict):
     primitive: Primitive | None
     # The task that the next link is about, and how it is known that this one waits for it.
     next: str | None
-    how: Certainty | None
+    how: Literal["recorded", "inferred"] | None
     # It was waited for together with so many others that are not shown.
     others: int
 

@@ -38,7 +38,7 @@ def links_of(collection: "Collection", name: str) -> list[Link]:
     lock = waiting.primitive
     if lock is None or kind_of(lock) != "lock" or not is_locked(lock):
         return []
-    holders = [each for each in collection.holders(lock) if each["how"] != "candidate"]
+    holders = collection.holders(lock)
     if len({each["task"] for each in holders}) != 1:
         return []
     holder = holders[0]

@@ -8,9 +8,6 @@ from typing import Any, Literal, NotRequired, TypedDict, get_args, get_origin, g
 
 SCHEMA_VERSION = 1
 
-TaskState = Literal["running", "ready", "waiting"]
-Certainty = Literal["recorded", "inferred", "candidate"]
-
 
 class Frame(TypedDict):
     """One function on a stack. `file` and `line` are None for functions without a Python frame."""
@@ -57,7 +54,7 @@ class Task(TypedDict):
     type: str
     loop: str
     coroutine: str
-    state: TaskState
+    state: Literal["running", "ready", "waiting"]
     # From the coroutine that the task drives to the innermost function that waits.
     stack: list[Frame]
     waits_for: Wait | None
@@ -75,7 +72,7 @@ class Holder(TypedDict):
     """A task that holds a primitive, and how this is known."""
 
     task: str
-    how: Certainty
+    how: Literal["recorded", "inferred"]
     function: str | None
     file: str | None
     line: int | None
@@ -121,7 +118,7 @@ class Link(TypedDict):
     task: str
     primitive: str | None
     waits_for: str
-    how: Certainty | None
+    how: Literal["recorded", "inferred"] | None
 
 
 class Deadlock(TypedDict):
