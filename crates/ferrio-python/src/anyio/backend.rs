@@ -101,7 +101,7 @@ pub(crate) fn has_under<'py>(
 #[cold]
 pub(crate) fn method<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let methods = noted(py, |backend| &backend.methods)?;
-    methods.bind(py).as_any().get_item(name)
+    methods.bind(py).as_any().get_item(ferrio_cpython::capi::memory::text(py, name)?)
 }
 
 /// anyio's own function `name`.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::coroutine_function;
+use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::python_class::PythonClass;
 use ferrio_cpython::capi::raise::{handling, raised};
 use ferrio_cpython::capi::resume::Step;
@@ -163,8 +164,8 @@ pub(super) fn original<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
     let originals = noted(py, |anyio| anyio.originals.clone_ref(py));
-    let all = std::iter::once(object).chain(arguments.iter().copied()).collect::<Vec<_>>();
-    originals.bind(py).as_any().get_item(name)?.call1(PyTuple::new(py, all)?)
+    let all = std::iter::once(object).chain(arguments.iter().copied()).cloned().collect::<Vec<_>>();
+    originals.bind(py).as_any().get_item(memory::text(py, name)?)?.call1(memory::tuple(py, all)?)
 }
 
 /// Calls anyio's own function, such as "Event.__new__", with the arguments of a call.
@@ -176,7 +177,7 @@ pub(super) fn call<'py>(
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let originals = noted(py, |anyio| anyio.originals.clone_ref(py));
-    originals.bind(py).as_any().get_item(name)?.call(arguments, keywords)
+    originals.bind(py).as_any().get_item(memory::text(py, name)?)?.call(arguments, keywords)
 }
 
 /// Begins to await anyio's own method.
@@ -193,7 +194,7 @@ pub(super) fn await_original<'py>(
 
 /// An attribute of anyio's backend module.
 pub(super) fn in_backend<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    noted(py, |anyio| anyio.module.clone_ref(py)).bind(py).getattr(name)
+    noted(py, |anyio| anyio.module.clone_ref(py)).bind(py).getattr(memory::text(py, name)?)
 }
 
 /// A new object of anyio's class `Event`, without its attribute.

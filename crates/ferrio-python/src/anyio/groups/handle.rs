@@ -3,6 +3,7 @@
 //! The event that tells of the end is made when it is first asked for. What is rarely used is anyio's own code.
 
 use ferrio_cpython::GilCell;
+use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor, spawn};
@@ -82,7 +83,7 @@ impl TaskHandle {
 /// What anyio's class has under `name`, for `handle`.
 fn anyios<'py>(handle: &Bound<'py, TaskHandle>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let class = backend::class(handle.py(), |classes| &classes.task_handle)?;
-    class.bind(handle.py()).getattr(name)
+    class.bind(handle.py()).getattr(memory::text(handle.py(), name)?)
 }
 
 fn anyios_property<'py>(handle: &Bound<'py, TaskHandle>, name: &str) -> PyResult<Bound<'py, PyAny>> {
@@ -128,7 +129,7 @@ impl TaskHandle {
             (true, Some(exception)) if exception.is_instance(imports::cancelled_error(py)?)? => "CANCELLED",
             (true, Some(_)) => "FAILED",
         };
-        anyios(slf, "Status")?.getattr(member)
+        anyios(slf, "Status")?.getattr(memory::text(py, member)?)
     }
 
     /// The exception raised by the task, or None if it finished without raising.
