@@ -25,7 +25,7 @@ struct Known {
 }
 
 struct Class {
-    class: Py<PyType>,
+    kind: Py<PyType>,
     maker: PythonClass,
     initialiser: Py<PyAny>,
 }
@@ -36,18 +36,18 @@ impl Class {
         // An open stream would warn.
         let maker = PythonClass::with_trial(&class, |trial| trial.setattr(name!("_closed"), true))?;
         let initialiser = class.getattr(name!("__init__"))?.unbind();
-        Ok(Self { class: class.unbind(), maker, initialiser })
+        Ok(Self { kind: class.unbind(), maker, initialiser })
     }
 
     fn clone_ref(&self, py: Python<'_>) -> Self {
         let initialiser = self.initialiser.clone_ref(py);
-        Self { class: self.class.clone_ref(py), maker: self.maker.clone_ref(py), initialiser }
+        Self { kind: self.kind.clone_ref(py), maker: self.maker.clone_ref(py), initialiser }
     }
 
     /// Whether the name still stands for the class, and the class initialises objects itself.
     fn is_intact(&self, names: &Bound<'_, PyDict>, name: &Bound<'_, PyString>) -> PyResult<bool> {
         let py = names.py();
-        let class = self.class.bind(py);
+        let class = self.kind.bind(py);
         Ok(names.get_item(name)?.is_some_and(|now| now.is(class))
             && class.getattr(pyo3::intern!(py, "__init__"))?.is(&self.initialiser))
     }

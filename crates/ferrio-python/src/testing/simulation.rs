@@ -95,7 +95,7 @@ impl Simulation {
             (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.set_aside))
         });
         drop(before);
-        restart_task_numbers(py, 1);
+        let _ = restart_task_numbers(py, 1);
     }
 }
 

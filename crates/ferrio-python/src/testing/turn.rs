@@ -41,7 +41,7 @@ pub(super) fn now_before(slf: &Object<'_>, owner: &Bound<'_, LoopBase>, delay: f
     let reading = now(slf, owner);
     let this = slf.cast::<Simulation>()?.get();
     let (stall, allowed) = this.state.with(py, |state| (state.stall, state.tape.allows(Freedom::Stall)));
-    if !allowed || stall <= 0.0 || !(delay > 0.0) {
+    if !allowed || stall <= 0.0 || delay <= 0.0 || delay.is_nan() {
         return Ok(reading);
     }
     let when = reading + delay;

@@ -25,7 +25,7 @@ use pyo3::types::{PyFloat, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 
 pub use overrides::overrides;
-pub use simulated::{ArmedTimer, Seams, Simulator, restart_task_numbers, task_number};
+pub use simulated::{AfterCallback, ArmedTimer, Seams, Simulator, SubmitJob, restart_task_numbers, task_number};
 
 use crate::capi::context::Shared;
 use crate::capi::gil_cell::{GilCell, GilFlag};

@@ -13,6 +13,12 @@ use crate::objects::handle::HandleRef;
 use crate::objects::runnable::{Runnable, TaskStep};
 use crate::objects::task;
 
+/// Gets the simulation, the loop, where in the ready queue a callback's own appends begin, and the task whose step ran.
+pub type AfterCallback = fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, usize, Option<Bound<'_, PyAny>>) -> PyResult<()>;
+
+/// Gets the simulation, the loop and a job.
+pub type SubmitJob = fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, Bound<'_, PyAny>) -> PyResult<()>;
+
 /// What a simulation does in place of a loop's surroundings; the first argument is the simulation.
 pub struct Seams {
     /// A reading of the clock.
@@ -21,10 +27,10 @@ pub struct Seams {
     pub now_before: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, f64) -> PyResult<f64>,
     /// Queues what lands in this turn.
     pub poll: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>) -> PyResult<()>,
-    /// A callback has run; what it appended to the queue begins at this place. A task's step names the task.
-    pub ran: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, usize, Option<Bound<'_, PyAny>>) -> PyResult<()>,
+    /// A callback has run.
+    pub ran: AfterCallback,
     /// Takes a job of the loop's, for a thread of the simulation's.
-    pub submit: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, Bound<'_, PyAny>) -> PyResult<()>,
+    pub submit: SubmitJob,
 }
 
 /// A simulation, as a loop sees it.
@@ -144,6 +150,7 @@ impl LoopBase {
     }
 
     /// The number of the task that runs, which is the same in each run of a simulated program; 0 for none.
+    #[must_use]
     pub fn running_number(slf: &Bound<'_, Self>) -> u64 {
         slf.get().running.number(slf.py())
     }
@@ -167,6 +174,7 @@ pub fn task_number(task: &Bound<'_, PyAny>) -> u64 {
 }
 
 /// Sets the number of the next unnamed task; returns what it was to be.
+#[must_use]
 pub fn restart_task_numbers(py: Python<'_>, next: u64) -> u64 {
     task::restart_numbers(py, next)
 }
