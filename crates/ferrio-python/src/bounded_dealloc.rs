@@ -26,6 +26,8 @@ pub(crate) fn bound_classes(py: Python<'_>) {
         crate::anyio::task_states::TaskState,
         crate::event_loop::Loop,
         crate::event_loop::executor_future::Link,
+        crate::event_loop::missing_attributes::MissingAttribute,
+        crate::inspect::InspectionService,
         crate::net::connect::happy_eyeballs::Watch,
         crate::net::serve::listener::Listener,
         crate::queues::kinds::LifoQueue,

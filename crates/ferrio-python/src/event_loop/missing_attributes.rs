@@ -9,7 +9,7 @@ const MISSING: [&str; 2] = ["_selector", "_run_once"];
 
 /// A descriptor without `__set__`, so that a subclass or an instance may define the attribute itself.
 #[pyclass(frozen, module = "ferrio._ferrio")]
-struct MissingAttribute {
+pub(crate) struct MissingAttribute {
     name: &'static str,
 }
 

@@ -13,7 +13,7 @@ pub(crate) mod executor_future;
 pub(crate) mod executors;
 pub(crate) mod handler;
 pub(crate) mod io_driver;
-mod missing_attributes;
+pub(crate) mod missing_attributes;
 pub(crate) mod nested_runs;
 pub(crate) mod readers;
 mod run;
