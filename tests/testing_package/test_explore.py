@@ -207,6 +207,7 @@ def test_interrupting_reports_what_is_known():
 
     report = testing.explore(main)
     assert report.interrupted
+    assert not report.exhausted
     assert report.schedules == 2
 
 

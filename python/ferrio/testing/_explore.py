@@ -150,7 +150,9 @@ class _Exploration:
 
     def conclude(self, report: Report) -> None:
         """Takes over what the search knows."""
-        distinct, report.exhausted, report.unseen = self.world.numbers()
+        distinct, exhausted, report.unseen = self.world.numbers()
+        # A run that was interrupted counts as planned, but it has not shown how it ends.
+        report.exhausted = exhausted and not report.interrupted
         report.distinct = max(report.distinct, distinct)
         report.leftovers = self.world.leftovers
         if self.world.saw_foreign:
