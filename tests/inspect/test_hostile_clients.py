@@ -130,6 +130,7 @@ def test_the_socket_and_its_directory_are_the_users_alone(tmp_path):
         assert stat.S_IMODE(program.directory.stat().st_mode) == 0o700
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # those of pytest-xdist
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 def test_another_user_gets_no_answer(tmp_path):
     with inspected(tmp_path, COUNTING) as program:

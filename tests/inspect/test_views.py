@@ -59,7 +59,7 @@ def test_a_hung_task_group_names_the_child_that_hangs(tmp_path, run):
         assert re.search(link, text), text
         assert re.search(r"for event 0x\w+, which is not set", text)
         tree = program.show("tree").splitlines()
-        assert tree[0].startswith("Task-1 [waiting] TaskGroup.__aexit__ ")
+        assert re.match(r"Task-1 \[waiting\] TaskGroup\._(_aexit__|aexit) ", tree[0])  # 3.15 has a function more
         assert tree[1].startswith("    hangs [waiting] Event.wait")
 
 
