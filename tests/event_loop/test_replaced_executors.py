@@ -11,6 +11,7 @@ import pytest
 
 import ferrio
 from tests.support.differential import assert_same
+from tests.support.worker_threads import thread_name, to_thread
 
 
 @pytest.fixture
@@ -18,16 +19,6 @@ def loop():
     own = ferrio.new_event_loop()
     yield own
     own.close()
-
-
-def to_thread(function, /, *arguments, **keywords):
-    """The function of the implementation whose loop runs."""
-    own = isinstance(asyncio.get_running_loop(), ferrio.EventLoop)
-    return (ferrio if own else asyncio).to_thread(function, *arguments, **keywords)
-
-
-def thread_name():
-    return threading.current_thread().name
 
 
 @pytest.mark.parametrize("early", [True, False])

@@ -14,6 +14,7 @@ import pytest
 
 import ferrio
 from tests.support.differential import assert_same, outcome, outcome_of
+from tests.support.worker_threads import thread_name, to_thread
 
 
 @pytest.fixture
@@ -21,16 +22,6 @@ def loop():
     own = ferrio.new_event_loop()
     yield own
     own.close()
-
-
-def to_thread(function, /, *arguments, **keywords):
-    """The function of the implementation whose loop runs."""
-    own = isinstance(asyncio.get_running_loop(), ferrio.EventLoop)
-    return (ferrio if own else asyncio).to_thread(function, *arguments, **keywords)
-
-
-def thread_name():
-    return threading.current_thread().name
 
 
 def test_the_default_executor_is_a_thread_pool_executor_in_all_that_tools_read():
