@@ -14,6 +14,7 @@ VIEWS = {
     "tree": ("[PID]", "who awaits whom"),
     "why": ("[PID [TASK]]", "why tasks do not go on: what they wait for and who holds it, to the end"),
     "stacks": ("[PID]", "where tasks wait, equal stacks together"),
+    "top": ("[PID]", "the tasks, sorted, as they change"),
 }
 
 VARIABLE = "FERRIO_INSPECT"

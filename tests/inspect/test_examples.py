@@ -26,7 +26,7 @@ def commands() -> dict[str, str]:
 
 
 def test_every_fault_is_in_the_table():
-    present = {path.name for path in (EXAMPLES / "faults").glob("*.py")}
+    present = {path.name for path in (EXAMPLES / "faults").glob("*.py")} - {"__init__.py", "find.py"}
     assert commands().keys() == FOUND.keys() == present
 
 

@@ -1,4 +1,4 @@
-"""The views of the command line: `ferrio list`, `ps`, `tree`, `why` and `stacks`."""
+"""The views of the command line: `ferrio list`, `ps`, `tree`, `why`, `stacks` and `top`."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from ferrio._views import VIEWS
-from ferrio.inspect import _text
+from ferrio.inspect import _text, _top_command
 from ferrio.inspect._chains import Index, chain_of, roots
 from ferrio.inspect._client import Failed, processes, snapshot_of
 from ferrio.inspect._model import Snapshot
@@ -46,12 +46,17 @@ def _parser(view: str) -> _Parser:
         )
     if view == "why":
         parser.add_argument("task", nargs="?", metavar="TASK", help="the name or the identifier of a task")
+    if view == "top":
+        _top_command.add_arguments(parser)
     return parser
 
 
 def _lines(view: str, options: argparse.Namespace) -> Iterator[str]:
     if view == "list":
         yield from _list(options.json)
+        return
+    if view == "top":
+        yield from _top_command.lines(options)
         return
     snapshot = snapshot_of(options.process)
     if view == "why":

@@ -12,8 +12,13 @@ _MOST_CHAINS = 20
 def heading(snapshot: Snapshot) -> str:
     """One line about the process."""
     text = f"process {snapshot['pid']}: {printable(snapshot['program'])}, Python {snapshot['python']}, "
-    text += f"{len(snapshot['tasks'])} tasks on {len(snapshot['loops'])} loops"
+    text += f"{count(len(snapshot['tasks']), 'task')} on {count(len(snapshot['loops']), 'loop')}"
     return text + (f" (PARTIAL: {snapshot['reason']})" if snapshot["partial"] else "")
+
+
+def count(number: int, what: str) -> str:
+    """A number of things."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def printable(text: str) -> str:
@@ -41,7 +46,7 @@ def ps(snapshot: Snapshot) -> Iterator[str]:
         thread = str(threads.get(task["loop"]) or "-")
         name = printable(task["name"])
         rows.append((thread, task["id"], name, task["state"], waits_for(index, task), stack, awaiters))
-    yield from _table(rows)
+    yield from table(rows)
 
 
 def waits_for(index: Index, task: Task) -> str:
@@ -71,7 +76,7 @@ def _held(index: Index, primitive: Primitive | None) -> str:
     return f" held by {', '.join(names[:3])}" + ("" if how == "recorded" else f" [{how}]")
 
 
-def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
+def table(rows: list[tuple[str, ...]]) -> Iterator[str]:
     widths = [min(max(len(row[column]) for row in rows), 60) for column in range(len(rows[0]))]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -115,7 +120,7 @@ def stacks(snapshot: Snapshot) -> Iterator[str]:
         groups.setdefault(key, []).append(task)
     for key, tasks in sorted(groups.items(), key=lambda each: -len(each[1])):
         names = ", ".join(printable(task["name"]) for task in tasks[:5]) + (", …" if len(tasks) > 5 else "")
-        yield f"{len(tasks)} {'task' if len(tasks) == 1 else 'tasks'} [{key[-1]}]: {names}"
+        yield f"{count(len(tasks), 'task')} [{key[-1]}]: {names}"
         yield from (f"    {line}" for line in key[:-1])
     for loop in snapshot["loops"]:
         if loop["stack"] and loop["state"] == "running":
@@ -143,7 +148,7 @@ def _deadlocks(index: Index) -> Iterator[str]:
         if deadlock["has_timeout"]:
             continue
         names = [printable(index.tasks[link["task"]]["name"]) for link in deadlock["links"]]
-        yield f"DEADLOCK of {len(names)} {'task' if len(names) == 1 else 'tasks'}: {' -> '.join([*names, names[0]])}"
+        yield f"DEADLOCK of {count(len(names), 'task')}: {' -> '.join([*names, names[0]])}"
         yield from (
             f"    {line}" for line in chain_text(index, chain_of(index, index.tasks[deadlock["links"][0]["task"]]))
         )
