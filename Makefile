@@ -51,7 +51,7 @@ side_by_side := -n auto --maxprocesses 4 --dist loadfile
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: build ## a chat and a crawl on asyncio, uvloop (if it is installed) and ferrio, compared; a minute or so
+demo: build ## a chat and a crawl compared on asyncio, uvloop and ferrio; faults and a race, found; a minute or so
 	@$(venv_python) -m examples.demo
 
 test: check test-rust test-python ## everything: the checks, the Rust tests, the Python tests

@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ..chat import compare as chat
-from ..scraper import compare as scraper
+from ..faults import find as faults
+from ..scraper import compare as scraper, watched
 
 INTERRUPTED = 130
 
@@ -58,10 +59,52 @@ def show_crawl(console: Console, short: bool) -> list[Finding]:
     return [Finding("crawl with aiohttp, CPU µs per page", cells["asyncio"], "", cells["ferrio"])]
 
 
+def show_top(console: Console, short: bool) -> list[Finding]:
+    """A running crawl, from outside."""
+    still, tasks = watched.watch(pages=5_000 if short else 20_000)
+    console.print("$ ferrio top --groups --sort=count", style="bold", markup=False)
+    console.print(still, markup=False, highlight=False, soft_wrap=True, end="")
+    return [Finding("a running crawl, seen from outside by ferrio top", "", "", f"{tasks} tasks")]
+
+
+def show_faults(console: Console, short: bool) -> list[Finding]:
+    """Programs that hang or stop answering, and the command that says why."""
+    findings = []
+    for name, fault in faults.FAULTS.items():
+        if short and name == "hung_child":
+            continue
+        console.print(f"{name}.py: {fault.what}", markup=False)
+        sentence, text = faults.find(name)
+        console.print(f"$ ferrio {fault.view}", style="bold", markup=False)
+        console.print(
+            "".join(f"    {line}\n" for line in text.splitlines()[:8]), markup=False, highlight=False, soft_wrap=True
+        )
+        findings.append(Finding(f"{name}.py: {fault.what}", "", "", sentence.replace(str(faults.HERE) + "/", "")))
+    return findings
+
+
+def show_schedules(console: Console, short: bool) -> list[Finding]:
+    """A race that a test passes, found and replayed."""
+    from ..schedules import find as schedules  # needs ferrio
+
+    story, number, passed = schedules.find()
+    console.print(story, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Found in schedule {number}; each of {schedules.REPLAYS} replays fails in the same way.")
+    console.print(f"The mended pool passes {passed} schedules.")
+    return [Finding("a race in a connection pool, found by ferrio.testing", "", "", f"schedule {number}, replayed")]
+
+
 PARTS = {
     "chat": Part("A chat server and 200 clients", "python -m examples.chat.compare", show_chat),
     "crawl": Part("A crawl of a site that is not well", "python -m examples.scraper.compare", show_crawl),
+    "top": Part("The same crawl, from outside", "python -m examples.scraper.watched", show_top),
+    "faults": Part("Three programs that stop, and why", "python -m examples.faults.find", show_faults),
+    "schedules": Part("A race, found and replayed", "python -m examples.schedules.find", show_schedules),
 }
+
+
+# What the parts raise if they find something wrong.
+FAILURES = (chat.PartyError, scraper.CrawlError, watched.NothingToSeeError, faults.NotFoundError)
 
 
 def summary(findings: Sequence[Finding]) -> Table:
@@ -97,7 +140,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("interrupted")
         return INTERRUPTED
-    except (chat.PartyError, scraper.CrawlError) as failure:
+    except FAILURES as failure:
         console.print(str(failure), style="red", markup=False)
         return 1
     console.print(summary(findings))

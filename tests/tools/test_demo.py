@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +24,9 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def run(*command: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    # Wide enough for tables not to wrap what is looked for.
+    environment = os.environ | {"COLUMNS": "200"}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, timeout=110, check=False)
 
 
 @LOOPS
@@ -118,6 +122,10 @@ def test_demo_shows_its_parts_and_sums_them_up():
     summary = done.stdout.split("What the demo has shown")[1]
     assert "deliveries" in summary
     assert "crawl" in summary
+    assert "ferrio top" in summary
+    assert re.search(r"two_locks\.py: .* DEADLOCK of 2 tasks", summary)
+    assert re.search(r"blocked_loop\.py: .* look_up \(blocked_loop\.py:8\)", summary)
+    assert re.search(r"found by ferrio\.testing .* schedule \d+, replayed", summary)
 
 
 def test_demo_refuses_a_part_that_is_not_there():
