@@ -50,27 +50,32 @@ def test_an_itimer_drives_the_loop(loop):
         nonlocal count
         count += 1
         if count == 5:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             loop.stop()
 
     loop.add_signal_handler(signal.SIGALRM, tick)
     signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     loop.run_forever()
-    signal.setitimer(signal.ITIMER_REAL, 0)
     loop.remove_signal_handler(signal.SIGALRM)
-    assert count == 5
+    assert count >= 5  # more, if several ticks came before one turn
 
 
 def test_several_signals_each_reach_their_handler(loop):
     trace = []
+
+    def handle(number):
+        trace.append(number)
+        if len(trace) == 2:
+            loop.stop()
+
     for number in (signal.SIGUSR1, signal.SIGUSR2):
-        loop.add_signal_handler(number, trace.append, number)
+        loop.add_signal_handler(number, handle, number)
 
     def both():
         os.kill(os.getpid(), signal.SIGUSR1)
         os.kill(os.getpid(), signal.SIGUSR2)
 
     loop.call_soon(both)
-    loop.call_later(0.01, loop.stop)
     loop.run_forever()
     assert sorted(trace) == [signal.SIGUSR1, signal.SIGUSR2]
 
@@ -151,7 +156,8 @@ def test_an_exception_from_pythons_handler_leaves_the_loop(loop):
 
     before = signal.signal(signal.SIGUSR1, interrupt)
     try:
-        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        # Started by the loop, so that the signal finds it at work on a slow machine too.
+        loop.call_soon(threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGUSR1)).start)
         loop.call_later(30, loop.stop)
         with pytest.raises(KeyboardInterrupt):
             loop.run_forever()

@@ -34,7 +34,8 @@ async def main():
 
 
 def task(name: str, line: int = 1, *, kind: str = "event", until: float | None = None, **fields: Any) -> dict[str, Any]:
-    wait: dict[str, Any] = {"kind": kind, "primitive": None, "tasks": [], "tasks_total": 0, "needs": None, "until": until}
+    wait: dict[str, Any] = {"kind": kind, "primitive": None, "tasks": [], "tasks_total": 0, "needs": None}
+    wait["until"] = until
     stack = [
         {"function": "handle", "file": "server.py", "line": line, "asyncio": False},
         {"function": "Event.wait", "file": None, "line": None, "asyncio": True},

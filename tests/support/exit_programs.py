@@ -229,13 +229,13 @@ ENDS = {
     "task = loop.create_task(asyncio.sleep(50))\nloop.run_until_complete(turns())",
     "handler_that_fails": LOOP_AND_TASK + "loop.set_exception_handler(lambda loop, context: 1 / 0)",
     "handler_of_logging": "logging.basicConfig(format='%(levelname)s %(message)s')\n" + LOOP_AND_TASK,
-    "debug": "loop = asyncio.new_event_loop()\nloop.set_debug(True)\ntask = loop.create_task(asyncio.sleep(50))\nloop.run_until_complete(turns())",
-    "debug_in_task": "loop = asyncio.new_event_loop()\nloop.set_debug(True)\nasync def main():\n    kept.append(asyncio.create_task(asyncio.sleep(50)))\n"
+    "debug": "loop = asyncio.new_event_loop()\nloop.set_debug(True)\nloop.slow_callback_duration = 100\ntask = loop.create_task(asyncio.sleep(50))\nloop.run_until_complete(turns())",
+    "debug_in_task": "loop = asyncio.new_event_loop()\nloop.set_debug(True)\nloop.slow_callback_duration = 100\nasync def main():\n    kept.append(asyncio.create_task(asyncio.sleep(50)))\n"
     "    await asyncio.sleep(0)\nloop.run_until_complete(main())",
-    "debug_of_child": "loop = asyncio.new_event_loop()\nloop.set_debug(True)\nasync def main():\n    kept.append(await asyncio.create_subprocess_exec('sleep', '0.2'))\n"
+    "debug_of_child": "loop = asyncio.new_event_loop()\nloop.set_debug(True)\nloop.slow_callback_duration = 100\nasync def main():\n    kept.append(await asyncio.create_subprocess_exec('sleep', '0.2'))\n"
     "    await kept[0].wait()\ntask = loop.create_task(main())\nloop.run_until_complete(asyncio.sleep(0.05))",
     "debug_of_unawaited": "async def other():\n    pass\nasync def main():\n    asyncio.get_running_loop().slow_callback_duration = 100\n    other()\nasyncio.run(main(), debug=True)",
-    "debug_of_unawaited_at_module_level": "loop = asyncio.new_event_loop()\nloop.set_debug(True)\nsys.set_coroutine_origin_tracking_depth(5)\n"
+    "debug_of_unawaited_at_module_level": "loop = asyncio.new_event_loop()\nloop.set_debug(True)\nloop.slow_callback_duration = 100\nsys.set_coroutine_origin_tracking_depth(5)\n"
     "async def other():\n    pass\ncoroutine = other()",
     "task_that_never_ran": "loop = asyncio.new_event_loop()\ntask = loop.create_task(asyncio.sleep(50))",
     "unawaited": "coroutine = asyncio.sleep(1)",

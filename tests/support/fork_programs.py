@@ -369,10 +369,15 @@ def a_daemon_that_closes_all_descriptors():
 
 
 def debug_mode_in_both():
+    async def sleep():
+        asyncio.get_running_loop().slow_callback_duration = 60  # a busy machine is none of this program's business
+        return await asyncio.sleep(0.001, "child")
+
     async def main():
         asyncio.get_running_loop().set_debug(True)
+        asyncio.get_running_loop().slow_callback_duration = 60
         await asyncio.sleep(0.001)
-        in_child(lambda: say(asyncio.run(asyncio.sleep(0.001, "child"), debug=True)))
+        in_child(lambda: say(asyncio.run(sleep(), debug=True)))
         return await asyncio.sleep(0.001, "parent")
 
     say(asyncio.run(main(), debug=True))
