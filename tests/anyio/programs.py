@@ -1,12 +1,13 @@
 """Programs on anyio whose output is compared: on stock asyncio, and on ferrio with its parts in anyio's backend."""
 
 import difflib
+import functools
 import os
 import re
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
+
+from tests.support.prepared_python import Prepared
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,17 +35,21 @@ def kind(error):
 """
 
 
+@functools.cache
+def prepared(native: bool) -> Prepared:
+    """Runs what follows the preamble."""
+    install = "import ferrio; ferrio.install()" if native else ""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "python"), "PYTHONHASHSEED": "0"}
+    return Prepared(PREAMBLE.replace("{install}", install), ["-X", "dev"], environment)
+
+
 def outcome(program: str, *, native: bool, backend_options: str = "{}") -> str:
     """What a program prints whose `main` runs under `anyio.run`, without addresses, paths and line numbers."""
-    install = "import ferrio; ferrio.install()" if native else ""
-    code = PREAMBLE.replace("{install}", install) + textwrap.dedent(program)
-    code += f"\nanyio.run(main, backend_options={backend_options})\n"
+    code = textwrap.dedent(program) + f"\nanyio.run(main, backend_options={backend_options})\n"
     if native:
         code += "assert ferrio.anyio_status().startswith('native'), ferrio.anyio_status()\n"
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "python"), "PYTHONHASHSEED": "0"}
-    command = [sys.executable, "-X", "dev", "-c", code]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
-    text = f"{run.returncode}\n{run.stdout}\n{run.stderr}"
+    run = prepared(native).run(code)
+    text = f"{run.status}\n{run.output}\n{run.errors}"
     text = re.sub(r"^Executing <.* took .* seconds\n", "", text, flags=re.MULTILINE)  # a busy machine
     text = re.sub(r"0x[0-9a-f]+|(?<=cancel scope )[0-9a-f]+", "ADDRESS", text)
     # Reprs of tasks name the place where a native coroutine or callback would be in asyncio's files.
