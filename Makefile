@@ -17,13 +17,18 @@ tools := $(VENV)/.tools-installed
 others := $(VENV)/.interop-installed
 bench_tools := $(VENV)/.bench-tools-installed
 extension := $(VENV)/.extension-built-$(PROFILE)
+example_extension := $(VENV)/.example-extension-built-$(PROFILE)
 
 # PyO3 builds for the Python of this interpreter.
 export PYO3_PYTHON := $(abspath $(venv_python))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 extension_sources := Cargo.toml Cargo.lock pyproject.toml \
-	$(shell find crates -type f -not -path 'crates/ferrio/*' \( -name '*.rs' -o -name 'Cargo.toml' \))
+	$(shell find crates -type f -not -path 'crates/ferrio/*' -not -path 'crates/ferrio-bridge/*' \
+		\( -name '*.rs' -o -name 'Cargo.toml' \))
+
+example_extension_sources := $(shell find crates/ferrio-bridge crates/ferrio-sys examples/rust-extension -type f \
+	\( -name '*.rs' -o -name '*.toml' \))
 
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 msrv = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
@@ -61,7 +66,7 @@ test-rust: $(tools) ## the tests of the crates that need no Python
 	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio --lib --tests
 	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio --doc
 
-test-python: build ## the tests of the package
+test-python: build $(example_extension) ## the tests of the package, and of ferrio-bridge
 	@echo "== pytest"
 	@$(venv_python) -m pytest $(side_by_side)
 
@@ -145,11 +150,12 @@ bench-rust: ## compare the crate ferrio with tokio and smol, each on one thread
 instructions: build $(bench_tools) ## count instructions per operation by callgrind; BASELINE=PYTHON of another build to compare with, ONLY=WORD
 	@$(venv_python) -m benches.instructions $(addprefix --baseline ,$(BASELINE)) $(addprefix --only ,$(ONLY))
 
-soak: build ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) random programs, and leaks
+soak: build $(example_extension) ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) random programs, and leaks
 	@FERRIO_SOAK_SECONDS=$(SOAK_SECONDS) $(venv_python) -m pytest tests/soak --timeout=0
 	@FERRIO_PROGRAMS=$(SOAK_PROGRAMS) $(venv_python) -m pytest tests/random_programs \
 		tests/subprocess/test_random_subprocesses.py --timeout=0
 	@FERRIO_LEAK_ROUNDS=100000 $(venv_python) -m pytest tests/memory/test_leaks.py --timeout=0
+	@FERRIO_LEAK_ROUNDS=1000000 $(venv_python) -m pytest tests/bridge/test_leaks.py --timeout=0
 
 upstream: build ## the test suites of anyio, Starlette and others, on stock asyncio and on ferrio; see tests/upstream
 	@$(venv_python) -m tests.upstream
@@ -217,6 +223,14 @@ $(manual_tools): requirements/docs.txt
 
 $(bench_tools): $(tools) requirements/bench.txt
 	@$(venv_python) -m pip install --quiet --requirement requirements/bench.txt
+	@touch $@
+
+# After the extension, with the same features: it finds PyO3 built.
+$(example_extension): $(tools) $(example_extension_sources) | $(extension)
+	@echo "== examples/rust-extension ($(PROFILE))"
+	@rm -f $(VENV)/.example-extension-built-*
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(venv_python) -m maturin develop --manifest-path examples/rust-extension/Cargo.toml \
+		--profile $(PROFILE) --locked --quiet
 	@touch $@
 
 $(extension): $(tools) $(extension_sources)

@@ -24,11 +24,12 @@ CRATES_BELOW: dict[str, frozenset[str]] = {
     "ferrio-sys": frozenset(),
     "ferrio-engine": frozenset(),
     "ferrio": frozenset({"ferrio-sys", "ferrio-engine"}),
+    "ferrio-bridge": frozenset({"ferrio-sys"}),
     "ferrio-cpython": frozenset({"ferrio-sys", "ferrio-engine"}),
     "ferrio-pyo3": frozenset({"ferrio-cpython"}),
     "ferrio-python": frozenset({"ferrio-sys", "ferrio-engine", "ferrio-cpython", "ferrio-pyo3"}),
 }
-KNOWS_PYTHON = frozenset({"ferrio-cpython", "ferrio-pyo3", "ferrio-python"})
+KNOWS_PYTHON = frozenset({"ferrio-bridge", "ferrio-cpython", "ferrio-pyo3", "ferrio-python"})
 MAY_USE_UNSAFE = frozenset({"ferrio-sys", "ferrio-cpython"})
 MAY_CALL_RAW_PYTHON = "ferrio-cpython"
 MAY_ASK_THE_PLATFORM = "ferrio-sys"

@@ -20,14 +20,16 @@ if cargo llvm-cov --version >/dev/null 2>&1; then
     source <(cargo llvm-cov show-env --sh 2>/dev/null || cargo llvm-cov show-env --export-prefix)
     cargo llvm-cov clean --workspace
     cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio
-    VIRTUAL_ENV=$VENV "$python" -m maturin develop --profile dev --locked --quiet
-    rm -f "$VENV"/.extension-built-* # the next `make build` replaces the slow extension
+    for manifest in crates/ferrio-python examples/rust-extension; do
+        VIRTUAL_ENV=$VENV "$python" -m maturin develop --manifest-path $manifest/Cargo.toml --profile dev --locked --quiet
+    done
+    rm -f "$VENV"/.*extension-built-* # the next `make build` replaces the slow extensions
     pytest "$@" && status=0 || status=$?
     cargo llvm-cov report --html --output-dir "$output"
     cargo llvm-cov report --summary-only | tail -n 1
 else
     echo "cargo-llvm-cov is not installed (cargo install cargo-llvm-cov): the Python files alone"
-    make --silent build VENV="$VENV"
+    make --silent build "$VENV/.example-extension-built-release" VENV="$VENV"
     pytest "$@" && status=0 || status=$?
 fi
 "$python" -m coverage html --quiet --data-file="$output/python" --directory="$output/python-html"

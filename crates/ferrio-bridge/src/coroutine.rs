@@ -1,0 +1,324 @@
+//! The coroutine object around a Rust future: what a task steps, or another coroutine awaits.
+//!
+//! A step polls the future once. What the task then waits for is one of three: the object that the future's only
+//! `await_py` waits for; a bare yield, if the future was woken during the poll; else an asyncio future that the waker
+//! completes. Only the step that runs takes the future from its place.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::asyncio;
+use crate::await_py::{closing, wake_when_done};
+use crate::futures::{self, Body, Place, Wait};
+use crate::inbox::Message;
+use crate::loop_bridge::LoopBridge;
+use crate::native::VERSION;
+use crate::panics::{caught, drop_caught};
+use crate::polling::Polling;
+use crate::task_waker::TaskWaker;
+
+// Stages.
+const CREATED: u8 = 0;
+const RUNNING: u8 = 1;
+const SUSPENDED: u8 = 2;
+const FINISHED: u8 = 3;
+
+/// A coroutine whose body is a Rust future.
+#[pyclass(frozen, weakref, module = "ferrio_bridge", name = "Coroutine")]
+pub(crate) struct Coroutine {
+    name: &'static str,
+    stage: AtomicU8,
+    place: Place,
+    /// Wakes the task that drives it. `waker` is the same object.
+    task_waker: Arc<TaskWaker>,
+    waker: Waker,
+}
+
+/// How a step ends.
+enum Step<'py> {
+    Yielded(Bound<'py, PyAny>),
+    Returned(Bound<'py, PyAny>),
+}
+
+impl Coroutine {
+    pub(crate) fn new(py: Python<'_>, name: &'static str, body: Body, bridge: Option<Py<LoopBridge>>) -> Self {
+        // The interpreter may end a daemon thread in any of the calls that a future makes.
+        ferrio_sys::park_threads_ended_by_force();
+        let task_waker = Arc::new(TaskWaker::default());
+        Self {
+            name,
+            stage: AtomicU8::new(CREATED),
+            place: futures::insert(py, body, bridge),
+            waker: Waker::from(Arc::clone(&task_waker)),
+            task_waker,
+        }
+    }
+
+    /// Resumes it.
+    fn advance<'py>(&self, py: Python<'py>, thrown: Option<PyErr>) -> PyResult<Step<'py>> {
+        let before = self.stage.swap(RUNNING, Ordering::AcqRel);
+        if before == RUNNING {
+            return Err(PyValueError::new_err("coroutine already executing"));
+        }
+        if before == FINISHED {
+            self.stage.store(FINISHED, Ordering::Release);
+            return Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"));
+        }
+        if !self.place.is_here() {
+            self.stage.store(before, Ordering::Release);
+            return Err(PyRuntimeError::new_err("a Rust future can only run on the thread that created it"));
+        }
+        let outcome = self.run(py, thrown);
+        let is_suspended = matches!(outcome, Ok(Step::Yielded(_)));
+        if !is_suspended {
+            self.task_waker.reset();
+        }
+        self.stage.store(if is_suspended { SUSPENDED } else { FINISHED }, Ordering::Release);
+        outcome
+    }
+
+    fn run<'py>(&self, py: Python<'py>, mut thrown: Option<PyErr>) -> PyResult<Step<'py>> {
+        let Some(mut future) = self.place.take() else {
+            return Err(PyRuntimeError::new_err("the event loop of this coroutine is closed"));
+        };
+        let resumed = future.wait.direct.take().map(|(number, _)| number);
+        if resumed.is_none()
+            && let Some(error) = thrown.take()
+        {
+            if error.is_instance_of::<PyGeneratorExit>(py) {
+                closing(|| drop_caught(py, future));
+            } else {
+                drop_caught(py, future);
+            }
+            return Err(error);
+        }
+        self.task_waker.reset();
+        let (outcome, mut polling) = Polling::new(&self.waker, resumed, thrown)
+            .during(|| caught(|| future.body.as_mut().poll(&mut Context::from_waker(&self.waker))));
+        match (outcome, polling.take_thrown()) {
+            (Ok(Poll::Pending), None) => {
+                let step = self.suspend(py, &mut future.wait, polling.take_offered());
+                if step.is_ok() {
+                    self.place.put_back(future);
+                } else {
+                    drop_caught(py, future);
+                }
+                step
+            }
+            (Ok(Poll::Ready(result)), _) => {
+                drop_caught(py, future);
+                result.map(|value| Step::Returned(value.into_bound(py)))
+            }
+            // The await that the exception was meant for is gone, so it is the whole future's.
+            (Ok(Poll::Pending), Some(error)) | (Err(error), _) => {
+                drop_caught(py, future);
+                Err(error)
+            }
+        }
+    }
+
+    /// Chooses what the task waits for.
+    fn suspend<'py>(&self, py: Python<'py>, wait: &mut Wait, offered: Option<(u64, Py<PyAny>)>) -> PyResult<Step<'py>> {
+        if let Some((number, yielded)) = offered {
+            // Two are its own: any other is a waker that someone has kept.
+            if Arc::strong_count(&self.task_waker) == 2 && !self.task_waker.is_woken() {
+                wait.direct = Some((number, yielded.clone_ref(py)));
+                return Ok(Step::Yielded(yielded.into_bound(py)));
+            }
+            if !wait.watched.as_ref().is_some_and(|watched| watched.is(&yielded)) {
+                wake_when_done(yielded.bind(py), &self.waker)?;
+                wait.watched = Some(yielded);
+            }
+        }
+        if self.task_waker.is_woken() {
+            return Ok(Step::Yielded(py.None().into_bound(py)));
+        }
+        let bridge = match &wait.bridge {
+            Some(bridge) => bridge,
+            None => wait.bridge.insert(LoopBridge::of(&asyncio::running_loop(py)?)?),
+        };
+        let event_loop =
+            bridge.get().event_loop(py).ok_or_else(|| PyRuntimeError::new_err("the event loop is gone"))?;
+        let future = asyncio::blocking_future(&event_loop)?;
+        match self.task_waker.wait_for(&bridge.get().inbox, future.clone().unbind()) {
+            Ok(()) => Ok(Step::Yielded(future)),
+            // Another thread was faster.
+            Err(_) => Ok(Step::Yielded(py.None().into_bound(py))),
+        }
+    }
+
+    /// Drops the future, and closes what it awaits.
+    fn close_future(&self, py: Python<'_>) {
+        closing(|| drop_caught(py, self.place.take()));
+        self.task_waker.reset();
+    }
+}
+
+#[pymethods]
+impl Coroutine {
+    /// The version of the bridge in the extension, for tools.
+    #[classattr]
+    #[pyo3(name = "__ferrio_bridge__")]
+    const BRIDGE: (u32, u32) = VERSION;
+
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.advance(py, None)? {
+            Step::Yielded(object) => Ok(Some(object)),
+            // Cheaper than an exception without a value, and means the same.
+            Step::Returned(value) if value.is_none() => Ok(None),
+            Step::Returned(value) => Err(PyStopIteration::new_err((value.unbind(),))),
+        }
+    }
+
+    fn send<'py>(&self, py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if !value.is_none() && self.stage.load(Ordering::Acquire) == CREATED {
+            let text = "can't send non-None value to a just-started coroutine";
+            return Err(pyo3::exceptions::PyTypeError::new_err(text));
+        }
+        raising_stop(self.advance(py, None)?)
+    }
+
+    #[pyo3(signature = (kind, value=None, traceback=None, /))]
+    fn throw<'py>(
+        &self,
+        py: Python<'py>,
+        kind: Bound<'py, PyAny>,
+        value: Option<Bound<'py, PyAny>>,
+        traceback: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let exception = match value {
+            Some(value) if value.is_instance_of::<pyo3::exceptions::PyBaseException>() => value,
+            Some(value) => kind.call1((value,))?,
+            None => kind,
+        };
+        let error = PyErr::from_value(exception);
+        if let Some(traceback) = traceback {
+            error.set_traceback(py, Some(traceback.cast_into()?));
+        }
+        raising_stop(self.advance(py, Some(error))?)
+    }
+
+    /// Drops the future. It is not told, but Python code that it awaits is closed.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let before = self.stage.swap(RUNNING, Ordering::AcqRel);
+        if before == RUNNING {
+            return Err(PyValueError::new_err("coroutine already executing"));
+        }
+        if before != FINISHED {
+            if !self.place.is_here() {
+                self.stage.store(before, Ordering::Release);
+                return Err(PyRuntimeError::new_err("a Rust future can only be closed on the thread that created it"));
+            }
+            self.close_future(py);
+        }
+        self.stage.store(FINISHED, Ordering::Release);
+        Ok(())
+    }
+
+    #[getter]
+    fn __name__(&self) -> &'static str {
+        self.name.rsplit("::").next().unwrap_or(self.name)
+    }
+
+    #[getter]
+    fn __qualname__(&self) -> &'static str {
+        self.name
+    }
+
+    #[getter]
+    fn cr_running(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == RUNNING
+    }
+
+    #[getter]
+    fn cr_suspended(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == SUSPENDED
+    }
+
+    /// The object that it awaits, if it is one object of Python's.
+    #[getter]
+    fn cr_await(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.place.look(|wait| wait.direct.as_ref().map(|(_, object)| object.clone_ref(py))).flatten()
+    }
+
+    fn __repr__<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        PyString::new(py, &format!("<coroutine object {}>", self.name))
+    }
+
+    /// Shows what it waits for. A waker that someone has kept may wake it, so then it is not garbage, even if no other
+    /// object refers to its task.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let visited = self.place.look(|wait| {
+            visit.call(&wait.bridge)?;
+            if let Some((_, object)) = &wait.direct {
+                visit.call(object)?;
+            }
+            visit.call(&wait.watched)
+        });
+        visited.unwrap_or(Ok(()))?;
+        if Arc::strong_count(&self.task_waker) > 2 { Ok(()) } else { self.task_waker.traverse(&visit) }
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        if self.place.is_here() && self.stage.swap(FINISHED, Ordering::AcqRel) != FINISHED {
+            self.close_future(py);
+        }
+    }
+}
+
+fn raising_stop(step: Step<'_>) -> PyResult<Bound<'_, PyAny>> {
+    match step {
+        Step::Yielded(object) => Ok(object),
+        Step::Returned(value) => Err(PyStopIteration::new_err((value.unbind(),))),
+    }
+}
+
+impl Drop for Coroutine {
+    fn drop(&mut self) {
+        let stage = *self.stage.get_mut();
+        Python::try_attach(|py| {
+            // A destructor may run while an exception is on its way.
+            let pending = PyErr::take(py);
+            if stage == CREATED {
+                warn_never_awaited(py, self.name);
+            }
+            closing(|| self.place.release(py));
+            if !self.place.is_here()
+                && let Some(inbox) = self.task_waker.inbox()
+            {
+                // A closed loop's thread drops it when it next stores a future.
+                let _ = inbox.push(Message::DropAbandoned);
+            }
+            if let Some(pending) = pending {
+                pending.restore(py);
+            }
+        });
+    }
+}
+
+#[cold]
+fn warn_never_awaited(py: Python<'_>, name: &str) {
+    let warn = || {
+        let text = PyString::new(py, &format!("coroutine '{name}' was never awaited"));
+        let warnings = py.import(intern!(py, "warnings"))?;
+        warnings.call_method1(intern!(py, "warn"), (text, py.get_type::<PyRuntimeWarning>()))
+    };
+    if let Err(error) = warn() {
+        error.write_unraisable(py, None);
+    }
+}

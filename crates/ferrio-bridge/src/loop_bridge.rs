@@ -1,0 +1,135 @@
+//! What the bridge keeps for each event loop: its inbox, and its number among the futures of the thread.
+//!
+//! The loop owns the callback that reads the inbox. When it closes it drops that callback, whose destructor drops the
+//! futures that are left: this holds for any loop that has `add_reader`.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+
+use crate::asyncio;
+use crate::futures::{self, thread_number};
+use crate::inbox::{Inbox, Message};
+use crate::panics::{caught, drop_caught};
+
+#[pyclass(frozen, module = "ferrio_bridge")]
+pub(crate) struct LoopBridge {
+    event_loop: Py<PyWeakrefReference>,
+    pub(crate) inbox: Arc<Inbox>,
+    /// No other loop of this process has had it.
+    pub(crate) number: u64,
+}
+
+/// The callback that the loop calls while the inbox has messages, and owns.
+#[pyclass(frozen, module = "ferrio_bridge", name = "InboxReader")]
+struct Reader {
+    bridge: Py<LoopBridge>,
+}
+
+thread_local! {
+    /// That of the loop that last ran on this thread.
+    static LAST: RefCell<Option<Py<LoopBridge>>> = const { RefCell::new(None) };
+}
+
+impl LoopBridge {
+    /// The bridge of `event_loop`, which runs on this thread.
+    ///
+    /// # Errors
+    /// Any exception of the loop's `add_reader`.
+    pub(crate) fn of(event_loop: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
+        let py = event_loop.py();
+        let last = LAST.with_borrow(|last| last.as_ref().map(|bridge| bridge.clone_ref(py)));
+        if let Some(last) = last
+            && last.get().event_loop.bind(py).upgrade().is_some_and(|of_last| of_last.is(event_loop))
+        {
+            return Ok(last);
+        }
+        let bridge = Self::find_or_create(event_loop)?;
+        bridge.get().inbox.set_thread(thread_number());
+        let before = LAST.replace(Some(bridge.clone_ref(py)));
+        drop(before);
+        Ok(bridge)
+    }
+
+    /// The loop, while it exists.
+    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.event_loop.bind(py).upgrade()
+    }
+
+    #[cold]
+    fn find_or_create(event_loop: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
+        static BRIDGES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let py = event_loop.py();
+        let create = || py.import("weakref")?.getattr("WeakKeyDictionary")?.call0().map(Bound::unbind);
+        let bridges = BRIDGES.get_or_try_init(py, create)?.bind(py);
+        let found = bridges.call_method1(intern!(py, "get"), (event_loop,))?;
+        if !found.is_none() {
+            return Ok(found.cast::<Self>()?.clone().unbind());
+        }
+        let inbox = Inbox::new()?;
+        let descriptor = inbox.descriptor().expect("open until its loop is closed");
+        let bridge = Self {
+            event_loop: PyWeakrefReference::new(event_loop)?.unbind(),
+            inbox: Arc::new(inbox),
+            // Relaxed: only that the numbers differ matters.
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+        };
+        let bridge = Py::new(py, bridge)?;
+        let reader = Bound::new(py, Reader { bridge: bridge.clone_ref(py) })?;
+        // In an empty context: messages belong to no task.
+        let context = py.import("contextvars")?.getattr("Context")?.call0()?;
+        let add_reader = event_loop.getattr(intern!(py, "add_reader"))?;
+        context.call_method1(intern!(py, "run"), (add_reader, descriptor, reader))?;
+        bridges.set_item(event_loop, &bridge)?;
+        Ok(bridge)
+    }
+
+    fn run(&self, py: Python<'_>, message: Message) {
+        let outcome = match message {
+            Message::Wake(waker) => waker.wake_here(py),
+            Message::Run(code) => caught(|| code(py)).and_then(|outcome| outcome),
+            Message::DropAbandoned => {
+                futures::drop_abandoned(py);
+                Ok(())
+            }
+        };
+        if let Err(error) = outcome {
+            match self.event_loop(py) {
+                Some(event_loop) => asyncio::report(&event_loop, "Exception in code sent to the event loop", error),
+                None => error.write_unraisable(py, None),
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Reader {
+    fn __call__(&self, py: Python<'_>) {
+        let bridge = self.bridge.get();
+        bridge.inbox.set_thread(thread_number());
+        for message in bridge.inbox.take() {
+            bridge.run(py, message);
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        Python::try_attach(|py| {
+            // A destructor may run while an exception is on its way.
+            let pending = PyErr::take(py);
+            let bridge = self.bridge.get();
+            drop_caught(py, bridge.inbox.close());
+            futures::drop_all_of(py, bridge.number);
+            if let Some(pending) = pending {
+                pending.restore(py);
+            }
+        });
+    }
+}

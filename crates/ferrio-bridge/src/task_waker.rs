@@ -1,0 +1,120 @@
+//! The waker of a coroutine's future.
+//!
+//! On the loop's thread it completes the asyncio future that the task waits for; on any other thread it sends itself to
+//! the loop, which does that.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::task::Wake;
+
+use pyo3::prelude::*;
+
+use crate::asyncio;
+use crate::futures::thread_number;
+use crate::inbox::{Inbox, Message};
+
+#[derive(Default)]
+pub(crate) struct TaskWaker {
+    state: Mutex<State>,
+    /// The inbox of the loop that the task belongs to; set before it first waits.
+    inbox: OnceLock<Arc<Inbox>>,
+}
+
+#[derive(Default)]
+enum State {
+    /// The future is polled, or its task waits for something else.
+    #[default]
+    Unwoken,
+    /// Woken since the last poll began.
+    Woken,
+    /// The task waits for this asyncio future.
+    Waiting(Py<PyAny>),
+    /// The same, and the loop will be told by its inbox.
+    Sent(Py<PyAny>),
+}
+
+impl TaskWaker {
+    /// Forgets earlier wake-ups: a poll that begins sees all that happened, and after the end there is none.
+    pub(crate) fn reset(&self) {
+        let before = std::mem::take(&mut *self.lock());
+        drop(before);
+    }
+
+    pub(crate) fn is_woken(&self) -> bool {
+        matches!(*self.lock(), State::Woken)
+    }
+
+    /// Lets the task wait for `future`, unless it was woken meanwhile: then the future is given back.
+    pub(crate) fn wait_for(&self, inbox: &Arc<Inbox>, future: Py<PyAny>) -> Result<(), Py<PyAny>> {
+        self.inbox.get_or_init(|| Arc::clone(inbox));
+        let mut state = self.lock();
+        if matches!(*state, State::Woken) {
+            return Err(future);
+        }
+        *state = State::Waiting(future);
+        Ok(())
+    }
+
+    /// Completes the asyncio future, on the loop's thread.
+    pub(crate) fn wake_here(&self, py: Python<'_>) -> PyResult<()> {
+        let state = std::mem::replace(&mut *self.lock(), State::Woken);
+        match state {
+            State::Waiting(future) | State::Sent(future) => asyncio::complete(future.bind(py)),
+            State::Unwoken | State::Woken => Ok(()),
+        }
+    }
+
+    /// The inbox of its loop, once it has waited.
+    pub(crate) fn inbox(&self) -> Option<&Arc<Inbox>> {
+        self.inbox.get()
+    }
+
+    /// Shows the collector the future that the task waits for.
+    pub(crate) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        match self.state.try_lock().as_deref() {
+            Ok(State::Waiting(future) | State::Sent(future)) => visit.call(future),
+            Ok(State::Unwoken | State::Woken) | Err(_) => Ok(()),
+        }
+    }
+
+    /// No Python code runs and nothing is dropped under this lock.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics under this lock")
+    }
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut state = self.lock();
+        match std::mem::take(&mut *state) {
+            State::Unwoken | State::Woken => *state = State::Woken,
+            State::Sent(future) => *state = State::Sent(future),
+            State::Waiting(future) => {
+                let inbox = self.inbox.get().expect("set before it waits");
+                let is_here = inbox.is_on_thread(thread_number());
+                *state = if is_here { State::Waiting(future) } else { State::Sent(future) };
+                drop(state);
+                self.send_or_wake(inbox, is_here);
+            }
+        }
+    }
+}
+
+impl TaskWaker {
+    fn send_or_wake(self: &Arc<Self>, inbox: &Inbox, is_here: bool) {
+        if is_here {
+            // None at the interpreter's end, when no loop runs any more.
+            Python::try_attach(|py| {
+                if let Err(error) = self.wake_here(py) {
+                    error.write_unraisable(py, None);
+                }
+            });
+        } else {
+            // A closed loop has dropped the future.
+            let _ = inbox.push(Message::Wake(Arc::clone(self)));
+        }
+    }
+}
