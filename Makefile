@@ -144,8 +144,11 @@ check-figures: $(tools) ## whether README.md, the manual and the chart agree wit
 bench-applications: build ## compare installed web servers, database clients and a scraper on asyncio, uvloop and ferrio
 	@$(venv_python) -m benches.applications
 
-bench-rust: ## compare the crate ferrio with tokio and smol, each on one thread
+bench-rust: build $(example_extension) ## compare the crate ferrio with tokio and smol, and ferrio-bridge with pyo3-async-runtimes
 	@cd benches/rust && cargo bench --locked --target-dir ../../target/bench-rust
+	@VIRTUAL_ENV=$(abspath $(VENV)) CARGO_TARGET_DIR=$(CURDIR)/target/bench-rust $(venv_python) -m maturin develop --release --locked \
+		--quiet --manifest-path benches/rust_bridge/Cargo.toml
+	@$(venv_python) benches/rust_bridge/compare.py
 
 instructions: build $(bench_tools) ## count instructions per operation by callgrind; BASELINE=PYTHON of another build to compare with, ONLY=WORD
 	@$(venv_python) -m benches.instructions $(addprefix --baseline ,$(BASELINE)) $(addprefix --only ,$(ONLY))

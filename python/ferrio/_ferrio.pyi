@@ -110,6 +110,9 @@ __all__ = [
     "_anyio_set_task_state",
     "_anyio_stand_in",
     "_anyio_task_state",
+    "_bridge_complete",
+    "_bridge_future",
+    "_bridge_version",
     "_creation_of",
     "_enter_task",
     "_hide_frames",
@@ -527,6 +530,10 @@ else:
         loop_factory: Callable[[], AbstractEventLoop] | None = None,
     ) -> _T: ...
 
+_bridge_version: tuple[int, int]
+
+def _bridge_future(event_loop: AbstractEventLoop) -> Future[None]: ...
+def _bridge_complete(future: Future[None]) -> None: ...
 def _record(on: bool) -> None: ...
 def _creation_of(task: object) -> tuple[int | None, list[tuple[CodeType, int]], float] | None: ...
 def _holders_of(lock: object) -> list[tuple[int, float]]: ...

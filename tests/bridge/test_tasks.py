@@ -10,6 +10,8 @@ import weakref
 import pytest
 import rust_extension
 
+from ferrio import inspect
+
 
 def test_ready_future_is_a_task_with_its_result(loop):
     async def main():
@@ -228,3 +230,23 @@ def test_finished_task_frees_its_results_and_itself(loop):
     loop.run_until_complete(asyncio.sleep(0))
     gc.collect()
     assert [reference() for reference in references] == [None, None, None]
+
+
+def test_inspection_shows_the_rust_functions_of_a_chain(new_event_loop):
+    async def inner(future):
+        await future
+
+    async def outer(future):
+        await rust_extension.awaited(inner(future))
+
+    async def main():
+        future = asyncio.get_running_loop().create_future()
+        task = asyncio.ensure_future(outer(future))
+        await asyncio.sleep(0)
+        stacks = [[frame["function"].rpartition(".")[2] for frame in task["stack"]] for task in inspect.tasks()]
+        future.set_result(None)
+        await task
+        return stacks
+
+    stacks = new_event_loop().run_until_complete(main())
+    assert ["outer", "rust_extension::small::awaited", "inner"] in stacks

@@ -24,7 +24,7 @@ RUN_BY = {
 }
 # Blocks that are parts of a coroutine.
 INSIDE_A_COROUTINE = ("print(type(asyncio.get_running_loop())", "loop = asyncio.get_running_loop()\nloop.add_signal")
-KINDS = {"python", "json", "toml", "ini", "dockerfile"}
+KINDS = {"python", "json", "toml", "ini", "dockerfile", "rust"}
 
 
 def ids(block):
@@ -79,6 +79,12 @@ def test_python_block_runs(block, tmp_path):
 @of_kind("json")
 def test_json_block_is_json(block):
     assert json.loads(block[2])
+
+
+@of_kind("rust")
+def test_rust_block_is_part_of_the_example(block):
+    sources = (ROOT / "examples" / "rust-extension" / "src").glob("*.rs")
+    assert any(block[2] in path.read_text() for path in sources)
 
 
 @of_kind("ini")

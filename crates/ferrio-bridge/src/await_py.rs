@@ -17,7 +17,7 @@ use pyo3::types::iterator::PySendResult;
 use crate::abandoned::cancel_awaited;
 use crate::asyncio;
 use crate::callback::WakeCallback;
-use crate::polling::{self, Resumption};
+use crate::polling::{self, Offer, Resumption};
 
 /// Awaits `object`: a coroutine, a future or task, or any other awaitable of the running loop.
 ///
@@ -137,8 +137,15 @@ impl AwaitPy {
     fn wait(&mut self, py: Python<'_>, mut awaited: Awaited, waker: &Waker) -> PyResult<()> {
         if let Some(callback) = &awaited.callback {
             callback.get().set_waker(waker);
-        } else if polling::offer(self.number, waker, awaited.yielded.clone_ref(py)).is_err() {
-            awaited.callback = wake_when_done(awaited.yielded.bind(py), waker)?;
+        } else {
+            let offer = || Offer {
+                number: self.number,
+                iterator: awaited.iterator.clone_ref(py),
+                yielded: awaited.yielded.clone_ref(py),
+            };
+            if !polling::offer(waker, offer) {
+                awaited.callback = wake_when_done(awaited.yielded.bind(py), waker)?;
+            }
         }
         self.state = State::Waiting(awaited);
         Ok(())

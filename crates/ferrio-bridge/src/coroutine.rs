@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyIterator, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::asyncio;
@@ -21,7 +21,7 @@ use crate::inbox::Message;
 use crate::loop_bridge::LoopBridge;
 use crate::native::VERSION;
 use crate::panics::{caught, drop_caught};
-use crate::polling::Polling;
+use crate::polling::{Offer, Polling};
 use crate::task_waker::TaskWaker;
 
 // Stages.
@@ -125,11 +125,11 @@ impl Coroutine {
     }
 
     /// Chooses what the task waits for.
-    fn suspend<'py>(&self, py: Python<'py>, wait: &mut Wait, offered: Option<(u64, Py<PyAny>)>) -> PyResult<Step<'py>> {
-        if let Some((number, yielded)) = offered {
+    fn suspend<'py>(&self, py: Python<'py>, wait: &mut Wait, offered: Option<Offer>) -> PyResult<Step<'py>> {
+        if let Some(Offer { number, iterator, yielded }) = offered {
             // Two are its own: any other is a waker that someone has kept.
             if Arc::strong_count(&self.task_waker) == 2 && !self.task_waker.is_woken() {
-                wait.direct = Some((number, yielded.clone_ref(py)));
+                wait.direct = Some((number, iterator));
                 return Ok(Step::Yielded(yielded.into_bound(py)));
             }
             if !wait.watched.as_ref().is_some_and(|watched| watched.is(&yielded)) {
@@ -144,10 +144,8 @@ impl Coroutine {
             Some(bridge) => bridge,
             None => wait.bridge.insert(LoopBridge::of(&asyncio::running_loop(py)?)?),
         };
-        let event_loop =
-            bridge.get().event_loop(py).ok_or_else(|| PyRuntimeError::new_err("the event loop is gone"))?;
-        let future = asyncio::blocking_future(&event_loop)?;
-        match self.task_waker.wait_for(&bridge.get().inbox, future.clone().unbind()) {
+        let future = bridge.get().blocking_future(py)?;
+        match self.task_waker.wait_for(py, bridge, future.clone().unbind()) {
             Ok(()) => Ok(Step::Yielded(future)),
             // Another thread was faster.
             Err(_) => Ok(Step::Yielded(py.None().into_bound(py))),
@@ -250,10 +248,10 @@ impl Coroutine {
         self.stage.load(Ordering::Acquire) == SUSPENDED
     }
 
-    /// The object that it awaits, if it is one object of Python's.
+    /// What drives the object that it awaits, if that is a single one of Python's.
     #[getter]
-    fn cr_await(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.place.look(|wait| wait.direct.as_ref().map(|(_, object)| object.clone_ref(py))).flatten()
+    fn cr_await(&self, py: Python<'_>) -> Option<Py<PyIterator>> {
+        self.place.look(|wait| wait.direct.as_ref().map(|(_, iterator)| iterator.clone_ref(py))).flatten()
     }
 
     fn __repr__<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
@@ -265,8 +263,8 @@ impl Coroutine {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let visited = self.place.look(|wait| {
             visit.call(&wait.bridge)?;
-            if let Some((_, object)) = &wait.direct {
-                visit.call(object)?;
+            if let Some((_, iterator)) = &wait.direct {
+                visit.call(iterator)?;
             }
             visit.call(&wait.watched)
         });

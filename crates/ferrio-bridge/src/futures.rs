@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pyo3::prelude::*;
+use pyo3::types::PyIterator;
 
 use crate::loop_bridge::LoopBridge;
 use crate::panics::drop_caught;
@@ -28,8 +29,8 @@ pub(crate) struct Suspended {
 pub(crate) struct Wait {
     /// The loop; known once it is needed. At its end the future is dropped.
     pub(crate) bridge: Option<Py<LoopBridge>>,
-    /// The await whose object the task waits for itself, and that object.
-    pub(crate) direct: Option<(u64, Py<PyAny>)>,
+    /// The await in which the task waits itself, and what drives the awaited code.
+    pub(crate) direct: Option<(u64, Py<PyIterator>)>,
     /// An object that wakes the future when it is done, besides other wakers.
     pub(crate) watched: Option<Py<PyAny>>,
 }

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -15,12 +16,15 @@ use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use crate::asyncio;
 use crate::futures::{self, thread_number};
 use crate::inbox::{Inbox, Message};
+use crate::native::{self, Native};
 use crate::panics::{caught, drop_caught};
 
 #[pyclass(frozen, module = "ferrio_bridge")]
 pub(crate) struct LoopBridge {
     event_loop: Py<PyWeakrefReference>,
     pub(crate) inbox: Arc<Inbox>,
+    /// None if the loop is not one of ferrio's.
+    native: Option<Native>,
     /// No other loop of this process has had it.
     pub(crate) number: u64,
 }
@@ -61,6 +65,17 @@ impl LoopBridge {
         self.event_loop.bind(py).upgrade()
     }
 
+    /// A future of the loop that a coroutine may yield to its task.
+    pub(crate) fn blocking_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let event_loop = self.event_loop(py).ok_or_else(|| PyRuntimeError::new_err("the event loop is gone"))?;
+        native::blocking_future(self.native.as_ref(), &event_loop)
+    }
+
+    /// Completes such a future, unless it is done: it may have been cancelled with its task.
+    pub(crate) fn complete(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        native::complete(self.native.as_ref(), future)
+    }
+
     #[cold]
     fn find_or_create(event_loop: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
         static BRIDGES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -77,6 +92,7 @@ impl LoopBridge {
         let bridge = Self {
             event_loop: PyWeakrefReference::new(event_loop)?.unbind(),
             inbox: Arc::new(inbox),
+            native: Native::of(event_loop)?,
             // Relaxed: only that the numbers differ matters.
             number: NEXT.fetch_add(1, Ordering::Relaxed),
         };

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::task::Waker;
 
 use pyo3::prelude::*;
+use pyo3::types::PyIterator;
 
 /// The state of one poll of a coroutine's future.
 pub(crate) struct Polling {
@@ -16,8 +17,16 @@ pub(crate) struct Polling {
     resumed: Option<u64>,
     /// An exception that is thrown into that await.
     thrown: Option<PyErr>,
-    /// The await that would be waited in directly, and what it yielded.
-    offered: Option<(u64, Py<PyAny>)>,
+    offered: Option<Offer>,
+}
+
+/// An await in which the task may wait directly.
+pub(crate) struct Offer {
+    pub(crate) number: u64,
+    /// What drives the awaited code.
+    pub(crate) iterator: Py<PyIterator>,
+    /// What that yielded.
+    pub(crate) yielded: Py<PyAny>,
 }
 
 /// How an await goes on.
@@ -53,7 +62,7 @@ impl Polling {
         self.thrown.take()
     }
 
-    pub(crate) fn take_offered(&mut self) -> Option<(u64, Py<PyAny>)> {
+    pub(crate) fn take_offered(&mut self) -> Option<Offer> {
         self.offered.take()
     }
 }
@@ -69,13 +78,13 @@ pub(crate) fn resumption_of(number: u64) -> Resumption {
     })
 }
 
-/// Offers the poll in progress that its task waits for `yielded` itself. Gives it back if that cannot be.
-pub(crate) fn offer(number: u64, waker: &Waker, yielded: Py<PyAny>) -> Result<(), Py<PyAny>> {
+/// Offers the poll in progress that its task waits for what an await yielded itself. False if that cannot be.
+pub(crate) fn offer(waker: &Waker, offer: impl FnOnce() -> Offer) -> bool {
     POLLING.with_borrow_mut(|polling| match polling {
         Some(polling) if polling.offered.is_none() && polling.waker == waker.data().addr() => {
-            polling.offered = Some((number, yielded));
-            Ok(())
+            polling.offered = Some(offer());
+            true
         }
-        _ => Err(yielded),
+        _ => false,
     })
 }

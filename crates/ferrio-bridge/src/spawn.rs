@@ -4,13 +4,13 @@ use std::any::{TypeId, type_name};
 use std::future::Future;
 
 use pyo3::IntoPyObjectExt;
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::asyncio;
 use crate::coroutine::Coroutine;
 use crate::futures::Body;
 use crate::loop_bridge::LoopBridge;
-use crate::native;
 
 /// A task of the running loop that runs `future`, which need not be `Send`.
 ///
@@ -28,7 +28,7 @@ where
     let event_loop = asyncio::running_loop(py)?;
     let bridge = LoopBridge::of(&event_loop)?;
     let coroutine = Coroutine::new(py, name_of::<F>(), body(future), Some(bridge));
-    native::create_task(&event_loop, Bound::new(py, coroutine)?)
+    event_loop.call_method1(intern!(py, "create_task"), (Bound::new(py, coroutine)?,))
 }
 
 /// A coroutine object that runs `future` in the task that awaits it, as the result of an `async def` does.

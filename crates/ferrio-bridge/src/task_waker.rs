@@ -8,15 +8,15 @@ use std::task::Wake;
 
 use pyo3::prelude::*;
 
-use crate::asyncio;
 use crate::futures::thread_number;
 use crate::inbox::{Inbox, Message};
+use crate::loop_bridge::LoopBridge;
 
 #[derive(Default)]
 pub(crate) struct TaskWaker {
     state: Mutex<State>,
-    /// The inbox of the loop that the task belongs to; set before it first waits.
-    inbox: OnceLock<Arc<Inbox>>,
+    /// That of the loop that the task belongs to; set before it first waits.
+    bridge: OnceLock<Py<LoopBridge>>,
 }
 
 #[derive(Default)]
@@ -44,8 +44,8 @@ impl TaskWaker {
     }
 
     /// Lets the task wait for `future`, unless it was woken meanwhile: then the future is given back.
-    pub(crate) fn wait_for(&self, inbox: &Arc<Inbox>, future: Py<PyAny>) -> Result<(), Py<PyAny>> {
-        self.inbox.get_or_init(|| Arc::clone(inbox));
+    pub(crate) fn wait_for(&self, py: Python<'_>, bridge: &Py<LoopBridge>, future: Py<PyAny>) -> Result<(), Py<PyAny>> {
+        self.bridge.get_or_init(|| bridge.clone_ref(py));
         let mut state = self.lock();
         if matches!(*state, State::Woken) {
             return Err(future);
@@ -58,14 +58,18 @@ impl TaskWaker {
     pub(crate) fn wake_here(&self, py: Python<'_>) -> PyResult<()> {
         let state = std::mem::replace(&mut *self.lock(), State::Woken);
         match state {
-            State::Waiting(future) | State::Sent(future) => asyncio::complete(future.bind(py)),
+            State::Waiting(future) | State::Sent(future) => self.bridge().complete(future.bind(py)),
             State::Unwoken | State::Woken => Ok(()),
         }
     }
 
     /// The inbox of its loop, once it has waited.
-    pub(crate) fn inbox(&self) -> Option<&Arc<Inbox>> {
-        self.inbox.get()
+    pub(crate) fn inbox(&self) -> Option<&Inbox> {
+        self.bridge.get().map(|bridge| &*bridge.get().inbox)
+    }
+
+    fn bridge(&self) -> &LoopBridge {
+        self.bridge.get().expect("set before it waits").get()
     }
 
     /// Shows the collector the future that the task waits for.
@@ -93,7 +97,7 @@ impl Wake for TaskWaker {
             State::Unwoken | State::Woken => *state = State::Woken,
             State::Sent(future) => *state = State::Sent(future),
             State::Waiting(future) => {
-                let inbox = self.inbox.get().expect("set before it waits");
+                let inbox = &self.bridge().inbox;
                 let is_here = inbox.is_on_thread(thread_number());
                 *state = if is_here { State::Waiting(future) } else { State::Sent(future) };
                 drop(state);

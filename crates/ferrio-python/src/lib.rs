@@ -8,6 +8,7 @@ extern crate ferrio_cpython;
 
 mod anyio;
 mod bounded_dealloc;
+mod bridge;
 mod command_line;
 mod common;
 mod compat;
@@ -50,6 +51,7 @@ mod _ferrio {
         crate::common::imports::prepare(py)?;
         ferrio_cpython::prepare(py)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("_bridge_version", crate::bridge::VERSION)?;
         module.add("EventLoop", event_loop::make_class(py)?)?;
         let (handle, timer_handle) = ferrio_cpython::handle_types(py)?;
         module.add("Handle", handle)?;
@@ -78,6 +80,8 @@ mod _ferrio {
         event_loop::end_of_callback::watch_forks(module)
     }
 
+    #[pymodule_export]
+    use crate::bridge::{complete, future};
     #[pymodule_export]
     use crate::command_line::hide_frames;
     #[pymodule_export]

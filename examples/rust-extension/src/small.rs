@@ -65,7 +65,7 @@ pub(crate) fn panicking(py: Python<'_>, text: String) -> PyResult<Bound<'_, PyAn
 /// A coroutine that awaits `awaitable`.
 #[pyfunction]
 pub(crate) fn awaited(py: Python<'_>, awaitable: Py<PyAny>) -> PyResult<Bound<'_, PyAny>> {
-    coroutine(py, await_py(awaitable))
+    coroutine(py, async move { await_py(awaitable).await })
 }
 
 /// A task that awaits a task that awaits `awaitable`.

@@ -1,8 +1,8 @@
 """The stacks of suspended coroutines and of threads, as names, files and lines.
 
 A chain of coroutines is followed from the one that a task drives to the innermost: through Python's coroutines,
-generators and asynchronous generators, and ferrio's coroutines, which have a name but no Python frame. Other objects,
-such as compiled code's coroutines that do not say what they wait for, end it.
+generators and asynchronous generators, and through the coroutines of ferrio and ferrio-bridge, which have a name but no
+Python frame. Other objects, such as compiled code's coroutines that do not say what they wait for, end it.
 """
 
 import asyncio
@@ -29,6 +29,11 @@ _unstarted.close()
 del _unstarted
 
 
+def _is_rust(kind: type) -> bool:
+    """Whether these are coroutines of ferrio-bridge, of which each extension has a type of its own."""
+    return "__ferrio_bridge__" in kind.__dict__
+
+
 def chain(coroutine: Any) -> Iterator[Any]:
     """The coroutines from the outermost to the innermost."""
     for _ in range(LONGEST):
@@ -41,7 +46,7 @@ def chain(coroutine: Any) -> Iterator[Any]:
 def awaited(coroutine: Any) -> Any:
     """What a coroutine or an iterator of one waits for: another one, a future, or None."""
     kind = type(coroutine)
-    if kind is CoroutineType or kind is NATIVE_COROUTINE:
+    if kind is CoroutineType or kind is NATIVE_COROUTINE or _is_rust(kind):
         return coroutine.cr_await
     if kind is GeneratorType:
         return coroutine.gi_yieldfrom
@@ -57,7 +62,7 @@ def awaited(coroutine: Any) -> Any:
 
 def is_running(coroutine: Any) -> bool:
     kind = type(coroutine)
-    if kind is CoroutineType or kind is NATIVE_COROUTINE:
+    if kind is CoroutineType or kind is NATIVE_COROUTINE or _is_rust(kind):
         return bool(coroutine.cr_running)
     return kind is GeneratorType and bool(coroutine.gi_running)
 
@@ -76,14 +81,15 @@ def frame_of(coroutine: Any) -> FrameType | None:
 
 def name_of(coroutine: Any) -> str:
     """The qualified name of its function."""
-    if type(coroutine) in (CoroutineType, GeneratorType, AsyncGeneratorType, NATIVE_COROUTINE):
+    if is_shown(coroutine):
         return str(coroutine.__qualname__)
     return type_name(coroutine)
 
 
 def is_shown(coroutine: Any) -> bool:
     """Whether it is a function of its own, not the iterator of one."""
-    return type(coroutine) in (CoroutineType, GeneratorType, AsyncGeneratorType, NATIVE_COROUTINE)
+    kind = type(coroutine)
+    return kind in (CoroutineType, GeneratorType, AsyncGeneratorType, NATIVE_COROUTINE) or _is_rust(kind)
 
 
 def described(coroutine: Any) -> Frame:

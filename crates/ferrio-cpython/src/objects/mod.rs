@@ -3,6 +3,7 @@
 //! They refer to one another: a task is a future, a loop runs handles and steps tasks, a coroutine awaits futures.
 
 pub mod async_with;
+pub mod bridge;
 pub mod coroutine;
 pub mod coroutine_check;
 pub mod create_task;

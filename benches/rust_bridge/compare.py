@@ -1,0 +1,82 @@
+"""Compares ferrio-bridge with pyo3-async-runtimes, in one run: microseconds for each await from Python.
+
+`make bench-rust` builds the extension `bridge_bench` and runs this. Each kind has a process of its own, because tokio's
+runtime is chosen once; rounds of all kinds alternate, so that what else the machine does is spread over all. The best
+round counts, by the clock: pyo3-async-runtimes works on other threads as well.
+"""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+import bridge_bench
+import rust_extension
+
+import ferrio
+
+ROUNDS = 5
+KINDS = ("ferrio-bridge on ferrio", "ferrio-bridge on asyncio", "tokio, threads", "tokio, one thread")
+CALLS = {"ready at once": 20_000, "ready at once, a coroutine": 20_000, "waking once": 20_000, "lines": 2_000}
+
+
+async def upper(line: str) -> str:
+    return line.upper()
+
+
+async def seconds_for(function: Callable[[], Awaitable[object]], calls: int) -> float:
+    for _ in range(calls // 10):
+        await function()
+    start = time.perf_counter()
+    for _ in range(calls):
+        await function()
+    return time.perf_counter() - start
+
+
+async def measure(kind: str, what: str) -> float:
+    """Microseconds for each call."""
+    on_tokio = kind.startswith("tokio")
+    if what == "lines":
+        if on_tokio:
+            client = await bridge_bench.tokio_connect("127.0.0.1", bridge_bench.tokio_serve(upper))
+        else:
+            client = await rust_extension.connect("127.0.0.1", rust_extension.serve(upper).port)
+
+        def function() -> Awaitable[object]:
+            return client.request("a line")
+    elif what == "waking once":
+        function = bridge_bench.tokio_wake if on_tokio else bridge_bench.bridge_wake
+    elif on_tokio:
+        function = bridge_bench.tokio_ready
+    else:
+        function = bridge_bench.bridge_ready if what == "ready at once" else bridge_bench.bridge_lazy
+    return await seconds_for(function, CALLS[what]) / CALLS[what] * 1e6
+
+
+def run_one(kind: str, what: str) -> None:
+    if kind == "tokio, one thread":
+        bridge_bench.use_one_thread()
+    factory = ferrio.new_event_loop if kind == "ferrio-bridge on ferrio" else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        print(runner.run(measure(kind, what)))
+
+
+def main() -> None:
+    if len(sys.argv) == 3:
+        run_one(*sys.argv[1:])
+        return
+    best: dict[tuple[str, str], float] = {}
+    for _ in range(ROUNDS):
+        for what in CALLS:
+            for kind in KINDS:
+                command = [sys.executable, __file__, kind, what]
+                found = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+                best[what, kind] = min(found, best.get((what, kind), found))
+    print(f"{'µs for each await':28}" + "".join(f"{kind:>26}" for kind in KINDS))
+    for what in CALLS:
+        print(f"{what:28}" + "".join(f"{best[what, kind]:>26.2f}" for kind in KINDS))
+
+
+if __name__ == "__main__":
+    main()
