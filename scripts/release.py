@@ -28,6 +28,9 @@ def disagreements(version: str) -> list[str]:
     stated = cargo["workspace"]["package"]["version"]
     if stated != version:
         found.append(f"Cargo.toml has version {stated}, not {version}")
+    for name, entry in cargo["workspace"]["dependencies"].items():
+        if isinstance(entry, dict) and "path" in entry and entry.get("version") != version:
+            found.append(f"Cargo.toml asks for {name} {entry.get('version')}, not {version}")
     found += [f"Cargo.lock has {p['name']} {p['version']}, not {version}" for p in locked if p["version"] != version]
     if not notes((ROOT / "CHANGELOG.md").read_text(), version):
         found.append(f"CHANGELOG.md has no section `## {version} (YYYY-MM-DD)` with a text")

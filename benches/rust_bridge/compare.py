@@ -16,7 +16,7 @@ import rust_extension
 
 import ferrio
 
-ROUNDS = 5
+ROUNDS = 3
 KINDS = ("ferrio-bridge on ferrio", "ferrio-bridge on asyncio", "tokio, threads", "tokio, one thread")
 CALLS = {"ready at once": 20_000, "ready at once, a coroutine": 20_000, "waking once": 20_000, "lines": 2_000}
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use pyo3::exceptions::{PyGeneratorExit, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError};
+use pyo3::exceptions::{
+    PyGeneratorExit, PyRecursionError, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError,
+};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyString};
@@ -21,7 +23,7 @@ use crate::inbox::Message;
 use crate::loop_bridge::LoopBridge;
 use crate::native::VERSION;
 use crate::panics::{caught, drop_caught};
-use crate::polling::{Offer, Polling};
+use crate::polling::{self, Offer, Polling};
 use crate::task_waker::TaskWaker;
 
 // Stages.
@@ -98,6 +100,10 @@ impl Coroutine {
                 drop_caught(py, future);
             }
             return Err(error);
+        }
+        if polling::is_too_deep() {
+            drop_caught(py, future);
+            return Err(PyRecursionError::new_err("maximum recursion depth exceeded while resuming a Rust future"));
         }
         self.task_waker.reset();
         let (outcome, mut polling) = Polling::new(&self.waker, resumed, thrown)
@@ -295,7 +301,7 @@ impl Drop for Coroutine {
             if stage == CREATED {
                 warn_never_awaited(py, self.name);
             }
-            closing(|| self.place.release(py));
+            self.place.release(py);
             if !self.place.is_here()
                 && let Some(inbox) = self.task_waker.inbox()
             {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use pyo3::prelude::*;
 use pyo3::types::PyIterator;
 
+use crate::await_py::closing;
 use crate::loop_bridge::LoopBridge;
 use crate::panics::drop_caught;
 
@@ -147,7 +148,7 @@ impl Place {
                 futures.free.push(self.index);
                 futures.slots[self.index].future.take()
             });
-            drop_caught(py, future);
+            drop_in_bounded_depth(py, future.ok().flatten());
         } else {
             ABANDONED.lock().expect("no code panics under this lock").push(self);
             ANY_ABANDONED.store(true, Ordering::Release);
@@ -168,7 +169,30 @@ pub(crate) fn drop_all_of(py: Python<'_>, event_loop: u64) {
     });
     left.sort_unstable_by_key(|(order, _)| *order);
     for (_, future) in left {
-        drop_caught(py, future);
+        closing(|| drop_caught(py, future));
+    }
+}
+
+/// Drops a future that may own another coroutine, which owns another future, and so on: beyond a depth they wait until
+/// the outermost is dropped.
+fn drop_in_bounded_depth(py: Python<'_>, future: Option<Suspended>) {
+    const DEEPEST: usize = 32;
+    thread_local! {
+        static DEPTH: Cell<usize> = const { Cell::new(0) };
+        static LATER: RefCell<Vec<Suspended>> = const { RefCell::new(Vec::new()) };
+    }
+    let Some(future) = future else { return };
+    let depth = DEPTH.get();
+    if depth == DEEPEST {
+        LATER.with_borrow_mut(|later| later.push(future));
+        return;
+    }
+    let mut next = Some(future);
+    while let Some(future) = next {
+        DEPTH.set(depth + 1);
+        closing(|| drop_caught(py, future));
+        DEPTH.set(depth);
+        next = if depth == 0 { LATER.with_borrow_mut(Vec::pop) } else { None };
     }
 }
 

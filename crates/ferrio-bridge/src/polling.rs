@@ -3,7 +3,7 @@
 //! A future that waits in one `await_py` alone needs no waker: its coroutine yields what the awaited object yielded, so
 //! the task waits for that itself, cancels it itself, and raises in it what is thrown in.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::task::Waker;
 
 use pyo3::prelude::*;
@@ -39,7 +39,11 @@ pub(crate) enum Resumption {
     Unknown,
 }
 
+/// How many polls may lie inside one another: a level takes a few kilobytes of the thread's stack.
+const DEEPEST: u32 = 400;
+
 thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
     static POLLING: RefCell<Option<Polling>> = const { RefCell::new(None) };
 }
 
@@ -52,7 +56,9 @@ impl Polling {
     /// resume another coroutine.
     pub(crate) fn during<R>(self, poll: impl FnOnce() -> R) -> (R, Self) {
         let outer = POLLING.replace(Some(self));
+        DEPTH.set(DEPTH.get() + 1);
         let result = poll();
+        DEPTH.set(DEPTH.get() - 1);
         let own = POLLING.replace(outer).expect("each poll restores what it replaced");
         (result, own)
     }
@@ -65,6 +71,11 @@ impl Polling {
     pub(crate) fn take_offered(&mut self) -> Option<Offer> {
         self.offered.take()
     }
+}
+
+/// Whether another poll inside those in progress might overflow the stack.
+pub(crate) fn is_too_deep() -> bool {
+    DEPTH.get() >= DEEPEST
 }
 
 /// How the await `number` goes on in the poll in progress.
