@@ -30,6 +30,7 @@ pub mod python_class;
 pub mod raise;
 pub mod recursion;
 pub mod resume;
+pub mod slot;
 pub(crate) mod stop_iteration;
 pub(crate) mod trampoline;
 pub(crate) mod version;

@@ -7,6 +7,7 @@ use ferrio_cpython::capi::exact_type::ExactType;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::handling;
 use ferrio_cpython::capi::resume::Step;
+use ferrio_cpython::capi::slot::Slot;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
 use ferrio_cpython::objects::create_task;
 use ferrio_cpython::objects::waiter::FutureWaiter;
@@ -24,6 +25,10 @@ pub(super) trait Acquirable: 'static {
     const CLASS: &'static ExactType;
     /// The qualified name of its `acquire`.
     const ACQUIRE: &'static str;
+    /// Its `_waiters`, a `deque`.
+    const WAITERS: &'static Slot;
+    /// Its `_fast_acquire`.
+    const TAKES_AT_ONCE: &'static Slot;
 
     /// Whether a task can have it without waiting.
     fn is_free(object: &Bound<'_, PyAny>) -> PyResult<bool>;
@@ -87,7 +92,7 @@ impl<A: Acquirable> Acquire<A> {
             return Ok(Step::Yielded(nothing(py)));
         }
         A::take(object, &task)?;
-        if object.getattr(pyo3::intern!(py, "_fast_acquire"))?.is_truthy()? {
+        if A::TAKES_AT_ONCE.get(object)?.is_truthy()? {
             return Ok(self.returned(py));
         }
         self.stage = Stage::Turn(ShieldedTurn::begin(&task)?);
@@ -105,7 +110,7 @@ impl<A: Acquirable> Acquire<A> {
         let future = create_task::waiter(owner)?;
         let mut awaiting = Awaiting::new(&future)?;
         let entry = A::entry(task, future)?;
-        object.getattr(pyo3::intern!(py, "_waiters"))?.call_method1(pyo3::intern!(py, "append"), (&entry,))?;
+        A::WAITERS.get(object)?.call_method1(pyo3::intern!(py, "append"), (&entry,))?;
         let step = awaiting.resume(py, Ok(nothing(py)))?;
         self.stage = Stage::Waiting(awaiting, entry.into());
         Ok(step)
@@ -114,7 +119,7 @@ impl<A: Acquirable> Acquire<A> {
     /// Leaves the waiters, or passes on what it got meanwhile.
     fn give_up(&self, py: Python<'_>, entry: &Bound<'_, PyAny>) -> PyResult<()> {
         if FutureWaiter::new(&A::future(entry)?).state_now(py)? == WaiterState::Cancelled {
-            let waiters = self.object.bind(py).getattr(pyo3::intern!(py, "_waiters"))?;
+            let waiters = A::WAITERS.get(self.object.bind(py))?;
             return match waiters.call_method1(pyo3::intern!(py, "remove"), (entry,)) {
                 Err(error) if !error.is_instance_of::<PyValueError>(py) => Err(error),
                 Ok(_) | Err(_) => Ok(()),

@@ -9,11 +9,12 @@ use pyo3::prelude::*;
 
 use super::async_with::{EnterLimiter, ExitLimiter};
 use super::limiter_acquire::Acquire;
-use super::limiter_tokens::{ACQUIRE, CLASS, lend_now, take_back};
+use super::limiter_tokens::{ACQUIRE, CLASS, find_slots, lend_now, take_back};
 use super::originals::{self, Methods};
 use super::scopes_of_tasks::running_task;
 
 pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
+    find_slots(methods)?;
     methods.replace_and_keep::<0, AcquireMethod>(&ACQUIRE)?;
     methods.replace::<0, EnterLimiter>()?;
     methods.replace::<3, ExitLimiter>()?;

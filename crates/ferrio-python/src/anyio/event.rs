@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use ferrio_cpython::capi::exact_type::ExactType;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
+use ferrio_cpython::capi::slot::{Slot, is_private};
 use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
 use ferrio_cpython::objects::native_methods::Method;
 use pyo3::prelude::*;
@@ -17,7 +18,10 @@ use crate::locks::event::{Event, Wait};
 /// anyio's class.
 pub(super) static CLASS: ExactType = ExactType::new();
 
+static INNER: Slot = Slot::new("_event");
+
 pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
+    INNER.find(methods.class())?;
     methods.replace::<0, WaitMethod>()?;
     methods.replace::<0, SetMethod>()?;
     methods.replace::<0, IsSetMethod>()?;
@@ -47,16 +51,12 @@ fn inner<'py>(event: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, Event>>> 
     if !CLASS.is_exact(event) {
         return Ok(None);
     }
-    let inner = event.getattr(pyo3::intern!(event.py(), "_event"))?;
-    Ok(inner.cast_into_exact::<Event>().ok())
+    Ok(INNER.get(event)?.cast_into_exact::<Event>().ok())
 }
 
-/// A new event of anyio's class, and its wait.
-pub(super) fn new_wait(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Wait)> {
-    let event = originals::empty_event(py)?;
-    let inner = Bound::new(py, Event::default())?;
-    event.setattr(pyo3::intern!(py, "_event"), &inner)?;
-    Ok((event, Event::waiting(&inner)))
+/// asyncio's event in an event exactly of anyio's class, if there is one yet.
+fn inner_if_set<'py>(event: &Bound<'py, PyAny>) -> Option<Bound<'py, Event>> {
+    CLASS.is_exact(event).then(|| INNER.get_if_set(event))??.cast_into_exact::<Event>().ok()
 }
 
 /// `event.set()`.
@@ -74,7 +74,7 @@ pub(crate) fn create_event(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         return backend::method(py, "create_event")?.call0();
     }
     let event = originals::empty_event(py)?;
-    event.setattr(pyo3::intern!(py, "_event"), Bound::new(py, Event::default())?)?;
+    INNER.set(&event, Bound::new(py, Event::default())?.into_any())?;
     Ok(event)
 }
 
@@ -139,7 +139,10 @@ impl Method<0> for InitMethod {
     fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         if backend::our_loop(py)?.is_some() {
-            slf.setattr(pyo3::intern!(py, "_event"), Bound::new(py, Event::default())?)?;
+            // `anyio.Event()` initialises what its `__new__` has made already.
+            if !inner_if_set(slf).is_some_and(|inner| is_private(inner.as_any()) && inner.get().is_untouched(py)) {
+                INNER.set(slf, Bound::new(py, Event::default())?.into_any())?;
+            }
             return Ok(py.None());
         }
         originals::original(slf, Self::TEXT, &[]).map(Bound::unbind)

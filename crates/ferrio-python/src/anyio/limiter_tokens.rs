@@ -1,11 +1,12 @@
 //! How a `CapacityLimiter` lends its tokens and takes them back, on the attributes of anyio's own limiter.
 
 use ferrio_cpython::capi::exact_type::ExactType;
+use ferrio_cpython::capi::slot::Slot;
 use pyo3::exceptions::{PyKeyError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PySet;
 
-use super::originals::{self, Kept};
+use super::originals::{self, Kept, Methods};
 use crate::common::numbers::plain_integer;
 use crate::locks::event::Event;
 
@@ -15,20 +16,29 @@ pub(super) static CLASS: ExactType = ExactType::new();
 /// Its `acquire`, replaced.
 pub(super) static ACQUIRE: Kept = Kept::new();
 
+static BORROWERS: Slot = Slot::new("_borrowers");
+static WAITING: Slot = Slot::new("_wait_queue");
+static TOTAL: Slot = Slot::new("_total_tokens");
+
+/// Finds the attributes of anyio's class.
+pub(super) fn find_slots(methods: &Methods<'_, '_>) -> PyResult<()> {
+    [&BORROWERS, &WAITING, &TOTAL].into_iter().try_for_each(|slot| slot.find(methods.class()))
+}
+
 #[inline]
 fn borrowers<'py>(limiter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PySet>> {
-    Ok(limiter.getattr(pyo3::intern!(limiter.py(), "_borrowers"))?.cast_into::<PySet>()?)
+    Ok(BORROWERS.get(limiter)?.cast_into::<PySet>()?)
 }
 
 /// The waiting borrowers, each with its event: an `OrderedDict`.
 #[inline]
 pub(super) fn waiting<'py>(limiter: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    limiter.getattr(pyo3::intern!(limiter.py(), "_wait_queue"))
+    WAITING.get(limiter)
 }
 
 /// Whether all tokens are borrowed.
 fn is_used_up(limiter: &Bound<'_, PyAny>, borrowers: &Bound<'_, PySet>) -> PyResult<bool> {
-    let total = limiter.getattr(pyo3::intern!(limiter.py(), "_total_tokens"))?;
+    let total = TOTAL.get(limiter)?;
     match plain_integer(&total) {
         Some(total) => Ok(usize::try_from(total).is_ok_and(|total| borrowers.len() >= total)),
         None => total.le(borrowers.len()),

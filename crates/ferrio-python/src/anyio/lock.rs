@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 
 use ferrio_cpython::capi::exact_type::ExactType;
+use ferrio_cpython::capi::slot::Slot;
 use ferrio_cpython::objects::coroutine;
 use ferrio_cpython::objects::native_methods::Method;
 use ferrio_cpython::objects::waiter::FutureWaiter;
@@ -20,7 +21,12 @@ pub(super) static CLASS: ExactType = ExactType::new();
 /// Its `acquire`, replaced.
 pub(super) static ACQUIRE: Kept = Kept::new();
 
+static OWNER: Slot = Slot::new("_owner_task");
+static WAITERS: Slot = Slot::new("_waiters");
+static TAKES_AT_ONCE: Slot = Slot::new("_fast_acquire");
+
 pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
+    [&OWNER, &WAITERS, &TAKES_AT_ONCE].into_iter().try_for_each(|slot| slot.find(methods.class()))?;
     methods.replace_and_keep::<0, AcquireMethod>(&ACQUIRE)?;
     methods.replace::<0, AcquireNowaitMethod>()?;
     methods.replace::<0, ReleaseMethod>()
@@ -60,10 +66,10 @@ impl Method<0> for AcquireNowaitMethod {
             return originals::original(slf, Self::TEXT, &[]).map(Bound::unbind);
         };
         if Lock::is_free(slf)? {
-            slf.setattr(pyo3::intern!(py, "_owner_task"), task)?;
+            OWNER.set(slf, task)?;
             return Ok(py.None());
         }
-        if slf.getattr(pyo3::intern!(py, "_owner_task"))?.is(&task) {
+        if OWNER.get(slf)?.is(&task) {
             return Err(already_held());
         }
         Err(originals::anyio_error(py, "WouldBlock"))
@@ -90,22 +96,21 @@ impl Method<0> for ReleaseMethod {
 /// Passes the lock, which `task` has to hold, to the task that has waited longest.
 fn release(lock: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = lock.py();
-    let owner = pyo3::intern!(py, "_owner_task");
-    if !lock.getattr(owner)?.is(task) {
+    if !OWNER.get(lock)?.is(task) {
         return Err(ferrio_cpython::error::<PyRuntimeError>("The current task is not holding this lock"));
     }
-    let waiters = lock.getattr(pyo3::intern!(py, "_waiters"))?;
+    let waiters = WAITERS.get(lock)?;
     while waiters.len()? > 0 {
         let (next, future) =
             waiters.call_method0(pyo3::intern!(py, "popleft"))?.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
         let waiter = FutureWaiter::new(&future);
         // Whoever was cancelled before its turn came has not left yet.
         if waiter.state_now(py)? != WaiterState::Cancelled {
-            lock.setattr(owner, next)?;
+            OWNER.set(lock, next)?;
             return waiter.wake(py, nothing(py));
         }
     }
-    lock.setattr(owner, py.None())
+    OWNER.set(lock, nothing(py))
 }
 
 /// anyio's lock.
@@ -114,19 +119,19 @@ pub(super) struct Lock;
 impl Acquirable for Lock {
     const CLASS: &'static ExactType = &CLASS;
     const ACQUIRE: &'static str = AcquireMethod::TEXT;
+    const WAITERS: &'static Slot = &WAITERS;
+    const TAKES_AT_ONCE: &'static Slot = &TAKES_AT_ONCE;
 
     fn is_free(lock: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let py = lock.py();
-        Ok(lock.getattr(pyo3::intern!(py, "_owner_task"))?.is_none()
-            && lock.getattr(pyo3::intern!(py, "_waiters"))?.len()? == 0)
+        Ok(OWNER.get(lock)?.is_none() && WAITERS.get(lock)?.len()? == 0)
     }
 
     fn take(lock: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
-        lock.setattr(pyo3::intern!(lock.py(), "_owner_task"), task)
+        OWNER.set(lock, task.clone())
     }
 
     fn check_waiting(lock: &Bound<'_, PyAny>, task: &Bound<'_, PyAny>) -> PyResult<()> {
-        if lock.getattr(pyo3::intern!(lock.py(), "_owner_task"))?.is(task) { Err(already_held()) } else { Ok(()) }
+        if OWNER.get(lock)?.is(task) { Err(already_held()) } else { Ok(()) }
     }
 
     fn entry<'py>(task: Bound<'py, PyAny>, future: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

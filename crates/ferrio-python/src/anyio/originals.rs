@@ -101,6 +101,10 @@ impl<'a, 'py> Methods<'a, 'py> {
         self.replacements.append((&self.class, name!("__new__"), ours))
     }
 
+    pub(super) fn class(&self) -> &Bound<'py, PyType> {
+        &self.class
+    }
+
     pub(super) fn module(&self) -> &Bound<'py, PyModule> {
         &self.owner
     }

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 
 use ferrio_cpython::capi::exact_type::ExactType;
+use ferrio_cpython::capi::slot::Slot;
 use ferrio_cpython::objects::coroutine;
 use ferrio_cpython::objects::native_methods::Method;
 use ferrio_cpython::objects::waiter::FutureWaiter;
@@ -20,7 +21,14 @@ pub(super) static CLASS: ExactType = ExactType::new();
 /// Its `acquire`, replaced.
 pub(super) static ACQUIRE: Kept = Kept::new();
 
+static VALUE: Slot = Slot::new("_value");
+static MAXIMUM: Slot = Slot::new("_max_value");
+static WAITERS: Slot = Slot::new("_waiters");
+static TAKES_AT_ONCE: Slot = Slot::new("_fast_acquire");
+
 pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
+    let slots = [&VALUE, &MAXIMUM, &WAITERS, &TAKES_AT_ONCE];
+    slots.into_iter().try_for_each(|slot| slot.find(methods.class()))?;
     methods.replace_and_keep::<0, AcquireMethod>(&ACQUIRE)?;
     methods.replace::<0, AcquireNowaitMethod>()?;
     methods.replace::<0, ReleaseMethod>()
@@ -28,11 +36,11 @@ pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
 
 /// `self._value += change`.
 fn add(semaphore: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>, change: i64) -> PyResult<()> {
-    let name = pyo3::intern!(semaphore.py(), "_value");
-    match plain_integer(value).and_then(|value| value.checked_add(change)) {
-        Some(value) => semaphore.setattr(name, value),
-        None => semaphore.setattr(name, value.add(change)?),
-    }
+    let changed = match plain_integer(value).and_then(|value| value.checked_add(change)) {
+        Some(value) => value.into_pyobject(semaphore.py())?.into_any(),
+        None => value.add(change)?,
+    };
+    VALUE.set(semaphore, changed)
 }
 
 struct AcquireMethod;
@@ -60,7 +68,7 @@ impl Method<0> for AcquireNowaitMethod {
 
     fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        let value = slf.getattr(pyo3::intern!(py, "_value"))?;
+        let value = VALUE.get(slf)?;
         if value.eq(0)? {
             return Err(originals::anyio_error(py, "WouldBlock"));
         }
@@ -87,12 +95,12 @@ impl Method<0> for ReleaseMethod {
 /// Passes a permit to the task that has waited longest, or puts it back.
 fn release(semaphore: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = semaphore.py();
-    let value = semaphore.getattr(pyo3::intern!(py, "_value"))?;
-    let maximum = semaphore.getattr(pyo3::intern!(py, "_max_value"))?;
+    let value = VALUE.get(semaphore)?;
+    let maximum = MAXIMUM.get(semaphore)?;
     if !maximum.is_none() && value.eq(maximum)? {
         return Err(ferrio_cpython::error::<PyValueError>("semaphore released too many times"));
     }
-    let waiters = semaphore.getattr(pyo3::intern!(py, "_waiters"))?;
+    let waiters = WAITERS.get(semaphore)?;
     while waiters.len()? > 0 {
         let waiter = FutureWaiter::new(&waiters.call_method0(pyo3::intern!(py, "popleft"))?);
         // Whoever was cancelled before its turn came has not left yet.
@@ -109,15 +117,17 @@ pub(super) struct Semaphore;
 impl Acquirable for Semaphore {
     const CLASS: &'static ExactType = &CLASS;
     const ACQUIRE: &'static str = AcquireMethod::TEXT;
+    const WAITERS: &'static Slot = &WAITERS;
+    const TAKES_AT_ONCE: &'static Slot = &TAKES_AT_ONCE;
 
     fn is_free(semaphore: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let py = semaphore.py();
-        Ok(semaphore.getattr(pyo3::intern!(py, "_value"))?.gt(0)?
-            && semaphore.getattr(pyo3::intern!(py, "_waiters"))?.len()? == 0)
+        let value = VALUE.get(semaphore)?;
+        let is_positive = plain_integer(&value).map_or_else(|| value.gt(0), |value| Ok(value > 0))?;
+        Ok(is_positive && WAITERS.get(semaphore)?.len()? == 0)
     }
 
     fn take(semaphore: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>) -> PyResult<()> {
-        add(semaphore, &semaphore.getattr(pyo3::intern!(semaphore.py(), "_value"))?, -1)
+        add(semaphore, &VALUE.get(semaphore)?, -1)
     }
 
     fn check_waiting(_: &Bound<'_, PyAny>, _: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -49,6 +49,11 @@ impl Event {
         self.state.with(py, |state| state.is_set)
     }
 
+    /// Whether it is as it was made: not set, without waiters, bound to no loop.
+    pub(crate) fn is_untouched(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| !state.is_set && !state.waiters.was_used()) && self.binding.shown(py).is_none()
+    }
+
     /// The body of `wait`.
     pub(crate) fn waiting(slf: &Bound<'_, Self>) -> Wait {
         Wait { event: OwnedRef::of(slf), waiting: None }
