@@ -19,8 +19,8 @@ from ferrio import _ferrio
 MODULE = "anyio._backends._asyncio"
 FINDING = "anyio._core._eventloop"
 
-# The first version that the parts stand for, and the first that they do not.
-_FIRST, _BEYOND = (4, 16), (4, 17)
+# The first version that parts stand for, that from which all do, and the first that they do not stand for.
+_FIRST, _ALL, _BEYOND = (4, 15), (4, 16), (4, 17)
 
 # "0": no parts; "try": parts for any version, to find out whether its test suite passes.
 _SWITCH = "FERRIO_ANYIO"
@@ -43,7 +43,9 @@ def replacements(module: Any) -> Iterator[tuple[Any, str, Any]]:
     functions = {name: vars(sys.modules[home])[name] for name, home in _HOMES.items() if _is_function_of(home, name)}
     _share_task_states(module._task_states)
     originals = methods | {"get_async_backend": find_backend}
-    _ferrio._anyio_begin(module, originals, functions, _ferrio._anyio_parts, _is_cancellation)
+    _ferrio._anyio_begin(
+        module, originals, functions, _ferrio._anyio_parts, _is_cancellation, _numbers(_version) >= _ALL
+    )
     for name in methods:
         yield backend, name, staticmethod(_ferrio._anyio_parts[name])
     ours = {original: _stand_in(original) for original in functions.values()}
@@ -135,11 +137,16 @@ def _why_not_version(version: str | None) -> str | None:
         return "the version of anyio is unknown"
     if os.environ.get(_SWITCH) == "try":
         return None
-    numbers = version.split(".")[:2]
-    if not all(number.isdecimal() for number in numbers) or not _FIRST <= tuple(map(int, numbers)) < _BEYOND:
+    if not _FIRST <= _numbers(version) < _BEYOND:
         first, beyond = (".".join(map(str, bound)) for bound in (_FIRST, _BEYOND))
         return f"anyio {version} is not a version from {first} up to and without {beyond}"
     return None
+
+
+def _numbers(version: str | None) -> tuple[int, ...]:
+    """The first two numbers of a version; none if it has others."""
+    numbers = (version or "").split(".")[:2]
+    return tuple(map(int, numbers)) if all(number.isdecimal() for number in numbers) else ()
 
 
 def _installed_version() -> str | None:

@@ -97,7 +97,9 @@ OPERATIONS = {
     "MemoryObjectSendStream.send_nowait MemoryObjectReceiveStream.receive_nowait": (
         "",
         "send, receive = anyio.create_memory_object_stream[int](1)\nwith send, receive:\n"
-        "    send.send_nowait(1); refused(send.send_nowait, 2); receive.receive_nowait()",
+        "    send.send_nowait(1); refused(send.send_nowait, 2); receive.receive_nowait()\n"
+        "    send.send_nowait(1); send.statistics(); repr(send); send._state.waiting_senders\n"
+        "    receive.receive_nowait(); send.send_nowait(1)",
     ),
     "MemoryObjectSendStream.send MemoryObjectReceiveStream.receive UnreliableObjectReceiveStream.__anext__": (
         "send, receive = anyio.create_memory_object_stream(0)\n"

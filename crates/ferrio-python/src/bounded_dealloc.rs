@@ -16,7 +16,9 @@ pub(crate) fn bound_classes(py: Python<'_>) {
     ferrio_cpython::bound_classes(py);
     bound_all!(
         py,
-        crate::anyio::memory_stream::ItemReceiver,
+        crate::anyio::stream_state::StreamState,
+        crate::anyio::stream_waits::ItemReceiver,
+        crate::anyio::stream_waits::Waiting,
         crate::anyio::fail_after::FailAfter,
         crate::anyio::groups::StartedTask,
         crate::anyio::groups::TaskGroup,

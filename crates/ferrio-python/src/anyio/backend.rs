@@ -1,11 +1,16 @@
 //! What the parts need of anyio itself: its classes, its `_task_states`, and the methods that the parts replace.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ferrio_cpython::{GilCell, LoopBase, running_loop};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 static BACKEND: GilCell<Option<Backend>> = GilCell::new(None);
+
+/// Whether it is anyio 4.16 or later.
+static IS_LATEST: AtomicBool = AtomicBool::new(true);
 
 struct Backend {
     /// The replaced methods by name, bound to the class.
@@ -44,7 +49,10 @@ pub(crate) fn begin(
     functions: Bound<'_, PyDict>,
     parts: Bound<'_, PyDict>,
     is_cancellation: Bound<'_, PyAny>,
+    is_latest: bool,
 ) -> PyResult<()> {
+    // Relaxed: written with the GIL held, as it is read.
+    IS_LATEST.store(is_latest, Ordering::Relaxed);
     let fresh = Backend {
         methods: methods.unbind(),
         functions: functions.unbind(),
@@ -66,6 +74,12 @@ pub(crate) fn begin(
     let before = BACKEND.with(module.py(), |backend| backend.replace(fresh));
     drop(before);
     Ok(())
+}
+
+/// Whether anyio's own code does as 4.16's. 4.15 takes NaN as a deadline, may swallow a foreign cancellation that comes
+/// with a scope's own, and releases a token on behalf of the running task when an `acquire` for another borrower fails.
+pub(super) fn does_as_4_16() -> bool {
+    IS_LATEST.load(Ordering::Relaxed)
 }
 
 /// The running loop if it is ferrio's.
@@ -93,7 +107,7 @@ pub(crate) fn has_under<'py>(
     which: fn(&Classes) -> &Py<PyAny>,
 ) -> PyResult<bool> {
     let namespace = noted(py, |backend| &backend.namespace)?;
-    let Some(shown) = namespace.bind(py).get_item(name)? else { return Ok(false) };
+    let Some(shown) = namespace.get_item(name)? else { return Ok(false) };
     Ok(BACKEND.with(py, |backend| backend.as_ref().is_some_and(|backend| which(&backend.classes).is(&shown))))
 }
 
@@ -101,36 +115,35 @@ pub(crate) fn has_under<'py>(
 #[cold]
 pub(crate) fn method<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let methods = noted(py, |backend| &backend.methods)?;
-    methods.bind(py).as_any().get_item(ferrio_cpython::capi::memory::text(py, name)?)
+    methods.as_any().get_item(ferrio_cpython::capi::memory::text(py, name)?)
 }
 
 /// anyio's own function `name`.
 #[cold]
 pub(super) fn function<'py>(py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
     let functions = noted(py, |backend| &backend.functions)?;
-    functions.bind(py).as_any().get_item(name)
+    functions.as_any().get_item(name)
 }
 
 /// Whether ferrio's part is what anyio's class has as its method `name`.
 #[inline]
 pub(super) fn is_in_place(py: Python<'_>, name: &Bound<'_, PyString>) -> PyResult<bool> {
-    let part = noted(py, |backend| &backend.parts)?.bind(py).get_item(name)?;
+    let part = noted(py, |backend| &backend.parts)?.get_item(name)?;
     let Some(part) = part else { return Ok(false) };
-    let class = class(py, |classes| &classes.backend)?;
-    Ok(class.bind(py).getattr(name)?.is(&part))
+    Ok(noted(py, |backend| &backend.classes.backend)?.getattr(name)?.is(&part))
 }
 
 /// anyio's dictionary of the states of tasks.
 pub(crate) fn task_states(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    noted(py, |backend| &backend.task_states).map(|states| states.into_bound(py))
+    noted(py, |backend| &backend.task_states)
 }
 
 /// One of anyio's classes.
 pub(crate) fn class(py: Python<'_>, which: fn(&Classes) -> &Py<PyAny>) -> PyResult<Py<PyAny>> {
-    noted(py, |backend| which(&backend.classes))
+    noted(py, |backend| which(&backend.classes)).map(Bound::unbind)
 }
 
-fn noted<T>(py: Python<'_>, which: impl FnOnce(&Backend) -> &Py<T>) -> PyResult<Py<T>> {
-    let noted = BACKEND.with(py, |backend| backend.as_ref().map(|backend| which(backend).clone_ref(py)));
+fn noted<'py, T>(py: Python<'py>, which: impl FnOnce(&Backend) -> &Py<T>) -> PyResult<Bound<'py, T>> {
+    let noted = BACKEND.with(py, |backend| backend.as_ref().map(|backend| which(backend).bind(py).clone()));
     noted.ok_or_else(|| ferrio_cpython::error::<PyRuntimeError>("ferrio's parts of anyio are not in place"))
 }

@@ -1,8 +1,11 @@
 //! `fail_after`: a scope with a deadline, whose end by that deadline is a `TimeoutError`.
 
+use std::ffi::CStr;
+
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::raised;
+use ferrio_cpython::objects::native_methods::{self, Method};
 use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -12,6 +15,7 @@ use super::backend;
 use super::scopes::CancelScope;
 use super::serving::{deadline_after, served_scope};
 use crate::common::imports;
+use crate::locks::boolean;
 use crate::locks::optional_argument::Argument;
 
 /// A context manager with the attributes of that which `contextlib.contextmanager` makes of anyio's function. What it is
@@ -80,47 +84,6 @@ impl FailAfter {
         imports::generator_context_manager(slf.py()).cloned()
     }
 
-    fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        let this = slf.get();
-        let is_new = this.stage.with(py, |stage| matches!(stage, Stage::New));
-        let ours = if is_new { served_scope(py)? } else { None };
-        let Some(ours) = ours else {
-            return this.enter_theirs(py);
-        };
-        let deadline = deadline_after(&ours, this.delay.bind(py))?;
-        let shield = this.shield.as_ref().map(|shield| shield.bind(py).clone());
-        let scope = CancelScope::create(py, deadline, shield)?;
-        CancelScope::enter(&scope)?;
-        let before = this.stage.with(py, |stage| std::mem::replace(stage, Stage::Entered(OwnedRef::of(&scope))));
-        drop(before);
-        Ok(scope.into_any())
-    }
-
-    fn __exit__<'py>(
-        slf: &Bound<'py, Self>,
-        exc_type: &Bound<'py, PyAny>,
-        exc_val: &Bound<'py, PyAny>,
-        exc_tb: &Bound<'py, PyAny>,
-    ) -> PyResult<bool> {
-        let py = slf.py();
-        let this = slf.get();
-        let stage = this.stage.with(py, |stage| match stage {
-            Stage::New | Stage::Theirs(_) => None,
-            Stage::Entered(_) | Stage::Left => Some(std::mem::replace(stage, Stage::Left)),
-        });
-        let Some(Stage::Entered(scope)) = stage else {
-            return this.exit_theirs(exc_type, exc_val, exc_tb);
-        };
-        let scope = scope.into_bound(py);
-        let raised = (!exc_val.is_none()).then_some(exc_val);
-        let swallowed = CancelScope::exit(&scope, raised)?;
-        if (swallowed || raised.is_none()) && CancelScope::has_timed_out(&scope)? {
-            return Err(this.timed_out(py)?);
-        }
-        Ok(swallowed)
-    }
-
     fn __call__<'py>(slf: &Bound<'py, Self>, func: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().theirs(slf.py())?.call1((func,))
     }
@@ -148,7 +111,85 @@ impl FailAfter {
     }
 }
 
+/// Adds the methods that need no `PyO3` wrapper.
+pub(super) fn add_methods(py: Python<'_>) -> PyResult<()> {
+    native_methods::add::<0, Enter>(py)?;
+    native_methods::add::<3, Exit>(py)
+}
+
+struct Enter;
+
+impl Method<0> for Enter {
+    type Class = FailAfter;
+    const NAME: &'static CStr = c"__enter__";
+    const TEXT: &'static str = "_GeneratorContextManager.__enter__";
+    const DOC: &'static CStr = c"__enter__($self)\n--\n\n";
+    const ARGUMENTS: [&'static str; 0] = [];
+
+    fn call<'py>(slf: &Bound<'py, FailAfter>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+        FailAfter::enter(slf).map(Bound::unbind)
+    }
+}
+
+struct Exit;
+
+impl Method<3> for Exit {
+    type Class = FailAfter;
+    const NAME: &'static CStr = c"__exit__";
+    const TEXT: &'static str = "_GeneratorContextManager.__exit__";
+    const DOC: &'static CStr = c"__exit__($self, typ, value, traceback)\n--\n\n";
+    const ARGUMENTS: [&'static str; 3] = ["typ", "value", "traceback"];
+
+    fn call<'py>(
+        slf: &Bound<'py, FailAfter>,
+        [class, raised, traceback]: [Bound<'py, PyAny>; 3],
+    ) -> PyResult<Py<PyAny>> {
+        Ok(boolean(slf.py(), FailAfter::exit(slf, &class, &raised, &traceback)?).unbind())
+    }
+}
+
 impl FailAfter {
+    fn enter<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        let is_new = this.stage.with(py, |stage| matches!(stage, Stage::New));
+        let ours = if is_new { served_scope(py)? } else { None };
+        let Some(ours) = ours else {
+            return this.enter_theirs(py);
+        };
+        let deadline = deadline_after(&ours, this.delay.bind(py))?;
+        let shield = this.shield.as_ref().map(|shield| shield.bind(py).clone());
+        let scope = CancelScope::create(py, deadline, shield)?;
+        CancelScope::enter(&scope)?;
+        let before = this.stage.with(py, |stage| std::mem::replace(stage, Stage::Entered(OwnedRef::of(&scope))));
+        drop(before);
+        Ok(scope.into_any())
+    }
+
+    fn exit<'py>(
+        slf: &Bound<'py, Self>,
+        exc_type: &Bound<'py, PyAny>,
+        exc_val: &Bound<'py, PyAny>,
+        exc_tb: &Bound<'py, PyAny>,
+    ) -> PyResult<bool> {
+        let py = slf.py();
+        let this = slf.get();
+        let stage = this.stage.with(py, |stage| match stage {
+            Stage::New | Stage::Theirs(_) => None,
+            Stage::Entered(_) | Stage::Left => Some(std::mem::replace(stage, Stage::Left)),
+        });
+        let Some(Stage::Entered(scope)) = stage else {
+            return this.exit_theirs(exc_type, exc_val, exc_tb);
+        };
+        let scope = scope.into_bound(py);
+        let raised = (!exc_val.is_none()).then_some(exc_val);
+        let swallowed = CancelScope::exit(&scope, raised)?;
+        if (swallowed || raised.is_none()) && CancelScope::has_timed_out(&scope)? {
+            return Err(this.timed_out(py)?);
+        }
+        Ok(swallowed)
+    }
+
     #[cold]
     fn enter_theirs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let (theirs, is_used) = self.stage.with(py, |stage| match stage {

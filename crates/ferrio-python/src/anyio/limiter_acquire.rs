@@ -6,6 +6,7 @@ use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
 use pyo3::prelude::*;
 
+use super::backend;
 use super::limiter_tokens::{CLASS, lend_now, pass_on, waiting};
 use super::originals::{self, nothing};
 use super::scopes_of_tasks::{ShieldedTurn, is_cancelled, running_task};
@@ -90,6 +91,9 @@ impl Acquire {
         let Some(borrower) = &self.borrower else {
             return Ok(());
         };
+        if !backend::does_as_4_16() {
+            return self.limiter.bind(py).call_method0(name!("release")).map(drop);
+        }
         let name = pyo3::intern!(py, "release_on_behalf_of");
         self.limiter.bind(py).call_method1(name, (borrower.bind(py),)).map(drop)
     }

@@ -20,7 +20,7 @@ mod limiter_tokens;
 mod lock;
 pub(crate) mod lookup;
 mod members;
-pub(crate) mod memory_stream;
+mod memory_stream;
 mod new_streams;
 mod originals;
 mod primitives;
@@ -30,7 +30,10 @@ mod scopes_of_tasks;
 mod semaphore;
 mod sending;
 mod serving;
+mod stream_attributes;
 mod stream_ends;
+pub(crate) mod stream_state;
+pub(crate) mod stream_waits;
 pub(crate) mod task_states;
 pub(crate) mod threads;
 
@@ -51,6 +54,8 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
         // Without the module, as in the interpreter's messages about Python classes.
         class.setattr(name!("__name__"), class.name()?)?;
     }
+    scopes::with_block::add_methods(py)?;
+    fail_after::add_methods(py)?;
     mark(py.get_type::<groups::TaskGroup>().as_any(), &["__aenter__", "__aexit__", "start"])?;
     mark(py.get_type::<groups::TaskHandle>().as_any(), &["wait"])?;
     let parts = PyDict::new(py);

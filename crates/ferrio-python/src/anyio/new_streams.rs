@@ -1,12 +1,13 @@
-//! `create_memory_object_stream`, which makes objects of anyio's classes with their attributes.
+//! `create_memory_object_stream`, which makes ends of anyio's classes with a state of ferrio's.
 
-use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::python_class::PythonClass;
+use ferrio_cpython::{GilCell, LoopBase, running_loop};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyString, PyTuple, PyType};
 
 use super::originals::{self, Lists, Methods};
-use crate::common::imports;
+use super::stream_attributes;
+use super::stream_state::StreamState;
 use crate::common::numbers::plain_integer;
 
 const NEW: &str = "create_memory_object_stream.__new__";
@@ -20,8 +21,6 @@ struct Known {
     state: Class,
     sender: Class,
     receiver: Class,
-    /// The generic alias of the state's class by which anyio's own function makes it.
-    alias: Py<PyAny>,
 }
 
 struct Class {
@@ -64,8 +63,8 @@ pub(super) fn replace(py: Python<'_>, lists: &Lists<'_>) -> PyResult<()> {
         sender: Class::of(&names, "MemoryObjectSendStream")?,
         receiver: Class::of(&names, "MemoryObjectReceiveStream")?,
         names: names.unbind(),
-        alias: alias.unbind(),
     };
+    stream_attributes::note_class(known.state.kind.bind(py), &alias);
     let before = KNOWN.with(py, |place| place.replace(known));
     drop(before);
     let methods = Methods::of(class, &module, lists)?;
@@ -85,11 +84,17 @@ fn create<'py>(arguments: &Bound<'py, PyTuple>, keywords: Option<&Bound<'py, PyD
         _ => None,
     };
     if let Some(size) = size
+        && is_served(py)?
         && let Some(streams) = streams(py, &size)?
     {
         return Ok(streams);
     }
     originals::call(py, NEW, arguments, keywords)
+}
+
+/// Whether the stream may be for tasks on a ferrio loop: none but such a one runs.
+fn is_served(py: Python<'_>) -> PyResult<bool> {
+    Ok(running_loop(py)?.is_none_or(|running| running.is_instance_of::<LoopBase>()))
 }
 
 /// Whether it is a size that anyio takes, without asking it.
@@ -105,10 +110,10 @@ fn streams<'py>(py: Python<'py>, size: &Bound<'py, PyAny>) -> PyResult<Option<Bo
     let known = KNOWN.with(py, |known| {
         known.as_ref().map(|known| {
             let classes = [&known.state, &known.sender, &known.receiver].map(|class| class.clone_ref(py));
-            (known.names.clone_ref(py), classes, known.alias.clone_ref(py))
+            (known.names.clone_ref(py), classes)
         })
     });
-    let Some((names, [state_class, sender_class, receiver_class], alias)) = known else { return Ok(None) };
+    let Some((names, [state_class, sender_class, receiver_class])) = known else { return Ok(None) };
     let names = names.bind(py);
     if !state_class.is_intact(names, pyo3::intern!(py, "_MemoryObjectStreamState"))?
         || !sender_class.is_intact(names, pyo3::intern!(py, "MemoryObjectSendStream"))?
@@ -116,15 +121,7 @@ fn streams<'py>(py: Python<'py>, size: &Bound<'py, PyAny>) -> PyResult<Option<Bo
     {
         return Ok(None);
     }
-    let state = state_class.maker.instance(py)?;
-    let one = PyInt::new(py, 1);
-    state.setattr(pyo3::intern!(py, "max_buffer_size"), size)?;
-    state.setattr(pyo3::intern!(py, "buffer"), imports::deque(py)?.call0()?)?;
-    state.setattr(pyo3::intern!(py, "waiting_receivers"), imports::ordered_dict(py)?.call0()?)?;
-    state.setattr(pyo3::intern!(py, "waiting_senders"), imports::ordered_dict(py)?.call0()?)?;
-    state.setattr(pyo3::intern!(py, "__orig_class__"), alias)?;
-    state.setattr(pyo3::intern!(py, "open_send_channels"), &one)?;
-    state.setattr(pyo3::intern!(py, "open_receive_channels"), &one)?;
+    let state = StreamState::create(size)?.into_any();
     let pair = [sender_class, receiver_class].map(|class| end(&class, &state));
     let [sender, receiver] = pair;
     Ok(Some((sender?, receiver?).into_pyobject(py)?.into_any()))

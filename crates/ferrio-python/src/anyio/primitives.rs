@@ -10,11 +10,16 @@ use pyo3::types::{PyList, PyType};
 
 use super::originals::{Lists, Methods};
 use super::{
-    async_with, capacity_limiter, condition, event, limiter_tokens, lock, new_streams, receiving, semaphore, sending,
+    async_with, backend, capacity_limiter, condition, event, limiter_tokens, lock, new_streams, receiving, semaphore,
+    sending,
 };
 
 /// Collects the replacements of one class's methods.
 type Replace = fn(&Methods<'_, '_>) -> PyResult<()>;
+
+/// Classes that work otherwise in anyio 4.15, which keeps its own methods.
+const CHANGED_IN_4_16: [&str; 4] =
+    ["Condition", "MemoryObjectSendStream", "MemoryObjectReceiveStream", "UnreliableObjectReceiveStream"];
 
 /// What replaces methods of anyio's classes, for its backend module: tuples of owner, name and value.
 #[pyfunction]
@@ -37,7 +42,11 @@ pub(crate) fn primitives<'py>(module: &Bound<'py, PyModule>) -> PyResult<Bound<'
         (&streams, "MemoryObjectReceiveStream", &receiving::CLASS, receiving::replace),
     ];
     let lists = Lists::new(py);
+    let is_latest = backend::does_as_4_16();
     for (owner, name, exact, replace) in classes {
+        if !is_latest && CHANGED_IN_4_16.contains(&name) {
+            continue;
+        }
         let class = owner.getattr(name)?.cast_into::<PyType>()?;
         exact.set(&class);
         replace(&Methods::of(class, owner, &lists)?)?;
@@ -49,8 +58,13 @@ pub(crate) fn primitives<'py>(module: &Bound<'py, PyModule>) -> PyResult<Bound<'
         (&abstract_streams, "UnreliableObjectReceiveStream", receiving::replace_iteration),
     ];
     for (owner, name, replace) in inherited {
+        if !is_latest && CHANGED_IN_4_16.contains(&name) {
+            continue;
+        }
         replace(&Methods::of(owner.getattr(name)?.cast_into::<PyType>()?, owner, &lists)?)?;
     }
-    new_streams::replace(py, &lists)?;
+    if is_latest {
+        new_streams::replace(py, &lists)?;
+    }
     lists.keep(module)
 }

@@ -10,12 +10,14 @@ use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
 use ferrio_cpython::objects::native_methods::Method;
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
+use pyo3::types::PySet;
 
-use super::memory_stream::{ItemReceiver, Now, add_waiter, is_closed, receive_now, state_of};
+use super::memory_stream::{Now, add_waiter, is_closed, receive_now, state_of};
 use super::originals::{self, Kept, Methods, nothing};
 use super::scopes_of_tasks::running_task;
-use super::{event, stream_ends};
-use crate::locks::event::Wait;
+use super::stream_ends;
+use super::stream_state::{Side, StreamState};
+use super::stream_waits::{Waiting, no_item};
 
 /// anyio's class.
 pub(super) static CLASS: ExactType = ExactType::new();
@@ -34,11 +36,12 @@ pub(super) fn replace_iteration(methods: &Methods<'_, '_>) -> PyResult<()> {
 static RECEIVE: Kept = Kept::new();
 
 /// `receive_nowait`, which raises errors other than `WouldBlock`.
-fn try_receive<'py>(stream: &Bound<'py, PyAny>) -> PyResult<Now<Bound<'py, PyAny>>> {
+#[inline]
+fn try_receive<'py>(stream: &Bound<'py, PyAny>, state: &Bound<'py, StreamState>) -> PyResult<Now<Bound<'py, PyAny>>> {
     if is_closed(stream)? {
         return Err(originals::anyio_error(stream.py(), "ClosedResourceError"));
     }
-    receive_now(&state_of(stream)?)
+    receive_now(state)
 }
 
 struct ReceiveNowait;
@@ -51,7 +54,10 @@ impl Method<0> for ReceiveNowait {
     const ARGUMENTS: [&'static str; 0] = [];
 
     fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
-        match try_receive(slf)? {
+        let Some(state) = state_of(slf)? else {
+            return originals::original(slf, Self::TEXT, &[]).map(Bound::unbind);
+        };
+        match try_receive(slf, &state)? {
             Now::Done(item) => Ok(item.unbind()),
             Now::WouldBlock => Err(originals::anyio_error(slf.py(), "WouldBlock")),
         }
@@ -134,11 +140,18 @@ struct Receive {
 enum Stage {
     New,
     /// Lets the other tasks run first; with the task that receives.
-    Turn(OwnedRef),
+    Turn(OwnedRef<StreamState>, OwnedRef),
     /// Waits for the item.
-    Waiting(Wait, OwnedRef<ItemReceiver>),
+    Waiting(Box<Place>),
     /// anyio's own method serves.
     Theirs(Awaiting),
+}
+
+/// A wait in the state's wait queue.
+struct Place {
+    state: OwnedRef<StreamState>,
+    waiting: OwnedRef<Waiting>,
+    awaiting: Awaiting,
 }
 
 impl Receive {
@@ -148,8 +161,10 @@ impl Receive {
 
     fn begin<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
         let stream = self.stream.bind(py);
-        if let Some((_, task)) = running_task(py)?.filter(|_| CLASS.is_exact(stream)) {
-            self.stage = Stage::Turn(task.into());
+        if let Some((_, task)) = running_task(py)?.filter(|_| CLASS.is_exact(stream))
+            && let Some(state) = state_of(stream)?
+        {
+            self.stage = Stage::Turn(OwnedRef::of(&state), task.into());
             return Ok(Step::Yielded(nothing(py)));
         }
         let (awaiting, step) = originals::await_original(stream, ReceiveMethod::TEXT, &[])?;
@@ -158,48 +173,55 @@ impl Receive {
     }
 
     /// Receives an item, or begins to wait.
-    fn receive<'py>(&mut self, py: Python<'py>, task: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
-        let stream = self.stream.bind(py);
-        if let Now::Done(item) = try_receive(stream)? {
+    #[inline]
+    fn receive<'py>(&mut self, state: &Bound<'py, StreamState>, task: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
+        if let Now::Done(item) = try_receive(self.stream.bind(state.py()), state)? {
             return Ok(Step::Returned(item));
         }
-        let (event, mut wait) = event::new_wait(py)?;
-        add_waiter(stream, &event)?;
-        let receiver = ItemReceiver::new(task, &event)?;
-        state_of(stream)?.getattr(pyo3::intern!(py, "waiting_receivers"))?.set_item(&event, &receiver)?;
-        let step = wait.resume(py, Ok(nothing(py)));
+        self.park(state, task)
+    }
+
+    fn park<'py>(&mut self, state: &Bound<'py, StreamState>, task: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
+        let py = state.py();
+        let (waiting, mut awaiting) = Waiting::receiver(task)?;
+        add_waiter(self.stream.bind(py), waiting.as_any())?;
+        state.get().park(Side::Receivers, &waiting)?;
+        let step = awaiting.resume(py, Ok(nothing(py)));
         if step.is_err() {
-            return self.leave(&receiver, step);
+            return self.leave(state, &waiting, step);
         }
-        self.stage = Stage::Waiting(wait, OwnedRef::of(&receiver));
+        let place = Place { state: OwnedRef::of(state), waiting: OwnedRef::of(&waiting), awaiting };
+        self.stage = Stage::Waiting(Box::new(place));
         step
     }
 
     /// Ends the wait, which returned or raised `outcome`.
-    fn leave<'py>(&self, receiver: &Bound<'py, ItemReceiver>, outcome: PyResult<Step<'py>>) -> PyResult<Step<'py>> {
-        let py = receiver.py();
+    fn leave<'py>(
+        &self,
+        state: &Bound<'py, StreamState>,
+        waiting: &Bound<'py, Waiting>,
+        outcome: PyResult<Step<'py>>,
+    ) -> PyResult<Step<'py>> {
+        let py = state.py();
         let stream = self.stream.bind(py);
-        let event = receiver.get().event(py);
-        let receivers = state_of(stream)?.getattr(pyo3::intern!(py, "waiting_receivers"))?;
         // Whoever gave it an item took it out.
-        if receivers.len()? > 0 {
-            receivers.call_method1(pyo3::intern!(py, "pop"), (event, py.None()))?;
-        }
+        state.get().remove(Side::Receivers, waiting.as_any())?;
         let waiters = stream.getattr(pyo3::intern!(py, "_waiters"))?;
-        if !waiters.is_none() {
-            waiters.call_method1(pyo3::intern!(py, "remove"), (event,))?;
+        match waiters.cast_exact::<PySet>() {
+            Ok(waiters) if waiters.discard(waiting)? => {}
+            _ if waiters.is_none() => {}
+            _ => waiters.call_method1(pyo3::intern!(py, "remove"), (waiting,)).map(drop)?,
         }
         let would_block = || normalized(py, originals::anyio_error(py, "WouldBlock"));
         if let Err(error) = outcome {
             return Err(originals::with_context(py, error, would_block));
         }
-        if let Some(item) = receiver.get().item(py) {
+        if let Some(item) = waiting.get().item(py) {
             return Ok(Step::Returned(item));
         }
         let name = if is_closed(stream)? { "ClosedResourceError" } else { "EndOfStream" };
-        Err(handling(py, &would_block(), || match receiver.get().shown_item(py) {
-            Ok(_) => originals::anyio_error(py, name),
-            Err(missing) => originals::from_none(py, &normalized(py, missing), || originals::anyio_error(py, name)),
+        Err(handling(py, &would_block(), || {
+            originals::from_none(py, &normalized(py, no_item()), || originals::anyio_error(py, name))
         }))
     }
 }
@@ -213,18 +235,18 @@ impl Body for Receive {
                 input?;
                 self.begin(py)
             }
-            Stage::Turn(task) => {
+            Stage::Turn(state, task) => {
                 input?;
-                let task = task.bind(py).clone();
-                self.receive(py, &task)
+                let (state, task) = (state.bind(py).clone(), task.bind(py).clone());
+                self.receive(&state, &task)
             }
-            Stage::Waiting(wait, receiver) => {
-                let outcome = wait.resume(py, input);
+            Stage::Waiting(place) => {
+                let outcome = place.awaiting.resume(py, input);
                 if let Ok(Step::Yielded(_)) = outcome {
                     return outcome;
                 }
-                let receiver = receiver.bind(py).clone();
-                self.leave(&receiver, outcome)
+                let (state, waiting) = (place.state.bind(py).clone(), place.waiting.bind(py).clone());
+                self.leave(&state, &waiting, outcome)
             }
             Stage::Theirs(awaiting) => awaiting.resume(py, input),
         }
@@ -234,10 +256,14 @@ impl Body for Receive {
         visitor.show_owned(&self.stream);
         match &self.stage {
             Stage::New => {}
-            Stage::Turn(task) => visitor.show_owned(task),
-            Stage::Waiting(wait, receiver) => {
-                wait.traverse(visitor);
-                visitor.show_owned(receiver);
+            Stage::Turn(state, task) => {
+                visitor.show_owned(state);
+                visitor.show_owned(task);
+            }
+            Stage::Waiting(place) => {
+                visitor.show_owned(&place.state);
+                visitor.show_owned(&place.waiting);
+                place.awaiting.traverse(visitor);
             }
             Stage::Theirs(awaiting) => awaiting.traverse(visitor),
         }

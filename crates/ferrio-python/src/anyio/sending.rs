@@ -9,11 +9,13 @@ use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
 use ferrio_cpython::objects::native_methods::Method;
 use pyo3::prelude::*;
+use pyo3::types::PySet;
 
 use super::memory_stream::{Now, add_waiter, is_closed, send_now, state_of};
 use super::originals::{self, Methods, nothing};
-use super::{backend, event, stream_ends};
-use crate::locks::event::Wait;
+use super::stream_state::{Side, StreamState};
+use super::stream_waits::Waiting;
+use super::{backend, stream_ends};
 
 /// anyio's class.
 pub(super) static CLASS: ExactType = ExactType::new();
@@ -25,16 +27,20 @@ pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
 }
 
 /// `send_nowait`, which raises errors other than `WouldBlock`.
-fn try_send<'py>(stream: &Bound<'py, PyAny>, item: &Bound<'py, PyAny>) -> PyResult<Now<()>> {
+#[inline]
+fn try_send<'py>(
+    stream: &Bound<'py, PyAny>,
+    state: &Bound<'py, StreamState>,
+    item: &Bound<'py, PyAny>,
+) -> PyResult<Now<()>> {
     let py = stream.py();
     if is_closed(stream)? {
         return Err(originals::anyio_error(py, "ClosedResourceError"));
     }
-    let state = state_of(stream)?;
-    if !state.getattr(pyo3::intern!(py, "open_receive_channels"))?.is_truthy()? {
+    if !state.get().has_open(py, Side::Receivers) {
         return Err(originals::anyio_error(py, "BrokenResourceError"));
     }
-    send_now(&state, item)
+    send_now(state, item)
 }
 
 struct SendNowait;
@@ -47,7 +53,10 @@ impl Method<1> for SendNowait {
     const ARGUMENTS: [&'static str; 1] = ["item"];
 
     fn call<'py>(slf: &Bound<'py, PyAny>, [item]: [Bound<'py, PyAny>; 1]) -> PyResult<Py<PyAny>> {
-        match try_send(slf, &item)? {
+        let Some(state) = state_of(slf)? else {
+            return originals::original(slf, Self::TEXT, &[&item]).map(Bound::unbind);
+        };
+        match try_send(slf, &state, &item)? {
             Now::Done(()) => Ok(slf.py().None()),
             Now::WouldBlock => Err(originals::anyio_error(slf.py(), "WouldBlock")),
         }
@@ -79,18 +88,28 @@ struct Send {
 enum Stage {
     New,
     /// Lets the other tasks run first.
-    Turn,
-    /// Waits under that event of anyio's until the item was taken.
-    Waiting(Box<(Wait, OwnedRef)>),
+    Turn(OwnedRef<StreamState>),
+    /// Waits until the item was taken.
+    Waiting(Box<Place>),
     /// anyio's own method serves.
     Theirs(Awaiting),
+}
+
+/// A wait in the state's wait queue.
+struct Place {
+    state: OwnedRef<StreamState>,
+    waiting: OwnedRef<Waiting>,
+    awaiting: Awaiting,
 }
 
 impl Send {
     fn begin<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
         let stream = self.stream.bind(py);
-        if backend::our_loop(py)?.is_some() && CLASS.is_exact(stream) {
-            self.stage = Stage::Turn;
+        if backend::our_loop(py)?.is_some()
+            && CLASS.is_exact(stream)
+            && let Some(state) = state_of(stream)?
+        {
+            self.stage = Stage::Turn(OwnedRef::of(&state));
             return Ok(Step::Yielded(nothing(py)));
         }
         let (awaiting, step) = originals::await_original(stream, SendMethod::TEXT, &[self.item.bind(py)])?;
@@ -99,39 +118,46 @@ impl Send {
     }
 
     /// Sends the item, or begins to wait.
-    fn send<'py>(&mut self, py: Python<'py>) -> PyResult<Step<'py>> {
-        let (stream, item) = (self.stream.bind(py), self.item.bind(py));
-        if let Now::Done(()) = try_send(stream, item)? {
+    #[inline]
+    fn send<'py>(&mut self, state: &Bound<'py, StreamState>) -> PyResult<Step<'py>> {
+        let py = state.py();
+        if let Now::Done(()) = try_send(self.stream.bind(py), state, self.item.bind(py))? {
             return Ok(Step::Returned(nothing(py)));
         }
-        let (event, mut wait) = event::new_wait(py)?;
-        add_waiter(stream, &event)?;
-        state_of(stream)?.getattr(pyo3::intern!(py, "waiting_senders"))?.set_item(&event, item)?;
-        let step = wait.resume(py, Ok(nothing(py)));
+        self.park(state)
+    }
+
+    fn park<'py>(&mut self, state: &Bound<'py, StreamState>) -> PyResult<Step<'py>> {
+        let py = state.py();
+        let (waiting, mut awaiting) = Waiting::sender(self.item.bind(py))?;
+        add_waiter(self.stream.bind(py), waiting.as_any())?;
+        state.get().park(Side::Senders, &waiting)?;
+        let step = awaiting.resume(py, Ok(nothing(py)));
         if step.is_err() {
-            return self.leave(py, &event, step);
+            return self.leave(state, waiting.as_any(), step);
         }
-        self.stage = Stage::Waiting(Box::new((wait, event.into())));
+        let place = Place { state: OwnedRef::of(state), waiting: OwnedRef::of(&waiting), awaiting };
+        self.stage = Stage::Waiting(Box::new(place));
         step
     }
 
     /// Ends the wait, which returned or raised `outcome`.
     fn leave<'py>(
         &self,
-        py: Python<'py>,
-        event: &Bound<'py, PyAny>,
+        state: &Bound<'py, StreamState>,
+        waiting: &Bound<'py, PyAny>,
         outcome: PyResult<Step<'py>>,
     ) -> PyResult<Step<'py>> {
+        let py = state.py();
         let stream = self.stream.bind(py);
         let would_block = || normalized(py, originals::anyio_error(py, "WouldBlock"));
-        let senders = state_of(stream)?.getattr(pyo3::intern!(py, "waiting_senders"))?;
-        let is_left = senders.contains(event)?;
-        if is_left {
-            senders.del_item(event)?;
-        }
+        let is_left = state.get().remove(Side::Senders, waiting)?;
         let waiters = stream.getattr(pyo3::intern!(py, "_waiters"))?;
-        let is_withdrawn = is_closed(stream)? && waiters.contains(event)?;
-        waiters.call_method1(pyo3::intern!(py, "discard"), (event,))?;
+        let is_withdrawn = is_closed(stream)? && waiters.contains(waiting)?;
+        match waiters.cast_exact::<PySet>() {
+            Ok(waiters) => waiters.discard(waiting).map(drop)?,
+            Err(_) => waiters.call_method1(pyo3::intern!(py, "discard"), (waiting,)).map(drop)?,
+        }
         if let Err(error) = outcome {
             return Err(originals::with_context(py, error, would_block));
         }
@@ -156,18 +182,18 @@ impl Body for Send {
                 input?;
                 self.begin(py)
             }
-            Stage::Turn => {
+            Stage::Turn(state) => {
                 input?;
-                self.send(py)
+                let state = state.bind(py).clone();
+                self.send(&state)
             }
-            Stage::Waiting(waiting) => {
-                let (wait, event) = &mut **waiting;
-                let outcome = wait.resume(py, input);
+            Stage::Waiting(place) => {
+                let outcome = place.awaiting.resume(py, input);
                 if let Ok(Step::Yielded(_)) = outcome {
                     return outcome;
                 }
-                let event = event.bind(py).clone();
-                self.leave(py, &event, outcome)
+                let (state, waiting) = (place.state.bind(py).clone(), place.waiting.bind(py).clone());
+                self.leave(&state, waiting.as_any(), outcome)
             }
             Stage::Theirs(awaiting) => awaiting.resume(py, input),
         }
@@ -177,10 +203,12 @@ impl Body for Send {
         visitor.show_owned(&self.stream);
         visitor.show_owned(&self.item);
         match &self.stage {
-            Stage::New | Stage::Turn => {}
-            Stage::Waiting(waiting) => {
-                waiting.0.traverse(visitor);
-                visitor.show_owned(&waiting.1);
+            Stage::New => {}
+            Stage::Turn(state) => visitor.show_owned(state),
+            Stage::Waiting(place) => {
+                visitor.show_owned(&place.state);
+                visitor.show_owned(&place.waiting);
+                place.awaiting.traverse(visitor);
             }
             Stage::Theirs(awaiting) => awaiting.traverse(visitor),
         }

@@ -5,11 +5,12 @@ use std::ffi::CStr;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::native_methods::Method;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyInt, PySet};
+use pyo3::types::{PyBool, PySet};
 
-use super::event;
 use super::memory_stream::{is_closed, state_of};
 use super::originals::{self, Methods, nothing};
+use super::stream_state::{Side, StreamState};
+use super::stream_waits::wake;
 
 pub(super) fn replace_of_sender(methods: &Methods<'_, '_>) -> PyResult<()> {
     methods.replace::<0, CloseSender>()?;
@@ -37,9 +38,12 @@ macro_rules! ends {
             const ARGUMENTS: [&'static str; 0] = [];
 
             fn call<'py>(slf: &Bound<'py, PyAny>, _: [Bound<'py, PyAny>; 0]) -> PyResult<Py<PyAny>> {
+                let Some(state) = state_of(slf)? else {
+                    return originals::original(slf, Self::TEXT, &[]).map(Bound::unbind);
+                };
                 if !is_closed(slf)? {
                     slf.setattr(pyo3::intern!(slf.py(), "_closed"), PyBool::new(slf.py(), true))?;
-                    $body(slf)?;
+                    $body(slf, &state)?;
                 }
                 Ok(slf.py().None())
             }
@@ -96,59 +100,42 @@ macro_rules! ends {
 ends!("MemoryObjectSendStream", CloseSender, EnterSender, ExitSender, DeleteSender, close_sender);
 ends!("MemoryObjectReceiveStream", CloseReceiver, EnterReceiver, ExitReceiver, DeleteReceiver, close_receiver);
 
-/// Takes one from an end's count of open streams; returns whether it was the last.
-fn is_last(state: &Bound<'_, PyAny>, count: &Bound<'_, pyo3::types::PyString>) -> PyResult<bool> {
-    let py = state.py();
-    let left = state.getattr(count)?.sub(PyInt::new(py, 1))?;
-    state.setattr(count, &left)?;
-    left.eq(PyInt::new(py, 0))
-}
-
-fn close_sender(stream: &Bound<'_, PyAny>) -> PyResult<()> {
+fn close_sender<'py>(stream: &Bound<'py, PyAny>, state: &Bound<'py, StreamState>) -> PyResult<()> {
     let py = stream.py();
-    let state = state_of(stream)?;
-    if is_last(&state, pyo3::intern!(py, "open_send_channels"))? {
-        let receivers = state.getattr(pyo3::intern!(py, "waiting_receivers"))?;
-        if receivers.len()? > 0 {
-            let events = memory::collected(receivers.try_iter()?)?;
-            receivers.call_method0(pyo3::intern!(py, "clear"))?;
-            events.iter().try_for_each(event::set)?;
+    if state.get().close_one(py, Side::Senders) {
+        let waits = state.get().waits(py, Side::Receivers)?;
+        for waiting in &waits {
+            state.get().remove(Side::Receivers, waiting)?;
         }
+        waits.iter().try_for_each(wake)?;
     }
     let waiters = stream.getattr(pyo3::intern!(py, "_waiters"))?;
     if waiters.is_none() {
         return Ok(());
     }
     let withdrawn = PySet::empty(py)?;
-    let senders = state.getattr(pyo3::intern!(py, "waiting_senders"))?;
     for waiting in memory::collected(waiters.try_iter()?)? {
-        if senders.contains(&waiting)? {
-            senders.del_item(&waiting)?;
+        if state.get().remove(Side::Senders, &waiting)? {
             withdrawn.add(&waiting)?;
         }
-        event::set(&waiting)?;
+        wake(&waiting)?;
     }
-    // An event that remains says that its item was never delivered.
+    // A wait that remains says that its item was never delivered.
     stream.setattr(pyo3::intern!(py, "_waiters"), withdrawn)
 }
 
-fn close_receiver(stream: &Bound<'_, PyAny>) -> PyResult<()> {
+fn close_receiver<'py>(stream: &Bound<'py, PyAny>, state: &Bound<'py, StreamState>) -> PyResult<()> {
     let py = stream.py();
-    let state = state_of(stream)?;
-    if is_last(&state, pyo3::intern!(py, "open_receive_channels"))? {
-        let senders = state.getattr(pyo3::intern!(py, "waiting_senders"))?;
-        if senders.len()? > 0 {
-            memory::collected(senders.try_iter()?)?.iter().try_for_each(event::set)?;
-        }
+    if state.get().close_one(py, Side::Receivers) {
+        state.get().waits(py, Side::Senders)?.iter().try_for_each(wake)?;
     }
     let waiters = stream.getattr(pyo3::intern!(py, "_waiters"))?;
     if waiters.is_none() {
         return Ok(());
     }
-    let receivers = state.getattr(pyo3::intern!(py, "waiting_receivers"))?;
     for waiting in memory::collected(waiters.try_iter()?)? {
-        receivers.call_method1(pyo3::intern!(py, "pop"), (&waiting, nothing(py)))?;
-        event::set(&waiting)?;
+        state.get().remove(Side::Receivers, &waiting)?;
+        wake(&waiting)?;
     }
     stream.setattr(pyo3::intern!(py, "_waiters"), nothing(py))
 }

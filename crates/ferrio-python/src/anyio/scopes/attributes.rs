@@ -24,21 +24,6 @@ impl CancelScope {
         backend::class(slf.py(), |classes| &classes.cancel_scope)
     }
 
-    fn __enter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        Self::enter(slf)?;
-        Ok(slf.clone())
-    }
-
-    fn __exit__<'py>(
-        slf: &Bound<'py, Self>,
-        exc_type: &Bound<'py, PyAny>,
-        exc_val: Option<&Bound<'py, PyAny>>,
-        exc_tb: &Bound<'py, PyAny>,
-    ) -> PyResult<bool> {
-        let _ = (exc_type, exc_tb);
-        Self::exit(slf, exc_val)
-    }
-
     /// Cancel this scope immediately.
     #[pyo3(signature = (reason=None))]
     fn cancel(slf: &Bound<'_, Self>, reason: Option<&Bound<'_, PyAny>>) -> PyResult<()> {

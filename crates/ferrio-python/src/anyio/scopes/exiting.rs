@@ -84,7 +84,9 @@ impl CancelScope {
             future_like::uncancel(host)?;
         }
         // Another request that came in the same turn shows as the scope's own cancellation, and must not be lost.
-        if future_like::cancelling(host)? > self.inner.with(py, |inner| inner.cancelling_at_enter) {
+        if backend::does_as_4_16()
+            && future_like::cancelling(host)? > self.inner.with(py, |inner| inner.cancelling_at_enter)
+        {
             return Ok(false);
         }
         let Some(raised) = raised else { return Ok(false) };
@@ -102,7 +104,7 @@ impl CancelScope {
     fn swallow_in_group(&self, group: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = group.py();
         // Before 3.12 `split` takes Python functions only.
-        let predicate = backend::class(py, |classes| &classes.is_cancellation)?;
+        let predicate = backend::class(py, |classes| &classes.is_cancellation)?.into_bound(py);
         let parts = group.call_method1(name!("split"), (predicate,))?;
         let (caught, remaining): (Bound<'_, PyAny>, Bound<'_, PyAny>) = parts.extract()?;
         if caught.is_none() {

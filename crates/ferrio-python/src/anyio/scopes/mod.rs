@@ -1,4 +1,4 @@
-//! `CancelScope`: its state, its making, and `cancel()`; `entering.rs` has the `with` block, `delivery.rs` how tasks are
+//! `CancelScope`: its state, its making, and `cancel()`; `entering.rs` and `exiting.rs` have the `with` block, `delivery.rs` how tasks are
 //! cancelled, `attributes.rs` what Python sees, `any_scope.rs` operations on scopes of any class.
 //!
 //! A scope is entered by one task, its *host*. Scopes form a tree: a scope's tasks are those whose current scope it is,
@@ -10,6 +10,7 @@ mod attributes;
 mod delivery;
 mod entering;
 mod exiting;
+pub(super) mod with_block;
 
 pub(crate) use exiting::{is_anyio_cancellation, is_cancellation_of_a_scope};
 
@@ -241,7 +242,7 @@ fn checked(deadline: Bound<'_, PyAny>) -> PyResult<Option<OwnedRef>> {
         Some(seconds) => seconds.is_nan(),
         None => imports::isnan(py)?.call1((&deadline,))?.is_truthy()?,
     };
-    if is_nan {
+    if is_nan && backend::does_as_4_16() {
         return Err(ferrio_cpython::error::<PyValueError>("deadline must not be NaN"));
     }
     let never = match seconds {
