@@ -48,6 +48,8 @@ TESTS = ("tests/", "tornado/test")
 # The suites that do not use pytest-asyncio must not get it.
 WITHOUT_PLUGIN = ("-p", "no:asyncio")
 
+WITHOUT_TRIO = ("-o", "filterwarnings=error", "-W", "ignore::pytest.PytestUnknownMarkWarning")
+
 SUITES = {
     # ferrio's parts stand for the versions whose suite passes; a trial of another one has to use them too.
     "anyio": Suite("anyio", None, (*WITHOUT_PLUGIN,), variables=(("FERRIO_ANYIO", "try"),)),
@@ -55,6 +57,25 @@ SUITES = {
     "aiohttp": Suite("aiohttp", "aiohttp", ("-m", "not dev_mode and not autobahn and not internal", *WITHOUT_PLUGIN)),
     # It stands on anyio.
     "starlette": Suite("starlette", "starlette", ("--ignore=tests/benchmarks", *WITHOUT_PLUGIN)),
+    # They stand on anyio too. Without trio, which one file of httpcore's imports and some tests of both are marked for.
+    "httpx": Suite("httpx", "httpx", (*WITHOUT_TRIO, *WITHOUT_PLUGIN)),
+    "httpcore": Suite(
+        "httpcore", "httpcore", ("--ignore=tests/_async/test_connection_pool.py", *WITHOUT_TRIO, *WITHOUT_PLUGIN)
+    ),
+    # What needs the examples, the documentation or the command line's packages is left out.
+    "mcp": Suite(
+        "mcp",
+        None,
+        (
+            "--ignore=tests/docs",
+            "--ignore=tests/docs_src",
+            "--ignore=tests/examples",
+            "--ignore=tests/test_examples.py",
+            "--ignore=tests/cli",
+            *WITHOUT_PLUGIN,
+            "tests/",
+        ),
+    ),
     # Its tests are in the package, under other names than usual. They fail if something is logged at a level that
     # pytest would turn on.
     "tornado": Suite(
@@ -81,7 +102,7 @@ SUITES = {
 }
 
 # The suites whose differences from stock asyncio expected.toml explains; the others run by name only.
-JUDGED = ("anyio", "uvicorn", "aiohttp", "starlette")
+JUDGED = ("anyio", "uvicorn", "aiohttp", "starlette", "httpx", "httpcore", "mcp")
 
 
 # Versions in the place of those that are pinned, by the name of the suite.
