@@ -4,15 +4,17 @@
 failed. `simulate` makes a test of an async function. See the manual for what is legal and what a finding means.
 """
 
-from ferrio.testing._errors import Deadlock, Drift, Livelock, RealIOError, UnhandledError
+from ferrio.testing._errors import Deadlock, Drift, InvariantError, Livelock, RealIOError, UnhandledError
 from ferrio.testing._explore import explore, replay, run
 from ferrio.testing._report import Failure, Report
+from ferrio.testing._sim import sim
 from ferrio.testing._simulate import simulate
 
 __all__ = [
     "Deadlock",
     "Drift",
     "Failure",
+    "InvariantError",
     "Livelock",
     "RealIOError",
     "Report",
@@ -20,5 +22,6 @@ __all__ = [
     "explore",
     "replay",
     "run",
+    "sim",
     "simulate",
 ]

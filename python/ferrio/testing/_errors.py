@@ -11,6 +11,10 @@ class Livelock(Exception):
     """The program takes more turns of the loop than a run may."""
 
 
+class InvariantError(AssertionError):
+    """What `sim.always` or `sim.eventually` demands does not hold."""
+
+
 class Drift(Exception):
     """A token does not fit the program: the program has changed, or does not take the same path each time."""
 

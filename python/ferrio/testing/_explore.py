@@ -69,7 +69,7 @@ def explore(
         raise TypeError(f"main is a coroutine function, which is called once for each schedule, not {main!r}")
     bits = _freedoms.freedoms(order, sleeps, stall)
     report = Report(stall=stall)
-    with World(seed, stall) as world:
+    with World(seed, stall) as world, world.collecting_between_runs():
         exploration = _Exploration(world, main, bits, stall)
         try:
             exploration.search(report, schedules, seconds, rerun, progress)
@@ -88,7 +88,7 @@ def replay(main: Main, token: str) -> Report:
     """
     schedule = decode(token)
     report = Report(stall=schedule.stall)
-    with World(0, schedule.stall) as world:
+    with World(0, schedule.stall) as world, world.collecting_between_runs():
         exploration = _Exploration(world, main, schedule.bits, schedule.stall)
         world.story = []
         world.simulation.tracing = True

@@ -22,7 +22,7 @@ LADDER = (
 
 SENTENCES = {
     0: "happens in every run, also in the undisturbed one",
-    ARRIVAL: "happens if results of other threads arrive in this order",
+    ARRIVAL: "happens if what other threads and the network do arrives in this order",
     STALL: "happens if the loop is held up",
     TIE: "happens only if two equal sleeps tie: asyncio does not define the order of timers with equal deadlines",
     LATENCY: "happens if a sleep stands for I/O that takes longer",

@@ -21,33 +21,7 @@ EPOCH = 1_704_067_200.0
 real_sleep = time.sleep
 real_monotonic = time.monotonic
 
-REFUSED = (
-    "add_reader",
-    "add_writer",
-    "connect_accepted_socket",
-    "connect_read_pipe",
-    "connect_write_pipe",
-    "create_connection",
-    "create_datagram_endpoint",
-    "create_server",
-    "create_unix_connection",
-    "create_unix_server",
-    "getaddrinfo",
-    "getnameinfo",
-    "sendfile",
-    "sock_accept",
-    "sock_connect",
-    "sock_recv",
-    "sock_recv_into",
-    "sock_recvfrom",
-    "sock_recvfrom_into",
-    "sock_sendall",
-    "sock_sendfile",
-    "sock_sendto",
-    "start_tls",
-    "subprocess_exec",
-    "subprocess_shell",
-)
+REFUSED = ("connect_read_pipe", "connect_write_pipe", "subprocess_exec", "subprocess_shell")
 
 
 def refuse_io(loop: Any) -> None:

@@ -16,7 +16,7 @@ pub(crate) mod io_driver;
 pub(crate) mod missing_attributes;
 pub(crate) mod nested_runs;
 pub(crate) mod readers;
-mod run;
+pub(crate) mod run;
 pub(crate) mod signals;
 pub(crate) mod task_factory;
 pub(crate) mod to_thread;

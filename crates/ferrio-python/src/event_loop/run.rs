@@ -261,10 +261,12 @@ fn time_to_wait(slf: &Bound<'_, Loop>) -> PyResult<Option<Duration>> {
 }
 
 fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
+    if base(slf).is_simulated() { poll_simulation(slf) } else { poll_system(slf, timeout) }
+}
+
+/// Asks the system what is ready, and queues the handlers.
+pub(crate) fn poll_system(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
     let py = slf.py();
-    if base(slf).is_simulated() {
-        return poll_simulation(slf);
-    }
     let io = &slf.get().io;
     let Some(poller) = io.own_poller(py).map_err(|error| exception_handler::from_io(&error))? else { return Ok(()) };
     let mut events = io.take_events(py);

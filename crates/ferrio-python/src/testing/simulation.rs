@@ -8,20 +8,32 @@ use std::collections::HashMap;
 use ferrio_cpython::GilCell;
 use ferrio_cpython::objects::loop_base::{restart_task_numbers, task_number};
 use ferrio_cpython::objects::task;
-use ferrio_engine::{Choice, Freedom, Freedoms, Plan, ScheduleSearch, Tape};
+use ferrio_engine::{Choice, Freedom, Freedoms, Plan, Role, ScheduleSearch, Tape};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::event_loop::{Loop, base};
 use crate::threads::job::Job;
+use crate::transports::socket::SocketTransport;
+use crate::transports::socket::close::{force_close, release};
 
-/// Something that another thread does: it lands in the loop's queue when it is chosen.
+/// Something that the world does for the loop: it lands in the loop's queue when it is chosen.
 pub(super) struct Arrival {
     /// The job, or whatever `world` makes run.
     pub(super) job: Py<PyAny>,
-    /// The task that waits for it.
+    /// The task that waits for it, or the direction of the connection that it comes by.
     pub(super) chain: u64,
+    /// Whether it is another thread's call, which may come at any moment, and not I/O, which only a poll reports.
+    pub(super) by_thread: bool,
+    /// Timers whose deadline is later do not overtake it.
+    pub(super) until: f64,
+}
+
+/// What is on its way and cannot land before this instant.
+pub(super) struct UnderWay {
+    pub(super) from: f64,
+    pub(super) arrival: Arrival,
 }
 
 /// The state of a run, and the search.
@@ -31,6 +43,12 @@ pub(super) struct State {
     pub(super) stall: f64,
     pub(super) tape: Tape,
     pub(super) arrivals: Vec<Arrival>,
+    /// Sorted by instant; what has the same instant stays in the order of sending.
+    pub(super) under_way: Vec<UnderWay>,
+    /// The program has simulated sockets, so each turn looks at them.
+    pub(super) networked: bool,
+    /// The program has invariants, so `world` looks at them after each callback.
+    pub(super) has_invariants: bool,
     /// For each reading of the clock since which timers were armed: the number that the next timer had.
     pub(super) readings: Vec<u64>,
     /// Timers that the clock had not quite reached when others with the same deadline landed.
@@ -92,7 +110,10 @@ impl Simulation {
             state.steps.clear();
             state.cancel = None;
             state.plan = plan;
-            (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.set_aside))
+            state.networked = false;
+            state.has_invariants = false;
+            let arrivals = (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.under_way));
+            (arrivals, std::mem::take(&mut state.set_aside))
         });
         drop(before);
         let _ = restart_task_numbers(py, 1);
@@ -108,6 +129,9 @@ impl Simulation {
             stall,
             tape: Tape::default(),
             arrivals: Vec::new(),
+            under_way: Vec::new(),
+            networked: false,
+            has_invariants: false,
             readings: Vec::new(),
             left_behind: Vec::new(),
             turns: 0,
@@ -239,7 +263,58 @@ impl Simulation {
 
     /// What another thread does next for the loop is ready to land.
     pub(super) fn arrive(&self, py: Python<'_>, job: Py<PyAny>, chain: u64) {
-        self.state.with(py, |state| state.arrivals.push(Arrival { job, chain }));
+        self.state.with(py, |state| state.arrivals.push(Arrival { job, chain, by_thread: true, until: f64::INFINITY }));
+    }
+
+    /// Something comes by the network; it lands at `earliest` or at most `delay` seconds later.
+    fn send(&self, py: Python<'_>, job: Py<PyAny>, chain: u64, earliest: f64, delay: f64) {
+        let arrival = Arrival { job, chain, by_thread: false, until: earliest + delay };
+        self.state.with(py, |state| {
+            if earliest <= state.now {
+                state.arrivals.push(arrival);
+            } else {
+                let place = state.under_way.partition_point(|other| other.from <= earliest);
+                state.under_way.insert(place, UnderWay { from: earliest, arrival });
+            }
+        });
+    }
+
+    /// Whether each turn looks at the network.
+    #[setter]
+    fn set_networked(&self, py: Python<'_>, networked: bool) {
+        self.state.with(py, |state| state.networked = networked);
+    }
+
+    /// Whether the invariants are checked after each callback.
+    #[setter]
+    fn set_has_invariants(&self, py: Python<'_>, has_invariants: bool) {
+        self.state.with(py, |state| state.has_invariants = has_invariants);
+    }
+
+    /// Choose one of `alternatives` about when and how something arrives.
+    fn choose(&self, py: Python<'_>, cost: u8, alternatives: usize) -> usize {
+        self.state.with(py, |state| {
+            let chosen = state.tape.choose(Freedom::Arrival, cost, alternatives);
+            state.outcome = mix(state.outcome, chosen as u64 | 1 << 61);
+            chosen
+        })
+    }
+
+    /// Drop what the loop has registered for a descriptor that is about to be closed. A transport of an ended run must
+    /// not unregister the number when it is freed: by then another run may use it.
+    #[staticmethod]
+    fn forget(owner: &Bound<'_, Loop>, fd: i32) -> PyResult<()> {
+        let py = owner.py();
+        for role in [Role::Stream, Role::Reader, Role::Writer] {
+            let handler = owner.get().io.unregister(py, fd, role);
+            let target = handler.as_ref().and_then(|handler| handler.target(py));
+            if let Some(transport) = target.as_ref().and_then(|target| target.cast::<SocketTransport>().ok()) {
+                force_close(transport, None)?;
+                release(transport)?;
+            }
+            drop(handler);
+        }
+        Ok(())
     }
 
     /// Run a job, in the thread that calls this.
@@ -293,15 +368,18 @@ impl Simulation {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.world.traverse(&visit, |world| visit.call(world)).transpose()?;
-        let arrivals =
-            self.state.traverse(&visit, |state| state.arrivals.iter().try_for_each(|this| visit.call(&this.job)));
+        let arrivals = self.state.traverse(&visit, |state| {
+            state.arrivals.iter().try_for_each(|this| visit.call(&this.job))?;
+            state.under_way.iter().try_for_each(|this| visit.call(&this.arrival.job))
+        });
         arrivals.transpose().map(drop)
     }
 
     fn __clear__(&self, py: Python<'_>) {
         let world = self.world.with(py, Option::take);
         drop(world);
-        let arrivals = self.state.with(py, |state| std::mem::take(&mut state.arrivals));
+        let arrivals =
+            self.state.with(py, |state| (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.under_way)));
         drop(arrivals);
     }
 }
@@ -310,4 +388,9 @@ impl Simulation {
 fn freedom_set(bits: u8) -> Freedoms {
     let allowed = Freedom::ALL.into_iter().enumerate().filter(|(index, _)| bits & 1 << index != 0);
     allowed.fold(Freedoms::NONE, |set, (_, freedom)| set.with(freedom))
+}
+
+/// Adds a value to a fingerprint.
+pub(super) const fn mix(hash: u64, value: u64) -> u64 {
+    (hash.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95)
 }

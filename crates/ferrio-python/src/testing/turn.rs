@@ -4,11 +4,14 @@
 //! deadline; timers with that deadline land together, in the order of arming; an executor's outcome lands when the loop
 //! is idle, the oldest first. What is never permuted: the order of `call_soon`, and of timers whose deadlines differ.
 
+use std::time::Duration;
+
 use ferrio_cpython::{ArmedTimer, LoopBase};
 use ferrio_engine::Freedom;
 use pyo3::prelude::*;
 
-use crate::testing::simulation::Simulation;
+use crate::event_loop::{Loop, run};
+use crate::testing::simulation::{Simulation, mix};
 
 /// Deadlines that differ by less are due together, as on the real clock.
 const RESOLUTION: f64 = 1e-9;
@@ -70,6 +73,7 @@ pub(super) fn poll(slf: &Object<'_>, owner: &Bound<'_, LoopBase>) -> PyResult<()
         world.call_method0(name!("livelock"))?;
     }
     turn.put_back()?;
+    turn.look_at_network()?;
     let base = owner.get();
     if base.ready_count(py) > 0 || base.stopping.get() {
         turn.gather_while_busy()?;
@@ -91,8 +95,14 @@ pub(super) fn ran(
     if let Some(task) = task {
         turn.note_step(&task)?;
     }
+    if turn.this.state.with(py, |state| state.has_invariants)
+        && let Some(world) = turn.this.world(py)
+    {
+        world.call_method0(name!("check_invariants"))?;
+    }
     let appended = owner.get().ready_count(py).saturating_sub(place);
-    let pending = turn.pending();
+    // What comes by the network lands in polls only.
+    let pending = turn.this.state.with(py, |state| state.arrivals.iter().filter(|arrival| arrival.by_thread).count());
     if pending == 0 || appended == 0 {
         return Ok(());
     }
@@ -101,6 +111,10 @@ pub(super) fn ran(
         return Ok(());
     }
     let (index, position) = ((chosen - 1) / appended, (chosen - 1) % appended);
+    let index = turn.this.state.with(py, |state| {
+        let mut by_threads = state.arrivals.iter().enumerate().filter(|(_, arrival)| arrival.by_thread);
+        by_threads.nth(index).map_or(0, |(index, _)| index)
+    });
     let after = owner.get().take_ready(py, place + position);
     turn.land(index, "lands between two callbacks")?;
     owner.get().reserve(py, after.len())?;
@@ -129,6 +143,7 @@ impl<'py> Turn<'_, 'py> {
     }
 
     fn gather_while_busy(&self) -> PyResult<()> {
+        self.mature();
         self.land_more(FINE)?;
         self.land_timers(true)
     }
@@ -136,20 +151,28 @@ impl<'py> Turn<'_, 'py> {
     fn gather_while_idle(&self) -> PyResult<()> {
         let py = self.py();
         loop {
+            self.mature();
             let next = self.owner.get().next_deadline(py);
+            let next_under_way = self.this.state.with(py, |state| state.under_way.first().map(|first| first.from));
+            let until = match (next, next_under_way) {
+                (Some(next), Some(from)) => Some(next.0.min(from)),
+                (Some(next), None) => Some(next.0),
+                (None, from) => from,
+            };
             let chains: Vec<u64> =
                 self.this.state.with(py, |state| state.arrivals.iter().map(|arrival| arrival.chain).collect());
             if !chains.is_empty() {
-                let or_later = next.is_some();
+                let or_later = until.is_some_and(|until| self.may_all_wait(until));
                 let chosen = self.this.state.with(py, |state| state.tape.choose_arrival(&chains, or_later));
                 if chosen < chains.len() {
                     self.land(chosen, if chosen == 0 { "" } else { "lands first" })?;
                     self.land_more(1)?;
                     return self.land_timers(true);
                 }
-                self.this.tell(py, "keeps waiting", 0.0, None)?;
+                let first = self.this.state.with(py, |state| state.arrivals[0].job.clone_ref(py));
+                self.this.tell(py, "keeps waiting", 0.0, Some(first.into_bound(py)))?;
             }
-            let Some(next) = next else {
+            let Some(until) = until else {
                 self.nothing_left()?;
                 if self.owner.get().ready_count(py) > 0 || self.owner.get().stopping.get() {
                     return Ok(());
@@ -157,18 +180,26 @@ impl<'py> Turn<'_, 'py> {
                 continue;
             };
             if self.this.state.with(py, |state| state.foreign) {
-                self.let_real_time_pass(next.0)?;
+                self.let_real_time_pass(until)?;
                 if self.owner.get().ready_count(py) > 0 {
                     return Ok(());
                 }
             }
             self.this.state.with(py, |state| {
-                state.now = state.now.max(next.0);
+                state.now = state.now.max(until);
                 state.left_behind.clear();
             });
+            if next_under_way.is_some_and(|from| from <= until) {
+                continue;
+            }
             self.land_timers(false)?;
             return self.land_more(1);
         }
+    }
+
+    /// Whether nothing that is pending has to land before this instant.
+    fn may_all_wait(&self, until: f64) -> bool {
+        self.this.state.with(self.py(), |state| state.arrivals.iter().all(|arrival| until <= arrival.until))
     }
 
     /// Lands more of what is pending in the same turn.
@@ -194,10 +225,35 @@ impl<'py> Turn<'_, 'py> {
         if !what.is_empty() {
             self.this.tell(py, what, 0.0, Some(job.clone()))?;
         }
-        match self.this.world(py) {
-            Some(world) => world.call_method1(name!("run"), (job, arrival.chain)).map(drop),
-            None => Ok(()),
+        if let Some(world) = self.this.world(py) {
+            let method = if arrival.by_thread { name!("run") } else { name!("land") };
+            world.call_method1(method, (job, arrival.chain))?;
         }
+        if arrival.by_thread { Ok(()) } else { self.poll_system() }
+    }
+
+    /// Lets the simulated network take what was written, and queues what is ready on sockets without anything landing.
+    fn look_at_network(&self) -> PyResult<()> {
+        if !self.this.state.with(self.py(), |state| state.networked) {
+            return Ok(());
+        }
+        if let Some(world) = self.this.world(self.py()) {
+            world.call_method0(name!("look_at_network"))?;
+        }
+        self.poll_system()
+    }
+
+    /// Queues the handlers of what is ready on the descriptors of simulated sockets.
+    fn poll_system(&self) -> PyResult<()> {
+        run::poll_system(self.owner.cast::<Loop>()?, Some(Duration::ZERO))
+    }
+
+    /// Lets what was under way and has got here land from now on.
+    fn mature(&self) {
+        self.this.state.with(self.py(), |state| {
+            let count = state.under_way.partition_point(|under_way| under_way.from <= state.now);
+            state.arrivals.extend(state.under_way.drain(..count).map(|under_way| under_way.arrival));
+        });
     }
 
     /// Moves due timers to the queue; while the loop is busy, the clock may have gone on to those that are due soon.
@@ -357,8 +413,4 @@ impl<'py> Turn<'_, 'py> {
         }
         Ok(())
     }
-}
-
-const fn mix(hash: u64, value: u64) -> u64 {
-    (hash.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95)
 }

@@ -1,4 +1,4 @@
-//! Conversion of socket addresses to the form that Python's socket module uses.
+//! Conversion of socket addresses to and from the form that Python's socket module uses.
 
 use ferrio_cpython::capi::memory;
 use ferrio_sys::SocketAddress;
@@ -20,4 +20,23 @@ pub(crate) fn to_python<'py>(py: Python<'py>, address: &SocketAddress) -> PyResu
         }
         SocketAddress::Other(_) => Ok(py.None().into_bound(py)),
     }
+}
+
+/// The address that a simulated socket has; None if it has none.
+#[cold]
+pub(crate) fn from_python(address: &Bound<'_, PyAny>) -> Option<SocketAddress> {
+    if let Ok(path) = address.extract::<&str>() {
+        return Some(SocketAddress::Unix(path.as_bytes().to_vec()));
+    }
+    if let Ok((ip, port)) = address.extract::<(String, u16)>() {
+        return Some(SocketAddress::V4 { ip: ip.parse().ok()?, port });
+    }
+    let (ip, port, flow_info, scope_id) = address.extract::<(String, u16, u32, u32)>().ok()?;
+    Some(SocketAddress::V6 { ip: ip.parse().ok()?, port, flow_info, scope_id })
+}
+
+/// What a simulated socket says its address is, by `getsockname` or `getpeername`.
+#[cold]
+pub(crate) fn of_simulated(sock: &Bound<'_, PyAny>, method: &str) -> Option<SocketAddress> {
+    from_python(&sock.call_method0(method).ok()?)
 }

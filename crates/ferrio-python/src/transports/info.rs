@@ -85,6 +85,9 @@ fn peer<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Bound<'py, PyA
 fn local<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Bound<'py, PyAny>> {
     let py = transport.py();
     let this = transport.get();
+    if this.owner(py).is_some_and(|owner| base(&owner).is_simulated()) {
+        keep_simulated_address(transport);
+    }
     let known = this.state.with(py, |state| {
         if state.local.is_none() && !state.socket.is_closed() {
             state.local = socket::local_address(this.fd).ok();
@@ -92,6 +95,20 @@ fn local<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Bound<'py, Py
         state.local.clone()
     });
     show(py, known)
+}
+
+/// Notes the address of a simulated socket, which only the socket object knows.
+#[cold]
+pub(super) fn keep_simulated_address(transport: &Bound<'_, SocketTransport>) {
+    let py = transport.py();
+    let state = &transport.get().state;
+    let sock = state.with(py, |state| match &state.socket {
+        Socket::Object(sock) | Socket::Counted(sock) => Some(sock.bind(py).clone()),
+        Socket::Descriptor(_) | Socket::Closed => None,
+    });
+    if let Some(address) = sock.and_then(|sock| address::of_simulated(&sock, "getsockname")) {
+        state.with(py, |state| state.local = Some(address));
+    }
 }
 
 fn show(py: Python<'_>, known: Option<SocketAddress>) -> PyResult<Bound<'_, PyAny>> {

@@ -5,13 +5,14 @@
 //! second, as asyncio does, because the socket stays readable.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 
 use ferrio_cpython::capi::context;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::{GilFlag, HandleRef};
 use ferrio_engine::Role;
 use ferrio_sys::{SocketAddress, socket};
+use pyo3::exceptions::PyBlockingIOError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pyo3::{PyTraverseError, PyVisit};
@@ -22,6 +23,7 @@ use crate::event_loop::handler::Handler;
 use crate::event_loop::{Loop, base};
 use crate::net::serve::server::Server;
 use crate::transports;
+use crate::transports::socket::Socket;
 use crate::transports::socket::connect::Connection;
 use crate::transports::{address, tls};
 
@@ -92,14 +94,38 @@ fn unwatch(slf: &Bound<'_, Listener>) -> PyResult<()> {
 fn accept_waiting(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let slf = object.cast::<Listener>()?;
     let backlog = slf.get().server.get().backlog.count(slf.py()).max(1);
+    if base(&owner(slf)).is_simulated() {
+        return accept_simulated(slf, backlog);
+    }
     for _ in 0..backlog {
         if slf.get().closed.get() {
             return Ok(());
         }
         match socket::accept(slf.get().fd) {
-            Ok((fd, peer)) => accept_one(slf, fd, peer)?,
+            Ok((fd, peer)) => accept_one(slf, fd.as_raw_fd(), fd.into(), Some(peer))?,
             Err(error) => return refused(slf, &error),
         }
+    }
+    Ok(())
+}
+
+/// Accepts the pending connections of a simulated socket, which is no listening socket of the system's.
+#[cold]
+fn accept_simulated(slf: &Bound<'_, Listener>, backlog: usize) -> PyResult<()> {
+    let py = slf.py();
+    for _ in 0..backlog {
+        if slf.get().closed.get() {
+            return Ok(());
+        }
+        let accepted = match slf.get().sock.bind(py).call_method0(name!("accept")) {
+            Ok(accepted) => accepted,
+            Err(error) if error.is_instance_of::<PyBlockingIOError>(py) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let (sock, peer): (Bound<'_, PyAny>, Bound<'_, PyAny>) = accepted.extract()?;
+        sock.call_method1(name!("setblocking"), (false,))?;
+        let fd = sock.call_method0(name!("fileno"))?.extract()?;
+        accept_one(slf, fd, Socket::Object(sock.unbind()), address::from_python(&peer))?;
     }
     Ok(())
 }
@@ -125,12 +151,12 @@ fn refused(slf: &Bound<'_, Listener>, error: &io::Error) -> PyResult<()> {
 }
 
 /// Creates the protocol and transport of a new connection, in a context of its own.
-fn accept_one(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> PyResult<()> {
+fn accept_one(slf: &Bound<'_, Listener>, fd: RawFd, socket: Socket, peer: Option<SocketAddress>) -> PyResult<()> {
     let py = slf.py();
     let owner = owner(slf);
     let server = slf.get().server.bind(py);
     if base(&owner).debug.get() {
-        log_connection(server, &fd, &peer)?;
+        log_connection(server, fd, peer.as_ref())?;
     }
     let own_context = context::copy(server.get().context.bind(py))?;
     let mut protocol = None;
@@ -142,9 +168,9 @@ fn accept_one(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> Py
                 None => made,
             };
             let connection = Connection {
-                fd: fd.as_raw_fd(),
-                socket: fd.into(),
-                peer: Some(peer),
+                fd,
+                socket,
+                peer,
                 protocol: made,
                 server: Some(Server::link(server)),
                 context: own_context.clone(),
@@ -166,13 +192,13 @@ fn accept_one(slf: &Bound<'_, Listener>, fd: OwnedFd, peer: SocketAddress) -> Py
     }
 }
 
-fn log_connection(server: &Bound<'_, Server>, fd: &OwnedFd, peer: &SocketAddress) -> PyResult<()> {
+fn log_connection(server: &Bound<'_, Server>, fd: RawFd, peer: Option<&SocketAddress>) -> PyResult<()> {
     let py = server.py();
     let keywords = memory::dict(py)?;
-    let duplicate = py.import(name!("os"))?.call_method1(name!("dup"), (fd.as_raw_fd(),))?;
+    let duplicate = py.import(name!("os"))?.call_method1(name!("dup"), (fd,))?;
     keywords.set_item(name!("fileno"), duplicate)?;
     let sock = imports::socket_class(py)?.call((), Some(&keywords))?;
-    let peer = address::to_python(py, peer)?;
+    let peer = peer.map(|peer| address::to_python(py, peer)).transpose()?;
     imports::selector_events_logger(py)?
         .call_method1(name!("debug"), ("%r got a new connection from %r: %r", server, peer, &sock))?;
     sock.call_method0(name!("close")).map(drop)

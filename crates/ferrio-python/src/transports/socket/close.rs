@@ -16,6 +16,7 @@ use crate::common::imports;
 use crate::event_loop::base;
 use crate::transports::endpoint::{callback_failed, report_fatal};
 use crate::transports::exclusive;
+use crate::transports::info;
 
 #[pymethods]
 impl SocketTransport {
@@ -146,10 +147,13 @@ pub(crate) fn connection_lost(transport: &Bound<'_, SocketTransport>, error: Opt
 }
 
 /// Closes the socket and releases what the transport owns.
-fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
+pub(crate) fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let Some(owner) = this.owner(py) else { return Ok(()) };
+    if base(&owner).is_simulated() {
+        info::keep_simulated_address(transport);
+    }
     let handler = owner.get().io.unregister(py, this.fd, Role::Stream);
     drop(handler);
     let (taken, server, protocol, sink) = this.state.with(py, |state| {

@@ -15,6 +15,7 @@ use crate::common::imports;
 use crate::event_loop::handler::Handler;
 use crate::event_loop::readers;
 use crate::event_loop::{Loop, base};
+use crate::transports::address;
 use crate::transports::endpoint::{callback_failed, wake_waiter};
 use crate::transports::exclusive::Exclusive;
 
@@ -40,14 +41,13 @@ pub(crate) fn connect<'py>(
     let py = slf.py();
     let fd: RawFd = sock.call_method0(name!("fileno"))?.extract()?;
     readers::refuse_used(slf, fd, &sock)?;
-    let connection = Connection {
-        peer: socket::peer_address(fd).ok(),
-        socket: Socket::Object(sock.clone().unbind()),
-        fd,
-        protocol,
-        server: None,
-        context,
+    let peer = if base(slf).is_simulated() {
+        address::of_simulated(&sock, "getpeername")
+    } else {
+        socket::peer_address(fd).ok()
     };
+    let connection =
+        Connection { peer, socket: Socket::Object(sock.clone().unbind()), fd, protocol, server: None, context };
     let transport = attach(slf, connection, waiter)?;
     if sock.is_instance(imports::socket_class(py)?)? {
         count_in(&sock)?;

@@ -1,0 +1,101 @@
+"""`sim`: the simulation that runs, as its program sees it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from ferrio._ferrio import Simulation
+from ferrio.testing._errors import InvariantError
+from ferrio.testing._net import Network
+
+Predicate = Callable[[], Any]
+
+
+class Invariants:
+    """What must hold in a run: always from when it was said, or at some time before a deadline."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._always: list[tuple[Predicate, str]] = []
+        self._awaited: dict[Predicate, str] = {}
+        self._overdue: str | None = None
+
+    def clear(self) -> None:
+        """The run is over."""
+        if self._always or self._awaited or self._overdue:
+            self._always.clear()
+            self._awaited.clear()
+            self._overdue = None
+
+    def always(self, predicate: Predicate, text: str) -> None:
+        self._always.append((predicate, text))
+        self._simulation.has_invariants = True
+        self.check()
+
+    def eventually(self, predicate: Predicate, within: float, text: str) -> None:
+        self._awaited[predicate] = text
+        self._simulation.has_invariants = True
+        asyncio.get_running_loop().call_later(within, self._is_overdue, predicate, within)
+        self.check()
+
+    def check(self) -> None:
+        """Raise InvariantError if one does not hold."""
+        if self._overdue is not None:
+            raise InvariantError(self._overdue)
+        for predicate, text in self._always:
+            if not predicate():
+                raise InvariantError(f"does not hold any more: {text}")
+        for predicate in [predicate for predicate in self._awaited if predicate()]:
+            del self._awaited[predicate]
+
+    def check_at_end(self) -> None:
+        """The program has ended: what it has waited for will not come."""
+        for predicate, text in self._awaited.items():
+            if not predicate():
+                raise InvariantError(f"has not come when the program ended: {text}")
+
+    def _is_overdue(self, predicate: Predicate, within: float) -> None:
+        text = self._awaited.get(predicate)
+        if text is not None and not predicate():
+            self._overdue = f"has not come within {within:g} s: {text}"
+
+
+class Sim:
+    """The running simulation. Its attributes are there only while a program runs in one."""
+
+    def __init__(self) -> None:
+        self._world: Any = None
+
+    def _enter(self, world: Any) -> Any:
+        before, self._world = self._world, world
+        return before
+
+    @property
+    def net(self) -> Network:
+        """The simulated network: hosts, links and their faults."""
+        network: Network = self._running().network
+        return network
+
+    def always(self, predicate: Predicate, text: str | None = None) -> None:
+        """From now on `predicate()` must be true after each callback of the loop and each step of a task."""
+        self._running().invariants.always(predicate, text or _described(predicate))
+
+    def eventually(self, predicate: Predicate, within: float, text: str | None = None) -> None:
+        """`predicate()` must be true at some time in the next `within` seconds, and before the program ends."""
+        self._running().invariants.eventually(predicate, within, text or _described(predicate))
+
+    def _running(self) -> Any:
+        if self._world is None or asyncio._get_running_loop() is not self._world.loop:
+            raise RuntimeError("ferrio.testing.sim is to be used by a program that runs in a simulation")
+        return self._world
+
+
+def _described(predicate: Predicate) -> str:
+    code = getattr(predicate, "__code__", None)
+    if code is None:
+        return repr(predicate)
+    return f"{predicate.__qualname__} at {code.co_filename.rsplit('/', 1)[-1]}:{code.co_firstlineno}"
+
+
+#: The simulation that runs the calling program.
+sim = Sim()
