@@ -49,7 +49,7 @@ side_by_side := -n auto --maxprocesses 4 --dist loadfile
 # cargo and pytest use the cores themselves; one chore at a time keeps their output readable.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-python interop interop-packages upstream upstream-newest-anyio test-matrix smoke \
+.PHONY: help demo test test-rust test-python interop interop-packages library-faults upstream upstream-newest-anyio test-matrix smoke \
 	check check-python check-rust check-structure check-figures check-msrv check-workflows check-version format coverage \
 	bench summary chart bench-applications bench-rust instructions soak fuzz build wheel wheels sdist release-notes docs clean
 
@@ -82,6 +82,11 @@ interop-packages: $(others) # so that `make test` runs tests/interop as well
 interop: build $(others) ## other projects' programs and libraries on ferrio; once installed, `make test` runs these too
 	@echo "== pytest tests/interop"
 	@$(venv_python) -m pytest $(side_by_side) tests/interop
+
+library-faults: build ## find known faults in releases of redis-py, httpcore and anyio, which are installed for it
+	@$(venv_python) scripts/install_library_faults.py $(VENV)/library-faults
+	@echo "== pytest tests/library_faults"
+	@FERRIO_LIBRARY_FAULTS=$(abspath $(VENV))/library-faults $(venv_python) -m pytest $(side_by_side) tests/library_faults
 
 check: check-structure check-figures check-python check-rust ## formatting, lints, types, dependency rules, figures; the fastest first
 
