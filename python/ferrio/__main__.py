@@ -18,14 +18,15 @@ from types import CodeType, ModuleType, TracebackType
 from typing import NoReturn
 
 import ferrio
-from ferrio import _views
+from ferrio import _fail_on_block, _views
 from ferrio._ferrio import _hide_frames
 from ferrio._interpreter_options import command_with_options_in_front
 from ferrio._processes import begin
 from ferrio._views import VIEWS
 
 USAGE = (
-    "usage: python -m ferrio [run] [--children] [--debug] [--inspect] [--quiet] [-m MODULE | -c CODE | FILE] [ARGS...]"
+    "usage: python -m ferrio [run] [--children] [--debug] [--fail-on-block LIMIT] [--inspect] [--quiet] "
+    "[-m MODULE | -c CODE | FILE] [ARGS...]"
 )
 
 VIEW_LINES = "\n".join(f"  {f'{view} {words}':<17} {shows}" for view, (words, shows) in VIEWS.items())
@@ -46,6 +47,8 @@ Options of the interpreter (-X, -O, -W, -i ...) belong before -m ferrio: python 
   --children  run the children of multiprocessing's spawn and forkserver on ferrio as well: uvicorn's workers, --reload
   --inspect   let the views below ask the program, as FERRIO_INSPECT=1 does
   --debug     run event loops in asyncio's debug mode
+  --fail-on-block LIMIT
+              exit with status {_fail_on_block.STATUS} if a callback blocks a loop for longer, such as 50ms
   --quiet     do not say so when the program itself chooses another loop
   --version   print the version and exit
   -h, --help  print this help and exit
@@ -92,6 +95,13 @@ def main(arguments: list[str]) -> None:
             chosen.add(option)
             arguments = rest
             continue
+        if option.split("=")[0] == _fail_on_block.OPTION:
+            _, given_with_it, value = option.partition("=")
+            if not given_with_it:
+                value, *rest = rest or reject(f"{option} needs a duration such as 50ms")
+            chosen.add(f"{_fail_on_block.OPTION}={limit(value)}")
+            arguments = rest
+            continue
         if option in ("--children", "--quiet"):
             chosen.add(option)
             arguments = rest
@@ -110,6 +120,14 @@ def main(arguments: list[str]) -> None:
     become(run_stdin, "", [""], chosen)
 
 
+def limit(text: str) -> float:
+    """The limit that is given to `--fail-on-block`."""
+    try:
+        return _views.seconds(text)
+    except ValueError as error:
+        reject(f"{_fail_on_block.OPTION}: {error}")
+
+
 def reject(reason: str) -> NoReturn:
     """Exits with a usage message."""
     print(f"ferrio: {reason}\n{USAGE}\nTry `python -m ferrio --help` for more.", file=sys.stderr)
@@ -126,16 +144,31 @@ def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]
     sys.argv[:] = argv
     _hide_frames(__file__)
     begin(children="--children" in options, quiet="--quiet" in options)
+    limits = [float(each.partition("=")[2]) for each in options if each.startswith(_fail_on_block.OPTION)]
+    for each in limits:
+        _fail_on_block.begin(each)
     if _views.is_wanted():
         inspect(must="--inspect" in options)
     try:
         run(program, module)
-    except SystemExit:
+    except SystemExit as end:
+        if limits and end.code in (None, 0):
+            fail_if_blocked()
         # The interpreter calls no hook for it, and its traceback would keep the program's objects alive.
         raise
     except BaseException as exception:
         hide_own_frames(exception)
         raise
+    if limits:
+        fail_if_blocked()
+
+
+def fail_if_blocked() -> None:
+    """Exits with a status of its own if a callback has blocked a loop."""
+    found = _fail_on_block.text(since=0)
+    if found is not None:
+        print(f"ferrio: {found}", file=sys.stderr)
+        sys.exit(_fail_on_block.STATUS)
 
 
 def inspect(must: bool) -> None:

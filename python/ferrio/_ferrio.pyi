@@ -56,7 +56,7 @@ from asyncio import (
     wait_for as wait_for,
     wrap_future as wrap_future,
 )
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextvars import Context
 from os import PathLike
@@ -100,6 +100,7 @@ __all__ = [
     "TaskGroup",
     "Timeout",
     "TimerHandle",
+    "Watchdog",
     "__version__",
     "_anyio_begin",
     "_anyio_functions",
@@ -115,11 +116,16 @@ __all__ = [
     "_bridge_version",
     "_creation_of",
     "_enter_task",
+    "_forget_running_loops",
     "_hide_frames",
     "_holders_of",
     "_leave_task",
+    "_loop_delay",
+    "_open_block",
     "_record",
     "_register_task",
+    "_running_loops",
+    "_running_task",
     "_unregister_task",
     "all_tasks",
     "allow_nested_runs",
@@ -536,6 +542,11 @@ _bridge_version: tuple[int, int]
 def _bridge_future(event_loop: AbstractEventLoop) -> Future[None]: ...
 def _bridge_complete(future: Future[None]) -> None: ...
 def _record(on: bool) -> None: ...
+def _forget_running_loops() -> None: ...
+def _loop_delay(owner: object) -> tuple[list[int], list[int], int, int] | None: ...
+def _open_block(owner: AbstractEventLoop) -> int: ...
+def _running_loops() -> list[tuple[AbstractEventLoop, int]]: ...
+def _running_task(owner: AbstractEventLoop) -> Any: ...
 def _creation_of(task: object) -> tuple[int | None, list[tuple[CodeType, int]], float] | None: ...
 def _holders_of(lock: object) -> list[tuple[int, float]]: ...
 
@@ -553,6 +564,23 @@ class InspectionService:
     ) -> Self: ...
     def pause(self, seconds: float) -> bool: ...
     def stop(self) -> None: ...
+
+@final
+class Watchdog:
+    """The threads that watch the running loops, for `ferrio.inspect`."""
+
+    def __new__(
+        cls,
+        limit: float,
+        sample: Callable[[int, int, float], object],
+        ended: Callable[[Any, int, float, Any], object],
+        native_threads: Mapping[int, int],
+        asyncio: str,
+    ) -> Self: ...
+    def publish(self, report: bytes) -> None: ...
+    def publish_to(self, service: InspectionService | None) -> None: ...
+    def stop(self) -> None: ...
+    def take_partial(self, block: int) -> bytes | None: ...
 
 @final
 class Baton:

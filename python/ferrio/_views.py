@@ -15,9 +15,31 @@ VIEWS = {
     "why": ("[PID [TASK]]", "why tasks do not go on: what they wait for and who holds it, to the end"),
     "stacks": ("[PID]", "where tasks wait, equal stacks together"),
     "top": ("[PID]", "the tasks, sorted, as they change"),
+    "watch": ("[PID]", "what blocks a loop, as it happens"),
 }
 
 VARIABLE = "FERRIO_INSPECT"
+
+# How long a callback may run before it is reported, such as 50ms; "off" reports none.
+BLOCKED = "FERRIO_BLOCKED"
+
+_UNITS = {"ms": 1e-3, "s": 1.0, "": 1.0}
+
+
+def seconds(text: str) -> float:
+    """The seconds of `50ms`, `0.5s` or `0.5`; ValueError if it is none of them, or not above 0."""
+    number = text.rstrip("ms")
+    unit = text[len(number) :]
+    value = float(number) * _UNITS[unit] if unit in _UNITS else 0.0
+    if not 0 < value < 1e6:
+        raise ValueError(f"{text!r} is no duration such as 50ms or 0.5s")
+    return value
+
+
+def limit() -> float | None:
+    """The limit that the environment gives; None for none. ValueError as `seconds`."""
+    given = os.environ.get(BLOCKED, "")
+    return None if given == "off" else seconds(given) if given else 0.1
 
 
 def is_wanted() -> bool:
@@ -39,13 +61,13 @@ def start() -> None:
 
     value = os.environ[VARIABLE]
     if value == "1":
-        inspect.start()
+        inspect.start(blocked=limit())
         return
     try:
-        inspect.start(value)
+        inspect.start(value, blocked=limit())
     except FileExistsError:
         # The process that has started this one has the path.
-        inspect.start(f"{value}.{os.getpid()}")
+        inspect.start(f"{value}.{os.getpid()}", blocked=limit())
 
 
 def start_if_wanted() -> None:

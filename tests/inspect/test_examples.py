@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FOUND = {
     "two_locks.py": r"DEADLOCK of 2 tasks: .*\n.* waits at transfer \(\S+two_locks.py:16\)",
     "hung_child.py": r"for task group: task 'request 3'\n(   created .*\n)?-> .* waits at fetch \(\S+hung_child.py:7\)",
+    "slow_regex.py": r"blocked for \S+ seconds by task 'request' \(handle\) at search \(\S+slow_regex.py:8\)",
     "blocked_loop.py": r"1 task \[running\]: request\n    handle \(\S+:13\)\n    look_up \(\S+:8\)\n",
 }
 
@@ -40,7 +41,8 @@ def test_the_command_finds_the_fault(name, tmp_path):
             assert process.stdout is not None
             process.stdout.readline()
             program = Inspected(process, environment)
-            while not re.search(FOUND[name], text := program.show(commands()[name])):
+            options = ("-d", "1") if commands()[name] == "watch" else ()
+            while not re.search(FOUND[name], text := program.show(commands()[name], *options)):
                 assert process.poll() is None, text
         finally:
             process.kill()

@@ -37,7 +37,7 @@ def test_before_start_there_is_no_thread_and_no_socket_and_after_stop_neither(tm
     ferrio.inspect.snapshot()
     assert threads() == before
     path = ferrio.inspect.start()
-    assert ferrio.inspect.start() == path and threads() == before + 2 and os.path.exists(path)
+    assert ferrio.inspect.start() == path and threads() == before + 4 and os.path.exists(path)
     ferrio.inspect.stop()
     ferrio.inspect.stop()
     print(threads() == before, os.path.exists(path))

@@ -30,6 +30,7 @@ pub(crate) fn bound_classes(py: Python<'_>) {
         crate::event_loop::executor_future::Link,
         crate::event_loop::missing_attributes::MissingAttribute,
         crate::inspect::InspectionService,
+        crate::inspect::watchdog::Watchdog,
         crate::net::connect::happy_eyeballs::Watch,
         crate::net::serve::listener::Listener,
         crate::queues::kinds::LifoQueue,

@@ -93,6 +93,10 @@ mod _ferrio {
     #[pymodule_export]
     use crate::inspect::recording::{creation_of, holders_of, record};
     #[pymodule_export]
+    use crate::inspect::watchdog::{
+        Watchdog, forget_running_loops, loop_delay, open_block, running_loops, running_task,
+    };
+    #[pymodule_export]
     use crate::tasks::sleep::sleep;
     #[pymodule_export]
     use crate::tasks::wait::wait;

@@ -17,6 +17,7 @@ pub mod file;
 mod forced_unwinding;
 pub mod fork;
 pub mod inspection;
+pub mod memory;
 mod parker;
 pub mod pending_writes;
 pub mod poller;
@@ -25,6 +26,7 @@ mod signals;
 pub mod socket;
 pub mod stack;
 mod waker;
+pub mod watching;
 
 pub use forced_unwinding::park_threads_ended_by_force;
 pub use parker::Parker;

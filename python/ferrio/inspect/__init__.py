@@ -2,7 +2,8 @@
 
 `snapshot()`, `tasks()` and `why()` work at any time and in any thread, with and without `install()`, and for asyncio's
 own tasks too. `start()` lets the command `ferrio` ask from outside, by a Unix socket that a thread of its own serves;
-`stop()` ends that. Nothing is recorded and no thread exists before `start()`.
+`stop()` ends that. Nothing is recorded and no thread exists before `start()`. It also starts the watchdog: a callback
+that blocks a loop is reported to the logger `asyncio`, to `ferrio watch`, to `on_blocked()` and in `blocks()`.
 
 No code of the program runs for a snapshot, and none of its values are shown: no locals, arguments or results.
 """
@@ -14,8 +15,11 @@ from ferrio.inspect._chains import Index
 from ferrio.inspect._collect import snapshot
 from ferrio.inspect._model import (
     SCHEMA_VERSION,
+    Awaiter,
+    Block,
     Creation,
     Deadlock,
+    Delay,
     Frame,
     Holder,
     Link,
@@ -30,11 +34,15 @@ from ferrio.inspect._model import (
 from ferrio.inspect._objects import identifier
 from ferrio.inspect._serve import start, stop
 from ferrio.inspect._text import why as _why
+from ferrio.inspect._watching import blocks, on_blocked
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Awaiter",
+    "Block",
     "Creation",
     "Deadlock",
+    "Delay",
     "Frame",
     "Holder",
     "Link",
@@ -44,6 +52,8 @@ __all__ = [
     "Task",
     "Thread",
     "Wait",
+    "blocks",
+    "on_blocked",
     "schema",
     "snapshot",
     "start",

@@ -11,11 +11,23 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ferrio._ferrio import __version__
+from ferrio._ferrio import __version__, _loop_delay
 from ferrio._install import is_installed
 from ferrio.inspect import _deadlocks, _recording
 from ferrio.inspect._looks import Look, held_by, look_at
-from ferrio.inspect._model import SCHEMA_VERSION, Frame, Holder, Link, Loop, Primitive, Snapshot, Task, Wait
+from ferrio.inspect._model import (
+    SCHEMA_VERSION,
+    Block,
+    Delay,
+    Frame,
+    Holder,
+    Link,
+    Loop,
+    Primitive,
+    Snapshot,
+    Task,
+    Wait,
+)
 from ferrio.inspect._objects import attribute, forget_classes, identifier, kind_of, type_name
 from ferrio.inspect._primitives import Primitives, is_locked, lock_of, value_of, waiters_now
 from ferrio.inspect._registry import loop_of, registered_tasks, running_loops, tasks_of
@@ -104,7 +116,12 @@ class Collection:
             tasks=tasks,
             primitives=[self._primitive(name, thing) for name, thing in list(self.primitives.met.items())],
             deadlocks=self._deadlocks,
+            blocks=list(_blocks()),
         )
+
+    def awaiters(self, name: str) -> list[str]:
+        """The tasks that wait for this one."""
+        return self._awaiters.get(name, [])
 
     def _see_all(self, tasks: list[Any]) -> Iterator[None]:
         yield
@@ -196,6 +213,7 @@ class Collection:
             timers=_length(attribute(owner, "_scheduled")),
             tasks=self._counts.get(name, 0),
             stack=thread_stack(without_own(frame)),
+            delay=delay_of(owner),
         )
 
     def holders(self, lock: Any) -> list[Holder]:
@@ -241,6 +259,22 @@ class Collection:
                 self._by_primitive.setdefault(id(waiting.primitive), []).append(name)
         for name in self._by_primitive.get(id(thing), ()):
             yield name, self.looks[name]
+
+
+def delay_of(owner: Any) -> Delay | None:
+    """The histogram of a loop's delay, if the watchdog has watched it."""
+    found = _loop_delay(owner)
+    if found is None:
+        return None
+    bounds, counts, total, longest = found
+    return Delay(bounds=[each / 1e3 for each in bounds], counts=counts, sum=total / 1e9, longest=longest / 1e9)
+
+
+def _blocks() -> "list[Block]":
+    # The watchdog uses this file.
+    from ferrio.inspect import _watching
+
+    return _watching.blocks()
 
 
 def task_name(task: Any) -> str:

@@ -1,4 +1,4 @@
-"""The views of the command line: `ferrio list`, `ps`, `tree`, `why`, `stacks` and `top`."""
+"""The views of the command line: `ferrio list`, `ps`, `tree`, `why`, `stacks`, `top` and `watch`."""
 
 import argparse
 import json
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from ferrio._views import VIEWS
-from ferrio.inspect import _text, _top_command
+from ferrio.inspect import _text, _top_command, _watch
+from ferrio.inspect._blocked import one_line, stack_text
 from ferrio.inspect._chains import Index, chain_of, roots
 from ferrio.inspect._client import Failed, processes, snapshot_of
 from ferrio.inspect._model import Snapshot
@@ -26,7 +27,7 @@ def main(view: str, arguments: list[str]) -> None:
     options = _parser(view).parse_args(arguments)
     try:
         for line in _lines(view, options):
-            print(line)
+            print(line, flush=view == "watch")
         sys.stdout.flush()
     except Failed as error:
         print(f"ferrio: {error}", file=sys.stderr)
@@ -44,6 +45,8 @@ def _parser(view: str) -> _Parser:
         parser.add_argument(
             "process", nargs="?", metavar="PID", help="a process, or the path of its socket; the only one there is"
         )
+    if view == "watch":
+        _watch.add_options(parser)
     if view == "why":
         parser.add_argument("task", nargs="?", metavar="TASK", help="the name or the identifier of a task")
     if view == "top":
@@ -57,6 +60,9 @@ def _lines(view: str, options: argparse.Namespace) -> Iterator[str]:
         return
     if view == "top":
         yield from _top_command.lines(options)
+        return
+    if view == "watch":
+        yield from _watch.lines(options)
         return
     snapshot = snapshot_of(options.process)
     if view == "why":
@@ -84,6 +90,9 @@ def _partial(snapshot: Snapshot) -> Iterator[str]:
         for thread in snapshot.get("threads", ()):
             state = _STATES.get(thread["state"], thread["state"])
             yield f"    thread {thread['number']} {_text.printable(thread['name'])}: {state}"
+        for block in snapshot["blocks"]:
+            yield one_line(block)
+            yield from (f"    {line}" for line in stack_text(block))
 
 
 _STATES = {"R": "running", "S": "waiting", "D": "waiting for the disk", "T": "stopped", "t": "stopped by a debugger"}

@@ -96,6 +96,53 @@ class Primitive(TypedDict):
     limit: int | None
 
 
+class Delay(TypedDict):
+    """How long events had to wait until a loop looked for them, sampled several times within the watchdog's limit."""
+
+    # The upper bounds of the buckets in seconds; `counts` has one more, for what took longer.
+    bounds: list[float]
+    counts: list[int]
+    # In seconds.
+    sum: float
+    longest: float
+
+
+class Awaiter(TypedDict):
+    """A task that waits for the one that blocks, and where."""
+
+    task: str
+    name: str
+    where: Frame | None
+
+
+class Block(TypedDict):
+    """A callback that has run for too long."""
+
+    number: int
+    pid: int
+    loop: str
+    thread: int | None
+    thread_name: str | None
+    # Seconds since the epoch.
+    began: float | None
+    # In seconds: up to now, or the whole if it has ended.
+    duration: float
+    ended: bool
+    # The stack was read without the interpreter's lock, or is not known; `reason` says why.
+    partial: bool
+    reason: str | None
+    # The task that ran; None for another callback.
+    task: str | None
+    task_name: str | None
+    coroutine: str | None
+    created: Creation | None
+    awaited_by: list[Awaiter]
+    # From the task's coroutine, or from the callback, to the innermost function.
+    stack: list[Frame]
+    # How often the stack was taken. `stack` is the one seen most often.
+    samples: int
+
+
 class Loop(TypedDict):
     """An event loop that has tasks or runs."""
 
@@ -110,6 +157,8 @@ class Loop(TypedDict):
     tasks: int
     # The Python stack of its thread while it runs.
     stack: list[Frame]
+    # None for loops that the watchdog has not watched.
+    delay: Delay | None
 
 
 class Link(TypedDict):
@@ -158,6 +207,8 @@ class Snapshot(TypedDict):
     tasks: list[Task]
     primitives: list[Primitive]
     deadlocks: list[Deadlock]
+    # The last hundred blocks, newest last.
+    blocks: list[Block]
     threads: NotRequired[list[Thread]]
 
 

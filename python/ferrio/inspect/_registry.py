@@ -10,6 +10,7 @@ import sys
 import weakref
 from typing import Any
 
+from ferrio._ferrio import _running_loops
 from ferrio.inspect._objects import attribute, referents
 from ferrio.inspect._stacks import thread_frames
 
@@ -59,8 +60,8 @@ def _copied(registry: Any) -> list[Any]:
 
 
 def running_loops() -> list[Any]:
-    """The loops that run in the threads, where a Python frame of asyncio's own shows it."""
-    found: list[Any] = []
+    """The loops that run in the threads: ferrio's, and asyncio's own, where a Python frame shows it."""
+    found: list[Any] = [owner for owner, _ in _running_loops()]
     for innermost in thread_frames().values():
         frame: Any = innermost
         while frame is not None:

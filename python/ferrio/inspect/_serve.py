@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ferrio._ferrio import InspectionService, __version__
-from ferrio.inspect import _recording
+from ferrio.inspect import _recording, _watching
 from ferrio.inspect._collect import SLICE, Collection, empty_snapshot
 from ferrio.inspect._model import SCHEMA_VERSION
 from ferrio.inspect._socket import listen
@@ -50,13 +50,16 @@ class _Served:
     def run(self) -> None:
         """Starts the threads."""
         greeting = json.dumps({"schema": SCHEMA_VERSION, **_process()}).encode()
-        partial = json.dumps(empty_snapshot(_NO_PROGRESS))[:-1].encode()
+        unknown = {name: value for name, value in empty_snapshot(_NO_PROGRESS).items() if name != "blocks"}
+        partial = json.dumps(unknown)[:-1].encode()
         self.service = InspectionService(self.listener.fileno(), list(self.allowed), greeting, partial, _answer)
+        _watching.publish_to(self.service)
 
     def halt(self) -> None:
         """Ends the threads; clients can still connect, and wait."""
         service, self.service = self.service, None
         if service is not None:
+            _watching.publish_to(None)
             service.stop()
 
     def close(self) -> None:
@@ -68,11 +71,14 @@ class _Served:
                 os.unlink(self.path)
 
 
-def start(path: str | os.PathLike[str] | None = None, *, allow_uid: Iterable[int] = ()) -> str:
+def start(
+    path: str | os.PathLike[str] | None = None, *, allow_uid: Iterable[int] = (), blocked: float | None = 0.1
+) -> str:
     """Begin to record, and to answer the command `ferrio` on a Unix socket; returns its path.
 
     This user and root may ask, and the users `allow_uid`, who need a `path` that they can reach. Without a path the
-    socket is where `ferrio list` looks. If it is served already, nothing changes.
+    socket is where `ferrio list` looks. A callback that keeps its loop from going on for more than `blocked` seconds is
+    reported; None reports none. If the socket is served already, nothing changes.
     """
     global _served
     with _lock:
@@ -80,15 +86,26 @@ def start(path: str | os.PathLike[str] | None = None, *, allow_uid: Iterable[int
             _watch_process()
             _served = _Served(None if path is None else os.fspath(path), tuple(allow_uid))
             _recording.begin()
+            if blocked is not None:
+                _watching.begin(blocked)
+                _watching.publish_to(_served.service)
         return _served.path
 
 
+def watch(limit: float) -> None:
+    """Reports blocks, without a socket, until `stop()`."""
+    with _lock:
+        _watch_process()
+        _watching.begin(limit)
+
+
 def stop() -> None:
-    """End that, and forget what was recorded. Without `start()` before it, it does nothing."""
+    """End that, and forget what was recorded, but not `blocks()`. Without `start()` before it, it does nothing."""
     global _served
     with _lock:
         served, _served = _served, None
         _recording.end()
+        _watching.end()
         if served is not None:
             served.close()
 
@@ -105,12 +122,14 @@ def _watch_process() -> None:
 
 def _before_fork() -> None:
     _lock.acquire()
+    _watching.halt()
     if _served is not None:
         _served.halt()
 
 
 def _after_fork_in_parent() -> None:
     try:
+        _watching.resume()
         if _served is not None:
             _served.run()
     finally:
@@ -121,6 +140,8 @@ def _after_fork_in_child() -> None:
     global _served
     parents, _served = _served, None
     try:
+        _watching.forget_parent()
+        _watching.resume()
         if parents is not None:
             parents.listener.close()
             path = None if parents.wanted is None else f"{parents.wanted}.{os.getpid()}"

@@ -20,7 +20,7 @@ from ferrio.inspect._objects import is_future, referents, type_name
 LONGEST = 200
 
 # Where asyncio's own files are.
-_ASYNCIO = os.path.join(os.path.dirname(asyncio.events.AbstractEventLoop.close.__code__.co_filename), "")
+ASYNCIO = os.path.join(os.path.dirname(asyncio.events.AbstractEventLoop.close.__code__.co_filename), "")
 
 # The type of ferrio's coroutines.
 _unstarted = _ferrio.sleep(0)
@@ -128,7 +128,7 @@ def _frame(function: str, frame: FrameType) -> Frame:
 
 def is_of_asyncio(file: str) -> bool:
     """Whether it is one of asyncio's own files."""
-    return file.startswith(_ASYNCIO)
+    return file.startswith(ASYNCIO)
 
 
 def thread_frames() -> dict[int, FrameType]:

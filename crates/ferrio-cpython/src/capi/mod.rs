@@ -28,6 +28,7 @@ pub mod program_frames;
 pub mod pyo3_trampolines;
 pub mod python_class;
 pub mod raise;
+pub mod raw_stack;
 pub mod recursion;
 pub mod resume;
 pub mod slot;

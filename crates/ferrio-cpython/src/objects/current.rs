@@ -66,11 +66,15 @@ impl Running {
         self.published.with(py, |published| published.as_ref().map_or(null_mut(), OwnedRef::as_ptr))
     }
 
+    /// The task that runs.
+    pub(crate) fn task<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        // SAFETY: null, or kept by the code that runs its step.
+        unsafe { Bound::from_borrowed_ptr_or_opt(py, self.get()) }
+    }
+
     /// The number of the task that runs; 0 for none.
     pub(crate) fn number(&self, py: Python<'_>) -> u64 {
-        // SAFETY: null, or kept by the code that runs its step.
-        let task = unsafe { Bound::from_borrowed_ptr_or_opt(py, self.get()) };
-        task.map_or(0, |task| crate::objects::task::number(&task))
+        self.task(py).map_or(0, |task| crate::objects::task::number(&task))
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -20,3 +20,4 @@ pub(crate) mod sleep_state;
 pub mod task;
 pub mod task_factory;
 pub mod waiter;
+pub mod watching;

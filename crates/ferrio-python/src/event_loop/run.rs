@@ -12,6 +12,7 @@ use ferrio_cpython::capi::interned;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::current::without_task;
 use ferrio_cpython::objects::future::future_like;
+use ferrio_cpython::objects::watching;
 use ferrio_engine::Deadline;
 use ferrio_sys::Poller;
 use ferrio_sys::clock::monotonic;
@@ -181,6 +182,7 @@ fn set_up(slf: &Bound<'_, Loop>) -> PyResult<()> {
     events_module(py)?.call_method1(pyo3::intern!(py, "_set_running_loop"), (slf,))?;
     slf.get().shown_running.set(false);
     slf.get().io.begin_run(py);
+    watching::begin_run(slf.as_super());
     Ok(())
 }
 
@@ -188,6 +190,8 @@ fn set_up(slf: &Bound<'_, Loop>) -> PyResult<()> {
 fn tear_down(slf: &Bound<'_, Loop>, asyncgen_hooks: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = slf.py();
     let base = base(slf);
+    let reported = LoopBase::end_block(slf.as_super(), || None);
+    watching::end_run(slf.as_super());
     base.stopping.set(false);
     base.set_thread(None);
     base.show_shared_handles(py);
@@ -198,7 +202,7 @@ fn tear_down(slf: &Bound<'_, Loop>, asyncgen_hooks: &Bound<'_, PyAny>) -> PyResu
     let hooks =
         || imports::set_asyncgen_hooks(py)?.call1(asyncgen_hooks.extract::<(Py<PyAny>, Py<PyAny>)>()?).map(drop);
     let hooked = hooks();
-    running.and(tracked).and(hooked).and(signals::end_run(slf))
+    running.and(tracked).and(hooked).and(signals::end_run(slf)).and(reported)
 }
 
 /// Runs turns until the loop is stopped or, if `inner` is given, the nested run is over.
@@ -268,6 +272,10 @@ fn poll(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
 pub(crate) fn poll_system(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> PyResult<()> {
     let py = slf.py();
     let io = &slf.get().io;
+    if let Some(pulse) = base(slf).pulse() {
+        pulse.look_for_events();
+        LoopBase::end_block(slf.as_super(), || None)?;
+    }
     let Some(poller) = io.own_poller(py).map_err(|error| exception_handler::from_io(&error))? else { return Ok(()) };
     let mut events = io.take_events(py);
     let outcome = if !events.is_empty() {
@@ -317,7 +325,12 @@ pub(crate) fn poll_system(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> P
 fn poll_simulation(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     if let Some((simulation, seams)) = base(slf).simulation(py) {
-        (seams.poll)(&simulation, slf.as_super())?;
+        let pulse = base(slf).pulse();
+        // It may wait for the simulation's threads.
+        pulse.inspect(|pulse| pulse.begin_wait());
+        let outcome = (seams.poll)(&simulation, slf.as_super());
+        base(slf).pulse().inspect(|pulse| pulse.end_wait());
+        outcome?;
     }
     py.check_signals()
 }
@@ -337,18 +350,35 @@ fn sleep_in(
     let io = &slf.get().io;
     let spin = io.spin_time(slf.py(), timeout);
     let began = monotonic();
+    let pulse = base.pulse();
+    pulse.inspect(|pulse| pulse.begin_wait());
     base.sleep_state.spin();
     let outcome = slf.py().detach(|| {
-        while monotonic() - began < spin && base.sleep_state.is_waiting() {
-            poller.wait(events, Some(Duration::ZERO))?;
-            if !events.is_empty() {
-                return Ok(());
-            }
-        }
-        let timeout = if base.sleep_state.fall_asleep() { timeout } else { Some(Duration::ZERO) };
-        poller.wait(events, timeout)
+        let outcome = wait_in(base, poller, events, timeout, || monotonic() - began < spin);
+        pulse.inspect(|pulse| pulse.regain());
+        outcome
     });
+    // Looked up again: the watchdog may have been turned on meanwhile.
+    base.pulse().inspect(|pulse| pulse.end_wait());
     let called = base.sleep_state.end_wait();
     io.record_sleep(slf.py(), monotonic() - began, called);
     outcome
+}
+
+/// Waits without the GIL: at first by polling, while `spins`.
+fn wait_in(
+    base: &LoopBase,
+    poller: &Poller,
+    events: &mut ferrio_sys::Events,
+    timeout: Option<Duration>,
+    spins: impl Fn() -> bool,
+) -> io::Result<()> {
+    while spins() && base.sleep_state.is_waiting() {
+        poller.wait(events, Some(Duration::ZERO))?;
+        if !events.is_empty() {
+            return Ok(());
+        }
+    }
+    let timeout = if base.sleep_state.fall_asleep() { timeout } else { Some(Duration::ZERO) };
+    poller.wait(events, timeout)
 }

@@ -3,7 +3,9 @@
 //! What a snapshot holds is collected in Python (`python/ferrio/inspect`). Only the collector's thread calls Python, and
 //! never while the listener waits for it: see `ferrio_sys::inspection`.
 
+mod partial;
 pub(crate) mod recording;
+pub(crate) mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +45,13 @@ impl InspectionService {
     /// Ends the threads, and waits for it.
     fn stop(&self, py: Python<'_>) {
         py.detach(|| self.0.stop());
+    }
+}
+
+impl InspectionService {
+    /// What its threads share.
+    fn shared(&self) -> &Arc<Shared> {
+        self.0.shared()
     }
 }
 

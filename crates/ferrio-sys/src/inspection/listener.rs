@@ -13,6 +13,9 @@ use crate::descriptor;
 /// More clients than that wait until others have gone.
 const MOST_CLIENTS: usize = 16;
 
+/// How many of them may watch, so that others can ask.
+const MOST_WATCHING: usize = 8;
+
 /// How often to look whether the collector makes progress.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -51,6 +54,10 @@ impl Listener<'_> {
         for (client, bytes) in self.shared.take_answers() {
             self.update(client, |client| client.answer(bytes, now));
         }
+        let is_watched = self.clients.iter().any(Client::watches);
+        for report in self.shared.take_reports(is_watched) {
+            self.report(&report, now);
+        }
         for (client, readiness) in ready {
             self.handle_ready(client, readiness, now);
         }
@@ -65,7 +72,7 @@ impl Listener<'_> {
     fn wait(&self) -> Option<(bool, Vec<(u64, PollFlags)>)> {
         let now = Instant::now();
         let refused = Some(self.accepts_from).filter(|from| *from > now);
-        let deadline = self.clients.iter().map(Client::deadline).chain(refused).min();
+        let deadline = self.clients.iter().filter_map(Client::deadline).chain(refused).min();
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(now)));
         let waker = descriptor::borrow(self.shared.waker.read_fd()).ok()?;
         let takes_more = self.clients.len() < MOST_CLIENTS && refused.is_none();
@@ -99,14 +106,30 @@ impl Listener<'_> {
                 let greeting = self.settings.greeting.clone();
                 self.update(number, |client| client.answer(greeting, now));
             }
+            Some(request) if request.trim_ascii() == b"\"watch\"" => {
+                let has_room = self.clients.iter().filter(|client| client.watches()).count() < MOST_WATCHING;
+                // Before the first line goes out: what comes after it is reported.
+                self.shared.note_watched();
+                let greeting = self.settings.greeting.clone();
+                self.update(number, |client| if has_room { client.watch(&greeting, now) } else { Outcome::Leaves });
+            }
             Some(request) => self.shared.ask(number, request),
             None => {}
         }
     }
 
+    /// Sends a line to the clients that watch.
+    fn report(&mut self, report: &[u8], now: Instant) {
+        let watching = self.clients.iter().filter(|client| client.watches());
+        let watching: Vec<u64> = watching.map(|client| client.number).collect();
+        for number in watching {
+            self.update(number, |client| client.report(report, now));
+        }
+    }
+
     /// Answers clients for whom the collector is too slow, and drops those that are slow themselves.
     fn look_at_deadlines(&mut self, now: Instant) {
-        let due = self.clients.iter().filter(|client| client.deadline() <= now);
+        let due = self.clients.iter().filter(|client| client.deadline().is_some_and(|deadline| deadline <= now));
         let due: Vec<_> = due.map(|client| (client.number, client.waits_since())).collect();
         let progress = self.shared.progress();
         for (number, waits_since) in due {
@@ -122,7 +145,7 @@ impl Listener<'_> {
                 continue;
             }
             self.shared.forget(number);
-            let answer = threads::partial_answer(&self.settings.partial);
+            let answer = threads::partial_answer(&self.settings.partial, &self.shared.blocks());
             self.update(number, |client| client.answer(answer, now));
         }
     }

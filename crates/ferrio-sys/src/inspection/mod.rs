@@ -18,6 +18,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+pub(crate) use threads::state_of_thread;
+
 use crate::signals::without_signals;
 use crate::{Waker, descriptor, fork};
 
@@ -29,6 +31,9 @@ const SMALL_STACK: usize = 256 * 1024;
 
 /// Size in bytes of the collector's stack, on which the interpreter runs.
 const LARGE_STACK: usize = 8 * 1024 * 1024;
+
+/// How many lines wait for the listener at most; more are dropped.
+const MOST_REPORTS: usize = 256;
 
 /// What a service needs.
 #[derive(Debug)]
@@ -67,6 +72,12 @@ pub struct Shared {
 struct State {
     requests: VecDeque<(u64, Vec<u8>)>,
     answers: Vec<(u64, Vec<u8>)>,
+    /// Lines for the clients that watch.
+    reports: Vec<Vec<u8>>,
+    /// Whether a client watches.
+    is_watched: bool,
+    /// What is known of blocks that last while nothing makes progress, by their numbers.
+    blocks: Vec<(u64, Vec<u8>)>,
     /// When the collector last had the interpreter.
     progress: Instant,
     ending: bool,
@@ -121,7 +132,15 @@ impl Service {
 
 impl Shared {
     fn new() -> io::Result<Self> {
-        let state = State { requests: VecDeque::new(), answers: Vec::new(), progress: Instant::now(), ending: false };
+        let state = State {
+            requests: VecDeque::new(),
+            answers: Vec::new(),
+            reports: Vec::new(),
+            is_watched: false,
+            blocks: Vec::new(),
+            progress: Instant::now(),
+            ending: false,
+        };
         Ok(Self { waker: Waker::new()?, state: Mutex::new(state), changed: Condvar::new() })
     }
 
@@ -181,6 +200,44 @@ impl Shared {
         let mut state = self.lock();
         state.requests.retain(|(of, _)| *of != client);
         state.answers.retain(|(of, _)| *of != client);
+    }
+
+    /// Sends a line to the clients that watch.
+    pub fn publish(&self, report: &[u8]) {
+        let mut state = self.lock();
+        if !state.is_watched || state.reports.len() >= MOST_REPORTS || state.reports.try_reserve(1).is_err() {
+            return;
+        }
+        state.reports.push(report.to_vec());
+        drop(state);
+        let _ = self.waker.wake();
+    }
+
+    /// Notes what is known of a block, for answers that are partial; None forgets it.
+    pub fn note_block(&self, number: u64, report: Option<&[u8]>) {
+        let mut state = self.lock();
+        state.blocks.retain(|(of, _)| *of != number);
+        if let Some(report) = report
+            && state.blocks.try_reserve(1).is_ok()
+        {
+            state.blocks.push((number, report.to_vec()));
+        }
+    }
+
+    fn blocks(&self) -> Vec<Vec<u8>> {
+        self.lock().blocks.iter().map(|(_, report)| report.clone()).collect()
+    }
+
+    /// A client watches from now on.
+    fn note_watched(&self) {
+        self.lock().is_watched = true;
+    }
+
+    /// Notes whether a client watches; gives the lines for those that do.
+    fn take_reports(&self, is_watched: bool) -> Vec<Vec<u8>> {
+        let mut state = self.lock();
+        state.is_watched = is_watched;
+        std::mem::take(&mut state.reports)
     }
 
     fn take_answers(&self) -> Vec<(u64, Vec<u8>)> {

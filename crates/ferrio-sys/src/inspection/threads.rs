@@ -17,16 +17,23 @@ pub(super) fn user_of(_: impl AsFd) -> io::Result<u32> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Completes a JSON object with what is known without the interpreter: its threads, as the system sees them.
-pub(super) fn partial_answer(beginning: &[u8]) -> Vec<u8> {
+/// Completes a JSON object with what is known without the interpreter: its threads, as the system sees them, and the
+/// callbacks that block a loop.
+pub(super) fn partial_answer(beginning: &[u8], blocks: &[Vec<u8>]) -> Vec<u8> {
     let mut text = String::from(", \"threads\": [");
     for (place, (number, name, state)) in threads().into_iter().enumerate() {
         let separator = if place == 0 { "" } else { ", " };
         // Writing to a string cannot fail.
         let _ = write!(text, "{separator}{{\"number\": {number}, \"name\": \"{name}\", \"state\": \"{state}\"}}");
     }
-    text.push_str("]}");
-    [beginning, text.as_bytes()].concat()
+    text.push_str("], \"blocks\": [");
+    [beginning, text.as_bytes(), &blocks.join(&b", "[..]), b"]}"].concat()
+}
+
+/// The state of one of this process's threads, a letter of proc(5), where the system tells.
+pub(crate) fn state_of_thread(number: u32) -> Option<char> {
+    let status = fs::read_to_string(format!("/proc/self/task/{number}/stat")).ok()?;
+    status.rsplit_once(") ")?.1.chars().next()
 }
 
 /// The number, the name and the state of each thread, as far as the system tells. Names consist of harmless characters.

@@ -13,11 +13,12 @@ mod simulated;
 mod turn;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ferrio_engine::{Deadline, ReadyQueue, Timers};
 use ferrio_sys::Waker;
+use ferrio_sys::watching::Pulse;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -73,11 +74,15 @@ pub struct LoopBase {
     /// What takes the place of the loop's surroundings while `simulated` is set.
     simulator: GilCell<Option<Simulator>>,
     simulated: GilFlag,
-    /// Debug mode, a simulation, or `end_of_callback` is due: one check for each callback.
+    /// Debug mode, a simulation, the watchdog, or `end_of_callback` is due: one check for each callback.
     is_special: GilFlag,
     /// Whether `end_of_callback` is due.
     end_is_due: GilFlag,
     end_of_callback: GilCell<Option<EndOfCallback>>,
+    /// Whether the watchdog watches.
+    pub(crate) watched: GilFlag,
+    /// What the watchdog looks at; made when it first watches.
+    pub(crate) pulse: OnceLock<Arc<Pulse>>,
     /// The ferrio task that runs.
     pub(crate) running: Running,
     /// Identifier of the thread that runs the loop, 0 when it does not run.
@@ -147,6 +152,8 @@ impl LoopBase {
             is_special: GilFlag::default(),
             end_is_due: GilFlag::default(),
             end_of_callback: GilCell::new(None),
+            watched: GilFlag::default(),
+            pulse: OnceLock::new(),
             running: Running::default(),
             thread: AtomicU64::new(0),
         };

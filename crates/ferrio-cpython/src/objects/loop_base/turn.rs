@@ -9,6 +9,7 @@ use super::{EndOfCallback, LoopBase};
 use crate::capi::imports;
 use crate::capi::memory;
 use crate::objects::runnable::Runnable;
+use crate::objects::watching;
 
 impl LoopBase {
     /// Runs what was ready when the turn began, as asyncio's `_run_once` does. `SystemExit` and `KeyboardInterrupt` are
@@ -60,10 +61,25 @@ impl LoopBase {
         Ok(())
     }
 
-    /// Ends the callback before this one, if that is due, and runs this one.
+    /// Runs a callback with what is switched on around it.
     #[cold]
     #[inline(never)]
     fn run_special(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
+        let base = slf.get();
+        if let Some(pulse) = base.pulse() {
+            // The loop's own work before this callback may have taken long as well.
+            let before = Self::end_block(slf, || None);
+            pulse.beat(watching::address_of_task(runnable));
+            let is_special = base.debug.get() || base.end_is_due.get() || base.is_simulated();
+            let outcome = if is_special { Self::run_marked(slf, runnable) } else { runnable.run(slf) };
+            let after = Self::end_block(slf, || watching::task_of(slf.py(), runnable));
+            return outcome.and(before).and(after);
+        }
+        Self::run_marked(slf, runnable)
+    }
+
+    /// Ends the callback before this one, if that is due, and runs this one.
+    fn run_marked(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
         let ended = Self::end_callback(slf);
         let place = slf.get().ready_count(slf.py());
         let outcome = if slf.get().debug.get() { Self::run_timed(slf, runnable) } else { runnable.run(slf) };
@@ -73,7 +89,7 @@ impl LoopBase {
 
     /// Calls what `at_end_of_callback` was given, if anything.
     #[inline]
-    fn end_callback(slf: &Bound<'_, Self>) -> PyResult<()> {
+    pub(crate) fn end_callback(slf: &Bound<'_, Self>) -> PyResult<()> {
         if slf.get().end_is_due.get() { Self::end_callback_now(slf) } else { Ok(()) }
     }
 
@@ -93,8 +109,9 @@ impl LoopBase {
         self.update_special();
     }
 
-    pub(super) fn update_special(&self) {
-        self.is_special.set(self.debug.get() || self.end_is_due.get() || self.is_simulated());
+    pub(crate) fn update_special(&self) {
+        let is_special = self.debug.get() || self.end_is_due.get() || self.is_simulated() || self.watched.get();
+        self.is_special.set(is_special);
     }
 
     /// Publishes to asyncio which task runs. asyncio raises if the loop is no longer the thread's running one, for
@@ -127,7 +144,7 @@ impl LoopBase {
 
     /// Reports an error of internal work to the exception handler, as for callbacks.
     #[cold]
-    fn report(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
+    pub(crate) fn report(slf: &Bound<'_, Self>, error: PyErr) -> PyResult<()> {
         let py = slf.py();
         if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py) {
             return Err(error);

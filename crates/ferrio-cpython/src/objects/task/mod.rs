@@ -70,6 +70,13 @@ pub(crate) struct TaskBody {
     pub(crate) log_destroy_pending: bool,
 }
 
+/// Where a task has its name, which may be null, and its number: distances from its address.
+#[must_use]
+pub const fn places_of_name() -> (usize, usize) {
+    let body = std::mem::offset_of!(TaskObject, task);
+    (body + std::mem::offset_of!(TaskBody, name), body + std::mem::offset_of!(TaskBody, number))
+}
+
 /// A counted reference to a ferrio task, or to an instance of a subclass.
 #[derive(Clone)]
 #[repr(transparent)]
