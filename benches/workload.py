@@ -60,12 +60,20 @@ def load() -> dict[str, Callable[[], Awaitable[float]]]:
 
 
 def loop_factory(implementation: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Selects stock asyncio, a module's loop under stock asyncio, or `ferrio`: its loop and everything above it."""
+    """Selects stock asyncio, a module's loop under stock asyncio, or `ferrio`: its loop and everything above it.
+
+    `ferrio-watched` has the watchdog on, `ferrio-inspected` all of inspection.
+    """
     if implementation == "asyncio":
         return asyncio.SelectorEventLoop
-    module = importlib.import_module(implementation.removesuffix("-loop"))
-    if implementation == "ferrio":
+    name, _, mode = implementation.partition("-")
+    module = importlib.import_module(name)
+    if name == "ferrio" and mode != "loop":
         module.install()
+    if mode == "watched":
+        importlib.import_module("ferrio.inspect._serve").watch(0.1)
+    if mode == "inspected":
+        importlib.import_module("ferrio.inspect").start()
     return module.new_event_loop
 
 

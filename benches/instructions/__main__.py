@@ -9,6 +9,7 @@ import sys
 from .counting import Count, Unavailable, counted
 from .rows import NAMES
 
+IMPLEMENTATIONS = ("ferrio", "ferrio-loop", "ferrio-watched", "ferrio-inspected", "asyncio")
 COLUMNS = f"{'baseline':>10}{'ratio':>8}"
 HEAD = f"{'instructions an operation':<28}{'all':>10}{COLUMNS}{'_ferrio':>12}{COLUMNS}"
 
@@ -31,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benches.instructions", description="instructions an operation")
     parser.add_argument("--baseline", metavar="PYTHON", help="interpreter of an environment with the build to compare")
     parser.add_argument("--only", action="append", metavar="WORD", help="rows whose name contains WORD; repeatable")
-    parser.add_argument("--implementation", choices=("ferrio", "ferrio-loop", "asyncio"), default="ferrio")
+    parser.add_argument("--implementation", choices=IMPLEMENTATIONS, default="ferrio")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write all figures")
     arguments = parser.parse_args()
     names = [name for name in NAMES if any(word in name for word in arguments.only or [""])]

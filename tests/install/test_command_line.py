@@ -203,7 +203,17 @@ def test_help_names_every_option(tmp_path, option):
     assert (run.returncode, run.stderr) == (0, "")
     assert all(
         word in run.stdout
-        for word in ("-m MODULE", "-c CODE", "FILE", "--debug", "--children", "--quiet", "--version", "--help")
+        for word in (
+            "-m MODULE",
+            "-c CODE",
+            "FILE",
+            "--debug",
+            "--children",
+            "--fail-on-block",
+            "--quiet",
+            "--version",
+            "--help",
+        )
     )
 
 
