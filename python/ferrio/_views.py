@@ -30,7 +30,10 @@ def seconds(text: str) -> float:
     """The seconds of `50ms`, `0.5s` or `0.5`; ValueError if it is none of them, or not above 0."""
     number = text.rstrip("ms")
     unit = text[len(number) :]
-    value = float(number) * _UNITS[unit] if unit in _UNITS else 0.0
+    try:
+        value = float(number) * _UNITS.get(unit, 0.0)
+    except ValueError:
+        value = 0.0
     if not 0 < value < 1e6:
         raise ValueError(f"{text!r} is no duration such as 50ms or 0.5s")
     return value
