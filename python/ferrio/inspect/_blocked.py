@@ -1,11 +1,16 @@
 """Reports of blocks as text, and merged into flame graphs: lines of collapsed stacks, or a file for speedscope."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from ferrio.inspect._model import Block, Frame
 from ferrio.inspect._text import place, printable
+
+
+# Python's own files, and those of installed packages.
+_INSTALLED = re.compile(r"/lib/python3\.\d+/|/(site|dist)-packages/|^<frozen")
 
 
 def one_line(report: Block) -> str:
@@ -29,8 +34,10 @@ def culprit(report: Block) -> str:
 
 
 def where(report: Block) -> Frame | None:
-    """The innermost function that has a file."""
-    return next((frame for frame in reversed(report["stack"]) if frame["file"] is not None), None)
+    """The innermost function of the program's own, if there is one; else the innermost that has a file."""
+    files = [frame for frame in reversed(report["stack"]) if frame["file"] is not None]
+    own = (frame for frame in files if not _INSTALLED.search(frame["file"] or ""))
+    return next(own, files[0] if files else None)
 
 
 def stack_text(report: Block) -> Iterator[str]:

@@ -23,7 +23,7 @@ from typing import Any
 
 from ferrio._ferrio import Watchdog, _forget_running_loops, _open_block, _running_loops, _running_task
 from ferrio.inspect import _recording
-from ferrio.inspect._blocked import one_line, stack_text
+from ferrio.inspect._blocked import one_line, stack_text, where
 from ferrio.inspect._collect import Collection, task_name
 from ferrio.inspect._model import Awaiter, Block, Frame
 from ferrio.inspect._objects import attribute, identifier
@@ -353,7 +353,7 @@ def _log(report: Block) -> None:
     """One record, as if it came from the line that blocks; `record.ferrio_block` is the report."""
     if not logger.isEnabledFor(logging.WARNING):
         return
-    last = next((frame for frame in reversed(report["stack"]) if frame["file"] is not None), None)
+    last = where(report)
     record = logger.makeRecord(
         logger.name,
         logging.WARNING,

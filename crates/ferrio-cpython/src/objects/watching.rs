@@ -146,6 +146,7 @@ impl LoopBase {
     }
 
     /// The task of ferrio's whose step runs.
+    #[must_use]
     pub fn running_task<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
         slf.get().running.task(slf.py())
     }

@@ -187,7 +187,7 @@ fn size(object: &Bound<'_, PyAny>) -> Option<usize> {
 fn text_state(py: Python<'_>) -> Option<(usize, u32)> {
     let known = [("ab", 1 | ASCII), ("éé", 1), ("€€", 2), ("𝄞𝄞", 4)];
     let texts = known.map(|(text, expected)| (PyString::new(py, text), expected | COMPACT));
-    let places = (SIZE..SIZE + 8 * size_of::<usize>()).step_by(size_of::<u32>());
+    let places = (SIZE..SIZE + WORDS).step_by(size_of::<u32>());
     let fits = |at: usize, shift: u32| {
         let fits_one = |(text, expected): &(Bound<'_, PyString>, u32)| {
             half_word(address(text.as_any()) + at).is_some_and(|state| state >> shift & 31 == *expected)

@@ -1,4 +1,4 @@
-//! The table of a code object that says which instruction belongs to which line: CPython's `locations.md`, since 3.11.
+//! The table of a code object that says which instruction belongs to which line: `CPython`'s `locations.md`, since 3.11.
 
 /// The line of the instruction at `target` bytes from the code's beginning; `first` is the code's first line.
 pub(super) fn line_at(table: &[u8], first: i64, target: usize) -> Option<i64> {
@@ -9,8 +9,7 @@ pub(super) fn line_at(table: &[u8], first: i64, target: usize) -> Option<i64> {
         let kind = entry >> 3 & 15;
         let (change, others) = match kind {
             NO_LINE => (None, 0),
-            LONG => (Some(signed(&mut table)?), 0),
-            NO_COLUMNS => (Some(signed(&mut table)?), 0),
+            LONG | NO_COLUMNS => (Some(signed(&mut table)?), 0),
             10..=12 => (Some(i64::from(kind) - 10), 2),
             _ => (Some(0), 1),
         };
