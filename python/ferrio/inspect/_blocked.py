@@ -8,7 +8,6 @@ from typing import Any
 from ferrio.inspect._model import Block, Frame
 from ferrio.inspect._text import place, printable
 
-
 # Python's own files, and those of installed packages.
 _INSTALLED = re.compile(r"/lib/python3\.\d+/|/(site|dist)-packages/|^<frozen")
 
