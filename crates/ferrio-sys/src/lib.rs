@@ -21,6 +21,7 @@ pub mod memory;
 mod parker;
 pub mod pending_writes;
 pub mod poller;
+pub mod program_section;
 mod reserve;
 mod signals;
 pub mod socket;
