@@ -91,6 +91,8 @@ mod _ferrio {
     #[pymodule_export]
     use crate::inspect::InspectionService;
     #[pymodule_export]
+    use crate::inspect::figures::{activity_of, count_tasks, listed_tasks};
+    #[pymodule_export]
     use crate::inspect::recording::{creation_of, holders_of, record};
     #[pymodule_export]
     use crate::inspect::watchdog::{

@@ -1,8 +1,9 @@
 """All tasks that are not done, of every kind and every loop, and the loops.
 
 asyncio keeps no list of loops: the loops are those of the tasks and those that run in a thread. Up to 3.13 asyncio's
-registry, which continues with ferrio's, gives all tasks; from 3.14 on the C module gives its own tasks for one loop at
-a time only.
+registry, which continues with ferrio's, gives all tasks. From 3.14 on the C module's tasks are in lists of the threads
+that made them, and ferrio's with them. If ferrio had to keep out of those, the C module gives its own tasks for one
+loop at a time only.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import sys
 import weakref
 from typing import Any
 
-from ferrio._ferrio import _running_loops
+from ferrio._ferrio import _listed_tasks, _running_loops
 from ferrio.inspect._objects import attribute, referents
 from ferrio.inspect._stacks import thread_frames
 
@@ -18,8 +19,9 @@ _RUN_FOREVER = asyncio.base_events.BaseEventLoop.run_forever.__code__
 
 
 def registered_tasks() -> list[Any]:
-    """The tasks in asyncio's registry, which from 3.14 on lacks those of the C module."""
-    tasks: dict[int, Any] = {id(task): task for registry in _registries() for task in _copied(registry)}
+    """The tasks in asyncio's registry and in ferrio's."""
+    registries = [*_registries(), _listed_tasks()]
+    tasks: dict[int, Any] = {id(task): task for registry in registries for task in _copied(registry)}
     return list(tasks.values())
 
 

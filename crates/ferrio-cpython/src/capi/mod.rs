@@ -33,6 +33,8 @@ pub mod recursion;
 pub mod resume;
 pub mod slot;
 pub(crate) mod stop_iteration;
+#[cfg(Py_3_14)]
+pub(crate) mod task_lists;
 pub(crate) mod trampoline;
 pub(crate) mod version;
 pub mod visitor;

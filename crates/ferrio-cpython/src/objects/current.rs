@@ -107,6 +107,11 @@ impl LoopBase {
         RunningStep { running, outer }
     }
 
+    /// Whether the step of `task` runs.
+    pub(crate) fn runs(&self, task: &Bound<'_, PyAny>) -> bool {
+        std::ptr::eq(self.running.get(), task.as_ptr())
+    }
+
     /// Publishes a change at once where asyncio does not hash the loop.
     #[inline]
     pub(crate) fn sync_current_task_if_eager(slf: &Bound<'_, Self>) -> PyResult<()> {

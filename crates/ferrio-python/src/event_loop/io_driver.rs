@@ -19,6 +19,7 @@ use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token, Waker, poller
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::event_loop::activity::Activity;
 use crate::event_loop::end_of_callback::EndOfCallback;
 use crate::event_loop::end_of_turn::EndOfTurn;
 use crate::event_loop::exception_handler;
@@ -48,6 +49,7 @@ pub(crate) struct Io {
     spin: GilCell<SpinPolicy>,
     /// Allocated at the first receive; taken out while a receive fills it.
     receive_buffer: GilCell<Option<Box<[u8]>>>,
+    pub(crate) activity: Activity,
     /// What runs when the current turn ends.
     pub(crate) end_of_turn: EndOfTurn,
     /// What runs when the current callback ends.
@@ -66,6 +68,7 @@ impl Io {
             policy: GilCell::new(PollPolicy::new()),
             spin: GilCell::new(SpinPolicy::new(processors())),
             receive_buffer: GilCell::new(None),
+            activity: Activity::default(),
             end_of_turn: EndOfTurn::default(),
             end_of_callback: EndOfCallback::default(),
         })

@@ -4,6 +4,7 @@
 //! methods. The Python class that users see is `EventLoop`, made here at import as a subclass of `Loop` and
 //! `asyncio.AbstractEventLoop`.
 
+pub(crate) mod activity;
 mod asyncgens;
 mod debug;
 pub(crate) mod end_of_callback;

@@ -183,6 +183,7 @@ fn set_up(slf: &Bound<'_, Loop>) -> PyResult<()> {
     slf.get().shown_running.set(false);
     slf.get().io.begin_run(py);
     watching::begin_run(slf.as_super());
+    slf.get().io.activity.begin_run();
     Ok(())
 }
 
@@ -194,6 +195,7 @@ fn tear_down(slf: &Bound<'_, Loop>, asyncgen_hooks: &Bound<'_, PyAny>) -> PyResu
     watching::end_run(slf.as_super());
     base.stopping.set(false);
     base.set_thread(None);
+    slf.get().io.activity.end_run();
     base.show_shared_handles(py);
     let set_running = pyo3::intern!(py, "_set_running_loop");
     let running = events_module(py).and_then(|events| events.call_method1(set_running, (py.None(),)).map(drop));
@@ -352,6 +354,7 @@ fn sleep_in(
     let began = monotonic();
     let pulse = base.pulse();
     pulse.inspect(|pulse| pulse.begin_wait());
+    io.activity.begin_sleep(began);
     base.sleep_state.spin();
     let outcome = slf.py().detach(|| {
         let outcome = wait_in(base, poller, events, timeout, || monotonic() - began < spin);
@@ -361,7 +364,9 @@ fn sleep_in(
     // Looked up again: the watchdog may have been turned on meanwhile.
     base.pulse().inspect(|pulse| pulse.end_wait());
     let called = base.sleep_state.end_wait();
-    io.record_sleep(slf.py(), monotonic() - began, called);
+    let asleep = monotonic() - began;
+    io.record_sleep(slf.py(), asleep, called);
+    io.activity.end_sleep(asleep);
     outcome
 }
 

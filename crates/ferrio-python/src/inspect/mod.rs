@@ -4,6 +4,7 @@
 //! never while the listener waits for it: see `ferrio_sys::inspection`.
 
 mod partial;
+pub(crate) mod figures;
 pub(crate) mod recording;
 pub(crate) mod watchdog;
 

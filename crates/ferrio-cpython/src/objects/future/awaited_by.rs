@@ -30,7 +30,11 @@ impl<'py> FutureRef<'py> {
         }
         if !present.is(waiter) {
             let set = PySet::new(py, [&present, waiter])?;
-            drop(self.update(|body| body.awaited_by.replace(set.into())));
+            let before = self.update(|body| {
+                body.awaited_by_is_set = true;
+                body.awaited_by.replace(set.into())
+            });
+            drop(before);
         }
         Ok(())
     }

@@ -48,6 +48,7 @@ use crate::objects::loop_base::LoopBase;
 
 /// The state of a future.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
 pub(crate) enum State {
     /// No result or exception yet.
     #[default]
@@ -67,37 +68,52 @@ pub(crate) struct FutureObject {
     pub(crate) future: FutureBody,
 }
 
-/// What a future holds.
+/// What a future holds. From `awaited_by` to `awaited_by_is_set` the places are those of asyncio's own futures, for tools
+/// that read them from outside (`task/types.rs`).
 #[derive(Default)]
+#[repr(C)]
 pub(crate) struct FutureBody {
+    pub(crate) callbacks: Callbacks,
     /// The loop; None before `__init__`.
     pub(crate) owner: Option<OwnedRef>,
     pub(crate) result: Option<OwnedRef>,
     pub(crate) exception: Option<OwnedRef>,
-    /// The exception's traceback when it was set, so that raising it twice does not lengthen it.
-    exception_traceback: Option<OwnedRef>,
-    pub(crate) callbacks: Callbacks,
-    pub(crate) cancel_message: Option<OwnedRef>,
-    /// The exception that ended a cancelled task, raised by the first read.
-    pub(crate) cancelled_exception: Option<OwnedRef>,
     /// Where it was made, in debug mode.
     pub(crate) source_traceback: Option<OwnedRef>,
     /// The waiter, or a set of waiters; see `awaited_by.rs`.
     pub(crate) awaited_by: Option<OwnedRef>,
     pub(crate) state: State,
+    /// The exception was not retrieved; logged when the future is destroyed.
+    pub(crate) log_traceback: bool,
+    /// asyncio's state is longer: with these it reads as pending exactly while this one is.
+    state_goes_on: [u8; 2],
+    pub(crate) is_task: bool,
+    pub(super) awaited_by_is_set: bool,
     /// `owner` is a ferrio loop.
     pub(crate) native: bool,
     /// Its own iterator yielded it, and no task has picked it up yet.
     pub(crate) blocking: bool,
-    /// The exception was not retrieved; logged when the future is destroyed.
-    pub(crate) log_traceback: bool,
+    pub(crate) cancel_message: Option<OwnedRef>,
+    /// If it failed: the exception's traceback when it was set, so that raising it twice does not lengthen it. If it was
+    /// cancelled: the exception that ended the task, raised by the first read.
+    end: Option<OwnedRef>,
 }
 
 impl FutureBody {
+    /// Where tools look whether `awaited_by` is a set.
+    #[cfg(Py_3_14)]
+    pub(crate) const AWAITED_BY_IS_SET: usize = std::mem::offset_of!(Self, awaited_by_is_set);
+
     /// The body of a pending future on a ferrio loop.
     #[inline]
     pub(crate) fn on(owner: &Bound<'_, LoopBase>) -> Self {
         Self { owner: Some(owner.clone().into()), native: true, ..Self::default() }
+    }
+
+    /// The same of a task.
+    #[inline]
+    pub(crate) fn of_task(self) -> Self {
+        Self { is_task: true, ..self }
     }
 
     /// Whether it belongs to a simulated loop.
@@ -229,7 +245,8 @@ impl<'py> FutureRef<'py> {
             None => owner.call_method0(crate::intern!(py, "get_debug"))?.is_truthy()?,
         };
         let native = native.is_some();
-        let fresh = FutureBody { owner: Some(owner.into()), native, ..FutureBody::default() };
+        let is_task = self.body().is_task;
+        let fresh = FutureBody { owner: Some(owner.into()), native, is_task, ..FutureBody::default() };
         let before = self.update(|body| std::mem::replace(body, fresh));
         drop(before);
         if in_debug {

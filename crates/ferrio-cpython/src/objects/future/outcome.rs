@@ -55,7 +55,7 @@ impl<'py> FutureRef<'py> {
         let before = self.update(|body| {
             body.state = State::Finished;
             body.log_traceback = true;
-            body.exception_traceback = traceback.map(OwnedRef::from);
+            body.end = traceback.map(OwnedRef::from);
             body.exception.replace(exception.into())
         });
         drop(before);
@@ -96,7 +96,7 @@ impl<'py> FutureRef<'py> {
         let (result, exception, traceback) = self.update(|body| {
             body.log_traceback = false;
             let result = body.result.as_ref().map(|result| result.clone_ref(py));
-            (result, body.exception.as_ref().map(|exception| exception.clone_ref(py)), body.exception_traceback.take())
+            (result, body.exception.as_ref().map(|exception| exception.clone_ref(py)), body.end.take())
         });
         if let Some(exception) = exception {
             let exception = exception.into_bound(py);
@@ -138,7 +138,7 @@ impl<'py> FutureRef<'py> {
     #[cold]
     pub(crate) fn cancelled_exception(&self) -> PyResult<Bound<'py, PyAny>> {
         let py = self.py();
-        if let Some(saved) = self.update(|body| body.cancelled_exception.take()) {
+        if let Some(saved) = self.update(|body| body.end.take_if(|_| body.state == State::Cancelled)) {
             return Ok(saved.into_bound(py));
         }
         let message = self.body().cancel_message.as_ref().map(|message| message.get(py));
@@ -146,6 +146,15 @@ impl<'py> FutureRef<'py> {
             Some(message) => imports::cancelled_error(py)?.call1((message,)),
             None => imports::cancelled_error(py)?.call0(),
         }
+    }
+
+    /// `cancel_as_future` for a task that `exception` ended.
+    pub(crate) fn cancel_by(&self, exception: Bound<'py, PyAny>) -> PyResult<bool> {
+        if !self.is_pending() {
+            return Ok(false);
+        }
+        drop(self.update(|body| body.end.replace(exception.into())));
+        self.cancel_as_future(None)
     }
 
     #[cold]

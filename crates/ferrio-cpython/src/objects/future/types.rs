@@ -188,11 +188,10 @@ pub(crate) unsafe fn traverse_base(object: Object, visit: ffi::visitproc, arg: *
         &body.owner,
         &body.result,
         &body.exception,
-        &body.exception_traceback,
-        &body.cancel_message,
-        &body.cancelled_exception,
         &body.source_traceback,
         &body.awaited_by,
+        &body.cancel_message,
+        &body.end,
     ];
     owned.into_iter().flatten().for_each(|owned| show(owned.as_ptr()));
     body.callbacks.iter().for_each(|callback| callback.traverse(|owned| show(owned.as_ptr())));
@@ -211,7 +210,7 @@ unsafe extern "C" fn clear(object: Object) -> c_int {
 /// `tp_clear`: releases everything; the object then counts as not initialised.
 pub(crate) fn release_slots(future: &FutureRef<'_>) {
     let before = future.update(|body| {
-        let fresh = FutureBody { state: body.state, ..FutureBody::default() };
+        let fresh = FutureBody { state: body.state, is_task: body.is_task, ..FutureBody::default() };
         std::mem::replace(body, fresh)
     });
     drop(before);

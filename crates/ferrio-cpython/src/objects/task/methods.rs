@@ -289,7 +289,7 @@ fn give_name(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
 }
 
 fn show_coroutine(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
-    show(task, task.task().coroutine.as_ref())
+    show(task, task.task().coroutine())
 }
 
 fn show_context(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {

@@ -10,6 +10,7 @@ mod methods;
 mod numbers;
 pub(crate) mod registry;
 mod repr;
+mod shown;
 mod step;
 pub mod task_like;
 mod types;
@@ -22,10 +23,11 @@ use pyo3::types::{PyCFunction, PyType};
 
 pub(crate) use cancel::cancel_any;
 pub(crate) use numbers::{note_simulation, restart_numbers};
-pub use registry::{all_tasks, is_any_pending, show_to_asyncio};
+pub use registry::{all_tasks, counts, is_any_pending, listed_anywhere, show_to_asyncio};
 pub(crate) use step::{run_step, run_wakeup, wakeup_callable};
 pub(crate) use types::{is_exact, type_pointer};
 
+use self::shown::{Number, Shown};
 use crate::capi::context;
 use crate::capi::imports;
 use crate::capi::memory;
@@ -45,13 +47,18 @@ pub(crate) struct TaskObject {
     pub(crate) task: TaskBody,
 }
 
-/// What a task holds beyond a future.
+/// What a task holds beyond a future. From the beginning to `link` the places are those of asyncio's own tasks.
 #[derive(Default)]
+#[repr(C)]
 pub(crate) struct TaskBody {
-    /// None before `__init__`, and after an eager start that ran to the end.
-    pub(crate) coroutine: Option<OwnedRef>,
+    /// Follows `coroutine`, `name` and `number`.
+    shown: Shown,
     /// Steps run in it.
     pub(crate) context: Option<OwnedRef>,
+    /// Place in a list of pending tasks.
+    pub(crate) link: registry::Link,
+    /// None before `__init__`, and after an eager start that ran to the end.
+    coroutine: Option<OwnedRef>,
     /// The future that will wake it.
     pub(crate) waiting_for: Option<OwnedRef>,
     /// None until the name `Task-<number>` is first read.
@@ -59,9 +66,7 @@ pub(crate) struct TaskBody {
     /// What anyio knows of the task, if anything: kept here rather than in a dictionary with weak keys.
     annex: Option<OwnedRef>,
     /// 0 for a named task whose number nothing has asked for.
-    number: u64,
-    /// Place in the list of pending tasks.
-    pub(crate) link: registry::Link,
+    number: Number,
     pub(crate) cancels_requested: u32,
     /// `CancelledError` is due at the next step.
     pub(crate) must_cancel: bool,
@@ -75,6 +80,20 @@ pub(crate) struct TaskBody {
 pub const fn places_of_name() -> (usize, usize) {
     let body = std::mem::offset_of!(TaskObject, task);
     (body + std::mem::offset_of!(TaskBody, name), body + std::mem::offset_of!(TaskBody, number))
+}
+
+impl TaskBody {
+    /// None before `__init__`, and after an eager start that ran to the end.
+    #[inline]
+    pub(crate) fn coroutine(&self) -> Option<&OwnedRef> {
+        self.coroutine.as_ref()
+    }
+
+    /// Shows no coroutine from now on.
+    pub(crate) fn take_coroutine(&mut self) -> Option<OwnedRef> {
+        self.shown.set_coroutine(None);
+        self.coroutine.take()
+    }
 }
 
 /// A counted reference to a ferrio task, or to an instance of a subclass.
@@ -211,12 +230,15 @@ impl<'py> TaskRef<'py> {
                 coroutine: Some(coroutine.into()),
                 context: Some(context.into()),
                 name: name.map(OwnedRef::from),
-                number,
+                number: number.into(),
                 log_destroy_pending: true,
                 link: std::mem::take(&mut body.link),
                 ..TaskBody::default()
             };
-            std::mem::replace(body, fresh)
+            let before = std::mem::replace(body, fresh);
+            body.shown.set_coroutine(body.coroutine.as_ref());
+            body.shown.set_name(body.name.as_ref(), &body.number);
+            before
         });
         drop(before);
         if recording::is_on() {
@@ -259,7 +281,12 @@ impl<'py> TaskRef<'py> {
     /// `set_name`.
     pub(crate) fn set_name(&self, name: &Bound<'py, PyAny>) -> PyResult<()> {
         let name = crate::objects::future::text(name)?;
-        drop(self.update(|body| body.name.replace(name.into())));
+        let before = self.update(|body| {
+            let before = body.name.replace(name.into());
+            body.shown.set_name(body.name.as_ref(), &body.number);
+            before
+        });
+        drop(before);
         Ok(())
     }
 
@@ -268,7 +295,7 @@ impl<'py> TaskRef<'py> {
         if let Some(name) = &self.task().name {
             return Ok(name.get(py));
         }
-        let name = memory::text(py, &format!("Task-{}", self.task().number))?.into_any();
+        let name = memory::text(py, &format!("Task-{}", self.task().number.value()))?.into_any();
         drop(self.update(|body| body.name.replace(name.clone().into())));
         Ok(name)
     }

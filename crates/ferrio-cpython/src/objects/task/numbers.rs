@@ -37,13 +37,13 @@ pub(crate) fn restart_numbers(_py: Python<'_>, next: u64) -> u64 {
 
 /// The number of a ferrio task; a named one gets its own when it is first asked for.
 pub(crate) fn number(task: &TaskRef<'_>) -> u64 {
-    let known = task.task().number;
+    let known = task.task().number.value();
     if known != 0 {
         return known;
     }
     let number = NEXT_NAMED.load(Ordering::Relaxed);
     NEXT_NAMED.store(number + 1, Ordering::Relaxed);
-    task.update(|body| body.number = number);
+    task.update(|body| body.number = number.into());
     number
 }
 

@@ -1,13 +1,19 @@
 //! All pending tasks, so that `asyncio.all_tasks()` finds them.
 //!
-//! An intrusive list through the tasks, without references: a task is in it from its first scheduling to its end or its
-//! deallocation. asyncio iterates over a `WeakSet` of its own; that set gets a class whose `__iter__` continues with
-//! this list, so that `all_tasks` sees it however and whenever it was imported. Adding a ferrio task to the set lists
-//! it, and discarding it takes it off the list, so asyncio's `_register_task` and `_unregister_task` work on ferrio
-//! tasks too.
+//! Intrusive, circular lists through the tasks, without references: a task is in one of them from its first scheduling
+//! to its end or its deallocation. 3.14 and later keep a list of asyncio's own tasks in each thread's state, for
+//! `all_tasks` and for tools that read it from outside; ferrio's tasks go into the same lists (`capi/task_lists.rs`)
+//! where they have the form that the running `_asyncio` declares. Elsewhere they have a list of ferrio's own.
+//!
+//! asyncio also iterates over a `WeakSet`; that set gets a class whose `__iter__` continues with ferrio's own list, so
+//! that `all_tasks` sees it however and whenever it was imported. Adding a ferrio task to the set lists it, and
+//! discarding it takes it off the list, so asyncio's `_register_task` and `_unregister_task` work on ferrio tasks too.
 
+use std::cell::UnsafeCell;
+#[cfg(Py_3_14)]
+use std::ffi::c_void;
+use std::mem::offset_of;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::exceptions::{PyKeyError, PyRuntimeError};
 use pyo3::ffi;
@@ -20,51 +26,68 @@ use crate::capi::heap_type::method;
 use crate::capi::imports;
 use crate::capi::interned;
 use crate::capi::memory;
+use crate::capi::owned_ref::OwnedRef;
+#[cfg(Py_3_14)]
+use crate::capi::task_lists;
 use crate::capi::trampoline::trampoline_attached;
-use crate::objects::future::{boolean, future_like};
+use crate::objects::future::{FutureRef, boolean, future_like};
+use crate::objects::loop_base::LoopBase;
 use crate::objects::scheduling::add_method;
 
 type Object = *mut ffi::PyObject;
 
-/// A task's place in the list; read and written with the GIL held.
+/// A task's place in a list, and a list's head: `struct llist_node`. Read and written with the GIL held.
+#[repr(C)]
 pub(crate) struct Link {
-    previous: *mut TaskObject,
-    next: *mut TaskObject,
-    listed: bool,
+    /// Null in no list.
+    next: *mut Link,
+    previous: *mut Link,
 }
 
 impl Default for Link {
     fn default() -> Self {
-        Self { previous: null_mut(), next: null_mut(), listed: false }
+        Self { next: null_mut(), previous: null_mut() }
     }
 }
 
-/// The newest pending task. Relaxed throughout: the GIL orders all accesses.
-static HEAD: AtomicPtr<TaskObject> = AtomicPtr::new(null_mut());
+/// The head of ferrio's own list.
+struct Head(UnsafeCell<Link>);
 
-/// # Safety
-/// A listed or fresh task, and the GIL is held.
-unsafe fn link<'a>(task: *mut TaskObject) -> &'a mut Link {
-    // SAFETY: alive the caller guarantees it; borrows end at once.
-    unsafe { &mut (*task).task.link }
+// SAFETY: read and written with the GIL held only.
+unsafe impl Sync for Head {}
+
+static OWN: Head = Head(UnsafeCell::new(Link {
+    next: (&raw const OWN).cast_mut().cast(),
+    previous: (&raw const OWN).cast_mut().cast(),
+}));
+
+/// Where the calling thread's new tasks are listed.
+#[inline]
+fn head(_py: Python<'_>) -> *mut Link {
+    #[cfg(Py_3_14)]
+    if let Some(shared) = task_lists::of_this_thread(_py) {
+        return shared.cast();
+    }
+    OWN.0.get()
 }
 
 /// Lists `task`, unless it is listed already.
 #[inline]
 pub(crate) fn add(task: &TaskRef<'_>) {
+    let head = head(task.py());
     let pointer = task.object().as_ptr().cast::<TaskObject>();
     // SAFETY: alive while counted.
-    let own = unsafe { link(pointer) };
-    if own.listed {
+    let own = unsafe { &raw mut (*pointer).task.link };
+    // SAFETY: as above, and the GIL is held.
+    if !unsafe { (*own).next }.is_null() {
         return;
     }
-    let next = HEAD.load(Ordering::Relaxed);
-    *own = Link { previous: null_mut(), next, listed: true };
-    if !next.is_null() {
-        // SAFETY: listed tasks are alive.
-        unsafe { link(next) }.previous = pointer;
-    }
-    HEAD.store(pointer, Ordering::Relaxed);
+    // SAFETY: a head lives as long as its list is used.
+    let previous = unsafe { std::mem::replace(&mut (*head).previous, own) };
+    // SAFETY: alive while counted.
+    unsafe { *own = Link { next: head, previous } };
+    // SAFETY: the head, or in a listed task, which is alive.
+    unsafe { (*previous).next = own };
 }
 
 /// Takes a task out, if it is listed.
@@ -74,55 +97,112 @@ pub(crate) fn add(task: &TaskRef<'_>) {
 #[inline]
 pub(crate) unsafe fn remove(task: *mut TaskObject) {
     // SAFETY: the caller guarantees it.
-    let Link { previous, next, listed } = std::mem::take(unsafe { link(task) });
-    if !listed {
+    let Link { previous, next } = std::mem::take(unsafe { &mut (*task).task.link });
+    if next.is_null() {
         return;
     }
-    if previous.is_null() {
-        HEAD.store(next, Ordering::Relaxed);
-    } else {
-        // SAFETY: listed tasks are alive.
-        unsafe { link(previous) }.next = next;
-    }
-    if !next.is_null() {
-        // SAFETY: listed tasks are alive.
-        unsafe { link(next) }.previous = previous;
-    }
+    // SAFETY: a head, or in a listed task, which is alive.
+    unsafe { (*previous).next = next };
+    // SAFETY: as above.
+    unsafe { (*next).previous = previous };
+}
+
+/// The tasks of ferrio in the list with this head, which may be dying.
+fn tasks_in<'py>(py: Python<'py>, head: *mut Link) -> impl Iterator<Item = *mut TaskObject> + use<'py> {
+    let class = super::type_pointer();
+    // SAFETY: an object, if also one of asyncio's own; its type is read.
+    all_in(py, head).filter(move |task| unsafe { ffi::PyObject_TypeCheck(task.cast(), class) } != 0)
+}
+
+/// The tasks in the list with this head, which may be asyncio's own and may be dying.
+fn all_in<'py>(_py: Python<'py>, head: *mut Link) -> impl Iterator<Item = *mut TaskObject> + use<'py> {
+    // SAFETY: a head of a list in use.
+    let first = unsafe { (*head).next };
+    // SAFETY: not the head, so in a listed task, which has its memory.
+    let links = std::iter::successors(Some(first), |link| Some(unsafe { (**link).next }));
+    let links = links.take_while(move |link| !std::ptr::eq(*link, head));
+    links.map(|link| link.wrapping_byte_sub(offset_of!(TaskObject, task.link)).cast())
+}
+
+/// The heads of all lists that ferrio's tasks may be in.
+fn heads(_py: Python<'_>) -> Vec<*mut Link> {
+    #[cfg(Py_3_14)]
+    let shared = task_lists::all(_py).into_iter().map(<*mut c_void>::cast);
+    #[cfg(not(Py_3_14))]
+    let shared = std::iter::empty();
+    std::iter::once(OWN.0.get()).chain(shared).collect()
 }
 
 /// Whether a task of ferrio's is pending, on any loop.
 #[must_use]
-pub fn is_any_pending(_py: Python<'_>) -> bool {
-    !HEAD.load(Ordering::Relaxed).is_null()
+pub fn is_any_pending(py: Python<'_>) -> bool {
+    heads(py).into_iter().any(|head| tasks_in(py, head).next().is_some())
 }
 
 /// The addresses of all listed tasks.
-pub(crate) fn addresses(_py: Python<'_>) -> Vec<usize> {
-    let mut addresses = Vec::new();
-    let mut task = HEAD.load(Ordering::Relaxed);
-    while !task.is_null() {
-        addresses.push(task.addr());
-        // SAFETY: listed tasks have their memory.
-        task = unsafe { link(task) }.next;
-    }
-    addresses
+pub(crate) fn addresses(py: Python<'_>) -> Vec<usize> {
+    heads(py).into_iter().flat_map(|head| tasks_in(py, head)).map(|task| task.addr()).collect()
 }
 
-/// All listed tasks.
+/// The tasks in ferrio's own list.
 fn listed(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
-    let mut tasks = Vec::new();
-    let mut task = HEAD.load(Ordering::Relaxed);
-    while !task.is_null() {
-        // A task being deallocated is listed until its memory goes, and must not be revived.
-        // SAFETY: listed tasks have their memory.
-        if unsafe { ffi::Py_REFCNT(task.cast()) } > 0 {
-            // SAFETY: alive, as just seen.
-            tasks.push(unsafe { Bound::from_borrowed_ptr(py, task.cast()) });
+    alive(py, all_in(py, OWN.0.get())).collect()
+}
+
+/// The pending tasks of ferrio, of all loops and threads, and those of asyncio's own that are in the same lists.
+#[must_use]
+pub fn listed_anywhere(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
+    heads(py).into_iter().flat_map(|head| alive(py, all_in(py, head))).collect()
+}
+
+/// Those that live. A task being deallocated is listed until its memory goes, and must not be revived.
+fn alive<'py>(
+    py: Python<'py>,
+    tasks: impl Iterator<Item = *mut TaskObject>,
+) -> impl Iterator<Item = Bound<'py, PyAny>> {
+    // SAFETY: listed tasks have their memory.
+    let alive = tasks.filter(|task| unsafe { ffi::Py_REFCNT(task.cast()) } > 0);
+    // SAFETY: alive, as just seen.
+    alive.map(move |task| unsafe { Bound::from_borrowed_ptr(py, task.cast()) })
+}
+
+/// How many tasks of ferrio's a loop has.
+pub struct Count<'py> {
+    /// The loop.
+    pub owner: Bound<'py, PyAny>,
+    /// Their step runs.
+    pub running: usize,
+    /// Their step is due.
+    pub ready: usize,
+    /// They wait for a future that is not done.
+    pub waiting: usize,
+}
+
+/// The pending tasks of ferrio by their loop and state.
+#[must_use]
+pub fn counts(py: Python<'_>) -> Vec<Count<'_>> {
+    let mut counts: Vec<Count<'_>> = Vec::new();
+    for task in heads(py).into_iter().flat_map(|head| alive(py, tasks_in(py, head))) {
+        let Some(task) = TaskRef::of(&task) else { continue };
+        let Some(owner) = task.future().body().owner.as_ref().map(|owner| owner.get(py)) else { continue };
+        let place = counts.iter().position(|count| count.owner.is(&owner)).unwrap_or_else(|| {
+            counts.push(Count { owner: owner.clone(), running: 0, ready: 0, waiting: 0 });
+            counts.len() - 1
+        });
+        let Some(count) = counts.get_mut(place) else { continue };
+        let runs = owner.cast::<LoopBase>().is_ok_and(|owner| owner.get().runs(task.object()));
+        let waits_for = task.task().waiting_for.as_ref();
+        let is_done =
+            |future: &OwnedRef| FutureRef::exact_ref(future.bind(py)).is_some_and(|future| !future.is_pending());
+        if runs {
+            count.running += 1;
+        } else if waits_for.is_none_or(is_done) {
+            count.ready += 1;
+        } else {
+            count.waiting += 1;
         }
-        // SAFETY: listed tasks have their memory.
-        task = unsafe { link(task) }.next;
     }
-    tasks
+    counts
 }
 
 /// How many times to retry iterating over a set that another thread changes, as in asyncio.
@@ -261,14 +341,18 @@ fn discard_own(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
 }
 
 fn remove_own(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
-    if !task.task().link.listed {
+    if !is_listed(task) {
         return Err(crate::capi::raise::error::<PyKeyError>(task.object().clone().unbind()));
     }
     discard_own(task)
 }
 
+fn is_listed(task: &TaskRef<'_>) -> bool {
+    !task.task().link.next.is_null()
+}
+
 fn has_own(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
-    boolean(task.py(), task.task().link.listed)
+    boolean(task.py(), is_listed(task))
 }
 
 /// The set that `asyncio.all_tasks()` iterates over: `_all_tasks` in 3.11, `_scheduled_tasks` in 3.12 and 3.13, and an

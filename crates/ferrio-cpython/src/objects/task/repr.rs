@@ -30,7 +30,7 @@ impl<'py> TaskRef<'py> {
         if !super::is_exact(self.object().get_type_ptr()) || !is_short(self.future()) {
             return Ok(None);
         }
-        let Some(coroutine) = self.task().coroutine.as_ref().map(|coroutine| coroutine.get(py)) else {
+        let Some(coroutine) = self.task().coroutine().map(|coroutine| coroutine.get(py)) else {
             return Ok(None);
         };
         let waits_for = self.task().waiting_for.as_ref().map(|future| future.get(py));

@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::{TaskObject, TaskRef, bound_function, cancel_any, registry};
+use super::{TaskBody, TaskObject, TaskRef, bound_function, cancel_any, registry};
 use crate::capi::context;
 use crate::capi::imports;
 use crate::capi::memory;
@@ -51,7 +51,7 @@ impl<'py> TaskRef<'py> {
         let py = self.py();
         let owner = self.future().owner()?;
         if let Some(error) = recursion::check_stack(c" while starting a task") {
-            let coroutine = self.update(|body| body.coroutine.take());
+            let coroutine = self.update(TaskBody::take_coroutine);
             drop(coroutine);
             return self.end_with(error);
         }
@@ -60,7 +60,7 @@ impl<'py> TaskRef<'py> {
         let run = || context::run_in(py, &context, || self.step(None));
         let outcome = current::run_nested_step(&owner, self.object(), run);
         if !self.future().is_pending() {
-            let coroutine = self.update(|body| body.coroutine.take());
+            let coroutine = self.update(TaskBody::take_coroutine);
             drop(coroutine);
         }
         outcome
@@ -146,9 +146,7 @@ impl<'py> TaskRef<'py> {
         self.leave_registry();
         let exception = error.into_value(py).into_bound(py).into_any();
         if exception.is_instance(imports::cancelled_error(py)?)? {
-            let before = self.future().update(|body| body.cancelled_exception.replace(exception.into()));
-            drop(before);
-            self.future().cancel_as_future(None)?;
+            self.future().cancel_by(exception)?;
             return Ok(());
         }
         self.future().fail(&exception)?;

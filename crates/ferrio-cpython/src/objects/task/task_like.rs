@@ -101,7 +101,7 @@ pub fn waits_for_cancelled(task: &Bound<'_, PyAny>) -> PyResult<bool> {
 pub fn has_started(task: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = task.py();
     let coroutine = match exact(task) {
-        Some(task) => task.task().coroutine.as_ref().map(|coroutine| coroutine.get(py)),
+        Some(task) => task.task().coroutine().map(|coroutine| coroutine.get(py)),
         None => Some(task.call_method0(crate::intern!(py, "get_coro"))?),
     };
     let Some(coroutine) = coroutine else { return Ok(false) };

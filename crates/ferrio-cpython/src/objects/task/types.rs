@@ -1,6 +1,8 @@
 //! The type `Task`: creation, memory and garbage collection, on top of the future's.
 
 use std::ffi::{CStr, c_int, c_void};
+#[cfg(Py_3_14)]
+use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -9,10 +11,14 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
+#[cfg(Py_3_14)]
+use super::shown;
 use super::{TaskBody, TaskObject, TaskRef, methods, numbers, registry};
 use crate::capi::deallocation::within_bounds;
 use crate::capi::freelist::FreeList;
 use crate::capi::heap_type::{self, EXTENSIBLE, set_constructor, slot};
+#[cfg(Py_3_14)]
+use crate::capi::task_lists::{self, TaskLayout};
 use crate::capi::trampoline::{assume_attached, attached_finalizer};
 use crate::objects::coroutine_check;
 use crate::objects::future::{self, FutureBody};
@@ -64,7 +70,7 @@ pub(super) fn new_exact(py: Python<'_>, future: FutureBody) -> PyResult<TaskRef<
     // SAFETY: as above.
     let place = unsafe { &raw mut (*object).base.future };
     // SAFETY: in bounds, and it overwrites nothing that needs releasing.
-    unsafe { place.write(future) };
+    unsafe { place.write(future.of_task()) };
     // SAFETY: as above.
     let place = unsafe { &raw mut (*object).task };
     // SAFETY: in bounds, and it overwrites nothing that needs releasing.
@@ -83,7 +89,7 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
         // SAFETY: of our layout; the zeroed body holds nothing that needs releasing.
         let place = unsafe { &raw mut (*task).base.future };
         // SAFETY: in bounds, and it overwrites nothing that needs releasing.
-        unsafe { place.write(FutureBody::default()) };
+        unsafe { place.write(FutureBody::default().of_task()) };
         // SAFETY: as above.
         let place = unsafe { &raw mut (*task).task };
         // SAFETY: in bounds, and it overwrites nothing that needs releasing.
@@ -186,7 +192,7 @@ unsafe extern "C" fn clear(object: Object) -> c_int {
         let task = unsafe { TaskRef::from_borrowed(py, object) };
         future::release_slots(task.future());
         let owned = task
-            .update(|body| (body.coroutine.take(), body.context.take(), body.waiting_for.take(), body.annex.take()));
+            .update(|body| (body.take_coroutine(), body.context.take(), body.waiting_for.take(), body.annex.take()));
         drop(owned);
     });
     0
@@ -199,6 +205,8 @@ const DOC_3_11: &CStr =
 fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
     let base = future::future_type(py)?;
     coroutine_check::types(py)?;
+    #[cfg(Py_3_14)]
+    join_lists(py)?;
     let doc = if py.version_info() >= (3, 12) { DOC } else { DOC_3_11 };
     let slots = vec![
         slot(ffi::Py_tp_new, new as *mut c_void),
@@ -216,4 +224,32 @@ fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
     let class = heap_type::new(py, c"ferrio.Task", size_of::<TaskObject>(), slots, EXTENSIBLE, Some(&base))?;
     set_constructor(class.bind(py), methods::construct);
     Ok(class)
+}
+
+#[cfg(Py_3_14)]
+const FUTURE: usize = offset_of!(TaskObject, base.future);
+
+/// Where a task has what tools read from outside: at the places of asyncio's own tasks, which are the same in 3.14 and
+/// 3.15. If the running interpreter declares others, ferrio's tasks keep out of its lists.
+#[cfg(Py_3_14)]
+const LAYOUT: TaskLayout = TaskLayout {
+    size: offset_of!(TaskObject, task.link) as u64 + 2 * size_of::<usize>() as u64,
+    name: (offset_of!(TaskObject, task) + shown::NAME) as u64,
+    awaited_by: (FUTURE + offset_of!(FutureBody, awaited_by)) as u64,
+    is_task: (FUTURE + offset_of!(FutureBody, is_task)) as u64,
+    awaited_by_is_set: (FUTURE + FutureBody::AWAITED_BY_IS_SET) as u64,
+    coroutine: (offset_of!(TaskObject, task) + shown::COROUTINE) as u64,
+    node: offset_of!(TaskObject, task.link) as u64,
+};
+
+/// Lists tasks in the interpreter's lists from now on, if it and its tools can read them.
+#[cfg(Py_3_14)]
+fn join_lists(py: Python<'_>) -> PyResult<()> {
+    if shown::prepare(py)? {
+        task_lists::learn(py, |declared| {
+            // A debug build of the interpreter may have more at the end of its tasks.
+            declared.size as usize <= size_of::<TaskObject>() && TaskLayout { size: LAYOUT.size, ..*declared } == LAYOUT
+        });
+    }
+    Ok(())
 }
