@@ -13,6 +13,7 @@ VIEWS = {
     "ps": ("[PID]", "a line for each task"),
     "tree": ("[PID]", "who awaits whom"),
     "why": ("[PID [TASK]]", "why tasks do not go on: what they wait for and who holds it, to the end"),
+    "metrics": ("[PID]", "what the process counts, as text for Prometheus"),
     "stacks": ("[PID]", "where tasks wait, equal stacks together"),
     "top": ("[PID]", "the tasks, sorted, as they change"),
     "watch": ("[PID]", "what blocks a loop, as it happens"),

@@ -1,9 +1,10 @@
 """Seeing inside a running program: which tasks there are, what each waits for, who holds which lock, and why it hangs.
 
 `snapshot()`, `tasks()` and `why()` work at any time and in any thread, with and without `install()`, and for asyncio's
-own tasks too. `start()` lets the command `ferrio` ask from outside, by a Unix socket that a thread of its own serves;
-`stop()` ends that. Nothing is recorded and no thread exists before `start()`. It also starts the watchdog: a callback
-that blocks a loop is reported to the logger `asyncio`, to `ferrio watch`, to `on_blocked()` and in `blocks()`.
+own tasks too. So does `metrics()`, which counts; `prometheus()`, `Collector` and `instrument()` pass that on. `start()`
+lets the command `ferrio` ask from outside, by a Unix socket that a thread of its own serves; `stop()` ends that.
+Nothing is recorded and no thread exists before `start()`. It also starts the watchdog: a callback that blocks a loop is
+reported to the logger `asyncio`, to `ferrio watch`, to `on_blocked()` and in `blocks()`.
 
 No code of the program runs for a snapshot, and none of its values are shown: no locals, arguments or results.
 """
@@ -13,6 +14,8 @@ from typing import Any
 
 from ferrio.inspect._chains import Index
 from ferrio.inspect._collect import snapshot
+from ferrio.inspect._exports import Collector, instrument, prometheus
+from ferrio.inspect._metrics import Distribution, Metric, Point, metrics
 from ferrio.inspect._model import (
     SCHEMA_VERSION,
     Awaiter,
@@ -40,20 +43,27 @@ __all__ = [
     "SCHEMA_VERSION",
     "Awaiter",
     "Block",
+    "Collector",
     "Creation",
     "Deadlock",
     "Delay",
+    "Distribution",
     "Frame",
     "Holder",
     "Link",
     "Loop",
+    "Metric",
+    "Point",
     "Primitive",
     "Snapshot",
     "Task",
     "Thread",
     "Wait",
     "blocks",
+    "instrument",
+    "metrics",
     "on_blocked",
+    "prometheus",
     "schema",
     "snapshot",
     "start",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ferrio.inspect._metrics import Metric
 from ferrio.inspect._model import SCHEMA_VERSION, Snapshot
 from ferrio.inspect._socket import own_directory, sockets
 
@@ -120,6 +121,14 @@ def find(target: str | None) -> Path:
 
 
 _NONE = "no process is inspected: start one with `ferrio run --inspect …` or FERRIO_INSPECT=1"
+
+
+def metrics_of(target: str | None) -> dict[str, Metric]:
+    """The metrics of a process."""
+    found: dict[str, Metric] = ask(find(target), {"view": "metrics"}).get("metrics", {})
+    if not found:
+        raise Failed("the process has no metrics to show: C code keeps its interpreter's lock")
+    return found
 
 
 def snapshot_of(target: str | None) -> Snapshot:

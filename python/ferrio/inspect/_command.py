@@ -1,4 +1,4 @@
-"""The views of the command line: `ferrio list`, `ps`, `tree`, `why`, `stacks`, `top` and `watch`."""
+"""The views of the command line: `ferrio list`, `ps`, `tree`, `why`, `stacks`, `top`, `watch` and `metrics`."""
 
 import argparse
 import json
@@ -11,7 +11,8 @@ from ferrio._views import VIEWS
 from ferrio.inspect import _text, _top_command, _watch
 from ferrio.inspect._blocked import one_line, stack_text
 from ferrio.inspect._chains import Index, chain_of, roots
-from ferrio.inspect._client import Failed, processes, snapshot_of
+from ferrio.inspect._client import Failed, metrics_of, processes, snapshot_of
+from ferrio.inspect._exports import prometheus_lines
 from ferrio.inspect._model import Snapshot
 
 
@@ -63,6 +64,10 @@ def _lines(view: str, options: argparse.Namespace) -> Iterator[str]:
         return
     if view == "watch":
         yield from _watch.lines(options)
+        return
+    if view == "metrics":
+        found = metrics_of(options.process)
+        yield from [json.dumps(found)] if options.json else prometheus_lines(found)
         return
     snapshot = snapshot_of(options.process)
     if view == "why":

@@ -18,6 +18,7 @@ from typing import Any
 from ferrio._ferrio import InspectionService, __version__
 from ferrio.inspect import _recording, _watching
 from ferrio.inspect._collect import SLICE, Collection, empty_snapshot
+from ferrio.inspect._metrics import metrics
 from ferrio.inspect._model import SCHEMA_VERSION
 from ferrio.inspect._socket import listen
 
@@ -164,6 +165,8 @@ def _answer(request: bytes) -> bytes:
     try:
         asked = json.loads(request)
         view = asked.get("view") if isinstance(asked, dict) else None
+        if view == "metrics":
+            return json.dumps({"schema": SCHEMA_VERSION, "metrics": metrics()}).encode()
         if view != "snapshot":
             return _error("the request is not understood: another version of ferrio may have sent it")
         return b"".join(_parts(Collection()))
