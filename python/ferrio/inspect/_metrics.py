@@ -5,6 +5,7 @@ same name and attributes. `SOURCES` and `DEFINITIONS` are the place for more: a 
 its source and says what its names mean. No source runs code of the program.
 """
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,10 @@ from typing import Any, Literal, NamedTuple, TypedDict
 
 from ferrio import _ferrio
 from ferrio._ferrio import _activity_of, _count_tasks
+from ferrio.inspect import _watching
+from ferrio.inspect._collect import delay_of
 from ferrio.inspect._looks import is_done
+from ferrio.inspect._model import Delay
 from ferrio.inspect._objects import attribute, forget_classes, type_name
 from ferrio.inspect._registry import loop_of, registered_tasks, running_loops
 from ferrio.inspect._stacks import is_running
@@ -59,6 +63,9 @@ DEFINITIONS: dict[str, tuple[Literal["counter", "gauge", "histogram"], str, str]
     "ferrio.eventloop.ready": ("gauge", "{callback}", "Callbacks that are due and have not run yet."),
     "ferrio.eventloop.timers": ("gauge", "{timer}", "Timers that are not due yet."),
     "ferrio.eventloop.descriptors": ("gauge", "{descriptor}", "Descriptors that the loop watches."),
+    "ferrio.eventloop.delay": ("histogram", "s", "How long events had to wait until the loop looked for them."),
+    "ferrio.eventloop.blocked": ("counter", "{block}", "Callbacks that ran for longer than the watchdog's limit."),
+    "ferrio.eventloop.blocked.time": ("counter", "s", "Time that such callbacks took together."),
     "ferrio.task.count": ("gauge", "{task}", "Tasks that are not done, by state."),
     "ferrio.executor.queue": ("gauge", "{job}", "Jobs that wait for a thread of the default executor."),
     "ferrio.executor.threads": ("gauge", "{thread}", "Threads of the default executor."),
@@ -174,7 +181,21 @@ def _of_loops() -> Iterator[Measurement]:
                 yield Measurement(f"ferrio.eventloop.{name}", len(entries), (where,))
         if _ferrio.EventLoop in type(owner).__mro__:
             yield from _activity(owner, where)
+            if (delay := delay_of(owner)) is not None:
+                yield Measurement("ferrio.eventloop.delay", _distribution(delay), (where,))
         yield from _executor(owner, where)
+
+
+def _distribution(delay: Delay) -> Distribution:
+    """The histogram of a loop's delay; there, each bucket counts by itself."""
+    counts = list(itertools.accumulate(delay["counts"]))
+    return Distribution(limits=delay["bounds"], counts=counts[:-1], sum=delay["sum"], count=counts[-1])
+
+
+def _of_watchdog() -> Iterator[Measurement]:
+    blocked, took = _watching.totals()
+    yield Measurement("ferrio.eventloop.blocked", blocked)
+    yield Measurement("ferrio.eventloop.blocked.time", took)
 
 
 def _activity(owner: Any, where: tuple[str, str]) -> Iterator[Measurement]:
@@ -195,4 +216,4 @@ def _executor(owner: Any, where: tuple[str, str]) -> Iterator[Measurement]:
 
 
 # Asked in this order.
-SOURCES: list[Callable[[], Iterable[Measurement]]] = [_of_loops]
+SOURCES: list[Callable[[], Iterable[Measurement]]] = [_of_loops, _of_watchdog]

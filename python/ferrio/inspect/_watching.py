@@ -49,6 +49,7 @@ _reports: "deque[Block]" = deque(maxlen=_MOST_REPORTS)
 _open: dict[int, "_Open"] = {}
 _count = itertools.count()
 _blocks = 0
+_blocked_time = 0.0
 
 _limit: float | None = None
 _watchdog: Watchdog | None = None
@@ -144,9 +145,9 @@ def blocks() -> list[Block]:
     return [Block(**each) for each in list(_reports)]
 
 
-def count() -> int:
-    """How many blocks have ended since the process began."""
-    return _blocks
+def totals() -> tuple[int, float]:
+    """How many blocks have ended since the process began, and how many seconds they took together."""
+    return _blocks, _blocked_time
 
 
 def on_blocked(callback: Callback) -> Callable[[], None]:
@@ -222,7 +223,7 @@ def _sample(owner: int, number: int, lasted: float) -> None:
 
 def _ended(loop: Any, number: int, lasted: float, task: Any) -> None:
     """A block has ended; this is the loop's own thread."""
-    global _blocks
+    global _blocks, _blocked_time
     known = _open.pop(number, None)
     if known is None:
         known = _Open(_without_sample(loop, number, task, lasted))
@@ -233,6 +234,7 @@ def _ended(loop: Any, number: int, lasted: float, task: Any) -> None:
     report["duration"] = lasted
     report["ended"] = True
     _blocks += 1
+    _blocked_time += lasted
     _publish(report, report["stack"])
     _deliver_later(report)
     _log(report)
