@@ -1,0 +1,38 @@
+"""What the watchdog finds is in the metrics."""
+
+import asyncio
+import time
+
+import ferrio
+from ferrio import inspect
+
+
+def total(found, name: str) -> float:
+    return sum(point["value"] for point in found[name]["points"])
+
+
+def test_metrics_count_blocks_and_measure_the_loops_delay(tmp_path):
+    async def main():
+        before = inspect.metrics()
+        time.sleep(0.05)
+        await asyncio.sleep(0)
+        return before, inspect.metrics()
+
+    inspect.start(tmp_path / "socket", blocked=0.02)
+    try:
+        with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
+            before, after = runner.run(main())
+    finally:
+        inspect.stop()
+    assert total(after, "ferrio.eventloop.blocked") >= total(before, "ferrio.eventloop.blocked") + 1
+    took = total(after, "ferrio.eventloop.blocked.time") - total(before, "ferrio.eventloop.blocked.time")
+    assert took >= 0.05
+    assert after["ferrio.eventloop.delay"]["kind"] == "histogram"
+    (point,) = after["ferrio.eventloop.delay"]["points"]
+    delay = point["value"]
+    assert delay["limits"] == sorted(delay["limits"])
+    assert delay["counts"] == sorted(delay["counts"])
+    assert delay["counts"][-1] <= delay["count"]
+    text = inspect.prometheus()
+    assert "ferrio_eventloop_blocked_total " in text
+    assert "ferrio_eventloop_blocked_time_seconds_total " in text
