@@ -3,12 +3,13 @@
 //! Only the file's own numbers lead to what is read, and a file that they lead out of is an error, so nothing is
 //! trusted but that the file is the one that runs. Files of another kind than this machine's ELF have no sections here.
 
-use std::ffi::{CStr, OsStr, c_void};
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::ptr::without_provenance;
 
 /// ELF, of 64 bits, with this machine's order of bytes.
 const IDENTITY: [u8; 6] = [0x7f, b'E', b'L', b'F', 2, if cfg!(target_endian = "little") { 1 } else { 2 }];
@@ -47,7 +48,7 @@ pub fn read(path: &Path, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
 /// The file from which the code or data at `address` was loaded. For a program itself that is the name by which it was
 /// called, which may lead nowhere.
 #[must_use]
-pub fn file_of(address: *const c_void) -> Option<PathBuf> {
+pub fn file_of(address: usize) -> Option<PathBuf> {
     let mut found = libc::Dl_info {
         dli_fname: std::ptr::null(),
         dli_fbase: std::ptr::null_mut(),
@@ -55,7 +56,7 @@ pub fn file_of(address: *const c_void) -> Option<PathBuf> {
         dli_saddr: std::ptr::null_mut(),
     };
     // SAFETY: the function looks the address up in the loader's tables and does not follow it; a place for the answer.
-    let known = unsafe { libc::dladdr(address, &raw mut found) };
+    let known = unsafe { libc::dladdr(without_provenance(address), &raw mut found) };
     if known == 0 || found.dli_fname.is_null() {
         return None;
     }
@@ -138,9 +139,9 @@ mod tests {
 
     #[test]
     fn this_program_is_the_file_of_its_functions() {
-        let address: fn(*const c_void) -> Option<PathBuf> = file_of;
-        let found = file_of(address as *const c_void).expect("loaded from a file");
+        let function: fn(usize) -> Option<PathBuf> = file_of;
+        let found = file_of(function as usize).expect("loaded from a file");
         assert_eq!(found.file_name(), own_program().file_name());
-        assert_eq!(file_of(std::ptr::null()), None);
+        assert_eq!(file_of(0), None);
     }
 }

@@ -65,13 +65,12 @@ class Collector:
     """For `prometheus_client`: `REGISTRY.register(ferrio.inspect.Collector())`. The package must be installed."""
 
     def __init__(self) -> None:
-        from prometheus_client import core
-
-        self._core = core
+        import prometheus_client.core  # noqa: F401 - fails here, not in the middle of a collection
 
     def collect(self) -> Iterator[Any]:
         """The metrics as families of `prometheus_client`."""
-        core = self._core
+        from prometheus_client import core
+
         for name, metric in metrics().items():
             # The client appends `_total` to counters itself.
             shown = prometheus_name(name, metric).removesuffix("_total")

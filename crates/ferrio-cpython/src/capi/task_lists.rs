@@ -73,7 +73,7 @@ fn declaration(py: Python<'_>) -> Option<[u64; NUMBERS]> {
         Some(file) => vec![file.extract::<PathBuf>().ok()?],
         // A part of the interpreter: of the program, or of its library.
         None => {
-            let library = program_section::file_of((&raw const ffi::PyLong_Type).cast());
+            let library = program_section::file_of((&raw const ffi::PyLong_Type).addr());
             [Some(PathBuf::from("/proc/self/exe")), library].into_iter().flatten().collect()
         }
     };

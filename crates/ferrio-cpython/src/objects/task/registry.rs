@@ -108,14 +108,14 @@ pub(crate) unsafe fn remove(task: *mut TaskObject) {
 }
 
 /// The tasks of ferrio in the list with this head, which may be dying.
-fn tasks_in<'py>(py: Python<'py>, head: *mut Link) -> impl Iterator<Item = *mut TaskObject> + use<'py> {
+fn tasks_in(py: Python<'_>, head: *mut Link) -> impl Iterator<Item = *mut TaskObject> + use<'_> {
     let class = super::type_pointer();
     // SAFETY: an object, if also one of asyncio's own; its type is read.
     all_in(py, head).filter(move |task| unsafe { ffi::PyObject_TypeCheck(task.cast(), class) } != 0)
 }
 
 /// The tasks in the list with this head, which may be asyncio's own and may be dying.
-fn all_in<'py>(_py: Python<'py>, head: *mut Link) -> impl Iterator<Item = *mut TaskObject> + use<'py> {
+fn all_in(_py: Python<'_>, head: *mut Link) -> impl Iterator<Item = *mut TaskObject> + use<'_> {
     // SAFETY: a head of a list in use.
     let first = unsafe { (*head).next };
     // SAFETY: not the head, so in a listed task, which has its memory.
