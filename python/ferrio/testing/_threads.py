@@ -1,13 +1,14 @@
 """The threads of simulated jobs: each job of an executor runs in a thread of its own, one at a time.
 
 The loop's thread hands the baton to a job's thread and waits until it comes back: because the job is over, or because
-it waits for the loop itself (`run_coroutine_threadsafe(...).result()`). Then the thread is parked; when what it waits
-for is done, its going on is one more arrival. Invariant: at most one of the threads that share the baton runs.
+it waits for the loop itself (`run_coroutine_threadsafe(...).result()`) or for another thread (a condition or an event
+of `threading`, a queue). Then the thread is parked; when what it waits for is done, its going on is one more arrival.
+Invariant: at most one of the threads that share the baton runs.
 """
 
 import concurrent.futures
+import contextlib
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from ferrio._ferrio import Baton, Simulation
@@ -15,6 +16,7 @@ from ferrio._ferrio import Baton, Simulation
 _result = concurrent.futures.Future.result
 _exception = concurrent.futures.Future.exception
 _start = threading.Thread.start
+_wait = threading.Condition.wait
 
 
 class Abandoned(BaseException):
@@ -48,19 +50,47 @@ class _Worker:
     def park(self, future: "concurrent.futures.Future[Any]") -> None:
         """Hands the baton back until `future` is done."""
         crew, chain = self.crew, self.chain
+        future.add_done_callback(lambda _: crew.simulation.arrive(self, chain))
+        self.stop()
+
+    def stop(self) -> None:
+        """Hands the baton back, until this thread is run again."""
+        crew = self.crew
         crew.parked.add(self)
-        future.add_done_callback(lambda _: crew.arrive(self, chain))
         self.go.swap(crew.back)
         crew.parked.discard(self)
         if self.abandoned:
             raise Abandoned
 
 
+class _Waiter:
+    """What a condition releases to notify a job that waits for it, in the place of a lock."""
+
+    label = "the timeout of a job that waits"
+
+    def __init__(self, worker: _Worker) -> None:
+        self.worker = worker
+        self.is_notified = False
+        self.is_over = False
+
+    def release(self) -> None:
+        if self.is_over:
+            raise RuntimeError("release unlocked lock")
+        self.is_over = self.is_notified = True
+        self.worker.crew.simulation.arrive(self.worker, self.worker.chain)
+
+    def land(self) -> None:
+        """The timeout has passed."""
+        if not self.is_over:
+            self.is_over = True
+            self.worker.crew.run(self.worker, self.worker.chain)
+
+
 class Crew:
     """The threads of one simulation."""
 
-    def __init__(self, arrive: Callable[[Any, int], None]) -> None:
-        self.arrive = arrive
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
         self.back = Baton()
         self.made = 0
         self.idle: list[_Worker] = []
@@ -104,6 +134,27 @@ class Crew:
         if worker is not None and worker.job is not None and not future.done():
             worker.park(future)
 
+    def wait_on(self, condition: Any, worker: _Worker, timeout: float | None) -> bool:
+        """`Condition.wait` in a job's thread: the others go on until it is notified or the timeout passes."""
+        if not condition._is_owned():
+            raise RuntimeError("cannot wait on un-acquired lock")
+        if timeout is not None and timeout <= 0:
+            return False
+        waiter = _Waiter(worker)
+        condition._waiters.append(waiter)
+        saved = condition._release_save()
+        try:
+            if timeout is not None:
+                self.simulation.send(waiter, worker.chain, self.simulation.now + timeout, 0.0)
+            worker.stop()
+        finally:
+            condition._acquire_restore(saved)
+            if not waiter.is_notified:
+                waiter.is_over = True
+                with contextlib.suppress(ValueError):
+                    condition._waiters.remove(waiter)
+        return waiter.is_notified
+
     def replacements(self) -> list[tuple[Any, str, Any]]:
         """Functions of the standard library that wait, for as long as the simulation lasts."""
         wait_for = self.wait_for
@@ -116,5 +167,11 @@ class Crew:
             wait_for(future)
             return _exception(future, timeout)
 
+        def wait(condition: threading.Condition, timeout: float | None = None) -> bool:
+            worker = self.by_thread.get(threading.get_ident())
+            if worker is None or worker.job is None:
+                return _wait(condition, timeout)
+            return self.wait_on(condition, worker, timeout)
+
         owner = concurrent.futures.Future
-        return [(owner, "result", result), (owner, "exception", exception)]
+        return [(owner, "result", result), (owner, "exception", exception), (threading.Condition, "wait", wait)]

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from ferrio._ferrio import EventLoop, Simulation, all_tasks
+from ferrio.testing._calendar import calendar
 from ferrio.testing._errors import Deadlock, Livelock, UnhandledError
 from ferrio.testing._net.network import Network
 from ferrio.testing._net.replacements import guard_loop, of_socket_module
@@ -62,7 +63,7 @@ class World:
         self.debug = self.loop.get_debug()
         self.seed = seed
         self.simulation = Simulation(self, seed, stall, MOST_TURNS)
-        self.crew = Crew(self.simulation.arrive)
+        self.crew = Crew(self.simulation)
         self.foreign: list[threading.Thread] = []
         self.unhandled: list[dict[str, Any]] = []
         self.story: list[str] | None = None
@@ -88,6 +89,7 @@ class World:
         simulation = self.simulation
         everything = [
             *clocks(is_inside, lambda: simulation.now, simulation.advance),
+            *calendar(is_inside),
             *random_bytes(is_inside, self._random_bytes),
             *self.crew.replacements(),
             *of_socket_module(self.network, is_inside),

@@ -7,6 +7,7 @@
 mod baton;
 mod seams;
 mod simulation;
+mod stand_in;
 mod turn;
 
 pub(crate) use baton::Baton;

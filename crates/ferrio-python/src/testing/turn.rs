@@ -12,6 +12,8 @@ use pyo3::prelude::*;
 
 use crate::event_loop::{Loop, run};
 use crate::testing::simulation::{Simulation, mix};
+use crate::testing::stand_in::is_stand_in;
+use crate::threads::job::Job;
 
 /// Deadlines that differ by less are due together, as on the real clock.
 const RESOLUTION: f64 = 1e-9;
@@ -224,6 +226,9 @@ impl<'py> Turn<'_, 'py> {
         let job = arrival.job.into_bound(py);
         if !what.is_empty() {
             self.this.tell(py, what, 0.0, Some(job.clone()))?;
+        }
+        if arrival.by_thread && is_stand_in(&job)? {
+            return Job::run(job.cast::<Job>()?).map(drop);
         }
         if let Some(world) = self.this.world(py) {
             let method = if arrival.by_thread { name!("run") } else { name!("land") };

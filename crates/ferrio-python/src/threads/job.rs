@@ -118,6 +118,20 @@ impl Job {
         Ok(job)
     }
 
+    /// The function, if the job waits to call it without arguments and without anything around it but a context.
+    pub(crate) fn bare_function<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| {
+            let State::Waiting(call, _) = state else { return None };
+            let (function, arguments) = match call {
+                Call::Plain { function, arguments } | Call::InContext { function, arguments, keywords: None, .. } => {
+                    (function, arguments)
+                }
+                Call::InContext { .. } | Call::Surrounded { .. } => return None,
+            };
+            arguments.bind(py).is_empty().then(|| function.bind(py).clone())
+        })
+    }
+
     /// Makes the call, in a worker. Returns the loop that has the outcome in its queue and is not woken yet.
     pub(crate) fn run<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, LoopBase>>> {
         let py = slf.py();
