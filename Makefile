@@ -161,7 +161,7 @@ instructions: build $(bench_tools) ## count instructions per operation by callgr
 soak: build $(example_extension) ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) random programs, and leaks
 	@FERRIO_SOAK_SECONDS=$(SOAK_SECONDS) $(venv_python) -m pytest tests/soak --timeout=0
 	@FERRIO_PROGRAMS=$(SOAK_PROGRAMS) $(venv_python) -m pytest tests/random_programs \
-		tests/subprocess/test_random_subprocesses.py --timeout=0
+		tests/subprocess/test_random_subprocesses.py tests/bridge/test_random_programs.py --timeout=0
 	@FERRIO_LEAK_ROUNDS=100000 $(venv_python) -m pytest tests/memory/test_leaks.py --timeout=0
 	@FERRIO_LEAK_ROUNDS=1000000 $(venv_python) -m pytest tests/bridge/test_leaks.py --timeout=0
 
