@@ -143,7 +143,7 @@ pub(crate) fn class(py: Python<'_>, which: fn(&Classes) -> &Py<PyAny>) -> PyResu
     noted(py, |backend| which(&backend.classes)).map(Bound::unbind)
 }
 
-fn noted<'py, T>(py: Python<'py>, which: impl FnOnce(&Backend) -> &Py<T>) -> PyResult<Bound<'py, T>> {
+fn noted<T>(py: Python<'_>, which: impl FnOnce(&Backend) -> &Py<T>) -> PyResult<Bound<'_, T>> {
     let noted = BACKEND.with(py, |backend| backend.as_ref().map(|backend| which(backend).bind(py).clone()));
     noted.ok_or_else(|| ferrio_cpython::error::<PyRuntimeError>("ferrio's parts of anyio are not in place"))
 }
