@@ -102,7 +102,7 @@ SUITES = {
 }
 
 # The suites whose differences from stock asyncio expected.toml explains; the others run by name only.
-JUDGED = ("anyio", "uvicorn", "aiohttp", "starlette", "httpx", "httpcore", "mcp")
+JUDGED = ("anyio", "uvicorn", "aiohttp", "starlette")
 
 
 # Versions in the place of those that are pinned, by the name of the suite.
