@@ -118,6 +118,7 @@ impl Pulse {
     }
 
     /// The block that is open; 0 for none.
+    #[inline]
     #[must_use]
     pub fn block(&self) -> u64 {
         self.block.load(Ordering::Relaxed)

@@ -76,6 +76,8 @@ pub struct LoopBase {
     simulated: GilFlag,
     /// Debug mode, a simulation, the watchdog, or `end_of_callback` is due: one check for each callback.
     is_special: GilFlag,
+    /// The same without the watchdog.
+    is_marked: GilFlag,
     /// Whether `end_of_callback` is due.
     end_is_due: GilFlag,
     end_of_callback: GilCell<Option<EndOfCallback>>,
@@ -150,6 +152,7 @@ impl LoopBase {
             simulator: GilCell::default(),
             simulated: GilFlag::default(),
             is_special: GilFlag::default(),
+            is_marked: GilFlag::default(),
             end_is_due: GilFlag::default(),
             end_of_callback: GilCell::new(None),
             watched: GilFlag::default(),

@@ -34,6 +34,7 @@ impl LoopBase {
     pub fn at_end_of_callback(&self, py: Python<'_>, end: EndOfCallback) {
         self.end_of_callback.with(py, |place| *place = Some(end));
         self.end_is_due.set(true);
+        self.is_marked.set(true);
         self.is_special.set(true);
     }
 
@@ -66,16 +67,29 @@ impl LoopBase {
     #[inline(never)]
     fn run_special(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
         let base = slf.get();
-        if let Some(pulse) = base.pulse() {
-            // The loop's own work before this callback may have taken long as well.
-            let before = Self::end_block(slf, || None);
-            pulse.beat(watching::address_of_task(runnable));
-            let is_special = base.debug.get() || base.end_is_due.get() || base.is_simulated();
-            let outcome = if is_special { Self::run_marked(slf, runnable) } else { runnable.run(slf) };
-            let after = Self::end_block(slf, || watching::task_of(slf.py(), runnable));
-            return outcome.and(before).and(after);
+        let Some(pulse) = base.pulse() else { return Self::run_marked(slf, runnable) };
+        if pulse.block() != 0 {
+            return Self::run_after_block(slf, runnable);
         }
-        Self::run_marked(slf, runnable)
+        pulse.beat(watching::address_of_task(runnable));
+        let outcome = if base.is_marked.get() { Self::run_marked(slf, runnable) } else { runnable.run(slf) };
+        if pulse.block() == 0 { outcome } else { Self::end_reported(slf, runnable, outcome) }
+    }
+
+    /// The loop's own work before this callback has taken so long that there is a report.
+    #[cold]
+    #[inline(never)]
+    fn run_after_block(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
+        let reported = Self::end_block(slf, || None);
+        Self::run_special(slf, runnable).and(reported)
+    }
+
+    /// A callback has run for so long that there is a report.
+    #[cold]
+    #[inline(never)]
+    fn end_reported(slf: &Bound<'_, Self>, runnable: &Runnable, outcome: PyResult<()>) -> PyResult<()> {
+        let reported = Self::end_block(slf, || watching::task_of(slf.py(), runnable));
+        outcome.and(reported)
     }
 
     /// Ends the callback before this one, if that is due, and runs this one.
@@ -110,8 +124,9 @@ impl LoopBase {
     }
 
     pub(crate) fn update_special(&self) {
-        let is_special = self.debug.get() || self.end_is_due.get() || self.is_simulated() || self.watched.get();
-        self.is_special.set(is_special);
+        let is_marked = self.debug.get() || self.end_is_due.get() || self.is_simulated();
+        self.is_marked.set(is_marked);
+        self.is_special.set(is_marked || self.watched.get());
     }
 
     /// Publishes to asyncio which task runs. asyncio raises if the loop is no longer the thread's running one, for
