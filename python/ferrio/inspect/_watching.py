@@ -28,7 +28,16 @@ from ferrio.inspect._collect import Collection, task_name
 from ferrio.inspect._model import Awaiter, Block, Frame
 from ferrio.inspect._objects import attribute, identifier
 from ferrio.inspect._registry import loop_of, registered_tasks, tasks_of
-from ferrio.inspect._stacks import ASYNCIO, described, frame_of, is_running, name_of, thread_frames, thread_stack
+from ferrio.inspect._stacks import (
+    ASYNCIO,
+    described,
+    frame_of,
+    is_running,
+    is_shown,
+    name_of,
+    thread_frames,
+    thread_stack,
+)
 
 # How many reports are kept.
 _MOST_REPORTS = 100
@@ -335,8 +344,9 @@ def _awaiters(task: Any) -> list[Awaiter]:
             if name not in seen and look is not None:
                 seen.add(name)
                 names.append(name)
-                where = described(look.coroutines[-1]) if look.coroutines else None
-                found.append(Awaiter(task=name, name=task_name(look.task), where=where))
+                shown = [each for each in look.coroutines if is_shown(each)]
+                place = described(shown[-1]) if shown else None
+                found.append(Awaiter(task=name, name=task_name(look.task), where=place))
     return found
 
 
