@@ -1,4 +1,4 @@
-//! The lists in which CPython 3.14 and later keep their own tasks, and what tools that read them from outside assume.
+//! The lists in which `CPython` 3.14 and later keep their own tasks, and what tools that read them from outside assume.
 //!
 //! `_asyncio` declares in a section of its file where the heads of the lists lie in the states of a thread and of the
 //! interpreter, and where the parts of a task lie that `python -m asyncio ps` and profilers read. The lists are
@@ -69,13 +69,12 @@ pub(crate) fn learn(py: Python<'_>, fits: impl FnOnce(&TaskLayout) -> bool) {
 
 fn declaration(py: Python<'_>) -> Option<[u64; NUMBERS]> {
     let module = py.import("_asyncio").ok()?;
-    let places = match module.getattr_opt("__file__").ok()? {
-        Some(file) => vec![file.extract::<PathBuf>().ok()?],
+    let places = if let Some(file) = module.getattr_opt("__file__").ok()? {
+        vec![file.extract::<PathBuf>().ok()?]
+    } else {
         // A part of the interpreter: of the program, or of its library.
-        None => {
-            let library = program_section::file_of((&raw const ffi::PyLong_Type).addr());
-            [Some(PathBuf::from("/proc/self/exe")), library].into_iter().flatten().collect()
-        }
+        let library = program_section::file_of((&raw const ffi::PyLong_Type).addr());
+        [Some(PathBuf::from("/proc/self/exe")), library].into_iter().flatten().collect()
     };
     let bytes = places.iter().find_map(|place| program_section::read(place, SECTION).ok().flatten())?;
     let mut numbers = bytes.chunks_exact(8).filter_map(|number| number.try_into().ok()).map(u64::from_ne_bytes);

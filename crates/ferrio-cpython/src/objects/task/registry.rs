@@ -63,12 +63,30 @@ static OWN: Head = Head(UnsafeCell::new(Link {
 
 /// Where the calling thread's new tasks are listed.
 #[inline]
-fn head(_py: Python<'_>) -> *mut Link {
-    #[cfg(Py_3_14)]
-    if let Some(shared) = task_lists::of_this_thread(_py) {
-        return shared.cast();
-    }
-    OWN.0.get()
+fn head(py: Python<'_>) -> *mut Link {
+    shared_head(py).unwrap_or_else(|| OWN.0.get())
+}
+
+#[cfg(Py_3_14)]
+#[inline]
+fn shared_head(py: Python<'_>) -> Option<*mut Link> {
+    task_lists::of_this_thread(py).map(<*mut c_void>::cast)
+}
+
+#[cfg(not(Py_3_14))]
+#[inline]
+fn shared_head(_: Python<'_>) -> Option<*mut Link> {
+    None
+}
+
+#[cfg(Py_3_14)]
+fn shared_heads(py: Python<'_>) -> Vec<*mut Link> {
+    task_lists::all(py).into_iter().map(<*mut c_void>::cast).collect()
+}
+
+#[cfg(not(Py_3_14))]
+fn shared_heads(_: Python<'_>) -> Vec<*mut Link> {
+    Vec::new()
 }
 
 /// Lists `task`, unless it is listed already.
@@ -125,12 +143,8 @@ fn all_in(_py: Python<'_>, head: *mut Link) -> impl Iterator<Item = *mut TaskObj
 }
 
 /// The heads of all lists that ferrio's tasks may be in.
-fn heads(_py: Python<'_>) -> Vec<*mut Link> {
-    #[cfg(Py_3_14)]
-    let shared = task_lists::all(_py).into_iter().map(<*mut c_void>::cast);
-    #[cfg(not(Py_3_14))]
-    let shared = std::iter::empty();
-    std::iter::once(OWN.0.get()).chain(shared).collect()
+fn heads(py: Python<'_>) -> Vec<*mut Link> {
+    std::iter::once(OWN.0.get()).chain(shared_heads(py)).collect()
 }
 
 /// Whether a task of ferrio's is pending, on any loop.
@@ -141,7 +155,7 @@ pub fn is_any_pending(py: Python<'_>) -> bool {
 
 /// The addresses of all listed tasks.
 pub(crate) fn addresses(py: Python<'_>) -> Vec<usize> {
-    heads(py).into_iter().flat_map(|head| tasks_in(py, head)).map(|task| task.addr()).collect()
+    heads(py).into_iter().flat_map(|head| tasks_in(py, head)).map(<*mut TaskObject>::addr).collect()
 }
 
 /// The tasks in ferrio's own list.
@@ -156,10 +170,7 @@ pub fn listed_anywhere(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
 }
 
 /// Those that live. A task being deallocated is listed until its memory goes, and must not be revived.
-fn alive<'py>(
-    py: Python<'py>,
-    tasks: impl Iterator<Item = *mut TaskObject>,
-) -> impl Iterator<Item = Bound<'py, PyAny>> {
+fn alive(py: Python<'_>, tasks: impl Iterator<Item = *mut TaskObject>) -> impl Iterator<Item = Bound<'_, PyAny>> {
     // SAFETY: listed tasks have their memory.
     let alive = tasks.filter(|task| unsafe { ffi::Py_REFCNT(task.cast()) } > 0);
     // SAFETY: alive, as just seen.

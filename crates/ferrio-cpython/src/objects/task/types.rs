@@ -248,7 +248,7 @@ fn join_lists(py: Python<'_>) -> PyResult<()> {
     if shown::prepare(py)? {
         task_lists::learn(py, |declared| {
             // A debug build of the interpreter may have more at the end of its tasks.
-            declared.size as usize <= size_of::<TaskObject>() && TaskLayout { size: LAYOUT.size, ..*declared } == LAYOUT
+            declared.size <= size_of::<TaskObject>() as u64 && TaskLayout { size: LAYOUT.size, ..*declared } == LAYOUT
         });
     }
     Ok(())
