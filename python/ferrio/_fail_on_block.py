@@ -23,7 +23,7 @@ def count() -> int:
     """How many blocks have ended so far."""
     from ferrio.inspect import _watching
 
-    return _watching.count()
+    return _watching.totals()[0]
 
 
 def text(since: int) -> str | None:

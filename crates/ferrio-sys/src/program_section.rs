@@ -131,7 +131,7 @@ mod tests {
         }
         let whole = std::fs::read(own_program()).expect("readable");
         let place = std::env::temp_dir().join(format!("ferrio-section-{}", std::process::id()));
-        std::fs::write(&place, &whole[..HEAD + 1]).expect("a temporary file");
+        std::fs::write(&place, &whole[..=HEAD]).expect("a temporary file");
         let outcome = read(&place, b".interp");
         std::fs::remove_file(&place).expect("just made");
         assert!(outcome.is_err());

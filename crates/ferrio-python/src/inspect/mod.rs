@@ -3,8 +3,8 @@
 //! What a snapshot holds is collected in Python (`python/ferrio/inspect`). Only the collector's thread calls Python, and
 //! never while the listener waits for it: see `ferrio_sys::inspection`.
 
-mod partial;
 pub(crate) mod figures;
+mod partial;
 pub(crate) mod recording;
 pub(crate) mod watchdog;
 
