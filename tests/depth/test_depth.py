@@ -34,6 +34,8 @@ def test_each_class_of_the_sources_is_freed_in_bounded_depth():
     # Counted: asyncio and anyio have classes of the same name.
     declared, marked = Counter[str](), 0
     for source in CRATES.glob("*/src/**/*.rs"):
+        if source.relative_to(CRATES).parts[0] == "ferrio-bridge":
+            continue  # belongs to other extensions; tests/bridge/test_depth.py is about its classes
         text = source.read_text()
         marked += len(re.findall(r"^\s*#\[pyclass\b", text, re.MULTILINE))
         # Other attributes and comments may stand between the mark and the class.

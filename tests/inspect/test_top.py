@@ -184,7 +184,7 @@ def test_on_a_terminal_keys_change_what_is_shown(tmp_path, on_terminal):
         screen.press("r")
         screen.until("by name, backwards")
         screen.press("g")
-        screen.until(r"worker \[red\]0\S*, … +5 ")
+        screen.until(r"worker \[red\]\d\S*, … +5 ")
         screen.press(" ")
         screen.until("PAUSED")
         screen.press("q")

@@ -52,6 +52,10 @@ def test_what_is_run_elsewhere_is_there_and_is_run():
     assert set(RUN_BY.values()) <= names_of_tests()
 
 
+# Turns the watchdog on, for a block that blocks.
+LETS_BLOCK = "ferrio.inspect.start(blocked="
+
+
 @of_kind("python")
 def test_python_block_runs(block, tmp_path):
     _, _, text = block
@@ -73,7 +77,11 @@ def test_python_block_runs(block, tmp_path):
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    if LETS_BLOCK in text:
+        assert done.stderr.startswith("The loop was blocked for "), done.stderr
+    else:
+        assert done.stderr == ""
 
 
 @of_kind("json")

@@ -25,8 +25,6 @@ CHUNK = 65536
 # What a choice costs that splits what could land as a whole.
 _SPLIT = 2
 
-Ending = Literal["", "end", "reset"]
-
 
 class End:
     """One end of a connection: the program's socket and the wire behind it."""
@@ -116,7 +114,7 @@ class Stream:
         self.chain = chain
         self.chunks: deque[tuple[float, bytes]] = deque()
         self.size = 0
-        self.ending: Ending = ""
+        self.ending: Literal["", "end", "reset"] = ""
         self.has_ended = False
         #: Nothing lands before the other side knows that it is connected.
         self.is_open = True
@@ -142,7 +140,7 @@ class Stream:
         self.size += len(data)
         self.schedule()
 
-    def end(self, ending: Ending) -> None:
+    def end(self, ending: Literal["end", "reset"]) -> None:
         """After what is under way, the source has nothing to say any more."""
         if self.has_ended or self.ending == "reset":
             return
