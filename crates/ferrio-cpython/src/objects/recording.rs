@@ -7,8 +7,10 @@
 //! Invariant: the tables hold references to code objects only, so that nothing lives longer because of them.
 
 use std::collections::HashMap;
+use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::current::running_address;
@@ -47,10 +49,32 @@ pub struct Creation {
     /// The address of the task that created it, if that is known and no later task has it; the task may be gone.
     pub by: Option<usize>,
     serial_of_creator: u64,
-    /// The innermost frames of its creator: code and line.
-    pub frames: Vec<(Py<PyAny>, u32)>,
+    /// The innermost frames of its creator.
+    pub frames: Vec<Place>,
     /// The instant, in seconds of the monotonic clock.
     pub at: f64,
+}
+
+/// Where a frame was.
+pub struct Place {
+    code: Py<PyAny>,
+    /// Of the instruction, in bytes; negative before the first one.
+    offset: c_int,
+}
+
+impl Place {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self { code: self.code.clone_ref(py), offset: self.offset }
+    }
+
+    /// The code object and the line; 0 if the instruction has none.
+    #[must_use]
+    pub fn code_and_line<'py>(&self, py: Python<'py>) -> (Bound<'py, PyAny>, u32) {
+        let code = self.code.bind(py);
+        // SAFETY: a code object, as frames have one, which is alive while counted.
+        let line = unsafe { ffi::PyCode_Addr2Line(code.as_ptr().cast(), self.offset) };
+        (code.clone(), line.try_into().unwrap_or_default())
+    }
 }
 
 /// A task that holds a lock.
@@ -97,7 +121,7 @@ pub fn switch(py: Python<'_>, on: bool) {
 pub(crate) fn note_created(task: &TaskRef<'_>) {
     let py = task.py();
     let by = running_address(py);
-    let frames = frames(py).unwrap_or_default();
+    let frames = frames(py);
     let alive = addresses_if(py, |records| records.tasks.len() >= records.purge_at);
     let gone = RECORDS.with(py, |records| {
         let Some(records) = records else { return (None, Vec::new()) };
@@ -164,7 +188,7 @@ pub fn creation_of(py: Python<'_>, task: usize) -> Option<Creation> {
         Some(Creation {
             by: creation.by.filter(is_same),
             serial_of_creator: creation.serial_of_creator,
-            frames: creation.frames.iter().map(|(code, number)| (code.clone_ref(py), *number)).collect(),
+            frames: creation.frames.iter().map(|place| place.clone_ref(py)).collect(),
             at: creation.at,
         })
     })
@@ -224,15 +248,30 @@ fn addresses_if(py: Python<'_>, wanted: impl FnOnce(&Records) -> bool) -> Option
     Some(addresses)
 }
 
-/// The innermost frames of the running code.
-fn frames(py: Python<'_>) -> Option<Vec<(Py<PyAny>, u32)>> {
+/// The innermost frames of the running code. Their lines are looked up when somebody asks: that takes most of the time.
+fn frames(py: Python<'_>) -> Vec<Place> {
     let mut found = Vec::new();
+    if found.try_reserve_exact(FRAMES).is_err() {
+        return found;
+    }
     let mut frame = imports::current_frame(py);
     while let Some(present) = frame.filter(|_| found.len() < FRAMES) {
-        let code = present.getattr(crate::intern!(py, "f_code")).ok()?;
-        let number = present.getattr(crate::intern!(py, "f_lineno")).ok()?;
-        found.push((code.unbind(), number.extract().ok()?));
-        frame = present.getattr(crate::intern!(py, "f_back")).ok().filter(|back| !back.is_none());
+        let pointer = present.as_ptr().cast::<ffi::PyFrameObject>();
+        // SAFETY: a frame, which is alive while counted.
+        let offset = unsafe { ffi::PyFrame_GetLasti(pointer) };
+        // SAFETY: as above.
+        let code = unsafe { ffi::PyFrame_GetCode(pointer) };
+        // SAFETY: a new reference; every frame has a code object.
+        let code = unsafe { Bound::from_owned_ptr(py, code.cast()) };
+        found.push(Place { code: code.unbind(), offset });
+        // SAFETY: as above.
+        let outer = unsafe { ffi::PyFrame_GetBack(pointer) };
+        // SAFETY: null, or a new reference.
+        frame = unsafe { Bound::from_owned_ptr_or_opt(py, outer.cast()) };
+        if frame.is_none() {
+            // SAFETY: the GIL is held. Without memory for a frame object an error may be set.
+            unsafe { ffi::PyErr_Clear() };
+        }
     }
-    Some(found)
+    found
 }
