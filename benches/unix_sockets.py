@@ -50,7 +50,9 @@ async def stream_lines() -> int:
         while line := await reader.readline():
             writer.write(line)
         writer.close()
+        ended.set()
 
+    ended = asyncio.Event()
     line = b"x" * 99 + b"\n"
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "socket")
@@ -61,5 +63,7 @@ async def stream_lines() -> int:
             assert await reader.readline() == line
         writer.close()
         await writer.wait_closed()
+        # A handler that is cancelled because the program ends is logged by 3.11.
+        await ended.wait()
         server.close()
     return 500

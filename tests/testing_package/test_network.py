@@ -296,6 +296,8 @@ def test_tls_passes_through():
         writer.write(b"secret")
         assert await reader.readexactly(6) == b"secret"
         writer.close()
+        await writer.wait_closed()
+        await asyncio.sleep(1)  # the handler ends as well
         server.close()
 
     testing.run(main)
