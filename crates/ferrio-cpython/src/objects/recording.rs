@@ -67,13 +67,13 @@ impl Place {
         Self { code: self.code.clone_ref(py), offset: self.offset }
     }
 
-    /// The code object and the line; 0 if the instruction has none.
+    /// The code object and the number of the line; 0 if the instruction has none.
     #[must_use]
     pub fn code_and_line<'py>(&self, py: Python<'py>) -> (Bound<'py, PyAny>, u32) {
         let code = self.code.bind(py);
         // SAFETY: a code object, as frames have one, which is alive while counted.
-        let line = unsafe { ffi::PyCode_Addr2Line(code.as_ptr().cast(), self.offset) };
-        (code.clone(), line.try_into().unwrap_or_default())
+        let line_number = unsafe { ffi::PyCode_Addr2Line(code.as_ptr().cast(), self.offset) };
+        (code.clone(), line_number.try_into().unwrap_or_default())
     }
 }
 
