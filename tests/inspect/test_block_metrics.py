@@ -26,7 +26,7 @@ def test_metrics_count_blocks_and_measure_the_loops_delay(tmp_path):
         inspect.stop()
     assert total(after, "ferrio.eventloop.blocked") >= total(before, "ferrio.eventloop.blocked") + 1
     took = total(after, "ferrio.eventloop.blocked.time") - total(before, "ferrio.eventloop.blocked.time")
-    assert took >= 0.05
+    assert took >= 0.03  # from the watchdog's last look before the block on
     assert after["ferrio.eventloop.delay"]["kind"] == "histogram"
     (point,) = after["ferrio.eventloop.delay"]["points"]
     delay = point["value"]

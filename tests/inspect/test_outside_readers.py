@@ -140,6 +140,10 @@ def test_foreign_coroutines_are_cut_off_and_do_no_harm():
 
 @pytest.mark.parametrize("thing", ["spins()", "native()"])
 def test_the_running_task_is_the_one_that_is_read_as_running(thing):
+    if thing == "native()" and sys.version_info < (3, 15):
+        pytest.skip(
+            "the reader of 3.14 looks for the frame of the running task's coroutine, which a native one has not"
+        )
     code = """
         def spin():
             print("ready", flush=True)
