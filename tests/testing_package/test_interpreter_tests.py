@@ -5,6 +5,7 @@ Without stalls, because some of them measure time. They run in the order "contra
 
 import importlib
 import inspect
+import sys
 import unittest
 
 import pytest
@@ -60,5 +61,7 @@ async def run(case, method):
 
 @pytest.mark.parametrize(("case", "method"), list(cases()))
 def test_the_interpreters_test_passes_in_each_schedule(case, method):
+    if sys.version_info >= (3, 15) and "refcycles" in method:
+        pytest.skip("it looks for its own frame among those of the task's coroutine, which here is the exploration's")
     report = testing.explore(lambda: run(case, method), schedules=SCHEDULES, stall=0, progress=False)
     assert report.failure is None, str(report)

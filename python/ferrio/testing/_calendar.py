@@ -1,4 +1,4 @@
-"""`datetime.now` in virtual time.
+"""`datetime.now` and `today` in virtual time.
 
 Programs take the class by name (`from datetime import datetime`), so a replacement of the module's attribute would
 reach few of them, and the class is one of C's, whose attributes cannot be set. So its dictionary is changed, for as
@@ -30,9 +30,9 @@ class _Attributes:
 
 
 def calendar(is_inside: Callable[[], bool]) -> list[tuple[Any, str, Any]]:
-    """Replacements of `datetime.now` and `datetime.utcnow`; `today` asks `time.time` anyway."""
-    attributes = _Attributes(datetime.datetime)
-    real_now, real_utcnow = attributes.now, attributes.utcnow
+    """Replacements of `datetime.now`, `datetime.utcnow` and `date.today`, which asks `time.time` only before 3.15."""
+    attributes, of_dates = _Attributes(datetime.datetime), _Attributes(datetime.date)
+    real_now, real_utcnow, real_today = attributes.now, attributes.utcnow, of_dates.today
 
     def now(cls: Any, tz: Any = None) -> Any:
         return cls.fromtimestamp(time.time(), tz) if is_inside() else real_now.__get__(None, cls)(tz)
@@ -42,4 +42,11 @@ def calendar(is_inside: Callable[[], bool]) -> list[tuple[Any, str, Any]]:
             return real_utcnow.__get__(None, cls)()
         return cls.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
 
-    return [(attributes, "now", classmethod(now)), (attributes, "utcnow", classmethod(utcnow))]
+    def today(cls: Any) -> Any:
+        return cls.fromtimestamp(time.time()) if is_inside() else real_today.__get__(None, cls)()
+
+    return [
+        (attributes, "now", classmethod(now)),
+        (attributes, "utcnow", classmethod(utcnow)),
+        (of_dates, "today", classmethod(today)),
+    ]
