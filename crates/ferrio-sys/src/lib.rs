@@ -10,6 +10,7 @@
 #[cfg(not(unix))]
 compile_error!("ferrio needs a Unix system: Linux is supported, macOS is untried, Windows is not supported");
 
+mod background_threads;
 pub mod child;
 pub mod clock;
 mod descriptor;

@@ -51,7 +51,7 @@ def _parser(view: str) -> _Parser:
     if view == "why":
         parser.add_argument("task", nargs="?", metavar="TASK", help="the name or the identifier of a task")
     if view == "top":
-        _top_command.add_arguments(parser)
+        _top_command.add_options(parser)
     return parser
 
 

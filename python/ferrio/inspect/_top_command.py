@@ -30,7 +30,7 @@ def _positive(text: str) -> float:
     return value
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `ferrio top`."""
     parser.add_argument(
         "--interval", type=_positive, default=1.0, metavar="SECONDS", help="between samples (default: 1; at least 0.05)"

@@ -15,22 +15,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub(crate) use threads::state_of_thread;
 
-use crate::signals::without_signals;
-use crate::{Waker, descriptor, fork};
+use crate::background_threads::{BackgroundThreads, LARGE_STACK, SMALL_STACK};
+use crate::{Waker, descriptor};
 
 /// How long a client waits for a collector that makes no progress.
 pub const PATIENCE: Duration = Duration::from_millis(1500);
-
-/// Size in bytes of the listener's stack.
-const SMALL_STACK: usize = 256 * 1024;
-
-/// Size in bytes of the collector's stack, on which the interpreter runs.
-const LARGE_STACK: usize = 8 * 1024 * 1024;
 
 /// How many lines wait for the listener at most; more are dropped.
 const MOST_REPORTS: usize = 256;
@@ -55,8 +48,7 @@ pub type Collect = Box<dyn FnMut(&[u8]) -> Option<Vec<u8>> + Send>;
 #[derive(Debug)]
 pub struct Service {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    generation: u32,
+    threads: BackgroundThreads,
 }
 
 /// What the threads share.
@@ -92,35 +84,24 @@ impl Service {
         let socket: OwnedFd = rustix::io::fcntl_dupfd_cloexec(descriptor::borrow(settings.listener)?, 0)?;
         let shared = Arc::new(Shared::new()?);
         let collect = make_collect(Arc::clone(&shared));
-        let service = Self { shared, threads: Mutex::default(), generation: fork::generation() };
+        let service = Self { shared, threads: BackgroundThreads::new() };
         let listening = Arc::clone(&service.shared);
-        service.spawn("ferrio-inspect", SMALL_STACK, move || listener::serve(socket, &settings, &listening))?;
+        service.threads.spawn("ferrio-inspect", SMALL_STACK, move || listener::serve(socket, &settings, &listening))?;
         let collecting = Arc::clone(&service.shared);
-        let started = service.spawn("ferrio-collect", LARGE_STACK, move || collecting.collect(collect));
+        let started = service.threads.spawn("ferrio-collect", LARGE_STACK, move || collecting.collect(collect));
         if started.is_err() {
             service.stop();
         }
         started.map(|()| service)
     }
 
-    fn spawn(&self, name: &str, stack: usize, code: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let started = without_signals(|| thread::Builder::new().name(name.into()).stack_size(stack).spawn(code))?;
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(started);
-        Ok(())
-    }
-
     /// Ends the threads, and waits for it. Clients see the end of their connection.
     pub fn stop(&self) {
-        if self.generation != fork::generation() {
-            // A forked child has no such threads, and the locks may be held by a thread of the parent.
+        if self.threads.are_of_the_parent() {
             return;
         }
         self.shared.end();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            // Neither panics, and a collector that was parked at the interpreter's end is never joined.
-            let _ = thread.join();
-        }
+        self.threads.join();
     }
 
     /// What the threads share.

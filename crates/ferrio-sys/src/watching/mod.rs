@@ -14,20 +14,13 @@ mod watcher;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 pub use delays::BOUNDS;
 pub use pulse::{Phase, Pulse};
 
-use crate::signals::without_signals;
-use crate::{fork, inspection};
-
-/// Size in bytes of the watcher's stack.
-const SMALL_STACK: usize = 256 * 1024;
-
-/// Size in bytes of the sampler's stack, on which the interpreter runs.
-const LARGE_STACK: usize = 8 * 1024 * 1024;
+use crate::background_threads::{BackgroundThreads, LARGE_STACK, SMALL_STACK};
+use crate::inspection;
 
 /// The system's number of this thread; 0 where there is none.
 #[cfg(target_os = "linux")]
@@ -65,8 +58,7 @@ pub type Describe = Box<dyn Fn(u64, &Pulse, Duration) -> Vec<u8> + Send + Sync>;
 #[derive(Debug)]
 pub struct Watchdog {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    generation: u32,
+    threads: BackgroundThreads,
 }
 
 /// What the threads share.
@@ -103,36 +95,25 @@ impl Watchdog {
     /// When there is no thread to be had.
     pub fn start(limit: Duration, describe: Describe, take_sample: TakeSample) -> io::Result<Self> {
         let shared = Arc::new(Shared { limit, describe, state: Mutex::default(), changed: Condvar::new() });
-        let watchdog = Self { shared, threads: Mutex::default(), generation: fork::generation() };
+        let watchdog = Self { shared, threads: BackgroundThreads::new() };
         let watching = Arc::clone(&watchdog.shared);
-        watchdog.spawn("ferrio-watch", SMALL_STACK, move || watcher::watch(&watching))?;
+        watchdog.threads.spawn("ferrio-watch", SMALL_STACK, move || watcher::watch(&watching))?;
         let sampling = Arc::clone(&watchdog.shared);
-        let started = watchdog.spawn("ferrio-sample", LARGE_STACK, move || sampling.sample(take_sample));
+        let started = watchdog.threads.spawn("ferrio-sample", LARGE_STACK, move || sampling.sample(take_sample));
         if started.is_err() {
             watchdog.stop();
         }
         started.map(|()| watchdog)
     }
 
-    fn spawn(&self, name: &str, stack: usize, code: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let started = without_signals(|| thread::Builder::new().name(name.into()).stack_size(stack).spawn(code))?;
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(started);
-        Ok(())
-    }
-
     /// Ends the threads, and waits for it.
     pub fn stop(&self) {
-        if self.generation != fork::generation() {
-            // A forked child has no such threads, and the locks may be held by a thread of the parent.
+        if self.threads.are_of_the_parent() {
             return;
         }
         self.shared.lock().ending = true;
         self.shared.changed.notify_all();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            // Neither panics, and a sampler that was parked at the interpreter's end is never joined.
-            let _ = thread.join();
-        }
+        self.threads.join();
     }
 
     /// What the threads share.
