@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import json
-import linecache
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, get_type_hints
@@ -14,8 +13,8 @@ import ferrio
 import ferrio.inspect
 from ferrio import _ferrio
 from ferrio._install import _STOCK
-from ferrio.inspect import Primitive, Snapshot, Task, _text, schema
-from tests.support.memory import in_use
+from ferrio.inspect import Snapshot, Task, _text, schema
+from tests.support.snapshots import primitive_of, seen, within
 
 KINDS = ["stock", "ferrio"]
 
@@ -24,33 +23,6 @@ KINDS = ["stock", "ferrio"]
 def kind(request) -> Callable[[str], Any]:
     """asyncio's own classes and functions, or ferrio's."""
     return (lambda name: getattr(_ferrio, name)) if request.param == "ferrio" else (lambda name: _STOCK[name])
-
-
-def seen(loop, main: Callable[[], Coroutine[Any, Any, Any]], turns: int = 5) -> tuple[Snapshot, dict[str, Task]]:
-    """Runs `main` as a task named "main" until it waits, takes a snapshot and cancels it."""
-
-    async def outer():
-        task = asyncio.get_running_loop().create_task(main(), name="main")
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        snapshot = ferrio.inspect.snapshot()
-        task.cancel()
-        await asyncio.wait([task])
-        return snapshot
-
-    snapshot = loop.run_until_complete(outer())
-    return snapshot, {task["name"]: task for task in snapshot["tasks"] if task["loop"] == hex(id(loop))}
-
-
-def primitive_of(snapshot: Snapshot, task: Task) -> Primitive:
-    assert task["waits_for"] is not None
-    (found,) = [each for each in snapshot["primitives"] if each["id"] == task["waits_for"]["primitive"]]
-    return found
-
-
-async def within(manager) -> None:
-    async with manager:
-        pass
 
 
 WAITS: dict[str, tuple[str, Callable[[Callable[[str], Any]], Coroutine[Any, Any, Any]]]] = {
@@ -358,142 +330,3 @@ def test_why_explains_one_task(new_event_loop, kind):
     assert text.startswith("task 'waits' (Event.wait) waits at ")
     assert "which is not set" in text
     assert after == "the task is done"
-
-
-@pytest.fixture
-def recording(tmp_path) -> Any:
-    """Inspection is on."""
-    ferrio.inspect.start(tmp_path / "socket")
-    yield
-    ferrio.inspect.stop()
-
-
-@pytest.fixture
-def own_loop() -> Any:
-    loop = ferrio.new_event_loop()
-    yield loop
-    loop.close()
-
-
-def test_the_creator_of_a_task_and_the_line_are_recorded(recording, own_loop):
-    async def child():
-        await asyncio.sleep(1000)
-
-    async def main():
-        task = asyncio.get_running_loop().create_task(child(), name="child")  # this line
-        try:
-            await asyncio.wait([task])
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
-    _, tasks = seen(own_loop, main)
-    created = tasks["child"]["created"]
-    assert created is not None
-    assert created["by"] == tasks["main"]["id"]
-    assert created["file"] == __file__
-    assert "# this line" in linecache.getline(__file__, created["line"])
-    assert tasks["child"]["age"] is not None
-
-
-def test_what_was_there_before_recording_is_unknown(own_loop, tmp_path):
-    loop = own_loop
-
-    async def main():
-        ferrio.inspect.start(tmp_path / "socket")
-        try:
-            await loop.create_future()
-        finally:
-            ferrio.inspect.stop()
-
-    _, tasks = seen(loop, main)
-    assert tasks["main"]["created"] is None
-    assert tasks["main"]["age"] is None
-
-
-@pytest.mark.parametrize("name", ["Lock", "Semaphore"])
-def test_a_holder_that_called_acquire_is_recorded(recording, own_loop, name):
-    lock = getattr(_ferrio, name)()
-
-    async def hold():
-        await lock.acquire()
-        await asyncio.sleep(1000)
-
-    async def main():
-        tasks = [
-            asyncio.get_running_loop().create_task(each, name=f"{number}")
-            for number, each in enumerate((hold(), hold()))
-        ]
-        try:
-            await asyncio.wait(tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-
-    snapshot, tasks = seen(own_loop, main)
-    (holder,) = primitive_of(snapshot, tasks["1"])["holders"]
-    assert (holder["task"], holder["how"]) == (tasks["0"]["id"], "recorded")
-    assert holder["held"] is not None
-
-
-def test_a_lock_that_was_passed_on_is_held_by_the_last(recording, own_loop):
-    lock = _ferrio.Lock()
-
-    async def hold(turns):
-        await lock.acquire()
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        lock.release()
-
-    async def main():
-        tasks = [asyncio.get_running_loop().create_task(hold(turns), name=f"{turns}") for turns in (1, 1000)]
-        waits = asyncio.get_running_loop().create_task(within(lock), name="waits")
-        try:
-            await asyncio.wait([*tasks, waits])
-        finally:
-            for task in (*tasks, waits):
-                task.cancel()
-            await asyncio.wait([*tasks, waits])
-
-    snapshot, tasks = seen(own_loop, main, turns=10)
-    assert [each["task"] for each in primitive_of(snapshot, tasks["waits"])["holders"]] == [tasks["1000"]["id"]]
-
-
-def test_a_deadlock_by_acquire_is_found_while_recording(recording, own_loop):
-    async def take(first, second):
-        await first.acquire()
-        await asyncio.sleep(0)
-        await second.acquire()
-
-    async def main():
-        left, right = _ferrio.Lock(), _ferrio.Lock()
-        tasks = [asyncio.get_running_loop().create_task(take(*each)) for each in ((left, right), (right, left))]
-        try:
-            await asyncio.wait(tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-
-    snapshot, _ = seen(own_loop, main)
-    (deadlock,) = snapshot["deadlocks"]
-    assert {link["how"] for link in deadlock["links"]} == {"recorded"}
-
-
-def test_records_of_tasks_that_are_gone_are_dropped(recording, own_loop):
-    loop = own_loop
-
-    async def main():
-        lock = _ferrio.Lock()
-        for _ in range(50):
-            await asyncio.gather(*(within(lock) for _ in range(200)))
-
-    before = _memory(loop, main)
-    assert _memory(loop, main) <= before + 200_000
-
-
-def _memory(loop, main) -> int:
-    loop.run_until_complete(main())
-    gc.collect()
-    return in_use()
