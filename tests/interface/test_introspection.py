@@ -202,19 +202,6 @@ def test_a_signal_makes_a_program_print_what_its_tasks_wait_for():
         process.kill()
 
 
-@needs_call_graphs
-@pytest.mark.skipif(sys.platform != "linux", reason="reads another process's memory")
-def test_the_tool_that_reads_another_process_finds_no_task_of_ours():
-    with started() as process:
-        command = [sys.executable, "-m", "asyncio", "ps", str(process.pid)]
-        told = subprocess.run(command, capture_output=True, text=True, check=False)
-        process.kill()
-    if told.returncode != 0:
-        pytest.skip(f"it may not read here: {told.stderr.strip()[-200:]}")
-    assert "task name" in told.stdout
-    assert "the leaf" not in told.stdout
-
-
 def coroutine_functions(thing) -> list[str]:
     names = [name for name in dir(thing) if not name.startswith("_")]
     return [name for name in names if inspect.iscoroutinefunction(getattr(thing, name))]
