@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 import layers
+from old_names import OLD_NAMES
 from rust_source import RustSource
 
 # Which crates of the workspace a crate may use: dependencies point down only.
@@ -33,87 +34,6 @@ KNOWS_PYTHON = frozenset({"ferrio-bridge", "ferrio-cpython", "ferrio-pyo3", "fer
 MAY_USE_UNSAFE = frozenset({"ferrio-sys", "ferrio-cpython"})
 MAY_CALL_RAW_PYTHON = "ferrio-cpython"
 MAY_ASK_THE_PLATFORM = "ferrio-sys"
-
-# Names that the house has given up, as identifiers and as names of files, and what stands in their place.
-OLD_NAMES: dict[str, str] = {
-    "Arrived": "UnfedData",
-    "Asked": "PollerEntry, CurrentTaskCall",
-    "AtOnce": "EagerOutcome",
-    "BytesRoom": "BytesWriter",
-    "DozePolicy": "SpinPolicy",
-    "Exchange": "QueueState",
-    "Exclusion": "LockState",
-    "Exported": "PatchPoint",
-    "Flag": "EventState",
-    "Half": "AsyncWithMethod",
-    "Held": "OwnedRef",
-    "InLine": "WaitSlot",
-    "Keeper": "CloseGuard",
-    "Lockup": "AcquireLock",
-    "Parked": "FutureWaiter",
-    "Permits": "SemaphoreState",
-    "PlainClass": "ExactType",
-    "Rest": "SleepState",
-    "StandIn": "FallbackProtocol, or what it stands in for",
-    "Standing": "WaiterState",
-    "Style": "Behavior",
-    "Telling": "PublishMode",
-    "Told": "ReadyCallback",
-    "WhenDone": "DoneFunction",
-    "Window": "BufferView",
-    "announce": "sync_current_task_if_eager, or what is announced",
-    "at_once": "try_complete",
-    "booked": "attached_if_needed",
-    "boundary": "trampoline",
-    "bytes_room": "bytes_writer",
-    "claim": "class_proxy",
-    "distrust": "rearm_after_replace",
-    "doze": "spin",
-    "forget_all": "clear_scheduled",
-    "forget_clock": "invalidate_time_source",
-    "gathering": "write_coalescing; gather's future is GatheringFuture",
-    "give_rest": "feed_remaining",
-    "go_on": "advance, resume",
-    "guarded": "trampoline",
-    "held": "owned, locked",
-    "holding": "liveness",
-    "hush_panics": "silence_memory_panics",
-    "in_between": "run_nested_step",
-    "in_line": "wait_slot",
-    "is_blind": "observes_current_task",
-    "is_plain": "is_unpatched",
-    "life": "run",
-    "line": "wait_queue, line_number",
-    "made_in": "extend_source_traceback",
-    "make_room": "reserve, try_reserve",
-    "making": "create_task, task_factory",
-    "may_be_lost": "clear_log_destroy_pending",
-    "no_longer_when_done": "remove_done_callback",
-    "own_get_now": "get_nowait",
-    "own_put_now": "put_nowait",
-    "parked": "waiter",
-    "plain": "exact_type",
-    "push_into_room": "push_reserved",
-    "put_at_once": "try_put",
-    "rest": "sleep_state, remaining",
-    "rested": "record_sleep",
-    "room": "capacity, space",
-    "settle": "what is settled: flush_current_task, update_registration",
-    "spares": "freelist",
-    "standing": "waiter_state",
-    "style": "behavior",
-    "take_at_once": "try_acquire",
-    "take_modules": "import_modules",
-    "told": "published, called",
-    "unbooked": "assume_attached",
-    "undisturbed": "is_waiting",
-    "usual_future": "direct_future",
-    "usual_parts": "direct_parts",
-    "welcome": "accept_one",
-    "when_done": "add_done_callback",
-    "window": "view",
-    "written_like": "asyncio_counterpart",
-}
 
 FILE_WARNING, FILE_LIMIT = 400, 600
 FUNCTION_WARNING, FUNCTION_LIMIT = 60, 100

@@ -3,27 +3,28 @@
 //! `ferrio._ferrio.Loop` extends it with all that talks to the system. Invariants: `queue` and `timers` are borrowed
 //! only for single operations (see `GilCell`); what leaves them is released outside the borrow, because releasing may
 //! run Python code; a handle in `timers` has `scheduled` set. Callbacks from other threads go straight into the ready
-//! queue, because the GIL is the lock that protects it; only a sleeping loop needs the waker. A turn is in `turn.rs`,
-//! what programs override of a loop in
-//! `overrides.rs`, what a simulation replaces in `simulated.rs`.
+//! queue, because the GIL is the lock that protects it; only a sleeping loop needs the waker.
+//!
+//! The timers are in `timers.rs`, a turn is in `turn.rs`, what programs override of a loop in `overrides.rs`, what a
+//! simulation replaces in `simulated.rs`, what Python sees in `methods.rs`.
 
+mod methods;
 mod overrides;
 mod private_attributes;
 mod simulated;
+mod timers;
 mod turn;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use ferrio_engine::{Deadline, ReadyQueue, Timers};
+use ferrio_engine::{ReadyQueue, Timers};
 use ferrio_sys::Waker;
 use ferrio_sys::watching::Pulse;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyString};
-use pyo3::{PyTraverseError, PyVisit};
 
 pub use overrides::overrides;
 pub use simulated::{AfterCallback, ArmedTimer, Seams, Simulator, SubmitJob, restart_task_numbers, task_number};
@@ -37,7 +38,7 @@ use crate::objects::handle::{FreeHandle, HandleRef};
 use crate::objects::runnable::Runnable;
 use crate::objects::scheduling;
 use crate::objects::sleep_state::SleepState;
-use crate::objects::task_factory::{Factory, TaskFactory};
+use crate::objects::task_factory::TaskFactory;
 
 /// Scheduling state of one loop; the base class of the loop's Python type.
 #[pyclass(frozen, subclass, module = "ferrio._ferrio")]
@@ -222,61 +223,6 @@ impl LoopBase {
         self.queue.with(py, |queue| queue.len())
     }
 
-    /// Schedules a timer.
-    ///
-    /// # Errors
-    /// `MemoryError`; then it is not scheduled.
-    #[inline]
-    pub(crate) fn arm(&self, py: Python<'_>, handle: HandleRef) -> PyResult<()> {
-        if !self.timers.with(py, Timers::try_reserve) {
-            return Err(memory::out_of_memory(py));
-        }
-        let deadline = handle.deadline();
-        handle.update(py, |body| body.scheduled = true);
-        self.timers.with(py, |timers| timers.arm(deadline, handle));
-        Ok(())
-    }
-
-    /// Called when a timer handle is cancelled while scheduled.
-    pub(crate) fn timer_cancelled(&self, py: Python<'_>) {
-        let mut removed = Vec::new();
-        self.timers.with(py, |timers| timers.note_cancelled(&mut removed));
-        retire(py, removed);
-    }
-
-    /// Whether there are timers, or what they left behind, for `next_deadline` to look at.
-    #[inline]
-    pub fn has_timers(&self, py: Python<'_>) -> bool {
-        !self.timers.with(py, |timers| timers.is_empty()) || self.shared_context.is_known(py)
-    }
-
-    /// When the next timer is due; drops cancelled ones.
-    pub fn next_deadline(&self, py: Python<'_>) -> Option<Deadline> {
-        let mut removed = Vec::new();
-        let next = self.timers.with(py, |timers| timers.next_deadline(&mut removed));
-        retire(py, removed);
-        self.shared_context.forget_if_unused(py);
-        next
-    }
-
-    /// Moves all timers due at `now` to the ready queue, earliest first.
-    ///
-    /// # Errors
-    /// `MemoryError`; timers that were not moved are still armed.
-    pub fn collect_due(&self, py: Python<'_>, now: Deadline) -> PyResult<()> {
-        while self.timers.with(py, |timers| timers.is_due(now)) {
-            self.reserve(py, 1)?;
-            let Some(handle) = self.timers.with(py, |timers| timers.pop_due(now)) else { break };
-            handle.update(py, |body| body.scheduled = false);
-            if handle.body().cancelled {
-                handle.leave_loop(py);
-            } else {
-                self.push_reserved(py, Runnable::Handle(handle));
-            }
-        }
-        Ok(())
-    }
-
     /// The handle being run; known in debug mode only.
     pub fn current_handle<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         let pointer = self.current.with(py, |current| current.as_ref().map(|handle| handle.clone_ref(py)));
@@ -320,16 +266,8 @@ impl LoopBase {
                 handle.leave_loop(py);
             }
         }
-        retire(py, timers);
+        timers::retire(py, timers);
         self.shared_context.forget(py);
-    }
-}
-
-/// Releases handles that left the timers.
-fn retire(py: Python<'_>, handles: Vec<HandleRef>) {
-    for handle in handles {
-        handle.update(py, |body| body.scheduled = false);
-        handle.leave_loop(py);
     }
 }
 
@@ -353,66 +291,6 @@ fn closed_error() -> PyErr {
     crate::capi::raise::error::<PyRuntimeError>("Event loop is closed")
 }
 
-#[pymethods]
-#[pyo3(crate = "crate::capi::pyo3_trampolines::bindings")]
-impl LoopBase {
-    /// In debug mode, a callback that takes at least this many seconds is logged.
-    #[getter]
-    fn slow_callback_duration(&self, py: Python<'_>) -> Py<PyAny> {
-        let given = self.slow_callback_duration.with(py, |given| given.as_ref().map(|given| given.clone_ref(py)));
-        given.unwrap_or_else(|| PyFloat::new(py, 0.1).into_any().unbind())
-    }
-
-    #[setter]
-    fn set_slow_callback_duration(&self, py: Python<'_>, seconds: Py<PyAny>) {
-        let before = self.slow_callback_duration.with(py, |given| given.replace(seconds));
-        drop(before);
-    }
-
-    #[getter]
-    fn _current_handle<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
-        self.current_handle(py)
-    }
-
-    /// The object's address, as everywhere. asyncio asks for it when it looks for the running task.
-    fn __hash__(slf: &Bound<'_, Self>) -> PyResult<isize> {
-        Self::flush_current_task(slf)?;
-        Ok(slf.as_ptr().addr().rotate_right(4).cast_signed())
-    }
-
-    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        set_attribute(slf, name, value.as_ptr())
-    }
-
-    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
-        set_attribute(slf, name, std::ptr::null_mut())
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let ready = self.queue.traverse(&visit, |queue| queue.iter().try_for_each(|item| item.traverse(&visit)));
-        ready.transpose()?;
-        let timers =
-            self.timers.traverse(&visit, |timers| timers.iter().try_for_each(|handle| handle.traverse(&visit)));
-        timers.transpose()?;
-        self.slow_callback_duration.traverse(&visit, |given| visit.call(given)).transpose()?;
-        self.running.traverse(&visit)?;
-        self.simulator
-            .traverse(&visit, |place| place.as_ref().map(|this| this.traverse(&visit)))
-            .flatten()
-            .transpose()?;
-        self.task_factory.traverse(&visit)?;
-        self.shared_context.traverse(&visit)
-    }
-
-    fn __clear__(&self, py: Python<'_>) {
-        self.task_factory.set(py, Factory::None, None);
-        self.simulate(py, None);
-        let before = self.slow_callback_duration.with(py, Option::take);
-        drop(before);
-        self.clear_scheduled(py);
-    }
-}
-
 impl LoopBase {
     /// Makes the collector track the handles that have other references. Called when a loop stops: it may never run
     /// again, and become garbage together with the objects that keep its handles.
@@ -420,26 +298,4 @@ impl LoopBase {
         self.timers.with(py, |timers| timers.iter().for_each(|handle| handle.show_if_shared(py)));
         self.queue.with(py, |queue| queue.iter().for_each(|item| item.show_if_shared(py)));
     }
-}
-
-/// `object.__setattr__`; notices when the clock or a scheduling method is patched.
-fn set_attribute(slf: &Bound<'_, LoopBase>, name: &Bound<'_, PyString>, value: *mut ffi::PyObject) -> PyResult<()> {
-    // SAFETY: live objects; a null value means deletion.
-    let outcome = unsafe { ffi::PyObject_GenericSetAttr(slf.as_ptr(), name.as_ptr(), value) };
-    if outcome < 0 {
-        return Err(PyErr::fetch(slf.py()));
-    }
-    match name.to_str()? {
-        "time" | "call_at" | "call_later" => slf.get().invalidate_time_source(slf.py()),
-        "call_soon" => slf.get().call_soon.set(slf.py(), CallSoon::Unknown),
-        "call_soon_threadsafe"
-        | "create_task"
-        | "create_future"
-        | "run_in_executor"
-        | "sock_connect"
-        | "sock_sendfile" => {}
-        _ => return Ok(()),
-    }
-    slf.get().patched.set(true);
-    Ok(())
 }
