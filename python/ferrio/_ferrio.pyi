@@ -63,7 +63,7 @@ from os import PathLike
 from socket import SocketKind, socket
 from ssl import SSLContext
 from types import CodeType, ModuleType
-from typing import IO, Any, Protocol, Self, TypeAlias, TypeVar, final
+from typing import IO, Any, Literal, Protocol, Self, TypeAlias, TypeVar, final
 
 from _typeshed import FileDescriptorLike, ReadableBuffer, WriteableBuffer
 from typing_extensions import TypeVarTuple, Unpack, disjoint_base
@@ -118,6 +118,9 @@ __all__ = [
     "_count_tasks",
     "_creation_of",
     "_enter_task",
+    "_flight",
+    "_flight_names",
+    "_forget_flight",
     "_forget_running_loops",
     "_hide_frames",
     "_holders_of",
@@ -129,6 +132,8 @@ __all__ = [
     "_register_task",
     "_running_loops",
     "_running_task",
+    "_task_durations",
+    "_times_of",
     "_unregister_task",
     "all_tasks",
     "allow_nested_runs",
@@ -541,10 +546,20 @@ else:
     ) -> _T: ...
 
 _bridge_version: tuple[int, int]
+_Histogram: TypeAlias = tuple[list[int], list[int], int]
 
 def _bridge_future(event_loop: AbstractEventLoop) -> Future[None]: ...
 def _bridge_complete(future: Future[None]) -> None: ...
-def _record(on: bool) -> None: ...
+def _record(on: bool, length: int = 0, native_threads: dict[int, int] = {}) -> None: ...
+def _times_of(
+    task: object,
+) -> tuple[int, int, int, int, int, tuple[Literal["task", "callback", "outside", "unknown"], int | None]] | None: ...
+def _task_durations(owner: object) -> tuple[_Histogram, _Histogram] | None: ...
+def _flight(since: int) -> list[tuple[int, int, bytes, int, tuple[int, int] | None, int]]: ...
+def _flight_names(
+    since: int,
+) -> tuple[bytes, list[tuple[int, str]], list[tuple[int, str]], list[tuple[int, int, int]]]: ...
+def _forget_flight() -> None: ...
 def _forget_running_loops() -> None: ...
 def _loop_delay(owner: object) -> tuple[list[int], list[int], int, int] | None: ...
 def _open_block(owner: AbstractEventLoop) -> int: ...

@@ -40,7 +40,15 @@ def task(name: str, line: int = 1, *, kind: str = "event", until: float | None =
         {"function": "handle", "file": "server.py", "line": line, "asyncio": False},
         {"function": "Event.wait", "file": None, "line": None, "asyncio": True},
     ]
-    made = {"id": f"0x{name}", "name": name, "state": "waiting", "stack": stack, "waits_for": wait, "age": None}
+    made = {
+        "id": f"0x{name}",
+        "name": name,
+        "state": "waiting",
+        "stack": stack,
+        "waits_for": wait,
+        "age": None,
+        "times": None,
+    }
     return made | {"awaited_by": [], "loop": "0x1", "timeout": None, "created": None} | fields
 
 

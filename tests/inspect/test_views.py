@@ -131,7 +131,7 @@ def test_ps_has_a_line_for_each_task_and_stacks_count_equal_ones(tmp_path, run):
     with inspected(tmp_path, code, run=run) as program:
         program.until_waiting(**{"Task-1": "event", "worker 4": "event"})
         lines = program.show("ps").splitlines()
-        heading = "tid task id task name state waits for coroutine stack awaited by"
+        heading = "tid task id task name state waits for polls ran longest was ready coroutine stack awaited by"
         assert " ".join(lines[0].split()) == heading
         assert sorted(re.findall(r"worker \d", "\n".join(lines))) == [f"worker {number}" for number in range(5)]
         assert "5 tasks [event]: worker " in program.show("stacks")

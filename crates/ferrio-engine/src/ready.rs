@@ -71,6 +71,13 @@ impl<T> ReadyQueue<T> {
         self.items.pop_front()
     }
 
+    /// The item that has `place` items before it.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, place: usize) -> Option<&T> {
+        self.items.get(place)
+    }
+
     /// Takes out all items, so that the caller can drop them while nothing borrows the queue.
     #[must_use = "dropping the items here is what this method is there to avoid"]
     pub fn take_all(&mut self) -> VecDeque<T> {

@@ -93,7 +93,9 @@ mod _ferrio {
     #[pymodule_export]
     use crate::inspect::figures::{activity_of, count_tasks, listed_tasks};
     #[pymodule_export]
-    use crate::inspect::recording::{creation_of, holders_of, record};
+    use crate::inspect::recording::{
+        creation_of, flight, flight_names, forget_flight, holders_of, record, task_durations, times_of,
+    };
     #[pymodule_export]
     use crate::inspect::watchdog::{
         Watchdog, forget_running_loops, loop_delay, open_block, running_loops, running_task,

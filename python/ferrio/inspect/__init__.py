@@ -12,6 +12,7 @@ No code of the program runs for a snapshot, and none of its values are shown: no
 import asyncio
 from typing import Any
 
+import ferrio.inspect._task_metrics  # noqa: F401 # adds its metrics
 from ferrio.inspect._chains import Index
 from ferrio.inspect._collect import snapshot
 from ferrio.inspect._exports import Collector, instrument, prometheus
@@ -31,7 +32,9 @@ from ferrio.inspect._model import (
     Snapshot,
     Task,
     Thread,
+    Times,
     Wait,
+    Waker,
     schema,
 )
 from ferrio.inspect._objects import identifier
@@ -58,7 +61,9 @@ __all__ = [
     "Snapshot",
     "Task",
     "Thread",
+    "Times",
     "Wait",
+    "Waker",
     "blocks",
     "instrument",
     "metrics",

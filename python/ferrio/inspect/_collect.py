@@ -32,6 +32,7 @@ from ferrio.inspect._objects import attribute, forget_classes, identifier, kind_
 from ferrio.inspect._primitives import Primitives, is_locked, lock_of, value_of, waiters_now
 from ferrio.inspect._registry import loop_of, registered_tasks, running_loops, tasks_of
 from ferrio.inspect._stacks import described, frame_of, is_shown, name_of, thread_frames, thread_stack, without_own
+from ferrio.inspect._times import times_of
 from ferrio.inspect._waits import Waiting, waiting_for
 
 # After so many tasks the collector lets other threads run, if it is asked to: less than a millisecond.
@@ -169,6 +170,7 @@ class Collection:
             has_timeout=bool(limits),
             created=created,
             age=age,
+            times=times_of(task, self.looks),
         )
 
     def _stack(self, look: Look) -> list[Frame]:

@@ -46,6 +46,29 @@ class Creation(TypedDict):
     line: int
 
 
+class Waker(TypedDict):
+    """Who has made a task ready to run."""
+
+    # "outside" is code that runs in no callback of the loop: before it runs, or in another thread.
+    kind: Literal["task", "callback", "outside"]
+    # None if the task is done, and for the other kinds.
+    task: str | None
+
+
+class Times(TypedDict):
+    """A task's times, in seconds, since it was created."""
+
+    # How often it ran, how long together, and how long at most.
+    polls: int
+    total: float
+    longest: float
+    # How long it was ready without running; None if another kind of loop runs it.
+    scheduled: float | None
+    # How often it became ready, and who did that last.
+    wakeups: int
+    woken_by: Waker | None
+
+
 class Task(TypedDict):
     """A task that is not done."""
 
@@ -66,6 +89,8 @@ class Task(TypedDict):
     created: Creation | None
     # In seconds.
     age: float | None
+    # None for tasks created before inspection began, and for asyncio's own.
+    times: Times | None
 
 
 class Holder(TypedDict):

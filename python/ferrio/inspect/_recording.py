@@ -4,6 +4,7 @@ The extension records it, for ferrio's tasks, locks and semaphores. What was the
 asyncio's own, is unknown.
 """
 
+import threading
 import time
 from collections.abc import Container
 from typing import Any
@@ -15,11 +16,20 @@ from ferrio.inspect._stacks import is_of_asyncio
 _began: float | None = None
 
 
-def begin() -> None:
-    """Records from now on."""
+# How many records the flight recorder of each loop keeps, and how many it may.
+RECORDER = 16_384
+MOST_RECORDS = 1 << 22
+
+
+def begin(recorder: int = RECORDER) -> None:
+    """Records from now on. The flight recorder of each loop keeps the last `recorder` events, of 32 bytes each."""
     global _began
+    if not 0 <= recorder <= MOST_RECORDS:
+        raise ValueError(f"the flight recorder keeps at most {MOST_RECORDS} events, not {recorder}")
     if _began is None:
-        _record(True)
+        threads = {each.ident: each.native_id for each in list(threading._active.values())}  # type: ignore[attr-defined]
+        known = {number: native for number, native in threads.items() if number is not None and native is not None}
+        _record(True, recorder, known)
         _began = time.monotonic()
 
 

@@ -3,10 +3,14 @@
 from collections.abc import Iterable, Iterator
 
 from ferrio.inspect._chains import Chain, ChainLink, Index, chain_of, roots
-from ferrio.inspect._model import Frame, Holder, Primitive, Snapshot, Task, Wait
+from ferrio.inspect._model import Frame, Holder, Primitive, Snapshot, Task, Times, Wait
 
 # How many chains `why` shows if no task is named.
 _MOST_CHAINS = 20
+
+
+# The columns that `times` makes.
+TIMES = ("polls", "ran", "longest", "was ready")
 
 
 def heading(snapshot: Snapshot) -> str:
@@ -38,15 +42,42 @@ def ps(snapshot: Snapshot) -> Iterator[str]:
     index = Index(snapshot)
     threads = {loop["id"]: loop["thread"] for loop in snapshot["loops"]}
     rows: list[tuple[str, ...]] = [
-        ("tid", "task id", "task name", "state", "waits for", "coroutine stack", "awaited by")
+        (
+            "tid",
+            "task id",
+            "task name",
+            "state",
+            "waits for",
+            "polls",
+            "ran",
+            "longest",
+            "was ready",
+            "coroutine stack",
+            "awaited by",
+        )
     ]
     for task in snapshot["tasks"]:
         stack = " -> ".join(place(frame) for frame in reversed(task["stack"]))
         awaiters = ", ".join(printable(index.tasks[each]["name"]) for each in task["awaited_by"])
         thread = str(threads.get(task["loop"]) or "-")
         name = printable(task["name"])
-        rows.append((thread, task["id"], name, task["state"], waits_for(index, task), stack, awaiters))
+        rows.append(
+            (thread, task["id"], name, task["state"], waits_for(index, task), *times(task["times"]), stack, awaiters)
+        )
     yield from table(rows)
+
+
+def times(known: Times | None) -> tuple[str, str, str, str]:
+    """How often a task ran, how long together and at most, and how long it was ready without running."""
+    if known is None:
+        return "?", "?", "?", "?"
+    waited = "?" if known["scheduled"] is None else milliseconds(known["scheduled"])
+    return str(known["polls"]), milliseconds(known["total"]), milliseconds(known["longest"]), waited
+
+
+def milliseconds(seconds: float) -> str:
+    """A duration as tables show it."""
+    return f"{seconds * 1e3:.1f} ms"
 
 
 def waits_for(index: Index, task: Task) -> str:

@@ -22,6 +22,10 @@ class Row(TypedDict):
     same_place: float
     # Seconds since it was created; None if that is unknown. Of several tasks, the greatest.
     age: float | None
+    # Seconds for which it has run, in all, and at most at a time; None if that is unknown. Of several tasks, the sum
+    # and the greatest.
+    ran: float | None
+    longest: float | None
     waits_for: str
     where: str
 
@@ -59,6 +63,8 @@ class _Seen(NamedTuple):
 ORDERS: dict[str, tuple[str, Callable[[Row], object]]] = {
     "p": ("place", lambda row: -row["same_place"]),
     "a": ("age", lambda row: -(row["age"] if row["age"] is not None else float("inf"))),
+    "t": ("time", lambda row: -(row["ran"] if row["ran"] is not None else -1.0)),
+    "l": ("longest", lambda row: -(row["longest"] if row["longest"] is not None else -1.0)),
     "n": ("name", lambda row: row["name"]),
     "s": ("state", lambda row: (("running", "ready", "waiting").index(row["state"]), row["name"])),
     "c": ("count", lambda row: -row["tasks"]),
@@ -108,6 +114,8 @@ class Watch:
             state=task["state"],
             same_place=max(now - seen.since, 0.0),
             age=task["age"],
+            ran=None if task["times"] is None else task["times"]["total"],
+            longest=None if task["times"] is None else task["times"]["longest"],
             waits_for=_text.waits_for(index, task),
             where=_text.place(own[-1] if own else None),
         )
@@ -138,6 +146,7 @@ def grouped(rows: list[Row]) -> list[Row]:
 def _together(rows: list[Row]) -> Row:
     first = rows[0]
     ages = [row["age"] for row in rows if row["age"] is not None]
+    ran = [row["ran"] for row in rows if row["ran"] is not None]
     kinds = Counter(row["waits_for"] for row in rows)
     common, how_many = kinds.most_common(1)[0]
     return Row(
@@ -146,6 +155,8 @@ def _together(rows: list[Row]) -> Row:
         state=first["state"],
         same_place=max(row["same_place"] for row in rows),
         age=max(ages) if ages else None,
+        ran=sum(ran) if ran else None,
+        longest=max((row["longest"] for row in rows if row["longest"] is not None), default=None),
         waits_for=common if how_many == len(rows) else f"{common}, …",
         where=first["where"],
     )
@@ -156,14 +167,15 @@ def ordered(rows: list[Row], order: str, *, backwards: bool = False) -> list[Row
     return sorted(rows, key=ORDERS[order][1], reverse=backwards)  # type: ignore[arg-type]
 
 
-COLUMNS = ("task", "tasks", "state", "same place", "age", "waits for", "where")
+COLUMNS = ("task", "tasks", "state", "same place", "age", "ran", "longest", "waits for", "where")
 
 
 def cells(row: Row) -> tuple[str, ...]:
     """A row as text, in the order of `COLUMNS`."""
     age = "?" if row["age"] is None else f"{row['age']:.1f} s"
     same_place = f"{row['same_place']:.1f} s"
-    return row["name"], str(row["tasks"]), row["state"], same_place, age, row["waits_for"], row["where"]
+    ran, longest = ("?" if each is None else _text.milliseconds(each) for each in (row["ran"], row["longest"]))
+    return row["name"], str(row["tasks"]), row["state"], same_place, age, ran, longest, row["waits_for"], row["where"]
 
 
 def changes(sample: Sample) -> str:

@@ -9,6 +9,17 @@ unsafe extern "C" {
     fn PyMethod_Function(method: *mut ffi::PyObject) -> *mut ffi::PyObject;
 }
 
+/// The function of a bound method.
+pub(crate) fn function_of<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    if !std::ptr::eq(object.get_type_ptr(), &raw const PyMethod_Type) {
+        return None;
+    }
+    // SAFETY: a live object, exactly a method.
+    let function = unsafe { PyMethod_Function(object.as_ptr()) };
+    // SAFETY: borrowed from the method, which is alive.
+    Some(unsafe { Bound::from_borrowed_ptr(object.py(), function) })
+}
+
 /// Whether `object` is a bound method whose function is `function`.
 #[inline]
 #[must_use]

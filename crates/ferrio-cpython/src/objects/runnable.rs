@@ -11,7 +11,7 @@ use crate::capi::owned_ref::OwnedRef;
 use crate::objects::future::ReadyCallback;
 use crate::objects::handle::HandleRef;
 use crate::objects::loop_base::LoopBase;
-use crate::objects::task;
+use crate::objects::task::{self, TaskRef};
 
 /// Something to run in a turn.
 pub enum Runnable {
@@ -101,6 +101,15 @@ impl Runnable {
             Self::Task(TaskStep::Step(task, _) | TaskStep::Wakeup(task, _)) => Ok(task.get(py)),
             Self::DoneCallback(callback) => callback.target(py),
             Self::Native(native) => Ok(native.target.bind(py).clone()),
+        }
+    }
+
+    /// The task of ferrio's whose step it is.
+    pub(crate) fn task<'a, 'py>(&'a self, py: Python<'py>) -> Option<&'a TaskRef<'py>> {
+        match self {
+            // SAFETY: only tasks are queued as such.
+            Self::Task(TaskStep::Step(task, _) | TaskStep::Wakeup(task, _)) => Some(unsafe { TaskRef::lent(py, task) }),
+            Self::Handle(_) | Self::DoneCallback(_) | Self::Native(_) => None,
         }
     }
 

@@ -15,6 +15,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::loop_base::LoopBase;
+use super::recording::timeline;
 use super::runnable::{Runnable, TaskStep};
 use crate::capi::gil_cell::GilCell;
 use crate::capi::imports;
@@ -69,6 +70,7 @@ pub fn begin_run(slf: &Bound<'_, LoopBase>) {
     let py = slf.py();
     // SAFETY: the GIL is held, so this thread has a state.
     let state = unsafe { ffi::PyThreadState_Get() }.addr();
+    timeline::begin_run(slf);
     let shared = WATCH.with(py, |watch| watch.as_ref().map(|watch| Arc::clone(&watch.shared)));
     let frame = shared.as_ref().and_then(|_| imports::current_frame(py)).map_or(0, |frame| frame.as_ptr().addr());
     let owner = slf.clone().unbind();
@@ -89,6 +91,7 @@ pub fn begin_run(slf: &Bound<'_, LoopBase>) {
 /// The run that began last of this loop has ended.
 pub fn end_run(slf: &Bound<'_, LoopBase>) {
     let py = slf.py();
+    timeline::leave(slf);
     let left = RUNNING.with(py, |running| {
         let place = running.iter().rposition(|each| each.owner.as_ptr() == slf.as_ptr())?;
         Some(running.swap_remove(place))

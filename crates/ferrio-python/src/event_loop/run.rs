@@ -12,6 +12,7 @@ use ferrio_cpython::capi::interned;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::current::without_task;
 use ferrio_cpython::objects::future::future_like;
+use ferrio_cpython::objects::recording::timeline;
 use ferrio_cpython::objects::watching;
 use ferrio_engine::Deadline;
 use ferrio_sys::Poller;
@@ -280,6 +281,7 @@ pub(crate) fn poll_system(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> P
     }
     let Some(poller) = io.own_poller(py).map_err(|error| exception_handler::from_io(&error))? else { return Ok(()) };
     let mut events = io.take_events(py);
+    timeline::begin_poll(base(slf), py);
     let outcome = if !events.is_empty() {
         // Events of an earlier poll for which there was not enough memory.
         Ok(())
@@ -296,6 +298,7 @@ pub(crate) fn poll_system(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> P
         sleep_in(slf, &poller, &mut events, timeout)
     };
     io.polled(py, !events.is_empty());
+    timeline::end_poll(base(slf), py, events.len());
     let interrupted = match outcome {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),

@@ -1,16 +1,85 @@
 //! What is recorded while inspection is on, for `ferrio.inspect`.
 
-use ferrio_cpython::objects::recording;
+use std::collections::HashMap;
+
+use ferrio_cpython::LoopBase;
+use ferrio_cpython::capi::memory;
+use ferrio_cpython::objects::recording::{self, Waker, labels, timeline};
+use ferrio_sys::clock;
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
 
 /// The creator's address, its innermost frames as code and line, and the instant.
 type Creation<'py> = (Option<usize>, Vec<(Bound<'py, PyAny>, u32)>, f64);
 
-/// Begins to record, or ends it and forgets everything.
+/// Begins to record, or ends it and forgets everything. Each loop's flight recorder keeps `length` records;
+/// `native_threads` has the system's numbers of threads.
 #[pyfunction]
-#[pyo3(name = "_record")]
-pub(crate) fn record(py: Python<'_>, on: bool) {
-    recording::switch(py, on);
+#[pyo3(name = "_record", signature = (on, length=0, native_threads=HashMap::new()))]
+pub(crate) fn record(py: Python<'_>, on: bool, length: usize, native_threads: HashMap<u64, u32>) {
+    recording::switch(py, on, length, |thread| native_threads.get(&thread).copied().unwrap_or(0));
+}
+
+/// Who woke a task: "task" with its address or None if it is gone, "callback", "outside" or "unknown".
+type WokenBy = (&'static str, Option<usize>);
+
+/// How often a task ran, how long together and at most, how long it was ready, how often it became ready, and who woke
+/// it last; None if it was created before recording began. All in nanoseconds.
+#[pyfunction]
+#[pyo3(name = "_times_of")]
+pub(crate) fn times_of(task: &Bound<'_, PyAny>) -> Option<(u64, u64, u64, u64, u64, WokenBy)> {
+    let times = recording::times_of(task.py(), task.as_ptr().addr())?;
+    let by = match times.woken_by {
+        Waker::Task(address, _) => ("task", (address != 0).then_some(address)),
+        Waker::Callback => ("callback", None),
+        Waker::Outside => ("outside", None),
+        Waker::Unknown => ("unknown", None),
+    };
+    Some((times.polls, times.total, times.longest, times.scheduled, times.wakeups, by))
+}
+
+/// A histogram: the bounds of its buckets, the counts, one more than bounds, and the sum, in nanoseconds.
+type Histogram = (Vec<u64>, Vec<u64>, u64);
+
+/// How long tasks of a loop ran at a time, and how long they were ready before; None if it was never recorded.
+#[pyfunction]
+#[pyo3(name = "_task_durations")]
+pub(crate) fn task_durations(owner: &Bound<'_, PyAny>) -> Option<(Histogram, Histogram)> {
+    let owner = owner.cast::<LoopBase>().ok()?;
+    let (polls, waits) = timeline::durations(owner.get(), owner.py())?;
+    Some((polls.read(), waits.read()))
+}
+
+/// A loop's flight recorder: its address, its thread, the records, how many are lost, what runs, since when it polls.
+type Flight<'py> = (usize, u32, Bound<'py, PyBytes>, u64, Option<(u64, u64)>, u64);
+
+/// The flight recorders of the loops, without what ended before `since`.
+#[pyfunction]
+#[pyo3(name = "_flight")]
+pub(crate) fn flight(py: Python<'_>, since: u64) -> PyResult<Vec<Flight<'_>>> {
+    let readings = timeline::read(py, since).into_iter().map(|each| {
+        let records = memory::bytes(py, &each.records)?;
+        Ok((each.owner, each.thread, records, each.lost, each.running, each.polling_since))
+    });
+    readings.collect()
+}
+
+/// The jobs, the labels with their texts, the names of finished tasks, and the address, number and label of each task.
+type Names<'py> = (Bound<'py, PyBytes>, Vec<(u64, Py<PyString>)>, Vec<(u64, Py<PyAny>)>, Vec<(usize, u64, u64)>);
+
+/// What belongs to the flight recorders of all loops.
+#[pyfunction]
+#[pyo3(name = "_flight_names")]
+pub(crate) fn flight_names(py: Python<'_>, since: u64) -> PyResult<Names<'_>> {
+    let jobs = memory::bytes(py, &recording::jobs(py, since))?;
+    Ok((jobs, labels::all(py), recording::names(py), recording::numbers(py)))
+}
+
+/// In a child made by `fork`: empties the flight recorders.
+#[pyfunction]
+#[pyo3(name = "_forget_flight")]
+pub(crate) fn forget_flight(py: Python<'_>) {
+    recording::forget_flight(py);
 }
 
 /// How a task was created; None if that was not recorded.
@@ -20,7 +89,7 @@ pub(crate) fn creation_of<'py>(task: &Bound<'py, PyAny>) -> Option<Creation<'py>
     let py = task.py();
     let creation = recording::creation_of(py, task.as_ptr().addr())?;
     let frames = creation.frames.iter().map(|place| place.code_and_line(py)).collect();
-    Some((creation.by, frames, creation.at))
+    Some((creation.by, frames, clock::seconds(creation.at)))
 }
 
 /// The addresses of the tasks that hold a lock, and since when, as far as that was recorded.

@@ -8,6 +8,7 @@
 use ferrio_cpython::capi::context;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::future::{DoneCallback, add_done_callback, future_like};
+use ferrio_cpython::objects::recording::{self, labels};
 use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_cpython::{GilCell, LoopBase, Runnable};
 use ferrio_engine::{Waiter, WaiterState};
@@ -49,6 +50,14 @@ impl Call {
             Self::Surrounded { surround, own, context, function, arguments } => surround(own.bind(py), &mut || {
                 context::run_in(py, context.bind(py), || function.bind(py).call1(arguments.bind(py)))
             }),
+        }
+    }
+
+    fn function<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        match self {
+            Self::Plain { function, .. } | Self::InContext { function, .. } | Self::Surrounded { function, .. } => {
+                function.bind(py)
+            }
         }
     }
 
@@ -136,7 +145,15 @@ impl Job {
     pub(crate) fn run<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, LoopBase>>> {
         let py = slf.py();
         let Some(call) = slf.get().begin(py) else { return Ok(None) };
-        let outcome = match call.make(py) {
+        let is_recorded = recording::is_on();
+        if is_recorded {
+            recording::note_job(py, true, labels::of_callable(call.function(py)));
+        }
+        let made = call.make(py);
+        if is_recorded {
+            recording::note_job(py, false, 0);
+        }
+        let outcome = match made {
             Ok(result) => Outcome::Result(result.unbind()),
             Err(error) => Outcome::Exception(error.into_value(py)),
         };

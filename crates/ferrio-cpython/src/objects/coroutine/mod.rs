@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 
 pub use crate::capi::visitor::Visitor;
 pub use awaiter::Awaiting;
-pub(crate) use object::{adopt, coroutine_type_pointer};
+pub(crate) use object::{adopt, coroutine_type_pointer, name_of};
 pub use object::{coroutine_type, spawn};
 
 use crate::capi::resume::Step;

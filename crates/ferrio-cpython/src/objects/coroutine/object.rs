@@ -122,6 +122,15 @@ pub(crate) fn adopt(object: &Bound<'_, PyAny>) -> bool {
     ours
 }
 
+/// The name of a ferrio coroutine; None for anything else.
+pub(crate) fn name_of(object: &Bound<'_, PyAny>) -> Option<&'static str> {
+    if object.get_type_ptr() != coroutine_type_pointer() {
+        return None;
+    }
+    // SAFETY: its type was just checked.
+    Some(unsafe { (*object.as_ptr().cast::<CoroutineObject>()).name })
+}
+
 /// # Safety
 /// `object` is a whole coroutine of our type.
 #[inline]

@@ -35,10 +35,12 @@ use crate::capi::hooks;
 use crate::capi::memory;
 use crate::objects::current::Running;
 use crate::objects::handle::{FreeHandle, HandleRef};
+use crate::objects::recording::timeline::Timeline;
 use crate::objects::runnable::Runnable;
 use crate::objects::scheduling;
 use crate::objects::sleep_state::SleepState;
 use crate::objects::task_factory::TaskFactory;
+use crate::objects::watching::address_of_task;
 
 /// Scheduling state of one loop; the base class of the loop's Python type.
 #[pyclass(frozen, subclass, module = "ferrio._ferrio")]
@@ -75,7 +77,7 @@ pub struct LoopBase {
     /// What takes the place of the loop's surroundings while `simulated` is set.
     simulator: GilCell<Option<Simulator>>,
     simulated: GilFlag,
-    /// Debug mode, a simulation, the watchdog, or `end_of_callback` is due: one check for each callback.
+    /// Debug mode, a simulation, recording, the watchdog, or `end_of_callback` is due: one check for each callback.
     is_special: GilFlag,
     /// The same without the watchdog.
     is_marked: GilFlag,
@@ -86,6 +88,10 @@ pub struct LoopBase {
     pub(crate) watched: GilFlag,
     /// What the watchdog looks at; made when it first watches.
     pub(crate) pulse: OnceLock<Arc<Pulse>>,
+    /// Whether what it does is recorded.
+    pub(crate) recorded: GilFlag,
+    /// Where that is noted; made when it is first recorded.
+    pub(crate) timeline: OnceLock<Arc<Timeline>>,
     /// The ferrio task that runs.
     pub(crate) running: Running,
     /// Identifier of the thread that runs the loop, 0 when it does not run.
@@ -158,6 +164,8 @@ impl LoopBase {
             end_of_callback: GilCell::new(None),
             watched: GilFlag::default(),
             pulse: OnceLock::new(),
+            recorded: GilFlag::default(),
+            timeline: OnceLock::new(),
             running: Running::default(),
             thread: AtomicU64::new(0),
         };
@@ -221,6 +229,12 @@ impl LoopBase {
     #[inline]
     pub fn ready_count(&self, py: Python<'_>) -> usize {
         self.queue.with(py, |queue| queue.len())
+    }
+
+    /// The address of the task whose step has `place` items before it in the queue; 0 if it is something else.
+    #[inline]
+    pub(crate) fn queued(&self, py: Python<'_>, place: usize) -> usize {
+        self.queue.with(py, |queue| queue.get(place).map_or(0, address_of_task))
     }
 
     /// The handle being run; known in debug mode only.

@@ -8,6 +8,7 @@ use pyo3::types::PyFloat;
 use super::{EndOfCallback, LoopBase};
 use crate::capi::imports;
 use crate::capi::memory;
+use crate::objects::recording::timeline;
 use crate::objects::runnable::Runnable;
 use crate::objects::watching;
 
@@ -96,9 +97,24 @@ impl LoopBase {
     fn run_marked(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
         let ended = Self::end_callback(slf);
         let place = slf.get().ready_count(slf.py());
-        let outcome = if slf.get().debug.get() { Self::run_timed(slf, runnable) } else { runnable.run(slf) };
+        let outcome =
+            if slf.get().recorded.get() { Self::run_recorded(slf, runnable) } else { Self::run_plain(slf, runnable) };
         let ran = if slf.get().is_simulated() { Self::ran(slf, place, runnable) } else { Ok(()) };
         ended.and(outcome).and(ran)
+    }
+
+    fn run_plain(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
+        if slf.get().debug.get() { Self::run_timed(slf, runnable) } else { runnable.run(slf) }
+    }
+
+    fn run_recorded(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
+        let (py, base) = (slf.py(), slf.get());
+        let began = timeline::begin(base, py, runnable);
+        let outcome = Self::run_plain(slf, runnable);
+        if let Some(began) = &began {
+            timeline::end(base, py, runnable, began);
+        }
+        outcome
     }
 
     /// Calls what `at_end_of_callback` was given, if anything.
@@ -113,6 +129,7 @@ impl LoopBase {
         let base = slf.get();
         base.end_is_due.set(false);
         base.update_special();
+        timeline::note_other_work(base, slf.py());
         let end = base.end_of_callback.with(slf.py(), |end| *end);
         end.map_or(Ok(()), |end| end(slf)).or_else(|error| Self::report(slf, error))
     }
@@ -124,7 +141,7 @@ impl LoopBase {
     }
 
     pub(crate) fn update_special(&self) {
-        let is_marked = self.debug.get() || self.end_is_due.get() || self.is_simulated();
+        let is_marked = self.debug.get() || self.end_is_due.get() || self.recorded.get() || self.is_simulated();
         self.is_marked.set(is_marked);
         self.is_special.set(is_marked || self.watched.get());
     }

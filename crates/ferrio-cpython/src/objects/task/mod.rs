@@ -290,6 +290,11 @@ impl<'py> TaskRef<'py> {
         Ok(())
     }
 
+    /// The name that it was given, if it was.
+    pub(crate) fn given_name(&self) -> Option<Bound<'py, PyAny>> {
+        self.task().name.as_ref().map(|name| name.get(self.py()))
+    }
+
     pub(crate) fn name(&self) -> PyResult<Bound<'py, PyAny>> {
         let py = self.py();
         if let Some(name) = &self.task().name {

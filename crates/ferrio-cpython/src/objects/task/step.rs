@@ -20,6 +20,7 @@ use crate::objects::current;
 use crate::objects::future::{FutureRef, forget_waiter, invalid_state, note_waiter, waiters_are_kept};
 use crate::objects::handle::HandleRef;
 use crate::objects::loop_base::LoopBase;
+use crate::objects::recording::timeline;
 use crate::objects::runnable::Runnable;
 
 type Object = *mut ffi::PyObject;
@@ -58,7 +59,8 @@ impl<'py> TaskRef<'py> {
         registry::add(self);
         let context = self.context()?;
         let run = || context::run_in(py, &context, || self.step(None));
-        let outcome = current::run_nested_step(&owner, self.object(), run);
+        let native = owner.cast::<LoopBase>().ok().map(Bound::get);
+        let outcome = timeline::around_step(native, self, || current::run_nested_step(&owner, self.object(), run));
         if !self.future().is_pending() {
             let coroutine = self.update(TaskBody::take_coroutine);
             drop(coroutine);
@@ -280,7 +282,7 @@ impl<'py> TaskRef<'py> {
     fn entered(&self, body: impl FnOnce() -> PyResult<()>) -> PyResult<()> {
         let owner = self.future().owner()?;
         current::enter(&owner, self.object())?;
-        let outcome = body();
+        let outcome = timeline::around_step(None, self, body);
         let left = current::leave(&owner, self.object());
         outcome.and(left)
     }

@@ -1,4 +1,5 @@
-//! What is recorded while inspection is on: who created each task, where and when, and who holds which lock.
+//! What is recorded while inspection is on: who created each task, where and when, and who holds which lock; how long
+//! tasks ran and waited (`times.rs`); what a loop did last (`timeline.rs`).
 //!
 //! Off, a hot path has one predictable branch for it, [`is_on`]. The tables are keyed by address. Addresses are reused,
 //! so each recorded task has a serial number, and a task or lock that is new at an address replaces the entry of the old
@@ -6,13 +7,26 @@
 //!
 //! Invariant: the tables hold references to code objects only, so that nothing lives longer because of them.
 
+pub mod labels;
+pub mod timeline;
+mod times;
+
 use std::collections::HashMap;
 use std::ffi::c_int;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use ferrio_engine::{FlightKind, FlightRecord, FlightRing};
+use ferrio_sys::clock::monotonic;
+use ferrio_sys::watching::this_thread;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
+use self::timeline::Timeline;
+pub use self::times::{Times, Waker, times_of};
 use super::current::running_address;
 use super::loop_base::monotonic_seconds;
 use super::task::{TaskRef, registry};
@@ -25,6 +39,15 @@ const FRAMES: usize = 4;
 /// From this number of entries on, those of tasks that are gone are looked for.
 const PURGE_FROM: usize = 1024;
 
+/// From this number of loops on, what is known of those that run no more is dropped.
+const MOST_LOOPS: usize = 16;
+
+/// How many records of executors' jobs are kept.
+const MOST_JOBS: usize = 4096;
+
+/// How many names of finished tasks are kept; then they are forgotten together.
+const MOST_NAMES: usize = 4096;
+
 /// Relaxed throughout: the GIL orders all accesses.
 static ON: AtomicBool = AtomicBool::new(false);
 
@@ -32,14 +55,56 @@ static RECORDS: GilCell<Option<Records>> = GilCell::new(None);
 
 #[derive(Default)]
 struct Records {
-    tasks: HashMap<usize, Entry>,
-    holders: HashMap<usize, Vec<Holder>>,
+    tasks: HashMap<usize, Entry, AddressHasher>,
+    holders: HashMap<usize, Vec<Holder>, AddressHasher>,
+    /// The names of functions, by the address of the text.
+    labels: HashMap<usize, Py<PyString>, AddressHasher>,
+    /// The names of tasks that are done, if they were given one, by their number.
+    names: HashMap<u64, Py<PyAny>, AddressHasher>,
+    /// The loops that were recorded.
+    timelines: Vec<Arc<Timeline>>,
+    /// The jobs of executors.
+    jobs: FlightRing,
+    ring_length: usize,
     next_serial: u64,
     purge_at: usize,
 }
 
+/// Hashes an address by one multiplication: the keys are no input of anybody's.
+#[derive(Default)]
+struct AddressHash(u64);
+
+type AddressHasher = BuildHasherDefault<AddressHash>;
+
+impl Hasher for AddressHash {
+    #[inline]
+    fn write_usize(&mut self, address: usize) {
+        self.write_u64(address as u64);
+    }
+
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        let product = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = product ^ (product >> 32);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(self.0 ^ u64::from(*byte));
+        }
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 struct Entry {
     serial: u64,
+    /// What it runs; 0 if that is not known.
+    label: u64,
+    times: Times,
     /// None for a task that was there before recording began.
     creation: Option<Creation>,
 }
@@ -51,8 +116,8 @@ pub struct Creation {
     serial_of_creator: u64,
     /// The innermost frames of its creator.
     pub frames: Vec<Place>,
-    /// The instant, in seconds of the monotonic clock.
-    pub at: f64,
+    /// The instant, in nanoseconds of the monotonic clock.
+    pub at: u64,
 }
 
 /// Where a frame was.
@@ -103,16 +168,28 @@ pub fn is_on() -> bool {
     ON.load(Ordering::Relaxed)
 }
 
-/// Begins to record, or ends it and forgets everything.
-pub fn switch(py: Python<'_>, on: bool) {
-    let fresh = on.then(|| Records { next_serial: 1, purge_at: PURGE_FROM, ..Records::default() });
-    let before = RECORDS.with(py, |records| {
+/// Begins to record, or ends it and forgets everything. A loop's ring has `length` records.
+pub fn switch(py: Python<'_>, on: bool, length: usize, native_thread: impl Fn(u64) -> u32) {
+    let mut fresh =
+        on.then(|| Records { next_serial: 1, purge_at: PURGE_FROM, ring_length: length, ..Records::default() });
+    if let Some(fresh) = &mut fresh {
+        // Without memory for it, jobs are not recorded.
+        let _ = fresh.jobs.reserve(length.min(MOST_JOBS));
+    }
+    let (before, begins) = RECORDS.with(py, |records| {
         if on && records.is_some() {
-            return fresh;
+            return (fresh, false);
         }
-        std::mem::replace(records, fresh)
+        (std::mem::replace(records, fresh), on)
     });
     ON.store(on, Ordering::Relaxed);
+    for (owner, ..) in super::watching::running(py) {
+        if begins {
+            timeline::attach(&owner, native_thread(owner.get().thread().unwrap_or(0)));
+        } else if !on {
+            timeline::leave(&owner);
+        }
+    }
     drop(before);
 }
 
@@ -122,20 +199,92 @@ pub(crate) fn note_created(task: &TaskRef<'_>) {
     let py = task.py();
     let by = running_address(py);
     let frames = frames(py);
+    let now = monotonic();
+    let label = task.task().coroutine().map_or(0, |coroutine| labels::of_coroutine(&coroutine.get(py)));
     let alive = addresses_if(py, |records| records.tasks.len() >= records.purge_at);
-    let gone = RECORDS.with(py, |records| {
-        let Some(records) = records else { return (None, Vec::new()) };
+    let noted = RECORDS.with(py, |records| {
+        let Some(records) = records else { return (None, Vec::new(), 0, 0) };
         let purged = alive.map(|alive| records.purge(&alive)).unwrap_or_default();
         let serial_of_creator = by.map_or(0, |by| records.serial_of(by));
-        let creation = Creation { by, serial_of_creator, frames, at: monotonic_seconds() };
+        let creation = Creation { by, serial_of_creator, frames, at: now };
         let serial = records.new_serial();
-        let entry = Entry { serial, creation: Some(creation) };
+        let entry = Entry { serial, label, times: Times::default(), creation: Some(creation) };
         if records.tasks.try_reserve(1).is_err() {
-            return (Some(entry), purged);
+            return (Some(entry), purged, 0, 0);
         }
-        (records.tasks.insert(task.object().as_ptr().addr(), entry), purged)
+        let before = records.tasks.insert(task.object().as_ptr().addr(), entry);
+        (before, purged, serial, serial_of_creator)
     });
-    drop(gone);
+    let (before, purged, serial, by) = noted;
+    if serial != 0
+        && let Ok(Some(owner)) = task.future().native_owner()
+    {
+        timeline::note_created(owner.get(), py, serial, by, now);
+    }
+    drop((before, purged));
+}
+
+/// A task is done: its name is kept, if it was given one, for what the flight recorder has of it.
+#[cold]
+fn note_name(task: &TaskRef<'_>) {
+    let py = task.py();
+    let Some(name) = task.given_name() else { return };
+    let address = task.object().as_ptr().addr();
+    let before = RECORDS.with(py, |records| {
+        let records = records.as_mut()?;
+        let serial = records.tasks.get(&address)?.serial;
+        let full = records.names.len() >= MOST_NAMES || records.names.try_reserve(1).is_err();
+        let before = if full { std::mem::take(&mut records.names) } else { HashMap::default() };
+        if records.names.try_reserve(1).is_err() {
+            return Some((before, Some(name.unbind())));
+        }
+        let replaced = records.names.insert(serial, name.unbind());
+        Some((before, replaced))
+    });
+    drop(before);
+}
+
+/// An executor's thread begins a job, or has ended it; `label` names its function.
+#[cold]
+pub fn note_job(py: Python<'_>, begins: bool, label: u64) {
+    let kind = if begins { FlightKind::JobBegan } else { FlightKind::JobEnded };
+    let record = FlightRecord::new(kind, monotonic(), u64::from(this_thread()), label);
+    RECORDS.with(py, |records| records.as_mut().map(|records| records.jobs.push(record)));
+}
+
+/// The records of the executors' jobs.
+pub fn jobs(py: Python<'_>, since: u64) -> Vec<u8> {
+    RECORDS.with(py, |records| records.as_ref().and_then(|records| records.jobs.bytes(since)).unwrap_or_default())
+}
+
+/// The names of finished tasks, by their numbers.
+pub fn names(py: Python<'_>) -> Vec<(u64, Py<PyAny>)> {
+    RECORDS.with(py, |records| {
+        let names = records.as_ref().map(|records| &records.names);
+        names.into_iter().flatten().map(|(serial, name)| (*serial, name.clone_ref(py))).collect()
+    })
+}
+
+/// The tasks that are known, by their addresses: their numbers, and the labels of what they run.
+pub fn numbers(py: Python<'_>) -> Vec<(usize, u64, u64)> {
+    RECORDS.with(py, |records| {
+        let tasks = records.as_ref().map(|records| &records.tasks);
+        tasks.into_iter().flatten().map(|(address, entry)| (*address, entry.serial, entry.label)).collect()
+    })
+}
+
+/// In a child made by `fork`: forgets what happened in the parent. Tasks and holders are known as before.
+pub fn forget_flight(py: Python<'_>) {
+    let before = RECORDS.with(py, |records| {
+        let records = records.as_mut()?;
+        let mut jobs = FlightRing::default();
+        let _ = jobs.reserve(records.ring_length.min(MOST_JOBS));
+        Some((std::mem::replace(&mut records.jobs, jobs), std::mem::take(&mut records.timelines)))
+    });
+    drop(before);
+    for (owner, ..) in super::watching::running(py) {
+        timeline::leave(&owner);
+    }
 }
 
 /// The running task has taken a lock.
@@ -219,7 +368,7 @@ impl Records {
         }
         let serial = self.new_serial();
         if self.tasks.try_reserve(1).is_ok() {
-            self.tasks.insert(task, Entry { serial, creation: None });
+            self.tasks.insert(task, Entry { serial, label: 0, times: Times::default(), creation: None });
         }
         serial
     }

@@ -1,0 +1,97 @@
+//! Names of functions, by which the flight recorder's records tell what ran: each is kept once, under its address.
+//!
+//! Invariant: reading a name runs no code of the program: only attributes of the interpreter's own types are read.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyFunction, PyString};
+
+use super::RECORDS;
+use crate::capi::memory;
+use crate::capi::method;
+use crate::capi::resume;
+use crate::objects::coroutine;
+
+/// How many names are kept; what comes after them has none.
+const MOST: usize = 4096;
+
+/// How deep an await chain is followed.
+const DEEPEST: usize = 32;
+
+/// The label of what a task drives; 0 for none.
+pub(super) fn of_coroutine(object: &Bound<'_, PyAny>) -> u64 {
+    let py = object.py();
+    if let Some(name) = coroutine::name_of(object) {
+        return keep(py, name.as_ptr().addr(), || memory::text(py, name).ok().map(Bound::unbind));
+    }
+    if resume::is_python_coroutine(object) {
+        of_attribute(object, crate::intern!(object.py(), "__qualname__"))
+    } else {
+        0
+    }
+}
+
+/// The label of a callback or of an executor's job; 0 for none.
+pub fn of_callable(object: &Bound<'_, PyAny>) -> u64 {
+    let py = object.py();
+    if let Some(function) = method::function_of(object) {
+        return of_callable(&function);
+    }
+    if object.is_exact_instance_of::<PyFunction>() || object.is_exact_instance_of::<PyCFunction>() {
+        return of_attribute(object, crate::intern!(py, "__qualname__"));
+    }
+    of_attribute(object.get_type().as_any(), crate::intern!(py, "__name__"))
+}
+
+/// What the innermost coroutine waits for, or that coroutine if it waits for a bare future; 0 for none.
+pub(super) fn of_awaited(outermost: &Bound<'_, PyAny>) -> u64 {
+    let name = crate::intern!(outermost.py(), "cr_await");
+    let mut innermost = outermost.clone();
+    for _ in 0..DEEPEST {
+        match innermost.getattr(name) {
+            Ok(next) if resume::is_python_coroutine(&next) || coroutine::name_of(&next).is_some() => innermost = next,
+            Ok(_) | Err(_) => break,
+        }
+    }
+    of_coroutine(&innermost)
+}
+
+fn of_attribute<'py>(object: &Bound<'py, PyAny>, attribute: &Bound<'py, PyString>) -> u64 {
+    let py = object.py();
+    let Ok(text) = object.getattr(attribute) else { return 0 };
+    let Ok(text) = text.cast_into_exact::<PyString>() else { return 0 };
+    let mut pointer = text.into_ptr();
+    // Some types make their name anew each time.
+    // SAFETY: an exact string, in exchange for which an equal one comes back.
+    unsafe { ffi::PyUnicode_InternInPlace(&raw mut pointer) };
+    // SAFETY: a new reference, as it was.
+    let text = unsafe { Bound::from_owned_ptr(py, pointer) };
+    keep(py, pointer.addr(), || text.cast_into_exact::<PyString>().ok().map(Bound::unbind))
+}
+
+fn keep(py: Python<'_>, address: usize, text: impl FnOnce() -> Option<Py<PyString>>) -> u64 {
+    let label = address as u64;
+    let state = RECORDS.with(py, |records| {
+        let Some(records) = records else { return Some(0) };
+        if records.labels.contains_key(&address) {
+            return Some(label);
+        }
+        let fits = records.labels.len() < MOST && records.labels.try_reserve(1).is_ok();
+        if fits { None } else { Some(0) }
+    });
+    if let Some(known) = state {
+        return known;
+    }
+    let Some(text) = text() else { return 0 };
+    let replaced = RECORDS.with(py, |records| records.as_mut().map(|records| records.labels.insert(address, text)));
+    drop(replaced);
+    label
+}
+
+/// All labels with their names.
+pub fn all(py: Python<'_>) -> Vec<(u64, Py<PyString>)> {
+    RECORDS.with(py, |records| {
+        let labels = records.as_ref().map(|records| &records.labels);
+        labels.into_iter().flatten().map(|(address, text)| (*address as u64, text.clone_ref(py))).collect()
+    })
+}

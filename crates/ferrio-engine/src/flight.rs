@@ -1,0 +1,200 @@
+//! The flight recorder: what a loop did last, as records of a fixed size in a ring, and histograms of durations.
+//!
+//! Invariant: after `reserve` nothing here allocates. The ring's pages are touched only as it fills. Instants and
+//! durations are nanoseconds.
+
+/// The bounds of the histogram's buckets are powers of two from this one on: a microsecond.
+const FIRST_BOUND: u32 = 10;
+
+/// How many bounds there are: the last one is 17 seconds.
+const BOUNDS: usize = 25;
+
+/// Bits of a duration in a record; above them is the number of callbacks that were ready.
+const DURATION: u32 = 48;
+
+/// Bits of a subject in a record; above them are the kind and a detail.
+const SUBJECT: u32 = 48;
+
+/// What a record tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FlightKind {
+    /// A task ran: its number, how the step ended, and what it waits for.
+    Step = 1,
+    /// Another callback ran: what it calls.
+    Callback = 2,
+    /// The loop asked the system for events: how many came.
+    Poll = 3,
+    /// A task became ready: its number, and who woke it.
+    Wake = 4,
+    /// A task was created: its number, and who created it.
+    Created = 5,
+    /// A task is done: its number, and what it ran.
+    Done = 6,
+    /// A thread of an executor begins a job.
+    JobBegan = 7,
+    /// It has ended.
+    JobEnded = 8,
+}
+
+/// One event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlightRecord([u64; 4]);
+
+impl FlightRecord {
+    /// The size in bytes.
+    pub const SIZE: usize = 32;
+
+    /// Something that began at `at`; `subject` is a number below 2^48.
+    #[inline]
+    #[must_use]
+    pub const fn new(kind: FlightKind, at: u64, subject: u64, other: u64) -> Self {
+        Self([at, 0, ((kind as u64) << 56) | (subject & ((1 << SUBJECT) - 1)), other])
+    }
+
+    /// How long it took, and how many callbacks were ready when it had ended.
+    #[inline]
+    #[must_use]
+    pub fn lasted(mut self, took: u64, ready: usize) -> Self {
+        let ready = u64::from(u16::try_from(ready).unwrap_or(u16::MAX));
+        self.0[1] = took.min((1 << DURATION) - 1) | (ready << DURATION);
+        self
+    }
+
+    /// A number that the kind gives a meaning.
+    #[inline]
+    #[must_use]
+    pub const fn detail(mut self, detail: u8) -> Self {
+        self.0[2] |= (detail as u64) << SUBJECT;
+        self
+    }
+
+    fn end(&self) -> u64 {
+        self.0[0] + (self.0[1] & ((1 << DURATION) - 1))
+    }
+}
+
+/// The ring: the newest records in place of the oldest.
+#[derive(Debug, Default)]
+pub struct FlightRing {
+    records: Vec<FlightRecord>,
+    limit: usize,
+    next: usize,
+    lost: u64,
+}
+
+impl FlightRing {
+    /// Empties it, and makes room for `limit` records. False if there is no memory for them.
+    #[must_use]
+    pub fn reserve(&mut self, limit: usize) -> bool {
+        *self = Self::default();
+        if self.records.try_reserve_exact(limit).is_err() {
+            return false;
+        }
+        self.limit = limit;
+        true
+    }
+
+    /// Adds a record.
+    #[inline]
+    pub fn push(&mut self, record: FlightRecord) {
+        if self.records.len() < self.limit {
+            self.records.push(record);
+        } else if let Some(oldest) = self.records.get_mut(self.next) {
+            *oldest = record;
+            self.lost += 1;
+            self.next = if self.next + 1 == self.limit { 0 } else { self.next + 1 };
+        }
+    }
+
+    /// The records of what ended at `since` or later, oldest first, as bytes; None if there is no memory for them.
+    #[must_use]
+    pub fn bytes(&self, since: u64) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(self.records.len() * FlightRecord::SIZE).ok()?;
+        let (newer, older) = self.records.split_at(self.next.min(self.records.len()));
+        for record in older.iter().chain(newer).filter(|record| record.end() >= since) {
+            record.0.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+        }
+        Some(bytes)
+    }
+
+    /// How many records have given their place to newer ones.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+}
+
+/// How often durations were at most each bound.
+#[derive(Clone, Debug, Default)]
+pub struct Durations {
+    counts: [u64; BOUNDS + 1],
+    sum: u64,
+}
+
+impl Durations {
+    /// Counts a duration.
+    #[inline]
+    pub fn record(&mut self, duration: u64) {
+        let bits = u64::BITS - duration.saturating_sub(1).leading_zeros();
+        let bucket = (bits.saturating_sub(FIRST_BOUND) as usize).min(BOUNDS);
+        self.counts[bucket] += 1;
+        self.sum += duration;
+    }
+
+    /// The bounds, how many durations each bucket has (one more has what is longer), and their sum.
+    #[must_use]
+    pub fn read(&self) -> (Vec<u64>, Vec<u64>, u64) {
+        let bounds = (FIRST_BOUND..).take(BOUNDS).map(|bits| 1 << bits).collect();
+        (bounds, self.counts.to_vec(), self.sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instants(ring: &FlightRing, since: u64) -> Vec<u64> {
+        let bytes = ring.bytes(since).expect("there is memory");
+        let words = bytes.chunks(FlightRecord::SIZE).map(|record| record[..8].try_into().expect("eight bytes"));
+        words.map(u64::from_le_bytes).collect()
+    }
+
+    #[test]
+    fn the_newest_records_stay_in_their_order() {
+        let mut ring = FlightRing::default();
+        assert!(ring.reserve(4));
+        for at in 1..=6 {
+            ring.push(FlightRecord::new(FlightKind::Wake, at, 1, 0));
+        }
+        assert_eq!(instants(&ring, 0), [3, 4, 5, 6]);
+        assert_eq!(instants(&ring, 5), [5, 6]);
+        assert_eq!(ring.lost(), 2);
+    }
+
+    #[test]
+    fn a_ring_without_room_keeps_nothing() {
+        let mut ring = FlightRing::default();
+        ring.push(FlightRecord::default());
+        assert!(instants(&ring, 0).is_empty());
+    }
+
+    #[test]
+    fn what_does_not_fit_in_its_bits_leaves_its_neighbours_alone() {
+        let record = FlightRecord::new(FlightKind::Step, 7, u64::MAX, 9).detail(3).lasted(u64::MAX, usize::MAX);
+        assert_eq!(record.0, [7, u64::MAX, (1 << 56) | (3 << 48) | ((1 << 48) - 1), 9]);
+    }
+
+    #[test]
+    fn a_duration_counts_in_the_first_bucket_whose_bound_it_does_not_exceed() {
+        let mut durations = Durations::default();
+        for duration in [0, 1024, 1025, 2048, 1 << 34, (1 << 34) + 1, u64::MAX >> 1] {
+            durations.record(duration);
+        }
+        let (bounds, counts, _) = durations.read();
+        assert_eq!(bounds.first(), Some(&1024));
+        assert_eq!((bounds.last(), bounds.len() + 1), (Some(&(1 << 34)), counts.len()));
+        assert_eq!((counts[0], counts[1], counts[24], counts[25]), (2, 2, 1, 2));
+    }
+}

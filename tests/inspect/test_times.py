@@ -1,0 +1,202 @@
+"""How long tasks ran and were ready, and who woke them, while inspection is on."""
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+
+import ferrio
+import ferrio.inspect
+from ferrio.inspect import _recording
+
+
+@pytest.fixture
+def recording(tmp_path) -> Any:
+    """Inspection is on."""
+    ferrio.inspect.start(tmp_path / "socket", blocked=None)
+    yield
+    ferrio.inspect.stop()
+
+
+def run(main: Any) -> Any:
+    with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
+        return runner.run(main())
+
+
+def times(name: str) -> ferrio.inspect.Times | None:
+    return next(task["times"] for task in ferrio.inspect.tasks() if task["name"] == name)
+
+
+def known(name: str) -> ferrio.inspect.Times:
+    found = times(name)
+    assert found is not None
+    return found
+
+
+async def ended(*tasks: "asyncio.Task[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_each_step_of_a_task_counts_and_the_longest_is_known(recording):
+    async def child():
+        await asyncio.sleep(0)
+        time.sleep(0.02)
+        await asyncio.sleep(0)
+        await asyncio.sleep(1000)
+
+    async def main():
+        task = asyncio.create_task(child(), name="child")
+        for _ in range(6):
+            await asyncio.sleep(0)
+        found = known("child")
+        await ended(task)
+        return found
+
+    found = run(main)
+    assert (found["polls"], found["wakeups"]) == (3, 3)
+    assert 0.02 <= found["longest"] <= found["total"]
+
+
+def test_a_task_that_is_ready_while_another_one_runs_has_waited(recording):
+    async def child():
+        await asyncio.sleep(1000)
+
+    async def blocks():
+        time.sleep(0.02)
+
+    async def main():
+        blocking = asyncio.create_task(blocks())
+        task = asyncio.create_task(child(), name="child")
+        await asyncio.sleep(0.001)
+        found = known("child")
+        await ended(task, blocking)
+        return found
+
+    scheduled = run(main)["scheduled"]
+    assert scheduled is not None
+    assert scheduled >= 0.02
+
+
+def test_who_woke_a_task_is_known(recording):
+    async def main():
+        loop = asyncio.get_running_loop()
+        futures = [loop.create_future() for _ in range(3)]
+
+        async def waits(future):
+            await future
+            await asyncio.sleep(1000)
+
+        tasks = [asyncio.create_task(waits(future), name=f"{place}") for place, future in enumerate(futures)]
+
+        async def wakes():
+            futures[0].set_result(None)
+            await asyncio.sleep(1000)
+
+        waker = asyncio.create_task(wakes(), name="waker")
+        loop.call_soon(futures[1].set_result, None)
+        threading.Thread(target=loop.call_soon_threadsafe, args=(futures[2].set_result, None)).start()
+        await asyncio.gather(*futures)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        found = [known(f"{place}")["woken_by"] for place in range(3)]
+        address = next(task["id"] for task in ferrio.inspect.tasks() if task["name"] == "waker")
+        await ended(*tasks, waker)
+        return found, address
+
+    (first, second, third), address = run(main)
+    assert first == {"kind": "task", "task": address}
+    assert second == third == {"kind": "callback", "task": None}
+
+
+def test_a_task_that_was_there_before_recording_began_is_unknown(tmp_path):
+    async def main():
+        task = asyncio.create_task(asyncio.sleep(1000), name="early")
+        await asyncio.sleep(0)
+        ferrio.inspect.start(tmp_path / "socket", blocked=None)
+        try:
+            await asyncio.sleep(0)
+            return times("early")
+        finally:
+            ferrio.inspect.stop()
+            await ended(task)
+
+    assert run(main) is None
+
+
+def test_an_eager_first_step_counts(recording):
+    async def child():
+        time.sleep(0.01)
+        await asyncio.sleep(1000)
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(ferrio.eager_task_factory)
+        task = asyncio.create_task(child(), name="child")
+        found = known("child")
+        await ended(task)
+        return found
+
+    if not hasattr(ferrio, "eager_task_factory"):
+        pytest.skip("eager tasks came in 3.12")
+    found = run(main)
+    assert found["polls"] == 1
+    assert found["longest"] >= 0.01
+
+
+def test_a_task_of_ferrio_s_on_another_loop_has_times_but_no_waiting(recording):
+    async def main():
+        task = ferrio.Task(asyncio.sleep(1000), loop=asyncio.get_running_loop(), name="child")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        found = known("child")
+        await ended(task)
+        return found
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        found = runner.run(main())
+    assert found["polls"] == 1
+    assert found["scheduled"] is None
+
+
+def test_a_nested_run_keeps_the_count_right(recording):
+    async def inner():
+        await asyncio.sleep(0)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        task = asyncio.create_task(asyncio.sleep(1000), name="child")
+        ferrio.allow_nested_runs()
+        try:
+            loop.run_until_complete(inner())
+        finally:
+            ferrio.allow_nested_runs(False)
+        found = known("child")
+        await ended(task)
+        return found
+
+    found = run(main)
+    assert (found["polls"], found["wakeups"]) == (1, 1)
+
+
+def test_the_metrics_have_histograms_of_polls_and_of_waits(recording):
+    async def main():
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return ferrio.inspect.metrics()
+
+    found = run(main)
+    for name in ("ferrio.task.poll", "ferrio.task.scheduled"):
+        (point,) = found[name]["points"]
+        value = point["value"]
+        assert isinstance(value, dict)
+        assert value["count"] >= 10
+        assert value["counts"] == sorted(value["counts"])
+        assert value["counts"][-1] <= value["count"]
+
+
+def test_the_recorder_has_a_bounded_size():
+    with pytest.raises(ValueError, match="at most"):
+        _recording.begin(1 << 40)
