@@ -63,7 +63,7 @@ from os import PathLike
 from socket import SocketKind, socket
 from ssl import SSLContext
 from types import CodeType, ModuleType
-from typing import IO, Any, Literal, Protocol, Self, TypeAlias, TypeVar, final
+from typing import IO, Any, ClassVar, Literal, Protocol, Self, TypeAlias, TypeVar, final
 
 from _typeshed import FileDescriptorLike, ReadableBuffer, WriteableBuffer
 from typing_extensions import TypeVarTuple, Unpack, disjoint_base
@@ -86,6 +86,7 @@ __all__ = [
     "Future",
     "Handle",
     "InspectionService",
+    "LentThread",
     "LifoQueue",
     "Lock",
     "PriorityQueue",
@@ -613,6 +614,21 @@ class Baton:
     def swap(self, other: Baton) -> None: ...
 
 @final
+class LentThread:
+    """The loop's thread, lent to jobs that see a thread of their own; what `ferrio.testing` is made of."""
+
+    SUPPORTED: ClassVar[bool]
+    @property
+    def identifier(self) -> int: ...
+    def run_job(self, job: object) -> None: ...
+    def call(self, function: Callable[[], _T]) -> _T: ...
+    def close(self) -> None: ...
+    @staticmethod
+    def get_ident() -> int: ...
+    @staticmethod
+    def code_of(job: object) -> object | None: ...
+
+@final
 class Simulation:
     """The surroundings of a simulated loop; what `ferrio.testing` is made of."""
 
@@ -622,6 +638,7 @@ class Simulation:
     @staticmethod
     def detach(owner: AbstractEventLoop) -> None: ...
     def begin(self, freedoms: int) -> bool: ...
+    def again(self) -> None: ...
     def repeat(self, planned: list[int], freedoms: int) -> None: ...
     def end(self) -> None: ...
     def choose_no_more(self) -> None: ...

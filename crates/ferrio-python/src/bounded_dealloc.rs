@@ -57,6 +57,7 @@ pub(crate) fn bound_classes(py: Python<'_>) {
         crate::tasks::as_completed::LazyCompletions,
         crate::tasks::threadsafe::Submission,
         crate::testing::Baton,
+        crate::testing::LentThread,
         crate::testing::Simulation,
         crate::timeouts::Timeout,
         crate::transports::socket::close::Loss,

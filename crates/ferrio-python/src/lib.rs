@@ -70,6 +70,7 @@ mod _ferrio {
         ferrio_cpython::capi::coroutine_function::mark(&server, &["start_serving", "serve_forever", "wait_closed"])?;
         crate::streams::add_classes(module)?;
         module.add_class::<crate::testing::Baton>()?;
+        module.add_class::<crate::testing::LentThread>()?;
         module.add_class::<crate::testing::Simulation>()?;
         ferrio_cpython::capi::hooks::watch(module)?;
         let timeout = module.getattr(name!("Timeout"))?;

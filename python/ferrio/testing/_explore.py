@@ -112,6 +112,7 @@ class _Exploration:
     def search(self, report: Report, schedules: int, seconds: float | None, rerun: bool, progress: bool) -> None:
         """Runs schedule after schedule."""
         world, main, bits = self.world, self.main, self.bits
+        world.crew.lend()
         begin, once = world.simulation.begin, world.once
         end = None if seconds is None else real_monotonic() + seconds
         watched = end is not None or progress
@@ -130,6 +131,10 @@ class _Exploration:
                 world.simulation.repeat([], bits)
             ending = once(main)
             report.schedules += 1
+            if ending is not None and world.crew.lends:
+                # What fails where the loop's thread plays others counts if it does with real ones as well.
+                world.crew.lends = False
+                ending = self.repeat(_taken(ending.choices), None)
             if ending is not None:
                 report.found_after = report.schedules
                 report.failure = self._conclude_failure(ending, None)
@@ -138,6 +143,7 @@ class _Exploration:
     def sweep(self, report: Report) -> None:
         """Cancels each task at each point where it waits, one in each run of the undisturbed schedule."""
         simulation = self.world.simulation
+        self.world.crew.lends = False
         self.repeat([], None)
         for task, steps in simulation.steps:
             for step in range(1, steps + 1):

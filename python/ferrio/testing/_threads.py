@@ -6,12 +6,17 @@ of `threading`, a queue). Then the thread is parked; when what it waits for is d
 Invariant: at most one of the threads that share the baton runs.
 """
 
+import asyncio
 import concurrent.futures
 import contextlib
+import functools
+import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
-from ferrio._ferrio import Baton, Simulation
+from ferrio._ferrio import Baton, LentThread, Simulation
+from ferrio.testing._lent import LentWorker
 
 _result = concurrent.futures.Future.result
 _exception = concurrent.futures.Future.exception
@@ -30,6 +35,7 @@ class _Worker:
         self.crew = crew
         self.go = Baton()
         self.job: Any = None
+        self.key: Any = None
         self.chain = 0
         self.abandoned = False
         self.thread = threading.Thread(target=self._work, name=f"simulated-job-{crew.made}", daemon=True)
@@ -47,6 +53,10 @@ class _Worker:
             idle.append(self)
             swap(back)
 
+    def refuse(self) -> None:
+        """The job does what the loop's thread must not do for it."""
+        self.crew.keep_threads_for(self.key)
+
     def park(self, future: "concurrent.futures.Future[Any]") -> None:
         """Hands the baton back until `future` is done."""
         crew, chain = self.crew, self.chain
@@ -56,6 +66,7 @@ class _Worker:
     def stop(self) -> None:
         """Hands the baton back, until this thread is run again."""
         crew = self.crew
+        crew.keep_threads_for(self.key)
         crew.parked.add(self)
         self.go.swap(crew.back)
         crew.parked.discard(self)
@@ -95,7 +106,15 @@ class Crew:
         self.made = 0
         self.idle: list[_Worker] = []
         self.parked: set[_Worker] = set()
-        self.by_thread: dict[int | None, _Worker] = {}
+        self.by_thread: dict[int | None, _Worker | LentWorker] = {}
+        #: Whether the loop's thread may run jobs.
+        self.lends = False
+        self.lent: LentWorker | None = None
+        #: By identity: code that has run in a thread without waiting, and code that has to run in one.
+        self.harmless: dict[int, Any] = {}
+        self.threaded: dict[int, Any] = {}
+        #: The run does not count.
+        self.is_void = False
 
     def run(self, job: Any, chain: int) -> None:
         """Lets a job, or a parked thread, run until it is over or parked."""
@@ -103,11 +122,36 @@ class Crew:
             worker = job
             if worker not in self.parked:
                 return
-        else:
-            worker = self.idle.pop() if self.idle else _Worker(self)
-            worker.job = job
-            worker.chain = chain
+            self.back.swap(worker.go)
+            return
+        key = LentThread.code_of(job)
+        if self.lends and id(key) in self.harmless:
+            if self.lent is None:
+                self.lent = LentWorker(self)
+            self.lent.run(job, key)
+            return
+        worker = self.idle.pop() if self.idle else _Worker(self)
+        worker.job = job
+        worker.chain = chain
+        worker.key = key
         self.back.swap(worker.go)
+        if key is not None and id(key) not in self.threaded:
+            self.harmless[id(key)] = key
+
+    def keep_threads_for(self, key: Any) -> None:
+        """From now on jobs with this code run in threads."""
+        self.harmless.pop(id(key), None)
+        self.threaded[id(key)] = key
+
+    def lend(self) -> None:
+        """Lets the loop's thread run jobs from now on, where that makes no difference to Python code."""
+        is_traced = threading.gettrace() is not None or threading.getprofile() is not None
+        self.lends = LentThread.SUPPORTED and not is_traced
+
+    def check_run(self) -> None:
+        """Ends a run that does not count."""
+        if self.is_void:
+            raise Abandoned
 
     def abandon(self) -> None:
         """Ends what is parked: its run is over."""
@@ -120,6 +164,9 @@ class Crew:
     def close(self) -> None:
         """Ends the threads."""
         self.abandon()
+        if self.lent is not None:
+            self.lent.close()
+            self.lent = None
         for worker in self.idle:
             worker.job = None
             worker.go.give()
@@ -132,7 +179,15 @@ class Crew:
         """If a job's thread calls this for a future that is not done: parks the thread."""
         worker = self.by_thread.get(threading.get_ident())
         if worker is not None and worker.job is not None and not future.done():
-            worker.park(future)
+            worker.refuse()
+            if isinstance(worker, _Worker):
+                worker.park(future)
+
+    def before_own_loop(self) -> None:
+        """If a job's thread calls this: a loop of its own needs a thread, and so does a fork."""
+        worker = self.by_thread.get(threading.get_ident())
+        if worker is not None and worker.job is not None:
+            worker.refuse()
 
     def wait_on(self, condition: Any, worker: _Worker, timeout: float | None) -> bool:
         """`Condition.wait` in a job's thread: the others go on until it is notified or the timeout passes."""
@@ -171,7 +226,27 @@ class Crew:
             worker = self.by_thread.get(threading.get_ident())
             if worker is None or worker.job is None:
                 return _wait(condition, timeout)
+            worker.refuse()
+            assert isinstance(worker, _Worker)
             return self.wait_on(condition, worker, timeout)
 
         owner = concurrent.futures.Future
-        return [(owner, "result", result), (owner, "exception", exception), (threading.Condition, "wait", wait)]
+        return [
+            (owner, "result", result),
+            (owner, "exception", exception),
+            (threading.Condition, "wait", wait),
+            (threading, "get_ident", LentThread.get_ident),
+            (asyncio.events, "new_event_loop", self._guarded(asyncio.events.new_event_loop)),
+            (asyncio.Runner, "__init__", self._guarded(asyncio.Runner.__init__)),
+            (os, "fork", self._guarded(os.fork)),
+        ]
+
+    def _guarded(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        check = self.before_own_loop
+
+        @functools.wraps(real)
+        def guarded(*arguments: Any, **keywords: Any) -> Any:
+            check()
+            return real(*arguments, **keywords)
+
+        return guarded

@@ -52,6 +52,10 @@ class Ending(NamedTuple):
     outcome: int
 
 
+class _Void:
+    """A run that does not count."""
+
+
 class World:
     """The surroundings of simulated programs; a context manager."""
 
@@ -126,10 +130,18 @@ class World:
 
     def check_invariants(self) -> None:
         """A callback has run."""
+        self.crew.check_run()
         self.invariants.check()
 
     def once(self, main: Main, checked: Token | None = None) -> Ending | None:
         """Runs the program once, in the run that the simulation has begun; None if it passed."""
+        while True:
+            ending = self._once(main, checked)
+            if not isinstance(ending, _Void):
+                return ending
+            self.simulation.again()
+
+    def _once(self, main: Main, checked: Token | None) -> "Ending | _Void | None":
         loop, simulation = self.loop, self.simulation
         _reseed(self.seed)
         _GENERATOR.gauss_next = None
@@ -150,6 +162,11 @@ class World:
             raise
         except BaseException as raised:
             error = raised
+        if self.crew.is_void:
+            self.crew.is_void = False
+            self.invariants.clear()
+            self._clean_up(failed=True)
+            return _Void()
         if error is None and self.unhandled:
             error = UnhandledError(self.unhandled[0])
         ending = None

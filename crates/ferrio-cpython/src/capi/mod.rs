@@ -31,6 +31,7 @@ pub mod raise;
 pub mod raw_stack;
 pub mod recursion;
 pub mod resume;
+pub mod second_state;
 pub mod slot;
 pub(crate) mod stop_iteration;
 #[cfg(Py_3_14)]

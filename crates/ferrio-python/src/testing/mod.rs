@@ -5,10 +5,12 @@
 //! `turn.rs` decides what lands in a turn and is what tells the legal from the rest, `seams.rs` connects both to a loop.
 
 mod baton;
+mod lent_thread;
 mod seams;
 mod simulation;
 mod stand_in;
 mod turn;
 
 pub(crate) use baton::Baton;
+pub(crate) use lent_thread::LentThread;
 pub(crate) use simulation::Simulation;

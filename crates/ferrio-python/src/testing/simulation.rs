@@ -68,6 +68,7 @@ pub(super) struct State {
     /// What else is ready, where any callback may run next.
     pub(super) set_aside: Vec<ferrio_cpython::Runnable>,
     plan: Option<Plan>,
+    freedoms: Freedoms,
     search: ScheduleSearch,
 }
 
@@ -143,6 +144,7 @@ impl Simulation {
             cancel: None,
             set_aside: Vec::new(),
             plan: None,
+            freedoms: Freedoms::NONE,
             search: ScheduleSearch::new(seed),
         };
         Self { world: GilCell::new(Some(world)), state: GilCell::new(state) }
@@ -151,8 +153,17 @@ impl Simulation {
     /// Begin the next run of the search; False if all schedules were run.
     fn begin(&self, py: Python<'_>, freedoms: u8) -> bool {
         let Some(plan) = self.state.with(py, |state| state.search.next_plan()) else { return false };
-        self.restart(py, plan.tape(freedom_set(freedoms)), Some(plan));
+        let freedoms = freedom_set(freedoms);
+        self.state.with(py, |state| state.freedoms = freedoms);
+        self.restart(py, plan.tape(freedoms), Some(plan));
         true
+    }
+
+    /// Begin the run once more that `begin` began, or an undisturbed one if the search had none left.
+    fn again(&self, py: Python<'_>) {
+        let (plan, freedoms) = self.state.with(py, |state| (state.plan.take(), state.freedoms));
+        let tape = plan.as_ref().map_or_else(|| Plan::repeat(Vec::new()).tape(freedoms), |plan| plan.tape(freedoms));
+        self.restart(py, tape, plan);
     }
 
     /// Begin a run that repeats these choices and is undisturbed from there on.

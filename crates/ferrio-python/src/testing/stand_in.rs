@@ -22,7 +22,7 @@ pub(super) fn is_stand_in(job: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// The function that asyncio's `to_thread` wraps: `partial(context.run, function)`.
-fn unwrapped<'py>(function: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+pub(super) fn unwrapped<'py>(function: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = function.py();
     if !function.get_type().is(partial_class(py)?) {
         return Ok(None);

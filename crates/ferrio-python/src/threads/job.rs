@@ -141,6 +141,17 @@ impl Job {
         })
     }
 
+    /// The function that the job waits to call.
+    pub(crate) fn function<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| match state {
+            State::Waiting(
+                Call::Plain { function, .. } | Call::InContext { function, .. } | Call::Surrounded { function, .. },
+                _,
+            ) => Some(function.bind(py).clone()),
+            _ => None,
+        })
+    }
+
     /// Makes the call, in a worker. Returns the loop that has the outcome in its queue and is not woken yet.
     pub(crate) fn run<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, LoopBase>>> {
         let py = slf.py();
