@@ -26,7 +26,7 @@ from ferrio._views import VIEWS
 
 USAGE = (
     "usage: python -m ferrio [run] [--children] [--debug] [--fail-on-block LIMIT] [--inspect] [--quiet] "
-    "[-m MODULE | -c CODE | FILE] [ARGS...]"
+    "[--trace FILE] [-m MODULE | -c CODE | FILE] [ARGS...]"
 )
 
 VIEW_LINES = "\n".join(f"  {f'{view} {words}':<17} {shows}" for view, (words, shows) in VIEWS.items())
@@ -49,6 +49,8 @@ Options of the interpreter (-X, -O, -W, -i ...) belong before -m ferrio: python 
   --debug     run event loops in asyncio's debug mode
   --fail-on-block LIMIT
               exit with status {_fail_on_block.STATUS} if a callback blocks a loop for longer, such as 50ms
+  --trace FILE
+              write what the loops did to FILE when the program ends, for Perfetto's UI or chrome://tracing
   --quiet     do not say so when the program itself chooses another loop
   --version   print the version and exit
   -h, --help  print this help and exit
@@ -102,6 +104,13 @@ def main(arguments: list[str]) -> None:
             chosen.add(f"{_fail_on_block.OPTION}={limit(value)}")
             arguments = rest
             continue
+        if option.split("=")[0] == "--trace":
+            _, given_with_it, value = option.partition("=")
+            if not given_with_it:
+                value, *rest = rest or reject(f"{option} needs a file")
+            chosen.add(f"--trace={value}")
+            arguments = rest
+            continue
         if option in ("--children", "--quiet"):
             chosen.add(option)
             arguments = rest
@@ -147,6 +156,9 @@ def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]
     limits = [float(each.partition("=")[2]) for each in options if each.startswith(_fail_on_block.OPTION)]
     for each in limits:
         _fail_on_block.begin(each)
+    for each in options:
+        if each.startswith("--trace="):
+            trace(each.partition("=")[2])
     if _views.is_wanted():
         inspect(must="--inspect" in options)
     try:
@@ -179,6 +191,15 @@ def inspect(must: bool) -> None:
         print(f"ferrio: cannot inspect: {error}", file=sys.stderr)
         if must:
             sys.exit(2)
+
+
+def trace(file: str) -> None:
+    """Writes a trace to `file` when the program ends."""
+    try:
+        _views.trace(file)
+    except OSError as error:
+        print(f"ferrio: cannot write {file}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def command() -> None:

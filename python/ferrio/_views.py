@@ -16,6 +16,7 @@ VIEWS = {
     "metrics": ("[PID]", "what the process counts, as text for Prometheus"),
     "stacks": ("[PID]", "where tasks wait, equal stacks together"),
     "top": ("[PID]", "the tasks, sorted, as they change"),
+    "trace": ("[PID]", "a file of what its loops did, for Perfetto's UI or chrome://tracing"),
     "watch": ("[PID]", "what blocks a loop, as it happens"),
 }
 
@@ -23,6 +24,9 @@ VARIABLE = "FERRIO_INSPECT"
 
 # How long a callback may run before it is reported, such as 50ms; "off" reports none.
 BLOCKED = "FERRIO_BLOCKED"
+
+# How many events `--trace` keeps of each loop: those before its last million are lost.
+TRACED = 1 << 20
 
 _UNITS = {"ms": 1e-3, "s": 1.0, "": 1.0}
 
@@ -72,6 +76,17 @@ def start() -> None:
     except FileExistsError:
         # The process that has started this one has the path.
         inspect.start(f"{value}.{os.getpid()}", blocked=limit())
+
+
+def trace(file: str) -> None:
+    """Records, and writes the trace to `file` when the program ends."""
+    from ferrio.inspect import _dumps, _serve
+
+    with open(file, "w", encoding="utf-8"):
+        # That it cannot be written is said now, and not after the run.
+        pass
+    _serve.record(TRACED)
+    _dumps.at_exit(file)
 
 
 def start_if_wanted() -> None:

@@ -4,7 +4,8 @@
 own tasks too. So does `metrics()`, which counts; `prometheus()`, `Collector` and `instrument()` pass that on. `start()`
 lets the command `ferrio` ask from outside, by a Unix socket that a thread of its own serves; `stop()` ends that.
 Nothing is recorded and no thread exists before `start()`. It also starts the watchdog: a callback that blocks a loop is
-reported to the logger `asyncio`, to `ferrio watch`, to `on_blocked()` and in `blocks()`.
+reported to the logger `asyncio`, to `ferrio watch`, to `on_blocked()` and in `blocks()`. `trace()` shows what the
+loops did last, and `dump_traces()` writes that when something happens.
 
 No code of the program runs for a snapshot, and none of its values are shown: no locals, arguments or results.
 """
@@ -15,6 +16,7 @@ from typing import Any
 import ferrio.inspect._task_metrics  # noqa: F401 # adds its metrics
 from ferrio.inspect._chains import Index
 from ferrio.inspect._collect import snapshot
+from ferrio.inspect._dumps import dump_traces
 from ferrio.inspect._exports import Collector, instrument, prometheus
 from ferrio.inspect._metrics import Distribution, Metric, Point, metrics
 from ferrio.inspect._model import (
@@ -40,6 +42,7 @@ from ferrio.inspect._model import (
 from ferrio.inspect._objects import identifier
 from ferrio.inspect._serve import start, stop
 from ferrio.inspect._text import why as _why
+from ferrio.inspect._trace import trace
 from ferrio.inspect._watching import blocks, on_blocked
 
 __all__ = [
@@ -65,6 +68,7 @@ __all__ = [
     "Wait",
     "Waker",
     "blocks",
+    "dump_traces",
     "instrument",
     "metrics",
     "on_blocked",
@@ -74,6 +78,7 @@ __all__ = [
     "start",
     "stop",
     "tasks",
+    "trace",
     "why",
 ]
 

@@ -1,4 +1,4 @@
-"""The views of the command line: `ferrio list`, `ps`, `tree`, `why`, `stacks`, `top`, `watch` and `metrics`."""
+"""The command line's views: `ferrio list`, `ps`, `tree`, `why`, `stacks`, `top`, `watch`, `trace` and `metrics`."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from ferrio._views import VIEWS
-from ferrio.inspect import _text, _top_command, _watch
+from ferrio.inspect import _text, _top_command, _trace_command, _watch
 from ferrio.inspect._blocked import one_line, stack_text
 from ferrio.inspect._chains import Index, chain_of, roots
 from ferrio.inspect._client import Failed, metrics_of, processes, snapshot_of
@@ -48,6 +48,8 @@ def _parser(view: str) -> _Parser:
         )
     if view == "watch":
         _watch.add_options(parser)
+    if view == "trace":
+        _trace_command.add_options(parser)
     if view == "why":
         parser.add_argument("task", nargs="?", metavar="TASK", help="the name or the identifier of a task")
     if view == "top":
@@ -64,6 +66,9 @@ def _lines(view: str, options: argparse.Namespace) -> Iterator[str]:
         return
     if view == "watch":
         yield from _watch.lines(options)
+        return
+    if view == "trace":
+        yield from _trace_command.lines(options)
         return
     if view == "metrics":
         found = metrics_of(options.process)

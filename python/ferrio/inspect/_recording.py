@@ -24,13 +24,18 @@ MOST_RECORDS = 1 << 22
 def begin(recorder: int = RECORDER) -> None:
     """Records from now on. The flight recorder of each loop keeps the last `recorder` events, of 32 bytes each."""
     global _began
-    if not 0 <= recorder <= MOST_RECORDS:
-        raise ValueError(f"the flight recorder keeps at most {MOST_RECORDS} events, not {recorder}")
+    check(recorder)
     if _began is None:
         threads = {each.ident: each.native_id for each in list(threading._active.values())}  # type: ignore[attr-defined]
         known = {number: native for number, native in threads.items() if number is not None and native is not None}
         _record(True, recorder, known)
         _began = time.monotonic()
+
+
+def check(recorder: int) -> None:
+    """Raises ValueError if the flight recorder cannot keep so many events."""
+    if not 0 <= recorder <= MOST_RECORDS:
+        raise ValueError(f"the flight recorder keeps at most {MOST_RECORDS} events, not {recorder}")
 
 
 def end() -> None:

@@ -12,11 +12,12 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ferrio._ferrio import InspectionService, __version__
-from ferrio.inspect import _recording, _watching
+from ferrio._ferrio import InspectionService, __version__, _forget_flight
+from ferrio.inspect import _dumps, _flight, _recording, _trace, _watching
 from ferrio.inspect._collect import SLICE, Collection, empty_snapshot
 from ferrio.inspect._metrics import metrics
 from ferrio.inspect._model import SCHEMA_VERSION
@@ -73,20 +74,26 @@ class _Served:
 
 
 def start(
-    path: str | os.PathLike[str] | None = None, *, allow_uid: Iterable[int] = (), blocked: float | None = 0.1
+    path: str | os.PathLike[str] | None = None,
+    *,
+    allow_uid: Iterable[int] = (),
+    blocked: float | None = 0.1,
+    recorder: int = _recording.RECORDER,
 ) -> str:
     """Begin to record, and to answer the command `ferrio` on a Unix socket; returns its path.
 
     This user and root may ask, and the users `allow_uid`, who need a `path` that they can reach. Without a path the
     socket is where `ferrio list` looks. A callback that keeps its loop from going on for more than `blocked` seconds is
-    reported; None reports none. If the socket is served already, nothing changes.
+    reported; None reports none. The flight recorder, from which `trace()` is made, keeps the last `recorder` events of
+    each loop, of 32 bytes each. If the socket is served already, nothing changes.
     """
     global _served
     with _lock:
         if _served is None:
+            _recording.check(recorder)
             _watch_process()
             _served = _Served(None if path is None else os.fspath(path), tuple(allow_uid))
-            _recording.begin()
+            _recording.begin(recorder)
             if blocked is not None:
                 _watching.begin(blocked)
                 _watching.publish_to(_served.service)
@@ -100,11 +107,19 @@ def watch(limit: float) -> None:
         _watching.begin(limit)
 
 
+def record(recorder: int) -> None:
+    """Records, without a socket, until `stop()`."""
+    with _lock:
+        _watch_process()
+        _recording.begin(recorder)
+
+
 def stop() -> None:
     """End that, and forget what was recorded, but not `blocks()`. Without `start()` before it, it does nothing."""
     global _served
     with _lock:
         served, _served = _served, None
+        _dumps.end()
         _recording.end()
         _watching.end()
         if served is not None:
@@ -141,6 +156,8 @@ def _after_fork_in_child() -> None:
     global _served
     parents, _served = _served, None
     try:
+        _forget_flight()
+        _dumps.forget_parent()
         _watching.forget_parent()
         _watching.resume()
         if parents is not None:
@@ -167,6 +184,8 @@ def _answer(request: bytes) -> bytes:
         view = asked.get("view") if isinstance(asked, dict) else None
         if view == "metrics":
             return json.dumps({"schema": SCHEMA_VERSION, "metrics": metrics()}).encode()
+        if view == "trace":
+            return b"".join(_trace_parts(asked))
         if view != "snapshot":
             return _error("the request is not understood: another version of ferrio may have sent it")
         return b"".join(_parts(Collection()))
@@ -199,6 +218,25 @@ def _parts(collection: Collection) -> Iterator[bytes]:
         separator = b", "
         _let_others_run()
     yield b"]" + end.encode()
+
+
+def _trace_parts(asked: dict[str, Any]) -> Iterator[bytes]:
+    """A trace as JSON, or the clock's reading from which on a later request wants one."""
+    head = json.dumps({"schema": SCHEMA_VERSION, "pid": os.getpid(), "clock": time.monotonic_ns()})
+    if asked.get("mark"):
+        yield head.encode()
+        return
+    since = asked.get("since", 0)
+    if type(since) is not int or not 0 <= since < 1 << 63:
+        raise ValueError
+    yield head[:-1].encode() + b', "traceEvents": ['
+    separator = b""
+    events = _trace.events(_flight.read(since))
+    while part := list(itertools.islice(events, 4 * SLICE)):
+        yield separator + json.dumps(part)[1:-1].encode()
+        separator = b", "
+        _let_others_run()
+    yield b"]}"
 
 
 def _let_others_run() -> None:
