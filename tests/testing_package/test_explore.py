@@ -115,7 +115,7 @@ def test_a_token_of_another_program_says_which_choice_does_not_fit():
 
 
 def test_what_is_no_token_is_refused():
-    for text in ("", "f1.", "f1.!!", "f1.AAAA", "something"):
+    for text in ("", "f2.", "f2.!!", "f2.AAAA", "f1.AAAA", "something"):
         with pytest.raises(ValueError, match="token"):
             testing.replay(lost_item, text)
 
@@ -299,4 +299,4 @@ def test_a_decorated_function_fails_with_its_token():
 
     with pytest.raises(AssertionError) as caught:
         test()
-    assert any("token: f1." in note for note in caught.value.__notes__)
+    assert any("token: f2." in note for note in caught.value.__notes__)

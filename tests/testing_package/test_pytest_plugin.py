@@ -71,7 +71,7 @@ def run_pytest(tmp_path: Path):
 def test_a_failing_test_shows_the_token_and_is_replayed_from_it(run_pytest):
     out = run_pytest("-k", "race")
     assert "1 failed" in out
-    token = re.search(r"token: (f1\.\S+)", out)
+    token = re.search(r"token: (f2\.\S+)", out)
     assert token is not None, out
     again = run_pytest("-k", "race", "--ferrio-replay", token[1])
     assert "1 failed" in again

@@ -1,13 +1,13 @@
 """Which freedoms an exploration has: the bits of `Simulation`, the weakest assumption first."""
 
-ARRIVAL, STALL, TIE, LATENCY, ANY = (1 << bit for bit in range(5))
+ARRIVAL, STALL, TIE, SET, LATENCY, ANY = (1 << bit for bit in range(6))
 
-NAMES = {"arrival": ARRIVAL, "stall": STALL, "tie": TIE, "latency": LATENCY, "any": ANY}
+NAMES = {"arrival": ARRIVAL, "stall": STALL, "tie": TIE, "set": SET, "latency": LATENCY, "any": ANY}
 
 _ORDERS: dict[str, int] = {
     "loop": ARRIVAL | STALL,
-    "contract": ARRIVAL | STALL | TIE,
-    "any": ARRIVAL | STALL | TIE | ANY,
+    "contract": ARRIVAL | STALL | TIE | SET,
+    "any": ARRIVAL | STALL | TIE | SET | ANY,
 }
 
 # The weakest set that explains a finding is the first of these in which a search finds it too.
@@ -16,8 +16,9 @@ LADDER = (
     ARRIVAL,
     ARRIVAL | STALL,
     ARRIVAL | STALL | TIE,
-    ARRIVAL | STALL | TIE | LATENCY,
-    ARRIVAL | STALL | TIE | LATENCY | ANY,
+    ARRIVAL | STALL | TIE | SET,
+    ARRIVAL | STALL | TIE | SET | LATENCY,
+    ARRIVAL | STALL | TIE | SET | LATENCY | ANY,
 )
 
 SENTENCES = {
@@ -25,6 +26,7 @@ SENTENCES = {
     ARRIVAL: "happens if what other threads and the network do arrives in this order",
     STALL: "happens if the loop is held up",
     TIE: "happens only if two equal sleeps tie: asyncio does not define the order of timers with equal deadlines",
+    SET: "happens if a set of tasks is iterated in another order than they were made in, as it may be in a process",
     LATENCY: "happens if a sleep stands for I/O that takes longer",
     ANY: "happens only if callbacks that are ready run in another order than they were scheduled, which no loop does",
 }

@@ -11,7 +11,7 @@ class Failure:
     exception: BaseException
     #: Short text that `replay` turns into the same run.
     token: str
-    #: The weakest freedom that suffices: always, arrival, stall, tie, latency or any.
+    #: The weakest freedom that suffices: always, arrival, stall, tie, set, latency or any.
     classification: str
     #: The same as a sentence.
     explanation: str

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ferrio.testing._errors import Drift
 from ferrio.testing._freedoms import NAMES
 
-_PREFIX = "f1."
+_PREFIX = "f2."
 _KINDS = list(NAMES)
 
 # The freedom, the alternative taken and how many there were.

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any, NamedTuple
 
-from ferrio._ferrio import EventLoop, Simulation, all_tasks
+from ferrio._ferrio import EventLoop, Simulation, _listed_tasks, all_tasks
 from ferrio.testing._calendar import calendar
 from ferrio.testing._errors import Deadlock, Livelock, UnhandledError
 from ferrio.testing._net.network import Network
@@ -312,7 +312,8 @@ class World:
         """Notes a choice that differs from the undisturbed run."""
         if self.story is None:
             return
-        tasks = all_tasks(self.loop)
+        # No set: that would make the choice about the order of sets in runs with a story only.
+        tasks = [task for task in _listed_tasks() if task.get_loop() is self.loop]
         time = f"{self.simulation.now * 1e3:10.3f} ms"
         current = asyncio.current_task(self.loop) if asyncio._get_running_loop() else None
         if what == "is cancelled":
@@ -321,6 +322,8 @@ class World:
             where = f"{name_of_task(current)} at {place_of_caller()}" if current is not None else "a callback"
             self.held_up = self.held_up or f"held up for {_length(seconds)} at {place_of_caller()}"
             text = f"the loop is held up for {_length(seconds)} before {where} arms its timer"
+        elif what == "are iterated in reverse":
+            text = f"sets of tasks {what}, the last one made first"
         elif subject is None:
             text = f"what was ready {what}" if what.startswith("runs") else f"a pending result {what}"
         elif hasattr(subject, "label"):

@@ -9,6 +9,8 @@ pub enum Freedom {
     Stall,
     /// The order of timers with equal deadlines.
     Tie,
+    /// The order in which a set of tasks is iterated.
+    Set,
     /// A sleep stands for I/O of unknown length.
     Latency,
     /// Any callback that is ready may run next. No loop does this.
@@ -17,7 +19,7 @@ pub enum Freedom {
 
 impl Freedom {
     /// All of them, the weakest first.
-    pub const ALL: [Self; 5] = [Self::Arrival, Self::Stall, Self::Tie, Self::Latency, Self::Any];
+    pub const ALL: [Self; 6] = [Self::Arrival, Self::Stall, Self::Tie, Self::Set, Self::Latency, Self::Any];
 
     /// A short name.
     #[must_use]
@@ -26,6 +28,7 @@ impl Freedom {
             Self::Arrival => "arrival",
             Self::Stall => "stall",
             Self::Tie => "tie",
+            Self::Set => "set",
             Self::Latency => "latency",
             Self::Any => "any",
         }

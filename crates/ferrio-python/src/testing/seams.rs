@@ -1,13 +1,21 @@
 //! Puts a simulation in the place of a loop's surroundings, and takes the jobs that the loop submits.
 
 use ferrio_cpython::{LoopBase, Seams};
+use ferrio_engine::Freedom;
 use pyo3::prelude::*;
 
 use crate::event_loop::{Loop, base};
 use crate::testing::simulation::Simulation;
 use crate::testing::turn;
 
-static SEAMS: Seams = Seams { now: turn::now, now_before: turn::now_before, poll: turn::poll, ran: turn::ran, submit };
+static SEAMS: Seams = Seams {
+    now: turn::now,
+    now_before: turn::now_before,
+    poll: turn::poll,
+    ran: turn::ran,
+    choose_order_of_sets,
+    submit,
+};
 
 #[pymethods]
 impl Simulation {
@@ -21,6 +29,19 @@ impl Simulation {
     fn detach(owner: &Bound<'_, Loop>) {
         base(owner).simulate(owner.py(), None);
     }
+}
+
+/// A set of tasks is used for the first time in the run: its order may be another one.
+fn choose_order_of_sets(slf: &Bound<'_, PyAny>) -> bool {
+    let Ok(this) = slf.cast::<Simulation>() else { return false };
+    let py = slf.py();
+    let chosen = this.get().state.with(py, |state| state.tape.choose(Freedom::Set, 1, 2));
+    if chosen == 1
+        && let Err(error) = this.get().tell(py, "are iterated in reverse", 0.0, None)
+    {
+        error.write_unraisable(py, Some(slf));
+    }
+    chosen == 1
 }
 
 /// The job lands when it is chosen.

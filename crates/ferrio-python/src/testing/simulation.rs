@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 
 use ferrio_cpython::GilCell;
-use ferrio_cpython::objects::loop_base::{restart_task_numbers, task_number};
+use ferrio_cpython::objects::loop_base::{
+    SetOrder, is_order_of_sets_open, restart_task_numbers, set_order_of_sets, task_number,
+};
 use ferrio_cpython::objects::task;
 use ferrio_engine::{Choice, Freedom, Freedoms, Plan, Role, ScheduleSearch, Tape};
 use pyo3::prelude::*;
@@ -100,6 +102,7 @@ impl Simulation {
     }
 
     fn restart(&self, py: Python<'_>, tape: Tape, plan: Option<Plan>) {
+        let may_reverse = tape.allows(Freedom::Set);
         let before = self.state.with(py, |state| {
             state.now = 0.0;
             state.tape = tape;
@@ -117,6 +120,8 @@ impl Simulation {
             (arrivals, std::mem::take(&mut state.set_aside))
         });
         drop(before);
+        let order = if may_reverse { SetOrder::Open } else { SetOrder::Creation };
+        set_order_of_sets(py, order);
         let _ = restart_task_numbers(py, 1);
     }
 }
@@ -187,6 +192,9 @@ impl Simulation {
             state.cancel = None;
             state.turns = 0;
         });
+        if is_order_of_sets_open(py) {
+            set_order_of_sets(py, SetOrder::Creation);
+        }
         drop(tape);
     }
 

@@ -27,7 +27,10 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 pub use overrides::overrides;
-pub use simulated::{AfterCallback, ArmedTimer, Seams, Simulator, SubmitJob, restart_task_numbers, task_number};
+pub use simulated::{
+    AfterCallback, ArmedTimer, Seams, SetOrder, Simulator, SubmitJob, is_order_of_sets_open, restart_task_numbers,
+    set_order_of_sets, task_number,
+};
 
 use crate::capi::context::Shared;
 use crate::capi::gil_cell::{GilCell, GilFlag};

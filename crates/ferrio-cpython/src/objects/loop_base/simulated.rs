@@ -12,6 +12,7 @@ use super::{Clock, LoopBase};
 use crate::objects::handle::HandleRef;
 use crate::objects::runnable::{Runnable, TaskStep};
 use crate::objects::task;
+pub use crate::objects::task::SetOrder;
 
 /// Gets the simulation, the loop, where in the ready queue a callback's own appends begin, and the task whose step ran.
 pub type AfterCallback = fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, usize, Option<Bound<'_, PyAny>>) -> PyResult<()>;
@@ -29,6 +30,8 @@ pub struct Seams {
     pub poll: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>) -> PyResult<()>,
     /// A callback has run.
     pub ran: AfterCallback,
+    /// Chooses in which order sets of tasks are iterated: whether it is the reverse of the usual one.
+    pub choose_order_of_sets: fn(&Bound<'_, PyAny>) -> bool,
     /// Takes a job of the loop's, for a thread of the simulation's.
     pub submit: SubmitJob,
 }
@@ -155,6 +158,15 @@ impl LoopBase {
         slf.get().running.number(slf.py())
     }
 
+    /// Lets the simulation choose in which order sets of tasks are iterated in this run.
+    #[cold]
+    pub(crate) fn choose_order_of_sets(slf: &Bound<'_, Self>) {
+        let Some((simulation, seams)) = slf.get().simulation(slf.py()) else { return };
+        if (seams.choose_order_of_sets)(&simulation) {
+            task::set_order_of_sets(slf.py(), SetOrder::Reverse);
+        }
+    }
+
     #[cold]
     pub(super) fn ran(slf: &Bound<'_, Self>, place: usize, runnable: &Runnable) -> PyResult<()> {
         let py = slf.py();
@@ -177,4 +189,15 @@ pub fn task_number(task: &Bound<'_, PyAny>) -> u64 {
 #[must_use]
 pub fn restart_task_numbers(py: Python<'_>, next: u64) -> u64 {
     task::restart_numbers(py, next)
+}
+
+/// Sets in which order the sets of tasks of the run that begins are iterated.
+pub fn set_order_of_sets(py: Python<'_>, order: SetOrder) {
+    task::set_order_of_sets(py, order);
+}
+
+/// Whether that is still to be chosen.
+#[must_use]
+pub fn is_order_of_sets_open(py: Python<'_>) -> bool {
+    task::is_order_of_sets_open(py)
 }

@@ -22,7 +22,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyType};
 
 pub(crate) use cancel::cancel_any;
-pub(crate) use numbers::{note_simulation, restart_numbers};
+pub use numbers::SetOrder;
+pub(crate) use numbers::{is_order_of_sets_open, note_simulation, restart_numbers, set_order_of_sets};
 pub use registry::{all_tasks, counts, is_any_pending, listed_anywhere, show_to_asyncio};
 pub(crate) use step::{run_step, run_wakeup, wakeup_callable};
 pub(crate) use types::{is_exact, type_pointer};
@@ -71,7 +72,7 @@ pub(crate) struct TaskBody {
     /// `CancelledError` is due at the next step.
     pub(crate) must_cancel: bool,
     /// It belongs to a simulation; see `numbers.rs`.
-    hash_is_number: bool,
+    hash_kind: numbers::HashKind,
     pub(crate) log_destroy_pending: bool,
 }
 
