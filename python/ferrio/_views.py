@@ -18,6 +18,7 @@ VIEWS = {
     "top": ("[PID]", "the tasks, sorted, as they change"),
     "trace": ("[PID]", "a file of what its loops did, for Perfetto's UI or chrome://tracing"),
     "watch": ("[PID]", "what blocks a loop, as it happens"),
+    "console": ("[PID]", "all of this in a browser, as it changes"),
 }
 
 VARIABLE = "FERRIO_INSPECT"

@@ -1,4 +1,4 @@
-"""The command line's views: `ferrio list`, `ps`, `tree`, `why`, `stacks`, `top`, `watch`, `trace` and `metrics`."""
+"""The views of the command line: `ferrio list`, `ps`, `tree`, `why` and the others of `VIEWS`."""
 
 import argparse
 import json
@@ -28,7 +28,7 @@ def main(view: str, arguments: list[str]) -> None:
     options = _parser(view).parse_args(arguments)
     try:
         for line in _lines(view, options):
-            print(line, flush=view == "watch")
+            print(line, flush=view in ("watch", "console"))
         sys.stdout.flush()
     except Failed as error:
         print(f"ferrio: {error}", file=sys.stderr)
@@ -54,6 +54,10 @@ def _parser(view: str) -> _Parser:
         parser.add_argument("task", nargs="?", metavar="TASK", help="the name or the identifier of a task")
     if view == "top":
         _top_command.add_options(parser)
+    if view == "console":
+        from ferrio.inspect._console import _command as console
+
+        console.add_options(parser)
     return parser
 
 
@@ -69,6 +73,11 @@ def _lines(view: str, options: argparse.Namespace) -> Iterator[str]:
         return
     if view == "trace":
         yield from _trace_command.lines(options)
+        return
+    if view == "console":
+        from ferrio.inspect._console import _command as console
+
+        yield from console.lines(options)
         return
     if view == "metrics":
         found = metrics_of(options.process)

@@ -1,0 +1,120 @@
+"""The command `ferrio console`: looks at a process and serves the page until Ctrl-C."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Iterator
+from pathlib import Path
+
+from ferrio.inspect._client import Failed, ask, find
+from ferrio.inspect._console._observed import Observed
+from ferrio.inspect._console._server import Server
+from ferrio.inspect._socket import Unsafe, make_own_directory
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise ValueError(text)
+    return value
+
+
+def _interval(text: str) -> float:
+    value = float(text)
+    if not 0.1 <= value <= 3600:
+        raise ValueError(text)
+    return value
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the view."""
+    parser.add_argument("--port", type=_port, default=0, metavar="N", help="to listen on (default: any that is free)")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="to listen on (default: 127.0.0.1; others are not private)",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="print the address, open no browser")
+    parser.add_argument(
+        "--interval", type=_interval, default=1.0, metavar="SECONDS", help="between looks (default: 1; at least 0.1)"
+    )
+
+
+def lines(options: argparse.Namespace) -> Iterator[str]:
+    """Serves; yields the address as soon as it can be opened."""
+    path = find(options.process)
+    observed = Observed(path, ask(path, "hello", 5), options.interval)
+    server = _server(options, observed)
+    try:
+        observed.start()
+        address = f"http://{_shown_host(options.host)}:{server.server_port}/#{server.access.token}"
+        if options.json:
+            yield json.dumps({"address": address, "pid": observed.hello["pid"]})
+        else:
+            yield f"The console of process {observed.hello['pid']} is at"
+            yield f"    {address}"
+            yield "Ctrl-C ends it."
+        with contextlib.nullcontext() if options.no_browser or options.json else _browser(address):
+            _serve(server, observed)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        observed.close()
+        server.server_close()
+
+
+def _server(options: argparse.Namespace, observed: Observed) -> Server:
+    where = f"{options.host} port {options.port}" if options.port else options.host
+    try:
+        return Server((options.host, options.port), observed)
+    except OSError as error:
+        raise Failed(f"cannot listen on {where}: {error.strerror or error}") from None
+    except ValueError:
+        raise Failed(f"cannot listen on {where}: that is no address") from None
+
+
+def _shown_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _serve(server: Server, observed: Observed) -> None:
+    """In this thread, which Ctrl-C interrupts. What the process ends with is said once, on the page and here."""
+    threading.Thread(target=_say_the_end, args=(observed,), name="ferrio-console-end", daemon=True).start()
+    server.serve_forever()
+
+
+def _say_the_end(observed: Observed) -> None:
+    version = -1
+    while not observed.closed:
+        look = observed.newer(version, 3600)
+        version = look.version
+        if look.ended:
+            pid = observed.hello["pid"]
+            print(f"ferrio: process {pid} has ended; the page keeps what was seen last", file=sys.stderr, flush=True)
+            return
+
+
+@contextlib.contextmanager
+def _browser(address: str) -> Iterator[None]:
+    """Opens a browser, if there is one, by a private file: the arguments of a command can be read by other users."""
+    try:
+        directory = make_own_directory()
+        descriptor, name = tempfile.mkstemp(".html", "console-", directory)
+    except (OSError, Unsafe):
+        yield
+        return
+    try:
+        with open(descriptor, "w") as file:
+            file.write(f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={address}">')
+        if "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ or sys.platform == "darwin":
+            threading.Thread(target=webbrowser.open, args=(Path(name).as_uri(),), daemon=True).start()
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(name)

@@ -1,0 +1,202 @@
+"""The tables of the console: their columns, and rows chosen by a filter and an order.
+
+The lists of a snapshot that have no columns of their own here are shown with the fields that their entries have, so a
+list that a later version of the model adds appears by its name in `LISTS` alone.
+"""
+
+from typing import Any
+
+from ferrio.inspect import _text
+from ferrio.inspect._chains import Index
+from ferrio.inspect._console._observed import Look
+from ferrio.inspect._model import Primitive, Snapshot
+
+# The lists of a snapshot that have a table; those that a process does not have are absent.
+LISTS = ("primitives", "connections", "servers", "children", "jobs", "lints")
+
+Row = dict[str, Any]
+Column = dict[str, str]
+
+
+def _column(name: str, title: str, kind: str = "text", tells: str = "") -> Column:
+    return {"name": name, "title": title, "kind": kind, "tells": tells}
+
+
+_TASKS = [
+    _column("name", "Task", "task", "The name that the program gave it"),
+    _column("state", "State", "state", "Running, ready to run, waiting, or part of a deadlock"),
+    _column("waits_for", "Waits for", "text", "What has to happen before it goes on"),
+    _column("where", "Where", "place", "The innermost line of the program's own"),
+    _column("same_place", "Same place", "seconds", "For how long it was there at every look of this console"),
+    _column("age", "Age", "seconds", "Since it was created; unknown for tasks from before inspection began"),
+]
+_TIMES = [
+    _column("steps", "Steps", "number", "How often it ran since inspection began"),
+    _column("total", "Ran for", "seconds", "The time that all its steps took"),
+    _column("longest", "Longest", "seconds", "The longest single step"),
+]
+_PRIMITIVES = [
+    _column("kind", "Kind", "text", "Lock, semaphore, event, condition, barrier or queue"),
+    _column("id", "Object", "identifier", "Its address, as other views name it"),
+    _column("state", "State", "text", "Held or free, the items of a queue, what is left of a semaphore"),
+    _column("holders", "Held by", "text", "Tasks that have it now; (inferred) where no record says so"),
+    _column("held", "Held for", "seconds", "By the holder that has it longest"),
+    _column("waiting", "Waiting", "number", "Tasks that wait for it"),
+    _column("waiters", "Waiters", "text", "The first of them, in their order"),
+]
+# How fields of other lists are shown.
+_KINDS = {
+    "id": "identifier",
+    "task": "task-identifier",
+    "buffered": "bytes",
+    "bytes_read": "bytes",
+    "bytes_written": "bytes",
+    "received": "bytes",
+    "sent": "bytes",
+    "age": "seconds",
+    "running": "seconds",
+    "waiting": "seconds",
+    "paused": "seconds",
+    "paused_for": "seconds",
+    "since": "seconds",
+    "held": "seconds",
+}
+
+
+class Table:
+    """The rows of one look, with what they are searched by."""
+
+    def __init__(self, columns: list[Column], rows: list[Row]) -> None:
+        self.columns = columns
+        self.rows = rows
+        self._texts: list[str] | None = None
+        self._last: tuple[tuple[str, bool, str, str], list[Row]] | None = None
+
+    def chosen(self, sort: str, backwards: bool, text: str, state: str) -> list[Row]:
+        """The rows in that state that contain the text, in order. Unknown values come last in either direction."""
+        wanted = (sort, backwards, text, state)
+        if self._last is not None and self._last[0] == wanted:
+            return self._last[1]
+        rows = self.rows
+        if text:
+            words = text.casefold().split()
+            rows = [row for row, line in zip(rows, self._lines(), strict=True) if all(word in line for word in words)]
+        if state:
+            rows = [row for row in rows if row.get("state") == state]
+        if any(column["name"] == sort for column in self.columns):
+            known = [row for row in rows if row.get(sort) is not None]
+            unknown = [row for row in rows if row.get(sort) is None]
+            if sort == "state":
+                known.sort(key=lambda row: -(row.get("same_place") or 0))
+            rows = sorted(known, key=lambda row: _key(row[sort]), reverse=backwards) + unknown
+        self._last = (wanted, rows)
+        return rows
+
+    def _lines(self) -> list[str]:
+        if self._texts is None:
+            self._texts = ["\n".join(str(value) for value in row.values()).casefold() for row in self.rows]
+        return self._texts
+
+
+# What needs attention comes first.
+_STATES = {"deadlocked": 0, "running": 1, "ready": 2, "waiting": 3}
+
+
+def _key(value: Any) -> tuple[int, Any]:
+    if value in _STATES:
+        return (0, _STATES[value])
+    return (0, value) if isinstance(value, int | float) else (1, str(value).casefold())
+
+
+# The tables of the newest look: a page asks for several slices of each.
+_made: dict[str, tuple[Look, Table | None]] = {}
+
+
+def table(look: Look, name: str) -> Table | None:
+    """A table of this look; None if the process does not have that list."""
+    known = _made.get(name)
+    if known is not None and known[0] is look:
+        return known[1]
+    made = _table(look, name)
+    _made[name] = (look, made)
+    return made
+
+
+def entries(snapshot: Snapshot | None, name: str) -> list[Any] | None:
+    """A list of the snapshot; None if this process has none of that name."""
+    found = None if snapshot is None else snapshot.get(name)
+    return found if isinstance(found, list) else None
+
+
+def _table(look: Look, name: str) -> Table | None:
+    if name == "tasks":
+        timed = any(row["steps"] is not None for row in look.rows)
+        return Table(_TASKS + (_TIMES if timed else []), look.rows)
+    found = entries(look.snapshot, name)
+    if found is None or look.indexed is None:
+        return None
+    index = look.indexed
+    if name == "primitives":
+        return Table(_PRIMITIVES, [_primitive(index, each) for each in found])
+    rows = [{field: _shown(index, field, value) for field, value in each.items()} for each in found]
+    fields = list(dict.fromkeys(field for row in rows for field in row))
+    return Table([_column(field, field.replace("_", " ").capitalize(), _kind(field, rows)) for field in fields], rows)
+
+
+def _kind(field: str, rows: list[Row]) -> str:
+    if field in _KINDS:
+        return _KINDS[field]
+    known = [row[field] for row in rows[:50] if row.get(field) is not None]
+    return "number" if known and all(type(each) in (int, float) for each in known) else "text"
+
+
+def _shown(index: Index, field: str, value: Any) -> Any:
+    """A value as a cell has it: a number, or text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or isinstance(value, int | float):
+        return value
+    if isinstance(value, str):
+        return _text.printable(_name(index, value) if field != "id" else value)
+    if isinstance(value, dict):
+        if {"function", "file", "line"} <= value.keys():
+            return _text.place(value)  # type: ignore[arg-type]
+        return ", ".join(f"{name} {_shown(index, name, each)}" for name, each in value.items() if each is not None)
+    if isinstance(value, list):
+        more = f" and {len(value) - 5} more" if len(value) > 5 else ""
+        return ", ".join(str(_shown(index, field, each)) for each in value[:5]) + more
+    return str(value)
+
+
+def _name(index: Index, identifier: str) -> str:
+    return index.tasks[identifier]["name"] if identifier in index.tasks else identifier
+
+
+def _primitive(index: Index, found: Primitive) -> Row:
+    holders = [
+        _text.printable(_name(index, each["task"])) + ("" if each["how"] == "recorded" else " (inferred)")
+        for each in found["holders"][:5]
+    ]
+    held = [each["held"] for each in found["holders"] if each["held"] is not None]
+    waiting = [*found["waiters"], *found["putters"]]
+    return {
+        "kind": found["kind"],
+        "id": found["id"],
+        "state": _state(found),
+        "holders": ", ".join(holders) + (f" and {len(found['holders']) - 5} more" if len(found["holders"]) > 5 else ""),
+        "held": max(held, default=None),
+        "waiting": len(waiting),
+        "waiters": ", ".join(_text.printable(_name(index, each)) for each in waiting[:5])
+        + (", …" if len(waiting) > 5 else ""),
+    }
+
+
+def _state(found: Primitive) -> str:
+    if found["kind"] == "queue":
+        limit = "" if found["limit"] is None else f" of {found['limit']}"
+        return f"{found['length']}{limit} items"
+    if found["kind"] == "semaphore" and found["value"] is not None:
+        return f"{found['value']} left"
+    if found["locked"] is not None:
+        return "held" if found["locked"] else "free"
+    return "" if found["value"] is None else str(found["value"])
