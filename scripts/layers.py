@@ -53,7 +53,7 @@ MODULES_IN_CIRCLES: dict[str, int] = {
     "ferrio/queues": 2,
     "ferrio/runtime": 5,
     "ferrio-cpython/capi": 6,
-    "ferrio-cpython/objects": 38,
+    "ferrio-cpython/objects": 42,
     "ferrio-python/anyio": 4,
     "ferrio-python/event_loop": 12,
     "ferrio-python/locks": 4,

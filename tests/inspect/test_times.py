@@ -1,6 +1,7 @@
 """How long tasks ran and were ready, and who woke them, while inspection is on."""
 
 import asyncio
+import sys
 import threading
 import time
 from typing import Any
@@ -127,20 +128,19 @@ def test_a_task_that_was_there_before_recording_began_is_unknown(tmp_path):
     assert run(main) is None
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came in 3.12")
 def test_an_eager_first_step_counts(recording):
     async def child():
         time.sleep(0.01)
         await asyncio.sleep(1000)
 
     async def main():
-        asyncio.get_running_loop().set_task_factory(ferrio.eager_task_factory)
-        task = asyncio.create_task(child(), name="child")
+        loop = asyncio.get_running_loop()
+        task: asyncio.Task[None] = ferrio.Task(child(), loop=loop, name="child", eager_start=True)
         found = known("child")
         await ended(task)
         return found
 
-    if not hasattr(ferrio, "eager_task_factory"):
-        pytest.skip("eager tasks came in 3.12")
     found = run(main)
     assert found["polls"] == 1
     assert found["longest"] >= 0.01

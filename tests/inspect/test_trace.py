@@ -57,9 +57,9 @@ def check(events: list[Event]) -> None:
     for begin, end in ends.values():
         assert (begin["ph"], end["ph"]) == ("s", "f")
         assert begin["ts"] <= end["ts"]
-        for each in (begin, end):
-            at = round(each["ts"] * 1000)
-            assert any(began <= at <= ended for began, ended in slices[each["pid"], each["tid"]])
+        for event in (begin, end):
+            at = round(event["ts"] * 1000)
+            assert any(began <= at <= ended for began, ended in slices[event["pid"], event["tid"]])
 
 
 def nested(slices: list[tuple[int, int]]) -> None:
