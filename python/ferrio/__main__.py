@@ -156,9 +156,9 @@ def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]
     limits = [float(each.partition("=")[2]) for each in options if each.startswith(_fail_on_block.OPTION)]
     for each in limits:
         _fail_on_block.begin(each)
-    for each in options:
-        if each.startswith("--trace="):
-            trace(each.partition("=")[2])
+    for option in options:
+        if option.startswith("--trace="):
+            trace(option.partition("=")[2])
     if _views.is_wanted():
         inspect(must="--inspect" in options)
     try:
