@@ -204,9 +204,12 @@ sdist: $(tools) ## the source distribution, into dist/, checked by building and 
 	@$(venv_python) scripts/check_wheel.py dist/source/wheel/*.whl
 	@mv dist/source/*.tar.gz dist/ && rm -rf dist/source
 
-docs: $(manual_tools) ## the manual, into site/, with the figures of the last `make bench`
+docs: $(manual_tools) pictures ## the manual, into site/, with the figures of the last `make bench`
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet --strict
 	@echo "the manual is at site/index.html"
+
+pictures: build ## the manual's pictures, from a real run, into target/pictures
+	@$(venv_python) scripts/make_pictures.py
 
 clean: ## remove everything that the chores created
 	rm -rf $(VENV) .venv-3.* .venv-docs target dist site .mypy_cache */.mypy_cache .ruff_cache .pytest_cache .hypothesis

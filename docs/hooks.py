@@ -1,7 +1,8 @@
-"""Adds pages to the manual: texts of the repository's root, the examples, and the last run of `make bench`.
+"""Adds to the manual: texts of the repository's root, the examples, pictures, and the last run of `make bench`.
 
 The root's texts and the examples are included as they are, so that nothing is written twice; only links are changed.
-The table and plots of `make bench` are those of the machine that builds the pages, and are omitted if there was no run.
+The table and plots of `make bench` are those of the machine that builds the pages, and are omitted if there was no run;
+so are the pictures that `make pictures` makes there.
 """
 
 import ast
@@ -20,6 +21,8 @@ FROM_THE_ROOT = {
 EXAMPLES = ROOT / "examples"
 EXAMPLE_ROW = re.compile(r"^\| (.+?) \| \[(\w+)\.py\]\(\w+\.py\) \|$", re.MULTILINE)
 BENCH = ROOT / "target" / "bench"
+PICTURES = ROOT / "target" / "pictures"
+PICTURE = re.compile(r"^<!-- picture: (\S+) (.+?) -->$", re.MULTILINE)
 MARK = "<!-- the last run of make bench -->"
 NO_RUN = """\
 !!! note "No figures here"
@@ -67,11 +70,22 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, f"tutorial/{name}.md", content=tutorial_page(topic, name)))
     for plot in sorted(BENCH.glob("*.svg")):
         files.append(File.generated(config, f"bench/{plot.name}", content=plot.read_bytes()))
+    for picture in sorted(PICTURES.glob("*.*")):
+        files.append(File.generated(config, f"pictures/{picture.name}", content=picture.read_bytes()))
     return files
 
 
 def on_page_markdown(markdown: str, page: object, config: MkDocsConfig, files: Files) -> str:
+    markdown = PICTURE.sub(lambda found: picture(found[1], found[2], files), markdown)
     return markdown.replace(MARK, figures()) if MARK in markdown else markdown
+
+
+def picture(name: str, shows: str, files: Files) -> str:
+    """A picture, if it was made; the pages say in words what it shows."""
+    if files.get_file_from_path(f"pictures/{name}") is None:
+        print(f"the manual is built without the picture {name}: `make pictures` makes it")
+        return ""
+    return f"![{shows}](pictures/{name})"
 
 
 def with_links_of_the_manual(text: str) -> str:

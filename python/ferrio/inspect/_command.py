@@ -33,6 +33,10 @@ def main(view: str, arguments: list[str]) -> None:
     except Failed as error:
         print(f"ferrio: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        # The way to end it, also in the moment before it is ready.
+        if view != "console":
+            raise
     except BrokenPipeError:
         # The reader, such as `head`, has seen enough. Python would complain again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -40,7 +40,8 @@ class _Graph:
     def draw(self) -> None:
         """The deadlocks, then what the most tasks wait for."""
         first = list(self.index.deadlocked)
-        others = sorted(self._waiting, key=lambda each: (-len(self._waiting[each]), each))
+        # What is between tasks tells more than that one awaits many.
+        others = sorted(self._waiting, key=lambda each: (each in self.index.tasks, -len(self._waiting[each]), each))
         for name in [*first, *others]:
             if name in self._left_out and name not in self.index.deadlocked:
                 continue
@@ -68,17 +69,16 @@ class _Graph:
         # Those of a deadlock are always shown.
         ordered = sorted(waiting, key=lambda each: each not in self.index.deadlocked)
         shown = [each for place, each in enumerate(ordered) if place < _MOST_ALIKE or each in self.index.deadlocked]
-        pending += [each for each in shown if each not in self._left_out]
+        pending += shown
         self._more(name, [each for each in waiting if each not in shown], "wait too", lambda more: (more, name))
 
     def _more(self, name: str, rest: list[str], tells: str, ends: Callable[[str], tuple[str, str]]) -> None:
         """One node for many."""
-        rest = [each for each in rest if each not in self._drawn]
         if not rest:
             return
         self._left_out.update(rest)
         more = f"{name} {tells}"
-        title = f"{len(rest)} more tasks" if len(rest) > 1 else "1 more task"
+        title = _text.count(len(rest), "more task" if tells.endswith("too") else "task")
         self.nodes[more] = {"id": more, "kind": "more", "title": title, "tells": tells, "red": False}
         source, target = ends(more)
         self.edges.append({"from": source, "to": target, "how": None, "label": "", "red": False})
@@ -93,11 +93,11 @@ class _Graph:
             return []
         if wait["primitive"] is not None:
             return [(wait["primitive"], None, "waits for")]
-        named = sorted(wait["tasks"], key=lambda each: each not in self.index.deadlocked)
-        # Those that are there already are linked in any case.
-        shown = [each for place, each in enumerate(named) if place < _MOST_ALIKE or each in self._drawn]
-        self._more(name, [each for each in named if each not in shown], "awaited too", lambda more: (name, more))
-        return [(each, None, wait["kind"]) for each in shown]
+        if len(wait["tasks"]) > _MOST_ALIKE:
+            # Arrows to all of them would tie everything together. Each is where it waits itself.
+            self._more(name, list(wait["tasks"]), wait["kind"], lambda more: (name, more))
+            return []
+        return [(each, None, wait["kind"]) for each in wait["tasks"]]
 
     def _node(self, name: str) -> bool:
         if name in self.nodes:

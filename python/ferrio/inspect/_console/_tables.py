@@ -4,6 +4,7 @@ The lists of a snapshot that have no columns of their own here are shown with th
 list that a later version of the model adds appears by its name in `LISTS` alone.
 """
 
+import re
 from typing import Any
 
 from ferrio.inspect import _text
@@ -69,7 +70,7 @@ class Table:
     def __init__(self, columns: list[Column], rows: list[Row]) -> None:
         self.columns = columns
         self.rows = rows
-        self._texts: list[str] | None = None
+        self._texts: dict[bool, list[str]] = {}
         self._last: tuple[tuple[str, bool, str, str], list[Row]] | None = None
 
     def chosen(self, sort: str, backwards: bool, text: str, state: str) -> list[Row]:
@@ -80,7 +81,8 @@ class Table:
         rows = self.rows
         if text:
             words = text.casefold().split()
-            rows = [row for row, line in zip(rows, self._lines(), strict=True) if all(word in line for word in words)]
+            lines = self._lines(whole=any(word.startswith("0x") for word in words))
+            rows = [row for row, line in zip(rows, lines, strict=True) if all(word in line for word in words)]
         if state:
             rows = [row for row in rows if row.get("state") == state]
         if any(column["name"] == sort for column in self.columns):
@@ -92,11 +94,15 @@ class Table:
         self._last = (wanted, rows)
         return rows
 
-    def _lines(self) -> list[str]:
-        if self._texts is None:
-            self._texts = ["\n".join(str(value) for value in row.values()).casefold() for row in self.rows]
-        return self._texts
+    def _lines(self, *, whole: bool) -> list[str]:
+        """The text of each row; without addresses, whose digits nobody means, unless one is looked for."""
+        if whole not in self._texts:
+            found = ["\n".join(each for each in row.values() if isinstance(each, str)).casefold() for row in self.rows]
+            self._texts[whole] = found if whole else [_ADDRESS.sub("", line) for line in found]
+        return self._texts[whole]
 
+
+_ADDRESS = re.compile("0x[0-9a-f]+")
 
 # What needs attention comes first.
 _STATES = {"deadlocked": 0, "running": 1, "ready": 2, "waiting": 3}
@@ -195,6 +201,8 @@ def _state(found: Primitive) -> str:
     if found["kind"] == "queue":
         limit = "" if found["limit"] is None else f" of {found['limit']}"
         return f"{found['length']}{limit} items"
+    if found["kind"] == "event":
+        return "set" if found["value"] else "not set"
     if found["kind"] == "semaphore" and found["value"] is not None:
         return f"{found['value']} left"
     if found["locked"] is not None:

@@ -74,7 +74,7 @@ function link(each, next) {
   const holds = each.next && each.primitive
     ? element("span", {}, `${each.kind} `, element("code", {}, each.primitive), ", held by ", next ? element("b", {}, next.task.name) : each.next,
         each.held === null ? "" : ` for ${seconds(each.held)}`, each.how === "inferred" ? " (inferred)" : "",
-        each.held_at?.file ? ` since ${place(each.held_at)}` : "")
+        each.held_at?.file ? `, now at ${place(each.held_at)}` : "")
     : element("span", {}, each.waits_for === "-" ? "nothing: it can run" : each.waits_for);
   return element(
     "li",

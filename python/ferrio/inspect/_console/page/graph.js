@@ -1,23 +1,29 @@
-/** The wait-for graph: tasks and what is between them, drawn from left to right, or downwards on a narrow screen. */
+/** The wait-for graph: tasks and what is between them, drawn from left to right, or downwards where that is too wide. */
 
 import { element, empty, fill, panel } from "./dom.js";
 import { count } from "./format.js";
 import { ask } from "./data.js";
 import { arrange } from "./layout.js";
 
-const NODE = { width: 190, height: 50 };
-const NARROW = 700;
+const NODE = { width: 210, height: 50 };
+// Between layers, where the words are, when these lie beside or below one another.
+const GAP = { beside: 78, below: 48 };
+const BETWEEN = { beside: 22, below: 24 };
+const EDGE = 4;
+// For an arrow that leads back, and between bands.
+const ROOM = 62;
+const APART = 44;
 
 /** Cuts a text to what fits into a node. */
 function cut(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
-/** The corner of a node. */
+/** The corner of a node in its band. */
 function corner({ layer, row }, downwards) {
   return downwards
-    ? { x: 16 + row * (NODE.width + 24), y: 16 + layer * (NODE.height + 48) }
-    : { x: 16 + layer * (NODE.width + 96), y: 16 + row * (NODE.height + 22) };
+    ? { x: row * (NODE.width + BETWEEN.below), y: layer * (NODE.height + GAP.below) }
+    : { x: layer * (NODE.width + GAP.beside), y: row * (NODE.height + BETWEEN.beside) };
 }
 
 /** An arrow's path, and the place of its words. */
@@ -63,16 +69,45 @@ function drawNode(node, at) {
   );
 }
 
+/** The size of a band, with room beside it for an arrow that leads back. */
+function size({ rows, layers, back }, downwards) {
+  const room = back.size ? ROOM : 0;
+  return downwards
+    ? { across: room + rows * (NODE.width + BETWEEN.below) - BETWEEN.below, down: layers * (NODE.height + GAP.below) - GAP.below, left: room, top: 0 }
+    : { across: layers * (NODE.width + GAP.beside) - GAP.beside, down: room + rows * (NODE.height + BETWEEN.beside) - BETWEEN.beside, left: 0, top: room };
+}
+
+/** Puts the bands side by side as long as they fit, then below: each from left to right if that fits, else downwards. */
+function plan(bands, room) {
+  const corners = new Map();
+  const downwards = new Set();
+  const shelf = { x: EDGE, y: EDGE, down: 0 };
+  let widest = 0;
+  for (const each of bands) {
+    const turned = size(each, false).across > room - 2 * EDGE;
+    const { across, down, left, top } = size(each, turned);
+    if (shelf.x > EDGE && shelf.x + across > room - EDGE) Object.assign(shelf, { x: EDGE, y: shelf.y + shelf.down + APART, down: 0 });
+    for (const [id, place] of each.places) {
+      const { x, y } = corner(place, turned);
+      corners.set(id, { x: shelf.x + left + x, y: shelf.y + top + y });
+      if (turned) downwards.add(id);
+    }
+    shelf.x += across + APART;
+    shelf.down = Math.max(shelf.down, down);
+    widest = Math.max(widest, shelf.x - APART + EDGE);
+  }
+  return { corners, downwards, across: widest, down: shelf.y + shelf.down + EDGE };
+}
+
 /** The drawing of the answer. */
-function draw(found, downwards) {
+function draw(found, room) {
   const { nodes, edges } = found;
-  const { places, back, rows, layers } = arrange(nodes, edges, downwards ? 0.25 : 0.5);
-  const corners = new Map(nodes.map((node) => [node.id, corner(places.get(node.id), downwards)]));
-  const across = downwards ? 32 + rows * (NODE.width + 24) + 40 : 32 + layers * (NODE.width + 96) - 96;
-  const down = downwards ? 32 + layers * (NODE.height + 48) - 48 : 32 + rows * (NODE.height + 22) + 8;
+  const bands = arrange(nodes, edges);
+  const back = new Set(bands.flatMap((each) => [...each.back]));
+  const { corners, downwards, across, down } = plan(bands, room);
   const said = new Set();
   const arrows = [...edges].sort((left, right) => left.red - right.red).map((edge) => {
-    const { path, x, y } = arrow(corners.get(edge.from), corners.get(edge.to), back.has(edge), downwards);
+    const { path, x, y } = arrow(corners.get(edge.from), corners.get(edge.to), back.has(edge), downwards.has(edge.from));
     // The same words once, where several arrows of a kind meet.
     const meeting = `${edge.label === "held by" ? edge.from : edge.to} ${edge.label}`;
     const repeats = said.has(meeting);
@@ -95,17 +130,17 @@ export function graphView() {
   let busy = false;
   let last = "";
   let found = null;
-  const wide = matchMedia(`(min-width: ${NARROW}px)`);
-  const redraw = () => { if (found) show(found); };
+  const resized = new ResizeObserver(() => { if (found) show(found); });
 
   function show(answer) {
     found = answer;
-    const text = JSON.stringify(answer) + wide.matches;
+    const room = parts.drawing.clientWidth;
+    const text = JSON.stringify(answer) + room;
     if (text === last) return;
     last = text;
     const focused = document.activeElement?.dataset?.task;
     const note = answer.hidden > 0 ? element("p", { class: "dim" }, `${count(answer.hidden, "more thing")} that tasks wait for not drawn: see Primitives.`) : null;
-    fill(parts.drawing, answer.nodes.length ? draw(answer, !wide.matches) : empty("No task waits for another task, or for a lock, event or queue."), note);
+    fill(parts.drawing, answer.nodes.length ? draw(answer, room) : empty("No task waits for another task, or for a lock, event or queue."), note);
     if (focused) parts.drawing.querySelector(`[data-task="${focused}"]`)?.focus();
   }
 
@@ -118,9 +153,9 @@ export function graphView() {
         element("span", {}, element("i", { class: "key-box red" }), "in a deadlock"),
         element("span", { class: "dim" }, "Choose a task to see its stack."));
       fill(place, panel("Who waits for whom", "An arrow leads from what waits to what it waits for, and from a lock to the task that holds it. Circles of red arrows never end.", key, parts.drawing));
-      wide.addEventListener("change", redraw);
+      resized.observe(parts.drawing);
     },
-    hide: () => wide.removeEventListener("change", redraw),
+    hide: () => resized.disconnect(),
     async update() {
       if (busy) return;
       busy = true;

@@ -76,38 +76,32 @@ function layers(members, out, back) {
 }
 
 /**
- * Columns and rows for the nodes.
- * @param {number} room for an arrow that leads back beside its row, as a share of a row
- * @returns {{places: Map<string, {layer: number, row: number}>, back: Set<object>, rows: number, layers: number}}
+ * A band for each part that hangs together: which layer and row each node has in it, those with a red node first.
+ * @returns {{places: Map<string, {layer: number, row: number}>, back: Set<object>, rows: number, layers: number}[]}
  */
-export function arrange(nodes, edges, room) {
+export function arrange(nodes, edges) {
   const red = new Set(nodes.filter((node) => node.red).map((node) => node.id));
   const out = new Map(nodes.map(({ id }) => [id, []]));
   for (const edge of edges) if (out.has(edge.from) && out.has(edge.to)) out.get(edge.from).push(edge);
   const parts = components(nodes, edges);
   const isRed = (members) => members.some((id) => red.has(id));
   parts.sort((left, right) => isRed(right) - isRed(left) || right.length - left.length);
+  return parts.map((members) => band(members, out, red));
+}
+
+function band(members, out, red) {
+  // A walk that begins with what nobody waits for, or in a circle with a red task, makes the fewest arrows lead back.
+  const targets = new Set(members.flatMap((id) => out.get(id).map((edge) => edge.to)));
+  const order = [...members].sort((left, right) => targets.has(left) - targets.has(right) || red.has(right) - red.has(left));
+  const back = backward(order, out);
+  const layer = layers(members, out, back);
   const places = new Map();
-  const back = new Set();
-  let row = 0;
-  let deepest = 0;
-  for (const members of parts) {
-    // A walk that begins with what nobody waits for, or in a circle with a red task, makes the fewest arrows lead back.
-    const targets = new Set(members.flatMap((id) => out.get(id).map((edge) => edge.to)));
-    const order = [...members].sort((left, right) => targets.has(left) - targets.has(right) || red.has(right) - red.has(left));
-    const closing = backward(order, out);
-    const layer = layers(members, out, closing);
-    const used = new Map();
-    if (closing.size) row += room;
-    for (const id of [...order].sort((left, right) => red.has(right) - red.has(left))) {
-      const column = layer.get(id);
-      const place = used.get(column) ?? 0;
-      used.set(column, place + 1);
-      places.set(id, { layer: column, row: row + place });
-      deepest = Math.max(deepest, column);
-    }
-    for (const edge of closing) back.add(edge);
-    row += Math.max(...used.values()) + 0.2;
+  const used = new Map();
+  for (const id of [...order].sort((left, right) => red.has(right) - red.has(left))) {
+    const column = layer.get(id);
+    const row = used.get(column) ?? 0;
+    used.set(column, row + 1);
+    places.set(id, { layer: column, row });
   }
-  return { places, back, rows: row, layers: deepest + 1 };
+  return { places, back, rows: Math.max(...used.values()), layers: Math.max(...used.keys()) + 1 };
 }
