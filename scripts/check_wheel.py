@@ -15,7 +15,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-WANTED = ("ferrio/__init__.py", "ferrio/__init__.pyi", "ferrio/_ferrio.pyi", "ferrio/__main__.py", "ferrio/py.typed")
+WANTED = (
+    *("ferrio/__init__.py", "ferrio/__init__.pyi", "ferrio/_ferrio.pyi", "ferrio/__main__.py", "ferrio/py.typed"),
+    *(
+        f"ferrio/inspect/_console/page/{name}"
+        for name in ("index.html", "base.css", "views.css", "main.js", "icon.svg")
+    ),
+)
 LICENCES = ("LICENSE-APACHE", "LICENSE-MIT")
 SYMBOL_TABLE = 2  # SHT_SYMTAB; the dynamic linker's symbols are in another section
 

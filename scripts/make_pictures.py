@@ -2,14 +2,15 @@
 
     python scripts/make_pictures.py
 
-A program with a deadlock and a callback that blocks is started and looked at: `ferrio top` and `ferrio why` as a terminal
-shows them, by rich, and the console by a headless Chromium. A picture for which the tool is missing is left out, which is
-said; the page then does without it.
+A program with a deadlock and a callback that blocks is started and looked at: `ferrio top` and `ferrio why` as a
+terminal shows them, by rich, and the console by a headless Chromium. A picture for which the tool is missing is left
+out, which is said; the page then does without it.
 """
 
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -71,9 +72,9 @@ asyncio.run(main())
 
 
 @contextlib.contextmanager
-def running(*command: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def running(*command: str, directory: str | None = None) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A command until the block ends, with its first line."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=directory)
     try:
         assert process.stdout is not None
         yield process, process.stdout.readline()
@@ -94,17 +95,14 @@ def terminal(name: str, *words: str) -> None:
         [sys.executable, "-m", "ferrio", *words], capture_output=True, text=True, timeout=60, check=True
     ).stdout
     with open(os.devnull, "w") as nowhere:
-        console = Console(record=True, width=118, file=nowhere)
+        console = Console(record=True, width=132, file=nowhere)
         for line in shown.splitlines():
             red = "DEADLOCK" in line or "deadlock" in line
             console.print(Text(line.rstrip(), style="bold red" if red else ""), overflow="ellipsis", no_wrap=True)
     path = PICTURES / f"{name}.svg"
     # The font comes from the reader's machine: the manual loads nothing from elsewhere.
     text = console.export_svg(title=f"ferrio {words[0]}")
-    rules = [rule for rule in text.split("@font-face")[1:]]
-    for rule in rules:
-        text = text.replace("@font-face" + rule[: rule.index("}") + 1], "")
-    path.write_text(text, encoding="utf-8")
+    path.write_text(re.sub(r"@font-face\s*\{.*?\}", "", text, flags=re.DOTALL), encoding="utf-8")
 
 
 def pages(pid: int) -> None:
@@ -138,7 +136,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         program = Path(directory, "bank.py")
         program.write_text(textwrap.dedent(PROGRAM))
-        with running(sys.executable, "-m", "ferrio", "run", "--inspect", str(program)) as (process, _):
+        with running(sys.executable, "-m", "ferrio", "run", "--inspect", program.name, directory=directory) as (
+            process,
+            _,
+        ):
             terminal("top", "top", "--once", "--rows", "12", str(process.pid))
             terminal("why", "why", str(process.pid))
             pages(process.pid)
