@@ -204,7 +204,8 @@ sdist: $(tools) ## the source distribution, into dist/, checked by building and 
 	@$(venv_python) scripts/check_wheel.py dist/source/wheel/*.whl
 	@mv dist/source/*.tar.gz dist/ && rm -rf dist/source
 
-docs: $(manual_tools) pictures ## the manual, into site/, with the figures of the last `make bench`
+docs: $(manual_tools) ## the manual, into site/, with the figures of the last `make bench`
+	@$(MAKE) --no-print-directory pictures || echo "the manual has no new pictures"
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet --strict
 	@echo "the manual is at site/index.html"
 
