@@ -39,6 +39,9 @@ pub struct Pulse {
     block: AtomicU64,
     /// When it began, in nanoseconds of the monotonic clock; time in which the process was stopped is added.
     began: AtomicU64,
+    /// When the watcher has looked last, and how long after that it is late: then the process was stopped meanwhile.
+    looked: AtomicU64,
+    late_after: AtomicU64,
     /// The system's number of the thread that runs the loop.
     thread: AtomicU32,
     /// The address of the interpreter's state of that thread.
@@ -113,8 +116,15 @@ impl Pulse {
     #[cold]
     fn close_open_block(&self) -> Option<(u64, u64)> {
         let block = self.block.swap(0, Ordering::Relaxed);
-        let lasted = monotonic().saturating_sub(self.began.load(Ordering::Relaxed));
+        let lasted = self.end_of_counted_time().saturating_sub(self.began.load(Ordering::Relaxed));
         (block != 0).then_some((block, lasted))
+    }
+
+    /// Now; or when the watcher has looked last, if it is late: it has not discounted the time since then.
+    fn end_of_counted_time(&self) -> u64 {
+        let (now, looked) = (monotonic(), self.looked.load(Ordering::Relaxed));
+        let late_after = self.late_after.load(Ordering::Relaxed);
+        if late_after != 0 && now.saturating_sub(looked) > late_after { looked } else { now }
     }
 
     /// The block that is open; 0 for none.
@@ -172,6 +182,12 @@ impl Pulse {
         self.block.store(block, Ordering::Relaxed);
     }
 
+    /// The watcher looks; it is late if it does not do so again within this time, in nanoseconds.
+    pub(super) fn note_look(&self, late_after: u64) {
+        self.looked.store(monotonic(), Ordering::Relaxed);
+        self.late_after.store(late_after, Ordering::Relaxed);
+    }
+
     /// Does not count this time, in nanoseconds, in which the process was stopped.
     pub(super) fn discount(&self, stopped: u64) {
         self.began.fetch_add(stopped, Ordering::Relaxed);
@@ -185,5 +201,41 @@ impl Pulse {
         } else if self.asked.load(Ordering::Relaxed) == 0 {
             self.asked.store(monotonic(), Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: u64 = 1_000_000;
+
+    fn wait(milliseconds: u64) {
+        let until = monotonic() + milliseconds * MILLISECOND;
+        while monotonic() < until {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[test]
+    fn a_block_lasts_until_it_is_closed() {
+        let pulse = Pulse::new(1);
+        pulse.note_look(u64::MAX);
+        pulse.open_block(7, 3 * MILLISECOND);
+        wait(5);
+        let (block, lasted) = pulse.close_block().expect("a block");
+        assert_eq!(block, 7);
+        assert!(lasted >= 8 * MILLISECOND);
+        assert_eq!(pulse.close_block(), None);
+    }
+
+    #[test]
+    fn time_that_no_look_has_seen_does_not_count() {
+        let pulse = Pulse::new(1);
+        pulse.note_look(MILLISECOND);
+        pulse.open_block(7, 0);
+        wait(200);
+        let (_, lasted) = pulse.close_block().expect("a block");
+        assert!(lasted < 200 * MILLISECOND);
     }
 }

@@ -61,6 +61,7 @@ pub(super) fn watch(shared: &Shared) {
         update(&mut watched, &shared.lock().pulses, now, shared.limit);
         for each in &mut watched {
             each.pulse.discount(nanoseconds(stopped));
+            each.pulse.note_look(nanoseconds(tick * 2));
             each.look(shared, now, counted);
         }
     }
