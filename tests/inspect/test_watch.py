@@ -110,11 +110,11 @@ def test_what_keeps_the_lock_is_in_the_answer_of_every_view(tmp_path):
 def test_a_report_shows_the_stack_the_creator_and_who_awaits(tmp_path):
     code = program(BLOCKING["sleep"])
     with inspected(tmp_path, code) as blocked:
-        command = [sys.executable, "-m", "ferrio", "watch"]
+        command = [sys.executable, "-m", "ferrio", "watch", str(blocked.pid)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=blocked.environment) as process:
             assert process.stdout is not None
             seen = ""
-            while "Awaited by" not in seen and blocked.process.poll() is None:
+            while "Awaited by" not in seen and blocked.process.poll() is None and process.poll() is None:
                 seen += process.stdout.readline()
                 if re.search(r"^The loop .*", seen) and "Awaited by" not in seen and seen.count("The loop") > 2:
                     break

@@ -49,7 +49,7 @@ def check(report: str, expected: str) -> None:
         assert "passed" in report, report
     else:
         assert f"\n{expected}: " in report, report
-        assert "token: f1." in report
+        assert "token: f2." in report
 
 
 @pytest.mark.skipif(not RELEASES, reason="`make library-faults` installs the releases")
