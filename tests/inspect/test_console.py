@@ -266,3 +266,15 @@ def test_a_client_that_sends_slowly_or_nothing_is_cut_off_and_keeps_nobody_out(s
             pass
         connection.close()
     assert served.data("overview")["loops"]
+
+
+def test_the_times_of_tasks_are_shown(served: Console):
+    found = served.data("rows?of=tasks&limit=400")
+    assert {"polls", "total", "longest"} <= {column["name"] for column in found["columns"]}
+    row = next(each for each in found["rows"] if each["name"] == "waiter 7")
+    assert row["polls"] == 1
+    assert 0 < row["longest"] == row["total"]
+    times = served.data(f"task?id={row['id']}")["times"]
+    assert (times["polls"], times["longest"]) == (1, row["longest"])
+    assert times["scheduled"] > 0
+    assert times["wakeups"] == 1

@@ -294,6 +294,7 @@ def test_a_block_dumps_the_trace(tmp_path):
 
         run(main)
         assert dumped(tmp_path, "block")
+        assert len([*tmp_path.glob("*-block.json")]) == 1
     finally:
         ferrio.inspect.stop()
 

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from asyncio.log import logger
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -38,12 +39,13 @@ class _Dumps:
         self.hook = sys.excepthook
         self.thread_hook = threading.excepthook
         self.handler: Any = None
+        self.end_block_reports: Callable[[], None] | None = None
 
     def begin(self) -> None:
         if self.quit_signal:
             self.handler = signal.signal(signal.SIGQUIT, self.signalled)
         if self.blocked is not None:
-            _watching.on_blocked(self.was_blocked)
+            self.end_block_reports = _watching.on_blocked(self.was_blocked)
         sys.excepthook = self.unhandled
         threading.excepthook = self.unhandled_in_thread
         logger.addFilter(self.logged)
@@ -55,6 +57,8 @@ class _Dumps:
         if threading.excepthook == self.unhandled_in_thread:
             threading.excepthook = self.thread_hook
         logger.removeFilter(self.logged)
+        if self.end_block_reports is not None:
+            self.end_block_reports()
         if self.quit_signal and signal.getsignal(signal.SIGQUIT) == self.signalled:
             signal.signal(signal.SIGQUIT, self.handler)
 
@@ -78,7 +82,8 @@ class _Dumps:
         self.dump("signal")
 
     def was_blocked(self, block: Block) -> None:
-        if self.blocked is not None and block["duration"] >= self.blocked:
+        # A block is reported while it lasts as well; the whole of it is in the trace when it has ended.
+        if self.blocked is not None and block["ended"] and block["duration"] >= self.blocked:
             self.dump("block")
 
     def unhandled(self, kind: type[BaseException], value: BaseException, traceback: TracebackType | None) -> None:

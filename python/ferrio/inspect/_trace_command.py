@@ -11,7 +11,7 @@ from typing import Any
 
 from ferrio import _views
 from ferrio.inspect._client import Failed, ask, find
-from ferrio.inspect._trace import write
+from ferrio.inspect._trace import made_from, write
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def lines(options: argparse.Namespace) -> Iterator[str]:
         time.sleep(options.duration)
     answer = ask(path, {"view": "trace", "since": since})
     found = _answer(answer, "traceEvents")
-    made = {"traceEvents": found, "displayTimeUnit": "ns"}
+    made = made_from(found)
     if options.json:
         yield json.dumps(made)
         return

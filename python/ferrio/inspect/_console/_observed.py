@@ -172,7 +172,7 @@ class Observed:
             "where": row["where"],
             "same_place": row["same_place"],
             "age": row["age"],
-            "steps": times.get("steps"),
+            "polls": times.get("polls"),
             "total": times.get("total"),
             "longest": times.get("longest"),
         }

@@ -32,8 +32,8 @@ _TASKS = [
     _column("age", "Age", "seconds", "Since it was created; unknown for tasks from before inspection began"),
 ]
 _TIMES = [
-    _column("steps", "Steps", "number", "How often it ran since inspection began"),
-    _column("total", "Ran for", "seconds", "The time that all its steps took"),
+    _column("polls", "Polls", "number", "How often it ran since it was created"),
+    _column("total", "Ran for", "seconds", "How long it ran, all its polls together"),
     _column("longest", "Longest", "seconds", "The longest single step"),
 ]
 _PRIMITIVES = [
@@ -136,7 +136,7 @@ def entries(snapshot: Snapshot | None, name: str) -> list[Any] | None:
 
 def _table(look: Look, name: str) -> Table | None:
     if name == "tasks":
-        timed = any(row["steps"] is not None for row in look.rows)
+        timed = any(row["polls"] is not None for row in look.rows)
         return Table(_TASKS + (_TIMES if timed else []), look.rows)
     found = entries(look.snapshot, name)
     if found is None or look.indexed is None:

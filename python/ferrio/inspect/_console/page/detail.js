@@ -106,8 +106,10 @@ function facts(task) {
     ["Waits for", task.waits_for],
     task.timeout === null ? null : ["Timeout", `in ${seconds(task.timeout)}`],
     ["Age", task.age === null ? "unknown: from before inspection began" : seconds(task.age)],
-    times ? ["Steps", `${number(times.steps)}, ${seconds(times.total)} together, the longest ${seconds(times.longest)}`] : null,
-    times ? ["Ready, not run", `${seconds(times.ready)} in ${number(times.wakes)} wake-ups`] : null,
+    times ? ["Polls", `${number(times.polls)}, ${seconds(times.total)} together, the longest ${seconds(times.longest)}`] : null,
+    times && times.scheduled !== null
+      ? ["Ready, not run", `${seconds(times.scheduled)} in ${number(times.wakeups)} wake-ups`]
+      : null,
     ["Identifier", element("code", {}, task.id)],
     ["Class", task.type],
   ];
