@@ -129,6 +129,65 @@ def test_a_task_that_was_there_before_recording_began_is_unknown(tmp_path):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came in 3.12")
+def test_a_task_that_is_initialized_again_is_another_one(recording):
+    async def child() -> None:
+        await asyncio.sleep(1000)
+
+    async def main() -> Any:
+        task = ferrio.Task(child(), name="first")
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        task.__init__(child(), name="second")  # type: ignore[misc]
+        before = known("second")
+        await asyncio.sleep(0)
+        after = known("second")
+        await ended(task)
+        return before["polls"], before["wakeups"], after["polls"], after["wakeups"]
+
+    assert run(main) == (0, 1, 1, 1)
+
+
+def test_times_of_a_task_do_not_pass_to_the_next_one_at_its_address(recording):
+    async def child() -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    async def main() -> set[int]:
+        polls = set()
+        for number in range(100):
+            task = asyncio.create_task(child(), name=f"child {number}")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            polls.add(known(f"child {number}")["polls"])
+            await task
+            del task
+        return polls
+
+    assert run(main) == {2}
+
+
+def test_recording_that_begins_anew_knows_nothing_of_before(tmp_path):
+    async def child() -> None:
+        await asyncio.sleep(1000)
+
+    async def main() -> list[Any]:
+        ferrio.inspect.start(tmp_path / "first", blocked=None)
+        old = [asyncio.create_task(child(), name=f"old {number}") for number in range(3)]
+        await asyncio.sleep(0)
+        ferrio.inspect.stop()
+        del old[1]
+        ferrio.inspect.start(tmp_path / "second", blocked=None)
+        new = [asyncio.create_task(child(), name=f"new {number}") for number in range(3)]
+        await asyncio.sleep(0)
+        found = [times("old 0"), times("old 2"), *(known(f"new {number}")["polls"] for number in range(3))]
+        ferrio.inspect.stop()
+        await ended(*old, *new)
+        return found
+
+    assert run(main) == [None, None, 1, 1, 1]
+
+
 def test_an_eager_first_step_counts(recording):
     async def child():
         time.sleep(0.01)

@@ -100,7 +100,25 @@ async def program() -> None:
 
 def test_each_kind_of_record_is_there(recording):
     run(program)
-    assert kinds() == set(range(1, 9))
+    assert kinds() == {*range(1, 9)} - {_flight.WAKE}
+
+
+def test_a_task_that_is_ready_was_woken_by_who_made_it_ready(recording):
+    async def child() -> None:
+        pass
+
+    async def main() -> list[Event]:
+        task = asyncio.create_task(child(), name="child")
+        events: list[Event] = ferrio.inspect.trace()["traceEvents"]
+        assert _flight.WAKE in kinds()
+        await task
+        return events
+
+    async def program() -> list[Event]:
+        return await asyncio.create_task(main(), name="parent")
+
+    (woken,) = named(run(program), "child is woken", "i")
+    assert woken["args"] == {"by": "parent"}
 
 
 def test_a_trace_is_what_viewers_accept(recording, tmp_path):

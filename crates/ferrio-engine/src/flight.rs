@@ -25,7 +25,7 @@ pub enum FlightKind {
     Callback = 2,
     /// The loop asked the system for events: how many came.
     Poll = 3,
-    /// A task became ready: its number, and who woke it.
+    /// A task is ready and has not run: its number.
     Wake = 4,
     /// A task was created: its number, and who created it.
     Created = 5,
@@ -39,17 +39,33 @@ pub enum FlightKind {
 
 /// One event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FlightRecord([u64; 4]);
+pub struct FlightRecord([u64; 6]);
 
 impl FlightRecord {
     /// The size in bytes.
-    pub const SIZE: usize = 32;
+    pub const SIZE: usize = 48;
+
+    /// What was pushed by a callback that is no task's step.
+    pub const BY_CALLBACK: u64 = 0;
+    /// What was pushed by code that ran in no callback of the loop.
+    pub const BY_OUTSIDE: u64 = u64::MAX;
+    /// What was pushed when nobody saw it.
+    pub const BY_UNKNOWN: u64 = u64::MAX - 1;
 
     /// Something that began at `at`; `subject` is a number below 2^48.
     #[inline]
     #[must_use]
     pub const fn new(kind: FlightKind, at: u64, subject: u64, other: u64) -> Self {
-        Self([at, 0, ((kind as u64) << 56) | (subject & ((1 << SUBJECT) - 1)), other])
+        Self([at, 0, ((kind as u64) << 56) | (subject & ((1 << SUBJECT) - 1)), other, Self::BY_UNKNOWN, 0])
+    }
+
+    /// Who made it ready to run, the number of a task or one of the constants above, and when.
+    #[inline]
+    #[must_use]
+    pub const fn pushed(mut self, by: u64, at: u64) -> Self {
+        self.0[4] = by;
+        self.0[5] = at;
+        self
     }
 
     /// How long it took, and how many callbacks were ready when it had ended.
@@ -183,7 +199,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_in_its_bits_leaves_its_neighbours_alone() {
         let record = FlightRecord::new(FlightKind::Step, 7, u64::MAX, 9).detail(3).lasted(u64::MAX, usize::MAX);
-        assert_eq!(record.0, [7, u64::MAX, (1 << 56) | (3 << 48) | ((1 << 48) - 1), 9]);
+        assert_eq!(record.0, [7, u64::MAX, (1 << 56) | (3 << 48) | ((1 << 48) - 1), 9, u64::MAX - 1, 0]);
     }
 
     #[test]

@@ -95,7 +95,7 @@ mod _ferrio {
     use crate::inspect::figures::{activity_of, count_tasks, listed_tasks};
     #[pymodule_export]
     use crate::inspect::recording::{
-        creation_of, flight, flight_names, forget_flight, holders_of, record, task_durations, times_of,
+        creation_of, flight, flight_names, forget_flight, holders_of, record, stop_recording, task_durations, times_of,
     };
     #[pymodule_export]
     use crate::inspect::watchdog::{

@@ -18,7 +18,10 @@ from ferrio.inspect._stacks import name_of
 
 STEP, CALLBACK, POLL, WAKE, CREATED, DONE, JOB_BEGAN, JOB_ENDED = range(1, 9)
 
-_RECORD = struct.Struct("<4Q")
+_RECORD = struct.Struct("<6Q")
+
+# Who made something ready to run, if no task did.
+BY_CALLBACK, BY_OUTSIDE, BY_UNKNOWN = 0, (1 << 64) - 1, (1 << 64) - 2
 _SUBJECT = (1 << 48) - 1
 
 
@@ -33,6 +36,9 @@ class Record(NamedTuple):
     detail: int
     subject: int
     other: int
+    # Who made it ready to run, the number of a task or one of the constants above, and when; 0 if that is not known.
+    by: int
+    ready_at: int
 
 
 class Flight(NamedTuple):
@@ -93,5 +99,7 @@ def _coroutine(task: Any) -> str | None:
 
 def decoded(records: bytes) -> Iterator[Record]:
     """The records."""
-    for at, took, what, other in _RECORD.iter_unpack(records):
-        yield Record(what >> 56, at, took & _SUBJECT, took >> 48, (what >> 48) & 0xFF, what & _SUBJECT, other)
+    for at, took, what, other, by, ready_at in _RECORD.iter_unpack(records):
+        yield Record(
+            what >> 56, at, took & _SUBJECT, took >> 48, (what >> 48) & 0xFF, what & _SUBJECT, other, by, ready_at
+        )  # fmt: skip

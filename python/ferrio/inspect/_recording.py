@@ -9,9 +9,9 @@ import time
 from collections.abc import Container
 from typing import Any
 
-from ferrio._ferrio import _creation_of, _holders_of, _record
+from ferrio._ferrio import _creation_of, _holders_of, _record, _stop_recording
 from ferrio.inspect._model import Creation, Holder
-from ferrio.inspect._stacks import is_of_asyncio
+from ferrio.inspect._stacks import ASYNCIO
 
 _began: float | None = None
 
@@ -22,13 +22,13 @@ MOST_RECORDS = 1 << 22
 
 
 def begin(recorder: int = RECORDER) -> None:
-    """Records from now on. The flight recorder of each loop keeps the last `recorder` events, of 32 bytes each."""
+    """Records from now on. The flight recorder of each loop keeps the last `recorder` events, of 48 bytes each."""
     global _began
     check(recorder)
     if _began is None:
         threads = {each.ident: each.native_id for each in list(threading._active.values())}  # type: ignore[attr-defined]
         known = {number: native for number, native in threads.items() if number is not None and native is not None}
-        _record(True, recorder, known)
+        _record(recorder, ASYNCIO, known)
         _began = time.monotonic()
 
 
@@ -42,7 +42,7 @@ def end() -> None:
     """Records no more, and forgets."""
     global _began
     _began = None
-    _record(False)
+    _stop_recording()
 
 
 def seconds_since_start() -> float | None:
@@ -55,13 +55,13 @@ def creation_of(task: Any, tasks: Container[str]) -> tuple[Creation | None, floa
     recorded = _creation_of(task) if _began is not None else None
     if recorded is None:
         return None, None
-    by, frames, instant = recorded
+    by, place, instant = recorded
     creator = hex(by) if by is not None and hex(by) in tasks else None
     age = time.monotonic() - instant
-    for code, number in frames:
-        if not is_of_asyncio(code.co_filename):
-            return Creation(by=creator, function=code.co_qualname, file=code.co_filename, line=number), age
-    return None, age
+    if place is None:
+        return None, age
+    code, line = place
+    return Creation(by=creator, function=code.co_qualname, file=code.co_filename, line=line), age
 
 
 def holders_of(lock: Any, tasks: Container[str]) -> list[Holder]:

@@ -85,7 +85,7 @@ def start(
     This user and root may ask, and the users `allow_uid`, who need a `path` that they can reach. Without a path the
     socket is where `ferrio list` looks. A callback that keeps its loop from going on for more than `blocked` seconds is
     reported; None reports none. The flight recorder, from which `trace()` is made, keeps the last `recorder` events of
-    each loop, of 32 bytes each. If the socket is served already, nothing changes.
+    each loop, of 48 bytes each. If the socket is served already, nothing changes.
     """
     global _served
     with _lock:

@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ferrio.inspect._flight import (
+    BY_CALLBACK,
+    BY_OUTSIDE,
+    BY_UNKNOWN,
     CALLBACK,
     CREATED,
     DONE,
@@ -33,7 +36,7 @@ _JOBS, _TASKS = 1 << 20, 1 << 24
 
 _WAITS, _YIELDS, _ENDS = range(3)
 _KINDS = ("callback", "done callback", "callback of ferrio's own")
-_WAKERS = ("task", "callback", "outside")
+_WAKERS = {BY_CALLBACK: "callback", BY_OUTSIDE: "outside", BY_UNKNOWN: "unknown"}
 
 Event = dict[str, Any]
 
@@ -92,8 +95,8 @@ class _OfLoop:
         self._ready: dict[int, int] = {}
         self._woken: dict[int, tuple[int, int]] = {}
         self._seen: set[int] = set()
-        # The slice that ended last, from which arrows lead: its track and when it began.
-        self._last: tuple[int, int, int] | None = None
+        # The slices of callbacks, from which arrows lead: when each began, by when it ended.
+        self._ended: dict[int, int] = {}
         self._arrows = 0
 
     def events(self) -> Iterator[Event]:
@@ -117,7 +120,7 @@ class _OfLoop:
         elif record.kind == CALLBACK:
             name = self._flights.labels.get(record.other) or _KINDS[record.detail]
             yield self._slice(self._track, name, "callback", record.at, record.took)
-            self._last = (self._track, record.at, record.at + record.took)
+            self._ended[record.at + record.took] = record.at
             yield self._count(record)
         elif record.kind == POLL:
             yield self._slice(self._track, "poll", "poll", record.at, record.took, {"events": record.subject})
@@ -132,12 +135,14 @@ class _OfLoop:
         number, end = record.subject, record.at + record.took
         awaited = self._awaited(record) if record.detail == _WAITS else None
         then = {"awaits": awaited} if awaited else {"then": "yields" if record.detail == _YIELDS else "ends"}
+        if record.ready_at:
+            yield from self._wake(record)
         yield from self._until_step(number, record.at)
         yield self._slice(self._track, self._name(number), "task", record.at, record.took, then)
         yield self._slice(self._own(number), self._coroutines.get(number, "runs"), "task", record.at, record.took, then)
         if awaited is not None:
             self._waits[number] = (end, awaited)
-        self._last = (self._track, record.at, end)
+        self._ended[end] = record.at
         yield self._count(record)
 
     def _awaited(self, record: Record) -> str:
@@ -160,14 +165,14 @@ class _OfLoop:
             yield {**arrow, "ph": "f", "bp": "e", "tid": self._track, "ts": at / 1e3}
 
     def _wake(self, record: Record) -> Iterator[Event]:
-        self._ready[record.subject] = record.at
-        # The record of what woke it stands before this one, if it ran in a callback and is not lost.
-        if record.detail != 2 and self._last is not None and self._last[2] == record.at:
-            self._woken[record.subject] = (self._last[0], self._last[1])
-        yield self._instant(f"{self._name(record.subject)} is woken", record.at, {"by": self._waker(record)})
+        self._ready[record.subject] = record.ready_at
+        # What woke it ended then, if that was a callback; its record may be lost.
+        if record.by not in (BY_OUTSIDE, BY_UNKNOWN) and (began := self._ended.get(record.ready_at)) is not None:
+            self._woken[record.subject] = (self._track, began)
+        yield self._instant(f"{self._name(record.subject)} is woken", record.ready_at, {"by": self._waker(record)})
 
     def _waker(self, record: Record) -> str:
-        return self._name(record.other) if record.detail == 0 else _WAKERS[record.detail]
+        return _WAKERS.get(record.by) or self._name(record.by)
 
     def _open(self) -> Iterator[Event]:
         """What lasts."""

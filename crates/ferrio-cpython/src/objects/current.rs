@@ -23,6 +23,7 @@ use crate::capi::imports;
 use crate::capi::interned;
 use crate::capi::owned_ref::OwnedRef;
 use crate::objects::loop_base::LoopBase;
+use crate::objects::task::TaskRef;
 
 /// The first version that keeps the running task in the thread's state.
 const IN_THREAD_STATE: (u8, u8) = (3, 14);
@@ -261,11 +262,10 @@ pub fn current_task<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py
     dictionary(py)?.get_item(owner)
 }
 
-/// The address of the ferrio task that runs in this thread, if it runs on one of ferrio's loops.
-pub(crate) fn running_address(py: Python<'_>) -> Option<usize> {
+/// The ferrio task that runs in this thread, if it runs on one of ferrio's loops.
+pub(crate) fn task_of_this_thread(py: Python<'_>) -> Option<TaskRef<'_>> {
     let owner = imports::running_loop(py).ok()?.call0().ok()?;
-    let task = owner.cast::<LoopBase>().ok()?.get().running.get();
-    (!task.is_null()).then(|| task.addr())
+    TaskRef::of(&owner.cast::<LoopBase>().ok()?.get().running.task(py)?)
 }
 
 /// Shows `task` as running on `owner`, as `_enter_task` does.

@@ -4,20 +4,29 @@ use std::collections::HashMap;
 
 use ferrio_cpython::LoopBase;
 use ferrio_cpython::capi::memory;
-use ferrio_cpython::objects::recording::{self, Waker, labels, timeline};
+use ferrio_cpython::objects::recording::readings::{self, Waker};
+use ferrio_cpython::objects::recording::{self, Plan, holders, labels};
 use ferrio_sys::clock;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-/// The creator's address, its innermost frames as code and line, and the instant.
-type Creation<'py> = (Option<usize>, Vec<(Bound<'py, PyAny>, u32)>, f64);
+/// The creator's address, the code and the line where it was, and the instant.
+type Creation<'py> = (Option<usize>, Option<(Bound<'py, PyAny>, u32)>, f64);
 
-/// Begins to record, or ends it and forgets everything. Each loop's flight recorder keeps `length` records;
-/// `native_threads` has the system's numbers of threads.
+/// Begins to record. Each loop's flight recorder keeps `length` records; `asyncio` is the directory of asyncio's own
+/// files, with a separator at its end; `native_threads` has the system's numbers of threads.
 #[pyfunction]
-#[pyo3(name = "_record", signature = (on, length=0, native_threads=HashMap::new()))]
-pub(crate) fn record(py: Python<'_>, on: bool, length: usize, native_threads: HashMap<u64, u32>) {
-    recording::switch(py, on, length, |thread| native_threads.get(&thread).copied().unwrap_or(0));
+#[pyo3(name = "_record")]
+pub(crate) fn record(py: Python<'_>, length: usize, asyncio: Py<PyString>, native_threads: HashMap<u64, u32>) {
+    let plan = Plan { length, asyncio };
+    recording::switch(py, Some(plan), |thread| native_threads.get(&thread).copied().unwrap_or(0));
+}
+
+/// Ends recording, and forgets everything.
+#[pyfunction]
+#[pyo3(name = "_stop_recording")]
+pub(crate) fn stop_recording(py: Python<'_>) {
+    recording::switch(py, None, |_| 0);
 }
 
 /// Who woke a task: "task" with its address or None if it is gone, "callback", "outside" or "unknown".
@@ -28,12 +37,12 @@ type WokenBy = (&'static str, Option<usize>);
 #[pyfunction]
 #[pyo3(name = "_times_of")]
 pub(crate) fn times_of(task: &Bound<'_, PyAny>) -> Option<(u64, u64, u64, u64, u64, WokenBy)> {
-    let times = recording::times_of(task.py(), task.as_ptr().addr())?;
+    let (times, waker) = readings::times_of(task)?;
     let by = match times.woken_by {
-        Waker::Task(address, _) => ("task", (address != 0).then_some(address)),
-        Waker::Callback => ("callback", None),
-        Waker::Outside => ("outside", None),
-        Waker::Unknown => ("unknown", None),
+        Waker::CALLBACK => ("callback", None),
+        Waker::OUTSIDE => ("outside", None),
+        Waker::UNKNOWN => ("unknown", None),
+        _ => ("task", waker),
     };
     Some((times.polls, times.total, times.longest, times.scheduled, times.wakeups, by))
 }
@@ -46,7 +55,7 @@ type Histogram = (Vec<u64>, Vec<u64>, u64);
 #[pyo3(name = "_task_durations")]
 pub(crate) fn task_durations(owner: &Bound<'_, PyAny>) -> Option<(Histogram, Histogram)> {
     let owner = owner.cast::<LoopBase>().ok()?;
-    let (polls, waits) = timeline::durations(owner.get(), owner.py())?;
+    let (polls, waits) = readings::durations(owner.get(), owner.py())?;
     Some((polls.read(), waits.read()))
 }
 
@@ -57,7 +66,7 @@ type Flight<'py> = (usize, u32, Bound<'py, PyBytes>, u64, Option<(u64, u64)>, u6
 #[pyfunction]
 #[pyo3(name = "_flight")]
 pub(crate) fn flight(py: Python<'_>, since: u64) -> PyResult<Vec<Flight<'_>>> {
-    let readings = timeline::read(py, since).into_iter().map(|each| {
+    let readings = readings::read(py, since).into_iter().map(|each| {
         let records = memory::bytes(py, &each.records)?;
         Ok((each.owner, each.thread, records, each.lost, each.running, each.polling_since))
     });
@@ -71,8 +80,8 @@ type Names<'py> = (Bound<'py, PyBytes>, Vec<(u64, Py<PyString>)>, Vec<(u64, Py<P
 #[pyfunction]
 #[pyo3(name = "_flight_names")]
 pub(crate) fn flight_names(py: Python<'_>, since: u64) -> PyResult<Names<'_>> {
-    let jobs = memory::bytes(py, &recording::jobs(py, since))?;
-    Ok((jobs, labels::all(py), recording::names(py), recording::numbers(py)))
+    let jobs = memory::bytes(py, &readings::jobs(py, since))?;
+    Ok((jobs, labels::all(py), readings::names(py), readings::numbers(py)))
 }
 
 /// In a child made by `fork`: empties the flight recorders.
@@ -86,16 +95,14 @@ pub(crate) fn forget_flight(py: Python<'_>) {
 #[pyfunction]
 #[pyo3(name = "_creation_of")]
 pub(crate) fn creation_of<'py>(task: &Bound<'py, PyAny>) -> Option<Creation<'py>> {
-    let py = task.py();
-    let creation = recording::creation_of(py, task.as_ptr().addr())?;
-    let frames = creation.frames.iter().map(|place| place.code_and_line(py)).collect();
-    Some((creation.by, frames, clock::seconds(creation.at)))
+    let creation = readings::creation_of(task)?;
+    Some((creation.by, creation.place, clock::seconds(creation.at)))
 }
 
 /// The addresses of the tasks that hold a lock, and since when, as far as that was recorded.
 #[pyfunction]
 #[pyo3(name = "_holders_of")]
 pub(crate) fn holders_of(lock: &Bound<'_, PyAny>) -> Vec<(usize, f64)> {
-    let holders = recording::holders_of(lock);
+    let holders = holders::holders_of(lock);
     holders.into_iter().map(|holder| (holder.task, holder.since)).collect()
 }

@@ -10,7 +10,8 @@ use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::async_with;
 use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
-use ferrio_cpython::objects::recording::{self, Sharing};
+use ferrio_cpython::objects::recording::holders::{self, Sharing};
+use ferrio_cpython::objects::recording::is_on;
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::{LockState, Released};
 use pyo3::exceptions::PyRuntimeError;
@@ -40,8 +41,8 @@ impl Lock {
         let py = slf.py();
         let state = &slf.get().state;
         waiter::query_states(py, state, waiters)?;
-        if recording::is_on() {
-            recording::note_released(slf.as_any(), Sharing::Exclusive);
+        if is_on() {
+            holders::note_released(slf.as_any(), Sharing::Exclusive);
         }
         let next = state.with(py, |state| match state.release() {
             Released::NotHeld => None,
@@ -191,8 +192,8 @@ impl Acquire {
         let state = &self.lock.bind(py).get().state;
         waiter::query_states(py, state, waiters)?;
         let is_taken = state.with(py, LockState::try_acquire);
-        if is_taken && recording::is_on() {
-            recording::note_taken(self.lock.bind(py).as_any(), Sharing::Exclusive);
+        if is_taken && is_on() {
+            holders::note_taken(self.lock.bind(py).as_any(), Sharing::Exclusive);
         }
         Ok(is_taken)
     }
@@ -212,8 +213,8 @@ impl Acquire {
             Ok(Step::Returned(_)) => {
                 let waiter = state.with(py, |state| state.take_over(ticket));
                 drop(waiter);
-                if recording::is_on() {
-                    recording::note_taken(lock.as_any(), Sharing::Exclusive);
+                if is_on() {
+                    holders::note_taken(lock.as_any(), Sharing::Exclusive);
                 }
                 return Ok(Step::Returned(boolean(py, true)));
             }

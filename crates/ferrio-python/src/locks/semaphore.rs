@@ -10,7 +10,8 @@ use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::async_with;
 use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
-use ferrio_cpython::objects::recording::{self, Sharing};
+use ferrio_cpython::objects::recording::holders::{self, Sharing};
+use ferrio_cpython::objects::recording::is_on;
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::{SemaphoreState, Ticket, WaiterState};
 use pyo3::exceptions::PyValueError;
@@ -41,8 +42,8 @@ impl Semaphore {
         let py = slf.py();
         let state = &slf.get().state;
         waiter::query_states(py, state, waiters)?;
-        if recording::is_on() {
-            recording::note_released(slf.as_any(), Sharing::Shared);
+        if is_on() {
+            holders::note_released(slf.as_any(), Sharing::Shared);
         }
         let next = state.with(py, |state| {
             state.release();
@@ -320,8 +321,8 @@ impl Acquire {
 
     #[inline]
     fn note_taken(&self, py: Python<'_>) {
-        if recording::is_on() {
-            recording::note_taken(self.semaphore.bind(py).as_any(), Sharing::Shared);
+        if is_on() {
+            holders::note_taken(self.semaphore.bind(py).as_any(), Sharing::Shared);
         }
     }
 

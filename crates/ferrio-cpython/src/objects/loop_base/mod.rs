@@ -38,12 +38,12 @@ use crate::capi::hooks;
 use crate::capi::memory;
 use crate::objects::current::Running;
 use crate::objects::handle::{FreeHandle, HandleRef};
-use crate::objects::recording::timeline::Timeline;
+use crate::objects::recording::Timeline;
 use crate::objects::runnable::Runnable;
 use crate::objects::scheduling;
 use crate::objects::sleep_state::SleepState;
+use crate::objects::task::TaskRef;
 use crate::objects::task_factory::TaskFactory;
-use crate::objects::watching::address_of_task;
 
 /// Scheduling state of one loop; the base class of the loop's Python type.
 #[pyclass(frozen, subclass, module = "ferrio._ferrio")]
@@ -234,10 +234,12 @@ impl LoopBase {
         self.queue.with(py, |queue| queue.len())
     }
 
-    /// The address of the task whose step has `place` items before it in the queue; 0 if it is something else.
-    #[inline]
-    pub(crate) fn queued(&self, py: Python<'_>, place: usize) -> usize {
-        self.queue.with(py, |queue| queue.get(place).map_or(0, address_of_task))
+    /// Shows each task whose step is in the queue, with the number of items before it. `show` runs no Python code.
+    pub(crate) fn for_each_ready_task(&self, py: Python<'_>, mut show: impl FnMut(usize, &TaskRef<'_>)) {
+        self.queue.with(py, |queue| {
+            let tasks = queue.iter().enumerate().filter_map(|(place, item)| Some((place, item.task(py)?)));
+            tasks.for_each(|(place, task)| show(place, task));
+        });
     }
 
     /// The handle being run; known in debug mode only.

@@ -94,26 +94,36 @@ impl LoopBase {
     }
 
     /// Ends the callback before this one, if that is due, and runs this one.
+    #[inline]
     fn run_marked(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
         let ended = Self::end_callback(slf);
+        let outcome = match (slf.get().is_simulated(), slf.get().recorded.get()) {
+            (false, true) => Self::run_recorded(slf, runnable),
+            (false, false) => Self::run_plain(slf, runnable),
+            (true, _) => Self::run_simulated(slf, runnable),
+        };
+        ended.and(outcome)
+    }
+
+    #[inline(never)]
+    fn run_simulated(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
         let place = slf.get().ready_count(slf.py());
         let outcome =
             if slf.get().recorded.get() { Self::run_recorded(slf, runnable) } else { Self::run_plain(slf, runnable) };
-        let ran = if slf.get().is_simulated() { Self::ran(slf, place, runnable) } else { Ok(()) };
-        ended.and(outcome).and(ran)
+        outcome.and(Self::ran(slf, place, runnable))
     }
 
+    #[inline]
     fn run_plain(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
         if slf.get().debug.get() { Self::run_timed(slf, runnable) } else { runnable.run(slf) }
     }
 
+    #[inline]
     fn run_recorded(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
         let (py, base) = (slf.py(), slf.get());
-        let began = timeline::begin(base, py, runnable);
+        timeline::begin(base, py);
         let outcome = Self::run_plain(slf, runnable);
-        if let Some(began) = &began {
-            timeline::end(base, py, runnable, began);
-        }
+        timeline::end(base, py, runnable);
         outcome
     }
 

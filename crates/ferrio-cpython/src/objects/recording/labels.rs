@@ -1,4 +1,5 @@
-//! Names of functions, by which the flight recorder's records tell what ran: each is kept once, under its address.
+//! Names of functions, by which the flight recorder's records tell what ran: each is kept once, under its address, or
+//! under that of what defines a function of C, whose name the interpreter makes anew each time.
 //!
 //! Invariant: reading a name runs no code of the program: only attributes of the interpreter's own types are read.
 
@@ -6,7 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyFunction, PyString};
 
-use super::RECORDS;
+use super::records::RECORDS;
 use crate::capi::memory;
 use crate::capi::method;
 use crate::capi::resume;
@@ -37,10 +38,28 @@ pub fn of_callable(object: &Bound<'_, PyAny>) -> u64 {
     if let Some(function) = method::function_of(object) {
         return of_callable(&function);
     }
-    if object.is_exact_instance_of::<PyFunction>() || object.is_exact_instance_of::<PyCFunction>() {
-        return of_attribute(object, crate::intern!(py, "__qualname__"));
+    let qualified = crate::intern!(py, "__qualname__");
+    if object.is_exact_instance_of::<PyFunction>() {
+        let function = object.as_ptr().cast::<ffi::PyFunctionObject>();
+        // SAFETY: a live object, exactly a function.
+        let name = unsafe { (*function).func_qualname };
+        // SAFETY: a string that the function refers to.
+        let name = unsafe { Bound::from_borrowed_ptr(py, name) };
+        return keep(py, name.as_ptr().addr(), || name.cast_into_exact().ok().map(Bound::unbind));
     }
-    of_attribute(object.get_type().as_any(), crate::intern!(py, "__name__"))
+    if object.is_exact_instance_of::<PyCFunction>() {
+        let function = object.as_ptr().cast::<ffi::PyCFunctionObject>();
+        // SAFETY: a live object, exactly a built-in function.
+        let definition = unsafe { (*function).m_ml };
+        return keep(py, definition.addr(), || object.getattr(qualified).ok()?.cast_into().ok().map(Bound::unbind));
+    }
+    let class = object.get_type_ptr();
+    // The attribute `__name__` would be looked up in the metaclass, which may be the program's.
+    // SAFETY: a type, which is alive as long as its instance.
+    let name = unsafe { ffi::PyType_GetName(class) };
+    // SAFETY: null with an error set, or a new reference.
+    let name = unsafe { Bound::from_owned_ptr_or_err(py, name) };
+    name.map_or(0, of_text)
 }
 
 /// What the innermost coroutine waits for, or that coroutine if it waits for a bare future; 0 for none.
@@ -57,8 +76,12 @@ pub(super) fn of_awaited(outermost: &Bound<'_, PyAny>) -> u64 {
 }
 
 fn of_attribute<'py>(object: &Bound<'py, PyAny>, attribute: &Bound<'py, PyString>) -> u64 {
-    let py = object.py();
-    let Ok(text) = object.getattr(attribute) else { return 0 };
+    object.getattr(attribute).map_or(0, of_text)
+}
+
+/// `text` is a string, or it has no label.
+fn of_text(text: Bound<'_, PyAny>) -> u64 {
+    let py = text.py();
     let Ok(text) = text.cast_into_exact::<PyString>() else { return 0 };
     let mut pointer = text.into_ptr();
     // Some types make their name anew each time.

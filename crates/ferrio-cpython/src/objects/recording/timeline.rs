@@ -1,82 +1,28 @@
 //! What a loop does, noted while recording is on: the times of its tasks' steps, and the flight recorder's records.
 //!
 //! One clock reading for each callback: the end of one is the beginning of the next, unless other work came between.
-//! Who woke a task is seen from the ready queue: what a callback has pushed stands behind `noted` when it ends. So
-//! nothing is noted where things are pushed, and that costs nothing while recording is off.
+//! Who woke a task is seen from the ready queue: what a callback has pushed stands behind the items that were there
+//! before. So nothing is noted where things are pushed, and that costs nothing while recording is off; and the items
+//! themselves are not looked at before they run, unless somebody asks.
 //!
-//! Invariant: `noted` items at the front of the queue have been looked at.
+//! All is noted when a callback ends; when one begins, only that it does. `state.rs` has what is kept.
 
 use std::sync::Arc;
 
-use ferrio_engine::{Durations, FlightKind, FlightRecord, FlightRing};
+use ferrio_engine::{FlightKind, FlightRecord, FlightRing};
 use ferrio_sys::clock::monotonic;
 use ferrio_sys::watching::this_thread;
 use pyo3::prelude::*;
 
+use super::records::{MOST_LOOPS, RECORDS, Records, is_on};
+use super::state::{ENDS, Item, Push, Ran, State, Timeline, WAITS, YIELDS};
 use super::times::Waker;
-use super::{MOST_LOOPS, RECORDS, Records, is_on, labels};
+use super::{entry_of, labels, number_of};
 use crate::capi::gil_cell::GilCell;
 use crate::objects::loop_base::LoopBase;
 use crate::objects::runnable::Runnable;
 use crate::objects::task::TaskRef;
-use crate::objects::watching::address_of_task;
-
-/// How a step has ended, in the detail of its record.
-const WAITS: u8 = 0;
-const YIELDS: u8 = 1;
-const ENDS: u8 = 2;
-
-/// The timeline of one loop.
-pub struct Timeline {
-    /// The loop's address.
-    owner: usize,
-    state: GilCell<State>,
-}
-
-#[derive(Default)]
-struct State {
-    ring: FlightRing,
-    polls: Durations,
-    waits: Durations,
-    /// How many items of the queue have been looked at.
-    noted: usize,
-    /// When the last callback ended; 0 if other work was done since then.
-    last_end: u64,
-    running: Running,
-    /// When the poll that lasts began; 0 for none.
-    polling_since: u64,
-    /// The system's number of the thread that runs the loop; 0 if it does not run.
-    thread: u32,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Running {
-    who: Waker,
-    since: u64,
-}
-
-/// A callback that has begun.
-pub(crate) struct Began {
-    at: u64,
-    /// What ran around it.
-    outer: Running,
-}
-
-/// What a timeline holds at one moment.
-pub struct Reading {
-    /// The loop's address.
-    pub owner: usize,
-    /// The system's number of its thread; 0 if it does not run.
-    pub thread: u32,
-    /// The records of the ring, 32 bytes each.
-    pub records: Vec<u8>,
-    /// How many older ones are lost.
-    pub lost: u64,
-    /// What runs now, and since when: the number of a task, 0 for a callback; None if nothing does.
-    pub running: Option<(u64, u64)>,
-    /// When the poll that lasts began; 0 for none.
-    pub polling_since: u64,
-}
+use crate::objects::watching;
 
 /// Begins to record a loop. Without memory for its ring it is not recorded.
 pub(crate) fn attach(owner: &Bound<'_, LoopBase>, thread: u32) {
@@ -91,10 +37,13 @@ pub(crate) fn attach(owner: &Bound<'_, LoopBase>, thread: u32) {
     if !is_known && !list(py, timeline) {
         return;
     }
+    let ready = base.ready_count(py);
     timeline.state.with(py, |state| {
-        state.noted = 0;
+        state.take_all();
+        state.note_pushed(ready, Push { by: Waker::UNKNOWN, at: monotonic() });
+        state.depth = 0;
+        state.interrupted.clear();
         state.last_end = 0;
-        state.running = Running { who: Waker::Outside, since: 0 };
         state.thread = thread;
     });
     base.recorded.set(true);
@@ -105,7 +54,7 @@ pub(crate) fn attach(owner: &Bound<'_, LoopBase>, thread: u32) {
 fn list(py: Python<'_>, timeline: &Arc<Timeline>) -> bool {
     let length = RECORDS.with(py, |records| records.as_ref().map_or(0, |records| records.ring_length));
     let mut fresh = State::default();
-    if !fresh.ring.reserve(length) {
+    if !fresh.reserve(length) {
         return false;
     }
     let before = timeline.state.with(py, |state| std::mem::replace(state, fresh));
@@ -144,59 +93,50 @@ pub(crate) fn leave(owner: &Bound<'_, LoopBase>) {
 }
 
 /// A callback that was taken from the queue begins.
-pub(crate) fn begin(base: &LoopBase, py: Python<'_>, runnable: &Runnable) -> Option<Began> {
-    let timeline = base.timeline.get()?;
-    let waiting = base.ready_count(py);
-    let task = address_of_task(runnable);
-    timeline.state.with(py, |state| {
-        let now = if state.last_end == 0 { monotonic() } else { state.last_end };
-        let was_noted = state.noted != 0;
-        state.noted = state.noted.saturating_sub(1);
-        let who = RECORDS.with(py, |records| {
-            let Some(records) = records else { return Waker::Callback };
-            if !was_noted && task != 0 {
-                state.note_woken(records, task, now);
-            }
-            if state.noted < waiting {
-                state.note_pushed(base, py, records, waiting, now);
-            }
-            if task == 0 { Waker::Callback } else { state.begin_step(records, task, now) }
-        });
-        Some(Began { at: now, outer: std::mem::replace(&mut state.running, Running { who, since: now }) })
-    })
+#[inline]
+pub(crate) fn begin(base: &LoopBase, py: Python<'_>) {
+    let Some(timeline) = base.timeline.get() else { return };
+    let items = base.ready_count(py) + 1;
+    let is_nested = timeline.state.with(py, |state| state.begin(items));
+    if is_nested {
+        let by = running(base, py);
+        timeline.state.with(py, |state| state.begin_nested(items, by));
+    }
 }
 
 /// It has ended.
-pub(crate) fn end(base: &LoopBase, py: Python<'_>, runnable: &Runnable, began: &Began) {
+#[inline]
+pub(crate) fn end(base: &LoopBase, py: Python<'_>, runnable: &Runnable) {
     let Some(timeline) = base.timeline.get() else { return };
     let now = monotonic();
     let ready = base.ready_count(py);
-    let ran = match runnable {
-        Runnable::Task(_) => runnable
-            .task(py)
-            .map_or((FlightKind::Step, WAITS, 0), |task| (FlightKind::Step, ended(task), waits_for(task))),
-        Runnable::Handle(handle) => {
-            let callback = handle.body().callback.as_ref();
-            (FlightKind::Callback, 0, callback.map_or(0, |callback| labels::of_callable(callback.bind(py))))
-        }
-        Runnable::DoneCallback(_) => (FlightKind::Callback, 1, 0),
-        Runnable::Native(_) => (FlightKind::Callback, 2, 0),
+    let task = runnable.task(py);
+    let ran = match task {
+        Some(task) => Ran::of_step(task),
+        None => Ran::of_callback(py, runnable),
     };
     timeline.state.with(py, |state| {
-        RECORDS.with(py, |records| {
-            let Some(records) = records else { return };
-            state.finish(records, ran, began.at, now, ready);
-            if state.noted < ready {
-                state.note_pushed(base, py, records, ready, now);
-            } else {
-                state.noted = ready;
-            }
+        if state.depth == 0 {
+            // Recording began while it ran.
+            return;
+        }
+        let item = if state.depth == state.interrupted.len() { state.interrupted.pop() } else { None };
+        let item = item.unwrap_or_else(|| state.take());
+        state.depth -= 1;
+        let by = RECORDS.with(py, |records| match (records, task) {
+            (Some(records), Some(task)) => match entry_of(&mut records.tasks, task) {
+                Some((number, entry)) => state.note_step(number, entry, &ran, &item, now, ready),
+                None => state.note_callback(&ran, &item, now, ready),
+            },
+            _ => state.note_callback(&ran, &item, now, ready),
         });
-        state.running = began.outer;
+        if state.noted != ready {
+            state.note_all(ready, Push { by, at: now });
+        }
         state.last_end = now;
     });
-    if ran.1 == ENDS
-        && let Some(task) = runnable.task(py)
+    if ran.detail == ENDS
+        && let Some(task) = task
     {
         super::note_name(task);
     }
@@ -242,93 +182,71 @@ pub(crate) fn around_step(
         return step();
     }
     let py = task.py();
-    let address = task.object().as_ptr().addr();
     let timeline = owner.filter(|owner| owner.recorded.get()).and_then(|owner| owner.timeline.get());
     let at = monotonic();
-    let serial = RECORDS.with(py, |records| records.as_mut().map_or(0, |records| records.step_begins(address, at).0));
-    let running = Running { who: Waker::Task(address, serial), since: at };
-    let outer =
-        timeline.map(|timeline| timeline.state.with(py, |state| std::mem::replace(&mut state.running, running)));
     let outcome = step();
     let now = monotonic();
-    let ran = (FlightKind::Step, ended(task), waits_for(task));
+    let ran = Ran::of_step(task);
     RECORDS.with(py, |records| {
-        let Some(records) = records else { return };
-        match timeline {
-            Some(timeline) => timeline.state.with(py, |state| {
-                state.running = running;
-                state.finish(records, ran, at, now, 0);
-                state.running = outer.unwrap_or_default();
-            }),
-            None => drop(records.step_ends(address, now.saturating_sub(at))),
+        let Some((number, entry)) = records.as_mut().and_then(|records| entry_of(&mut records.tasks, task)) else {
+            return;
+        };
+        entry.times.ran(now.saturating_sub(at));
+        if let Some(timeline) = timeline {
+            let item = Item { push: Push::default(), is_counted: true, since: at };
+            timeline.state.with(py, |state| {
+                state.polls.record(now.saturating_sub(at));
+                state.record(&ran, &item, now, 0, number.serial, entry.label);
+            });
         }
     });
-    if ran.1 == ENDS {
+    if ran.detail == ENDS {
         super::note_name(task);
     }
     outcome
 }
 
-fn ended(task: &TaskRef<'_>) -> u8 {
-    if !task.future().is_pending() {
-        ENDS
-    } else if task.task().waiting_for.is_some() {
-        WAITS
-    } else {
-        YIELDS
-    }
-}
-
-fn waits_for(task: &TaskRef<'_>) -> u64 {
-    let coroutine = task.task().coroutine().filter(|_| ended(task) == WAITS).map(|owned| owned.get(task.py()));
-    coroutine.map_or(0, |coroutine| labels::of_awaited(&coroutine))
-}
-
-impl State {
-    fn begin_step(&mut self, records: &mut Records, task: usize, now: u64) -> Waker {
-        let (serial, waited) = records.step_begins(task, now);
-        if let Some(waited) = waited {
-            self.waits.record(waited);
-        }
-        Waker::Task(task, serial)
-    }
-
-    fn finish(&mut self, records: &mut Records, ran: (FlightKind, u8, u64), at: u64, now: u64, ready: usize) {
-        let took = now.saturating_sub(at);
-        let (kind, detail, other) = ran;
-        let Waker::Task(task, serial) = self.running.who else {
-            self.ring.push(FlightRecord::new(kind, at, 0, other).detail(detail).lasted(took, ready));
-            return;
+impl Ran {
+    #[inline]
+    fn of_step(task: &TaskRef<'_>) -> Self {
+        let (detail, label) = if !task.future().is_pending() {
+            (ENDS, 0)
+        } else if task.task().waiting_for.is_some() {
+            let coroutine = task.task().coroutine().map(|owned| owned.get(task.py()));
+            (WAITS, coroutine.map_or(0, |coroutine| labels::of_awaited(&coroutine)))
+        } else {
+            (YIELDS, 0)
         };
-        self.polls.record(took);
-        let label = records.step_ends(task, took);
-        self.ring.push(FlightRecord::new(kind, at, serial, other).detail(detail).lasted(took, ready));
-        if detail == ENDS {
-            self.ring.push(FlightRecord::new(FlightKind::Done, now, serial, label));
-        }
+        Self { kind: FlightKind::Step, detail, label }
     }
 
-    /// Looks at what was pushed since the last look; what runs has woken these tasks.
-    fn note_pushed(&mut self, base: &LoopBase, py: Python<'_>, records: &mut Records, length: usize, now: u64) {
-        for place in self.noted..length {
-            let task = base.queued(py, place);
-            if task != 0 {
-                self.note_woken(records, task, now);
+    #[cold]
+    fn of_callback(py: Python<'_>, runnable: &Runnable) -> Self {
+        let (detail, label) = match runnable {
+            Runnable::Handle(handle) => {
+                let callback = handle.body().callback.as_ref();
+                (0, callback.map_or(0, |callback| labels::of_callable(callback.bind(py))))
             }
-        }
-        self.noted = length;
-    }
-
-    fn note_woken(&mut self, records: &mut Records, task: usize, now: u64) {
-        let by = self.running.who;
-        let serial = records.woken(task, by, now);
-        let (detail, waker) = match by {
-            Waker::Task(_, waker) => (0, waker),
-            Waker::Callback => (1, 0),
-            Waker::Outside | Waker::Unknown => (2, 0),
+            Runnable::DoneCallback(_) => (1, 0),
+            Runnable::Native(_) | Runnable::Task(_) => (2, 0),
         };
-        self.ring.push(FlightRecord::new(FlightKind::Wake, now, serial, waker).detail(detail));
+        // `ENDS` is for steps.
+        Self { kind: FlightKind::Callback, detail, label }
     }
+}
+
+/// What runs on a loop: a task, or a callback.
+fn running(base: &LoopBase, py: Python<'_>) -> Waker {
+    let Some(task) = base.running.task(py).and_then(|task| TaskRef::of(&task)) else { return Waker::CALLBACK };
+    let number = RECORDS.with(py, |records| records.as_mut().and_then(|records| number_of(&mut records.tasks, &task)));
+    number.map_or(Waker::CALLBACK, Waker::of)
+}
+
+/// What runs on a loop, the number of a task or 0 for a callback, and since when; None if nothing does.
+pub(super) fn runs(base: &LoopBase, py: Python<'_>) -> Option<(u64, u64)> {
+    let timeline = base.timeline.get().filter(|_| base.recorded.get())?;
+    let since = timeline.state.with(py, |state| (state.depth != 0).then_some(state.last_end))?;
+    Some((running(base, py).code, since))
 }
 
 /// Notes in the ring of the running loop that a task was created.
@@ -338,31 +256,64 @@ pub(super) fn note_created(base: &LoopBase, py: Python<'_>, serial: u64, by: u64
     }
 }
 
-/// The timelines of the loops that were recorded, without what ended before `since`.
-pub fn read(py: Python<'_>, since: u64) -> Vec<Reading> {
-    let timelines = RECORDS.with(py, |records| records.as_ref().map(|records| records.timelines.clone()));
-    let readings = timelines.iter().flatten().map(|timeline| {
-        timeline.state.with(py, |state| {
-            let running = match state.running.who {
-                Waker::Task(_, serial) => Some((serial, state.running.since)),
-                Waker::Callback => Some((0, state.running.since)),
-                Waker::Outside | Waker::Unknown => None,
-            };
-            Reading {
-                owner: timeline.owner,
-                thread: state.thread,
-                records: state.ring.bytes(since).unwrap_or_default(),
-                lost: state.ring.lost(),
-                running: running.filter(|_| state.thread != 0),
-                polling_since: state.polling_since,
+/// Counts in their times what has woken the tasks that are ready now.
+pub(super) fn note_ready_tasks(py: Python<'_>) {
+    for (owner, ..) in watching::running(py) {
+        let base = owner.get();
+        for_each_ready(base, py, |records, task, push, is_counted| {
+            if !is_counted && let Some((_, entry)) = entry_of(&mut records.tasks, task) {
+                entry.times.woken(push.by);
             }
-        })
-    });
-    readings.collect()
+        });
+        if let Some(timeline) = base.timeline.get() {
+            timeline.state.with(py, |state| state.counted = state.noted);
+        }
+    }
 }
 
-/// The histograms of a loop: how long its tasks ran, and how long they were ready without running.
-pub fn durations(base: &LoopBase, py: Python<'_>) -> Option<(Durations, Durations)> {
-    let timeline = base.timeline.get()?;
-    Some(timeline.state.with(py, |state| (state.polls.clone(), state.waits.clone())))
+/// The records of what has woken the tasks of a running loop that are ready now.
+pub(super) fn wakes(base: &LoopBase, py: Python<'_>) -> FlightRing {
+    let mut wakes = FlightRing::default();
+    if wakes.reserve(base.ready_count(py)) {
+        for_each_ready(base, py, |records, task, push, _| {
+            if let Some(number) = number_of(&mut records.tasks, task) {
+                let record = FlightRecord::new(FlightKind::Wake, push.at, number.serial, 0);
+                wakes.push(record.pushed(push.by.code, push.at));
+            }
+        });
+    }
+    wakes
+}
+
+/// Shows each task that runs or is ready in a recorded loop, with who pushed it and whether that is counted.
+fn for_each_ready(base: &LoopBase, py: Python<'_>, mut show: impl FnMut(&mut Records, &TaskRef<'_>, Push, bool)) {
+    let Some(timeline) = base.timeline.get().filter(|_| base.recorded.get()) else { return };
+    let task = base.running.task(py).and_then(|task| TaskRef::of(&task));
+    let by = running(base, py);
+    let ready = base.ready_count(py);
+    timeline.state.with(py, |state| {
+        // The first item is the one that runs.
+        let running = usize::from(state.depth > state.interrupted.len());
+        let by = if state.depth == 0 { Waker::OUTSIDE } else { by };
+        if state.noted != ready + running {
+            state.note_all(ready + running, Push { by, at: monotonic() });
+        }
+        let counted = state.counted;
+        if counted == state.noted {
+            return;
+        }
+        let mut pushes = state.pushed.iter().flat_map(|group| std::iter::repeat_n(group.push, group.items)).enumerate();
+        let first = if running == 0 { None } else { pushes.next() };
+        RECORDS.with(py, |records| {
+            let Some(records) = records else { return };
+            if let (Some((place, push)), Some(task)) = (first, &task) {
+                show(records, task, push, place < counted);
+            }
+            base.for_each_ready_task(py, |place, task| {
+                if let Some((place, push)) = pushes.find(|(each, _)| *each == place + running) {
+                    show(records, task, push, place < counted);
+                }
+            });
+        });
+    });
 }

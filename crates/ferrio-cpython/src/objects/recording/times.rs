@@ -2,22 +2,41 @@
 //!
 //! The times are kept beside a task's creation. Instants and durations are nanoseconds of the monotonic clock.
 
-use pyo3::prelude::*;
+use ferrio_engine::FlightRecord;
 
-use super::{RECORDS, Records};
+use super::number::Number;
 
 /// What makes a task ready to run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Waker {
-    /// It was not seen.
-    #[default]
-    Unknown,
-    /// Another task, by its address and its number.
-    Task(usize, u64),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waker {
+    /// The number of a task, or one of `FlightRecord`'s constants.
+    pub(super) code: u64,
+    place: u32,
+}
+
+impl Default for Waker {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
+
+impl Waker {
     /// A callback of the loop: a timer's, a transport's or the program's.
-    Callback,
+    pub const CALLBACK: Self = Self { code: FlightRecord::BY_CALLBACK, place: 0 };
     /// Code that runs in no callback of the loop: before it runs, or in another thread.
-    Outside,
+    pub const OUTSIDE: Self = Self { code: FlightRecord::BY_OUTSIDE, place: 0 };
+    /// It was not seen.
+    pub const UNKNOWN: Self = Self { code: FlightRecord::BY_UNKNOWN, place: 0 };
+
+    /// A task.
+    #[inline]
+    pub(super) fn of(task: Number) -> Self {
+        Self { code: task.serial, place: task.place }
+    }
+
+    pub(super) fn task(self) -> Number {
+        Number { place: self.place, serial: self.code }
+    }
 }
 
 /// The times of one task.
@@ -35,50 +54,21 @@ pub struct Times {
     pub wakeups: u64,
     /// Who woke it last.
     pub woken_by: Waker,
-    /// Since when it is ready; 0 if it is not, or if that was not seen.
-    pub(super) ready_since: u64,
 }
 
-/// The times of a task that was created while recording was on. A waker that is gone has the address 0.
-pub fn times_of(py: Python<'_>, task: usize) -> Option<Times> {
-    RECORDS.with(py, |records| {
-        let records = records.as_ref()?;
-        let entry = records.tasks.get(&task).filter(|entry| entry.creation.is_some())?;
-        let mut times = entry.times;
-        if let Waker::Task(address, serial) = times.woken_by
-            && records.tasks.get(&address).is_none_or(|waker| waker.serial != serial)
-        {
-            times.woken_by = Waker::Task(0, serial);
-        }
-        Some(times)
-    })
-}
-
-impl Records {
-    /// A task has become ready; returns its number.
-    pub(super) fn woken(&mut self, task: usize, by: Waker, now: u64) -> u64 {
-        let Some(entry) = self.tasks.get_mut(&task) else { return self.serial_of(task) };
-        entry.times.wakeups += 1;
-        entry.times.woken_by = by;
-        entry.times.ready_since = now;
-        entry.serial
+impl Times {
+    /// It has become ready.
+    #[inline]
+    pub(super) fn woken(&mut self, by: Waker) {
+        self.wakeups += 1;
+        self.woken_by = by;
     }
 
-    /// A task begins to run; returns its number and how long it was ready, if that is known.
-    pub(super) fn step_begins(&mut self, task: usize, now: u64) -> (u64, Option<u64>) {
-        let Some(entry) = self.tasks.get_mut(&task) else { return (self.serial_of(task), None) };
-        let since = std::mem::take(&mut entry.times.ready_since);
-        let waited = (since != 0).then(|| now.saturating_sub(since));
-        entry.times.scheduled += waited.unwrap_or(0);
-        (entry.serial, waited)
-    }
-
-    /// A task has run; returns what it runs.
-    pub(super) fn step_ends(&mut self, task: usize, took: u64) -> u64 {
-        let Some(entry) = self.tasks.get_mut(&task) else { return 0 };
-        entry.times.polls += 1;
-        entry.times.total += took;
-        entry.times.longest = entry.times.longest.max(took);
-        entry.label
+    /// It has run.
+    #[inline]
+    pub(super) fn ran(&mut self, took: u64) {
+        self.polls += 1;
+        self.total += took;
+        self.longest = self.longest.max(took);
     }
 }

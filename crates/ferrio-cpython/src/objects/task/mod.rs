@@ -74,6 +74,8 @@ pub(crate) struct TaskBody {
     /// It belongs to a simulation; see `numbers.rs`.
     hash_kind: numbers::HashKind,
     pub(crate) log_destroy_pending: bool,
+    /// Where `recording` has it, if it does.
+    pub(crate) place: u32,
 }
 
 /// Where a task has its name, which may be null, and its number: distances from its address.
@@ -234,6 +236,7 @@ impl<'py> TaskRef<'py> {
                 number: number.into(),
                 log_destroy_pending: true,
                 link: std::mem::take(&mut body.link),
+                place: body.place,
                 ..TaskBody::default()
             };
             let before = std::mem::replace(body, fresh);

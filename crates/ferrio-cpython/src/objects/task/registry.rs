@@ -153,11 +153,6 @@ pub fn is_any_pending(py: Python<'_>) -> bool {
     heads(py).into_iter().any(|head| tasks_in(py, head).next().is_some())
 }
 
-/// The addresses of all listed tasks.
-pub(crate) fn addresses(py: Python<'_>) -> Vec<usize> {
-    heads(py).into_iter().flat_map(|head| tasks_in(py, head)).map(<*mut TaskObject>::addr).collect()
-}
-
 /// The tasks in ferrio's own list.
 fn listed(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
     alive(py, all_in(py, OWN.0.get())).collect()

@@ -22,6 +22,7 @@ use crate::capi::task_lists::{self, TaskLayout};
 use crate::capi::trampoline::{assume_attached, attached_finalizer};
 use crate::objects::coroutine_check;
 use crate::objects::future::{self, FutureBody};
+use crate::objects::recording;
 
 type Object = *mut ffi::PyObject;
 
@@ -153,6 +154,9 @@ unsafe fn free(object: Object) {
         let place = unsafe { &raw const (*task).task };
         // SAFETY: in bounds; it is moved out once.
         let body = unsafe { place.read() };
+        if recording::is_on() {
+            recording::note_freed(py, body.place, object);
+        }
         drop(body);
         if exact {
             // SAFETY: not null.

@@ -1,0 +1,71 @@
+//! Where the running code is.
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::creation::Place;
+use super::records::RECORDS;
+use crate::capi::imports;
+
+/// How many frames are looked at for one that is not asyncio's.
+const FRAMES: usize = 8;
+
+/// Where the running code is, outside of asyncio's own.
+pub(super) fn running_place(py: Python<'_>) -> Option<Place> {
+    let mut frame = imports::current_frame(py);
+    for _ in 0..FRAMES {
+        let present = frame?;
+        let pointer = present.as_ptr().cast::<ffi::PyFrameObject>();
+        // SAFETY: a frame, which is alive while counted.
+        let code = unsafe { ffi::PyFrame_GetCode(pointer) };
+        // SAFETY: a new reference; every frame has a code object.
+        let code = unsafe { Bound::from_owned_ptr(py, code.cast()) };
+        if !is_asyncio(&code) {
+            // SAFETY: as above.
+            let offset = unsafe { ffi::PyFrame_GetLasti(pointer) };
+            return Some(Place { code: code.unbind(), offset });
+        }
+        // SAFETY: as above.
+        let outer = unsafe { ffi::PyFrame_GetBack(pointer) };
+        // SAFETY: null, or a new reference.
+        frame = unsafe { Bound::from_owned_ptr_or_opt(py, outer.cast()) };
+        if frame.is_none() {
+            // SAFETY: the GIL is held. Without memory for a frame object an error may be set.
+            unsafe { ffi::PyErr_Clear() };
+        }
+    }
+    None
+}
+
+/// Whether the code is in one of asyncio's own files.
+fn is_asyncio(code: &Bound<'_, PyAny>) -> bool {
+    let py = code.py();
+    let (known, directory) = RECORDS.with(py, |records| {
+        let Some(records) = records else { return (Some(false), None) };
+        let known = records.codes.is_asyncio(code);
+        let directory = records.codes.asyncio.as_ref().filter(|_| known.is_none());
+        (known, directory.map(|directory| directory.clone_ref(py)))
+    });
+    if let Some(known) = known {
+        return known;
+    }
+    let Some(directory) = directory else { return false };
+    let file = code.getattr(crate::intern!(py, "co_filename")).ok();
+    let file = file.and_then(|file| file.cast_into::<PyString>().ok());
+    let is_asyncio = file.is_some_and(|file| begins_with(&file, directory.bind(py)));
+    let code = code.clone().unbind();
+    let before = RECORDS.with(py, |records| records.as_mut().map(|records| records.codes.learn(code, is_asyncio)));
+    drop(before);
+    is_asyncio
+}
+
+fn begins_with(text: &Bound<'_, PyString>, beginning: &Bound<'_, PyString>) -> bool {
+    // SAFETY: two strings; -1 for the direction is the beginning.
+    let outcome = unsafe { ffi::PyUnicode_Tailmatch(text.as_ptr(), beginning.as_ptr(), 0, ffi::PY_SSIZE_T_MAX, -1) };
+    if outcome < 0 {
+        // SAFETY: the GIL is held. Without memory an error is set.
+        unsafe { ffi::PyErr_Clear() };
+    }
+    outcome > 0
+}
