@@ -42,16 +42,19 @@ smoke_tests := $(addprefix tests/, $(addsuffix .py, \
 	event_loop/test_scheduling install/test_install interface/test_exports net/test_other_programs queues/test_queues \
 	streams/test_streams subprocess/test_subprocesses tasks/test_tasks tls/test_tls tools/test_examples))
 
-# The tests of a file run in one process, because they share servers. A process that dies is a failed test.
-side_by_side := -n auto --maxprocesses 4 --dist loadfile
+# The tests of a file run in one process, because they share servers. A process that dies is a failed test. There is
+# one process more than there are cores, up to four, as tests wait at times; tests/conftest.py has their order.
+side_by_side = -n $(shell $(venv_python) -c 'import os; print(min((os.cpu_count() or 1) + 1, 4))') \
+	--dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 # cargo and pytest use the cores themselves; one chore at a time keeps their output readable.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-rust test-python interop interop-packages library-faults upstream upstream-newest-anyio test-matrix smoke \
-	check check-python check-rust check-structure check-figures check-msrv check-workflows check-version format coverage \
-	bench summary chart bench-applications bench-rust instructions soak fuzz build wheel wheels sdist release-notes docs clean
+.PHONY: help demo environment test test-build test-rust test-python interop interop-packages library-faults upstream \
+	upstream-newest-anyio test-matrix smoke check check-python check-rust check-structure check-figures check-msrv \
+	check-workflows check-version format coverage bench summary chart bench-applications bench-rust instructions \
+	soak fuzz build wheel wheels sdist release-notes docs clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,7 +69,11 @@ test-rust: $(tools) ## the tests of the crates that need no Python
 	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio --lib --tests
 	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio --doc
 
-test-python: build $(example_extension) ## the tests of the package, and of ferrio-bridge
+environment: $(tools) # what the checks need
+
+test-build: build $(example_extension) # what the tests need
+
+test-python: test-build ## the tests of the package, and of ferrio-bridge
 	@echo "== pytest"
 	@$(venv_python) -m pytest $(side_by_side)
 

@@ -3,9 +3,11 @@
     python scripts/matrix.py                              all tests on every Python
     python scripts/matrix.py --whole default --whole 3.13 all tests on these, the smoke tests on the others
 
-Each run is a `make test`, `make test-python` or `make smoke` with its own PYTHON and VENV. They share cargo's target
-directory: crates that do not depend on Python are compiled once, and an extension that is up to date is not rebuilt. A
-table and the test runners' own closing lines come last; the exit status is 1 if any run failed.
+Each run is what `make test`, `make test-python` or `make smoke` does, with its own PYTHON and VENV. They share cargo's
+target directory: crates that do not depend on Python are compiled once, and an extension that is up to date is not
+rebuilt. What the runs need (environments, extensions) is made ahead of them, one after the other, with what the checks
+and tests leave of the processors. A table and the test runners' own closing lines come last; the exit status is 1 if
+any run failed.
 
 The script looks for interpreters in the variable PYTHONS (paths), at `python3` (or the variable PYTHON), among
 `python3.X` on PATH, among pyenv's versions, and where scripts/debian_python.sh puts them. It names missing versions.
@@ -19,14 +21,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 
-# The make targets, and their names in the table.
-TARGETS = {"test": "whole", "test-python": "package", "smoke": "smoke"}
+# By name in the table: the make targets that need the sources only, the tests, and what these need.
+TARGETS = {
+    "whole": (("check", "test-rust"), "test-python", "test-build"),
+    "package": ((), "test-python", "test-build"),
+    "smoke": ((), "smoke", "build"),
+}
 
 # Modules that a virtual environment and the extension need. A pyenv shim of a version that is not selected fails here.
 PROBE = """
@@ -53,11 +60,12 @@ class Interpreter:
 
 @dataclass
 class Run:
-    """One `make` on one Python, and its result."""
+    """The checks and tests on one Python, and their result."""
 
     interpreter: Interpreter
-    target: str
-    before: tuple[str, ...] = ()
+    level: str
+    variables: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
     status: int = 0
     seconds: float = 0.0
     closing_lines: list[str] = field(default_factory=list)
@@ -103,16 +111,35 @@ def find(version: str, default: str) -> Interpreter | None:
     return None
 
 
-def make(run: Run, variables: Sequence[str]) -> None:
-    """Runs make, prints its output as it arrives and keeps the closing lines."""
-    began = time.monotonic()
-    command = ["make", *run.before, run.target, f"PYTHON={run.interpreter.path}", *variables]
-    print(f"\n== Python {run.interpreter.release}: {' '.join(command)}", flush=True)
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
-    process = subprocess.Popen(
-        command,
+def command(run: Run, *targets: str) -> list[str]:
+    return ["make", *targets, f"PYTHON={run.interpreter.path}", *run.variables]
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+
+
+def make_ahead(run: Run, niceness: int, *targets: str) -> None:
+    """Makes without a word what `make` will find made. What fails here fails there again, and is shown there."""
+    subprocess.run(
+        ["nice", "-n", str(niceness), *command(run, *targets)],
         cwd=ROOT,
-        env=environment,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def make(run: Run, *targets: str) -> None:
+    """Runs make, prints its output as it arrives and keeps the closing lines."""
+    arguments = command(run, *targets)
+    print(f"\n== Python {run.interpreter.release}: {' '.join(arguments)}", flush=True)
+    process = subprocess.Popen(
+        arguments,
+        cwd=ROOT,
+        env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -124,19 +151,43 @@ def make(run: Run, variables: Sequence[str]) -> None:
         print(line, end="", flush=True)
         if CLOSING_LINE.match(line.rstrip("\n")):
             run.closing_lines.append(line.rstrip("\n"))
-    run.status = process.wait()
-    run.seconds = time.monotonic() - began
+    run.status = process.wait() or run.status
+
+
+def perform(runs: Sequence[Run]) -> None:
+    """One run after the other, while a thread makes what the later ones need."""
+    with ThreadPoolExecutor(1) as ahead:
+        made: list[tuple[Future[None], Future[None]]] = []
+        for run in runs:
+            # Tests of another Python run meanwhile, and come first; beside the first there are checks only.
+            niceness = 19 if made else 0
+            _, _, needed = TARGETS[run.level]
+            made.append(
+                (
+                    ahead.submit(make_ahead, run, niceness, "environment"),
+                    ahead.submit(make_ahead, run, niceness, needed, *run.packages),
+                )
+            )
+        for run, (environment_is_there, all_is_there) in zip(runs, made, strict=True):
+            began = time.monotonic()
+            checks, tests, _ = TARGETS[run.level]
+            if checks:
+                environment_is_there.result()
+                make(run, *checks)
+            all_is_there.result()
+            make(run, *run.packages, tests)
+            run.seconds = time.monotonic() - began
 
 
 def report(runs: Sequence[Run], missing: Sequence[str]) -> None:
     """The closing lines of each run, then the table."""
     for run in runs:
-        print(f"\n== closing lines, Python {run.interpreter.release}, make {run.target}")
+        print(f"\n== closing lines, Python {run.interpreter.release}, {run.level}")
         print("\n".join(run.closing_lines) or "no test runner got as far as its closing line")
     print(f"\n{'Python':<10}{'tests':<10}{'result':<14}{'minutes':>8}  interpreter")
     for run in runs:
         minutes = f"{run.seconds / 60:.1f}"
-        of_what = f"{run.interpreter.release:<10}{TARGETS[run.target]:<10}"
+        of_what = f"{run.interpreter.release:<10}{run.level:<10}"
         print(f"{of_what}{run.verdict:<14}{minutes:>8}  {run.interpreter.path}")
     for version in missing:
         print(f"{version:<10}{'none':<10}{'not found':<14}")
@@ -190,13 +241,11 @@ def main() -> int:
     runs = []
     for interpreter in present:
         version = interpreter.version
-        before = ("interop-packages",) if version in interop else ()
-        target = "test" if version in whole else "test-python" if version in package else "smoke"
-        run = Run(interpreter, target, before)
+        level = "whole" if version in whole else "package" if version in package else "smoke"
         # The default uses the environment and profile of a plain `make test`; the others' profile compiles faster.
-        own = [] if interpreter == standard else [f"VENV=.venv-{interpreter.version}", "PROFILE=quick"]
-        make(run, own)
-        runs.append(run)
+        own = () if interpreter == standard else (f"VENV=.venv-{version}", "PROFILE=quick")
+        runs.append(Run(interpreter, level, own, ("interop-packages",) if version in interop else ()))
+    perform(runs)
     report(runs, missing)
     return 1 if any(run.status for run in runs) else 0
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,46 @@ from tests.support.peers import socket_pair
 pytest.register_assert_rewrite("tests.support.differential")
 # A shell starts what is in its background with SIGINT ignored, and so would be whatever the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# The files that take longest, in this order. They come first, so that no core ends up alone with one of them.
+LONGEST = (
+    "depth/test_depth.py",
+    "memory/test_bad_input.py",
+    "process/test_exit.py",
+    "tools/test_examples.py",
+    "conformance/test_interpreter_suite.py",
+    "odd_numbers/test_odd_numbers.py",
+    "memory/test_out_of_memory.py",
+    "soak/test_soak.py",
+    "inspect/test_console_ends.py",
+    "inspect/test_views.py",
+    "process/test_fork_programs.py",
+    "memory/test_leaks.py",
+    "tools/test_instruction_counts.py",
+    "inspect/test_hostile_clients.py",
+    "inspect/test_watch.py",
+    "inspect/test_console.py",
+    "random_programs/test_random_programs.py",
+    "depth/test_deep_programs.py",
+    "anyio/test_no_memory.py",
+    "install/test_command_line.py",
+    "anyio/test_scopes.py",
+    "interop/test_aiohttp.py",
+    "tools/test_code_blocks.py",
+    "anyio/test_groups.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    # Hundreds of thousands of objects are pytest's and live on; no collection in a test has to look at them.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=FACTORIES)

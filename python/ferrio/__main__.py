@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Callable
 from importlib.machinery import BuiltinImporter, SourceFileLoader
 from types import CodeType, ModuleType, TracebackType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import ferrio
 from ferrio import _fail_on_block, _views
@@ -62,6 +62,22 @@ See into a program that runs with --inspect (to run a script of such a name, wri
 `ferrio` is the same command as `python -m ferrio`.
 """
 
+FLAGS = ("--children", "--debug", "--inspect", "--quiet")
+
+# What the others need.
+WITH_A_VALUE = {_fail_on_block.OPTION: "a duration such as 50ms", "--trace": "a file"}
+
+
+class Chosen(NamedTuple):
+    """ferrio's own options, as the command line has them."""
+
+    flags: set[str]
+    # In seconds.
+    limits: set[float]
+    # Files.
+    traces: set[str]
+
+
 # The attribute in which modules name their compiled file; later Pythons have none.
 NOT_CACHED: dict[str, None] = {"__cached__": None} if sys.version_info < (3, 15) else {}
 
@@ -74,59 +90,50 @@ def main(arguments: list[str]) -> None:
         from ferrio.inspect import _command
 
         return _command.main(arguments[0], arguments[1:])
-    chosen: set[str] = set()
+    chosen = Chosen(set(), set(), set())
     given = arguments
-    while arguments:
-        option, *rest = arguments
-        if option in ("-h", "--help"):
-            print(HELP, end="")
-            return
-        if option == "--version":
-            print(f"ferrio {ferrio.__version__} on Python {sys.version.split()[0]}")
-            ferrio.install()  # as before a program, which would find anyio so
-            print(f"anyio: {ferrio.anyio_status()}")
-            return
-        if option == "--debug":
-            # The environment variable, not an attribute of one loop: it applies to every loop, also in child processes.
-            os.environ["PYTHONASYNCIODEBUG"] = "1"
-            arguments = rest
-            continue
-        if option == "--inspect":
-            # As above: it applies to child processes too.
-            os.environ.setdefault(_views.VARIABLE, "1")
-            chosen.add(option)
-            arguments = rest
-            continue
-        if option.split("=")[0] == _fail_on_block.OPTION:
-            _, given_with_it, value = option.partition("=")
-            if not given_with_it:
-                value, *rest = rest or reject(f"{option} needs a duration such as 50ms")
-            chosen.add(f"{_fail_on_block.OPTION}={limit(value)}")
-            arguments = rest
-            continue
-        if option.split("=")[0] == "--trace":
-            _, given_with_it, value = option.partition("=")
-            if not given_with_it:
-                value, *rest = rest or reject(f"{option} needs a file")
-            chosen.add(f"--trace={value}")
-            arguments = rest
-            continue
-        if option in ("--children", "--quiet"):
-            chosen.add(option)
-            arguments = rest
-            continue
-        if option[:2] in ("-m", "-c"):
-            value, *rest = [option[2:], *rest] if option[2:] else rest or reject(f"{option} needs an argument")
-            return become(run_module if option[:2] == "-m" else run_code, value, [option[:2], *rest], chosen)
-        if option.startswith("-") and option != "-":
-            own = given[: len(given) - len(arguments)]
-            if command := command_with_options_in_front(own, arguments):
-                reject(f"{option} is an option of the interpreter, which reads it before -m ferrio:\n    {command}")
-            reject(f"unknown option {option}")
-        return become(run_stdin if option == "-" else run_path, option, [option, *rest], chosen)
-    if sys.stdin is not None and sys.stdin.isatty():
-        return become(run_module, "asyncio", ["-m"], chosen)
-    become(run_stdin, "", [""], chosen)
+    while arguments and (rest := without_own_option(arguments, chosen)) is not None:
+        arguments = rest
+    if not arguments:
+        if sys.stdin is not None and sys.stdin.isatty():
+            return become(run_module, "asyncio", ["-m"], chosen)
+        return become(run_stdin, "", [""], chosen)
+    option, *rest = arguments
+    if option in ("-h", "--help"):
+        print(HELP, end="")
+        return
+    if option == "--version":
+        print(f"ferrio {ferrio.__version__} on Python {sys.version.split()[0]}")
+        ferrio.install()  # as before a program, which would find anyio so
+        print(f"anyio: {ferrio.anyio_status()}")
+        return
+    if option[:2] in ("-m", "-c"):
+        value, *rest = [option[2:], *rest] if option[2:] else rest or reject(f"{option} needs an argument")
+        return become(run_module if option[:2] == "-m" else run_code, value, [option[:2], *rest], chosen)
+    if option.startswith("-") and option != "-":
+        own = given[: len(given) - len(arguments)]
+        if command := command_with_options_in_front(own, arguments):
+            reject(f"{option} is an option of the interpreter, which reads it before -m ferrio:\n    {command}")
+        reject(f"unknown option {option}")
+    become(run_stdin if option == "-" else run_path, option, [option, *rest], chosen)
+
+
+def without_own_option(arguments: list[str], chosen: Chosen) -> list[str] | None:
+    """Moves ferrio's own option at the front into `chosen`; the arguments after it, or None if there is no such one."""
+    option, *rest = arguments
+    name, equals, value = option.partition("=")
+    if option in FLAGS:
+        chosen.flags.add(option)
+        return rest
+    if name not in WITH_A_VALUE:
+        return None
+    if not equals:
+        value, *rest = rest or reject(f"{option} needs {WITH_A_VALUE[name]}")
+    if name == _fail_on_block.OPTION:
+        chosen.limits.add(limit(value))
+    else:
+        chosen.traces.add(value)
+    return rest
 
 
 def limit(text: str) -> float:
@@ -143,7 +150,7 @@ def reject(reason: str) -> NoReturn:
     sys.exit(2)
 
 
-def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str], options: set[str]) -> None:
+def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str], chosen: Chosen) -> None:
     """Puts a fresh `__main__` in place of this one and runs the program in it."""
     module = ModuleType("__main__")
     module.__dict__.update(__builtins__=builtins, __loader__=BuiltinImporter)
@@ -152,26 +159,29 @@ def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]
     sys.modules["__main__"] = module
     sys.argv[:] = argv
     _hide_frames(__file__)
-    begin(children="--children" in options, quiet="--quiet" in options)
-    limits = [float(each.partition("=")[2]) for each in options if each.startswith(_fail_on_block.OPTION)]
-    for each in limits:
+    # Environment variables, not attributes of one loop: they apply to every loop, also in child processes.
+    if "--debug" in chosen.flags:
+        os.environ["PYTHONASYNCIODEBUG"] = "1"
+    if "--inspect" in chosen.flags:
+        os.environ.setdefault(_views.VARIABLE, "1")
+    begin(children="--children" in chosen.flags, quiet="--quiet" in chosen.flags)
+    for each in chosen.limits:
         _fail_on_block.begin(each)
-    for option in options:
-        if option.startswith("--trace="):
-            trace(option.partition("=")[2])
+    for file in chosen.traces:
+        trace(file)
     if _views.is_wanted():
-        inspect(must="--inspect" in options)
+        inspect(must="--inspect" in chosen.flags)
     try:
         run(program, module)
     except SystemExit as end:
-        if limits and end.code in (None, 0):
+        if chosen.limits and end.code in (None, 0):
             fail_if_blocked()
         # The interpreter calls no hook for it, and its traceback would keep the program's objects alive.
         raise
     except BaseException as exception:
         hide_own_frames(exception)
         raise
-    if limits:
+    if chosen.limits:
         fail_if_blocked()
 
 

@@ -215,7 +215,7 @@ PROGRAMS = {
                     except BaseException as error:
                         print(kind(error))
                     try:
-                        anyio.from_thread.run(anyio.sleep, 10)
+                        anyio.from_thread.run(anyio.sleep, 0.01)
                     except BaseException as error:
                         print(type(error))
                 await anyio.to_thread.run_sync(work)

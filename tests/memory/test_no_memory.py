@@ -54,9 +54,9 @@ async def tidy():
         file.close()
     kept.clear()
 
-def run(coroutine):
-    # What was lost with the memory is not waited for.
-    watch = loop.call_later(5, loop.stop)
+def run(coroutine, patience):
+    # What was lost with the memory is not waited for. If the machine is too busy for an operation, the next one tells.
+    watch = loop.call_later(patience, loop.stop)
     task = loop.create_task(coroutine)
     try:
         return loop.run_until_complete(task)
@@ -70,15 +70,15 @@ def sweep():
     for endless in {modes}:
         untouched = 0
         for start in range(200):
-            untouched = untouched + 1 if run(operation(start, 0 if endless else start + 1)) is True else 0
-            left = run(tidy())
+            untouched = untouched + 1 if run(operation(start, 0 if endless else start + 1), 0.5) is True else 0
+            left = run(tidy(), 30)
             assert left is None, (start, endless, left)
             # One refusal alone may be made good; several in a row come after the end.
             if untouched == 4:
                 break
 
 sweep()
-assert run(wait_a_turn()) == 1
+assert run(wait_a_turn(), 60) == 1
 loop.close()
 print("closed")
 """

@@ -74,12 +74,28 @@ def test_a_python_from_debian_that_is_there_is_used_again(tmp_path):
     assert done.stdout == f"{path}\n"
 
 
-@pytest.mark.parametrize("level", ["whole", "package"])
-def test_a_version_gets_the_tests_that_are_asked_for(tmp_path, level):
-    executable(tmp_path / "bin" / "make", '#!/bin/sh\necho "asked for $1 $2"\n')
-    done = matrix(tmp_path, "--whole", "3.0", f"--{level}", "default", "--interop", "default")
-    target = {"whole": "test", "package": "test-python"}[level]
-    assert f"asked for interop-packages {target}\n" in done.stdout
+def asked(home: Path, *arguments: str) -> list[list[str]]:
+    """The targets that are made with this Python, in this order; the machine may have others, which come later."""
+    text = f'#!/bin/sh\ncase "$*" in *PYTHON={sys.executable}*) echo "$*" >>{home}/asked;; esac\n'
+    executable(home / "bin" / "make", text)
+    matrix(home, *arguments)
+    lines = (home / "asked").read_text().splitlines()
+    return [[word for word in line.split() if "=" not in word] for line in lines]
+
+
+@pytest.mark.parametrize(("level", "tests"), [("whole", "test-python"), ("package", "test-python"), ("smoke", "smoke")])
+def test_a_version_gets_the_tests_that_are_asked_for(tmp_path, level, tests):
+    chosen = () if level == "smoke" else (f"--{level}", "default")
+    found = asked(tmp_path, "--whole", "3.0", *chosen, "--interop", "default")
+    assert (["check", "test-rust"] in found) == (level == "whole")
+    assert found[-1] == ["interop-packages", tests]
+
+
+def test_what_the_tests_need_is_made_before_them(tmp_path):
+    found = asked(tmp_path, "--whole", "default")
+    assert sorted(found) == [["check", "test-rust"], ["environment"], ["test-build"], ["test-python"]]
+    assert found[0] == ["environment"]
+    assert found[-1] == ["test-python"]
 
 
 @pytest.mark.parametrize("status", [0, 2])
@@ -88,7 +104,7 @@ def test_what_make_says_is_the_result(tmp_path, status):
     executable(tmp_path / "bin" / "make", f'#!/bin/sh\necho "asked for $1"\necho "{closing}"\nexit {status}\n')
     done = matrix(tmp_path, "--whole", "default")
     assert done.returncode == (1 if status else 0), done.stderr
-    assert "asked for test" in done.stdout
+    assert "asked for test-python" in done.stdout
     report = done.stdout.partition("== closing lines")[2]
     assert closing in report
     assert (f"FAILED ({status})" if status else "passed ") in report

@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyAssertionError, PyNotImplementedError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes};
 
+use super::fields::Fields;
 use super::protocol::{self, StreamReaderProtocol};
 use super::reader::StreamReader;
 use crate::common::imports;

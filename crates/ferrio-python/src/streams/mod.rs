@@ -3,7 +3,8 @@
 //! `reader.rs` (with `reader_attributes.rs`) and `writer.rs` hold the two ends; `read.rs`, `count.rs`, `readuntil.rs`,
 //! `readline.rs` and `drain.rs` the bodies of their coroutines, `wait_for_data.rs` the waiting that these share;
 //! `feed.rs` adds received bytes; `protocol.rs` and `protocol_attributes.rs` hold the protocol between a transport and
-//! a reader, `serve.rs` a server's clients, `open.rs` the functions. `ferrio-engine` decides where each message ends.
+//! a reader, `serve.rs` a server's clients, `open.rs` the functions, `fields.rs` how the classes reach their objects.
+//! `ferrio-engine` decides where each message ends.
 //!
 //! A subclass may override any method; where asyncio calls a method on `self`, it is called by name here too. ferrio's
 //! transports feed a reader without a Python call if nothing is overridden (`feed::SINK`).
@@ -11,6 +12,7 @@
 mod count;
 mod drain;
 pub(crate) mod feed;
+mod fields;
 pub(crate) mod open;
 pub(crate) mod protocol;
 mod protocol_attributes;

@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyTuple, PyType, PyWeakrefMethods, PyWeakrefReference}
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::drain::DrainHelper;
+use super::fields::Fields;
 use super::reader::StreamReader;
 use super::{default_loop, derived, is_debug, serve};
 use crate::common::imports;
@@ -88,31 +89,20 @@ fn overrides(protocol: &Bound<'_, PyAny>) -> PyResult<bool> {
     own.map_or(Ok(false), |own| own.contains(name))
 }
 
+impl Fields for StreamReaderProtocol {
+    type State = State;
+
+    fn state(&self) -> &GilCell<State> {
+        &self.state
+    }
+}
+
 impl StreamReaderProtocol {
     /// The reader; None once it is dropped.
     #[inline]
     pub(super) fn reader<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
         let reader = self.state.with(py, |state| state.reader.as_ref().map(|reader| reader.bind(py).clone()));
         reader.and_then(|reader| reader.upgrade())
-    }
-
-    pub(super) fn field<'py>(
-        &self,
-        py: Python<'py>,
-        look: impl FnOnce(&State) -> &Option<OwnedRef>,
-    ) -> Option<Bound<'py, PyAny>> {
-        self.state.with(py, |state| look(state).as_ref().map(|object| object.bind(py).clone()))
-    }
-
-    pub(super) fn put(
-        &self,
-        py: Python<'_>,
-        place: impl FnOnce(&mut State) -> &mut Option<OwnedRef>,
-        object: Option<&Bound<'_, PyAny>>,
-    ) {
-        let object = object.filter(|object| !object.is_none()).map(|object| OwnedRef::from(object.clone()));
-        let before = self.state.with(py, |state| std::mem::replace(place(state), object));
-        drop(before);
     }
 
     /// The protocol's loop; None in Python before one is set.
@@ -126,7 +116,7 @@ impl StreamReaderProtocol {
             return Ok(closed);
         }
         let closed = self.owner(py).call_method0(pyo3::intern!(py, "create_future"))?;
-        self.put(py, |state| &mut state.closed, Some(&closed));
+        self.put(py, |state| &mut state.closed, Some(closed.clone()));
         if self.state.with(py, |state| state.ended) {
             end(&closed, self.field(py, |state| &state.error).as_ref())?;
         }
@@ -243,15 +233,15 @@ impl StreamReaderProtocol {
         {
             reader.call_method1(name!("_replace_transport"), (transport,))?;
         }
-        self.put(py, |state| &mut state.transport, Some(transport));
+        self.put(py, |state| &mut state.transport, Some(transport.clone()));
         self.note_over_ssl(transport)
     }
 
     fn _replace_writer(&self, writer: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = writer.py();
         let transport = writer.getattr(name!("transport"))?;
-        self.put(py, |state| &mut state.writer, Some(writer));
-        self.put(py, |state| &mut state.transport, Some(&transport));
+        self.put(py, |state| &mut state.writer, Some(writer.clone()));
+        self.put(py, |state| &mut state.transport, Some(transport.clone()));
         self.note_over_ssl(&transport)
     }
 
@@ -272,7 +262,7 @@ impl StreamReaderProtocol {
             this.owner(py).call_method1(name!("call_exception_handler"), (context,))?;
             return transport.call_method0(name!("abort")).map(drop);
         }
-        this.put(py, |state| &mut state.transport, Some(transport));
+        this.put(py, |state| &mut state.transport, Some(transport.clone()));
         if let Some(reader) = this.reader(py) {
             match reader.cast_exact::<StreamReader>() {
                 Ok(own) => own.get().set_transport(transport.clone())?,
@@ -302,7 +292,7 @@ impl StreamReaderProtocol {
             }
         }
         if !this.state.with(py, |state| std::mem::replace(&mut state.ended, true)) {
-            this.put(py, |state| &mut state.error, error);
+            this.put(py, |state| &mut state.error, error.cloned());
         }
         if let Some(closed) = this.field(py, |state| &state.closed)
             && !future_like::is_done(&closed)?

@@ -4,6 +4,7 @@ use ferrio_cpython::capi::owned_ref::OwnedRef;
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 
+use super::fields::Fields;
 use super::protocol::StreamReaderProtocol;
 use crate::common::imports;
 
@@ -95,37 +96,37 @@ impl StreamReaderProtocol {
 
     #[setter(_client_connected_cb)]
     fn set_callback(&self, callback: &Bound<'_, PyAny>) {
-        self.put(callback.py(), |state| &mut state.callback, Some(callback));
+        self.put(callback.py(), |state| &mut state.callback, Some(callback.clone()));
     }
 
     #[setter(_task)]
     fn set_task(&self, task: &Bound<'_, PyAny>) {
-        self.put(task.py(), |state| &mut state.task, Some(task));
+        self.put(task.py(), |state| &mut state.task, Some(task.clone()));
     }
 
     #[setter(_stream_writer)]
     fn set_writer(&self, writer: &Bound<'_, PyAny>) {
-        self.put(writer.py(), |state| &mut state.writer, Some(writer));
+        self.put(writer.py(), |state| &mut state.writer, Some(writer.clone()));
     }
 
     #[setter(_closed)]
     fn set_closed(&self, closed: &Bound<'_, PyAny>) {
-        self.put(closed.py(), |state| &mut state.closed, Some(closed));
+        self.put(closed.py(), |state| &mut state.closed, Some(closed.clone()));
     }
 
     #[setter(_loop)]
     fn set_loop(&self, owner: &Bound<'_, PyAny>) {
-        self.put(owner.py(), |state| &mut state.owner, Some(owner));
+        self.put(owner.py(), |state| &mut state.owner, Some(owner.clone()));
     }
 
     #[setter(_strong_reader)]
     fn set_strong(&self, reader: &Bound<'_, PyAny>) {
-        self.put(reader.py(), |state| &mut state.strong, Some(reader));
+        self.put(reader.py(), |state| &mut state.strong, Some(reader.clone()));
     }
 
     #[setter(_transport)]
     fn set_transport(&self, transport: &Bound<'_, PyAny>) {
-        self.put(transport.py(), |state| &mut state.transport, Some(transport));
+        self.put(transport.py(), |state| &mut state.transport, Some(transport.clone()));
     }
 
     #[setter(_over_ssl)]

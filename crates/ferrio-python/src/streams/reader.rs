@@ -15,6 +15,7 @@ use pyo3::types::{PyByteArray, PyDict, PyInt, PySlice, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::count::{ReadExactlyOdd, ReadOdd};
+use super::fields::Fields;
 use super::read::{Next, Read, ReadExactly};
 use super::readline::Line;
 use super::readuntil::ReadUntil;
@@ -67,6 +68,14 @@ impl State {
         let last = |number: &Bound<'_, PyAny>| if is_number { floor(number) } else { Ok(i64::MAX) };
         let (limit, most) = (last(given)?, last(&given.mul(2)?)?);
         Ok(Self { limit, most, given_limit: Some(given.clone().into()), ..Self::default() })
+    }
+}
+
+impl Fields for StreamReader {
+    type State = State;
+
+    fn state(&self) -> &GilCell<State> {
+        &self.state
     }
 }
 
@@ -136,25 +145,6 @@ impl StreamReader {
     #[inline]
     pub(super) fn has_more(&self, py: Python<'_>) -> bool {
         self.state.with(py, |state| !state.incoming.is_empty())
-    }
-
-    pub(super) fn field<'py>(
-        &self,
-        py: Python<'py>,
-        look: impl FnOnce(&State) -> &Option<OwnedRef>,
-    ) -> Option<Bound<'py, PyAny>> {
-        self.state.with(py, |state| look(state).as_ref().map(|object| object.bind(py).clone()))
-    }
-
-    pub(super) fn put(
-        &self,
-        py: Python<'_>,
-        place: impl FnOnce(&mut State) -> &mut Option<OwnedRef>,
-        object: Option<Bound<'_, PyAny>>,
-    ) {
-        let object = object.filter(|object| !object.is_none()).map(OwnedRef::from);
-        let before = self.state.with(py, |state| std::mem::replace(place(state), object));
-        drop(before);
     }
 }
 

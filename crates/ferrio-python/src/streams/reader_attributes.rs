@@ -5,6 +5,7 @@ use ferrio_cpython::capi::owned_ref::OwnedRef;
 use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 
+use super::fields::Fields;
 use super::reader::{State, StreamReader};
 use crate::common::imports;
 

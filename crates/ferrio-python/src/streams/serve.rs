@@ -5,6 +5,7 @@ use ferrio_cpython::objects::coroutine_check::is_coroutine;
 use ferrio_cpython::objects::future::{self, DoneCallback, future_like};
 use pyo3::prelude::*;
 
+use super::fields::Fields;
 use super::protocol::StreamReaderProtocol;
 use super::writer;
 use crate::common::imports;
@@ -22,7 +23,7 @@ pub(super) fn serve(
     let reader = this.reader(py).unwrap_or_else(|| py.None().into_bound(py));
     let writer = writer::create(transport, slf.as_any(), &reader, &owner)?;
     if imports::python_version(py) < (3, 13) {
-        this.put(py, |state| &mut state.writer, Some(&writer));
+        this.put(py, |state| &mut state.writer, Some(writer.clone()));
     }
     let answer = match callback.call1((reader, writer)) {
         Ok(answer) => answer,
@@ -36,7 +37,7 @@ pub(super) fn serve(
     };
     if is_coroutine(&answer)? {
         let task = owner.call_method1(pyo3::intern!(py, "create_task"), (answer,))?;
-        this.put(py, |state| &mut state.task, Some(&task));
+        this.put(py, |state| &mut state.task, Some(task.clone()));
         future::add_done_callback(&task, transport, &CLIENT_DONE)?;
     }
     this.put(py, |state| &mut state.strong, None);

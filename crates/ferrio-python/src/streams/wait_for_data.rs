@@ -11,6 +11,7 @@ use pyo3::exceptions::{PyAssertionError, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::feed;
+use super::fields::Fields;
 use super::reader::StreamReader;
 use crate::common::imports;
 

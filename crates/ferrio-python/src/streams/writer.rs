@@ -13,6 +13,7 @@ use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::drain::{Drain, WaitClosed};
+use super::fields::Fields;
 use super::reader::StreamReader;
 use super::{derived, feed};
 use crate::common::async_block::Coroutine;
@@ -27,7 +28,7 @@ pub(crate) struct StreamWriter {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     transport: Option<OwnedRef>,
     protocol: Option<OwnedRef>,
     reader: Option<OwnedRef>,
@@ -57,17 +58,15 @@ pub(super) fn create<'py>(
     class(transport.py())?.call1((transport, protocol, reader, owner))
 }
 
+impl Fields for StreamWriter {
+    type State = State;
+
+    fn state(&self) -> &GilCell<State> {
+        &self.state
+    }
+}
+
 impl StreamWriter {
-    fn field<'py>(&self, py: Python<'py>, look: impl FnOnce(&State) -> &Option<OwnedRef>) -> Option<Bound<'py, PyAny>> {
-        self.state.with(py, |state| look(state).as_ref().map(|object| object.bind(py).clone()))
-    }
-
-    fn put(&self, place: impl FnOnce(&mut State) -> &mut Option<OwnedRef>, object: &Bound<'_, PyAny>) {
-        let owned = (!object.is_none()).then(|| OwnedRef::from(object.clone()));
-        let before = self.state.with(object.py(), |state| std::mem::replace(place(state), owned));
-        drop(before);
-    }
-
     #[inline]
     pub(super) fn transport<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.field(py, |state| &state.transport).unwrap_or_else(|| py.None().into_bound(py))
@@ -112,10 +111,10 @@ impl StreamWriter {
         reader: &Bound<'_, PyAny>,
         r#loop: &Bound<'_, PyAny>,
     ) {
-        self.put(|state| &mut state.transport, transport);
-        self.put(|state| &mut state.protocol, protocol);
-        self.put(|state| &mut state.reader, reader);
-        self.put(|state| &mut state.owner, r#loop);
+        self.put(transport.py(), |state| &mut state.transport, Some(transport.clone()));
+        self.put(protocol.py(), |state| &mut state.protocol, Some(protocol.clone()));
+        self.put(reader.py(), |state| &mut state.reader, Some(reader.clone()));
+        self.put(r#loop.py(), |state| &mut state.owner, Some(r#loop.clone()));
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
@@ -226,7 +225,7 @@ impl StreamWriter {
             })?;
             let transport = channel.wait(upgraded).await?;
             Python::attach(|py| {
-                slf.get().put(|state| &mut state.transport, transport.bind(py));
+                slf.get().put(py, |state| &mut state.transport, Some(transport.bind(py).clone()));
                 let protocol = protocol.bind(py);
                 if imports::python_version(py) >= (3, 13) {
                     protocol.call_method1(name!("_replace_transport"), (transport,))?;
@@ -269,7 +268,7 @@ impl StreamWriter {
 
     #[setter(_transport)]
     fn set_transport(&self, transport: &Bound<'_, PyAny>) {
-        self.put(|state| &mut state.transport, transport);
+        self.put(transport.py(), |state| &mut state.transport, Some(transport.clone()));
     }
 
     #[getter(_protocol)]
@@ -279,7 +278,7 @@ impl StreamWriter {
 
     #[setter(_protocol)]
     fn set_protocol(&self, protocol: &Bound<'_, PyAny>) {
-        self.put(|state| &mut state.protocol, protocol);
+        self.put(protocol.py(), |state| &mut state.protocol, Some(protocol.clone()));
     }
 
     #[getter(_reader)]
@@ -289,7 +288,7 @@ impl StreamWriter {
 
     #[setter(_reader)]
     fn set_reader(&self, reader: &Bound<'_, PyAny>) {
-        self.put(|state| &mut state.reader, reader);
+        self.put(reader.py(), |state| &mut state.reader, Some(reader.clone()));
     }
 
     #[getter(_loop)]
@@ -299,7 +298,7 @@ impl StreamWriter {
 
     #[setter(_loop)]
     fn set_loop(&self, owner: &Bound<'_, PyAny>) {
-        self.put(|state| &mut state.owner, owner);
+        self.put(owner.py(), |state| &mut state.owner, Some(owner.clone()));
     }
 
     #[getter(_complete_fut)]
@@ -310,7 +309,7 @@ impl StreamWriter {
         let owner = self.field(py, |state| &state.owner).unwrap_or_else(|| py.None().into_bound(py));
         let complete = owner.call_method0(name!("create_future"))?;
         complete.call_method1(name!("set_result"), (py.None(),))?;
-        self.put(|state| &mut state.complete, &complete);
+        self.put(complete.py(), |state| &mut state.complete, Some(complete.clone()));
         Ok(complete)
     }
 
