@@ -21,16 +21,26 @@ SHRINKING = 300
 CLASSIFYING = 150
 
 
-def run(main: Callable[[], Coroutine[Any, Any, T]] | Coroutine[Any, Any, T], *, seed: int = 0) -> T:
+def run(
+    main: Callable[[], Coroutine[Any, Any, T]] | Coroutine[Any, Any, T],
+    *,
+    seed: int = 0,
+    io: Literal["simulated", "real"] = "simulated",
+) -> T:
     """Run a program in virtual time and give its result.
 
     `main` is a coroutine function, or a coroutine. The clock stands still while the program computes and jumps to the
     next deadline when nothing is left to do, so that a program which sleeps for an hour ends at once, with exact times.
     Jobs of executors run in real threads, one at a time. Real I/O is refused.
+
+    With `io="real"` sockets, pipes, children and executors are the system's: the clock jumps only when nothing real is
+    pending, and goes on as fast as the system's otherwise.
     """
+    if io not in ("simulated", "real"):
+        raise ValueError(f"io is 'simulated' or 'real', not {io!r}")
     function: Main = (lambda: main) if isinstance(main, Coroutine) else main
     try:
-        with World(seed) as world:
+        with World(seed, real_io=io == "real") as world:
             world.simulation.repeat([], 0)
             ending = world.once(function)
             if ending is not None:

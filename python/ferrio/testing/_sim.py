@@ -73,7 +73,10 @@ class Sim:
     @property
     def net(self) -> Network:
         """The simulated network: hosts, links and their faults."""
-        network: Network = self._running().network
+        world = self._running()
+        if world.real_io is not None:
+            raise RuntimeError("with io='real' there is no simulated network")
+        network: Network = world.network
         return network
 
     def always(self, predicate: Predicate, text: str | None = None) -> None:

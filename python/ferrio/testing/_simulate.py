@@ -21,12 +21,16 @@ def simulate(
     cancel: Literal["sweep"] | None = None,
     stall: float = 0.005,
     seed: int = 0,
+    io: Literal["simulated", "real"] = "simulated",
 ) -> Any:
     """Make a test of an async test function: it explores the function's schedules and fails with the first that does.
 
     The arguments are those of `explore`. pytest's fixtures and parameters reach the function as they would without;
-    they are made once for all schedules. The decorator also serves methods of `unittest.TestCase`.
+    they are made once for all schedules. The decorator also serves methods of `unittest.TestCase`. With `io="real"` the
+    function runs once, as `run` runs it: in virtual time, with the system's sockets, children and threads.
     """
+    if io not in ("simulated", "real"):
+        raise ValueError(f"io is 'simulated' or 'real', not {io!r}")
     options: dict[str, Any] = {
         "schedules": schedules,
         "seconds": seconds,
@@ -43,6 +47,9 @@ def simulate(
             def main() -> Coroutine[Any, Any, None]:
                 return function(*arguments, **keywords)
 
+            if io == "real":
+                _explore.run(main, seed=session.get("seed") or seed, io="real")
+                return
             token = session.get("replay")
             if token is not None:
                 _explore.replay(main, token).check()

@@ -19,6 +19,7 @@ from ferrio.testing._errors import Deadlock, Livelock, UnhandledError
 from ferrio.testing._net.network import Network
 from ferrio.testing._net.replacements import guard_loop, of_socket_module
 from ferrio.testing._places import describe_handle, name_of_task, place_of_task, waiting_tasks
+from ferrio.testing._real_io import RealIO
 from ferrio.testing._sim import Invariants, sim
 from ferrio.testing._surroundings import (
     clocks,
@@ -59,7 +60,7 @@ class _Void:
 class World:
     """The surroundings of simulated programs; a context manager."""
 
-    def __init__(self, seed: int = 0, stall: float = 0.0) -> None:
+    def __init__(self, seed: int = 0, stall: float = 0.0, *, real_io: bool = False) -> None:
         running = asyncio._get_running_loop()
         if running is not None:
             raise RuntimeError("a simulation cannot begin while a loop runs in this thread")
@@ -84,26 +85,27 @@ class World:
         self.leftovers: list[str] = []
         self.invariants = Invariants(self.simulation)
         self.network = Network(self.simulation, self.loop, self.note)
+        self.real_io = RealIO(self.loop, self.simulation, self.foreign) if real_io else None
 
     def __enter__(self) -> "World":
         loop = self.loop
-        refuse_io(loop)
-        guard_loop(loop, self.network)
         is_inside = own_thread(loop, self.crew.by_thread.__contains__)
         simulation = self.simulation
         everything = [
             *clocks(is_inside, lambda: simulation.now, simulation.advance),
             *calendar(is_inside),
             *random_bytes(is_inside, self._random_bytes),
-            *self.crew.replacements(),
-            *of_socket_module(self.network, is_inside),
             (threading.Thread, "start", self._watch_threads(is_inside)),
         ]
+        if self.real_io is None:
+            refuse_io(loop)
+            guard_loop(loop, self.network)
+            everything += [*self.crew.replacements(), *of_socket_module(self.network, is_inside)]
         self.random_state = random.getstate()
         self.next_number = Simulation.restart_numbers(1)
         self.stack = contextlib.ExitStack()
         self.stack.enter_context(replaced(everything))
-        simulation.attach(loop)
+        simulation.attach(loop, real_io=self.real_io is not None)
         self.outer = sim._enter(self)
         return self
 
@@ -127,6 +129,14 @@ class World:
     def look_at_network(self) -> None:
         """Takes what was written to simulated sockets."""
         self.network.look()
+
+    def is_pending(self) -> bool:
+        """Whether something real may still happen."""
+        return self.real_io is not None and self.real_io.is_pending()
+
+    def may_be_called(self) -> bool:
+        """Whether somebody may still call a program that waits for nothing in particular."""
+        return self.real_io is not None and self.real_io.may_be_called()
 
     def check_invariants(self) -> None:
         """A callback has run."""
@@ -222,6 +232,8 @@ class World:
                 elif not task.cancelled():
                     task.exception()
         self.crew.abandon()
+        if self.real_io is not None and loop._default_executor is not None:
+            loop.run_until_complete(loop.shutdown_default_executor())
         generators = Simulation.generators(loop)
         if generators:
             with contextlib.suppress(Deadlock, Livelock):

@@ -5,6 +5,7 @@ use ferrio_engine::Freedom;
 use pyo3::prelude::*;
 
 use crate::event_loop::{Loop, base};
+use crate::testing::real_io;
 use crate::testing::simulation::Simulation;
 use crate::testing::turn;
 
@@ -15,13 +16,19 @@ static SEAMS: Seams = Seams {
     ran: turn::ran,
     choose_order_of_sets,
     submit,
+    watch_job: None,
 };
+
+/// Virtual time, with the system's sockets and threads.
+static REAL_IO: Seams = Seams { poll: real_io::poll, watch_job: Some(real_io::watch_job), ..SEAMS };
 
 #[pymethods]
 impl Simulation {
-    /// Take the place of the loop's surroundings.
-    fn attach(slf: &Bound<'_, Self>, owner: &Bound<'_, Loop>) {
-        base(owner).simulate(slf.py(), Some((slf.clone().into_any().unbind(), &SEAMS)));
+    /// Take the place of the loop's surroundings, or, with `real_io`, of its clock only.
+    #[pyo3(signature = (owner, real_io=false))]
+    fn attach(slf: &Bound<'_, Self>, owner: &Bound<'_, Loop>, real_io: bool) {
+        let seams = if real_io { &REAL_IO } else { &SEAMS };
+        base(owner).simulate(slf.py(), Some((slf.clone().into_any().unbind(), seams)));
     }
 
     /// Put the loop's surroundings back.

@@ -69,6 +69,10 @@ pub(super) struct State {
     pub(super) cancel: Option<(u64, u32)>,
     /// What else is ready, where any callback may run next.
     pub(super) set_aside: Vec<ferrio_cpython::Runnable>,
+    /// Where I/O is real: the futures of jobs, until they are seen to be done.
+    pub(super) jobs: Vec<Py<PyAny>>,
+    /// When a busy loop last asked whether something real is pending, in the system's time.
+    pub(super) asked: Option<u64>,
     plan: Option<Plan>,
     freedoms: Freedoms,
     search: ScheduleSearch,
@@ -117,7 +121,7 @@ impl Simulation {
             state.networked = false;
             state.has_invariants = false;
             let arrivals = (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.under_way));
-            (arrivals, std::mem::take(&mut state.set_aside))
+            (arrivals, std::mem::take(&mut state.jobs), std::mem::take(&mut state.set_aside))
         });
         drop(before);
         let order = if may_reverse { SetOrder::Open } else { SetOrder::Creation };
@@ -148,6 +152,8 @@ impl Simulation {
             steps: HashMap::new(),
             cancel: None,
             set_aside: Vec::new(),
+            jobs: Vec::new(),
+            asked: None,
             plan: None,
             freedoms: Freedoms::NONE,
             search: ScheduleSearch::new(seed),
@@ -298,6 +304,20 @@ impl Simulation {
         });
     }
 
+    /// Whether a job of a thread of the program's is not done.
+    fn has_jobs(&self, py: Python<'_>) -> PyResult<bool> {
+        let mut jobs = self.state.with(py, |state| std::mem::take(&mut state.jobs));
+        let mut left = Vec::new();
+        while let Some(future) = jobs.pop() {
+            if !future.call_method0(py, name!("done"))?.is_truthy(py)? {
+                left.push(future);
+            }
+        }
+        let is_any = !left.is_empty();
+        self.state.with(py, |state| state.jobs.append(&mut left));
+        Ok(is_any)
+    }
+
     /// Whether each turn looks at the network.
     #[setter]
     fn set_networked(&self, py: Python<'_>, networked: bool) {
@@ -367,6 +387,18 @@ impl Simulation {
         owner.get().io.registrations.with(owner.py(), |registrations| registrations.count()) > 0
     }
 
+    /// Whether the loop has signal handlers.
+    #[staticmethod]
+    fn has_signal_handlers(owner: &Bound<'_, Loop>) -> bool {
+        !owner.get().signals.is_empty(owner.py())
+    }
+
+    /// The descriptors that the loop watches.
+    #[staticmethod]
+    fn descriptors(owner: &Bound<'_, Loop>) -> Vec<i32> {
+        owner.get().io.registrations.with(owner.py(), |registrations| registrations.watched().collect())
+    }
+
     /// How many callbacks are ready.
     #[staticmethod]
     fn ready(owner: &Bound<'_, Loop>) -> usize {
@@ -389,7 +421,8 @@ impl Simulation {
         self.world.traverse(&visit, |world| visit.call(world)).transpose()?;
         let arrivals = self.state.traverse(&visit, |state| {
             state.arrivals.iter().try_for_each(|this| visit.call(&this.job))?;
-            state.under_way.iter().try_for_each(|this| visit.call(&this.arrival.job))
+            state.under_way.iter().try_for_each(|this| visit.call(&this.arrival.job))?;
+            state.jobs.iter().try_for_each(|future| visit.call(future))
         });
         arrivals.transpose().map(drop)
     }
@@ -397,9 +430,11 @@ impl Simulation {
     fn __clear__(&self, py: Python<'_>) {
         let world = self.world.with(py, Option::take);
         drop(world);
-        let arrivals =
-            self.state.with(py, |state| (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.under_way)));
-        drop(arrivals);
+        let kept = self.state.with(py, |state| {
+            let arrivals = (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.under_way));
+            (arrivals, std::mem::take(&mut state.jobs))
+        });
+        drop(kept);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::testing::stand_in::is_stand_in;
 use crate::threads::job::Job;
 
 /// Deadlines that differ by less are due together, as on the real clock.
-const RESOLUTION: f64 = 1e-9;
+pub(super) const RESOLUTION: f64 = 1e-9;
 
 /// How far the clock goes on at least when it does.
 const MOMENT: f64 = 1e-6;

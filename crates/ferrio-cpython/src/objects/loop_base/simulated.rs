@@ -20,6 +20,9 @@ pub type AfterCallback = fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, usize, Opti
 /// Gets the simulation, the loop and a job.
 pub type SubmitJob = fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, Bound<'_, PyAny>) -> PyResult<()>;
 
+/// Gets the simulation and the future of a job.
+pub type WatchJob = fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> PyResult<()>;
+
 /// What a simulation does in place of a loop's surroundings; the first argument is the simulation.
 pub struct Seams {
     /// A reading of the clock.
@@ -34,6 +37,9 @@ pub struct Seams {
     pub choose_order_of_sets: fn(&Bound<'_, PyAny>) -> bool,
     /// Takes a job of the loop's, for a thread of the simulation's.
     pub submit: SubmitJob,
+    /// Gets the future of a job that was handed to a thread of the program's. None if sockets and threads are the
+    /// simulation's.
+    pub watch_job: Option<WatchJob>,
 }
 
 /// A simulation, as a loop sees it.
@@ -67,6 +73,7 @@ impl LoopBase {
             task::note_simulation(py, simulation.is_some());
         }
         self.simulated.set(simulation.is_some());
+        self.io_is_simulated.set(simulation.as_ref().is_some_and(|(_, seams)| seams.watch_job.is_none()));
         let simulator = simulation.map(|(object, seams)| Simulator { object, seams });
         let before = self.simulator.with(py, |place| std::mem::replace(place, simulator));
         self.update_special();
@@ -78,6 +85,24 @@ impl LoopBase {
     #[inline]
     pub fn is_simulated(&self) -> bool {
         self.simulated.get()
+    }
+
+    /// Whether sockets and threads are the simulation's too.
+    #[inline]
+    pub fn has_simulated_io(&self) -> bool {
+        self.io_is_simulated.get()
+    }
+
+    /// Tells the simulation of a job that a thread of the program's does.
+    ///
+    /// # Errors
+    /// The simulation's.
+    #[cold]
+    pub fn watch_job(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        match self.simulation(future.py()) {
+            Some((simulation, Seams { watch_job: Some(watch), .. })) => watch(&simulation, future),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The simulation, if the loop is simulated.
