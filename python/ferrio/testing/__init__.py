@@ -4,7 +4,16 @@
 failed. `simulate` makes a test of an async function. See the manual for what is legal and what a finding means.
 """
 
-from ferrio.testing._errors import Deadlock, Drift, InvariantError, Livelock, RealIOError, UnhandledError
+from ferrio.testing._errors import (
+    Deadlock,
+    Drift,
+    InvariantError,
+    LeftoverError,
+    Livelock,
+    RealIOError,
+    SwallowedCancellation,
+    UnhandledError,
+)
 from ferrio.testing._explore import explore, replay, run
 from ferrio.testing._report import Failure, Report
 from ferrio.testing._sim import sim
@@ -15,9 +24,11 @@ __all__ = [
     "Drift",
     "Failure",
     "InvariantError",
+    "LeftoverError",
     "Livelock",
     "RealIOError",
     "Report",
+    "SwallowedCancellation",
     "UnhandledError",
     "explore",
     "replay",

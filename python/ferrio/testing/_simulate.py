@@ -22,6 +22,7 @@ def simulate(
     stall: float = 0.005,
     seed: int = 0,
     io: Literal["simulated", "real"] = "simulated",
+    leftovers: Literal["report", "fail"] = "report",
 ) -> Any:
     """Make a test of an async test function: it explores the function's schedules and fails with the first that does.
 
@@ -39,6 +40,7 @@ def simulate(
         "cancel": cancel,
         "stall": stall,
         "seed": seed,
+        "leftovers": leftovers,
     }
 
     def decorate(function: AsyncTest) -> Callable[..., None]:
@@ -48,11 +50,11 @@ def simulate(
                 return function(*arguments, **keywords)
 
             if io == "real":
-                _explore.run(main, seed=session.get("seed") or seed, io="real")
+                _explore.run(main, seed=session.get("seed") or seed, io="real", leftovers=leftovers)
                 return
             token = session.get("replay")
             if token is not None:
-                _explore.replay(main, token).check()
+                _explore.replay(main, token, leftovers=leftovers).check()
                 return
             given = {name: value for name, value in session.items() if value is not None}
             _explore.explore(main, **(options | given)).check()

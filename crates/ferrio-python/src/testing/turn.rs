@@ -95,6 +95,11 @@ pub(super) fn ran(
     let py = slf.py();
     let turn = Turn { this: slf.cast::<Simulation>()?.get(), owner };
     if let Some(task) = task {
+        if turn.this.state.with(py, |state| state.tracing)
+            && let Some(world) = turn.this.world(py)
+        {
+            world.call_method1(name!("note_step"), (&task,))?;
+        }
         turn.note_step(&task)?;
     }
     if turn.this.state.with(py, |state| state.has_invariants)

@@ -4,6 +4,7 @@ import errno
 import itertools
 import selectors
 import socket
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -68,12 +69,14 @@ class Network:
         if not self._is_used:
             return
         self._is_used = False
-        for known in self._sockets:
-            sock = known()
-            if sock is not None and sock.fileno() >= 0:
-                Simulation.forget(self._loop, sock.fileno())
-                sock._io_refs = 0  # type: ignore[attr-defined]
-                sock.close()
+        if left := self.open_sockets():
+            # That the program has left them is told otherwise.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)
+                for sock in left:
+                    Simulation.forget(self._loop, sock.fileno())
+                    sock._io_refs = 0  # type: ignore[attr-defined]
+                    sock.close()
         for end in list(self._ends):
             end.wire.close()
         if self.selector is not None:
@@ -121,6 +124,11 @@ class Network:
             peer = end.incoming.source if end.incoming is not None else None
             if peer is not None and {end.host.name, peer.host.name} == wanted and end.outgoing is not None:
                 end.outgoing.refuse()
+
+    def open_sockets(self) -> list[SimulatedSocket]:
+        """The sockets that nobody has closed, in the order in which they were made."""
+        socks = [known() for known in self._sockets]
+        return [sock for sock in socks if sock is not None and sock.fileno() >= 0]
 
     def owns(self, descriptor: int) -> bool:
         """Whether a descriptor is that of a simulated socket."""
