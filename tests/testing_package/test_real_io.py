@@ -301,7 +301,7 @@ def test_names_are_looked_up_and_datagrams_sent():
 def test_invariants_hold_and_the_network_is_not_simulated():
     async def main():
         testing.sim.always(lambda: True)
-        with pytest.raises(RuntimeError, match="no simulated network"):
+        with pytest.raises(RuntimeError, match="no simulated networks"):
             _ = testing.sim.net
         testing.sim.always(lambda: asyncio.get_running_loop().time() < HOUR, "early")
         await asyncio.sleep(HOUR)

@@ -15,6 +15,7 @@ from ferrio.testing._errors import (
     UnhandledError,
 )
 from ferrio.testing._explore import explore, replay, run
+from ferrio.testing._processes import FakeProcess
 from ferrio.testing._report import Failure, Report
 from ferrio.testing._sim import sim
 from ferrio.testing._simulate import simulate
@@ -23,6 +24,7 @@ __all__ = [
     "Deadlock",
     "Drift",
     "Failure",
+    "FakeProcess",
     "InvariantError",
     "LeftoverError",
     "Livelock",

@@ -35,14 +35,13 @@ def _described(task: "asyncio.Task[Any]") -> str:
 
 
 def _is_elsewhere(task: "asyncio.Task[Any]", network: Network) -> bool:
-    """Whether a task belongs to another host's program."""
-    if len(network.hosts) == 1:
+    """Whether a task belongs to a program of another host, or of a child."""
+    if not network.has_others:
         return False
     context = getattr(task, "get_context", None)
     if context is None:
         return True  # Before 3.12 there is no telling.
-    host = context().get(hosts.current)
-    return host is not None and host.name != "local"
+    return bool(context().get(hosts.of_others))
 
 
 def _is_cancelling(task: "asyncio.Task[Any]") -> bool:
@@ -66,7 +65,7 @@ def of_locks() -> Iterator[str]:
 def of_network(network: Network) -> Iterator[str]:
     """Sockets of the program's own host that are open."""
     for sock in network.open_sockets():
-        if sock._host.name == "local":
+        if not sock.is_of_others and sock._host.name == "local":
             yield f"{sock.description()} is open, made at {sock.made_at}"
 
 

@@ -20,14 +20,15 @@ from ferrio.testing._leftovers import Descriptors
 from ferrio.testing._net.network import Network
 from ferrio.testing._net.replacements import guard_loop, of_socket_module
 from ferrio.testing._places import name_of_task, place_of_task, waiting_tasks
+from ferrio.testing._processes import Processes
 from ferrio.testing._real_io import RealIO
+from ferrio.testing._signals import Signals
 from ferrio.testing._sim import Invariants, sim
 from ferrio.testing._story import Story
 from ferrio.testing._surroundings import (
     clocks,
     own_thread,
     random_bytes,
-    refuse_io,
     replaced,
 )
 from ferrio.testing._threads import Crew
@@ -87,6 +88,8 @@ class World:
         self.leftovers: dict[str, None] = {}
         self.invariants = Invariants(self.simulation)
         self.network = Network(self.simulation, self.loop, self.note)
+        self.processes = Processes(self.simulation, self.loop, self.network, self.note)
+        self.signals = Signals(self.simulation, self.loop, self.processes)
         self.real_io = RealIO(self.loop, self.simulation, self.foreign.started) if real_io else None
 
     def __enter__(self) -> "World":
@@ -100,9 +103,11 @@ class World:
             self.foreign.replacement(is_inside),
         ]
         if self.real_io is None:
-            refuse_io(loop)
             guard_loop(loop, self.network)
+            for name, method in (self.processes.in_loop() | self.signals.in_loop()).items():
+                setattr(loop, name, method)
             everything += [*self.crew.replacements(), *of_socket_module(self.network, is_inside)]
+            everything += self.signals.replacements(is_inside)
         self.random_state = random.getstate()
         self.next_number = Simulation.restart_numbers(1)
         self.stack = contextlib.ExitStack()
@@ -173,7 +178,8 @@ class World:
             self._drop()
             raise
         except BaseException as raised:
-            error = raised
+            if not (self.signals.has_interrupted and isinstance(raised, asyncio.CancelledError)):
+                error = raised
         if self.crew.is_void:
             self.crew.is_void = False
             self.invariants.clear()
@@ -197,7 +203,9 @@ class World:
         self.simulation.choose_no_more()
         for task in all_tasks(self.loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self.processes.end_run()
         self.network.end()
+        self.signals.end_run()
         Simulation.clear(self.loop)
         self.unhandled.clear()
 
@@ -260,11 +268,14 @@ class World:
             with contextlib.suppress(Deadlock, Livelock):
                 loop.run_until_complete(_few_turns())
             found += [*leftovers.of_locks(), *leftovers.of_network(self.network)]
+            found += [f"{child.process} has not ended" for child in self.processes.running.values()]
         if loop.get_debug() is not self.debug:
             loop.set_debug(self.debug)
         if loop.get_task_factory() is not None:
             loop.set_task_factory(None)
+        self.processes.end_run()
         self.network.end()
+        self.signals.end_run()
         Simulation.clear(loop)
         self.unhandled.clear()
         if descriptors is not None and not failed:
@@ -283,9 +294,10 @@ class World:
                 self.leftovers[text] = None
 
     def _swallowed(self, tasks: "set[asyncio.Task[Any]]") -> Exception | None:
-        """Tasks that were cancelled and went on; without other hosts, whose processes would have ended."""
+        """Tasks that were cancelled and went on; without other programs, which would have ended by themselves."""
+        had_others = self.network.has_others
         stuck = [task for task in tasks if not task.done()]
-        if not stuck or len(self.network.hosts) > 1:
+        if not stuck or had_others:
             return None
         return SwallowedCancellation(sorted(f"{name_of_task(task)} waits at {place_of_task(task)}" for task in stuck))
 

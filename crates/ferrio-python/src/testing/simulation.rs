@@ -387,6 +387,13 @@ impl Simulation {
         owner.get().io.registrations.with(owner.py(), |registrations| registrations.count()) > 0
     }
 
+    /// The future that the loop runs until it is done; None if there is none.
+    #[staticmethod]
+    fn outermost(owner: &Bound<'_, Loop>) -> Option<Py<PyAny>> {
+        let py = owner.py();
+        owner.get().outermost.with(py, |future| future.as_ref().map(|future| future.clone_ref(py)))
+    }
+
     /// Whether the loop has signal handlers.
     #[staticmethod]
     fn has_signal_handlers(owner: &Bound<'_, Loop>) -> bool {

@@ -1,5 +1,6 @@
 """The network of one simulation: its hosts and links, and what is under way between them."""
 
+import contextvars
 import errno
 import itertools
 import selectors
@@ -61,11 +62,14 @@ class Network:
         self._ends: dict[End, None] = {}
         self._held: list[Callable[[], None]] = []
         self._paths: dict[Any, ref[SimulatedSocket]] = {}
+        #: Programs of other hosts, or of children, have run.
+        self.has_others = False
         self._local = Host(self, "local", "10.0.0.1")
         self.hosts["local"] = self._local
 
     def end(self) -> None:
         """The run is over: close what it has left open."""
+        self.has_others = False
         if not self._is_used:
             return
         self._is_used = False
@@ -159,6 +163,25 @@ class Network:
             sock.established(0)
         return one, other
 
+    def pipe(self, name: str) -> tuple[SimulatedSocket, SimulatedSocket]:
+        """A pipe from or to a child of this name: the program's end, and the child's."""
+        ours = self.make_socket(socket.AF_UNIX, socket.SOCK_STREAM, 0)
+        theirs = self.make_socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, Host(self, name, ""))
+        theirs.is_of_others = True
+        self._connect(ours._end, theirs._end, self.next_number())
+        for sock in (ours, theirs):
+            sock._peer = ""
+            sock.purpose = f"a pipe of {name}"
+            sock.established(0)
+        return ours, theirs
+
+    def context_of_others(self) -> contextvars.Context:
+        """A context for a program of another host or of a child."""
+        self.has_others = True
+        context = contextvars.copy_context()
+        context.run(hosts.of_others.set, True)
+        return context
+
     def attach(self, sock: SimulatedSocket, wire: socket.socket) -> End:
         """Take charge of a socket's wire."""
         if self.selector is None:
@@ -229,6 +252,7 @@ class Network:
         sock = self.make_socket(listener.family, listener.type, listener.proto, connecting.host)
         sock._peer = client._local if client is not None else None
         sock._local = connecting.address
+        sock.is_of_others = listener.is_of_others
         sock._state = "connected"
         if not listener.push(sock, sock._peer):
             sock.close()
