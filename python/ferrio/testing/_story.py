@@ -54,8 +54,8 @@ class Story:
             where = f"{name_of_task(current)} at {place_of_caller()}" if current is not None else "a callback"
             self.held_up = self.held_up or f"held up for {_length(seconds)} at {place_of_caller()}"
             text = f"the loop is held up for {_length(seconds)} before {where} arms its timer"
-        elif what == "are iterated in reverse":
-            text = f"sets of tasks {what}, the last one made first"
+        elif what.startswith("are iterated"):
+            text = f"sets of tasks {what}"
         elif subject is None:
             text = f"what was ready {what}" if what.startswith("runs") else f"a pending result {what}"
         elif hasattr(subject, "label"):

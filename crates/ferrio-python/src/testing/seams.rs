@@ -1,5 +1,6 @@
 //! Puts a simulation in the place of a loop's surroundings, and takes the jobs that the loop submits.
 
+use ferrio_cpython::objects::loop_base::SetOrder;
 use ferrio_cpython::{LoopBase, Seams};
 use ferrio_engine::Freedom;
 use pyo3::prelude::*;
@@ -39,16 +40,23 @@ impl Simulation {
 }
 
 /// A set of tasks is used for the first time in the run: its order may be another one.
-fn choose_order_of_sets(slf: &Bound<'_, PyAny>) -> bool {
-    let Ok(this) = slf.cast::<Simulation>() else { return false };
+fn choose_order_of_sets(slf: &Bound<'_, PyAny>) -> SetOrder {
+    let Ok(this) = slf.cast::<Simulation>() else { return SetOrder::default() };
     let py = slf.py();
-    let chosen = this.get().state.with(py, |state| state.tape.choose(Freedom::Set, 1, 2));
-    if chosen == 1
-        && let Err(error) = this.get().tell(py, "are iterated in reverse", 0.0, None)
-    {
+    let order = this.get().state.with(py, |state| {
+        let is_reversed = state.tape.choose(Freedom::Set, 1, 2) == 1;
+        let mix = state.tape.choose(Freedom::Set, 2, usize::from(SetOrder::MIXES));
+        SetOrder { is_reversed, mix: mix.try_into().unwrap_or_default() }
+    });
+    let what = match order {
+        SetOrder { mix: 0, is_reversed: false } => return order,
+        SetOrder { mix: 0, is_reversed: true } => "are iterated in reverse",
+        SetOrder { .. } => "are iterated in another order",
+    };
+    if let Err(error) = this.get().tell(py, what, 0.0, None) {
         error.write_unraisable(py, Some(slf));
     }
-    chosen == 1
+    order
 }
 
 /// The job lands when it is chosen.

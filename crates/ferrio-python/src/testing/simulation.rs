@@ -124,8 +124,7 @@ impl Simulation {
             (arrivals, std::mem::take(&mut state.jobs), std::mem::take(&mut state.set_aside))
         });
         drop(before);
-        let order = if may_reverse { SetOrder::Open } else { SetOrder::Creation };
-        set_order_of_sets(py, order);
+        set_order_of_sets(py, (!may_reverse).then(SetOrder::default));
         let _ = restart_task_numbers(py, 1);
     }
 }
@@ -199,7 +198,7 @@ impl Simulation {
             state.turns = 0;
         });
         if is_order_of_sets_open(py) {
-            set_order_of_sets(py, SetOrder::Creation);
+            set_order_of_sets(py, Some(SetOrder::default()));
         }
         drop(tape);
     }

@@ -33,8 +33,8 @@ pub struct Seams {
     pub poll: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>) -> PyResult<()>,
     /// A callback has run.
     pub ran: AfterCallback,
-    /// Chooses in which order sets of tasks are iterated: whether it is the reverse of the usual one.
-    pub choose_order_of_sets: fn(&Bound<'_, PyAny>) -> bool,
+    /// Chooses in which order sets of tasks are iterated.
+    pub choose_order_of_sets: fn(&Bound<'_, PyAny>) -> SetOrder,
     /// Takes a job of the loop's, for a thread of the simulation's.
     pub submit: SubmitJob,
     /// Gets the future of a job that was handed to a thread of the program's. None if sockets and threads are the
@@ -187,9 +187,7 @@ impl LoopBase {
     #[cold]
     pub(crate) fn choose_order_of_sets(slf: &Bound<'_, Self>) {
         let Some((simulation, seams)) = slf.get().simulation(slf.py()) else { return };
-        if (seams.choose_order_of_sets)(&simulation) {
-            task::set_order_of_sets(slf.py(), SetOrder::Reverse);
-        }
+        task::set_order_of_sets(slf.py(), Some((seams.choose_order_of_sets)(&simulation)));
     }
 
     #[cold]
@@ -216,8 +214,8 @@ pub fn restart_task_numbers(py: Python<'_>, next: u64) -> u64 {
     task::restart_numbers(py, next)
 }
 
-/// Sets in which order the sets of tasks of the run that begins are iterated.
-pub fn set_order_of_sets(py: Python<'_>, order: SetOrder) {
+/// Sets in which order the sets of tasks of the run that begins are iterated; None if that is to be chosen.
+pub fn set_order_of_sets(py: Python<'_>, order: Option<SetOrder>) {
     task::set_order_of_sets(py, order);
 }
 
