@@ -173,7 +173,10 @@ def test_what_other_hosts_leave_is_no_matter():
     async def serve():
         async def answer(reader, writer):
             writer.write(await reader.readexactly(5))
-            await reader.read()
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                writer.close()
 
         async with await asyncio.start_server(answer, "0.0.0.0", 80) as server:
             await server.serve_forever()
