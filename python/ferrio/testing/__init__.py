@@ -17,6 +17,7 @@ from ferrio.testing._errors import (
 from ferrio.testing._explore import explore, replay, run
 from ferrio.testing._processes import FakeProcess
 from ferrio.testing._report import Failure, Report
+from ferrio.testing._schedules import Schedule, schedules
 from ferrio.testing._sim import sim
 from ferrio.testing._simulate import simulate
 
@@ -30,11 +31,13 @@ __all__ = [
     "Livelock",
     "RealIOError",
     "Report",
+    "Schedule",
     "SwallowedCancellation",
     "UnhandledError",
     "explore",
     "replay",
     "run",
+    "schedules",
     "sim",
     "simulate",
 ]

@@ -128,6 +128,24 @@ def replay(main: Main, token: str, *, leftovers: Literal["report", "fail"] = "re
     return report
 
 
+def repeat_once(main: Main, planned: list[int], bits: int, stall: float, leftovers: str) -> Any:
+    """Runs one schedule, whose choices somebody else has made; gives the result or raises, as `Report.check` does."""
+    _check_leftovers(leftovers)
+    # A token and a plan hold numbers below 256.
+    planned = [min(alternative, 255) for alternative in planned]
+    with World(0, stall) as world, world.collecting_between_runs():
+        world.is_strict = leftovers == "fail"
+        exploration = _Exploration(world, main, bits, stall)
+        ending = exploration.repeat(planned, None)
+        if ending is None:
+            return world.result
+        with world.telling():
+            ending = exploration.repeat(_taken(ending.choices), None) or ending
+        report = Report(stall=stall, failure=exploration.failure_of(ending, bits, None))
+    report.check()
+    raise AssertionError("a failure has an exception")
+
+
 class _Exploration:
     """An exploration of one program in one world."""
 
