@@ -1,6 +1,8 @@
 """What an exploration finds, what it does not, and how it says so."""
 
 import asyncio
+import itertools
+import json
 import os
 import random
 import subprocess
@@ -126,6 +128,20 @@ def test_a_failure_tells_its_story():
     assert "held up for 500 µs" in text
     assert "faulty_programs.py:" in text
     assert failure.token in text
+
+
+def test_a_failure_is_saved_as_a_trace(tmp_path):
+    file = tmp_path / "trace.json"
+    testing.explore(lost_item).failure.save_trace(file)
+    events = json.loads(file.read_text())["traceEvents"]
+    tracks = {event["args"]["name"]: event["tid"] for event in events if event["name"] == "thread_name"}
+    assert "choices" in tracks
+    assert any("lost_item" in name for name in tracks)
+    assert any("held up for" in event["name"] for event in events if event["ph"] == "i")
+    for track in tracks.values():
+        slices = sorted((event["ts"], event["dur"]) for event in events if event["ph"] == "X" and event["tid"] == track)
+        for (began, took), (following, _) in itertools.pairwise(slices):
+            assert began + took <= following + 1e-6
 
 
 def test_a_deadlock_names_the_tasks_that_wait():

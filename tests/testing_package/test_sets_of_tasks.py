@@ -75,11 +75,43 @@ def test_each_two_tasks_of_a_set_are_met_in_both_orders():
         await asyncio.wait(tasks)
 
     assert testing.explore(main).exhausted
-    assert len(orders) == 2
-    first, second = orders
     for one in range(5):
         for other in range(one):
-            assert (first.index(one) < first.index(other)) != (second.index(one) < second.index(other))
+            assert {order.index(one) < order.index(other) for order in orders} == {True, False}
+    # The undisturbed one, its reverse, and others.
+    assert 4 <= len(orders) <= 8
+
+
+@pytest.mark.parametrize("before", range(8))
+def test_three_tasks_of_a_set_are_met_in_all_orders(before):
+    orders = set()
+
+    async def main():
+        await asyncio.gather(*(asyncio.sleep(0) for _ in range(before)))
+        for _ in range(before):
+            await asyncio.create_task(asyncio.sleep(0))
+        tasks = [asyncio.create_task(asyncio.sleep(0)) for _ in range(3)]
+        orders.add(tuple(tasks.index(task) for task in set(tasks)))
+        await asyncio.gather(*tasks)
+
+    report = testing.explore(main)
+    assert report.exhausted
+    assert len(orders) == 6
+
+
+async def the_last_is_not_the_second():
+    """Relies on an order that neither creation nor its reverse violates."""
+    tasks = [asyncio.create_task(asyncio.sleep(0)) for _ in range(3)]
+    order = [tasks.index(task) for task in set(tasks)]
+    await asyncio.gather(*tasks)
+    assert order[1] == 1
+
+
+def test_another_order_is_found_and_named():
+    failure = testing.explore(the_last_is_not_the_second).failure
+    assert failure.classification == "set"
+    assert "sets of tasks are iterated in another order" in failure.story
+    assert testing.replay(the_last_is_not_the_second, failure.token).failure is not None
 
 
 def test_a_task_stays_in_its_set_after_its_run():

@@ -306,6 +306,11 @@ impl<H> Registrations<H> {
         watched.map(|(fd, entry)| (fd.cast_signed(), entry.poller_entry(fd))).collect()
     }
 
+    /// The descriptors that have a handler.
+    pub fn watched(&self) -> impl Iterator<Item = i32> {
+        self.entries.iter().filter(|(_, entry)| !entry.needed().is_empty()).map(|(fd, _)| fd.cast_signed())
+    }
+
     /// The descriptor that a token was made for.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is the descriptor")]

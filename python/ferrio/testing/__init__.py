@@ -4,9 +4,20 @@
 failed. `simulate` makes a test of an async function. See the manual for what is legal and what a finding means.
 """
 
-from ferrio.testing._errors import Deadlock, Drift, InvariantError, Livelock, RealIOError, UnhandledError
+from ferrio.testing._errors import (
+    Deadlock,
+    Drift,
+    InvariantError,
+    LeftoverError,
+    Livelock,
+    RealIOError,
+    SwallowedCancellation,
+    UnhandledError,
+)
 from ferrio.testing._explore import explore, replay, run
+from ferrio.testing._processes import FakeProcess
 from ferrio.testing._report import Failure, Report
+from ferrio.testing._schedules import Schedule, schedules
 from ferrio.testing._sim import sim
 from ferrio.testing._simulate import simulate
 
@@ -14,14 +25,19 @@ __all__ = [
     "Deadlock",
     "Drift",
     "Failure",
+    "FakeProcess",
     "InvariantError",
+    "LeftoverError",
     "Livelock",
     "RealIOError",
     "Report",
+    "Schedule",
+    "SwallowedCancellation",
     "UnhandledError",
     "explore",
     "replay",
     "run",
+    "schedules",
     "sim",
     "simulate",
 ]

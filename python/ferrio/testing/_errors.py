@@ -23,6 +23,25 @@ class RealIOError(RuntimeError):
     """A simulated program calls for real I/O."""
 
 
+class LeftoverError(AssertionError):
+    """The program has ended and left something: tasks, locks that are held, open sockets or other descriptors."""
+
+    def __init__(self, leftovers: list[str]) -> None:
+        super().__init__("the program has ended and left:\n" + "\n".join(f"  {each}" for each in leftovers))
+        #: One line for each.
+        self.leftovers = leftovers
+
+
+class SwallowedCancellation(Exception):
+    """Tasks that were cancelled when the program had ended, as `asyncio.run` does, go on for ever."""
+
+    def __init__(self, tasks: list[str]) -> None:
+        lines = "".join(f"\n  {task}" for task in tasks)
+        super().__init__(f"the program cannot end, because tasks go on after they were cancelled:{lines}")
+        #: One line for each.
+        self.tasks = tasks
+
+
 class UnhandledError(Exception):
     """The loop's exception handler was called: a callback failed, or nothing retrieved the exception of a task."""
 

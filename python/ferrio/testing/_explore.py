@@ -1,6 +1,7 @@
 """`run`, `explore` and `replay`."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Literal, TypeVar
@@ -9,6 +10,7 @@ from ferrio.testing import _freedoms
 from ferrio.testing._report import Failure, Report
 from ferrio.testing._surroundings import real_monotonic
 from ferrio.testing._token import Choice, Token, decode
+from ferrio.testing._why import recording
 from ferrio.testing._world import Ending, Main, World
 
 T = TypeVar("T")
@@ -20,19 +22,37 @@ PROGRESS = 5.0
 SHRINKING = 300
 CLASSIFYING = 150
 
+# How many runs are repeated at most to find the one that has left an exception in garbage.
+COLLECTING = 500
 
-def run(main: Callable[[], Coroutine[Any, Any, T]] | Coroutine[Any, Any, T], *, seed: int = 0) -> T:
+
+def run(
+    main: Callable[[], Coroutine[Any, Any, T]] | Coroutine[Any, Any, T],
+    *,
+    seed: int = 0,
+    io: Literal["simulated", "real"] = "simulated",
+    leftovers: Literal["report", "fail"] = "report",
+) -> T:
     """Run a program in virtual time and give its result.
 
     `main` is a coroutine function, or a coroutine. The clock stands still while the program computes and jumps to the
     next deadline when nothing is left to do, so that a program which sleeps for an hour ends at once, with exact times.
     Jobs of executors run in real threads, one at a time. Real I/O is refused.
+
+    With `io="real"` sockets, pipes, children and executors are the system's: the clock jumps only when nothing real is
+    pending, and goes on as fast as the system's otherwise. With `leftovers="fail"` it raises LeftoverError if the
+    program leaves anything open.
     """
+    _check_leftovers(leftovers)
+    if io not in ("simulated", "real"):
+        raise ValueError(f"io is 'simulated' or 'real', not {io!r}")
     function: Main = (lambda: main) if isinstance(main, Coroutine) else main
     try:
-        with World(seed) as world:
+        with World(seed, real_io=io == "real") as world:
+            world.is_strict = leftovers == "fail"
             world.simulation.repeat([], 0)
-            ending = world.once(function)
+            with world.collecting_between_runs() if world.is_strict else contextlib.nullcontext(), recording():
+                ending = world.once(function)
             if ending is not None:
                 raise ending.error
             result: T = world.result
@@ -54,6 +74,7 @@ def explore(
     seed: int = 0,
     rerun: bool = False,
     progress: bool = True,
+    leftovers: Literal["report", "fail"] = "report",
 ) -> Report:
     """Run a program under many legal schedules, until one fails, all were run, or the budget ends.
 
@@ -61,8 +82,10 @@ def explore(
     `order` says what may vary: "loop" what ferrio's loop may do, "contract" also what asyncio leaves undefined, "any"
     the order of all callbacks, which no loop varies. `sleeps="io"` lets each sleep take longer, as I/O would.
     `cancel="sweep"` also cancels each task once at each point where it waits. `stall` is how far the clock may jump at
-    once, in seconds. With `rerun` the budget is used up even when all schedules were run.
+    once, in seconds. With `rerun` the budget is used up even when all schedules were run. `leftovers="fail"` makes it a
+    failure if a run leaves tasks, held locks, sockets or other descriptors.
     """
+    _check_leftovers(leftovers)
     if cancel not in (None, "sweep"):
         raise ValueError(f"cancel is None or 'sweep', not {cancel!r}")
     if not callable(main):
@@ -70,9 +93,12 @@ def explore(
     bits = _freedoms.freedoms(order, sleeps, stall)
     report = Report(stall=stall)
     with World(seed, stall) as world, world.collecting_between_runs():
+        world.is_strict = leftovers == "fail"
         exploration = _Exploration(world, main, bits, stall)
         try:
             exploration.search(report, schedules, seconds, rerun, progress)
+            if report.failure is None and world.has_faulty_garbage():
+                exploration.search_garbage(report)
             if cancel is not None and report.failure is None:
                 exploration.sweep(report)
         except KeyboardInterrupt:
@@ -81,23 +107,43 @@ def explore(
     return report
 
 
-def replay(main: Main, token: str) -> Report:
+def replay(main: Main, token: str, *, leftovers: Literal["report", "fail"] = "report") -> Report:
     """Run the schedule of a token once; the report has the failure, if the program still fails.
 
-    Raises Drift, which names the choice, if the program no longer offers the choices that the token makes.
+    `leftovers` is that of `explore`. Raises Drift, which names the choice, if the program no longer offers the choices
+    that the token makes.
     """
+    _check_leftovers(leftovers)
     schedule = decode(token)
     report = Report(stall=schedule.stall)
     with World(0, schedule.stall) as world, world.collecting_between_runs():
         exploration = _Exploration(world, main, schedule.bits, schedule.stall)
-        world.story = []
-        world.simulation.tracing = True
-        ending = exploration.repeat(schedule.planned(), schedule.cancel, checked=schedule)
+        world.is_strict = leftovers == "fail"
+        with world.telling():
+            ending = exploration.repeat(schedule.planned(), schedule.cancel, checked=schedule)
         report.schedules = report.distinct = 1
         if ending is not None:
             report.failure = exploration.failure_of(ending, schedule.bits, schedule.cancel)
         exploration.conclude(report)
     return report
+
+
+def repeat_once(main: Main, planned: list[int], bits: int, stall: float, leftovers: str) -> Any:
+    """Runs one schedule, whose choices somebody else has made; gives the result or raises, as `Report.check` does."""
+    _check_leftovers(leftovers)
+    # A token and a plan hold numbers below 256.
+    planned = [min(alternative, 255) for alternative in planned]
+    with World(0, stall) as world, world.collecting_between_runs():
+        world.is_strict = leftovers == "fail"
+        exploration = _Exploration(world, main, bits, stall)
+        ending = exploration.repeat(planned, None)
+        if ending is None:
+            return world.result
+        with world.telling():
+            ending = exploration.repeat(_taken(ending.choices), None) or ending
+        report = Report(stall=stall, failure=exploration.failure_of(ending, bits, None))
+    report.check()
+    raise AssertionError("a failure has an exception")
 
 
 class _Exploration:
@@ -140,6 +186,19 @@ class _Exploration:
                 report.failure = self._conclude_failure(ending, None)
                 return
 
+    def search_garbage(self, report: Report) -> None:
+        """Repeats the first runs of the search, and collects garbage after each."""
+        world, self.world.collects = self.world, True
+        world.keep_search()
+        for number in range(1, min(report.schedules, COLLECTING) + 1):
+            if not world.simulation.begin(self.bits):
+                return
+            ending = world.once(self.main)
+            if ending is not None:
+                report.found_after = number
+                report.failure = self._conclude_failure(ending, None)
+                return
+
     def sweep(self, report: Report) -> None:
         """Cancels each task at each point where it waits, one in each run of the undisturbed schedule."""
         simulation = self.world.simulation
@@ -160,8 +219,8 @@ class _Exploration:
         # A run that was interrupted counts as planned, but it has not shown how it ends.
         report.exhausted = exhausted and not report.interrupted
         report.distinct = max(report.distinct, distinct)
-        report.leftovers = self.world.leftovers
-        if self.world.saw_foreign:
+        report.leftovers = list(self.world.leftovers)
+        if self.world.foreign.were_seen:
             report.nondeterminism.append("the program starts threads of its own, which run in real time")
 
     def repeat(
@@ -190,14 +249,15 @@ class _Exploration:
             used |= _freedoms.NAMES[kind]
         strongest = _freedoms.strongest(used)
         explanation = _freedoms.SENTENCES[strongest]
-        if strongest == _freedoms.STALL and self.world.held_up:
-            explanation = f"happens if the loop is {self.world.held_up}"
+        story = self.world.story
+        if strongest == _freedoms.STALL and story is not None and story.held_up:
+            explanation = f"happens if the loop is {story.held_up}"
         name = _freedoms.name(strongest)
         if cancel is not None:
             name = "cancellation" if strongest == 0 else f"cancellation and {name}"
             explanation = "happens if a task is cancelled where it waits"
         token = Token(bits, self.stall, cancel, deviations, ending.outcome)
-        return Failure(ending.error, token.encode(), name, explanation, "\n".join(self.world.story or []))
+        return Failure(ending.error, token.encode(), name, explanation, str(story or ""), story)
 
     def _conclude_failure(self, ending: Ending, cancel: tuple[int, int] | None) -> Failure:
         """Shrinks a schedule, finds the weakest freedom that suffices, and writes its story."""
@@ -205,11 +265,8 @@ class _Exploration:
         bits = self.bits
         if cancel is None:
             bits, planned = self._weaken(ending, planned)
-        self.world.story = []
-        self.world.held_up = ""
-        self.world.simulation.tracing = True
-        told = self.repeat(planned, cancel, bits=bits) or ending
-        self.world.simulation.tracing = False
+        with self.world.telling():
+            told = self.repeat(planned, cancel, bits=bits) or ending
         return self.failure_of(told, bits, cancel)
 
     def _shrink(self, ending: Ending, cancel: tuple[int, int] | None, bits: int) -> list[int]:
@@ -262,6 +319,11 @@ class _Exploration:
             f"ferrio.testing: {report.schedules} of at most {schedules} schedules, about {unseen:.1%} unseen",
             file=sys.stderr,
         )
+
+
+def _check_leftovers(leftovers: str) -> None:
+    if leftovers not in ("report", "fail"):
+        raise ValueError(f"leftovers is 'report' or 'fail', not {leftovers!r}")
 
 
 def _taken(choices: list[Choice]) -> list[int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterable
 from types import FrameType
 from typing import Any
@@ -25,6 +26,16 @@ def place_of_task(task: "asyncio.Task[Any]") -> str:
     if frame is not None:
         return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
     return f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}" if code is not None else "?"
+
+
+def place_of_caller() -> str:
+    """`file:line` of the program's code that runs."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_MACHINERY):
+        frame = frame.f_back
+    if frame is None:
+        return "?"
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
 def name_of_task(task: "asyncio.Task[Any]") -> str:

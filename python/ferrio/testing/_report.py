@@ -1,6 +1,10 @@
 """What an exploration found."""
 
+import os
 from dataclasses import dataclass, field
+
+from ferrio.testing import _trace
+from ferrio.testing._story import Story
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,16 @@ class Failure:
     explanation: str
     #: What happened: one line for each choice that matters.
     story: str
+    _told: Story | None = field(default=None, repr=False, compare=False)
+
+    def save_trace(self, file: str | os.PathLike[str]) -> None:
+        """Write the run as a trace: Perfetto (https://ui.perfetto.dev) and chrome://tracing open it.
+
+        Each task has a track, in simulated time; the choices that matter have one of their own.
+        """
+        if self._told is None:
+            raise ValueError("this failure was not made by an exploration: its run is not known")
+        _trace.save(self._told, f"schedule {self.token}", file)
 
     def __str__(self) -> str:
         error = f"{type(self.exception).__name__}: {self.exception}"
@@ -44,7 +58,7 @@ class Report:
     interrupted: bool = False
     #: What the results may depend on beside the schedule, if anything: threads that are none of the simulation's.
     nondeterminism: list[str] = field(default_factory=list)
-    #: Tasks that the last run left behind and had not cancelled.
+    #: What runs left behind: tasks that they had not cancelled and, with `leftovers="fail"`, all else.
     leftovers: list[str] = field(default_factory=list)
     #: How many schedules the search had run when it found the failure.
     found_after: int | None = None

@@ -1,12 +1,14 @@
 """`sim`: the simulation that runs, as its program sees it."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any
 
 from ferrio._ferrio import Simulation
 from ferrio.testing._errors import InvariantError
 from ferrio.testing._net import Network
+from ferrio.testing._processes import Fake, scripted
 
 Predicate = Callable[[], Any]
 
@@ -73,8 +75,45 @@ class Sim:
     @property
     def net(self) -> Network:
         """The simulated network: hosts, links and their faults."""
-        network: Network = self._running().network
+        network: Network = self._simulated("networks").network
         return network
+
+    def program(
+        self,
+        program: "str | bytes | os.PathLike[str] | Callable[[list[str]], Any]",
+        fake: Fake | None = None,
+        *,
+        stdout: bytes = b"",
+        stderr: bytes = b"",
+        status: int = 0,
+        after: float = 0.0,
+        error: Exception | None = None,
+    ) -> None:
+        """Let a fake stand for a program that `create_subprocess_exec` or `create_subprocess_shell` starts.
+
+        `program` is its name or path, a shell's whole command, or a predicate of the list of arguments. `fake` is a
+        coroutine function that gets a FakeProcess, with `args`, `stdin`, `stdout` and `stderr`, and gives the exit
+        status. Without it the program waits `after` seconds, writes `stdout` and `stderr` and ends with `status`; with
+        `error` it cannot be started.
+        """
+        world = self._simulated("children")
+        world.processes.declare(program, fake or scripted(stdout, stderr, status, after, error))
+
+    def signal(self, number: int, within: float = 0.05) -> None:
+        """Send the program a signal, which lands in at most `within` seconds, when an exploration chooses.
+
+        So do signals by `os.kill` of the process itself and `signal.raise_signal`, at once. Handlers are those of
+        `loop.add_signal_handler` and `signal.signal`, which are kept apart from the process's in a simulation.
+        """
+        if not within >= 0:
+            raise ValueError(f"within is a number of seconds, not {within!r}")
+        self._simulated("signals").signals.send(number, within)
+
+    def _simulated(self, what: str) -> Any:
+        world = self._running()
+        if world.real_io is not None:
+            raise RuntimeError(f"with io='real' there are no simulated {what}")
+        return world
 
     def always(self, predicate: Predicate, text: str | None = None) -> None:
         """From now on `predicate()` must be true after each callback of the loop and each step of a task."""

@@ -21,12 +21,17 @@ def simulate(
     cancel: Literal["sweep"] | None = None,
     stall: float = 0.005,
     seed: int = 0,
+    io: Literal["simulated", "real"] = "simulated",
+    leftovers: Literal["report", "fail"] = "report",
 ) -> Any:
     """Make a test of an async test function: it explores the function's schedules and fails with the first that does.
 
     The arguments are those of `explore`. pytest's fixtures and parameters reach the function as they would without;
-    they are made once for all schedules. The decorator also serves methods of `unittest.TestCase`.
+    they are made once for all schedules. The decorator also serves methods of `unittest.TestCase`. With `io="real"` the
+    function runs once, as `run` runs it: in virtual time, with the system's sockets, children and threads.
     """
+    if io not in ("simulated", "real"):
+        raise ValueError(f"io is 'simulated' or 'real', not {io!r}")
     options: dict[str, Any] = {
         "schedules": schedules,
         "seconds": seconds,
@@ -35,6 +40,7 @@ def simulate(
         "cancel": cancel,
         "stall": stall,
         "seed": seed,
+        "leftovers": leftovers,
     }
 
     def decorate(function: AsyncTest) -> Callable[..., None]:
@@ -43,9 +49,12 @@ def simulate(
             def main() -> Coroutine[Any, Any, None]:
                 return function(*arguments, **keywords)
 
+            if io == "real":
+                _explore.run(main, seed=session.get("seed") or seed, io="real", leftovers=leftovers)
+                return
             token = session.get("replay")
             if token is not None:
-                _explore.replay(main, token).check()
+                _explore.replay(main, token, leftovers=leftovers).check()
                 return
             given = {name: value for name, value in session.items() if value is not None}
             _explore.explore(main, **(options | given)).check()

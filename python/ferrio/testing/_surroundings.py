@@ -1,4 +1,4 @@
-"""What a simulated program sees in place of the process's clocks and random numbers, and which calls it is refused.
+"""What a simulated program sees in place of the process's clocks and random numbers.
 
 Everything is put back when the simulation ends. What a program took by name before (`from time import monotonic`) stays
 the process's.
@@ -13,29 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ferrio.testing._errors import RealIOError
-
 # The wall clock of a simulation begins here: 2024-01-01, so that no run depends on the day.
 EPOCH = 1_704_067_200.0
 
 real_sleep = time.sleep
 real_monotonic = time.monotonic
-
-REFUSED = ("connect_read_pipe", "connect_write_pipe", "subprocess_exec", "subprocess_shell")
-
-
-def refuse_io(loop: Any) -> None:
-    """Makes the loop's methods that need the outside world raise, naming the call."""
-    for name in REFUSED:
-        setattr(loop, name, _refusal(name))
-
-
-def _refusal(name: str) -> Callable[..., Any]:
-    def refuse(*arguments: Any, **keywords: Any) -> Any:
-        raise RealIOError(f"loop.{name}() needs real I/O, which a simulated program does not have")
-
-    refuse.__name__ = name
-    return refuse
 
 
 def clocks(is_inside: Callable[[], bool], now: Callable[[], float], advance: Callable[[float], None]) -> list[Any]:

@@ -8,29 +8,32 @@ import contextlib
 import gc
 import random
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from types import FrameType
 from typing import Any, NamedTuple
 
-from ferrio._ferrio import EventLoop, Simulation, _listed_tasks, all_tasks
+from ferrio._ferrio import EventLoop, Simulation, all_tasks
+from ferrio.testing import _leftovers as leftovers
 from ferrio.testing._calendar import calendar
-from ferrio.testing._errors import Deadlock, Livelock, UnhandledError
+from ferrio.testing._errors import Deadlock, LeftoverError, Livelock, SwallowedCancellation, UnhandledError
+from ferrio.testing._foreign import ForeignThreads
+from ferrio.testing._leftovers import Descriptors
 from ferrio.testing._net.network import Network
 from ferrio.testing._net.replacements import guard_loop, of_socket_module
-from ferrio.testing._places import describe_handle, name_of_task, place_of_task, waiting_tasks
+from ferrio.testing._places import name_of_task, place_of_task, waiting_tasks
+from ferrio.testing._processes import Processes
+from ferrio.testing._real_io import RealIO
+from ferrio.testing._signals import Signals
 from ferrio.testing._sim import Invariants, sim
+from ferrio.testing._story import Story
 from ferrio.testing._surroundings import (
     clocks,
     own_thread,
     random_bytes,
-    real_monotonic,
-    real_sleep,
-    refuse_io,
     replaced,
 )
-from ferrio.testing._threads import Crew, _start
+from ferrio.testing._threads import Crew
 from ferrio.testing._token import Choice, Token
+from ferrio.testing._why import is_recording, recording, why
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -40,8 +43,8 @@ GARBAGE = 20_000
 # A run that takes more turns is taken for one that goes on for ever.
 MOST_TURNS = 1_000_000
 
-# How long, in seconds, a world with nothing else to do waits for a foreign thread.
-PATIENCE = 30.0
+# How many different leftovers a report lists.
+MOST_LEFTOVERS = 20
 
 
 class Ending(NamedTuple):
@@ -59,7 +62,7 @@ class _Void:
 class World:
     """The surroundings of simulated programs; a context manager."""
 
-    def __init__(self, seed: int = 0, stall: float = 0.0) -> None:
+    def __init__(self, seed: int = 0, stall: float = 0.0, *, real_io: bool = False) -> None:
         running = asyncio._get_running_loop()
         if running is not None:
             raise RuntimeError("a simulation cannot begin while a loop runs in this thread")
@@ -68,42 +71,48 @@ class World:
         self.seed = seed
         self.simulation = Simulation(self, seed, stall, MOST_TURNS)
         self.crew = Crew(self.simulation)
-        self.foreign: list[threading.Thread] = []
+        self.foreign = ForeignThreads(self.loop, self.simulation)
         self.unhandled: list[dict[str, Any]] = []
-        self.story: list[str] | None = None
-        self.held_up = ""
+        self.story: Story | None = None
+        #: What a run leaves open counts as a failure.
+        self.is_strict = False
         #: Whether garbage is collected at the end of each run, so that what it reports belongs to the run. Otherwise it
         #: is collected between runs, once there is enough of it.
         self.collects = False
         self.collects_between = False
         self.generator = random.Random(seed)
         self.generator_used = False
-        self.saw_foreign = False
         self.found: tuple[int, bool, float] | None = None
         self.result: Any = None
-        self.leftovers: list[str] = []
+        #: What runs have left, each once.
+        self.leftovers: dict[str, None] = {}
         self.invariants = Invariants(self.simulation)
         self.network = Network(self.simulation, self.loop, self.note)
+        self.processes = Processes(self.simulation, self.loop, self.network, self.note)
+        self.signals = Signals(self.simulation, self.loop, self.processes)
+        self.real_io = RealIO(self.loop, self.simulation, self.foreign.started) if real_io else None
 
     def __enter__(self) -> "World":
         loop = self.loop
-        refuse_io(loop)
-        guard_loop(loop, self.network)
         is_inside = own_thread(loop, self.crew.by_thread.__contains__)
         simulation = self.simulation
         everything = [
             *clocks(is_inside, lambda: simulation.now, simulation.advance),
             *calendar(is_inside),
             *random_bytes(is_inside, self._random_bytes),
-            *self.crew.replacements(),
-            *of_socket_module(self.network, is_inside),
-            (threading.Thread, "start", self._watch_threads(is_inside)),
+            self.foreign.replacement(is_inside),
         ]
+        if self.real_io is None:
+            guard_loop(loop, self.network)
+            for name, method in (self.processes.in_loop() | self.signals.in_loop()).items():
+                setattr(loop, name, method)
+            everything += [*self.crew.replacements(), *of_socket_module(self.network, is_inside)]
+            everything += self.signals.replacements(is_inside)
         self.random_state = random.getstate()
         self.next_number = Simulation.restart_numbers(1)
         self.stack = contextlib.ExitStack()
         self.stack.enter_context(replaced(everything))
-        simulation.attach(loop)
+        simulation.attach(loop, real_io=self.real_io is not None)
         self.outer = sim._enter(self)
         return self
 
@@ -128,6 +137,14 @@ class World:
         """Takes what was written to simulated sockets."""
         self.network.look()
 
+    def is_pending(self) -> bool:
+        """Whether something real may still happen."""
+        return self.real_io is not None and self.real_io.is_pending()
+
+    def may_be_called(self) -> bool:
+        """Whether somebody may still call a program that waits for nothing in particular."""
+        return self.real_io is not None and self.real_io.may_be_called()
+
     def check_invariants(self) -> None:
         """A callback has run."""
         self.crew.check_run()
@@ -148,8 +165,8 @@ class World:
         if self.generator_used:
             self.generator_used = False
             self.generator.seed(self.seed)
-        if self.foreign:
-            self.foreign.clear()
+        self.foreign.begin_run()
+        descriptors = Descriptors() if self.is_strict else None
         loop.set_exception_handler(self._note_unhandled)
         error: BaseException | None = None
         try:
@@ -161,7 +178,8 @@ class World:
             self._drop()
             raise
         except BaseException as raised:
-            error = raised
+            if not (self.signals.has_interrupted and isinstance(raised, asyncio.CancelledError)):
+                error = raised
         if self.crew.is_void:
             self.crew.is_void = False
             self.invariants.clear()
@@ -171,23 +189,23 @@ class World:
             error = UnhandledError(self.unhandled[0])
         ending = None
         if error is not None:
-            choices = [choice[:3] for choice in simulation.choices]
-            ending = Ending(error, choices, simulation.outcome)
+            ending = self._ending(error)
+        choices = self._choices() if checked is not None else []
         simulation.end()
         self.invariants.clear()
-        if checked is not None:
-            choices = [choice[:3] for choice in simulation.choices]
-        self._clean_up(error is not None)
+        late = self._clean_up(error is not None, descriptors)
         if checked is not None:
             checked.check(choices)
-        return ending
+        return ending or late
 
     def _drop(self) -> None:
         """Leaves an interrupted run as it is: nothing of it may run any more."""
         self.simulation.choose_no_more()
         for task in all_tasks(self.loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self.processes.end_run()
         self.network.end()
+        self.signals.end_run()
         Simulation.clear(self.loop)
         self.unhandled.clear()
 
@@ -203,38 +221,85 @@ class World:
         simulation = self.simulation
         return self.found or (simulation.distinct, simulation.exhausted, simulation.unseen)
 
-    def _clean_up(self, failed: bool) -> None:
-        """Ends what the run has left, as `asyncio.run` does."""
+    def _choices(self) -> list[Choice]:
+        return [choice[:3] for choice in self.simulation.choices]
+
+    def _ending(self, error: BaseException) -> Ending:
+        return Ending(error, self._choices(), self.simulation.outcome)
+
+    def _clean_up(self, failed: bool, descriptors: Descriptors | None = None) -> Ending | None:
+        """Ends what the run has left, as `asyncio.run` does; if that shows a fault, gives how the run ended."""
         loop = self.loop
+        left = all_tasks(loop) if Simulation.has_tasks() or has_other_tasks() else ()
+        ending: Ending | None = None
+        if (left or descriptors is not None) and not failed:
+            ending = self._ending(Deadlock())
         self.simulation.choose_no_more()
         if failed:
             self.crew.abandon()
-        left = all_tasks(loop) if Simulation.has_tasks() or has_other_tasks() else ()
+        found: list[str] = []
+        error: Exception | None = None
         if left:
-            self.leftovers = [name_of_task(task) for task in left if not _is_cancelling(task)]
+            found = leftovers.of_tasks(left, self.network)
             for task in left:
                 task.cancel()
-            with contextlib.suppress(Deadlock, Livelock, asyncio.CancelledError):
+            is_stuck = False
+            try:
                 loop.run_until_complete(_settle(left))
+            except (Deadlock, Livelock):
+                is_stuck = True
+            except asyncio.CancelledError:
+                pass
+            if is_stuck and not failed:
+                error = self._swallowed(left)
             for task in left:
                 if not task.done():
                     task._log_destroy_pending = False  # type: ignore[attr-defined]
                 elif not task.cancelled():
                     task.exception()
         self.crew.abandon()
+        if self.real_io is not None and loop._default_executor is not None:
+            loop.run_until_complete(loop.shutdown_default_executor())
         generators = Simulation.generators(loop)
         if generators:
             with contextlib.suppress(Deadlock, Livelock):
                 loop.run_until_complete(_close_generators(list(generators)))
+        if descriptors is not None and not failed:
+            with contextlib.suppress(Deadlock, Livelock):
+                loop.run_until_complete(_few_turns())
+            found += [*leftovers.of_locks(), *leftovers.of_network(self.network)]
+            found += [f"{child.process} has not ended" for child in self.processes.running.values()]
         if loop.get_debug() is not self.debug:
             loop.set_debug(self.debug)
         if loop.get_task_factory() is not None:
             loop.set_task_factory(None)
+        self.processes.end_run()
         self.network.end()
+        self.signals.end_run()
         Simulation.clear(loop)
         self.unhandled.clear()
+        if descriptors is not None and not failed:
+            found += descriptors.left()
+        if found and not failed:
+            self._note_leftovers(found)
+            if descriptors is not None and error is None:
+                error = LeftoverError(found)
         if self.collects_between:
             self._collect_between()
+        return ending._replace(error=error) if ending is not None and error is not None else None
+
+    def _note_leftovers(self, found: list[str]) -> None:
+        for text in found:
+            if len(self.leftovers) < MOST_LEFTOVERS:
+                self.leftovers[text] = None
+
+    def _swallowed(self, tasks: "set[asyncio.Task[Any]]") -> Exception | None:
+        """Tasks that were cancelled and went on; without other programs, which would have ended by themselves."""
+        had_others = self.network.has_others
+        stuck = [task for task in tasks if not task.done()]
+        if not stuck or had_others:
+            return None
+        return SwallowedCancellation(sorted(f"{name_of_task(task)} waits at {place_of_task(task)}" for task in stuck))
 
     @contextlib.contextmanager
     def collecting_between_runs(self) -> Iterator[None]:
@@ -258,6 +323,14 @@ class World:
             self.unhandled.clear()
             self.collects = True
 
+    def has_faulty_garbage(self) -> bool:
+        """Whether garbage of the runs reports what nobody has handled."""
+        self.unhandled.clear()
+        gc.collect()
+        is_faulty = bool(self.unhandled)
+        self.unhandled.clear()
+        return is_faulty
+
     def _note_unhandled(self, loop: Any, context: dict[str, Any]) -> None:
         self.unhandled.append(context)
 
@@ -268,96 +341,47 @@ class World:
     def nothing_left(self) -> None:
         """The simulation has nothing to do: waits for foreign threads, or raises Deadlock."""
         loop = self.loop
-        if self._wait_for_foreign(PATIENCE):
+        if self.foreign.wait():
             return
-        if any(thread.is_alive() for thread in self.foreign):
-            names = ", ".join(thread.name for thread in self.foreign if thread.is_alive())
-            raise TimeoutError(f"nothing has happened for {PATIENCE:g} s while other threads are at work: {names}")
-        lines = waiting_tasks(all_tasks(loop))
+        self.foreign.check_gone()
+        # With what is recorded while the story is written, circles and holders are known.
+        lines = list(why(loop)) if is_recording() else waiting_tasks(all_tasks(loop))
         lines += [f"a job of {worker.thread.name} waits for the loop" for worker in self.crew.parked]
         raise Deadlock("nothing is left that could go on:\n" + "\n".join(f"  {line}" for line in lines))
 
     def wait(self, seconds: float) -> None:
         """Waits for foreign threads as long as the next timer allows, in real time."""
-        self._wait_for_foreign(seconds)
-
-    def _wait_for_foreign(self, seconds: float) -> bool:
-        deadline = real_monotonic() + seconds
-        while any(thread.is_alive() for thread in self.foreign):
-            if Simulation.ready(self.loop) or real_monotonic() >= deadline:
-                break
-            real_sleep(0.0005)
-        return Simulation.ready(self.loop) > 0
+        self.foreign.wait(seconds)
 
     def livelock(self) -> None:
         """The run has taken too many turns."""
         raise Livelock(f"the program has not ended after {MOST_TURNS} turns of the loop")
 
-    def _watch_threads(self, is_inside: Callable[[], bool]) -> Callable[[threading.Thread], None]:
-        def start(thread: threading.Thread) -> None:
-            if is_inside():
-                self.foreign.append(thread)
-                self.saw_foreign = True
-                self.simulation.note_foreign_thread()
-            _start(thread)
-
-        return start
-
     def note(self, text: str) -> None:
         """Notes what happens on the network."""
         if self.story is not None:
-            self.story.append(f"{self.simulation.now * 1e3:10.3f} ms  {text}")
+            self.story.note(text)
 
     def tell(self, what: str, seconds: float, subject: Any) -> None:
         """Notes a choice that differs from the undisturbed run."""
-        if self.story is None:
-            return
-        # No set: that would make the choice about the order of sets in runs with a story only.
-        tasks = [task for task in _listed_tasks() if task.get_loop() is self.loop]
-        time = f"{self.simulation.now * 1e3:10.3f} ms"
-        current = asyncio.current_task(self.loop) if asyncio._get_running_loop() else None
-        if what == "is cancelled":
-            text = f"{name_of_task(subject)} is cancelled at {place_of_task(subject)}"
-        elif what == "slips":
-            where = f"{name_of_task(current)} at {place_of_caller()}" if current is not None else "a callback"
-            self.held_up = self.held_up or f"held up for {_length(seconds)} at {place_of_caller()}"
-            text = f"the loop is held up for {_length(seconds)} before {where} arms its timer"
-        elif what == "are iterated in reverse":
-            text = f"sets of tasks {what}, the last one made first"
-        elif subject is None:
-            text = f"what was ready {what}" if what.startswith("runs") else f"a pending result {what}"
-        elif hasattr(subject, "label"):
-            text = f"{subject.label} {what}"
-        elif type(subject).__name__ in ("Job", "_Worker"):
-            text = f"the result of a job {what}"
-        else:
-            text = f"{describe_handle(subject, tasks)} {what}"
-            if what.startswith(("is due", "waits")):
-                self.held_up = (
-                    self.held_up or f"held up for {_length(seconds)} before {describe_handle(subject, tasks)}"
-                )
-                text += f": the loop is held up for {_length(seconds)}"
-        self.story.append(f"{time}  {text}")
+        if self.story is not None:
+            self.story.tell(what, seconds, subject)
 
+    def note_step(self, task: Any) -> None:
+        """Notes a step of a task."""
+        if self.story is not None:
+            self.story.note_step(task)
 
-def _length(seconds: float) -> str:
-    if seconds >= 1e-3:
-        return f"{seconds * 1e3:.3g} ms"
-    return f"{seconds * 1e6:.3g} µs"
-
-
-def place_of_caller() -> str:
-    """`file:line` of the program's code that runs."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and "ferrio/testing/" in frame.f_code.co_filename:
-        frame = frame.f_back
-    if frame is None:
-        return "?"
-    return f"{frame.f_code.co_filename.rsplit('/', 1)[-1]}:{frame.f_lineno}"
-
-
-def _is_cancelling(task: "asyncio.Task[Any]") -> bool:
-    return task.cancelling() > 0
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Writes the story of the run that follows, and records who makes tasks and takes locks."""
+        self.story = Story(self.loop, self.simulation)
+        self.simulation.tracing = True
+        try:
+            with recording():
+                yield
+        finally:
+            self.simulation.tracing = False
 
 
 def has_other_tasks() -> bool:
@@ -371,6 +395,12 @@ def has_other_tasks() -> bool:
 
 async def _close_generators(generators: list[Any]) -> None:
     await asyncio.gather(*(generator.aclose() for generator in generators), return_exceptions=True)
+
+
+async def _few_turns() -> None:
+    """As many as `asyncio.run` takes at least when a program has ended: transports that were closed go."""
+    for _ in range(4):
+        await asyncio.sleep(0)
 
 
 async def _settle(tasks: set["asyncio.Task[Any]"]) -> None:

@@ -96,7 +96,7 @@ impl Loop {
             Some(executor) => executor,
             None => default_executor(slf)?,
         };
-        if base(slf).is_simulated() && executor.is_instance(&imports::thread_pool(py)?)? {
+        if base(slf).has_simulated_io() && executor.is_instance(&imports::thread_pool(py)?)? {
             let call = Call::Plain { function: func.clone().unbind(), arguments: args.clone().unbind() };
             return simulate(slf, call, Loop::waiter(slf)?);
         }
@@ -112,7 +112,11 @@ impl Loop {
             all.extend(args.iter());
             submit.call1(memory::tuple(py, all)?)?
         };
-        executor_future::follow(slf, work)
+        let future = executor_future::follow(slf, work)?;
+        if base(slf).is_simulated() {
+            base(slf).watch_job(&future)?;
+        }
+        Ok(future)
     }
 
     /// Set the executor that `run_in_executor(None`, …) uses: a `ThreadPoolExecutor`.
@@ -200,10 +204,13 @@ pub(crate) fn look_up_in_thread<'py>(slf: &Bound<'py, Loop>, call: Call) -> PyRe
 
 fn submit<'py>(slf: &Bound<'py, Loop>, pool: &Bound<'py, Pool>, call: Call) -> PyResult<Bound<'py, PyAny>> {
     let future = Loop::waiter(slf)?;
-    if base(slf).is_simulated() {
+    if base(slf).has_simulated_io() {
         return simulate(slf, call, future);
     }
     executor::submit(pool, slf.as_super(), call, &future)?;
+    if base(slf).is_simulated() {
+        base(slf).watch_job(&future)?;
+    }
     Ok(future)
 }
 

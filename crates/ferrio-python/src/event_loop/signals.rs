@@ -55,7 +55,7 @@ impl Signals {
         drop(handlers);
     }
 
-    fn is_empty(&self, py: Python<'_>) -> bool {
+    pub(crate) fn is_empty(&self, py: Python<'_>) -> bool {
         self.handlers.with(py, |handlers| handlers.is_empty())
     }
 

@@ -2,10 +2,12 @@
 //! may do.
 //!
 //! The loop itself is the ordinary one; see `LoopBase`'s seams. `simulation.rs` has the Python class and its state,
-//! `turn.rs` decides what lands in a turn and is what tells the legal from the rest, `seams.rs` connects both to a loop.
+//! `turn.rs` decides what lands in a turn and is what tells the legal from the rest, `real_io.rs` does so where I/O is real,
+//! `seams.rs` connects both to a loop.
 
 mod baton;
 mod lent_thread;
+mod real_io;
 mod seams;
 mod simulation;
 mod stand_in;

@@ -1,10 +1,12 @@
 //! Puts a simulation in the place of a loop's surroundings, and takes the jobs that the loop submits.
 
+use ferrio_cpython::objects::loop_base::SetOrder;
 use ferrio_cpython::{LoopBase, Seams};
 use ferrio_engine::Freedom;
 use pyo3::prelude::*;
 
 use crate::event_loop::{Loop, base};
+use crate::testing::real_io;
 use crate::testing::simulation::Simulation;
 use crate::testing::turn;
 
@@ -15,13 +17,19 @@ static SEAMS: Seams = Seams {
     ran: turn::ran,
     choose_order_of_sets,
     submit,
+    watch_job: None,
 };
+
+/// Virtual time, with the system's sockets and threads.
+static REAL_IO: Seams = Seams { poll: real_io::poll, watch_job: Some(real_io::watch_job), ..SEAMS };
 
 #[pymethods]
 impl Simulation {
-    /// Take the place of the loop's surroundings.
-    fn attach(slf: &Bound<'_, Self>, owner: &Bound<'_, Loop>) {
-        base(owner).simulate(slf.py(), Some((slf.clone().into_any().unbind(), &SEAMS)));
+    /// Take the place of the loop's surroundings, or, with `real_io`, of its clock only.
+    #[pyo3(signature = (owner, real_io=false))]
+    fn attach(slf: &Bound<'_, Self>, owner: &Bound<'_, Loop>, real_io: bool) {
+        let seams = if real_io { &REAL_IO } else { &SEAMS };
+        base(owner).simulate(slf.py(), Some((slf.clone().into_any().unbind(), seams)));
     }
 
     /// Put the loop's surroundings back.
@@ -32,16 +40,23 @@ impl Simulation {
 }
 
 /// A set of tasks is used for the first time in the run: its order may be another one.
-fn choose_order_of_sets(slf: &Bound<'_, PyAny>) -> bool {
-    let Ok(this) = slf.cast::<Simulation>() else { return false };
+fn choose_order_of_sets(slf: &Bound<'_, PyAny>) -> SetOrder {
+    let Ok(this) = slf.cast::<Simulation>() else { return SetOrder::default() };
     let py = slf.py();
-    let chosen = this.get().state.with(py, |state| state.tape.choose(Freedom::Set, 1, 2));
-    if chosen == 1
-        && let Err(error) = this.get().tell(py, "are iterated in reverse", 0.0, None)
-    {
+    let order = this.get().state.with(py, |state| {
+        let is_reversed = state.tape.choose(Freedom::Set, 1, 2) == 1;
+        let mix = state.tape.choose(Freedom::Set, 2, usize::from(SetOrder::MIXES));
+        SetOrder { is_reversed, mix: mix.try_into().unwrap_or_default() }
+    });
+    let what = match order {
+        SetOrder { mix: 0, is_reversed: false } => return order,
+        SetOrder { mix: 0, is_reversed: true } => "are iterated in reverse",
+        SetOrder { .. } => "are iterated in another order",
+    };
+    if let Err(error) = this.get().tell(py, what, 0.0, None) {
         error.write_unraisable(py, Some(slf));
     }
-    chosen == 1
+    order
 }
 
 /// The job lands when it is chosen.

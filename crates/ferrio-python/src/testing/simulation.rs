@@ -69,6 +69,10 @@ pub(super) struct State {
     pub(super) cancel: Option<(u64, u32)>,
     /// What else is ready, where any callback may run next.
     pub(super) set_aside: Vec<ferrio_cpython::Runnable>,
+    /// Where I/O is real: the futures of jobs, until they are seen to be done.
+    pub(super) jobs: Vec<Py<PyAny>>,
+    /// When a busy loop last asked whether something real is pending, in the system's time.
+    pub(super) asked: Option<u64>,
     plan: Option<Plan>,
     freedoms: Freedoms,
     search: ScheduleSearch,
@@ -117,11 +121,10 @@ impl Simulation {
             state.networked = false;
             state.has_invariants = false;
             let arrivals = (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.under_way));
-            (arrivals, std::mem::take(&mut state.set_aside))
+            (arrivals, std::mem::take(&mut state.jobs), std::mem::take(&mut state.set_aside))
         });
         drop(before);
-        let order = if may_reverse { SetOrder::Open } else { SetOrder::Creation };
-        set_order_of_sets(py, order);
+        set_order_of_sets(py, (!may_reverse).then(SetOrder::default));
         let _ = restart_task_numbers(py, 1);
     }
 }
@@ -148,6 +151,8 @@ impl Simulation {
             steps: HashMap::new(),
             cancel: None,
             set_aside: Vec::new(),
+            jobs: Vec::new(),
+            asked: None,
             plan: None,
             freedoms: Freedoms::NONE,
             search: ScheduleSearch::new(seed),
@@ -193,7 +198,7 @@ impl Simulation {
             state.turns = 0;
         });
         if is_order_of_sets_open(py) {
-            set_order_of_sets(py, SetOrder::Creation);
+            set_order_of_sets(py, Some(SetOrder::default()));
         }
         drop(tape);
     }
@@ -298,6 +303,20 @@ impl Simulation {
         });
     }
 
+    /// Whether a job of a thread of the program's is not done.
+    fn has_jobs(&self, py: Python<'_>) -> PyResult<bool> {
+        let mut jobs = self.state.with(py, |state| std::mem::take(&mut state.jobs));
+        let mut left = Vec::new();
+        while let Some(future) = jobs.pop() {
+            if !future.call_method0(py, name!("done"))?.is_truthy(py)? {
+                left.push(future);
+            }
+        }
+        let is_any = !left.is_empty();
+        self.state.with(py, |state| state.jobs.append(&mut left));
+        Ok(is_any)
+    }
+
     /// Whether each turn looks at the network.
     #[setter]
     fn set_networked(&self, py: Python<'_>, networked: bool) {
@@ -367,6 +386,25 @@ impl Simulation {
         owner.get().io.registrations.with(owner.py(), |registrations| registrations.count()) > 0
     }
 
+    /// The future that the loop runs until it is done; None if there is none.
+    #[staticmethod]
+    fn outermost(owner: &Bound<'_, Loop>) -> Option<Py<PyAny>> {
+        let py = owner.py();
+        owner.get().outermost.with(py, |future| future.as_ref().map(|future| future.clone_ref(py)))
+    }
+
+    /// Whether the loop has signal handlers.
+    #[staticmethod]
+    fn has_signal_handlers(owner: &Bound<'_, Loop>) -> bool {
+        !owner.get().signals.is_empty(owner.py())
+    }
+
+    /// The descriptors that the loop watches.
+    #[staticmethod]
+    fn descriptors(owner: &Bound<'_, Loop>) -> Vec<i32> {
+        owner.get().io.registrations.with(owner.py(), |registrations| registrations.watched().collect())
+    }
+
     /// How many callbacks are ready.
     #[staticmethod]
     fn ready(owner: &Bound<'_, Loop>) -> usize {
@@ -389,7 +427,8 @@ impl Simulation {
         self.world.traverse(&visit, |world| visit.call(world)).transpose()?;
         let arrivals = self.state.traverse(&visit, |state| {
             state.arrivals.iter().try_for_each(|this| visit.call(&this.job))?;
-            state.under_way.iter().try_for_each(|this| visit.call(&this.arrival.job))
+            state.under_way.iter().try_for_each(|this| visit.call(&this.arrival.job))?;
+            state.jobs.iter().try_for_each(|future| visit.call(future))
         });
         arrivals.transpose().map(drop)
     }
@@ -397,9 +436,11 @@ impl Simulation {
     fn __clear__(&self, py: Python<'_>) {
         let world = self.world.with(py, Option::take);
         drop(world);
-        let arrivals =
-            self.state.with(py, |state| (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.under_way)));
-        drop(arrivals);
+        let kept = self.state.with(py, |state| {
+            let arrivals = (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.under_way));
+            (arrivals, std::mem::take(&mut state.jobs))
+        });
+        drop(kept);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::testing::stand_in::is_stand_in;
 use crate::threads::job::Job;
 
 /// Deadlines that differ by less are due together, as on the real clock.
-const RESOLUTION: f64 = 1e-9;
+pub(super) const RESOLUTION: f64 = 1e-9;
 
 /// How far the clock goes on at least when it does.
 const MOMENT: f64 = 1e-6;
@@ -95,6 +95,11 @@ pub(super) fn ran(
     let py = slf.py();
     let turn = Turn { this: slf.cast::<Simulation>()?.get(), owner };
     if let Some(task) = task {
+        if turn.this.state.with(py, |state| state.tracing)
+            && let Some(world) = turn.this.world(py)
+        {
+            world.call_method1(name!("note_step"), (&task,))?;
+        }
         turn.note_step(&task)?;
     }
     if turn.this.state.with(py, |state| state.has_invariants)

@@ -17,6 +17,9 @@ EPHEMERAL = 49152
 LOOPBACK = ("127.0.0.1", "::1")
 ANY = ("", "0.0.0.0", "::")
 
+#: Whether what runs is a program of another host or of a child: it belongs to the surroundings of the one under test.
+of_others: contextvars.ContextVar[bool] = contextvars.ContextVar("ferrio.testing surroundings", default=False)
+
 current: "contextvars.ContextVar[Host | None]" = contextvars.ContextVar("ferrio.testing host", default=None)
 
 
@@ -79,7 +82,7 @@ class Host:
 
     def _start(self) -> "asyncio.Task[Any]":
         assert self._program is not None
-        context = contextvars.copy_context()
+        context = self._network.context_of_others()
         context.run(current.set, self)
         loop = asyncio.get_running_loop()
         task = loop.create_task(_await(self._program), name=self.name, context=context)

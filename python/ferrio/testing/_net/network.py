@@ -1,9 +1,11 @@
 """The network of one simulation: its hosts and links, and what is under way between them."""
 
+import contextvars
 import errno
 import itertools
 import selectors
 import socket
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -60,20 +62,25 @@ class Network:
         self._ends: dict[End, None] = {}
         self._held: list[Callable[[], None]] = []
         self._paths: dict[Any, ref[SimulatedSocket]] = {}
+        #: Programs of other hosts, or of children, have run.
+        self.has_others = False
         self._local = Host(self, "local", "10.0.0.1")
         self.hosts["local"] = self._local
 
     def end(self) -> None:
         """The run is over: close what it has left open."""
+        self.has_others = False
         if not self._is_used:
             return
         self._is_used = False
-        for known in self._sockets:
-            sock = known()
-            if sock is not None and sock.fileno() >= 0:
-                Simulation.forget(self._loop, sock.fileno())
-                sock._io_refs = 0  # type: ignore[attr-defined]
-                sock.close()
+        if left := self.open_sockets():
+            # That the program has left them is told otherwise.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)
+                for sock in left:
+                    Simulation.forget(self._loop, sock.fileno())
+                    sock._io_refs = 0  # type: ignore[attr-defined]
+                    sock.close()
         for end in list(self._ends):
             end.wire.close()
         if self.selector is not None:
@@ -122,6 +129,11 @@ class Network:
             if peer is not None and {end.host.name, peer.host.name} == wanted and end.outgoing is not None:
                 end.outgoing.refuse()
 
+    def open_sockets(self) -> list[SimulatedSocket]:
+        """The sockets that nobody has closed, in the order in which they were made."""
+        socks = [known() for known in self._sockets]
+        return [sock for sock in socks if sock is not None and sock.fileno() >= 0]
+
     def owns(self, descriptor: int) -> bool:
         """Whether a descriptor is that of a simulated socket."""
         socks = (known() for known in self._sockets)
@@ -150,6 +162,25 @@ class Network:
             sock._peer = ""
             sock.established(0)
         return one, other
+
+    def pipe(self, name: str) -> tuple[SimulatedSocket, SimulatedSocket]:
+        """A pipe from or to a child of this name: the program's end, and the child's."""
+        ours = self.make_socket(socket.AF_UNIX, socket.SOCK_STREAM, 0)
+        theirs = self.make_socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, Host(self, name, ""))
+        theirs.is_of_others = True
+        self._connect(ours._end, theirs._end, self.next_number())
+        for sock in (ours, theirs):
+            sock._peer = ""
+            sock.purpose = f"a pipe of {name}"
+            sock.established(0)
+        return ours, theirs
+
+    def context_of_others(self) -> contextvars.Context:
+        """A context for a program of another host or of a child."""
+        self.has_others = True
+        context = contextvars.copy_context()
+        context.run(hosts.of_others.set, True)
+        return context
 
     def attach(self, sock: SimulatedSocket, wire: socket.socket) -> End:
         """Take charge of a socket's wire."""
@@ -221,6 +252,7 @@ class Network:
         sock = self.make_socket(listener.family, listener.type, listener.proto, connecting.host)
         sock._peer = client._local if client is not None else None
         sock._local = connecting.address
+        sock.is_of_others = listener.is_of_others
         sock._state = "connected"
         if not listener.push(sock, sock._peer):
             sock.close()

@@ -37,6 +37,8 @@ def guard_loop(loop: Any, network: Network) -> None:
     for name, is_first in _WITH_SOCKET.items():
         position = (1 if name == "connect_accepted_socket" else 0) if is_first else None
         setattr(loop, name, _guarded(name, getattr(loop, name), position))
+    for name in ("connect_read_pipe", "connect_write_pipe"):
+        setattr(loop, name, _guarded_pipe(name, getattr(loop, name)))
     for name in ("add_reader", "add_writer"):
         setattr(loop, name, _guarded_descriptor(name, getattr(loop, name), network.owns))
 
@@ -50,6 +52,16 @@ def _guarded(name: str, method: Callable[..., Any], position: int | None) -> Cal
         if isinstance(sock, socket.socket) and not isinstance_of_network(sock):
             raise RealIOError(f"loop.{name}() was given a socket that was not made in the simulation")
         return method(*arguments, **keywords)
+
+    return call
+
+
+def _guarded_pipe(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(protocol_factory: Any, pipe: Any) -> Any:
+        if not isinstance_of_network(pipe):
+            raise RealIOError(f"loop.{name}() was given a pipe that was not made in the simulation")
+        return method(protocol_factory, pipe)
 
     return call
 

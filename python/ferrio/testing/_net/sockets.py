@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from ferrio.testing._errors import RealIOError
+from ferrio.testing._net import hosts
 from ferrio.testing._net.hosts import Host
+from ferrio.testing._places import place_of_caller
 
 if TYPE_CHECKING:
     from ferrio.testing._net.network import Network
@@ -53,10 +55,25 @@ class SimulatedSocket(real_socket):
         self._backlog = 0
         #: Datagrams that have landed.
         self._datagrams: deque[tuple[bytes, Any]] = deque()
+        self.made_at = place_of_caller()
+        self.is_of_others = hosts.of_others.get()
+        self.purpose = ""
         self._end = network.attach(self, wire)
         self.settimeout(socket.getdefaulttimeout())
         if kind & getattr(socket, "SOCK_NONBLOCK", 0):
             self.setblocking(False)
+
+    def description(self) -> str:
+        """What it is, in words."""
+        if self.purpose:
+            return self.purpose
+        if self.type == socket.SOCK_DGRAM:
+            return f"the datagram socket {self.getsockname()}"
+        if self._state == "listening":
+            return f"the listening socket {self.getsockname()}"
+        if self._state == "connected":
+            return f"the connection of {self.getsockname()} to {self._peer}"
+        return f"a socket that is {self._state}"
 
     # Addresses
 

@@ -28,8 +28,8 @@ use pyo3::prelude::*;
 
 pub use overrides::overrides;
 pub use simulated::{
-    AfterCallback, ArmedTimer, Seams, SetOrder, Simulator, SubmitJob, is_order_of_sets_open, restart_task_numbers,
-    set_order_of_sets, task_number,
+    AfterCallback, ArmedTimer, Seams, SetOrder, Simulator, SubmitJob, WatchJob, is_order_of_sets_open,
+    restart_task_numbers, set_order_of_sets, task_number,
 };
 
 use crate::capi::context::Shared;
@@ -80,6 +80,8 @@ pub struct LoopBase {
     /// What takes the place of the loop's surroundings while `simulated` is set.
     simulator: GilCell<Option<Simulator>>,
     simulated: GilFlag,
+    /// The simulation has sockets and threads of its own.
+    io_is_simulated: GilFlag,
     /// Debug mode, a simulation, recording, the watchdog, or `end_of_callback` is due: one check for each callback.
     is_special: GilFlag,
     /// The same without the watchdog.
@@ -161,6 +163,7 @@ impl LoopBase {
             task_factory: TaskFactory::default(),
             simulator: GilCell::default(),
             simulated: GilFlag::default(),
+            io_is_simulated: GilFlag::default(),
             is_special: GilFlag::default(),
             is_marked: GilFlag::default(),
             end_is_due: GilFlag::default(),

@@ -20,6 +20,9 @@ pub type AfterCallback = fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, usize, Opti
 /// Gets the simulation, the loop and a job.
 pub type SubmitJob = fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, Bound<'_, PyAny>) -> PyResult<()>;
 
+/// Gets the simulation and the future of a job.
+pub type WatchJob = fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> PyResult<()>;
+
 /// What a simulation does in place of a loop's surroundings; the first argument is the simulation.
 pub struct Seams {
     /// A reading of the clock.
@@ -30,10 +33,13 @@ pub struct Seams {
     pub poll: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>) -> PyResult<()>,
     /// A callback has run.
     pub ran: AfterCallback,
-    /// Chooses in which order sets of tasks are iterated: whether it is the reverse of the usual one.
-    pub choose_order_of_sets: fn(&Bound<'_, PyAny>) -> bool,
+    /// Chooses in which order sets of tasks are iterated.
+    pub choose_order_of_sets: fn(&Bound<'_, PyAny>) -> SetOrder,
     /// Takes a job of the loop's, for a thread of the simulation's.
     pub submit: SubmitJob,
+    /// Gets the future of a job that was handed to a thread of the program's. None if sockets and threads are the
+    /// simulation's.
+    pub watch_job: Option<WatchJob>,
 }
 
 /// A simulation, as a loop sees it.
@@ -67,6 +73,7 @@ impl LoopBase {
             task::note_simulation(py, simulation.is_some());
         }
         self.simulated.set(simulation.is_some());
+        self.io_is_simulated.set(simulation.as_ref().is_some_and(|(_, seams)| seams.watch_job.is_none()));
         let simulator = simulation.map(|(object, seams)| Simulator { object, seams });
         let before = self.simulator.with(py, |place| std::mem::replace(place, simulator));
         self.update_special();
@@ -78,6 +85,24 @@ impl LoopBase {
     #[inline]
     pub fn is_simulated(&self) -> bool {
         self.simulated.get()
+    }
+
+    /// Whether sockets and threads are the simulation's too.
+    #[inline]
+    pub fn has_simulated_io(&self) -> bool {
+        self.io_is_simulated.get()
+    }
+
+    /// Tells the simulation of a job that a thread of the program's does.
+    ///
+    /// # Errors
+    /// The simulation's.
+    #[cold]
+    pub fn watch_job(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        match self.simulation(future.py()) {
+            Some((simulation, Seams { watch_job: Some(watch), .. })) => watch(&simulation, future),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The simulation, if the loop is simulated.
@@ -162,9 +187,7 @@ impl LoopBase {
     #[cold]
     pub(crate) fn choose_order_of_sets(slf: &Bound<'_, Self>) {
         let Some((simulation, seams)) = slf.get().simulation(slf.py()) else { return };
-        if (seams.choose_order_of_sets)(&simulation) {
-            task::set_order_of_sets(slf.py(), SetOrder::Reverse);
-        }
+        task::set_order_of_sets(slf.py(), Some((seams.choose_order_of_sets)(&simulation)));
     }
 
     #[cold]
@@ -191,8 +214,8 @@ pub fn restart_task_numbers(py: Python<'_>, next: u64) -> u64 {
     task::restart_numbers(py, next)
 }
 
-/// Sets in which order the sets of tasks of the run that begins are iterated.
-pub fn set_order_of_sets(py: Python<'_>, order: SetOrder) {
+/// Sets in which order the sets of tasks of the run that begins are iterated; None if that is to be chosen.
+pub fn set_order_of_sets(py: Python<'_>, order: Option<SetOrder>) {
     task::set_order_of_sets(py, order);
 }
 

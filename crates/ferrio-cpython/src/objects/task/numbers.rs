@@ -2,8 +2,7 @@
 //! for a hash.
 //!
 //! A set of tasks is iterated in the order of their hashes, which are addresses otherwise: a simulated program could
-//! take another path each time it is run. The simulation chooses once in each run whether the order is that of creation
-//! or the reverse, so that each two tasks of a set are met in both orders.
+//! take another path each time it is run. The simulation chooses once in each run in which order: `SetOrder`.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
@@ -23,40 +22,70 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 static SIMULATED: AtomicUsize = AtomicUsize::new(0);
 static NEXT_NAMED: AtomicU64 = AtomicU64::new(NAMED);
 
-/// `SetOrder` of the run.
-static SET_ORDER: AtomicU8 = AtomicU8::new(SetOrder::Creation as u8);
+/// `SetOrder` of the run; `OPEN` until it is chosen.
+static SET_ORDER: AtomicU8 = AtomicU8::new(0);
 
-/// In which order the tasks of a simulated program are iterated in a set.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum SetOrder {
-    /// As they were made.
-    Creation,
-    /// The last one first.
-    Reverse,
-    /// Chosen when the first task's hash is asked for.
-    Open,
-}
+const OPEN: u8 = u8::MAX;
 
-/// What a task's hash is. It stays what it was, also when the simulation ends.
+/// In which order the tasks of a simulated program are iterated in a set. Its eight values show each two tasks in both
+/// orders, and three that were made one after the other in all six; sets with up to four tasks have a table of eight.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum HashKind {
-    /// Its address, unless its loop is simulated.
-    #[default]
-    Address,
-    /// Its number.
-    Number,
-    /// The complement of its number: the order in a set's table is reversed.
-    Complement,
+pub struct SetOrder {
+    /// The last one first.
+    pub is_reversed: bool,
+    /// Less than `MIXES`; 0 leaves the order of creation.
+    pub mix: u8,
 }
 
-/// Sets the order of sets for the run that begins, or the one that is chosen.
-pub(crate) fn set_order_of_sets(_py: Python<'_>, order: SetOrder) {
-    SET_ORDER.store(order as u8, Ordering::Relaxed);
+impl SetOrder {
+    /// How many mixes there are.
+    pub const MIXES: u8 = 4;
+
+    const fn code(self) -> u8 {
+        self.mix << 1 | self.is_reversed as u8
+    }
+
+    const fn from_code(code: u8) -> Self {
+        Self { is_reversed: code & 1 != 0, mix: code >> 1 }
+    }
+
+    fn hash(self, number: u64) -> i64 {
+        const FACTOR: u64 = 11;
+        const OFFSETS: [u64; SetOrder::MIXES as usize] = [0, 1, 4, 6];
+        let offset = OFFSETS[usize::from(self.mix % Self::MIXES)];
+        let mixed = if self.mix == 0 { number } else { number.wrapping_mul(FACTOR).wrapping_add(offset) };
+        // The complement of 0 is -1, which is reserved: numbers begin at 1.
+        if self.is_reversed { !mixed.cast_signed() } else { mixed.cast_signed() }
+    }
+}
+
+/// What a task's hash is: None for its address, unless its loop is simulated; otherwise made of its number. It stays
+/// what it was, also when the simulation ends. In one byte: each task has one.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct HashKind(u8);
+
+impl HashKind {
+    const fn of(order: SetOrder) -> Self {
+        Self(order.code() + 1)
+    }
+
+    const fn order(self) -> Option<SetOrder> {
+        match self.0.checked_sub(1) {
+            None => None,
+            Some(code) => Some(SetOrder::from_code(code)),
+        }
+    }
+}
+
+/// Sets the order of sets for the run that begins, or the one that is chosen; None if it is to be chosen when the first
+/// task's hash is asked for.
+pub(crate) fn set_order_of_sets(_py: Python<'_>, order: Option<SetOrder>) {
+    SET_ORDER.store(order.map_or(OPEN, SetOrder::code), Ordering::Relaxed);
 }
 
 /// Whether the order of sets is still to be chosen.
 pub(crate) fn is_order_of_sets_open(_py: Python<'_>) -> bool {
-    SET_ORDER.load(Ordering::Relaxed) == SetOrder::Open as u8
+    SET_ORDER.load(Ordering::Relaxed) == OPEN
 }
 
 /// A number for the next unnamed task.
@@ -96,16 +125,13 @@ pub(super) unsafe extern "C" fn hash(object: *mut ffi::PyObject) -> ffi::Py_hash
     // SAFETY: the interpreter passes a live object of our type.
     let whole = unsafe { &*object.cast::<TaskObject>() };
     let is_simulated = || assume_attached(|py| whole.base.future.is_simulated(py));
-    let kind = whole.task.hash_kind;
-    if kind != HashKind::Address || (SIMULATED.load(Ordering::Relaxed) > 0 && is_simulated()) {
+    let known = whole.task.hash_kind.order();
+    if known.is_some() || (SIMULATED.load(Ordering::Relaxed) > 0 && is_simulated()) {
         return assume_attached(|py| {
             // SAFETY: as above.
             let task = unsafe { TaskRef::from_borrowed(py, object) };
-            let kind = if kind == HashKind::Address { fix_kind(py, &task) } else { kind };
-            let number = number(&task).cast_signed();
-            let hash = if kind == HashKind::Complement { !number } else { number };
-            // The complement of no number is -1, which is reserved: they begin at 1.
-            hash.try_into().unwrap_or(ffi::Py_hash_t::MAX)
+            let order = known.unwrap_or_else(|| fix_order(py, &task));
+            order.hash(number(&task)).try_into().unwrap_or(ffi::Py_hash_t::MAX)
         });
     }
     match object.addr().rotate_right(4).cast_signed() {
@@ -116,15 +142,14 @@ pub(super) unsafe extern "C" fn hash(object: *mut ffi::PyObject) -> ffi::Py_hash
 
 /// Decides what the hash of a simulated loop's task is.
 #[cold]
-fn fix_kind(py: Python<'_>, task: &TaskRef<'_>) -> HashKind {
+fn fix_order(py: Python<'_>, task: &TaskRef<'_>) -> SetOrder {
     if is_order_of_sets_open(py) {
-        set_order_of_sets(py, SetOrder::Creation);
+        set_order_of_sets(py, Some(SetOrder::default()));
         if let Ok(Some(owner)) = task.future().native_owner() {
             LoopBase::choose_order_of_sets(&owner);
         }
     }
-    let is_reversed = SET_ORDER.load(Ordering::Relaxed) == SetOrder::Reverse as u8;
-    let kind = if is_reversed { HashKind::Complement } else { HashKind::Number };
-    task.update(|body| body.hash_kind = kind);
-    kind
+    let order = SetOrder::from_code(SET_ORDER.load(Ordering::Relaxed));
+    task.update(|body| body.hash_kind = HashKind::of(order));
+    order
 }

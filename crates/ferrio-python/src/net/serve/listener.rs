@@ -94,7 +94,7 @@ fn unwatch(slf: &Bound<'_, Listener>) -> PyResult<()> {
 fn accept_waiting(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let slf = object.cast::<Listener>()?;
     let backlog = slf.get().server.get().backlog.count(slf.py()).max(1);
-    if base(&owner(slf)).is_simulated() {
+    if base(&owner(slf)).has_simulated_io() {
         return accept_simulated(slf, backlog);
     }
     for _ in 0..backlog {

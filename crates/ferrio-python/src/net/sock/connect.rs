@@ -69,7 +69,7 @@ pub(crate) async fn connect_ours(
         // A connection to the same machine is complete by now, although the system reports it as in progress. The
         // descriptor of a simulated socket always has a peer.
         let has_peer = || Ok::<_, PyErr>(socket::peer_address(descriptor(sock)?).is_ok());
-        Ok::<_, PyErr>(progress == Progress::Connected || (!base(this.bind(py)).is_simulated() && has_peer()?))
+        Ok::<_, PyErr>(progress == Progress::Connected || (!base(this.bind(py)).has_simulated_io() && has_peer()?))
     })?;
     if connected { Ok(()) } else { until_connected(this, sock, &address, channel).await }
 }

@@ -95,7 +95,7 @@ pub(crate) fn attach<'py>(
     let fd: RawFd = sock.call_method0(name!("fileno"))?.extract()?;
     readers::refuse_used(slf, fd, sock)?;
     // The methods of a simulated socket know its addresses, its descriptor does not.
-    let family = if base(slf).is_simulated() { Family::Other } else { Family::of(sock)? };
+    let family = if base(slf).has_simulated_io() { Family::Other } else { Family::of(sock)? };
     let extra = extra_info(sock)?;
     let connected = extra.get_item(name!("peername"))?.is_some_and(|peer| peer.is_truthy().unwrap_or(false));
     let remote = match remote {

@@ -151,7 +151,7 @@ pub(crate) fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let Some(owner) = this.owner(py) else { return Ok(()) };
-    if base(&owner).is_simulated() {
+    if base(&owner).has_simulated_io() {
         info::keep_simulated_address(transport);
     }
     let handler = owner.get().io.unregister(py, this.fd, Role::Stream);

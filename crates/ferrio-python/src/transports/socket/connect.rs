@@ -41,7 +41,7 @@ pub(crate) fn connect<'py>(
     let py = slf.py();
     let fd: RawFd = sock.call_method0(name!("fileno"))?.extract()?;
     readers::refuse_used(slf, fd, &sock)?;
-    let peer = if base(slf).is_simulated() {
+    let peer = if base(slf).has_simulated_io() {
         address::of_simulated(&sock, "getpeername")
     } else {
         socket::peer_address(fd).ok()
