@@ -199,6 +199,27 @@ def test_views_that_need_inspection_start_it(tmp_path):
         assert [line.split()[0] for line in program.command("list").stdout.splitlines()] == [str(program.pid)]
 
 
+@pytest.mark.parametrize("does", ["pass", "import time; time.sleep(1000)"])
+def test_a_process_with_sub_interpreters_is_one_line_and_keeps_running(tmp_path, does):
+    code = f"""
+    import threading
+    from concurrent import interpreters
+    other = interpreters.create()
+
+    async def main():
+        threading.Thread(target=other.exec, args=({does!r},), daemon=True).start()
+        print("ready")
+        await asyncio.Event().wait()
+    """
+    with uninspected(tmp_path, code) as program:
+        line = fails(program, "why", program.pid)
+        assert "has sub-interpreters" in line or "may not be read" in line
+        assert left_behind(program) == []
+        assert program.process.poll() is None
+        if sys.version_info >= (3, 15):
+            assert "only the tasks of the newest one are seen" in shows(program, "ps")
+
+
 def test_what_the_program_has_begun_is_not_ended(tmp_path):
     code = """
     import ferrio.inspect

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ferrio._ferrio import _interrupt_wait
+from ferrio.inspect._outside import has_other_interpreters
 from ferrio.inspect._target import Failed, Target, check_is_same_system, examine, is_alive, not_permitted, state_of
 
 # In seconds: for the script to begin, without and with being woken, and for inspection to start once it has.
@@ -183,7 +184,13 @@ def _request(target: Target, script: str) -> None:
                 f"{where} was started with PYTHON_DISABLE_REMOTE_DEBUG or -X disable-remote-debug, so that nothing "
                 "can be run in a process from outside; `ferrio ps`, `tree` and `stacks` can read it"
             ) from None
+        if "main thread" in str(error):
+            raise Failed(_not_with_others(pid)) from None
         raise Failed(f"process {pid} cannot be attached to: {error}") from None
+
+
+def _not_with_others(pid: int) -> str:
+    return f"process {pid} has sub-interpreters: only the newest could be entered, and ferrio works in the main one only"
 
 
 def _take_back(target: Target) -> None:
@@ -224,6 +231,8 @@ def _woken(target: Target) -> str:
 
 
 def _why_it_does_not_begin(target: Target, reason: str) -> str:
+    if has_other_interpreters(target):
+        return _not_with_others(target.pid)
     doing = {
         "R": "is in C code that does not look for requests",
         "S": "waits for a lock, or in C code, which cannot be interrupted",

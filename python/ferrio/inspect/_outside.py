@@ -23,6 +23,8 @@ WHAT_IS_MISSING = (
 _ATTEMPTS = 25
 _PAUSE = 0.02
 
+_ONLY_THE_NEWEST = "it has sub-interpreters, and only the tasks of the newest one are seen"
+
 _TRANSIENT = (RuntimeError, OSError, UnicodeDecodeError, MemoryError)
 
 
@@ -35,13 +37,16 @@ def outside_snapshot(pid: int) -> Snapshot:
         listed = _read(target, "get_all_awaited_by")
         running = _read(target, "get_async_stack_trace", needed=False)
         threads = _read(target, "get_stack_trace", needed=False)
+    missing = WHAT_IS_MISSING
+    if not _is_main_seen(target, threads or []):
+        missing = f"{_ONLY_THE_NEWEST}; {missing}"
     tasks = _Tasks(target, listed, running or [])
     stacks = {each.thread_id: _frames(target, each.frame_info) for each in _flat(threads or [])}
     return Snapshot(
         schema=SCHEMA_VERSION,
         outside=True,
         partial=True,
-        reason=WHAT_IS_MISSING,
+        reason=missing,
         pid=pid,
         program=target.program,
         python=target.python,
@@ -56,6 +61,24 @@ def outside_snapshot(pid: int) -> Snapshot:
         deadlocks=[],
         blocks=[],
     )
+
+
+def has_other_interpreters(target: Target) -> bool:
+    """Whether the process has sub-interpreters: then readers see the newest one's tasks, and only that can be entered."""
+    try:
+        threads = _read(target, "get_stack_trace", needed=False)
+    except OSError:
+        return False
+    return not _is_main_seen(target, threads or [])
+
+
+def _is_main_seen(target: Target, threads: list[Any]) -> bool:
+    """Whether what is seen is the main interpreter. Readers begin with the newest."""
+    numbered = [each.interpreter_id for each in threads if hasattr(each, "interpreter_id")]
+    if numbered:
+        return numbered == [0]
+    # Before 3.15 the reader tells the threads of the newest interpreter only.
+    return any(each.thread_id == target.pid for each in threads) or not threads
 
 
 def circles(snapshot: Snapshot) -> Iterator[list[str]]:
