@@ -19,6 +19,7 @@ VIEWS = {
     "trace": ("[PID]", "a file of what its loops did, for Perfetto's UI or chrome://tracing"),
     "watch": ("[PID]", "what blocks a loop, as it happens"),
     "console": ("[PID]", "all of this in a browser, as it changes"),
+    "detach": ("PID", "nothing: ends the inspection that a view of a process has begun"),
 }
 
 VARIABLE = "FERRIO_INSPECT"

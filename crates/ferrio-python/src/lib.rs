@@ -94,6 +94,8 @@ mod _ferrio {
     #[pymodule_export]
     use crate::inspect::figures::{activity_of, count_tasks, listed_tasks};
     #[pymodule_export]
+    use crate::inspect::other_processes::{interrupt_wait, program_section};
+    #[pymodule_export]
     use crate::inspect::recording::{
         creation_of, flight, flight_names, forget_flight, holders_of, record, stop_recording, task_durations, times_of,
     };

@@ -18,6 +18,7 @@ pub mod file;
 mod forced_unwinding;
 pub mod fork;
 pub mod inspection;
+pub mod interruption;
 pub mod memory;
 mod parker;
 pub mod pending_writes;

@@ -81,7 +81,7 @@ def roots(index: Index) -> Iterator[Task]:
 
 def _end(link: ChainLink) -> str:
     state = link["task"]["state"]
-    return "outside" if state == "waiting" else state
+    return "outside" if state == "waiting" or state is None else state
 
 
 def _link(index: Index, task: Task, places: dict[str, int]) -> ChainLink:

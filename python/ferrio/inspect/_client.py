@@ -9,19 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ferrio.inspect._attach import attach, detach
 from ferrio.inspect._metrics import Metric
 from ferrio.inspect._model import SCHEMA_VERSION, Snapshot
-from ferrio.inspect._socket import own_directory, sockets
+from ferrio.inspect._outside import outside_snapshot
+from ferrio.inspect._socket import sockets
+from ferrio.inspect._target import Failed as Failed
 
 # A process with a million tasks is answered by less.
 _LONGEST_ANSWER = 2 << 30
 
 # In seconds, for the answer to come.
 _PATIENCE = 150.0
-
-
-class Failed(Exception):
-    """One line that says why there is no answer."""
 
 
 def ask(path: str | os.PathLike[str], request: object, patience: float = _PATIENCE) -> dict[str, Any]:
@@ -91,7 +90,16 @@ def _remove_if_left(path: Path) -> None:
 
 
 def find(target: str | None) -> Path:
-    """The socket of the process with this number, at this path, or of the only process there is."""
+    """The socket of the process with this number, at this path, or of the only process there is.
+
+    A process that was never asked to be inspected is attached to.
+    """
+    found = _found(target)
+    return found if isinstance(found, Path) else attach(found)
+
+
+def _found(target: str | None) -> Path | int:
+    """The socket, or the number of a process that has none."""
     if target is not None and "/" in target:
         return Path(target)
     if target is None:
@@ -112,12 +120,7 @@ def find(target: str | None) -> Path:
                 _remove_if_left(path)
                 continue
             return path
-    if not os.path.exists(f"/proc/{target}") and os.path.isdir("/proc/self"):
-        raise Failed(f"there is no process {target}")
-    raise Failed(
-        f"process {target} is not inspected: start it with `ferrio run --inspect` or FERRIO_INSPECT=1, or let it call "
-        f"ferrio.inspect.start() (looked in {own_directory()})"
-    )
+    return int(target)
 
 
 _NONE = "no process is inspected: start one with `ferrio run --inspect …` or FERRIO_INSPECT=1"
@@ -131,6 +134,17 @@ def metrics_of(target: str | None) -> dict[str, Metric]:
     return found
 
 
-def snapshot_of(target: str | None) -> Snapshot:
-    """A snapshot of a process."""
-    return ask(find(target), {"view": "snapshot"})  # type: ignore[return-value]
+def snapshot_of(target: str | None, *, may_attach: bool) -> Snapshot:
+    """A snapshot of a process: what it answers or, if it does not and nothing may be run in it, what its memory has."""
+    found = _found(target)
+    if isinstance(found, int) and not may_attach:
+        return outside_snapshot(found)
+    path = attach(found) if isinstance(found, int) else found
+    return ask(path, {"view": "snapshot"})  # type: ignore[return-value]
+
+
+def end_inspection_of(target: str | None) -> None:
+    """Ends what a view has begun in the process of this number."""
+    if target is None or not target.isdecimal():
+        raise Failed("name the number of a process")
+    detach(int(target))

@@ -11,9 +11,10 @@ from ferrio._views import VIEWS
 from ferrio.inspect import _text, _top_command, _trace_command, _watch
 from ferrio.inspect._blocked import one_line, stack_text
 from ferrio.inspect._chains import Index, chain_of, roots
-from ferrio.inspect._client import Failed, metrics_of, processes, snapshot_of
+from ferrio.inspect._client import Failed, end_inspection_of, metrics_of, processes, snapshot_of
 from ferrio.inspect._exports import prometheus_lines
 from ferrio.inspect._model import Snapshot
+from ferrio.inspect._outside import circles
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,6 +50,12 @@ def _parser(view: str) -> _Parser:
     if view != "list":
         parser.add_argument(
             "process", nargs="?", metavar="PID", help="a process, or the path of its socket; the only one there is"
+        )
+    if view in ("ps", "tree", "stacks"):
+        parser.add_argument(
+            "--attach",
+            action="store_true",
+            help="start inspection in a process that was started without it, instead of reading it from outside",
         )
     if view == "watch":
         _watch.add_options(parser)
@@ -87,7 +94,11 @@ def _lines(view: str, options: argparse.Namespace) -> Iterator[str]:
         found = metrics_of(options.process)
         yield from [json.dumps(found)] if options.json else prometheus_lines(found)
         return
-    snapshot = snapshot_of(options.process)
+    if view == "detach":
+        end_inspection_of(options.process)
+        yield from [json.dumps({"detached": int(options.process)})] if options.json else ()
+        return
+    snapshot = snapshot_of(options.process, may_attach=view == "why" or options.attach)
     if view == "why":
         yield from _why(snapshot, options.task, options.json)
     elif options.json:
@@ -109,7 +120,9 @@ def _list(as_json: bool) -> Iterator[str]:
 def _partial(snapshot: Snapshot) -> Iterator[str]:
     """What is shown if the process could not answer itself."""
     if snapshot["partial"]:
-        yield f"partial: {snapshot['reason']}"
+        yield f"{'from outside' if snapshot.get('outside') else 'partial'}: {snapshot['reason']}"
+        if snapshot.get("outside"):
+            yield from (f"circle of awaits: {_text.circle(names)}" for names in circles(snapshot))
         for thread in snapshot.get("threads", ()):
             state = _STATES.get(thread["state"], thread["state"])
             yield f"    thread {thread['number']} {_text.printable(thread['name'])}: {state}"

@@ -24,7 +24,7 @@ class Wait(TypedDict):
 
     # "lock", "semaphore", "condition", "event", "barrier", "queue get", "queue put", "queue join", "task", "gather",
     # "wait", "wait_for", "shield", "task group", "as_completed", "sleep", "executor", "stream read", "stream drain",
-    # "future"
+    # "future", "unknown"
     kind: str
     # The identifier of a primitive in `primitives`.
     primitive: str | None
@@ -74,17 +74,17 @@ class Task(TypedDict):
 
     id: str
     name: str
-    type: str
+    type: str | None
     loop: str
-    coroutine: str
-    state: Literal["running", "ready", "waiting"]
+    coroutine: str | None
+    state: Literal["running", "ready", "waiting"] | None
     # From the coroutine that the task drives to the innermost function that waits.
     stack: list[Frame]
     waits_for: Wait | None
     awaited_by: list[str]
     # Seconds until a timeout around what the task does cancels it.
     timeout: float | None
-    has_timeout: bool
+    has_timeout: bool | None
     # None for tasks created before inspection began.
     created: Creation | None
     # In seconds.
@@ -172,11 +172,11 @@ class Loop(TypedDict):
     """An event loop that has tasks or runs."""
 
     id: str
-    type: str
-    state: Literal["running", "stopped", "closed"]
+    type: str | None
+    state: Literal["running", "stopped", "closed"] | None
     thread: int | None
     thread_name: str | None
-    debug: bool
+    debug: bool | None
     ready: int | None
     timers: int | None
     tasks: int
@@ -215,14 +215,16 @@ class Snapshot(TypedDict):
     """A process."""
 
     schema: int
+    # The process did not answer: its memory was read, which tells the tasks, their stacks and who awaits whom.
+    outside: NotRequired[bool]
     # Not everything could be collected; `reason` says why.
     partial: bool
     reason: str | None
     pid: int
     program: str
     python: str
-    ferrio: str
-    installed: bool
+    ferrio: str | None
+    installed: bool | None
     # Seconds since the epoch, and how long collecting took.
     time: float
     took: float

@@ -100,6 +100,11 @@ def start(
         return _served.path
 
 
+def is_on() -> bool:
+    """Whether the socket is served."""
+    return _served is not None
+
+
 def watch(limit: float) -> None:
     """Reports blocks, without a socket, until `stop()`."""
     with _lock:

@@ -62,7 +62,16 @@ def ps(snapshot: Snapshot) -> Iterator[str]:
         thread = str(threads.get(task["loop"]) or "-")
         name = printable(task["name"])
         rows.append(
-            (thread, task["id"], name, task["state"], waits_for(index, task), *times(task["times"]), stack, awaiters)
+            (
+                thread,
+                task["id"],
+                name,
+                task["state"] or "unknown",
+                waits_for(index, task),
+                *times(task["times"]),
+                stack,
+                awaiters,
+            )
         )
     yield from table(rows)
 
@@ -84,7 +93,7 @@ def waits_for(index: Index, task: Task) -> str:
     """What a task waits for, in a few words."""
     wait = task["waits_for"]
     if wait is None:
-        return "-"
+        return "unknown" if task["state"] is None else "-"
     if wait["kind"] == "sleep" and wait["until"] is not None:
         return f"sleep, {max(wait['until'], 0):.1f} s more"
     if wait["primitive"] is not None:
@@ -93,7 +102,8 @@ def waits_for(index: Index, task: Task) -> str:
     if wait["tasks"]:
         named = ", ".join(printable(index.tasks[each]["name"]) for each in wait["tasks"][:3] if each in index.tasks)
         more = f" and {wait['tasks_total'] - 3} more" if wait["tasks_total"] > 3 else ""
-        return f"{wait['kind']}: {named}{more}"
+        kind = wait["kind"] if wait["kind"] != "unknown" else "task" if wait["tasks_total"] == 1 else "tasks"
+        return f"{kind}: {named}{more}"
     return wait["kind"]
 
 
@@ -105,6 +115,11 @@ def _held(index: Index, primitive: Primitive | None) -> str:
     ]
     how = primitive["holders"][0]["how"]
     return f" held by {', '.join(names[:3])}" + ("" if how == "recorded" else f" [{how}]")
+
+
+def circle(names: list[str]) -> str:
+    """Tasks that wait for one another."""
+    return " -> ".join(printable(name) for name in [*names, *names[:1]])
 
 
 def table(rows: list[tuple[str, ...]]) -> Iterator[str]:
@@ -130,7 +145,8 @@ def _branch(index: Index, first: Task, shown: set[str]) -> Iterator[str]:
     while pending:
         task, depth = pending.pop()
         again = task["id"] in shown
-        text = f"{printable(task['name'])} [{task['state']}] {place(task['stack'][-1] if task['stack'] else None)}"
+        where = place(task["stack"][-1] if task["stack"] else None)
+        text = f"{printable(task['name'])} [{task['state'] or 'unknown'}] {where}"
         yield "    " * depth + text + (" (shown above)" if again else f" waits for {waits_for(index, task)}")
         if again:
             continue
@@ -146,7 +162,7 @@ def stacks(snapshot: Snapshot) -> Iterator[str]:
     for task in snapshot["tasks"]:
         key = (
             *(place(frame) for frame in task["stack"]),
-            task["waits_for"]["kind"] if task["waits_for"] else task["state"],
+            task["waits_for"]["kind"] if task["waits_for"] else task["state"] or "unknown",
         )
         groups.setdefault(key, []).append(task)
     for key, tasks in sorted(groups.items(), key=lambda each: -len(each[1])):
@@ -201,7 +217,7 @@ def chain_text(index: Index, chain: Chain) -> Iterator[str]:
 def _lines(index: Index, link: ChainLink) -> Iterator[str]:
     task, wait = link["task"], link["wait"]
     inside = f" in {printable(link['inside'])}" if link["inside"] else ""
-    name = f"'{printable(task['name'])}' ({printable(task['coroutine'])})"
+    name = f"'{printable(task['name'])}' ({printable(task['coroutine'] or '?')})"
     yield f"task {name} {_doing(task)} at {place(link['where'])}{inside}"
     if wait is not None:
         yield from _wait_lines(index, link, wait)
@@ -238,7 +254,7 @@ def _wait_lines(index: Index, link: ChainLink, wait: Wait) -> Iterator[str]:
 
 
 def _doing(task: Task) -> str:
-    return {"running": "runs", "ready": "is ready to run", "waiting": "waits"}[task["state"]]
+    return {"running": "runs", "ready": "is ready to run", "waiting": "waits", None: "is"}[task["state"]]
 
 
 def _since(holder: Holder) -> str:

@@ -111,7 +111,7 @@ class Watch:
         return Row(
             name=_text.printable(task["name"]),
             tasks=1,
-            state=task["state"],
+            state=task["state"] or "unknown",
             same_place=max(now - seen.since, 0.0),
             age=task["age"],
             ran=None if task["times"] is None else task["times"]["total"],

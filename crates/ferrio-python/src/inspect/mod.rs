@@ -4,6 +4,7 @@
 //! never while the listener waits for it: see `ferrio_sys::inspection`.
 
 pub(crate) mod figures;
+pub(crate) mod other_processes;
 mod partial;
 pub(crate) mod recording;
 pub(crate) mod watchdog;

@@ -174,7 +174,7 @@ def _block(block: Block) -> dict[str, Any]:
 
 
 def _named(task: Task) -> dict[str, Any]:
-    coroutine = _text.printable(task["coroutine"])
+    coroutine = _text.printable(task["coroutine"] or "?")
     return {"id": task["id"], "name": _text.printable(task["name"]), "coroutine": coroutine, "state": task["state"]}
 
 

@@ -179,7 +179,7 @@ class Observed:
 
     def _remember_change(self, now: float, task: Task, row: _top.Row) -> None:
         kind = "-" if task["waits_for"] is None else task["waits_for"]["kind"]
-        change = Change(now, task["state"], row["where"], kind)
+        change = Change(now, row["state"], row["where"], kind)
         # Addresses are used again: a task of another name is another one.
         name, changes = self._changes.get(task["id"], ("", None))
         if changes is None or name != task["name"]:
