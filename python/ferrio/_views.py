@@ -15,6 +15,7 @@ VIEWS = {
     "why": ("[PID [TASK]]", "why tasks do not go on: what they wait for and who holds it, to the end"),
     "metrics": ("[PID]", "what the process counts, as text for Prometheus"),
     "stacks": ("[PID]", "where tasks wait, equal stacks together"),
+    "io": ("[PID]", "servers, connections, child processes, and jobs of threads"),
     "top": ("[PID]", "the tasks, sorted, as they change"),
     "trace": ("[PID]", "a file of what its loops did, for Perfetto's UI or chrome://tracing"),
     "watch": ("[PID]", "what blocks a loop, as it happens"),

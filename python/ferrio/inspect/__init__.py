@@ -13,6 +13,7 @@ No code of the program runs for a snapshot, and none of its values are shown: no
 import asyncio
 from typing import Any
 
+import ferrio.inspect._io_metrics  # adds its metrics
 import ferrio.inspect._task_metrics  # noqa: F401 # adds its metrics
 from ferrio.inspect._chains import Index
 from ferrio.inspect._collect import snapshot
@@ -39,6 +40,7 @@ from ferrio.inspect._model import (
     Waker,
     schema,
 )
+from ferrio.inspect._model_io import Child, Connection, Job, LeftOff, Server
 from ferrio.inspect._objects import identifier
 from ferrio.inspect._serve import start, stop
 from ferrio.inspect._text import why as _why
@@ -49,18 +51,23 @@ __all__ = [
     "SCHEMA_VERSION",
     "Awaiter",
     "Block",
+    "Child",
     "Collector",
+    "Connection",
     "Creation",
     "Deadlock",
     "Delay",
     "Distribution",
     "Frame",
     "Holder",
+    "Job",
+    "LeftOff",
     "Link",
     "Loop",
     "Metric",
     "Point",
     "Primitive",
+    "Server",
     "Snapshot",
     "Task",
     "Thread",

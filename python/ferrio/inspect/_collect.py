@@ -13,7 +13,7 @@ from typing import Any
 
 from ferrio._ferrio import __version__, _loop_delay
 from ferrio._install import is_installed
-from ferrio.inspect import _deadlocks, _recording
+from ferrio.inspect import _deadlocks, _jobs, _recording
 from ferrio.inspect._looks import Look, held_by, look_at
 from ferrio.inspect._model import (
     SCHEMA_VERSION,
@@ -28,12 +28,14 @@ from ferrio.inspect._model import (
     Task,
     Wait,
 )
+from ferrio.inspect._model_io import Connection
 from ferrio.inspect._objects import attribute, forget_classes, identifier, kind_of, type_name
 from ferrio.inspect._primitives import Primitives, is_locked, lock_of, value_of, waiters_now
 from ferrio.inspect._registry import loop_of, registered_tasks, running_loops, tasks_of
 from ferrio.inspect._stacks import described, frame_of, is_shown, name_of, thread_frames, thread_stack, without_own
 from ferrio.inspect._times import times_of
 from ferrio.inspect._waits import Waiting, waiting_for
+from ferrio.inspect._watched import MOST_LISTED, Watched
 
 # After so many tasks the collector lets other threads run, if it is asked to: less than a millisecond.
 SLICE = 50
@@ -47,12 +49,15 @@ def snapshot() -> Snapshot:
     collection = Collection()
     for _ in collection.slices():
         pass
-    return collection.result(list(collection.tasks()))
+    found = collection.result()
+    found["tasks"] = list(collection.tasks())
+    found["connections"] = list(collection.connections())
+    return found
 
 
 def empty_snapshot(reason: str) -> Snapshot:
     """What is known without looking at anything: `reason` says why."""
-    snapshot = Collection().result([])
+    snapshot = Collection().result()
     snapshot["partial"] = True
     snapshot["reason"] = reason
     return snapshot
@@ -73,6 +78,10 @@ class Collection:
         self._at = time.time()
         self._loops: dict[str, Any] = {}
         self._deadlocks: list[Any] = []
+        self._watched = Watched()
+        # The jobs of thread pools, with the tasks that wait for them; and the jobs by task.
+        self._jobs: list[tuple[_jobs.Found, str | None]] = []
+        self._jobs_of_tasks: dict[str, str] = {}
 
     def slices(self) -> Iterator[None]:
         """Collects; each step takes a bounded time."""
@@ -91,6 +100,9 @@ class Collection:
                 if place % SLICE == SLICE - 1:
                     yield
             self._deadlocks = _deadlocks.find(self, links)
+            yield
+            self._see_jobs()
+            yield from self._watched.slices(list(self._loops.values()))
         finally:
             forget_classes()
 
@@ -99,8 +111,8 @@ class Collection:
         for name, look in self.looks.items():
             yield self._described(name, look)
 
-    def result(self, tasks: list[Task]) -> Snapshot:
-        """The snapshot with these tasks."""
+    def result(self) -> Snapshot:
+        """The snapshot without its long lists: the tasks and the connections."""
         return Snapshot(
             schema=SCHEMA_VERSION,
             partial=False,
@@ -114,11 +126,30 @@ class Collection:
             took=time.monotonic() - self._began,
             inspecting=_recording.seconds_since_start(),
             loops=[self._loop(name, owner) for name, owner in self._loops.items()],
-            tasks=tasks,
+            tasks=[],
             primitives=[self._primitive(name, thing) for name, thing in list(self.primitives.met.items())],
             deadlocks=self._deadlocks,
             blocks=list(_blocks()),
+            connections=[],
+            servers=self._watched.described_servers(),
+            children=self._watched.described_children(),
+            jobs=[_jobs.described(*each) for each in self._jobs[:MOST_LISTED]],
+            left_off=self._watched.left_off(max(len(self._jobs) - MOST_LISTED, 0)),
         )
+
+    def connections(self) -> Iterator[Connection]:
+        """The connections, one by one."""
+        return self._watched.described_connections()
+
+    def _see_jobs(self) -> None:
+        waiting = {id(each.job): name for name, each in self.waits.items() if each.job is not None}
+        waiting |= {id(look.waiter): name for name, look in self.looks.items() if look.waiter is not None}
+        for found in _jobs.jobs():
+            task = waiting.get(id(found.job)) or waiting.get(id(found.future))
+            self._jobs.append((found, task))
+            if task is not None:
+                found.owner = found.owner or loop_of(self.looks[task].task)
+                self._jobs_of_tasks[task] = identifier(found.job)
 
     def awaiters(self, name: str) -> list[str]:
         """The tasks that wait for this one."""
@@ -197,6 +228,8 @@ class Collection:
             tasks_total=len(pending),
             needs=waiting.needs,
             until=waiting.until,
+            job=self._jobs_of_tasks.get(name),
+            connection=None if waiting.transport is None else identifier(waiting.transport),
         )
 
     def _loop(self, name: str, owner: Any) -> Loop:

@@ -6,7 +6,10 @@ objects, which are unique among what is alive at one time. No arguments, locals 
 
 from typing import Any, Literal, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
-SCHEMA_VERSION = 1
+from ferrio.inspect._model_io import Child, Connection, Job, LeftOff, Server
+
+# Grows with each change that a reader of older snapshots would notice.
+SCHEMA_VERSION = 2
 
 
 class Frame(TypedDict):
@@ -35,6 +38,9 @@ class Wait(TypedDict):
     needs: Literal["all", "any"] | None
     # When a sleep ends, in seconds from the snapshot.
     until: float | None
+    # The identifiers of a job in `jobs` and of a connection in `connections`.
+    job: str | None
+    connection: str | None
 
 
 class Creation(TypedDict):
@@ -234,6 +240,14 @@ class Snapshot(TypedDict):
     deadlocks: list[Deadlock]
     # The last hundred blocks, newest last.
     blocks: list[Block]
+    # Only of loops whose descriptors are known: ferrio's, and asyncio's own.
+    connections: list[Connection]
+    servers: list[Server]
+    children: list[Child]
+    # Of all thread pools.
+    jobs: list[Job]
+    # At most ten thousand entries are in each of these lists.
+    left_off: LeftOff
     threads: NotRequired[list[Thread]]
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Container
 from typing import Any
 
-from ferrio._ferrio import _creation_of, _holders_of, _record
+from ferrio._ferrio import _creation_of, _forget_failures, _holders_of, _record
 from ferrio.inspect._model import Creation, Holder
 from ferrio.inspect._stacks import is_of_asyncio
 
@@ -43,6 +43,7 @@ def end() -> None:
     global _began
     _began = None
     _record(False)
+    _forget_failures()
 
 
 def seconds_since_start() -> float | None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ferrio._ferrio import InspectionService, __version__, _forget_flight
+from ferrio._ferrio import InspectionService, __version__, _forget_flight, _forget_running_jobs
 from ferrio.inspect import _dumps, _flight, _recording, _trace, _watching
 from ferrio.inspect._collect import SLICE, Collection, empty_snapshot
 from ferrio.inspect._metrics import metrics
@@ -157,6 +157,7 @@ def _after_fork_in_child() -> None:
     parents, _served = _served, None
     try:
         _forget_flight()
+        _forget_running_jobs()
         _dumps.forget_parent()
         _watching.forget_parent()
         _watching.resume()
@@ -209,15 +210,17 @@ def _parts(collection: Collection) -> Iterator[bytes]:
     """A snapshot as JSON. Other threads run between its parts, none of which takes long."""
     for _ in collection.slices():
         _let_others_run()
-    beginning, end = json.dumps(collection.result([])).split('"tasks": []', 1)
-    yield beginning.encode() + b'"tasks": ['
-    separator = b""
-    tasks = collection.tasks()
-    while part := list(itertools.islice(tasks, SLICE)):
-        yield separator + json.dumps(part)[1:-1].encode()
-        separator = b", "
-        _let_others_run()
-    yield b"]" + end.encode()
+    rest = json.dumps(collection.result())
+    for name, entries in (("tasks", collection.tasks()), ("connections", collection.connections())):
+        beginning, rest = rest.split(f'"{name}": []', 1)
+        yield beginning.encode() + f'"{name}": ['.encode()
+        separator = b""
+        while part := list(itertools.islice(entries, SLICE)):
+            yield separator + json.dumps(part)[1:-1].encode()
+            separator = b", "
+            _let_others_run()
+        yield b"]"
+    yield rest.encode()
 
 
 def _trace_parts(asked: dict[str, Any]) -> Iterator[bytes]:

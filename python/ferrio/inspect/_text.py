@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from ferrio.inspect._chains import Chain, ChainLink, Index, chain_of, roots
 from ferrio.inspect._model import Frame, Holder, Primitive, Snapshot, Task, Times, Wait
+from ferrio.inspect._printable import count as count, printable as printable, table as table
+from ferrio.inspect._text_io import connection_name, job_name, summary
 
 # How many chains `why` shows if no task is named.
 _MOST_CHAINS = 20
@@ -18,16 +20,6 @@ def heading(snapshot: Snapshot) -> str:
     text = f"process {snapshot['pid']}: {printable(snapshot['program'])}, Python {snapshot['python']}, "
     text += f"{count(len(snapshot['tasks']), 'task')} on {count(len(snapshot['loops']), 'loop')}"
     return text + (f" (PARTIAL: {snapshot['reason']})" if snapshot["partial"] else "")
-
-
-def count(number: int, what: str) -> str:
-    """A number of things."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def printable(text: str) -> str:
-    """Text of the program without characters that a terminal would act on."""
-    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
 
 
 def place(frame: Frame | None) -> str:
@@ -65,6 +57,8 @@ def ps(snapshot: Snapshot) -> Iterator[str]:
             (thread, task["id"], name, task["state"], waits_for(index, task), *times(task["times"]), stack, awaiters)
         )
     yield from table(rows)
+    if more := summary(snapshot):
+        yield f"also: {more} (`ferrio io` shows them)"
 
 
 def times(known: Times | None) -> tuple[str, str, str, str]:
@@ -94,6 +88,10 @@ def waits_for(index: Index, task: Task) -> str:
         named = ", ".join(printable(index.tasks[each]["name"]) for each in wait["tasks"][:3] if each in index.tasks)
         more = f" and {wait['tasks_total'] - 3} more" if wait["tasks_total"] > 3 else ""
         return f"{wait['kind']}: {named}{more}"
+    if (job := index.jobs.get(wait["job"] or "")) is not None:
+        return f"{wait['kind']}: {job_name(job)}"
+    if (connection := index.connections.get(wait["connection"] or "")) is not None:
+        return f"{wait['kind']} on {connection_name(connection)}"
     return wait["kind"]
 
 
@@ -105,12 +103,6 @@ def _held(index: Index, primitive: Primitive | None) -> str:
     ]
     how = primitive["holders"][0]["how"]
     return f" held by {', '.join(names[:3])}" + ("" if how == "recorded" else f" [{how}]")
-
-
-def table(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    widths = [min(max(len(row[column]) for row in rows), 60) for column in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def tree(snapshot: Snapshot) -> Iterator[str]:
