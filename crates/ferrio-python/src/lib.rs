@@ -92,9 +92,11 @@ mod _ferrio {
     #[pymodule_export]
     use crate::inspect::InspectionService;
     #[pymodule_export]
-    use crate::inspect::connections::{connection_of, connection_totals, count_connections, server_of, tcp_counters, watched_by};
+    use crate::inspect::connections::{
+        connection_of, connection_totals, count_connections, server_of, tcp_counters, watched_by,
+    };
     #[pymodule_export]
-    use crate::inspect::failures::{failed_futures, forget_failures};
+    use crate::inspect::failures::{failed_futures, note_failures};
     #[pymodule_export]
     use crate::inspect::figures::{activity_of, count_tasks, listed_tasks};
     #[pymodule_export]

@@ -131,7 +131,7 @@ def _is_alive(thread: Any) -> bool:
     """Whether a thread runs: the number of one that has ended may be another one's."""
     if threading.Thread not in mro_of(type(thread)):
         return False
-    return threading._active.get(attribute(thread, "_ident")) is thread  # type: ignore[attr-defined,no-any-return]
+    return threading._active.get(attribute(thread, "_ident")) is thread  # type: ignore[attr-defined]
 
 
 def _items(queue: Any) -> Iterator[Any]:

@@ -16,7 +16,10 @@ type Known<'py> =
 #[pyo3(name = "_running_jobs")]
 pub(crate) fn running_jobs(py: Python<'_>) -> Vec<Known<'_>> {
     let known = running::all(py).into_iter();
-    known.map(|(job, function, thread, since)| described(&job, function, since, Some(thread))).collect()
+    let known = known.filter_map(|(job, function, thread, since)| {
+        Some(described(job.cast_exact::<Job>().ok()?, function, since, Some(thread)))
+    });
+    known.collect()
 }
 
 /// A job that waits for a worker; None if it does not, or is none of ferrio's.

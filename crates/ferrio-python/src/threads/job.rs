@@ -180,12 +180,12 @@ impl Job {
         let is_recorded = recording::is_on();
         if is_recorded {
             recording::note_job(py, true, labels::of_callable(call.function(py)));
-            running::begin(slf, call.function(py));
+            running::begin(slf.as_any(), call.function(py));
         }
         let made = call.make(py);
         if is_recorded {
             recording::note_job(py, false, 0);
-            running::end(slf);
+            running::end(slf.as_any());
         }
         let outcome = match made {
             Ok(result) => Outcome::Result(result.unbind()),

@@ -6,13 +6,11 @@ use ferrio_cpython::{GilCell, thread_identifier};
 use ferrio_sys::clock::monotonic;
 use pyo3::prelude::*;
 
-use crate::threads::job::Job;
-
 static RUNNING: GilCell<Vec<Running>> = GilCell::new(Vec::new());
 
 /// A call that is being made.
 struct Running {
-    job: Py<Job>,
+    job: Py<PyAny>,
     function: Py<PyAny>,
     /// The thread, as Python numbers it.
     thread: u64,
@@ -20,10 +18,10 @@ struct Running {
 }
 
 /// What is known of a job that runs: the job, its function, the thread and the instant at which it began.
-pub(crate) type Known<'py> = (Bound<'py, Job>, Bound<'py, PyAny>, u64, u64);
+pub(crate) type Known<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, u64, u64);
 
 /// Lists a job that begins. Without memory for that it is not listed.
-pub(crate) fn begin(job: &Bound<'_, Job>, function: &Bound<'_, PyAny>) {
+pub(crate) fn begin(job: &Bound<'_, PyAny>, function: &Bound<'_, PyAny>) {
     let entry = Running {
         job: job.clone().unbind(),
         function: function.clone().unbind(),
@@ -41,7 +39,7 @@ pub(crate) fn begin(job: &Bound<'_, Job>, function: &Bound<'_, PyAny>) {
 }
 
 /// Takes a job off the list.
-pub(crate) fn end(job: &Bound<'_, Job>) {
+pub(crate) fn end(job: &Bound<'_, PyAny>) {
     let entry = RUNNING.with(job.py(), |running| {
         let place = running.iter().position(|each| each.job.is(job))?;
         Some(running.swap_remove(place))

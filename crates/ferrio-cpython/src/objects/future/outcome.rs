@@ -60,7 +60,7 @@ impl<'py> FutureRef<'py> {
             body.exception.replace(exception.into())
         });
         drop(before);
-        failures::note(self);
+        failures::note(self.object());
         self.schedule_callbacks()
     }
 
