@@ -24,6 +24,9 @@ VIEWS = {
 
 VARIABLE = "FERRIO_INSPECT"
 
+# Context variables whose values are shown, as `module:variable`, with commas in between.
+CONTEXT = "FERRIO_INSPECT_CONTEXT"
+
 # How long a callback may run before it is reported, such as 50ms; "off" reports none.
 BLOCKED = "FERRIO_BLOCKED"
 
@@ -70,14 +73,15 @@ def start() -> None:
     from ferrio import inspect
 
     value = os.environ[VARIABLE]
+    context = [each.strip() for each in os.environ.get(CONTEXT, "").split(",") if each.strip()]
     if value == "1":
-        inspect.start(blocked=limit())
+        inspect.start(blocked=limit(), context=context)
         return
     try:
-        inspect.start(value, blocked=limit())
+        inspect.start(value, blocked=limit(), context=context)
     except FileExistsError:
         # The process that has started this one has the path.
-        inspect.start(f"{value}.{os.getpid()}", blocked=limit())
+        inspect.start(f"{value}.{os.getpid()}", blocked=limit(), context=context)
 
 
 def trace(file: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ferrio._ferrio import __version__, _loop_delay
 from ferrio._install import is_installed
-from ferrio.inspect import _deadlocks, _jobs, _recording
+from ferrio.inspect import _context, _deadlocks, _jobs, _recording
 from ferrio.inspect._looks import Look, held_by, look_at
 from ferrio.inspect._model import (
     SCHEMA_VERSION,
@@ -202,6 +202,7 @@ class Collection:
             created=created,
             age=age,
             times=times_of(task, self.looks),
+            context=_context.values_of(task),
         )
 
     def _stack(self, look: Look) -> list[Frame]:

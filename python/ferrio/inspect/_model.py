@@ -1,7 +1,8 @@
 """What a snapshot holds: plain data, as it goes over the socket and into JSON.
 
 `null` (None) always means "unknown": what cannot be known is said, never guessed. Identifiers are the addresses of the
-objects, which are unique among what is alive at one time. No arguments, locals or context values are ever in it.
+objects, which are unique among what is alive at one time. No arguments or locals are ever in it, and of context values
+only those that the program has named.
 """
 
 from typing import Any, Literal, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
@@ -75,6 +76,15 @@ class Times(TypedDict):
     woken_by: Waker | None
 
 
+class ContextValue(TypedDict):
+    """The value of a context variable that the program has named for inspection."""
+
+    name: str
+    # Its class, and the value as Python writes it; None for what is not of a plain type. Long ones are cut.
+    type: str
+    value: str | None
+
+
 class Task(TypedDict):
     """A task that is not done."""
 
@@ -97,6 +107,8 @@ class Task(TypedDict):
     age: float | None
     # None for tasks created before inspection began, and for asyncio's own.
     times: Times | None
+    # Only variables that the program has named, as far as they are set.
+    context: list[ContextValue]
 
 
 class Holder(TypedDict):
@@ -168,6 +180,8 @@ class Block(TypedDict):
     coroutine: str | None
     created: Creation | None
     awaited_by: list[Awaiter]
+    # As in the task's record.
+    context: list[ContextValue]
     # From the task's coroutine, or from the callback, to the innermost function.
     stack: list[Frame]
     # How often the stack was taken. `stack` is the one seen most often.

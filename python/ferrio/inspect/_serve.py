@@ -14,10 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from ferrio._ferrio import InspectionService, __version__, _forget_flight, _forget_running_jobs
-from ferrio.inspect import _dumps, _flight, _recording, _trace, _watching
+from ferrio.inspect import _context, _dumps, _flight, _recording, _trace, _watching
 from ferrio.inspect._collect import SLICE, Collection, empty_snapshot
 from ferrio.inspect._metrics import metrics
 from ferrio.inspect._model import SCHEMA_VERSION
@@ -79,20 +80,24 @@ def start(
     allow_uid: Iterable[int] = (),
     blocked: float | None = 0.1,
     recorder: int = _recording.RECORDER,
+    context: Iterable[ContextVar[Any] | str] = (),
 ) -> str:
     """Begin to record, and to answer the command `ferrio` on a Unix socket; returns its path.
 
     This user and root may ask, and the users `allow_uid`, who need a `path` that they can reach. Without a path the
     socket is where `ferrio list` looks. A callback that keeps its loop from going on for more than `blocked` seconds is
     reported; None reports none. The flight recorder, from which `trace()` is made, keeps the last `recorder` events of
-    each loop, of 32 bytes each. If the socket is served already, nothing changes.
+    each loop, of 32 bytes each. The values of the variables of `context` are shown with each task: `ContextVar`
+    objects, or their names as "module:variable". If the socket is served already, nothing changes.
     """
     global _served
     with _lock:
         if _served is None:
             _recording.check(recorder)
+            variables = _context.check(context)
             _watch_process()
             _served = _Served(None if path is None else os.fspath(path), tuple(allow_uid))
+            _context.show(variables)
             _recording.begin(recorder)
             if blocked is not None:
                 _watching.begin(blocked)
@@ -120,6 +125,7 @@ def stop() -> None:
     with _lock:
         served, _served = _served, None
         _dumps.end()
+        _context.forget()
         _recording.end()
         _watching.end()
         if served is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from ferrio.inspect._chains import Chain, ChainLink, Index, chain_of, roots
-from ferrio.inspect._model import Frame, Holder, Primitive, Snapshot, Task, Times, Wait
+from ferrio.inspect._model import ContextValue, Frame, Holder, Primitive, Snapshot, Task, Times, Wait
 from ferrio.inspect._printable import count as count, printable as printable, table as table
 from ferrio.inspect._text_io import connection_name, job_name, summary
 
@@ -56,9 +56,20 @@ def ps(snapshot: Snapshot) -> Iterator[str]:
         rows.append(
             (thread, task["id"], name, task["state"], waits_for(index, task), *times(task["times"]), stack, awaiters)
         )
+    if any(task["context"] for task in snapshot["tasks"]):
+        contexts = ["context", *(context_text(task["context"]) for task in snapshot["tasks"])]
+        rows = [(*row, context) for row, context in zip(rows, contexts, strict=True)]
     yield from table(rows)
     if more := summary(snapshot):
         yield f"also: {more} (`ferrio io` shows them)"
+
+
+def context_text(values: list[ContextValue]) -> str:
+    """The values of context variables."""
+    shown = (f"<{printable(each['type'])}>" if each["value"] is None else printable(each["value"]) for each in values)
+    return ", ".join(
+        f"{printable(each['name'].rpartition(':')[2])}={text}" for each, text in zip(values, shown, strict=True)
+    )
 
 
 def times(known: Times | None) -> tuple[str, str, str, str]:
@@ -197,6 +208,8 @@ def _lines(index: Index, link: ChainLink) -> Iterator[str]:
     yield f"task {name} {_doing(task)} at {place(link['where'])}{inside}"
     if wait is not None:
         yield from _wait_lines(index, link, wait)
+    if task["context"]:
+        yield f"context {context_text(task['context'])}"
     yield from _creation_lines(index, task)
 
 

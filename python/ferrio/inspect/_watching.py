@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any
 
 from ferrio._ferrio import Watchdog, _forget_running_loops, _open_block, _running_loops, _running_task
-from ferrio.inspect import _recording
+from ferrio.inspect import _context, _recording
 from ferrio.inspect._blocked import one_line, stack_text, where
 from ferrio.inspect._collect import Collection, task_name
 from ferrio.inspect._model import Awaiter, Block, Frame
@@ -270,6 +270,7 @@ def _report(loop: Any, number: int, task: Any, lasted: float) -> Block:
         coroutine=None if coroutine is None else name_of(coroutine),
         created=created,
         awaited_by=[],
+        context=[] if task is None else _context.values_of(task),
         stack=[],
         samples=0,
     )

@@ -36,6 +36,7 @@ _TIMES = [
     _column("total", "Ran for", "seconds", "How long it ran, all its polls together"),
     _column("longest", "Longest", "seconds", "The longest single step"),
 ]
+_CONTEXT = _column("context", "Context", "text", "Context variables that the program has named for inspection")
 _PRIMITIVES = [
     _column("kind", "Kind", "text", "Lock, semaphore, event, condition, barrier or queue"),
     _column("id", "Object", "identifier", "Its address, as other views name it"),
@@ -137,7 +138,10 @@ def entries(snapshot: Snapshot | None, name: str) -> list[Any] | None:
 def _table(look: Look, name: str) -> Table | None:
     if name == "tasks":
         timed = any(row["polls"] is not None for row in look.rows)
-        return Table(_TASKS + (_TIMES if timed else []), look.rows)
+        columns = _TASKS + (_TIMES if timed else [])
+        if any(row["context"] is not None for row in look.rows):
+            columns = [*columns, _CONTEXT]
+        return Table(columns, look.rows)
     found = entries(look.snapshot, name)
     if found is None or look.indexed is None:
         return None
