@@ -27,6 +27,9 @@ VARIABLE = "FERRIO_INSPECT"
 # Context variables whose values are shown, as `module:variable`, with commas in between.
 CONTEXT = "FERRIO_INSPECT_CONTEXT"
 
+# Whether lints are looked for, and logged as warnings.
+LINTS = "FERRIO_INSPECT_LINTS"
+
 # How long a callback may run before it is reported, such as 50ms; "off" reports none.
 BLOCKED = "FERRIO_BLOCKED"
 
@@ -74,14 +77,15 @@ def start() -> None:
 
     value = os.environ[VARIABLE]
     context = [each.strip() for each in os.environ.get(CONTEXT, "").split(",") if each.strip()]
+    lints = os.environ.get(LINTS, "") not in ("", "0")
     if value == "1":
-        inspect.start(blocked=limit(), context=context)
+        inspect.start(blocked=limit(), context=context, lints=lints)
         return
     try:
-        inspect.start(value, blocked=limit(), context=context)
+        inspect.start(value, blocked=limit(), context=context, lints=lints)
     except FileExistsError:
         # The process that has started this one has the path.
-        inspect.start(f"{value}.{os.getpid()}", blocked=limit(), context=context)
+        inspect.start(f"{value}.{os.getpid()}", blocked=limit(), context=context, lints=lints)
 
 
 def trace(file: str) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 import ferrio.inspect._io_metrics  # adds its metrics
 import ferrio.inspect._task_metrics  # noqa: F401 # adds its metrics
 from ferrio.inspect._chains import Index
-from ferrio.inspect._collect import snapshot
+from ferrio.inspect._collect import Collection as _Collection, snapshot
 from ferrio.inspect._dumps import dump_traces
 from ferrio.inspect._exports import Collector, instrument, prometheus
+from ferrio.inspect._lint_limits import LintLimits
 from ferrio.inspect._metrics import Distribution, Metric, Point, metrics
 from ferrio.inspect._model import (
     SCHEMA_VERSION,
@@ -31,6 +32,7 @@ from ferrio.inspect._model import (
     Frame,
     Holder,
     Link,
+    Lint,
     Loop,
     Primitive,
     Snapshot,
@@ -65,6 +67,8 @@ __all__ = [
     "Job",
     "LeftOff",
     "Link",
+    "Lint",
+    "LintLimits",
     "Loop",
     "Metric",
     "Point",
@@ -79,6 +83,7 @@ __all__ = [
     "blocks",
     "dump_traces",
     "instrument",
+    "lints",
     "metrics",
     "on_blocked",
     "prometheus",
@@ -95,6 +100,14 @@ __all__ = [
 def tasks() -> list[Task]:
     """The tasks that are not done, of all loops, as in `snapshot()`."""
     return snapshot()["tasks"]
+
+
+def lints() -> list[Lint]:
+    """What is wrong with the program though it runs, as in `snapshot()`. Some lints need several looks."""
+    collection = _Collection()
+    for _ in collection.slices():
+        pass
+    return [] if collection.lints is None else collection.lints.found
 
 
 def why(task: "asyncio.Task[Any] | None" = None) -> str:

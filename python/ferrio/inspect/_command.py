@@ -130,7 +130,8 @@ def _why(snapshot: Snapshot, name: str | None, as_json: bool) -> Iterator[str]:
             raise Failed(f"there is no task {name!r} in process {snapshot['pid']}")
     if as_json:
         chains = [chain_of(index, task) for task in (roots(index) if tasks is None else tasks)]
-        yield json.dumps({"pid": snapshot["pid"], "deadlocks": snapshot["deadlocks"], "chains": chains})
+        found = {name: snapshot[name] for name in ("pid", "deadlocks", "lints")}
+        yield json.dumps({**found, "chains": chains})
         return
     yield from _partial(snapshot)
     yield from _text.why(snapshot, tasks)

@@ -2,20 +2,23 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from ferrio import _ferrio
 from ferrio._ferrio import _connection_totals, _server_of
+from ferrio.inspect import _lint_watch
 from ferrio.inspect._connections import described
 from ferrio.inspect._descriptors import children_of_pipes, kind_of_transport, watched_by
 from ferrio.inspect._jobs import jobs
 from ferrio.inspect._metrics import DEFINITIONS, SOURCES, Measurement, thread_of
+from ferrio.inspect._model import Lint
 from ferrio.inspect._objects import mro_of
 from ferrio.inspect._registry import running_loops
 
 _KIND = "ferrio.connection.kind"
 _DIRECTION = "ferrio.connection.direction"
 _STATE = "ferrio.executor.state"
+_LINT = "ferrio.lint.kind"
 
 DEFINITIONS |= {
     "ferrio.connection.count": ("gauge", "{connection}", "Connections and pipes whose descriptors the loop watches."),
@@ -23,6 +26,7 @@ DEFINITIONS |= {
     "ferrio.connection.paused": ("gauge", "{connection}", "Stream connections whose reading or writing is paused."),
     "ferrio.server.count": ("gauge", "{server}", "Servers that listen."),
     "ferrio.child.count": ("gauge", "{process}", "Child processes that have not ended."),
+    "ferrio.lint.count": ("gauge", "{lint}", "Lints of the last look of start(lints=...), by kind."),
     "ferrio.executor.jobs": ("gauge", "{job}", "Jobs of all thread pools, by state; running ones as far as seen."),
 }
 
@@ -52,10 +56,19 @@ def _of_loops() -> Iterator[Measurement]:
         yield Measurement("ferrio.child.count", kinds["child"], (where,))
 
 
+def _of_lints() -> Iterator[Measurement]:
+    # Only if a thread looks for them anyway.
+    latest = _lint_watch.latest()
+    if latest is not None:
+        counts = Counter(each["kind"] for each in latest)
+        for kind in get_args(get_type_hints(Lint)["kind"]):
+            yield Measurement("ferrio.lint.count", counts[kind], ((_LINT, kind.replace(" ", "_")),))
+
+
 def _of_executors() -> Iterator[Measurement]:
     states = Counter(each.state for each in jobs())
     for state in ("queued", "running"):
         yield Measurement("ferrio.executor.jobs", states[state], ((_STATE, state),))
 
 
-SOURCES.extend((_of_loops, _of_executors))
+SOURCES.extend((_of_loops, _of_executors, _of_lints))

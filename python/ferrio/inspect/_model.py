@@ -223,6 +223,22 @@ class Deadlock(TypedDict):
     has_timeout: bool
 
 
+class Lint(TypedDict):
+    """Something that is wrong with the program, though it runs."""
+
+    kind: Literal["lost exception", "lost task", "spinning task", "held lock", "growing queue", "growing tasks"]
+    # One sentence.
+    text: str
+    # The tasks that it is about, at most ten of them, and how many there are.
+    tasks: list[str]
+    tasks_total: int
+    primitive: str | None
+    # Where the tasks were created, or where the one stands that has to let go.
+    where: Frame | None
+    # In seconds.
+    lasts: float | None
+
+
 class Thread(TypedDict):
     """A thread as the system sees it, in partial snapshots only. `state` is a letter of proc(5)."""
 
@@ -262,6 +278,8 @@ class Snapshot(TypedDict):
     jobs: list[Job]
     # At most ten thousand entries are in each of these lists.
     left_off: LeftOff
+    # At most a hundred. What needs recording, or several looks, is found while inspection is on only.
+    lints: list[Lint]
     threads: NotRequired[list[Thread]]
 
 

@@ -143,6 +143,14 @@ def attribute(thing: Any, name: str, default: Any = None) -> Any:
         return default
 
 
+def task_name(task: Any) -> str:
+    """Its name, by the method of asyncio's class: not that of a subclass."""
+    for kind in type(task).__mro__:
+        if kind.__module__ in ("_asyncio", "asyncio.tasks", "ferrio") and "get_name" in kind.__dict__:
+            return str(kind.__dict__["get_name"](task))
+    return "?"
+
+
 def exit_owner(thing: object) -> Any:
     """The object whose `__aexit__` this bound method is; None for other objects."""
     role = role_of(thing)

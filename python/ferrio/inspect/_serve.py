@@ -18,8 +18,9 @@ from contextvars import ContextVar
 from typing import Any
 
 from ferrio._ferrio import InspectionService, __version__, _forget_flight, _forget_running_jobs
-from ferrio.inspect import _context, _dumps, _flight, _recording, _trace, _watching
+from ferrio.inspect import _context, _dumps, _flight, _lint_watch, _lints, _recording, _trace, _watching
 from ferrio.inspect._collect import SLICE, Collection, empty_snapshot
+from ferrio.inspect._lint_limits import LintLimits
 from ferrio.inspect._metrics import metrics
 from ferrio.inspect._model import SCHEMA_VERSION
 from ferrio.inspect._socket import listen
@@ -81,6 +82,7 @@ def start(
     blocked: float | None = 0.1,
     recorder: int = _recording.RECORDER,
     context: Iterable[ContextVar[Any] | str] = (),
+    lints: bool | LintLimits = False,
 ) -> str:
     """Begin to record, and to answer the command `ferrio` on a Unix socket; returns its path.
 
@@ -88,7 +90,8 @@ def start(
     socket is where `ferrio list` looks. A callback that keeps its loop from going on for more than `blocked` seconds is
     reported; None reports none. The flight recorder, from which `trace()` is made, keeps the last `recorder` events of
     each loop, of 32 bytes each. The values of the variables of `context` are shown with each task: `ContextVar`
-    objects, or their names as "module:variable". If the socket is served already, nothing changes.
+    objects, or their names as "module:variable". With `lints`, a thread looks for lints every few seconds and logs a
+    warning for each; `LintLimits` says how often, and from when on. If the socket is served already, nothing changes.
     """
     global _served
     with _lock:
@@ -98,10 +101,13 @@ def start(
             _watch_process()
             _served = _Served(None if path is None else os.fspath(path), tuple(allow_uid))
             _context.show(variables)
+            _lints.restrict(lints if isinstance(lints, LintLimits) else LintLimits())
             _recording.begin(recorder)
             if blocked is not None:
                 _watching.begin(blocked)
                 _watching.publish_to(_served.service)
+            if lints:
+                _lint_watch.begin()
         return _served.path
 
 
@@ -125,6 +131,8 @@ def stop() -> None:
     with _lock:
         served, _served = _served, None
         _dumps.end()
+        _lint_watch.end()
+        _lints.forget()
         _context.forget()
         _recording.end()
         _watching.end()
@@ -145,6 +153,7 @@ def _watch_process() -> None:
 def _before_fork() -> None:
     _lock.acquire()
     _watching.halt()
+    _lint_watch.halt()
     if _served is not None:
         _served.halt()
 
@@ -152,6 +161,7 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     try:
         _watching.resume()
+        _lint_watch.resume()
         if _served is not None:
             _served.run()
     finally:
@@ -167,6 +177,7 @@ def _after_fork_in_child() -> None:
         _dumps.forget_parent()
         _watching.forget_parent()
         _watching.resume()
+        _lint_watch.resume()
         if parents is not None:
             parents.listener.close()
             path = None if parents.wanted is None else f"{parents.wanted}.{os.getpid()}"

@@ -62,6 +62,13 @@ def ps(snapshot: Snapshot) -> Iterator[str]:
     yield from table(rows)
     if more := summary(snapshot):
         yield f"also: {more} (`ferrio io` shows them)"
+    yield from lints(snapshot)
+
+
+def lints(snapshot: Snapshot) -> Iterator[str]:
+    """A line for each lint."""
+    for each in snapshot["lints"]:
+        yield f"LINT {each['kind']}: {printable(each['text'])}"
 
 
 def context_text(values: list[ContextValue]) -> str:
@@ -172,6 +179,7 @@ def why(snapshot: Snapshot, tasks: Iterable[Task] | None = None) -> Iterator[str
             yield from chain_text(index, chain_of(index, task))
         if len(chosen) > _MOST_CHAINS:
             yield f"… and {len(chosen) - _MOST_CHAINS} more tasks that no task awaits; name one to see its chain"
+        yield from lints(snapshot)
         return
     for task in tasks:
         yield from chain_text(index, chain_of(index, task))

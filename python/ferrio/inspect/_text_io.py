@@ -53,7 +53,7 @@ def summary(snapshot: Snapshot) -> str:
 def connection_name(connection: Connection) -> str:
     """The ends of a connection, as far as they are known."""
     ends = [printable(each) for each in (connection["local"], connection["peer"]) if each is not None]
-    return " -> ".join(ends) or f"{connection['kind']} of {_short(connection['protocol'])}"
+    return " -> ".join(ends) or f"{connection['kind']} of {short(connection['protocol'])}"
 
 
 def job_name(job: Job) -> str:
@@ -84,13 +84,13 @@ def _connection(each: Connection) -> tuple[str, ...]:
         size(each["received"]),
         size(each["sent"]),
         size(each["buffered"]),
-        _state(each),
+        connection_state(each),
         tls or "yes",
-        _short(each["protocol"]),
+        short(each["protocol"]),
     )
 
 
-def _state(each: Connection) -> str:
+def connection_state(each: Connection) -> str:
     """Open or closing, and what is paused since when."""
     words: list[str] = [each["state"]]
     for paused, lasts, what in (
@@ -110,26 +110,29 @@ def _child(each: Child) -> tuple[str, ...]:
     if each["returncode"] is not None:
         state += f" with {each['returncode']}"
     program = _UNKNOWN if each["program"] is None else printable(each["program"])
-    return (_number(each["pid"]), program, state, _seconds(each["age"]), _short(each["protocol"]))
+    return (_number(each["pid"]), program, state, _seconds(each["age"]), short(each["protocol"]))
 
 
 _JOBS = ("job", "function", "state", "waited", "runs for", "thread", "task")
 
 
 def _job(index: Index, each: Job) -> tuple[str, ...]:
-    function = _UNKNOWN if each["function"] is None else printable(each["function"])
-    if each["file"] is not None:
-        function += f" ({printable(each['file'])}:{each['line']})"
     task = index.tasks.get(each["task"] or "")
     return (
         each["id"],
-        function,
+        place(each),
         each["state"],
         _seconds(each["waited"]),
         _seconds(each["running"]) if each["state"] == "running" else "-",
         "-" if each["thread_name"] is None else printable(each["thread_name"]),
         "-" if task is None else printable(task["name"]),
     )
+
+
+def place(each: Job) -> str:
+    """What a job calls, and where that is."""
+    function = _UNKNOWN if each["function"] is None else printable(each["function"])
+    return function if each["file"] is None else f"{function} ({printable(each['file'])}:{each['line']})"
 
 
 def size(number: int | None) -> str:
@@ -157,6 +160,6 @@ def _seconds(seconds: float | None) -> str:
     return _UNKNOWN if seconds is None else f"{seconds:.1f} s"
 
 
-def _short(name: str | None) -> str:
+def short(name: str | None) -> str:
     """A class without its module."""
     return "-" if name is None else printable(name.rpartition(".")[2])

@@ -24,9 +24,9 @@ from typing import Any
 from ferrio._ferrio import Watchdog, _forget_running_loops, _open_block, _running_loops, _running_task
 from ferrio.inspect import _context, _recording
 from ferrio.inspect._blocked import one_line, stack_text, where
-from ferrio.inspect._collect import Collection, task_name
+from ferrio.inspect._collect import Collection
 from ferrio.inspect._model import Awaiter, Block, Frame
-from ferrio.inspect._objects import attribute, identifier
+from ferrio.inspect._objects import attribute, identifier, task_name
 from ferrio.inspect._registry import loop_of, registered_tasks, tasks_of
 from ferrio.inspect._stacks import (
     ASYNCIO,
@@ -334,7 +334,7 @@ def _awaiters(task: Any) -> list[Awaiter]:
     """The tasks that await this one, and those that await them, nearest first, if there are not too many to look at."""
     if task is None or len(registered_tasks()) > _MOST_TASKS:
         return []
-    collection = Collection()
+    collection = Collection(lints=False)
     for _ in collection.slices():
         pass
     found: list[Awaiter] = []
