@@ -116,12 +116,17 @@ __all__ = [
     "_bridge_complete",
     "_bridge_future",
     "_bridge_version",
+    "_connection_of",
+    "_connection_totals",
+    "_count_connections",
     "_count_tasks",
     "_creation_of",
     "_enter_task",
+    "_failed_futures",
     "_flight",
     "_flight_names",
     "_forget_flight",
+    "_forget_running_jobs",
     "_forget_running_loops",
     "_hide_frames",
     "_holders_of",
@@ -129,16 +134,22 @@ __all__ = [
     "_leave_task",
     "_listed_tasks",
     "_loop_delay",
+    "_note_failures",
     "_open_block",
     "_program_section",
     "_record",
     "_register_task",
+    "_running_jobs",
     "_running_loops",
     "_running_task",
+    "_server_of",
     "_stop_recording",
     "_task_durations",
+    "_tcp_counters",
     "_times_of",
     "_unregister_task",
+    "_waiting_job",
+    "_watched_by",
     "all_tasks",
     "allow_nested_runs",
     "as_completed",
@@ -576,6 +587,33 @@ def _creation_of(task: object) -> tuple[int | None, tuple[CodeType, int] | None,
 def _holders_of(lock: object) -> list[tuple[int, float]]: ...
 def _listed_tasks() -> list[Any]: ...
 def _count_tasks() -> list[tuple[Any, int, int, int]]: ...
+def _failed_futures() -> list[tuple[Any, int]]: ...
+def _note_failures(on: bool) -> None: ...
+def _running_jobs() -> list[tuple[Any, Any, Any, Any, int, int, int | None]]: ...
+def _waiting_job(item: object) -> tuple[Any, Any, Any, Any, int, int, int | None] | None: ...
+def _forget_running_jobs() -> None: ...
+def _watched_by(owner: EventLoop) -> list[Any]: ...
+def _connection_of(
+    transport: object,
+) -> (
+    tuple[
+        Any,
+        Any,
+        int,
+        str | None,
+        str | None,
+        int,
+        tuple[int | None, int | None],
+        bool,
+        tuple[Any, dict[str, Any] | None] | None,
+        Any,
+    ]
+    | None
+): ...
+def _connection_totals(owner: EventLoop) -> tuple[int, int, int, int, list[Any]]: ...
+def _server_of(listener: object) -> Any: ...
+def _count_connections(server: object) -> tuple[int, int] | None: ...
+def _tcp_counters(fd: int) -> tuple[bool, int, int] | None: ...
 def _activity_of(owner: EventLoop) -> tuple[int, int, int, int]: ...
 
 @final

@@ -15,6 +15,7 @@ VIEWS = {
     "why": ("[PID [TASK]]", "why tasks do not go on: what they wait for and who holds it, to the end"),
     "metrics": ("[PID]", "what the process counts, as text for Prometheus"),
     "stacks": ("[PID]", "where tasks wait, equal stacks together"),
+    "io": ("[PID]", "servers, connections, child processes, and jobs of threads"),
     "top": ("[PID]", "the tasks, sorted, as they change"),
     "trace": ("[PID]", "a file of what its loops did, for Perfetto's UI or chrome://tracing"),
     "watch": ("[PID]", "what blocks a loop, as it happens"),
@@ -23,6 +24,12 @@ VIEWS = {
 }
 
 VARIABLE = "FERRIO_INSPECT"
+
+# Context variables whose values are shown, as `module:variable`, with commas in between.
+CONTEXT = "FERRIO_INSPECT_CONTEXT"
+
+# Whether lints are looked for, and logged as warnings.
+LINTS = "FERRIO_INSPECT_LINTS"
 
 # How long a callback may run before it is reported, such as 50ms; "off" reports none.
 BLOCKED = "FERRIO_BLOCKED"
@@ -70,14 +77,16 @@ def start() -> None:
     from ferrio import inspect
 
     value = os.environ[VARIABLE]
+    context = [each.strip() for each in os.environ.get(CONTEXT, "").split(",") if each.strip()]
+    lints = os.environ.get(LINTS, "") not in ("", "0")
     if value == "1":
-        inspect.start(blocked=limit())
+        inspect.start(blocked=limit(), context=context, lints=lints)
         return
     try:
-        inspect.start(value, blocked=limit())
+        inspect.start(value, blocked=limit(), context=context, lints=lints)
     except FileExistsError:
         # The process that has started this one has the path.
-        inspect.start(f"{value}.{os.getpid()}", blocked=limit())
+        inspect.start(f"{value}.{os.getpid()}", blocked=limit(), context=context, lints=lints)
 
 
 def trace(file: str) -> None:

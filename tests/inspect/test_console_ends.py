@@ -1,16 +1,21 @@
 """`ferrio console` from its start to its end: errors, options, Ctrl-C, and what becomes of the process meanwhile."""
 
+import asyncio
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from ferrio.inspect._console import _server, _tables
+import ferrio
+import ferrio.inspect
+from ferrio.inspect._chains import Index
+from ferrio.inspect._console import _answers, _server, _tables
 from ferrio.inspect._console._observed import Look
 from ferrio.inspect._console._series import quantile
 from tests.support.consoles import console
@@ -206,17 +211,36 @@ def test_the_process_is_left_alone_while_no_page_listens(tmp_path):
         assert versions[1] - versions[0] <= 1
 
 
-def test_a_list_of_the_snapshot_that_has_no_columns_of_its_own_is_shown_by_its_fields():
-    task = {"id": "0x5", "name": "reader"}
-    connection = {"peer": ["10.0.0.1", 80], "task": "0x5", "buffered": 5, "tls": None, "closing": False}
-    snapshot = {"tasks": [task], "primitives": [], "deadlocks": [], "connections": [connection]}
-    index = type("Index", (), {"tasks": {"0x5": task}})()
-    look = Look(1, 0.0, None, False, snapshot, index, [], None, None)  # type: ignore[arg-type]
-    table = _tables.table(look, "connections")
-    assert table is not None
-    assert [each["title"] for each in table.columns] == ["Peer", "Task", "Buffered", "Tls", "Closing"]
-    assert table.rows == [{"peer": "10.0.0.1, 80", "task": "reader", "buffered": 5, "tls": None, "closing": "no"}]
-    assert _tables.table(look, "servers") is None
+def test_every_list_of_a_snapshot_has_a_table_whose_rows_have_its_columns():
+    async def main():
+        loop = asyncio.get_running_loop()
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        child = await asyncio.create_subprocess_exec("cat", stdin=-1)
+        job = loop.run_in_executor(None, lambda: time.sleep(0.1))
+        lock = asyncio.Lock()
+        async with lock:
+            waiting = loop.create_task(lock.acquire())
+            # That nobody keeps it is a lint.
+            loop.create_task(asyncio.sleep(1000))  # noqa: RUF006
+            await asyncio.sleep(0.01)
+            snapshot = ferrio.inspect.snapshot()
+        await waiting
+        await job
+        await child.communicate()
+        server.close()
+        return snapshot
+
+    with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
+        snapshot = runner.run(main())
+    look = Look(1, 0.0, None, False, snapshot, Index(snapshot), [], None, None)
+    for name in _tables.LISTS:
+        table = _tables.table(look, name)
+        assert table is not None
+        assert table.rows, name
+        assert [each["name"] for each in table.columns] == list(table.rows[0])
+        assert all(each["tells"] for each in table.columns)
+        assert len(_answers.encoded(table.rows)) > 10
+    assert _tables.table(look._replace(snapshot=None), "servers") is None
 
 
 def test_unknown_values_come_last_in_both_directions():

@@ -174,8 +174,13 @@ def test_what_is_unknown_of_asyncios_loop_is_not_there():
         return inspect.metrics()
 
     found = run(main, asyncio.SelectorEventLoop)
-    blocks = {"ferrio.eventloop.blocked", "ferrio.eventloop.blocked.time"}
-    assert set(found) == {"ferrio.task.count", "ferrio.eventloop.ready", "ferrio.eventloop.timers", *blocks}
+    assert {name for name in found if name.startswith(("ferrio.task.", "ferrio.eventloop."))} == {
+        "ferrio.task.count",
+        "ferrio.eventloop.ready",
+        "ferrio.eventloop.timers",
+        "ferrio.eventloop.blocked",
+        "ferrio.eventloop.blocked.time",
+    }
 
 
 def test_every_metric_is_defined_and_told_in_json():

@@ -13,6 +13,8 @@ pub struct FlowControl {
     /// Not above `high`.
     low: usize,
     paused: bool,
+    /// When the protocol was paused, if the caller has said it; else 0.
+    paused_at: u64,
 }
 
 /// What to do after the buffer has grown.
@@ -39,7 +41,7 @@ impl FlowControl {
     /// The default marks, not paused.
     #[must_use]
     pub const fn new() -> Self {
-        Self { high: HIGH, low: HIGH / 4, paused: false }
+        Self { high: HIGH, low: HIGH / 4, paused: false, paused_at: 0 }
     }
 
     /// Sets the marks; the low one must not be above the high one.
@@ -65,6 +67,7 @@ impl FlowControl {
             return Drained::Unchanged;
         }
         self.paused = false;
+        self.paused_at = 0;
         Drained::Resume
     }
 
@@ -84,6 +87,17 @@ impl FlowControl {
     #[must_use]
     pub const fn is_paused(&self) -> bool {
         self.paused
+    }
+
+    /// Notes the instant at which the protocol was paused.
+    pub fn note_pause(&mut self, instant: u64) {
+        self.paused_at = instant;
+    }
+
+    /// When the protocol was paused, 0 if nobody has noted it; None while it is not.
+    #[must_use]
+    pub const fn paused_since(&self) -> Option<u64> {
+        if self.paused { Some(self.paused_at) } else { None }
     }
 }
 

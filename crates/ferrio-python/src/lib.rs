@@ -92,7 +92,15 @@ mod _ferrio {
     #[pymodule_export]
     use crate::inspect::InspectionService;
     #[pymodule_export]
+    use crate::inspect::connections::{
+        connection_of, connection_totals, count_connections, server_of, tcp_counters, watched_by,
+    };
+    #[pymodule_export]
+    use crate::inspect::failures::{failed_futures, note_failures};
+    #[pymodule_export]
     use crate::inspect::figures::{activity_of, count_tasks, listed_tasks};
+    #[pymodule_export]
+    use crate::inspect::jobs::{forget_running_jobs, running_jobs, waiting_job};
     #[pymodule_export]
     use crate::inspect::other_processes::{interrupt_wait, program_section};
     #[pymodule_export]

@@ -13,8 +13,10 @@ use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, Soc
 use crate::descriptor::borrow;
 
 mod address;
+mod counters;
 
 pub use address::SocketAddress;
+pub use counters::{Counters, counters};
 
 /// No call waits, whatever mode the user's socket is in.
 const RECEIVE: RecvFlags = RecvFlags::DONTWAIT;

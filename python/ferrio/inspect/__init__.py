@@ -13,22 +13,26 @@ No code of the program runs for a snapshot, and none of its values are shown: no
 import asyncio
 from typing import Any
 
+import ferrio.inspect._io_metrics  # adds its metrics
 import ferrio.inspect._task_metrics  # noqa: F401 # adds its metrics
 from ferrio.inspect._chains import Index
-from ferrio.inspect._collect import snapshot
+from ferrio.inspect._collect import Collection as _Collection, snapshot
 from ferrio.inspect._dumps import dump_traces
 from ferrio.inspect._exports import Collector, instrument, prometheus
+from ferrio.inspect._lint_limits import LintLimits
 from ferrio.inspect._metrics import Distribution, Metric, Point, metrics
 from ferrio.inspect._model import (
     SCHEMA_VERSION,
     Awaiter,
     Block,
+    ContextValue,
     Creation,
     Deadlock,
     Delay,
     Frame,
     Holder,
     Link,
+    Lint,
     Loop,
     Primitive,
     Snapshot,
@@ -39,6 +43,7 @@ from ferrio.inspect._model import (
     Waker,
     schema,
 )
+from ferrio.inspect._model_io import Child, Connection, Job, LeftOff, Server
 from ferrio.inspect._objects import identifier
 from ferrio.inspect._serve import start, stop
 from ferrio.inspect._text import why as _why
@@ -49,18 +54,26 @@ __all__ = [
     "SCHEMA_VERSION",
     "Awaiter",
     "Block",
+    "Child",
     "Collector",
+    "Connection",
+    "ContextValue",
     "Creation",
     "Deadlock",
     "Delay",
     "Distribution",
     "Frame",
     "Holder",
+    "Job",
+    "LeftOff",
     "Link",
+    "Lint",
+    "LintLimits",
     "Loop",
     "Metric",
     "Point",
     "Primitive",
+    "Server",
     "Snapshot",
     "Task",
     "Thread",
@@ -70,6 +83,7 @@ __all__ = [
     "blocks",
     "dump_traces",
     "instrument",
+    "lints",
     "metrics",
     "on_blocked",
     "prometheus",
@@ -86,6 +100,14 @@ __all__ = [
 def tasks() -> list[Task]:
     """The tasks that are not done, of all loops, as in `snapshot()`."""
     return snapshot()["tasks"]
+
+
+def lints() -> list[Lint]:
+    """What is wrong with the program though it runs, as in `snapshot()`. Some lints need several looks."""
+    collection = _Collection()
+    for _ in collection.slices():
+        pass
+    return [] if collection.lints is None else collection.lints.found
 
 
 def why(task: "asyncio.Task[Any] | None" = None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ferrio.inspect._model import Block, Frame
-from ferrio.inspect._text import place, printable
+from ferrio.inspect._text import context_text, place, printable
 
 # Python's own files, and those of installed packages.
 _INSTALLED = re.compile(r"/lib/python3\.\d+/|/(site|dist)-packages/|^<frozen")
@@ -44,6 +44,8 @@ def stack_text(report: Block) -> Iterator[str]:
     if report["stack"]:
         yield "Stack (most recent call last):"
         yield from (f"  {place(frame)}" for frame in report["stack"])
+    if report["context"]:
+        yield f"Context: {context_text(report['context'])}"
     if (created := report["created"]) is not None:
         yield f"Created at {printable(created['function'])} ({printable(created['file'])}:{created['line']})"
     for awaiter in report["awaited_by"]:

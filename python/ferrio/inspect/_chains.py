@@ -43,6 +43,8 @@ class Index:
         self.snapshot = snapshot
         self.tasks = {task["id"]: task for task in snapshot["tasks"]}
         self.primitives = {each["id"]: each for each in snapshot["primitives"]}
+        self.jobs = {each["id"]: each for each in snapshot["jobs"]}
+        self.connections = {each["id"]: each for each in snapshot["connections"]}
         self.deadlocked = {
             link["task"]: link for each in snapshot["deadlocks"] if not each["has_timeout"] for link in each["links"]
         }

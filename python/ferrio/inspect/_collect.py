@@ -13,11 +13,13 @@ from typing import Any
 
 from ferrio._ferrio import __version__, _loop_delay
 from ferrio._install import is_installed
-from ferrio.inspect import _deadlocks, _recording
+from ferrio.inspect import _context, _deadlocks, _jobs, _lints, _recording
+from ferrio.inspect._kept import taken
 from ferrio.inspect._looks import Look, held_by, look_at
 from ferrio.inspect._model import (
     SCHEMA_VERSION,
     Block,
+    Deadlock,
     Delay,
     Frame,
     Holder,
@@ -28,12 +30,14 @@ from ferrio.inspect._model import (
     Task,
     Wait,
 )
-from ferrio.inspect._objects import attribute, forget_classes, identifier, kind_of, type_name
+from ferrio.inspect._model_io import Connection
+from ferrio.inspect._objects import attribute, forget_classes, identifier, kind_of, task_name, type_name
 from ferrio.inspect._primitives import Primitives, is_locked, lock_of, value_of, waiters_now
 from ferrio.inspect._registry import loop_of, registered_tasks, running_loops, tasks_of
 from ferrio.inspect._stacks import described, frame_of, is_shown, name_of, thread_frames, thread_stack, without_own
 from ferrio.inspect._times import times_of
 from ferrio.inspect._waits import Waiting, waiting_for
+from ferrio.inspect._watched import MOST_LISTED, Watched
 
 # After so many tasks the collector lets other threads run, if it is asked to: less than a millisecond.
 SLICE = 50
@@ -47,12 +51,15 @@ def snapshot() -> Snapshot:
     collection = Collection()
     for _ in collection.slices():
         pass
-    return collection.result(list(collection.tasks()))
+    found = collection.result()
+    found["tasks"] = list(collection.tasks())
+    found["connections"] = list(collection.connections())
+    return found
 
 
 def empty_snapshot(reason: str) -> Snapshot:
     """What is known without looking at anything: `reason` says why."""
-    snapshot = Collection().result([])
+    snapshot = Collection().result()
     snapshot["partial"] = True
     snapshot["reason"] = reason
     return snapshot
@@ -61,7 +68,7 @@ def empty_snapshot(reason: str) -> Snapshot:
 class Collection:
     """A snapshot in the making: run `slices` to its end, then ask for the `tasks` and the `result`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, lints: bool = True) -> None:
         self.primitives = Primitives()
         self.looks: dict[str, Look] = {}
         self.waits: dict[str, Waiting] = {}
@@ -72,7 +79,16 @@ class Collection:
         self._began = time.monotonic()
         self._at = time.time()
         self._loops: dict[str, Any] = {}
-        self._deadlocks: list[Any] = []
+        self.deadlocks: list[Deadlock] = []
+        # By task: how many references there are to it.
+        self.references: dict[str, int] = {}
+        # Tasks that are done, and whose exception nobody has asked for.
+        self.failed: dict[str, Any] = {}
+        self.lints = _lints.Lints(self) if lints else None
+        self._watched = Watched()
+        # The jobs of thread pools, with the tasks that wait for them; and the jobs by task.
+        self._jobs: list[tuple[_jobs.Found, str | None]] = []
+        self._jobs_of_tasks: dict[str, str] = {}
 
     def slices(self) -> Iterator[None]:
         """Collects; each step takes a bounded time."""
@@ -90,7 +106,12 @@ class Collection:
                     links[name] = found
                 if place % SLICE == SLICE - 1:
                     yield
-            self._deadlocks = _deadlocks.find(self, links)
+            self.deadlocks = _deadlocks.find(self, links)
+            yield
+            self._see_jobs()
+            yield from self._watched.slices(list(self._loops.values()))
+            if self.lints is not None:
+                yield from self.lints.slices()
         finally:
             forget_classes()
 
@@ -99,8 +120,8 @@ class Collection:
         for name, look in self.looks.items():
             yield self._described(name, look)
 
-    def result(self, tasks: list[Task]) -> Snapshot:
-        """The snapshot with these tasks."""
+    def result(self) -> Snapshot:
+        """The snapshot without its long lists: the tasks and the connections."""
         return Snapshot(
             schema=SCHEMA_VERSION,
             partial=False,
@@ -114,11 +135,31 @@ class Collection:
             took=time.monotonic() - self._began,
             inspecting=_recording.seconds_since_start(),
             loops=[self._loop(name, owner) for name, owner in self._loops.items()],
-            tasks=tasks,
+            tasks=[],
             primitives=[self._primitive(name, thing) for name, thing in list(self.primitives.met.items())],
-            deadlocks=self._deadlocks,
+            deadlocks=self.deadlocks,
             blocks=list(_blocks()),
+            connections=[],
+            servers=self._watched.described_servers(),
+            children=self._watched.described_children(),
+            jobs=[_jobs.described(*each) for each in self._jobs[:MOST_LISTED]],
+            lints=[] if self.lints is None else self.lints.found,
+            left_off=self._watched.left_off(max(len(self._jobs) - MOST_LISTED, 0)),
         )
+
+    def connections(self) -> Iterator[Connection]:
+        """The connections, one by one."""
+        return self._watched.described_connections()
+
+    def _see_jobs(self) -> None:
+        waiting = {id(each.job): name for name, each in self.waits.items() if each.job is not None}
+        waiting |= {id(look.waiter): name for name, look in self.looks.items() if look.waiter is not None}
+        for found in _jobs.jobs():
+            task = waiting.get(id(found.job)) or waiting.get(id(found.future))
+            self._jobs.append((found, task))
+            if task is not None:
+                found.owner = found.owner or loop_of(self.looks[task].task)
+                self._jobs_of_tasks[task] = identifier(found.job)
 
     def awaiters(self, name: str) -> list[str]:
         """The tasks that wait for this one."""
@@ -128,15 +169,18 @@ class Collection:
         yield
         while tasks:
             for _ in range(min(SLICE, len(tasks))):
-                self._see(tasks.pop())
+                self._see(*taken(tasks))
             yield
 
-    def _see(self, task: Any) -> None:
+    def _see(self, task: Any, references: int) -> None:
         name = identifier(task)
         look = look_at(task) if name not in self.looks else None
         if look is None:
+            if name not in self.looks and attribute(task, "_log_traceback") is True:
+                self.failed[name] = task
             return
         self.looks[name] = look
+        self.references[name] = references
         owner = loop_of(task)
         if owner is not None:
             where = identifier(owner)
@@ -155,7 +199,8 @@ class Collection:
         limits = [when for each in look.timeouts if (when := attribute(each, "_when")) is not None]
         owner = loop_of(task)
         now = owner.time() if limits and owner is not None else 0.0
-        created, age = _recording.creation_of(task, self.looks)
+        known = None if self.lints is None else self.lints.created(name)
+        created, age = _recording.creation_of(task, self.looks) if known is None else known
         return Task(
             id=name,
             name=task_name(task),
@@ -163,7 +208,7 @@ class Collection:
             loop=identifier(owner),
             coroutine="" if coroutine is None else name_of(coroutine),
             state=look.state,
-            stack=self._stack(look),
+            stack=self.stack(look),
             waits_for=self._wait(name),
             awaited_by=self._awaiters.get(name, [])[:_MOST_NAMED],
             timeout=min((float(when) - now for when in limits), default=None),
@@ -171,9 +216,11 @@ class Collection:
             created=created,
             age=age,
             times=times_of(task, self.looks),
+            context=_context.values_of(task),
         )
 
-    def _stack(self, look: Look) -> list[Frame]:
+    def stack(self, look: Look) -> list[Frame]:
+        """From the coroutine that a task drives to the innermost function."""
         shown = [described(each) for each in look.coroutines if is_shown(each)]
         if look.state != "running":
             return shown
@@ -197,6 +244,8 @@ class Collection:
             tasks_total=len(pending),
             needs=waiting.needs,
             until=waiting.until,
+            job=self._jobs_of_tasks.get(name),
+            connection=None if waiting.transport is None else identifier(waiting.transport),
         )
 
     def _loop(self, name: str, owner: Any) -> Loop:
@@ -277,14 +326,6 @@ def _blocks() -> "list[Block]":
     from ferrio.inspect import _watching
 
     return _watching.blocks()
-
-
-def task_name(task: Any) -> str:
-    """Its name, by the method of asyncio's class: not that of a subclass."""
-    for kind in type(task).__mro__:
-        if kind.__module__ in ("_asyncio", "asyncio.tasks", "ferrio") and "get_name" in kind.__dict__:
-            return str(kind.__dict__["get_name"](task))
-    return "?"
 
 
 def _length(queue: Any) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from ferrio._views import VIEWS
-from ferrio.inspect import _text, _top_command, _trace_command, _watch
+from ferrio.inspect import _text, _text_io, _top_command, _trace_command, _watch
 from ferrio.inspect._blocked import one_line, stack_text
 from ferrio.inspect._chains import Index, chain_of, roots
 from ferrio.inspect._client import Failed, end_inspection_of, metrics_of, processes, snapshot_of
@@ -105,7 +105,7 @@ def _lines(view: str, options: argparse.Namespace) -> Iterator[str]:
         yield json.dumps(snapshot)
     else:
         yield from _partial(snapshot)
-        yield from {"ps": _text.ps, "tree": _text.tree, "stacks": _text.stacks}[view](snapshot)
+        yield from {"ps": _text.ps, "tree": _text.tree, "stacks": _text.stacks, "io": _text_io.io}[view](snapshot)
 
 
 def _list(as_json: bool) -> Iterator[str]:
@@ -143,7 +143,8 @@ def _why(snapshot: Snapshot, name: str | None, as_json: bool) -> Iterator[str]:
             raise Failed(f"there is no task {name!r} in process {snapshot['pid']}")
     if as_json:
         chains = [chain_of(index, task) for task in (roots(index) if tasks is None else tasks)]
-        yield json.dumps({"pid": snapshot["pid"], "deadlocks": snapshot["deadlocks"], "chains": chains})
+        found = {name: snapshot[name] for name in ("pid", "deadlocks", "lints")}
+        yield json.dumps({**found, "chains": chains})
         return
     yield from _partial(snapshot)
     yield from _text.why(snapshot, tasks)

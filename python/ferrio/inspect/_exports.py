@@ -7,7 +7,7 @@ from typing import Any
 from ferrio.inspect._metrics import DEFINITIONS, Distribution, Metric, metrics
 
 # What Prometheus appends to a name for its unit.
-_UNITS = {"s": "_seconds", "1": "_ratio"}
+_UNITS = {"s": "_seconds", "1": "_ratio", "By": "_bytes"}
 
 
 def prometheus() -> str:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ferrio._ferrio import _flight, _flight_names
-from ferrio.inspect._collect import task_name
 from ferrio.inspect._looks import look_at
+from ferrio.inspect._objects import task_name
 from ferrio.inspect._registry import registered_tasks
 from ferrio.inspect._stacks import name_of
 

@@ -42,7 +42,7 @@ class Metric(TypedDict):
     """A metric. What counters and histograms count only grows; a gauge is what is true now."""
 
     kind: Literal["counter", "gauge", "histogram"]
-    # "s", "1" for a ratio, or what is counted in braces, as in OpenTelemetry.
+    # "s", "By" for bytes, "1" for a ratio, or what is counted in braces, as in OpenTelemetry.
     unit: str
     description: str
     points: list[Point]

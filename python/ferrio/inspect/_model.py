@@ -1,12 +1,16 @@
 """What a snapshot holds: plain data, as it goes over the socket and into JSON.
 
 `null` (None) always means "unknown": what cannot be known is said, never guessed. Identifiers are the addresses of the
-objects, which are unique among what is alive at one time. No arguments, locals or context values are ever in it.
+objects, which are unique among what is alive at one time. No arguments or locals are ever in it, and of context values
+only those that the program has named.
 """
 
 from typing import Any, Literal, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
-SCHEMA_VERSION = 1
+from ferrio.inspect._model_io import Child, Connection, Job, LeftOff, Server
+
+# Grows with each change that a reader of older snapshots would notice.
+SCHEMA_VERSION = 2
 
 
 class Frame(TypedDict):
@@ -35,6 +39,9 @@ class Wait(TypedDict):
     needs: Literal["all", "any"] | None
     # When a sleep ends, in seconds from the snapshot.
     until: float | None
+    # The identifiers of a job in `jobs` and of a connection in `connections`.
+    job: str | None
+    connection: str | None
 
 
 class Creation(TypedDict):
@@ -69,6 +76,15 @@ class Times(TypedDict):
     woken_by: Waker | None
 
 
+class ContextValue(TypedDict):
+    """The value of a context variable that the program has named for inspection."""
+
+    name: str
+    # Its class, and the value as Python writes it; None for what is not of a plain type. Long ones are cut.
+    type: str
+    value: str | None
+
+
 class Task(TypedDict):
     """A task that is not done."""
 
@@ -91,6 +107,8 @@ class Task(TypedDict):
     age: float | None
     # None for tasks created before inspection began, and for asyncio's own.
     times: Times | None
+    # Only variables that the program has named, as far as they are set.
+    context: list[ContextValue]
 
 
 class Holder(TypedDict):
@@ -162,6 +180,8 @@ class Block(TypedDict):
     coroutine: str | None
     created: Creation | None
     awaited_by: list[Awaiter]
+    # As in the task's record.
+    context: list[ContextValue]
     # From the task's coroutine, or from the callback, to the innermost function.
     stack: list[Frame]
     # How often the stack was taken. `stack` is the one seen most often.
@@ -203,6 +223,22 @@ class Deadlock(TypedDict):
     has_timeout: bool
 
 
+class Lint(TypedDict):
+    """Something that is wrong with the program, though it runs."""
+
+    kind: Literal["lost exception", "lost task", "spinning task", "held lock", "growing queue", "growing tasks"]
+    # One sentence.
+    text: str
+    # The tasks that it is about, at most ten of them, and how many there are.
+    tasks: list[str]
+    tasks_total: int
+    primitive: str | None
+    # Where the tasks were created, or where the one stands that has to let go.
+    where: Frame | None
+    # In seconds.
+    lasts: float | None
+
+
 class Thread(TypedDict):
     """A thread as the system sees it, in partial snapshots only. `state` is a letter of proc(5)."""
 
@@ -236,6 +272,16 @@ class Snapshot(TypedDict):
     deadlocks: list[Deadlock]
     # The last hundred blocks, newest last.
     blocks: list[Block]
+    # Only of loops whose descriptors are known: ferrio's, and asyncio's own.
+    connections: list[Connection]
+    servers: list[Server]
+    children: list[Child]
+    # Of all thread pools.
+    jobs: list[Job]
+    # At most ten thousand entries are in each of these lists.
+    left_off: LeftOff
+    # At most a hundred. What needs recording, or several looks, is found while inspection is on only.
+    lints: list[Lint]
     threads: NotRequired[list[Thread]]
 
 

@@ -6,6 +6,7 @@ same rules hold for ferrio's classes and for asyncio's, whichever of them `async
 
 import asyncio
 import gc
+from collections.abc import Iterable
 from types import MethodType
 from typing import Any
 
@@ -50,7 +51,7 @@ _ROLES: dict[type, str] = {
 
 # Classes of ferrio's that have no name in a module.
 _INTERNAL = {"ferrio.method": "native method", "ferrio.DoneCallback": "callback", "ferrio.Waiting": "waiting"}
-_INTERNAL |= {"ferrio.Job": "job"}
+_INTERNAL |= {"ferrio.Job": "job", "ferrio.Link": "link", "concurrent.futures._base.Future": "executor future"}
 
 PRIMITIVES = frozenset({"lock", "semaphore", "condition", "event", "barrier", "queue"})
 
@@ -104,9 +105,29 @@ def identifier(thing: object) -> str:
 
 def type_name(thing: object) -> str:
     """The full name of the class of `thing`."""
-    kind = type(thing)
+    return class_name(type(thing))
+
+
+def class_name(kind: type) -> str:
+    """The full name of a class."""
     module = type.__dict__["__module__"].__get__(kind)
-    return f"{module}.{type.__dict__['__qualname__'].__get__(kind)}"
+    # A program may have put anything there.
+    return f"{module if type(module) is str else '?'}.{type.__dict__['__qualname__'].__get__(kind)}"
+
+
+def mro_of(kind: type) -> tuple[type, ...]:
+    """The bases of a class, as `type` knows them."""
+    return _mro_of(kind)  # type: ignore[no-any-return]
+
+
+def copied(things: Iterable[Any] | None) -> list[Any]:
+    """A copy of what other threads may change meanwhile."""
+    for _ in range(1000):
+        try:
+            return [] if things is None else list(things)
+        except RuntimeError:
+            continue
+    return []
 
 
 def referents(thing: object) -> list[Any]:
@@ -120,6 +141,14 @@ def attribute(thing: Any, name: str, default: Any = None) -> Any:
         return object.__getattribute__(thing, name)
     except Exception:
         return default
+
+
+def task_name(task: Any) -> str:
+    """Its name, by the method of asyncio's class: not that of a subclass."""
+    for kind in type(task).__mro__:
+        if kind.__module__ in ("_asyncio", "asyncio.tasks", "ferrio") and "get_name" in kind.__dict__:
+            return str(kind.__dict__["get_name"](task))
+    return "?"
 
 
 def exit_owner(thing: object) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ferrio.inspect._model import SCHEMA_VERSION, Frame, Loop, Snapshot, Task, Wait
+from ferrio.inspect._model_io import LeftOff
 from ferrio.inspect._target import Failed, Target, examine, is_alive, not_permitted
 
 WHAT_IS_MISSING = (
@@ -60,11 +61,17 @@ def outside_snapshot(pid: int) -> Snapshot:
         primitives=[],
         deadlocks=[],
         blocks=[],
+        connections=[],
+        servers=[],
+        children=[],
+        jobs=[],
+        left_off=LeftOff(connections=0, servers=0, children=0, jobs=0),
+        lints=[],
     )
 
 
 def has_other_interpreters(target: Target) -> bool:
-    """Whether the process has sub-interpreters: then readers see the newest one's tasks, and only that can be entered."""
+    """Whether the process has sub-interpreters: only the newest is seen and can be entered."""
     try:
         threads = _read(target, "get_stack_trace", needed=False)
     except OSError:
@@ -213,11 +220,21 @@ class _Tasks:
             created=None,
             age=None,
             times=None,
+            context=[],
         )
 
 
 def _wait(awaited: list[str]) -> Wait:
-    return Wait(kind="unknown", primitive=None, tasks=awaited[:1000], tasks_total=len(awaited), needs=None, until=None)
+    return Wait(
+        kind="unknown",
+        primitive=None,
+        tasks=awaited[:1000],
+        tasks_total=len(awaited),
+        needs=None,
+        until=None,
+        job=None,
+        connection=None,
+    )
 
 
 def _loop_of(thread: int) -> str:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Container
 from typing import Any
 
-from ferrio._ferrio import _creation_of, _holders_of, _record, _stop_recording
+from ferrio._ferrio import _creation_of, _holders_of, _note_failures, _record, _stop_recording
 from ferrio.inspect._model import Creation, Holder
 from ferrio.inspect._stacks import ASYNCIO
 
@@ -29,6 +29,7 @@ def begin(recorder: int = RECORDER) -> None:
         threads = {each.ident: each.native_id for each in list(threading._active.values())}  # type: ignore[attr-defined]
         known = {number: native for number, native in threads.items() if number is not None and native is not None}
         _record(recorder, ASYNCIO, known)
+        _note_failures(True)
         _began = time.monotonic()
 
 
@@ -43,6 +44,7 @@ def end() -> None:
     global _began
     _began = None
     _stop_recording()
+    _note_failures(False)
 
 
 def seconds_since_start() -> float | None:

@@ -12,7 +12,7 @@ import weakref
 from typing import Any
 
 from ferrio._ferrio import _listed_tasks, _running_loops
-from ferrio.inspect._objects import attribute, referents
+from ferrio.inspect._objects import attribute, copied, referents
 from ferrio.inspect._stacks import thread_frames
 
 _RUN_FOREVER = asyncio.base_events.BaseEventLoop.run_forever.__code__
@@ -21,7 +21,7 @@ _RUN_FOREVER = asyncio.base_events.BaseEventLoop.run_forever.__code__
 def registered_tasks() -> list[Any]:
     """The tasks in asyncio's registry and in ferrio's."""
     registries = [*_registries(), _listed_tasks()]
-    tasks: dict[int, Any] = {id(task): task for registry in registries for task in _copied(registry)}
+    tasks: dict[int, Any] = {id(task): task for registry in registries for task in copied(registry)}
     return list(tasks.values())
 
 
@@ -49,16 +49,6 @@ def _registries() -> list[Any]:
     if sys.version_info >= (3, 12):
         return [module._scheduled_tasks, module._eager_tasks]
     return [module._all_tasks]
-
-
-def _copied(registry: Any) -> list[Any]:
-    """A copy of a set that other threads may change meanwhile, as asyncio makes it."""
-    for _ in range(1000):
-        try:
-            return list(registry)
-        except RuntimeError:
-            continue
-    return []
 
 
 def running_loops() -> list[Any]:

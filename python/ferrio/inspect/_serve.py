@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
-from ferrio._ferrio import InspectionService, __version__, _forget_flight
-from ferrio.inspect import _dumps, _flight, _recording, _trace, _watching
+from ferrio._ferrio import InspectionService, __version__, _forget_flight, _forget_running_jobs
+from ferrio.inspect import _context, _dumps, _flight, _lint_watch, _lints, _recording, _trace, _watching
 from ferrio.inspect._collect import SLICE, Collection, empty_snapshot
+from ferrio.inspect._lint_limits import LintLimits
 from ferrio.inspect._metrics import metrics
 from ferrio.inspect._model import SCHEMA_VERSION
 from ferrio.inspect._socket import listen
@@ -79,24 +81,33 @@ def start(
     allow_uid: Iterable[int] = (),
     blocked: float | None = 0.1,
     recorder: int = _recording.RECORDER,
+    context: Iterable[ContextVar[Any] | str] = (),
+    lints: bool | LintLimits = False,
 ) -> str:
     """Begin to record, and to answer the command `ferrio` on a Unix socket; returns its path.
 
     This user and root may ask, and the users `allow_uid`, who need a `path` that they can reach. Without a path the
     socket is where `ferrio list` looks. A callback that keeps its loop from going on for more than `blocked` seconds is
     reported; None reports none. The flight recorder, from which `trace()` is made, keeps the last `recorder` events of
-    each loop, of 48 bytes each. If the socket is served already, nothing changes.
+    each loop, of 48 bytes each. The values of the variables of `context` are shown with each task: `ContextVar`
+    objects, or their names as "module:variable". With `lints`, a thread looks for lints every few seconds and logs a
+    warning for each; `LintLimits` says how often, and from when on. If the socket is served already, nothing changes.
     """
     global _served
     with _lock:
         if _served is None:
             _recording.check(recorder)
+            variables = _context.check(context)
             _watch_process()
             _served = _Served(None if path is None else os.fspath(path), tuple(allow_uid))
+            _context.show(variables)
+            _lints.restrict(lints if isinstance(lints, LintLimits) else LintLimits())
             _recording.begin(recorder)
             if blocked is not None:
                 _watching.begin(blocked)
                 _watching.publish_to(_served.service)
+            if lints:
+                _lint_watch.begin()
         return _served.path
 
 
@@ -125,6 +136,9 @@ def stop() -> None:
     with _lock:
         served, _served = _served, None
         _dumps.end()
+        _lint_watch.end()
+        _lints.forget()
+        _context.forget()
         _recording.end()
         _watching.end()
         if served is not None:
@@ -144,6 +158,7 @@ def _watch_process() -> None:
 def _before_fork() -> None:
     _lock.acquire()
     _watching.halt()
+    _lint_watch.halt()
     if _served is not None:
         _served.halt()
 
@@ -151,6 +166,7 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     try:
         _watching.resume()
+        _lint_watch.resume()
         if _served is not None:
             _served.run()
     finally:
@@ -162,9 +178,11 @@ def _after_fork_in_child() -> None:
     parents, _served = _served, None
     try:
         _forget_flight()
+        _forget_running_jobs()
         _dumps.forget_parent()
         _watching.forget_parent()
         _watching.resume()
+        _lint_watch.resume()
         if parents is not None:
             parents.listener.close()
             path = None if parents.wanted is None else f"{parents.wanted}.{os.getpid()}"
@@ -214,15 +232,17 @@ def _parts(collection: Collection) -> Iterator[bytes]:
     """A snapshot as JSON. Other threads run between its parts, none of which takes long."""
     for _ in collection.slices():
         _let_others_run()
-    beginning, end = json.dumps(collection.result([])).split('"tasks": []', 1)
-    yield beginning.encode() + b'"tasks": ['
-    separator = b""
-    tasks = collection.tasks()
-    while part := list(itertools.islice(tasks, SLICE)):
-        yield separator + json.dumps(part)[1:-1].encode()
-        separator = b", "
-        _let_others_run()
-    yield b"]" + end.encode()
+    rest = json.dumps(collection.result())
+    for name, entries in (("tasks", collection.tasks()), ("connections", collection.connections())):
+        beginning, rest = rest.split(f'"{name}": []', 1)
+        yield beginning.encode() + f'"{name}": ['.encode()
+        separator = b""
+        while part := list(itertools.islice(entries, SLICE)):
+            yield separator + json.dumps(part)[1:-1].encode()
+            separator = b", "
+            _let_others_run()
+        yield b"]"
+    yield rest.encode()
 
 
 def _trace_parts(asked: dict[str, Any]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ Python frame. Other objects, such as compiled code's coroutines that do not say 
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any
@@ -132,5 +133,11 @@ def is_of_asyncio(file: str) -> bool:
 
 
 def thread_frames() -> dict[int, FrameType]:
-    """The innermost frame of each thread."""
-    return sys._current_frames()
+    """The innermost frame of each thread; of this one, that which called into this package.
+
+    A frame of our own that refers to itself would keep what it has looked at until the garbage collector runs.
+    """
+    frames, this_thread = sys._current_frames(), threading.get_ident()
+    frames.pop(this_thread, None)
+    caller = without_own(sys._getframe())
+    return frames if caller is None else {**frames, this_thread: caller}

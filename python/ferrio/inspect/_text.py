@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from ferrio.inspect._chains import Chain, ChainLink, Index, chain_of, roots
-from ferrio.inspect._model import Frame, Holder, Primitive, Snapshot, Task, Times, Wait
+from ferrio.inspect._model import ContextValue, Frame, Holder, Primitive, Snapshot, Task, Times, Wait
+from ferrio.inspect._printable import count as count, printable as printable, table as table
+from ferrio.inspect._text_io import connection_name, job_name, summary
 
 # How many chains `why` shows if no task is named.
 _MOST_CHAINS = 20
@@ -18,16 +20,6 @@ def heading(snapshot: Snapshot) -> str:
     text = f"process {snapshot['pid']}: {printable(snapshot['program'])}, Python {snapshot['python']}, "
     text += f"{count(len(snapshot['tasks']), 'task')} on {count(len(snapshot['loops']), 'loop')}"
     return text + (f" (PARTIAL: {snapshot['reason']})" if snapshot["partial"] else "")
-
-
-def count(number: int, what: str) -> str:
-    """A number of things."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def printable(text: str) -> str:
-    """Text of the program without characters that a terminal would act on."""
-    return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)
 
 
 def place(frame: Frame | None) -> str:
@@ -73,7 +65,27 @@ def ps(snapshot: Snapshot) -> Iterator[str]:
                 awaiters,
             )
         )
+    if any(task["context"] for task in snapshot["tasks"]):
+        contexts = ["context", *(context_text(task["context"]) for task in snapshot["tasks"])]
+        rows = [(*row, context) for row, context in zip(rows, contexts, strict=True)]
     yield from table(rows)
+    if more := summary(snapshot):
+        yield f"also: {more} (`ferrio io` shows them)"
+    yield from lints(snapshot)
+
+
+def lints(snapshot: Snapshot) -> Iterator[str]:
+    """A line for each lint."""
+    for each in snapshot["lints"]:
+        yield f"LINT {each['kind']}: {printable(each['text'])}"
+
+
+def context_text(values: list[ContextValue]) -> str:
+    """The values of context variables."""
+    shown = (f"<{printable(each['type'])}>" if each["value"] is None else printable(each["value"]) for each in values)
+    return ", ".join(
+        f"{printable(each['name'].rpartition(':')[2])}={text}" for each, text in zip(values, shown, strict=True)
+    )
 
 
 def times(known: Times | None) -> tuple[str, str, str, str]:
@@ -104,6 +116,10 @@ def waits_for(index: Index, task: Task) -> str:
         more = f" and {wait['tasks_total'] - 3} more" if wait["tasks_total"] > 3 else ""
         kind = wait["kind"] if wait["kind"] != "unknown" else "task" if wait["tasks_total"] == 1 else "tasks"
         return f"{kind}: {named}{more}"
+    if (job := index.jobs.get(wait["job"] or "")) is not None:
+        return f"{wait['kind']}: {job_name(job)}"
+    if (connection := index.connections.get(wait["connection"] or "")) is not None:
+        return f"{wait['kind']} on {connection_name(connection)}"
     return wait["kind"]
 
 
@@ -120,12 +136,6 @@ def _held(index: Index, primitive: Primitive | None) -> str:
 def circle(names: list[str]) -> str:
     """Tasks that wait for one another."""
     return " -> ".join(printable(name) for name in [*names, *names[:1]])
-
-
-def table(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    widths = [min(max(len(row[column]) for row in rows), 60) for column in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def tree(snapshot: Snapshot) -> Iterator[str]:
@@ -185,6 +195,7 @@ def why(snapshot: Snapshot, tasks: Iterable[Task] | None = None) -> Iterator[str
             yield from chain_text(index, chain_of(index, task))
         if len(chosen) > _MOST_CHAINS:
             yield f"… and {len(chosen) - _MOST_CHAINS} more tasks that no task awaits; name one to see its chain"
+        yield from lints(snapshot)
         return
     for task in tasks:
         yield from chain_text(index, chain_of(index, task))
@@ -221,6 +232,8 @@ def _lines(index: Index, link: ChainLink) -> Iterator[str]:
     yield f"task {name} {_doing(task)} at {place(link['where'])}{inside}"
     if wait is not None:
         yield from _wait_lines(index, link, wait)
+    if task["context"]:
+        yield f"context {context_text(task['context'])}"
     yield from _creation_lines(index, task)
 
 

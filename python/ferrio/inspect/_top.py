@@ -133,6 +133,9 @@ def _heading(snapshot: Snapshot) -> Iterator[str]:
     for deadlock in snapshot["deadlocks"]:
         if not deadlock["has_timeout"]:
             yield f"DEADLOCK of {_text.count(len(deadlock['links']), 'task')}: `ferrio why {snapshot['pid']}` shows it"
+    for kind, number in Counter(lint["kind"] for lint in snapshot["lints"]).items():
+        times = "" if number == 1 else f" ({number} times)"
+        yield f"LINT {kind}{times}: `ferrio ps {snapshot['pid']}` shows it"
 
 
 def grouped(rows: list[Row]) -> list[Row]:

@@ -5,6 +5,7 @@ queue of waiters, a task group and `gather` know their children. What is not fou
 complete it.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import FunctionType
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from ferrio.inspect._looks import Look, due_in, innermost_name
 from ferrio.inspect._objects import (
     attribute,
+    copied,
     is_future,
     is_task,
     referents,
@@ -36,6 +38,9 @@ class Waiting:
     tasks: Sequence[Any] = ()
     needs: Literal["all", "any"] | None = None
     until: float | None = None
+    # The job of an executor, or the executor's future; and the transport of a stream.
+    job: Any = None
+    transport: Any = None
 
 
 def waiting_for(look: Look, primitives: Primitives) -> Waiting | None:
@@ -82,7 +87,7 @@ def _of_gather(waiter: Any) -> Waiting | None:
 def _of_group(look: Look, waiter: Any) -> Waiting | None:
     for thing in look.subjects:
         if role_of(thing) == "task group" and attribute(thing, "_on_completed_fut") is waiter:
-            return Waiting("task group", tasks=_copied(attribute(thing, "_tasks")), needs="all")
+            return Waiting("task group", tasks=copied(attribute(thing, "_tasks")), needs="all")
     return None
 
 
@@ -97,7 +102,7 @@ def _of_wait(look: Look, name: str) -> Waiting | None:
     for coroutine in reversed(look.coroutines):
         for each in referents(coroutine):
             if type(each) is set and all(is_future(one) for one in each):
-                return Waiting("wait", tasks=_copied(each), needs="any")
+                return Waiting("wait", tasks=copied(each), needs="any")
             if role_of(each) == "waiting":
                 return Waiting("wait", tasks=[one for one in referents(each) if is_task(one)], needs="any")
     return None
@@ -110,9 +115,9 @@ def _of_as_completed(look: Look, name: str) -> Waiting | None:
 def _of_stream(look: Look, waiter: Any) -> Waiting | None:
     for thing in look.subjects:
         if role_of(thing) == "reader" and attribute(thing, "_waiter") is waiter:
-            return Waiting("stream read")
+            return Waiting("stream read", transport=attribute(thing, "_transport"))
         if role_of(thing) == "protocol" and any(each is waiter for each in waiters_now(thing, "_drain_waiters")):
-            return Waiting("stream drain")
+            return Waiting("stream drain", transport=attribute(thing, "_transport"))
     if innermost_name(look) == "StreamWriter.drain":
         return Waiting("stream drain")
     return None
@@ -137,8 +142,7 @@ def _of_shield(waiter: Any) -> Waiting | None:
 def _inner_of(callback: Any) -> Any:
     """The inner future; from 3.14 on the callback knows the task that waits as well."""
     if type(callback) is FunctionType:
-        cells = dict(zip(callback.__code__.co_freevars, callback.__closure__ or (), strict=True))
-        return cells["inner"].cell_contents if "inner" in cells else None
+        return _cells(callback).get("inner")
     for known in referents(callback):
         if is_future(known):
             return known
@@ -147,19 +151,22 @@ def _inner_of(callback: Any) -> Any:
     return None
 
 
+def _cells(function: FunctionType) -> dict[str, Any]:
+    """What a function refers to of those around it."""
+    found = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # an empty cell
+            found[name] = cell.cell_contents
+    return found
+
+
 def _of_executor(waiter: Any) -> Waiting | None:
     for each in referents(waiter):
         if role_of(each) == "job":
-            return Waiting("executor")
+            return Waiting("executor", job=each)
+        if role_of(each) == "link":
+            known = [one for one in referents(each) if role_of(one) == "executor future"]
+            return Waiting("executor", job=known[0] if known else None)
         if type(each) is FunctionType and each.__qualname__ == "_chain_future.<locals>._call_check_cancel":
-            return Waiting("executor")
+            return Waiting("executor", job=_cells(each).get("source"))
     return None
-
-
-def _copied(tasks: Any) -> list[Any]:
-    for _ in range(100):
-        try:
-            return list(tasks or ())
-        except RuntimeError:  # another thread changes it
-            continue
-    return []

@@ -22,11 +22,11 @@ from types import FrameType
 from typing import Any
 
 from ferrio._ferrio import Watchdog, _forget_running_loops, _open_block, _running_loops, _running_task
-from ferrio.inspect import _recording
+from ferrio.inspect import _context, _recording
 from ferrio.inspect._blocked import one_line, stack_text, where
-from ferrio.inspect._collect import Collection, task_name
+from ferrio.inspect._collect import Collection
 from ferrio.inspect._model import Awaiter, Block, Frame
-from ferrio.inspect._objects import attribute, identifier
+from ferrio.inspect._objects import attribute, identifier, task_name
 from ferrio.inspect._registry import loop_of, registered_tasks, tasks_of
 from ferrio.inspect._stacks import (
     ASYNCIO,
@@ -270,6 +270,7 @@ def _report(loop: Any, number: int, task: Any, lasted: float) -> Block:
         coroutine=None if coroutine is None else name_of(coroutine),
         created=created,
         awaited_by=[],
+        context=[] if task is None else _context.values_of(task),
         stack=[],
         samples=0,
     )
@@ -333,7 +334,7 @@ def _awaiters(task: Any) -> list[Awaiter]:
     """The tasks that await this one, and those that await them, nearest first, if there are not too many to look at."""
     if task is None or len(registered_tasks()) > _MOST_TASKS:
         return []
-    collection = Collection()
+    collection = Collection(lints=False)
     for _ in collection.slices():
         pass
     found: list[Awaiter] = []

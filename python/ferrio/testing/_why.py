@@ -7,7 +7,6 @@ from typing import Any
 from ferrio._ferrio import _creation_of
 from ferrio.inspect import _collect, _recording, _text
 from ferrio.inspect._objects import identifier
-from ferrio.inspect._stacks import is_of_asyncio
 
 
 @contextmanager
@@ -45,7 +44,7 @@ def why(loop: Any) -> Iterator[str]:
 def place_of_creation(task: Any) -> str | None:
     """`file:line` where a task was made, if that was recorded."""
     recorded = _creation_of(task) if is_recording() else None
-    for code, number in recorded[1] if recorded is not None else ():
-        if not is_of_asyncio(code.co_filename):
-            return f"{code.co_filename.rsplit('/', 1)[-1]}:{number}"
-    return None
+    if recorded is None or recorded[1] is None:
+        return None
+    code, line = recorded[1]
+    return f"{code.co_filename.rsplit('/', 1)[-1]}:{line}"

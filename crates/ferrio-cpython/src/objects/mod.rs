@@ -8,6 +8,7 @@ pub mod coroutine;
 pub mod coroutine_check;
 pub mod create_task;
 pub mod current;
+pub mod failures;
 pub mod future;
 pub mod handle;
 pub mod loop_base;

@@ -4,6 +4,7 @@ pub(crate) mod async_block;
 pub(crate) mod blocking_frame;
 pub(crate) mod close_guard;
 pub(crate) mod imports;
+pub(crate) mod noted;
 pub(crate) mod numbers;
 pub(crate) mod slices;
 pub(crate) mod timer;

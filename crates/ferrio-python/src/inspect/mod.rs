@@ -3,7 +3,10 @@
 //! What a snapshot holds is collected in Python (`python/ferrio/inspect`). Only the collector's thread calls Python, and
 //! never while the listener waits for it: see `ferrio_sys::inspection`.
 
+pub(crate) mod connections;
+pub(crate) mod failures;
 pub(crate) mod figures;
+pub(crate) mod jobs;
 pub(crate) mod other_processes;
 mod partial;
 pub(crate) mod recording;

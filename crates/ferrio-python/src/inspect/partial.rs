@@ -45,7 +45,8 @@ impl Describer {
         };
         let _ = write!(text, ", \"task_name\": {}, \"coroutine\": {}", optional(name.as_deref()), optional(coroutine));
         text.push_str(
-            ", \"thread\": null, \"thread_name\": null, \"began\": null, \"created\": null, \"awaited_by\": []",
+            ", \"thread\": null, \"thread_name\": null, \"began\": null, \"created\": null, \"awaited_by\": [], \
+             \"context\": []",
         );
         text.push_str(", \"ended\": false, \"partial\": true, \"samples\": 0, \"stack\": [");
         for (place, frame) in stack.iter().enumerate() {

@@ -17,7 +17,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::common::imports;
+use crate::common::{imports, noted};
+use crate::threads::running;
 
 /// Shows as what links the loop's future to the executor's in asyncio.
 static CHECK_CANCEL: DoneCallback = DoneCallback::new("_chain_future.<locals>._call_check_cancel", check_cancel);
@@ -101,6 +102,8 @@ enum State {
 pub(crate) struct Job {
     owner: Py<LoopBase>,
     failure: Failure,
+    /// When it was made, if that was recorded; else 0.
+    queued_at: u64,
     state: GilCell<State>,
 }
 
@@ -113,7 +116,7 @@ impl Job {
         failure: Failure,
     ) -> PyResult<Bound<'py, Self>> {
         let state = GilCell::new(State::Waiting(call, FutureWaiter::new(future)));
-        Bound::new(owner.py(), Self { owner: owner.clone().unbind(), failure, state })
+        Bound::new(owner.py(), Self { owner: owner.clone().unbind(), failure, queued_at: noted::instant(), state })
     }
 
     /// A job as asyncio has them: the future shows that it is linked to it.
@@ -152,6 +155,24 @@ impl Job {
         })
     }
 
+    /// The loop that waits for it.
+    pub(crate) fn owner<'py>(&self, py: Python<'py>) -> &Bound<'py, LoopBase> {
+        self.owner.bind(py)
+    }
+
+    /// When it was made, in nanoseconds of the monotonic clock; 0 if that was not recorded.
+    pub(crate) fn queued_at(&self) -> u64 {
+        self.queued_at
+    }
+
+    /// Looks at the loop's future, unless the job is over. `look` must not run Python code.
+    pub(crate) fn with_future<R>(&self, py: Python<'_>, look: impl FnOnce(&FutureWaiter) -> R) -> Option<R> {
+        self.state.with(py, |state| match state {
+            State::Waiting(_, future) | State::Running(future) | State::Finished(future, _) => Some(look(future)),
+            State::Over => None,
+        })
+    }
+
     /// Makes the call, in a worker. Returns the loop that has the outcome in its queue and is not woken yet.
     pub(crate) fn run<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, LoopBase>>> {
         let py = slf.py();
@@ -159,10 +180,12 @@ impl Job {
         let is_recorded = recording::is_on();
         if is_recorded {
             recording::note_job(py, true, labels::of_callable(call.function(py)));
+            running::begin(slf.as_any(), call.function(py));
         }
         let made = call.make(py);
         if is_recorded {
             recording::note_job(py, false, 0);
+            running::end(slf.as_any());
         }
         let outcome = match made {
             Ok(result) => Outcome::Result(result.unbind()),

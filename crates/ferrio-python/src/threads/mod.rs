@@ -8,5 +8,6 @@
 pub(crate) mod executor;
 pub(crate) mod job;
 pub(crate) mod job_queue;
+pub(crate) mod running;
 mod stock;
 pub(crate) mod worker;

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::endpoint::{Endpoint, call_protocol};
 use super::socket::SocketTransport;
 use super::socket::write_coalescing;
+use crate::common::noted;
 use crate::common::numbers::{floor, length, water_marks};
 use crate::event_loop::exception_handler;
 
@@ -55,6 +56,7 @@ pub(crate) fn maybe_pause<T: Endpoint>(transport: &Bound<'_, T>) -> PyResult<()>
     match change {
         Buffered::Unchanged => Ok(()),
         Buffered::Pause => {
+            transport.get().with_flow(transport.py(), |flow, _| flow.note_pause(noted::instant()));
             let protocol = transport.get().protocol(transport.py());
             let called = protocol.map_or(Ok(()), |protocol| protocol.call_method0(name!("pause_writing")).map(drop));
             contain(transport, "pause_writing", called)

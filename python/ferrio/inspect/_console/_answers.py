@@ -126,6 +126,7 @@ def task(observed: Observed, look: Look, query: Query) -> dict[str, Any]:
         "timeout": found["timeout"],
         "age": found["age"],
         "times": found.get("times"),
+        "context": _text.context_text(found["context"]),
         "stack": [_frame(each) for each in found["stack"][-200:]],
         "created": None if created is None else {**_place(created), "by": creator and _named(creator)},
         "awaited_by": [_named(each) for each in awaiters[:50]],

@@ -10,7 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ferrio.inspect import _top
+from ferrio.inspect import _text, _top
 from ferrio.inspect._blocked import Flame
 from ferrio.inspect._chains import Index
 from ferrio.inspect._client import Failed, ask
@@ -175,6 +175,7 @@ class Observed:
             "polls": times.get("polls"),
             "total": times.get("total"),
             "longest": times.get("longest"),
+            "context": _text.context_text(task["context"]) or None,
         }
 
     def _remember_change(self, now: float, task: Task, row: _top.Row) -> None:

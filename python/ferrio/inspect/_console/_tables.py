@@ -1,7 +1,6 @@
 """The tables of the console: their columns, and rows chosen by a filter and an order.
 
-The lists of a snapshot that have no columns of their own here are shown with the fields that their entries have, so a
-list that a later version of the model adds appears by its name in `LISTS` alone.
+Those of connections, servers, child processes, jobs and lints are in `_io_tables`.
 """
 
 import re
@@ -9,6 +8,7 @@ from typing import Any
 
 from ferrio.inspect import _text
 from ferrio.inspect._chains import Index
+from ferrio.inspect._console import _io_tables
 from ferrio.inspect._console._observed import Look
 from ferrio.inspect._model import Primitive, Snapshot
 
@@ -36,6 +36,7 @@ _TIMES = [
     _column("total", "Ran for", "seconds", "How long it ran, all its polls together"),
     _column("longest", "Longest", "seconds", "The longest single step"),
 ]
+_CONTEXT = _column("context", "Context", "text", "Context variables that the program has named for inspection")
 _PRIMITIVES = [
     _column("kind", "Kind", "text", "Lock, semaphore, event, condition, barrier or queue"),
     _column("id", "Object", "identifier", "Its address, as other views name it"),
@@ -45,23 +46,6 @@ _PRIMITIVES = [
     _column("waiting", "Waiting", "number", "Tasks that wait for it"),
     _column("waiters", "Waiters", "text", "The first of them, in their order"),
 ]
-# How fields of other lists are shown.
-_KINDS = {
-    "id": "identifier",
-    "task": "task-identifier",
-    "buffered": "bytes",
-    "bytes_read": "bytes",
-    "bytes_written": "bytes",
-    "received": "bytes",
-    "sent": "bytes",
-    "age": "seconds",
-    "running": "seconds",
-    "waiting": "seconds",
-    "paused": "seconds",
-    "paused_for": "seconds",
-    "since": "seconds",
-    "held": "seconds",
-}
 
 
 class Table:
@@ -137,41 +121,16 @@ def entries(snapshot: Snapshot | None, name: str) -> list[Any] | None:
 def _table(look: Look, name: str) -> Table | None:
     if name == "tasks":
         timed = any(row["polls"] is not None for row in look.rows)
-        return Table(_TASKS + (_TIMES if timed else []), look.rows)
+        named = any(row["context"] is not None for row in look.rows)
+        return Table(_TASKS + (_TIMES if timed else []) + ([_CONTEXT] if named else []), look.rows)
     found = entries(look.snapshot, name)
     if found is None or look.indexed is None:
         return None
     index = look.indexed
     if name == "primitives":
         return Table(_PRIMITIVES, [_primitive(index, each) for each in found])
-    rows = [{field: _shown(index, field, value) for field, value in each.items()} for each in found]
-    fields = list(dict.fromkeys(field for row in rows for field in row))
-    return Table([_column(field, field.replace("_", " ").capitalize(), _kind(field, rows)) for field in fields], rows)
-
-
-def _kind(field: str, rows: list[Row]) -> str:
-    if field in _KINDS:
-        return _KINDS[field]
-    known = [row[field] for row in rows[:50] if row.get(field) is not None]
-    return "number" if known and all(type(each) in (int, float) for each in known) else "text"
-
-
-def _shown(index: Index, field: str, value: Any) -> Any:
-    """A value as a cell has it: a number, or text."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if value is None or isinstance(value, int | float):
-        return value
-    if isinstance(value, str):
-        return _text.printable(_name(index, value) if field != "id" else value)
-    if isinstance(value, dict):
-        if {"function", "file", "line"} <= value.keys():
-            return _text.place(value)  # type: ignore[arg-type]
-        return ", ".join(f"{name} {_shown(index, name, each)}" for name, each in value.items() if each is not None)
-    if isinstance(value, list):
-        more = f" and {len(value) - 5} more" if len(value) > 5 else ""
-        return ", ".join(str(_shown(index, field, each)) for each in value[:5]) + more
-    return str(value)
+    columns, row = _io_tables.TABLES[name]
+    return Table([_column(*each) for each in columns], [row(index, each) for each in found])
 
 
 def _name(index: Index, identifier: str) -> str:

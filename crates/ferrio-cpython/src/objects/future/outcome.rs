@@ -9,6 +9,7 @@ use super::{FutureRef, State};
 use crate::capi::imports;
 use crate::capi::owned_ref::OwnedRef;
 use crate::capi::raise::raised;
+use crate::objects::failures;
 
 /// The result of `result()`.
 pub(crate) enum Outcome<'py> {
@@ -59,6 +60,7 @@ impl<'py> FutureRef<'py> {
             body.exception.replace(exception.into())
         });
         drop(before);
+        failures::note(self.object());
         self.schedule_callbacks()
     }
 

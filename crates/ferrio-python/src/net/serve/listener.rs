@@ -39,6 +39,13 @@ pub(crate) struct Listener {
     closed: GilFlag,
 }
 
+impl Listener {
+    /// The server that it accepts for.
+    pub(crate) fn server<'py>(&self, py: Python<'py>) -> &Bound<'py, Server> {
+        self.server.bind(py)
+    }
+}
+
 #[pymethods]
 impl Listener {
     /// Resume accepting after a pause.

@@ -44,6 +44,8 @@ struct State {
     listeners: Vec<Py<Listener>>,
     /// The descriptors of the connections; the server does not keep the transports alive.
     clients: HashSet<RawFd>,
+    /// How many connections there were.
+    accepted: u64,
     /// The futures of `wait_closed`; None once they were woken.
     waiters: Option<Vec<Py<PyAny>>>,
     /// The future of `serve_forever`.
@@ -88,6 +90,7 @@ impl Server {
             sockets: Some(sockets),
             listeners: Vec::new(),
             clients: HashSet::new(),
+            accepted: 0,
             waiters: Some(Vec::new()),
             forever: None,
             file: None,
@@ -113,6 +116,11 @@ impl Server {
             crate::transports::endpoint::wake_waiter(waiter.bind(py), 0)?;
         }
         Ok(())
+    }
+
+    /// How many connections it has accepted, and how many of them are open.
+    pub(crate) fn connections(&self, py: Python<'_>) -> (u64, usize) {
+        self.state.with(py, |state| (state.accepted, state.clients.len()))
     }
 
     fn sockets(&self, py: Python<'_>) -> Option<Vec<Py<PyAny>>> {
@@ -153,7 +161,10 @@ pub(crate) fn start(slf: &Bound<'_, Server>) -> PyResult<()> {
 
 /// Records that a connection with this descriptor was accepted.
 fn attach(server: &Bound<'_, PyAny>, fd: RawFd) -> PyResult<()> {
-    server.cast::<Server>()?.get().state.with(server.py(), |state| state.clients.insert(fd));
+    server.cast::<Server>()?.get().state.with(server.py(), |state| {
+        state.accepted += 1;
+        state.clients.insert(fd)
+    });
     Ok(())
 }
 

@@ -106,6 +106,7 @@ pub(crate) fn attach<'py>(
         lifecycle: Lifecycle::Starting,
         input: Input::Drained,
         paused: false,
+        paused_at: 0,
         keeps_alive: true,
         exclusive: Exclusive::No,
         eof_written: false,

@@ -57,6 +57,11 @@ impl JoinedWrites {
         self.len > 0
     }
 
+    /// How many bytes are held.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// What to do with a write.
     #[inline]
     fn next_write(&mut self) -> FirstWrite {

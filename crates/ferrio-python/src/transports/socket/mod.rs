@@ -112,6 +112,8 @@ pub(crate) struct State {
     pub(crate) input: Input,
     /// `pause_reading` was called.
     pub(crate) paused: bool,
+    /// When it was called, if that was recorded; else 0.
+    pub(crate) paused_at: u64,
     /// The registration keeps the transport alive.
     pub(crate) keeps_alive: bool,
     /// While a sendfile runs, no other code may write.

@@ -19,6 +19,7 @@ use super::lifecycle::{Input, Lifecycle};
 use super::{Sink, SocketTransport};
 use super::{close, joined_writes, liveness, write};
 use crate::common::imports;
+use crate::common::noted;
 use crate::event_loop::exception_handler;
 use crate::event_loop::{Loop, base};
 use crate::transports::exclusive;
@@ -298,6 +299,9 @@ impl SocketTransport {
         let paused = slf.get().state.with(py, |state| {
             let reading = state.lifecycle.is_open() && !state.paused;
             state.paused |= reading;
+            if reading {
+                state.paused_at = noted::instant();
+            }
             reading
         });
         if !paused {

@@ -6,6 +6,7 @@
 use pyo3::prelude::*;
 
 use super::TlsTransport;
+use crate::common::noted;
 use crate::common::numbers::{ceiling, floor, length, water_marks};
 use crate::event_loop::exception_handler;
 
@@ -107,6 +108,7 @@ pub(super) fn control_writing(transport: &Bound<'_, TlsTransport>) -> PyResult<(
         let size = encrypted + state.outbox_len(py) + state.backlog_len;
         if size >= state.outgoing_marks.high && !state.writing_paused {
             state.writing_paused = true;
+            state.writing_paused_at = noted::instant();
             return Some("pause_writing");
         }
         if size <= state.outgoing_marks.low && state.writing_paused {

@@ -8,6 +8,37 @@ use super::TlsTransport;
 use super::session::Session;
 use crate::common::imports;
 
+/// What a snapshot shows of a TLS connection.
+pub(crate) struct Facts<'py> {
+    /// None once the connection is lost.
+    pub(crate) protocol: Option<Bound<'py, PyAny>>,
+    /// The `SSLObject`.
+    pub(crate) object: Bound<'py, PyAny>,
+    /// What `get_extra_info` knows since the handshake.
+    pub(crate) extra: Option<Bound<'py, PyDict>>,
+    /// Bytes that wait to be encrypted, or are encrypted and wait for the lower transport.
+    pub(crate) buffered: usize,
+    /// Since when the protocol has paused reading, and was paused writing; see `FlowControl::paused_since`.
+    pub(crate) reading_paused: Option<u64>,
+    pub(crate) writing_paused: Option<u64>,
+    pub(crate) closing: bool,
+}
+
+impl TlsTransport {
+    /// What it is like now. Calls no Python code.
+    pub(crate) fn facts<'py>(&self, py: Python<'py>) -> Facts<'py> {
+        self.state.with(py, |state| Facts {
+            protocol: state.protocol.as_ref().map(|protocol| protocol.bind(py).clone()),
+            object: self.session.object.bind(py).clone(),
+            extra: state.extra.as_ref().map(|extra| extra.bind(py).clone()),
+            buffered: state.backlog_len + state.outbox_len(py),
+            reading_paused: state.reading_paused.then_some(state.reading_paused_at),
+            writing_paused: state.writing_paused.then_some(state.writing_paused_at),
+            closing: state.closed,
+        })
+    }
+}
+
 #[pymethods]
 impl TlsTransport {
     /// Optional information: `"sslcontext"`, `"ssl_object"`, `"peercert"`, `"cipher"`, `"compression"` and what the lower one

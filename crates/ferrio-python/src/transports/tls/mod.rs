@@ -128,10 +128,14 @@ struct State {
     answered: bool,
     /// Whether the protocol paused reading.
     reading_paused: bool,
+    /// When, if that was recorded; else 0.
+    reading_paused_at: u64,
     /// Whether this transport paused the lower one's reading.
     lower_reading_paused: bool,
     /// Whether the protocol's `pause_writing` was called.
     writing_paused: bool,
+    /// When, if that was recorded; else 0.
+    writing_paused_at: u64,
     /// Whether the lower transport called `pause_writing`.
     lower_writing_paused: bool,
     incoming_marks: Marks,
@@ -178,8 +182,10 @@ pub(crate) fn make<'py>(
         draining: false,
         answered: false,
         reading_paused: false,
+        reading_paused_at: 0,
         lower_reading_paused: false,
         writing_paused: false,
+        writing_paused_at: 0,
         lower_writing_paused: false,
         incoming_marks: Marks::incoming(),
         outgoing_marks: Marks::outgoing(),

@@ -13,6 +13,7 @@ use pyo3::types::{PyBytes, PyMemoryView};
 
 use super::session::Read;
 use super::{Phase, State, TlsTransport, close, flow, receive, write};
+use crate::common::noted;
 use crate::common::slices::slice;
 use crate::transports::reader_sink;
 
@@ -270,7 +271,12 @@ impl TlsTransport {
 
     /// Tell the protocol of no data until `resume_reading()`.
     fn pause_reading(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().state.with(slf.py(), |state| state.reading_paused = true);
+        slf.get().state.with(slf.py(), |state| {
+            if !state.reading_paused {
+                state.reading_paused_at = noted::instant();
+            }
+            state.reading_paused = true;
+        });
         slf.get().send_pending(slf.py())
     }
 

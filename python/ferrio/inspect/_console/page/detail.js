@@ -110,6 +110,7 @@ function facts(task) {
     times && times.scheduled !== null
       ? ["Ready, not run", `${seconds(times.scheduled)} in ${number(times.wakeups)} wake-ups`]
       : null,
+    task.context ? ["Context", task.context] : null,
     ["Identifier", element("code", {}, task.id)],
     ["Class", task.type],
   ];
