@@ -70,9 +70,8 @@ def show_top(console: Console, short: bool) -> list[Finding]:
 def show_faults(console: Console, short: bool) -> list[Finding]:
     """Programs that hang or stop answering, and the command that says why."""
     findings = []
-    for name, fault in faults.FAULTS.items():
-        if short and name == "hung_child":
-            continue
+    for name in ("two_locks", "blocked_loop") if short else ("two_locks", "hung_child", "blocked_loop"):
+        fault = faults.FAULTS[name]
         console.print(f"{name}.py: {fault.what}", markup=False)
         sentence, text = faults.find(name)
         console.print(f"$ ferrio {fault.view}", style="bold", markup=False)

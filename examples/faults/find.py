@@ -20,6 +20,9 @@ from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 
+# So that the lints speak sooner than after minutes.
+LIMITS = "interval=0.2,lost_exception=0.5,spinning=0.5,held_lock=0.5,growing=1,growing_queue=50,growing_tasks=50"
+
 # How long a program has for its fault to show, in seconds.
 PATIENCE = 30.0
 
@@ -35,6 +38,16 @@ class Fault(NamedTuple):
 FAULTS = {
     "two_locks": Fault("two tasks wait for each other's locks", "why", r"DEADLOCK of \d+ tasks: .*"),
     "hung_child": Fault("a task group never ends", "why", r"for task group: task 'request 3'"),
+    "busy_threads": Fault("all threads are busy", "io", r"save .* queued"),
+    "slow_reader": Fault("a peer does not read", "io", r".* writing paused.*"),
+    "lost_exception": Fault(
+        "a task has failed, and nobody learns it", "ps", r"lost exception: task 'refresh'.* KeyError"
+    ),
+    "lost_task": Fault("nobody keeps a task", "ps", r"lost task: task 'write log'.*"),
+    "spinning_task": Fault("a task wakes itself all the time", "ps", r"spinning task: task 'impatient'.*"),
+    "held_lock": Fault("a lock is held for long", "ps", r"held lock: .* task 'refresh'.*"),
+    "growing_queue": Fault("a queue only grows", "ps", r"growing queue: .*"),
+    "leaking_tasks": Fault("tasks only grow", "ps", r"growing tasks: tasks created at handle .*"),
     "blocked_loop": Fault("one task does not let the others run", "stacks", r"look_up \(.*blocked_loop\.py:\d+\)"),
 }
 
@@ -47,9 +60,11 @@ class NotFoundError(Exception):
 def running(name: str) -> Iterator[Callable[[str], str]]:
     """Runs a faulty program, with a directory of its own for its socket; gives what asks it for a view."""
     with tempfile.TemporaryDirectory() as directory:
-        environment = os.environ | {"XDG_RUNTIME_DIR": directory}
+        environment = os.environ | {"XDG_RUNTIME_DIR": directory, "FERRIO_INSPECT_LINTS": LIMITS}
         command = [sys.executable, "-m", "ferrio", "run", "--inspect", str(HERE / f"{name}.py")]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        ) as process:
 
             def look(view: str) -> str:
                 asking = [sys.executable, "-m", "ferrio", view, str(process.pid)]

@@ -6,6 +6,10 @@ Apart from `ferrio.inspect`, so that programs which do not use that do not impor
 import os
 import sys
 import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ferrio.inspect import LintLimits
 
 # The first words of the command line that name a view, with what follows them and what each shows.
 VIEWS = {
@@ -28,7 +32,7 @@ VARIABLE = "FERRIO_INSPECT"
 # Context variables whose values are shown, as `module:variable`, with commas in between.
 CONTEXT = "FERRIO_INSPECT_CONTEXT"
 
-# Whether lints are looked for, and logged as warnings.
+# Whether lints are looked for, and logged as warnings: 1, or limits such as `held_lock=5,interval=1`.
 LINTS = "FERRIO_INSPECT_LINTS"
 
 # How long a callback may run before it is reported, such as 50ms; "off" reports none.
@@ -78,7 +82,7 @@ def start() -> None:
 
     value = os.environ[VARIABLE]
     context = [each.strip() for each in os.environ.get(CONTEXT, "").split(",") if each.strip()]
-    lints = os.environ.get(LINTS, "") not in ("", "0")
+    lints = _lints(os.environ.get(LINTS, ""))
     if value == "1":
         inspect.start(blocked=limit(), context=context, lints=lints)
         return
@@ -87,6 +91,20 @@ def start() -> None:
     except FileExistsError:
         # The process that has started this one has the path.
         inspect.start(f"{value}.{os.getpid()}", blocked=limit(), context=context, lints=lints)
+
+
+def _lints(text: str) -> "bool | LintLimits":
+    """Whether lints are wanted, or their limits. Raises ValueError for what is none of that."""
+    if text in ("", "0", "1"):
+        return text == "1"
+    from ferrio.inspect import LintLimits
+
+    try:
+        pairs = [each.split("=") for each in text.split(",")]
+        return LintLimits(**{name.strip(): float(value) for name, value in pairs})
+    except (TypeError, ValueError) as error:
+        names = ", ".join(LintLimits.__dataclass_fields__)
+        raise ValueError(f"{LINTS} is 1, or numbers for {names}, not {text!r}") from error
 
 
 def trace(file: str) -> None:

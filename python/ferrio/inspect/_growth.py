@@ -23,7 +23,7 @@ class Growth:
             # The first one tells since when.
             del self.points[1:LOOKS]
 
-    def over(self, now: float, seconds: float, amount: int) -> tuple[float, int, int] | None:
+    def over(self, now: float, seconds: float, amount: float) -> tuple[float, int, int] | None:
         """For how long it has grown, from what to what: if that is long and much enough, and goes on."""
         if len(self.points) < LOOKS:
             return None

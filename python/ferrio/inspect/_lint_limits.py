@@ -19,8 +19,8 @@ class LintLimits:
     spinning: float = 1.0
     held_lock: float = 10.0
     growing: float = 120.0
-    growing_queue: int = 1000
-    growing_tasks: int = 100
+    growing_queue: float = 1000
+    growing_tasks: float = 100
 
     def __post_init__(self) -> None:
         for each in fields(self):
