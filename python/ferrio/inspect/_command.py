@@ -98,7 +98,7 @@ def _lines(view: str, options: argparse.Namespace) -> Iterator[str]:
         end_inspection_of(options.process)
         yield from [json.dumps({"detached": int(options.process)})] if options.json else ()
         return
-    snapshot = snapshot_of(options.process, may_attach=view == "why" or options.attach)
+    snapshot = snapshot_of(options.process, may_attach=view in ("why", "io") or options.attach)
     if view == "why":
         yield from _why(snapshot, options.task, options.json)
     elif options.json:
