@@ -75,7 +75,7 @@ test-build: build $(example_extension) # what the tests need
 
 test-python: test-build ## the tests of the package, and of ferrio-bridge
 	@echo "== pytest"
-	@$(venv_python) -m pytest $(side_by_side)
+	@$(venv_python) -m pytest $(side_by_side) $(addprefix --ignore=, $(LEAVE_OUT))
 
 test-matrix: ## everything, on each installed Python from 3.11 to 3.15; PYTHONS adds paths of interpreters
 	@PYTHON=$(PYTHON) $(PYTHON) scripts/matrix.py

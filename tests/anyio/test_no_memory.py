@@ -4,9 +4,11 @@ A replaced function or method that is not in the table fails a test.
 """
 
 import importlib.util
+import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,6 +19,7 @@ import anyio._backends._asyncio as backend
 from ferrio import _ferrio
 from tests.memory.test_no_memory import PROGRAM
 from tests.support.memory_operations import PRELUDE
+from tests.support.prepared_python import Prepared
 
 IMPORTS = """
 import ferrio; ferrio.install()
@@ -119,22 +122,27 @@ EXEMPT = {
 }
 
 
+@pytest.fixture(scope="module")
+def prepared() -> Iterator[Prepared]:
+    process = Prepared(IMPORTS, ["-W", "ignore"], os.environ)
+    yield process
+    process.end()
+
+
 @pytest.mark.skipif(
     importlib.util.find_spec("_testcapi") is None, reason="the interpreter's test module refuses memory"
 )
 @pytest.mark.parametrize("names", OPERATIONS, ids=lambda names: names.split()[0])
-def test_operation_that_is_refused_memory_leaves_a_loop_that_closes(names):
+def test_operation_that_is_refused_memory_leaves_a_loop_that_closes(prepared, names):
     prepare, act = OPERATIONS[names]
-    program = IMPORTS + PROGRAM.format(
+    program = PROGRAM.format(
         module="asyncio",
         modes=(False, True),
         prelude=PRELUDE,
         prepare=textwrap.indent(prepare or "pass", " " * 4),
         act=textwrap.indent(act, " " * 8),
     )
-    command = [sys.executable, "-W", "ignore", "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
+    assert prepared.run(program, timeout=100) == (0, "closed\n", "")
 
 
 NAMES = (

@@ -1,24 +1,42 @@
 """Programs that recurse deeply get as far as on asyncio, and never overrun the stack."""
 
 import functools
-import subprocess
-import sys
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support import deep_programs
+from tests.support.prepared_python import Prepared
+
+ROOT = Path(__file__).parents[2]
 
 ANY_DEPTH = [program.__name__ for program in deep_programs.ANY_DEPTH]
 TO_SOME_DEPTH = [program.__name__ for program in deep_programs.TO_SOME_DEPTH]
 RECURSION = "raised RecursionError\n"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def prepared_process() -> Iterator[None]:
+    """It is there before the first test looks for what it leaves open."""
+    process = prepared()
+    yield
+    prepared.cache_clear()
+    process.end()
+
+
+@functools.cache
+def prepared() -> Prepared:
+    preamble = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom tests.support import deep_programs"
+    return Prepared(preamble, ["-W", "ignore"], os.environ)
+
+
 @functools.cache
 def run(kind: str, name: str, *numbers: int) -> str:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.support.deep_programs", kind, name, *map(str, numbers)]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert process.returncode == 0, (kind, process.returncode, process.stderr[-2000:])
-    return process.stdout
+    ended = prepared().run(f"deep_programs.main({kind!r}, {name!r}, *{numbers})", timeout=100)
+    assert ended.status == 0, (kind, ended.status, ended.errors[-2000:])
+    return ended.output
 
 
 @pytest.mark.parametrize("name", [*ANY_DEPTH, *TO_SOME_DEPTH])

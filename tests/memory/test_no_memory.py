@@ -6,15 +6,18 @@ second, and so on; each time once alone, and once with all that follow it.
 
 import importlib.util
 import inspect
+import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 
 import pytest
 
 import ferrio
 from ferrio._natives import NATIVES
 from tests.support.memory_operations import EXEMPT, OPERATIONS, PRELUDE, REFUSED_ONCE
+from tests.support.prepared_python import Prepared
 
 PROGRAM = """
 import {module} as asyncio, sys
@@ -84,10 +87,18 @@ print("closed")
 """
 
 
-def program(names: str, module: str = "ferrio") -> str:
+@pytest.fixture(scope="module")
+def prepared() -> Iterator[Prepared]:
+    preamble = "import asyncio, concurrent.futures, ferrio, logging, os, signal, socket, sys, tempfile"
+    process = Prepared(preamble, ["-W", "ignore"], os.environ)
+    yield process
+    process.end()
+
+
+def program(names: str) -> str:
     prepare, act = OPERATIONS[names]
     return PROGRAM.format(
-        module=module,
+        module="ferrio",
         modes=(False,) if names.split()[0] in REFUSED_ONCE else (False, True),
         prelude=PRELUDE,
         prepare=textwrap.indent(prepare or "pass", " " * 4),
@@ -99,11 +110,8 @@ def program(names: str, module: str = "ferrio") -> str:
     importlib.util.find_spec("_testcapi") is None, reason="the interpreter's test module refuses memory"
 )
 @pytest.mark.parametrize("names", OPERATIONS, ids=lambda names: names.split()[0])
-def test_operation_that_is_refused_memory_leaves_a_loop_that_closes(names):
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program(names)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
+def test_operation_that_is_refused_memory_leaves_a_loop_that_closes(prepared, names):
+    assert prepared.run(program(names), timeout=100) == (0, "closed\n", "")
 
 
 PIPE = """

@@ -1,7 +1,6 @@
 """Programs that build something deep and traverse it: chains of waiting tasks, nested blocks, reprs.
 
-Run as a program, it runs one of them, on a separate stack if a size is given:
-`python -m tests.support.deep_programs asyncio|ferrio NAME DEPTH [RECURSION LIMIT [STACK SIZE]]`.
+`main` runs one of them in a process of its own, which it ends.
 """
 
 import asyncio
@@ -308,9 +307,8 @@ TO_SOME_DEPTH = (
 PROGRAMS = {program.__name__: program for program in (*ANY_DEPTH, *TO_SOME_DEPTH)}
 
 
-def main():
-    kind, name, *numbers = sys.argv[1:]
-    depth, limit, size = map(int, [*numbers, "0", "0"][:3])
+def main(kind, name, depth, limit=0, size=0):
+    """On asyncio or ferrio, as `kind` says; with a recursion limit, and on a stack of some size, if they are given."""
     if kind == "ferrio":
         import ferrio
 
@@ -335,7 +333,3 @@ def run(program, depth):
     sys.stdout.flush()
     # What is left is not of interest here; asyncio takes its time to cancel it.
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

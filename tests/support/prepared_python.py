@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,9 +31,9 @@ class Prepared:
 
     def __init__(self, preamble: str, options: Sequence[str], environment: Mapping[str, str]) -> None:
         command = [sys.executable, *options, __file__]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(environment), text=True
-        )
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(environment))
+        # What has come beyond the last answer: of a program that ends at once, both answers come together.
+        self._received = b""
         # What serves is a child of that process, so that tests which look for children of their own find none.
         self._process.wait(60)
         self._ask(preamble)
@@ -54,14 +55,21 @@ class Prepared:
 
     def _ask(self, request: object) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
         self._process.stdin.flush()
 
     def _answer(self, timeout: float) -> int:
         assert self._process.stdout is not None
-        if not select.select((self._process.stdout,), (), (), timeout)[0]:
-            raise TimeoutError(f"no answer in {timeout} s")
-        return int(self._process.stdout.readline())
+        deadline = time.monotonic() + timeout
+        while b"\n" not in self._received:
+            if not select.select((self._process.stdout,), (), (), max(deadline - time.monotonic(), 0))[0]:
+                raise TimeoutError(f"no answer in {timeout} s")
+            part = os.read(self._process.stdout.fileno(), 1 << 10)
+            if not part:
+                raise EOFError("the process has ended")
+            self._received += part
+        answer, _, self._received = self._received.partition(b"\n")
+        return int(answer)
 
     def end(self) -> None:
         """Ends the process."""

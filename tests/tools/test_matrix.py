@@ -1,6 +1,7 @@
 """scripts/matrix.py: finds installed Pythons, names missing ones, and fails when a run fails."""
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,19 @@ def test_a_version_gets_the_tests_that_are_asked_for(tmp_path, level, tests):
     found = asked(tmp_path, "--whole", "3.0", *chosen, "--interop", "default")
     assert (["check", "test-rust"] in found) == (level == "whole")
     assert found[-1] == ["interop-packages", tests]
+
+
+def test_one_python_runs_the_tests_of_scripts(tmp_path):
+    script = runpy.run_path(str(SCRIPT))
+    assert all((SCRIPT.parents[1] / path).is_file() for path in script["OF_SCRIPTS"])
+    executable(tmp_path / "bin" / "make", "#!/bin/sh\n")
+    alone = matrix(tmp_path, "--whole", "3.0", "--package", "default").stdout
+    assert "test-python" in alone
+    assert "LEAVE_OUT" not in alone
+    other = f"{sys.version_info[0]}.{sys.version_info[1] - 1 if sys.version_info >= (3, 12) else 12}"
+    executable(tmp_path / "bin" / f"python{other}", f"#!/bin/sh\necho {other} {other}.0 $0\n")
+    beside = matrix(tmp_path, "--whole", other, "--package", "default").stdout
+    assert " ".join(script["OF_SCRIPTS"]) in beside
 
 
 def test_what_the_tests_need_is_made_before_them(tmp_path):
