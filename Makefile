@@ -90,7 +90,7 @@ interop: build $(others) ## other projects' programs and libraries on ferrio; on
 	@echo "== pytest tests/interop"
 	@$(venv_python) -m pytest $(side_by_side) tests/interop
 
-library-faults: build ## find known faults in releases of redis-py, httpcore and anyio, which are installed for it
+library-faults: build ## find known faults in releases of redis-py, httpcore, anyio and others, which are installed for it
 	@$(venv_python) scripts/install_library_faults.py $(VENV)/library-faults
 	@echo "== pytest tests/library_faults"
 	@FERRIO_LIBRARY_FAULTS=$(abspath $(VENV))/library-faults $(venv_python) -m pytest $(side_by_side) tests/library_faults

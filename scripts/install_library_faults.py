@@ -16,6 +16,9 @@ RELEASES = {
     "anyio-4.4.0": "anyio==4.4.0",
     "anyio-4.12.0": "anyio==4.12.0",
     "anyio-4.13.0": "anyio==4.13.0",
+    "async-timeout-4.0.3": "async-timeout==4.0.3",
+    "async-timeout-5.0.1": "async-timeout==5.0.1",
+    "aiohttp-3.14.5": "aiohttp==3.14.5",
 }
 
 

@@ -1,26 +1,30 @@
-"""asyncio itself, in the interpreter that runs this: a swallowed cancellation and a lost notification.
+"""asyncio itself: a swallowed cancellation, a lost notification, and a semaphore that nobody gets any more.
 
     python -m examples.library_faults.asyncio_primitives
 
 The pure-Python functions and classes are loaded again from the interpreter's own files, so that it makes no
 difference what else has replaced them. Before 3.12 `wait_for` returns although it was cancelled in the turn in which
 its future was done; before 3.13 a condition's notification is lost if the task that it woke is cancelled in the same
-turn.
+turn. Releases before 3.10.8 have the semaphore's fault: FERRIO_OLD_PYTHON names such an interpreter, whose class is
+used then.
 """
 
 import asyncio
 import asyncio.locks
 import asyncio.tasks
 import importlib.util
+import os
+import subprocess
 from types import ModuleType
 from typing import Any
 
 from examples.library_faults.report import explore
 
 
-def stock(module: ModuleType) -> Any:
-    """The module, loaded again from its file."""
-    specification = importlib.util.spec_from_file_location(f"asyncio._again_{module.__name__[8:]}", module.__file__)
+def stock(module: ModuleType, file: str | None = None) -> Any:
+    """The module, loaded again from its file, or from another interpreter's."""
+    name = f"asyncio._again_{module.__name__[8:]}"
+    specification = importlib.util.spec_from_file_location(name, file or module.__file__)
     assert specification is not None
     assert specification.loader is not None
     again = importlib.util.module_from_spec(specification)
@@ -30,6 +34,18 @@ def stock(module: ModuleType) -> Any:
 
 TASKS = stock(asyncio.tasks)
 LOCKS = stock(asyncio.locks)
+
+
+def old_locks() -> Any:
+    """The locks of the interpreter that FERRIO_OLD_PYTHON names, or the running one's."""
+    interpreter = os.environ.get("FERRIO_OLD_PYTHON")
+    if not interpreter:
+        return LOCKS
+    command = [interpreter, "-c", "import asyncio.locks; print(asyncio.locks.__file__)"]
+    return stock(asyncio.locks, subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
+
+
+OLD_LOCKS = old_locks()
 
 
 async def swallowed_cancellation() -> None:
@@ -77,5 +93,20 @@ async def lost_notification() -> None:
     assert received == ["item"]
 
 
+async def lost_permit() -> None:
+    """A task is cancelled while it waits for a permit: the next one has to get it."""
+    semaphore = OLD_LOCKS.Semaphore(1)
+    await semaphore.acquire()
+    waiting = asyncio.create_task(semaphore.acquire())
+    loop = asyncio.get_running_loop()
+    loop.call_later(0.009, semaphore.release)
+    loop.call_later(0.01, waiting.cancel)
+    await asyncio.wait([waiting])
+    if not waiting.cancelled():
+        semaphore.release()
+    async with asyncio.timeout(60):
+        await semaphore.acquire()
+
+
 if __name__ == "__main__":
-    explore(swallowed_cancellation, lost_notification)
+    explore(swallowed_cancellation, lost_notification, lost_permit)

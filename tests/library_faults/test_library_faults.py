@@ -5,6 +5,7 @@ faults of asyncio itself need no release.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,13 +31,17 @@ CASES = [
     ("anyio_items", "lost_item", "anyio-4.4.0", "passed"),
     ("anyio_items", "lost_notification", "anyio-4.12.0", "stall"),
     ("anyio_items", "lost_notification", "anyio-4.13.0", "passed"),
+    ("async_timeout_cancellation", "swallowed_cancellation", "async-timeout-4.0.3", "stall"),
+    ("async_timeout_cancellation", "swallowed_cancellation", "async-timeout-5.0.1", "passed"),
+    ("aiohttp_connector", "lost_turn", "aiohttp-3.14.5", "stall"),
+    ("aiohttp_connector", "passed_turn", "aiohttp-3.14.5", "passed"),
 ]
 
 
-def explore(example: str, program: str, release: Path | None) -> str:
+def explore(example: str, program: str, release: Path | None, **variables: str) -> str:
     """The report of an example's program, with a release of the library in front of what is installed."""
     command = [sys.executable, "-m", f"examples.library_faults.{example}", program]
-    environment = os.environ | {"PYTHONPATH": str(release) if release is not None else ""}
+    environment = os.environ | {"PYTHONPATH": str(release) if release is not None else ""} | variables
     result = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=290, check=False
     )
@@ -66,3 +71,26 @@ def test_wait_for_swallows_a_cancellation_before_3_12():
 def test_a_condition_loses_a_notification_before_3_13():
     expected = "stall" if sys.version_info < (3, 13) else "passed"
     check(explore("asyncio_primitives", "lost_notification", None), expected)
+
+
+def python_3_9() -> str | None:
+    """An interpreter whose semaphore has the fault, if there is one."""
+    named = os.environ.get("FERRIO_OLD_PYTHON")
+    pyenv = Path("~/.pyenv/versions").expanduser().glob("3.9.*/bin/python")
+    code = "import asyncio; asyncio.Semaphore(1)._wakeup_scheduled"
+    for candidate in filter(None, [named, shutil.which("python3.9"), *map(str, pyenv)]):
+        asked = subprocess.run([candidate, "-c", code], capture_output=True, check=False)
+        if asked.returncode == 0:
+            return candidate
+    return None
+
+
+def test_a_semaphore_is_lost_before_3_10_8():
+    old = python_3_9()
+    if old is None:
+        pytest.skip("there is no Python 3.9 here; FERRIO_OLD_PYTHON may name one")
+    check(explore("asyncio_primitives", "lost_permit", None, FERRIO_OLD_PYTHON=old), "stall")
+
+
+def test_a_semaphore_holds_since():
+    check(explore("asyncio_primitives", "lost_permit", None, FERRIO_OLD_PYTHON=""), "passed")

@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from ferrio import testing
 from ferrio.testing import sim
+from ferrio.testing._world import World
 from tests.support.certificates import client_context, server_context
 
 
@@ -403,3 +405,48 @@ def test_a_token_fails_again_in_another_process(tmp_path):
 def test_sim_is_there_only_in_a_simulation():
     with pytest.raises(RuntimeError, match="runs in a simulation"):
         _ = sim.net
+
+
+def test_a_busy_machine_makes_no_difference_to_the_choices():
+    """A loop skips polls as the system's time says; a simulated one polls in each turn."""
+
+    async def main():
+        async def answer(reader, writer):
+            for _ in range(3):
+                writer.write(await reader.readline())
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 80)
+        reader, writer = await asyncio.open_connection("127.0.0.1", 80)
+        asyncio.get_running_loop().call_later(0.001, int)
+        for _ in range(3):
+            writer.write(b"line\n")
+            spin()
+            await asyncio.sleep(0)
+            spin()
+            await reader.readline()
+        writer.close()
+        server.close()
+
+    def spin():
+        until = real_perf_counter() + busy
+        while real_perf_counter() < until:
+            pass
+
+    real_perf_counter = time.perf_counter
+    busy = 0.0
+    at_ease = choices_of(main)
+    busy = 0.0002
+    assert choices_of(main) == at_ease
+
+
+def choices_of(main):
+    """How many choices the undisturbed run makes."""
+    world = World(0, 0.005)
+    counts = []
+    with world:
+        clean_up = world._clean_up
+        world._clean_up = lambda *arguments: (counts.append(len(world.simulation.choices)), clean_up(*arguments))[1]
+        world.simulation.repeat([], 15)
+        world.once(main)
+    return counts[0]

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from ferrio import testing
+from ferrio.testing import sim
+from tests.support import fake_servers
 
 
 def test_aiohttp_serves_its_own_client():
@@ -100,4 +102,55 @@ def test_anyio_connects_its_streams():
 
     testing.run(main)
     report = testing.explore(main, schedules=40)
+    assert report.failure is None, str(report)
+
+
+def test_redis_py_talks_to_fakeredis():
+    redis = pytest.importorskip("redis.asyncio")
+    fakeredis = pytest.importorskip("fakeredis")
+
+    async def main():
+        with sim.net.host("cache"):
+            server = await asyncio.start_server(fake_servers.redis(fakeredis.FakeServer()), "0.0.0.0", 6379)
+        client = redis.Redis(host="cache", decode_responses=True)
+        await client.set("name", "value")
+        assert await client.get("name") == "value"
+        await asyncio.gather(*(client.incr("counter") for _ in range(5)))
+        async with client.pipeline(transaction=True) as commands:
+            commands.incr("counter").lpush("list", "a", "b").lrange("list", 0, -1)
+            assert await commands.execute() == [6, 2, ["b", "a"]]
+        with pytest.raises(redis.ResponseError):
+            await client.lpush("name", "x")
+        await client.aclose()
+        server.close()
+
+    testing.run(main)
+    report = testing.explore(main, schedules=20)
+    assert report.failure is None, str(report)
+
+
+def test_asyncpg_uses_its_pool():
+    asyncpg = pytest.importorskip("asyncpg")
+
+    async def main():
+        with sim.net.host("database"):
+            server = await asyncio.start_server(fake_servers.postgres, "0.0.0.0", 5432)
+        pool = await asyncpg.create_pool(
+            host="database", user="user", password="", database="data", ssl=False, min_size=1, max_size=2
+        )
+
+        async def ask(number):
+            async with pool.acquire() as connection:
+                return await connection.fetchval(f"SELECT {number}")
+
+        assert await asyncio.gather(*map(ask, range(4))) == [0, 1, 2, 3]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0), pool.acquire() as connection:
+                await connection.fetchval("SELECT 5")
+        assert await ask(6) == 6
+        await pool.close()
+        server.close()
+
+    testing.run(main)
+    report = testing.explore(main, schedules=20)
     assert report.failure is None, str(report)

@@ -334,3 +334,16 @@ def test_a_program_can_be_interrupted():
 
     with pytest.raises(KeyboardInterrupt):
         run_real(main)
+
+
+def test_a_peer_that_has_said_its_last_leaves_time_virtual():
+    async def main(port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await reader.read() == b"bye"
+        began = asyncio.get_running_loop().time()
+        await asyncio.sleep(HOUR)
+        assert asyncio.get_running_loop().time() - began == HOUR
+        writer.close()
+
+    with peer(lambda connection: connection.sendall(b"bye")) as port:
+        run_real(lambda: main(port))

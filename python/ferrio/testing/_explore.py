@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Literal, TypeVar
 
 from ferrio.testing import _freedoms
+from ferrio.testing._errors import LeftoverError
 from ferrio.testing._report import Failure, Report
 from ferrio.testing._surroundings import real_monotonic
 from ferrio.testing._token import Choice, Token, decode
@@ -41,7 +42,7 @@ def run(
 
     With `io="real"` sockets, pipes, children and executors are the system's: the clock jumps only when nothing real is
     pending, and goes on as fast as the system's otherwise. With `leftovers="fail"` it raises LeftoverError if the
-    program leaves anything open.
+    program leaves tasks, held locks or sockets.
     """
     _check_leftovers(leftovers)
     if io not in ("simulated", "real"):
@@ -50,6 +51,8 @@ def run(
     try:
         with World(seed, real_io=io == "real") as world:
             world.is_strict = leftovers == "fail"
+            # A process may open what it keeps, and a single run does not tell.
+            world.looks_at_descriptors = False
             world.simulation.repeat([], 0)
             with world.collecting_between_runs() if world.is_strict else contextlib.nullcontext(), recording():
                 ending = world.once(function)
@@ -121,6 +124,8 @@ def replay(main: Main, token: str, *, leftovers: Literal["report", "fail"] = "re
         world.is_strict = leftovers == "fail"
         with world.telling():
             ending = exploration.repeat(schedule.planned(), schedule.cancel, checked=schedule)
+        if ending is not None and exploration.confirmed(ending, schedule.cancel) is None:
+            ending = None
         report.schedules = report.distinct = 1
         if ending is not None:
             report.failure = exploration.failure_of(ending, schedule.bits, schedule.cancel)
@@ -140,7 +145,9 @@ def repeat_once(main: Main, planned: list[int], bits: int, stall: float, leftove
         if ending is None:
             return world.result
         with world.telling():
-            ending = exploration.repeat(_taken(ending.choices), None) or ending
+            ending = exploration.repeat(_taken(ending.choices), None) or exploration.confirmed(ending, None)
+        if ending is None:
+            return world.result
         report = Report(stall=stall, failure=exploration.failure_of(ending, bits, None))
     report.check()
     raise AssertionError("a failure has an exception")
@@ -181,10 +188,17 @@ class _Exploration:
                 # What fails where the loop's thread plays others counts if it does with real ones as well.
                 world.crew.lends = False
                 ending = self.repeat(_taken(ending.choices), None)
+            ending = self.confirmed(ending, None)
             if ending is not None:
                 report.found_after = report.schedules
                 report.failure = self._conclude_failure(ending, None)
                 return
+
+    def confirmed(self, ending: Ending | None, cancel: tuple[int, int] | None) -> Ending | None:
+        """The ending, unless it is a leftover of the first run only: what a process opens once is none."""
+        if ending is None or not isinstance(ending.error, LeftoverError):
+            return ending
+        return self.repeat(_taken(ending.choices), cancel)
 
     def search_garbage(self, report: Report) -> None:
         """Repeats the first runs of the search, and collects garbage after each."""
@@ -206,7 +220,7 @@ class _Exploration:
         self.repeat([], None)
         for task, steps in simulation.steps:
             for step in range(1, steps + 1):
-                ending = self.repeat([], (task, step))
+                ending = self.confirmed(self.repeat([], (task, step)), (task, step))
                 report.schedules += 1
                 if ending is not None:
                     report.found_after = report.schedules

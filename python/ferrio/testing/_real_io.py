@@ -10,6 +10,7 @@ import concurrent.futures.thread
 import contextlib
 import fcntl
 import os
+import select
 import socket
 import stat
 import struct
@@ -97,6 +98,8 @@ class _Inside:
             mode = os.fstat(descriptor).st_mode
         except OSError:
             return True  # Closed.
+        if _is_silent(descriptor):
+            return True
         if stat.S_ISSOCK(mode):
             with _borrowed(descriptor) as sock:
                 return self._is_inside(sock)
@@ -132,6 +135,13 @@ class _Inside:
                 if other != descriptor and os.path.samestat(own, os.fstat(other)):
                     return True
         return False
+
+
+def _is_silent(descriptor: int) -> bool:
+    """Whether the other side has said that nothing will come any more. The loop has seen that already."""
+    poller = select.poll()
+    poller.register(descriptor, getattr(select, "POLLRDHUP", 0))
+    return any(events & ~select.POLLNVAL for _, events in poller.poll(0))
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Why nothing goes on, as `ferrio why` tells it: circles of tasks, and who holds what they wait for."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,9 @@ def recording() -> Iterator[None]:
         _recording.end()
 
 
+_OWN = os.path.dirname(__file__) + os.sep
+
+
 def is_recording() -> bool:
     """Whether that is recorded."""
     return _recording.seconds_since_start() is not None
@@ -32,9 +36,11 @@ def why(loop: Any) -> Iterator[str]:
     snapshot = _collect.snapshot()
     where = identifier(loop)
     snapshot["tasks"] = [task for task in snapshot["tasks"] if task["loop"] == where]
-    # What is recorded has the system's time, which says nothing here.
+    # What is recorded has the system's time, which says nothing here; nor does it that the run's own task was made.
     for task in snapshot["tasks"]:
         task["age"] = None
+        if task["created"] is not None and task["created"]["file"].startswith(_OWN):
+            task["created"] = None
     for primitive in snapshot["primitives"]:
         for holder in primitive["holders"]:
             holder["held"] = None

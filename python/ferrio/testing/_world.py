@@ -76,6 +76,7 @@ class World:
         self.story: Story | None = None
         #: What a run leaves open counts as a failure.
         self.is_strict = False
+        self.looks_at_descriptors = True
         #: Whether garbage is collected at the end of each run, so that what it reports belongs to the run. Otherwise it
         #: is collected between runs, once there is enough of it.
         self.collects = False
@@ -278,7 +279,7 @@ class World:
         self.signals.end_run()
         Simulation.clear(loop)
         self.unhandled.clear()
-        if descriptors is not None and not failed:
+        if descriptors is not None and not failed and self.looks_at_descriptors:
             found += descriptors.left()
         if found and not failed:
             self._note_leftovers(found)

@@ -56,7 +56,11 @@ impl<'py> Turn<'_, 'py> {
     }
 
     fn poll(&self, timeout: Duration) -> PyResult<()> {
-        run::poll_system(self.owner.cast::<Loop>()?, Some(timeout))
+        let owner = self.owner.cast::<Loop>()?;
+        run::poll_system(owner, Some(timeout))?;
+        // Each turn looks at the clock.
+        owner.get().io.poll_next(self.py());
+        Ok(())
     }
 
     fn has_work(&self) -> bool {
