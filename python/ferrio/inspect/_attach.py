@@ -190,7 +190,9 @@ def _request(target: Target, script: str) -> None:
 
 
 def _not_with_others(pid: int) -> str:
-    return f"process {pid} has sub-interpreters: only the newest could be entered, and ferrio works in the main one only"
+    return (
+        f"process {pid} has sub-interpreters: only the newest could be entered, and ferrio works in the main one only"
+    )
 
 
 def _take_back(target: Target) -> None:
