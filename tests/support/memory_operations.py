@@ -297,6 +297,21 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "",
         "loop.add_signal_handler(signal.SIGUSR1, nothing, 1); loop.remove_signal_handler(signal.SIGUSR1)",
     ),
+    # Inspection; test_no_memory_inspection.py goes further into these.
+    "inspect.start inspect.stop": (
+        "from ferrio import inspect; inspect.stop()",
+        "inspect.start(recorder=64); inspect.stop()",
+    ),
+    "inspect.snapshot inspect.tasks inspect.why": (
+        "from ferrio import inspect; waiting = loop.create_task(asyncio.Event().wait()); await asyncio.sleep(0)",
+        "inspect.why(waiting)",
+    ),
+    "inspect.metrics inspect.prometheus": ("from ferrio import inspect", "inspect.prometheus()"),
+    "inspect.trace inspect.blocks": (
+        "from ferrio import inspect; inspect.start(recorder=64); await asyncio.sleep(0)",
+        "inspect.trace(); inspect.blocks(); inspect.stop()",
+    ),
+    "inspect.on_blocked": ("from ferrio import inspect", "inspect.on_blocked(nothing)"),
 }
 
 # Swept with single refusals only: refused everything, `signal.valid_signals()` never ends, under asyncio neither.

@@ -71,7 +71,7 @@ def outside_snapshot(pid: int) -> Snapshot:
 
 
 def has_other_interpreters(target: Target) -> bool:
-    """Whether the process has sub-interpreters: only the newest is seen and can be entered."""
+    """Whether the process has sub-interpreters: then only the newest one is seen, and can be entered."""
     try:
         threads = _read(target, "get_stack_trace", needed=False)
     except OSError:

@@ -28,9 +28,15 @@ def begin(recorder: int = RECORDER) -> None:
     if _began is None:
         threads = {each.ident: each.native_id for each in list(threading._active.values())}  # type: ignore[attr-defined]
         known = {number: native for number, native in threads.items() if number is not None and native is not None}
+        now = time.monotonic()
         _record(recorder, ASYNCIO, known)
         _note_failures(True)
-        _began = time.monotonic()
+        _began = now
+
+
+def is_on() -> bool:
+    """Whether it is recorded."""
+    return _began is not None
 
 
 def check(recorder: int) -> None:

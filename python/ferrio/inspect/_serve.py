@@ -9,7 +9,6 @@ import contextlib
 import itertools
 import json
 import os
-import socket
 import sys
 import threading
 import time
@@ -42,9 +41,8 @@ class _Served:
         self.wanted = path
         self.allowed = allowed
         self.process = os.getpid()
-        self.listener: socket.socket = listen(path)
-        self.path: str = os.path.abspath(self.listener.getsockname())
         self.service: InspectionService | None = None
+        self.listener, self.path = listen(path)
         try:
             self.run()
         except BaseException:
@@ -61,10 +59,12 @@ class _Served:
 
     def halt(self) -> None:
         """Ends the threads; clients can still connect, and wait."""
-        service, self.service = self.service, None
-        if service is not None:
-            _watching.publish_to(None)
-            service.stop()
+        if self.service is not None:
+            try:
+                _watching.publish_to(None)
+            finally:
+                self.service.stop()
+                self.service = None
 
     def close(self) -> None:
         """Ends the threads and removes the socket, if it is this process's."""
@@ -99,15 +99,27 @@ def start(
             _recording.check(recorder)
             variables = _context.check(context)
             _watch_process()
+            was_recording = _recording.is_on()
             _served = _Served(None if path is None else os.fspath(path), tuple(allow_uid))
-            _context.show(variables)
-            _lints.restrict(lints if isinstance(lints, LintLimits) else LintLimits())
-            _recording.begin(recorder)
-            if blocked is not None:
-                _watching.begin(blocked)
-                _watching.publish_to(_served.service)
-            if lints:
-                _lint_watch.begin()
+            try:
+                _context.show(variables)
+                _lints.restrict(lints if isinstance(lints, LintLimits) else LintLimits())
+                _recording.begin(recorder)
+                if blocked is not None:
+                    _watching.begin(blocked)
+                    _watching.publish_to(_served.service)
+                if lints:
+                    _lint_watch.begin()
+            except BaseException:
+                try:
+                    _end_looks()
+                finally:
+                    try:
+                        if not was_recording:
+                            _recording.end()
+                    finally:
+                        _end_service()
+                raise
         return _served.path
 
 
@@ -132,27 +144,48 @@ def record(recorder: int) -> None:
 
 def stop() -> None:
     """End that, and forget what was recorded, but not `blocks()`. Without `start()` before it, it does nothing."""
-    global _served
     with _lock:
-        served, _served = _served, None
-        _dumps.end()
+        # All of it ends, whichever part has no memory; a further call ends the rest.
+        try:
+            _dumps.end()
+        finally:
+            try:
+                _end_looks()
+            finally:
+                try:
+                    _recording.end()
+                finally:
+                    try:
+                        _watching.end()
+                    finally:
+                        _end_service()
+
+
+def _end_looks() -> None:
+    """Looks for lints no more, and shows no context variables."""
+    try:
         _lint_watch.end()
+    finally:
         _lints.forget()
         _context.forget()
-        _recording.end()
-        _watching.end()
-        if served is not None:
-            served.close()
+
+
+def _end_service() -> None:
+    """Again if that has failed."""
+    global _served
+    if _served is not None:
+        _served.close()
+        _served = None
 
 
 def _watch_process() -> None:
     global _watches_process
     if not _watches_process:
-        _watches_process = True
         atexit.register(stop)
         os.register_at_fork(
             before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
         )
+        _watches_process = True
 
 
 def _before_fork() -> None:

@@ -46,15 +46,17 @@ def check_is_private(directory: Path) -> None:
         raise Unsafe(f"{directory} is not a directory of this user's alone (it must have mode 0700)")
 
 
-def listen(path: str | None) -> socket.socket:
-    """A listening socket at `path`, or at the place that this process's number gives."""
+def listen(path: str | None) -> tuple[socket.socket, str]:
+    """A listening socket at `path`, or at the place that this process's number gives; and that place."""
     if path is not None:
-        return _bound(path)
+        absolute = os.path.abspath(path)
+        return _bound(path), absolute
     directory = make_own_directory()
     # The number may be in use: by a process of another container that shares the directory.
     for name in (f"{os.getpid()}.sock", *(f"{os.getpid()}-{extra}.sock" for extra in range(1, 100))):
         try:
-            return _bound(str(directory / name))
+            path = str(directory / name)
+            return _bound(path), path
         except FileExistsError:
             continue
     raise FileExistsError(f"all names for process {os.getpid()} in {directory} are in use")
@@ -66,14 +68,18 @@ def _bound(path: str) -> socket.socket:
             raise FileExistsError(f"{path} exists")
         os.unlink(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    is_ours = False
     try:
         # The file gets the mode that the descriptor has: there is no moment at which others could connect.
         os.fchmod(listener.fileno(), 0o600)
         listener.bind(path)
+        is_ours = True
         os.chmod(path, 0o600)
         listener.listen(16)
     except BaseException:
         listener.close()
+        if is_ours:
+            os.unlink(path)
         raise
     return listener
 

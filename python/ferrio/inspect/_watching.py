@@ -94,7 +94,11 @@ def begin(limit: float) -> None:
     global _limit
     if _watchdog is None:
         _limit = limit
-        resume()
+        try:
+            resume()
+        except BaseException:
+            _limit = None
+            raise
 
 
 def resume() -> None:
@@ -114,9 +118,9 @@ def _started(limit: float, threads: dict[int, int]) -> Watchdog:
 def halt() -> None:
     """Ends the threads; `resume` starts them again."""
     global _watchdog
-    watchdog, _watchdog = _watchdog, None
-    if watchdog is not None:
-        watchdog.stop()
+    if _watchdog is not None:
+        _watchdog.stop()
+        _watchdog = None
 
 
 def end() -> None:
@@ -124,9 +128,8 @@ def end() -> None:
     global _limit
     _limit = None
     halt()
-    lasting = list(_open.values())
-    _open.clear()
-    for each in lasting:
+    while _open:
+        _, each = _open.popitem()
         if not each.is_ignored:
             _log(each.report)
 

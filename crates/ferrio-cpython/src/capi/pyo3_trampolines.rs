@@ -58,15 +58,15 @@ pub mod bindings {
     }
 }
 
-/// `pyo3::impl_::callback::convert`, whose error is made. The trampolines of getters and setters are `PyO3`'s own and
-/// take what they call by its address.
+/// `pyo3::impl_::callback::convert`, whose error is made, and which does not panic for a lack of memory. The trampolines
+/// of getters and setters are `PyO3`'s own and take what they call by its address.
 ///
 /// # Errors
 /// Those of `value`.
 #[doc(hidden)]
 #[inline]
 pub fn convert<'py, T: IntoPyCallbackOutput<'py, U>, U>(py: Python<'py>, value: T) -> PyResult<U> {
-    of_callback::convert(py, value).map_err(|error| trampoline::normalized(py, error))
+    made(py, || of_callback::convert(py, value))
 }
 
 /// The function `F`, without panics for a lack of memory, and with errors that are already made.
