@@ -164,7 +164,7 @@ def perform(runs: Sequence[Run]) -> None:
         made: list[tuple[Future[None], Future[None]]] = []
         for run in runs:
             # Tests of another Python run meanwhile, and come first; beside the first there are checks only.
-            niceness = 19 if made else 0
+            niceness = 5 if made else 0
             _, _, needed = TARGETS[run.level]
             made.append(
                 (

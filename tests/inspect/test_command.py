@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support.inspected import inspected
+from tests.support.inspected import asking, inspected
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -39,11 +39,10 @@ def test_the_only_process_needs_no_number(tmp_path):
 
 
 def test_errors_are_one_line(tmp_path):
-    runtime = str(tmp_path)
-    assert "no process is inspected" in fails(ferrio("ps", XDG_RUNTIME_DIR=runtime))
-    assert "is not inspected" in fails(ferrio("why", str(os.getpid()), XDG_RUNTIME_DIR=runtime))
-    assert "there is no process" in fails(ferrio("stacks", "4194305", XDG_RUNTIME_DIR=runtime))
-    assert "neither the number" in fails(ferrio("tree", "main", XDG_RUNTIME_DIR=runtime))
+    assert "no process is inspected" in fails(ferrio("ps", **asking(tmp_path)))
+    assert "is not inspected" in fails(ferrio("why", str(os.getpid()), **asking(tmp_path)))
+    assert "there is no process" in fails(ferrio("stacks", "4194305", **asking(tmp_path)))
+    assert "neither the number" in fails(ferrio("tree", "main", **asking(tmp_path)))
     assert "No such file" in fails(ferrio("ps", str(tmp_path / "none.sock")))
     assert "unrecognized" in fails(ferrio("ps", "--colour"))
     with inspected(tmp_path, IDLE) as program:
@@ -62,10 +61,9 @@ def test_a_socket_that_a_killed_process_has_left_is_removed(tmp_path):
 
 def test_a_first_word_that_names_a_view_is_that_view_and_a_path_is_a_script(tmp_path):
     (tmp_path / "ps").write_text("import sys; print('a script', sys.argv)")
-    runtime = str(tmp_path)
     assert ferrio("./ps", "1", cwd=tmp_path).stdout == "a script ['./ps', '1']\n"
     assert ferrio("run", "./ps", "1", cwd=tmp_path).stdout == "a script ['./ps', '1']\n"
-    assert "no process" in fails(ferrio("ps", cwd=tmp_path, XDG_RUNTIME_DIR=runtime))
+    assert "no process" in fails(ferrio("ps", cwd=tmp_path, **asking(tmp_path)))
 
 
 def test_inspect_makes_a_program_answer(tmp_path):

@@ -19,7 +19,7 @@ from ferrio.inspect._console import _answers, _server, _tables
 from ferrio.inspect._console._observed import Look
 from ferrio.inspect._console._series import quantile
 from tests.support.consoles import console
-from tests.support.inspected import inspected
+from tests.support.inspected import asking, inspected
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -82,7 +82,7 @@ def test_errors_are_one_clear_line_with_status_2(tmp_path):
 def test_the_address_is_printed_for_people_and_ctrl_c_ends_it_quietly(tmp_path):
     with inspected(tmp_path, WAITING) as program:
         command = [sys.executable, "-m", "ferrio", "console", "--no-browser"]
-        environment = program.environment | {"FERRIO_INSPECT": ""}
+        environment = program.environment | asking(tmp_path)
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         ) as process:

@@ -16,6 +16,11 @@ LOOP = "asyncio.Runner(loop_factory=ferrio.new_event_loop).run(main())"
 STOCK = "asyncio.run(main())"
 
 
+def asking(directory: object) -> dict[str, str]:
+    """Variables of a command that finds the processes of this directory alone: root looks at temporary files, too."""
+    return {"FERRIO_INSPECT": "", "XDG_RUNTIME_DIR": str(directory), "TMPDIR": str(directory)}
+
+
 class Inspected:
     """A program that runs, and the command that looks into it."""
 
@@ -38,7 +43,7 @@ class Inspected:
     def command(self, *arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
         """Runs `ferrio`."""
         command = [sys.executable, "-m", "ferrio", *map(str, arguments)]
-        environment = self.environment | {"FERRIO_INSPECT": ""} | variables
+        environment = self.environment | asking(self.environment["XDG_RUNTIME_DIR"]) | variables
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
 
     def show(self, view: str, *arguments: object) -> str:
