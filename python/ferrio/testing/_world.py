@@ -274,6 +274,9 @@ class World:
             loop.set_debug(self.debug)
         if loop.get_task_factory() is not None:
             loop.set_task_factory(None)
+        if self.processes.close():
+            with contextlib.suppress(Deadlock, Livelock):
+                loop.run_until_complete(_few_turns())
         self.processes.end_run()
         self.network.end()
         self.signals.end_run()
