@@ -135,7 +135,11 @@ class Processes:
             if not isinstance(cmd, bytes | str):
                 raise ValueError("cmd must be a string")
             keywords = _checked(keywords, shell=True)
-            words = shlex.split(os.fsdecode(cmd))
+            text = os.fsdecode(cmd)
+            try:
+                words = shlex.split(text)
+            except ValueError:  # A quotation is not closed, or what looks like one is none.
+                words = text.split()
             return await self._start("subprocess_shell", protocol_factory, words, cmd, keywords)
 
         return {"subprocess_exec": subprocess_exec, "subprocess_shell": subprocess_shell}

@@ -52,6 +52,6 @@ def place_of_creation(task: Any) -> str | None:
     """`file:line` where a task was made, if that was recorded."""
     recorded = _creation_of(task) if is_recording() else None
     for code, number in recorded[1] if recorded is not None else ():
-        if not is_of_asyncio(code.co_filename):
+        if not is_of_asyncio(code.co_filename) and not code.co_filename.startswith(_OWN):
             return f"{code.co_filename.rsplit('/', 1)[-1]}:{number}"
     return None

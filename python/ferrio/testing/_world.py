@@ -239,7 +239,7 @@ class World:
         if failed:
             self.crew.abandon()
         found: list[str] = []
-        error: Exception | None = None
+        error: BaseException | None = None
         if left:
             found = leftovers.of_tasks(left, self.network)
             for task in left:
@@ -249,8 +249,15 @@ class World:
                 loop.run_until_complete(_settle(left))
             except (Deadlock, Livelock):
                 is_stuck = True
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, TimeoutError):
                 pass
+            except KeyboardInterrupt:
+                raise
+            except BaseException as raised:
+                # SystemExit of a task, say.
+                error = raised
+            # What follows may take as many turns again.
+            self.simulation.choose_no_more()
             if is_stuck and not failed:
                 error = self._swallowed(left)
             for task in left:
