@@ -1,6 +1,7 @@
 """Unmodified clients and servers of others on the simulated network."""
 
 import asyncio
+import signal
 
 import pytest
 
@@ -150,6 +151,26 @@ def test_asyncpg_uses_its_pool():
         assert await ask(6) == 6
         await pool.close()
         server.close()
+
+    testing.run(main)
+    report = testing.explore(main, schedules=20)
+    assert report.failure is None, str(report)
+
+
+def test_uvicorn_stops_on_a_signal():
+    uvicorn = pytest.importorskip("uvicorn")
+
+    async def application(scope, receive, send):
+        raise AssertionError("nobody asks")
+
+    async def main():
+        server = uvicorn.Server(uvicorn.Config(application, port=8001, log_level="warning", lifespan="off"))
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        sim.signal(signal.SIGTERM)
+        await serving
+        assert asyncio.get_running_loop().time() < 60
 
     testing.run(main)
     report = testing.explore(main, schedules=20)

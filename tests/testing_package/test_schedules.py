@@ -15,7 +15,13 @@ from ferrio import testing
 from tests.testing_package.correct_programs import CORRECT
 from tests.testing_package.faulty_programs import FAULTY, lost_item, lost_update
 
-SETTINGS = hypothesis.settings(max_examples=200, deadline=None, database=None, derandomize=True)
+SETTINGS = hypothesis.settings(
+    max_examples=200,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 
 
 def drawn(main, **options):

@@ -196,3 +196,17 @@ def test_a_graceful_end_with_a_race_is_found():
     failure = testing.explore(main).failure
     assert failure.classification == "arrival"
     assert threading.main_thread().is_alive()
+
+
+def test_a_signal_that_the_program_lets_have_its_effect_ends_it():
+    async def main():
+        stop = asyncio.Event()
+        before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+        sim.signal(signal.SIGTERM)
+        await stop.wait()
+        signal.signal(signal.SIGTERM, before)
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(3600)
+        pytest.fail("it goes on")
+
+    passes(main)

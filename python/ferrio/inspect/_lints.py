@@ -7,7 +7,7 @@ recorded while inspection is on, and some several looks; `History` remembers tho
 import time
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ferrio._ferrio import _failed_futures
 from ferrio.inspect import _recording
@@ -34,7 +34,7 @@ from ferrio.inspect._times import times_of
 if TYPE_CHECKING:
     from ferrio.inspect._collect import Collection
 
-Kind = Literal["lost exception", "lost task", "spinning task", "held lock", "growing queue", "growing tasks"]
+Kind: TypeAlias = Literal["lost exception", "lost task", "spinning task", "held lock", "growing queue", "growing tasks"]
 
 # How many tasks a lint names, and how many lints there are at most.
 _MOST_NAMED = 10

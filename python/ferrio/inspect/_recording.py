@@ -4,6 +4,7 @@ The extension records it, for ferrio's tasks, locks and semaphores. What was the
 asyncio's own, is unknown.
 """
 
+import os
 import threading
 import time
 from collections.abc import Container
@@ -12,6 +13,9 @@ from typing import Any
 from ferrio._ferrio import _creation_of, _holders_of, _note_failures, _record, _stop_recording
 from ferrio.inspect._model import Creation, Holder
 from ferrio.inspect._stacks import ASYNCIO
+
+# The directory of ferrio's own files.
+_FERRIO = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 _began: float | None = None
 
@@ -29,7 +33,7 @@ def begin(recorder: int = RECORDER) -> None:
         threads = {each.ident: each.native_id for each in list(threading._active.values())}  # type: ignore[attr-defined]
         known = {number: native for number, native in threads.items() if number is not None and native is not None}
         now = time.monotonic()
-        _record(recorder, ASYNCIO, known)
+        _record(recorder, (ASYNCIO, _FERRIO), known)
         _note_failures(True)
         _began = now
 

@@ -65,7 +65,8 @@ def of_locks() -> Iterator[str]:
 def of_network(network: Network) -> Iterator[str]:
     """Sockets of the program's own host that are open."""
     for sock in network.open_sockets():
-        if not sock.is_of_others and sock._host.name == "local":
+        # The pipes of a child that has ended close by themselves; one that has not is a leftover itself.
+        if not sock.is_of_others and not sock.purpose and sock._host.name == "local":
             yield f"{sock.description()} is open, made at {sock.made_at}"
 
 

@@ -101,19 +101,24 @@ class Processes:
         self.note = note
         self._fakes: list[tuple[Any, Fake]] = []
         self.running: dict[int, _Child] = {}
+        self._started: list[_Child] = []
         self._next_pid = _FIRST_PID
 
     def end_run(self) -> None:
         """The run is over."""
-        if self._fakes or self.running:
-            self._fakes.clear()
-            for child in self.running.values():
-                # That the program has left it is told otherwise.
-                child.returncode = 0
-                if child.transport is not None:
-                    child.transport.close()
-            self.running.clear()
-            self._next_pid = _FIRST_PID
+        self._fakes.clear()
+        self.running.clear()
+        self._started.clear()
+        self._next_pid = _FIRST_PID
+
+    def close(self) -> bool:
+        """Close what the program has left open of its children; whether there were any."""
+        for child in self._started:
+            # That the program has left it running is told otherwise.
+            child.returncode = child.returncode or 0
+            if child.transport is not None:
+                child.transport.close()
+        return bool(self._started)
 
     def declare(self, program: Any, fake: Fake) -> None:
         """Let `fake` stand for a program: its name, its path, a shell's command, or a predicate of the arguments."""
@@ -130,7 +135,11 @@ class Processes:
             if not isinstance(cmd, bytes | str):
                 raise ValueError("cmd must be a string")
             keywords = _checked(keywords, shell=True)
-            words = shlex.split(os.fsdecode(cmd))
+            text = os.fsdecode(cmd)
+            try:
+                words = shlex.split(text)
+            except ValueError:  # A quotation is not closed, or what looks like one is none.
+                words = text.split()
             return await self._start("subprocess_shell", protocol_factory, words, cmd, keywords)
 
         return {"subprocess_exec": subprocess_exec, "subprocess_shell": subprocess_shell}
@@ -233,6 +242,7 @@ class _Child:
             raise error
         self.transport = transport
         self.processes.running[self.pid] = self
+        self.processes._started.append(self)
         outputs: list[Any] = []
         self._input = self._pipe("stdin") if stdin == subprocess.PIPE else _content(stdin)
         for name, target in (("stdout", stdout), ("stderr", stderr)):

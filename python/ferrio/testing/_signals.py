@@ -1,7 +1,8 @@
 """Signals to a simulated program: they land in a poll that the simulation chooses, as the loop's waker reports them.
 
 The process's own handlers stay as they are. A signal that the program has no handler for does what it would do: SIGINT
-cancels the program, as `asyncio.run` does; others would end the process, which fails the run.
+cancels the program, as `asyncio.run` does; others would end the process, which fails the run. If the program has sent
+it to itself, as servers do that have handled a signal and then let it have its effect, it only ends the run.
 """
 
 import asyncio
@@ -41,14 +42,14 @@ class Signals:
             self._sent = 0
             self.has_interrupted = False
 
-    def send(self, number: int, within: float) -> None:
+    def send(self, number: int, within: float, *, by_itself: bool = False) -> None:
         """Send a signal to the program; it lands in at most `within` seconds."""
         number = _valid(number)
         self._sent += 1
         # Several signals of the same number may overtake each other no more than others do: one chain.
-        self._simulation.send(_Sent(self, number), (1 << 40) + number, self._simulation.now, within)
+        self._simulation.send(_Sent(self, number, by_itself), (1 << 40) + number, self._simulation.now, within)
 
-    def receive(self, number: int) -> None:
+    def receive(self, number: int, by_itself: bool) -> None:
         """A signal has landed."""
         handler = self._handlers.get(number)
         if handler is not None:
@@ -61,7 +62,7 @@ class Signals:
             return
         if not is_default:
             self._loop.call_soon(function, number, None)
-        elif number == signal.SIGINT:
+        elif number == signal.SIGINT or by_itself:
             self.has_interrupted = True
             self._loop.call_soon(self._cancel_main)
         else:
@@ -96,19 +97,19 @@ class Signals:
                 kill(pid, number)
             elif pid == os.getpid():
                 if number:
-                    self.send(number, 0.0)
+                    self.send(number, 0.0, by_itself=True)
             elif not self._processes.kill(pid, number):
                 raise RealIOError(f"os.kill({pid}, {number!r}) of a process that is none of the simulation's")
 
         def raise_simulated(number: int, /) -> None:
             if is_inside():
-                self.send(number, 0.0)
+                self.send(number, 0.0, by_itself=True)
             else:
                 raise_signal(number)
 
         def kill_thread(thread: int, number: int) -> None:
             if is_inside() and thread == threading.main_thread().ident and number:
-                self.send(number, 0.0)
+                self.send(number, 0.0, by_itself=True)
             else:
                 pthread_kill(thread, number)
 
@@ -149,13 +150,14 @@ class Signals:
 class _Sent:
     """A signal that is on its way."""
 
-    def __init__(self, signals: Signals, number: int) -> None:
+    def __init__(self, signals: Signals, number: int, by_itself: bool) -> None:
         self.signals = signals
         self.number = number
+        self.by_itself = by_itself
         self.label = signal.Signals(number).name
 
     def land(self) -> None:
-        self.signals.receive(self.number)
+        self.signals.receive(self.number, self.by_itself)
 
 
 def _valid(sig: Any) -> int:

@@ -239,7 +239,7 @@ class World:
         if failed:
             self.crew.abandon()
         found: list[str] = []
-        error: Exception | None = None
+        error: BaseException | None = None
         if left:
             found = leftovers.of_tasks(left, self.network)
             for task in left:
@@ -249,8 +249,15 @@ class World:
                 loop.run_until_complete(_settle(left))
             except (Deadlock, Livelock):
                 is_stuck = True
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, TimeoutError):
                 pass
+            except KeyboardInterrupt:
+                raise
+            except BaseException as raised:
+                # SystemExit of a task, say.
+                error = raised
+            # What follows may take as many turns again.
+            self.simulation.choose_no_more()
             if is_stuck and not failed:
                 error = self._swallowed(left)
             for task in left:
@@ -274,6 +281,9 @@ class World:
             loop.set_debug(self.debug)
         if loop.get_task_factory() is not None:
             loop.set_task_factory(None)
+        if self.processes.close():
+            with contextlib.suppress(Deadlock, Livelock):
+                loop.run_until_complete(_few_turns())
         self.processes.end_run()
         self.network.end()
         self.signals.end_run()

@@ -8,16 +8,16 @@ use ferrio_cpython::objects::recording::readings::{self, Waker};
 use ferrio_cpython::objects::recording::{self, Plan, holders, labels};
 use ferrio_sys::clock;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
 /// The creator's address, the code and the line where it was, and the instant.
 type Creation<'py> = (Option<usize>, Option<(Bound<'py, PyAny>, u32)>, f64);
 
-/// Begins to record. Each loop's flight recorder keeps `length` records; `asyncio` is the directory of asyncio's own
-/// files, with a separator at its end; `native_threads` has the system's numbers of threads.
+/// Begins to record. Each loop's flight recorder keeps `length` records; `asyncio` are the directories of asyncio's own
+/// files and of ours, with a separator at their ends; `native_threads` has the system's numbers of threads.
 #[pyfunction]
 #[pyo3(name = "_record")]
-pub(crate) fn record(py: Python<'_>, length: usize, asyncio: Py<PyString>, native_threads: HashMap<u64, u32>) {
+pub(crate) fn record(py: Python<'_>, length: usize, asyncio: Py<PyTuple>, native_threads: HashMap<u64, u32>) {
     let plan = Plan { length, asyncio };
     recording::switch(py, Some(plan), |thread| native_threads.get(&thread).copied().unwrap_or(0));
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::c_int;
 
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::PyTuple;
 
 use super::address_hash::AddressHasher;
 use super::number::Number;
@@ -29,18 +29,18 @@ pub(super) struct Place {
     pub(super) offset: c_int,
 }
 
-/// Which code objects are of asyncio's own files.
+/// Which code objects are of asyncio's own files, or of ours, which stand in their place.
 #[derive(Default)]
 pub(super) struct Codes {
     known: HashMap<usize, (Py<PyAny>, bool), AddressHasher>,
-    /// The directory of those files, with a separator at its end.
-    pub(super) asyncio: Option<Py<PyString>>,
+    /// The directories of those files, with a separator at their ends.
+    pub(super) asyncio: Option<Py<PyTuple>>,
 }
 
 impl Codes {
-    /// `directory` has asyncio's own files, and ends with a separator.
-    pub(super) fn new(directory: Py<PyString>) -> Self {
-        Self { known: HashMap::default(), asyncio: Some(directory) }
+    /// `directories` have asyncio's own files and ours, and end with a separator.
+    pub(super) fn new(directories: Py<PyTuple>) -> Self {
+        Self { known: HashMap::default(), asyncio: Some(directories) }
     }
 
     pub(super) fn is_asyncio(&self, code: &Bound<'_, PyAny>) -> Option<bool> {

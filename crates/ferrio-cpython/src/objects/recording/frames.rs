@@ -38,34 +38,25 @@ pub(super) fn running_place(py: Python<'_>) -> Option<Place> {
     None
 }
 
-/// Whether the code is in one of asyncio's own files.
+/// Whether the code is in one of asyncio's own files, or of ours.
 fn is_asyncio(code: &Bound<'_, PyAny>) -> bool {
     let py = code.py();
-    let (known, directory) = RECORDS.with(py, |records| {
+    let (known, directories) = RECORDS.with(py, |records| {
         let Some(records) = records else { return (Some(false), None) };
         let known = records.codes.is_asyncio(code);
-        let directory = records.codes.asyncio.as_ref().filter(|_| known.is_none());
-        (known, directory.map(|directory| directory.clone_ref(py)))
+        let directories = records.codes.asyncio.as_ref().filter(|_| known.is_none());
+        (known, directories.map(|directories| directories.clone_ref(py)))
     });
     if let Some(known) = known {
         return known;
     }
-    let Some(directory) = directory else { return false };
+    let Some(directories) = directories else { return false };
     let file = code.getattr(crate::intern!(py, "co_filename")).ok();
-    let file = file.and_then(|file| file.cast_into::<PyString>().ok());
-    let is_asyncio = file.is_some_and(|file| begins_with(&file, directory.bind(py)));
+    let file = file.and_then(|file| file.cast_into_exact::<PyString>().ok());
+    let begins = file.and_then(|file| file.call_method1(crate::intern!(py, "startswith"), (directories,)).ok());
+    let is_asyncio = begins.is_some_and(|begins| begins.is_truthy().unwrap_or(false));
     let code = code.clone().unbind();
     let before = RECORDS.with(py, |records| records.as_mut().map(|records| records.codes.learn(code, is_asyncio)));
     drop(before);
     is_asyncio
-}
-
-fn begins_with(text: &Bound<'_, PyString>, beginning: &Bound<'_, PyString>) -> bool {
-    // SAFETY: two strings; -1 for the direction is the beginning.
-    let outcome = unsafe { ffi::PyUnicode_Tailmatch(text.as_ptr(), beginning.as_ptr(), 0, ffi::PY_SSIZE_T_MAX, -1) };
-    if outcome < 0 {
-        // SAFETY: the GIL is held. Without memory an error is set.
-        unsafe { ffi::PyErr_Clear() };
-    }
-    outcome > 0
 }

@@ -28,7 +28,7 @@ use ferrio_sys::clock::monotonic;
 use ferrio_sys::watching::this_thread;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::PyTuple;
 
 use self::creation::{Codes, Creation};
 use self::frames::running_place;
@@ -44,8 +44,8 @@ use super::task::TaskRef;
 pub struct Plan {
     /// How many records each loop's ring has.
     pub length: usize,
-    /// The directory of asyncio's own files, with a separator at its end.
-    pub asyncio: Py<PyString>,
+    /// The directories of asyncio's own files and of ours, with a separator at their ends.
+    pub asyncio: Py<PyTuple>,
 }
 
 /// Begins to record, or with None ends it and forgets everything.
