@@ -1,4 +1,4 @@
-"""A program that ends while it is inspected ends as one that is not: with the socket, the recorder and the watchdog on."""
+"""A program that ends while it is inspected, with socket, recorder and watchdog, ends as one that is not."""
 
 import os
 import subprocess
@@ -43,9 +43,12 @@ OWN = {
     "threading.Thread(target=look, daemon=True).start()\ntime.sleep(0.05)",
     "blocked": "async def block():\n    time.sleep(0.3)\n    sys.exit(7)\nasyncio.run(block())",
     "blocked_in_daemon": "async def block():\n    time.sleep(1000)\n"
-    "threading.Thread(target=asyncio.run, args=(block(),), daemon=True).start()\ntime.sleep(0.3)",
-    "reported": "_inspect.on_blocked(lambda block: time.sleep(1000))\nasync def block():\n    time.sleep(0.3)\nasyncio.run(block())",
-    "dumps": "import tempfile\n_inspect.dump_traces(tempfile.mkdtemp(dir=sys.argv[1]))\nraise ValueError('of the program')",
+    "threading.Thread(target=asyncio.run, args=(block(),), daemon=True).start()\n"
+    "time.sleep(0.3)",
+    "reported": "_inspect.on_blocked(lambda block: time.sleep(1000))\n"
+    "async def block():\n    time.sleep(0.3)\nasyncio.run(block())",
+    "dumps": "import tempfile\n_inspect.dump_traces(tempfile.mkdtemp(dir=sys.argv[1]))\n"
+    "raise ValueError('of the program')",
 }
 
 
