@@ -54,7 +54,9 @@ def examine(pid: int) -> Target:
             raise Failed(f"process {pid} belongs to another user: ask as user {user} or as root")
         version = _version_of(pid)
     except (FileNotFoundError, ProcessLookupError):
-        raise Failed(f"there is no process {pid}") from None
+        # The kernel's own threads have no program.
+        text = f"process {pid} is not a Python program" if is_alive(pid) else f"there is no process {pid}"
+        raise Failed(text) from None
     except PermissionError:
         raise Failed(not_permitted(pid)) from None
     _check_version(pid, version)
