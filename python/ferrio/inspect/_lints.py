@@ -15,7 +15,7 @@ from ferrio.inspect._growth import LOOKS, Growth
 from ferrio.inspect._kept import references_from
 from ferrio.inspect._lint_limits import LintLimits
 from ferrio.inspect._looks import Look
-from ferrio.inspect._model import Creation, Frame, Lint
+from ferrio.inspect._model import Creation, Frame, Lint, Times
 from ferrio.inspect._objects import (
     attribute,
     class_name,
@@ -91,6 +91,7 @@ class Lints:
         self._now = time.monotonic()
         # By what they have in common: a fault in one line makes one lint, whatever number of tasks it has.
         self._groups: dict[tuple[Kind, Any], list[tuple[str, Look, str]]] = {}
+        self._times: dict[str, Times | None] = {}
         self._created: dict[str, tuple[Creation | None, float | None]] = {}
 
     def slices(self) -> Iterator[None]:
@@ -117,6 +118,12 @@ class Lints:
         """What is known of a task's creation, if that was looked up."""
         return self._created.get(name)
 
+    def times(self, task: Any, name: str) -> Times | None:
+        """The times of a task, looked up once."""
+        if name not in self._times:
+            self._times[name] = times_of(task, self._collection.looks)
+        return self._times[name]
+
     def _see_keepers(self, name: str, look: Look) -> None:
         others = self._collection.references.get(name)
         if look.waiter is None or others is None or others != references_from(look.waiter, look.task):
@@ -127,7 +134,7 @@ class Lints:
         self._add("lost task", name, look, "")
 
     def _see_times(self, name: str, look: Look) -> None:
-        times, created = times_of(look.task, self._collection.looks), self._created[name][1]
+        times, created = self.times(look.task, name), self._created[name][1]
         if times is None or created is None or times["scheduled"] is None:
             return
         born, busy = time.monotonic() - created, times["total"] + times["scheduled"]
