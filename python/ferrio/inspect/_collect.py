@@ -30,7 +30,7 @@ from ferrio.inspect._model import (
     Task,
     Wait,
 )
-from ferrio.inspect._objects import attribute, forget_classes, identifier, kind_of, task_name, type_name
+from ferrio.inspect._objects import attribute, forget_classes, identifier, kind_of, length, task_name, type_name
 from ferrio.inspect._primitives import Primitives, is_locked, lock_of, value_of, waiters_now
 from ferrio.inspect._registry import loop_of, registered_tasks, running_loops, tasks_of
 from ferrio.inspect._stacks import described, frame_of, is_shown, name_of, thread_frames, thread_stack, without_own
@@ -261,8 +261,8 @@ class Collection:
             thread=thread,
             thread_name=names.get(thread),
             debug=bool(attribute(owner, "_debug")),
-            ready=_length(attribute(owner, "_ready")),
-            timers=_length(attribute(owner, "_scheduled")),
+            ready=length(attribute(owner, "_ready")),
+            timers=length(attribute(owner, "_scheduled")),
             tasks=self._counts.get(name, 0),
             stack=thread_stack(without_own(frame)),
             delay=delay_of(owner),
@@ -293,7 +293,7 @@ class Collection:
             holders=[] if lock is None or (kind == "lock" and not is_locked(thing)) else self.holders(lock),
             waiters=waiting,
             putters=self._waiting_tasks(thing, "_putters") if kind == "queue" else [],
-            length=_length(attribute(thing, "_queue")) if kind == "queue" else None,
+            length=length(attribute(thing, "_queue")) if kind == "queue" else None,
             limit=limit if type(limit) is int and limit > 0 else None,
         )
 
@@ -327,10 +327,6 @@ def _blocks() -> "list[Block]":
     from ferrio.inspect import _watching
 
     return _watching.blocks()
-
-
-def _length(queue: Any) -> int | None:
-    return None if queue is None else len(queue)
 
 
 def _process() -> tuple[int, str]:

@@ -28,6 +28,7 @@ from ferrio.inspect._objects import (
     type_name,
 )
 from ferrio.inspect._primitives import count, is_locked, waiters_now
+from ferrio.inspect._registry import loop_of
 from ferrio.inspect._stacks import is_of_asyncio, name_of
 from ferrio.inspect._times import times_of
 
@@ -40,9 +41,11 @@ Kind = Literal["lost exception", "lost task", "spinning task", "held lock", "gro
 _MOST_NAMED = 10
 _MOST_LINTS = 100
 
-# The share of its time that a task which spins runs or is ready to, and how often a second it runs at least.
+# The share of its time that a task which spins runs or is ready to, how often a second it runs at least, and for how
+# long at a time on average at most, in seconds: one that computes in slices does something.
 _SPINS = 0.99
 _SPINS_OFTEN = 50
+_SPINS_SHORTLY = 0.0005
 
 # How many objects a look goes through in search of queues, and how many queues, places and tasks are remembered.
 _MOST_OBJECTS = 20_000
@@ -129,6 +132,9 @@ class Lints:
         if look.waiter is None or others is None or others != references_from(look.waiter, look.task):
             return
         age = self._created.get(name, (None, None))[1]
+        if attribute(loop_of(look.task), "_closed") is True:
+            # Nothing goes on there.
+            return
         if self._collection.awaiters(name) or (age is not None and age < limits.lost_task):
             return
         self._add("lost task", name, look, "")
@@ -146,7 +152,8 @@ class Lints:
             return
         waker, ran = times["woken_by"], times["polls"] - polls
         wakes_itself = waker is not None and waker["kind"] == "task" and waker["task"] == name
-        if wakes_itself and busy - before >= _SPINS * passed and ran >= max(_SPINS_OFTEN * passed, LOOKS):
+        is_busy = busy - before >= _SPINS * passed and times["total"] <= _SPINS_SHORTLY * times["polls"]
+        if wakes_itself and is_busy and ran >= max(_SPINS_OFTEN * passed, LOOKS):
             self._add("spinning task", name, look, f"{ran} times in {passed:.1f} s")
         if len(_history.times) < _MOST_REMEMBERED or name in _history.times:
             _history.times[name] = (self._now, born, times["polls"], busy)
