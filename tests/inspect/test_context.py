@@ -114,6 +114,12 @@ def test_plain_values_are_shown_and_others_by_their_type(start, value, shown):
     assert found["type"] == f"{type(value).__module__}.{type(value).__qualname__}"
 
 
+def test_what_stands_in_the_place_of_a_module_is_not_asked(start, monkeypatch):
+    monkeypatch.setitem(sys.modules, "hostile", Hostile())
+    start(["hostile:variable"])
+    assert seen("r-1") == []
+
+
 def test_long_values_are_cut(start):
     start([request_id])
     (found,) = seen("x" * 10_000_000)

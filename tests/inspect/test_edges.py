@@ -167,6 +167,8 @@ def test_a_fork_while_lints_are_looked_for_warns_of_no_threads(tmp_path):
     ferrio.inspect.start(lints=LintLimits(interval=0.01), blocked=None)
     for _ in range(20):
         if (child := os.fork()) == 0:
+            # It looks for itself.
+            assert ferrio.inspect._lint_watch._watch.thread.is_alive()
             assert ferrio.inspect.lints() == []
             ferrio.inspect.stop()
             os._exit(0)

@@ -37,3 +37,17 @@ fn a_high_mark_of_zero_pauses_at_the_first_byte() {
     assert_eq!(flow.buffered(1), Buffered::Pause);
     assert_eq!(flow.drained(0), Drained::Resume);
 }
+
+#[test]
+fn since_when_the_protocol_is_paused_is_known_if_it_was_noted() {
+    let mut flow = FlowControl::new();
+    flow.set_limits(4, 10);
+    assert_eq!(flow.paused_since(), None);
+    assert_eq!(flow.buffered(11), Buffered::Pause);
+    assert_eq!(flow.paused_since(), Some(0));
+    flow.note_pause(7);
+    assert_eq!(flow.paused_since(), Some(7));
+    assert_eq!(flow.drained(0), Drained::Resume);
+    assert_eq!(flow.buffered(11), Buffered::Pause);
+    assert_eq!(flow.paused_since(), Some(0));
+}

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use ferrio_sys::SocketAddress;
-use ferrio_sys::socket;
+use ferrio_sys::socket::{self, Counters};
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{AddressFamily, SocketType};
 
@@ -161,4 +161,27 @@ fn what_is_not_open_or_no_socket_is_refused() {
     assert_eq!(errno(refused), Some(Errno::NOTSOCK.raw_os_error()));
     let refused = socket::connect(reader.as_raw_fd(), &SocketAddress::Other(0)).expect_err("refused");
     assert_eq!(errno(refused), Some(Errno::AFNOSUPPORT.raw_os_error()));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_system_counts_bytes_and_connections_that_wait() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bound");
+    let address = listener.local_addr().expect("an address");
+    let theirs = TcpStream::connect(address).expect("connected");
+    let waiting = socket::counters(listener.as_raw_fd()).expect("counted");
+    assert!(matches!(waiting, Counters::Listening { waiting: 1, limit: 1.. }), "{waiting:?}");
+
+    let (ours, _) = socket::accept(listener.as_raw_fd()).expect("accepted");
+    assert_eq!(socket::send(ours.as_raw_fd(), b"hello").expect("sent"), 5);
+    theirs.peek(&mut [0; 5]).expect("received");
+    assert_eq!(socket::counters(ours.as_raw_fd()).expect("counted"), Counters::Connection { received: 0, sent: 5 });
+    assert_eq!(socket::counters(theirs.as_raw_fd()).expect("counted"), Counters::Connection { received: 5, sent: 0 });
+}
+
+#[test]
+fn a_socket_of_another_kind_has_no_counters() {
+    let (one, _other) = UnixStream::pair().expect("a pair");
+    socket::counters(one.as_raw_fd()).expect_err("no TCP");
+    socket::counters(-1).expect_err("no descriptor");
 }

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from ferrio._ferrio import __version__, _loop_delay
 from ferrio._install import is_installed
@@ -30,8 +30,7 @@ from ferrio.inspect._model import (
     Task,
     Wait,
 )
-from ferrio.inspect._model_io import Connection
-from ferrio.inspect._objects import attribute, forget_classes, identifier, kind_of, task_name, type_name
+from ferrio.inspect._objects import attribute, forget_classes, identifier, kind_of, length, task_name, type_name
 from ferrio.inspect._primitives import Primitives, is_locked, lock_of, value_of, waiters_now
 from ferrio.inspect._registry import loop_of, registered_tasks, running_loops, tasks_of
 from ferrio.inspect._stacks import described, frame_of, is_shown, name_of, thread_frames, thread_stack, without_own
@@ -52,8 +51,8 @@ def snapshot() -> Snapshot:
     for _ in collection.slices():
         pass
     found = collection.result()
-    found["tasks"] = list(collection.tasks())
-    found["connections"] = list(collection.connections())
+    for name, entries in collection.long_lists():
+        found[name] = list(entries)
     return found
 
 
@@ -66,7 +65,7 @@ def empty_snapshot(reason: str) -> Snapshot:
 
 
 class Collection:
-    """A snapshot in the making: run `slices` to its end, then ask for the `tasks` and the `result`."""
+    """A snapshot in the making: run `slices` to its end, then ask for the `result` and the `long_lists`."""
 
     def __init__(self, *, lints: bool = True) -> None:
         self.primitives = Primitives()
@@ -115,13 +114,12 @@ class Collection:
         finally:
             forget_classes()
 
-    def tasks(self) -> Iterator[Task]:
-        """The tasks, made one by one: many records at one time would have the garbage collector look at everything."""
+    def _tasks(self) -> Iterator[Task]:
         for name, look in self.looks.items():
             yield self._described(name, look)
 
     def result(self) -> Snapshot:
-        """The snapshot without its long lists: the tasks and the connections."""
+        """The snapshot without its long lists."""
         return Snapshot(
             schema=SCHEMA_VERSION,
             partial=False,
@@ -142,14 +140,17 @@ class Collection:
             connections=[],
             servers=self._watched.described_servers(),
             children=self._watched.described_children(),
-            jobs=[_jobs.described(*each) for each in self._jobs[:MOST_LISTED]],
+            jobs=[],
             lints=[] if self.lints is None else self.lints.found,
             left_off=self._watched.left_off(max(len(self._jobs) - MOST_LISTED, 0)),
         )
 
-    def connections(self) -> Iterator[Connection]:
-        """The connections, one by one."""
-        return self._watched.described_connections()
+    def long_lists(self) -> Iterator[tuple[Literal["tasks", "connections", "jobs"], Iterator[Any]]]:
+        """The lists that `result` leaves empty, in their order, and their entries one by one: many records at one time
+        would have the garbage collector look at everything."""
+        yield "tasks", self._tasks()
+        yield "connections", self._watched.described_connections()
+        yield "jobs", (_jobs.described(*each) for each in self._jobs[:MOST_LISTED])
 
     def _see_jobs(self) -> None:
         waiting = {id(each.job): name for name, each in self.waits.items() if each.job is not None}
@@ -215,7 +216,7 @@ class Collection:
             has_timeout=bool(limits),
             created=created,
             age=age,
-            times=times_of(task, self.looks),
+            times=times_of(task, self.looks) if self.lints is None else self.lints.times(task, name),
             context=_context.values_of(task),
         )
 
@@ -260,8 +261,8 @@ class Collection:
             thread=thread,
             thread_name=names.get(thread),
             debug=bool(attribute(owner, "_debug")),
-            ready=_length(attribute(owner, "_ready")),
-            timers=_length(attribute(owner, "_scheduled")),
+            ready=length(attribute(owner, "_ready")),
+            timers=length(attribute(owner, "_scheduled")),
             tasks=self._counts.get(name, 0),
             stack=thread_stack(without_own(frame)),
             delay=delay_of(owner),
@@ -292,7 +293,7 @@ class Collection:
             holders=[] if lock is None or (kind == "lock" and not is_locked(thing)) else self.holders(lock),
             waiters=waiting,
             putters=self._waiting_tasks(thing, "_putters") if kind == "queue" else [],
-            length=_length(attribute(thing, "_queue")) if kind == "queue" else None,
+            length=length(attribute(thing, "_queue")) if kind == "queue" else None,
             limit=limit if type(limit) is int and limit > 0 else None,
         )
 
@@ -326,10 +327,6 @@ def _blocks() -> "list[Block]":
     from ferrio.inspect import _watching
 
     return _watching.blocks()
-
-
-def _length(queue: Any) -> int | None:
-    return None if queue is None else len(queue)
 
 
 def _process() -> tuple[int, str]:

@@ -8,6 +8,7 @@ import sys
 import uuid
 from collections.abc import Iterable
 from contextvars import Context, ContextVar
+from types import ModuleType
 from typing import Any
 
 from ferrio.inspect._model import ContextValue
@@ -21,6 +22,7 @@ _MOST_BITS = 256
 _MOST_NAMED = 50
 
 _ABSENT = object()
+_namespace_of: Any = ModuleType.__dict__["__dict__"].__get__  # type: ignore[index]
 
 # What was asked for, and the variable, which is None until its module has it.
 _wanted: list[tuple[str, ContextVar[Any] | None]] = []
@@ -71,7 +73,10 @@ def values_of(task: Any) -> list[ContextValue]:
 def _variable(name: str) -> ContextVar[Any] | None:
     """What "module:variable" names, if that module is imported and has it."""
     module, _, attribute_name = name.partition(":")
-    namespace = attribute(sys.modules.get(module), "__dict__")
+    found = sys.modules.get(module)
+    if ModuleType not in mro_of(type(found)):
+        return None
+    namespace = _namespace_of(found)
     found = namespace.get(attribute_name) if type(namespace) is dict else None
     return found if type(found) is ContextVar else None
 

@@ -5,6 +5,7 @@ the map of its selector. Of other loops nothing is known.
 """
 
 import asyncio
+from types import MethodType
 from typing import Any
 
 from ferrio import _ferrio
@@ -79,7 +80,7 @@ def _watched_by_selector(owner: Any) -> list[Any]:
 def _known_by(handle: Any) -> list[Any]:
     """What a handle leads to: a pipe's method, an accepting function's server, a watched child's transport."""
     callback, arguments = attribute(handle, "_callback"), attribute(handle, "_args")
-    found = [attribute(callback, "__self__")]
+    found = [callback.__self__] if type(callback) is MethodType else []
     for each in arguments if type(arguments) is tuple else ():
         # A watcher of children calls a function with arguments of its own.
         found += each if type(each) is tuple else [each]

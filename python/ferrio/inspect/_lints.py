@@ -15,7 +15,7 @@ from ferrio.inspect._growth import LOOKS, Growth
 from ferrio.inspect._kept import references_from
 from ferrio.inspect._lint_limits import LintLimits
 from ferrio.inspect._looks import Look
-from ferrio.inspect._model import Creation, Frame, Lint
+from ferrio.inspect._model import Creation, Frame, Lint, Times
 from ferrio.inspect._objects import (
     attribute,
     class_name,
@@ -28,6 +28,7 @@ from ferrio.inspect._objects import (
     type_name,
 )
 from ferrio.inspect._primitives import count, is_locked, waiters_now
+from ferrio.inspect._registry import loop_of
 from ferrio.inspect._stacks import is_of_asyncio, name_of
 from ferrio.inspect._times import times_of
 
@@ -38,9 +39,11 @@ if TYPE_CHECKING:
 _MOST_NAMED = 10
 _MOST_LINTS = 100
 
-# The share of its time that a task which spins runs or is ready to, and how often a second it runs at least.
+# The share of its time that a task which spins runs or is ready to, how often a second it runs at least, and for how
+# long at a time on average at most, in seconds: one that computes in slices does something.
 _SPINS = 0.99
 _SPINS_OFTEN = 50
+_SPINS_SHORTLY = 0.0005
 
 # How many objects a look goes through in search of queues, and how many queues, places and tasks are remembered.
 _MOST_OBJECTS = 20_000
@@ -89,6 +92,7 @@ class Lints:
         self._now = time.monotonic()
         # By what they have in common: a fault in one line makes one lint, whatever number of tasks it has.
         self._groups: dict[tuple[str, Any], list[tuple[str, Look, str]]] = {}
+        self._times: dict[str, Times | None] = {}
         self._created: dict[str, tuple[Creation | None, float | None]] = {}
 
     def slices(self) -> Iterator[None]:
@@ -115,17 +119,26 @@ class Lints:
         """What is known of a task's creation, if that was looked up."""
         return self._created.get(name)
 
+    def times(self, task: Any, name: str) -> Times | None:
+        """The times of a task, looked up once."""
+        if name not in self._times:
+            self._times[name] = times_of(task, self._collection.looks)
+        return self._times[name]
+
     def _see_keepers(self, name: str, look: Look) -> None:
         others = self._collection.references.get(name)
         if look.waiter is None or others is None or others != references_from(look.waiter, look.task):
             return
         age = self._created.get(name, (None, None))[1]
+        if attribute(loop_of(look.task), "_closed") is True:
+            # Nothing goes on there.
+            return
         if self._collection.awaiters(name) or (age is not None and age < limits.lost_task):
             return
         self._add("lost task", name, look, "")
 
     def _see_times(self, name: str, look: Look) -> None:
-        times, created = times_of(look.task, self._collection.looks), self._created[name][1]
+        times, created = self.times(look.task, name), self._created[name][1]
         if times is None or created is None or times["scheduled"] is None:
             return
         born, busy = time.monotonic() - created, times["total"] + times["scheduled"]
@@ -137,7 +150,8 @@ class Lints:
             return
         waker, ran = times["woken_by"], times["polls"] - polls
         wakes_itself = waker is not None and waker["kind"] == "task" and waker["task"] == name
-        if wakes_itself and busy - before >= _SPINS * passed and ran >= max(_SPINS_OFTEN * passed, LOOKS):
+        is_busy = busy - before >= _SPINS * passed and times["total"] <= _SPINS_SHORTLY * times["polls"]
+        if wakes_itself and is_busy and ran >= max(_SPINS_OFTEN * passed, LOOKS):
             self._add("spinning task", name, look, f"{ran} times in {passed:.1f} s")
         if len(_history.times) < _MOST_REMEMBERED or name in _history.times:
             _history.times[name] = (self._now, born, times["polls"], busy)
@@ -296,7 +310,15 @@ class Lints:
     ) -> None:
         named, total = tasks[:_MOST_NAMED], len(tasks)
         self.found.append(
-            Lint(kind=kind,  # type: ignore[typeddict-item] text=text, tasks=named, tasks_total=total, primitive=primitive, where=where, lasts=lasts)
+            Lint(
+                kind=kind,  # type: ignore[typeddict-item]
+                text=text,
+                tasks=named,
+                tasks_total=total,
+                primitive=primitive,
+                where=where,
+                lasts=lasts,
+            )
         )
 
 

@@ -17,7 +17,7 @@ from ferrio.inspect import _watching
 from ferrio.inspect._collect import delay_of
 from ferrio.inspect._looks import is_done
 from ferrio.inspect._model import Delay
-from ferrio.inspect._objects import attribute, forget_classes, type_name
+from ferrio.inspect._objects import attribute, forget_classes, length, type_name
 from ferrio.inspect._registry import loop_of, registered_tasks, running_loops
 from ferrio.inspect._stacks import is_running
 
@@ -177,8 +177,8 @@ def _of_loops() -> Iterator[Measurement]:
         for state, count in counted.tasks.items():
             yield Measurement("ferrio.task.count", count, (where, (TASK_STATE, state)))
         for name, place in (("ready", "_ready"), ("timers", "_scheduled")):
-            if (entries := attribute(owner, place)) is not None:
-                yield Measurement(f"ferrio.eventloop.{name}", len(entries), (where,))
+            if (entries := length(attribute(owner, place))) is not None:
+                yield Measurement(f"ferrio.eventloop.{name}", entries, (where,))
         if _ferrio.EventLoop in type(owner).__mro__:
             yield from _activity(owner, where)
             if (delay := delay_of(owner)) is not None:

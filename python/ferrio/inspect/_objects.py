@@ -6,6 +6,7 @@ same rules hold for ferrio's classes and for asyncio's, whichever of them `async
 
 import asyncio
 import gc
+from collections import deque
 from collections.abc import Iterable
 from types import MethodType
 from typing import Any
@@ -118,6 +119,14 @@ def class_name(kind: type) -> str:
 def mro_of(kind: type) -> tuple[type, ...]:
     """The bases of a class, as `type` knows them."""
     return _mro_of(kind)  # type: ignore[no-any-return]
+
+
+def length(thing: Any) -> int | None:
+    """How many entries a container has; None if it is of a class of the program's, whose code would run."""
+    return len(thing) if type(thing) in _CONTAINERS or type_name(thing).startswith("ferrio.") else None
+
+
+_CONTAINERS = (deque, list, dict, set, tuple)
 
 
 def copied(things: Iterable[Any] | None) -> list[Any]:

@@ -6,7 +6,7 @@ made once for a snapshot, so that a queue with many waiters is not searched for 
 
 from typing import Any
 
-from ferrio.inspect._objects import attribute, identifier, kind_of
+from ferrio.inspect._objects import attribute, identifier, kind_of, length
 
 # The attributes with waiters of each kind, and what a task does that waits there.
 _QUEUES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -72,8 +72,8 @@ class Primitives:
 
 
 def count(thing: Any, name: str) -> int:
-    queue = attribute(thing, name)
-    return 0 if queue is None else len(queue)
+    """How many entries one of its queues has; none if the program has put a container of its own there."""
+    return length(attribute(thing, name)) or 0
 
 
 def waiters_now(thing: Any, name: str) -> list[Any]:

@@ -45,7 +45,8 @@ def _registries() -> list[Any]:
         import _asyncio
 
         weak_sets = [each for each in referents(_asyncio) if weakref.WeakSet in type(each).__mro__]
-        return [*weak_sets, getattr(module, "_eager_tasks", ())]
+        # Tasks in Python are in the module's own set, or in that of the C module.
+        return [*weak_sets, getattr(module, "_scheduled_tasks", ()), getattr(module, "_eager_tasks", ())]
     if sys.version_info >= (3, 12):
         return [module._scheduled_tasks, module._eager_tasks]
     return [module._all_tasks]

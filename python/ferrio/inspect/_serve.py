@@ -266,7 +266,7 @@ def _parts(collection: Collection) -> Iterator[bytes]:
     for _ in collection.slices():
         _let_others_run()
     rest = json.dumps(collection.result())
-    for name, entries in (("tasks", collection.tasks()), ("connections", collection.connections())):
+    for name, entries in collection.long_lists():
         beginning, rest = rest.split(f'"{name}": []', 1)
         yield beginning.encode() + f'"{name}": ['.encode()
         separator = b""

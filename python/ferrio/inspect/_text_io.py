@@ -31,7 +31,7 @@ def io(snapshot: Snapshot) -> Iterator[str]:
         yield from table([heading, *rows])
         if left_off := snapshot["left_off"][name]:  # type: ignore[literal-required]
             yield f"… and {left_off} more"
-    if is_first:
+    if is_first and not snapshot["partial"]:
         yield "no servers, connections, child processes or jobs of threads"
 
 
