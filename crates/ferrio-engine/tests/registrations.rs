@@ -27,6 +27,7 @@ fn reader_and_writer_share_one_registration() {
     assert_eq!(all.set_writer(FD, "w"), Ok(registered(Change::Modify(level(1, Interest::BOTH)), None)));
     assert_eq!(all.set_writer(FD, "v"), Ok(registered(Change::None, Some("w"))));
     assert_eq!(all.count(), 1);
+    assert_eq!(all.watched().collect::<Vec<_>>(), [FD]);
     assert_eq!(all.token(FD), Some(token(1)));
     let entry = all.get(FD).expect("registered");
     assert_eq!((entry.reader(), entry.writer(), entry.stream()), (Some(&"r"), Some(&"v"), None));
@@ -37,6 +38,7 @@ fn reader_and_writer_share_one_registration() {
     assert_eq!(all.remove_reader(FD), Removed { change: Change::None, handler: None });
     assert_eq!(all.remove_writer(FD), Removed { change: Change::Remove, handler: Some("v") });
     assert_eq!(all.count(), 0);
+    assert_eq!(all.watched().count(), 0);
     assert!(all.get(FD).is_none());
     assert_eq!(all.token(FD), None);
 }

@@ -10,6 +10,10 @@ from ferrio.testing._places import describe_handle, name_of_task, place_of_calle
 ENDS = "ends"
 
 
+# Of a program that goes on for ever, the first steps tell enough.
+MOST_STEPS = 20_000
+
+
 class Event(NamedTuple):
     """Something that happened."""
 
@@ -28,6 +32,7 @@ class Story:
         self._loop = loop
         self._simulation = simulation
         self.events: list[Event] = []
+        self._steps = 0
         #: What held the loop up first, in words.
         self.held_up = ""
 
@@ -40,6 +45,9 @@ class Story:
 
     def note_step(self, task: Any) -> None:
         """Notes a step of a task."""
+        self._steps += 1
+        if self._steps > MOST_STEPS:
+            return
         text = ENDS if task.done() else f"waits at {place_of_task(task)}"
         self.events.append(Event(self._simulation.now, text, name_of_task(task)))
 
