@@ -5,8 +5,8 @@
 
 Each run is what `make test`, `make test-python` or `make smoke` does, with its own PYTHON and VENV. They share cargo's
 target directory: crates that do not depend on Python are compiled once, and an extension that is up to date is not
-rebuilt. What the runs need (environments, extensions) is made ahead of them, one after the other, with what the checks
-and tests leave of the processors. A table and the test runners' own closing lines come last; the exit status is 1 if
+rebuilt. What the runs need (environments, extensions) is made ahead of them, one after the other, beside the checks and
+tests and after them in priority. A table and the test runners' own closing lines come last; the exit status is 1 if
 any run failed.
 
 The script looks for interpreters in the variable PYTHONS (paths), at `python3` (or the variable PYTHON), among
@@ -160,18 +160,19 @@ def make(run: Run, *targets: str) -> None:
 
 def perform(runs: Sequence[Run]) -> None:
     """One run after the other, while a thread makes what the later ones need."""
-    with ThreadPoolExecutor(1) as ahead:
-        made: list[tuple[Future[None], Future[None]]] = []
-        for run in runs:
-            # Tests of another Python run meanwhile, and come first; beside the first there are checks only.
-            niceness = 5 if made else 0
-            _, _, needed = TARGETS[run.level]
-            made.append(
-                (
-                    ahead.submit(make_ahead, run, niceness, "environment"),
-                    ahead.submit(make_ahead, run, niceness, needed, *run.packages),
-                )
+    ahead = ThreadPoolExecutor(1)
+    made: list[tuple[Future[None], Future[None]]] = []
+    for run in runs:
+        # Tests of another Python run meanwhile, and come first; beside the first there are checks only.
+        niceness = 5 if made else 0
+        _, _, needed = TARGETS[run.level]
+        made.append(
+            (
+                ahead.submit(make_ahead, run, niceness, "environment"),
+                ahead.submit(make_ahead, run, niceness, needed, *run.packages),
             )
+        )
+    try:
         for run, (environment_is_there, all_is_there) in zip(runs, made, strict=True):
             began = time.monotonic()
             checks, tests, _ = TARGETS[run.level]
@@ -181,6 +182,8 @@ def perform(runs: Sequence[Run]) -> None:
             all_is_there.result()
             make(run, *run.packages, tests)
             run.seconds = time.monotonic() - began
+    finally:
+        ahead.shutdown(cancel_futures=True)
 
 
 def report(runs: Sequence[Run], missing: Sequence[str]) -> None:

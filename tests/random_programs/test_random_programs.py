@@ -4,7 +4,9 @@ FERRIO_PROGRAMS sets how many programs of each theme are run (`make soak` runs 1
 are run each time.
 """
 
+import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -14,6 +16,14 @@ from tests.random_programs.strategies import THEMES, Program
 
 USUAL = {"tasks": 300, "generators": 100, "streams": 100, "makers": 100, "exits": 100}
 CHOSEN = int(os.environ.get("FERRIO_PROGRAMS", 0))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collections_stay_short() -> Iterator[None]:
+    """Each observation freezes what is there, and ends with nothing frozen: for the tests after these, it is again."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.mark.timeout(300 + CHOSEN)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
+
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "check_structure.py"
 
 SOUND: dict[str, str | bytes] = {
@@ -136,6 +138,10 @@ def test_rule_catches(tmp_path, path, content, message):
     assert run.returncode == 1
     assert message in run.stderr
     assert len(run.stderr.splitlines()) == 1
+
+
+def test_the_test_files_that_come_first_are_there():
+    assert [name for name in LONGEST if not (SCRIPT.parents[1] / "tests" / name).is_file()] == []
 
 
 def test_warnings_alone_pass(tmp_path):
