@@ -23,12 +23,24 @@ from typing import Any
 
 from ferrio._ferrio import _interrupt_wait
 from ferrio.inspect._outside import has_other_interpreters
-from ferrio.inspect._target import Failed, Target, check_is_same_system, examine, is_alive, not_permitted, state_of
+from ferrio.inspect._target import (
+    Failed,
+    Target,
+    check_is_same_system,
+    examine,
+    is_alive,
+    not_permitted,
+    state_of,
+    time_without_processor,
+)
 
 # In seconds: for the script to begin, without and with being woken, and for inspection to start once it has.
 _UNHURRIED = 0.1
 _PATIENCE = 2.0
 _STARTING = 60.0
+
+# The longest time, in seconds, that is taken for a lack of processors.
+_LONGEST_DELAY = 10.0
 
 _LONGEST_ANSWER = 1 << 16
 
@@ -205,10 +217,11 @@ def _take_back(target: Target) -> None:
 
 def _answered(target: Target, listener: socket.socket) -> socket.socket:
     """The connection of the script, once it runs."""
-    deadline = time.monotonic() + _PATIENCE
+    began, delayed = time.monotonic(), time_without_processor(target.pid)
     reason = ""
     wait = _UNHURRIED
-    while (left := deadline - time.monotonic()) > 0:
+    # Time in which the threads wait for a processor does not count: the machine may be busy.
+    while (left := began + _PATIENCE + _delay_since(target, delayed) - time.monotonic()) > 0:
         if select.select((listener,), (), (), min(wait, left))[0]:
             link = listener.accept()[0]
             if _is_from(target, link):
@@ -221,6 +234,10 @@ def _answered(target: Target, listener: socket.socket) -> socket.socket:
         if state_of(target.pid) != "R":
             reason = _woken(target)
     raise Failed(_why_it_does_not_begin(target, reason))
+
+
+def _delay_since(target: Target, before: float) -> float:
+    return min(max(time_without_processor(target.pid) - before, 0.0), _LONGEST_DELAY)
 
 
 def _woken(target: Target) -> str:
