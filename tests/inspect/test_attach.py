@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -303,6 +304,21 @@ def test_only_the_process_itself_is_believed(tmp_path, monkeypatch):
         _attach._run(target, "serve")
     for child in children:
         child.wait()
+
+
+@pytest.mark.parametrize("named", ["a file", "a link", "nothing", "relative"])
+def test_a_socket_that_is_not_the_processs_own_is_not_asked(tmp_path, monkeypatch, named):
+    (tmp_path / "a file").touch()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        (tmp_path / "a link").symlink_to(tmp_path / "s")
+        target = Target(os.getpid(), os.geteuid(), os.getegid(), "3", "program")
+        monkeypatch.setattr(_attach, "examine", lambda pid: target)
+        path = "s" if named == "relative" else str(tmp_path / named)
+        monkeypatch.setattr(_attach, "_run", lambda target, action: {"socket": path})
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(Failed, match="not its own"):
+            _attach.attach(os.getpid())
 
 
 def test_a_script_that_nobody_waits_for_does_nothing(tmp_path):

@@ -13,6 +13,7 @@ import json
 import os
 import select
 import socket
+import stat
 import struct
 import sys
 import tempfile
@@ -96,10 +97,23 @@ begin()
 
 def attach(pid: int) -> Path:
     """Starts inspection in the process, and gives the path of its socket. `Failed` says why that is not possible."""
-    path = Path(str(_run(examine(pid), "serve").get("socket")))
+    target = examine(pid)
+    path = Path(str(_run(target, "serve").get("socket")))
+    _check_belongs(target, path)
     note = f"ferrio: process {pid} can be asked from now on; `ferrio detach {pid}` ends that"
     print(note, file=sys.stderr, flush=True)
     return path
+
+
+def _check_belongs(target: Target, path: Path) -> None:
+    """The process says where its socket is: not another program's, to which this user's requests would go."""
+    try:
+        found = os.lstat(path)
+        if path.is_absolute() and stat.S_ISSOCK(found.st_mode) and found.st_uid == target.user:
+            return
+    except (OSError, ValueError):
+        pass
+    raise Failed(f"process {target.pid} names a socket that is not its own")
 
 
 def detach(pid: int) -> None:
@@ -112,9 +126,11 @@ def _run(target: Target, action: str) -> dict[str, Any]:
     check_is_same_system(target)
     if state_of(target.pid) in "Tt":
         raise Failed(f"process {target.pid} is stopped: let it go on first, by `kill -CONT {target.pid}`")
-    with _private_directory(target) as directory, _listener(target, directory) as listener:
+    with _private_directory(target) as (directory, descriptor), _listener(target, directory) as listener:
         script = os.path.join(directory, "script.py")
         _write_script(target, script, _SCRIPT.format(path=listener.getsockname(), action=action))
+        # Last: until then the process's user cannot put anything in the place of what is made here.
+        _give(target, descriptor)
         _request(target, script)
         try:
             link = _answered(target, listener)
@@ -127,8 +143,8 @@ def _run(target: Target, action: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _private_directory(target: Target) -> Iterator[str]:
-    """A directory that the process's user and root can enter."""
+def _private_directory(target: Target) -> Iterator[tuple[str, int]]:
+    """A directory of this user's alone, and its descriptor."""
     folder = tempfile.gettempdir()
     if target.user != os.geteuid() or len(os.fsencode(folder)) > _LONGEST_FOLDER:
         folder = "/tmp"
@@ -138,8 +154,7 @@ def _private_directory(target: Target) -> Iterator[str]:
     except OSError as error:
         raise Failed(f"cannot make a directory for the script: {error.strerror or error}") from None
     try:
-        _give(target, descriptor)
-        yield directory
+        yield directory, descriptor
     finally:
         # By the descriptor: the process's user could have put another directory in its place.
         for name in ("script.py", "answer.sock"):
@@ -172,10 +187,13 @@ def _listener(target: Target, directory: str) -> Iterator[socket.socket]:
 
 
 def _write_script(target: Target, path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        _give(target, descriptor)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            _give(target, descriptor)
+    except OSError as error:
+        raise Failed(f"{path}: {error.strerror or error}") from None
 
 
 def _request(target: Target, script: str) -> None:
