@@ -3,9 +3,12 @@
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -176,18 +179,25 @@ def test_a_process_in_another_mount_namespace_is_one_line(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
-def test_root_attaches_to_another_users_process(tmp_path):
-    directory = tmp_path / "ferrio"
-    directory.mkdir(mode=0o700)
-    os.chown(directory, 65534, 65534)
-    with uninspected(tmp_path, IDLE, WHOLE + "; os.setgroups([]); os.setgid(65534); os.setuid(65534)") as program:
-        tmp_path.chmod(0o711)
-        for parent in tmp_path.parents:
-            if not parent.stat().st_mode & stat.S_IXOTH:
-                pytest.skip("the directory of the tests is private")
-        before = {name for name in os.listdir("/tmp") if name.startswith("ferrio-attach-")}
-        assert "Task-1" in shows(program, "ps", "--attach")
-        assert {name for name in os.listdir("/tmp") if name.startswith("ferrio-attach-")} <= before
+def test_root_attaches_to_another_users_process():
+    becomes = "; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
+    # Not below the directory of the tests, which is root's alone.
+    with tempfile.TemporaryDirectory(prefix="ferrio-") as name:
+        os.chown(name, 65534, 65534)
+        with uninspected(Path(name), IDLE, WHOLE + becomes) as program:
+            assert "Task-1" in shows(program, "ps", "--attach")
+            assert program.socket.stat().st_uid == 65534
+            assert program.show("detach") == ""
+            # Those of others may come and go meanwhile.
+            made = [found for found in Path("/tmp").glob("ferrio-attach-*") if _owner(found) == 65534]
+            assert made == []
+
+
+def _owner(path: Path) -> int | None:
+    try:
+        return path.stat().st_uid
+    except FileNotFoundError:
+        return None
 
 
 def test_views_that_need_inspection_start_it(tmp_path):
@@ -294,6 +304,21 @@ def test_only_the_process_itself_is_believed(tmp_path, monkeypatch):
         _attach._run(target, "serve")
     for child in children:
         child.wait()
+
+
+@pytest.mark.parametrize("named", ["a file", "a link", "nothing", "relative"])
+def test_a_socket_that_is_not_the_processs_own_is_not_asked(tmp_path, monkeypatch, named):
+    (tmp_path / "a file").touch()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        (tmp_path / "a link").symlink_to(tmp_path / "s")
+        target = Target(os.getpid(), os.geteuid(), os.getegid(), "3", "program")
+        monkeypatch.setattr(_attach, "examine", lambda pid: target)
+        path = "s" if named == "relative" else str(tmp_path / named)
+        monkeypatch.setattr(_attach, "_run", lambda target, action: {"socket": path})
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(Failed, match="not its own"):
+            _attach.attach(os.getpid())
 
 
 def test_a_script_that_nobody_waits_for_does_nothing(tmp_path):

@@ -13,6 +13,7 @@ import json
 import os
 import select
 import socket
+import stat
 import struct
 import sys
 import tempfile
@@ -23,12 +24,24 @@ from typing import Any
 
 from ferrio._ferrio import _interrupt_wait
 from ferrio.inspect._outside import has_other_interpreters
-from ferrio.inspect._target import Failed, Target, check_is_same_system, examine, is_alive, not_permitted, state_of
+from ferrio.inspect._target import (
+    Failed,
+    Target,
+    check_is_same_system,
+    examine,
+    is_alive,
+    not_permitted,
+    state_of,
+    time_without_processor,
+)
 
 # In seconds: for the script to begin, without and with being woken, and for inspection to start once it has.
 _UNHURRIED = 0.1
 _PATIENCE = 2.0
 _STARTING = 60.0
+
+# The longest time, in seconds, that is taken for a lack of processors.
+_LONGEST_DELAY = 10.0
 
 _LONGEST_ANSWER = 1 << 16
 
@@ -84,10 +97,23 @@ begin()
 
 def attach(pid: int) -> Path:
     """Starts inspection in the process, and gives the path of its socket. `Failed` says why that is not possible."""
-    path = Path(str(_run(examine(pid), "serve").get("socket")))
+    target = examine(pid)
+    path = Path(str(_run(target, "serve").get("socket")))
+    _check_belongs(target, path)
     note = f"ferrio: process {pid} can be asked from now on; `ferrio detach {pid}` ends that"
     print(note, file=sys.stderr, flush=True)
     return path
+
+
+def _check_belongs(target: Target, path: Path) -> None:
+    """The process says where its socket is: not another program's, to which this user's requests would go."""
+    try:
+        found = os.lstat(path)
+        if path.is_absolute() and stat.S_ISSOCK(found.st_mode) and found.st_uid == target.user:
+            return
+    except (OSError, ValueError):
+        pass
+    raise Failed(f"process {target.pid} names a socket that is not its own")
 
 
 def detach(pid: int) -> None:
@@ -100,9 +126,11 @@ def _run(target: Target, action: str) -> dict[str, Any]:
     check_is_same_system(target)
     if state_of(target.pid) in "Tt":
         raise Failed(f"process {target.pid} is stopped: let it go on first, by `kill -CONT {target.pid}`")
-    with _private_directory(target) as directory, _listener(target, directory) as listener:
+    with _private_directory(target) as (directory, descriptor), _listener(target, directory) as listener:
         script = os.path.join(directory, "script.py")
         _write_script(target, script, _SCRIPT.format(path=listener.getsockname(), action=action))
+        # Last: until then the process's user cannot put anything in the place of what is made here.
+        _give(target, descriptor)
         _request(target, script)
         try:
             link = _answered(target, listener)
@@ -115,8 +143,8 @@ def _run(target: Target, action: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _private_directory(target: Target) -> Iterator[str]:
-    """A directory that the process's user and root can enter."""
+def _private_directory(target: Target) -> Iterator[tuple[str, int]]:
+    """A directory of this user's alone, and its descriptor."""
     folder = tempfile.gettempdir()
     if target.user != os.geteuid() or len(os.fsencode(folder)) > _LONGEST_FOLDER:
         folder = "/tmp"
@@ -126,8 +154,7 @@ def _private_directory(target: Target) -> Iterator[str]:
     except OSError as error:
         raise Failed(f"cannot make a directory for the script: {error.strerror or error}") from None
     try:
-        _give(target, descriptor)
-        yield directory
+        yield directory, descriptor
     finally:
         # By the descriptor: the process's user could have put another directory in its place.
         for name in ("script.py", "answer.sock"):
@@ -160,10 +187,13 @@ def _listener(target: Target, directory: str) -> Iterator[socket.socket]:
 
 
 def _write_script(target: Target, path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        _give(target, descriptor)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            _give(target, descriptor)
+    except OSError as error:
+        raise Failed(f"{path}: {error.strerror or error}") from None
 
 
 def _request(target: Target, script: str) -> None:
@@ -205,10 +235,11 @@ def _take_back(target: Target) -> None:
 
 def _answered(target: Target, listener: socket.socket) -> socket.socket:
     """The connection of the script, once it runs."""
-    deadline = time.monotonic() + _PATIENCE
+    began, delayed = time.monotonic(), time_without_processor(target.pid)
     reason = ""
     wait = _UNHURRIED
-    while (left := deadline - time.monotonic()) > 0:
+    # Time in which the threads wait for a processor does not count: the machine may be busy.
+    while (left := began + _PATIENCE + _delay_since(target, delayed) - time.monotonic()) > 0:
         if select.select((listener,), (), (), min(wait, left))[0]:
             link = listener.accept()[0]
             if _is_from(target, link):
@@ -221,6 +252,10 @@ def _answered(target: Target, listener: socket.socket) -> socket.socket:
         if state_of(target.pid) != "R":
             reason = _woken(target)
     raise Failed(_why_it_does_not_begin(target, reason))
+
+
+def _delay_since(target: Target, before: float) -> float:
+    return min(max(time_without_processor(target.pid) - before, 0.0), _LONGEST_DELAY)
 
 
 def _woken(target: Target) -> str:

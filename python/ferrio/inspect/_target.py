@@ -89,6 +89,23 @@ def state_of(pid: int) -> str:
         return "X"
 
 
+def time_without_processor(pid: int) -> float:
+    """For how many seconds its threads and this one could have run, but had no processor; 0 if that is not known."""
+    nanoseconds = 0
+    with contextlib.suppress(OSError):
+        for file in (f"/proc/{pid}/task/{number}/schedstat" for number in os.listdir(f"/proc/{pid}/task")):
+            nanoseconds += _waited(file)
+    return (nanoseconds + _waited("/proc/self/schedstat")) / 1e9
+
+
+def _waited(file: str) -> int:
+    try:
+        with open(file) as opened:
+            return int(opened.read().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 def check_is_same_system(target: Target) -> None:
     """Raises `Failed` if files have other names for the process."""
     try:
