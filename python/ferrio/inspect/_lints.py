@@ -7,7 +7,7 @@ recorded while inspection is on, and some several looks; `History` remembers tho
 import time
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ferrio._ferrio import _failed_futures
 from ferrio.inspect import _recording
@@ -34,8 +34,6 @@ from ferrio.inspect._times import times_of
 
 if TYPE_CHECKING:
     from ferrio.inspect._collect import Collection
-
-Kind = Literal["lost exception", "lost task", "spinning task", "held lock", "growing queue", "growing tasks"]
 
 # How many tasks a lint names, and how many lints there are at most.
 _MOST_NAMED = 10
@@ -93,7 +91,7 @@ class Lints:
         self._collection: Collection = weakref.proxy(collection)
         self._now = time.monotonic()
         # By what they have in common: a fault in one line makes one lint, whatever number of tasks it has.
-        self._groups: dict[tuple[Kind, Any], list[tuple[str, Look, str]]] = {}
+        self._groups: dict[tuple[str, Any], list[tuple[str, Look, str]]] = {}
         self._times: dict[str, Times | None] = {}
         self._created: dict[str, tuple[Creation | None, float | None]] = {}
 
@@ -158,7 +156,7 @@ class Lints:
         if len(_history.times) < _MOST_REMEMBERED or name in _history.times:
             _history.times[name] = (self._now, born, times["polls"], busy)
 
-    def _add(self, kind: Kind, name: str, look: Look, more: str) -> None:
+    def _add(self, kind: str, name: str, look: Look, more: str) -> None:
         created = self._created.get(name, (None, None))[0]
         key = (created["file"], created["line"]) if created is not None else _coroutine_name(look)
         self._groups.setdefault((kind, key), []).append((name, look, more))
@@ -302,7 +300,7 @@ class Lints:
 
     def _tell(
         self,
-        kind: Kind,
+        kind: str,
         text: str,
         tasks: list[str],
         *,
@@ -312,7 +310,15 @@ class Lints:
     ) -> None:
         named, total = tasks[:_MOST_NAMED], len(tasks)
         self.found.append(
-            Lint(kind=kind, text=text, tasks=named, tasks_total=total, primitive=primitive, where=where, lasts=lasts)
+            Lint(
+                kind=kind,  # type: ignore[typeddict-item]
+                text=text,
+                tasks=named,
+                tasks_total=total,
+                primitive=primitive,
+                where=where,
+                lasts=lasts,
+            )
         )
 
 
