@@ -87,8 +87,11 @@ def _context_of(task: Any) -> Context | None:
         if context is None and class_name(kind) in _TASKS and "get_context" in kind.__dict__:
             context = kind.__dict__["get_context"](task)
     if context is None:
-        # Before 3.12 the C module's tasks do not tell; their own context is the first one that they refer to.
-        context = next((each for each in referents(task) if type(each) is Context), None)
+        # Before 3.12 tasks do not tell. They refer to contexts of callbacks as well: ferrio's before their own,
+        # the C module's after it.
+        contexts = [each for each in referents(task) if type(each) is Context]
+        is_ferrios = any(class_name(kind) == "ferrio.Task" for kind in mro_of(type(task)))
+        context = (contexts[-1] if is_ferrios else contexts[0]) if contexts else None
     return context if type(context) is Context else None
 
 

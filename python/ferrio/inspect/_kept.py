@@ -12,7 +12,7 @@ from typing import Any
 from ferrio.inspect._objects import referents
 
 # What a future has between itself and the task that waits for it.
-_BETWEEN: tuple[type, ...] = (list, tuple, set, BuiltinFunctionType, MethodType)
+_BETWEEN: frozenset[type] = frozenset((list, tuple, set, BuiltinFunctionType, MethodType))
 
 
 def taken(tasks: list[Any]) -> tuple[Any, int]:
