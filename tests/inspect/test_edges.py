@@ -1,12 +1,16 @@
 """The edges of what is seen of connections, jobs and lints: exit, daemon threads, no memory, many of them."""
 
 import asyncio
+import collections
+import functools
 import importlib.util
 import os
 import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -251,6 +255,81 @@ def test_a_snapshot_of_more_connections_than_are_listed_goes_over_the_socket(tmp
         assert (len(snapshot["connections"]), snapshot["left_off"]["connections"]) == (10, 30)
         assert "… and 30 more" in program.show("io")
         assert "40 connections" in program.show("ps")
+
+
+RAN: list[str] = []
+
+
+def notes(name: str, result: Any = None) -> Callable[..., Any]:
+    """A method that says that it ran."""
+
+    def method(*_: Any) -> Any:
+        RAN.append(name)
+        return result
+
+    return method
+
+
+class Meta(type):
+    __hash__ = notes("the metaclass's hash", 1)
+    __name__ = property(notes("the metaclass's name", "x"))
+
+
+class Nosy(metaclass=Meta):
+    """Everything that might be asked of it says so; called, it waits."""
+
+    __getattr__ = notes("getattr")
+    __len__ = __hash__ = notes("len or hash", 1)
+    __bool__ = __eq__ = notes("bool or eq", True)
+    __iter__ = notes("iter", iter(()))
+    __repr__ = __str__ = notes("repr", "")
+
+    def __init__(self, end):
+        self.end = end
+
+    def __call__(self, *_):
+        self.end.wait()
+
+
+class NosyDeque(collections.deque):
+    __len__ = notes("len of the queue", 0)
+    __iter__ = notes("iter of the queue", iter(()))
+
+
+class NosyQueue(asyncio.Queue):
+    def _init(self, maxsize):
+        self._queue = NosyDeque()
+
+
+@pytest.mark.parametrize("factory", [ferrio.new_event_loop, asyncio.SelectorEventLoop])
+def test_no_code_of_the_program_runs(factory):
+    end = threading.Event()
+
+    async def work(nosy, queue):
+        await asyncio.get_running_loop().create_future()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        nosy = Nosy(end)
+        task = loop.create_task(work(nosy, NosyQueue()))
+        jobs = [loop.run_in_executor(None, each) for each in (nosy, functools.partial(nosy, nosy))]
+        reader, writer = os.pipe()
+        loop.add_reader(reader, nosy)
+        await asyncio.sleep(0.01)
+        RAN.clear()
+        ferrio.inspect.snapshot()
+        ferrio.inspect.metrics()
+        ran = list(RAN)
+        loop.remove_reader(reader)
+        os.close(reader)
+        os.close(writer)
+        task.cancel()
+        end.set()
+        await asyncio.wait(jobs)
+        return ran
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        assert runner.run(main()) == []
 
 
 def test_many_loops_in_threads_are_seen_with_what_each_watches():

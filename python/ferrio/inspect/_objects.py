@@ -62,22 +62,27 @@ SUBJECTS = PRIMITIVES | {"task group", "reader", "protocol", "timer"}
 # The file of asyncio's own locks.
 LOCKS_FILE: str = _STOCK["Lock"].acquire.__code__.co_filename
 
-# The roles of the classes asked about so far; `forget_classes` empties it, so that it keeps no class alive.
-_known: dict[type, str] = {}
+# By address: to hash a class of the program's would run its metaclass's code.
+_ROLES_BY_ADDRESS = {id(kind): role for kind, role in _ROLES.items()}
+
+# The classes asked about so far, by address, and their roles; `forget_classes` empties it, so that it keeps none alive.
+_known: dict[int, tuple[type, str]] = {}
 _mro_of: Any = type.__dict__["__mro__"].__get__
 
 
 def role_of(thing: object) -> str:
     """What an object is, by its class alone; an empty text for everything that is of no interest."""
     kind = type(thing)
-    role = _known.get(kind)
+    known = _known.get(id(kind))
+    if known is not None:
+        return known[1]
+    addresses = map(id, _mro_of(kind))
+    role = next((_ROLES_BY_ADDRESS[each] for each in addresses if each in _ROLES_BY_ADDRESS), None)
     if role is None:
-        role = next((_ROLES[each] for each in _mro_of(kind) if each in _ROLES), None)
-        if role is None:
-            role = _INTERNAL.get(type_name(thing), "")
-        elif role == "future" and type_name(thing).endswith("._GatheringFuture"):
-            role = "gather"
-        _known[kind] = role
+        role = _INTERNAL.get(type_name(thing), "")
+    elif role == "future" and type_name(thing).endswith("._GatheringFuture"):
+        role = "gather"
+    _known[id(kind)] = (kind, role)
     return role
 
 
