@@ -6,9 +6,11 @@ Python frame. Other objects, such as compiled code's coroutines that do not say 
 """
 
 import asyncio
+import importlib
 import os
 import sys
 from collections.abc import Iterator
+from threading import get_ident
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any
 
@@ -131,6 +133,25 @@ def is_of_asyncio(file: str) -> bool:
     return file.startswith(ASYNCIO)
 
 
+# The module that lists interpreters, where it is not the one of 3.13 and later.
+_INTERPRETERS = {(3, 11): None, (3, 12): "_xxsubinterpreters"}
+
+
 def thread_frames() -> dict[int, FrameType]:
-    """The innermost frame of each thread."""
+    """The innermost frame of each thread; of this one only if there are other interpreters.
+
+    Python makes frame objects for the threads of all interpreters, which run meanwhile if they have locks of their own,
+    and free them as their own: the process crashes.
+    """
+    if _has_other_interpreters():
+        return {get_ident(): sys._getframe()}
     return sys._current_frames()
+
+
+def _has_other_interpreters() -> bool:
+    # None has a lock or an allocator of its own before 3.12.
+    name = _INTERPRETERS.get(sys.version_info[:2], "_interpreters")
+    try:
+        return name is not None and len(importlib.import_module(name).list_all()) > 1
+    except ImportError:
+        return False
