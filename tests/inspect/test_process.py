@@ -9,6 +9,7 @@ import textwrap
 
 import pytest
 
+from tests.process.test_subinterpreters import PRELUDE
 from tests.support.inspected import inspected
 
 pytestmark = pytest.mark.timeout(120)
@@ -153,3 +154,57 @@ def test_a_directory_that_is_a_link_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     (tmp_path / "ferrio").symlink_to(tmp_path / "elsewhere")
     assert "mode 0700" in run("import ferrio.inspect as i; i.start()", tmp_path).stderr
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="they hang in threads on 3.11, under asyncio too")
+@pytest.mark.parametrize("kind", ["legacy", "isolated"])
+def test_a_sub_interpreter_cannot_start_it_and_the_main_ones_goes_on(tmp_path, kind):
+    inner = """
+import threading
+try:
+    import ferrio.inspect
+    ferrio.inspect.start()
+except ImportError as error:
+    print("main interpreter only" in str(error), flush=True)
+if {runs}:
+    import asyncio
+    async def waits():
+        await asyncio.sleep(0.01)
+    async def main():
+        await asyncio.gather(*(waits() for _ in range(50)))
+    asyncio.run(main())
+"""
+    # On 3.12 one with a lock of its own that has run asyncio ends the process, whether ferrio is there or not.
+    runs = (sys.version_info[:2], kind) != ((3, 12), "isolated")
+    code = f"""
+    {PRELUDE.strip().replace(chr(10), chr(10) + "    ")}
+
+    import asyncio, json, socket, threading, ferrio.inspect
+    ferrio.install()
+    path = ferrio.inspect.start()
+
+    def ask():
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(path)
+            connection.sendall(b'{{"view": "snapshot"}}\\n')
+            return json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
+
+    async def main():
+        kept = asyncio.create_task(asyncio.Event().wait(), name="kept")
+        other = asyncio.create_task(asyncio.to_thread(run, {inner.format(runs=runs)!r}, {kind!r}))
+        looked = 0
+        while not other.done() or not looked:
+            found = await asyncio.to_thread(ask)
+            # While the other interpreter has the lock that they share, there may be no more than a partial answer.
+            if not found["partial"]:
+                names = [task["name"] for task in found["tasks"]]
+                assert names.count("kept") == 1 and len(names) < 10, names
+                looked += 1
+        await other
+        kept.cancel()
+
+    asyncio.run(main())
+    ferrio.inspect.stop()
+    print("stopped")
+    """
+    assert prints(code, tmp_path) == "True\nstopped\n"

@@ -6,10 +6,11 @@ Python frame. Other objects, such as compiled code's coroutines that do not say 
 """
 
 import asyncio
+import importlib
 import os
 import sys
-import threading
 from collections.abc import Iterator
+from threading import get_ident
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any
 
@@ -132,12 +133,28 @@ def is_of_asyncio(file: str) -> bool:
     return file.startswith(ASYNCIO)
 
 
-def thread_frames() -> dict[int, FrameType]:
-    """The innermost frame of each thread; of this one, that which called into this package.
+# The module that lists interpreters, where it is not the one of 3.13 and later.
+_INTERPRETERS = {(3, 11): None, (3, 12): "_xxsubinterpreters"}
 
-    A frame of our own that refers to itself would keep what it has looked at until the garbage collector runs.
+
+def thread_frames() -> dict[int, FrameType]:
+    """The innermost frame of each thread, or of this one only if there are other interpreters; of this one, that which
+    called into this package.
+
+    Python makes frame objects for the threads of all interpreters, which run meanwhile if they have locks of their own,
+    and free them as their own: the process crashes. A frame of our own that refers to itself would keep what it has
+    looked at until the garbage collector runs.
     """
-    frames, this_thread = sys._current_frames(), threading.get_ident()
-    frames.pop(this_thread, None)
+    frames = {} if _has_other_interpreters() else sys._current_frames()
+    frames.pop(get_ident(), None)
     caller = without_own(sys._getframe())
-    return frames if caller is None else {**frames, this_thread: caller}
+    return frames if caller is None else {**frames, get_ident(): caller}
+
+
+def _has_other_interpreters() -> bool:
+    # None has a lock or an allocator of its own before 3.12.
+    name = _INTERPRETERS.get(sys.version_info[:2], "_interpreters")
+    try:
+        return name is not None and len(importlib.import_module(name).list_all()) > 1
+    except ImportError:
+        return False
