@@ -226,7 +226,8 @@ def test_every_list_of_a_snapshot_has_a_table_whose_rows_have_its_columns():
             snapshot = ferrio.inspect.snapshot()
         await waiting
         await job
-        await child.communicate()
+        # Before Python 3.12, without input the child's would stay open.
+        await child.communicate(b"")
         server.close()
         return snapshot
 

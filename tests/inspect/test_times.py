@@ -128,7 +128,6 @@ def test_a_task_that_was_there_before_recording_began_is_unknown(tmp_path):
     assert run(main) is None
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came in 3.12")
 def test_a_task_that_is_initialized_again_is_another_one(recording):
     async def child() -> None:
         await asyncio.sleep(1000)
@@ -188,6 +187,7 @@ def test_recording_that_begins_anew_knows_nothing_of_before(tmp_path):
     assert run(main) == [None, None, 1, 1, 1]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came in 3.12")
 def test_an_eager_first_step_counts(recording):
     async def child():
         time.sleep(0.01)
