@@ -98,9 +98,11 @@ def prepared() -> Iterator[Prepared]:
 
 def program(names: str) -> str:
     prepare, act = OPERATIONS[names]
+    # Without memory for an integer, an interpreter before 3.14 looks for the handler of one error without end.
+    once = names.split()[0] in REFUSED_ONCE or (names.startswith("inspect.") and sys.version_info < (3, 14))
     return PROGRAM.format(
         module="ferrio",
-        modes=(False,) if names.split()[0] in REFUSED_ONCE else (False, True),
+        modes=(False,) if once else (False, True),
         prelude=PRELUDE,
         prepare=textwrap.indent(prepare or "pass", " " * 4),
         act=textwrap.indent(act, " " * 8),

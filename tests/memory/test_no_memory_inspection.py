@@ -40,7 +40,8 @@ async def main():
     threads = len(os.listdir("/proc/self/task"))
     descriptors = len(os.listdir("/proc/self/fd"))
     outcomes = set()
-    for endless in (False, True):
+    # Without memory for an integer, an interpreter before 3.14 looks for the handler of one error without end.
+    for endless in (False, True) if sys.version_info >= (3, 14) else (False,):
         untouched = 0
         for start in (*range(100), *range(100, 10_000, 97)):
             begin()
