@@ -14,6 +14,7 @@ import pytest
 
 from ferrio.inspect import _attach
 from ferrio.inspect._target import Failed, Target, examine, state_of
+from tests.support.another_user import skip_unless_another_user_can_run_python
 from tests.support.uninspected import OLD, STOCK, TWO_LOCKS, WHOLE, fails, shows, threads_of, uninspected
 
 pytestmark = [
@@ -178,8 +179,8 @@ def test_a_process_in_another_mount_namespace_is_one_line(tmp_path):
         assert "Task-1" in shows(program, "ps")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
 def test_root_attaches_to_another_users_process():
+    skip_unless_another_user_can_run_python()
     becomes = "; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
     # Not below the directory of the tests, which is root's alone.
     with tempfile.TemporaryDirectory(prefix="ferrio-") as name:

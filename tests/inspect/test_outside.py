@@ -10,6 +10,7 @@ import pytest
 
 from ferrio.inspect import schema
 from tests.inspect.test_snapshot import conforms
+from tests.support.another_user import skip_unless_another_user_can_run_python
 from tests.support.uninspected import OLD, STOCK, WHOLE, fails, shows, threads_of, uninspected
 
 pytestmark = [
@@ -189,9 +190,9 @@ def test_an_older_python_says_how_to_start(tmp_path):
 
 
 @since_314
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs other users")
 @pytest.mark.parametrize("view", ["ps", "why"])
 def test_another_user_and_a_lack_of_permission_are_one_line(tmp_path, view):
+    skip_unless_another_user_can_run_python()
     # A process that has changed its user may be traced by root only.
     with uninspected(tmp_path, TASKS, "os.setuid(65534)") as program:
         for user, text in ((65533, "belongs to another user"), (65534, "may not be read from outside")):
