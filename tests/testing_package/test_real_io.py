@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+import ferrio.inspect
 from ferrio import testing
 
 HOUR = 3600.0
@@ -259,6 +260,21 @@ def test_a_deadlock_is_reported_where_nothing_can_come():
 
     with pytest.raises(testing.Deadlock):
         run_real(main)
+
+
+def test_threads_of_inspection_are_nobody_who_may_call(tmp_path):
+    async def main():
+        await asyncio.get_running_loop().create_future()
+
+    ferrio.inspect.start(tmp_path / "socket", lints=True)
+    registration = ferrio.inspect.on_blocked(lambda block: None)
+    try:
+        assert {"ferrio-on-blocked", "ferrio-lints"} <= {thread.name for thread in threading.enumerate()}
+        with pytest.raises(testing.Deadlock):
+            run_real(main)
+    finally:
+        registration()
+        ferrio.inspect.stop()
 
 
 def test_a_signal_may_come_where_there_is_a_handler():

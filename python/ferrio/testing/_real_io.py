@@ -30,6 +30,9 @@ _SETTLING = 0.1
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _PEER = struct.Struct("3i")
 
+# Threads of ferrio's own: they call what the program has given to inspection, and nothing that it waits for.
+_OF_INSPECTION = ("ferrio-on-blocked", "ferrio-lints")
+
 # Before a simulation replaces it.
 _socket = socket.socket
 
@@ -68,9 +71,9 @@ class RealIO:
         return any(_is_listening(descriptor) for descriptor in Simulation.descriptors(self._loop))
 
     def _are_others_alive(self) -> bool:
-        """Whether threads are alive that are neither this one nor an executor's."""
+        """Whether threads are alive that are neither this one nor an executor's nor those of inspection."""
         known = {threading.current_thread(), *_workers()}
-        return any(thread not in known for thread in threading.enumerate())
+        return any(thread not in known and thread.name not in _OF_INSPECTION for thread in threading.enumerate())
 
     def _settle(self, watched: list[int]) -> None:
         """Waits until what was sent between sockets of the process has arrived, unless a full buffer keeps it back."""
