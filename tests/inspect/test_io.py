@@ -128,14 +128,20 @@ def test_connections_that_wait_to_be_accepted_are_counted(factory):
     assert server["waiting"] == 1
 
 
+async def fill(pair: Pair) -> tuple[str, str]:
+    """Writes until writing is paused, because nobody reads; returns the names of both ends."""
+    pair.other.transport.pause_reading()  # type: ignore[attr-defined]
+    client, server = pair.ends()
+    while not between(ferrio.inspect.snapshot(), client, server)["writing_paused"]:
+        pair.writer.write(b"x" * 100_000)
+        await asyncio.sleep(0)
+    return client, server
+
+
 def test_what_is_buffered_and_paused_is_seen(factory):
     async def main():
         async with Pair() as pair:
-            pair.other.transport.pause_reading()
-            client, server = pair.ends()
-            while not between(ferrio.inspect.snapshot(), client, server)["writing_paused"]:
-                pair.writer.write(b"x" * 100_000)
-                await asyncio.sleep(0)
+            client, server = await fill(pair)
             size = pair.writer.transport.get_write_buffer_size()
             return ferrio.inspect.snapshot(), client, server, size
 
@@ -151,11 +157,7 @@ def test_what_is_buffered_and_paused_is_seen(factory):
 def test_since_when_reading_and_writing_are_paused_is_recorded():
     async def main():
         async with Pair() as pair:
-            pair.other.transport.pause_reading()
-            client, server = pair.ends()
-            while not between(ferrio.inspect.snapshot(), client, server)["writing_paused"]:
-                pair.writer.write(b"x" * 100_000)
-                await asyncio.sleep(0)
+            client, server = await fill(pair)
             before = time.monotonic()
             first = ferrio.inspect.snapshot()
             await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Lints: each has a faulty program that it finds, and a correct program, however busy, has none."""
+"""Lints: each has a faulty program that it finds. `test_no_lints.py` has a correct one."""
 
 import asyncio
 import gc
@@ -14,8 +14,7 @@ import ferrio
 import ferrio.inspect
 from ferrio._install import _STOCK
 from ferrio.inspect import Lint, LintLimits, _lint_watch, _lints, _text
-from ferrio.inspect._growth import LOOKS, Growth
-from tests.support.inspected import LOOP, STOCK, WHOLE, inspected
+from ferrio.inspect._growth import LOOKS
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -364,111 +363,6 @@ def test_a_leak_of_tasks_is_named_by_the_line_that_creates_them(start):
     with open(__file__, encoding="utf-8") as file:
         line = file.readlines()[(found["where"]["line"] or 0) - 1]
     assert line.endswith("# the leak\n")
-
-
-def test_growth_is_a_count_that_never_shrinks_and_goes_on():
-    growth = Growth()
-    for now in range(LOOKS):
-        growth.add(now, now, 0)
-    assert growth.over(LOOKS, 1, LOOKS - 1) == (LOOKS - 1, 0, LOOKS - 1)
-    # Not much enough, not long enough, and no longer.
-    assert [growth.over(*each) for each in ((LOOKS, 1, LOOKS), (LOOKS, LOOKS, 1), (100 * LOOKS, 1, 1))] == [None] * 3
-    for now in range(1000):
-        growth.add(LOOKS + now, LOOKS + now, 0)
-    assert len(growth.points) <= 4 * LOOKS
-    assert growth.points[0] == (0, 0)
-
-
-def test_what_shrinks_once_does_not_only_grow():
-    growth = Growth()
-    for now, count in enumerate([*range(LOOKS), 0]):
-        growth.add(now, count, 0)
-    assert growth.over(LOOKS, 0, 0) is None
-
-
-def test_looks_in_quick_succession_count_as_one():
-    growth = Growth()
-    for now in range(LOOKS):
-        growth.add(now, now, 1000)
-    assert len(growth.points) == 1
-
-
-CORRECT = """
-    import contextlib, random
-
-    background = set()
-
-    async def handle(reader, writer):
-        try:
-            while line := await reader.readline():
-                async with lock:
-                    await queue.put(line)
-                await asyncio.sleep(0)
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(3):
-                        group.create_task(asyncio.sleep(random.random() / 1000))
-                task = asyncio.create_task(asyncio.sleep(0.001))
-                background.add(task)
-                task.add_done_callback(background.discard)
-                writer.write(line)
-                await writer.drain()
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
-    async def consume():
-        while True:
-            await queue.get()
-            await asyncio.to_thread(len, b"")
-            queue.task_done()
-
-    async def client(address):
-        while True:
-            reader, writer = await asyncio.open_connection(*address)
-            for _ in range(20):
-                writer.write(b"a line\\n")
-                async with asyncio.timeout(1000):
-                    await reader.readline()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.Event().wait(), 0.001)
-            await asyncio.gather(*(failing() for _ in range(3)), return_exceptions=True)
-            writer.close()
-            await writer.wait_closed()
-
-    async def failing():
-        raise ValueError
-
-    async def main():
-        global lock, queue
-        lock, queue = asyncio.Lock(), asyncio.Queue()
-        server = await asyncio.start_server(handle, "127.0.0.1", 0)
-        address = server.sockets[0].getsockname()
-        print("ready")
-        async with asyncio.TaskGroup() as group:
-            for _ in range(10):
-                group.create_task(client(address))
-                group.create_task(consume())
-"""
-
-
-@pytest.mark.parametrize("how", [WHOLE, LOOP, STOCK], ids=["whole", "loop", "stock"])
-def test_a_correct_busy_program_has_no_lint(tmp_path, how, monkeypatch):
-    monkeypatch.setenv("FERRIO_INSPECT_LINTS", "1")
-    with inspected(tmp_path, CORRECT, run=how) as program:
-        lints = []
-        looks = 0
-        begun = time.monotonic()
-        # Long enough for the limits of tasks that spin or that nobody keeps.
-        while looks < 20 or time.monotonic() - begun < 3:
-            snapshot = program.snapshot()
-            lints += snapshot["lints"]
-            looks += 1
-        assert program.process.poll() is None
-        assert lints == []
-        program.process.terminate()
-        _, errors = program.process.communicate()
-    assert errors == ""
 
 
 def test_each_lint_is_logged_once_while_it_lasts(start, caplog):

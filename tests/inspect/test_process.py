@@ -9,6 +9,8 @@ import textwrap
 
 import pytest
 
+import ferrio.inspect
+from ferrio.inspect import _lint_watch, _recording, _serve, _watching
 from tests.process.test_subinterpreters import PRELUDE
 from tests.support.inspected import inspected
 
@@ -208,3 +210,20 @@ if {runs}:
     print("stopped")
     """
     assert prints(code, tmp_path) == "True\nstopped\n"
+
+
+@pytest.mark.parametrize("watches", [False, True])
+def test_start_that_fails_leaves_on_what_was_on_and_nothing_else(tmp_path, monkeypatch, watches):
+    def refuse() -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_lint_watch, "begin", refuse)
+    if watches:
+        _serve.watch(1000)
+    try:
+        with pytest.raises(RuntimeError, match="can't start"):
+            ferrio.inspect.start(tmp_path / "socket", lints=True)
+        assert (_serve.is_on(), _recording.is_on(), _watching.is_on()) == (False, False, watches)
+        assert not (tmp_path / "socket").exists()
+    finally:
+        ferrio.inspect.stop()

@@ -148,6 +148,25 @@ def test_a_task_that_is_initialized_again_is_another_one(recording):
     assert run(main) == (0, 1, 1, 1)
 
 
+def test_who_pushed_while_recording_began_is_not_guessed(tmp_path):
+    async def child() -> None:
+        await asyncio.sleep(1000)
+
+    async def main() -> Any:
+        ferrio.inspect.start(tmp_path / "socket", blocked=None)
+        try:
+            task = asyncio.create_task(child(), name="child")
+            await asyncio.sleep(0)
+            found = known("child")
+            await ended(task)
+            return found
+        finally:
+            ferrio.inspect.stop()
+
+    found = run(main)
+    assert (found["wakeups"], found["woken_by"]) == (1, None)
+
+
 def test_times_of_a_task_do_not_pass_to_the_next_one_at_its_address(recording):
     async def child() -> None:
         for _ in range(3):

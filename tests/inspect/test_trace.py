@@ -121,6 +121,20 @@ def test_a_task_that_is_ready_was_woken_by_who_made_it_ready(recording):
     assert woken["args"] == {"by": "parent"}
 
 
+def test_a_snapshot_takes_nothing_from_the_trace(recording):
+    async def child() -> None:
+        pass
+
+    async def main() -> list[Event]:
+        task = asyncio.create_task(child(), name="child")
+        ferrio.inspect.snapshot()
+        events: list[Event] = ferrio.inspect.trace()["traceEvents"]
+        await task
+        return events
+
+    assert len(named(run(main), "child is woken", "i")) == 1
+
+
 def test_a_trace_is_what_viewers_accept(recording, tmp_path):
     run(program)
     made = ferrio.inspect.trace(tmp_path / "trace.json")

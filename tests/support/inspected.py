@@ -88,6 +88,13 @@ def inspected(
     environment = os.environ | {"XDG_RUNTIME_DIR": str(directory), "FERRIO_INSPECT": path, "PYTHONUNBUFFERED": "1"}
     command = [sys.executable, *options, str(program)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    with ready(process, environment) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def ready(process: "subprocess.Popen[str]", environment: dict[str, str]) -> Iterator[Inspected]:
+    """A program that was started, from when it says "ready" until the block ends."""
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n", process.communicate()

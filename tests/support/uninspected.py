@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.inspected import Inspected
+from tests.support.inspected import Inspected, ready
 
 OLD = "processes can be entered from Python 3.14 on"
 
@@ -59,17 +59,14 @@ def uninspected(
         env=environment | variables,
     )
     try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n", process.communicate()
-        yield Inspected(process, environment)
+        with ready(process, environment) as started:
+            yield started
     finally:
-        process.kill()
-        process.communicate()
         shutil.rmtree(temporary)
 
 
 def fails(program: Inspected, *arguments: object, **variables: str) -> str:
-    """The one line with which the command fails. Skips the test where processes may not be traced."""
+    """The one line with which the command fails."""
     result = program.command(*arguments, **variables)
     assert (result.returncode, result.stdout) == (2, ""), result
     (line,) = result.stderr.splitlines()

@@ -17,6 +17,9 @@ from ferrio.inspect._printable import printable
 _PAUSE = 0.0005
 _PATIENCE = 5.0
 
+# The name of the thread.
+THREAD = "ferrio-lints"
+
 _watch: "_Watch | None" = None
 _is_wanted = False
 
@@ -28,7 +31,7 @@ class _Watch:
         self.ends = threading.Event()
         self.latest: list[Lint] = []
         self.known: set[Any] = set()
-        self.thread = threading.Thread(target=self.run, name="ferrio-lints", daemon=True)
+        self.thread = threading.Thread(target=self.run, name=THREAD, daemon=True)
         self.thread.start()
 
     def run(self) -> None:

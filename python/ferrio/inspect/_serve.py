@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -99,7 +99,13 @@ def start(
             _recording.check(recorder)
             variables = _context.check(context)
             _watch_process()
-            was_recording = _recording.is_on()
+            # What is on without the socket goes on if the socket cannot be served.
+            ends = [
+                _end_looks,
+                *([] if _recording.is_on() else [_recording.end]),
+                *([] if _watching.is_on() else [_watching.end]),
+                _end_service,
+            ]
             _served = _Served(None if path is None else os.fspath(path), tuple(allow_uid))
             try:
                 _context.show(variables)
@@ -111,14 +117,7 @@ def start(
                 if lints:
                     _lint_watch.begin()
             except BaseException:
-                try:
-                    _end_looks()
-                finally:
-                    try:
-                        if not was_recording:
-                            _recording.end()
-                    finally:
-                        _end_service()
+                _call_all(ends)
                 raise
         return _served.path
 
@@ -145,20 +144,16 @@ def record(recorder: int) -> None:
 def stop() -> None:
     """End that, and forget what was recorded, but not `blocks()`. Without `start()` before it, it does nothing."""
     with _lock:
-        # All of it ends, whichever part has no memory; a further call ends the rest.
-        try:
-            _dumps.end()
-        finally:
-            try:
-                _end_looks()
-            finally:
-                try:
-                    _recording.end()
-                finally:
-                    try:
-                        _watching.end()
-                    finally:
-                        _end_service()
+        _call_all((_dumps.end, _end_looks, _recording.end, _watching.end, _end_service))
+
+
+def _call_all(parts: Sequence[Callable[[], None]], place: int = 0) -> None:
+    """Ends all parts, whichever of them has no memory for it; a further `stop()` ends what is left."""
+    try:
+        parts[place]()
+    finally:
+        if place + 1 < len(parts):
+            _call_all(parts, place + 1)
 
 
 def _end_looks() -> None:

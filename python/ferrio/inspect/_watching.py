@@ -66,6 +66,8 @@ _watchdog: Watchdog | None = None
 Callback = Callable[[Block], object]
 _callbacks: list[Callback] = []
 _deliveries: "queue.SimpleQueue[Block]" = queue.SimpleQueue()
+# The thread that calls what `on_blocked` was given, and its name.
+THREAD = "ferrio-on-blocked"
 _deliverer: threading.Thread | None = None
 
 
@@ -87,6 +89,11 @@ class _Open:
             self.report["stack"] = stack
         self.report["samples"] += 1
         self.report["duration"] = lasted
+
+
+def is_on() -> bool:
+    """Whether it watches."""
+    return _limit is not None
 
 
 def begin(limit: float) -> None:
@@ -184,7 +191,7 @@ def on_blocked(callback: Callback) -> Callable[[], None]:
 def _start_deliverer() -> None:
     global _deliverer
     # A daemon: a function that waits for something must not keep the process from its end.
-    _deliverer = threading.Thread(target=_deliver, args=(_deliveries,), name="ferrio-on-blocked", daemon=True)
+    _deliverer = threading.Thread(target=_deliver, args=(_deliveries,), name=THREAD, daemon=True)
     _deliverer.start()
 
 

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ferrio._ferrio import Simulation
+from ferrio.inspect import _lint_watch, _watching
 from ferrio.testing._surroundings import real_monotonic, real_sleep
 
 # How long, in seconds, data between two sockets of the process may be under way without a change. The system's
@@ -30,8 +31,8 @@ _SETTLING = 0.1
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _PEER = struct.Struct("3i")
 
-# Threads of ferrio's own: they call what the program has given to inspection, and nothing that it waits for.
-_OF_INSPECTION = ("ferrio-on-blocked", "ferrio-lints")
+# They call what the program has given to inspection, and nothing that it waits for.
+_OF_INSPECTION = (_watching.THREAD, _lint_watch.THREAD)
 
 # Before a simulation replaces it.
 _socket = socket.socket

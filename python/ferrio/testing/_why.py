@@ -1,6 +1,5 @@
 """Why nothing goes on, as `ferrio why` tells it: circles of tasks, and who holds what they wait for."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,9 +22,6 @@ def recording() -> Iterator[None]:
         _recording.end()
 
 
-_OWN = os.path.dirname(__file__) + os.sep
-
-
 def is_recording() -> bool:
     """Whether that is recorded."""
     return _recording.seconds_since_start() is not None
@@ -39,8 +35,6 @@ def why(loop: Any) -> Iterator[str]:
     # What is recorded has the system's time, which says nothing here; nor does it that the run's own task was made.
     for task in snapshot["tasks"]:
         task["age"] = None
-        if task["created"] is not None and task["created"]["file"].startswith(_OWN):
-            task["created"] = None
     for primitive in snapshot["primitives"]:
         for holder in primitive["holders"]:
             holder["held"] = None

@@ -54,9 +54,8 @@ fn add(future: &Bound<'_, PyAny>) {
     });
     drop(dropped);
     if FAILED.with(py, |failed| failed.len() > MOST) {
-        let entries = FAILED.with(py, std::mem::take);
-        let mut kept: VecDeque<_> =
-            entries.into_iter().filter(|each| each.future.bind(py).upgrade().is_some()).collect();
+        let mut kept = FAILED.with(py, std::mem::take);
+        kept.retain(|each| each.future.bind(py).upgrade().is_some());
         // A quarter of the places is free afterwards: the next entries cost nothing.
         kept.drain(..kept.len().saturating_sub(MOST * 3 / 4));
         let came_meanwhile = FAILED.with(py, |failed| std::mem::replace(failed, kept));

@@ -4,8 +4,8 @@ import argparse
 import contextlib
 import json
 import os
+import secrets
 import sys
-import tempfile
 import threading
 import webbrowser
 from collections.abc import Iterator
@@ -103,18 +103,21 @@ def _say_the_end(observed: Observed) -> None:
 @contextlib.contextmanager
 def _browser(address: str) -> Iterator[None]:
     """Opens a browser, if there is one, by a private file: the arguments of a command can be read by other users."""
+    text = f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={address}">'
+    page: Path | None = None
+    # The name is known before there is a file: Ctrl-C may come at any moment, and leaves none.
     try:
-        directory = make_own_directory()
-        descriptor, name = tempfile.mkstemp(".html", "console-", directory)
-    except (OSError, Unsafe):
-        yield
-        return
-    try:
-        with open(descriptor, "w") as file:
-            file.write(f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={address}">')
-        if "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ or sys.platform == "darwin":
-            threading.Thread(target=webbrowser.open, args=(Path(name).as_uri(),), daemon=True).start()
+        try:
+            page = Path(make_own_directory(), f"console-{secrets.token_hex(8)}.html")
+            with open(os.open(page, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(text)
+            address_of_page = page.as_uri()
+        except (OSError, Unsafe):
+            address_of_page = None
+        if address_of_page and ("DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ or sys.platform == "darwin"):
+            threading.Thread(target=webbrowser.open, args=(address_of_page,), daemon=True).start()
         yield
     finally:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
+        if page is not None:
+            with contextlib.suppress(OSError):
+                page.unlink()

@@ -42,6 +42,8 @@ pub(super) struct State {
     pub(super) depth: usize,
     /// Those of them that run the loop again.
     pub(super) interrupted: Vec<Item>,
+    /// Nothing has begun since recording did: a callback may have run then that nobody saw begin.
+    pub(super) is_fresh: bool,
     /// When the last callback ended or, while one runs, when it began; 0 if other work was done since then.
     pub(super) last_end: u64,
     /// When the poll that lasts began; 0 for none.
@@ -92,11 +94,15 @@ impl State {
             return true;
         }
         self.depth = 1;
+        let mut by = Waker::OUTSIDE;
         if self.last_end == 0 {
             self.last_end = monotonic();
+            if std::mem::take(&mut self.is_fresh) {
+                by = Waker::UNKNOWN;
+            }
         }
         if self.noted != items {
-            self.note_all(items, Push { by: Waker::OUTSIDE, at: self.last_end });
+            self.note_all(items, Push { by, at: self.last_end });
         }
         false
     }

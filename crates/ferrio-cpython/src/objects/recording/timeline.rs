@@ -44,6 +44,7 @@ pub(crate) fn attach(owner: &Bound<'_, LoopBase>, thread: u32) {
         state.depth = 0;
         state.interrupted.clear();
         state.last_end = 0;
+        state.is_fresh = true;
         state.thread = thread;
     });
     base.recorded.set(true);
@@ -260,8 +261,8 @@ pub(super) fn note_created(base: &LoopBase, py: Python<'_>, serial: u64, by: u64
 pub(super) fn note_ready_tasks(py: Python<'_>) {
     for (owner, ..) in watching::running(py) {
         let base = owner.get();
-        for_each_ready(base, py, |records, task, push, is_counted| {
-            if !is_counted && let Some((_, entry)) = entry_of(&mut records.tasks, task) {
+        for_each_ready(base, py, Of::Uncounted, |records, task, push| {
+            if let Some((_, entry)) = entry_of(&mut records.tasks, task) {
                 entry.times.woken(push.by);
             }
         });
@@ -275,7 +276,7 @@ pub(super) fn note_ready_tasks(py: Python<'_>) {
 pub(super) fn wakes(base: &LoopBase, py: Python<'_>) -> FlightRing {
     let mut wakes = FlightRing::default();
     if wakes.reserve(base.ready_count(py)) {
-        for_each_ready(base, py, |records, task, push, _| {
+        for_each_ready(base, py, Of::All, |records, task, push| {
             if let Some(number) = number_of(&mut records.tasks, task) {
                 let record = FlightRecord::new(FlightKind::Wake, push.at, number.serial, 0);
                 wakes.push(record.pushed(push.by.code, push.at));
@@ -285,8 +286,16 @@ pub(super) fn wakes(base: &LoopBase, py: Python<'_>) -> FlightRing {
     wakes
 }
 
-/// Shows each task that runs or is ready in a recorded loop, with who pushed it and whether that is counted.
-fn for_each_ready(base: &LoopBase, py: Python<'_>, mut show: impl FnMut(&mut Records, &TaskRef<'_>, Push, bool)) {
+/// Which tasks are shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    All,
+    /// Those whose last push is not counted in their times.
+    Uncounted,
+}
+
+/// Shows the tasks that run or are ready in a recorded loop, with who pushed them.
+fn for_each_ready(base: &LoopBase, py: Python<'_>, of: Of, mut show: impl FnMut(&mut Records, &TaskRef<'_>, Push)) {
     let Some(timeline) = base.timeline.get().filter(|_| base.recorded.get()) else { return };
     let task = base.running.task(py).and_then(|task| TaskRef::of(&task));
     let by = running(base, py);
@@ -298,22 +307,25 @@ fn for_each_ready(base: &LoopBase, py: Python<'_>, mut show: impl FnMut(&mut Rec
         if state.noted != ready + running {
             state.note_all(ready + running, Push { by, at: monotonic() });
         }
-        let counted = state.counted;
-        if counted == state.noted {
+        let skipped = if of == Of::All { 0 } else { state.counted };
+        if skipped == state.noted {
             return;
         }
-        let mut pushes = state.pushed.iter().flat_map(|group| std::iter::repeat_n(group.push, group.items)).enumerate();
-        let first = if running == 0 { None } else { pushes.next() };
+        let pushes = state.pushed.iter().flat_map(|group| std::iter::repeat_n(group.push, group.items));
+        let mut pushes = pushes.enumerate().skip(skipped);
         RECORDS.with(py, |records| {
             let Some(records) = records else { return };
-            if let (Some((place, push)), Some(task)) = (first, &task) {
-                show(records, task, push, place < counted);
-            }
-            base.for_each_ready_task(py, |place, task| {
-                if let Some((place, push)) = pushes.find(|(each, _)| *each == place + running) {
-                    show(records, task, push, place < counted);
+            let mut show_item = |item: usize, task: &TaskRef<'_>| {
+                if item >= skipped
+                    && let Some((_, push)) = pushes.find(|(each, _)| *each == item)
+                {
+                    show(records, task, push);
                 }
-            });
+            };
+            if let Some(task) = task.as_ref().filter(|_| running != 0) {
+                show_item(0, task);
+            }
+            base.for_each_ready_task(py, |place, task| show_item(place + running, task));
         });
     });
 }
