@@ -26,8 +26,6 @@ def collections_stay_short() -> Iterator[None]:
     gc.freeze()
 
 
-# Hypothesis counts the references to its own generator, and the count is lower from Python 3.15 on.
-@pytest.mark.filterwarnings("ignore:It looks like `register_random` was passed")
 @pytest.mark.timeout(300 + CHOSEN)
 @pytest.mark.parametrize("theme", THEMES)
 def test_random_programs_show_the_same_everywhere(theme):

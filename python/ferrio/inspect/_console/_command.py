@@ -31,6 +31,10 @@ def _interval(text: str) -> float:
     return value
 
 
+# How long, in seconds, what is being said at the end is waited for.
+_PATIENCE = 5.0
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the view."""
     parser.add_argument("--port", type=_port, default=0, metavar="N", help="to listen on (default: any that is free)")
@@ -51,6 +55,7 @@ def lines(options: argparse.Namespace) -> Iterator[str]:
     path = find(options.process)
     observed = Observed(path, ask(path, "hello", 5), options.interval)
     server = _server(options, observed)
+    says = threading.Thread(target=_say_the_end, args=(observed,), name="ferrio-console-end", daemon=True)
     try:
         observed.start()
         address = f"http://{_shown_host(options.host)}:{server.server_port}/#{server.access.token}"
@@ -61,12 +66,17 @@ def lines(options: argparse.Namespace) -> Iterator[str]:
             yield f"    {address}"
             yield "Ctrl-C ends it."
         with contextlib.nullcontext() if options.no_browser or options.json else _browser(address):
-            _serve(server, observed)
+            says.start()
+            # In this thread, which Ctrl-C interrupts.
+            server.serve_forever()
     except KeyboardInterrupt:
         pass
     finally:
         observed.close()
         server.server_close()
+        # What the page was told is said here too, though Ctrl-C came right after it.
+        if says.ident is not None:
+            says.join(_PATIENCE)
 
 
 def _server(options: argparse.Namespace, observed: Observed) -> Server:
@@ -83,16 +93,11 @@ def _shown_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _serve(server: Server, observed: Observed) -> None:
-    """In this thread, which Ctrl-C interrupts. What the process ends with is said once, on the page and here."""
-    threading.Thread(target=_say_the_end, args=(observed,), name="ferrio-console-end", daemon=True).start()
-    server.serve_forever()
-
-
 def _say_the_end(observed: Observed) -> None:
-    version = -1
-    while not observed.closed:
-        look = observed.newer(version, 3600)
+    """Says, as the page does, that the process has ended."""
+    version, is_over = -1, False
+    while not is_over:
+        look, is_over = observed.newer(version, 3600), observed.closed
         version = look.version
         if look.ended:
             pid = observed.hello["pid"]
