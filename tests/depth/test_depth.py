@@ -15,8 +15,7 @@ from ferrio._natives import NATIVES
 from tests.support.chains import CHAINS, OTHERS
 
 CRATES = Path(__file__).parents[2] / "crates"
-# Their thread has a stack of 256 KiB: a byte for each link, when no call takes less than sixteen.
-LENGTH = 250_000
+LENGTH = 1_000_000
 HANDLES = {"Handle", "TimerHandle"}
 
 
