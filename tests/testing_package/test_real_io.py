@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 import ferrio.inspect
 from ferrio import testing
+from ferrio.testing import _real_io
 
 HOUR = 3600.0
 
@@ -363,3 +365,37 @@ def test_a_peer_that_has_said_its_last_leaves_time_virtual():
 
     with peer(lambda connection: connection.sendall(b"bye")) as port:
         run_real(lambda: main(port))
+
+
+@pytest.mark.skipif(not hasattr(select, "POLLRDHUP"), reason="only Linux says that a peer has said its last")
+def test_what_arrives_while_the_loop_asks_whether_something_is_pending_is_no_deadlock(monkeypatch):
+    ask = _real_io.RealIO.is_pending
+    may_end = threading.Event()
+
+    def end_and_ask(real_io):
+        if not may_end.is_set():
+            may_end.set()
+            for descriptor in _real_io.Simulation.descriptors(real_io._loop):
+                poller = select.poll()
+                poller.register(descriptor, select.POLLRDHUP)
+                poller.poll(10_000)
+            ended.join(10)
+        return ask(real_io)
+
+    async def main():
+        reader, writer = await asyncio.open_connection(sock=ours)
+        monkeypatch.setattr(_real_io.RealIO, "is_pending", end_and_ask)
+        assert await reader.read() == b"bye"
+        writer.close()
+
+    def end():
+        may_end.wait()
+        theirs.sendall(b"bye")
+        theirs.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    ended = threading.Thread(target=end)
+    ended.start()
+    run_real(main)

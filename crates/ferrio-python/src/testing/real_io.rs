@@ -117,15 +117,17 @@ impl<'py> Turn<'_, 'py> {
                 let began = monotonic();
                 self.poll(Duration::from_secs_f64(seconds))?;
                 self.advance(monotonic() - began);
-            } else if let Some(next) = next {
-                // What was under way inside of the process has arrived meanwhile.
-                self.poll(Duration::ZERO)?;
-                if !self.has_work() {
-                    self.this.state.with(py, |state| state.now = next);
-                }
-            } else {
+                continue;
+            }
+            // What arrived between the poll and the questions is why nothing is pending any more.
+            self.poll(Duration::ZERO)?;
+            if self.has_work() {
+                continue;
+            }
+            match next {
+                Some(next) => self.this.state.with(py, |state| state.now = next),
                 // Raises.
-                self.ask("nothing_left")?;
+                None => drop(self.ask("nothing_left")?),
             }
         }
         self.land_timers()
