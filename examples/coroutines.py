@@ -45,7 +45,9 @@ class Dictionary:
         return " ".join([await self.look_up(word) for word in sentence.split()])
 
     async def close(self) -> None:
-        """Hang up."""
+        """Say that no more words follow, and hang up when the server has."""
+        self._writer.write_eof()
+        await self._reader.read()
         self._writer.close()
         await self._writer.wait_closed()
 

@@ -13,6 +13,7 @@ import os
 import socket
 import ssl
 import struct
+import time
 
 import pytest
 
@@ -252,7 +253,11 @@ def test_nothing_is_left_of(scenario, loop, tmp_path, monkeypatch):
     run(2)
     before = living()
     run(5)
-    assert living() - before == collections.Counter()
+    # The last child's pipes and exit may be seen later, if the machine is busy.
+    deadline = time.monotonic() + 10
+    while (left := living() - before) and time.monotonic() < deadline:
+        loop.run_until_complete(asyncio.sleep(0.01))
+    assert left == collections.Counter()
 
 
 @pytest.mark.skipif(not hasattr(LIBRARY, "mallinfo2"), reason="only the GNU C library, 2.33 on, tells what it lent")
