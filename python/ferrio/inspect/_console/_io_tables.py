@@ -15,15 +15,15 @@ Row = dict[str, Any]
 Columns = tuple[tuple[str, str, str, str], ...]
 
 _CONNECTIONS: Columns = (
-    ("local", "Local", "text", "Its own address"),
-    ("peer", "Peer", "text", "The address of the other end"),
-    ("state", "State", "text", "Open or closing, and whether reading or writing is paused, since when"),
+    ("local", "Local", "address", "Its own address"),
+    ("peer", "Peer", "address", "The address of the other end"),
+    ("state", "State", "phrase", "Open or closing, and whether reading or writing is paused, since when"),
     ("received", "In", "bytes", "Bytes received, as the system has counted them; encrypted ones with TLS"),
     ("sent", "Out", "bytes", "Bytes sent, as the system has counted them"),
     ("buffered", "Buffered", "bytes", "Bytes that were written and the system has not taken yet"),
-    ("tls", "TLS", "text", "Its version and cipher"),
+    ("tls", "TLS", "word", "Its version and cipher"),
     ("protocol", "Protocol", "text", "The class of the protocol"),
-    ("kind", "Kind", "text", "Stream, datagram or pipe"),
+    ("kind", "Kind", "word", "Stream, datagram or pipe"),
     ("id", "Object", "identifier", "The address of its transport"),
 )
 
@@ -45,12 +45,12 @@ def _connection(_: Index, each: Connection) -> Row:
 
 
 _SERVERS: Columns = (
-    ("addresses", "Listens at", "text", "Its addresses; none once it is closed"),
+    ("addresses", "Listens at", "address", "Its addresses; none once it is closed"),
     ("accepted", "Accepted", "number", "Connections that it has accepted"),
     ("open", "Open", "number", "Those of them that are open"),
     ("waiting", "Waiting", "number", "Connections that wait in the system to be accepted"),
     ("backlog", "Backlog", "number", "How many may wait"),
-    ("tls", "TLS", "text", "Whether its connections are encrypted"),
+    ("tls", "TLS", "word", "Whether its connections are encrypted"),
     ("id", "Object", "identifier", "Its address in memory"),
 )
 
@@ -68,9 +68,9 @@ def _server(_: Index, each: Server) -> Row:
 
 
 _CHILDREN: Columns = (
-    ("pid", "Process", "number", "Its number"),
+    ("pid", "Process", "process", "Its number"),
     ("program", "Program", "text", "The last part of its name; arguments are never shown"),
-    ("state", "State", "text", "As the system knows it"),
+    ("state", "State", "word", "As the system knows it"),
     ("returncode", "Exit code", "number", "Or the negated signal; unknown while it runs"),
     ("age", "Age", "seconds", "Since the system has started it"),
     ("protocol", "Protocol", "text", "The class of the protocol"),
@@ -90,7 +90,7 @@ def _child(_: Index, each: Child) -> Row:
 
 _JOBS: Columns = (
     ("function", "Function", "text", "What is called"),
-    ("state", "State", "text", "Queued or running"),
+    ("state", "State", "word", "Queued or running"),
     ("waited", "Waited", "seconds", "Until a thread took it, or up to now"),
     ("running", "Runs for", "seconds", "Since a thread took it"),
     ("thread", "Thread", "text", "The name of the thread"),
@@ -114,7 +114,7 @@ def _job(index: Index, each: Job) -> Row:
 
 _LINTS: Columns = (
     ("kind", "Kind", "text", "What is wrong"),
-    ("text", "What was seen", "text", "In one sentence"),
+    ("text", "What was seen", "sentence", "In one sentence"),
     ("tasks", "Tasks", "number", "How many tasks it is about"),
     ("lasts", "Lasts", "seconds", "For how long"),
     ("where", "Where", "place", "Where the tasks were created, or where the one stands that has to let go"),

@@ -26,7 +26,7 @@ def _column(name: str, title: str, kind: str = "text", tells: str = "") -> Colum
 _TASKS = [
     _column("name", "Task", "task", "The name that the program gave it"),
     _column("state", "State", "state", "Running, ready to run, waiting, or part of a deadlock"),
-    _column("waits_for", "Waits for", "text", "What has to happen before it goes on"),
+    _column("waits_for", "Waits for", "phrase", "What has to happen before it goes on"),
     _column("where", "Where", "place", "The innermost line of the program's own"),
     _column("same_place", "Same place", "seconds", "For how long it was there at every look of this console"),
     _column("age", "Age", "seconds", "Since it was created; unknown for tasks from before inspection began"),

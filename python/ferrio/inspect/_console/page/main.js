@@ -102,6 +102,7 @@ function route() {
     if (status) current.view.update(status);
   }
   showNavigation();
+  page.views.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   if (status) showStatus();
 }
 

@@ -38,6 +38,7 @@ function cell(column, row) {
   if (column.kind === "seconds") return seconds(value);
   if (column.kind === "number") return number(value);
   if (column.kind === "bytes") return bytes(value);
+  if (column.kind === "process") return String(value);
   if (column.kind === "state") return element("span", { class: `state ${value}` }, value);
   if (column.kind === "place") {
     const found = splitPlace(value ?? "");
@@ -128,7 +129,9 @@ export function tableView(name) {
 
   function drawHead() {
     const focused = document.activeElement?.dataset?.sort;
-    parts.scroll.style.setProperty("--columns", columns.map(({ kind }) => WIDTHS[kind] ?? WIDTHS.text).join(" "));
+    const { tracks, least } = widths(columns);
+    parts.scroll.style.setProperty("--columns", tracks);
+    parts.scroll.style.setProperty("--least", least);
     fill(
       parts.head,
       columns.map((column) => {
@@ -145,7 +148,7 @@ export function tableView(name) {
   }
 
   function sortBy(column) {
-    const numeric = ["seconds", "number", "bytes"].includes(column.kind);
+    const numeric = ["seconds", "number", "process", "bytes"].includes(column.kind);
     if (wanted.sort === column.name) wanted.backwards = !wanted.backwards;
     else Object.assign(wanted, { sort: column.name, backwards: numeric });
     toTop();
@@ -212,14 +215,29 @@ export function tableView(name) {
   };
 }
 
+// The least width of a column in rem, and its share of what is left.
 const WIDTHS = {
-  task: "minmax(9rem, 1.2fr)",
-  state: "6.5rem",
-  text: "minmax(7rem, 1.6fr)",
-  place: "minmax(10rem, 1.8fr)",
-  seconds: "6.5rem",
-  number: "5.5rem",
-  bytes: "6rem",
-  identifier: "9.5rem",
-  "task-identifier": "minmax(7rem, 1fr)",
+  task: [9, 1.2],
+  state: [6.5, 0],
+  word: [5.5, 0.4],
+  text: [7, 1.6],
+  phrase: [11, 2],
+  sentence: [16, 5],
+  address: [11, 1],
+  place: [10, 1.8],
+  seconds: [6.5, 0],
+  number: [5.5, 0],
+  process: [5.5, 0],
+  bytes: [6, 0],
+  identifier: [9.5, 0],
 };
+// Between two columns, and beside the first and the last.
+const GAP = 1;
+const PADDING = 1.5;
+
+/** The columns' widths as CSS has them, and what all of them need at least. */
+function widths(columns) {
+  const found = columns.map(({ kind }) => WIDTHS[kind] ?? WIDTHS.text);
+  const least = found.reduce((sum, [width]) => sum + width + GAP, PADDING - GAP);
+  return { tracks: found.map(([width, share]) => (share ? `minmax(${width}rem, ${share}fr)` : `${width}rem`)).join(" "), least: `${least}rem` };
+}
