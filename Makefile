@@ -8,6 +8,8 @@ PROFILE ?= release
 SOAK_SECONDS ?= 600
 FUZZ_SECONDS ?= 300
 SOAK_PROGRAMS ?= 10000
+# Whether `make wheel` is guided by a profile, which it records first. 0: it is not.
+PROFILE_GUIDED ?= 1
 # The wheels that cibuildwheel builds.
 WHEELS ?= cp3*-manylinux*
 
@@ -29,6 +31,8 @@ extension_sources := Cargo.toml Cargo.lock pyproject.toml \
 
 example_extension_sources := $(shell find crates/ferrio-bridge crates/ferrio-sys examples/rust-extension -type f \
 	\( -name '*.rs' -o -name '*.toml' \))
+
+profile_guided := $(filter-out 0,$(PROFILE_GUIDED))
 
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 msrv = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
@@ -190,9 +194,12 @@ fuzz: ## search for inputs that break the framing and the buffers, for FUZZ_SECO
 
 build: $(extension) ## the extension, into the virtual environment
 
-wheel: $(tools) ## a wheel for this Python, into dist/: manylinux, stripped, checked in a fresh environment
+wheel: $(tools) ## a wheel for this Python, into dist/: manylinux, stripped, checked; PROFILE_GUIDED=0 builds it sooner
 	@rm -rf dist/wheel && mkdir -p dist/wheel
-	@$(venv_python) -m maturin build --release --locked --strip --auditwheel check --out dist/wheel --interpreter $(venv_python)
+	@$(if $(profile_guided),$(venv_python) scripts/record_profile.py)
+	@echo "== wheel"
+	@$(if $(profile_guided),RUSTFLAGS=-Cprofile-use=$(CURDIR)/target/profile/merged.profdata CARGO_TARGET_DIR=$(CURDIR)/target/profile/build) \
+		$(venv_python) -m maturin build --profile wheel --locked --strip --auditwheel check --out dist/wheel --interpreter $(venv_python)
 	@$(venv_python) scripts/check_wheel.py dist/wheel/*.whl
 	@mv dist/wheel/*.whl dist/ && rmdir dist/wheel
 
