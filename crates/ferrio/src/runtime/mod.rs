@@ -1,6 +1,7 @@
 //! The runtime: runs tasks in turns on the thread that it was made on.
 
 pub(crate) mod call;
+pub(crate) mod choices;
 pub(crate) mod current;
 mod handle;
 mod inbox;
@@ -22,6 +23,7 @@ pub use handle::{Closed, Handle};
 
 use crate::error::RunError;
 
+use choices::Choices;
 use local::{Clock, Local};
 use task_waker::{Key, TaskWaker};
 
@@ -78,12 +80,17 @@ impl Runtime {
     /// A runtime without tasks. What it needs from the system it gets when it first waits.
     #[must_use]
     pub fn new() -> Self {
-        Self { local: Local::new(Clock::System) }
+        Self { local: Local::new(Clock::System, None) }
     }
 
     /// A runtime whose time begins at 0 and jumps to the next deadline when there is nothing to do.
     pub(crate) fn with_virtual_time() -> Self {
-        Self { local: Local::new(Clock::Virtual(Cell::new(0))) }
+        Self { local: Local::new(Clock::Virtual(Cell::new(0)), None) }
+    }
+
+    /// The same, and what happens around the loop is chosen.
+    pub(crate) fn with_choices(choices: Choices) -> Self {
+        Self { local: Local::new(Clock::Virtual(Cell::new(0)), Some(choices)) }
     }
 
     pub(crate) const fn local(&self) -> &Rc<Local> {
