@@ -128,10 +128,21 @@ new_event_loop = {factory}
 # interpreter's end; when that is, the allocations of the other threads decide.
 STOCK = "asyncio.SelectorEventLoop; del asyncio.BaseEventLoop.__del__"
 
+PYTHON = """asyncio.SelectorEventLoop
+asyncio.SelectorEventLoop.create_future = lambda loop: asyncio.futures._PyFuture(loop=loop)
+asyncio.SelectorEventLoop.create_task = lambda loop, coro, **options: asyncio.tasks._PyTask(coro, loop=loop, **options)
+del asyncio.BaseEventLoop.__del__"""
+FACTORIES = {
+    "stock": STOCK,
+    "python": PYTHON,
+    "ferrio": "ferrio.new_event_loop",
+    "uvloop": "__import__('uvloop').new_event_loop",
+}
+
 
 @pytest.fixture
 def prelude(loop_kind):
-    return PRELUDE.format(factory={"stock": STOCK, "ferrio": "ferrio.new_event_loop"}[loop_kind])
+    return PRELUDE.format(factory=FACTORIES[loop_kind])
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 //! as the current one, and its context variables. Several at a time, as in a `select`, wake the task each by a callback.
 
 use std::cell::Cell;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -194,6 +195,17 @@ pub(crate) fn throw<'py>(iterator: &Bound<'py, PyIterator>, error: PyErr) -> PyR
             Ok(PySendResult::Return(stop.value(py).getattr(intern!(py, "value"))?))
         }
         Err(raised) => Err(raised),
+    }
+}
+
+impl fmt::Debug for AwaitPy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::New(_) => "new",
+            State::Waiting(_) => "waiting",
+            State::Done => "done",
+        };
+        formatter.debug_struct("AwaitPy").field("state", &state).finish_non_exhaustive()
     }
 }
 

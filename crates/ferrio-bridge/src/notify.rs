@@ -7,6 +7,8 @@ use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use crate::panics::wake_all;
+
 /// Lets futures wait for an event that other futures, Python code or other threads bring about.
 ///
 /// Futures are woken in the order in which they began to wait. A notification that finds none is kept for the next;
@@ -41,6 +43,7 @@ struct Waiter {
 }
 
 /// The future of [`Notify::notified`].
+#[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Notified<'a> {
     notify: &'a Notify,
@@ -78,9 +81,7 @@ impl Notify {
         let mut state = self.lock();
         let wakers: Vec<_> = state.waiters.iter_mut().filter_map(|waiter| waiter.waker.take()).collect();
         drop(state);
-        for waker in wakers {
-            waker.wake();
-        }
+        wake_all(wakers);
     }
 
     /// Wakers run outside this lock: they may be foreign code.

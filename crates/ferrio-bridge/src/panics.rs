@@ -1,7 +1,8 @@
 //! What a panic of an extension's code becomes.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::task::Waker;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -30,5 +31,18 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 pub(crate) fn drop_caught<T>(py: Python<'_>, value: T) {
     if let Err(error) = caught(|| drop(value)) {
         error.write_unraisable(py, None);
+    }
+}
+
+/// Wakes all, although some may panic, being foreign code; then the first panic goes on.
+pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    let mut first = None;
+    for waker in wakers {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+            first.get_or_insert(panic);
+        }
+    }
+    if let Some(panic) = first {
+        resume_unwind(panic);
     }
 }

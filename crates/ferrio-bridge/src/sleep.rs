@@ -1,5 +1,6 @@
 //! Waiting for a time to pass, by the loop's own timers.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -51,6 +52,12 @@ impl Future for Sleep {
         }
         this.timer = Some(Python::attach(|py| start(py, this.duration, context)).expect("an event loop runs"));
         Poll::Pending
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Sleep").field("duration", &self.duration).finish_non_exhaustive()
     }
 }
 
