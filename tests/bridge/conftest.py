@@ -2,9 +2,8 @@
 
 import asyncio
 import importlib.util
-from asyncio.futures import _PyFuture  # type: ignore[attr-defined]
-from asyncio.tasks import _PyTask  # type: ignore[attr-defined]
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -14,11 +13,11 @@ from tests.support.loops import FACTORIES, close
 class PythonLoop(asyncio.SelectorEventLoop):
     """asyncio's loop with futures and tasks of pure Python."""
 
-    def create_future(self):
-        return _PyFuture(loop=self)
+    def create_future(self) -> Any:
+        return vars(asyncio.futures)["_PyFuture"](loop=self)
 
-    def create_task(self, coroutine, **options):
-        return _PyTask(coroutine, loop=self, **options)
+    def create_task(self, coro: Any, **options: Any) -> Any:
+        return vars(asyncio.tasks)["_PyTask"](coro, loop=self, **options)
 
 
 def new_uvloop() -> asyncio.AbstractEventLoop:

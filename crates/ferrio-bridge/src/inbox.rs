@@ -5,6 +5,7 @@
 //! interpreter never touches it.
 
 use std::io::{self, Read, Write};
+use std::mem;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use pyo3::prelude::*;
 
+use crate::forks;
 use crate::task_waker::TaskWaker;
 
 pub(crate) enum Message {
@@ -33,23 +35,50 @@ struct List {
     sockets: Option<Sockets>,
 }
 
-struct Sockets {
+pub(crate) struct Sockets {
     sender: UnixStream,
     receiver: UnixStream,
 }
 
-impl Inbox {
-    pub(crate) fn new() -> io::Result<Self> {
+impl Sockets {
+    fn new() -> io::Result<Self> {
         let (sender, receiver) = UnixStream::pair()?;
         sender.set_nonblocking(true)?;
         receiver.set_nonblocking(true)?;
-        let list = List { messages: Vec::new(), sockets: Some(Sockets { sender, receiver }) };
+        Ok(Self { sender, receiver })
+    }
+
+    pub(crate) fn descriptor(&self) -> i32 {
+        self.receiver.as_raw_fd()
+    }
+
+    fn signal(&self) {
+        // Fails only if the socket is full, and then the loop wakes anyway.
+        let _ = (&self.sender).write(&[0]);
+    }
+}
+
+impl Inbox {
+    pub(crate) fn new() -> io::Result<Self> {
+        let list = List { messages: Vec::new(), sockets: Some(Sockets::new()?) };
         Ok(Self { list: Mutex::new(list), thread: AtomicU64::new(0) })
+    }
+
+    /// Replaces the sockets, which a parent process shares, and returns them; None if the loop is closed.
+    pub(crate) fn renew(&self) -> io::Result<Option<Sockets>> {
+        let mut list = self.lock();
+        let has_messages = !list.messages.is_empty();
+        let Some(sockets) = &mut list.sockets else { return Ok(None) };
+        let before = mem::replace(sockets, Sockets::new()?);
+        if has_messages {
+            sockets.signal();
+        }
+        Ok(Some(before))
     }
 
     /// The descriptor that is readable while there are messages; None once the loop is closed.
     pub(crate) fn descriptor(&self) -> Option<i32> {
-        self.lock().sockets.as_ref().map(|sockets| sockets.receiver.as_raw_fd())
+        self.lock().sockets.as_ref().map(Sockets::descriptor)
     }
 
     /// Notes the thread that runs the loop.
@@ -65,11 +94,16 @@ impl Inbox {
 
     /// Sends `message`, or gives it back if the loop is closed.
     pub(crate) fn push(&self, message: Message) -> Result<(), Message> {
+        let _passing = forks::pass();
+        self.push_while_passing(message)
+    }
+
+    /// The same, by a thread that passes the gate.
+    pub(crate) fn push_while_passing(&self, message: Message) -> Result<(), Message> {
         let mut list = self.lock();
         let Some(sockets) = &list.sockets else { return Err(message) };
         if list.messages.is_empty() {
-            // Fails only if the socket is full, and then the loop wakes anyway.
-            let _ = (&sockets.sender).write(&[0]);
+            sockets.signal();
         }
         list.messages.push(message);
         Ok(())
@@ -82,14 +116,14 @@ impl Inbox {
             // One byte for each time that the list was empty, which the loop empties here.
             while matches!((&sockets.receiver).read(&mut [0; 64]), Ok(64)) {}
         }
-        std::mem::take(&mut list.messages)
+        mem::take(&mut list.messages)
     }
 
     /// Takes no more messages; returns those that were not run.
     pub(crate) fn close(&self) -> Vec<Message> {
         let mut list = self.lock();
         let sockets = list.sockets.take();
-        let messages = std::mem::take(&mut list.messages);
+        let messages = mem::take(&mut list.messages);
         drop(list);
         drop(sockets);
         messages

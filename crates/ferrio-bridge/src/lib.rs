@@ -40,6 +40,7 @@ mod await_py;
 mod bare_wait;
 mod callback;
 mod coroutine;
+mod forks;
 mod futures;
 mod handle;
 mod inbox;

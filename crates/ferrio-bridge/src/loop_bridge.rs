@@ -14,6 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use crate::asyncio;
+use crate::forks;
 use crate::futures::{self, thread_number};
 use crate::inbox::{Inbox, Message};
 use crate::native::{self, Native};
@@ -33,7 +34,12 @@ pub(crate) struct LoopBridge {
 #[pyclass(frozen, module = "ferrio_bridge", name = "InboxReader")]
 struct Reader {
     bridge: Py<LoopBridge>,
+    /// What it reads.
+    descriptor: i32,
 }
+
+/// The bridges of all loops, by loop.
+static BRIDGES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 thread_local! {
     /// That of the loop that last ran on this thread.
@@ -78,7 +84,6 @@ impl LoopBridge {
 
     #[cold]
     fn find_or_create(event_loop: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
-        static BRIDGES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let py = event_loop.py();
         let create = || py.import("weakref")?.getattr("WeakKeyDictionary")?.call0().map(Bound::unbind);
@@ -87,8 +92,8 @@ impl LoopBridge {
         if !found.is_none() {
             return Ok(found.cast::<Self>()?.clone().unbind());
         }
+        forks::watch(py)?;
         let inbox = Inbox::new()?;
-        let descriptor = inbox.descriptor().expect("open until its loop is closed");
         let bridge = Self {
             event_loop: PyWeakrefReference::new(event_loop)?.unbind(),
             inbox: Arc::new(inbox),
@@ -97,13 +102,34 @@ impl LoopBridge {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
         };
         let bridge = Py::new(py, bridge)?;
-        let reader = Bound::new(py, Reader { bridge: bridge.clone_ref(py) })?;
+        Self::watch_inbox(bridge.bind(py), event_loop)?;
+        bridges.set_item(event_loop, &bridge)?;
+        Ok(bridge)
+    }
+
+    /// Lets the loop read the inbox.
+    fn watch_inbox(bridge: &Bound<'_, Self>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = bridge.py();
+        let Some(descriptor) = bridge.get().inbox.descriptor() else { return Ok(()) };
+        let reader = Bound::new(py, Reader { bridge: bridge.clone().unbind(), descriptor })?;
         // In an empty context: messages belong to no task.
         let context = py.import("contextvars")?.getattr("Context")?.call0()?;
         let add_reader = event_loop.getattr(intern!(py, "add_reader"))?;
-        context.call_method1(intern!(py, "run"), (add_reader, descriptor, reader))?;
-        bridges.set_item(event_loop, &bridge)?;
-        Ok(bridge)
+        context.call_method1(intern!(py, "run"), (add_reader, descriptor, reader)).map(drop)
+    }
+
+    /// All bridges, if there ever was one.
+    pub(crate) fn all(py: Python<'_>) -> Option<&Bound<'_, PyAny>> {
+        BRIDGES.get(py).map(|bridges| bridges.bind(py))
+    }
+
+    /// Gives a loop of ferrio's, in a child process, an inbox that its parent does not share.
+    pub(crate) fn renew_inbox(bridge: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, this) = (bridge.py(), bridge.get());
+        let Some(event_loop) = this.event_loop(py).filter(|_| this.native.is_some()) else { return Ok(()) };
+        let Some(before) = this.inbox.renew()? else { return Ok(()) };
+        Self::watch_inbox(bridge, &event_loop)?;
+        event_loop.call_method1(intern!(py, "remove_reader"), (before.descriptor(),)).map(drop)
     }
 
     fn run(&self, py: Python<'_>, message: Message) {
@@ -141,8 +167,11 @@ impl Drop for Reader {
             // A destructor may run while an exception is on its way.
             let pending = PyErr::take(py);
             let bridge = self.bridge.get();
-            drop_caught(py, bridge.inbox.close());
-            futures::drop_all_of(py, bridge.number);
+            // Another has taken its place in a child process.
+            if bridge.inbox.descriptor() == Some(self.descriptor) {
+                drop_caught(py, bridge.inbox.close());
+                futures::drop_all_of(py, bridge.number);
+            }
             if let Some(pending) = pending {
                 pending.restore(py);
             }

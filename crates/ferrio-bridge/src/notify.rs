@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use crate::forks;
 use crate::panics::wake_all;
 
 /// Lets futures wait for an event that other futures, Python code or other threads bring about.
@@ -65,12 +66,14 @@ impl Notify {
 
     /// Wakes the future that has waited longest, or the next to wait.
     pub fn notify_one(&self) {
+        let passing = forks::pass();
         let mut state = self.lock();
         let waker = state.choose();
         if waker.is_none() {
             state.is_notified = true;
         }
         drop(state);
+        drop(passing);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -78,9 +81,11 @@ impl Notify {
 
     /// Wakes all futures that wait now.
     pub fn notify_waiters(&self) {
+        let passing = forks::pass();
         let mut state = self.lock();
         let wakers: Vec<_> = state.waiters.iter_mut().filter_map(|waiter| waiter.waker.take()).collect();
         drop(state);
+        drop(passing);
         wake_all(wakers);
     }
 

@@ -8,6 +8,7 @@ use std::task::Wake;
 
 use pyo3::prelude::*;
 
+use crate::forks;
 use crate::futures::thread_number;
 use crate::inbox::{Inbox, Message};
 use crate::loop_bridge::LoopBridge;
@@ -92,33 +93,43 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        if self.inbox().is_some_and(|inbox| inbox.is_on_thread(thread_number())) {
+            if self.note_wake() {
+                // None at the interpreter's end, when no loop runs any more.
+                Python::try_attach(|py| {
+                    if let Err(error) = self.wake_here(py) {
+                        error.write_unraisable(py, None);
+                    }
+                });
+            }
+            return;
+        }
+        let _passing = forks::pass();
         let mut state = self.lock();
         match std::mem::take(&mut *state) {
             State::Unwoken | State::Woken => *state = State::Woken,
             State::Sent(future) => *state = State::Sent(future),
             State::Waiting(future) => {
-                let inbox = &self.bridge().inbox;
-                let is_here = inbox.is_on_thread(thread_number());
-                *state = if is_here { State::Waiting(future) } else { State::Sent(future) };
+                *state = State::Sent(future);
                 drop(state);
-                self.send_or_wake(inbox, is_here);
+                // A closed loop has dropped the future.
+                let _ = self.bridge().inbox.push_while_passing(Message::Wake(Arc::clone(self)));
             }
         }
     }
 }
 
 impl TaskWaker {
-    fn send_or_wake(self: &Arc<Self>, inbox: &Inbox, is_here: bool) {
-        if is_here {
-            // None at the interpreter's end, when no loop runs any more.
-            Python::try_attach(|py| {
-                if let Err(error) = self.wake_here(py) {
-                    error.write_unraisable(py, None);
-                }
-            });
-        } else {
-            // A closed loop has dropped the future.
-            let _ = inbox.push(Message::Wake(Arc::clone(self)));
+    /// Notes a wake-up on the loop's thread; true if the task waits, and is to be woken.
+    fn note_wake(&self) -> bool {
+        let mut state = self.lock();
+        match *state {
+            State::Unwoken | State::Woken => {
+                *state = State::Woken;
+                false
+            }
+            State::Sent(_) => false,
+            State::Waiting(_) => true,
         }
     }
 }
