@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::asyncio;
-use crate::panics::{caught, wake_all};
+use crate::panics::{caught, for_python, report_unraisable, wake_all};
 
 /// Watches the descriptor of `T` by the loop's `add_reader` and `add_writer`.
 ///
@@ -192,10 +192,12 @@ impl Kind {
 impl ReadyCallback {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         let waiting = std::mem::take(&mut self.direction.lock().waiting);
-        if waiting.is_empty() {
-            return self.direction.stop(self.event_loop.bind(py), self.descriptor);
-        }
-        caught(|| wake_all(waiting))
+        for_python(py, || {
+            if waiting.is_empty() {
+                return self.direction.stop(self.event_loop.bind(py), self.descriptor);
+            }
+            caught(|| wake_all(waiting))
+        })
     }
 }
 
@@ -205,8 +207,8 @@ impl Drop for Watch {
         Python::try_attach(|py| {
             let event_loop = self.event_loop.bind(py);
             for direction in [&self.readable, &self.writable] {
-                if let Err(error) = direction.stop(event_loop, self.descriptor) {
-                    error.write_unraisable(py, Some(event_loop));
+                if let Err(error) = for_python(py, || direction.stop(event_loop, self.descriptor)) {
+                    report_unraisable(py, error, Some(event_loop));
                 }
             }
         });

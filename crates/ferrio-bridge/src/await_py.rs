@@ -18,6 +18,7 @@ use pyo3::types::iterator::PySendResult;
 use crate::abandoned::cancel_awaited;
 use crate::asyncio;
 use crate::callback::WakeCallback;
+use crate::panics::{for_python, report_unraisable};
 use crate::polling::{self, Offer, Resumption};
 
 /// Awaits `object`: a coroutine, a future or task, or any other awaitable of the running loop.
@@ -222,13 +223,15 @@ impl Drop for AwaitPy {
         };
         // None at the interpreter's end, when there is nothing left to tell.
         Python::try_attach(|py| {
-            let outcome = if IS_CLOSING.get() {
-                close(iterator.bind(py))
-            } else {
-                cancel_awaited(iterator.into_bound(py), yielded.into_bound(py))
-            };
+            let outcome = for_python(py, || {
+                if IS_CLOSING.get() {
+                    close(iterator.bind(py))
+                } else {
+                    cancel_awaited(iterator.into_bound(py), yielded.into_bound(py))
+                }
+            });
             if let Err(error) = outcome {
-                error.write_unraisable(py, None);
+                report_unraisable(py, error, None);
             }
         });
     }

@@ -16,6 +16,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use crate::loop_bridge::LoopBridge;
+use crate::panics::{for_python, report_unraisable};
 
 static GATE: RwLock<()> = RwLock::new(());
 
@@ -75,7 +76,7 @@ fn open_in_child(py: Python<'_>) {
         }
         Ok(())
     };
-    if let Err(error) = renew_all() {
-        error.write_unraisable(py, None);
+    if let Err(error) = for_python(py, renew_all) {
+        report_unraisable(py, error, None);
     }
 }

@@ -18,7 +18,7 @@ use crate::forks;
 use crate::futures::{self, thread_number};
 use crate::inbox::{Inbox, Message};
 use crate::native::{self, Native};
-use crate::panics::{caught, drop_caught};
+use crate::panics::{caught, drop_caught, for_python, report_unraisable};
 
 #[pyclass(frozen, module = "ferrio_bridge")]
 pub(crate) struct LoopBridge {
@@ -132,7 +132,7 @@ impl LoopBridge {
         event_loop.call_method1(intern!(py, "remove_reader"), (before.descriptor(),)).map(drop)
     }
 
-    fn run(&self, py: Python<'_>, message: Message) {
+    fn run(&self, py: Python<'_>, message: Message) -> PyResult<()> {
         let outcome = match message {
             Message::Wake(waker) => waker.wake_here(py),
             Message::Run(code) => caught(|| code(py)).and_then(|outcome| outcome),
@@ -141,11 +141,12 @@ impl LoopBridge {
                 Ok(())
             }
         };
-        if let Err(error) = outcome {
-            match self.event_loop(py) {
-                Some(event_loop) => asyncio::report(&event_loop, "Exception in code sent to the event loop", error),
-                None => error.write_unraisable(py, None),
+        match (outcome, self.event_loop(py)) {
+            (Err(error), Some(event_loop)) => {
+                asyncio::report(&event_loop, "Exception in code sent to the event loop", error);
+                Ok(())
             }
+            (outcome, _) => outcome,
         }
     }
 }
@@ -156,7 +157,9 @@ impl Reader {
         let bridge = self.bridge.get();
         bridge.inbox.set_thread(thread_number());
         for message in bridge.inbox.take() {
-            bridge.run(py, message);
+            if let Err(error) = for_python(py, || bridge.run(py, message)) {
+                report_unraisable(py, error, None);
+            }
         }
     }
 }

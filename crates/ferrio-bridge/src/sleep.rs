@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 
 use crate::asyncio;
 use crate::callback::WakeCallback;
+use crate::panics::{for_python, report_unraisable};
 
 /// Waits for `duration`, by the clock of the running loop.
 ///
@@ -77,8 +78,8 @@ impl Drop for Sleep {
         timer.callback.get().disarm();
         // None at the interpreter's end, when no timer runs any more.
         Python::try_attach(|py| {
-            if let Err(error) = timer.handle.call_method0(py, intern!(py, "cancel")) {
-                error.write_unraisable(py, None);
+            if let Err(error) = for_python(py, || timer.handle.call_method0(py, intern!(py, "cancel"))) {
+                report_unraisable(py, error, None);
             }
         });
     }

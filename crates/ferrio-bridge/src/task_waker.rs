@@ -12,6 +12,7 @@ use crate::forks;
 use crate::futures::thread_number;
 use crate::inbox::{Inbox, Message};
 use crate::loop_bridge::LoopBridge;
+use crate::panics::{for_python, report_unraisable};
 
 #[derive(Default)]
 pub(crate) struct TaskWaker {
@@ -97,8 +98,8 @@ impl Wake for TaskWaker {
             if self.note_wake() {
                 // None at the interpreter's end, when no loop runs any more.
                 Python::try_attach(|py| {
-                    if let Err(error) = self.wake_here(py) {
-                        error.write_unraisable(py, None);
+                    if let Err(error) = for_python(py, || self.wake_here(py)) {
+                        report_unraisable(py, error, None);
                     }
                 });
             }
