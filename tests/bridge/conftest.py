@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,7 +27,9 @@ def new_uvloop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-OTHERS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"python": PythonLoop}
+OTHERS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {}
+if sys.version_info < (3, 14):  # whose current_task() does not see tasks of Python
+    OTHERS["python"] = PythonLoop
 if importlib.util.find_spec("uvloop") is not None:
     OTHERS["uvloop"] = new_uvloop
     new_uvloop().close()  # it opens a pipe that stays for the process's life

@@ -8,14 +8,16 @@ import os
 import pytest
 import rust_extension
 
+from tests.bridge.conftest import OTHERS
 from tests.support.forked_children import become, result_of_child
+from tests.support.loops import FACTORIES
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 WAIT = 30
 
 
-@pytest.fixture(params=["stock", "python", "ferrio"])
+@pytest.fixture(params=[*FACTORIES, *OTHERS.keys() - {"uvloop"}])
 def loop_kind(request) -> str:
     """Those that may be inherited: one of libuv's belongs to a single process."""
     return request.param
