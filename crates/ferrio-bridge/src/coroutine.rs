@@ -53,7 +53,7 @@ impl Coroutine {
     pub(crate) fn new(py: Python<'_>, name: &'static str, body: Body, bridge: Option<Py<LoopBridge>>) -> Self {
         // The interpreter may end a daemon thread in any of the calls that a future makes.
         ferrio_sys::park_threads_ended_by_force();
-        let task_waker = Arc::new(TaskWaker::default());
+        let task_waker = Arc::new(TaskWaker::new());
         Self {
             name,
             // So that it does not warn if it never becomes an object.

@@ -31,6 +31,7 @@ thread_local! {
 /// Waits for a fork that is under way; none begins while the value exists, so nothing here may take the interpreter's lock.
 ///
 /// Not for ever: a hook of someone else's may wait, inside the fork, for a thread that waits here with that lock.
+#[expect(clippy::disallowed_methods, reason = "no loop can run before the fork is over")]
 pub(crate) fn pass() -> Option<RwLockReadGuard<'static, ()>> {
     for _ in 0..PATIENCE {
         match GATE.try_read() {

@@ -5,15 +5,15 @@
 //! interpreter never touches it.
 
 use std::io::{self, Read, Write};
-use std::mem;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use pyo3::prelude::*;
 
 use crate::forks;
+use crate::messages::{Messages, Signal};
 use crate::task_waker::TaskWaker;
 
 pub(crate) enum Message {
@@ -24,15 +24,9 @@ pub(crate) enum Message {
 }
 
 pub(crate) struct Inbox {
-    list: Mutex<List>,
+    messages: Messages<Message, Sockets>,
     /// The number of the thread that last ran the loop.
     thread: AtomicU64,
-}
-
-struct List {
-    messages: Vec<Message>,
-    /// None once the loop is closed.
-    sockets: Option<Sockets>,
 }
 
 pub(crate) struct Sockets {
@@ -51,34 +45,33 @@ impl Sockets {
     pub(crate) fn descriptor(&self) -> i32 {
         self.receiver.as_raw_fd()
     }
+}
 
-    fn signal(&self) {
+impl Signal for Sockets {
+    fn give(&self) {
         // Fails only if the socket is full, and then the loop wakes anyway.
         let _ = (&self.sender).write(&[0]);
+    }
+
+    fn clear(&self) {
+        // One byte for each time that the list was empty.
+        while matches!((&self.receiver).read(&mut [0; 64]), Ok(64)) {}
     }
 }
 
 impl Inbox {
     pub(crate) fn new() -> io::Result<Self> {
-        let list = List { messages: Vec::new(), sockets: Some(Sockets::new()?) };
-        Ok(Self { list: Mutex::new(list), thread: AtomicU64::new(0) })
+        Ok(Self { messages: Messages::new(Sockets::new()?), thread: AtomicU64::new(0) })
     }
 
     /// Replaces the sockets, which a parent process shares, and returns them; None if the loop is closed.
     pub(crate) fn renew(&self) -> io::Result<Option<Sockets>> {
-        let mut list = self.lock();
-        let has_messages = !list.messages.is_empty();
-        let Some(sockets) = &mut list.sockets else { return Ok(None) };
-        let before = mem::replace(sockets, Sockets::new()?);
-        if has_messages {
-            sockets.signal();
-        }
-        Ok(Some(before))
+        Ok(self.messages.replace_signal(Sockets::new()?))
     }
 
     /// The descriptor that is readable while there are messages; None once the loop is closed.
     pub(crate) fn descriptor(&self) -> Option<i32> {
-        self.lock().sockets.as_ref().map(Sockets::descriptor)
+        self.messages.with_signal(Sockets::descriptor)
     }
 
     /// Notes the thread that runs the loop.
@@ -100,37 +93,16 @@ impl Inbox {
 
     /// The same, by a thread that passes the gate.
     pub(crate) fn push_while_passing(&self, message: Message) -> Result<(), Message> {
-        let mut list = self.lock();
-        let Some(sockets) = &list.sockets else { return Err(message) };
-        if list.messages.is_empty() {
-            sockets.signal();
-        }
-        list.messages.push(message);
-        Ok(())
+        self.messages.push(message)
     }
 
     /// Takes all messages, on the loop's thread.
     pub(crate) fn take(&self) -> Vec<Message> {
-        let mut list = self.lock();
-        if let Some(sockets) = &list.sockets {
-            // One byte for each time that the list was empty, which the loop empties here.
-            while matches!((&sockets.receiver).read(&mut [0; 64]), Ok(64)) {}
-        }
-        mem::take(&mut list.messages)
+        self.messages.take()
     }
 
     /// Takes no more messages; returns those that were not run.
     pub(crate) fn close(&self) -> Vec<Message> {
-        let mut list = self.lock();
-        let sockets = list.sockets.take();
-        let messages = mem::take(&mut list.messages);
-        drop(list);
-        drop(sockets);
-        messages
-    }
-
-    /// No Python code runs under this lock.
-    fn lock(&self) -> MutexGuard<'_, List> {
-        self.list.lock().expect("no code panics under this lock")
+        self.messages.close()
     }
 }

@@ -45,13 +45,16 @@ mod futures;
 mod handle;
 mod inbox;
 mod loop_bridge;
+mod messages;
 mod native;
 mod notify;
 mod panics;
 mod polling;
 mod sleep;
 mod spawn;
+mod sync;
 mod task_waker;
+mod wake_state;
 
 pub use async_fd::AsyncFd;
 pub use await_py::{AwaitPy, await_py};
