@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 
 import pytest
 import rust_extension
@@ -42,13 +43,12 @@ def quiet_loop(loop, monkeypatch):
 
 @contextlib.contextmanager
 def no_memory(first, last):
-    import _testcapi
-
-    _testcapi.set_nomemory(first, last)
+    refusal = importlib.import_module("_testcapi")
+    refusal.set_nomemory(first, last)
     try:
         yield
     finally:
-        _testcapi.remove_mem_hooks()
+        refusal.remove_mem_hooks()
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
