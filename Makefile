@@ -160,7 +160,8 @@ bench-applications: build ## compare installed web servers, database clients and
 	@$(venv_python) -m benches.applications
 
 bench-rust: build $(example_extension) ## compare the crate ferrio with tokio and smol, and ferrio-bridge with pyo3-async-runtimes
-	@cd benches/rust && cargo bench --locked --target-dir ../../target/bench-rust
+	@# criterion follows the variable, not the option.
+	@cd benches/rust && CARGO_TARGET_DIR=$(CURDIR)/target/bench-rust cargo bench --locked
 	@VIRTUAL_ENV=$(abspath $(VENV)) CARGO_TARGET_DIR=$(CURDIR)/target/bench-rust $(venv_python) -m maturin develop --release --locked \
 		--quiet --manifest-path benches/rust_bridge/Cargo.toml
 	@$(venv_python) benches/rust_bridge/compare.py

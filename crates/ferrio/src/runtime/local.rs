@@ -187,9 +187,6 @@ impl Local {
     /// One turn: waits at most `limit` if there is nothing to do, then runs what is ready. `main` polls the future that
     /// the run is for.
     pub(crate) fn turn(&self, limit: Option<Duration>, main: &mut dyn FnMut()) -> io::Result<()> {
-        if let Some(choices) = &self.choices {
-            return choices.turn(self, main);
-        }
         self.receive();
         self.poll(limit)?;
         self.fire_timers();

@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod choices;
+mod chosen_turn;
 pub(crate) mod current;
 mod handle;
 mod inbox;
@@ -14,6 +15,7 @@ pub(crate) mod timer;
 
 use std::cell::Cell;
 use std::fmt;
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -120,7 +122,7 @@ impl Runtime {
         self.local.queue(Key::MAIN);
         let mut outcome = None;
         while outcome.is_none() {
-            self.local.turn(None, &mut || {
+            self.turn_once(None, &mut || {
                 wake.begin_step();
                 // A wake-up of an earlier run's future may still be queued.
                 if outcome.is_none()
@@ -153,7 +155,7 @@ impl Runtime {
     pub fn run_forever(&self) -> Result<(), RunError> {
         let _entered = self.enter()?;
         while !self.local.stopping().take() {
-            self.local.turn(None, &mut || {})?;
+            self.turn_once(None, &mut || {})?;
         }
         Ok(())
     }
@@ -175,7 +177,16 @@ impl Runtime {
     /// ```
     pub fn turn(&self, limit: Option<Duration>) -> Result<(), RunError> {
         let _entered = self.enter()?;
-        Ok(self.local.turn(limit, &mut || {})?)
+        Ok(self.turn_once(limit, &mut || {})?)
+    }
+
+    /// `main` polls the future that the run is for.
+    #[inline]
+    fn turn_once(&self, limit: Option<Duration>, main: &mut dyn FnMut()) -> io::Result<()> {
+        match self.local.choices() {
+            None => self.local.turn(limit, main),
+            Some(choices) => chosen_turn::turn(&self.local, choices, main),
+        }
     }
 
     /// What other threads need to reach this runtime.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use crate::runtime::task_waker::Message;
+use crate::runtime::task_waker::{Key, Message};
 use crate::runtime::{choices, current};
 
 use super::pool::{Job, Pool};
@@ -88,7 +88,7 @@ fn begin<T: Send + 'static>(function: Box<dyn FnOnce() -> T + Send>, slot: Arc<M
         panic!("`to_thread` cannot start a thread: {error}");
     }
     if let (Some(choices), Some(landing)) = (local.choices(), landing) {
-        choices.add_job(local.current().get(), landing);
+        choices.add_job(local.current().get().map_or(0, Key::number), landing);
     }
 }
 
