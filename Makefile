@@ -67,6 +67,7 @@ test: check test-rust test-python ## everything: the checks, the Rust tests, the
 test-rust: $(tools) ## the tests of the crates that need no Python, and their documentation
 	@echo "== cargo test"
 	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio --lib --tests
+	@cargo test --quiet --locked -p ferrio --features tokio --test tokio_traits
 	@cargo test --quiet --locked -p ferrio-bridge --test waker
 	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio --doc
 	@echo "== cargo doc"
