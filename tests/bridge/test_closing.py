@@ -120,7 +120,12 @@ def test_task_that_can_never_be_woken_is_collected(loop, log):
 PRELUDE = """
 import asyncio, gc, sys, threading
 import rust_extension, ferrio
-new_event_loop = {factory}
+make_event_loop = {factory}
+
+def new_event_loop():
+    loop = make_event_loop()
+    loop.slow_callback_duration = 3600  # the machine may be busy
+    return loop
 """
 
 
@@ -190,7 +195,6 @@ def prelude(loop_kind):
             rust_extension.run_in_turn(100_000, lambda number: None)
             await asyncio.sleep(0)
         loop = new_event_loop()
-        loop.slow_callback_duration = 3600
         loop.run_until_complete(main())
         """,
         # A daemon thread runs a loop with Rust tasks until the end.
