@@ -119,3 +119,24 @@ fn wake_ups_of_two_threads_are_never_lost() {
     model.preemption_bound = Some(2);
     model.check(|| run(2, 1));
 }
+
+#[test]
+fn each_message_is_taken_although_the_loop_waits_for_a_signal_first() {
+    loom::model(|| {
+        let sockets = Sockets::new();
+        let messages = Arc::new(Messages::new(sockets.clone()));
+        let threads = [1, 2].map(|message| {
+            let messages = Arc::clone(&messages);
+            thread::spawn(move || assert_eq!(messages.push(message), Ok(()), "the list is open"))
+        });
+        let mut taken = Vec::new();
+        while taken.len() < 2 {
+            sockets.wait();
+            taken.append(&mut messages.take());
+        }
+        assert_eq!(taken.iter().sum::<i32>(), 3);
+        for thread in threads {
+            thread.join().expect("it does not panic");
+        }
+    });
+}
