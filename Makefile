@@ -68,10 +68,14 @@ demo: build ## a chat and a crawl compared on asyncio, uvloop and ferrio; faults
 
 test: check test-rust test-python ## everything: the checks, the Rust tests, the Python tests
 
-test-rust: $(tools) ## the tests of the crates that need no Python
+test-rust: $(tools) ## the tests of the crates that need no Python, and their documentation
 	@echo "== cargo test"
 	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio --lib --tests
+	@cargo test --quiet --locked -p ferrio --features tokio --test tokio_traits
+	@cargo test --quiet --locked -p ferrio-bridge --test waker
 	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio --doc
+	@echo "== cargo doc"
+	@RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --all-features -p ferrio-sys -p ferrio-engine -p ferrio
 
 environment: $(tools) # what the checks need
 
@@ -161,7 +165,8 @@ bench-applications: build ## compare installed web servers, database clients and
 	@$(venv_python) -m benches.applications
 
 bench-rust: build $(example_extension) ## compare the crate ferrio with tokio and smol, and ferrio-bridge with pyo3-async-runtimes
-	@cd benches/rust && cargo bench --locked --target-dir ../../target/bench-rust
+	@# criterion follows the variable, not the option.
+	@cd benches/rust && CARGO_TARGET_DIR=$(CURDIR)/target/bench-rust cargo bench --locked
 	@VIRTUAL_ENV=$(abspath $(VENV)) CARGO_TARGET_DIR=$(CURDIR)/target/bench-rust $(venv_python) -m maturin develop --release --locked \
 		--quiet --manifest-path benches/rust_bridge/Cargo.toml
 	@$(venv_python) benches/rust_bridge/compare.py

@@ -120,7 +120,12 @@ def test_task_that_can_never_be_woken_is_collected(loop, log):
 PRELUDE = """
 import asyncio, gc, sys, threading
 import rust_extension, ferrio
-new_event_loop = {factory}
+make_event_loop = {factory}
+
+def new_event_loop():
+    loop = make_event_loop()
+    loop.slow_callback_duration = 3600  # the machine may be busy
+    return loop
 """
 
 
@@ -128,10 +133,21 @@ new_event_loop = {factory}
 # interpreter's end; when that is, the allocations of the other threads decide.
 STOCK = "asyncio.SelectorEventLoop; del asyncio.BaseEventLoop.__del__"
 
+PYTHON = """asyncio.SelectorEventLoop
+asyncio.SelectorEventLoop.create_future = lambda loop: asyncio.futures._PyFuture(loop=loop)
+asyncio.SelectorEventLoop.create_task = lambda loop, coro, **options: asyncio.tasks._PyTask(coro, loop=loop, **options)
+del asyncio.BaseEventLoop.__del__"""
+FACTORIES = {
+    "stock": STOCK,
+    "python": PYTHON,
+    "ferrio": "ferrio.new_event_loop",
+    "uvloop": "__import__('uvloop').new_event_loop",
+}
+
 
 @pytest.fixture
 def prelude(loop_kind):
-    return PRELUDE.format(factory={"stock": STOCK, "ferrio": "ferrio.new_event_loop"}[loop_kind])
+    return PRELUDE.format(factory=FACTORIES[loop_kind])
 
 
 @pytest.mark.parametrize(
@@ -179,7 +195,6 @@ def prelude(loop_kind):
             rust_extension.run_in_turn(100_000, lambda number: None)
             await asyncio.sleep(0)
         loop = new_event_loop()
-        loop.slow_callback_duration = 3600
         loop.run_until_complete(main())
         """,
         # A daemon thread runs a loop with Rust tasks until the end.

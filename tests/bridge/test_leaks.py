@@ -9,6 +9,9 @@ import sys
 import pytest
 import rust_extension
 
+from tests.bridge.conftest import OTHERS
+from tests.support.loops import FACTORIES
+
 ROUNDS = int(os.environ.get("FERRIO_LEAK_ROUNDS", "2000"))
 
 
@@ -61,7 +64,58 @@ async def slept():
     await rust_extension.slept(0, 1)
 
 
-OPERATIONS = [ready, lazy, wake_once, failing, awaited, both, cancelled, notified, slept]
+async def through_sockets():
+    await rust_extension.through_sockets(1)
+
+
+async def sent_by_a_thread():
+    done = asyncio.get_running_loop().create_future()
+    rust_extension.run_in_turn(1, done.set_result)
+    await done
+
+
+async def woken_by_a_thread():
+    gate = rust_extension.Gate()
+    task = gate.wait()
+    await asyncio.sleep(0)
+    gate.open_from_thread()
+    await task
+
+
+async def first_of_two():
+    await rust_extension.first(asyncio.get_running_loop().create_future(), asyncio.sleep(0))
+
+
+async def never_awaited():
+    rust_extension.lazy(1).close()
+
+
+async def cancelled_in_python():
+    task = rust_extension.nested(asyncio.get_running_loop().create_future())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+OPERATIONS = [
+    ready,
+    lazy,
+    wake_once,
+    failing,
+    awaited,
+    both,
+    cancelled,
+    cancelled_in_python,
+    notified,
+    slept,
+    through_sockets,
+    sent_by_a_thread,
+    woken_by_a_thread,
+    first_of_two,
+    never_awaited,
+]
 
 
 def resident_bytes():
@@ -85,4 +139,47 @@ def test_calls_leave_nothing_behind(loop, operation):
     more_blocks, more_resident = blocks_after(ROUNDS)
     # Python's objects are counted to the block; Rust's memory shows in the process, of which each page counts.
     assert more_blocks - blocks < ROUNDS // 20
-    assert more_resident - resident < max(ROUNDS * 32, 1 << 20)
+    assert more_resident - resident < max(ROUNDS * 32, 4 << 20)
+
+
+async def panicked():
+    with contextlib.suppress(RuntimeError):
+        await rust_extension.panicking_in("poll", None)
+
+
+def run_a_loop(new_event_loop):
+    async def main():
+        rust_extension.lazy(1).close()
+        await rust_extension.wake_once(1)
+        return [rust_extension.idle("name", lambda name: None) for _ in range(3)]
+
+    loop = new_event_loop()
+    tasks = loop.run_until_complete(main())
+    loop.close()
+    for task in tasks:
+        task._log_destroy_pending = False
+
+
+@pytest.mark.parametrize("what", ["panics", "loops"])
+def test_panics_and_loops_leave_nothing_behind(loop_kind, what, capfd):
+    factory = {**FACTORIES, **OTHERS}[loop_kind]
+    rounds = max(ROUNDS // 20, 100)
+
+    def blocks_after(rounds):
+        if what == "loops":
+            for _ in range(rounds):
+                run_a_loop(factory)
+        else:
+            loop = factory()
+            for _ in range(rounds):
+                loop.run_until_complete(panicked())
+            loop.close()
+        gc.collect()
+        capfd.readouterr()
+        return sys.getallocatedblocks(), resident_bytes()
+
+    blocks_after(rounds)
+    blocks, resident = blocks_after(rounds)
+    more_blocks, more_resident = blocks_after(2 * rounds)
+    assert more_blocks - blocks < rounds
+    assert more_resident - resident < max(rounds * 200, 4 << 20)

@@ -13,10 +13,10 @@ import rust_extension
 from ferrio import inspect
 
 
-def test_ready_future_is_a_task_with_its_result(loop):
+def test_ready_future_is_a_task_with_its_result(loop, loop_kind):
     async def main():
         task = rust_extension.ready([1])
-        assert isinstance(task, asyncio.Task)
+        assert isinstance(task, type(asyncio.current_task()) if loop_kind == "python" else asyncio.Task)
         assert task in asyncio.all_tasks()
         assert not task.done()
         return await task
@@ -249,4 +249,5 @@ def test_inspection_shows_the_rust_functions_of_a_chain(new_event_loop):
         return stacks
 
     stacks = new_event_loop().run_until_complete(main())
-    assert ["outer", "rust_extension::small::awaited", "inner"] in stacks
+    # Futures of Python have a frame of their own.
+    assert ["outer", "rust_extension::small::awaited", "inner"] in [stack[:3] for stack in stacks]

@@ -90,8 +90,9 @@ def test_json_block_is_json(block):
 
 
 @of_kind("rust")
-def test_rust_block_is_part_of_the_example(block):
-    sources = (ROOT / "examples" / "rust-extension" / "src").glob("*.rs")
+def test_rust_block_is_part_of_an_example(block):
+    examples = ROOT / "examples"
+    sources = [*(examples / "rust-extension" / "src").glob("*.rs"), *(examples / "rust").glob("*.rs")]
     assert any(block[2] in path.read_text() for path in sources)
 
 

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyIterator;
@@ -9,6 +10,7 @@ use pyo3::types::iterator::PySendResult;
 
 use crate::asyncio;
 use crate::await_py::{close, throw};
+use crate::panics::for_python;
 
 /// Cancels `yielded`, in which the code waits, and lets it see that; closes the code if no loop runs.
 pub(crate) fn cancel_awaited(iterator: Bound<'_, PyIterator>, yielded: Bound<'_, PyAny>) -> PyResult<()> {
@@ -64,6 +66,29 @@ impl Remainder {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        for_python(py, || self.advance(py))
+    }
+
+    fn send<'py>(&self, py: Python<'py>, _value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        for_python(py, || self.advance(py)?.ok_or_else(|| PyStopIteration::new_err(())))
+    }
+
+    fn throw<'py>(&self, py: Python<'py>, exception: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let first = self.first.lock().expect("no code panics under this lock").take();
+        drop(first);
+        for_python(py, || match throw(self.iterator.bind(py), PyErr::from_value(exception))? {
+            PySendResult::Next(object) => Ok(object),
+            PySendResult::Return(_) => Err(PyStopIteration::new_err(())),
+        })
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        for_python(py, || close(self.iterator.bind(py)))
+    }
+}
+
+impl Remainder {
+    fn advance<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let first = self.first.lock().expect("no code panics under this lock").take();
         if let Some(first) = first {
             let first = first.into_bound(py);
@@ -76,22 +101,5 @@ impl Remainder {
             PySendResult::Next(object) => Ok(Some(object)),
             PySendResult::Return(_) => Ok(None),
         }
-    }
-
-    fn send<'py>(&self, py: Python<'py>, _value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.__next__(py)?.ok_or_else(|| pyo3::exceptions::PyStopIteration::new_err(()))
-    }
-
-    fn throw<'py>(&self, py: Python<'py>, exception: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let first = self.first.lock().expect("no code panics under this lock").take();
-        drop(first);
-        match throw(self.iterator.bind(py), PyErr::from_value(exception))? {
-            PySendResult::Next(object) => Ok(object),
-            PySendResult::Return(_) => Err(pyo3::exceptions::PyStopIteration::new_err(())),
-        }
-    }
-
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        close(self.iterator.bind(py))
     }
 }

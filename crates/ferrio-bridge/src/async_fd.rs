@@ -3,6 +3,7 @@
 //! The loop keeps watching a direction while operations keep waiting for it, and stops when it reports one that nobody
 //! waits for: a peer that asks and answers in turn costs no system call but its own.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
@@ -14,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::asyncio;
-use crate::panics::caught;
+use crate::panics::{caught, for_python, report_unraisable, wake_all};
 
 /// Watches the descriptor of `T` by the loop's `add_reader` and `add_writer`.
 ///
@@ -110,6 +111,12 @@ impl<T: AsFd> AsyncFd<T> {
     }
 }
 
+impl<T: AsFd> fmt::Debug for AsyncFd<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("AsyncFd").field("descriptor", &self.watch.descriptor).finish_non_exhaustive()
+    }
+}
+
 impl Watch {
     fn poll<R>(
         &self,
@@ -185,11 +192,12 @@ impl Kind {
 impl ReadyCallback {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         let waiting = std::mem::take(&mut self.direction.lock().waiting);
-        if waiting.is_empty() {
-            return self.direction.stop(self.event_loop.bind(py), self.descriptor);
-        }
-        // A combinator's waker is foreign code.
-        caught(|| waiting.into_iter().for_each(Waker::wake))
+        for_python(py, || {
+            if waiting.is_empty() {
+                return self.direction.stop(self.event_loop.bind(py), self.descriptor);
+            }
+            caught(|| wake_all(waiting))
+        })
     }
 }
 
@@ -199,8 +207,8 @@ impl Drop for Watch {
         Python::try_attach(|py| {
             let event_loop = self.event_loop.bind(py);
             for direction in [&self.readable, &self.writable] {
-                if let Err(error) = direction.stop(event_loop, self.descriptor) {
-                    error.write_unraisable(py, Some(event_loop));
+                if let Err(error) = for_python(py, || direction.stop(event_loop, self.descriptor)) {
+                    report_unraisable(py, error, Some(event_loop));
                 }
             }
         });

@@ -5,6 +5,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
+use crate::panics::{for_python, report_unraisable};
+
 /// The loop that runs on this thread.
 ///
 /// # Errors
@@ -53,7 +55,7 @@ pub(crate) fn report(event_loop: &Bound<'_, PyAny>, message: &str, error: PyErr)
         context.set_item("exception", error.value(py))?;
         event_loop.call_method1(intern!(py, "call_exception_handler"), (context,))
     };
-    if let Err(failed) = report() {
-        failed.write_unraisable(py, Some(event_loop));
+    if let Err(failed) = for_python(py, report) {
+        report_unraisable(py, failed, Some(event_loop));
     }
 }

@@ -4,6 +4,7 @@
 //! as the current one, and its context variables. Several at a time, as in a `select`, wake the task each by a callback.
 
 use std::cell::Cell;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -17,6 +18,7 @@ use pyo3::types::iterator::PySendResult;
 use crate::abandoned::cancel_awaited;
 use crate::asyncio;
 use crate::callback::WakeCallback;
+use crate::panics::{for_python, report_unraisable};
 use crate::polling::{self, Offer, Resumption};
 
 /// Awaits `object`: a coroutine, a future or task, or any other awaitable of the running loop.
@@ -197,6 +199,17 @@ pub(crate) fn throw<'py>(iterator: &Bound<'py, PyIterator>, error: PyErr) -> PyR
     }
 }
 
+impl fmt::Debug for AwaitPy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::New(_) => "new",
+            State::Waiting(_) => "waiting",
+            State::Done => "done",
+        };
+        formatter.debug_struct("AwaitPy").field("state", &state).finish_non_exhaustive()
+    }
+}
+
 impl Drop for AwaitPy {
     fn drop(&mut self) {
         let (iterator, yielded) = match std::mem::replace(&mut self.state, State::Done) {
@@ -210,13 +223,15 @@ impl Drop for AwaitPy {
         };
         // None at the interpreter's end, when there is nothing left to tell.
         Python::try_attach(|py| {
-            let outcome = if IS_CLOSING.get() {
-                close(iterator.bind(py))
-            } else {
-                cancel_awaited(iterator.into_bound(py), yielded.into_bound(py))
-            };
+            let outcome = for_python(py, || {
+                if IS_CLOSING.get() {
+                    close(iterator.bind(py))
+                } else {
+                    cancel_awaited(iterator.into_bound(py), yielded.into_bound(py))
+                }
+            });
             if let Err(error) = outcome {
-                error.write_unraisable(py, None);
+                report_unraisable(py, error, None);
             }
         });
     }

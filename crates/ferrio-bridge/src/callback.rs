@@ -7,7 +7,7 @@ use std::task::Waker;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::panics::caught;
+use crate::panics::{caught, for_python};
 
 /// Wakes whoever waits, whatever the arguments.
 #[pyclass(frozen, module = "ferrio_bridge")]
@@ -44,11 +44,11 @@ impl WakeCallback {
 
 #[pymethods]
 impl WakeCallback {
-    #[pyo3(signature = (*_arguments))]
-    fn __call__(&self, _arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
+    #[pyo3(signature = (*arguments))]
+    fn __call__(&self, arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
         self.was_called.store(true, Ordering::Release);
         let waker = self.waker.lock().expect("no code panics under this lock").take();
         // A combinator's waker is foreign code.
-        caught(|| waker.map(Waker::wake)).map(drop)
+        for_python(arguments.py(), || caught(|| waker.map(Waker::wake)).map(drop))
     }
 }

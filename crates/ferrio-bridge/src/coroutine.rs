@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use pyo3::exceptions::{
-    PyGeneratorExit, PyRecursionError, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyValueError,
+    PyGeneratorExit, PyRecursionError, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError, PyValueError,
 };
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -22,7 +22,7 @@ use crate::futures::{self, Body, Place, Wait};
 use crate::inbox::Message;
 use crate::loop_bridge::LoopBridge;
 use crate::native::VERSION;
-use crate::panics::{caught, drop_caught};
+use crate::panics::{caught, drop_caught, for_python, report_unraisable};
 use crate::polling::{self, Offer, Polling};
 use crate::task_waker::TaskWaker;
 
@@ -53,14 +53,22 @@ impl Coroutine {
     pub(crate) fn new(py: Python<'_>, name: &'static str, body: Body, bridge: Option<Py<LoopBridge>>) -> Self {
         // The interpreter may end a daemon thread in any of the calls that a future makes.
         ferrio_sys::park_threads_ended_by_force();
-        let task_waker = Arc::new(TaskWaker::default());
+        let task_waker = Arc::new(TaskWaker::new());
         Self {
             name,
-            stage: AtomicU8::new(CREATED),
+            // So that it does not warn if it never becomes an object.
+            stage: AtomicU8::new(FINISHED),
             place: futures::insert(py, body, bridge),
             waker: Waker::from(Arc::clone(&task_waker)),
             task_waker,
         }
+    }
+
+    /// The object.
+    pub(crate) fn into_object(self, py: Python<'_>) -> PyResult<Bound<'_, Self>> {
+        let object = Bound::new(py, self)?;
+        object.get().stage.store(CREATED, Ordering::Release);
+        Ok(object)
     }
 
     /// Resumes it.
@@ -181,20 +189,21 @@ impl Coroutine {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.advance(py, None)? {
+        for_python(py, || match self.advance(py, None)? {
             Step::Yielded(object) => Ok(Some(object)),
             // Cheaper than an exception without a value, and means the same.
             Step::Returned(value) if value.is_none() => Ok(None),
-            Step::Returned(value) => Err(PyStopIteration::new_err((value.unbind(),))),
-        }
+            Step::Returned(value) => Err(stop_with(&value)),
+        })
     }
 
     fn send<'py>(&self, py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        if !value.is_none() && self.stage.load(Ordering::Acquire) == CREATED {
-            let text = "can't send non-None value to a just-started coroutine";
-            return Err(pyo3::exceptions::PyTypeError::new_err(text));
-        }
-        raising_stop(self.advance(py, None)?)
+        for_python(py, || {
+            if !value.is_none() && self.stage.load(Ordering::Acquire) == CREATED {
+                return Err(PyTypeError::new_err("can't send non-None value to a just-started coroutine"));
+            }
+            raising_stop(self.advance(py, None)?)
+        })
     }
 
     #[pyo3(signature = (kind, value=None, traceback=None, /))]
@@ -205,33 +214,39 @@ impl Coroutine {
         value: Option<Bound<'py, PyAny>>,
         traceback: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let exception = match value {
-            Some(value) if value.is_instance_of::<pyo3::exceptions::PyBaseException>() => value,
-            Some(value) => kind.call1((value,))?,
-            None => kind,
-        };
-        let error = PyErr::from_value(exception);
-        if let Some(traceback) = traceback {
-            error.set_traceback(py, Some(traceback.cast_into()?));
-        }
-        raising_stop(self.advance(py, Some(error))?)
+        for_python(py, || {
+            let exception = match value {
+                Some(value) if value.is_instance_of::<pyo3::exceptions::PyBaseException>() => value,
+                Some(value) => kind.call1((value,))?,
+                None => kind,
+            };
+            let error = PyErr::from_value(exception);
+            if let Some(traceback) = traceback {
+                error.set_traceback(py, Some(traceback.cast_into()?));
+            }
+            raising_stop(self.advance(py, Some(error))?)
+        })
     }
 
     /// Drops the future. It is not told, but Python code that it awaits is closed.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let before = self.stage.swap(RUNNING, Ordering::AcqRel);
-        if before == RUNNING {
-            return Err(PyValueError::new_err("coroutine already executing"));
-        }
-        if before != FINISHED {
-            if !self.place.is_here() {
-                self.stage.store(before, Ordering::Release);
-                return Err(PyRuntimeError::new_err("a Rust future can only be closed on the thread that created it"));
+        for_python(py, || {
+            let before = self.stage.swap(RUNNING, Ordering::AcqRel);
+            if before == RUNNING {
+                return Err(PyValueError::new_err("coroutine already executing"));
             }
-            self.close_future(py);
-        }
-        self.stage.store(FINISHED, Ordering::Release);
-        Ok(())
+            if before != FINISHED {
+                if !self.place.is_here() {
+                    self.stage.store(before, Ordering::Release);
+                    return Err(PyRuntimeError::new_err(
+                        "a Rust future can only be closed on the thread that created it",
+                    ));
+                }
+                self.close_future(py);
+            }
+            self.stage.store(FINISHED, Ordering::Release);
+            Ok(())
+        })
     }
 
     #[getter]
@@ -288,8 +303,13 @@ impl Coroutine {
 fn raising_stop(step: Step<'_>) -> PyResult<Bound<'_, PyAny>> {
     match step {
         Step::Yielded(object) => Ok(object),
-        Step::Returned(value) => Err(PyStopIteration::new_err((value.unbind(),))),
+        Step::Returned(value) => Err(stop_with(&value)),
     }
+}
+
+/// `StopIteration` with a value, even if that is a tuple or an exception.
+fn stop_with(value: &Bound<'_, PyAny>) -> PyErr {
+    value.py().get_type::<PyStopIteration>().call1((value,)).map_or_else(|error| error, PyErr::from_value)
 }
 
 impl Drop for Coroutine {
@@ -299,7 +319,7 @@ impl Drop for Coroutine {
             // A destructor may run while an exception is on its way.
             let pending = PyErr::take(py);
             if stage == CREATED {
-                warn_never_awaited(py, self.name);
+                let _ = caught(|| warn_never_awaited(py, self.name));
             }
             self.place.release(py);
             if !self.place.is_here()
@@ -323,6 +343,6 @@ fn warn_never_awaited(py: Python<'_>, name: &str) {
         warnings.call_method1(intern!(py, "warn"), (text, py.get_type::<PyRuntimeWarning>()))
     };
     if let Err(error) = warn() {
-        error.write_unraisable(py, None);
+        report_unraisable(py, error, None);
     }
 }

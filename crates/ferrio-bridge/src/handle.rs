@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use crate::asyncio;
 use crate::inbox::{Inbox, Message};
 use crate::loop_bridge::LoopBridge;
+use crate::panics::for_python;
 
 /// Sends code to the event loop, from any thread and without the interpreter's lock.
 ///
@@ -46,8 +47,10 @@ impl Handle {
     /// # Errors
     /// `RuntimeError` if none does.
     pub fn current(py: Python<'_>) -> PyResult<Self> {
-        let bridge = LoopBridge::of(&asyncio::running_loop(py)?)?;
-        Ok(Self { inbox: Arc::clone(&bridge.get().inbox) })
+        for_python(py, || {
+            let bridge = LoopBridge::of(&asyncio::running_loop(py)?)?;
+            Ok(Self { inbox: Arc::clone(&bridge.get().inbox) })
+        })
     }
 
     /// Runs `code` on the loop's thread in one of its next turns, in the order of the calls. What it raises goes to the

@@ -7,11 +7,13 @@
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use pyo3::prelude::*;
 
+use crate::forks;
+use crate::messages::{Messages, Signal};
 use crate::task_waker::TaskWaker;
 
 pub(crate) enum Message {
@@ -22,34 +24,54 @@ pub(crate) enum Message {
 }
 
 pub(crate) struct Inbox {
-    list: Mutex<List>,
+    messages: Messages<Message, Sockets>,
     /// The number of the thread that last ran the loop.
     thread: AtomicU64,
 }
 
-struct List {
-    messages: Vec<Message>,
-    /// None once the loop is closed.
-    sockets: Option<Sockets>,
-}
-
-struct Sockets {
+pub(crate) struct Sockets {
     sender: UnixStream,
     receiver: UnixStream,
 }
 
-impl Inbox {
-    pub(crate) fn new() -> io::Result<Self> {
+impl Sockets {
+    fn new() -> io::Result<Self> {
         let (sender, receiver) = UnixStream::pair()?;
         sender.set_nonblocking(true)?;
         receiver.set_nonblocking(true)?;
-        let list = List { messages: Vec::new(), sockets: Some(Sockets { sender, receiver }) };
-        Ok(Self { list: Mutex::new(list), thread: AtomicU64::new(0) })
+        Ok(Self { sender, receiver })
+    }
+
+    pub(crate) fn descriptor(&self) -> i32 {
+        self.receiver.as_raw_fd()
+    }
+}
+
+impl Signal for Sockets {
+    fn give(&self) {
+        // Fails only if the socket is full, and then the loop wakes anyway.
+        let _ = (&self.sender).write(&[0]);
+    }
+
+    fn clear(&self) {
+        // One byte for each time that the list was empty.
+        while matches!((&self.receiver).read(&mut [0; 64]), Ok(64)) {}
+    }
+}
+
+impl Inbox {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { messages: Messages::new(Sockets::new()?), thread: AtomicU64::new(0) })
+    }
+
+    /// Replaces the sockets, which a parent process shares, and returns them; None if the loop is closed.
+    pub(crate) fn renew(&self) -> io::Result<Option<Sockets>> {
+        Ok(self.messages.replace_signal(Sockets::new()?))
     }
 
     /// The descriptor that is readable while there are messages; None once the loop is closed.
     pub(crate) fn descriptor(&self) -> Option<i32> {
-        self.lock().sockets.as_ref().map(|sockets| sockets.receiver.as_raw_fd())
+        self.messages.with_signal(Sockets::descriptor)
     }
 
     /// Notes the thread that runs the loop.
@@ -65,38 +87,22 @@ impl Inbox {
 
     /// Sends `message`, or gives it back if the loop is closed.
     pub(crate) fn push(&self, message: Message) -> Result<(), Message> {
-        let mut list = self.lock();
-        let Some(sockets) = &list.sockets else { return Err(message) };
-        if list.messages.is_empty() {
-            // Fails only if the socket is full, and then the loop wakes anyway.
-            let _ = (&sockets.sender).write(&[0]);
-        }
-        list.messages.push(message);
-        Ok(())
+        let _passing = forks::pass();
+        self.push_while_passing(message)
+    }
+
+    /// The same, by a thread that passes the gate.
+    pub(crate) fn push_while_passing(&self, message: Message) -> Result<(), Message> {
+        self.messages.push(message)
     }
 
     /// Takes all messages, on the loop's thread.
     pub(crate) fn take(&self) -> Vec<Message> {
-        let mut list = self.lock();
-        if let Some(sockets) = &list.sockets {
-            // One byte for each time that the list was empty, which the loop empties here.
-            while matches!((&sockets.receiver).read(&mut [0; 64]), Ok(64)) {}
-        }
-        std::mem::take(&mut list.messages)
+        self.messages.take()
     }
 
     /// Takes no more messages; returns those that were not run.
     pub(crate) fn close(&self) -> Vec<Message> {
-        let mut list = self.lock();
-        let sockets = list.sockets.take();
-        let messages = std::mem::take(&mut list.messages);
-        drop(list);
-        drop(sockets);
-        messages
-    }
-
-    /// No Python code runs under this lock.
-    fn lock(&self) -> MutexGuard<'_, List> {
-        self.list.lock().expect("no code panics under this lock")
+        self.messages.close()
     }
 }

@@ -14,10 +14,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 
 use crate::asyncio;
+use crate::forks;
 use crate::futures::{self, thread_number};
 use crate::inbox::{Inbox, Message};
 use crate::native::{self, Native};
-use crate::panics::{caught, drop_caught};
+use crate::panics::{caught, drop_caught, for_python, report_unraisable};
 
 #[pyclass(frozen, module = "ferrio_bridge")]
 pub(crate) struct LoopBridge {
@@ -33,7 +34,12 @@ pub(crate) struct LoopBridge {
 #[pyclass(frozen, module = "ferrio_bridge", name = "InboxReader")]
 struct Reader {
     bridge: Py<LoopBridge>,
+    /// What it reads.
+    descriptor: i32,
 }
+
+/// The bridges of all loops, by loop.
+static BRIDGES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 thread_local! {
     /// That of the loop that last ran on this thread.
@@ -78,7 +84,6 @@ impl LoopBridge {
 
     #[cold]
     fn find_or_create(event_loop: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
-        static BRIDGES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let py = event_loop.py();
         let create = || py.import("weakref")?.getattr("WeakKeyDictionary")?.call0().map(Bound::unbind);
@@ -87,8 +92,8 @@ impl LoopBridge {
         if !found.is_none() {
             return Ok(found.cast::<Self>()?.clone().unbind());
         }
+        forks::watch(py)?;
         let inbox = Inbox::new()?;
-        let descriptor = inbox.descriptor().expect("open until its loop is closed");
         let bridge = Self {
             event_loop: PyWeakrefReference::new(event_loop)?.unbind(),
             inbox: Arc::new(inbox),
@@ -97,16 +102,37 @@ impl LoopBridge {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
         };
         let bridge = Py::new(py, bridge)?;
-        let reader = Bound::new(py, Reader { bridge: bridge.clone_ref(py) })?;
-        // In an empty context: messages belong to no task.
-        let context = py.import("contextvars")?.getattr("Context")?.call0()?;
-        let add_reader = event_loop.getattr(intern!(py, "add_reader"))?;
-        context.call_method1(intern!(py, "run"), (add_reader, descriptor, reader))?;
+        Self::watch_inbox(bridge.bind(py), event_loop)?;
         bridges.set_item(event_loop, &bridge)?;
         Ok(bridge)
     }
 
-    fn run(&self, py: Python<'_>, message: Message) {
+    /// Lets the loop read the inbox.
+    fn watch_inbox(bridge: &Bound<'_, Self>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = bridge.py();
+        let Some(descriptor) = bridge.get().inbox.descriptor() else { return Ok(()) };
+        let reader = Bound::new(py, Reader { bridge: bridge.clone().unbind(), descriptor })?;
+        // In an empty context: messages belong to no task.
+        let context = py.import("contextvars")?.getattr("Context")?.call0()?;
+        let add_reader = event_loop.getattr(intern!(py, "add_reader"))?;
+        context.call_method1(intern!(py, "run"), (add_reader, descriptor, reader)).map(drop)
+    }
+
+    /// All bridges, if there ever was one.
+    pub(crate) fn all(py: Python<'_>) -> Option<&Bound<'_, PyAny>> {
+        BRIDGES.get(py).map(|bridges| bridges.bind(py))
+    }
+
+    /// Gives a loop of ferrio's, in a child process, an inbox that its parent does not share.
+    pub(crate) fn renew_inbox(bridge: &Bound<'_, Self>) -> PyResult<()> {
+        let (py, this) = (bridge.py(), bridge.get());
+        let Some(event_loop) = this.event_loop(py).filter(|_| this.native.is_some()) else { return Ok(()) };
+        let Some(before) = this.inbox.renew()? else { return Ok(()) };
+        Self::watch_inbox(bridge, &event_loop)?;
+        event_loop.call_method1(intern!(py, "remove_reader"), (before.descriptor(),)).map(drop)
+    }
+
+    fn run(&self, py: Python<'_>, message: Message) -> PyResult<()> {
         let outcome = match message {
             Message::Wake(waker) => waker.wake_here(py),
             Message::Run(code) => caught(|| code(py)).and_then(|outcome| outcome),
@@ -115,11 +141,12 @@ impl LoopBridge {
                 Ok(())
             }
         };
-        if let Err(error) = outcome {
-            match self.event_loop(py) {
-                Some(event_loop) => asyncio::report(&event_loop, "Exception in code sent to the event loop", error),
-                None => error.write_unraisable(py, None),
+        match (outcome, self.event_loop(py)) {
+            (Err(error), Some(event_loop)) => {
+                asyncio::report(&event_loop, "Exception in code sent to the event loop", error);
+                Ok(())
             }
+            (outcome, _) => outcome,
         }
     }
 }
@@ -130,7 +157,9 @@ impl Reader {
         let bridge = self.bridge.get();
         bridge.inbox.set_thread(thread_number());
         for message in bridge.inbox.take() {
-            bridge.run(py, message);
+            if let Err(error) = for_python(py, || bridge.run(py, message)) {
+                report_unraisable(py, error, None);
+            }
         }
     }
 }
@@ -141,8 +170,11 @@ impl Drop for Reader {
             // A destructor may run while an exception is on its way.
             let pending = PyErr::take(py);
             let bridge = self.bridge.get();
-            drop_caught(py, bridge.inbox.close());
-            futures::drop_all_of(py, bridge.number);
+            // Another has taken its place in a child process.
+            if bridge.inbox.descriptor() == Some(self.descriptor) {
+                drop_caught(py, bridge.inbox.close());
+                futures::drop_all_of(py, bridge.number);
+            }
             if let Some(pending) = pending {
                 pending.restore(py);
             }

@@ -7,6 +7,9 @@ use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use crate::forks;
+use crate::panics::wake_all;
+
 /// Lets futures wait for an event that other futures, Python code or other threads bring about.
 ///
 /// Futures are woken in the order in which they began to wait. A notification that finds none is kept for the next;
@@ -41,6 +44,7 @@ struct Waiter {
 }
 
 /// The future of [`Notify::notified`].
+#[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Notified<'a> {
     notify: &'a Notify,
@@ -62,12 +66,14 @@ impl Notify {
 
     /// Wakes the future that has waited longest, or the next to wait.
     pub fn notify_one(&self) {
+        let passing = forks::pass();
         let mut state = self.lock();
         let waker = state.choose();
         if waker.is_none() {
             state.is_notified = true;
         }
         drop(state);
+        drop(passing);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -75,12 +81,12 @@ impl Notify {
 
     /// Wakes all futures that wait now.
     pub fn notify_waiters(&self) {
+        let passing = forks::pass();
         let mut state = self.lock();
         let wakers: Vec<_> = state.waiters.iter_mut().filter_map(|waiter| waiter.waker.take()).collect();
         drop(state);
-        for waker in wakers {
-            waker.wake();
-        }
+        drop(passing);
+        wake_all(wakers);
     }
 
     /// Wakers run outside this lock: they may be foreign code.

@@ -1,5 +1,6 @@
 //! Waiting for a time to pass, by the loop's own timers.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,6 +11,7 @@ use pyo3::prelude::*;
 
 use crate::asyncio;
 use crate::callback::WakeCallback;
+use crate::panics::{for_python, report_unraisable};
 
 /// Waits for `duration`, by the clock of the running loop.
 ///
@@ -54,6 +56,12 @@ impl Future for Sleep {
     }
 }
 
+impl fmt::Debug for Sleep {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Sleep").field("duration", &self.duration).finish_non_exhaustive()
+    }
+}
+
 fn start(py: Python<'_>, duration: Duration, context: &Context<'_>) -> PyResult<Timer> {
     let callback = Bound::new(py, WakeCallback::new(context.waker()))?;
     let event_loop = asyncio::running_loop(py)?;
@@ -70,8 +78,8 @@ impl Drop for Sleep {
         timer.callback.get().disarm();
         // None at the interpreter's end, when no timer runs any more.
         Python::try_attach(|py| {
-            if let Err(error) = timer.handle.call_method0(py, intern!(py, "cancel")) {
-                error.write_unraisable(py, None);
+            if let Err(error) = for_python(py, || timer.handle.call_method0(py, intern!(py, "cancel"))) {
+                report_unraisable(py, error, None);
             }
         });
     }

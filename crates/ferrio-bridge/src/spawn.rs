@@ -11,6 +11,7 @@ use crate::asyncio;
 use crate::coroutine::Coroutine;
 use crate::futures::Body;
 use crate::loop_bridge::LoopBridge;
+use crate::panics::for_python;
 
 /// A task of the running loop that runs `future`, which need not be `Send`.
 ///
@@ -18,17 +19,19 @@ use crate::loop_bridge::LoopBridge;
 /// `gather` takes it. As any task it begins in the loop's next turn. The result becomes a Python object; `()` is None.
 ///
 /// # Errors
-/// `RuntimeError` if no event loop runs on this thread.
+/// `RuntimeError` if no event loop runs on this thread; what the loop's `create_task` raises; `MemoryError`.
 pub fn spawn_local<'py, F, T, E>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
 where
     F: Future<Output = Result<T, E>> + 'static,
     T: for<'a> IntoPyObject<'a> + 'static,
     E: Into<PyErr>,
 {
-    let event_loop = asyncio::running_loop(py)?;
-    let bridge = LoopBridge::of(&event_loop)?;
-    let coroutine = Coroutine::new(py, name_of::<F>(), body(future), Some(bridge));
-    event_loop.call_method1(intern!(py, "create_task"), (Bound::new(py, coroutine)?,))
+    for_python(py, || {
+        let event_loop = asyncio::running_loop(py)?;
+        let bridge = LoopBridge::of(&event_loop)?;
+        let coroutine = Coroutine::new(py, name_of::<F>(), body(future), Some(bridge)).into_object(py)?;
+        event_loop.call_method1(intern!(py, "create_task"), (coroutine,))
+    })
 }
 
 /// A coroutine object that runs `future` in the task that awaits it, as the result of an `async def` does.
@@ -44,7 +47,7 @@ where
     T: for<'a> IntoPyObject<'a> + 'static,
     E: Into<PyErr>,
 {
-    Ok(Bound::new(py, Coroutine::new(py, name_of::<F>(), body(future), None))?.into_any())
+    for_python(py, || Ok(Coroutine::new(py, name_of::<F>(), body(future), None).into_object(py)?.into_any()))
 }
 
 fn body<F, T, E>(future: F) -> Body

@@ -3,63 +3,50 @@
 //! On the loop's thread it completes the asyncio future that the task waits for; on any other thread it sends itself to
 //! the loop, which does that.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::task::Wake;
 
 use pyo3::prelude::*;
 
+use crate::forks;
 use crate::futures::thread_number;
 use crate::inbox::{Inbox, Message};
 use crate::loop_bridge::LoopBridge;
+use crate::panics::{for_python, report_unraisable};
+use crate::wake_state::WakeState;
 
-#[derive(Default)]
 pub(crate) struct TaskWaker {
-    state: Mutex<State>,
+    state: WakeState<Py<PyAny>>,
     /// That of the loop that the task belongs to; set before it first waits.
     bridge: OnceLock<Py<LoopBridge>>,
 }
 
-#[derive(Default)]
-enum State {
-    /// The future is polled, or its task waits for something else.
-    #[default]
-    Unwoken,
-    /// Woken since the last poll began.
-    Woken,
-    /// The task waits for this asyncio future.
-    Waiting(Py<PyAny>),
-    /// The same, and the loop will be told by its inbox.
-    Sent(Py<PyAny>),
-}
-
 impl TaskWaker {
-    /// Forgets earlier wake-ups: a poll that begins sees all that happened, and after the end there is none.
+    /// Of a task that has not begun.
+    pub(crate) fn new() -> Self {
+        Self { state: WakeState::new(), bridge: OnceLock::new() }
+    }
+
+    /// Forgets earlier wake-ups.
     pub(crate) fn reset(&self) {
-        let before = std::mem::take(&mut *self.lock());
-        drop(before);
+        drop(self.state.reset());
     }
 
     pub(crate) fn is_woken(&self) -> bool {
-        matches!(*self.lock(), State::Woken)
+        self.state.is_woken()
     }
 
     /// Lets the task wait for `future`, unless it was woken meanwhile: then the future is given back.
     pub(crate) fn wait_for(&self, py: Python<'_>, bridge: &Py<LoopBridge>, future: Py<PyAny>) -> Result<(), Py<PyAny>> {
         self.bridge.get_or_init(|| bridge.clone_ref(py));
-        let mut state = self.lock();
-        if matches!(*state, State::Woken) {
-            return Err(future);
-        }
-        *state = State::Waiting(future);
-        Ok(())
+        self.state.wait_for(future)
     }
 
     /// Completes the asyncio future, on the loop's thread.
     pub(crate) fn wake_here(&self, py: Python<'_>) -> PyResult<()> {
-        let state = std::mem::replace(&mut *self.lock(), State::Woken);
-        match state {
-            State::Waiting(future) | State::Sent(future) => self.bridge().complete(future.bind(py)),
-            State::Unwoken | State::Woken => Ok(()),
+        match self.state.wake() {
+            Some(future) => self.bridge().complete(future.bind(py)),
+            None => Ok(()),
         }
     }
 
@@ -74,15 +61,7 @@ impl TaskWaker {
 
     /// Shows the collector the future that the task waits for.
     pub(crate) fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        match self.state.try_lock().as_deref() {
-            Ok(State::Waiting(future) | State::Sent(future)) => visit.call(future),
-            Ok(State::Unwoken | State::Woken) | Err(_) => Ok(()),
-        }
-    }
-
-    /// No Python code runs and nothing is dropped under this lock.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code panics under this lock")
+        self.state.look(|future| visit.call(future)).unwrap_or(Ok(()))
     }
 }
 
@@ -92,33 +71,21 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let mut state = self.lock();
-        match std::mem::take(&mut *state) {
-            State::Unwoken | State::Woken => *state = State::Woken,
-            State::Sent(future) => *state = State::Sent(future),
-            State::Waiting(future) => {
-                let inbox = &self.bridge().inbox;
-                let is_here = inbox.is_on_thread(thread_number());
-                *state = if is_here { State::Waiting(future) } else { State::Sent(future) };
-                drop(state);
-                self.send_or_wake(inbox, is_here);
+        if self.inbox().is_some_and(|inbox| inbox.is_on_thread(thread_number())) {
+            if self.state.note_here() {
+                // None at the interpreter's end, when no loop runs any more.
+                Python::try_attach(|py| {
+                    if let Err(error) = for_python(py, || self.wake_here(py)) {
+                        report_unraisable(py, error, None);
+                    }
+                });
             }
+            return;
         }
-    }
-}
-
-impl TaskWaker {
-    fn send_or_wake(self: &Arc<Self>, inbox: &Inbox, is_here: bool) {
-        if is_here {
-            // None at the interpreter's end, when no loop runs any more.
-            Python::try_attach(|py| {
-                if let Err(error) = self.wake_here(py) {
-                    error.write_unraisable(py, None);
-                }
-            });
-        } else {
+        let _passing = forks::pass();
+        if self.state.note_elsewhere() {
             // A closed loop has dropped the future.
-            let _ = inbox.push(Message::Wake(Arc::clone(self)));
+            let _ = self.bridge().inbox.push_while_passing(Message::Wake(Arc::clone(self)));
         }
     }
 }

@@ -57,7 +57,7 @@ pub enum Trigger {
 /// What a poller is to watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PollerEntry {
-    /// Returned with each event; see [`Registrations::lookup`].
+    /// Returned with each event; see [`Registrations::lookup`](crate::Registrations::lookup).
     pub token: u64,
     /// The directions to report.
     pub interest: Interest,

@@ -49,16 +49,60 @@ impl std::error::Error for Cancelled {}
 /// })?;
 /// # Ok::<(), ferrio::RunError>(())
 /// ```
+#[derive(Debug)]
 pub enum TaskError {
     /// It was cancelled, or its runtime was dropped.
     Cancelled(Cancelled),
-    /// It panicked; [`TaskError::into_panic`] has the value. A mutex makes the error `Sync`.
-    Panicked(Mutex<Box<dyn Any + Send>>),
+    /// It panicked.
+    Panicked(Panic),
+}
+
+/// What a panic left.
+///
+/// ```
+/// ferrio::run(async {
+///     let error = ferrio::spawn(async { panic!("out of luck") }).await.expect_err("it panicked");
+///     let panic = error.into_panic().expect("it is no cancellation");
+///     assert_eq!(panic.text().as_deref(), Some("out of luck"));
+///     let payload = panic.into_payload(); // for `std::panic::resume_unwind`
+///     assert!(payload.is::<&str>());
+/// })?;
+/// # Ok::<(), ferrio::RunError>(())
+/// ```
+pub struct Panic {
+    /// A mutex makes it `Sync`.
+    payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl Panic {
+    pub(crate) const fn new(payload: Box<dyn Any + Send>) -> Self {
+        Self { payload: Mutex::new(payload) }
+    }
+
+    /// The value that was panicked with, for `std::panic::resume_unwind`.
+    #[must_use]
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its text, if the value is one.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        let payload = self.payload.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| payload.downcast_ref::<String>().cloned())
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Panic").field(&self.text()).finish()
+    }
 }
 
 impl TaskError {
     pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Self {
-        Self::Panicked(Mutex::new(payload))
+        Self::Panicked(Panic::new(payload))
     }
 
     /// Whether the task was cancelled.
@@ -73,24 +117,16 @@ impl TaskError {
         matches!(self, Self::Panicked(_))
     }
 
-    /// The value that the task panicked with, for `std::panic::resume_unwind`.
+    /// The panic.
     ///
     /// # Errors
     ///
     /// The error itself, if the task was cancelled.
-    pub fn into_panic(self) -> Result<Box<dyn Any + Send>, Self> {
+    pub fn into_panic(self) -> Result<Panic, Self> {
         match self {
-            Self::Panicked(payload) => Ok(payload.into_inner().unwrap_or_else(PoisonError::into_inner)),
+            Self::Panicked(panic) => Ok(panic),
             Self::Cancelled(_) => Err(self),
         }
-    }
-
-    /// The text of the panic, if it was one and had a text.
-    fn panic_text(&self) -> Option<String> {
-        let Self::Panicked(payload) = self else { return None };
-        let payload = payload.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        text.or_else(|| payload.downcast_ref::<String>().cloned())
     }
 }
 
@@ -98,19 +134,10 @@ impl fmt::Display for TaskError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cancelled(cancelled) => cancelled.fmt(formatter),
-            Self::Panicked(_) => match self.panic_text() {
+            Self::Panicked(panic) => match panic.text() {
                 Some(text) => write!(formatter, "the task panicked: {text}"),
                 None => formatter.write_str("the task panicked"),
             },
-        }
-    }
-}
-
-impl fmt::Debug for TaskError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cancelled(cancelled) => formatter.debug_tuple("Cancelled").field(&cancelled.message).finish(),
-            Self::Panicked(_) => formatter.debug_tuple("Panicked").field(&self.panic_text()).finish(),
         }
     }
 }
@@ -145,6 +172,7 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for Failure<E> {}
 
 /// Why a run ended without the result of its future.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum RunError {
     /// A runtime already runs on this thread: await the future instead.
     Nested,

@@ -33,7 +33,7 @@ pub mod testing;
 mod threads;
 pub mod time;
 
-pub use error::{Cancelled, Failure, RunError, TaskError};
+pub use error::{Cancelled, Failure, Panic, RunError, TaskError};
 pub use locks::{
     Acquire, AcquirePermit, Barrier, BarrierWait, BrokenBarrier, Condition, Event, Lock, LockGuard, Permit, Semaphore,
     WaitBarrier, WaitEvent,

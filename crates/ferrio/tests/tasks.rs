@@ -99,7 +99,7 @@ fn a_panic_is_the_error_of_the_handle_and_the_runtime_goes_on() {
         let task: Task<()> = spawn(async { panic!("{}", "broken") });
         let error = task.await.expect_err("it panicked");
         assert_eq!(error.to_string(), "the task panicked: broken");
-        let payload = error.into_panic().expect("it is a panic");
+        let payload = error.into_panic().expect("it is a panic").into_payload();
         assert_eq!(payload.downcast_ref::<String>().map(String::as_str), Some("broken"));
         assert_eq!(spawn(async { 1 }).await.expect("it has a result"), 1);
     })

@@ -4,6 +4,7 @@
 
 mod client;
 mod lines;
+mod mishaps;
 mod server;
 mod small;
 mod threads;
@@ -16,10 +17,12 @@ mod rust_extension {
     #[pymodule_export]
     use crate::client::{Client, connect};
     #[pymodule_export]
+    use crate::mishaps::panicking_in;
+    #[pymodule_export]
     use crate::server::{Server, serve};
     #[pymodule_export]
     use crate::small::{
         Gate, awaited, both, cancelled_after, failing, first, idle, in_thread, lazy, nested, panicking, ready,
-        run_in_turn, slept, thread_results, unsent, wake_once,
+        run_in_turn, slept, thread_results, through_sockets, unsent, wake_once,
     };
 }

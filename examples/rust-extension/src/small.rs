@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use ferrio_bridge::{Handle, Notify, await_py, coroutine, sleep, spawn_local, yield_now};
+use ferrio_bridge::{AsyncFd, Handle, Notify, await_py, coroutine, sleep, spawn_local, yield_now};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -159,6 +161,25 @@ pub(crate) fn idle(py: Python<'_>, name: String, on_drop: Py<PyAny>) -> PyResult
         pending::<()>().await;
         drop(witness);
         Ok::<_, PyErr>(())
+    })
+}
+
+/// A coroutine that sends a byte through a pair of sockets, and returns what it receives.
+#[pyfunction]
+pub(crate) fn through_sockets(py: Python<'_>, byte: u8) -> PyResult<Bound<'_, PyAny>> {
+    coroutine(py, async move {
+        let (near, far) = UnixStream::pair()?;
+        near.set_nonblocking(true)?;
+        far.set_nonblocking(true)?;
+        let (near, far) = Python::attach(|py| Ok::<_, PyErr>((AsyncFd::new(py, near)?, AsyncFd::new(py, far)?)))?;
+        let mut reading = pin!(near.read_with(|mut near| {
+            let mut buffer = [0];
+            near.read(&mut buffer).map(|count| buffer[..count].to_vec())
+        }));
+        // So that it waits before there is anything to read.
+        poll_fn(|context| Poll::Ready(reading.as_mut().poll(context).is_ready())).await;
+        far.write_with(|mut far| far.write(&[byte])).await?;
+        reading.await
     })
 }
 

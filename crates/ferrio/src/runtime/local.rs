@@ -20,6 +20,7 @@ use ferrio_sys::clock;
 use crate::error::Cancelled;
 
 use super::call::Call;
+use super::choices::Choices;
 use super::io_driver::{self, IoDriver};
 use super::slots::{Body, Slots};
 use super::task_waker::{Key, Message, Shared};
@@ -45,6 +46,8 @@ pub(crate) struct Local {
     io: RefCell<Option<IoDriver>>,
     policy: RefCell<PollPolicy>,
     clock: Clock,
+    /// Present in a run whose surroundings are chosen.
+    choices: Option<Choices>,
     current: Cell<Option<Key>>,
     is_stopping: Cell<bool>,
     is_closed: Cell<bool>,
@@ -57,7 +60,7 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    pub(crate) fn new(clock: Clock) -> Rc<Self> {
+    pub(crate) fn new(clock: Clock, choices: Option<Choices>) -> Rc<Self> {
         Rc::new(Self {
             shared: Arc::new(Shared::new()),
             ready: RefCell::new(ReadyQueue::new()),
@@ -66,6 +69,7 @@ impl Local {
             io: RefCell::new(None),
             policy: RefCell::new(PollPolicy::new()),
             clock,
+            choices,
             current: Cell::new(None),
             is_stopping: Cell::new(false),
             is_closed: Cell::new(false),
@@ -112,6 +116,11 @@ impl Local {
 
     pub(crate) const fn stopping(&self) -> &Cell<bool> {
         &self.is_stopping
+    }
+
+    /// The choices of the run, if its surroundings are chosen.
+    pub(crate) const fn choices(&self) -> Option<&Choices> {
+        self.choices.as_ref()
     }
 
     pub(crate) const fn jobs(&self) -> &Cell<usize> {
@@ -184,17 +193,21 @@ impl Local {
         let count = self.ready.borrow().len();
         for _ in 0..count {
             let next = self.ready.borrow_mut().pop();
-            match next {
-                Some(Key::MAIN) => {
-                    self.begin(Key::MAIN);
-                    main();
-                    self.current.set(None);
-                }
-                Some(key) => self.step(key),
-                None => break,
-            }
+            let Some(key) = next else { break };
+            self.run(key, main);
         }
         Ok(())
+    }
+
+    /// One step of a task, or of the future that the run is for.
+    #[inline]
+    pub(crate) fn run(&self, key: Key, main: &mut dyn FnMut()) {
+        if key != Key::MAIN {
+            return self.step(key);
+        }
+        self.begin(Key::MAIN);
+        main();
+        self.current.set(None);
     }
 
     /// Drops all tasks, in the order they were spawned, then timers, I/O and services.
@@ -216,15 +229,24 @@ impl Local {
         drop(timers);
         let services = self.services.take();
         drop(services);
+        // After the threads, which jobs belong to.
+        if let Some(choices) = &self.choices {
+            choices.clear();
+        }
         let io = self.io.take();
         drop(io);
     }
 
     /// Carries out what other threads ask for.
-    fn receive(&self) {
+    pub(crate) fn receive(&self) {
         let mut messages = Vec::new();
         self.shared.inbox().take(&mut messages);
         for message in messages {
+            if let Some(choices) = &self.choices
+                && !matches!(message, Message::JobDone)
+            {
+                choices.note_message();
+            }
             match message {
                 Message::Wake(key) => self.queue(key),
                 // Fails if the runtime is closed, and then nobody calls this.
@@ -241,7 +263,13 @@ impl Local {
         if !is_idle && !self.must_look() {
             return Ok(());
         }
-        let timeout = if is_idle { self.timeout(limit) } else { Some(Duration::ZERO) };
+        self.wait(if is_idle { self.timeout(limit) } else { Some(Duration::ZERO) })?;
+        self.jump();
+        Ok(())
+    }
+
+    /// Takes events and what other threads ask for; waits for them at most as long as it says, None for without end.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
         let sleeps = timeout != Some(Duration::ZERO);
         let mut found = Vec::new();
         let is_woken = self.with_io(|io| {
@@ -259,7 +287,6 @@ impl Local {
         self.policy.borrow_mut().polled(clock::monotonic(), !found.is_empty());
         io_driver::dispatch(found);
         self.receive();
-        self.jump();
         Ok(())
     }
 
@@ -290,7 +317,7 @@ impl Local {
         }
     }
 
-    fn next_deadline(&self) -> Option<Deadline> {
+    pub(crate) fn next_deadline(&self) -> Option<Deadline> {
         let mut graveyard = Vec::new();
         let deadline = self.timers.borrow_mut().next_deadline(&mut graveyard);
         drop(graveyard);
@@ -299,15 +326,21 @@ impl Local {
 
     /// In virtual time, goes on to the next deadline if nothing else can happen.
     fn jump(&self) {
-        let Clock::Virtual(now) = &self.clock else { return };
-        if self.ready.borrow().is_empty()
+        if matches!(self.clock, Clock::Virtual(_))
+            && self.ready.borrow().is_empty()
             && self.jobs.get() == 0
             && let Some(deadline) = self.next_deadline()
         {
-            // Nanoseconds of a time that began at 0: far below 2^53, so exact enough.
-            let later = Duration::try_from_secs_f64(deadline.0).unwrap_or(Duration::MAX);
-            now.set(now.get().max(u64::try_from(later.as_nanos()).unwrap_or(u64::MAX)));
+            self.go_on_to(deadline);
         }
+    }
+
+    /// Sets a virtual clock to `deadline`, unless it is there already.
+    pub(crate) fn go_on_to(&self, deadline: Deadline) {
+        let Clock::Virtual(now) = &self.clock else { return };
+        // Nanoseconds of a time that began at 0: far below 2^53, so exact enough.
+        let later = Duration::try_from_secs_f64(deadline.0).unwrap_or(Duration::MAX);
+        now.set(now.get().max(u64::try_from(later.as_nanos()).unwrap_or(u64::MAX)));
     }
 
     fn fire_timers(&self) {
@@ -318,6 +351,42 @@ impl Local {
         loop {
             let due = self.timers.borrow_mut().pop_due(end);
             let Some(timer) = due else { return };
+            timer.fire();
+        }
+    }
+
+    /// What runs with chosen surroundings look at and do themselves.
+    pub(crate) fn ready_count(&self) -> usize {
+        self.ready.borrow().len()
+    }
+
+    /// Takes out the task that has `place` others before it.
+    pub(crate) fn take_ready(&self, place: usize) -> Option<Key> {
+        let mut ready = self.ready.borrow_mut();
+        let mut before = Vec::with_capacity(place);
+        before.extend((0..place).map_while(|_| ready.pop()));
+        let taken = ready.pop();
+        before.into_iter().rev().for_each(|key| ready.push_front(key));
+        taken
+    }
+
+    /// Whether a descriptor is watched besides the pipe.
+    pub(crate) fn watches(&self) -> bool {
+        self.io.borrow().as_ref().is_some_and(|io| io.watched() > 1)
+    }
+
+    /// The timers whose deadline is not later than `end`, the earliest first, with what [`Local::fire`] knows them by.
+    pub(crate) fn armed_up_to(&self, end: Deadline) -> Vec<(Deadline, u64)> {
+        let timers = self.timers.borrow();
+        let mut armed: Vec<_> = timers.armed_up_to(end).map(|(deadline, sequence, _)| (deadline, sequence)).collect();
+        armed.sort_unstable();
+        armed
+    }
+
+    /// Fires one timer.
+    pub(crate) fn fire(&self, sequence: u64) {
+        let timer = self.timers.borrow_mut().take(sequence);
+        if let Some(timer) = timer {
             timer.fire();
         }
     }

@@ -1,6 +1,8 @@
 //! The runtime: runs tasks in turns on the thread that it was made on.
 
 pub(crate) mod call;
+pub(crate) mod choices;
+mod chosen_turn;
 pub(crate) mod current;
 mod handle;
 mod inbox;
@@ -13,6 +15,7 @@ pub(crate) mod timer;
 
 use std::cell::Cell;
 use std::fmt;
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -22,6 +25,7 @@ pub use handle::{Closed, Handle};
 
 use crate::error::RunError;
 
+use choices::Choices;
 use local::{Clock, Local};
 use task_waker::{Key, TaskWaker};
 
@@ -78,12 +82,17 @@ impl Runtime {
     /// A runtime without tasks. What it needs from the system it gets when it first waits.
     #[must_use]
     pub fn new() -> Self {
-        Self { local: Local::new(Clock::System) }
+        Self { local: Local::new(Clock::System, None) }
     }
 
     /// A runtime whose time begins at 0 and jumps to the next deadline when there is nothing to do.
     pub(crate) fn with_virtual_time() -> Self {
-        Self { local: Local::new(Clock::Virtual(Cell::new(0))) }
+        Self { local: Local::new(Clock::Virtual(Cell::new(0)), None) }
+    }
+
+    /// The same, and what happens around the loop is chosen.
+    pub(crate) fn with_choices(choices: Choices) -> Self {
+        Self { local: Local::new(Clock::Virtual(Cell::new(0)), Some(choices)) }
     }
 
     pub(crate) const fn local(&self) -> &Rc<Local> {
@@ -113,7 +122,7 @@ impl Runtime {
         self.local.queue(Key::MAIN);
         let mut outcome = None;
         while outcome.is_none() {
-            self.local.turn(None, &mut || {
+            self.turn_once(None, &mut || {
                 wake.begin_step();
                 // A wake-up of an earlier run's future may still be queued.
                 if outcome.is_none()
@@ -146,7 +155,7 @@ impl Runtime {
     pub fn run_forever(&self) -> Result<(), RunError> {
         let _entered = self.enter()?;
         while !self.local.stopping().take() {
-            self.local.turn(None, &mut || {})?;
+            self.turn_once(None, &mut || {})?;
         }
         Ok(())
     }
@@ -168,7 +177,16 @@ impl Runtime {
     /// ```
     pub fn turn(&self, limit: Option<Duration>) -> Result<(), RunError> {
         let _entered = self.enter()?;
-        Ok(self.local.turn(limit, &mut || {})?)
+        Ok(self.turn_once(limit, &mut || {})?)
+    }
+
+    /// `main` polls the future that the run is for.
+    #[inline]
+    fn turn_once(&self, limit: Option<Duration>, main: &mut dyn FnMut()) -> io::Result<()> {
+        match self.local.choices() {
+            None => self.local.turn(limit, main),
+            Some(choices) => chosen_turn::turn(&self.local, choices, main),
+        }
     }
 
     /// What other threads need to reach this runtime.

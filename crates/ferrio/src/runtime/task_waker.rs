@@ -21,6 +21,11 @@ pub(crate) struct Key {
 impl Key {
     /// The future that a run is for, which is in no slot.
     pub(crate) const MAIN: Self = Self { index: u32::MAX, generation: 0 };
+
+    /// The same for the same task of the same program.
+    pub(crate) fn number(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
 }
 
 /// What another thread asks for.

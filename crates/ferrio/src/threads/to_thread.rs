@@ -3,12 +3,13 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use crate::runtime::current;
-use crate::runtime::task_waker::Message;
+use crate::runtime::task_waker::{Key, Message};
+use crate::runtime::{choices, current};
 
 use super::pool::{Job, Pool};
 
@@ -60,16 +61,22 @@ fn lock<T>(slot: &Mutex<Slot<T>>) -> MutexGuard<'_, Slot<T>> {
 fn begin<T: Send + 'static>(function: Box<dyn FnOnce() -> T + Send>, slot: Arc<Mutex<Slot<T>>>) {
     let local = current::expect("to_thread");
     let shared = Arc::clone(local.shared());
+    // Where it is chosen when a result lands, the waker stays in the slot until then.
+    let is_done = local.choices().map(|_| Arc::new(AtomicBool::new(false)));
+    let landing = is_done.clone().map(|is_done| choices::Job { is_done, land: land(Arc::clone(&slot)) });
     let job = Job(Box::new(move || {
         let outcome = catch_unwind(AssertUnwindSafe(function));
         let mut target = lock(&slot);
         target.outcome = Some(outcome);
-        let waker = target.waker.take();
+        let waker = if is_done.is_none() { target.waker.take() } else { None };
         drop(target);
         // Without the future, the result is dropped here; its destructor may panic.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(slot)));
         if let Some(waker) = waker {
             waker.wake();
+        }
+        if let Some(is_done) = is_done {
+            is_done.store(true, Ordering::Release);
         }
         // After the waker: virtual time stands still until the task is queued. A runtime that is gone does not count.
         let _ = shared.post(Message::JobDone);
@@ -80,6 +87,20 @@ fn begin<T: Send + 'static>(function: Box<dyn FnOnce() -> T + Send>, slot: Arc<M
         local.jobs().set(local.jobs().get() - 1);
         panic!("`to_thread` cannot start a thread: {error}");
     }
+    if let (Some(choices), Some(landing)) = (local.choices(), landing) {
+        choices.add_job(local.current().get().map_or(0, Key::number), landing);
+    }
+}
+
+fn land<T: Send + 'static>(slot: Arc<Mutex<Slot<T>>>) -> Box<dyn FnOnce()> {
+    Box::new(move || {
+        let waker = lock(&slot).waker.take();
+        // Before the waker: without the future, the result is dropped here; its destructor may panic.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(slot)));
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    })
 }
 
 impl<T: Send + 'static> Future for ToThread<T> {

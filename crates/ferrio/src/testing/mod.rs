@@ -1,4 +1,13 @@
-//! For tests: runs in virtual time.
+//! For tests: runs in virtual time, and under the schedules that a program may meet.
+//!
+//! A race shows only in some orders of events. [`Explorer`] runs a program under many of them, and what it finds has a
+//! [`Schedule`], by which [`repeat`] makes the same run happen again.
+
+mod explorer;
+mod schedule;
+
+pub use explorer::{Explored, Explorer, Fault, Finding, repeat, run_with_seed};
+pub use schedule::{Order, ParseScheduleError, Schedule};
 
 use crate::error::RunError;
 use crate::runtime::Runtime;

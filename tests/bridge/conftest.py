@@ -1,0 +1,56 @@
+"""The loops on which the bridge is tested: those of all tests, and others that know nothing of it."""
+
+import asyncio
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.loops import FACTORIES, close
+
+
+class PythonLoop(asyncio.SelectorEventLoop):
+    """asyncio's loop with futures and tasks of pure Python."""
+
+    def create_future(self) -> Any:
+        return vars(asyncio.futures)["_PyFuture"](loop=self)
+
+    def create_task(self, coro: Any, **options: Any) -> Any:
+        return vars(asyncio.tasks)["_PyTask"](coro, loop=self, **options)
+
+
+def new_uvloop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+OTHERS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {}
+if sys.version_info < (3, 14):  # whose current_task() does not see tasks of Python
+    OTHERS["python"] = PythonLoop
+if importlib.util.find_spec("uvloop") is not None:
+    OTHERS["uvloop"] = new_uvloop
+    new_uvloop().close()  # it opens a pipe that stays for the process's life
+
+
+@pytest.fixture(params=[*FACTORIES, *OTHERS])
+def loop_kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def new_event_loop(loop_kind) -> Iterator[Callable[[], asyncio.AbstractEventLoop]]:
+    """Makes loops; those still open at the end of the test are closed."""
+    made = []
+
+    def new_event_loop():
+        made.append({**FACTORIES, **OTHERS}[loop_kind]())
+        return made[-1]
+
+    yield new_event_loop
+    left = [task for loop in made if not loop.is_closed() for task in asyncio.all_tasks(loop)]
+    for loop in made:
+        close(loop)
+    assert not left, f"tasks left behind: {left}"
