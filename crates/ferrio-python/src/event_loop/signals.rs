@@ -25,6 +25,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::io_driver::renew_waker;
+use crate::event_loop::recording;
 use crate::event_loop::{Loop, base};
 
 /// The registered handlers by signal number.
@@ -200,19 +201,26 @@ pub(crate) fn receive(slf: &Bound<'_, Loop>) -> PyResult<()> {
         return Ok(());
     }
     for number in numbers {
-        let number = i32::from(number);
-        let handle =
-            slf.get().signals.handlers.with(py, |handlers| handlers.get(&number).map(|handle| handle.clone_ref(py)));
-        let Some(handle) = handle else { continue };
-        if handle.is_cancelled() {
-            let handle = slf.get().signals.handlers.with(py, |handlers| handlers.remove(&number));
-            drop(handle);
-            restore_default(py, number)?;
-        } else {
-            base(slf).push(py, Runnable::Handle(handle))?;
-        }
+        deliver(slf, number.into())?;
     }
     Ok(())
+}
+
+/// Queues the handler of a signal, if there is one.
+pub(crate) fn deliver(slf: &Bound<'_, Loop>, number: i32) -> PyResult<()> {
+    let py = slf.py();
+    let handle =
+        slf.get().signals.handlers.with(py, |handlers| handlers.get(&number).map(|handle| handle.clone_ref(py)));
+    let Some(handle) = handle else { return Ok(()) };
+    if slf.get().io.tape.is_on() {
+        recording::note_signal(slf, number);
+    }
+    if !handle.is_cancelled() {
+        return base(slf).push(py, Runnable::Handle(handle));
+    }
+    let handle = slf.get().signals.handlers.with(py, |handlers| handlers.remove(&number));
+    drop(handle);
+    restore_default(py, number)
 }
 
 /// Removes all handlers, as closing a loop does.

@@ -190,6 +190,7 @@ impl Runner {
             inner.interrupt_count
         });
         if count == 1 && !main_task.call_method0(name!("done"))?.is_truthy()? {
+            crate::event_loop::recording::note_interrupt(&self.owner(py).into_any());
             main_task.call_method0(name!("cancel"))?;
             // Wakes the loop, which may be waiting for events.
             self.owner(py).call_method1(name!("call_soon_threadsafe"), (pyo3::wrap_pyfunction!(nothing, py)?,))?;

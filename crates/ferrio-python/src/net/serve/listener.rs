@@ -20,6 +20,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::handler::Handler;
+use crate::event_loop::recording;
 use crate::event_loop::{Loop, base};
 use crate::net::serve::server::Server;
 use crate::transports;
@@ -101,14 +102,17 @@ fn unwatch(slf: &Bound<'_, Listener>) -> PyResult<()> {
 fn accept_waiting(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let slf = object.cast::<Listener>()?;
     let backlog = slf.get().server.get().backlog.count(slf.py()).max(1);
-    if base(&owner(slf)).has_simulated_io() {
+    let owner = owner(slf);
+    let is_recorded = owner.get().io.tape.is_on();
+    if base(&owner).has_simulated_io() && !is_recorded {
         return accept_simulated(slf, backlog);
     }
     for _ in 0..backlog {
         if slf.get().closed.get() {
             return Ok(());
         }
-        match socket::accept(slf.get().fd) {
+        let fd = slf.get().fd;
+        match if is_recorded { recording::accept(&owner, fd) } else { socket::accept(fd) } {
             Ok((fd, peer)) => accept_one(slf, fd.as_raw_fd(), fd.into(), Some(peer))?,
             Err(error) => return refused(slf, &error),
         }
