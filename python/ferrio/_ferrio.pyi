@@ -91,6 +91,7 @@ __all__ = [
     "Lock",
     "PriorityQueue",
     "Queue",
+    "Recording",
     "Runner",
     "Semaphore",
     "Simulation",
@@ -136,6 +137,7 @@ __all__ = [
     "_loop_delay",
     "_note_failures",
     "_open_block",
+    "_place_of_lock",
     "_program_section",
     "_record",
     "_record_next_loop",
@@ -566,6 +568,7 @@ _Histogram: TypeAlias = tuple[list[int], list[int], int]
 
 def _bridge_future(event_loop: AbstractEventLoop) -> Future[None]: ...
 def _bridge_complete(future: Future[None]) -> None: ...
+def _place_of_lock(lock: object) -> tuple[CodeType, int] | None: ...
 def _record(length: int, asyncio: tuple[str, ...], native_threads: dict[int, int]) -> None: ...
 def _record_next_loop(to: Recording) -> None: ...
 def _stop_recording() -> None: ...
@@ -675,7 +678,6 @@ class LentThread:
     def code_of(job: object) -> object | None: ...
 
 @final
-@final
 class Recording:
     """What the surroundings of a loop do, written to a file or read from one."""
 
@@ -687,6 +689,7 @@ class Recording:
     @property
     def place(self) -> tuple[int, int]: ...
 
+@final
 class Simulation:
     """The surroundings of a simulated loop; what `ferrio.testing` is made of."""
 

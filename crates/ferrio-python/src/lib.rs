@@ -106,7 +106,8 @@ mod _ferrio {
     use crate::inspect::other_processes::{interrupt_wait, program_section};
     #[pymodule_export]
     use crate::inspect::recording::{
-        creation_of, flight, flight_names, forget_flight, holders_of, record, stop_recording, task_durations, times_of,
+        creation_of, flight, flight_names, forget_flight, holders_of, place_of_lock, record, stop_recording,
+        task_durations, times_of,
     };
     #[pymodule_export]
     use crate::inspect::watchdog::{

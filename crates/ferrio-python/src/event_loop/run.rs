@@ -28,7 +28,6 @@ use crate::event_loop::end_of_turn;
 use crate::event_loop::exception_handler;
 use crate::event_loop::io_driver::{self, WAKER};
 use crate::event_loop::nested_runs::{self, InnerRun, Outer};
-use crate::event_loop::recording;
 use crate::event_loop::signals;
 use crate::event_loop::{Loop, base};
 use crate::tasks::ensure;
@@ -120,7 +119,7 @@ impl Loop {
             imports::base_events_logger(py)?.call_method1(name!("debug"), ("Close %r", slf))?;
         }
         signals::close(slf)?;
-        recording::detach(slf);
+        slf.get().io.tape.detach(py, base);
         base.closed.set(true);
         base.clear_scheduled(py);
         slf.get().io.close(py);
@@ -185,7 +184,7 @@ fn set_up(slf: &Bound<'_, Loop>) -> PyResult<()> {
     events_module(py)?.call_method1(pyo3::intern!(py, "_set_running_loop"), (slf,))?;
     slf.get().shown_running.set(false);
     slf.get().io.begin_run(py);
-    recording::begin_run(slf);
+    slf.get().io.tape.begin_run(py, base);
     watching::begin_run(slf.as_super());
     slf.get().io.activity.begin_run();
     Ok(())
@@ -196,7 +195,7 @@ fn tear_down(slf: &Bound<'_, Loop>, asyncgen_hooks: &Bound<'_, PyAny>) -> PyResu
     let py = slf.py();
     let base = base(slf);
     let reported = LoopBase::end_block(slf.as_super(), || None);
-    recording::end_run(slf);
+    slf.get().io.tape.end_run(py);
     watching::end_run(slf.as_super());
     base.stopping.set(false);
     base.set_thread(None);

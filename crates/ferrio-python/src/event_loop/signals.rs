@@ -16,6 +16,7 @@ use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::coroutine_check::is_coroutine;
 use ferrio_cpython::objects::scheduling;
 use ferrio_cpython::{GilCell, HandleRef, Runnable};
+use ferrio_engine::Recorded;
 use ferrio_sys::fork;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -25,7 +26,6 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::io_driver::renew_waker;
-use crate::event_loop::recording;
 use crate::event_loop::{Loop, base};
 
 /// The registered handlers by signal number.
@@ -213,7 +213,7 @@ pub(crate) fn deliver(slf: &Bound<'_, Loop>, number: i32) -> PyResult<()> {
         slf.get().signals.handlers.with(py, |handlers| handlers.get(&number).map(|handle| handle.clone_ref(py)));
     let Some(handle) = handle else { return Ok(()) };
     if slf.get().io.tape.is_on() {
-        recording::note_signal(slf, number);
+        slf.get().io.tape.note(py, &Recorded::Signal(number.unsigned_abs()));
     }
     if !handle.is_cancelled() {
         return base(slf).push(py, Runnable::Handle(handle));

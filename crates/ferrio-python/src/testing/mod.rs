@@ -6,6 +6,7 @@
 //! `seams.rs` connects both to a loop. `record.rs` records a real loop, `replay.rs` repeats that.
 
 mod baton;
+mod brought;
 mod lent_thread;
 mod real_io;
 pub(crate) mod record;

@@ -63,7 +63,7 @@ fn poll(slf: &Object<'_>, owner: &Bound<'_, LoopBase>) -> PyResult<()> {
         }
         let (failure, is_over) = recording.progress(py);
         if is_over {
-            recording::detach(owner);
+            owner.get().io.tape.detach(py, base(owner));
         }
         if let Some(number) = failure {
             report(py, number)?;

@@ -4,7 +4,6 @@
 //! callback it takes the answers to what the program asks (`event_loop::recording`). As soon as the program does
 //! something else than is recorded, the run is over, and says where it left the recording.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use ferrio_cpython::objects::loop_base::task_number;
@@ -13,6 +12,7 @@ use pyo3::prelude::*;
 
 use crate::event_loop::recording::{self, Landing, Recording};
 use crate::event_loop::{Loop, base, run, signals};
+use crate::testing::brought::Replay;
 use crate::testing::record::name_of_thread;
 use crate::testing::seams::SEAMS;
 use crate::testing::simulation::Simulation;
@@ -25,17 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const NAP: Duration = Duration::from_millis(1);
 
 type Object<'py> = Bound<'py, PyAny>;
-
-/// What a run has of other threads.
-pub(super) struct Replay {
-    pub(super) recording: Py<Recording>,
-    /// Jobs that no thread has begun with.
-    pub(super) jobs: HashMap<u64, Py<PyAny>>,
-    /// The outcomes of jobs that have not landed.
-    outcomes: HashMap<u64, Runnable>,
-    /// Calls of jobs and of threads that have not landed.
-    calls: Vec<(u64, String, Runnable)>,
-}
 
 static REPLAY: Seams = Seams {
     now,
@@ -52,22 +41,17 @@ impl Simulation {
     /// Take the place of the loop's surroundings with what is recorded.
     fn attach_recording(slf: &Bound<'_, Self>, owner: &Bound<'_, Loop>, recorded: &Bound<'_, Recording>) {
         let py = slf.py();
-        let replay = Replay {
-            recording: recorded.clone().unbind(),
-            jobs: HashMap::new(),
-            outcomes: HashMap::new(),
-            calls: Vec::new(),
-        };
+        let replay = Replay::new(recorded.clone().unbind());
         let before = slf.get().state.with(py, |state| state.replay.replace(Box::new(replay)));
         drop(before);
-        recording::attach(owner, recorded);
+        owner.get().io.tape.set(py, Some(recorded.clone().unbind()));
         base(owner).simulate(py, Some((slf.clone().into_any().unbind(), &REPLAY)));
     }
 
     /// Repeat nothing more: what is left of the run is undisturbed.
     fn leave_recording(slf: &Bound<'_, Self>, owner: &Bound<'_, Loop>) {
         let py = slf.py();
-        recording::detach(owner);
+        owner.get().io.tape.detach(py, base(owner));
         base(owner).simulate(py, Some((slf.clone().into_any().unbind(), &SEAMS)));
         let before = slf.get().state.with(py, |state| state.replay.take());
         let Some(before) = before else { return };

@@ -16,7 +16,7 @@ use pyo3::types::PyBytes;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::event_loop::{Loop, base};
-use crate::testing::replay::Replay;
+use crate::testing::brought::Replay;
 use crate::threads::job::Job;
 use crate::transports::socket::SocketTransport;
 use crate::transports::socket::close::{force_close, release};

@@ -66,20 +66,20 @@ impl SocketAddress {
     /// The address that these bytes are; None if they are none.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (kind, rest) = bytes.split_first()?;
-        Some(match (kind, rest.len()) {
+        let (kind, remaining) = bytes.split_first()?;
+        Some(match (kind, remaining.len()) {
             (4, 6) => Self::V4 {
-                ip: Ipv4Addr::from(<[u8; 4]>::try_from(&rest[..4]).ok()?),
-                port: u16::from_be_bytes(rest[4..].try_into().ok()?),
+                ip: Ipv4Addr::from(<[u8; 4]>::try_from(&remaining[..4]).ok()?),
+                port: u16::from_be_bytes(remaining[4..].try_into().ok()?),
             },
             (6, 26) => Self::V6 {
-                ip: Ipv6Addr::from(<[u8; 16]>::try_from(&rest[..16]).ok()?),
-                port: u16::from_be_bytes(rest[16..18].try_into().ok()?),
-                flow_info: u32::from_be_bytes(rest[18..22].try_into().ok()?),
-                scope_id: u32::from_be_bytes(rest[22..].try_into().ok()?),
+                ip: Ipv6Addr::from(<[u8; 16]>::try_from(&remaining[..16]).ok()?),
+                port: u16::from_be_bytes(remaining[16..18].try_into().ok()?),
+                flow_info: u32::from_be_bytes(remaining[18..22].try_into().ok()?),
+                scope_id: u32::from_be_bytes(remaining[22..].try_into().ok()?),
             },
-            (1, _) => Self::Unix(rest.to_vec()),
-            (0, 2) => Self::Other(u16::from_be_bytes(rest.try_into().ok()?)),
+            (1, _) => Self::Unix(remaining.to_vec()),
+            (0, 2) => Self::Other(u16::from_be_bytes(remaining.try_into().ok()?)),
             _ => return None,
         })
     }

@@ -1,13 +1,13 @@
 //! `Recording`: what the surroundings of a loop do, as it is written to a file or read from one.
 //!
-//! While a loop has a recording, `calls.rs` asks it around each system call whose answer a program can see. In a loop
+//! While a loop has a recording, `recorded_calls.rs` asks it around each system call whose answer a program can see. In a loop
 //! that is being recorded it notes the answer; in one that repeats a recording it gives the recorded one, and the system
 //! is not asked. Without one this costs a branch for each call. What drives both is in `testing`.
 
-mod calls;
 mod reader;
 mod writer;
 
+use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -16,12 +16,9 @@ use ferrio_engine::{Ending, Operation, Recorded};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-pub(crate) use calls::{accept, number, open_stand_in, receive, receive_from, refuse, send, send_vectored};
 use reader::Reader;
 pub(crate) use reader::{Landing, Left};
 use writer::Writer;
-
-use crate::event_loop::{Loop, base};
 
 /// How many loops have a recording.
 static RECORDED: AtomicUsize = AtomicUsize::new(0);
@@ -65,6 +62,65 @@ impl Tape {
         self.is_on.set(recording.is_some());
         let before = self.recording.with(py, |place| std::mem::replace(place, recording));
         drop(before);
+    }
+
+    /// The loop begins to run: it may be the one that is to be recorded.
+    #[inline]
+    pub(crate) fn begin_run(&self, py: Python<'_>, base: &LoopBase) {
+        if IS_AWAITED.load(Ordering::Relaxed) {
+            self.begin_recording(py, base);
+        }
+    }
+
+    #[cold]
+    fn begin_recording(&self, py: Python<'_>, base: &LoopBase) {
+        if base.is_simulated() {
+            return;
+        }
+        let thread = thread_identifier(py);
+        let awaited = AWAITED.with(py, |place| {
+            if place.as_ref().is_some_and(|awaited| awaited.thread == thread) { place.take() } else { None }
+        });
+        let Some(Awaited { recording, seams, .. }) = awaited else { return };
+        IS_AWAITED.store(false, Ordering::Relaxed);
+        if recording.bind(py).get().progress(py).1 {
+            return;
+        }
+        self.set(py, Some(recording.clone_ref(py)));
+        base.simulate(py, Some((recording.into_any(), seams)));
+    }
+
+    /// The loop has stopped.
+    #[inline]
+    pub(crate) fn end_run(&self, py: Python<'_>) {
+        if self.is_on() {
+            self.note_stop(py);
+        }
+    }
+
+    #[cold]
+    fn note_stop(&self, py: Python<'_>) {
+        let Some(recording) = self.get(py) else { return };
+        recording.get().note(py, &Recorded::Stop);
+        recording.get().flush(py);
+        recording.get().read(py, Reader::stop);
+    }
+
+    /// The loop is closed, or its recording is over.
+    pub(crate) fn detach(&self, py: Python<'_>, base: &LoopBase) {
+        let Some(recording) = self.get(py) else { return };
+        self.set(py, None);
+        if !recording.get().is_read(py) {
+            base.simulate(py, None);
+        }
+    }
+
+    /// Notes an entry.
+    #[cold]
+    pub(crate) fn note(&self, py: Python<'_>, entry: &Recorded<'_>) {
+        if let Some(recording) = self.get(py) {
+            recording.get().note(py, entry);
+        }
     }
 
     /// The recording.
@@ -135,6 +191,68 @@ impl Recording {
             Mode::Reading(reader) => Some(read(reader)),
             Mode::Writing(_) => None,
         })
+    }
+
+    /// Receives into a buffer: from the system, or what is recorded.
+    pub(crate) fn receive(
+        &self,
+        py: Python<'_>,
+        operation: Operation,
+        buffer: &mut [u8],
+        real: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if self.is_read(py) {
+            return self.give(py, operation, 0, |count, data| match data {
+                _ if count == 0 => true,
+                Some(data) if data.len() as u64 == count && data.len() <= buffer.len() => {
+                    buffer[..data.len()].copy_from_slice(data);
+                    true
+                }
+                Some(_) | None => false,
+            });
+        }
+        let answer = real(buffer);
+        let count = *answer.as_ref().unwrap_or(&0);
+        self.take(py, operation, 0, &answer, &buffer[..count]);
+        answer
+    }
+
+    /// The recorded answer; "would block" once the program has left the recording.
+    pub(crate) fn give(
+        &self,
+        py: Python<'_>,
+        operation: Operation,
+        offered: usize,
+        receive: impl FnOnce(u64, Option<&[u8]>) -> bool,
+    ) -> io::Result<usize> {
+        let answer = self.read(py, |reader| reader.answer(operation, offered as u64, receive)).flatten();
+        match answer {
+            Some(Ok(number)) => Ok(usize::try_from(number).unwrap_or(usize::MAX)),
+            Some(Err(number)) if number != 0 => Err(io::Error::from_raw_os_error(number)),
+            Some(Err(_)) | None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Notes the system's answer.
+    pub(crate) fn take(
+        &self,
+        py: Python<'_>,
+        operation: Operation,
+        offered: usize,
+        answer: &io::Result<usize>,
+        data: &[u8],
+    ) {
+        self.state.with(py, |state| {
+            let Mode::Writing(writer) = &mut state.mode else { return };
+            let answer = match answer {
+                Ok(number) => Ok(*number as u64),
+                Err(error) => Err(error.raw_os_error().unwrap_or(0)),
+            };
+            let is_kept = answer.is_ok()
+                && (operation == Operation::Accept || (writer.keeps_data && operation_is_for_data(operation)));
+            let data = if is_kept { data } else { &[] };
+            writer.note_with(&Recorded::Answer(operation, offered as u64, answer, is_kept.then_some(data)), data);
+        });
     }
 
     /// Whether it gives what is recorded.
@@ -307,79 +425,6 @@ fn forget_awaited(py: Python<'_>, recording: &Recording) {
     });
     if before.is_some() {
         IS_AWAITED.store(false, Ordering::Relaxed);
-    }
-}
-
-/// A loop begins to run: it may be the one that is to be recorded.
-#[inline]
-pub(crate) fn begin_run(slf: &Bound<'_, Loop>) {
-    if IS_AWAITED.load(Ordering::Relaxed) {
-        begin_recording(slf);
-    }
-}
-
-#[cold]
-fn begin_recording(slf: &Bound<'_, Loop>) {
-    let py = slf.py();
-    if base(slf).is_simulated() {
-        return;
-    }
-    let thread = thread_identifier(py);
-    let awaited = AWAITED.with(py, |place| {
-        if place.as_ref().is_some_and(|awaited| awaited.thread == thread) { place.take() } else { None }
-    });
-    let Some(awaited) = awaited else { return };
-    IS_AWAITED.store(false, Ordering::Relaxed);
-    if awaited.recording.bind(py).get().progress(py).1 {
-        return;
-    }
-    attach(slf, awaited.recording.bind(py));
-    base(slf).simulate(py, Some((awaited.recording.into_any(), awaited.seams)));
-}
-
-/// A loop gets this recording.
-pub(crate) fn attach(slf: &Bound<'_, Loop>, recording: &Bound<'_, Recording>) {
-    slf.get().io.tape.set(slf.py(), Some(recording.clone().unbind()));
-}
-
-/// A loop has stopped.
-#[inline]
-pub(crate) fn end_run(slf: &Bound<'_, Loop>) {
-    if slf.get().io.tape.is_on() {
-        let py = slf.py();
-        let Some(recording) = slf.get().io.tape.get(py) else { return };
-        recording.get().note(py, &Recorded::Stop);
-        recording.get().flush(py);
-        recording.get().read(py, Reader::stop);
-    }
-}
-
-/// The handler of a signal is about to be queued.
-#[cold]
-pub(crate) fn note_signal(slf: &Bound<'_, Loop>, number: i32) {
-    if let Some(recording) = slf.get().io.tape.get(slf.py()) {
-        recording.get().note(slf.py(), &Recorded::Signal(number.unsigned_abs()));
-    }
-}
-
-/// Ctrl-C is about to cancel the main task.
-pub(crate) fn note_interrupt(owner: &Bound<'_, PyAny>) {
-    let Ok(slf) = owner.cast::<Loop>() else { return };
-    if let Some(recording) = slf.get().io.tape.get(owner.py()) {
-        recording.get().note(owner.py(), &Recorded::Interrupt);
-    }
-}
-
-/// A loop is closed, or its recording is over.
-pub(crate) fn detach(slf: &Bound<'_, Loop>) {
-    let py = slf.py();
-    if !slf.get().io.tape.is_on() {
-        return;
-    }
-    let is_read = slf.get().io.tape.get(py).is_some_and(|recording| recording.get().is_read(py));
-    slf.get().io.tape.set(py, None);
-    if !is_read {
-        base(slf).simulate(py, None);
     }
 }
 

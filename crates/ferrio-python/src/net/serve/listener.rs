@@ -20,7 +20,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::handler::Handler;
-use crate::event_loop::recording;
+use crate::event_loop::recorded_calls;
 use crate::event_loop::{Loop, base};
 use crate::net::serve::server::Server;
 use crate::transports;
@@ -112,7 +112,7 @@ fn accept_waiting(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
             return Ok(());
         }
         let fd = slf.get().fd;
-        match if is_recorded { recording::accept(&owner, fd) } else { socket::accept(fd) } {
+        match if is_recorded { recorded_calls::accept(&owner, fd) } else { socket::accept(fd) } {
             Ok((fd, peer)) => accept_one(slf, fd.as_raw_fd(), fd.into(), Some(peer))?,
             Err(error) => return refused(slf, &error),
         }

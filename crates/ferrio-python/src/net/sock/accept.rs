@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use super::{attempt_recorded, unless_refused, until_done};
 use crate::common::async_block::Coroutine;
 use crate::common::imports;
-use crate::event_loop::{Loop, exception_handler, recording};
+use crate::event_loop::{Loop, exception_handler, recorded_calls};
 use crate::transports::address;
 
 #[pymethods]
@@ -38,7 +38,7 @@ fn accept(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>) -> PyResult<Option<Acc
     };
     let make = |_, data: &[u8]| {
         let peer = SocketAddress::from_bytes(data).unwrap_or(SocketAddress::Unix(Vec::new()));
-        let made = recording::open_stand_in(&peer).map_err(|error| exception_handler::from_io(&error))?;
+        let made = recorded_calls::open_stand_in(&peer).map_err(|error| exception_handler::from_io(&error))?;
         let keywords = memory::dict(py)?;
         keywords.set_item(name!("fileno"), made.into_raw_fd())?;
         let connection = imports::socket_class(py)?.call((), Some(&keywords))?;

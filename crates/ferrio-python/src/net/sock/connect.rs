@@ -16,6 +16,7 @@ use super::{Direct, check, unless_refused, wait};
 use crate::common::async_block::{Channel, Coroutine};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
+use crate::event_loop::recorded_calls;
 use crate::event_loop::recording;
 use crate::event_loop::{Loop, base};
 use crate::net::resolve::{Hints, ensure_resolved};
@@ -76,7 +77,7 @@ pub(crate) async fn connect_ours(
         if recording::is_any() && slf.get().io.tape.is_on() {
             let look = || Ok(usize::from(socket::peer_address(fd).is_ok()));
             return Ok(
-                recording::number(py, || Some(slf.clone()), Operation::Connected, 0, look).is_ok_and(|it| it == 1)
+                recorded_calls::number(py, || Some(slf.clone()), Operation::Connected, 0, look).is_ok_and(|it| it == 1)
             );
         }
         Ok::<_, PyErr>(!base(slf).has_simulated_io() && socket::peer_address(fd).is_ok())
@@ -152,7 +153,7 @@ pub(crate) fn begin(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, address: &Bo
 fn begin_recorded(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<Progress> {
     let py = slf.py();
     let mut outcome = None;
-    let answer = recording::number(
+    let answer = recorded_calls::number(
         py,
         || Some(slf.clone()),
         Operation::Connect,
@@ -236,7 +237,7 @@ pub(crate) fn outcome(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, address: &
 #[cold]
 fn recorded_outcome(slf: &Bound<'_, Loop>, look: impl FnOnce() -> PyResult<i32>) -> PyResult<i32> {
     let mut failed = None;
-    let answer = recording::number(
+    let answer = recorded_calls::number(
         slf.py(),
         || Some(slf.clone()),
         Operation::ConnectOutcome,

@@ -9,7 +9,7 @@ use pyo3::types::PyBytes;
 
 use super::{RECV, RECV_INTO, attempt_recorded, unless_blocked, unless_refused, until_done};
 use crate::common::async_block::Coroutine;
-use crate::event_loop::{Loop, recording};
+use crate::event_loop::{Loop, recorded_calls};
 
 #[pymethods]
 impl Loop {
@@ -39,7 +39,7 @@ impl Loop {
             let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| {
                 let py = slf.py();
-                recording::refuse(slf, "sock_recvfrom()")?;
+                recorded_calls::refuse(slf, "sock_recvfrom()")?;
                 let outcome = sock.call_method1(pyo3::intern!(py, "recvfrom"), (&bufsize,));
                 Ok(unless_refused(py, outcome)?.map(Bound::unbind))
             })
@@ -60,7 +60,7 @@ impl Loop {
             let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| {
                 let py = slf.py();
-                recording::refuse(slf, "sock_recvfrom_into()")?;
+                recorded_calls::refuse(slf, "sock_recvfrom_into()")?;
                 let target = match &nbytes {
                     Some(given) if given.is_truthy(py)? => given.bind(py).clone(),
                     Some(_) | None => buf.bind(py).len()?.into_pyobject(py)?.into_any(),

@@ -9,7 +9,7 @@ use pyo3::types::PyMemoryView;
 use super::{SEND, attempt_recorded, unless_blocked, unless_refused, until_done};
 use crate::common::async_block::Coroutine;
 use crate::common::slices::slice;
-use crate::event_loop::{Loop, recording};
+use crate::event_loop::{Loop, recorded_calls};
 
 #[pymethods]
 impl Loop {
@@ -40,7 +40,7 @@ impl Loop {
             let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Writer, &channel, |slf, sock| {
                 let py = slf.py();
-                recording::refuse(slf, "sock_sendto()")?;
+                recorded_calls::refuse(slf, "sock_sendto()")?;
                 let outcome = sock.call_method1(pyo3::intern!(py, "sendto"), (&data, &address));
                 Ok(unless_refused(py, outcome)?.map(Bound::unbind))
             })

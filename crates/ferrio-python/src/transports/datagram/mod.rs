@@ -24,6 +24,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::endpoint::{Endpoint, call_protocol, callback_failed, wake_waiter};
 use crate::common::imports;
 use crate::event_loop::readers;
+use crate::event_loop::recorded_calls;
 use crate::event_loop::recording;
 use crate::event_loop::{Loop, base};
 
@@ -291,7 +292,7 @@ impl DatagramTransport {
         if !recording::is_any() {
             return Some(send());
         }
-        let sent = recording::number(py, || self.owner(py), Operation::SendTo, data.len(), || send().map(|()| 0));
+        let sent = recorded_calls::number(py, || self.owner(py), Operation::SendTo, data.len(), || send().map(|()| 0));
         Some(sent.map(drop))
     }
 }

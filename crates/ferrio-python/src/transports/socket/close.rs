@@ -13,7 +13,7 @@ use super::lifecycle::Lifecycle;
 use super::{Sink, Socket, SocketTransport};
 use super::{joined_writes, write_coalescing};
 use crate::common::imports;
-use crate::event_loop::{base, recording};
+use crate::event_loop::{base, recorded_calls};
 use crate::transports::endpoint::{callback_failed, report_fatal};
 use crate::transports::exclusive;
 use crate::transports::info;
@@ -71,7 +71,7 @@ pub(crate) fn force_close(transport: &Bound<'_, SocketTransport>, error: Option<
     if !coalesced.is_empty() {
         // Written while the socket accepted data. What the socket does not accept now is dropped like buffered data.
         let this = transport.get();
-        let _ = recording::send(py, || this.owner(py), this.fd, &coalesced);
+        let _ = recorded_calls::send(py, || this.owner(py), this.fd, &coalesced);
     }
     joined_writes::send_or_drop(transport);
     let mut unsent = Vec::new();

@@ -3,14 +3,14 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{OwnedFd, RawFd};
 
-use ferrio_engine::{Operation, Recorded};
+use ferrio_engine::Operation;
 use ferrio_sys::SocketAddress;
 use ferrio_sys::socket::{self, Kind};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::{Mode, Recording, is_any};
 use crate::event_loop::Loop;
+use crate::event_loop::recording::is_any;
 
 /// `socket::receive`, for a connection of this loop.
 #[inline]
@@ -121,8 +121,8 @@ pub(crate) fn receive_from(
         let mut sender = None;
         let count = recording.give(py, Operation::ReceiveFrom, 0, |count, data| {
             // The sender's address, with its length before it, then the datagram.
-            let Some((length, rest)) = data.and_then(<[u8]>::split_first) else { return false };
-            let Some((address, datagram)) = rest.split_at_checked(usize::from(*length)) else { return false };
+            let Some((length, remaining)) = data.and_then(<[u8]>::split_first) else { return false };
+            let Some((address, datagram)) = remaining.split_at_checked(usize::from(*length)) else { return false };
             sender = SocketAddress::from_bytes(address);
             let Some(target) = buffer.get_mut(..datagram.len()) else { return false };
             target.copy_from_slice(datagram);
@@ -156,68 +156,4 @@ pub(crate) fn refuse(slf: &Bound<'_, Loop>, what: &str) -> PyResult<()> {
     let text = format!("a recording does not have what is needed for {what}");
     recording.get().leave(py, text.clone());
     Err(ferrio_cpython::error::<PyRuntimeError>(text))
-}
-
-impl Recording {
-    /// Receives into a buffer: from the system, or what is recorded.
-    pub(crate) fn receive(
-        &self,
-        py: Python<'_>,
-        operation: Operation,
-        buffer: &mut [u8],
-        real: impl FnOnce(&mut [u8]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        if self.is_read(py) {
-            return self.give(py, operation, 0, |count, data| match data {
-                _ if count == 0 => true,
-                Some(data) if data.len() as u64 == count && data.len() <= buffer.len() => {
-                    buffer[..data.len()].copy_from_slice(data);
-                    true
-                }
-                Some(_) | None => false,
-            });
-        }
-        let answer = real(buffer);
-        let count = *answer.as_ref().unwrap_or(&0);
-        self.take(py, operation, 0, &answer, &buffer[..count]);
-        answer
-    }
-
-    /// The recorded answer; "would block" once the program has left the recording.
-    pub(crate) fn give(
-        &self,
-        py: Python<'_>,
-        operation: Operation,
-        offered: usize,
-        receive: impl FnOnce(u64, Option<&[u8]>) -> bool,
-    ) -> io::Result<usize> {
-        let answer = self.read(py, |reader| reader.answer(operation, offered as u64, receive)).flatten();
-        match answer {
-            Some(Ok(number)) => Ok(usize::try_from(number).unwrap_or(usize::MAX)),
-            Some(Err(number)) if number != 0 => Err(io::Error::from_raw_os_error(number)),
-            Some(Err(_)) | None => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-
-    /// Notes the system's answer.
-    pub(crate) fn take(
-        &self,
-        py: Python<'_>,
-        operation: Operation,
-        offered: usize,
-        answer: &io::Result<usize>,
-        data: &[u8],
-    ) {
-        self.state.with(py, |state| {
-            let Mode::Writing(writer) = &mut state.mode else { return };
-            let answer = match answer {
-                Ok(number) => Ok(*number as u64),
-                Err(error) => Err(error.raw_os_error().unwrap_or(0)),
-            };
-            let is_kept = answer.is_ok()
-                && (operation == Operation::Accept || (writer.keeps_data && super::operation_is_for_data(operation)));
-            let data = if is_kept { data } else { &[] };
-            writer.note_with(&Recorded::Answer(operation, offered as u64, answer, is_kept.then_some(data)), data);
-        });
-    }
 }
