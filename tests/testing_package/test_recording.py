@@ -1,12 +1,11 @@
-"""Recordings of production runs: written by any program, repeated in another process, told where they do not fit."""
+"""Recordings of production runs: what lands lands again in another process, and a program that leaves one is told."""
 
 import asyncio
+import concurrent.futures
 import contextlib
-import json
 import os
-import resource
-import signal
-import stat
+import random
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -16,32 +15,9 @@ import pytest
 import ferrio
 from ferrio import testing
 from tests.testing_package import recorded_programs
+from tests.testing_package.recording_runs import GENEROUS, record, recorded, run, run_script
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = Path(recorded_programs.__file__)
-GENEROUS = 120.0
-
-
-def run_script(*arguments, **keywords):
-    command = [sys.executable, str(PROGRAMS), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=GENEROUS, check=False, **keywords)
-
-
-def record(file, name):
-    result = run_script("record", file, name)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-def run(main):
-    with asyncio.Runner(loop_factory=ferrio.EventLoop) as runner:
-        return runner.run(main())
-
-
-def recorded(file, main, **keywords):
-    """Records a run in this process; gives what it ended with."""
-    with testing.record(file, **keywords), contextlib.suppress(Exception):
-        return run(main)
 
 
 def test_a_race_that_was_recorded_happens_again_twenty_times_of_twenty(tmp_path):
@@ -156,8 +132,6 @@ def test_the_clock_shows_what_it_showed(tmp_path):
 
 
 def test_random_numbers_are_those_of_the_recorded_run(tmp_path):
-    import random
-
     seen = []
 
     async def main():
@@ -185,184 +159,78 @@ def test_sets_of_tasks_have_the_recorded_order(tmp_path):
     assert seen[0] == seen[1]
 
 
-def test_the_file_is_private_and_overwritten(tmp_path):
-    file = tmp_path / "private"
-    file.write_text("x" * 100_000)
-    file.chmod(0o644)
-    recorded(file, lambda: asyncio.sleep(0))
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert file.stat().st_size < 100_000
+def test_jobs_of_other_executors_land_where_they_did(tmp_path):
+    def make():
+        order = []
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            with concurrent.futures.ThreadPoolExecutor(3) as pool:
+
+                async def work(number):
+                    order.append(await loop.run_in_executor(pool, pow, number, 2))
+
+                await asyncio.gather(*(work(number) for number in range(12)))
+            raise recorded_programs.OrderError(str(order))
+
+        return main
+
+    file = tmp_path / "executor"
+    with testing.record(file), pytest.raises(recorded_programs.OrderError) as first:
+        run(make())
+    for _ in range(5):
+        assert str(testing.replay(make(), file).failure.exception) == str(first.value)
 
 
-def test_a_limit_ends_the_recording_and_not_the_program(tmp_path):
+def test_addresses_are_those_of_the_recorded_run(tmp_path):
+    seen = []
+
     async def main():
-        for _ in range(1000):
-            await asyncio.sleep(0)
-        return "done"
+        async def serve(reader, writer):
+            told.append(writer.get_extra_info("peername"))
+            writer.close()
 
-    file = tmp_path / "limited"
-    assert recorded(file, main, limit=500) == "done"
-    report = testing.replay(main, file)
-    assert isinstance(report.failure.exception, testing.EndOfRecording)
-    assert "because it has reached its limit" in str(report.failure.exception)
+        told = []
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        reader, writer = await asyncio.open_connection(*address)
+        told += [address, writer.get_extra_info("sockname"), writer.get_extra_info("peername")]
+        await reader.read()
+        writer.close()
+        server.close()
+        seen.append(told)
+
+    file = tmp_path / "addresses"
+    recorded(file, main, bytes=True)
+    assert testing.replay(main, file).failure is None
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 4
 
 
-def test_a_recording_that_is_cut_off_says_what_waits_where(tmp_path):
+def test_debug_mode_changes_nothing(tmp_path):
     async def main():
+        asyncio.get_running_loop().set_debug(False)
+        await asyncio.sleep(0)
         await asyncio.to_thread(int)
-        await asyncio.sleep(0.001)
 
-    file = tmp_path / "cut"
-    recorded(file, main)
-    whole = file.read_bytes()
-    start = len(b"\n".join(whole.split(b"\n", 2)[:2])) + 1
-    found = set()
-    for end in range(start, len(whole) - 1):
-        file.write_bytes(whole[:end])
-        report = testing.replay(main, file)
-        if report.failure is None:
-            continue  # What is missing is after the end of the program.
-        assert isinstance(report.failure.exception, testing.EndOfRecording), report.failure.exception
-        found.add("test_recording.py:" in str(report.failure.exception))
-    assert True in found
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"f2.abc", b"ferrio recording 1\n", b"ferrio recording 2\n{}\n", b"\xff" * 50]
-)
-def test_other_files_are_refused(tmp_path, content):
-    file = tmp_path / "other"
-    file.write_bytes(content)
-    with pytest.raises(ValueError, match=r"is not a recording|is damaged"):
-        testing.replay(recorded_programs.race, file)
-
-
-def test_hostile_recordings_end_in_an_error_of_ours(tmp_path):
-    """Whatever the bytes are: Drift, the recording's end, or ValueError; never another error, a crash or a hang."""
-    import random
-
-    file = tmp_path / "hostile"
-    record(file, "race")
-    whole = file.read_bytes()
-    start = len(b"\n".join(whole.split(b"\n", 2)[:2])) + 1
-    numbers = random.Random(1)
-    for _ in range(60):
-        changed = bytearray(whole)
-        for _ in range(numbers.choice((1, 1, 2, 8))):
-            changed[numbers.randrange(start, len(whole))] = numbers.randrange(256)
-        file.write_bytes(changed)
-        try:
-            report = testing.replay(recorded_programs.race, file)
-        except (testing.Drift, ValueError):
-            continue
-        assert isinstance(report.failure.exception, testing.EndOfRecording | recorded_programs.OrderError | OSError)
-
-
-def test_a_header_that_somebody_has_changed_is_refused(tmp_path):
-    file = tmp_path / "header"
-    recorded(file, lambda: asyncio.sleep(0))
-    magic, about, entries = file.read_bytes().split(b"\n", 2)
-    known = json.loads(about)
-    for name, value in [
-        ("random", None),
-        ("random", [3, [1], None]),
-        ("random", [3, ["x"] * 625, None]),
-        ("first_task", -1),
-        ("first_task", 1 << 80),
-        ("epoch", "nan"),
-        ("epoch", []),
-    ]:
-        file.write_bytes(b"\n".join([magic, json.dumps(known | {name: value}).encode(), entries]))
-        with pytest.raises(ValueError, match="is damaged"):
-            testing.replay(lambda: asyncio.sleep(0), file)
-
-
-def test_a_process_that_is_killed_leaves_what_it_had_done(tmp_path):
-    file = tmp_path / "killed"
-    command = [sys.executable, str(PROGRAMS), "record", str(file), "waits_for_ever"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"waiting\n"
-        # The poll that follows the line writes what is kept; there is no telling when it has.
-        size = 0
-        while (now := file.stat().st_size) == size or now < 7000:
-            size = now
-        process.kill()
-    report = testing.replay(recorded_programs.waits_for_ever, file)
-    text = str(report.failure.exception)
-    assert isinstance(report.failure.exception, testing.EndOfRecording), text
-
-
-def test_an_interrupted_process_has_a_whole_recording(tmp_path):
-    file = tmp_path / "interrupted"
-    command = [sys.executable, str(PROGRAMS), "record", str(file), "waits_for_ever"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"waiting\n"
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=GENEROUS)
-    assert b"KeyboardInterrupt" in errors
-    report = testing.replay(recorded_programs.waits_for_ever, file)
-    assert report.failure is None, report.failure
-
-
-def test_a_child_made_by_fork_writes_nothing(tmp_path):
-    file = tmp_path / "forked"
-    program = f"""
-import asyncio, os, sys
-import ferrio
-from ferrio import testing
-
-async def main():
-    await asyncio.sleep(0.001)
-    child = os.fork()
-    if not child:
-        asyncio.events._set_running_loop(None)
-        for _ in range(3):
-            ferrio.run(asyncio.sleep(0))
-        sys.exit(0)
-    os.waitpid(child, 0)
-    await asyncio.sleep(0.001)
-
-ferrio.install()
-with testing.record({str(file)!r}):
-    asyncio.run(main())
-"""
-    result = subprocess.run([sys.executable, "-W", "ignore", "-c", program], timeout=GENEROUS, check=False)
-    assert result.returncode == 0
-
-    async def main():
-        await asyncio.sleep(0.001)
-        await asyncio.sleep(0.001)
-
+    file = tmp_path / "debug"
+    with testing.record(file), asyncio.Runner(loop_factory=ferrio.EventLoop, debug=True) as runner:
+        runner.run(main())
     assert testing.replay(main, file).failure is None
 
 
-def test_a_full_disk_is_told_once_and_the_program_goes_on(tmp_path, caplog):
+def test_a_loop_with_a_clock_of_its_own_keeps_it(tmp_path):
+    class Slow(ferrio.EventLoop):
+        def time(self):
+            return super().time() / 2
+
     async def main():
-        for _ in range(3000):
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.001)
-        await asyncio.sleep(0.001)
-        return "done"
+        began = asyncio.get_running_loop().time()
+        await asyncio.sleep(0.01)
+        return asyncio.get_running_loop().time() - began
 
-    file = tmp_path / "full"
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        with testing.record(file):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 100, before[1]))
-            assert run(main) == "done"
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-    told = [each for each in caplog.records if "cannot be written: " in each.getMessage()]
-    assert len(told) == 1
-    report = testing.replay(main, file)
-    assert isinstance(report.failure.exception, testing.EndOfRecording)
-
-
-def test_a_file_that_cannot_be_made_is_an_error_at_once(tmp_path):
-    with pytest.raises(FileNotFoundError), testing.record(tmp_path / "none" / "file"):
-        pass
+    with testing.record(tmp_path / "slow"), asyncio.Runner(loop_factory=Slow) as runner:
+        assert runner.run(main()) >= 0.01
 
 
 def test_a_recording_begins_before_the_loop_runs(tmp_path):
@@ -403,8 +271,6 @@ def test_an_exception_of_the_program_leaves_a_whole_recording(tmp_path):
 
 @pytest.mark.parametrize("what", ["a child process", "TLS"])
 def test_what_cannot_be_repeated_is_named(tmp_path, what):
-    import ssl
-
     async def child():
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
         await process.wait()
@@ -461,3 +327,15 @@ def test_pytest_replays_a_recording(tmp_path):
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=GENEROUS, check=False)
     assert "1 failed" in result.stdout
     assert order.split(",")[0] in result.stdout
+
+
+def test_the_example_is_recorded_and_replayed(tmp_path):
+    file = tmp_path / "orders.rec"
+    command = [sys.executable, "-m", "ferrio", "--record", str(file), "--record-bytes", "examples/recording/orders.py"]
+    day = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=GENEROUS, check=False)
+    command = [sys.executable, "-m", "examples.recording.desk", str(file)]
+    desk = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=GENEROUS, check=False)
+    went_well = day.returncode == 0
+    assert ("the day went well" in desk.stdout) is went_well, desk.stdout + desk.stderr
+    if not went_well:
+        assert day.stderr.splitlines()[-1].partition(": ")[2] in desk.stdout

@@ -86,9 +86,14 @@ class record:
         if recording is None:
             return
         number = recording.finish()
+        is_own = self._process == os.getpid()
+        if is_own and number is None and not recording.has_loop:
+            from asyncio.log import logger
+
+            logger.warning("nothing was recorded to %s: this thread has run no loop of ferrio's", self.path)
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
-        if number is not None and self._process == os.getpid():
+        if number is not None and is_own:
             from asyncio.log import logger
 
             reason = os.strerror(number)

@@ -16,8 +16,6 @@ from ferrio.testing import _leftovers as leftovers
 from ferrio.testing._calendar import calendar
 from ferrio.testing._errors import (
     Deadlock,
-    Drift,
-    EndOfRecording,
     LeftoverError,
     Livelock,
     SwallowedCancellation,
@@ -30,7 +28,8 @@ from ferrio.testing._net.replacements import guard_loop, of_socket_module
 from ferrio.testing._places import name_of_task, place_of_task, waiting_tasks
 from ferrio.testing._processes import Processes
 from ferrio.testing._real_io import RealIO
-from ferrio.testing._recordings import Recorded, changes, decode_lookup
+from ferrio.testing._recordings import Recorded
+from ferrio.testing._replaying import Replays
 from ferrio.testing._signals import Signals
 from ferrio.testing._sim import Invariants, sim
 from ferrio.testing._story import Story
@@ -72,7 +71,7 @@ class _Void:
     """A run that does not count."""
 
 
-class World:
+class World(Replays):
     """The surroundings of simulated programs; a context manager."""
 
     def __init__(
@@ -212,7 +211,7 @@ class World:
             if not (self.signals.has_interrupted and isinstance(raised, asyncio.CancelledError)):
                 error = raised
         if self.recorded is not None:
-            error = self._leave_recording(error)
+            error = self.leave_recording(error)
         if self.crew.is_void:
             self.crew.is_void = False
             self.invariants.clear()
@@ -331,39 +330,6 @@ class World:
             self._collect_between()
         return ending._replace(error=error) if ending is not None and error is not None else None
 
-    def _leave_recording(self, error: BaseException | None) -> BaseException | None:
-        """The program has ended; gives what it has ended with, which may be that it has left its recording."""
-        if not isinstance(error, Drift | EndOfRecording):
-            try:
-                self.simulation.check_recording(None)
-            except (Drift, EndOfRecording) as left:
-                left.__cause__ = error
-                error = left
-        self.simulation.leave_recording(self.loop)
-        return error
-
-    def left_recording(self, turn: int, entry: int, expected: str, came: str, task: Any) -> None:
-        """The program does something else than is recorded."""
-        assert self.recorded is not None
-        if not came:
-            lines = list(why(self.loop)) if is_recording() else waiting_tasks(all_tasks(self.loop))
-            text = f"the recording ends in turn {turn} of the loop (entry {entry}), because {expected}"
-            raise EndOfRecording("\n".join([f"{text}; then waits:", *(f"  {line}" for line in lines)]))
-        who = f", in {name_of_task(task)} at {place_of_task(task)}" if task is not None else ""
-        text = f"the program has left the recording in turn {turn} of the loop (entry {entry})"
-        notes = "".join(f"\n  {note}" for note in changes(self.recorded))
-        raise Drift(f"{text}:\n  expected: {expected}\n  came: {came}{who}{notes}")
-
-    def interrupt(self) -> None:
-        """Ctrl-C, as asyncio's runner takes it."""
-        self.signals.has_interrupted = True
-        self.signals._cancel_main()
-        self.loop.call_soon(_nothing)
-
-    def found_by_lookup(self, text: str) -> Any:
-        """What a name lookup has found when that was recorded."""
-        return decode_lookup(text)
-
     def _note_leftovers(self, found: list[str]) -> None:
         for text in found:
             if len(self.leftovers) < MOST_LEFTOVERS:
@@ -458,9 +424,6 @@ class World:
                 yield
         finally:
             self.simulation.tracing = False
-
-
-def _nothing() -> None: ...
 
 
 def has_other_tasks() -> bool:

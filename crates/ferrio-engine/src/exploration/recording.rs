@@ -23,10 +23,12 @@ pub enum Operation {
     ReceiveFrom,
     /// To take a datagram.
     SendTo,
+    /// The address of a socket of its own.
+    Address,
 }
 
 impl Operation {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Receive,
         Self::Send,
         Self::Accept,
@@ -35,6 +37,7 @@ impl Operation {
         Self::ConnectOutcome,
         Self::ReceiveFrom,
         Self::SendTo,
+        Self::Address,
     ];
 
     /// What the program does, in words.
@@ -49,6 +52,7 @@ impl Operation {
             Self::ConnectOutcome => "looks how connecting has ended",
             Self::ReceiveFrom => "receives a datagram",
             Self::SendTo => "sends a datagram",
+            Self::Address => "looks at the address of its socket",
         }
     }
 }
@@ -87,15 +91,15 @@ pub enum Entry<'a> {
     Called(u64, &'a str, u64),
     /// A signal's handler was queued.
     Signal(u32),
-    /// Ctrl-C has cancelled the main task.
-    Interrupt,
+    /// Ctrl-C has cancelled the main task; whether that was running.
+    Interrupt(bool),
     /// What the system answered: a number or an error's number, how many bytes it was offered, and its data if it was
     /// kept.
     Answer(Operation, u64, Result<u64, i32>, Option<&'a [u8]>),
     /// What a lookup, which was this job, has found.
     Lookup(u64, &'a str),
-    /// The loop stops.
-    Stop,
+    /// The loop stops, because it was told to; otherwise by an exception.
+    Stop(bool),
     /// There is no more.
     End(Ending),
 }
@@ -128,7 +132,7 @@ impl Encoder {
             Entry::Landed(job, place) => put(out, 8, &[job, place]),
             Entry::Called(job, thread, place) => put_text(out, 9, &[job, place], thread),
             Entry::Signal(number) => put(out, 10, &[u64::from(number)]),
-            Entry::Interrupt => out.push(11),
+            Entry::Interrupt(is_running) => put(out, 11, &[is_running.into()]),
             Entry::Answer(operation, offered, answer, data) => {
                 let (kind, number) = match answer {
                     Ok(number) => (u64::from(data.is_some()), number),
@@ -140,7 +144,7 @@ impl Encoder {
                 }
             }
             Entry::Lookup(job, found) => put_text(out, 13, &[job], found),
-            Entry::Stop => out.push(14),
+            Entry::Stop(is_told) => put(out, 14, &[is_told.into()]),
             Entry::Polled => out.push(17),
             Entry::End(Ending::Stopped) => out.push(15),
             Entry::End(Ending::Limit) => out.push(16),
@@ -245,10 +249,10 @@ impl<'a> Decoder<'a> {
                 Entry::Called(job, self.text()?, place)
             }
             10 => Entry::Signal(self.small()?),
-            11 => Entry::Interrupt,
+            11 => Entry::Interrupt(self.number()? != 0),
             12 => self.answer()?,
             13 => Entry::Lookup(self.number()?, self.text()?),
-            14 => Entry::Stop,
+            14 => Entry::Stop(self.number()? != 0),
             15 => Entry::End(Ending::Stopped),
             16 => Entry::End(Ending::Limit),
             17 => Entry::Polled,

@@ -100,6 +100,26 @@ pub(crate) fn accept(slf: &Bound<'_, Loop>, fd: RawFd) -> io::Result<(OwnedFd, S
     Ok((open_stand_in(&peer)?, peer))
 }
 
+/// The address that a socket of a loop with a recording is bound to.
+#[cold]
+pub(crate) fn local_address(slf: &Bound<'_, Loop>, fd: RawFd) -> Option<SocketAddress> {
+    let py = slf.py();
+    let Some(recording) = slf.get().io.tape.get(py) else { return socket::local_address(fd).ok() };
+    let recording = recording.get();
+    let mut address = None;
+    if recording.is_read(py) {
+        let _ = recording.give(py, Operation::Address, 0, |_, data| {
+            address = data.and_then(SocketAddress::from_bytes);
+            true
+        });
+        return address;
+    }
+    address = socket::local_address(fd).ok();
+    let bytes = address.as_ref().map(SocketAddress::to_bytes).unwrap_or_default();
+    recording.take(py, Operation::Address, 0, &Ok(0), &bytes);
+    address
+}
+
 /// A descriptor in the place of a connection to this address. It is only a number that is nobody else's: the recording
 /// speaks for it.
 pub(crate) fn open_stand_in(peer: &SocketAddress) -> io::Result<OwnedFd> {

@@ -195,7 +195,7 @@ fn tear_down(slf: &Bound<'_, Loop>, asyncgen_hooks: &Bound<'_, PyAny>) -> PyResu
     let py = slf.py();
     let base = base(slf);
     let reported = LoopBase::end_block(slf.as_super(), || None);
-    slf.get().io.tape.end_run(py);
+    slf.get().io.tape.end_run(py, base);
     watching::end_run(slf.as_super());
     base.stopping.set(false);
     base.set_thread(None);

@@ -56,7 +56,9 @@ fn poll(slf: &Object<'_>, owner: &Bound<'_, LoopBase>) -> PyResult<()> {
         recording.note(py, &Recorded::Turn);
     }
     let is_idle = base(owner).ready_count(py) == 0 && !base(owner).stopping.get();
-    let timeout = if is_idle { run::time_until_timer(owner, || system_time(py))? } else { Some(Duration::ZERO) };
+    let time =
+        || if LoopBase::has_own_clock(owner.as_super())? { LoopBase::now(owner.as_super()) } else { system_time(py) };
+    let timeout = if is_idle { run::time_until_timer(owner, time)? } else { Some(Duration::ZERO) };
     if let Some(recording) = of(slf) {
         if timeout != Some(Duration::ZERO) {
             recording.flush(py);
@@ -71,7 +73,7 @@ fn poll(slf: &Object<'_>, owner: &Bound<'_, LoopBase>) -> PyResult<()> {
     }
     run::poll_system(owner, timeout)?;
     if base(owner).next_deadline(py).is_some() {
-        let seconds = system_time(py)?;
+        let seconds = time()?;
         if let Some(recording) = of(slf) {
             recording.note(py, &Recorded::Due(seconds));
         }

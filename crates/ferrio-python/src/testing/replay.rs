@@ -213,12 +213,14 @@ impl<'py> Run<'_, 'py> {
                 run::land_due(self.owner, seconds)
             }
             Landing::Signal(number) => signals::deliver(self.owner, i32::try_from(number).unwrap_or(0)),
-            Landing::Interrupt => match self.this.world(py) {
-                Some(world) => world.call_method0(name!("interrupt")).map(drop),
+            Landing::Interrupt(is_running) => match self.this.world(py) {
+                Some(world) => world.call_method1(name!("interrupt"), (is_running,)).map(drop),
                 None => Ok(()),
             },
             Landing::Began(job) => self.begin(job),
             Landing::Landed(job, place) => {
+                // What another library's threads do has no beginning that is recorded.
+                self.begin(job)?;
                 self.wait(&format!("the outcome of job {job}"), |replay| replay.outcomes.contains_key(&job))?;
                 let outcome = self.with(|replay| replay.outcomes.remove(&job)).flatten();
                 self.queue(outcome, place)
@@ -263,12 +265,7 @@ impl<'py> Run<'_, 'py> {
             Some(found) => {
                 let outcome = world.call_method1(name!("found_by_lookup"), (found,));
                 let given = given.into_bound(py).cast_into::<Job>()?;
-                // The loop's own thread brings the outcome, so it would be queued at once.
-                let before = base(self.owner).thread();
-                base(self.owner).set_thread(None);
-                let ended = Job::end_with(&given, outcome);
-                base(self.owner).set_thread(before);
-                ended
+                Job::end_with(&given, outcome)
             }
             None => world.call_method1(name!("run"), (given, job)).map(drop),
         }

@@ -118,7 +118,7 @@ impl Job {
         failure: Failure,
     ) -> PyResult<Bound<'py, Self>> {
         let state = GilCell::new(State::Waiting(call, FutureWaiter::new(future)));
-        let number = if owner.get().is_simulated() { counted(owner) } else { 0 };
+        let number = owner.get().count_job(owner.py());
         let queued_at = noted::instant();
         Bound::new(owner.py(), Self { owner: owner.clone().unbind(), failure, queued_at, number, state })
     }
@@ -311,12 +311,6 @@ impl Job {
         let state = self.state.with(py, |state| std::mem::replace(state, State::Over));
         drop(state);
     }
-}
-
-/// A number for a job of this loop.
-#[cold]
-fn counted(owner: &Bound<'_, LoopBase>) -> u64 {
-    owner.get().outside(owner.py()).map_or(0, |(simulation, outside)| (outside.made)(&simulation))
 }
 
 /// The future is done: if it was cancelled, no worker is to begin the job.

@@ -150,6 +150,10 @@ class SimulatedSocket(real_socket):
         self._peer = address
         self._state = "connected"
 
+    def bound_by_recording(self, address: Any) -> None:
+        """A recording says what its address is."""
+        self._local = address
+
     def hold_writes(self) -> None:
         """Make the descriptor unwritable."""
         super().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)

@@ -161,6 +161,17 @@ impl LoopBase {
         self.simulation(py).and_then(|(simulation, seams)| Some((simulation, seams.outside?)))
     }
 
+    /// A number for a job of the loop's; 0 if jobs are not counted.
+    #[inline]
+    pub fn count_job(&self, py: Python<'_>) -> u64 {
+        if self.is_simulated() { self.count_simulated_job(py) } else { 0 }
+    }
+
+    #[cold]
+    fn count_simulated_job(&self, py: Python<'_>) -> u64 {
+        self.outside(py).map_or(0, |(simulation, outside)| (outside.made)(&simulation))
+    }
+
     /// Queues what another thread brings: the outcome of a job with this number or, for 0, a call.
     ///
     /// # Errors
@@ -168,7 +179,7 @@ impl LoopBase {
     #[cold]
     pub fn push_from_outside(&self, py: Python<'_>, job: u64, runnable: Runnable) -> PyResult<()> {
         match self.outside(py) {
-            Some((simulation, outside)) if self.thread() != Some(crate::thread_identifier(py)) => {
+            Some((simulation, outside)) if job != 0 || self.thread() != Some(crate::thread_identifier(py)) => {
                 (outside.lands)(&simulation, self, job, runnable)
             }
             _ => self.push(py, runnable),

@@ -60,6 +60,9 @@ impl Tape {
             (true, true) | (false, false) => {}
         }
         self.is_on.set(recording.is_some());
+        if let Some(recording) = &recording {
+            recording.bind(py).get().state.with(py, |state| state.has_loop = true);
+        }
         let before = self.recording.with(py, |place| std::mem::replace(place, recording));
         drop(before);
     }
@@ -92,16 +95,16 @@ impl Tape {
 
     /// The loop has stopped.
     #[inline]
-    pub(crate) fn end_run(&self, py: Python<'_>) {
+    pub(crate) fn end_run(&self, py: Python<'_>, base: &LoopBase) {
         if self.is_on() {
-            self.note_stop(py);
+            self.note_stop(py, base.stopping.get());
         }
     }
 
     #[cold]
-    fn note_stop(&self, py: Python<'_>) {
+    fn note_stop(&self, py: Python<'_>, is_told: bool) {
         let Some(recording) = self.get(py) else { return };
-        recording.get().note(py, &Recorded::Stop);
+        recording.get().note(py, &Recorded::Stop(is_told));
         recording.get().flush(py);
         recording.get().read(py, Reader::stop);
     }
@@ -137,7 +140,11 @@ impl Tape {
             state.registrations += 1;
             let number = state.registrations;
             match &mut state.mode {
-                Mode::Writing(writer) => drop(writer.registrations.insert(fd, number)),
+                Mode::Writing(writer) => {
+                    if writer.registrations.try_reserve(1).is_ok() {
+                        writer.registrations.insert(fd, number);
+                    }
+                }
                 Mode::Reading(reader) => drop(reader.registrations.insert(number, fd)),
             }
         });
@@ -156,6 +163,7 @@ impl Tape {
 
 struct State {
     mode: Mode,
+    has_loop: bool,
     registrations: u64,
     jobs: u64,
     /// By thread: the job that it is at.
@@ -175,7 +183,7 @@ pub(crate) struct Recording {
 
 impl Recording {
     fn new(mode: Mode) -> Self {
-        Self { state: GilCell::new(State { mode, registrations: 0, jobs: 0, running: Vec::new() }) }
+        Self { state: GilCell::new(State { mode, has_loop: false, registrations: 0, jobs: 0, running: Vec::new() }) }
     }
 
     fn write(&self, py: Python<'_>, write: impl FnOnce(&mut Writer)) {
@@ -249,7 +257,8 @@ impl Recording {
                 Err(error) => Err(error.raw_os_error().unwrap_or(0)),
             };
             let is_kept = answer.is_ok()
-                && (operation == Operation::Accept || (writer.keeps_data && operation_is_for_data(operation)));
+                && (matches!(operation, Operation::Accept | Operation::Address)
+                    || (writer.keeps_data && operation_is_for_data(operation)));
             let data = if is_kept { data } else { &[] };
             writer.note_with(&Recorded::Answer(operation, offered as u64, answer, is_kept.then_some(data)), data);
         });
@@ -273,7 +282,9 @@ impl Recording {
     /// Whether the name of this task is to be noted.
     pub(crate) fn is_new(&self, py: Python<'_>, task: u64) -> bool {
         let mut is_new = false;
-        self.write(py, |writer| is_new = task != 0 && writer.tasks.insert(task));
+        self.write(py, |writer| {
+            is_new = task != 0 && writer.tasks.try_reserve(1).is_ok() && writer.tasks.insert(task);
+        });
         is_new
     }
 
@@ -302,7 +313,7 @@ impl Recording {
         let thread = thread_identifier(py);
         self.state.with(py, |state| {
             state.running.retain(|(other, _)| *other != thread);
-            if job != 0 {
+            if job != 0 && state.running.try_reserve(1).is_ok() {
                 state.running.push((thread, job));
             }
         });
@@ -402,6 +413,12 @@ impl Recording {
         failure
     }
 
+    /// Whether a loop has had it.
+    #[getter]
+    fn has_loop(&self, py: Python<'_>) -> bool {
+        self.state.with(py, |state| state.has_loop)
+    }
+
     /// The turn, and the number of the last entry that was read.
     #[getter]
     fn place(&self, py: Python<'_>) -> (u64, u64) {
@@ -434,5 +451,5 @@ pub(crate) fn is_own_thread(base: &LoopBase, py: Python<'_>) -> bool {
 }
 
 fn operation_is_for_data(operation: Operation) -> bool {
-    matches!(operation, Operation::Receive | Operation::ReceiveFrom | Operation::Accept)
+    matches!(operation, Operation::Receive | Operation::ReceiveFrom)
 }

@@ -33,8 +33,8 @@ pub(crate) enum Landing {
     Called(u64, String, u64),
     /// A signal's handler is queued.
     Signal(u32),
-    /// Ctrl-C cancels the main task.
-    Interrupt,
+    /// Ctrl-C cancels the main task, which runs or does not.
+    Interrupt(bool),
 }
 
 pub(super) struct Reader {
@@ -149,6 +149,7 @@ impl Reader {
             Err(_) => return Err("it was cut off, as when its process is killed"),
             Ok((Recorded::End(Ending::Stopped), _)) => return Err("recording was ended"),
             Ok((Recorded::End(Ending::Limit), _)) => return Err("it has reached its limit"),
+            Ok((Recorded::Stop(false), _)) => return Err("the loop was stopped there from outside, as by Ctrl-C"),
             Ok((entry, _)) => describe(&entry),
         };
         if let Some(task) = self.next_task() {
@@ -167,7 +168,7 @@ impl Reader {
         loop {
             match decoder.decode() {
                 Ok(Recorded::Step(task)) => return Some(task),
-                Ok(Recorded::Turn | Recorded::Polled | Recorded::Stop | Recorded::End(_) | Recorded::Due(_))
+                Ok(Recorded::Turn | Recorded::Polled | Recorded::Stop(_) | Recorded::End(_) | Recorded::Due(_))
                 | Err(_) => return None,
                 Ok(_) => {}
             }
@@ -224,7 +225,7 @@ impl Reader {
 
     /// The loop has stopped.
     pub(super) fn stop(&mut self) {
-        let _ = self.take("the program ends", |entry| (*entry == Recorded::Stop).then_some(()));
+        let _ = self.take("the program ends", |entry| matches!(entry, Recorded::Stop(_)).then_some(()));
     }
 
     /// What the system answers; `receive` gets the data and gives false if it needs data that was not kept.
@@ -312,7 +313,7 @@ fn landing_of(entry: &Recorded<'_>) -> Option<Landing> {
         Recorded::Landed(job, place) => Landing::Landed(job, place),
         Recorded::Called(job, thread, place) => Landing::Called(job, thread.to_owned(), place),
         Recorded::Signal(number) => Landing::Signal(number),
-        Recorded::Interrupt => Landing::Interrupt,
+        Recorded::Interrupt(is_running) => Landing::Interrupt(is_running),
         _ => return None,
     })
 }
@@ -331,12 +332,12 @@ fn describe(entry: &Recorded<'_>) -> String {
         Recorded::Called(0, thread, _) => format!("the thread {thread:?} calls the loop"),
         Recorded::Called(job, ..) => format!("job {job} calls the loop"),
         Recorded::Signal(number) => format!("signal {number} arrives"),
-        Recorded::Interrupt => "Ctrl-C".to_owned(),
+        Recorded::Interrupt(_) => "Ctrl-C".to_owned(),
         Recorded::Answer(operation @ (Operation::Send | Operation::SendTo), offered, ..) => {
             format!("{} {offered} bytes", operation.name())
         }
         Recorded::Answer(operation, ..) => operation.name().to_owned(),
-        Recorded::Stop => "the program ends".to_owned(),
+        Recorded::Stop(_) => "the program ends".to_owned(),
         Recorded::Task(..) | Recorded::Lookup(..) | Recorded::End(_) => "nothing".to_owned(),
     }
 }

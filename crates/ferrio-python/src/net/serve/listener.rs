@@ -65,6 +65,14 @@ pub(crate) fn open<'py>(server: &Bound<'py, Server>, sock: &Bound<'py, PyAny>) -
     let fd: RawFd = sock.call_method0(name!("fileno"))?.extract()?;
     let listener =
         Listener { server: server.clone().unbind(), sock: sock.clone().unbind(), fd, closed: GilFlag::default() };
+    let owner = server.get().owner.bind(sock.py());
+    if owner.get().io.tape.is_on() {
+        let local = recorded_calls::local_address(owner, fd);
+        // The replay of a recording has a stand-in for the socket.
+        if let (Some(local), Some(bind)) = (local, sock.getattr_opt(name!("bound_by_recording"))?) {
+            bind.call1((address::to_python(sock.py(), &local)?,))?;
+        }
+    }
     let listener = Bound::new(sock.py(), listener)?;
     watch(&listener)?;
     Ok(listener)

@@ -152,7 +152,7 @@ pub(crate) fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let Some(owner) = this.owner(py) else { return Ok(()) };
-    if base(&owner).has_simulated_io() {
+    if base(&owner).has_simulated_io() && !owner.get().io.tape.is_on() {
         info::keep_simulated_address(transport);
     }
     let handler = owner.get().io.unregister(py, this.fd, Role::Stream);
