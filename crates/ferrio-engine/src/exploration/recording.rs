@@ -161,7 +161,9 @@ impl Encoder {
 
 fn put(out: &mut Vec<u8>, kind: u8, numbers: &[u64]) {
     out.push(kind);
-    numbers.iter().for_each(|number| number_to(out, *number));
+    for number in numbers {
+        number_to(out, *number);
+    }
 }
 
 fn put_text(out: &mut Vec<u8>, kind: u8, numbers: &[u64], text: &str) {

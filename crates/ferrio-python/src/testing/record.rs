@@ -35,7 +35,7 @@ pub(crate) fn record_next_loop(to: &Bound<'_, Recording>) {
 }
 
 fn of<'a>(slf: &'a Object<'_>) -> Option<&'a Recording> {
-    slf.cast::<Recording>().ok().map(|recording| recording.get())
+    slf.cast::<Recording>().ok().map(Bound::get)
 }
 
 fn now(slf: &Object<'_>, owner: &Bound<'_, LoopBase>) -> f64 {

@@ -295,7 +295,7 @@ impl<'py> Run<'_, 'py> {
                 self.recording.leave_before(py, what.to_owned(), "nothing of the kind".to_owned());
                 return self.check(None);
             }
-            py.detach(|| std::thread::sleep(NAP));
+            py.detach(|| std::thread::park_timeout(NAP));
             py.check_signals()?;
         }
         Ok(())
@@ -309,7 +309,9 @@ impl<'py> Run<'_, 'py> {
         let after = base.take_ready(py, usize::try_from(place).unwrap_or(usize::MAX));
         base.reserve(py, after.len() + 1)?;
         base.push_reserved(py, runnable);
-        after.into_iter().for_each(|runnable| base.push_reserved(py, runnable));
+        for runnable in after {
+            base.push_reserved(py, runnable);
+        }
         Ok(())
     }
 }

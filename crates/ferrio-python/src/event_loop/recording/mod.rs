@@ -388,7 +388,7 @@ impl Recording {
         Self::new(Mode::Writing(Writer::new(descriptor, limit, keeps_data)))
     }
 
-    /// Read what was written; ValueError if it is no recording.
+    /// Read what was written; `ValueError` if it is no recording.
     #[staticmethod]
     fn reading(data: &[u8]) -> PyResult<Self> {
         let mut bytes = Vec::new();

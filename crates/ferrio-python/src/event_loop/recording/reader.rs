@@ -145,21 +145,19 @@ impl Reader {
 
     /// The next entry in words, or why there is none.
     fn expected(&mut self) -> Result<String, &'static str> {
-        let mut text = match self.peek() {
+        let text = match self.peek() {
             Err(_) => return Err("it was cut off, as when its process is killed"),
             Ok((Recorded::End(Ending::Stopped), _)) => return Err("recording was ended"),
             Ok((Recorded::End(Ending::Limit), _)) => return Err("it has reached its limit"),
             Ok((Recorded::Stop(false), _)) => return Err("the loop was stopped there from outside, as by Ctrl-C"),
             Ok((entry, _)) => describe(&entry),
         };
-        if let Some(task) = self.next_task() {
-            text.push_str(&match self.tasks.get(&task) {
-                Some(name) => format!(" in {name}"),
-                None if task == 0 => " in a callback of no task".to_owned(),
-                None => format!(" in task {task}"),
-            });
-        }
-        Ok(text)
+        let Some(task) = self.next_task() else { return Ok(text) };
+        Ok(match self.tasks.get(&task) {
+            Some(name) => format!("{text} in {name}"),
+            None if task == 0 => format!("{text} in a callback of no task"),
+            None => format!("{text} in task {task}"),
+        })
     }
 
     /// The task whose step the next entries belong to, unless the turn ends before.
@@ -292,16 +290,12 @@ impl Reader {
         }
         self.pass_landings();
         let found = self.peek().ok().and_then(|(entry, position)| Some((find(&entry)?, position)));
-        match found {
-            Some((found, position)) => {
-                self.advance(position);
-                Some(found)
-            }
-            None => {
-                self.leave(came);
-                None
-            }
+        if let Some((found, position)) = found {
+            self.advance(position);
+            return Some(found);
         }
+        self.leave(came);
+        None
     }
 }
 

@@ -161,10 +161,9 @@ fn begin_recorded(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, address: &Boun
         || {
             outcome = Some(begin_now(sock, address));
             match &outcome {
-                Some(Ok(Progress::Connected)) => Ok(0),
+                Some(Ok(Progress::Connected)) | None => Ok(0),
                 Some(Ok(Progress::UnderWay)) => Ok(1),
                 Some(Err(error)) => Err(io::Error::from_raw_os_error(number_of(py, error))),
-                None => Ok(0),
             }
         },
     );

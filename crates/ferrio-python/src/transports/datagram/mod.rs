@@ -292,7 +292,8 @@ impl DatagramTransport {
         if !recording::is_any() {
             return Some(send());
         }
-        let sent = recorded_calls::number(py, || self.owner(py), Operation::SendTo, data.len(), || send().map(|()| 0));
-        Some(sent.map(drop))
+        let outcome =
+            recorded_calls::number(py, || self.owner(py), Operation::SendTo, data.len(), || send().map(|()| 0));
+        Some(outcome.map(drop))
     }
 }
