@@ -26,7 +26,7 @@ from ferrio._views import VIEWS
 
 USAGE = (
     "usage: python -m ferrio [run] [--children] [--debug] [--fail-on-block LIMIT] [--inspect] [--quiet] "
-    "[--trace FILE] [-m MODULE | -c CODE | FILE] [ARGS...]"
+    "[--record FILE] [--record-bytes] [--trace FILE] [-m MODULE | -c CODE | FILE] [ARGS...]"
 )
 
 VIEW_LINES = "\n".join(f"  {f'{view} {words}':<17} {shows}" for view, (words, shows) in VIEWS.items())
@@ -49,6 +49,10 @@ Options of the interpreter (-X, -O, -W, -i ...) belong before -m ferrio: python 
   --debug     run event loops in asyncio's debug mode
   --fail-on-block LIMIT
               exit with status {_fail_on_block.STATUS} if a callback blocks a loop for longer, such as 50ms
+  --record FILE
+              write what happens to the program's loop to FILE, for ferrio.testing.replay
+  --record-bytes
+              with what its connections receive, without which those cannot be replayed
   --trace FILE
               write what the loops did to FILE when the program ends, for Perfetto's UI or chrome://tracing
   --quiet     do not say so when the program itself chooses another loop
@@ -62,10 +66,10 @@ See into a program that runs with --inspect (to run a script of such a name, wri
 `ferrio` is the same command as `python -m ferrio`.
 """
 
-FLAGS = ("--children", "--debug", "--inspect", "--quiet")
+FLAGS = ("--children", "--debug", "--inspect", "--quiet", "--record-bytes")
 
 # What the others need.
-WITH_A_VALUE = {_fail_on_block.OPTION: "a duration such as 50ms", "--trace": "a file"}
+WITH_A_VALUE = {_fail_on_block.OPTION: "a duration such as 50ms", "--record": "a file", "--trace": "a file"}
 
 
 class Chosen(NamedTuple):
@@ -76,6 +80,7 @@ class Chosen(NamedTuple):
     limits: set[float]
     # Files.
     traces: set[str]
+    recordings: set[str]
 
 
 # The attribute in which modules name their compiled file; later Pythons have none.
@@ -90,7 +95,7 @@ def main(arguments: list[str]) -> None:
         from ferrio.inspect import _command
 
         return _command.main(arguments[0], arguments[1:])
-    chosen = Chosen(set(), set(), set())
+    chosen = Chosen(set(), set(), set(), set())
     given = arguments
     while arguments and (rest := without_own_option(arguments, chosen)) is not None:
         arguments = rest
@@ -131,6 +136,8 @@ def without_own_option(arguments: list[str], chosen: Chosen) -> list[str] | None
         value, *rest = rest or reject(f"{option} needs {WITH_A_VALUE[name]}")
     if name == _fail_on_block.OPTION:
         chosen.limits.add(limit(value))
+    elif name == "--record":
+        chosen.recordings.add(value)
     else:
         chosen.traces.add(value)
     return rest
@@ -169,6 +176,10 @@ def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]
         _fail_on_block.begin(each)
     for file in chosen.traces:
         trace(file)
+    if len(chosen.recordings) > 1:
+        reject("a program has one recording")
+    for file in chosen.recordings:
+        record(file, "--record-bytes" in chosen.flags, program if run is run_path else "")
     if _views.is_wanted():
         inspect(must="--inspect" in chosen.flags)
     try:
@@ -207,6 +218,17 @@ def trace(file: str) -> None:
     """Writes a trace to `file` when the program ends."""
     try:
         _views.trace(file)
+    except OSError as error:
+        print(f"ferrio: cannot write {file}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def record(file: str, keeps_bytes: bool, script: str) -> None:
+    """Records the first loop of the program to `file`."""
+    from ferrio.testing import _recordings
+
+    try:
+        _recordings.until_exit(file, keeps_bytes, script)
     except OSError as error:
         print(f"ferrio: cannot write {file}: {error.strerror or error}", file=sys.stderr)
         sys.exit(2)

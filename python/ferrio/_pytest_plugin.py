@@ -22,7 +22,9 @@ def pytest_addoption(parser: Any) -> None:
     group = parser.getgroup("ferrio", "tests of schedules (ferrio.testing)")
     group.addoption("--ferrio-seed", type=int, default=None, help="seed of the random part of each exploration")
     group.addoption("--ferrio-schedules", type=int, default=None, help="how many schedules each test runs at most")
-    group.addoption("--ferrio-replay", default=None, metavar="TOKEN", help="run the schedule of a token only")
+    group.addoption(
+        "--ferrio-replay", default=None, metavar="TOKEN|FILE", help="run the schedule of a token, or a recording, only"
+    )
     group.addoption(
         "--ferrio-fail-on-block",
         default=None,

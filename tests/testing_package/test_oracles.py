@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import gc
 import os
+import sys
 import threading
 
 import pytest
 
+import ferrio
 from ferrio import testing
 from ferrio.testing import sim
 from tests.testing_package.correct_programs import CORRECT
@@ -132,7 +134,21 @@ def test_a_lock_that_is_held_is_found():
 
     kept = []
     passes(main)
-    assert "a lock is held" in str(failure_of(main, leftovers="fail").exception)
+    assert "a lock is held, made at test_oracles.py:" in str(failure_of(main, leftovers="fail").exception)
+
+
+@pytest.mark.parametrize("kind", [ferrio.Lock, asyncio.locks.Lock])
+def test_where_a_lock_was_made_is_told_of_both_classes(kind):
+    async def main():
+        lock = kind(); line.append(sys._getframe().f_lineno)  # fmt: skip # noqa: E702
+        kept.append(lock)
+        await lock.acquire()
+
+    kept, line = [], []
+    told = str(failure_of(main, leftovers="fail").exception)
+    assert f"a lock is held, made at test_oracles.py:{line[0]}: " in told
+    initialize = asyncio.locks.Lock.__init__
+    assert "ferrio" not in initialize.__globals__.get("__name__", "")
 
 
 def test_a_permit_that_is_not_returned_is_found():
@@ -142,7 +158,8 @@ def test_a_permit_that_is_not_returned_is_found():
         await semaphore.acquire()
 
     kept = []
-    assert "1 of a semaphore's 3" in str(failure_of(main, leftovers="fail").exception)
+    told = str(failure_of(main, leftovers="fail").exception)
+    assert "1 of a semaphore's 3 are taken, made at test_oracles.py:" in told
 
 
 def test_open_connections_and_servers_are_found_with_the_place_where_they_were_made():

@@ -16,7 +16,7 @@ pub use capi::imports::{current_frame, get_event_loop, prepare};
 pub use capi::raise::error;
 pub use objects::current::{current_task, running_loop};
 pub use objects::handle::HandleRef;
-pub use objects::loop_base::{ArmedTimer, LoopBase, Seams};
+pub use objects::loop_base::{ArmedTimer, LoopBase, Outside, Seams};
 pub use objects::runnable::{Action, Runnable};
 pub use objects::sleep_state::SleepState;
 

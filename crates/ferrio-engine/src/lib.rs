@@ -31,6 +31,7 @@ mod write_buffer;
 pub use crew::Crew;
 pub use event_state::EventState;
 pub use exploration::{Choice, Freedom, Freedoms, Plan, Sampling, Search as ScheduleSearch, Tape};
+pub use exploration::{Decoder, Encoder, Ending, Entry as Recorded, Operation, Position, Unreadable};
 pub use flight::{Durations, FlightKind, FlightRecord, FlightRing};
 pub use flow::{Buffered, Drained, FlowControl};
 pub use incoming::{Found, Incoming, Search, Separators};

@@ -29,6 +29,7 @@ pub(crate) fn bound_classes(py: Python<'_>) {
         crate::event_loop::Loop,
         crate::event_loop::executor_future::Link,
         crate::event_loop::missing_attributes::MissingAttribute,
+        crate::event_loop::recording::Recording,
         crate::inspect::InspectionService,
         crate::inspect::watchdog::Watchdog,
         crate::net::connect::happy_eyeballs::Watch,

@@ -72,6 +72,7 @@ mod _ferrio {
         module.add_class::<crate::testing::Baton>()?;
         module.add_class::<crate::testing::LentThread>()?;
         module.add_class::<crate::testing::Simulation>()?;
+        module.add_class::<event_loop::recording::Recording>()?;
         ferrio_cpython::capi::hooks::watch(module)?;
         let timeout = module.getattr(name!("Timeout"))?;
         ferrio_cpython::capi::coroutine_function::mark(&timeout, &["__aenter__", "__aexit__"])?;
@@ -105,7 +106,8 @@ mod _ferrio {
     use crate::inspect::other_processes::{interrupt_wait, program_section};
     #[pymodule_export]
     use crate::inspect::recording::{
-        creation_of, flight, flight_names, forget_flight, holders_of, record, stop_recording, task_durations, times_of,
+        creation_of, flight, flight_names, forget_flight, holders_of, place_of_lock, record, stop_recording,
+        task_durations, times_of,
     };
     #[pymodule_export]
     use crate::inspect::watchdog::{
@@ -117,6 +119,8 @@ mod _ferrio {
     use crate::tasks::wait::wait;
     #[pymodule_export]
     use crate::tasks::wait_for::wait_for;
+    #[pymodule_export]
+    use crate::testing::record::record_next_loop;
     #[pymodule_export]
     use crate::timeouts::{Timeout, timeout, timeout_at};
 

@@ -16,7 +16,11 @@ class InvariantError(AssertionError):
 
 
 class Drift(Exception):
-    """A token does not fit the program: the program has changed, or does not take the same path each time."""
+    """A token or a recording does not fit the program: that has changed, or does not take the same path each time."""
+
+
+class EndOfRecording(Exception):
+    """A replayed program goes on where its recording ends: the process was killed then, or recording was ended."""
 
 
 class RealIOError(RuntimeError):

@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Literal, TypeVar
 
 from ferrio.testing import _freedoms
-from ferrio.testing._errors import LeftoverError
+from ferrio.testing._errors import Drift, LeftoverError
+from ferrio.testing._recordings import load
 from ferrio.testing._report import Failure, Report
 from ferrio.testing._surroundings import real_monotonic
-from ferrio.testing._token import Choice, Token, decode
+from ferrio.testing._token import Choice, Token, decode, is_token
 from ferrio.testing._why import recording
 from ferrio.testing._world import Ending, Main, World
 
@@ -110,13 +112,19 @@ def explore(
     return report
 
 
-def replay(main: Main, token: str, *, leftovers: Literal["report", "fail"] = "report") -> Report:
+def replay(main: Main, token: str | os.PathLike[str], *, leftovers: Literal["report", "fail"] = "report") -> Report:
     """Run the schedule of a token once; the report has the failure, if the program still fails.
 
     `leftovers` is that of `explore`. Raises Drift, which names the choice, if the program no longer offers the choices
     that the token makes.
+
+    In place of a token the file of a recording (`record`) may be given: what has happened to the program then happens
+    to it again, in virtual time. Raises Drift at the first thing that the program does otherwise. Where a recording
+    ends before the program does, the failure is EndOfRecording, which says what waits.
     """
     _check_leftovers(leftovers)
+    if not isinstance(token, str) or (not is_token(token) and os.path.exists(token)):
+        return _replay_recording(main, os.fspath(token))
     schedule = decode(token)
     report = Report(stall=schedule.stall)
     with World(0, schedule.stall) as world, world.collecting_between_runs():
@@ -130,6 +138,22 @@ def replay(main: Main, token: str, *, leftovers: Literal["report", "fail"] = "re
         if ending is not None:
             report.failure = exploration.failure_of(ending, schedule.bits, schedule.cancel)
         exploration.conclude(report)
+    return report
+
+
+def _replay_recording(main: Main, file: str) -> Report:
+    recorded = load(file)
+    with World(recorded=recorded) as world, world.collecting_between_runs():
+        world.simulation.repeat([], 0)
+        with world.telling():
+            ending = world.once(main)
+        report = Report(schedules=1, distinct=1, leftovers=list(world.leftovers))
+        if ending is not None:
+            if isinstance(ending.error, Drift):
+                raise ending.error
+            story = world.story
+            explanation = "has happened in the run that was recorded"
+            report.failure = Failure(ending.error, file, "recorded", explanation, str(story or ""), story)
     return report
 
 

@@ -57,9 +57,15 @@ def of_locks() -> Iterator[str]:
     for thing in gc.get_objects(generation=0):
         kind = type(thing)
         if kind in _LOCKS and thing.locked():
-            yield f"a lock is held: {thing!r}"
+            yield f"a lock is held{_made_at(thing)}: {thing!r}"
         elif kind in _SEMAPHORES and thing._value < thing._bound_value:
-            yield f"{thing._bound_value - thing._value} of a semaphore's {thing._bound_value} are taken: {thing!r}"
+            taken = thing._bound_value - thing._value
+            yield f"{taken} of a semaphore's {thing._bound_value} are taken{_made_at(thing)}: {thing!r}"
+
+
+def _made_at(lock: Any) -> str:
+    made = _why.place_of_lock(lock)
+    return f", made at {made}" if made else ""
 
 
 def of_network(network: Network) -> Iterator[str]:

@@ -45,6 +45,14 @@ def name_of_task(task: "asyncio.Task[Any]") -> str:
     return f"{task.get_name()} ({function})"
 
 
+def described(task: "asyncio.Task[Any]") -> str:
+    """A task's name, its function and where that is, for somebody who does not have the task."""
+    coroutine: Any = task.get_coro()
+    code = getattr(coroutine, "cr_code", None) or getattr(coroutine, "gi_code", None)
+    where = f" at {os.path.basename(code.co_filename)}:{code.co_firstlineno}" if code is not None else ""
+    return f"{name_of_task(task)}{where}"
+
+
 def waiting_tasks(tasks: Iterable["asyncio.Task[Any]"]) -> list[str]:
     """A line for each task: its name, its place and what it waits for."""
     lines = []

@@ -64,7 +64,7 @@ class Signals:
             self._loop.call_soon(function, number, None)
         elif number == signal.SIGINT or by_itself:
             self.has_interrupted = True
-            self._loop.call_soon(self._cancel_main)
+            self._loop.call_soon(self.cancel_main)
         else:
             name = signal.Signals(number).name
             self._loop.call_exception_handler(
@@ -141,7 +141,8 @@ class Signals:
             (signal, "getsignal", handler_simulated),
         ]
 
-    def _cancel_main(self) -> None:
+    def cancel_main(self) -> None:
+        """Cancels the program's main task."""
         main = Simulation.outermost(self._loop)
         if isinstance(main, asyncio.Future):
             main.cancel()

@@ -20,7 +20,12 @@ real_sleep = time.sleep
 real_monotonic = time.monotonic
 
 
-def clocks(is_inside: Callable[[], bool], now: Callable[[], float], advance: Callable[[float], None]) -> list[Any]:
+def clocks(
+    is_inside: Callable[[], bool],
+    now: Callable[[], float],
+    advance: Callable[[float], None],
+    epoch: float = EPOCH,
+) -> list[Any]:
     """Replacements of the functions of `time`, which show virtual time to the simulation's threads."""
 
     def virtual(real: Callable[[], Any], convert: Callable[[float], Any]) -> Callable[[], Any]:
@@ -39,8 +44,8 @@ def clocks(is_inside: Callable[[], bool], now: Callable[[], float], advance: Cal
             real_sleep(seconds)
 
     return [
-        (time, "time", virtual(time.time, lambda now: EPOCH + now)),
-        (time, "time_ns", virtual(time.time_ns, lambda now: int(EPOCH) * 10**9 + round(now * 1e9))),
+        (time, "time", virtual(time.time, lambda now: epoch + now)),
+        (time, "time_ns", virtual(time.time_ns, lambda now: round(epoch * 1e9) + round(now * 1e9))),
         (time, "monotonic", virtual(time.monotonic, lambda now: now)),
         (time, "monotonic_ns", virtual(time.monotonic_ns, lambda now: round(now * 1e9))),
         (time, "perf_counter", virtual(time.perf_counter, lambda now: now)),

@@ -55,6 +55,11 @@ class Token:
                 raise Drift(f"the token does not fit the program: {wanted}, where it now offers {count} ({found})")
 
 
+def is_token(text: str) -> bool:
+    """Whether it begins as a token does."""
+    return text.startswith(_PREFIX)
+
+
 def decode(text: str) -> Token:
     """Reads a token; ValueError if it is none."""
     try:

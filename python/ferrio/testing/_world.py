@@ -14,7 +14,13 @@ from typing import Any, NamedTuple
 from ferrio._ferrio import EventLoop, Simulation, all_tasks
 from ferrio.testing import _leftovers as leftovers
 from ferrio.testing._calendar import calendar
-from ferrio.testing._errors import Deadlock, LeftoverError, Livelock, SwallowedCancellation, UnhandledError
+from ferrio.testing._errors import (
+    Deadlock,
+    LeftoverError,
+    Livelock,
+    SwallowedCancellation,
+    UnhandledError,
+)
 from ferrio.testing._foreign import ForeignThreads
 from ferrio.testing._leftovers import Descriptors
 from ferrio.testing._net.network import Network
@@ -22,10 +28,13 @@ from ferrio.testing._net.replacements import guard_loop, of_socket_module
 from ferrio.testing._places import name_of_task, place_of_task, waiting_tasks
 from ferrio.testing._processes import Processes
 from ferrio.testing._real_io import RealIO
+from ferrio.testing._recordings import Recorded
+from ferrio.testing._replaying import Replays
 from ferrio.testing._signals import Signals
 from ferrio.testing._sim import Invariants, sim
 from ferrio.testing._story import Story
 from ferrio.testing._surroundings import (
+    EPOCH,
     clocks,
     own_thread,
     random_bytes,
@@ -43,6 +52,9 @@ GARBAGE = 20_000
 # A run that takes more turns is taken for one that goes on for ever.
 MOST_TURNS = 1_000_000
 
+# What takes the place of the socket module's own where a recording is repeated.
+STAND_INS = ("socket", "socketpair")
+
 # How many different leftovers a report lists.
 MOST_LEFTOVERS = 20
 
@@ -59,10 +71,12 @@ class _Void:
     """A run that does not count."""
 
 
-class World:
+class World(Replays):
     """The surroundings of simulated programs; a context manager."""
 
-    def __init__(self, seed: int = 0, stall: float = 0.0, *, real_io: bool = False) -> None:
+    def __init__(
+        self, seed: int = 0, stall: float = 0.0, *, real_io: bool = False, recorded: Recorded | None = None
+    ) -> None:
         running = asyncio._get_running_loop()
         if running is not None:
             raise RuntimeError("a simulation cannot begin while a loop runs in this thread")
@@ -91,6 +105,8 @@ class World:
         self.network = Network(self.simulation, self.loop, self.note)
         self.processes = Processes(self.simulation, self.loop, self.network, self.note)
         self.signals = Signals(self.simulation, self.loop, self.processes)
+        #: What the run repeats.
+        self.recorded = recorded
         self.real_io = RealIO(self.loop, self.simulation, self.foreign.started) if real_io else None
 
     def __enter__(self) -> "World":
@@ -98,12 +114,16 @@ class World:
         is_inside = own_thread(loop, self.crew.by_thread.__contains__)
         simulation = self.simulation
         everything = [
-            *clocks(is_inside, lambda: simulation.now, simulation.advance),
+            *clocks(is_inside, lambda: simulation.now, simulation.advance, self._epoch()),
             *calendar(is_inside),
             *random_bytes(is_inside, self._random_bytes),
             self.foreign.replacement(is_inside),
         ]
-        if self.real_io is None:
+        if self.recorded is not None:
+            # The loop keeps its own methods: what they call for is recorded.
+            replaced_too = of_socket_module(self.network, is_inside)
+            everything += [*self.crew.replacements(), *(one for one in replaced_too if one[1] in STAND_INS)]
+        elif self.real_io is None:
             guard_loop(loop, self.network)
             for name, method in (self.processes.in_loop() | self.signals.in_loop()).items():
                 setattr(loop, name, method)
@@ -113,7 +133,10 @@ class World:
         self.next_number = Simulation.restart_numbers(1)
         self.stack = contextlib.ExitStack()
         self.stack.enter_context(replaced(everything))
-        simulation.attach(loop, real_io=self.real_io is not None)
+        if self.recorded is not None:
+            simulation.attach_recording(loop, self.recorded.recording)
+        else:
+            simulation.attach(loop, real_io=self.real_io is not None)
         self.outer = sim._enter(self)
         return self
 
@@ -125,6 +148,9 @@ class World:
         Simulation.detach(self.loop)
         Simulation.restart_numbers(max(self.next_number, Simulation.restart_numbers(1)))
         self.loop.close()
+
+    def _epoch(self) -> float:
+        return EPOCH if self.recorded is None else self.recorded.epoch
 
     def run(self, job: Any, chain: int) -> None:
         """Lets a job run in its thread; the simulation has chosen that its outcome lands now."""
@@ -166,6 +192,9 @@ class World:
         if self.generator_used:
             self.generator_used = False
             self.generator.seed(self.seed)
+        if self.recorded is not None:
+            random.setstate(self.recorded.random)
+            Simulation.restart_numbers(self.recorded.first_task)
         self.foreign.begin_run()
         descriptors = Descriptors() if self.is_strict else None
         loop.set_exception_handler(self._note_unhandled)
@@ -181,6 +210,8 @@ class World:
         except BaseException as raised:
             if not (self.signals.has_interrupted and isinstance(raised, asyncio.CancelledError)):
                 error = raised
+        if self.recorded is not None:
+            error = self.leave_recording(error)
         if self.crew.is_void:
             self.crew.is_void = False
             self.invariants.clear()

@@ -8,9 +8,11 @@
 
 mod choice;
 mod random;
+mod recording;
 mod search;
 mod tape;
 
 pub use choice::{Choice, Freedom, Freedoms};
+pub use recording::{Decoder, Encoder, Ending, Entry, Operation, Position, Unreadable};
 pub use search::{Plan, Search};
 pub use tape::{Sampling, Tape};

@@ -21,6 +21,8 @@ const CALLBACK: &str = "_chain_future.<locals>._call_check_cancel";
 #[pyclass(frozen, weakref, module = "ferrio")]
 pub(crate) struct Link {
     owner: Py<Loop>,
+    /// Its number, if the loop's surroundings count its jobs; else 0.
+    number: u64,
     /// None once the work is done: a finished future keeps its callbacks, so it would otherwise keep itself and its
     /// result alive.
     tied: GilCell<Option<Tied>>,
@@ -44,7 +46,8 @@ pub(crate) fn follow<'py>(slf: &Bound<'py, Loop>, work: Bound<'py, PyAny>) -> Py
     }
     let future = Loop::waiter(slf)?;
     let tied = Tied { work: work.clone().unbind(), future: future.clone().unbind() };
-    let link = Bound::new(py, Link { owner: slf.clone().unbind(), tied: GilCell::new(Some(tied)) })?;
+    let number = base(slf).count_job(py);
+    let link = Bound::new(py, Link { owner: slf.clone().unbind(), number, tied: GilCell::new(Some(tied)) })?;
     let add_done_callback = pyo3::intern!(py, "add_done_callback");
     future.call_method1(add_done_callback, (&link,))?;
     work.call_method1(add_done_callback, (&link,))?;
@@ -72,7 +75,14 @@ impl Link {
             // On a closed loop nothing waits for the outcome.
             drop(this.untie(py));
         } else {
-            base(owner).push_and_wake(py, Runnable::native(slf.clone(), complete_future, 0))?;
+            let completion = Runnable::native(slf.clone(), complete_future, 0);
+            match this.number {
+                0 => base(owner).push_and_wake(py, completion)?,
+                number => {
+                    base(owner).push_from_outside(py, number, completion)?;
+                    base(owner).wake_if_asleep(py);
+                }
+            }
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ use crate::event_loop::end_of_turn::EndOfTurn;
 use crate::event_loop::exception_handler;
 use crate::event_loop::handler::Handler;
 use crate::event_loop::readers::Files;
+use crate::event_loop::recording::Tape;
 
 /// The token of the waker's descriptor.
 pub(crate) const WAKER: Token = Token(u64::MAX);
@@ -54,6 +55,8 @@ pub(crate) struct Io {
     pub(crate) end_of_turn: EndOfTurn,
     /// What runs when the current callback ends.
     pub(crate) end_of_callback: EndOfCallback,
+    /// What notes, or gives, the system's answers.
+    pub(crate) tape: Tape,
 }
 
 impl Io {
@@ -71,6 +74,7 @@ impl Io {
             activity: Activity::default(),
             end_of_turn: EndOfTurn::default(),
             end_of_callback: EndOfCallback::default(),
+            tape: Tape::default(),
         })
     }
 
@@ -220,7 +224,7 @@ impl Io {
         });
         if change != Change::None {
             // Fails only if a descriptor was closed while it was being waited for; there is nothing to report it to.
-            let _ = self.update_poller(py, Registrations::<Handler>::descriptor(token.0), change);
+            let _ = self.update_poller(py, descriptor_of(token), change);
         }
         for runnable in runnables.into_iter().flatten() {
             base.push_reserved(py, runnable);
@@ -269,6 +273,9 @@ impl Io {
             let handler = self.registrations.with(py, |registrations| registrations.roll_back(fd, role));
             drop(handler);
             return Err(exception_handler::from_io(&refusal));
+        }
+        if self.tape.is_on() {
+            self.tape.note_registration(py, fd);
         }
         Ok(replaced.into_iter().flatten().collect())
     }
@@ -350,6 +357,11 @@ impl Io {
         outcome.transpose()?;
         self.files.traverse(visit)
     }
+}
+
+/// The descriptor of a token that is not the waker's.
+pub(crate) fn descriptor_of(token: Token) -> RawFd {
+    Registrations::<Handler>::descriptor(token.0)
 }
 
 /// In a child made by `fork`: makes the waker's descriptor numbers refer to a new pipe of this process.

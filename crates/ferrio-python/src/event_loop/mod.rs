@@ -17,6 +17,8 @@ pub(crate) mod io_driver;
 pub(crate) mod missing_attributes;
 pub(crate) mod nested_runs;
 pub(crate) mod readers;
+pub(crate) mod recorded_calls;
+pub(crate) mod recording;
 pub(crate) mod run;
 pub(crate) mod signals;
 pub(crate) mod task_factory;

@@ -26,7 +26,7 @@ use crate::common::numbers;
 use crate::event_loop::end_of_callback;
 use crate::event_loop::end_of_turn;
 use crate::event_loop::exception_handler;
-use crate::event_loop::io_driver::WAKER;
+use crate::event_loop::io_driver::{self, WAKER};
 use crate::event_loop::nested_runs::{self, InnerRun, Outer};
 use crate::event_loop::signals;
 use crate::event_loop::{Loop, base};
@@ -119,6 +119,7 @@ impl Loop {
             imports::base_events_logger(py)?.call_method1(name!("debug"), ("Close %r", slf))?;
         }
         signals::close(slf)?;
+        slf.get().io.tape.detach(py, base);
         base.closed.set(true);
         base.clear_scheduled(py);
         slf.get().io.close(py);
@@ -183,6 +184,7 @@ fn set_up(slf: &Bound<'_, Loop>) -> PyResult<()> {
     events_module(py)?.call_method1(pyo3::intern!(py, "_set_running_loop"), (slf,))?;
     slf.get().shown_running.set(false);
     slf.get().io.begin_run(py);
+    slf.get().io.tape.begin_run(py, base);
     watching::begin_run(slf.as_super());
     slf.get().io.activity.begin_run();
     Ok(())
@@ -193,6 +195,7 @@ fn tear_down(slf: &Bound<'_, Loop>, asyncgen_hooks: &Bound<'_, PyAny>) -> PyResu
     let py = slf.py();
     let base = base(slf);
     let reported = LoopBase::end_block(slf.as_super(), || None);
+    slf.get().io.tape.end_run(py, base);
     watching::end_run(slf.as_super());
     base.stopping.set(false);
     base.set_thread(None);
@@ -234,13 +237,17 @@ fn turn(slf: &Bound<'_, Loop>) -> PyResult<()> {
     }
     // The poll of a simulation has queued what is due.
     if base.has_timers(py) && base.next_deadline(py).is_some() && !base.is_simulated() {
-        let now = LoopBase::now(slf.as_super())?;
-        let margin = if now.abs() < FINE_INSTANTS { CLOCK_RESOLUTION } else { coarse_margin(py, now)? };
-        base.collect_due(py, Deadline(now + margin))?;
+        land_due(slf, LoopBase::now(slf.as_super())?)?;
     }
     io.end_of_turn.begin(py);
     let outcome = LoopBase::run_turn(slf.as_super());
     outcome.and(end_of_turn::finish(slf))
+}
+
+/// Queues the timers that are due.
+pub(crate) fn land_due(slf: &Bound<'_, Loop>, now: f64) -> PyResult<()> {
+    let margin = if now.abs() < FINE_INSTANTS { CLOCK_RESOLUTION } else { coarse_margin(slf.py(), now)? };
+    base(slf).collect_due(slf.py(), Deadline(now + margin))
 }
 
 /// How far ahead of `now` timers are due, in seconds, on a clock whose neighbouring readings differ by more than its
@@ -259,10 +266,18 @@ fn coarse_margin(py: Python<'_>, now: f64) -> PyResult<f64> {
 
 /// How long the loop may sleep; None for no limit.
 fn time_to_wait(slf: &Bound<'_, Loop>) -> PyResult<Option<Duration>> {
+    time_until_timer(slf, || LoopBase::now(slf.as_super()))
+}
+
+/// The same by this clock.
+pub(crate) fn time_until_timer(
+    slf: &Bound<'_, Loop>,
+    now: impl FnOnce() -> PyResult<f64>,
+) -> PyResult<Option<Duration>> {
     let Some(Deadline(when)) = base(slf).next_deadline(slf.py()) else {
         return Ok(None);
     };
-    let seconds = when - LoopBase::now(slf.as_super())?;
+    let seconds = when - now()?;
     // NaN compares false and gives no wait, as in asyncio.
     Ok(Some(if seconds > 0.0 { Duration::from_secs_f64(seconds.min(LONGEST_WAIT)) } else { Duration::ZERO }))
 }
@@ -315,6 +330,9 @@ pub(crate) fn poll_system(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> P
             // Other events are reported only once, so they are dispatched before the error is raised.
             received = received.and(signals::receive(slf));
         } else {
+            if io.tape.is_on() {
+                io.tape.note_event(py, io_driver::descriptor_of(token), readiness.bits());
+            }
             io.dispatch(py, base(slf), token, readiness);
         }
     }

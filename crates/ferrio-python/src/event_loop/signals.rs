@@ -16,6 +16,7 @@ use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::coroutine_check::is_coroutine;
 use ferrio_cpython::objects::scheduling;
 use ferrio_cpython::{GilCell, HandleRef, Runnable};
+use ferrio_engine::Recorded;
 use ferrio_sys::fork;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -200,19 +201,26 @@ pub(crate) fn receive(slf: &Bound<'_, Loop>) -> PyResult<()> {
         return Ok(());
     }
     for number in numbers {
-        let number = i32::from(number);
-        let handle =
-            slf.get().signals.handlers.with(py, |handlers| handlers.get(&number).map(|handle| handle.clone_ref(py)));
-        let Some(handle) = handle else { continue };
-        if handle.is_cancelled() {
-            let handle = slf.get().signals.handlers.with(py, |handlers| handlers.remove(&number));
-            drop(handle);
-            restore_default(py, number)?;
-        } else {
-            base(slf).push(py, Runnable::Handle(handle))?;
-        }
+        deliver(slf, number.into())?;
     }
     Ok(())
+}
+
+/// Queues the handler of a signal, if there is one.
+pub(crate) fn deliver(slf: &Bound<'_, Loop>, number: i32) -> PyResult<()> {
+    let py = slf.py();
+    let handle =
+        slf.get().signals.handlers.with(py, |handlers| handlers.get(&number).map(|handle| handle.clone_ref(py)));
+    let Some(handle) = handle else { return Ok(()) };
+    if slf.get().io.tape.is_on() {
+        slf.get().io.tape.note(py, &Recorded::Signal(number.unsigned_abs()));
+    }
+    if !handle.is_cancelled() {
+        return base(slf).push(py, Runnable::Handle(handle));
+    }
+    let handle = slf.get().signals.handlers.with(py, |handlers| handlers.remove(&number));
+    drop(handle);
+    restore_default(py, number)
 }
 
 /// Removes all handlers, as closing a loop does.

@@ -99,6 +99,13 @@ pub(crate) fn creation_of<'py>(task: &Bound<'py, PyAny>) -> Option<Creation<'py>
     Some((creation.by, creation.place, clock::seconds(creation.at)))
 }
 
+/// Where a lock was made: the code and the line; None if that was not recorded.
+#[pyfunction]
+#[pyo3(name = "_place_of_lock")]
+pub(crate) fn place_of_lock<'py>(lock: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny>, u32)> {
+    holders::place_of(lock)
+}
+
 /// The addresses of the tasks that hold a lock, and since when, as far as that was recorded.
 #[pyfunction]
 #[pyo3(name = "_holders_of")]

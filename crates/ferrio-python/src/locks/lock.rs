@@ -73,9 +73,12 @@ impl Lock {
         Self::default()
     }
 
-    fn __init__(&self, py: Python<'_>) {
-        let before = self.state.with(py, std::mem::take);
+    fn __init__(slf: &Bound<'_, Self>) {
+        let before = slf.get().state.with(slf.py(), std::mem::take);
         drop(before);
+        if is_on() {
+            holders::note_made(slf.as_any());
+        }
     }
 
     /// Return True if lock is acquired.

@@ -193,6 +193,9 @@ impl BoundedSemaphore {
     fn __init__<'py>(slf: &Bound<'py, Self>, value: Argument<'py>) -> PyResult<()> {
         let base = slf.as_super().get();
         base.__init__(slf.py(), value)?;
+        if is_on() {
+            holders::note_made(slf.as_any());
+        }
         slf.get().set_bound(base.shown_value(slf.py())?.bind(slf.py()));
         Ok(())
     }

@@ -4,11 +4,13 @@
 //! otherwise by `asyncio.new_event_loop()`, whose policy a program may have set; it then becomes the thread's current
 //! loop. Unless `install()` has replaced asyncio's class by this one, a runner without a factory creates a ferrio loop.
 
-use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::context::copy_current;
 use ferrio_cpython::capi::exception_state::while_handling;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::coroutine_check::is_coroutine;
+use ferrio_cpython::objects::loop_base::task_number;
+use ferrio_cpython::{GilCell, LoopBase};
+use ferrio_engine::Recorded;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -18,6 +20,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::sigint::Interrupts;
 use super::{check_not_running, close};
 use crate::common::imports;
+use crate::event_loop::Loop;
 use crate::event_loop::nested_runs;
 use crate::locks::is_cancellation;
 use crate::tasks::wrap_awaitable;
@@ -190,6 +193,10 @@ impl Runner {
             inner.interrupt_count
         });
         if count == 1 && !main_task.call_method0(name!("done"))?.is_truthy()? {
+            if let Ok(owner) = self.owner(py).cast::<Loop>() {
+                let is_running = LoopBase::running_number(owner.as_super()) == task_number(main_task);
+                owner.get().io.tape.note(py, &Recorded::Interrupt(is_running));
+            }
             main_task.call_method0(name!("cancel"))?;
             // Wakes the loop, which may be waiting for events.
             self.owner(py).call_method1(name!("call_soon_threadsafe"), (pyo3::wrap_pyfunction!(nothing, py)?,))?;

@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyCFunction, PyDict, PyString, PyTuple};
 use crate::common::async_block::{Channel, Coroutine};
 use crate::common::blocking_frame::Frame;
 use crate::common::imports;
-use crate::event_loop::{Loop, base};
+use crate::event_loop::{Loop, base, recorded_calls};
 use crate::subprocess::child_watcher::{self, Watcher};
 use crate::transports::subprocess::{self, SubprocessTransport};
 
@@ -112,6 +112,7 @@ async fn run(
 ) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
     let this = channel.own(this);
     let (protocol, keywords, title) = Python::attach(|py| {
+        recorded_calls::refuse(this.bind(py), "a child process")?;
         let keywords = checked_keywords(py, &request)?;
         let protocol = protocol_factory.bind(py).call0()?;
         let title = log_command(this.bind(py), &request)?;

@@ -3,11 +3,14 @@
 //!
 //! The loop itself is the ordinary one; see `LoopBase`'s seams. `simulation.rs` has the Python class and its state,
 //! `turn.rs` decides what lands in a turn and is what tells the legal from the rest, `real_io.rs` does so where I/O is real,
-//! `seams.rs` connects both to a loop.
+//! `seams.rs` connects both to a loop. `record.rs` records a real loop, `replay.rs` repeats that.
 
 mod baton;
+mod brought;
 mod lent_thread;
 mod real_io;
+pub(crate) mod record;
+mod replay;
 mod seams;
 mod simulation;
 mod stand_in;

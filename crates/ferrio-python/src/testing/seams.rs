@@ -10,7 +10,7 @@ use crate::testing::real_io;
 use crate::testing::simulation::Simulation;
 use crate::testing::turn;
 
-static SEAMS: Seams = Seams {
+pub(super) static SEAMS: Seams = Seams {
     now: turn::now,
     now_before: turn::now_before,
     poll: turn::poll,
@@ -18,6 +18,7 @@ static SEAMS: Seams = Seams {
     choose_order_of_sets,
     submit,
     watch_job: None,
+    outside: None,
 };
 
 /// Virtual time, with the system's sockets and threads.

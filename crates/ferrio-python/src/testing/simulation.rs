@@ -16,6 +16,7 @@ use pyo3::types::PyBytes;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::event_loop::{Loop, base};
+use crate::testing::brought::Replay;
 use crate::threads::job::Job;
 use crate::transports::socket::SocketTransport;
 use crate::transports::socket::close::{force_close, release};
@@ -73,6 +74,8 @@ pub(super) struct State {
     pub(super) jobs: Vec<Py<PyAny>>,
     /// When a busy loop last asked whether something real is pending, in the system's time.
     pub(super) asked: Option<u64>,
+    /// What is left of a recording that is repeated.
+    pub(super) replay: Option<Box<Replay>>,
     plan: Option<Plan>,
     freedoms: Freedoms,
     search: ScheduleSearch,
@@ -153,6 +156,7 @@ impl Simulation {
             set_aside: Vec::new(),
             jobs: Vec::new(),
             asked: None,
+            replay: None,
             plan: None,
             freedoms: Freedoms::NONE,
             search: ScheduleSearch::new(seed),
@@ -428,7 +432,9 @@ impl Simulation {
         let arrivals = self.state.traverse(&visit, |state| {
             state.arrivals.iter().try_for_each(|this| visit.call(&this.job))?;
             state.under_way.iter().try_for_each(|this| visit.call(&this.arrival.job))?;
-            state.jobs.iter().try_for_each(|future| visit.call(future))
+            state.jobs.iter().try_for_each(|future| visit.call(future))?;
+            let replayed = state.replay.iter().flat_map(|replay| replay.jobs.values());
+            replayed.into_iter().try_for_each(|job| visit.call(job))
         });
         arrivals.transpose().map(drop)
     }
@@ -438,7 +444,7 @@ impl Simulation {
         drop(world);
         let kept = self.state.with(py, |state| {
             let arrivals = (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.under_way));
-            (arrivals, std::mem::take(&mut state.jobs))
+            (arrivals, std::mem::take(&mut state.jobs), state.replay.take())
         });
         drop(kept);
     }

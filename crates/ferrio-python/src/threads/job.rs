@@ -104,6 +104,8 @@ pub(crate) struct Job {
     failure: Failure,
     /// When it was made, if that was recorded; else 0.
     queued_at: u64,
+    /// Its number, if the loop's surroundings count its jobs; else 0.
+    number: u64,
     state: GilCell<State>,
 }
 
@@ -116,7 +118,9 @@ impl Job {
         failure: Failure,
     ) -> PyResult<Bound<'py, Self>> {
         let state = GilCell::new(State::Waiting(call, FutureWaiter::new(future)));
-        Bound::new(owner.py(), Self { owner: owner.clone().unbind(), failure, queued_at: noted::instant(), state })
+        let number = owner.get().count_job(owner.py());
+        let queued_at = noted::instant();
+        Bound::new(owner.py(), Self { owner: owner.clone().unbind(), failure, queued_at, number, state })
     }
 
     /// A job as asyncio has them: the future shows that it is linked to it.
@@ -160,6 +164,11 @@ impl Job {
         self.owner.bind(py)
     }
 
+    /// Its number, if the loop's surroundings count its jobs; else 0.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// When it was made, in nanoseconds of the monotonic clock; 0 if that was not recorded.
     pub(crate) fn queued_at(&self) -> u64 {
         self.queued_at
@@ -182,7 +191,18 @@ impl Job {
             recording::note_job(py, true, labels::of_callable(call.function(py)));
             running::begin(slf.as_any(), call.function(py));
         }
+        let this = slf.get();
+        if this.number != 0
+            && let Some((simulation, outside)) = this.owner.bind(py).get().outside(py)
+        {
+            (outside.began)(&simulation, this.number);
+        }
         let made = call.make(py);
+        if this.number != 0
+            && let Some((simulation, outside)) = this.owner.bind(py).get().outside(py)
+        {
+            (outside.ended)(&simulation, this.number, call.function(py), &made);
+        }
         if is_recorded {
             recording::note_job(py, false, 0);
             running::end(slf.as_any());
@@ -193,6 +213,19 @@ impl Job {
         };
         Self::finish(slf, outcome)
         // The call is released here, after the outcome is on its way.
+    }
+
+    /// Ends with this outcome, without the call.
+    pub(crate) fn end_with(slf: &Bound<'_, Self>, outcome: PyResult<Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        if slf.get().begin(py).is_none() {
+            return Ok(());
+        }
+        let outcome = match outcome {
+            Ok(result) => Outcome::Result(result.unbind()),
+            Err(error) => Outcome::Exception(error.into_value(py)),
+        };
+        Self::finish(slf, outcome).map(drop)
     }
 
     fn begin(&self, py: Python<'_>) -> Option<Call> {
@@ -224,7 +257,11 @@ impl Job {
         }
         slf.get().state.with(py, |state| *state = State::Finished(future, outcome));
         drop(call);
-        owner.get().push(py, Runnable::native(slf.clone(), complete, 0))?;
+        let completion = Runnable::native(slf.clone(), complete, 0);
+        match slf.get().number {
+            0 => owner.get().push(py, completion)?,
+            number => owner.get().push_from_outside(py, number, completion)?,
+        }
         Ok(Some(owner.clone()))
     }
 }

@@ -85,7 +85,7 @@ fn peer<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Bound<'py, PyA
 fn local<'py>(transport: &Bound<'py, SocketTransport>) -> PyResult<Bound<'py, PyAny>> {
     let py = transport.py();
     let this = transport.get();
-    if this.owner(py).is_some_and(|owner| base(&owner).has_simulated_io()) {
+    if this.owner(py).is_some_and(|owner| base(&owner).has_simulated_io() && !owner.get().io.tape.is_on()) {
         keep_simulated_address(transport);
     }
     let known = this.state.with(py, |state| {

@@ -49,6 +49,41 @@ impl SocketAddress {
         Self::Unix(Vec::new())
     }
 
+    /// The address as bytes, for [`Self::from_bytes`].
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::V4 { ip, port } => [&[4][..], &ip.octets(), &port.to_be_bytes()].concat(),
+            Self::V6 { ip, port, flow_info, scope_id } => {
+                [&[6][..], &ip.octets(), &port.to_be_bytes(), &flow_info.to_be_bytes(), &scope_id.to_be_bytes()]
+                    .concat()
+            }
+            Self::Unix(name) => [&[1], name.as_slice()].concat(),
+            Self::Other(family) => [&[0][..], &family.to_be_bytes()].concat(),
+        }
+    }
+
+    /// The address that these bytes are; None if they are none.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (kind, remaining) = bytes.split_first()?;
+        Some(match (kind, remaining.len()) {
+            (4, 6) => Self::V4 {
+                ip: Ipv4Addr::from(<[u8; 4]>::try_from(&remaining[..4]).ok()?),
+                port: u16::from_be_bytes(remaining[4..].try_into().ok()?),
+            },
+            (6, 26) => Self::V6 {
+                ip: Ipv6Addr::from(<[u8; 16]>::try_from(&remaining[..16]).ok()?),
+                port: u16::from_be_bytes(remaining[16..18].try_into().ok()?),
+                flow_info: u32::from_be_bytes(remaining[18..22].try_into().ok()?),
+                scope_id: u32::from_be_bytes(remaining[22..].try_into().ok()?),
+            },
+            (1, _) => Self::Unix(remaining.to_vec()),
+            (0, 2) => Self::Other(u16::from_be_bytes(remaining.try_into().ok()?)),
+            _ => return None,
+        })
+    }
+
     pub(super) fn from_system(address: &SocketAddrAny) -> Self {
         let family = address.address_family();
         Self::decode(address, family).unwrap_or(Self::Other(family.as_raw()))

@@ -145,6 +145,15 @@ class SimulatedSocket(real_socket):
             self.release_writes()
         return number
 
+    def connected_by_recording(self, address: Any) -> None:
+        """A recording says how connecting to this address goes."""
+        self._peer = address
+        self._state = "connected"
+
+    def bound_by_recording(self, address: Any) -> None:
+        """A recording says what its address is."""
+        self._local = address
+
     def hold_writes(self) -> None:
         """Make the descriptor unwritable."""
         super().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)

@@ -28,8 +28,8 @@ use pyo3::prelude::*;
 
 pub use overrides::overrides;
 pub use simulated::{
-    AfterCallback, ArmedTimer, Seams, SetOrder, Simulator, SubmitJob, WatchJob, is_order_of_sets_open,
-    restart_task_numbers, set_order_of_sets, task_number,
+    AfterCallback, ArmedTimer, JobEnded, Outside, Seams, SetOrder, Simulator, SubmitJob, WatchJob,
+    is_order_of_sets_open, restart_task_numbers, set_order_of_sets, task_number,
 };
 
 use crate::capi::context::Shared;
@@ -212,7 +212,11 @@ impl LoopBase {
     /// As `push`.
     #[inline]
     pub fn push_and_wake(&self, py: Python<'_>, runnable: Runnable) -> PyResult<()> {
-        self.push(py, runnable)?;
+        if self.is_simulated() {
+            self.push_from_outside(py, 0, runnable)?;
+        } else {
+            self.push(py, runnable)?;
+        }
         self.wake_if_asleep(py);
         Ok(())
     }
@@ -295,7 +299,10 @@ impl LoopBase {
 
 /// `time.monotonic()`: the system's clock, unless a program has replaced that function.
 #[inline]
-pub(crate) fn system_time(py: Python<'_>) -> PyResult<f64> {
+///
+/// # Errors
+/// What the replacement raises.
+pub fn system_time(py: Python<'_>) -> PyResult<f64> {
     match hooks::MONOTONIC.replacement(py)? {
         Some(function) => function.call0()?.extract(),
         None => Ok(monotonic_seconds()),

@@ -40,7 +40,25 @@ pub struct Seams {
     /// Gets the future of a job that was handed to a thread of the program's. None if sockets and threads are the
     /// simulation's.
     pub watch_job: Option<WatchJob>,
+    /// Gets what other threads do for the loop. None if they need not ask.
+    pub outside: Option<Outside>,
 }
+
+/// What is told of what other threads do for a loop; the first argument of each is the simulation.
+#[derive(Clone, Copy)]
+pub struct Outside {
+    /// A job is made; gives its number, from 1 on.
+    pub made: fn(&Bound<'_, PyAny>) -> u64,
+    /// A thread begins with the job of this number.
+    pub began: fn(&Bound<'_, PyAny>, u64),
+    /// It has called this function, with this outcome.
+    pub ended: JobEnded,
+    /// Queues the outcome of the job of this number or, for 0, what a thread has called the loop with.
+    pub lands: fn(&Bound<'_, PyAny>, &LoopBase, u64, Runnable) -> PyResult<()>,
+}
+
+/// Gets the simulation, the number of a job, its function and its outcome.
+pub type JobEnded = fn(&Bound<'_, PyAny>, u64, &Bound<'_, PyAny>, &PyResult<Bound<'_, PyAny>>);
 
 /// A simulation, as a loop sees it.
 pub struct Simulator {
@@ -134,6 +152,37 @@ impl LoopBase {
         match slf.get().simulation(slf.py()) {
             Some((simulation, seams)) if !own_clock => (seams.now_before)(&simulation, slf, delay),
             _ => Self::now(slf),
+        }
+    }
+
+    /// What is told of other threads, if it asks.
+    #[cold]
+    pub fn outside<'py>(&self, py: Python<'py>) -> Option<(Bound<'py, PyAny>, Outside)> {
+        self.simulation(py).and_then(|(simulation, seams)| Some((simulation, seams.outside?)))
+    }
+
+    /// A number for a job of the loop's; 0 if jobs are not counted.
+    #[inline]
+    pub fn count_job(&self, py: Python<'_>) -> u64 {
+        if self.is_simulated() { self.count_simulated_job(py) } else { 0 }
+    }
+
+    #[cold]
+    fn count_simulated_job(&self, py: Python<'_>) -> u64 {
+        self.outside(py).map_or(0, |(simulation, outside)| (outside.made)(&simulation))
+    }
+
+    /// Queues what another thread brings: the outcome of a job with this number or, for 0, a call.
+    ///
+    /// # Errors
+    /// As `push`.
+    #[cold]
+    pub fn push_from_outside(&self, py: Python<'_>, job: u64, runnable: Runnable) -> PyResult<()> {
+        match self.outside(py) {
+            Some((simulation, outside)) if job != 0 || self.thread() != Some(crate::thread_identifier(py)) => {
+                (outside.lands)(&simulation, self, job, runnable)
+            }
+            _ => self.push(py, runnable),
         }
     }
 

@@ -208,11 +208,14 @@ impl LoopBase {
         };
         let before = base.current.with(py, |current| std::mem::replace(current, handle));
         drop(before);
-        let began = Self::now(slf)?;
+        // A recording has the program's own readings of the clock only, which debug mode is not to change.
+        let is_recorded = base.is_simulated() && base.outside(py).is_some();
+        let now = || if is_recorded { super::system_time(py) } else { Self::now(slf) };
+        let began = now()?;
         let outcome = runnable.run(slf);
         let handle = base.current.with(py, Option::take);
         outcome?;
-        let took = Self::now(slf)? - began;
+        let took = now()? - began;
         if PyFloat::new(py, took).ge(base.slow_callback_duration(py))? {
             let shown = match &handle {
                 Some(handle) => imports::format_handle(py)?.call1((handle.bind(py),))?,

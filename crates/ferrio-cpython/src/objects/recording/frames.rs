@@ -1,5 +1,7 @@
 //! Where the running code is.
 
+use std::ffi::c_int;
+
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -36,6 +38,13 @@ pub(super) fn running_place(py: Python<'_>) -> Option<Place> {
         }
     }
     None
+}
+
+/// The line of an instruction.
+pub(super) fn line_of(code: &Py<PyAny>, offset: c_int) -> u32 {
+    // SAFETY: a code object, as frames have one, which is alive while counted.
+    let line_number = unsafe { ffi::PyCode_Addr2Line(code.as_ptr().cast(), offset) };
+    line_number.try_into().unwrap_or_default()
 }
 
 /// Whether the code is in one of asyncio's own files, or of ours.

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+use super::frames::{line_of, running_place};
 use super::locks::Hold;
 pub use super::locks::Sharing;
 use super::number_of;
@@ -43,6 +44,26 @@ pub fn note_released(lock: &Bound<'_, PyAny>, sharing: Sharing) {
         let by = task.as_ref().and_then(|task| number_of(&mut records.tasks, task));
         records.locks.released(address, by, sharing);
     });
+}
+
+/// A lock is being made.
+#[cold]
+pub fn note_made(lock: &Bound<'_, PyAny>) {
+    let (py, address) = (lock.py(), lock.as_ptr().addr());
+    let Some(place) = running_place(py) else { return };
+    let mut place = Some(place);
+    let before = RECORDS.with(py, |records| Some(records.as_mut()?.locks.made(address, place.take()?)));
+    drop((before, place));
+}
+
+/// Where a lock was made, as far as it was recorded: the code and the line.
+pub fn place_of<'py>(lock: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyAny>, u32)> {
+    let (py, address) = (lock.py(), lock.as_ptr().addr());
+    let (code, offset) = RECORDS.with(py, |records| {
+        let place = records.as_ref()?.locks.place(address)?;
+        Some((place.code.clone_ref(py), place.offset))
+    })?;
+    Some((code.bind(py).clone(), line_of(&code, offset)))
 }
 
 /// The tasks that hold a lock, as far as they were recorded.

@@ -6,8 +6,12 @@
 use std::collections::HashMap;
 
 use super::address_hash::AddressHasher;
+use super::creation::Place;
 use super::number::Number;
 use super::table::Table;
+
+/// Of how many locks it is known where they were made; then that is forgotten of all.
+const MOST_MADE: usize = 4096;
 
 /// From this number of locks on, those of tasks that are gone are looked for.
 const PURGE_FROM: usize = 1024;
@@ -29,9 +33,13 @@ pub(super) struct Hold {
     pub(super) since: f64,
 }
 
+/// By address: where locks were made.
+type Places = HashMap<usize, Place, AddressHasher>;
+
 #[derive(Default)]
 pub(super) struct Locks {
     holds: HashMap<usize, Vec<Hold>, AddressHasher>,
+    made: Places,
     /// How many entries there were after the last purge.
     purged: usize,
 }
@@ -52,6 +60,20 @@ impl Locks {
         if holds.try_reserve(1).is_ok() {
             holds.push(hold);
         }
+    }
+
+    /// The lock at `lock` was made here; returns what is to be dropped outside of all borrows. Without memory for it, that
+    /// is not known.
+    pub(super) fn made(&mut self, lock: usize, place: Place) -> (Places, Option<Place>) {
+        let full = self.made.len() >= MOST_MADE;
+        let before = if full { std::mem::take(&mut self.made) } else { Places::default() };
+        let replaced = if self.made.try_reserve(1).is_ok() { self.made.insert(lock, place) } else { Some(place) };
+        (before, replaced)
+    }
+
+    /// Where the lock at `lock` was made.
+    pub(super) fn place(&self, lock: usize) -> Option<&Place> {
+        self.made.get(&lock)
     }
 
     /// `by`, if that is known, has released the lock at `lock`.

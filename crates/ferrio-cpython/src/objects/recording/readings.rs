@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use ferrio_engine::Durations;
-use pyo3::ffi;
 use pyo3::prelude::*;
 
+use super::frames::line_of;
 use super::records::RECORDS;
 use super::state::Timeline;
 pub use super::times::{Times, Waker};
@@ -105,9 +105,8 @@ pub fn creation_of<'py>(task: &Bound<'py, PyAny>) -> Option<Known<'py>> {
         Some((by.and_then(|by| records.tasks.address(by)), place, at))
     })?;
     let place = place.map(|(code, offset)| {
-        // SAFETY: a code object, as frames have one, which is alive while counted.
-        let line_number = unsafe { ffi::PyCode_Addr2Line(code.as_ptr().cast(), offset) };
-        (code.into_bound(py), line_number.try_into().unwrap_or_default())
+        let line_number = line_of(&code, offset);
+        (code.into_bound(py), line_number)
     });
     Some(Known { by, place, at })
 }

@@ -115,7 +115,7 @@ impl Race<'_> {
 
     fn start(&mut self, py: Python<'_>, info: &Bound<'_, PyAny>, number: usize) -> PyResult<Started> {
         let (socket, address) = open(info, self.local, self.failures.of(number), py)?;
-        if begin(socket.bind(py), address.bind(py))? == Progress::Connected {
+        if begin(self.this.bind(py), socket.bind(py), address.bind(py))? == Progress::Connected {
             return Ok(Started::Connected(socket.keep()));
         }
         let watch = Bound::new(py, Watch { decided: GilFlag::default(), waiter: GilCell::new(None) })?;
@@ -132,7 +132,7 @@ impl Race<'_> {
         while let Some(position) = self.pending.iter().position(|attempt| attempt.watch.get().decided.get()) {
             let attempt = self.pending.remove(position);
             let number = attempt.number;
-            let ended = outcome(attempt.socket.bind(py), attempt.address.bind(py));
+            let ended = outcome(self.this.bind(py), attempt.socket.bind(py), attempt.address.bind(py));
             let ended = ended.map(|()| Started::Connected(attempt.socket.keep()));
             match self.unless_failed(py, number, ended)? {
                 Started::Connected(sock) => return Ok(Some(sock)),

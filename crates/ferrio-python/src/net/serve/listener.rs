@@ -20,6 +20,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::handler::Handler;
+use crate::event_loop::recorded_calls;
 use crate::event_loop::{Loop, base};
 use crate::net::serve::server::Server;
 use crate::transports;
@@ -64,6 +65,14 @@ pub(crate) fn open<'py>(server: &Bound<'py, Server>, sock: &Bound<'py, PyAny>) -
     let fd: RawFd = sock.call_method0(name!("fileno"))?.extract()?;
     let listener =
         Listener { server: server.clone().unbind(), sock: sock.clone().unbind(), fd, closed: GilFlag::default() };
+    let owner = server.get().owner.bind(sock.py());
+    if owner.get().io.tape.is_on() {
+        let local = recorded_calls::local_address(owner, fd);
+        // The replay of a recording has a stand-in for the socket.
+        if let (Some(local), Some(bind)) = (local, sock.getattr_opt(name!("bound_by_recording"))?) {
+            bind.call1((address::to_python(sock.py(), &local)?,))?;
+        }
+    }
     let listener = Bound::new(sock.py(), listener)?;
     watch(&listener)?;
     Ok(listener)
@@ -101,14 +110,17 @@ fn unwatch(slf: &Bound<'_, Listener>) -> PyResult<()> {
 fn accept_waiting(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let slf = object.cast::<Listener>()?;
     let backlog = slf.get().server.get().backlog.count(slf.py()).max(1);
-    if base(&owner(slf)).has_simulated_io() {
+    let owner = owner(slf);
+    let is_recorded = owner.get().io.tape.is_on();
+    if base(&owner).has_simulated_io() && !is_recorded {
         return accept_simulated(slf, backlog);
     }
     for _ in 0..backlog {
         if slf.get().closed.get() {
             return Ok(());
         }
-        match socket::accept(slf.get().fd) {
+        let fd = slf.get().fd;
+        match if is_recorded { recorded_calls::accept(&owner, fd) } else { socket::accept(fd) } {
             Ok((fd, peer)) => accept_one(slf, fd.as_raw_fd(), fd.into(), Some(peer))?,
             Err(error) => return refused(slf, &error),
         }

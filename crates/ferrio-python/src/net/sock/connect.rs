@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
 
 use ferrio_cpython::objects::loop_base::overrides;
-use ferrio_engine::Role;
+use ferrio_engine::{Operation, Role};
 use ferrio_sys::socket;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -16,6 +16,8 @@ use super::{Direct, check, unless_refused, wait};
 use crate::common::async_block::{Channel, Coroutine};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
+use crate::event_loop::recorded_calls;
+use crate::event_loop::recording;
 use crate::event_loop::{Loop, base};
 use crate::net::resolve::{Hints, ensure_resolved};
 
@@ -65,11 +67,20 @@ pub(crate) async fn connect_ours(
     let connected = Python::attach(|py| {
         let sock = sock.bind(py);
         check(this.bind(py), sock)?;
-        let progress = begin(sock, address.bind(py))?;
+        let slf = this.bind(py);
+        if begin(slf, sock, address.bind(py))? == Progress::Connected {
+            return Ok(true);
+        }
         // A connection to the same machine is complete by now, although the system reports it as in progress. The
         // descriptor of a simulated socket always has a peer.
-        let has_peer = || Ok::<_, PyErr>(socket::peer_address(descriptor(sock)?).is_ok());
-        Ok::<_, PyErr>(progress == Progress::Connected || (!base(this.bind(py)).has_simulated_io() && has_peer()?))
+        let fd = descriptor(sock)?;
+        if recording::is_any() && slf.get().io.tape.is_on() {
+            let look = || Ok(usize::from(socket::peer_address(fd).is_ok()));
+            return Ok(
+                recorded_calls::number(py, || Some(slf.clone()), Operation::Connected, 0, look).is_ok_and(|it| it == 1)
+            );
+        }
+        Ok::<_, PyErr>(!base(slf).has_simulated_io() && socket::peer_address(fd).is_ok())
     })?;
     if connected { Ok(()) } else { until_connected(this, sock, &address, channel).await }
 }
@@ -109,7 +120,7 @@ async fn connect(this: &Py<Loop>, sock: &Py<PyAny>, address: Py<PyAny>, channel:
         }
         None => address,
     };
-    if Python::attach(|py| begin(sock.bind(py), address.bind(py)))? == Progress::Connected {
+    if Python::attach(|py| begin(this.bind(py), sock.bind(py), address.bind(py)))? == Progress::Connected {
         return Ok(());
     }
     until_connected(this, sock, &address, channel).await
@@ -117,7 +128,7 @@ async fn connect(this: &Py<Loop>, sock: &Py<PyAny>, address: Py<PyAny>, channel:
 
 async fn until_connected(this: &Py<Loop>, sock: &Py<PyAny>, address: &Py<PyAny>, channel: &Channel) -> PyResult<()> {
     wait::until_ready(this, sock, Role::Writer, channel).await?;
-    Python::attach(|py| outcome(sock.bind(py), address.bind(py)))
+    Python::attach(|py| outcome(this.bind(py), sock.bind(py), address.bind(py)))
 }
 
 /// The progress of a connect.
@@ -133,7 +144,47 @@ pub(crate) enum Progress {
 ///
 /// # Errors
 /// The system's error, if it fails immediately.
-pub(crate) fn begin(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<Progress> {
+pub(crate) fn begin(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<Progress> {
+    if slf.get().io.tape.is_on() { begin_recorded(slf, sock, address) } else { begin_now(sock, address) }
+}
+
+/// The same in a loop with a recording, which has the number of the error.
+#[cold]
+fn begin_recorded(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<Progress> {
+    let py = slf.py();
+    let mut outcome = None;
+    let answer = recorded_calls::number(
+        py,
+        || Some(slf.clone()),
+        Operation::Connect,
+        0,
+        || {
+            outcome = Some(begin_now(sock, address));
+            match &outcome {
+                Some(Ok(Progress::Connected)) | None => Ok(0),
+                Some(Ok(Progress::UnderWay)) => Ok(1),
+                Some(Err(error)) => Err(io::Error::from_raw_os_error(number_of(py, error))),
+            }
+        },
+    );
+    if let Some(outcome) = outcome {
+        return outcome;
+    }
+    sock.call_method1(name!("connected_by_recording"), (address,))?;
+    match answer {
+        Ok(0) => Ok(Progress::Connected),
+        Ok(_) => Ok(Progress::UnderWay),
+        Err(error) => Err(exception_handler::from_io(&error)),
+    }
+}
+
+/// The number of an `OSError`; 0 of any other exception.
+pub(super) fn number_of(py: Python<'_>, error: &PyErr) -> i32 {
+    let number = || error.value(py).getattr_opt(name!("errno")).ok()??.extract::<i32>().ok();
+    number().unwrap_or(0)
+}
+
+fn begin_now(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<Progress> {
     let py = sock.py();
     if CONNECT.is_original(sock)? {
         return match connect_ex(py)?.call1((sock, address)) {
@@ -171,14 +222,36 @@ fn progress(number: i32) -> PyResult<Progress> {
 ///
 /// # Errors
 /// The `OSError` that the connect ended with.
-pub(crate) fn outcome(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<()> {
+pub(crate) fn outcome(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = sock.py();
     let option = (imports::socket_sol_socket(py)?, imports::socket_so_error(py)?);
-    let number: i32 = sock.call_method1(pyo3::intern!(py, "getsockopt"), option)?.extract()?;
+    let look = || sock.call_method1(pyo3::intern!(py, "getsockopt"), option)?.extract::<i32>();
+    let number = if slf.get().io.tape.is_on() { recorded_outcome(slf, look)? } else { look()? };
     if number != 0 {
         return Err(ferrio_cpython::error::<PyOSError>((number, format!("Connect call failed {}", address.str()?))));
     }
     Ok(())
+}
+
+#[cold]
+fn recorded_outcome(slf: &Bound<'_, Loop>, look: impl FnOnce() -> PyResult<i32>) -> PyResult<i32> {
+    let mut failed = None;
+    let answer = recorded_calls::number(
+        slf.py(),
+        || Some(slf.clone()),
+        Operation::ConnectOutcome,
+        0,
+        || {
+            let found = look();
+            let number = *found.as_ref().unwrap_or(&0);
+            failed = found.err();
+            Ok(usize::try_from(number).unwrap_or(0))
+        },
+    );
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(answer.ok().and_then(|number| i32::try_from(number).ok()).unwrap_or(0)),
+    }
 }
 
 /// A socket's file descriptor.

@@ -13,7 +13,7 @@ pub(crate) mod wait;
 use std::io;
 use std::os::fd::RawFd;
 
-use ferrio_engine::Role;
+use ferrio_engine::{Operation, Role};
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -92,6 +92,41 @@ async fn until_done<T>(
         }
         wait::until_ready(this, sock, role, channel).await?;
     }
+}
+
+/// Makes an attempt in a loop with a recording, which notes or gives a number and data for it. `parts` has both of a
+/// result, `make` makes one of them.
+#[cold]
+fn attempt_recorded<T>(
+    slf: &Bound<'_, Loop>,
+    operation: Operation,
+    offered: usize,
+    attempt: impl FnOnce() -> PyResult<Option<T>>,
+    parts: impl FnOnce(&T) -> PyResult<(usize, Vec<u8>)>,
+    make: impl FnOnce(usize, &[u8]) -> PyResult<T>,
+) -> PyResult<Option<T>> {
+    let py = slf.py();
+    let Some(recording) = slf.get().io.tape.get(py) else { return attempt() };
+    let recording = recording.get();
+    if recording.is_read(py) {
+        let mut data = Vec::new();
+        let answer = recording.give(py, operation, offered, |count, found| {
+            data = found.unwrap_or_default().to_vec();
+            operation != Operation::Receive || data.len() as u64 == count
+        });
+        return unless_blocked(answer)?.map(|count| make(count, &data)).transpose();
+    }
+    let outcome = attempt();
+    let (answer, data) = match &outcome {
+        Ok(Some(done)) => {
+            let (count, data) = parts(done)?;
+            (Ok(count), data)
+        }
+        Ok(None) => (Err(io::ErrorKind::WouldBlock.into()), Vec::new()),
+        Err(error) => (Err(io::Error::from_raw_os_error(connect::number_of(py, error))), Vec::new()),
+    };
+    recording.take(py, operation, offered, &answer, &data);
+    outcome
 }
 
 /// None if a system call would have blocked.

@@ -2,13 +2,14 @@
 
 use ferrio_cpython::capi::buffer::Target;
 use ferrio_cpython::capi::memory;
-use ferrio_engine::Role;
+use ferrio_engine::{Operation, Role};
 use ferrio_sys::socket;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
-use super::{RECV, RECV_INTO, unless_blocked, unless_refused, until_done};
+use super::{RECV, RECV_INTO, attempt_recorded, unless_blocked, unless_refused, until_done};
 use crate::common::async_block::Coroutine;
-use crate::event_loop::Loop;
+use crate::event_loop::{Loop, recorded_calls};
 
 #[pymethods]
 impl Loop {
@@ -26,7 +27,8 @@ impl Loop {
         let this = slf.clone().unbind();
         Coroutine::spawn(slf.py(), "EventLoop.sock_recv_into", |channel| async move {
             let (this, sock) = (channel.own(this), channel.own(sock));
-            until_done(&this, &sock, Role::Reader, &channel, |slf, sock| receive_into(sock, buf.bind(slf.py()))).await
+            until_done(&this, &sock, Role::Reader, &channel, |slf, sock| receive_into(slf, sock, buf.bind(slf.py())))
+                .await
         })
     }
 
@@ -37,6 +39,7 @@ impl Loop {
             let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| {
                 let py = slf.py();
+                recorded_calls::refuse(slf, "sock_recvfrom()")?;
                 let outcome = sock.call_method1(pyo3::intern!(py, "recvfrom"), (&bufsize,));
                 Ok(unless_refused(py, outcome)?.map(Bound::unbind))
             })
@@ -57,6 +60,7 @@ impl Loop {
             let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| {
                 let py = slf.py();
+                recorded_calls::refuse(slf, "sock_recvfrom_into()")?;
                 let target = match &nbytes {
                     Some(given) if given.is_truthy(py)? => given.bind(py).clone(),
                     Some(_) | None => buf.bind(py).len()?.into_pyobject(py)?.into_any(),
@@ -70,6 +74,20 @@ impl Loop {
 }
 
 fn receive(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, size: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+    if !slf.get().io.tape.is_on() {
+        return receive_now(slf, sock, size);
+    }
+    let py = slf.py();
+    let attempt = || receive_now(slf, sock, size);
+    let parts = |data: &Py<PyAny>| {
+        let data = data.bind(py).cast::<PyBytes>()?.as_bytes().to_vec();
+        Ok((data.len(), data))
+    };
+    let make = |_, data: &[u8]| Ok(memory::bytes(py, data)?.into_any().unbind());
+    attempt_recorded(slf, Operation::Receive, 0, attempt, parts, make)
+}
+
+fn receive_now(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, size: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
     let py = slf.py();
     // The socket's own method handles 0, without a system call, and sizes above the loop's buffer, because a datagram
     // must not be truncated.
@@ -88,7 +106,30 @@ fn receive(slf: &Bound<'_, Loop>, sock: &Bound<'_, PyAny>, size: &Bound<'_, PyAn
     Ok(unless_refused(py, outcome)?.map(Bound::unbind))
 }
 
-fn receive_into(sock: &Bound<'_, PyAny>, buffer: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+fn receive_into(
+    slf: &Bound<'_, Loop>,
+    sock: &Bound<'_, PyAny>,
+    buffer: &Bound<'_, PyAny>,
+) -> PyResult<Option<Py<PyAny>>> {
+    if !slf.get().io.tape.is_on() {
+        return receive_into_now(sock, buffer);
+    }
+    let py = slf.py();
+    let parts = |count: &Py<PyAny>| {
+        let count = count.bind(py).extract::<usize>()?;
+        let data = Target::from_object(buffer)?.with(py, |target| target.get(..count).map(<[u8]>::to_vec));
+        Ok((count, data.unwrap_or_default()))
+    };
+    let make = |count: usize, data: &[u8]| {
+        let is_room = Target::from_object(buffer)?
+            .with(py, |target| target.get_mut(..data.len()).map(|target| target.copy_from_slice(data)).is_some());
+        let count = if is_room { count } else { 0 };
+        Ok(count.into_pyobject(py)?.into_any().unbind())
+    };
+    attempt_recorded(slf, Operation::Receive, 0, || receive_into_now(sock, buffer), parts, make)
+}
+
+fn receive_into_now(sock: &Bound<'_, PyAny>, buffer: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
     let py = sock.py();
     if let Some(fd) = RECV_INTO.descriptor(sock)?
         && let Ok(target) = Target::from_object(buffer)

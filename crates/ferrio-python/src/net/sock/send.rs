@@ -1,15 +1,15 @@
 //! Sending: `sock_sendall`, `sock_sendto`.
 
 use ferrio_cpython::capi::buffer::Data;
-use ferrio_engine::Role;
+use ferrio_engine::{Operation, Role};
 use ferrio_sys::socket;
 use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
 
-use super::{SEND, unless_blocked, unless_refused, until_done};
+use super::{SEND, attempt_recorded, unless_blocked, unless_refused, until_done};
 use crate::common::async_block::Coroutine;
 use crate::common::slices::slice;
-use crate::event_loop::Loop;
+use crate::event_loop::{Loop, recorded_calls};
 
 #[pymethods]
 impl Loop {
@@ -22,7 +22,7 @@ impl Loop {
             let mut view = None;
             until_done(&this, &sock, Role::Writer, &channel, |slf, sock| {
                 let data = data.bind(slf.py());
-                let done = send(sock, data, &mut sent)?;
+                let done = send(slf, sock, data, &mut sent)?;
                 if done.is_none() && view.is_none() {
                     // Held until all is sent: meanwhile a bytearray cannot be resized.
                     view = Some(PyMemoryView::from(data)?.unbind());
@@ -40,6 +40,7 @@ impl Loop {
             let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Writer, &channel, |slf, sock| {
                 let py = slf.py();
+                recorded_calls::refuse(slf, "sock_sendto()")?;
                 let outcome = sock.call_method1(pyo3::intern!(py, "sendto"), (&data, &address));
                 Ok(unless_refused(py, outcome)?.map(Bound::unbind))
             })
@@ -49,21 +50,40 @@ impl Loop {
 }
 
 /// Makes one attempt to send the data from `sent` on; `Some` once all of it is sent.
-fn send(sock: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>, sent: &mut usize) -> PyResult<Option<()>> {
+fn send(
+    slf: &Bound<'_, Loop>,
+    sock: &Bound<'_, PyAny>,
+    data: &Bound<'_, PyAny>,
+    sent: &mut usize,
+) -> PyResult<Option<()>> {
+    let from = *sent;
+    let attempt = || send_from(sock, data, from);
+    let count = if slf.get().io.tape.is_on() {
+        let offered = data.len()?.saturating_sub(from);
+        let parts = |count: &usize| Ok((*count, Vec::new()));
+        attempt_recorded(slf, Operation::Send, offered, attempt, parts, |count, _| Ok(count))?
+    } else {
+        attempt()?
+    };
+    *sent += count.unwrap_or(0);
+    let total = match Data::from_object(data) {
+        Ok(data) => data.len(),
+        Err(_) => data.len()?,
+    };
+    Ok((*sent >= total).then_some(()))
+}
+
+/// Sends what follows the first `sent` bytes; gives how many were sent, unless it would have blocked.
+fn send_from(sock: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>, sent: usize) -> PyResult<Option<usize>> {
     let py = sock.py();
     // The buffer is read again each time: asyncio too sends its current content.
     if let Some(fd) = SEND.descriptor(sock)?
         && let Ok(data) = Data::from_object(data)
     {
-        let outcome = data.with(py, |all| socket::send(fd, all.get(*sent..).unwrap_or_default()));
-        *sent += unless_blocked(outcome)?.unwrap_or(0);
-        return Ok((*sent >= data.len()).then_some(()));
+        return unless_blocked(data.with(py, |all| socket::send(fd, all.get(sent..).unwrap_or_default())));
     }
     let remaining =
-        if *sent == 0 { data.clone() } else { PyMemoryView::from(data)?.get_item(slice(py, *sent, None)?)? };
+        if sent == 0 { data.clone() } else { PyMemoryView::from(data)?.get_item(slice(py, sent, None)?)? };
     let outcome = sock.call_method1(pyo3::intern!(py, "send"), (remaining,));
-    if let Some(count) = unless_refused(py, outcome)? {
-        *sent += count.extract::<usize>()?;
-    }
-    Ok((*sent >= data.len()?).then_some(()))
+    unless_refused(py, outcome)?.map(|count| count.extract::<usize>()).transpose()
 }

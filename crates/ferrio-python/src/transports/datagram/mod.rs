@@ -14,7 +14,7 @@ use std::os::fd::RawFd;
 use ferrio_cpython::capi::context;
 use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::{GilCell, Runnable};
-use ferrio_engine::{FlowControl, Role};
+use ferrio_engine::{FlowControl, Operation, Role};
 use ferrio_sys::socket;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -24,6 +24,8 @@ use pyo3::{PyTraverseError, PyVisit};
 use super::endpoint::{Endpoint, call_protocol, callback_failed, wake_waiter};
 use crate::common::imports;
 use crate::event_loop::readers;
+use crate::event_loop::recorded_calls;
+use crate::event_loop::recording;
 use crate::event_loop::{Loop, base};
 
 mod close;
@@ -95,7 +97,8 @@ pub(crate) fn attach<'py>(
     let fd: RawFd = sock.call_method0(name!("fileno"))?.extract()?;
     readers::refuse_used(slf, fd, sock)?;
     // The methods of a simulated socket know its addresses, its descriptor does not.
-    let family = if base(slf).has_simulated_io() { Family::Other } else { Family::of(sock)? };
+    let family =
+        if base(slf).has_simulated_io() && !slf.get().io.tape.is_on() { Family::Other } else { Family::of(sock)? };
     let extra = extra_info(sock)?;
     let connected = extra.get_item(name!("peername"))?.is_some_and(|peer| peer.is_truthy().unwrap_or(false));
     let remote = match remote {
@@ -277,11 +280,20 @@ impl DatagramTransport {
     }
 
     /// Sends one datagram by a system call; None if the destination needs Python's socket object.
-    fn send_natively(&self, destination: &Destination, data: &[u8]) -> Option<std::io::Result<()>> {
-        match destination {
-            Destination::Peer => Some(socket::send(self.fd, data).map(drop)),
-            Destination::Address(address) => Some(socket::send_to(self.fd, data, address)),
-            Destination::Object(_) => None,
+    fn send_natively(&self, py: Python<'_>, destination: &Destination, data: &[u8]) -> Option<std::io::Result<()>> {
+        let send = || match destination {
+            Destination::Peer => socket::send(self.fd, data).map(drop),
+            Destination::Address(address) => socket::send_to(self.fd, data, address),
+            Destination::Object(_) => Ok(()),
+        };
+        if matches!(destination, Destination::Object(_)) {
+            return None;
         }
+        if !recording::is_any() {
+            return Some(send());
+        }
+        let outcome =
+            recorded_calls::number(py, || self.owner(py), Operation::SendTo, data.len(), || send().map(|()| 0));
+        Some(outcome.map(drop))
     }
 }

@@ -6,7 +6,7 @@ use ferrio_cpython::HandleRef;
 use ferrio_cpython::capi::context;
 use ferrio_cpython::capi::memory;
 use ferrio_engine::Role;
-use ferrio_sys::{SocketAddress, socket};
+use ferrio_sys::SocketAddress;
 use pyo3::exceptions::{PyBlockingIOError, PyInterruptedError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -18,6 +18,7 @@ use super::{DatagramTransport, close};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::handler::Handler;
+use crate::event_loop::recorded_calls;
 use crate::event_loop::{Loop, base};
 
 /// Maximum number of datagrams per turn, so that other handlers get to run.
@@ -89,7 +90,7 @@ fn receive<'py>(transport: &Bound<'py, DatagramTransport>, owner: &Bound<'py, Lo
         return receive_by_object(transport);
     }
     let received = owner.get().io.with_receive_buffer(py, |buffer| {
-        let (count, sender) = socket::receive_from(this.fd, buffer)?;
+        let (count, sender) = recorded_calls::receive_from(owner, this.fd, buffer)?;
         Ok((memory::bytes(py, &buffer[..count]), sender))
     });
     match received {

@@ -95,7 +95,7 @@ impl DatagramTransport {
             Err(error) => return close::fatal_error(slf, error, "Fatal write error on datagram transport"),
         };
         if idle {
-            let natively = data.with(py, |bytes| this.send_natively(&destination, bytes));
+            let natively = data.with(py, |bytes| this.send_natively(py, &destination, bytes));
             match natively.map_or_else(|| send_by_object(slf, object, &destination), attempt) {
                 Attempt::Sent => return Ok(()),
                 Attempt::WouldBlock => watch(slf)?,
@@ -258,7 +258,7 @@ fn send_queued(transport: &Bound<'_, DatagramTransport>) -> Attempt {
     while let Some(datagram) = this.state.with(py, |state| state.queue.pop_front()) {
         let bytes = datagram.data.as_ref();
         let size = bytes.len() + this.header;
-        let natively = this.send_natively(&datagram.destination, bytes);
+        let natively = this.send_natively(py, &datagram.destination, bytes);
         let outcome = natively.map_or_else(
             || match memory::bytes(py, bytes) {
                 Ok(bytes) => send_by_object(transport, bytes.as_any(), &datagram.destination),

@@ -13,7 +13,7 @@ use super::lifecycle::Lifecycle;
 use super::{Sink, Socket, SocketTransport};
 use super::{joined_writes, write_coalescing};
 use crate::common::imports;
-use crate::event_loop::base;
+use crate::event_loop::{base, recorded_calls};
 use crate::transports::endpoint::{callback_failed, report_fatal};
 use crate::transports::exclusive;
 use crate::transports::info;
@@ -70,7 +70,8 @@ pub(crate) fn force_close(transport: &Bound<'_, SocketTransport>, error: Option<
     let coalesced = write_coalescing::take(transport.get(), py);
     if !coalesced.is_empty() {
         // Written while the socket accepted data. What the socket does not accept now is dropped like buffered data.
-        let _ = socket::send(transport.get().fd, &coalesced);
+        let this = transport.get();
+        let _ = recorded_calls::send(py, || this.owner(py), this.fd, &coalesced);
     }
     joined_writes::send_or_drop(transport);
     let mut unsent = Vec::new();
@@ -151,7 +152,7 @@ pub(crate) fn release(transport: &Bound<'_, SocketTransport>) -> PyResult<()> {
     let py = transport.py();
     let this = transport.get();
     let Some(owner) = this.owner(py) else { return Ok(()) };
-    if base(&owner).has_simulated_io() {
+    if base(&owner).has_simulated_io() && !owner.get().io.tape.is_on() {
         info::keep_simulated_address(transport);
     }
     let handler = owner.get().io.unregister(py, this.fd, Role::Stream);

@@ -14,6 +14,7 @@ use super::{FirstData, Sink, Socket, SocketTransport, State, read};
 use crate::common::imports;
 use crate::event_loop::handler::Handler;
 use crate::event_loop::readers;
+use crate::event_loop::recorded_calls;
 use crate::event_loop::{Loop, base};
 use crate::transports::address;
 use crate::transports::endpoint::{callback_failed, wake_waiter};
@@ -80,6 +81,7 @@ pub(crate) fn attach<'py>(
     }
     // asyncio looks the method up here, so a protocol without it gets no connection.
     protocol.getattr(pyo3::intern!(py, "connection_made"))?;
+    let local = if slf.get().io.tape.is_on() { recorded_calls::local_address(slf, fd) } else { None };
     let sink = Sink::of(&protocol)?;
     let first_data = match (&sink, &waiter) {
         (Sink::Tls(_), _) => FirstData::Immediate,
@@ -93,7 +95,7 @@ pub(crate) fn attach<'py>(
         server,
         socket,
         peer,
-        local: None,
+        local,
         extra: None,
         buffer: WriteBuffer::new(),
         coalesced: Vec::new(),

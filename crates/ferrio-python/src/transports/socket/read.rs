@@ -21,6 +21,7 @@ use super::{close, joined_writes, liveness, write};
 use crate::common::imports;
 use crate::common::noted;
 use crate::event_loop::exception_handler;
+use crate::event_loop::recorded_calls;
 use crate::event_loop::{Loop, base};
 use crate::transports::exclusive;
 use crate::transports::reader_sink::{self, ReaderSink};
@@ -93,14 +94,14 @@ fn receive_bytes<'py>(
 ) -> PyResult<Option<Bound<'py, PyBytes>>> {
     let py = transport.py();
     let this = transport.get();
-    let received = if this.state.with(py, |state| state.bulk) {
+    let received = if this.state.with(py, |state| state.bulk) && !owner.get().io.tape.is_on() {
         match receive_bulk(py, this.fd) {
             Ok(received) => received,
             Err(error) => return not_received(transport, error),
         }
     } else {
         owner.get().io.with_receive_buffer(py, |buffer| {
-            let outcome = socket::receive(this.fd, buffer);
+            let outcome = recorded_calls::receive(owner, this.fd, buffer);
             classify(outcome, buffer.len(), |count| memory::bytes(py, &buffer[..count]))
         })
     };
@@ -162,7 +163,7 @@ fn receive_for_reader(
     let py = transport.py();
     let this = transport.get();
     let received = owner.get().io.with_receive_buffer(py, |buffer| {
-        let outcome = socket::receive(this.fd, buffer);
+        let outcome = recorded_calls::receive(owner, this.fd, buffer);
         classify(outcome, buffer.len(), |count| (sink.add)(reader, &buffer[..count]))
     });
     let Some(kept) = apply_receive(transport, owner, received)? else { return Ok(()) };
@@ -199,7 +200,7 @@ fn receive_into_protocol(transport: &Bound<'_, SocketTransport>, owner: &Bound<'
             return close::fatal_error(transport, error, "Fatal error: protocol.get_buffer() call failed.");
         }
     };
-    let outcome = target.with(py, |memory| socket::receive(this.fd, memory));
+    let outcome = target.with(py, |memory| recorded_calls::receive(owner, this.fd, memory));
     let received = classify(outcome, target.len(), |count| count);
     drop(target);
     let Some(count) = apply_receive(transport, owner, received)? else { return Ok(()) };

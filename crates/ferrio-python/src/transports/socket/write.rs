@@ -19,6 +19,8 @@ use super::lifecycle::Lifecycle;
 use super::{close, liveness, write_coalescing};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
+use crate::event_loop::recorded_calls;
+use crate::event_loop::recording;
 use crate::transports::{exclusive, flow};
 
 /// Maximum number of chunks per system call.
@@ -118,7 +120,7 @@ pub(crate) fn send(slf: &Bound<'_, SocketTransport>, data: Data<'_>) -> PyResult
     let mut sent = 0;
     if idle {
         let total = data.len();
-        match data.with(py, |bytes| socket::send(this.fd, bytes)) {
+        match data.with(py, |bytes| recorded_calls::send(py, || this.owner(py), this.fd, bytes)) {
             Ok(count) if count == total => return Ok(()),
             Ok(count) => sent = count,
             Err(error) if would_block(&error) => {}
@@ -174,7 +176,7 @@ pub(super) fn push_chunks(slf: &Bound<'_, SocketTransport>, chunks: Vec<Chunk>, 
 pub(crate) fn send_coalesced(slf: &Bound<'_, SocketTransport>, coalesced: Vec<u8>) -> PyResult<()> {
     let py = slf.py();
     let this = slf.get();
-    let sent = match socket::send(this.fd, &coalesced) {
+    let sent = match recorded_calls::send(py, || this.owner(py), this.fd, &coalesced) {
         Ok(count) if count == coalesced.len() => {
             write_coalescing::give_back(this, py, coalesced);
             return Ok(());
@@ -240,11 +242,12 @@ fn send_buffered(transport: &Bound<'_, SocketTransport>) -> PyResult<bool> {
     let py = transport.py();
     let this = transport.get();
     let mut done = Vec::new();
+    let recorded = if recording::is_any() { this.owner(py) } else { None };
     let outcome = this.state.with(py, |state| {
         while !state.buffer.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let used = state.buffer.gather(&mut slices);
-            match socket::send_vectored(this.fd, &slices[..used]) {
+            match recorded_calls::send_vectored(py, || recorded.clone(), this.fd, &slices[..used]) {
                 Ok(count) => state.buffer.advance(count, &mut done),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

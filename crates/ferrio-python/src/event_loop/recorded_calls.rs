@@ -1,0 +1,179 @@
+//! System calls whose answers a recording notes, or gives.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{OwnedFd, RawFd};
+
+use ferrio_engine::Operation;
+use ferrio_sys::SocketAddress;
+use ferrio_sys::socket::{self, Kind};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::event_loop::Loop;
+use crate::event_loop::recording::is_any;
+
+/// `socket::receive`, for a connection of this loop.
+#[inline]
+pub(crate) fn receive(slf: &Bound<'_, Loop>, fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    if slf.get().io.tape.is_on() { receive_recorded(slf, fd, buffer) } else { socket::receive(fd, buffer) }
+}
+
+#[cold]
+fn receive_recorded(slf: &Bound<'_, Loop>, fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let py = slf.py();
+    let Some(recording) = slf.get().io.tape.get(py) else { return socket::receive(fd, buffer) };
+    recording.get().receive(py, Operation::Receive, buffer, |buffer| socket::receive(fd, buffer))
+}
+
+/// `socket::send`, for a connection of the loop that `owner` gives.
+#[inline]
+pub(crate) fn send<'py>(
+    py: Python<'py>,
+    owner: impl FnOnce() -> Option<Bound<'py, Loop>>,
+    fd: RawFd,
+    data: &[u8],
+) -> io::Result<usize> {
+    if is_any() {
+        number(py, owner, Operation::Send, data.len(), || socket::send(fd, data))
+    } else {
+        socket::send(fd, data)
+    }
+}
+
+/// `socket::send_vectored`, for a connection of the loop that `owner` gives.
+#[inline]
+pub(crate) fn send_vectored<'py>(
+    py: Python<'py>,
+    owner: impl FnOnce() -> Option<Bound<'py, Loop>>,
+    fd: RawFd,
+    slices: &[IoSlice<'_>],
+) -> io::Result<usize> {
+    if is_any() {
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        number(py, owner, Operation::Send, offered, || socket::send_vectored(fd, slices))
+    } else {
+        socket::send_vectored(fd, slices)
+    }
+}
+
+/// An operation whose answer is a number.
+#[cold]
+pub(crate) fn number<'py>(
+    py: Python<'py>,
+    owner: impl FnOnce() -> Option<Bound<'py, Loop>>,
+    operation: Operation,
+    offered: usize,
+    real: impl FnOnce() -> io::Result<usize>,
+) -> io::Result<usize> {
+    let recording = owner().and_then(|owner| owner.get().io.tape.get(py));
+    match recording {
+        None => real(),
+        Some(recording) if recording.get().is_read(py) => recording.get().give(py, operation, offered, |_, _| true),
+        Some(recording) => {
+            let answer = real();
+            recording.get().take(py, operation, offered, &answer, &[]);
+            answer
+        }
+    }
+}
+
+/// `socket::accept`, for a listener of this loop.
+pub(crate) fn accept(slf: &Bound<'_, Loop>, fd: RawFd) -> io::Result<(OwnedFd, SocketAddress)> {
+    let py = slf.py();
+    let Some(recording) = slf.get().io.tape.get(py) else { return socket::accept(fd) };
+    let recording = recording.get();
+    if !recording.is_read(py) {
+        let accepted = socket::accept(fd);
+        let (answer, peer) = match &accepted {
+            Ok((_, peer)) => (Ok(0), peer.to_bytes()),
+            Err(error) => (Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))), Vec::new()),
+        };
+        recording.take(py, Operation::Accept, 0, &answer, &peer);
+        return accepted;
+    }
+    let mut peer = None;
+    recording.give(py, Operation::Accept, 0, |_, data| {
+        peer = data.and_then(SocketAddress::from_bytes);
+        true
+    })?;
+    let peer = peer.unwrap_or(SocketAddress::Unix(Vec::new()));
+    Ok((open_stand_in(&peer)?, peer))
+}
+
+/// The address that a socket of a loop with a recording is bound to.
+#[cold]
+pub(crate) fn local_address(slf: &Bound<'_, Loop>, fd: RawFd) -> Option<SocketAddress> {
+    let py = slf.py();
+    let Some(recording) = slf.get().io.tape.get(py) else { return socket::local_address(fd).ok() };
+    let recording = recording.get();
+    let mut address = None;
+    if recording.is_read(py) {
+        let _ = recording.give(py, Operation::Address, 0, |_, data| {
+            address = data.and_then(SocketAddress::from_bytes);
+            true
+        });
+        return address;
+    }
+    address = socket::local_address(fd).ok();
+    let bytes = address.as_ref().map(SocketAddress::to_bytes).unwrap_or_default();
+    recording.take(py, Operation::Address, 0, &Ok(0), &bytes);
+    address
+}
+
+/// A descriptor in the place of a connection to this address. It is only a number that is nobody else's: the recording
+/// speaks for it.
+pub(crate) fn open_stand_in(peer: &SocketAddress) -> io::Result<OwnedFd> {
+    let made = socket::open(peer, Kind::Stream);
+    made.or_else(|_| socket::open(&SocketAddress::Unix(Vec::new()), Kind::Stream))
+}
+
+/// `socket::receive_from`, for a socket of this loop.
+pub(crate) fn receive_from(
+    slf: &Bound<'_, Loop>,
+    fd: RawFd,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Option<SocketAddress>)> {
+    let py = slf.py();
+    let recording = if slf.get().io.tape.is_on() { slf.get().io.tape.get(py) } else { None };
+    let Some(recording) = recording else { return socket::receive_from(fd, buffer) };
+    let recording = recording.get();
+    if recording.is_read(py) {
+        let mut sender = None;
+        let count = recording.give(py, Operation::ReceiveFrom, 0, |count, data| {
+            // The sender's address, with its length before it, then the datagram.
+            let Some((length, remaining)) = data.and_then(<[u8]>::split_first) else { return false };
+            let Some((address, datagram)) = remaining.split_at_checked(usize::from(*length)) else { return false };
+            sender = SocketAddress::from_bytes(address);
+            let Some(target) = buffer.get_mut(..datagram.len()) else { return false };
+            target.copy_from_slice(datagram);
+            datagram.len() as u64 == count
+        })?;
+        return Ok((count, sender));
+    }
+    let received = socket::receive_from(fd, buffer);
+    let (answer, data) = match &received {
+        Ok((count, sender)) => {
+            let address = sender.as_ref().map(SocketAddress::to_bytes).unwrap_or_default();
+            let length = [u8::try_from(address.len()).unwrap_or(0)];
+            (Ok(*count), [&length, address.as_slice(), &buffer[..*count]].concat())
+        }
+        Err(error) => (Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0))), Vec::new()),
+    };
+    recording.take(py, Operation::ReceiveFrom, 0, &answer, &data);
+    received
+}
+
+/// Refuses what a recording cannot give.
+///
+/// # Errors
+/// `RuntimeError` in a loop that repeats a recording.
+pub(crate) fn refuse(slf: &Bound<'_, Loop>, what: &str) -> PyResult<()> {
+    let py = slf.py();
+    let Some(recording) = slf.get().io.tape.get(py) else { return Ok(()) };
+    if !recording.get().is_read(py) {
+        return Ok(());
+    }
+    let text = format!("a recording does not have what is needed for {what}");
+    recording.get().leave(py, text.clone());
+    Err(ferrio_cpython::error::<PyRuntimeError>(text))
+}

@@ -1,0 +1,1 @@
+"""A program that was recorded in production, and its replay."""
