@@ -212,7 +212,7 @@ def servers(arguments: tuple[str, ...]) -> Iterator[list[str]]:
         yield list(arguments)
         return
     if (program := peers.missing("redis")) is not None:
-        raise RuntimeError(f"the suite needs {program}")
+        raise LookupError(f"it needs {program}")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with peers.redis("--port", str(port)):
@@ -220,7 +220,10 @@ def servers(arguments: tuple[str, ...]) -> Iterator[list[str]]:
 
 
 def run(suite: Suite, mode: str, workers: int, chosen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What became of every test of the suite, or of those chosen, by test id."""
+    """What became of every test of the suite, or of those chosen, by test id.
+
+    Raises LookupError if this machine cannot get the suite or what it needs.
+    """
     directory = sources(suite, mode)
     interpreter = environment()
     plugins = WORK / "plugins"
