@@ -1,9 +1,10 @@
 """The sources of projects that leave their tests out of their source distributions, from Debian's archive.
 
-apt fetches them from the mirror that it uses anyway; they are those of the release that Debian calls stable, so that they
-stay there for years, and a hash pins them. The system is not changed.
+apt fetches them from the mirror that it uses anyway, without changing the system. They are those of a stable release,
+which stay in the archive for years, and a hash pins them.
 """
 
+import getpass
 import hashlib
 import shutil
 import subprocess
@@ -25,9 +26,14 @@ def fetch(package: str, version: str, digest: str, archive: Path) -> None:
         folder = Path(place)
         for part in ("lists/partial", "cache/archives/partial"):
             (folder / part).mkdir(parents=True)
-        (folder / "sources.list").write_text(f"deb-src [signed-by={KEYS}] {_mirror()} {RELEASE} main\n")
+        signed = f"[signed-by={KEYS}] " if KEYS.exists() else ""
+        (folder / "sources.list").write_text(f"deb-src {signed}{_mirror()} {RELEASE} main\n", encoding="utf-8")
         apt = ["apt-get", "-qq", f"-oDir::Etc::sourcelist={folder}/sources.list", "-oDir::Etc::sourceparts=/dev/null"]
-        apt += [f"-oDir::State::Lists={folder}/lists", f"-oDir::Cache={folder}/cache", "-oAPT::Sandbox::User=root"]
+        apt += [
+            f"-oDir::State::Lists={folder}/lists",
+            f"-oDir::Cache={folder}/cache",
+            f"-oAPT::Sandbox::User={getpass.getuser()}",
+        ]
         # Debian's own patches need not be there, only the original.
         for command in (["update"], ["source", "--tar-only", "--download-only", f"{package}={version}"]):
             told = subprocess.run([*apt, *command], cwd=folder, capture_output=True, text=True, check=False)

@@ -1,7 +1,7 @@
 """Where the upstream suites come from, what they need, and one run of one suite in one mode.
 
 Everything lands in target/upstream: the source distributions, a virtual environment per Python with what
-requirements/upstream.txt pins, and beside it what single suites need. The suites run against the installed packages, not
+requirements/upstream.txt pins, and what single suites need besides. The suites run against the installed packages, not
 against the unpacked sources.
 """
 
