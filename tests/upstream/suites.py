@@ -86,7 +86,12 @@ SUITES = {
         ("-c", "pyproject.toml", "-o", "python_files=*_test.py", "-p", "no:logging", *WITHOUT_PLUGIN, "tornado/test"),
         variables=(("ASYNC_TEST_TIMEOUT", "25"), ("UPSTREAM_QUIET", "tornado.access")),
     ),
-    "asyncssh": Suite("asyncssh", "asyncssh", (*WITHOUT_PLUGIN,)),
+    # What makes keys and certificates takes longest and has no loop.
+    "asyncssh": Suite(
+        "asyncssh",
+        "asyncssh",
+        ("--ignore=tests/test_public_key.py", "--ignore=tests/test_x509.py", *WITHOUT_PLUGIN),
+    ),
     # What needs a cluster, a module of the server, TLS or replicas has no server here; nor have the ignored files.
     "redis": Suite(
         "redis",
@@ -215,7 +220,7 @@ def servers(arguments: tuple[str, ...]) -> Iterator[list[str]]:
         raise LookupError(f"it needs {program}")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with peers.redis("--port", str(port)):
+    with peers.redis("--port", str(port), "--enable-debug-command", "local"):
         yield [argument.replace("{redis}", f"redis://127.0.0.1:{port}/0") for argument in arguments]
 
 
