@@ -63,7 +63,7 @@ SUITES = {
     "starlette": Suite("starlette", "starlette", ("--ignore=tests/benchmarks", *WITHOUT_PLUGIN)),
     # They stand on anyio too, and import trio; their tests run on it as well. Those of httpx share a port.
     "httpx": Suite("httpx", "httpx", (*WITHOUT_PLUGIN,), alone=True, beside="upstream-httpx.txt"),
-    "httpcore": Suite("httpcore", "httpcore", (*WITHOUT_PLUGIN,), beside="upstream-httpx.txt"),
+    "httpcore": Suite("httpcore", "httpcore", (*WITHOUT_PLUGIN,), beside="upstream-trio.txt"),
     # What needs the examples, the documentation or the command line's packages is left out.
     "mcp": Suite(
         "mcp",
@@ -77,6 +77,7 @@ SUITES = {
             *WITHOUT_PLUGIN,
             "tests/",
         ),
+        beside="upstream-trio.txt",
     ),
     # Its tests are in the package, under other names than usual, and without a configuration of pytest. They fail if
     # something is logged that their own runner turns off.
@@ -202,11 +203,13 @@ def added(suite: Suite) -> list[Path]:
         return []
     place = WORK / f"{sys.version_info.major}.{sys.version_info.minor}-{requirements.stem}"
     stamp = place / "installed.txt"
-    if not stamp.exists() or stamp.read_bytes() != requirements.read_bytes():
+    # They may name one another.
+    pinned = "".join(file.read_text(encoding="utf-8") for file in sorted(REQUIREMENTS.parent.glob("upstream-*.txt")))
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != pinned:
         shutil.rmtree(place, ignore_errors=True)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place)]
         subprocess.run([*pip, "--requirement", str(requirements)], check=True)
-        shutil.copyfile(requirements, stamp)
+        stamp.write_text(pinned, encoding="utf-8")
     return [place]
 
 
