@@ -124,7 +124,18 @@ SUITES = {
 }
 
 # The suites whose differences from stock asyncio expected.toml explains; the others run by name only.
-JUDGED = ("anyio", "uvicorn", "aiohttp", "starlette")
+JUDGED = (
+    "anyio",
+    "starlette",
+    "httpx",
+    "httpcore",
+    "mcp",
+    "uvicorn",
+    "aiohttp",
+    "tornado",
+    "websockets",
+    "redis",
+)
 
 
 # Versions in the place of those that are pinned, by the name of the suite.
