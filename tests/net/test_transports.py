@@ -340,6 +340,20 @@ def run_on_ferrio(main):
         runner.run(main())
 
 
+def test_what_is_put_into_asyncios_transport_classes_does_not_reach_ours(monkeypatch):
+    monkeypatch.setattr(asyncio.BaseTransport, "get_extra_info", lambda self, name, default=None: "replaced")
+
+    async def main():
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            asyncio.DatagramProtocol, ("127.0.0.1", 0)
+        )
+        assert isinstance(transport, asyncio.BaseTransport)
+        assert transport.get_extra_info("sockname")[0] == "127.0.0.1"
+        transport.close()
+
+    run_on_ferrio(main)
+
+
 def test_transports_go_past_a_sockets_own_methods():
     class Loud(socket.socket):
         def recv(self, *arguments):

@@ -296,3 +296,32 @@ def test_the_loop_goes_on_while_a_child_starts_up_slowly(loop):
         await process.wait()
 
     loop.run_until_complete(main())
+
+
+def test_a_closed_transport_leaves_no_descriptor_while_a_grandchild_holds_the_pipes(loop):
+    grandchildren = []
+
+    async def end_a_child():
+        process = await shell("sleep 600 & echo $!; cat", stdin=PIPE, stdout=PIPE)
+        grandchildren.append(int(await process.stdout.readline()))
+        process.stdin.close()
+        while process.returncode is None:
+            await asyncio.sleep(0.01)
+        process._transport.close()
+
+    async def main():
+        # What the loop itself needs for children is there after the first.
+        await end_a_child()
+        await turns(5)
+        before = set(os.listdir("/proc/self/fd"))
+        await end_a_child()
+        deadline = time.monotonic() + 30
+        while not set(os.listdir("/proc/self/fd")) <= before and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        assert set(os.listdir("/proc/self/fd")) <= before
+
+    try:
+        loop.run_until_complete(main())
+    finally:
+        for pid in grandchildren:
+            os.kill(pid, signal.SIGKILL)

@@ -20,16 +20,22 @@ def main() -> int:
     for pair in arguments.version:
         suites.choose_version(*pair.split("=", 1))
     rows: list[Row] = []
+    not_run = 0
     for name in arguments.suites:
         if name not in suites.SUITES:
             parser.error(f"no suite {name!r}")
         suite = suites.SUITES[name]
-        stock = suites.run(suite, "stock", arguments.workers, tuple(arguments.test))
+        try:
+            stock = suites.run(suite, "stock", arguments.workers, tuple(arguments.test))
+        except LookupError as reason:
+            print(f"{name} cannot be run: {reason}", flush=True)
+            not_run += 1
+            continue
         print(f"{name} {suites.version(suite)} stock: {figures(stock)}", flush=True)
         for mode in arguments.mode or suites.MODES[1:]:
             rows.append(judge(suite, mode, stock, arguments.workers, arguments.test))
     print(table(rows))
-    return 1 if any(row.faults for row in rows) else 0
+    return 1 if not_run or any(row.faults for row in rows) else 0
 
 
 class Row(NamedTuple):

@@ -1,6 +1,7 @@
 """Pytest plugin inside an upstream suite: puts the loop under test in place and records what became of every test.
 
 The mode comes in UPSTREAM_MODE: `whole` is ferrio.install(), `loop` sets ferrio's policy alone, `stock` is as is.
+UPSTREAM_QUIET names a logger that says nothing below critical errors, which one suite's own runner sees to.
 The outcomes go to UPSTREAM_RESULTS as JSON, with the kinds of loops that each test had made, so that nobody has to
 believe that the loop under test was there. A test that neither ends nor heeds pytest-timeout's signal ends its process,
 which pytest-xdist reports as that test's failure.
@@ -10,6 +11,7 @@ import asyncio
 import faulthandler
 import functools
 import json
+import logging
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -29,6 +31,8 @@ _outcomes: dict[str, dict[str, Any]] = {}
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if quiet := os.environ.get("UPSTREAM_QUIET"):
+        logging.getLogger(quiet).setLevel(logging.CRITICAL)
     if MODE == "stock" or "ferrio" in sys.modules:
         _count_loops()
         return

@@ -1,7 +1,8 @@
 """Where the upstream suites come from, what they need, and one run of one suite in one mode.
 
-Everything lands in target/upstream: the source distributions, and a virtual environment per Python with what
-requirements/upstream.txt pins. The suites run against the installed packages, not against the unpacked sources.
+Everything lands in target/upstream: the source distributions, a virtual environment per Python with what
+requirements/upstream.txt pins, and what single suites need besides. The suites run against the installed packages, not
+against the unpacked sources.
 """
 
 import contextlib
@@ -20,6 +21,8 @@ from typing import Any, NamedTuple
 import ferrio
 from benches.applications import peers
 
+from . import debian
+
 ROOT = Path(__file__).parents[2]
 WORK = ROOT / "target" / "upstream"
 REQUIREMENTS = ROOT / "requirements" / "upstream.txt"
@@ -33,7 +36,8 @@ class Suite(NamedTuple):
     """A suite: its project on the package index, the sources that must not shadow the installed package.
 
     `alone` says that the tests share something, so that they run in one process. `{redis}` in the arguments stands for
-    the address of a private server.
+    the address of a private server. `beside` is a file of requirements/ that comes before upstream.txt. `debian` is
+    Debian's name, version and hash of the sources, if the package index has them without tests.
     """
 
     name: str
@@ -41,14 +45,14 @@ class Suite(NamedTuple):
     arguments: tuple[str, ...]
     alone: bool = False
     variables: tuple[tuple[str, str], ...] = ()
+    beside: str | None = None
+    debian: tuple[str, str, str] | None = None
 
 
 # How an argument that names the tests begins.
 TESTS = ("tests/", "tornado/test")
 # The suites that do not use pytest-asyncio must not get it.
 WITHOUT_PLUGIN = ("-p", "no:asyncio")
-
-WITHOUT_TRIO = ("-o", "filterwarnings=error", "-W", "ignore::pytest.PytestUnknownMarkWarning")
 
 SUITES = {
     # ferrio's parts stand for the versions whose suite passes; a trial of another one has to use them too.
@@ -57,11 +61,9 @@ SUITES = {
     "aiohttp": Suite("aiohttp", "aiohttp", ("-m", "not dev_mode and not autobahn and not internal", *WITHOUT_PLUGIN)),
     # It stands on anyio.
     "starlette": Suite("starlette", "starlette", ("--ignore=tests/benchmarks", *WITHOUT_PLUGIN)),
-    # They stand on anyio too. Without trio, which one file of httpcore's imports and some tests of both are marked for.
-    "httpx": Suite("httpx", "httpx", (*WITHOUT_TRIO, *WITHOUT_PLUGIN)),
-    "httpcore": Suite(
-        "httpcore", "httpcore", ("--ignore=tests/_async/test_connection_pool.py", *WITHOUT_TRIO, *WITHOUT_PLUGIN)
-    ),
+    # They stand on anyio too, and import trio; their tests run on it as well. Those of httpx share a port.
+    "httpx": Suite("httpx", "httpx", (*WITHOUT_PLUGIN,), alone=True, beside="upstream-httpx.txt"),
+    "httpcore": Suite("httpcore", "httpcore", (*WITHOUT_PLUGIN,), beside="upstream-trio.txt"),
     # What needs the examples, the documentation or the command line's packages is left out.
     "mcp": Suite(
         "mcp",
@@ -75,13 +77,22 @@ SUITES = {
             *WITHOUT_PLUGIN,
             "tests/",
         ),
+        beside="upstream-trio.txt",
     ),
-    # Its tests are in the package, under other names than usual. They fail if something is logged at a level that
-    # pytest would turn on.
+    # Its tests are in the package, under other names than usual, and without a configuration of pytest. They fail if
+    # something is logged that their own runner turns off.
     "tornado": Suite(
-        "tornado", None, ("-o", "python_files=*_test.py", "-p", "no:logging", *WITHOUT_PLUGIN, "tornado/test")
+        "tornado",
+        None,
+        ("-c", "pyproject.toml", "-o", "python_files=*_test.py", "-p", "no:logging", *WITHOUT_PLUGIN, "tornado/test"),
+        variables=(("ASYNC_TEST_TIMEOUT", "25"), ("UPSTREAM_QUIET", "tornado.access")),
     ),
-    "asyncssh": Suite("asyncssh", "asyncssh", (*WITHOUT_PLUGIN,)),
+    # What makes keys and certificates takes longest and has no loop.
+    "asyncssh": Suite(
+        "asyncssh",
+        "asyncssh",
+        ("--ignore=tests/test_public_key.py", "--ignore=tests/test_x509.py", *WITHOUT_PLUGIN),
+    ),
     # What needs a cluster, a module of the server, TLS or replicas has no server here; nor have the ignored files.
     "redis": Suite(
         "redis",
@@ -99,10 +110,32 @@ SUITES = {
         ),
         alone=True,
     ),
+    "websockets": Suite(
+        "websockets",
+        "src",
+        ("-c", "pyproject.toml", *WITHOUT_PLUGIN, "tests/asyncio", "tests/legacy"),
+        beside="upstream-websockets.txt",
+        debian=(
+            "python-websockets",
+            "15.0.1-1",
+            "8451495265af3e368f794c4dc15c99ce90c771d95560f542bff8c64b5455af3b",
+        ),
+    ),
 }
 
 # The suites whose differences from stock asyncio expected.toml explains; the others run by name only.
-JUDGED = ("anyio", "uvicorn", "aiohttp", "starlette")
+JUDGED = (
+    "anyio",
+    "starlette",
+    "httpx",
+    "httpcore",
+    "mcp",
+    "uvicorn",
+    "aiohttp",
+    "tornado",
+    "websockets",
+    "redis",
+)
 
 
 # Versions in the place of those that are pinned, by the name of the suite.
@@ -124,13 +157,18 @@ def _download(requirement: str, place: Path) -> None:
     subprocess.run([*pip, "--dest", str(place), requirement], check=True)
 
 
+def beside(suite: Suite) -> Path | None:
+    return REQUIREMENTS.with_name(suite.beside) if suite.beside else None
+
+
 def version(suite: Suite) -> str:
     if suite.name in chosen_versions:
         return chosen_versions[suite.name]
-    for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines():
-        name, _, pinned = line.partition("==")
-        if name == suite.name:
-            return pinned.strip()
+    for requirements in filter(None, (beside(suite), REQUIREMENTS)):
+        for line in requirements.read_text(encoding="utf-8").splitlines():
+            name, _, pinned = line.partition("==")
+            if name == suite.name:
+                return pinned.strip()
     raise LookupError(f"{REQUIREMENTS} does not pin {suite.name}")
 
 
@@ -140,7 +178,10 @@ def sources(suite: Suite, mode: str) -> Path:
     archive = WORK / f"{name}.tar.gz"
     if not archive.exists():
         WORK.mkdir(parents=True, exist_ok=True)
-        _download(name.replace("-", "=="), WORK)
+        if suite.debian:
+            debian.fetch(*suite.debian, archive)
+        else:
+            _download(name.replace("-", "=="), WORK)
     place = WORK / f"{sys.version_info.major}.{sys.version_info.minor}-{mode}"
     if not (place / name).exists():
         with tarfile.open(archive) as packed:
@@ -166,6 +207,23 @@ def environment() -> Path:
     return place / "bin" / "python"
 
 
+def added(suite: Suite) -> list[Path]:
+    """The folder with what the suite has beside the virtual environment's packages, if anything."""
+    requirements = beside(suite)
+    if requirements is None:
+        return []
+    place = WORK / f"{sys.version_info.major}.{sys.version_info.minor}-{requirements.stem}"
+    stamp = place / "installed.txt"
+    # They may name one another.
+    pinned = "".join(file.read_text(encoding="utf-8") for file in sorted(REQUIREMENTS.parent.glob("upstream-*.txt")))
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != pinned:
+        shutil.rmtree(place, ignore_errors=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(place)]
+        subprocess.run([*pip, "--requirement", str(requirements)], check=True)
+        stamp.write_text(pinned, encoding="utf-8")
+    return [place]
+
+
 @contextlib.contextmanager
 def servers(arguments: tuple[str, ...]) -> Iterator[list[str]]:
     """The arguments, with the address of a redis-server that runs meanwhile, if they name one."""
@@ -173,15 +231,18 @@ def servers(arguments: tuple[str, ...]) -> Iterator[list[str]]:
         yield list(arguments)
         return
     if (program := peers.missing("redis")) is not None:
-        raise RuntimeError(f"the suite needs {program}")
+        raise LookupError(f"it needs {program}")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with peers.redis("--port", str(port)):
+    with peers.redis("--port", str(port), "--enable-debug-command", "local"):
         yield [argument.replace("{redis}", f"redis://127.0.0.1:{port}/0") for argument in arguments]
 
 
 def run(suite: Suite, mode: str, workers: int, chosen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What became of every test of the suite, or of those chosen, by test id."""
+    """What became of every test of the suite, or of those chosen, by test id.
+
+    Raises LookupError if this machine cannot get the suite or what it needs.
+    """
     directory = sources(suite, mode)
     interpreter = environment()
     plugins = WORK / "plugins"
@@ -191,7 +252,7 @@ def run(suite: Suite, mode: str, workers: int, chosen: tuple[str, ...] = ()) -> 
     output_name = f"{directory.name}-chosen" if chosen else directory.name
     results = directory.with_name(f"{output_name}.json")
     results.unlink(missing_ok=True)
-    paths = [str(plugins), str(Path(ferrio.__file__).parents[1])]
+    paths = [str(plugins), str(Path(ferrio.__file__).parents[1]), *map(str, added(suite))]
     variables = {"UPSTREAM_MODE": mode, "UPSTREAM_RESULTS": str(results), "PYTHONPATH": os.pathsep.join(paths)}
     variables |= dict(suite.variables)
     pytest = [str(interpreter), "-m", "pytest", "-q", "-p", PLUGIN, "-p", "no:cacheprovider"]
