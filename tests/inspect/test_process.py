@@ -201,6 +201,9 @@ if {runs}:
             if not found["partial"]:
                 names = [task["name"] for task in found["tasks"]]
                 assert names.count("kept") == 1 and len(names) < 10, names
+                # The stack of a thread that is not the one that looks.
+                (loop,) = found["loops"]
+                assert "<module>" in [frame["function"] for frame in loop["stack"]], loop
                 looked += 1
         await other
         kept.cancel()

@@ -7,7 +7,7 @@
 
 mod layout;
 mod lines;
-mod words;
+pub(super) mod words;
 
 pub use layout::Layout;
 
