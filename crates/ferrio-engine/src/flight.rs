@@ -234,9 +234,9 @@ mod tests {
         for count in [1, 3, 2, 7, 5, 4, 1] {
             let mut left = count;
             while left > 0 {
-                let places = placed.next_places(left);
-                left -= places.len();
-                for place in places {
+                let next = placed.next_places(left);
+                left -= next.len();
+                for place in next {
                     at += 1;
                     *place = FlightRecord::new(FlightKind::Wake, at, 1, 0);
                     pushed.push(*place);
