@@ -249,7 +249,7 @@ def test_a_count_is_right_at_each_moment(recording):
         while True:
             await asyncio.sleep(0)
 
-    async def main() -> list[int]:
+    async def main() -> list[tuple[int, int]]:
         task = asyncio.create_task(child(), name="child")
         polls = []
         for number in range(300):

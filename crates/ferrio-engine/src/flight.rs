@@ -15,6 +15,9 @@ const DURATION: u32 = 48;
 /// Bits of a subject in a record; above them are the kind and a detail.
 const SUBJECT: u32 = 48;
 
+/// How many places of a ring that is not full yet are made at a time.
+const AT_ONCE: usize = 64;
+
 /// What a record tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -104,7 +107,7 @@ impl FlightRecord {
 pub struct FlightRing {
     records: Vec<FlightRecord>,
     limit: usize,
-    /// Where the next record goes: after the last place, until all are there and it is the first one's turn.
+    /// Where the next record goes; after the last place if it is the first one's turn, or one is to be made.
     next: usize,
     pushed: u64,
 }
@@ -136,11 +139,8 @@ impl FlightRing {
 
     /// The places of the next records, which are to be written now: at most `count` of them, and at least one, if any is kept.
     pub fn next_places(&mut self, count: usize) -> &mut [FlightRecord] {
-        while self.next + count > self.records.len() && self.records.len() < self.limit {
-            self.records.push(FlightRecord::default());
-        }
         if self.next >= self.records.len() {
-            self.next = 0;
+            self.make_place();
         }
         let places = count.min(self.records.len() - self.next);
         let begin = self.next;
@@ -153,7 +153,8 @@ impl FlightRing {
     #[inline(never)]
     fn make_place(&mut self) {
         if self.records.len() < self.limit {
-            self.records.push(FlightRecord::default());
+            let more = (self.limit - self.records.len()).min(AT_ONCE);
+            self.records.resize(self.records.len() + more, FlightRecord::default());
         } else {
             self.next = 0;
         }
@@ -165,6 +166,8 @@ impl FlightRing {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(self.records.len() * FlightRecord::SIZE).ok()?;
         let (newer, older) = self.records.split_at(self.next.min(self.records.len()));
+        // Places that have had no record yet come last.
+        let older = if self.pushed < self.records.len() as u64 { &[] } else { older };
         for record in older.iter().chain(newer).filter(|record| record.end() >= since) {
             record.0.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
         }
@@ -174,7 +177,7 @@ impl FlightRing {
     /// How many records have given their place to newer ones.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.pushed - self.records.len() as u64
+        self.pushed.saturating_sub(self.records.len() as u64)
     }
 }
 
@@ -228,23 +231,26 @@ mod tests {
 
     #[test]
     fn records_that_are_written_in_their_places_are_as_those_that_are_pushed() {
-        let (mut pushed, mut placed) = (FlightRing::default(), FlightRing::default());
-        assert!(pushed.reserve(5) && placed.reserve(5));
-        let mut at = 0;
-        for count in [1, 3, 2, 7, 5, 4, 1] {
-            let mut left = count;
-            while left > 0 {
-                let next = placed.next_places(left);
-                left -= next.len();
-                for place in next {
-                    at += 1;
-                    *place = FlightRecord::new(FlightKind::Wake, at, 1, 0);
-                    pushed.push(*place);
+        for limit in [5, 64, 100] {
+            let (mut pushed, mut placed) = (FlightRing::default(), FlightRing::default());
+            assert!(pushed.reserve(limit) && placed.reserve(limit));
+            let mut at = 0;
+            for count in [1, 3, 2, 7, 5, 4, 40, 1, 60, 90, 2, 99] {
+                let mut left = count;
+                while left > 0 {
+                    let next = placed.next_places(left);
+                    left -= next.len();
+                    for place in next {
+                        at += 1;
+                        *place = FlightRecord::new(FlightKind::Wake, at, 1, 0);
+                        pushed.push(*place);
+                    }
                 }
+                assert_eq!((instants(&placed, 0), placed.lost()), (instants(&pushed, 0), pushed.lost()));
+                assert_eq!(instants(&placed, 0).len() as u64 + placed.lost(), at);
             }
-            assert_eq!((instants(&placed, 0), placed.lost()), (instants(&pushed, 0), pushed.lost()));
+            assert_eq!(placed.next_places(0).len(), 0);
         }
-        assert_eq!(placed.next_places(0).len(), 0);
         assert_eq!(FlightRing::default().next_places(3).len(), 0);
     }
 

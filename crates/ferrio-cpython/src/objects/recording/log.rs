@@ -4,7 +4,7 @@
 //! one. Whatever else happens notes them first (`Timeline::with`).
 
 /// How many steps fit.
-const STEPS: usize = 128;
+const STEPS: usize = 256;
 
 /// A step that has ended, but not its task.
 #[derive(Clone, Copy)]
