@@ -339,6 +339,23 @@ def test_a_queue_with_a_limit_cannot_only_grow(start):
     run(main)
 
 
+async def stays():
+    await asyncio.get_running_loop().create_future()
+
+
+def line_of(lint: Lint) -> str:
+    """Where it is."""
+    assert lint["where"] is not None
+    with open(__file__, encoding="utf-8") as file:
+        return file.readlines()[(lint["where"]["line"] or 0) - 1]
+
+
+async def end(tasks: "list[asyncio.Task[None]]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
 def test_a_leak_of_tasks_is_named_by_the_line_that_creates_them(start):
     start()
 
@@ -346,23 +363,102 @@ def test_a_leak_of_tasks_is_named_by_the_line_that_creates_them(start):
         leaked: list[asyncio.Task[None]] = []
         found: list[Lint] = []
         for _ in range(LOOKS + 1):
-            leaked.append(asyncio.create_task(forever()))  # the leak
+            leaked.append(asyncio.create_task(stays()))  # the leak
             # As many are created here, but they end.
-            others = [asyncio.create_task(forever()) for _ in range(len(leaked))]
+            others = [asyncio.create_task(stays()) for _ in range(len(leaked))]
             await asyncio.sleep(0)
             found = of_kind("growing tasks")
-            for task in others:
-                task.cancel()
-            await asyncio.wait(others)
-        for task in leaked:
-            task.cancel()
+            await end(others)
+        await end(leaked)
         return found
 
     (found,) = run(main)
-    assert found["where"] is not None
-    with open(__file__, encoding="utf-8") as file:
-        line = file.readlines()[(found["where"]["line"] or 0) - 1]
-    assert line.endswith("# the leak\n")
+    assert line_of(found).endswith("# the leak\n")
+
+
+def test_tasks_that_run_and_never_end_are_a_leak(start):
+    start()
+
+    async def beats():
+        while True:
+            await asyncio.sleep(0)
+
+    async def main():
+        leaked: list[asyncio.Task[None]] = []
+        found: list[Lint] = []
+        for _ in range(LOOKS + 1):
+            leaked.append(asyncio.create_task(beats()))  # the leak
+            await asyncio.sleep(0)
+            found = of_kind("growing tasks")
+        await end(leaked)
+        return found
+
+    (found,) = run(main)
+    assert line_of(found).endswith("# the leak\n")
+
+
+async def sleeps():
+    await asyncio.sleep(1000)
+
+
+async def has_a_timeout():
+    async with asyncio.timeout(1000):
+        await stays()
+
+
+@pytest.mark.parametrize("waits", [sleeps, has_a_timeout])
+@pytest.mark.parametrize("factory", [ferrio.new_event_loop, asyncio.SelectorEventLoop], ids=["ferrio", "stock"])
+def test_tasks_that_a_timer_will_wake_are_no_leak(start, waits, factory):
+    start()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        tasks: list[asyncio.Task[None]] = []
+        for _ in range(LOOKS + 1):
+            tasks.append(ferrio.Task(waits(), loop=loop))
+            await asyncio.sleep(0.001)
+            found = of_kind("growing tasks")
+        await end(tasks)
+        return found
+
+    assert run(main, factory) == []
+
+
+@pytest.mark.parametrize("factory", [ferrio.new_event_loop, asyncio.SelectorEventLoop], ids=["ferrio", "stock"])
+def test_more_and_more_connections_are_no_leak(start, factory):
+    """One task of each waits for its peer, another one for what is to be sent."""
+    start()
+
+    class Connection(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.queue: asyncio.Queue[bytes] = asyncio.Queue()
+            self.transport = transport
+            tasks.append(ferrio.Task(self.send(), loop=asyncio.get_running_loop()))
+
+        async def send(self):
+            while True:
+                self.transport.write(await self.queue.get())
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Connection, "127.0.0.1", 0)
+        writers: list[asyncio.StreamWriter] = []
+        for number in range(LOOKS + 1):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writers.append(writer)
+            tasks.append(ferrio.Task(reader.read(), loop=loop))
+            while len(tasks) < 2 * (number + 1):
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)
+            found = of_kind("growing tasks")
+        for writer in writers:
+            writer.close()
+        server.close()
+        await end(tasks)
+        return found
+
+    tasks: list[asyncio.Task[Any]] = []
+    assert run(main, factory) == []
 
 
 def test_each_lint_is_logged_once_while_it_lasts(start, caplog):

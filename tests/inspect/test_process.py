@@ -158,6 +158,38 @@ def test_a_directory_that_is_a_link_is_refused(tmp_path):
     assert "mode 0700" in run("import ferrio.inspect as i; i.start()", tmp_path).stderr
 
 
+def test_recording_may_begin_any_number_of_times(tmp_path):
+    """More often than there are numbers by which tasks know their recording."""
+    code = """
+    import asyncio, ferrio.inspect
+    from ferrio.inspect import _recording
+    ferrio.install()
+
+    async def child():
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await asyncio.get_running_loop().create_future()
+
+    async def main():
+        old = asyncio.create_task(child(), name="old")
+        for number in range(600):
+            _recording.begin(16)
+            if number in (0, 253, 254, 255, 599):
+                task = asyncio.create_task(child(), name="child")
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                (found,) = [each["times"]["polls"] for each in ferrio.inspect.tasks() if each["name"] == "child"]
+                print(number, found)
+                task.cancel()
+                await asyncio.wait([task])
+            _recording.end()
+        old.cancel()
+
+    asyncio.run(main())
+    """
+    assert prints(code, tmp_path) == "".join(f"{number} 6\n" for number in (0, 253, 254, 255, 599))
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="they hang in threads on 3.11, under asyncio too")
 @pytest.mark.parametrize("kind", ["legacy", "isolated"])
 def test_a_sub_interpreter_cannot_start_it_and_the_main_ones_goes_on(tmp_path, kind):
@@ -201,6 +233,9 @@ if {runs}:
             if not found["partial"]:
                 names = [task["name"] for task in found["tasks"]]
                 assert names.count("kept") == 1 and len(names) < 10, names
+                # The stack of a thread that is not the one that looks.
+                (loop,) = found["loops"]
+                assert "<module>" in [frame["function"] for frame in loop["stack"]], loop
                 looked += 1
         await other
         kept.cancel()

@@ -207,6 +207,91 @@ def test_recording_that_begins_anew_knows_nothing_of_before(tmp_path):
     assert run(main) == [None, None, 1, 1, 1]
 
 
+def test_no_step_is_lost_and_none_is_another_tasks_among_many(recording):
+    """More than are noted together, of tasks of which some end in between, so that places are used again."""
+
+    async def steps(count: int) -> None:
+        for _ in range(count):
+            await asyncio.sleep(0)
+
+    async def stays(count: int, ended: "asyncio.Future[None]") -> None:
+        await steps(count)
+        await ended
+
+    async def main() -> Any:
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        kept = [asyncio.create_task(stays(count, ended), name=f"kept {count}") for count in range(150)]
+        for _ in range(30):
+            await asyncio.gather(*(steps(5) for _ in range(20)))
+        for task in kept:
+            while known(task.get_name())["polls"] < int(task.get_name().split()[1]) + 1:
+                await asyncio.sleep(0)
+        found = {task["name"]: task["times"] for task in ferrio.inspect.tasks()}
+        addresses = {task["name"]: task["id"] for task in ferrio.inspect.tasks()}
+        ended.set_result(None)
+        await asyncio.gather(*kept)
+        return found, addresses
+
+    found, addresses = run(main)
+    for count in range(150):
+        name = f"kept {count}"
+        times = found[name]
+        assert (times["polls"], times["wakeups"]) == (count + 1, count + 1)
+        if count:
+            assert times["woken_by"] == {"kind": "task", "task": addresses[name]}
+
+
+def test_a_count_is_right_at_each_moment(recording):
+    """Steps are noted some time after they have ended, unless somebody asks."""
+
+    async def child() -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    async def main() -> list[tuple[int, int]]:
+        task = asyncio.create_task(child(), name="child")
+        polls = []
+        for number in range(300):
+            await asyncio.sleep(0)
+            if number % 7 == 0:
+                polls.append((number, known("child")["polls"]))
+        await ended(task)
+        return polls
+
+    assert [polls - number for number, polls in run(main)] == [1] * 43
+
+
+def test_a_task_that_runs_the_loop_again_counts_once(recording):
+    async def inner() -> None:
+        for _ in range(200):
+            await asyncio.sleep(0)
+
+    async def outer() -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(3):
+            loop.run_until_complete(inner())
+            await asyncio.sleep(0)
+        await loop.create_future()
+
+    async def main() -> Any:
+        ferrio.allow_nested_runs()
+        try:
+            task = asyncio.create_task(outer(), name="outer")
+            before = time.monotonic()
+            while (found := known("outer"))["polls"] < 4:
+                await asyncio.sleep(0)
+            took = time.monotonic() - before
+            await ended(task)
+            return found, took
+        finally:
+            ferrio.allow_nested_runs(False)
+
+    found, took = run(main)
+    assert (found["polls"], found["wakeups"]) == (4, 4)
+    assert found["longest"] <= found["total"] <= took
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came in 3.12")
 def test_an_eager_first_step_counts(recording):
     async def child():

@@ -1,6 +1,7 @@
 """The trace: what the flight recorder keeps, as events that Perfetto's UI and chrome://tracing open."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -101,6 +102,36 @@ async def program() -> None:
 def test_each_kind_of_record_is_there(recording):
     run(program)
     assert kinds() == {*range(1, 9)} - {_flight.WAKE}
+
+
+def test_the_records_of_a_loop_are_in_their_order_and_none_is_missing(recording):
+    async def steps() -> None:
+        for _ in range(300):
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(steps(), name=f"{number}") for number in range(3)]
+        await asyncio.sleep(0)
+        tasks += [asyncio.create_task(steps(), name=f"{number}") for number in range(3, 5)]
+        await asyncio.gather(*tasks)
+
+    run(main)
+    found = _flight.read()
+    (flight,) = found.loops
+    records = list(_flight.decoded(flight.records))
+    ends = [each.at + each.took for each in records]
+    assert ends == sorted(ends)
+    steps_of: dict[str, list[_flight.Record]] = defaultdict(list)
+    for each in records:
+        if each.kind == _flight.STEP:
+            steps_of[found.tasks.get(each.subject, "")].append(each)
+    for number in range(5):
+        own = steps_of[f"{number}"]
+        assert len(own) == 301
+        for before, after in itertools.pairwise(own):
+            # It has woken itself, at the end of the step before.
+            assert (after.by, after.ready_at) == (after.subject, before.at + before.took)
+            assert after.ready_at <= after.at
 
 
 def test_a_task_that_is_ready_was_woken_by_who_made_it_ready(recording):

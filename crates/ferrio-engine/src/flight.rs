@@ -15,6 +15,9 @@ const DURATION: u32 = 48;
 /// Bits of a subject in a record; above them are the kind and a detail.
 const SUBJECT: u32 = 48;
 
+/// How many places of a ring that is not full yet are made at a time.
+const AT_ONCE: usize = 64;
+
 /// What a record tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -59,6 +62,15 @@ impl FlightRecord {
         Self([at, 0, ((kind as u64) << 56) | (subject & ((1 << SUBJECT) - 1)), other, Self::BY_UNKNOWN, 0])
     }
 
+    /// A step of a task that began at `at`; `task` is below 2^48.
+    #[inline]
+    #[must_use]
+    pub const fn step(at: u64, task: u64, detail: u8, label: u64) -> Self {
+        debug_assert!(task >> SUBJECT == 0);
+        let what = ((((FlightKind::Step as u64) << 8) | detail as u64) << SUBJECT) | task;
+        Self([at, 0, what, label, Self::BY_UNKNOWN, 0])
+    }
+
     /// Who made it ready to run, the number of a task or one of the constants above, and when.
     #[inline]
     #[must_use]
@@ -95,8 +107,9 @@ impl FlightRecord {
 pub struct FlightRing {
     records: Vec<FlightRecord>,
     limit: usize,
+    /// Where the next record goes; after the last place if it is the first one's turn, or one is to be made.
     next: usize,
-    lost: u64,
+    pushed: u64,
 }
 
 impl FlightRing {
@@ -114,12 +127,36 @@ impl FlightRing {
     /// Adds a record.
     #[inline]
     pub fn push(&mut self, record: FlightRecord) {
+        if self.next >= self.records.len() {
+            self.make_place();
+        }
+        if let Some(place) = self.records.get_mut(self.next) {
+            *place = record;
+            self.next += 1;
+            self.pushed += 1;
+        }
+    }
+
+    /// The places of the next records, which are to be written now: at most `count` of them, and at least one, if any is kept.
+    pub fn next_places(&mut self, count: usize) -> &mut [FlightRecord] {
+        if self.next >= self.records.len() {
+            self.make_place();
+        }
+        let places = count.min(self.records.len() - self.next);
+        let begin = self.next;
+        self.next += places;
+        self.pushed += places as u64;
+        self.records.get_mut(begin..begin + places).unwrap_or_default()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_place(&mut self) {
         if self.records.len() < self.limit {
-            self.records.push(record);
-        } else if let Some(oldest) = self.records.get_mut(self.next) {
-            *oldest = record;
-            self.lost += 1;
-            self.next = if self.next + 1 == self.limit { 0 } else { self.next + 1 };
+            let more = (self.limit - self.records.len()).min(AT_ONCE);
+            self.records.resize(self.records.len() + more, FlightRecord::default());
+        } else {
+            self.next = 0;
         }
     }
 
@@ -129,6 +166,8 @@ impl FlightRing {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(self.records.len() * FlightRecord::SIZE).ok()?;
         let (newer, older) = self.records.split_at(self.next.min(self.records.len()));
+        // Places that have had no record yet come last.
+        let older = if self.pushed < self.records.len() as u64 { &[] } else { older };
         for record in older.iter().chain(newer).filter(|record| record.end() >= since) {
             record.0.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
         }
@@ -138,7 +177,7 @@ impl FlightRing {
     /// How many records have given their place to newer ones.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.pushed.saturating_sub(self.records.len() as u64)
     }
 }
 
@@ -153,8 +192,9 @@ impl Durations {
     /// Counts a duration.
     #[inline]
     pub fn record(&mut self, duration: u64) {
-        let bits = u64::BITS - duration.saturating_sub(1).leading_zeros();
-        let bucket = (bits.saturating_sub(FIRST_BOUND) as usize).min(BOUNDS);
+        // Without a branch: the first bucket has all that is shorter.
+        let highest = (duration.saturating_sub(1) | ((1 << FIRST_BOUND) - 1)).ilog2();
+        let bucket = ((highest + 1 - FIRST_BOUND) as usize).min(BOUNDS);
         self.counts[bucket] += 1;
         self.sum += duration;
     }
@@ -190,6 +230,31 @@ mod tests {
     }
 
     #[test]
+    fn records_that_are_written_in_their_places_are_as_those_that_are_pushed() {
+        for limit in [5, 64, 100] {
+            let (mut pushed, mut placed) = (FlightRing::default(), FlightRing::default());
+            assert!(pushed.reserve(limit) && placed.reserve(limit));
+            let mut at = 0;
+            for count in [1, 3, 2, 7, 5, 4, 40, 1, 60, 90, 2, 99] {
+                let mut left = count;
+                while left > 0 {
+                    let next = placed.next_places(left);
+                    left -= next.len();
+                    for place in next {
+                        at += 1;
+                        *place = FlightRecord::new(FlightKind::Wake, at, 1, 0);
+                        pushed.push(*place);
+                    }
+                }
+                assert_eq!((instants(&placed, 0), placed.lost()), (instants(&pushed, 0), pushed.lost()));
+                assert_eq!(instants(&placed, 0).len() as u64 + placed.lost(), at);
+            }
+            assert_eq!(placed.next_places(0).len(), 0);
+        }
+        assert_eq!(FlightRing::default().next_places(3).len(), 0);
+    }
+
+    #[test]
     fn a_ring_without_room_keeps_nothing() {
         let mut ring = FlightRing::default();
         ring.push(FlightRecord::default());
@@ -200,6 +265,12 @@ mod tests {
     fn what_does_not_fit_in_its_bits_leaves_its_neighbours_alone() {
         let record = FlightRecord::new(FlightKind::Step, 7, u64::MAX, 9).detail(3).lasted(u64::MAX, usize::MAX);
         assert_eq!(record.0, [7, u64::MAX, (1 << 56) | (3 << 48) | ((1 << 48) - 1), 9, u64::MAX - 1, 0]);
+    }
+
+    #[test]
+    fn a_step_is_a_record_of_its_kind() {
+        let step = FlightRecord::step(7, 8, 2, 9);
+        assert_eq!(step, FlightRecord::new(FlightKind::Step, 7, 8, 9).detail(2));
     }
 
     #[test]

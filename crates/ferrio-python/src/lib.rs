@@ -99,7 +99,7 @@ mod _ferrio {
     #[pymodule_export]
     use crate::inspect::failures::{failed_futures, note_failures};
     #[pymodule_export]
-    use crate::inspect::figures::{activity_of, count_tasks, listed_tasks};
+    use crate::inspect::figures::{activity_of, count_tasks, listed_tasks, thread_frames};
     #[pymodule_export]
     use crate::inspect::jobs::{forget_running_jobs, running_jobs, waiting_job};
     #[pymodule_export]

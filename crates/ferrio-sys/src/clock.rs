@@ -12,7 +12,8 @@ const NANOSECONDS: u64 = 1_000_000_000;
 #[must_use]
 pub fn monotonic() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec.cast_unsigned() * NANOSECONDS + u64::try_from(now.tv_nsec).unwrap_or(0)
+    // The nanoseconds are from 0 to 999,999,999.
+    now.tv_sec.cast_unsigned() * NANOSECONDS + now.tv_nsec.cast_unsigned()
 }
 
 /// Nanoseconds as seconds, rounded as the interpreter does (`_PyTime_AsSecondsDouble`): whole seconds are exact.

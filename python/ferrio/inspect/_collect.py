@@ -84,7 +84,7 @@ class Collection:
         # Tasks that are done, and whose exception nobody has asked for.
         self.failed: dict[str, Any] = {}
         self.lints = _lints.Lints(self) if lints else None
-        self._watched = Watched()
+        self.watched = Watched()
         # The jobs of thread pools, with the tasks that wait for them; and the jobs by task.
         self._jobs: list[tuple[_jobs.Found, str | None]] = []
         self._jobs_of_tasks: dict[str, str] = {}
@@ -108,7 +108,7 @@ class Collection:
             self.deadlocks = _deadlocks.find(self, links)
             yield
             self._see_jobs()
-            yield from self._watched.slices(list(self._loops.values()))
+            yield from self.watched.slices(list(self._loops.values()))
             if self.lints is not None:
                 yield from self.lints.slices()
         finally:
@@ -138,18 +138,18 @@ class Collection:
             deadlocks=self.deadlocks,
             blocks=list(_blocks()),
             connections=[],
-            servers=self._watched.described_servers(),
-            children=self._watched.described_children(),
+            servers=self.watched.described_servers(),
+            children=self.watched.described_children(),
             jobs=[],
             lints=[] if self.lints is None else self.lints.found,
-            left_off=self._watched.left_off(max(len(self._jobs) - MOST_LISTED, 0)),
+            left_off=self.watched.left_off(max(len(self._jobs) - MOST_LISTED, 0)),
         )
 
     def long_lists(self) -> Iterator[tuple[Literal["tasks", "connections", "jobs"], Iterator[Any]]]:
         """The lists that `result` leaves empty, in their order, and their entries one by one: many records at one time
         would have the garbage collector look at everything."""
         yield "tasks", self._tasks()
-        yield "connections", self._watched.described_connections()
+        yield "connections", self.watched.described_connections()
         yield "jobs", (_jobs.described(*each) for each in self._jobs[:MOST_LISTED])
 
     def _see_jobs(self) -> None:

@@ -27,6 +27,7 @@ from ferrio.inspect._objects import (
     task_name,
     type_name,
 )
+from ferrio.inspect._places import Place
 from ferrio.inspect._primitives import count, is_locked, waiters_now
 from ferrio.inspect._registry import loop_of
 from ferrio.inspect._stacks import is_of_asyncio, name_of
@@ -58,8 +59,8 @@ class History:
 
     def __init__(self) -> None:
         self.queues: dict[str, Growth] = {}
-        # By the place that creates tasks: how many there are, and which were there at the last look.
-        self.places: dict[tuple[str, str, int], tuple[Growth, frozenset[str]]] = {}
+        # By the file, the function and the line that create tasks.
+        self.places: dict[tuple[str, str, int], Place] = {}
         # The times of tasks at an earlier look: when that was, when the task was created, polls and busy seconds.
         self.times: dict[str, tuple[float, float, int, float]] = {}
         # asyncio's own tasks whose exception nobody has asked for, and when that was first seen, in nanoseconds.
@@ -110,8 +111,7 @@ class Lints:
         self._see_locks()
         if recorded:
             self._see_failures()
-            self._see_places()
-            yield
+            yield from self._see_places()
             yield from self._see_queues()
         del self.found[_MOST_LINTS:]
 
@@ -227,33 +227,40 @@ class Lints:
         where = None if created is None else _frame(created)
         self._tell("lost exception", text, [identifier(future)], where=where, lasts=lasts)
 
-    def _see_places(self) -> None:
+    def _see_places(self) -> Iterator[None]:
+        gap, connections = limits.growing / LOOKS, self._collection.watched.count_connections()
         there: dict[tuple[str, str, int], list[str]] = {}
-        for name, (created, _) in self._created.items():
-            if created is not None:
+        for number, (name, (created, age)) in enumerate(self._created.items()):
+            if created is not None and (age or 0.0) >= gap and not self._goes_on(name, gap):
                 there.setdefault((created["file"], created["function"], created["line"]), []).append(name)
-        gap = limits.growing / LOOKS
-        places: dict[tuple[str, str, int], tuple[Growth, frozenset[str]]] = {}
-        for place, names in there.items():
-            if len(places) == _MOST_REMEMBERED:
-                break
-            growth, before = _history.places.get(place, (Growth(), frozenset()))
-            now = frozenset(names)
-            if not before <= now:
-                # Some have ended: that is no leak.
-                growth = Growth()
-            growth.add(self._now, len(now), gap)
-            places[place] = (growth, now)
-            if (grown := growth.over(self._now, limits.growing, limits.growing_tasks)) is None:
+            if number % _SLICE == _SLICE - 1:
+                yield
+        places: dict[tuple[str, str, int], Place] = {}
+        for (file, function, line), names in list(there.items())[:_MOST_REMEMBERED]:
+            place = places[file, function, line] = _history.places.get((file, function, line), Place())
+            place.look(self._now, frozenset(names), connections, gap)
+            if (grown := place.leak(self._now, limits.growing, limits.growing_tasks)) is None:
                 continue
             lasts, first, last = grown
             text = (
-                f"tasks created at {place[1]} ({place[0]}:{place[2]}) grow and none of them ends: "
+                f"tasks created at {function} ({file}:{line}) grow, and those that are there stay: "
                 f"{first} became {last} in {lasts:.1f} s"
             )
-            frame = Frame(function=place[1], file=place[0], line=place[2], asyncio=False)
+            frame = Frame(function=function, file=file, line=line, asyncio=False)
             self._tell("growing tasks", text, names, where=frame, lasts=lasts)
         _history.places = places
+
+    def _goes_on(self, name: str, gap: float) -> bool:
+        """Whether a task will go on without the program's doing: by its peer, or by a timer that is due later."""
+        waiting = self._collection.waits.get(name)
+        if waiting is None:
+            return False
+        if waiting.kind.startswith("stream") or (waiting.until or 0.0) > gap:
+            return True
+        look = self._collection.looks[name]
+        owner = loop_of(look.task) if look.timeouts else None
+        due = [when for each in look.timeouts if isinstance(when := attribute(each, "_when"), (int, float))]
+        return owner is not None and bool(due) and min(due) - owner.time() > gap
 
     def _see_queues(self) -> Iterator[None]:
         queues: dict[str, tuple[Any, str | None]] = {}

@@ -15,6 +15,7 @@ from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, Genera
 from typing import Any
 
 from ferrio import _ferrio
+from ferrio._ferrio import _thread_frames
 from ferrio.inspect._model import Frame
 from ferrio.inspect._objects import is_future, referents, type_name
 
@@ -138,14 +139,13 @@ _INTERPRETERS = {(3, 11): None, (3, 12): "_xxsubinterpreters"}
 
 
 def thread_frames() -> dict[int, FrameType]:
-    """The innermost frame of each thread, or of this one only if there are other interpreters; of this one, that which
-    called into this package.
+    """The innermost frame of each thread of this interpreter; of this one, that which called into this package.
 
-    Python makes frame objects for the threads of all interpreters, which run meanwhile if they have locks of their own,
-    and free them as their own: the process crashes. A frame of our own that refers to itself would keep what it has
-    looked at until the garbage collector runs.
+    Beside other interpreters Python's own function would make frame objects for theirs, too. These run meanwhile if
+    they have locks of their own, and free their frames as their own: the process crashes. A frame of our own that
+    refers to itself would keep what it has looked at until the garbage collector runs.
     """
-    frames = {} if _has_other_interpreters() else sys._current_frames()
+    frames = dict(_thread_frames()) if _has_other_interpreters() else sys._current_frames()
     frames.pop(get_ident(), None)
     caller = without_own(sys._getframe())
     return frames if caller is None else {**frames, get_ident(): caller}

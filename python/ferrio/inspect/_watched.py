@@ -38,6 +38,10 @@ class Watched:
                 del found[-_SLICE:]
                 yield
 
+    def count_connections(self) -> int:
+        """How many connections there are."""
+        return len(self._transports)
+
     def left_off(self, jobs: int) -> LeftOff:
         """By how many entries each list is too long; of jobs there are so many too many."""
         return LeftOff(

@@ -36,6 +36,7 @@ pub mod slot;
 pub(crate) mod stop_iteration;
 #[cfg(Py_3_14)]
 pub(crate) mod task_lists;
+pub mod thread_frames;
 pub(crate) mod trampoline;
 pub(crate) mod version;
 pub mod visitor;

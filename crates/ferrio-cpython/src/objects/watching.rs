@@ -111,6 +111,7 @@ pub fn forget_running(py: Python<'_>) {
         }
         each.owner.get().watched.set(false);
         each.owner.get().update_special();
+        timeline::leave(each.owner.bind(py));
     }
     drop(before);
 }

@@ -15,6 +15,13 @@ pub(crate) fn listed_tasks(py: Python<'_>) -> Vec<Bound<'_, PyAny>> {
     task::listed_anywhere(py)
 }
 
+/// The innermost frames of the threads of this interpreter, by the numbers of the threads.
+#[pyfunction]
+#[pyo3(name = "_thread_frames")]
+pub(crate) fn thread_frames(py: Python<'_>) -> Vec<(u64, Bound<'_, PyAny>)> {
+    ferrio_cpython::capi::thread_frames::of_this_interpreter(py)
+}
+
 /// How many tasks of ferrio's each loop has: running, ready and waiting ones.
 #[pyfunction]
 #[pyo3(name = "_count_tasks")]

@@ -7,7 +7,7 @@
 
 mod layout;
 mod lines;
-mod words;
+pub(super) mod words;
 
 pub use layout::Layout;
 
@@ -19,6 +19,9 @@ const LONGEST: usize = 200;
 
 /// Frames that are no Python function's, between two that are, at most.
 const MOST_OTHERS: usize = 1000;
+
+/// What 3.12 has between functions of Python that C code calls, with a code object of its own.
+const TRAMPOLINE: &str = "<interpreter trampoline>";
 
 /// Longer texts are cut.
 const LONGEST_TEXT: usize = 4096;
@@ -50,7 +53,9 @@ impl Layout {
         if places != self.places(state, base)? {
             return None;
         }
-        places.into_iter().rev().map(|place| self.described(place)).collect()
+        let mut stack: Vec<_> = places.into_iter().rev().map(|place| self.described(place)).collect::<Option<_>>()?;
+        stack.retain(|frame| frame.function != TRAMPOLINE);
+        Some(stack)
     }
 
     /// The functions that run, innermost first.

@@ -3,7 +3,7 @@
 use ferrio_sys::memory;
 
 /// The word at an address.
-pub(super) fn word(address: usize) -> Option<usize> {
+pub(in crate::capi) fn word(address: usize) -> Option<usize> {
     let mut bytes = [0; size_of::<usize>()];
     memory::read(address, &mut bytes).ok()?;
     Some(usize::from_ne_bytes(bytes))

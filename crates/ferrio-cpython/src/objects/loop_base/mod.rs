@@ -32,6 +32,7 @@ pub use simulated::{
     is_order_of_sets_open, restart_task_numbers, set_order_of_sets, task_number,
 };
 
+use self::turn::Extras;
 use crate::capi::context::Shared;
 use crate::capi::gil_cell::{GilCell, GilFlag};
 use crate::capi::hooks;
@@ -82,10 +83,8 @@ pub struct LoopBase {
     simulated: GilFlag,
     /// The simulation has sockets and threads of its own.
     io_is_simulated: GilFlag,
-    /// Debug mode, a simulation, recording, the watchdog, or `end_of_callback` is due: one check for each callback.
-    is_special: GilFlag,
-    /// The same without the watchdog.
-    is_marked: GilFlag,
+    /// What a callback is run with besides itself: one check for each.
+    extras: Extras,
     /// Whether `end_of_callback` is due.
     end_is_due: GilFlag,
     end_of_callback: GilCell<Option<EndOfCallback>>,
@@ -164,8 +163,7 @@ impl LoopBase {
             simulator: GilCell::default(),
             simulated: GilFlag::default(),
             io_is_simulated: GilFlag::default(),
-            is_special: GilFlag::default(),
-            is_marked: GilFlag::default(),
+            extras: Extras::default(),
             end_is_due: GilFlag::default(),
             end_of_callback: GilCell::new(None),
             watched: GilFlag::default(),

@@ -1,6 +1,13 @@
-//! A turn of the loop: runs the callbacks that were ready when it began.
+//! A turn of the loop: runs the callbacks that were ready when it began, and around each what is on: the watchdog and the
+//! recorder, or what is rarer, such as debug mode or a simulation. Off, all of it is one branch for each callback; what
+//! observes only has a path of its own, which is short.
+
+use std::ptr::null;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use ferrio_engine::ReadyQueue;
+use ferrio_sys::watching::Pulse;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PyFloat;
@@ -8,9 +15,80 @@ use pyo3::types::PyFloat;
 use super::{EndOfCallback, LoopBase};
 use crate::capi::imports;
 use crate::capi::memory;
-use crate::objects::recording::timeline;
+use crate::objects::recording::{Timeline, timeline};
 use crate::objects::runnable::Runnable;
 use crate::objects::watching;
+
+/// The bits of `Extras`.
+const OBSERVED: u8 = 1;
+const RARE: u8 = 2;
+
+/// What callbacks run with besides themselves. Relaxed is enough: the GIL orders all accesses.
+///
+/// Invariant: the pointers are null, or what they point to is kept by the loop.
+#[derive(Default)]
+pub(super) struct Extras {
+    bits: AtomicU8,
+    pulse: AtomicPtr<Pulse>,
+    timeline: AtomicPtr<Timeline>,
+}
+
+impl Extras {
+    #[inline]
+    pub(super) fn get(&self) -> u8 {
+        self.bits.load(Ordering::Relaxed)
+    }
+
+    /// The next callback begins with something rare.
+    #[inline]
+    pub(super) fn add_rare(&self) {
+        self.bits.store(self.get() | RARE, Ordering::Relaxed);
+    }
+}
+
+/// What looks at callbacks and changes nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Observers<'a> {
+    pulse: Option<&'a Pulse>,
+    timeline: Option<&'a Timeline>,
+}
+
+impl Observers<'_> {
+    /// A callback begins.
+    #[inline(always)] // all of it together takes some 50 instructions of `switch_100`
+    pub(super) fn begin(self, py: Python<'_>, base: &LoopBase, runnable: &Runnable) {
+        if let Some(pulse) = self.pulse {
+            pulse.beat(watching::address_of_task(runnable));
+        }
+        if let Some(timeline) = self.timeline {
+            timeline::begin(timeline, base, py);
+        }
+    }
+
+    /// It has ended. Returns whether there is a report of it.
+    #[inline(always)] // as `begin`
+    pub(super) fn end(self, py: Python<'_>, base: &LoopBase, runnable: &Runnable) -> bool {
+        if let Some(timeline) = self.timeline {
+            timeline::end(timeline, base, py, runnable);
+        }
+        self.pulse.is_some_and(|pulse| pulse.block() != 0)
+    }
+}
+
+/// Ends a callback with this outcome. A macro, because a function would copy the outcome.
+macro_rules! conclude {
+    ($owner:expr, $runnable:expr, $outcome:expr) => {
+        match $runnable {
+            Runnable::Task(_) => $outcome?,
+            Runnable::Handle(handle) => {
+                handle.leave_loop($owner.py());
+                $outcome?;
+            }
+            Runnable::DoneCallback(callback) => $outcome.or_else(|error| callback.report($owner, error))?,
+            Runnable::Native(_) => $outcome.or_else(|error| Self::report($owner, error))?,
+        }
+    };
+}
 
 impl LoopBase {
     /// Runs what was ready when the turn began, as asyncio's `_run_once` does. `SystemExit` and `KeyboardInterrupt` are
@@ -35,54 +113,96 @@ impl LoopBase {
     pub fn at_end_of_callback(&self, py: Python<'_>, end: EndOfCallback) {
         self.end_of_callback.with(py, |place| *place = Some(end));
         self.end_is_due.set(true);
-        self.is_marked.set(true);
-        self.is_special.set(true);
+        self.extras.add_rare();
     }
 
     fn run_ready(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let base = slf.get();
-        for _ in 0..base.ready_count(py) {
+        let count = base.ready_count(py);
+        for place in 0..count {
+            if base.extras.get() != 0 {
+                return Self::run_ready_with_extras(slf, count - place);
+            }
             let Some(runnable) = base.queue.with(py, ReadyQueue::pop) else {
                 return Ok(());
             };
             if runnable.observes_current_task(py) {
                 Self::sync_or_report(slf)?;
             }
-            let outcome = if base.is_special.get() { Self::run_special(slf, &runnable) } else { runnable.run(slf) };
-            match runnable {
-                Runnable::Task(_) => outcome?,
-                Runnable::Handle(handle) => {
-                    handle.leave_loop(py);
-                    outcome?;
-                }
-                Runnable::DoneCallback(callback) => outcome.or_else(|error| callback.report(slf, error))?,
-                Runnable::Native(_) => outcome.or_else(|error| Self::report(slf, error))?,
-            }
+            let outcome = runnable.run(slf);
+            conclude!(slf, runnable, outcome);
         }
         Ok(())
     }
 
-    /// Runs a callback with what is switched on around it.
+    /// The same for `count` callbacks, with what is on around each. A loop of its own, so that the other one costs no more
+    /// for it.
     #[cold]
     #[inline(never)]
-    fn run_special(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
+    fn run_ready_with_extras(slf: &Bound<'_, Self>, count: usize) -> PyResult<()> {
+        let py = slf.py();
         let base = slf.get();
-        let Some(pulse) = base.pulse() else { return Self::run_marked(slf, runnable) };
-        if pulse.block() != 0 {
-            return Self::run_after_block(slf, runnable);
+        for _ in 0..count {
+            let Some(runnable) = base.queue.with(py, ReadyQueue::pop) else {
+                return Ok(());
+            };
+            if runnable.observes_current_task(py) {
+                Self::sync_or_report(slf)?;
+            }
+            // Each outcome stays in its place; copying it would take eight instructions of `switch_100`.
+            let Some(observers) = base.observers(base.extras.get()) else {
+                let outcome = Self::run_special(slf, &runnable);
+                conclude!(slf, runnable, outcome);
+                continue;
+            };
+            observers.begin(py, base, &runnable);
+            let outcome = runnable.run(slf);
+            if observers.end(py, base, &runnable) {
+                let outcome = Self::end_reported(slf, &runnable, outcome);
+                conclude!(slf, runnable, outcome);
+                continue;
+            }
+            conclude!(slf, runnable, outcome);
         }
-        pulse.beat(watching::address_of_task(runnable));
-        let outcome = if base.is_marked.get() { Self::run_marked(slf, runnable) } else { runnable.run(slf) };
-        if pulse.block() == 0 { outcome } else { Self::end_reported(slf, runnable, outcome) }
+        Ok(())
     }
 
-    /// The loop's own work before this callback has taken so long that there is a report.
+    pub(crate) fn update_special(&self) {
+        let is_rare = self.debug.get() || self.end_is_due.get() || self.is_simulated();
+        let pulse = self.pulse.get().filter(|_| self.watched.get()).map_or(null(), Arc::as_ptr);
+        let timeline = self.timeline.get().filter(|_| self.recorded.get()).map_or(null(), Arc::as_ptr);
+        let is_observed = !pulse.is_null() || !timeline.is_null();
+        self.extras.pulse.store(pulse.cast_mut(), Ordering::Relaxed);
+        self.extras.timeline.store(timeline.cast_mut(), Ordering::Relaxed);
+        let bits = if is_rare { RARE } else { 0 } | if is_observed { OBSERVED } else { 0 };
+        self.extras.bits.store(bits, Ordering::Relaxed);
+    }
+
+    /// What looks at the next callback; None if there is more to do for it.
+    #[inline(always)] // `switch_100`
+    pub(super) fn observers(&self, extras: u8) -> Option<Observers<'_>> {
+        // SAFETY: null, or in the `Arc` of `self.pulse`, which stays in its place.
+        let pulse = unsafe { self.extras.pulse.load(Ordering::Relaxed).as_ref() };
+        if extras & RARE != 0 || pulse.is_some_and(|pulse| pulse.block() != 0) {
+            return None;
+        }
+        // SAFETY: as above, of `self.timeline`.
+        let timeline = unsafe { self.extras.timeline.load(Ordering::Relaxed).as_ref() };
+        Some(Observers { pulse, timeline })
+    }
+
+    /// Runs a callback with all that is switched on around it.
     #[cold]
     #[inline(never)]
-    fn run_after_block(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
-        let reported = Self::end_block(slf, || None);
-        Self::run_special(slf, runnable).and(reported)
+    pub(super) fn run_special(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
+        let Some(pulse) = slf.get().pulse() else { return Self::run_marked(slf, runnable) };
+        // The loop's own work before this callback may have taken so long that there is a report.
+        let reported = if pulse.block() == 0 { Ok(()) } else { Self::end_block(slf, || None) };
+        pulse.beat(watching::address_of_task(runnable));
+        let outcome = Self::run_marked(slf, runnable);
+        let outcome = if pulse.block() == 0 { outcome } else { Self::end_reported(slf, runnable, outcome) };
+        outcome.and(reported)
     }
 
     /// A callback has run for so long that there is a report.
@@ -94,36 +214,32 @@ impl LoopBase {
     }
 
     /// Ends the callback before this one, if that is due, and runs this one.
-    #[inline]
     fn run_marked(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
         let ended = Self::end_callback(slf);
-        let outcome = match (slf.get().is_simulated(), slf.get().recorded.get()) {
-            (false, true) => Self::run_recorded(slf, runnable),
-            (false, false) => Self::run_plain(slf, runnable),
-            (true, _) => Self::run_simulated(slf, runnable),
+        let outcome = if slf.get().is_simulated() {
+            Self::run_simulated(slf, runnable)
+        } else {
+            Self::run_recorded(slf, runnable)
         };
         ended.and(outcome)
     }
 
-    #[inline(never)]
     fn run_simulated(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
         let place = slf.get().ready_count(slf.py());
-        let outcome =
-            if slf.get().recorded.get() { Self::run_recorded(slf, runnable) } else { Self::run_plain(slf, runnable) };
+        let outcome = Self::run_recorded(slf, runnable);
         outcome.and(Self::ran(slf, place, runnable))
     }
 
-    #[inline]
-    fn run_plain(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
-        if slf.get().debug.get() { Self::run_timed(slf, runnable) } else { runnable.run(slf) }
-    }
-
-    #[inline]
     fn run_recorded(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
         let (py, base) = (slf.py(), slf.get());
-        timeline::begin(base, py);
-        let outcome = Self::run_plain(slf, runnable);
-        timeline::end(base, py, runnable);
+        let timeline = base.recorded.get().then(|| base.timeline.get()).flatten();
+        if let Some(timeline) = timeline {
+            timeline::begin(timeline, base, py);
+        }
+        let outcome = if base.debug.get() { Self::run_timed(slf, runnable) } else { runnable.run(slf) };
+        if let Some(timeline) = timeline {
+            timeline::end(timeline, base, py, runnable);
+        }
         outcome
     }
 
@@ -150,15 +266,9 @@ impl LoopBase {
         self.update_special();
     }
 
-    pub(crate) fn update_special(&self) {
-        let is_marked = self.debug.get() || self.end_is_due.get() || self.recorded.get() || self.is_simulated();
-        self.is_marked.set(is_marked);
-        self.is_special.set(is_marked || self.watched.get());
-    }
-
     /// Publishes to asyncio which task runs. asyncio raises if the loop is no longer the thread's running one, for
     /// example in a child made by `fork`; the error is reported, as for asyncio's own steps, and the loop goes on.
-    #[inline]
+    #[inline(always)] // `call_soon_chain`: 20 instructions
     pub(crate) fn sync_or_report(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::sync_current_task_if_eager(slf).or_else(|error| Self::report(slf, error))
     }
@@ -198,7 +308,7 @@ impl LoopBase {
     }
 
     #[cold]
-    fn run_timed(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
+    pub(super) fn run_timed(slf: &Bound<'_, Self>, runnable: &Runnable) -> PyResult<()> {
         let py = slf.py();
         let base = slf.get();
         let handle = match runnable {

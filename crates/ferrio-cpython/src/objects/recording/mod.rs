@@ -12,7 +12,10 @@ mod frames;
 pub mod holders;
 pub mod labels;
 mod locks;
+mod log;
 mod number;
+mod progress;
+mod pushes;
 pub mod readings;
 mod records;
 mod state;
@@ -21,7 +24,6 @@ pub mod timeline;
 mod times;
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 
 use ferrio_engine::{FlightKind, FlightRecord, FlightRing};
 use ferrio_sys::clock::monotonic;
@@ -33,9 +35,9 @@ use pyo3::types::PyTuple;
 use self::creation::{Codes, Creation};
 use self::frames::running_place;
 use self::number::Number;
+pub(crate) use self::progress::Timeline;
 pub use self::records::is_on;
-use self::records::{MOST_JOBS, MOST_NAMES, ON, RECORDS, Records};
-pub(crate) use self::state::Timeline;
+use self::records::{MOST_JOBS, MOST_NAMES, RECORDS, Records};
 use self::table::{Entry, Table, Whereabouts};
 use super::current::task_of_this_thread;
 use super::task::TaskRef;
@@ -63,7 +65,9 @@ pub fn switch(py: Python<'_>, plan: Option<Plan>, native_thread: impl Fn(u64) ->
         }
         (std::mem::replace(records, fresh), on)
     });
-    ON.store(on, Ordering::Relaxed);
+    if begins || !on {
+        records::set_on(on);
+    }
     for (owner, ..) in super::watching::running(py) {
         if begins {
             timeline::attach(&owner, native_thread(owner.get().thread().unwrap_or(0)));
@@ -82,6 +86,9 @@ pub(crate) fn note_created(task: &TaskRef<'_>) {
     let creator = task_of_this_thread(py);
     let now = monotonic();
     let label = task.task().coroutine().map_or(0, |coroutine| labels::of_coroutine(&coroutine.get(py)));
+    // Its place may be another one from now on, or none.
+    note_all_steps(py);
+    task.update(|body| body.recording = 0);
     let noted = RECORDS.with(py, |records| {
         let records = records.as_mut()?;
         let by = creator.as_ref().and_then(|creator| number_of(&mut records.tasks, creator));
@@ -108,30 +115,43 @@ fn whereabouts(task: &TaskRef<'_>) -> Whereabouts {
 /// memory for it.
 #[inline]
 fn number_of(tasks: &mut Table, task: &TaskRef<'_>) -> Option<Number> {
-    let known = whereabouts(task);
-    match tasks.entry(known) {
-        Some(entry) => Some(Number { place: known.place, serial: entry.serial }),
-        None => add(tasks, task, 0, None),
-    }
+    entry_of(tasks, task).map(|(number, _)| number)
 }
 
 /// The same, with its entry.
 #[inline]
 fn entry_of<'a>(tasks: &'a mut Table, task: &TaskRef<'_>) -> Option<(Number, &'a mut Entry)> {
-    let number = number_of(tasks, task)?;
-    Some((number, tasks.entry(whereabouts(task))?))
+    let known = whereabouts(task);
+    let place = if tasks.has(known) { known.place } else { add(tasks, task, 0, None)?.place };
+    let entry = tasks.at(place)?;
+    Some((Number { place, serial: entry.serial }, entry))
 }
 
 fn add(tasks: &mut Table, task: &TaskRef<'_>, label: u64, creation: Option<Creation>) -> Option<Number> {
     let number = tasks.add(task.object().as_ptr().addr(), label, creation)?;
-    task.update(|body| body.place = number.place);
+    let recording = records::number_for_tasks();
+    task.update(|body| (body.place, body.recording) = (number.place, recording));
     Some(number)
+}
+
+/// Notes what all loops have done. Then no place in the table is needed any more.
+fn note_all_steps(py: Python<'_>) {
+    // One after the other: noting borrows the records.
+    let timeline = |number: usize| {
+        RECORDS.with(py, |records| records.as_ref().and_then(|records| records.timelines.get(number).cloned()))
+    };
+    let mut number = 0;
+    while let Some(timeline) = timeline(number) {
+        timeline.note_steps(py);
+        number += 1;
+    }
 }
 
 /// The task at `address`, which had `place` in the table, is being freed.
 #[cold]
 pub(crate) fn note_freed(py: Python<'_>, place: u32, address: *mut ffi::PyObject) {
     let task = Whereabouts { place, address: address.addr() };
+    note_all_steps(py);
     let creation = RECORDS.with(py, |records| records.as_mut().and_then(|records| records.tasks.remove(task)));
     drop(creation);
 }

@@ -6,8 +6,8 @@ use ferrio_engine::Durations;
 use pyo3::prelude::*;
 
 use super::frames::line_of;
+use super::progress::Timeline;
 use super::records::RECORDS;
-use super::state::Timeline;
 pub use super::times::{Times, Waker};
 use super::{timeline, whereabouts};
 use crate::objects::loop_base::LoopBase;
@@ -38,7 +38,7 @@ pub fn read(py: Python<'_>, since: u64) -> Vec<Reading> {
         let owner = loops.iter().find(|(owner, ..)| owner.as_ptr().addr() == timeline.owner);
         let wakes = owner.and_then(|(owner, ..)| timeline::wakes(owner.get(), py).bytes(since));
         let running = owner.and_then(|(owner, ..)| timeline::runs(owner.get(), py));
-        timeline.state.with(py, |state| {
+        timeline.with(py, |state| {
             let mut records = state.ring.bytes(since).unwrap_or_default();
             if let Some(wakes) = wakes.filter(|wakes| records.try_reserve(wakes.len()).is_ok()) {
                 records.extend_from_slice(&wakes);
@@ -59,7 +59,7 @@ pub fn read(py: Python<'_>, since: u64) -> Vec<Reading> {
 /// The histograms of a loop: how long its tasks ran, and how long they were ready without running.
 pub fn durations(base: &LoopBase, py: Python<'_>) -> Option<(Durations, Durations)> {
     let timeline = base.timeline.get()?;
-    Some(timeline.state.with(py, |state| (state.polls.clone(), state.waits.clone())))
+    Some(timeline.with(py, |state| (state.polls.clone(), state.waits.clone())))
 }
 
 /// The records of the executors' jobs.

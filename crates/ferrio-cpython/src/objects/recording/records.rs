@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use ferrio_engine::FlightRing;
 use pyo3::prelude::*;
@@ -11,7 +11,7 @@ use pyo3::types::PyString;
 use super::address_hash::AddressHasher;
 use super::creation::Codes;
 use super::locks::Locks;
-use super::state::Timeline;
+use super::progress::Timeline;
 use super::table::Table;
 use crate::capi::gil_cell::GilCell;
 
@@ -25,7 +25,38 @@ pub(super) const MOST_JOBS: usize = 4096;
 pub(super) const MOST_NAMES: usize = 4096;
 
 /// Relaxed throughout: the GIL orders all accesses.
-pub(super) static ON: AtomicBool = AtomicBool::new(false);
+static ON: AtomicBool = AtomicBool::new(false);
+
+/// The number of this recording, by which tasks know that their place is one in its table: `NO_NUMBER` if recording is
+/// off or numbers have run out. Relaxed: as above.
+static NUMBER: AtomicU8 = AtomicU8::new(NO_NUMBER);
+
+/// The number of the last recording that had one.
+static LAST_NUMBER: AtomicU8 = AtomicU8::new(0);
+
+/// What no task has.
+const NO_NUMBER: u8 = u8::MAX;
+
+/// The number of this recording.
+#[inline]
+pub(super) fn number() -> u8 {
+    NUMBER.load(Ordering::Relaxed)
+}
+
+/// The number that a task gets which has a place in the table; 0 for none.
+pub(super) fn number_for_tasks() -> u8 {
+    Some(number()).filter(|number| *number != NO_NUMBER).unwrap_or(0)
+}
+
+/// Recording begins or ends.
+pub(super) fn set_on(on: bool) {
+    ON.store(on, Ordering::Relaxed);
+    let next = LAST_NUMBER.load(Ordering::Relaxed).saturating_add(1);
+    if on && next != NO_NUMBER {
+        LAST_NUMBER.store(next, Ordering::Relaxed);
+    }
+    NUMBER.store(if on { next } else { NO_NUMBER }, Ordering::Relaxed);
+}
 
 pub(super) static RECORDS: GilCell<Option<Records>> = GilCell::new(None);
 

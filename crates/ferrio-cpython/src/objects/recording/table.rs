@@ -27,6 +27,13 @@ pub(super) struct Entry {
     pub(super) creation: Option<Creation>,
 }
 
+impl Entry {
+    /// An entry of no task.
+    pub(super) fn of_nobody() -> Self {
+        Self { task: 0, serial: 0, label: 0, times: Times::default(), creation: None }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Table {
     entries: Vec<Entry>,
@@ -40,6 +47,24 @@ impl Table {
     #[inline]
     pub(super) fn entry(&mut self, task: Whereabouts) -> Option<&mut Entry> {
         self.entries.get_mut(task.place as usize).filter(|entry| entry.task == task.address)
+    }
+
+    /// Whether a task has one.
+    #[inline]
+    pub(super) fn has(&self, task: Whereabouts) -> bool {
+        self.entries.get(task.place as usize).is_some_and(|entry| entry.task == task.address)
+    }
+
+    /// All entries, by their places.
+    #[inline]
+    pub(super) fn entries(&mut self) -> &mut [Entry] {
+        &mut self.entries
+    }
+
+    /// What is at a place.
+    #[inline]
+    pub(super) fn at(&mut self, place: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(place as usize)
     }
 
     /// The address of a task; None if it is gone.

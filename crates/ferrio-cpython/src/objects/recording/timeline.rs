@@ -5,7 +5,7 @@
 //! before. So nothing is noted where things are pushed, and that costs nothing while recording is off; and the items
 //! themselves are not looked at before they run, unless somebody asks.
 //!
-//! All is noted when a callback ends; when one begins, only that it does. `state.rs` has what is kept.
+//! All is noted when a callback ends, or later (`log.rs`); when one begins, only that it does. `state.rs` has what is kept.
 
 use std::sync::Arc;
 
@@ -14,23 +14,52 @@ use ferrio_sys::clock::monotonic;
 use ferrio_sys::watching::this_thread;
 use pyo3::prelude::*;
 
-use super::records::{MOST_LOOPS, RECORDS, Records, is_on};
-use super::state::{ENDS, Item, Push, Ran, State, Timeline, WAITS, YIELDS};
+use super::log::Step;
+pub(crate) use super::progress::Timeline;
+use super::pushes::Push;
+use super::records::{self, MOST_LOOPS, RECORDS, Records, is_on};
+use super::state::{ENDS, Item, Ran, State, WAITS, YIELDS};
 use super::times::Waker;
 use super::{entry_of, labels, number_of};
-use crate::capi::gil_cell::GilCell;
 use crate::objects::loop_base::LoopBase;
 use crate::objects::runnable::Runnable;
 use crate::objects::task::TaskRef;
 use crate::objects::watching;
 
+impl Timeline {
+    /// Notes what is to be noted.
+    #[inline]
+    pub(super) fn note_steps(&self, py: Python<'_>) {
+        if !self.log.with(py, |log| log.is_empty()) {
+            self.note_all_steps(py);
+        }
+    }
+
+    #[inline(never)]
+    fn note_all_steps(&self, py: Python<'_>) {
+        self.log.with(py, |log| {
+            self.state.with(py, |state| {
+                RECORDS.with(py, |records| {
+                    let entries = records.as_mut().map(|records| records.tasks.entries());
+                    state.note_steps(log.steps(), entries.unwrap_or_default());
+                });
+            });
+            log.clear();
+        });
+    }
+
+    /// Runs `access` with what is known, as `GilCell::with` does. `RECORDS` must not be borrowed meanwhile by the caller.
+    pub(super) fn with<R>(&self, py: Python<'_>, access: impl FnOnce(&mut State) -> R) -> R {
+        self.note_steps(py);
+        self.state.with(py, access)
+    }
+}
+
 /// Begins to record a loop. Without memory for its ring it is not recorded.
 pub(crate) fn attach(owner: &Bound<'_, LoopBase>, thread: u32) {
     let py = owner.py();
     let base = owner.get();
-    let timeline = base
-        .timeline
-        .get_or_init(|| Arc::new(Timeline { owner: owner.as_ptr().addr(), state: GilCell::new(State::default()) }));
+    let timeline = base.timeline.get_or_init(|| Arc::new(Timeline::new(owner.as_ptr().addr())));
     let is_known = RECORDS.with(py, |records| {
         records.as_ref().is_some_and(|records| records.timelines.iter().any(|each| Arc::ptr_eq(each, timeline)))
     });
@@ -38,15 +67,8 @@ pub(crate) fn attach(owner: &Bound<'_, LoopBase>, thread: u32) {
         return;
     }
     let ready = base.ready_count(py);
-    timeline.state.with(py, |state| {
-        state.take_all();
-        state.note_pushed(ready, Push { by: Waker::UNKNOWN, at: monotonic() });
-        state.depth = 0;
-        state.interrupted.clear();
-        state.last_end = 0;
-        state.is_fresh = true;
-        state.thread = thread;
-    });
+    timeline.with(py, |state| state.restart(ready, thread));
+    timeline.progress.set_other();
     base.recorded.set(true);
     base.update_special();
 }
@@ -58,12 +80,12 @@ fn list(py: Python<'_>, timeline: &Arc<Timeline>) -> bool {
     if !fresh.reserve(length) {
         return false;
     }
-    let before = timeline.state.with(py, |state| std::mem::replace(state, fresh));
+    let before = timeline.replace(py, fresh);
     drop(before);
     let oldest = RECORDS.with(py, |records| {
         let records = records.as_mut()?;
         let timelines = &mut records.timelines;
-        let stopped = timelines.iter().position(|each| each.state.with(py, |state| state.thread == 0));
+        let stopped = timelines.iter().position(|each| !each.has_thread(py));
         let oldest = stopped.filter(|_| timelines.len() >= MOST_LOOPS).map(|place| timelines.remove(place));
         if timelines.try_reserve(1).is_ok() {
             timelines.push(Arc::clone(timeline));
@@ -88,65 +110,113 @@ pub(crate) fn leave(owner: &Bound<'_, LoopBase>) {
         base.recorded.set(false);
         base.update_special();
         if let Some(timeline) = base.timeline.get() {
-            timeline.state.with(owner.py(), |state| state.thread = 0);
+            timeline.with(owner.py(), |state| state.thread = 0);
         }
     }
 }
 
 /// A callback that was taken from the queue begins.
-#[inline]
-pub(crate) fn begin(base: &LoopBase, py: Python<'_>) {
-    let Some(timeline) = base.timeline.get() else { return };
-    let items = base.ready_count(py) + 1;
-    let is_nested = timeline.state.with(py, |state| state.begin(items));
-    if is_nested {
-        let by = running(base, py);
-        timeline.state.with(py, |state| state.begin_nested(items, by));
+#[inline(always)] // `switch_100`
+pub(crate) fn begin(timeline: &Timeline, base: &LoopBase, py: Python<'_>) {
+    let items = base.ready_count(py);
+    if timeline.progress.is_foreseen(items) {
+        timeline.progress.set_running();
+    } else {
+        begin_unforeseen(timeline, base, py, items + 1);
     }
 }
 
-/// It has ended.
-#[inline]
-pub(crate) fn end(base: &LoopBase, py: Python<'_>, runnable: &Runnable) {
-    let Some(timeline) = base.timeline.get() else { return };
-    let now = monotonic();
-    let ready = base.ready_count(py);
-    let task = runnable.task(py);
-    let ran = match task {
-        Some(task) => Ran::of_step(task),
-        None => Ran::of_callback(py, runnable),
+#[inline(never)]
+fn begin_unforeseen(timeline: &Timeline, base: &LoopBase, py: Python<'_>, items: usize) {
+    if is_any_running(timeline, py) {
+        let by = running(base, py);
+        timeline.progress.set_other();
+        timeline.with(py, |state| state.begin_nested(items, by));
+    } else {
+        timeline.progress.set_running();
+        timeline.with(py, |state| state.begin(items));
+    }
+}
+
+/// Whether a callback runs, or has run the loop again.
+fn is_any_running(timeline: &Timeline, py: Python<'_>) -> bool {
+    timeline.progress.runs() || timeline.with(py, |state| state.depth != 0)
+}
+
+/// It has ended. Of a task that yields or waits this is noted later.
+#[inline(never)]
+pub(crate) fn end(timeline: &Timeline, base: &LoopBase, py: Python<'_>, runnable: &Runnable) {
+    let (until, ready) = (monotonic(), base.ready_count(py));
+    let Some(task) = runnable.task(py).filter(|task| is_foreseeable(timeline, task)) else {
+        return end_otherwise(timeline, py, runnable, until, ready);
     };
-    timeline.state.with(py, |state| {
-        if state.depth == 0 {
-            // Recording began while it ran.
-            return;
-        }
-        let item = if state.depth == state.interrupted.len() { state.interrupted.pop() } else { None };
-        let item = item.unwrap_or_else(|| state.take());
-        state.depth -= 1;
-        let by = RECORDS.with(py, |records| match (records, task) {
-            (Some(records), Some(task)) => match entry_of(&mut records.tasks, task) {
-                Some((number, entry)) => state.note_step(number, entry, &ran, &item, now, ready),
-                None => state.note_callback(&ran, &item, now, ready),
-            },
-            _ => state.note_callback(&ran, &item, now, ready),
-        });
-        if state.noted != ready {
-            state.note_all(ready, Push { by, at: now });
-        }
-        state.last_end = now;
-    });
-    if ran.detail == ENDS
-        && let Some(task) = task
-    {
+    if task.task().waiting_for.is_none() {
+        end_step(timeline, py, task, Step { until, label: 0, ready, place: task.task().place, detail: YIELDS });
+    } else {
+        end_wait(timeline, py, task, until, ready);
+    }
+}
+
+/// Whether a step has to be noted only later: no callback runs around it, its task is in the table and goes on.
+#[inline(always)] // `switch_100`
+fn is_foreseeable(timeline: &Timeline, task: &TaskRef<'_>) -> bool {
+    timeline.progress.runs() && task.task().recording == records::number() && task.future().is_pending()
+}
+
+#[inline(never)]
+fn end_wait(timeline: &Timeline, py: Python<'_>, task: &TaskRef<'_>, until: u64, ready: usize) {
+    let label = label_of_awaited(task);
+    end_step(timeline, py, task, Step { until, label, ready, place: task.task().place, detail: WAITS });
+}
+
+#[inline(always)] // `switch_100`
+fn end_step(timeline: &Timeline, py: Python<'_>, task: &TaskRef<'_>, step: Step) {
+    if !timeline.note_later(py, &step) {
+        let Step { until, label, ready, detail, .. } = step;
+        return end_now(timeline, py, Some(task), &Ran { kind: FlightKind::Step, detail, label, until, ready });
+    }
+    timeline.progress.foresee(step.ready);
+}
+
+#[inline(never)]
+fn end_otherwise(timeline: &Timeline, py: Python<'_>, runnable: &Runnable, until: u64, ready: usize) {
+    let Some(task) = runnable.task(py) else {
+        return end_now(timeline, py, None, &Ran::of_callback(py, runnable, until, ready));
+    };
+    let (detail, label) = outcome_of(task);
+    end_now(timeline, py, Some(task), &Ran { kind: FlightKind::Step, detail, label, until, ready });
+    if detail == ENDS {
         super::note_name(task);
     }
 }
 
-/// The loop does other work than callbacks: what begins next needs a clock reading of its own.
+/// Notes at once what has ended: a task's step, or a callback.
+#[inline(never)]
+fn end_now(timeline: &Timeline, py: Python<'_>, task: Option<&TaskRef<'_>>, ran: &Ran) {
+    timeline.with(py, |state| {
+        let runs_alone = timeline.progress.runs();
+        let Some(item) = (if runs_alone { Some(state.take()) } else { state.end_nested() }) else { return };
+        let by = task.and_then(|task| {
+            RECORDS.with(py, |records| {
+                let (number, entry) = entry_of(&mut records.as_mut()?.tasks, task)?;
+                Some(state.note_step(number.place, entry, ran, &item))
+            })
+        });
+        // None also without memory for the task's times.
+        let by = by.unwrap_or_else(|| state.note_callback(ran, &item));
+        state.note_pushed_by(by, ran);
+        if runs_alone {
+            timeline.progress.foresee(ran.ready);
+        }
+    });
+}
+
+/// The loop does other work than callbacks: what begins next needs a clock reading of its own. Inside a callback that
+/// runs the loop again each one has that.
 pub(crate) fn note_other_work(base: &LoopBase, py: Python<'_>) {
-    if let Some(timeline) = base.timeline.get() {
-        timeline.state.with(py, |state| state.last_end = 0);
+    if let Some(timeline) = base.timeline.get().filter(|timeline| !is_any_running(timeline, py)) {
+        timeline.progress.set_other();
+        timeline.with(py, |state| state.last_end = 0);
     }
 }
 
@@ -154,7 +224,7 @@ pub(crate) fn note_other_work(base: &LoopBase, py: Python<'_>) {
 pub fn begin_poll(base: &LoopBase, py: Python<'_>) {
     if let Some(timeline) = base.timeline.get().filter(|_| base.recorded.get()) {
         let now = monotonic();
-        timeline.state.with(py, |state| state.polling_since = now);
+        timeline.with(py, |state| state.polling_since = now);
     }
 }
 
@@ -162,13 +232,16 @@ pub fn begin_poll(base: &LoopBase, py: Python<'_>) {
 pub fn end_poll(base: &LoopBase, py: Python<'_>, events: usize) {
     if let Some(timeline) = base.timeline.get().filter(|_| base.recorded.get()) {
         let (now, ready) = (monotonic(), base.ready_count(py));
-        timeline.state.with(py, |state| {
+        let is_inside = is_any_running(timeline, py);
+        timeline.with(py, |state| {
             let since = std::mem::take(&mut state.polling_since);
             if since != 0 {
                 let record = FlightRecord::new(FlightKind::Poll, since, events as u64, 0);
                 state.ring.push(record.lasted(now.saturating_sub(since), ready));
             }
-            state.last_end = now;
+            if !is_inside {
+                state.last_end = now;
+            }
         });
     }
 }
@@ -187,42 +260,43 @@ pub(crate) fn around_step(
     let at = monotonic();
     let outcome = step();
     let now = monotonic();
-    let ran = Ran::of_step(task);
-    RECORDS.with(py, |records| {
-        let Some((number, entry)) = records.as_mut().and_then(|records| entry_of(&mut records.tasks, task)) else {
-            return;
-        };
+    let (detail, label) = outcome_of(task);
+    let ran = Ran { kind: FlightKind::Step, detail, label, until: now, ready: 0 };
+    let known = RECORDS.with(py, |records| {
+        let (number, entry) = entry_of(&mut records.as_mut()?.tasks, task)?;
         entry.times.ran(now.saturating_sub(at));
-        if let Some(timeline) = timeline {
-            let item = Item { push: Push::default(), is_counted: true, since: at };
-            timeline.state.with(py, |state| {
-                state.polls.record(now.saturating_sub(at));
-                state.record(&ran, &item, now, 0, number.serial, entry.label);
-            });
-        }
+        Some((number.serial, entry.label))
     });
-    if ran.detail == ENDS {
+    if let (Some((serial, label)), Some(timeline)) = (known, timeline) {
+        let item = Item { push: Push::default(), is_counted: true, since: at };
+        timeline.with(py, |state| {
+            state.polls.record(now.saturating_sub(at));
+            state.record(&ran, &item, serial, label);
+        });
+    }
+    if detail == ENDS {
         super::note_name(task);
     }
     outcome
 }
 
-impl Ran {
-    #[inline]
-    fn of_step(task: &TaskRef<'_>) -> Self {
-        let (detail, label) = if !task.future().is_pending() {
-            (ENDS, 0)
-        } else if task.task().waiting_for.is_some() {
-            let coroutine = task.task().coroutine().map(|owned| owned.get(task.py()));
-            (WAITS, coroutine.map_or(0, |coroutine| labels::of_awaited(&coroutine)))
-        } else {
-            (YIELDS, 0)
-        };
-        Self { kind: FlightKind::Step, detail, label }
+/// How a step of a task has ended, and the label of what it awaits.
+fn outcome_of(task: &TaskRef<'_>) -> (u8, u64) {
+    if !task.future().is_pending() {
+        (ENDS, 0)
+    } else if task.task().waiting_for.is_none() {
+        (YIELDS, 0)
+    } else {
+        (WAITS, label_of_awaited(task))
     }
+}
 
-    #[cold]
-    fn of_callback(py: Python<'_>, runnable: &Runnable) -> Self {
+fn label_of_awaited(task: &TaskRef<'_>) -> u64 {
+    task.task().coroutine().map_or(0, |coroutine| labels::of_awaited(coroutine.bind(task.py())))
+}
+
+impl Ran {
+    fn of_callback(py: Python<'_>, runnable: &Runnable, until: u64, ready: usize) -> Self {
         let (detail, label) = match runnable {
             Runnable::Handle(handle) => {
                 let callback = handle.body().callback.as_ref();
@@ -232,7 +306,7 @@ impl Ran {
             Runnable::Native(_) | Runnable::Task(_) => (2, 0),
         };
         // `ENDS` is for steps.
-        Self { kind: FlightKind::Callback, detail, label }
+        Self { kind: FlightKind::Callback, detail, label, until, ready }
     }
 }
 
@@ -246,14 +320,14 @@ fn running(base: &LoopBase, py: Python<'_>) -> Waker {
 /// What runs on a loop, the number of a task or 0 for a callback, and since when; None if nothing does.
 pub(super) fn runs(base: &LoopBase, py: Python<'_>) -> Option<(u64, u64)> {
     let timeline = base.timeline.get().filter(|_| base.recorded.get())?;
-    let since = timeline.state.with(py, |state| (state.depth != 0).then_some(state.last_end))?;
-    Some((running(base, py).code, since))
+    let since = timeline.with(py, |state| state.last_end);
+    is_any_running(timeline, py).then(|| (running(base, py).code, since))
 }
 
 /// Notes in the ring of the running loop that a task was created.
 pub(super) fn note_created(base: &LoopBase, py: Python<'_>, serial: u64, by: u64, now: u64) {
     if let Some(timeline) = base.timeline.get().filter(|_| base.recorded.get()) {
-        timeline.state.with(py, |state| state.ring.push(FlightRecord::new(FlightKind::Created, now, serial, by)));
+        timeline.with(py, |state| state.ring.push(FlightRecord::new(FlightKind::Created, now, serial, by)));
     }
 }
 
@@ -267,7 +341,7 @@ pub(super) fn note_ready_tasks(py: Python<'_>) {
             }
         });
         if let Some(timeline) = base.timeline.get() {
-            timeline.state.with(py, |state| state.counted = state.noted);
+            timeline.with(py, |state| state.counted = state.noted);
         }
     }
 }
@@ -299,20 +373,22 @@ fn for_each_ready(base: &LoopBase, py: Python<'_>, of: Of, mut show: impl FnMut(
     let Some(timeline) = base.timeline.get().filter(|_| base.recorded.get()) else { return };
     let task = base.running.task(py).and_then(|task| TaskRef::of(&task));
     let by = running(base, py);
-    let ready = base.ready_count(py);
-    timeline.state.with(py, |state| {
+    let (ready, runs_alone) = (base.ready_count(py), timeline.progress.runs());
+    let by = if is_any_running(timeline, py) { by } else { Waker::OUTSIDE };
+    timeline.with(py, |state| {
         // The first item is the one that runs.
-        let running = usize::from(state.depth > state.interrupted.len());
-        let by = if state.depth == 0 { Waker::OUTSIDE } else { by };
+        let running = usize::from(runs_alone || state.depth > state.interrupted.len());
         if state.noted != ready + running {
             state.note_all(ready + running, Push { by, at: monotonic() });
+            if !runs_alone {
+                timeline.progress.set_other();
+            }
         }
         let skipped = if of == Of::All { 0 } else { state.counted };
         if skipped == state.noted {
             return;
         }
-        let pushes = state.pushed.iter().flat_map(|group| std::iter::repeat_n(group.push, group.items));
-        let mut pushes = pushes.enumerate().skip(skipped);
+        let mut pushes = state.pushes.iter().enumerate().skip(skipped);
         RECORDS.with(py, |records| {
             let Some(records) = records else { return };
             let mut show_item = |item: usize, task: &TaskRef<'_>| {

@@ -74,6 +74,8 @@ pub(crate) struct TaskBody {
     /// It belongs to a simulation; see `numbers.rs`.
     hash_kind: numbers::HashKind,
     pub(crate) log_destroy_pending: bool,
+    /// In which recording `place` is; 0 for none.
+    pub(crate) recording: u8,
     /// Where `recording` has it, if it does.
     pub(crate) place: u32,
 }
