@@ -52,14 +52,20 @@ def replacements(module: Any) -> Iterator[tuple[Any, str, Any]]:
     if (find_backend.__module__, find_backend.__qualname__) == (FINDING, "get_async_backend"):
         ours[find_backend] = _ferrio._anyio_get_async_backend
     for imported in _modules():
+        if imported.__name__ == _LOW_LEVEL:
+            continue
         for name, value in list(vars(imported).items()):
             if isinstance(value, FunctionType) and value in ours:
                 yield imported, name, ours[value]
     yield from _ferrio._anyio_primitives(module)
 
 
+# Its functions stay where programs take them from: `inspect` says that they are functions and return coroutines, and
+# `as_completed` names tasks by that. anyio's other modules use ferrio's.
+_LOW_LEVEL = "anyio.lowlevel"
+
 # The modules that define the functions that are replaced in each of anyio's modules.
-_HOMES = dict.fromkeys(("checkpoint", "checkpoint_if_cancelled", "cancel_shielded_checkpoint"), "anyio.lowlevel")
+_HOMES = dict.fromkeys(("checkpoint", "checkpoint_if_cancelled", "cancel_shielded_checkpoint"), _LOW_LEVEL)
 _HOMES |= dict.fromkeys(("move_on_after", "fail_after", "create_task_group"), "anyio._core._tasks")
 _HOMES |= dict.fromkeys(("sleep", "current_time"), FINDING)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support.loops import FACTORIES, close
+
+# Tests that panic hundreds of times would spend a minute on finding names for each stack.
+os.environ["RUST_BACKTRACE"] = "0"
 
 
 class PythonLoop(asyncio.SelectorEventLoop):
