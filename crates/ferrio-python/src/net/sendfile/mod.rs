@@ -77,6 +77,7 @@ impl Loop {
         let part = Part::new(slf.py(), file, offset, count);
         Coroutine::spawn(slf.py(), "EventLoop.sendfile", |channel| async move {
             let (this, transport) = (channel.own(this), channel.own(transport));
+            Python::attach(|py| recorded_calls::refuse(this.bind(py), "sendfile()"))?;
             to_transport(&this, &transport, &part, fallback.0, &channel).await
         })
     }
