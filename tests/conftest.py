@@ -72,12 +72,17 @@ def loop_kind(request) -> str:
 
 
 @pytest.fixture
-def new_event_loop(loop_kind) -> Iterator[Callable[[], asyncio.AbstractEventLoop]]:
+def loop_factory(loop_kind) -> Callable[[], asyncio.AbstractEventLoop]:
+    return FACTORIES[loop_kind]
+
+
+@pytest.fixture
+def new_event_loop(loop_factory) -> Iterator[Callable[[], asyncio.AbstractEventLoop]]:
     """Makes loops; those still open at the end of the test are closed."""
     made = []
 
     def new_event_loop():
-        made.append(FACTORIES[loop_kind]())
+        made.append(loop_factory())
         return made[-1]
 
     yield new_event_loop

@@ -4,12 +4,12 @@ import asyncio
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.support.loops import FACTORIES, close
+from tests.support.loops import FACTORIES
 
 # Tests that panic hundreds of times would spend a minute on finding names for each stack.
 os.environ["RUST_BACKTRACE"] = "0"
@@ -45,16 +45,5 @@ def loop_kind(request) -> str:
 
 
 @pytest.fixture
-def new_event_loop(loop_kind) -> Iterator[Callable[[], asyncio.AbstractEventLoop]]:
-    """Makes loops; those still open at the end of the test are closed."""
-    made = []
-
-    def new_event_loop():
-        made.append({**FACTORIES, **OTHERS}[loop_kind]())
-        return made[-1]
-
-    yield new_event_loop
-    left = [task for loop in made if not loop.is_closed() for task in asyncio.all_tasks(loop)]
-    for loop in made:
-        close(loop)
-    assert not left, f"tasks left behind: {left}"
+def loop_factory(loop_kind) -> Callable[[], asyncio.AbstractEventLoop]:
+    return {**FACTORIES, **OTHERS}[loop_kind]
