@@ -97,7 +97,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// Tries `operation`, which reads, until it does not fail with `WouldBlock`.
     ///
     /// # Errors
-    /// Those of `operation`, and of the loop's `add_reader`.
+    /// Any error of `operation` or of the loop's `add_reader`.
     pub async fn read_with<R>(&self, mut operation: impl FnMut(&T) -> io::Result<R>) -> PyResult<R> {
         poll_fn(|context| self.watch.poll(&self.watch.readable, context, || operation(&self.io))).await
     }
@@ -105,7 +105,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// Tries `operation`, which writes, until it does not fail with `WouldBlock`.
     ///
     /// # Errors
-    /// Those of `operation`, and of the loop's `add_writer`.
+    /// Any error of `operation` or of the loop's `add_writer`.
     pub async fn write_with<R>(&self, mut operation: impl FnMut(&T) -> io::Result<R>) -> PyResult<R> {
         poll_fn(|context| self.watch.poll(&self.watch.writable, context, || operation(&self.io))).await
     }

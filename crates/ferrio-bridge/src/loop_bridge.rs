@@ -42,7 +42,7 @@ struct Reader {
 static BRIDGES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 thread_local! {
-    /// That of the loop that last ran on this thread.
+    /// The bridge of the loop that last ran on this thread.
     static LAST: RefCell<Option<Py<LoopBridge>>> = const { RefCell::new(None) };
 }
 

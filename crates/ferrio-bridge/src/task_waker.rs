@@ -17,12 +17,12 @@ use crate::wake_state::WakeState;
 
 pub(crate) struct TaskWaker {
     state: WakeState<Py<PyAny>>,
-    /// That of the loop that the task belongs to; set before it first waits.
+    /// The bridge of the task's loop; set before the task first waits.
     bridge: OnceLock<Py<LoopBridge>>,
 }
 
 impl TaskWaker {
-    /// Of a task that has not begun.
+    /// The waker of a task that has not begun.
     pub(crate) fn new() -> Self {
         Self { state: WakeState::new(), bridge: OnceLock::new() }
     }

@@ -25,7 +25,7 @@ const ENTRY: usize = 64;
 ///
 /// # Errors
 ///
-/// Those of opening and reading; `UnexpectedEof` for a file that ends before what it names.
+/// Any error of opening or reading the file; `UnexpectedEof` if it ends before the section that it names.
 pub fn read(path: &Path, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
     let file = File::open(path)?;
     let mut head = [0; HEAD];

@@ -58,7 +58,7 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
 ///
 /// # Errors
 ///
-/// Those of [`start`], and of reading.
+/// Any error of [`start`] or of reading the pipes.
 ///
 /// # Panics
 ///
@@ -116,7 +116,7 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// Those of reading and of [`Child::wait`].
+    /// Any error of reading the pipes or of [`Child::wait`].
     pub async fn wait_with_output(mut self) -> io::Result<Output> {
         let stdout = self.stdout.take().map(|pipe| spawn(pipe.read_to_end()).cancel_on_drop());
         let stderr = self.stderr.take().map(|pipe| spawn(pipe.read_to_end()).cancel_on_drop());

@@ -68,7 +68,7 @@ impl Drop for Signal {
 ///
 /// # Errors
 ///
-/// Those of [`Signal::new`].
+/// Any error of [`Signal::new`].
 ///
 /// ```no_run
 /// ferrio::run(async {

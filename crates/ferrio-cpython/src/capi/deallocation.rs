@@ -99,7 +99,7 @@ mod chains {
     }
 
     /// # Safety
-    /// As for `crate::within_bounds`.
+    /// The same as for `crate::within_bounds`.
     #[inline(always)]
     pub(crate) unsafe fn within_bounds(object: Object, destructor: Destructor, destroy: impl FnOnce(Object)) {
         let running = RUNNING.load(Ordering::Relaxed);
@@ -123,7 +123,7 @@ mod chains {
     /// The place of a destructor that begins deep inside others; None if its object was deferred.
     ///
     /// # Safety
-    /// As for `crate::within_bounds`.
+    /// The same as for `crate::within_bounds`.
     #[cold]
     #[inline(never)]
     unsafe fn descend(object: Object, destructor: Destructor) -> Option<Place> {
@@ -184,7 +184,7 @@ mod chains {
         /// Keeps an object for later, if there is memory for that.
         ///
         /// # Safety
-        /// As for `crate::within_bounds`.
+        /// The same as for `crate::within_bounds`.
         unsafe fn put(&mut self, object: Object, destructor: Destructor) -> bool {
             if self.objects.try_reserve(1).is_err() {
                 return false;

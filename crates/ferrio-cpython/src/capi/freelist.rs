@@ -90,7 +90,7 @@ impl<T> FreeList<T> {
     }
 
     /// # Safety
-    /// As for `put`.
+    /// The same as for `put`.
     #[cold]
     unsafe fn free(&self, memory: NonNull<T>) {
         // SAFETY: an instance of a heap type owns a reference to its type.

@@ -57,7 +57,7 @@ impl<T> OwnedRef<T> {
     /// Shows the collector the object.
     ///
     /// # Errors
-    /// Those of the visit.
+    /// The visitor's error.
     pub fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&*self.0)
     }

@@ -62,7 +62,7 @@ pub mod bindings {
 /// of getters and setters are `PyO3`'s own and take what they call by its address.
 ///
 /// # Errors
-/// Those of `value`.
+/// The error that `value` holds or its conversion raises.
 #[doc(hidden)]
 #[inline]
 pub fn convert<'py, T: IntoPyCallbackOutput<'py, U>, U>(py: Python<'py>, value: T) -> PyResult<U> {

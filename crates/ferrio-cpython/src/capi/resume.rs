@@ -97,7 +97,7 @@ pub fn awaitable_iterator<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py
 
 /// Whether `object` is a generator that `types.coroutine` marked.
 fn is_generator_coroutine(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    /// Of a code object's flags.
+    /// A flag of code objects.
     const CO_ITERABLE_COROUTINE: u32 = 0x100;
     // SAFETY: reads the type of a live object.
     if unsafe { ffi::PyGen_CheckExact(object.as_ptr()) } == 0 {

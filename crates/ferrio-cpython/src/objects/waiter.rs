@@ -114,7 +114,7 @@ impl FutureWaiter {
     /// Shows the collector the future.
     ///
     /// # Errors
-    /// Those of the visit.
+    /// The visitor's error.
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.future.traverse(visit)
     }

@@ -17,7 +17,7 @@ pub enum Sampling {
     /// `expected`, each interleaving of the chains has the same probability, but that the chain of the last arrival goes
     /// on in `stickiness` of 100 cases; all else deviates in `percent` of cases.
     Uniform {
-        /// Of the generator.
+        /// The random generator's seed.
         seed: u64,
         /// How often other choices deviate.
         percent: u8,
@@ -29,7 +29,7 @@ pub enum Sampling {
     /// Chains of arrivals have random priorities, and `points` says before which arrivals the first chain becomes the
     /// last (PCT); all else deviates in `percent` of cases.
     Priorities {
-        /// Of the generator.
+        /// The random generator's seed.
         seed: u64,
         /// How often other choices deviate.
         percent: u8,

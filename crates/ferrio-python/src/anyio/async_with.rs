@@ -13,13 +13,13 @@ use super::acquiring::{Acquire, Returns};
 use super::originals::{self, Kept, Methods, nothing};
 use super::{limiter_acquire, limiter_tokens, lock, semaphore};
 
-/// Of the class that anyio's lock inherits them from.
+/// Replaces `__aenter__` and `__aexit__` of the class that anyio's lock inherits them from.
 pub(super) fn replace_of_lock(methods: &Methods<'_, '_>) -> PyResult<()> {
     methods.replace::<0, EnterLock>()?;
     methods.replace::<3, ExitLock>()
 }
 
-/// Of the class that anyio's semaphore inherits them from.
+/// Replaces `__aenter__` and `__aexit__` of the class that anyio's semaphore inherits them from.
 pub(super) fn replace_of_semaphore(methods: &Methods<'_, '_>) -> PyResult<()> {
     methods.replace::<0, EnterSemaphore>()?;
     methods.replace::<3, ExitSemaphore>()

@@ -71,7 +71,7 @@ pub(super) struct Methods<'a, 'py> {
 }
 
 impl<'a, 'py> Methods<'a, 'py> {
-    /// Those of `class`, which is defined in the module `owner`.
+    /// The methods of `class`, which the module `owner` defines.
     pub(super) fn of(class: Bound<'py, PyType>, owner: &Bound<'py, PyModule>, lists: &'a Lists<'py>) -> PyResult<Self> {
         Ok(Self { class, owner: owner.clone(), originals: &lists.originals, replacements: &lists.replacements })
     }

@@ -28,7 +28,7 @@ pub(super) fn replace(methods: &Methods<'_, '_>) -> PyResult<()> {
     stream_ends::replace_of_receiver(methods)
 }
 
-/// Of the class that defines `__anext__` for all streams.
+/// Replaces `__anext__` of the class that defines it for all streams.
 pub(super) fn replace_iteration(methods: &Methods<'_, '_>) -> PyResult<()> {
     methods.replace::<0, Next>()
 }

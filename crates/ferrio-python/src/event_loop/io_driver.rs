@@ -249,7 +249,7 @@ impl Io {
     /// Registers `handler` for the next event of `fd` only; see `register`.
     ///
     /// # Errors
-    /// As for `register`.
+    /// The same as for `register`.
     pub(crate) fn wait(&self, py: Python<'_>, fd: RawFd, role: Role, handler: Handler) -> PyResult<Vec<Handler>> {
         let outcome = self.registrations.with(py, |registrations| registrations.wait(fd, role, handler));
         self.carry_out(py, fd, role, outcome)

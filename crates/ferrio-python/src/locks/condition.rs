@@ -149,7 +149,7 @@ impl Condition {
         Ok(())
     }
 
-    /// Of the lock: whether it is locked.
+    /// The lock's `locked`.
     #[getter(locked)]
     fn shown_locked<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         Self::method(slf, LOCKED)
@@ -160,7 +160,7 @@ impl Condition {
         self.set_method(method, LOCKED.1);
     }
 
-    /// Of the lock: acquire it.
+    /// The lock's `acquire`.
     #[getter(acquire)]
     fn shown_acquire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         Self::method(slf, ACQUIRE)
@@ -171,7 +171,7 @@ impl Condition {
         self.set_method(method, ACQUIRE.1);
     }
 
-    /// Of the lock: release it.
+    /// The lock's `release`.
     #[getter(release)]
     fn shown_release<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         Self::method(slf, RELEASE)

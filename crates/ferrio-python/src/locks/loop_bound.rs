@@ -44,7 +44,7 @@ impl Binding {
     /// Creates a future of the running loop for a new waiter.
     ///
     /// # Errors
-    /// As for `running_loop`.
+    /// The same as for `running_loop`.
     pub(crate) fn new_waiter<'py>(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         create_task::waiter(&self.running_loop(object)?)
     }

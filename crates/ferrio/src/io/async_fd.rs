@@ -92,7 +92,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// Those of `operation`.
+    /// Any error of `operation`.
     pub async fn read_with<R>(&self, mut operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         poll_fn(|context| self.poll_read_with(context, &mut operation)).await
     }
@@ -101,7 +101,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// Those of `operation`.
+    /// Any error of `operation`.
     pub async fn write_with<R>(&self, mut operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         poll_fn(|context| self.poll_write_with(context, &mut operation)).await
     }
@@ -110,7 +110,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// Those of `operation`.
+    /// Any error of `operation`.
     pub fn poll_read_with<R>(
         &self,
         context: &mut Context<'_>,
@@ -123,7 +123,7 @@ impl<T: AsFd> AsyncFd<T> {
     ///
     /// # Errors
     ///
-    /// Those of `operation`.
+    /// Any error of `operation`.
     pub fn poll_write_with<R>(
         &self,
         context: &mut Context<'_>,

@@ -11,7 +11,7 @@ use super::tcp::TcpStream;
 ///
 /// # Errors
 ///
-/// Those of the lookup.
+/// Any error of the lookup.
 ///
 /// ```
 /// ferrio::run(async {
@@ -33,7 +33,7 @@ pub async fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 ///
 /// # Errors
 ///
-/// Those of the lookup, or of the last attempt.
+/// The error of the lookup, or of the last attempt to connect.
 ///
 /// ```
 /// use ferrio::net;

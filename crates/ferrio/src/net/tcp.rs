@@ -47,7 +47,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the attempt.
+    /// The error of the attempt to connect.
     ///
     /// # Panics
     ///
@@ -75,7 +75,7 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Any error of the system call.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.io().local_addr()
     }
@@ -145,7 +145,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Any error of the system call.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.io().local_addr()
     }

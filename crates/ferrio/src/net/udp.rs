@@ -53,7 +53,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Any error of the system call.
     pub fn connect(&self, address: SocketAddr) -> io::Result<()> {
         self.fd.io().connect(address)
     }
@@ -62,7 +62,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Any error of the system call.
     pub async fn send(&self, data: &[u8]) -> io::Result<usize> {
         self.fd.write_with(|datagrams| datagrams.send(data)).await
     }
@@ -71,7 +71,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Any error of the system call.
     pub async fn send_to(&self, data: &[u8], address: SocketAddr) -> io::Result<usize> {
         self.fd.write_with(|datagrams| datagrams.send_to(data, address)).await
     }
@@ -80,7 +80,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Any error of the system call.
     pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.fd.read_with(|datagrams| datagrams.recv(buffer)).await
     }
@@ -89,7 +89,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Any error of the system call.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.fd.read_with(|datagrams| datagrams.recv_from(buffer)).await
     }
@@ -98,7 +98,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Any error of the system call.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.io().local_addr()
     }

@@ -39,7 +39,7 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of the attempt; `WouldBlock` if the listener's queue is full.
+    /// The error of the attempt to connect; `WouldBlock` if the listener's queue is full.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         let address = SocketAddress::Unix(path.as_ref().as_os_str().as_bytes().to_vec());
         Ok(Self { fd: connect(&address).await? })
@@ -106,7 +106,7 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Any error of the system call.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.io().local_addr()
     }
@@ -165,7 +165,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Any error of the system call.
     pub async fn send(&self, data: &[u8]) -> io::Result<usize> {
         self.fd.write_with(|datagrams| datagrams.send(data)).await
     }
@@ -174,7 +174,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Any error of the system call.
     pub async fn send_to(&self, data: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         self.fd.write_with(|datagrams| datagrams.send_to(data, path.as_ref())).await
     }
@@ -183,7 +183,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Any error of the system call.
     pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.fd.read_with(|datagrams| datagrams.recv(buffer)).await
     }
@@ -192,7 +192,7 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Any error of the system call.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.fd.read_with(|datagrams| datagrams.recv_from(buffer)).await
     }

@@ -251,7 +251,7 @@ impl Default for Explorer {
 ///
 /// # Errors
 ///
-/// Those of the run, but a panic goes on here.
+/// Any error of the run; a panic goes on here.
 ///
 /// # Panics
 ///
@@ -278,7 +278,7 @@ pub fn repeat<F: Future>(schedule: &Schedule, future: F) -> Result<F::Output, Fa
 ///
 /// # Errors
 ///
-/// Those of the run, but a panic goes on here.
+/// Any error of the run; a panic goes on here.
 ///
 /// # Panics
 ///
@@ -309,7 +309,7 @@ pub fn run_with_seed<F: Future>(seed: u64, future: F) -> Result<F::Output, Fault
 struct Ran<T> {
     outcome: Result<T, Fault>,
     tape: Tape,
-    /// Of the steps that were made.
+    /// A digest of the steps that were made.
     fingerprint: u64,
 }
 

@@ -17,7 +17,7 @@ use crate::runtime::Runtime;
 ///
 /// # Errors
 ///
-/// Those of [`run`](crate::run).
+/// Any error of [`run`](crate::run).
 ///
 /// ```
 /// use std::time::Duration;

@@ -134,7 +134,7 @@ impl Erased {
     }
 
     /// # Safety
-    /// As for `put`.
+    /// The same as for `put`.
     #[inline]
     unsafe fn put_in_place<B: Body>(erased: *mut Self, body: B) {
         // SAFETY: in bounds.

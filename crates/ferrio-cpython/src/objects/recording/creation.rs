@@ -25,7 +25,7 @@ pub(super) struct Creation {
 /// Where a frame was. Its line is looked up when somebody asks: that takes most of the time.
 pub(super) struct Place {
     pub(super) code: Py<PyAny>,
-    /// Of the instruction, in bytes; negative before the first one.
+    /// The instruction's offset in bytes; negative before the first instruction.
     pub(super) offset: c_int,
 }
 

@@ -10,7 +10,7 @@ use super::creation::Place;
 use super::number::Number;
 use super::table::Table;
 
-/// Of how many locks it is known where they were made; then that is forgotten of all.
+/// How many locks have their place of creation kept; at one more, all places are forgotten.
 const MOST_MADE: usize = 4096;
 
 /// From this number of locks on, those of tasks that are gone are looked for.

@@ -31,7 +31,7 @@ pub(super) struct State {
     pub(super) counted: usize,
     /// How many callbacks run, if one runs or has run the loop again.
     pub(super) depth: usize,
-    /// Those of them that run the loop again.
+    /// The running callbacks that run the loop again.
     pub(super) interrupted: Vec<Item>,
     /// Nothing has begun since recording did: a callback may have run then that nobody saw begin.
     pub(super) is_fresh: bool,
@@ -62,7 +62,7 @@ pub(super) struct Ran {
     pub(super) ready: usize,
 }
 
-/// Of an item of which nothing is known.
+/// The push of an item about which nothing is known.
 #[cold]
 #[inline(never)]
 fn unknown_push(at: u64) -> Push {
