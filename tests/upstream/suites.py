@@ -87,11 +87,12 @@ SUITES = {
         ("-c", "pyproject.toml", "-o", "python_files=*_test.py", "-p", "no:logging", *WITHOUT_PLUGIN, "tornado/test"),
         variables=(("ASYNC_TEST_TIMEOUT", "25"), ("UPSTREAM_QUIET", "tornado.access")),
     ),
-    # What makes keys and certificates takes longest and has no loop.
+    # What makes keys and certificates takes longest and has no loop. The tests of a class share a server, so one process
+    # runs all of a file.
     "asyncssh": Suite(
         "asyncssh",
         "asyncssh",
-        ("--ignore=tests/test_public_key.py", "--ignore=tests/test_x509.py", *WITHOUT_PLUGIN),
+        ("--ignore=tests/test_public_key.py", "--ignore=tests/test_x509.py", "--dist=loadfile", *WITHOUT_PLUGIN),
     ),
     # What needs a cluster, a module of the server, TLS or replicas has no server here; nor have the ignored files.
     "redis": Suite(
