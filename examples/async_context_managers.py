@@ -94,9 +94,10 @@ async def main() -> None:
 
     print("a transfer that takes too long:")
     try:
-        async with asyncio.timeout(0.05), Transaction(bank) as transaction:
+        async with Transaction(bank) as transaction:
             await transaction.change("ann", -5)
-            await asyncio.sleep(3600)  # the timeout cancels here, and the transaction notices
+            async with asyncio.timeout(0.05):
+                await asyncio.sleep(3600)  # the timeout cancels here, and the transaction notices
     except TimeoutError:
         print(f"  timed out: {bank.accounts}")
 

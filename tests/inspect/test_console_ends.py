@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ async def main():
 """
 
 BLOCKS = """
-import time
+import threading
 
 def load():
     time.sleep(0.3)
@@ -217,7 +217,8 @@ def test_every_list_of_a_snapshot_has_a_table_whose_rows_have_its_columns():
         loop = asyncio.get_running_loop()
         server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
         child = await asyncio.create_subprocess_exec("cat", stdin=-1)
-        job = loop.run_in_executor(None, lambda: time.sleep(0.1))
+        seen = threading.Event()
+        job = loop.run_in_executor(None, seen.wait)
         lock = asyncio.Lock()
         async with lock:
             waiting = loop.create_task(lock.acquire())
@@ -225,6 +226,7 @@ def test_every_list_of_a_snapshot_has_a_table_whose_rows_have_its_columns():
             loop.create_task(asyncio.sleep(1000))  # noqa: RUF006
             await asyncio.sleep(0.01)
             snapshot = ferrio.inspect.snapshot()
+        seen.set()
         await waiting
         await job
         # Before Python 3.12, without input the child's would stay open.
