@@ -237,10 +237,9 @@ def files_are_short(tree: Tree) -> Iterator[Finding]:
         else:
             continue
         if lines > FILE_WARNING:
-            limit = f"{lines} code lines, more than"
             failed = lines > FILE_LIMIT
-            text = f"{limit} {FILE_LIMIT}: split it" if failed else f"{limit} {FILE_WARNING}: it wants a second room"
-            yield Finding(source.path, 0, text, is_warning=not failed)
+            limit = FILE_LIMIT if failed else FILE_WARNING
+            yield Finding(source.path, 0, f"{lines} code lines, more than {limit}: split it", is_warning=not failed)
 
 
 def functions_are_short(tree: Tree) -> Iterator[Finding]:

@@ -92,7 +92,14 @@ SUITES = {
     "asyncssh": Suite(
         "asyncssh",
         "asyncssh",
-        ("--ignore=tests/test_public_key.py", "--ignore=tests/test_x509.py", "--dist=loadfile", *WITHOUT_PLUGIN),
+        (
+            "--ignore=tests/test_public_key.py",
+            "--ignore=tests/test_x509.py",
+            # It wants a file that it cannot read; root can, and then the class waits for a connection for ever.
+            "--deselect=tests/test_connection.py::_TestServerX509Self::test_trusted_x509_certs_not_readable",
+            "--dist=loadfile",
+            *WITHOUT_PLUGIN,
+        ),
     ),
     # What needs a cluster, a module of the server, TLS or replicas has no server here; nor have the ignored files.
     "redis": Suite(
