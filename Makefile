@@ -29,7 +29,7 @@ extension_sources := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find crates -type f -not -path 'crates/ferrio/*' -not -path 'crates/ferrio-bridge/*' \
 		\( -name '*.rs' -o -name 'Cargo.toml' \))
 
-example_extension_sources := $(shell find crates/ferrio-bridge crates/ferrio-sys examples/rust-extension -type f \
+example_extension_sources := $(shell find crates/ferrio-bridge crates/ferrio-capsule crates/ferrio-sys examples/rust-extension -type f \
 	\( -name '*.rs' -o -name '*.toml' \))
 
 profile_guided := $(filter-out 0,$(PROFILE_GUIDED))
@@ -171,7 +171,7 @@ bench-rust: build $(example_extension) ## compare the crate ferrio with tokio an
 		--quiet --manifest-path benches/rust_bridge/Cargo.toml
 	@$(venv_python) benches/rust_bridge/compare.py
 
-instructions: build $(bench_tools) ## count instructions per operation by callgrind; BASELINE=PYTHON of another build to compare with, ONLY=WORD
+instructions: build $(example_extension) $(bench_tools) ## count instructions per operation by callgrind; BASELINE=PYTHON of another build to compare with, ONLY=WORD
 	@$(venv_python) -m benches.instructions $(addprefix --baseline ,$(BASELINE)) $(addprefix --only ,$(ONLY))
 
 soak: build $(example_extension) ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) random programs, and leaks

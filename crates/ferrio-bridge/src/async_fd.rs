@@ -14,7 +14,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::asyncio;
+use crate::native;
 use crate::panics::{caught, for_python, report_unraisable, wake_all};
 
 /// Watches the descriptor of `T` by the loop's `add_reader` and `add_writer`.
@@ -82,7 +82,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Errors
     /// `RuntimeError` if no event loop runs on this thread.
     pub fn new(py: Python<'_>, io: T) -> PyResult<Self> {
-        let event_loop = asyncio::running_loop(py)?.unbind();
+        let event_loop = native::running_loop(py)?.unbind();
         let descriptor = io.as_fd().as_raw_fd();
         let direction = |kind| Arc::new(Direction { kind, state: Mutex::default() });
         let (readable, writable) = (direction(Kind::Reader), direction(Kind::Writer));
