@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 
 import bridge_bench
 import rust_extension
+import rust_extension_tokio
 
 import ferrio
 
@@ -41,7 +42,7 @@ async def measure(kind: str, what: str) -> float:
     on_tokio = kind.startswith("tokio")
     if what == "lines":
         if on_tokio:
-            client = await bridge_bench.tokio_connect("127.0.0.1", bridge_bench.tokio_serve(upper))
+            client = await rust_extension_tokio.connect("127.0.0.1", rust_extension_tokio.serve(upper).port)
         else:
             client = await rust_extension.connect("127.0.0.1", rust_extension.serve(upper).port)
 
@@ -59,6 +60,7 @@ async def measure(kind: str, what: str) -> float:
 def run_one(kind: str, what: str) -> None:
     if kind == "tokio, one thread":
         bridge_bench.use_one_thread()
+        rust_extension_tokio.use_one_thread()
     factory = ferrio.new_event_loop if kind == "ferrio-bridge on ferrio" else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         print(runner.run(measure(kind, what)), flush=True)

@@ -1,7 +1,5 @@
 //! The same functions on ferrio-bridge and on pyo3-async-runtimes, for `compare.py`.
 
-mod lines;
-
 use std::future::pending;
 use std::thread;
 
@@ -11,8 +9,6 @@ use pyo3_async_runtimes::tokio::{future_into_py, get_runtime, init};
 
 #[pymodule]
 mod bridge_bench {
-    #[pymodule_export]
-    use super::lines::{TokioClient, tokio_connect, tokio_serve};
     #[pymodule_export]
     use super::{bridge_lazy, bridge_ready, bridge_wake, tokio_ready, tokio_wake, use_one_thread};
 }

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::asyncio;
+use crate::interpreter::check_interpreter;
 
 /// Set once a loop of ferrio's was met.
 static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
@@ -58,8 +59,9 @@ fn refusal(ferrio: &Bound<'_, PyAny>, mismatch: Mismatch) -> PyResult<PyErr> {
 /// The loop that runs on this thread.
 ///
 /// # Errors
-/// `RuntimeError` if none does.
+/// `RuntimeError` if none does; `ImportError` in a sub-interpreter.
 pub(crate) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    check_interpreter(py)?;
     match FUNCTIONS.get() {
         Some(functions) => functions.running_loop(py),
         None => asyncio::running_loop(py),

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use crate::coroutine::Coroutine;
 use crate::futures::Body;
+use crate::interpreter::check_interpreter;
 use crate::loop_bridge::LoopBridge;
 use crate::native;
 use crate::panics::for_python;
@@ -47,7 +48,10 @@ where
     T: for<'a> IntoPyObject<'a> + 'static,
     E: Into<PyErr>,
 {
-    for_python(py, || Ok(Coroutine::new(py, name_of::<F>(), body(future), None).into_object(py)?.into_any()))
+    for_python(py, || {
+        check_interpreter(py)?;
+        Ok(Coroutine::new(py, name_of::<F>(), body(future), None).into_object(py)?.into_any())
+    })
 }
 
 fn body<F, T, E>(future: F) -> Body

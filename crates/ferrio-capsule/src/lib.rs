@@ -7,7 +7,9 @@
 //! grows with functions at the end. A side may be used with a table of the same first number and at least its second.
 
 mod functions;
+mod interpreter;
 mod table;
 
 pub use functions::{Bell, Functions, Mismatch, capsule};
+pub use interpreter::is_main_interpreter;
 pub use table::{ATTRIBUTE, Header, NAME, RawBell, Table, VERSION};
