@@ -21,7 +21,13 @@ import ferrio
 
 ROUNDS = 3
 KINDS = ("ferrio-bridge on ferrio", "ferrio-bridge on asyncio", "tokio, threads", "tokio, one thread")
-CALLS = {"ready at once": 10_000, "ready at once, a coroutine": 10_000, "waking once": 10_000, "lines": 1_000}
+CALLS = {
+    "ready at once": 10_000,
+    "ready at once, a coroutine": 10_000,
+    "waking once": 10_000,
+    "answered by a thread": 10_000,
+    "lines": 1_000,
+}
 
 
 async def upper(line: str) -> str:
@@ -50,6 +56,8 @@ async def measure(kind: str, what: str) -> float:
             return client.request("a line")
     elif what == "waking once":
         function = bridge_bench.tokio_wake if on_tokio else bridge_bench.bridge_wake
+    elif what == "answered by a thread":
+        function = bridge_bench.tokio_answered if on_tokio else bridge_bench.bridge_answered
     elif on_tokio:
         function = bridge_bench.tokio_ready
     else:

@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use pyo3::intern;
@@ -161,7 +161,7 @@ impl Watch {
 
 impl Direction {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code panics under this lock")
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stop(&self, event_loop: &Bound<'_, PyAny>, descriptor: i32) -> PyResult<()> {

@@ -391,7 +391,9 @@ fn sleep_in(
     });
     // Looked up again: the watchdog may have been turned on meanwhile.
     base.pulse().inspect(|pulse| pulse.end_wait());
-    let called = base.sleep_state.end_wait();
+    // A bell is no reason to spin next time: that took more of both processors than the system call which it saved
+    // (`make bench-rust`, "answered by a thread").
+    let called = base.sleep_state.end_wait() && !io.bells.is_any_rung(slf.py());
     let asleep = monotonic() - began;
     io.record_sleep(slf.py(), asleep, called);
     io.activity.end_sleep(asleep);
