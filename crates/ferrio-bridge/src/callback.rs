@@ -1,7 +1,7 @@
 //! A Python callable that wakes a future.
 
-use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 
 use pyo3::prelude::*;
