@@ -20,6 +20,7 @@ others := $(VENV)/.interop-installed
 bench_tools := $(VENV)/.bench-tools-installed
 extension := $(VENV)/.extension-built-$(PROFILE)
 example_extension := $(VENV)/.example-extension-built-$(PROFILE)
+tokio_extension := $(VENV)/.tokio-extension-built
 
 # PyO3 builds for the Python of this interpreter.
 export PYO3_PYTHON := $(abspath $(venv_python))
@@ -29,8 +30,10 @@ extension_sources := Cargo.toml Cargo.lock pyproject.toml \
 	$(shell find crates -type f -not -path 'crates/ferrio/*' -not -path 'crates/ferrio-bridge/*' \
 		\( -name '*.rs' -o -name 'Cargo.toml' \))
 
-example_extension_sources := $(shell find crates/ferrio-bridge crates/ferrio-sys examples/rust-extension -type f \
+example_extension_sources := $(shell find crates/ferrio-bridge crates/ferrio-capsule crates/ferrio-sys examples/rust-extension -type f \
 	\( -name '*.rs' -o -name '*.toml' \))
+
+tokio_extension_sources := $(shell find examples/rust-extension-tokio -type f \( -name '*.rs' -o -name '*.toml' \))
 
 profile_guided := $(filter-out 0,$(PROFILE_GUIDED))
 
@@ -68,18 +71,20 @@ demo: build ## a chat and a crawl compared on asyncio, uvloop and ferrio; faults
 
 test: check test-rust test-python ## everything: the checks, the Rust tests, the Python tests
 
-test-rust: $(tools) ## the tests of the crates that need no Python, and their documentation
+test-rust: $(tools) ## the tests of the crates that run without Python, and their documentation
 	@echo "== cargo test"
 	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio --lib --tests
 	@cargo test --quiet --locked -p ferrio --features tokio --test tokio_traits
 	@cargo test --quiet --locked -p ferrio-bridge --test waker
 	@cargo test --quiet --locked -p ferrio-sys -p ferrio-engine -p ferrio --doc
+	@cargo test --quiet --locked -p ferrio-bridge --doc
 	@echo "== cargo doc"
-	@RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --all-features -p ferrio-sys -p ferrio-engine -p ferrio
+	@RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --all-features -p ferrio-sys -p ferrio-engine -p ferrio \
+		-p ferrio-capsule -p ferrio-bridge
 
 environment: $(tools) # what the checks need
 
-test-build: build $(example_extension) # what the tests need
+test-build: build $(example_extension) $(tokio_extension) # what the tests need
 
 test-python: test-build ## the tests of the package, and of ferrio-bridge
 	@echo "== pytest"
@@ -167,11 +172,13 @@ bench-applications: build ## compare installed web servers, database clients and
 bench-rust: build $(example_extension) ## compare the crate ferrio with tokio and smol, and ferrio-bridge with pyo3-async-runtimes
 	@# criterion follows the variable, not the option.
 	@cd benches/rust && CARGO_TARGET_DIR=$(CURDIR)/target/bench-rust cargo bench --locked
-	@VIRTUAL_ENV=$(abspath $(VENV)) CARGO_TARGET_DIR=$(CURDIR)/target/bench-rust $(venv_python) -m maturin develop --release --locked \
-		--quiet --manifest-path benches/rust_bridge/Cargo.toml
+	@for manifest in benches/rust_bridge examples/rust-extension-tokio; do \
+		VIRTUAL_ENV=$(abspath $(VENV)) CARGO_TARGET_DIR=$(CURDIR)/target/bench-rust $(venv_python) -m maturin develop --release \
+			--locked --quiet --manifest-path $$manifest/Cargo.toml || exit 1; \
+	done
 	@$(venv_python) benches/rust_bridge/compare.py
 
-instructions: build $(bench_tools) ## count instructions per operation by callgrind; BASELINE=PYTHON of another build to compare with, ONLY=WORD
+instructions: build $(example_extension) $(bench_tools) ## count instructions per operation by callgrind; BASELINE=PYTHON of another build to compare with, ONLY=WORD
 	@$(venv_python) -m benches.instructions $(addprefix --baseline ,$(BASELINE)) $(addprefix --only ,$(ONLY))
 
 soak: build $(example_extension) ## the soak tests for SOAK_SECONDS (600), SOAK_PROGRAMS (10000) random programs, and leaks
@@ -262,6 +269,13 @@ $(example_extension): $(tools) $(example_extension_sources) | $(extension)
 	@rm -f $(VENV)/.example-extension-built-*
 	@VIRTUAL_ENV=$(abspath $(VENV)) $(venv_python) -m maturin develop --manifest-path examples/rust-extension/Cargo.toml \
 		--profile $(PROFILE) --locked --quiet
+	@touch $@
+
+# Unoptimized, as its tests are few; `make bench-rust` optimizes it.
+$(tokio_extension): $(tools) $(tokio_extension_sources) Cargo.lock
+	@echo "== examples/rust-extension-tokio"
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(venv_python) -m maturin develop --manifest-path examples/rust-extension-tokio/Cargo.toml \
+		--profile dev --locked --quiet
 	@touch $@
 
 $(extension): $(tools) $(extension_sources)

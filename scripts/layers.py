@@ -10,7 +10,6 @@ from rust_source import RustSource
 LAYERS: dict[str, tuple[str, ...]] = {
     "ferrio-python": (
         "bounded_dealloc",
-        "bridge",
         "command_line",
         "inspect",
         "testing",

@@ -5,8 +5,10 @@ does nothing else. The server that needs a peer has one connection with one requ
 """
 
 import asyncio
+import importlib
 import socket
 from collections.abc import Awaitable, Callable
+from types import ModuleType
 
 Row = Callable[[int], Awaitable[None]]
 
@@ -149,6 +151,37 @@ async def line_1k_c10_p16(count: int) -> None:
         peer.close()
     server.close()
     await server.wait_closed()
+
+
+def example() -> ModuleType:
+    """The extension of examples/rust-extension."""
+    return importlib.import_module("rust_extension")
+
+
+@row(5_000)
+async def rust_coroutine(count: int) -> None:
+    lazy = example().lazy
+    for number in range(count):
+        assert await lazy(number) == number
+
+
+@row(5_000)
+async def rust_task(count: int) -> None:
+    ready = example().ready
+    for number in range(count):
+        assert await ready(number) == number
+
+
+@row(4_000)
+async def rust_task_woken(count: int) -> None:
+    """Each task waits for what another one does on the same thread."""
+    gate = example().Gate()
+    for _ in range(count // 100):
+        tasks = [gate.wait() for _ in range(100)]
+        await asyncio.sleep(0)
+        gate.open_for_all()
+        for task in tasks:
+            await task
 
 
 NAMES = (*ROWS, REQUEST)

@@ -15,12 +15,19 @@ from collections.abc import Awaitable, Callable
 
 import bridge_bench
 import rust_extension
+import rust_extension_tokio
 
 import ferrio
 
 ROUNDS = 3
 KINDS = ("ferrio-bridge on ferrio", "ferrio-bridge on asyncio", "tokio, threads", "tokio, one thread")
-CALLS = {"ready at once": 10_000, "ready at once, a coroutine": 10_000, "waking once": 10_000, "lines": 1_000}
+CALLS = {
+    "ready at once": 10_000,
+    "ready at once, a coroutine": 10_000,
+    "waking once": 10_000,
+    "answered by a thread": 10_000,
+    "lines": 1_000,
+}
 
 
 async def upper(line: str) -> str:
@@ -41,7 +48,7 @@ async def measure(kind: str, what: str) -> float:
     on_tokio = kind.startswith("tokio")
     if what == "lines":
         if on_tokio:
-            client = await bridge_bench.tokio_connect("127.0.0.1", bridge_bench.tokio_serve(upper))
+            client = await rust_extension_tokio.connect("127.0.0.1", rust_extension_tokio.serve(upper).port)
         else:
             client = await rust_extension.connect("127.0.0.1", rust_extension.serve(upper).port)
 
@@ -49,6 +56,8 @@ async def measure(kind: str, what: str) -> float:
             return client.request("a line")
     elif what == "waking once":
         function = bridge_bench.tokio_wake if on_tokio else bridge_bench.bridge_wake
+    elif what == "answered by a thread":
+        function = bridge_bench.tokio_answered if on_tokio else bridge_bench.bridge_answered
     elif on_tokio:
         function = bridge_bench.tokio_ready
     else:
@@ -59,6 +68,7 @@ async def measure(kind: str, what: str) -> float:
 def run_one(kind: str, what: str) -> None:
     if kind == "tokio, one thread":
         bridge_bench.use_one_thread()
+        rust_extension_tokio.use_one_thread()
     factory = ferrio.new_event_loop if kind == "ferrio-bridge on ferrio" else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         print(runner.run(measure(kind, what)), flush=True)

@@ -114,9 +114,7 @@ __all__ = [
     "_anyio_set_task_state",
     "_anyio_stand_in",
     "_anyio_task_state",
-    "_bridge_complete",
-    "_bridge_future",
-    "_bridge_version",
+    "_bridge_api",
     "_connection_of",
     "_connection_totals",
     "_count_connections",
@@ -564,11 +562,9 @@ else:
         loop_factory: Callable[[], AbstractEventLoop] | None = None,
     ) -> _T: ...
 
-_bridge_version: tuple[int, int]
+_bridge_api: object  # a capsule; its table is in the crate ferrio-capsule
 _Histogram: TypeAlias = tuple[list[int], list[int], int]
 
-def _bridge_future(event_loop: AbstractEventLoop) -> Future[None]: ...
-def _bridge_complete(future: Future[None]) -> None: ...
 def _place_of_lock(lock: object) -> tuple[CodeType, int] | None: ...
 def _record(length: int, asyncio: tuple[str, ...], native_threads: dict[int, int]) -> None: ...
 def _record_next_loop(to: Recording) -> None: ...

@@ -105,7 +105,7 @@ CASES: list[tuple[str, str | bytes, str]] = [
     (
         "crates/ferrio-python/src/common/a.rs",
         "//! A.\nuse pyo3::ffi::PyObject;\n",
-        "a.rs:2: `pyo3::ffi` may only stand",
+        "a.rs:2: `pyo3::ffi` may not stand in `ferrio-python`",
     ),
     ("crates/ferrio-python/src/common/b.rs", "//! B.\nuse pyo3::{\n    ffi, prelude::*};\n", "b.rs:3: `pyo3::ffi`"),
     (

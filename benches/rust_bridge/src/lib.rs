@@ -1,20 +1,20 @@
 //! The same functions on ferrio-bridge and on pyo3-async-runtimes, for `compare.py`.
 
-mod lines;
-
 use std::future::pending;
+use std::sync::{Arc, LazyLock, mpsc};
 use std::thread;
 
-use ferrio_bridge::{coroutine, spawn_local, yield_now};
+use ferrio_bridge::{Notify, coroutine, spawn_local, yield_now};
 use pyo3::prelude::*;
 use pyo3_async_runtimes::tokio::{future_into_py, get_runtime, init};
 
 #[pymodule]
 mod bridge_bench {
     #[pymodule_export]
-    use super::lines::{TokioClient, tokio_connect, tokio_serve};
-    #[pymodule_export]
-    use super::{bridge_lazy, bridge_ready, bridge_wake, tokio_ready, tokio_wake, use_one_thread};
+    use super::{
+        bridge_answered, bridge_lazy, bridge_ready, bridge_wake, tokio_answered, tokio_ready, tokio_wake,
+        use_one_thread,
+    };
 }
 
 /// A task that is ready at once.
@@ -35,6 +35,36 @@ fn bridge_wake(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     spawn_local(py, async {
         yield_now().await;
         Ok::<_, PyErr>(1)
+    })
+}
+
+/// A thread that notifies each waiter that it is sent.
+static ANSWERING: LazyLock<mpsc::Sender<Box<dyn FnOnce() + Send>>> = LazyLock::new(|| {
+    let (sender, receiver) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+    thread::spawn(move || receiver.into_iter().for_each(|answer| answer()));
+    sender
+});
+
+/// A coroutine that another thread answers.
+#[pyfunction]
+fn bridge_answered(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    coroutine(py, async {
+        let notify = Arc::new(Notify::new());
+        let notifying = Arc::clone(&notify);
+        ANSWERING.send(Box::new(move || notifying.notify_one())).expect("the thread lives as long as the process");
+        notify.notified().await;
+        Ok::<_, PyErr>(1)
+    })
+}
+
+#[pyfunction]
+fn tokio_answered(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    future_into_py(py, async {
+        let notify = Arc::new(tokio::sync::Notify::new());
+        let notifying = Arc::clone(&notify);
+        ANSWERING.send(Box::new(move || notifying.notify_one())).expect("the thread lives as long as the process");
+        notify.notified().await;
+        Ok(1)
     })
 }
 

@@ -10,12 +10,13 @@ use pyo3::types::iterator::PySendResult;
 
 use crate::asyncio;
 use crate::await_py::{close, throw};
+use crate::native;
 use crate::panics::for_python;
 
 /// Cancels `yielded`, in which the code waits, and lets it see that; closes the code if no loop runs.
 pub(crate) fn cancel_awaited(iterator: Bound<'_, PyIterator>, yielded: Bound<'_, PyAny>) -> PyResult<()> {
     let py = iterator.py();
-    let Ok(event_loop) = asyncio::running_loop(py) else { return close(&iterator) };
+    let Ok(event_loop) = native::running_loop(py) else { return close(&iterator) };
     let is_cancelled = !yielded.is_none() && yielded.call_method0(intern!(py, "cancel"))?.is_truthy()?;
     if is_cancelled && !asyncio::is_done(&yielded)? {
         // A task, which ends later.

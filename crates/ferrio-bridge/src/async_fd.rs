@@ -7,14 +7,14 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::asyncio;
+use crate::native;
 use crate::panics::{caught, for_python, report_unraisable, wake_all};
 
 /// Watches the descriptor of `T` by the loop's `add_reader` and `add_writer`.
@@ -82,7 +82,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// # Errors
     /// `RuntimeError` if no event loop runs on this thread.
     pub fn new(py: Python<'_>, io: T) -> PyResult<Self> {
-        let event_loop = asyncio::running_loop(py)?.unbind();
+        let event_loop = native::running_loop(py)?.unbind();
         let descriptor = io.as_fd().as_raw_fd();
         let direction = |kind| Arc::new(Direction { kind, state: Mutex::default() });
         let (readable, writable) = (direction(Kind::Reader), direction(Kind::Writer));
@@ -161,7 +161,7 @@ impl Watch {
 
 impl Direction {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code panics under this lock")
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stop(&self, event_loop: &Bound<'_, PyAny>, descriptor: i32) -> PyResult<()> {

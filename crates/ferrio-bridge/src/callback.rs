@@ -1,7 +1,7 @@
 //! A Python callable that wakes a future.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 
 use pyo3::prelude::*;
@@ -27,7 +27,7 @@ impl WakeCallback {
 
     /// Lets it wake `waker` from now on.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        let mut place = self.waker.lock().expect("no code panics under this lock");
+        let mut place = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
         if !place.as_ref().is_some_and(|before| before.will_wake(waker)) {
             let before = place.replace(waker.clone());
             drop(place);
@@ -37,7 +37,7 @@ impl WakeCallback {
 
     /// Wakes nobody from now on.
     pub(crate) fn disarm(&self) {
-        let before = self.waker.lock().expect("no code panics under this lock").take();
+        let before = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(before);
     }
 }
@@ -47,7 +47,7 @@ impl WakeCallback {
     #[pyo3(signature = (*arguments))]
     fn __call__(&self, arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
         self.was_called.store(true, Ordering::Release);
-        let waker = self.waker.lock().expect("no code panics under this lock").take();
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A combinator's waker is foreign code.
         for_python(arguments.py(), || caught(|| waker.map(Waker::wake)).map(drop))
     }

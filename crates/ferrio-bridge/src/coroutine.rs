@@ -16,12 +16,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyString};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::asyncio;
 use crate::await_py::{closing, wake_when_done};
 use crate::futures::{self, Body, Place, Wait};
 use crate::inbox::Message;
 use crate::loop_bridge::LoopBridge;
-use crate::native::VERSION;
+use crate::native;
 use crate::panics::{caught, drop_caught, for_python, report_unraisable};
 use crate::polling::{self, Offer, Polling};
 use crate::task_waker::TaskWaker;
@@ -156,7 +155,7 @@ impl Coroutine {
         }
         let bridge = match &wait.bridge {
             Some(bridge) => bridge,
-            None => wait.bridge.insert(LoopBridge::of(&asyncio::running_loop(py)?)?),
+            None => wait.bridge.insert(LoopBridge::of(&native::running_loop(py)?)?),
         };
         let future = bridge.get().blocking_future(py)?;
         match self.task_waker.wait_for(py, bridge, future.clone().unbind()) {
@@ -178,7 +177,7 @@ impl Coroutine {
     /// The version of the bridge in the extension, for tools.
     #[classattr]
     #[pyo3(name = "__ferrio_bridge__")]
-    const BRIDGE: (u32, u32) = VERSION;
+    const BRIDGE: (u32, u32) = ferrio_capsule::VERSION;
 
     fn __await__(slf: Py<Self>) -> Py<Self> {
         slf

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use crate::asyncio;
 use crate::inbox::{Inbox, Message};
 use crate::loop_bridge::LoopBridge;
+use crate::native;
 use crate::panics::for_python;
 
 /// Sends code to the event loop, from any thread and without the interpreter's lock.
@@ -48,7 +48,7 @@ impl Handle {
     /// `RuntimeError` if none does.
     pub fn current(py: Python<'_>) -> PyResult<Self> {
         for_python(py, || {
-            let bridge = LoopBridge::of(&asyncio::running_loop(py)?)?;
+            let bridge = LoopBridge::of(&native::running_loop(py)?)?;
             Ok(Self { inbox: Arc::clone(&bridge.get().inbox) })
         })
     }

@@ -1,8 +1,8 @@
 //! What other threads send to a loop, without the interpreter's lock.
 //!
-//! A sender pushes into a list and, if it is the first since the loop last took it, writes a byte into a socket whose
-//! other end the loop reads. So a thousand results of a thread pool cost one wake-up, and a thread that outlives the
-//! interpreter never touches it.
+//! A sender pushes into a list and, if it is the first since the loop last took it, rings: on a loop of ferrio's a bell,
+//! which costs a system call only if the loop sleeps, on others by a byte into a socket whose other end the loop reads. So
+//! a thousand results of a thread pool cost one wake-up, and a thread that outlives the interpreter never touches it.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ferrio_capsule::Bell;
 use pyo3::prelude::*;
 
 use crate::forks;
@@ -24,9 +25,25 @@ pub(crate) enum Message {
 }
 
 pub(crate) struct Inbox {
-    messages: Messages<Message, Sockets>,
+    messages: Messages<Message, Knock>,
     /// The number of the thread that last ran the loop.
     thread: AtomicU64,
+}
+
+/// What tells the loop that there are messages.
+pub(crate) enum Knock {
+    /// The loop does not listen yet.
+    Unheard,
+    Bell(Bell),
+    Sockets(Sockets),
+}
+
+/// What a loop listens to, to tell one from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ear {
+    None,
+    Bell,
+    Descriptor(i32),
 }
 
 pub(crate) struct Sockets {
@@ -35,7 +52,7 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let (sender, receiver) = UnixStream::pair()?;
         sender.set_nonblocking(true)?;
         receiver.set_nonblocking(true)?;
@@ -47,31 +64,48 @@ impl Sockets {
     }
 }
 
-impl Signal for Sockets {
+impl Knock {
+    pub(crate) fn ear(&self) -> Ear {
+        match self {
+            Self::Unheard => Ear::None,
+            Self::Bell(_) => Ear::Bell,
+            Self::Sockets(sockets) => Ear::Descriptor(sockets.descriptor()),
+        }
+    }
+}
+
+impl Signal for Knock {
     fn give(&self) {
-        // Fails only if the socket is full, and then the loop wakes anyway.
-        let _ = (&self.sender).write(&[0]);
+        match self {
+            // It is given again once the loop listens.
+            Self::Unheard => {}
+            Self::Bell(bell) => bell.ring(),
+            // Fails only if the socket is full, and then the loop wakes anyway.
+            Self::Sockets(sockets) => drop((&sockets.sender).write(&[0])),
+        }
     }
 
     fn clear(&self) {
-        // One byte for each time that the list was empty.
-        while matches!((&self.receiver).read(&mut [0; 64]), Ok(64)) {}
+        if let Self::Sockets(sockets) = self {
+            // One byte for each time that the list was empty.
+            while matches!((&sockets.receiver).read(&mut [0; 64]), Ok(64)) {}
+        }
     }
 }
 
 impl Inbox {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { messages: Messages::new(Sockets::new()?), thread: AtomicU64::new(0) })
+    pub(crate) fn new() -> Self {
+        Self { messages: Messages::new(Knock::Unheard), thread: AtomicU64::new(0) }
     }
 
-    /// Replaces the sockets, which a parent process shares, and returns them; None if the loop is closed.
-    pub(crate) fn renew(&self) -> io::Result<Option<Sockets>> {
-        Ok(self.messages.replace_signal(Sockets::new()?))
+    /// Replaces what tells the loop, and returns it; None if the loop is closed.
+    pub(crate) fn replace_knock(&self, knock: Knock) -> Option<Knock> {
+        self.messages.replace_signal(knock)
     }
 
-    /// The descriptor that is readable while there are messages; None once the loop is closed.
-    pub(crate) fn descriptor(&self) -> Option<i32> {
-        self.messages.with_signal(Sockets::descriptor)
+    /// What the loop listens to; None once it is closed.
+    pub(crate) fn ear(&self) -> Option<Ear> {
+        self.messages.with_signal(Knock::ear)
     }
 
     /// Notes the thread that runs the loop.

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ferrio_capsule::Functions;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -16,8 +17,8 @@ use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use crate::asyncio;
 use crate::forks;
 use crate::futures::{self, thread_number};
-use crate::inbox::{Inbox, Message};
-use crate::native::{self, Native};
+use crate::inbox::{Ear, Inbox, Knock, Message, Sockets};
+use crate::native;
 use crate::panics::{caught, drop_caught, for_python, report_unraisable};
 
 #[pyclass(frozen, module = "ferrio_bridge")]
@@ -25,7 +26,7 @@ pub(crate) struct LoopBridge {
     event_loop: Py<PyWeakrefReference>,
     pub(crate) inbox: Arc<Inbox>,
     /// None if the loop is not one of ferrio's.
-    native: Option<Native>,
+    pub(crate) native: Option<Functions>,
     /// No other loop of this process has had it.
     pub(crate) number: u64,
 }
@@ -34,8 +35,8 @@ pub(crate) struct LoopBridge {
 #[pyclass(frozen, module = "ferrio_bridge", name = "InboxReader")]
 struct Reader {
     bridge: Py<LoopBridge>,
-    /// What it reads.
-    descriptor: i32,
+    /// What has it called.
+    ear: Ear,
 }
 
 /// The bridges of all loops, by loop.
@@ -74,12 +75,12 @@ impl LoopBridge {
     /// A future of the loop that a coroutine may yield to its task.
     pub(crate) fn blocking_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let event_loop = self.event_loop(py).ok_or_else(|| PyRuntimeError::new_err("the event loop is gone"))?;
-        native::blocking_future(self.native.as_ref(), &event_loop)
+        native::blocking_future(self.native, &event_loop)
     }
 
     /// Completes such a future, unless it is done: it may have been cancelled with its task.
     pub(crate) fn complete(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
-        native::complete(self.native.as_ref(), future)
+        native::complete(self.native, future)
     }
 
     #[cold]
@@ -93,25 +94,38 @@ impl LoopBridge {
             return Ok(found.cast::<Self>()?.clone().unbind());
         }
         forks::watch(py)?;
-        let inbox = Inbox::new()?;
         let bridge = Self {
             event_loop: PyWeakrefReference::new(event_loop)?.unbind(),
-            inbox: Arc::new(inbox),
-            native: Native::of(event_loop)?,
+            inbox: Arc::new(Inbox::new()),
+            native: native::functions_of(event_loop)?,
             // Relaxed: only that the numbers differ matters.
             number: NEXT.fetch_add(1, Ordering::Relaxed),
         };
         let bridge = Py::new(py, bridge)?;
-        Self::watch_inbox(bridge.bind(py), event_loop)?;
+        Self::listen(bridge.bind(py), event_loop)?;
         bridges.set_item(event_loop, &bridge)?;
         Ok(bridge)
     }
 
-    /// Lets the loop read the inbox.
-    fn watch_inbox(bridge: &Bound<'_, Self>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Lets the loop read the inbox whenever it is told to.
+    fn listen(bridge: &Bound<'_, Self>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (py, this) = (bridge.py(), bridge.get());
+        if let Some(native) = this.native {
+            let reader = Bound::new(py, Reader { bridge: bridge.clone().unbind(), ear: Ear::Bell })?;
+            if let Some(bell) = native.hang_bell(event_loop, reader.as_any())? {
+                drop(this.inbox.replace_knock(Knock::Bell(bell)));
+                return Ok(());
+            }
+        }
+        let sockets = Sockets::new()?;
+        let descriptor = sockets.descriptor();
+        drop(this.inbox.replace_knock(Knock::Sockets(sockets)));
+        Self::watch(bridge, event_loop, descriptor)
+    }
+
+    fn watch(bridge: &Bound<'_, Self>, event_loop: &Bound<'_, PyAny>, descriptor: i32) -> PyResult<()> {
         let py = bridge.py();
-        let Some(descriptor) = bridge.get().inbox.descriptor() else { return Ok(()) };
-        let reader = Bound::new(py, Reader { bridge: bridge.clone().unbind(), descriptor })?;
+        let reader = Bound::new(py, Reader { bridge: bridge.clone().unbind(), ear: Ear::Descriptor(descriptor) })?;
         // In an empty context: messages belong to no task.
         let context = py.import("contextvars")?.getattr("Context")?.call0()?;
         let add_reader = event_loop.getattr(intern!(py, "add_reader"))?;
@@ -123,13 +137,20 @@ impl LoopBridge {
         BRIDGES.get(py).map(|bridges| bridges.bind(py))
     }
 
-    /// Gives a loop of ferrio's, in a child process, an inbox that its parent does not share.
+    /// Gives a loop of ferrio's, in a child process, sockets that its parent does not share. The loop itself sees to that
+    /// for a bell.
     pub(crate) fn renew_inbox(bridge: &Bound<'_, Self>) -> PyResult<()> {
         let (py, this) = (bridge.py(), bridge.get());
         let Some(event_loop) = this.event_loop(py).filter(|_| this.native.is_some()) else { return Ok(()) };
-        let Some(before) = this.inbox.renew()? else { return Ok(()) };
-        Self::watch_inbox(bridge, &event_loop)?;
-        event_loop.call_method1(intern!(py, "remove_reader"), (before.descriptor(),)).map(drop)
+        let Some(Ear::Descriptor(before)) = this.inbox.ear() else { return Ok(()) };
+        let sockets = Sockets::new()?;
+        let descriptor = sockets.descriptor();
+        // Open until nothing watches it.
+        let inherited = this.inbox.replace_knock(Knock::Sockets(sockets));
+        Self::watch(bridge, &event_loop, descriptor)?;
+        event_loop.call_method1(intern!(py, "remove_reader"), (before,))?;
+        drop(inherited);
+        Ok(())
     }
 
     fn run(&self, py: Python<'_>, message: Message) -> PyResult<()> {
@@ -171,7 +192,7 @@ impl Drop for Reader {
             let pending = PyErr::take(py);
             let bridge = self.bridge.get();
             // Another has taken its place in a child process.
-            if bridge.inbox.descriptor() == Some(self.descriptor) {
+            if bridge.inbox.ear() == Some(self.ear) {
                 drop_caught(py, bridge.inbox.close());
                 futures::drop_all_of(py, bridge.number);
             }

@@ -1,89 +1,100 @@
-//! What ferrio's own loops offer beside asyncio's public names: fewer calls for what happens at each wake-up.
+//! What ferrio's own loops offer beside asyncio's public names: fewer calls for what happens to each task.
 //!
-//! The extension of the package ferrio is looked up while it runs, and nothing links to it. Its objects are Python's, so
-//! this needs no unsafe code, and their version is checked.
+//! The extension of the package ferrio is looked up while it runs, and nothing links to it. Its capsule has a version,
+//! which is checked for each loop.
 
+use std::sync::OnceLock;
+
+use ferrio_capsule::{ATTRIBUTE, Functions, Mismatch, VERSION};
 use pyo3::exceptions::PyImportError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::asyncio;
+use crate::interpreter::check_interpreter;
 
-/// The version of the interface: ferrio has to have the same first number, and at least the second.
-pub(crate) const VERSION: (u32, u32) = (1, 0);
+/// Set once a loop of ferrio's was met.
+static FUNCTIONS: OnceLock<Functions> = OnceLock::new();
 
-/// The functions of ferrio's extension.
-pub(crate) struct Native {
-    future: Py<PyAny>,
-    complete: Py<PyAny>,
-}
-
-impl Native {
-    /// Those for `event_loop`, if it is one of ferrio's.
-    ///
-    /// # Errors
-    /// `ImportError` if ferrio's version of the interface is another one.
-    pub(crate) fn of(event_loop: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
-        let py = event_loop.py();
-        let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?.cast_into::<PyDict>()?;
-        // Without it no loop is ferrio's.
-        let Some(ferrio) = modules.get_item(intern!(py, "ferrio._ferrio"))? else { return Ok(None) };
-        if !event_loop.is_instance(&ferrio.getattr(intern!(py, "EventLoop"))?)? {
-            return Ok(None);
-        }
-        check_version(&ferrio)?;
-        let function = |name| ferrio.getattr(name).map(Bound::unbind);
-        Ok(Some(Self {
-            future: function(intern!(py, "_bridge_future"))?,
-            complete: function(intern!(py, "_bridge_complete"))?,
-        }))
+/// ferrio's functions for `event_loop`, if it is one of ferrio's.
+///
+/// # Errors
+/// `ImportError` if ferrio's version of the interface is another one.
+pub(crate) fn functions_of(event_loop: &Bound<'_, PyAny>) -> PyResult<Option<Functions>> {
+    let py = event_loop.py();
+    let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?.cast_into::<PyDict>()?;
+    // Without it no loop is ferrio's.
+    let Some(ferrio) = modules.get_item(intern!(py, "ferrio._ferrio"))? else { return Ok(None) };
+    if !event_loop.is_instance(&ferrio.getattr(intern!(py, "EventLoop"))?)? {
+        return Ok(None);
     }
-
-    /// As [`asyncio::blocking_future`].
-    pub(crate) fn blocking_future<'py>(&self, event_loop: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.future.bind(event_loop.py()).call1((event_loop,))
-    }
-
-    /// As [`asyncio::complete`].
-    pub(crate) fn complete(&self, future: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.complete.bind(future.py()).call1((future,)).map(drop)
-    }
-}
-
-/// Whether ferrio has what this version uses. A ferrio that is too old to have a version has none of it.
-fn check_version(ferrio: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = ferrio.py();
-    let found = match ferrio.getattr_opt(intern!(py, "_bridge_version"))? {
-        Some(version) => version.extract::<(u32, u32)>()?,
-        None => (0, 0),
+    // A ferrio that is too old for a capsule is of version 0.0.
+    let opened = match ferrio.getattr_opt(ATTRIBUTE)? {
+        Some(capsule) => Functions::open(&capsule),
+        None => Err(Mismatch::NO_CAPSULE),
     };
-    if found.0 == VERSION.0 && found.1 >= VERSION.1 {
-        return Ok(());
+    match opened {
+        Ok(functions) => {
+            FUNCTIONS.get_or_init(|| functions);
+            Ok(Some(functions))
+        }
+        Err(mismatch) => Err(refusal(&ferrio, mismatch)?),
     }
-    let release: String = ferrio.getattr(intern!(py, "__version__"))?.extract()?;
-    let older = if found < VERSION { "update ferrio" } else { "rebuild the extension with a newer ferrio-bridge" };
-    Err(PyImportError::new_err(format!(
-        "this extension needs version {}.{} of ferrio's bridge, but ferrio {release} has {}.{}: {older}",
-        VERSION.0, VERSION.1, found.0, found.1
+}
+
+#[cold]
+fn refusal(ferrio: &Bound<'_, PyAny>, mismatch: Mismatch) -> PyResult<PyErr> {
+    let release: String = ferrio.getattr(intern!(ferrio.py(), "__version__"))?.extract()?;
+    let advice =
+        if mismatch.is_ferrio_older() { "update ferrio" } else { "rebuild the extension with a newer ferrio-bridge" };
+    let (needed, found) = (VERSION, mismatch.found);
+    let short = if mismatch.is_short { ", whose table is too short" } else { "" };
+    Ok(PyImportError::new_err(format!(
+        "this extension needs version {}.{} of ferrio's bridge, but ferrio {release} has {}.{}{short}: {advice}",
+        needed.0, needed.1, found.0, found.1
     )))
+}
+
+/// The loop that runs on this thread.
+///
+/// # Errors
+/// `RuntimeError` if none does; `ImportError` in a sub-interpreter.
+pub(crate) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    check_interpreter(py)?;
+    match FUNCTIONS.get() {
+        Some(functions) => functions.running_loop(py),
+        None => asyncio::running_loop(py),
+    }
+}
+
+/// A task of `event_loop` that drives `coroutine`.
+pub(crate) fn create_task<'py>(
+    functions: Option<Functions>,
+    event_loop: &Bound<'py, PyAny>,
+    coroutine: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match functions {
+        Some(functions) => functions.create_task(event_loop, coroutine),
+        None => event_loop.call_method1(intern!(event_loop.py(), "create_task"), (coroutine,)),
+    }
 }
 
 /// A future of `event_loop` that a coroutine may yield to its task.
 pub(crate) fn blocking_future<'py>(
-    native: Option<&Native>,
+    functions: Option<Functions>,
     event_loop: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    match native {
-        Some(native) => native.blocking_future(event_loop),
+    match functions {
+        Some(functions) => functions.new_future(event_loop),
         None => asyncio::blocking_future(event_loop),
     }
 }
 
 /// Completes a future, unless it is done.
-pub(crate) fn complete(native: Option<&Native>, future: &Bound<'_, PyAny>) -> PyResult<()> {
-    match native {
-        Some(native) => native.complete(future),
+pub(crate) fn complete(functions: Option<Functions>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+    match functions {
+        Some(functions) => functions.complete(future),
         None => asyncio::complete(future),
     }
 }

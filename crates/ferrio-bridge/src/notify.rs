@@ -1,10 +1,10 @@
 //! `Notify`: wakes one waiting future, or remembers that it should.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::forks;
@@ -30,17 +30,14 @@ pub struct Notify {
     state: Mutex<State>,
 }
 
+/// Each waiter has a number, greater than those of earlier ones.
 #[derive(Default)]
 struct State {
     is_notified: bool,
-    waiters: VecDeque<Waiter>,
+    waiting: BTreeMap<u64, Waker>,
+    /// Those that were chosen and do not know it yet.
+    chosen: HashSet<u64>,
     next_number: u64,
-}
-
-struct Waiter {
-    number: u64,
-    /// None once it was chosen: it leaves the queue itself.
-    waker: Option<Waker>,
 }
 
 /// The future of [`Notify::notified`].
@@ -48,7 +45,7 @@ struct Waiter {
 #[must_use = "futures do nothing unless polled"]
 pub struct Notified<'a> {
     notify: &'a Notify,
-    /// Its number while it is in the queue.
+    /// Its number from the first poll on, until it is ready.
     number: Option<u64>,
 }
 
@@ -83,29 +80,25 @@ impl Notify {
     pub fn notify_waiters(&self) {
         let passing = forks::pass();
         let mut state = self.lock();
-        let wakers: Vec<_> = state.waiters.iter_mut().filter_map(|waiter| waiter.waker.take()).collect();
+        let waiting = std::mem::take(&mut state.waiting);
+        state.chosen.extend(waiting.keys());
         drop(state);
         drop(passing);
-        wake_all(wakers);
+        wake_all(waiting.into_values());
     }
 
-    /// Wakers run outside this lock: they may be foreign code.
+    /// Wakers run outside this lock: they may be foreign code. One that panics when it is cloned leaves the state whole.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code panics under this lock")
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Takes the waker of the first waiter that was not chosen yet.
+    /// Takes the waker of the waiter that has waited longest.
     fn choose(&mut self) -> Option<Waker> {
-        self.waiters.iter_mut().find_map(|waiter| waiter.waker.take())
-    }
-
-    fn position(&self, number: u64) -> usize {
-        self.waiters
-            .iter()
-            .position(|waiter| waiter.number == number)
-            .expect("in the queue until it is ready or dropped")
+        let (number, waker) = self.waiting.pop_first()?;
+        self.chosen.insert(number);
+        Some(waker)
     }
 }
 
@@ -121,18 +114,17 @@ impl Future for Notified<'_> {
             }
             let number = state.next_number;
             state.next_number += 1;
-            state.waiters.push_back(Waiter { number, waker: Some(context.waker().clone()) });
+            state.waiting.insert(number, context.waker().clone());
             self.number = Some(number);
             return Poll::Pending;
         };
-        let position = state.position(number);
-        if let Some(waker) = &mut state.waiters[position].waker {
+        if let Some(waker) = state.waiting.get_mut(&number) {
             let before = std::mem::replace(waker, context.waker().clone());
             drop(state);
             drop(before);
             return Poll::Pending;
         }
-        state.waiters.remove(position);
+        state.chosen.remove(&number);
         self.number = None;
         Poll::Ready(())
     }
@@ -142,9 +134,10 @@ impl Drop for Notified<'_> {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
         let mut state = self.notify.lock();
-        let position = state.position(number);
-        let was_chosen = state.waiters.remove(position).is_some_and(|waiter| waiter.waker.is_none());
+        let waker = state.waiting.remove(&number);
+        let was_chosen = state.chosen.remove(&number);
         drop(state);
+        drop(waker);
         if was_chosen {
             // The notification was not used: it goes to the next.
             self.notify.notify_one();

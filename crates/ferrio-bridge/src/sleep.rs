@@ -9,8 +9,8 @@ use std::time::Duration;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::asyncio;
 use crate::callback::WakeCallback;
+use crate::native;
 use crate::panics::{for_python, report_unraisable};
 
 /// Waits for `duration`, by the clock of the running loop.
@@ -64,7 +64,7 @@ impl fmt::Debug for Sleep {
 
 fn start(py: Python<'_>, duration: Duration, context: &Context<'_>) -> PyResult<Timer> {
     let callback = Bound::new(py, WakeCallback::new(context.waker()))?;
-    let event_loop = asyncio::running_loop(py)?;
+    let event_loop = native::running_loop(py)?;
     let handle = event_loop.call_method1(intern!(py, "call_later"), (duration.as_secs_f64(), &callback))?;
     Ok(Timer { callback: callback.unbind(), handle: handle.unbind() })
 }

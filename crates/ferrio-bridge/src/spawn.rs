@@ -4,13 +4,13 @@ use std::any::{TypeId, type_name};
 use std::future::Future;
 
 use pyo3::IntoPyObjectExt;
-use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::asyncio;
 use crate::coroutine::Coroutine;
 use crate::futures::Body;
+use crate::interpreter::check_interpreter;
 use crate::loop_bridge::LoopBridge;
+use crate::native;
 use crate::panics::for_python;
 
 /// A task of the running loop that runs `future`, which need not be `Send`.
@@ -27,10 +27,11 @@ where
     E: Into<PyErr>,
 {
     for_python(py, || {
-        let event_loop = asyncio::running_loop(py)?;
+        let event_loop = native::running_loop(py)?;
         let bridge = LoopBridge::of(&event_loop)?;
+        let native = bridge.get().native;
         let coroutine = Coroutine::new(py, name_of::<F>(), body(future), Some(bridge)).into_object(py)?;
-        event_loop.call_method1(intern!(py, "create_task"), (coroutine,))
+        native::create_task(native, &event_loop, coroutine.as_any())
     })
 }
 
@@ -47,7 +48,10 @@ where
     T: for<'a> IntoPyObject<'a> + 'static,
     E: Into<PyErr>,
 {
-    for_python(py, || Ok(Coroutine::new(py, name_of::<F>(), body(future), None).into_object(py)?.into_any()))
+    for_python(py, || {
+        check_interpreter(py)?;
+        Ok(Coroutine::new(py, name_of::<F>(), body(future), None).into_object(py)?.into_any())
+    })
 }
 
 fn body<F, T, E>(future: F) -> Body

@@ -18,7 +18,6 @@ pub use objects::current::{current_task, running_loop};
 pub use objects::handle::HandleRef;
 pub use objects::loop_base::{ArmedTimer, LoopBase, Outside, Seams};
 pub use objects::runnable::{Action, Runnable};
-pub use objects::sleep_state::SleepState;
 
 /// The types `Handle` and `TimerHandle`, for the module's namespace.
 ///

@@ -8,7 +8,6 @@ extern crate ferrio_cpython;
 
 mod anyio;
 mod bounded_dealloc;
-mod bridge;
 mod command_line;
 mod common;
 mod compat;
@@ -51,7 +50,7 @@ mod _ferrio {
         crate::common::imports::prepare(py)?;
         ferrio_cpython::prepare(py)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-        module.add("_bridge_version", crate::bridge::VERSION)?;
+        module.add(ferrio_cpython::objects::bridge::ATTRIBUTE, event_loop::bridge::capsule(py)?)?;
         module.add("EventLoop", event_loop::make_class(py)?)?;
         let (handle, timer_handle) = ferrio_cpython::handle_types(py)?;
         module.add("Handle", handle)?;
@@ -82,8 +81,6 @@ mod _ferrio {
         event_loop::end_of_callback::watch_forks(module)
     }
 
-    #[pymodule_export]
-    use crate::bridge::{complete, future};
     #[pymodule_export]
     use crate::command_line::hide_frames;
     #[pymodule_export]

@@ -11,6 +11,7 @@
 compile_error!("ferrio needs a Unix system: Linux is supported, macOS is untried, Windows is not supported");
 
 mod background_threads;
+mod bell;
 pub mod child;
 pub mod clock;
 mod descriptor;
@@ -26,14 +27,18 @@ pub mod poller;
 pub mod program_section;
 mod reserve;
 mod signals;
+mod sleep_state;
 pub mod socket;
 pub mod stack;
+mod sync;
 mod waker;
 pub mod watching;
 
+pub use bell::{Bell, Wake};
 pub use forced_unwinding::park_threads_ended_by_force;
 pub use parker::Parker;
 pub use pending_writes::{PendingWrites, Sent};
 pub use poller::{Events, Interest, Mode, Poller, Readiness, Token};
+pub use sleep_state::SleepState;
 pub use socket::SocketAddress;
 pub use waker::Waker;

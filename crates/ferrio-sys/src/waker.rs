@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::io::Errno;
 
+use crate::bell::Wake;
 use crate::fork;
 
 /// A pipe that ends a wait.
@@ -97,6 +98,13 @@ impl Waker {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+impl Wake for std::sync::Arc<Waker> {
+    fn end_wait(&self) {
+        // Fails only for a descriptor that someone else has closed, and there is nobody to tell.
+        let _ = self.wake();
     }
 }
 

@@ -1,9 +1,11 @@
 //! Child processes.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{self, Command, ExitStatus, Output};
+use std::task::{Context, Poll};
 
 use ferrio_sys::child::Watch;
 
@@ -194,17 +196,43 @@ impl PipeReader {
     }
 }
 
-/// The writing end of a pipe. Dropping it closes it, and the reader sees the end.
+/// The writing end of a pipe. Closing or dropping it closes it, and the reader sees the end.
 #[derive(Debug)]
 pub struct PipeWriter {
-    fd: AsyncFd<File>,
+    fd: Closing,
+}
+
+/// A pipe's end, until it is closed.
+#[derive(Debug)]
+struct Closing(RefCell<Option<AsyncFd<File>>>);
+
+impl Closing {
+    /// As that of [`AsyncFd`]; a pipe that is closed is a broken one.
+    fn poll_write_with<R>(
+        &self,
+        context: &mut Context<'_>,
+        operation: impl FnMut(&File) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        match &*self.0.borrow() {
+            Some(fd) => fd.poll_write_with(context, operation),
+            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn close(&self) {
+        let fd = self.0.take();
+        drop(fd);
+    }
 }
 
 impl PipeWriter {
     fn new(pipe: OwnedFd) -> io::Result<Self> {
-        Ok(Self { fd: AsyncFd::new(File::from(pipe))? })
+        Ok(Self { fd: Closing(RefCell::new(Some(AsyncFd::new(File::from(pipe))?))) })
     }
 }
 
 byte_stream!(PipeReader, read);
-byte_stream!(PipeWriter, write, |_: &AsyncFd<File>| Ok(()));
+byte_stream!(PipeWriter, write, |fd: &Closing| {
+    fd.close();
+    Ok(())
+});

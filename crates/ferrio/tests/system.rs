@@ -170,6 +170,37 @@ fn a_child_is_awaited_and_may_be_killed() {
 }
 
 #[test]
+fn a_pipe_that_is_closed_shows_its_reader_the_end() {
+    run_io(async {
+        let mut child = ferrio::process::start(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+        let mut stdin = child.stdin.take().expect("it is a pipe");
+        stdin.write_all(b"text").await?;
+        stdin.close().await?;
+        stdin.close().await?;
+        let mut text = String::new();
+        child.stdout.take().expect("it is a pipe").read_to_string(&mut text).await?;
+        assert_eq!(text, "text");
+        assert_eq!(stdin.write(b"more").await.expect_err("it is closed").kind(), io::ErrorKind::BrokenPipe);
+        assert!(child.wait().await?.success());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_read_into_nothing_does_not_wait() {
+    run_io(async {
+        let (mut near, mut far) = UnixStream::pair()?;
+        assert_eq!(near.read(&mut []).await?, 0);
+        assert_eq!(near.read_vectored(&mut []).await?, 0);
+        far.write_all(b"x").await?;
+        let mut buffer = [0];
+        near.read_exact(&mut buffer).await?;
+        assert_eq!(&buffer, b"x");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_child_that_is_dropped_is_reaped() {
     run_io(async {
         let child = ferrio::process::start(Command::new("true").stdin(Stdio::null()))?;

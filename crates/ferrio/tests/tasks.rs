@@ -334,3 +334,23 @@ fn virtual_time_jumps_in_the_order_of_deadlines_and_waits_for_threads() {
     });
     assert_eq!(order.expect("it runs"), [(10, 10), (20, 20), (30, 30)]);
 }
+
+/// Panics when it is dropped.
+struct Unlucky;
+
+impl Drop for Unlucky {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "in a destructor");
+    }
+}
+
+#[test]
+fn a_result_that_nobody_takes_may_panic_when_it_is_dropped() {
+    run(async {
+        drop(spawn(async { Unlucky }));
+        let other = spawn(async { 1 });
+        assert_eq!(other.await.expect("it has a result"), 1);
+        yield_now().await;
+    })
+    .expect("it runs");
+}

@@ -36,6 +36,17 @@ pub(crate) fn copy_current_directly(py: Python<'_>) -> PyResult<Bound<'_, PyAny>
     unsafe { Bound::from_owned_ptr_or_err(py, copied) }
 }
 
+/// A context without variables.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn empty(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: attached by token.
+    let context = unsafe { ffi::PyContext_New() };
+    // SAFETY: a new reference or null with an exception set.
+    unsafe { Bound::from_owned_ptr_or_err(py, context) }
+}
+
 /// A copy of `context`, as `context.copy()`.
 ///
 /// # Errors

@@ -17,7 +17,6 @@ pub mod native_methods;
 pub mod recording;
 pub mod runnable;
 pub mod scheduling;
-pub(crate) mod sleep_state;
 pub mod task;
 pub mod task_factory;
 pub mod waiter;

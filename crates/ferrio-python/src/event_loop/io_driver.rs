@@ -20,6 +20,7 @@ use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::event_loop::activity::Activity;
+use crate::event_loop::bells::Bells;
 use crate::event_loop::end_of_callback::EndOfCallback;
 use crate::event_loop::end_of_turn::EndOfTurn;
 use crate::event_loop::exception_handler;
@@ -44,6 +45,8 @@ pub(crate) struct Io {
     waker_watched: GilFlag,
     pub(crate) registrations: GilCell<Registrations<Handler>>,
     pub(crate) files: Files,
+    /// What threads without the GIL have the loop call.
+    pub(crate) bells: Bells,
     /// Created for the first poll; taken out while a poll fills it.
     events: GilCell<Option<Events>>,
     policy: GilCell<PollPolicy>,
@@ -67,6 +70,7 @@ impl Io {
             waker_watched: GilFlag::default(),
             registrations: GilCell::new(Registrations::new()),
             files: Files::default(),
+            bells: Bells::default(),
             events: GilCell::new(None),
             policy: GilCell::new(PollPolicy::new()),
             spin: GilCell::new(SpinPolicy::new(processors())),
@@ -343,6 +347,7 @@ impl Io {
     pub(crate) fn clear(&self, py: Python<'_>) {
         let handlers = self.registrations.with(py, Registrations::take_all);
         drop(handlers);
+        self.bells.clear(py);
         self.files.clear(py);
     }
 
@@ -355,6 +360,7 @@ impl Io {
             })
         });
         outcome.transpose()?;
+        self.bells.traverse(visit)?;
         self.files.traverse(visit)
     }
 }

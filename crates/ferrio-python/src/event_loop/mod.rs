@@ -6,6 +6,8 @@
 
 pub(crate) mod activity;
 mod asyncgens;
+pub(crate) mod bells;
+pub(crate) mod bridge;
 mod debug;
 pub(crate) mod end_of_callback;
 pub(crate) mod end_of_turn;

@@ -2,7 +2,7 @@
 
 /// Implements the traits of futures-io, and those of tokio with the feature `tokio`, for a type with a field `fd`, an
 /// `AsyncFd` of a type whose references read and write. `read`, `write` or both say which; `|io| …` closes the writing
-/// half.
+/// half. `fd` may also be of another type that has its methods `poll_read_with` and `poll_write_with`.
 macro_rules! byte_stream {
     ($type:ty, read) => {
         impl futures_io::AsyncRead for $type {
@@ -11,6 +11,10 @@ macro_rules! byte_stream {
                 context: &mut std::task::Context<'_>,
                 buffer: &mut [u8],
             ) -> std::task::Poll<std::io::Result<usize>> {
+                // The system would have it wait for data that it has no room for.
+                if buffer.is_empty() {
+                    return std::task::Poll::Ready(Ok(0));
+                }
                 self.fd.poll_read_with(context, |mut io| std::io::Read::read(&mut io, buffer))
             }
 
@@ -19,6 +23,9 @@ macro_rules! byte_stream {
                 context: &mut std::task::Context<'_>,
                 buffers: &mut [std::io::IoSliceMut<'_>],
             ) -> std::task::Poll<std::io::Result<usize>> {
+                if buffers.iter().all(|buffer| buffer.is_empty()) {
+                    return std::task::Poll::Ready(Ok(0));
+                }
                 self.fd.poll_read_with(context, |mut io| std::io::Read::read_vectored(&mut io, buffers))
             }
         }
@@ -31,6 +38,9 @@ macro_rules! byte_stream {
                 buffer: &mut tokio::io::ReadBuf<'_>,
             ) -> std::task::Poll<std::io::Result<()>> {
                 let target = buffer.initialize_unfilled();
+                if target.is_empty() {
+                    return std::task::Poll::Ready(Ok(()));
+                }
                 let count =
                     std::task::ready!(self.fd.poll_read_with(context, |mut io| std::io::Read::read(&mut io, target)))?;
                 buffer.advance(count);

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::mem::needs_drop;
 use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -41,7 +42,8 @@ impl<T> Join<T> {
     pub(super) fn complete(&self, outcome: Result<T, TaskError>) {
         self.is_done.set(true);
         if !self.has_handle.get() {
-            drop(outcome);
+            // A panic of its destructor was reported by its hook, and there is nobody else to tell.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(outcome)));
             return;
         }
         *self.outcome.borrow_mut() = Some(outcome);

@@ -73,7 +73,8 @@ fn begin<T: Send + 'static>(function: Box<dyn FnOnce() -> T + Send>, slot: Arc<M
         // Without the future, the result is dropped here; its destructor may panic.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(slot)));
         if let Some(waker) = waker {
-            waker.wake();
+            // A combinator's waker is foreign code; the worker goes on.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
         if let Some(is_done) = is_done {
             is_done.store(true, Ordering::Release);

@@ -173,6 +173,17 @@ impl HandleRef {
         )
     }
 
+    /// The same without arguments, in an empty context: for what belongs to no task.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn of_no_task<'py>(owner: &Bound<'py, LoopBase>, callback: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let context = context::empty(owner.py())?;
+        let callback = callback.clone();
+        let (arguments, arity, kind) = (None, Arity::Zero, Kind::Soon);
+        Self::new(owner, Parts { callback, arguments, arity, context, context_is_shared: false, when: 0.0, kind })
+    }
+
     /// Cancels it, as its `cancel()` does.
     ///
     /// # Errors

@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ferrio_engine::{ReadyQueue, Timers};
-use ferrio_sys::Waker;
 use ferrio_sys::watching::Pulse;
+use ferrio_sys::{SleepState, Waker};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -42,7 +42,6 @@ use crate::objects::handle::{FreeHandle, HandleRef};
 use crate::objects::recording::Timeline;
 use crate::objects::runnable::Runnable;
 use crate::objects::scheduling;
-use crate::objects::sleep_state::SleepState;
 use crate::objects::task::TaskRef;
 use crate::objects::task_factory::TaskFactory;
 
@@ -75,7 +74,8 @@ pub struct LoopBase {
     /// `stop()` was called: the current turn is the last.
     pub stopping: GilFlag,
     /// Whether the loop waits for events, so that code that schedules from outside has to wake it.
-    pub sleep_state: SleepState,
+    /// Shared with threads that ring bells without the GIL.
+    pub sleep_state: Arc<SleepState>,
     /// The task factory.
     pub task_factory: TaskFactory,
     /// What takes the place of the loop's surroundings while `simulated` is set.
@@ -158,7 +158,7 @@ impl LoopBase {
             debug: GilFlag::default(),
             closed: GilFlag::default(),
             stopping: GilFlag::default(),
-            sleep_state: SleepState::default(),
+            sleep_state: Arc::default(),
             task_factory: TaskFactory::default(),
             simulator: GilCell::default(),
             simulated: GilFlag::default(),

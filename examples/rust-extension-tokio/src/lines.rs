@@ -1,4 +1,4 @@
-//! The line protocol of examples/rust-extension on tokio and pyo3-async-runtimes.
+//! Client and server: `client = await connect(host, port)`, `await client.request("line")`, and `server = serve(handler)`.
 
 use std::sync::Arc;
 
@@ -8,23 +8,27 @@ use pyo3_async_runtimes::tokio::{future_into_py, get_current_locals, get_runtime
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
+/// A connection to a server.
 #[pyclass(frozen)]
-pub(crate) struct TokioClient {
+pub(crate) struct Client {
     stream: Arc<Mutex<BufReader<TcpStream>>>,
 }
 
+/// Connects.
 #[pyfunction]
-pub(crate) fn tokio_connect(py: Python<'_>, host: String, port: u16) -> PyResult<Bound<'_, PyAny>> {
+pub(crate) fn connect(py: Python<'_>, host: String, port: u16) -> PyResult<Bound<'_, PyAny>> {
     future_into_py(py, async move {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
-        Ok(TokioClient { stream: Arc::new(Mutex::new(BufReader::new(stream))) })
+        Ok(Client { stream: Arc::new(Mutex::new(BufReader::new(stream))) })
     })
 }
 
 #[pymethods]
-impl TokioClient {
+impl Client {
+    /// Sends `line` and returns the answer.
     fn request<'py>(&self, py: Python<'py>, line: String) -> PyResult<Bound<'py, PyAny>> {
         let stream = Arc::clone(&self.stream);
         future_into_py(py, async move {
@@ -40,24 +44,42 @@ impl TokioClient {
     }
 }
 
-/// Serves for ever; returns the port.
+/// A server on a port of this machine that the system has chosen.
+#[pyclass(frozen)]
+pub(crate) struct Server {
+    #[pyo3(get)]
+    port: u16,
+    /// The task that accepts connections.
+    accepting: JoinHandle<()>,
+}
+
+/// Starts a server, whose handlers run on the running loop.
 #[pyfunction]
-pub(crate) fn tokio_serve(py: Python<'_>, handler: Py<PyAny>) -> PyResult<u16> {
+pub(crate) fn serve(py: Python<'_>, handler: Py<PyAny>) -> PyResult<Server> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     let port = listener.local_addr()?.port();
     listener.set_nonblocking(true)?;
     let handler = Arc::new(handler);
     let locals = get_current_locals(py)?;
-    get_runtime().spawn(async move {
+    let accepting = get_runtime().spawn(async move {
         let listener = TcpListener::from_std(listener).expect("a socket");
         while let Ok((stream, _)) = listener.accept().await {
             let (handler, locals) = (Arc::clone(&handler), locals.clone());
             tokio::spawn(scope(locals, answer(stream, handler)));
         }
     });
-    Ok(port)
+    Ok(Server { port, accepting })
 }
 
+#[pymethods]
+impl Server {
+    /// Accepts no more connections. Open ones go on.
+    fn close(&self) {
+        self.accepting.abort();
+    }
+}
+
+/// Answers the lines of one connection, until its peer closes it.
 async fn answer(stream: TcpStream, handler: Arc<Py<PyAny>>) -> PyResult<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);

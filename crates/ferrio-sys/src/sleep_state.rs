@@ -5,21 +5,30 @@
 //! awake to spinning and from spinning to asleep; any thread moves it to awake. An atomic swap decides each race:
 //! either the loop's step to asleep fails, or the waking thread sees that it must write. Acquire and release order the
 //! work scheduled before the wake with the loop's next look at its queue; the GIL, taken in between, does so too.
+//!
+//! Loom tests this file (`tests/bell.rs`).
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::{AtomicU8, Ordering};
 
 const AWAKE: u8 = 0;
 const SPINNING: u8 = 1;
 const ASLEEP: u8 = 2;
 
 /// How one loop waits.
-#[derive(Default)]
+#[derive(Debug)]
 pub struct SleepState(AtomicU8);
 
+impl Default for SleepState {
+    fn default() -> Self {
+        Self(AtomicU8::new(AWAKE))
+    }
+}
+
 impl SleepState {
-    /// Begins to wait. Call it with the GIL held and nothing ready.
+    /// Begins to wait. Call it with the GIL held and nothing ready, and look at the bells after it.
     pub fn spin(&self) {
-        self.0.store(SPINNING, Ordering::Release);
+        // Not a store: it acquires what was written before each earlier `wake_unseen`.
+        self.0.swap(SPINNING, Ordering::AcqRel);
     }
 
     /// Whether `wake` was not called since `spin`.
@@ -38,9 +47,15 @@ impl SleepState {
         self.0.swap(AWAKE, Ordering::AcqRel) == AWAKE
     }
 
-    /// Wakes the loop. True if the caller must write to the waker.
+    /// `wake` for a thread without the GIL: the loop's next `spin`, if it comes later, sees what was written before this.
     #[must_use]
-    pub(crate) fn wake(&self) -> bool {
+    pub(crate) fn wake_unseen(&self) -> bool {
+        self.0.swap(AWAKE, Ordering::AcqRel) == ASLEEP
+    }
+
+    /// Wakes the loop, for a thread that holds the GIL. True if the caller must write to the waker.
+    #[must_use]
+    pub fn wake(&self) -> bool {
         // Most calls find the loop running: they write no shared memory.
         self.is_waiting() && self.0.swap(AWAKE, Ordering::AcqRel) == ASLEEP
     }

@@ -1,0 +1,49 @@
+"""An extension on ferrio-bridge refuses every interpreter but the main one, which it then serves as if nothing had been."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.process.test_subinterpreters import PRELUDE
+
+REFUSED = """
+for _ in range(2):
+    try:
+        import rust_extension
+    except ImportError as error:
+        print(error, flush=True)
+"""
+
+RUNS = """
+import asyncio, gc
+import rust_extension
+
+async def main():
+    gate = rust_extension.Gate()
+    task = gate.wait()
+    await asyncio.sleep(0)
+    gate.open_from_thread()
+    await task
+    return await rust_extension.slept(0.001, await rust_extension.ready(7))
+
+for factory in (None, ferrio.new_event_loop):
+    with asyncio.Runner(loop_factory=factory) as runner:
+        print(runner.run(main()), flush=True)
+gc.collect()
+"""
+
+LEGACY = "extensions that use ferrio-bridge work in the main interpreter only\n"
+# From 3.12 on the interpreter itself asks what a module supports.
+ISOLATED = "module rust_extension.rust_extension does not support loading in subinterpreters\n"
+TEXTS = {"legacy": LEGACY, "isolated": ISOLATED if sys.version_info >= (3, 12) else LEGACY}
+
+
+@pytest.mark.parametrize("kind", ["legacy", "isolated"])
+@pytest.mark.parametrize("before", ["", "import rust_extension"], ids=["first", "after the main interpreter"])
+def test_import_in_a_subinterpreter_is_refused_and_harms_nobody(kind, before):
+    program = f"{PRELUDE}\n{before}\nrun({REFUSED!r}, {kind!r})\nrun({REFUSED!r}, {kind!r})\n{RUNS}"
+    command = [sys.executable, "-X", "dev", "-c", program]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout == TEXTS[kind] * 4 + "7\n7\n"
