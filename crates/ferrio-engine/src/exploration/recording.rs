@@ -25,10 +25,15 @@ pub enum Operation {
     SendTo,
     /// The address of a socket of its own.
     Address,
+    /// What kind of file a pipe is.
+    Kind,
+    /// Something else, by a function of Python: its data is the name of that, what it gave and the bytes that came with
+    /// it, each but the last with a newline behind it; offered is the length of the last.
+    Call,
 }
 
 impl Operation {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Receive,
         Self::Send,
         Self::Accept,
@@ -38,6 +43,8 @@ impl Operation {
         Self::ReceiveFrom,
         Self::SendTo,
         Self::Address,
+        Self::Kind,
+        Self::Call,
     ];
 
     /// What the program does, in words.
@@ -53,6 +60,8 @@ impl Operation {
             Self::ReceiveFrom => "receives a datagram",
             Self::SendTo => "sends a datagram",
             Self::Address => "looks at the address of its socket",
+            Self::Kind => "connects a pipe",
+            Self::Call => "calls",
         }
     }
 }

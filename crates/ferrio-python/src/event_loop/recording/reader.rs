@@ -50,6 +50,8 @@ pub(super) struct Reader {
     tasks: HashMap<u64, String>,
     /// The descriptor of each registration.
     pub(super) registrations: HashMap<u64, RawFd>,
+    /// Whether the bytes that came from outside were kept.
+    pub(super) has_data: bool,
 }
 
 impl Reader {
@@ -57,7 +59,7 @@ impl Reader {
     ///
     /// # Errors
     /// Where there is something that no recording has.
-    pub(super) fn new(bytes: Vec<u8>) -> Result<Self, usize> {
+    pub(super) fn new(bytes: Vec<u8>, has_data: bool) -> Result<Self, usize> {
         let (mut lookups, mut tasks) = (HashMap::new(), HashMap::new());
         let mut decoder = Decoder::new(&bytes, Position::default());
         loop {
@@ -84,6 +86,7 @@ impl Reader {
             lookups,
             tasks,
             registrations: HashMap::new(),
+            has_data,
         })
     }
 
@@ -261,11 +264,41 @@ impl Reader {
                 Some(answer)
             }
             Some((answer, false, _)) => {
-                let (turn, entry) = (self.turn, self.entry + 1);
-                let size = answer.unwrap_or(0);
-                let expected = format!("{} {size} bytes", operation.name());
-                let came = "nothing, because the recording was made without bytes: record(..., bytes=True) keeps them";
-                self.left = Some(Left { turn, entry, expected, came: came.to_owned() });
+                self.miss_data(format!("{} {} bytes", operation.name(), answer.unwrap_or(0)));
+                None
+            }
+        }
+    }
+
+    fn miss_data(&mut self, expected: String) {
+        let (turn, entry) = (self.turn, self.entry + 1);
+        let came = "nothing, because the recording was made without bytes: record(..., bytes=True) keeps them";
+        self.left = Some(Left { turn, entry, expected, came: came.to_owned() });
+    }
+
+    /// What a call of this name has given, and the bytes that came with it.
+    pub(super) fn call(&mut self, name: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+        self.pass_landings();
+        if self.left.is_some() {
+            return None;
+        }
+        let found = match self.peek() {
+            Ok((Recorded::Answer(Operation::Call, size, Ok(_), Some(found)), position)) => called(found)
+                .filter(|(recorded, ..)| *recorded == name.as_bytes())
+                .map(|(_, given, data)| (given.to_vec(), data.to_vec(), data.len() as u64 == size, position)),
+            _ => None,
+        };
+        match found {
+            None => {
+                self.leave(format!("calls {name}"));
+                None
+            }
+            Some((given, data, true, position)) => {
+                self.advance(position);
+                Some((given, data))
+            }
+            Some((.., false, _)) => {
+                self.miss_data(format!("calls {name}"));
                 None
             }
         }
@@ -299,6 +332,12 @@ impl Reader {
     }
 }
 
+/// The name of a call, what it gave, and the bytes that came with it.
+fn called(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let mut parts = data.splitn(3, |byte| *byte == b'\n');
+    Some((parts.next()?, parts.next()?, parts.next()?))
+}
+
 fn landing_of(entry: &Recorded<'_>) -> Option<Landing> {
     Some(match *entry {
         Recorded::Event(registration, readiness) => Landing::Event(registration, readiness),
@@ -329,6 +368,10 @@ fn describe(entry: &Recorded<'_>) -> String {
         Recorded::Interrupt(_) => "Ctrl-C".to_owned(),
         Recorded::Answer(operation @ (Operation::Send | Operation::SendTo), offered, ..) => {
             format!("{} {offered} bytes", operation.name())
+        }
+        Recorded::Answer(Operation::Call, .., Some(data)) => {
+            let name = called(data).map(|(name, ..)| String::from_utf8_lossy(name));
+            format!("calls {}", name.unwrap_or_default())
         }
         Recorded::Answer(operation, ..) => operation.name().to_owned(),
         Recorded::Stop(_) => "the program ends".to_owned(),

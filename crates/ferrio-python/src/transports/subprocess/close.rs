@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use super::{SubprocessTransport, describe};
 use crate::common::async_block::Coroutine;
 use crate::common::imports;
-use crate::event_loop::{Loop, base};
+use crate::event_loop::{Loop, base, recorded_calls};
 
 #[pymethods]
 impl SubprocessTransport {
@@ -19,7 +19,9 @@ impl SubprocessTransport {
         if code.is_some() {
             return Ok(());
         }
-        match py.import(name!("os"))?.call_method1(name!("kill"), (pid, signal)) {
+        let recorded = self.owner(py).map_or(Ok(None), |owner| recorded_calls::children(&owner))?;
+        let module = recorded.map_or_else(|| py.import(name!("os")).map(Bound::into_any), Ok)?;
+        match module.call_method1(name!("kill"), (pid, signal)) {
             Err(error) if !error.is_instance_of::<PyProcessLookupError>(py) => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }
