@@ -15,7 +15,7 @@ import pytest
 import ferrio
 from ferrio import testing
 from tests.support.certificates import client_context, server_context
-from tests.testing_package import recorded_programs
+from tests.testing_package import programs_outside, recorded_programs
 from tests.testing_package.recording_runs import GENEROUS, record, recorded, run, run_script
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -292,9 +292,9 @@ def test_a_replay_that_ends_early_closes_what_is_open(tmp_path):
 
     async def main():
         loop = asyncio.get_running_loop()
-        server = await asyncio.start_server(recorded_programs.echo, "127.0.0.1", 0)
+        server = await asyncio.start_server(programs_outside.echo, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        secure = await asyncio.start_server(recorded_programs.echo, "127.0.0.1", 0, ssl=server_context())
+        secure = await asyncio.start_server(programs_outside.echo, "127.0.0.1", 0, ssl=server_context())
         secure_port = secure.sockets[0].getsockname()[1]
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         trusted = {"ssl": client_context(), "server_hostname": "localhost"}

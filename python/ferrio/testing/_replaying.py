@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ferrio._ferrio import Simulation, all_tasks
+from ferrio._ferrio import Simulation, _server_of, _watched_by, all_tasks
 from ferrio.testing._errors import Drift, EndOfRecording
 from ferrio.testing._places import name_of_task, place_of_task, waiting_tasks
 from ferrio.testing._recordings import Recorded, changes, decode_lookup
@@ -18,6 +18,8 @@ class Replays:
     signals: Signals
     #: What the run repeats.
     recorded: Recorded | None
+    #: The program has left it.
+    has_left = False
 
     def leave_recording(self, error: BaseException | None) -> BaseException | None:
         """The program has ended; gives what it has ended with, which may be that it has left its recording."""
@@ -28,7 +30,19 @@ class Replays:
                 left.__cause__ = error
                 error = left
         self.simulation.leave_recording(self.loop)
+        self.has_left = isinstance(error, Drift | EndOfRecording)
         return error
+
+    def close_connections(self) -> bool:
+        """Closes what the program had no chance to close, because it has left its recording; whether there was any."""
+        found = _watched_by(self.loop) if self.has_left else []
+        self.has_left = False
+        for each in found:
+            server = _server_of(each)
+            close = getattr(each, "abort", None) or getattr(each if server is None else server, "close", None)
+            if close is not None:
+                close()
+        return bool(found)
 
     def left_recording(self, turn: int, entry: int, expected: str, came: str, task: Any) -> None:
         """The program does something else than is recorded."""

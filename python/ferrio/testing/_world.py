@@ -312,7 +312,7 @@ class World(Replays):
             loop.set_debug(self.debug)
         if loop.get_task_factory() is not None:
             loop.set_task_factory(None)
-        if self.processes.close():
+        if self.processes.close() | self.close_connections():
             with contextlib.suppress(Deadlock, Livelock):
                 loop.run_until_complete(_few_turns())
         self.processes.end_run()
