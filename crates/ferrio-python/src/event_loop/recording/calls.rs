@@ -32,6 +32,17 @@ impl Recording {
         Ok(Some((memory::bytes(py, &given)?, memory::bytes(py, &data)?)))
     }
 
+    /// Note random bytes that the program was given.
+    fn note_random(&self, py: Python<'_>, data: &[u8]) {
+        self.note(py, &Recorded::Random(data));
+    }
+
+    /// So many random bytes, if it was given them here.
+    fn next_random<'py>(&self, py: Python<'py>, size: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let found = self.read(py, |reader| reader.random(size)).flatten();
+        found.map(|found| memory::bytes(py, &found)).transpose()
+    }
+
     /// End the run, because it cannot be repeated.
     #[pyo3(name = "refuse")]
     fn refuse_what(&self, py: Python<'_>, what: &str) {

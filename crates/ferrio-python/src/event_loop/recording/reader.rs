@@ -37,6 +37,13 @@ pub(crate) enum Landing {
     Interrupt(bool),
 }
 
+impl Landing {
+    /// Whether it may come while a callback runs.
+    fn is_of_thread(&self) -> bool {
+        !matches!(self, Self::Event(..) | Self::Due(_))
+    }
+}
+
 pub(super) struct Reader {
     bytes: Vec<u8>,
     position: Position,
@@ -107,7 +114,7 @@ impl Reader {
         loop {
             let mut decoder = Decoder::new(&self.bytes, self.position);
             match decoder.decode()? {
-                Recorded::Lookup(..) | Recorded::Task(..) => {
+                Recorded::Lookup(..) | Recorded::Task(..) | Recorded::Random(_) => {
                     self.position = decoder.position();
                     self.entry += 1;
                 }
@@ -304,15 +311,36 @@ impl Reader {
         }
     }
 
+    /// So many random bytes, if the program was given them here. That it was not, or that it does not ask for those that
+    /// it was given, is no way to leave the recording: modules draw when they are imported, which happens once a process.
+    pub(super) fn random(&mut self, size: usize) -> Option<Vec<u8>> {
+        let mut decoder = Decoder::new(&self.bytes, self.position);
+        let (mut landings, mut passed) = (Vec::new(), 0);
+        let found = loop {
+            let entry = decoder.decode().ok().filter(|_| self.left.is_none())?;
+            passed += 1;
+            match (&entry, landing_of(&entry)) {
+                (Recorded::Random(bytes), _) if bytes.len() == size => break bytes.to_vec(),
+                (Recorded::Random(_) | Recorded::Lookup(..) | Recorded::Task(..), _) => {}
+                (_, Some(landing)) if landing.is_of_thread() => landings.push(landing),
+                _ => return None,
+            }
+        };
+        self.position = decoder.position();
+        self.entry += passed;
+        self.landings.append(&mut landings);
+        Some(found)
+    }
+
     /// Sets aside what other threads did meanwhile.
     fn pass_landings(&mut self) {
         while let Ok((entry, position)) = self.peek() {
             match landing_of(&entry) {
-                None | Some(Landing::Event(..) | Landing::Due(_)) => return,
-                Some(landing) => {
+                Some(landing) if landing.is_of_thread() => {
                     self.landings.push(landing);
                     self.advance(position);
                 }
+                Some(_) | None => return,
             }
         }
     }
@@ -375,6 +403,6 @@ fn describe(entry: &Recorded<'_>) -> String {
         }
         Recorded::Answer(operation, ..) => operation.name().to_owned(),
         Recorded::Stop(_) => "the program ends".to_owned(),
-        Recorded::Task(..) | Recorded::Lookup(..) | Recorded::End(_) => "nothing".to_owned(),
+        Recorded::Task(..) | Recorded::Lookup(..) | Recorded::Random(_) | Recorded::End(_) => "nothing".to_owned(),
     }
 }
