@@ -1,4 +1,4 @@
-"""Programs whose loop is not all that they ask: TLS, child processes, pipes, datagrams of their own, files that are sent.
+"""Programs whose loop is not all that they ask: TLS, child processes, pipes, datagrams of their own, files.
 
 The tests of recordings record each on the real thing and repeat it without.
 """
@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import sys
+import time
 import uuid
 
 from tests.support.certificates import client_context, server_context
@@ -219,7 +220,22 @@ async def randoms():
     return [os.urandom(4), str(uuid.uuid4()), secrets.token_hex(4), secrets.randbelow(1_000_000)]
 
 
+async def writes_of_slow_callbacks():
+    """Several writes in each step; how long steps take decides elsewhere whether they are joined."""
+    async with serving(echo) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for turn in range(60):
+            for part in (b"one ", b"two ", b"three\n"):
+                writer.write(part)
+            if turn % 20 == 10:
+                time.sleep(0.005)
+            assert await reader.readline() == b"echo one two three\n"
+        writer.close()
+        await writer.wait_closed()
+
+
 PROGRAMS = (
+    writes_of_slow_callbacks,
     tls,
     tls_refused,
     tls_by_upgrade,

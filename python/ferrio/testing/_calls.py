@@ -1,9 +1,9 @@
 """Calls of a recorded program that leave it by functions of Python: what they give is noted, or given.
 
-The loop's own system calls are recorded where they are made. What Python asks the system for is here: TLS, whose keys are
-random (`_tls.py`), child processes (`_children.py`), datagrams of the program's own sockets, and random bytes. In a loop
-that is recorded, a call is made and what it gives is noted; in one that repeats a recording, nothing is asked, and what is
-noted is given.
+The loop's own system calls are recorded where they are made. What Python asks the system for is here: TLS, whose keys
+are random (`_tls.py`), child processes (`_children.py`), datagrams of the program's own sockets, and random bytes. In a
+loop that is recorded, a call is made and what it gives is noted; in one that repeats a recording, nothing is asked, and
+what is noted is given.
 """
 
 import base64
@@ -110,7 +110,7 @@ def send_to(sock: Any, data: Any, address: Any) -> Any:
     recording = _recording_here()
     if recording is None:
         return sock.sendto(data, address)
-    return call(recording, f"sendto with {memoryview(data).nbytes} bytes", sock.sendto, data, address)
+    return call(recording, f"sendto with {size_of(data)} bytes", sock.sendto, data, address)
 
 
 def _urandom(real: Callable[[int], bytes]) -> Callable[[int], bytes]:
@@ -147,8 +147,19 @@ def decode(told: dict[str, Any]) -> Any:
 
 
 def filled(buffer: Any, count: int) -> bytes:
-    """The first bytes of a buffer."""
-    return memoryview(buffer).cast("B")[:count].tobytes()
+    """The first bytes of a buffer; none if it is of a kind that is not known, as a program goes on all the same."""
+    try:
+        return memoryview(buffer).cast("B")[:count].tobytes()
+    except (TypeError, ValueError):
+        return b""
+
+
+def size_of(data: Any) -> int:
+    """How many bytes there are; 0 for what has none, which is refused by what gets it."""
+    try:
+        return memoryview(data).nbytes
+    except TypeError:
+        return 0
 
 
 def fill(buffer: Any, data: bytes) -> None:

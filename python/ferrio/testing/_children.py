@@ -5,7 +5,6 @@ are pipes that nobody else has, and what is sent to a process is dropped.
 """
 
 import contextlib
-import io
 import os
 import subprocess
 from typing import Any
@@ -21,6 +20,8 @@ def start(command: Any, **keywords: Any) -> Any:
         return subprocess.Popen(command, **keywords)
     if recording.repeats:
         pid = call(recording, "Popen", subprocess.Popen)
+        if not isinstance(pid, int):
+            raise ValueError("the recording is damaged: a process has no number")
         return _Repeated(recording, pid, command, keywords)
     made: list[subprocess.Popen[bytes]] = []
 
@@ -49,7 +50,7 @@ def kill(pid: int, number: int) -> None:
     if recording is None:
         os.kill(pid, number)
     else:
-        call(recording, f"kill({pid}, {int(number)})", os.kill, pid, number)
+        call(recording, f"kill({pid}, {number!r})", os.kill, pid, number)
 
 
 class _Recorded(subprocess.Popen[bytes]):
@@ -112,7 +113,7 @@ def _our_end(asked: Any, *, writes: bool) -> Any:
     ours, theirs = (writer, reader) if writes else (reader, writer)
     with contextlib.suppress(OSError):
         os.close(theirs)
-    return io.open(ours, "wb" if writes else "rb", 0)
+    return open(ours, "wb" if writes else "rb", 0)
 
 
 def _nothing() -> None: ...

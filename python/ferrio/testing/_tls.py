@@ -1,9 +1,10 @@
 """TLS of a recorded program: what its sessions give is noted, or given.
 
-The keys of a connection are random, so a session cannot be run again with the bytes of the recorded one. What is recorded
-is therefore what the program can tell of a session: the result of each of its calls, what it has decrypted, and how many
-bytes it took from the one buffer and put into the other. A session that repeats that moves as many bytes, which mean
-nothing, and decrypts what is recorded; whoever uses memory BIOs, the loop's transports or the program, sees no difference.
+The keys of a connection are random, so a session cannot be run again with the bytes of the recorded one. What is
+recorded is therefore what the program can tell of a session: the result of each of its calls, what it has decrypted,
+and how many bytes it took from the one buffer and put into the other. A session that repeats that moves as many bytes,
+which mean nothing, and decrypts what is recorded; whoever uses memory BIOs, the loop's transports or the program, sees
+no difference.
 """
 
 import json
@@ -18,6 +19,7 @@ from ferrio.testing._calls import (
     fill,
     filled,
     next_call,
+    size_of,
     with_data,
     without_data,
 )
@@ -99,7 +101,7 @@ class _Session:
     def _give(self, name: str, arguments: tuple[Any, ...]) -> Any:
         told, data = next_call(self._recording, name)
         took, made = int(told.get("took", 0)), int(told.get("made", 0))
-        offered = sum(memoryview(each).nbytes for each in arguments if not isinstance(each, int | str | None))
+        offered = sum(size_of(each) for each in arguments)
         if took > 0:
             self._incoming.read(took)
         if 0 < made <= _MOST + 2 * offered:
@@ -116,8 +118,6 @@ def _described(name: str, arguments: tuple[Any, ...]) -> str:
     if name == "read":
         return "TLS read"
     if name == "write":
-        return f"TLS write of {memoryview(arguments[0]).nbytes} bytes"
+        return f"TLS write of {size_of(arguments[0])} bytes"
     shown = ", ".join(repr(each) for each in arguments if isinstance(each, int | str | None))
     return f"TLS {name}({shown})"
-
-

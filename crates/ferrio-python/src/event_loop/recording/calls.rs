@@ -5,7 +5,7 @@
 
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::current::running_loop;
-use ferrio_engine::{Operation, Recorded};
+use ferrio_engine::{Ending, Operation, Recorded};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -20,7 +20,14 @@ impl Recording {
     fn note_call(&self, py: Python<'_>, name: &str, given: &str, data: &[u8]) {
         self.write(py, |writer| {
             let kept = if writer.keeps_data { data } else { &[] };
-            let all = [name.as_bytes(), b"\n", given.as_bytes(), b"\n", kept].concat();
+            let mut all = Vec::new();
+            if all.try_reserve_exact(name.len() + given.len() + kept.len() + 2).is_err() {
+                writer.end(Ending::Limit);
+                return;
+            }
+            for part in [name.as_bytes(), b"\n", given.as_bytes(), b"\n", kept] {
+                all.extend_from_slice(part);
+            }
             let entry = Recorded::Answer(Operation::Call, data.len() as u64, Ok(0), Some(&all));
             writer.note_with(&entry, &all);
         });
