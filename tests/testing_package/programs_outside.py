@@ -115,7 +115,7 @@ async def tls_by_hand():
 
 async def children():
     """Output, an exit code, input, an end by a signal, a program that does not exist."""
-    seen = []
+    seen: list[object] = []
     text = "import sys; data = sys.stdin.read(); print(data.upper()); print('error', file=sys.stderr); sys.exit(3)"
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", text, **pipes)

@@ -213,6 +213,8 @@ def decoded(value: Any) -> Any:
         return [decoded(each) for each in value]
     if not isinstance(value, dict):
         return value
+    kind: Any
+    inside: Any
     kind, inside = next(iter(value.items()), ("", None))
     match kind:
         case "bytes":

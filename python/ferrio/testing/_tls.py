@@ -53,6 +53,8 @@ class _Session:
 
     __slots__ = ("_incoming", "_outgoing", "_real", "_recording")
 
+    _recording: Recording
+
     def __init__(self, recording: Recording, real: Any, incoming: Any, outgoing: Any) -> None:
         for name, value in zip(self.__slots__, (incoming, outgoing, real, recording), strict=True):
             object.__setattr__(self, name, value)
@@ -74,7 +76,8 @@ class _Session:
 
     def _call(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         recording = self._recording
-        if _recording_here() is not recording:
+        here = _recording_here()
+        if here is None or here is not recording:
             # It is no longer recorded, or another thread calls.
             return function(*arguments)
         shown = _described(name, arguments)
