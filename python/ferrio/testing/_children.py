@@ -36,21 +36,22 @@ def start(command: Any, **keywords: Any) -> Any:
     return process
 
 
-def wait(pid: int) -> Any:
-    """`os.waitpid` without waiting."""
-    recording = _recording_here()
-    if recording is None:
-        return os.waitpid(pid, os.WNOHANG)
-    return call(recording, f"waitpid({pid})", os.waitpid, pid, os.WNOHANG)
+def wait(process: Any) -> Any:
+    """`os.waitpid` without waiting, for a process that `start` has started."""
+    recording, pid = _recording_here(), process.pid
+    if recording is not None:
+        return call(recording, f"waitpid({pid})", os.waitpid, pid, os.WNOHANG)
+    # The number of a process that was recorded may be another one's here.
+    return (0, 0) if isinstance(process, _Repeated) else os.waitpid(pid, os.WNOHANG)
 
 
-def kill(pid: int, number: int) -> None:
-    """`os.kill`."""
-    recording = _recording_here()
-    if recording is None:
-        os.kill(pid, number)
-    else:
+def kill(process: Any, number: int) -> None:
+    """`os.kill`, for a process that `start` has started."""
+    recording, pid = _recording_here(), process.pid
+    if recording is not None:
         call(recording, f"kill({pid}, {number!r})", os.kill, pid, number)
+    elif not isinstance(process, _Repeated):
+        os.kill(pid, number)
 
 
 class _Recorded(subprocess.Popen[bytes]):

@@ -1,9 +1,10 @@
 """What a world does that repeats a recording: it says where the program leaves it, and plays Ctrl-C and lookups."""
 
+import contextlib
 from typing import Any
 
 from ferrio._ferrio import Simulation, _server_of, _watched_by, all_tasks
-from ferrio.testing._errors import Drift, EndOfRecording
+from ferrio.testing._errors import Deadlock, Drift, EndOfRecording, Livelock
 from ferrio.testing._places import name_of_task, place_of_task, waiting_tasks
 from ferrio.testing._recordings import Recorded, changes, decode_lookup
 from ferrio.testing._signals import Signals
@@ -32,6 +33,12 @@ class Replays:
         self.simulation.leave_recording(self.loop)
         self.has_left = isinstance(error, Drift | EndOfRecording)
         return error
+
+    def run_a_turn(self) -> None:
+        """Runs what is ready, which may have something that stops the loop."""
+        self.loop.call_soon(self.loop.stop)
+        with contextlib.suppress(Deadlock, Livelock):
+            self.loop.run_forever()
 
     def close_connections(self) -> bool:
         """Closes what the program had no chance to close, because it has left its recording; whether there was any."""

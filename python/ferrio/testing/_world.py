@@ -262,6 +262,8 @@ class World(Replays):
     def _clean_up(self, failed: bool, descriptors: Descriptors | None = None) -> Ending | None:
         """Ends what the run has left, as `asyncio.run` does; if that shows a fault, gives how the run ended."""
         loop = self.loop
+        if self.has_left:
+            self.run_a_turn()
         left = all_tasks(loop) if Simulation.has_tasks() or has_other_tasks() else ()
         ending: Ending | None = None
         if (left or descriptors is not None) and not failed:

@@ -126,8 +126,12 @@ pub(crate) fn is_repeated(slf: &Bound<'_, Loop>) -> bool {
 
 /// The functions in the place of those that start and end child processes, for a loop with a recording.
 pub(crate) fn children<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let is_on = slf.get().io.tape.is_on();
-    is_on.then(|| slf.py().import(name!("ferrio.testing._children")).map(Bound::into_any)).transpose()
+    slf.get().io.tape.is_on().then(|| children_of_recordings(slf.py())).transpose()
+}
+
+/// The same functions.
+pub(crate) fn children_of_recordings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import(name!("ferrio.testing._children")).map(Bound::into_any)
 }
 
 /// The functions in the place of methods of sockets, for a loop with a recording.

@@ -180,13 +180,12 @@ fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 /// replaces its functions sees all children.
 fn reap(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<Option<i32>> {
     let py = transport.py();
-    let recorded = transport.get().owner(py).map_or(Ok(None), |owner| recorded_calls::children(&owner))?;
-    let found = match recorded {
-        None => {
+    let found = match (transport.get().recorded(py)?, transport.get().process(py)) {
+        (Some(recorded), Some(process)) => recorded.call_method1(name!("wait"), (process,)),
+        _ => {
             let os = py.import(name!("os"))?;
             os.call_method1(name!("waitpid"), (pid, os.getattr(name!("WNOHANG"))?))
         }
-        Some(children) => children.call_method1(name!("wait"), (pid,)),
     };
     match found {
         Ok(found) => {

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use super::{SubprocessTransport, describe};
 use crate::common::async_block::Coroutine;
 use crate::common::imports;
-use crate::event_loop::{Loop, base, recorded_calls};
+use crate::event_loop::{Loop, base};
 
 #[pymethods]
 impl SubprocessTransport {
@@ -19,9 +19,11 @@ impl SubprocessTransport {
         if code.is_some() {
             return Ok(());
         }
-        let recorded = self.owner(py).map_or(Ok(None), |owner| recorded_calls::children(&owner))?;
-        let module = recorded.map_or_else(|| py.import(name!("os")).map(Bound::into_any), Ok)?;
-        match module.call_method1(name!("kill"), (pid, signal)) {
+        let killed = match (self.recorded(py)?, self.process(py)) {
+            (Some(recorded), Some(process)) => recorded.call_method1(name!("kill"), (process, signal)),
+            _ => py.import(name!("os"))?.call_method1(name!("kill"), (pid, signal)),
+        };
+        match killed {
             Err(error) if !error.is_instance_of::<PyProcessLookupError>(py) => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }
