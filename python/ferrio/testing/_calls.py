@@ -30,7 +30,7 @@ _recorded = 0
 _replaced: list[tuple[Any, str, Any, Any]] = []
 
 
-class _LeftError(RuntimeError):
+class LeftError(RuntimeError):
     """The program has left the recording, which its loop is going to say."""
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ def next_call(recording: Recording, name: str) -> tuple[dict[str, Any], bytes]:
     """What the call that comes next has given; raises if the program calls something else."""
     found = recording.next_call(name)
     if found is None:
-        raise _LeftError
+        raise LeftError
     told = json.loads(found[0])
     if not isinstance(told, dict):
         raise ValueError("the recording is damaged")

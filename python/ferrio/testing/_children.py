@@ -10,7 +10,7 @@ import subprocess
 from typing import Any
 
 from ferrio._ferrio import Recording, _recording_here
-from ferrio.testing._calls import call
+from ferrio.testing._calls import LeftError, call
 
 
 def start(command: Any, **keywords: Any) -> Any:
@@ -40,7 +40,8 @@ def wait(process: Any) -> Any:
     """`os.waitpid` without waiting, for a process that `start` has started."""
     recording, pid = _recording_here(), process.pid
     if recording is not None:
-        return call(recording, f"waitpid({pid})", os.waitpid, pid, os.WNOHANG)
+        with contextlib.suppress(LeftError):
+            return call(recording, f"waitpid({pid})", os.waitpid, pid, os.WNOHANG)
     # The number of a process that was recorded may be another one's here.
     return (0, 0) if isinstance(process, _Repeated) else os.waitpid(pid, os.WNOHANG)
 

@@ -262,8 +262,6 @@ class World(Replays):
     def _clean_up(self, failed: bool, descriptors: Descriptors | None = None) -> Ending | None:
         """Ends what the run has left, as `asyncio.run` does; if that shows a fault, gives how the run ended."""
         loop = self.loop
-        if self.has_left:
-            self.run_a_turn()
         left = all_tasks(loop) if Simulation.has_tasks() or has_other_tasks() else ()
         ending: Ending | None = None
         if (left or descriptors is not None) and not failed:
@@ -277,6 +275,7 @@ class World(Replays):
             found = leftovers.of_tasks(left, self.network)
             for task in left:
                 task.cancel()
+            self.run_a_turn()
             is_stuck = False
             try:
                 loop.run_until_complete(_settle(left))
@@ -315,6 +314,7 @@ class World(Replays):
         if loop.get_task_factory() is not None:
             loop.set_task_factory(None)
         if self.processes.close() | self.close_connections():
+            self.run_a_turn()
             with contextlib.suppress(Deadlock, Livelock):
                 loop.run_until_complete(_few_turns())
         self.processes.end_run()
