@@ -120,7 +120,7 @@ async def children():
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", text, **pipes)
     seen += [await process.communicate(b"x" * 200_000), process.returncode, process.pid]
-    process = await asyncio.create_subprocess_shell("sleep 1000")
+    process = await asyncio.create_subprocess_shell("exec sleep 1000")
     process.send_signal(signal.SIGTERM)
     seen.append(await process.wait())
     process = await asyncio.create_subprocess_exec("sleep", "1000", stdout=asyncio.subprocess.PIPE)

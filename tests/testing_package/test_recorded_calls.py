@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import random
 import ssl
+import warnings
 
 import pytest
 
@@ -129,6 +131,22 @@ def test_a_damaged_call_is_told(tmp_path):
         file.write_bytes(content.replace(old, new))
         with contextlib.suppress(testing.Drift):
             assert testing.replay(raising(programs_outside.children), file).failure is not None
+
+
+@pytest.mark.parametrize("program", [programs_outside.children, programs_outside.tls], ids=["children", "tls"])
+def test_a_recording_that_is_cut_off_leaves_nothing_open(tmp_path, program):
+    """Wherever it ends, no process is started or sent a signal, and no transport is left to the garbage collector."""
+    file = tmp_path / "file"
+    first_outcome(file, program)
+    content = file.read_bytes()
+    entries = content.index(b"\n", content.index(b"\n") + 1) + 1
+    for part in range(16):
+        file.write_bytes(content[: entries + (len(content) - entries) * part // 16])
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            assert isinstance(testing.replay(raising(program), file).failure.exception, testing.EndOfRecording)
+            gc.collect()
+        assert [str(each.message) for each in warned] == []
 
 
 @pytest.mark.parametrize(
