@@ -229,11 +229,14 @@ async def bytes_arrive_in_their_order():
 
 
 async def answers_on_one_connection_keep_their_order():
+    ended = asyncio.Event()
+
     async def serve(reader, writer):
         while line := await reader.readline():
             await asyncio.to_thread(int)
             writer.write(line)
         writer.close()
+        ended.set()
 
     server = await asyncio.start_server(serve, "localhost", 8000)
     reader, writer = await asyncio.open_connection("localhost", 8000)
@@ -242,6 +245,7 @@ async def answers_on_one_connection_keep_their_order():
     assert [int(await reader.readline()) for _ in range(3)] == [0, 1, 2]
     writer.close()
     await writer.wait_closed()
+    await ended.wait()
     server.close()
     await server.wait_closed()
 
