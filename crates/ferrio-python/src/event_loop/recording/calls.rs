@@ -83,9 +83,9 @@ pub(crate) fn recording_here(py: Python<'_>) -> PyResult<Option<Bound<'_, Record
 /// A loop has a recording from now on, or has none any more.
 #[cold]
 pub(super) fn watch(py: Python<'_>, is_on: bool) {
-    let told =
+    let watched =
         py.import(name!("ferrio.testing._calls")).and_then(|module| module.call_method1(name!("watch"), (is_on,)));
-    if let Err(error) = told {
+    if let Err(error) = watched {
         memory::unraisable(py, error);
     }
 }

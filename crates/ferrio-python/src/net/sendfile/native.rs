@@ -143,8 +143,8 @@ async fn copy(
         let outcome = Python::attach(|py| {
             let fd = target.descriptor(py)?;
             // The GIL is released, because reading a file that is not cached blocks.
-            let send = || py.detach(|| file::send_file(fd, source.fd, source.offset + *sent, block));
-            Ok(recorded_calls::number(py, || Some(this.bind(py).clone()), Operation::Send, block, send))
+            let attempt = || py.detach(|| file::send_file(fd, source.fd, source.offset + *sent, block));
+            Ok(recorded_calls::number(py, || Some(this.bind(py).clone()), Operation::Send, block, attempt))
         });
         match outcome.map_err(Failure::Other)? {
             Ok(0) => return Ok(()),
