@@ -180,12 +180,11 @@ fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 /// replaces its functions sees all children.
 fn reap(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<Option<i32>> {
     let py = transport.py();
-    let found = match (transport.get().recorded(py)?, transport.get().process(py)) {
-        (Some(recorded), Some(process)) => recorded.call_method1(name!("wait"), (process,)),
-        _ => {
-            let os = py.import(name!("os"))?;
-            os.call_method1(name!("waitpid"), (pid, os.getattr(name!("WNOHANG"))?))
-        }
+    let found = if let (Some(recorded), Some(process)) = (transport.get().recorded(py)?, transport.get().process(py)) {
+        recorded.call_method1(name!("wait"), (process,))
+    } else {
+        let os = py.import(name!("os"))?;
+        os.call_method1(name!("waitpid"), (pid, os.getattr(name!("WNOHANG"))?))
     };
     match found {
         Ok(found) => {
