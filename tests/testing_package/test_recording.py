@@ -2,19 +2,20 @@
 
 import asyncio
 import concurrent.futures
-import contextlib
+import gc
 import os
 import random
-import ssl
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 import ferrio
 from ferrio import testing
-from tests.testing_package import recorded_programs
+from tests.support.certificates import client_context, server_context
+from tests.testing_package import programs_outside, recorded_programs
 from tests.testing_package.recording_runs import GENEROUS, record, recorded, run, run_script
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -269,34 +270,64 @@ def test_an_exception_of_the_program_leaves_a_whole_recording(tmp_path):
     assert isinstance(testing.replay(main, file).failure.exception, SystemExit)
 
 
-# A replay that ends in the middle leaves connections open, which their transports say when they are freed.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("what", ["a child process", "TLS", "sendfile"])
-def test_what_cannot_be_repeated_is_named(tmp_path, what):
-    async def child():
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
-        await process.wait()
-
-    async def tls():
-        server = await asyncio.start_server(recorded_programs.echo, "127.0.0.1", 0)
+def test_a_handshake_that_calls_the_program_is_refused_by_name(tmp_path):
+    async def main():
+        context = server_context()
+        context.sni_callback = lambda session, name, context: None
+        server = await asyncio.start_server(recorded_programs.echo, "127.0.0.1", 0, ssl=context)
         port = server.sockets[0].getsockname()[1]
-        with contextlib.suppress(OSError):
-            await asyncio.open_connection("127.0.0.1", port, ssl=ssl.create_default_context(), server_hostname="x")
-        server.close()
-
-    async def sendfile():
-        server = await asyncio.start_server(recorded_programs.echo, "127.0.0.1", 0)
-        _, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
-        with open(__file__, "rb") as sent:
-            await asyncio.get_running_loop().sendfile(writer.transport, sent)
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client_context(), server_hostname="localhost")
         writer.close()
+        await writer.wait_closed()
         server.close()
 
-    main = {"a child process": child, "TLS": tls, "sendfile": sendfile}[what]
     file = tmp_path / "file"
     recorded(file, main, bytes=True)
-    with pytest.raises(testing.Drift, match=f"a recording does not have what is needed for {what}"):
+    with pytest.raises(testing.Drift, match=r"a recording does not have what is needed for TLS with an sni_callback"):
         testing.replay(main, file)
+
+
+def test_a_replay_that_ends_early_closes_what_is_open(tmp_path):
+    """No transport is left to the garbage collector, which would warn of it."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        server = await asyncio.start_server(programs_outside.echo, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        secure = await asyncio.start_server(programs_outside.echo, "127.0.0.1", 0, ssl=server_context())
+        secure_port = secure.sockets[0].getsockname()[1]
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        trusted = {"ssl": client_context(), "server_hostname": "localhost"}
+        _, secret = await asyncio.open_connection("127.0.0.1", secure_port, **trusted)
+        datagrams, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+        pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+        process = await asyncio.create_subprocess_exec("sleep", "1000", **pipes)
+        writer.write(b"question\n")
+        writer.transport.pause_reading()
+        await asyncio.sleep(0)
+        if is_changed:
+            await asyncio.sleep(0)
+        process.kill()
+        await process.wait()
+        for each in (writer, secret, server, secure, datagrams, process.stdin):
+            each.close()
+        await asyncio.gather(writer.wait_closed(), secret.wait_closed())
+
+    file = tmp_path / "file"
+    is_changed = False
+    recorded(file, main, bytes=True)
+    assert testing.replay(main, file).failure is None
+    is_changed = True
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with pytest.raises(testing.Drift):
+            testing.replay(main, file)
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) * 9 // 10])
+        is_changed = False
+        assert isinstance(testing.replay(main, file).failure.exception, testing.EndOfRecording)
+        gc.collect()
+    assert [str(each.message) for each in warned] == []
 
 
 def test_the_command_line_records(tmp_path):

@@ -86,6 +86,8 @@ mod _ferrio {
     #[pymodule_export]
     use crate::event_loop::nested_runs::allow_nested_runs;
     #[pymodule_export]
+    use crate::event_loop::recording::calls::recording_here;
+    #[pymodule_export]
     use crate::event_loop::to_thread::to_thread;
     #[pymodule_export]
     use crate::inspect::InspectionService;

@@ -31,6 +31,15 @@ impl Watch {
         }
     }
 
+    /// A watch on no child, whose descriptor is only a number: whoever has it does not poll it.
+    ///
+    /// # Errors
+    ///
+    /// `EMFILE` and the like if no descriptor is free.
+    pub fn of_nobody() -> io::Result<Self> {
+        Ok(Self(waker::pipe()?.0))
+    }
+
     /// Begins to watch the child by the means that work on every system: a thread that waits for it.
     pub fn portable(pid: i32) -> io::Result<Self> {
         let process = process(pid)?;

@@ -163,7 +163,7 @@ def load(file: str) -> Recorded:
         if not 0 < first_task < 1 << 62 or not math.isfinite(epoch) or abs(epoch) > 1e11:
             raise ValueError
         texts = [str(about[name]) for name in ("python", "script", "fingerprint")]
-        recording = Recording.reading(entries)
+        recording = Recording.reading(entries, bool(about["bytes"]))
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ValueError(f"{file} is damaged: {error or 'its second line is none of a recording'}") from None
     return Recorded(file, recording, texts[0], first_task, epoch, state, texts[1], texts[2])

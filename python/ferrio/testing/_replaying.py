@@ -1,10 +1,14 @@
 """What a world does that repeats a recording: it says where the program leaves it, and plays Ctrl-C and lookups."""
 
+import contextlib
 from typing import Any
 
-from ferrio._ferrio import Simulation, all_tasks
-from ferrio.testing._errors import Drift, EndOfRecording
+from ferrio._ferrio import Simulation, _server_of, _watched_by, all_tasks
+from ferrio.testing._errors import Deadlock, Drift, EndOfRecording, Livelock
+from ferrio.testing._net.network import Network
+from ferrio.testing._net.replacements import guard_loop
 from ferrio.testing._places import name_of_task, place_of_task, waiting_tasks
+from ferrio.testing._processes import Processes
 from ferrio.testing._recordings import Recorded, changes, decode_lookup
 from ferrio.testing._signals import Signals
 from ferrio.testing._why import is_recording, why
@@ -16,8 +20,12 @@ class Replays:
     loop: Any
     simulation: Simulation
     signals: Signals
+    network: Network
+    processes: Processes
     #: What the run repeats.
     recorded: Recorded | None
+    #: The program has left it.
+    has_left = False
 
     def leave_recording(self, error: BaseException | None) -> BaseException | None:
         """The program has ended; gives what it has ended with, which may be that it has left its recording."""
@@ -28,7 +36,30 @@ class Replays:
                 left.__cause__ = error
                 error = left
         self.simulation.leave_recording(self.loop)
+        # What the program does while it is ended reaches nothing real.
+        guard_loop(self.loop, self.network)
+        for name, method in self.processes.in_loop().items():
+            setattr(self.loop, name, method)
+        self.has_left = isinstance(error, Drift | EndOfRecording)
         return error
+
+    def run_a_turn(self) -> None:
+        """Runs what is ready when a program has left its recording: that may stop the loop, as its end would have."""
+        if not self.has_left:
+            return
+        self.loop.call_soon(self.loop.stop)
+        with contextlib.suppress(Deadlock, Livelock):
+            self.loop.run_forever()
+
+    def close_connections(self) -> bool:
+        """Closes what the program had no chance to close, because it has left its recording; whether there was any."""
+        found = _watched_by(self.loop) if self.has_left else []
+        for each in found:
+            server = _server_of(each)
+            close = getattr(each, "abort", None) or getattr(each if server is None else server, "close", None)
+            if close is not None:
+                close()
+        return bool(found)
 
     def left_recording(self, turn: int, entry: int, expected: str, came: str, task: Any) -> None:
         """The program does something else than is recorded."""

@@ -275,6 +275,7 @@ class World(Replays):
             found = leftovers.of_tasks(left, self.network)
             for task in left:
                 task.cancel()
+            self.run_a_turn()
             is_stuck = False
             try:
                 loop.run_until_complete(_settle(left))
@@ -312,9 +313,7 @@ class World(Replays):
             loop.set_debug(self.debug)
         if loop.get_task_factory() is not None:
             loop.set_task_factory(None)
-        if self.processes.close():
-            with contextlib.suppress(Deadlock, Livelock):
-                loop.run_until_complete(_few_turns())
+        self._close()
         self.processes.end_run()
         self.network.end()
         self.signals.end_run()
@@ -329,6 +328,13 @@ class World(Replays):
         if self.collects_between:
             self._collect_between()
         return ending._replace(error=error) if ending is not None and error is not None else None
+
+    def _close(self) -> None:
+        """Closes what the run has left open of children and, if it has left its recording, of connections."""
+        if self.processes.close() | self.close_connections():
+            self.run_a_turn()
+            with contextlib.suppress(Deadlock, Livelock):
+                self.loop.run_until_complete(_few_turns())
 
     def _note_leftovers(self, found: list[str]) -> None:
         for text in found:

@@ -25,10 +25,15 @@ pub enum Operation {
     SendTo,
     /// The address of a socket of its own.
     Address,
+    /// What kind of file a pipe is.
+    Kind,
+    /// Something else, by a function of Python: its data is the name of that, what it gave and the bytes that came with
+    /// it, each but the last with a newline behind it; offered is the length of the last.
+    Call,
 }
 
 impl Operation {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Receive,
         Self::Send,
         Self::Accept,
@@ -38,6 +43,8 @@ impl Operation {
         Self::ReceiveFrom,
         Self::SendTo,
         Self::Address,
+        Self::Kind,
+        Self::Call,
     ];
 
     /// What the program does, in words.
@@ -53,6 +60,8 @@ impl Operation {
             Self::ReceiveFrom => "receives a datagram",
             Self::SendTo => "sends a datagram",
             Self::Address => "looks at the address of its socket",
+            Self::Kind => "connects a pipe",
+            Self::Call => "calls",
         }
     }
 }
@@ -98,6 +107,8 @@ pub enum Entry<'a> {
     Answer(Operation, u64, Result<u64, i32>, Option<&'a [u8]>),
     /// What a lookup, which was this job, has found.
     Lookup(u64, &'a str),
+    /// Random bytes that the program was given.
+    Random(&'a [u8]),
     /// The loop stops, because it was told to; otherwise by an exception.
     Stop(bool),
     /// There is no more.
@@ -116,6 +127,7 @@ impl Encoder {
     pub fn encode(&mut self, entry: &Entry<'_>, out: &mut Vec<u8>) -> bool {
         let text = match entry {
             Entry::Task(_, text) | Entry::Called(_, text, _) | Entry::Lookup(_, text) => text.len(),
+            Entry::Random(bytes) => bytes.len(),
             _ => 0,
         };
         if out.try_reserve(64 + text).is_err() {
@@ -146,6 +158,7 @@ impl Encoder {
             Entry::Lookup(job, found) => put_text(out, 13, &[job], found),
             Entry::Stop(is_told) => put(out, 14, &[is_told.into()]),
             Entry::Polled => out.push(17),
+            Entry::Random(bytes) => put_data(out, 18, &[], bytes),
             Entry::End(Ending::Stopped) => out.push(15),
             Entry::End(Ending::Limit) => out.push(16),
         }
@@ -167,9 +180,13 @@ fn put(out: &mut Vec<u8>, kind: u8, numbers: &[u64]) {
 }
 
 fn put_text(out: &mut Vec<u8>, kind: u8, numbers: &[u64], text: &str) {
+    put_data(out, kind, numbers, text.as_bytes());
+}
+
+fn put_data(out: &mut Vec<u8>, kind: u8, numbers: &[u64], data: &[u8]) {
     put(out, kind, numbers);
-    number_to(out, text.len() as u64);
-    out.extend_from_slice(text.as_bytes());
+    number_to(out, data.len() as u64);
+    out.extend_from_slice(data);
 }
 
 fn number_to(out: &mut Vec<u8>, mut number: u64) {
@@ -258,6 +275,7 @@ impl<'a> Decoder<'a> {
             15 => Entry::End(Ending::Stopped),
             16 => Entry::End(Ending::Limit),
             17 => Entry::Polled,
+            18 => Entry::Random(self.data()?),
             _ => return Err(Unreadable::Malformed),
         })
     }

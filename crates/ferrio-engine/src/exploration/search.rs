@@ -8,7 +8,7 @@ use super::random::Random;
 use super::tape::{Sampling, Tape};
 
 /// Bytes of schedules that wait to be varied; what is beyond is sampled only.
-const MOST_BYTES: usize = 24 << 20;
+const MOST_BYTES: usize = 8 << 20;
 
 /// The first runs are systematic.
 const SYSTEMATIC: usize = 32;
@@ -16,11 +16,14 @@ const SYSTEMATIC: usize = 32;
 /// Up to this many runs, seven of eight are samples; later every other one.
 const EAGER_SAMPLES: usize = 512;
 
-/// How many different schedules and outcomes are remembered.
-const REMEMBERED: usize = 1 << 18;
+/// How many different schedules and outcomes are remembered: as many as fit into a table of 2^18 places.
+const REMEMBERED: usize = (1 << 18) / 8 * 7;
+
+/// From so many on there is room for all of them, so that a long search takes no more memory than a short one.
+const FEW: usize = 1 << 12;
 
 /// Costs of one choice are below this.
-const COSTS: usize = 3;
+const COSTS: u8 = 3;
 
 /// How a run is to choose.
 #[derive(Clone, Debug)]
@@ -50,9 +53,27 @@ impl Plan {
 /// A schedule that was run, whose variations are to be run.
 #[derive(Debug)]
 struct Node {
-    log: Box<[Choice]>,
-    /// Variations begin at this choice: earlier ones are those of other nodes.
-    first: usize,
+    /// The alternatives taken where others are the variations of other nodes.
+    planned: Box<[u8]>,
+    /// The cost of each later choice and how many alternatives it has; the undisturbed one was taken.
+    varied: Box<[(u8, u8)]>,
+}
+
+impl Node {
+    /// How many bytes it takes with variations of so many costs.
+    fn size(&self, costs: usize) -> usize {
+        // An `Arc` has two counters.
+        2 * size_of::<usize>()
+            + size_of::<Self>()
+            + size_of_val(&*self.planned)
+            + size_of_val(&*self.varied)
+            + costs * size_of::<Variations>()
+    }
+
+    /// The costs of its variations.
+    fn costs(&self) -> impl Iterator<Item = u8> + '_ {
+        (1..COSTS).filter(|cost| self.varied.iter().any(|(other, _)| other == cost))
+    }
 }
 
 /// The variations of a node that cost the same.
@@ -68,10 +89,12 @@ impl Iterator for Variations {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {
-        while let Some(choice) = self.node.log.get(self.index) {
-            if choice.cost == self.cost && self.taken + 1 < choice.alternatives {
+        while let Some((cost, alternatives)) = self.node.varied.get(self.index) {
+            if *cost == self.cost && self.taken + 1 < *alternatives {
                 self.taken += 1;
-                let mut planned: Vec<u8> = self.node.log[..self.index].iter().map(|choice| choice.taken).collect();
+                let mut planned = Vec::with_capacity(self.node.planned.len() + self.index + 1);
+                planned.extend_from_slice(&self.node.planned);
+                planned.resize(planned.len() + self.index, 0);
                 planned.push(self.taken);
                 return Some(planned);
             }
@@ -208,35 +231,39 @@ impl Search {
                 if let Some(done) = level.pop_front()
                     && let Some(node) = Arc::into_inner(done.node)
                 {
-                    self.bytes -= size_of_val(&*node.log);
+                    self.bytes -= node.size(node.costs().count());
                 }
+            }
+            if level.capacity() > FEW {
+                *level = VecDeque::new();
             }
         }
         None
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "costs are below COSTS")]
     fn expand(&mut self, plan: &Plan, log: &[Choice]) {
-        let first = plan.planned.len();
-        let new = log.get(first..).unwrap_or_default();
-        let costs: Vec<usize> =
-            (1..COSTS).filter(|cost| new.iter().any(|choice| usize::from(choice.cost) == *cost)).collect();
+        let (planned, varied) = log.split_at_checked(plan.planned.len()).unwrap_or((log, &[]));
+        let node = Node {
+            planned: planned.iter().map(|choice| choice.taken).collect(),
+            varied: varied.iter().map(|choice| (choice.cost, choice.alternatives)).collect(),
+        };
+        let costs: Vec<u8> = node.costs().collect();
         if costs.is_empty() {
             return;
         }
-        if self.bytes + size_of_val(log) > MOST_BYTES {
+        let size = node.size(costs.len());
+        if self.bytes + size > MOST_BYTES {
             self.incomplete = true;
             return;
         }
-        self.bytes += size_of_val(log);
-        let node = Arc::new(Node { log: log.into(), first });
+        self.bytes += size;
+        let node = Arc::new(node);
         for cost in costs {
-            let level = plan.cost + cost;
+            let level = plan.cost + usize::from(cost);
             if self.levels.len() <= level {
                 self.levels.resize_with(level + 1, VecDeque::new);
             }
-            let variations = Variations { index: node.first, node: Arc::clone(&node), cost: cost as u8, taken: 0 };
-            self.levels[level].push_back(variations);
+            self.levels[level].push_back(Variations { node: Arc::clone(&node), cost, index: 0, taken: 0 });
         }
     }
 
@@ -277,6 +304,9 @@ impl Search {
             self.distinct += usize::from(!self.schedules.contains(&hash));
         } else if self.schedules.insert(hash) {
             self.distinct += 1;
+            if self.schedules.len() == FEW {
+                let _ = self.schedules.try_reserve(REMEMBERED - FEW);
+            }
         }
     }
 
@@ -286,6 +316,9 @@ impl Search {
         if !is_known && self.outcomes.len() >= REMEMBERED {
             self.outcomes_once += 1;
             return;
+        }
+        if !is_known && self.outcomes.len() == FEW {
+            let _ = self.outcomes.try_reserve(REMEMBERED - FEW);
         }
         let count = self.outcomes.entry(outcome).or_default();
         *count += 1;

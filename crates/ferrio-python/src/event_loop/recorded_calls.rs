@@ -5,7 +5,8 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use ferrio_engine::Operation;
 use ferrio_sys::SocketAddress;
-use ferrio_sys::socket::{self, Kind};
+use ferrio_sys::file::{self, Kind};
+use ferrio_sys::socket;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -54,6 +55,89 @@ pub(crate) fn send_vectored<'py>(
     } else {
         socket::send_vectored(fd, slices)
     }
+}
+
+/// `file::read`, for a pipe of this loop.
+#[inline]
+pub(crate) fn read(slf: &Bound<'_, Loop>, fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let recording = if slf.get().io.tape.is_on() { slf.get().io.tape.get(slf.py()) } else { None };
+    match recording {
+        None => file::read(fd, buffer),
+        Some(recording) => {
+            recording.get().receive(slf.py(), Operation::Receive, buffer, |buffer| file::read(fd, buffer))
+        }
+    }
+}
+
+/// `file::write`, for a pipe of the loop that `owner` gives.
+#[inline]
+pub(crate) fn write<'py>(
+    py: Python<'py>,
+    owner: impl FnOnce() -> Option<Bound<'py, Loop>>,
+    fd: RawFd,
+    data: &[u8],
+) -> io::Result<usize> {
+    if is_any() {
+        number(py, owner, Operation::Send, data.len(), || file::write(fd, data))
+    } else {
+        file::write(fd, data)
+    }
+}
+
+/// `file::write_vectored`, for a pipe of the loop that `owner` gives.
+#[inline]
+pub(crate) fn write_vectored<'py>(
+    py: Python<'py>,
+    owner: impl FnOnce() -> Option<Bound<'py, Loop>>,
+    fd: RawFd,
+    slices: &[IoSlice<'_>],
+) -> io::Result<usize> {
+    if is_any() {
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        number(py, owner, Operation::Send, offered, || file::write_vectored(fd, slices))
+    } else {
+        file::write_vectored(fd, slices)
+    }
+}
+
+/// What kind of file a pipe of this loop is.
+pub(crate) fn kind(slf: &Bound<'_, Loop>, fd: RawFd) -> io::Result<Kind> {
+    if !slf.get().io.tape.is_on() {
+        return file::kind(fd);
+    }
+    let look = || file::kind(fd).map(|kind| KINDS.iter().position(|known| *known == kind).unwrap_or(0));
+    let number = number(slf.py(), || Some(slf.clone()), Operation::Kind, 0, look)?;
+    Ok(KINDS.get(number).copied().unwrap_or(Kind::Other))
+}
+
+/// The kinds, by the number that a recording has for them.
+const KINDS: [Kind; 4] = [Kind::Other, Kind::Pipe, Kind::Socket, Kind::CharacterDevice];
+
+/// A descriptor in the place of a pipe, in a loop that repeats a recording.
+pub(crate) fn pipe_stand_in(slf: &Bound<'_, Loop>) -> io::Result<Option<OwnedFd>> {
+    if is_repeated(slf) { open_stand_in(&SocketAddress::Unix(Vec::new())).map(Some) } else { Ok(None) }
+}
+
+/// Whether the loop repeats a recording.
+pub(crate) fn is_repeated(slf: &Bound<'_, Loop>) -> bool {
+    slf.get().io.tape.is_on()
+        && slf.get().io.tape.get(slf.py()).is_some_and(|recording| recording.get().is_read(slf.py()))
+}
+
+/// The functions in the place of those that start and end child processes, for a loop with a recording.
+pub(crate) fn children<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    slf.get().io.tape.is_on().then(|| children_of_recordings(slf.py())).transpose()
+}
+
+/// The same functions.
+pub(crate) fn children_of_recordings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import(name!("ferrio.testing._children")).map(Bound::into_any)
+}
+
+/// The functions in the place of methods of sockets, for a loop with a recording.
+pub(crate) fn functions<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let is_on = slf.get().io.tape.is_on();
+    is_on.then(|| slf.py().import(name!("ferrio.testing._calls")).map(Bound::into_any)).transpose()
 }
 
 /// An operation whose answer is a number.
@@ -123,8 +207,8 @@ pub(crate) fn local_address(slf: &Bound<'_, Loop>, fd: RawFd) -> Option<SocketAd
 /// A descriptor in the place of a connection to this address. It is only a number that is nobody else's: the recording
 /// speaks for it.
 pub(crate) fn open_stand_in(peer: &SocketAddress) -> io::Result<OwnedFd> {
-    let made = socket::open(peer, Kind::Stream);
-    made.or_else(|_| socket::open(&SocketAddress::Unix(Vec::new()), Kind::Stream))
+    let made = socket::open(peer, socket::Kind::Stream);
+    made.or_else(|_| socket::open(&SocketAddress::Unix(Vec::new()), socket::Kind::Stream))
 }
 
 /// `socket::receive_from`, for a socket of this loop.

@@ -12,9 +12,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::common::imports;
-use crate::event_loop::Loop;
 use crate::event_loop::exception_handler;
 use crate::event_loop::handler::Handler;
+use crate::event_loop::{Loop, recorded_calls};
 use crate::transports::subprocess::{self, SubprocessTransport};
 
 /// The return code for a child whose status other code has read.
@@ -138,7 +138,9 @@ pub(crate) fn watch(
         let callback = slf.getattr(name!("_child_watcher_callback"))?;
         return watcher.bind(py).call_method1(name!("add_child_handler"), (pid, callback, transport)).map(drop);
     }
-    let watch = Watch::new(pid).map_err(|error| exception_handler::from_io(&error))?;
+    // The child of a recording is no process here.
+    let watch = if recorded_calls::is_repeated(slf) { Watch::of_nobody() } else { Watch::new(pid) };
+    let watch = watch.map_err(|error| exception_handler::from_io(&error))?;
     let fd = watch.fd();
     transport.get().keep(py, watch);
     for replaced in slf.get().io.register(py, fd, Role::Reader, Handler::native(transport, on_exit))? {
@@ -178,8 +180,13 @@ fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 /// replaces its functions sees all children.
 fn reap(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<Option<i32>> {
     let py = transport.py();
-    let os = py.import(name!("os"))?;
-    match os.call_method1(name!("waitpid"), (pid, os.getattr(name!("WNOHANG"))?)) {
+    let found = if let (Some(recorded), Some(process)) = (transport.get().recorded(py)?, transport.get().process(py)) {
+        recorded.call_method1(name!("wait"), (process,))
+    } else {
+        let os = py.import(name!("os"))?;
+        os.call_method1(name!("waitpid"), (pid, os.getattr(name!("WNOHANG"))?))
+    };
+    match found {
         Ok(found) => {
             let (found, status): (i32, Bound<'_, PyAny>) = found.extract()?;
             if found == 0 {

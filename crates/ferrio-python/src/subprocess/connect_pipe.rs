@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 
 use crate::common::async_block::{Channel, Coroutine};
 use crate::common::imports;
-use crate::event_loop::{Loop, base, recorded_calls};
+use crate::event_loop::{Loop, base};
 use crate::transports::endpoint::wake_waiter;
 use crate::transports::pipe::{read, write};
 
@@ -17,7 +17,6 @@ impl Loop {
         Coroutine::spawn(slf.py(), "EventLoop.connect_read_pipe", |channel| async move {
             let (this, protocol_factory) = (channel.own(this), channel.own(protocol_factory));
             let connected = Python::attach(|py| {
-                recorded_calls::refuse(this.bind(py), "a pipe")?;
                 let protocol = protocol_factory.bind(py).call0()?;
                 let transport = read::connect(this.bind(py), pipe.bind(py), &protocol)?;
                 Connected::new(this.bind(py), transport.into_any(), protocol)
@@ -32,7 +31,6 @@ impl Loop {
         Coroutine::spawn(slf.py(), "EventLoop.connect_write_pipe", |channel| async move {
             let (this, protocol_factory) = (channel.own(this), channel.own(protocol_factory));
             let connected = Python::attach(|py| {
-                recorded_calls::refuse(this.bind(py), "a pipe")?;
                 let protocol = protocol_factory.bind(py).call0()?;
                 let transport = write::connect(this.bind(py), pipe.bind(py), &protocol)?;
                 Connected::new(this.bind(py), transport.into_any(), protocol)

@@ -112,7 +112,6 @@ async fn run(
 ) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
     let this = channel.own(this);
     let (protocol, keywords, title) = Python::attach(|py| {
-        recorded_calls::refuse(this.bind(py), "a child process")?;
         let keywords = checked_keywords(py, &request)?;
         let protocol = protocol_factory.bind(py).call0()?;
         let title = log_command(this.bind(py), &request)?;
@@ -223,14 +222,22 @@ fn start<'py>(
     let transport = subprocess::make(slf, protocol, piped)?;
     let command = request.command.bind(py);
     let frame = if request.shell { Frame::SubprocessShell } else { Frame::SubprocessExec };
-    let process =
-        match frame.call(&py.import(name!("subprocess"))?.getattr(name!("Popen"))?, (command,), Some(keywords)) {
-            Ok(process) => process,
-            Err(error) => {
-                transport.call_method0(name!("close"))?;
-                return Err(error);
+    let make = match recorded_calls::children(slf)? {
+        None => py.import(name!("subprocess"))?.getattr(name!("Popen"))?,
+        Some(children) => {
+            if watcher.is_some() {
+                recorded_calls::refuse(slf, "a child process with another child watcher than asyncio's")?;
             }
-        };
+            children.getattr(name!("start"))?
+        }
+    };
+    let process = match frame.call(&make, (command,), Some(keywords)) {
+        Ok(process) => process,
+        Err(error) => {
+            transport.call_method0(name!("close"))?;
+            return Err(error);
+        }
+    };
     let pid = transport.get().started(&process)?;
     if base(slf).debug.get() {
         let program = if command.is_instance_of::<PyTuple>() { command.get_item(0)? } else { command.clone() };

@@ -4,6 +4,7 @@
 //! that is being recorded it notes the answer; in one that repeats a recording it gives the recorded one, and the system
 //! is not asked. Without one this costs a branch for each call. What drives both is in `testing`.
 
+pub(crate) mod calls;
 mod reader;
 mod writer;
 
@@ -58,6 +59,9 @@ impl Tape {
             (false, true) => RECORDED.store(before + 1, Ordering::Relaxed),
             (true, false) => RECORDED.store(before.saturating_sub(1), Ordering::Relaxed),
             (true, true) | (false, false) => {}
+        }
+        if self.is_on() != recording.is_some() {
+            calls::watch(py, recording.is_some());
         }
         self.is_on.set(recording.is_some());
         if let Some(recording) = &recording {
@@ -388,15 +392,15 @@ impl Recording {
         Self::new(Mode::Writing(Writer::new(descriptor, limit, keeps_data)))
     }
 
-    /// Read what was written; `ValueError` if it is no recording.
+    /// Read what was written, with the data that connections received if `has_data`; `ValueError` if it is no recording.
     #[staticmethod]
-    fn reading(data: &[u8]) -> PyResult<Self> {
+    fn reading(data: &[u8], has_data: bool) -> PyResult<Self> {
         let mut bytes = Vec::new();
         if bytes.try_reserve_exact(data.len()).is_err() {
             return Err(ferrio_cpython::error::<pyo3::exceptions::PyMemoryError>(()));
         }
         bytes.extend_from_slice(data);
-        let reader = Reader::new(bytes).map_err(|place| {
+        let reader = Reader::new(bytes, has_data).map_err(|place| {
             ferrio_cpython::error::<PyValueError>(format!("there is no entry of a recording at byte {place}"))
         })?;
         Ok(Self::new(Mode::Reading(reader)))

@@ -37,6 +37,13 @@ pub(crate) enum Landing {
     Interrupt(bool),
 }
 
+impl Landing {
+    /// Whether it may come while a callback runs.
+    fn is_of_thread(&self) -> bool {
+        !matches!(self, Self::Event(..) | Self::Due(_))
+    }
+}
+
 pub(super) struct Reader {
     bytes: Vec<u8>,
     position: Position,
@@ -50,6 +57,8 @@ pub(super) struct Reader {
     tasks: HashMap<u64, String>,
     /// The descriptor of each registration.
     pub(super) registrations: HashMap<u64, RawFd>,
+    /// Whether the bytes that came from outside were kept.
+    pub(super) has_data: bool,
 }
 
 impl Reader {
@@ -57,7 +66,7 @@ impl Reader {
     ///
     /// # Errors
     /// Where there is something that no recording has.
-    pub(super) fn new(bytes: Vec<u8>) -> Result<Self, usize> {
+    pub(super) fn new(bytes: Vec<u8>, has_data: bool) -> Result<Self, usize> {
         let (mut lookups, mut tasks) = (HashMap::new(), HashMap::new());
         let mut decoder = Decoder::new(&bytes, Position::default());
         loop {
@@ -84,6 +93,7 @@ impl Reader {
             lookups,
             tasks,
             registrations: HashMap::new(),
+            has_data,
         })
     }
 
@@ -104,7 +114,7 @@ impl Reader {
         loop {
             let mut decoder = Decoder::new(&self.bytes, self.position);
             match decoder.decode()? {
-                Recorded::Lookup(..) | Recorded::Task(..) => {
+                Recorded::Lookup(..) | Recorded::Task(..) | Recorded::Random(_) => {
                     self.position = decoder.position();
                     self.entry += 1;
                 }
@@ -261,25 +271,76 @@ impl Reader {
                 Some(answer)
             }
             Some((answer, false, _)) => {
-                let (turn, entry) = (self.turn, self.entry + 1);
-                let size = answer.unwrap_or(0);
-                let expected = format!("{} {size} bytes", operation.name());
-                let came = "nothing, because the recording was made without bytes: record(..., bytes=True) keeps them";
-                self.left = Some(Left { turn, entry, expected, came: came.to_owned() });
+                self.miss_data(format!("{} {} bytes", operation.name(), answer.unwrap_or(0)));
                 None
             }
         }
+    }
+
+    fn miss_data(&mut self, expected: String) {
+        let (turn, entry) = (self.turn, self.entry + 1);
+        let came = "nothing, because the recording was made without bytes: record(..., bytes=True) keeps them";
+        self.left = Some(Left { turn, entry, expected, came: came.to_owned() });
+    }
+
+    /// What a call of this name has given, and the bytes that came with it.
+    pub(super) fn call(&mut self, name: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+        self.pass_landings();
+        if self.left.is_some() {
+            return None;
+        }
+        let found = match self.peek() {
+            Ok((Recorded::Answer(Operation::Call, size, Ok(_), Some(found)), position)) => called(found)
+                .filter(|(recorded, ..)| *recorded == name.as_bytes())
+                .map(|(_, given, data)| (given.to_vec(), data.to_vec(), data.len() as u64 == size, position)),
+            _ => None,
+        };
+        match found {
+            None => {
+                self.leave(format!("calls {name}"));
+                None
+            }
+            Some((given, data, true, position)) => {
+                self.advance(position);
+                Some((given, data))
+            }
+            Some((.., false, _)) => {
+                self.miss_data(format!("calls {name}"));
+                None
+            }
+        }
+    }
+
+    /// So many random bytes, if the program was given them here. That it was not, or that it does not ask for those that
+    /// it was given, is no way to leave the recording: modules draw when they are imported, which happens once a process.
+    pub(super) fn random(&mut self, size: usize) -> Option<Vec<u8>> {
+        let mut decoder = Decoder::new(&self.bytes, self.position);
+        let (mut landings, mut passed) = (Vec::new(), 0);
+        let found = loop {
+            let entry = decoder.decode().ok().filter(|_| self.left.is_none())?;
+            passed += 1;
+            match (&entry, landing_of(&entry)) {
+                (Recorded::Random(bytes), _) if bytes.len() == size => break bytes.to_vec(),
+                (Recorded::Random(_) | Recorded::Lookup(..) | Recorded::Task(..), _) => {}
+                (_, Some(landing)) if landing.is_of_thread() => landings.push(landing),
+                _ => return None,
+            }
+        };
+        self.position = decoder.position();
+        self.entry += passed;
+        self.landings.append(&mut landings);
+        Some(found)
     }
 
     /// Sets aside what other threads did meanwhile.
     fn pass_landings(&mut self) {
         while let Ok((entry, position)) = self.peek() {
             match landing_of(&entry) {
-                None | Some(Landing::Event(..) | Landing::Due(_)) => return,
-                Some(landing) => {
+                Some(landing) if landing.is_of_thread() => {
                     self.landings.push(landing);
                     self.advance(position);
                 }
+                Some(_) | None => return,
             }
         }
     }
@@ -297,6 +358,12 @@ impl Reader {
         self.leave(came);
         None
     }
+}
+
+/// The name of a call, what it gave, and the bytes that came with it.
+fn called(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let mut parts = data.splitn(3, |byte| *byte == b'\n');
+    Some((parts.next()?, parts.next()?, parts.next()?))
 }
 
 fn landing_of(entry: &Recorded<'_>) -> Option<Landing> {
@@ -330,8 +397,12 @@ fn describe(entry: &Recorded<'_>) -> String {
         Recorded::Answer(operation @ (Operation::Send | Operation::SendTo), offered, ..) => {
             format!("{} {offered} bytes", operation.name())
         }
+        Recorded::Answer(Operation::Call, .., Some(data)) => {
+            let name = called(data).map(|(name, ..)| String::from_utf8_lossy(name));
+            format!("calls {}", name.unwrap_or_default())
+        }
         Recorded::Answer(operation, ..) => operation.name().to_owned(),
         Recorded::Stop(_) => "the program ends".to_owned(),
-        Recorded::Task(..) | Recorded::Lookup(..) | Recorded::End(_) => "nothing".to_owned(),
+        Recorded::Task(..) | Recorded::Lookup(..) | Recorded::Random(_) | Recorded::End(_) => "nothing".to_owned(),
     }
 }

@@ -14,7 +14,7 @@ use pyo3::types::PyInt;
 use crate::common::async_block::{Channel, Coroutine};
 use crate::common::imports;
 use crate::common::numbers::{Integer, Truth};
-use crate::event_loop::{Loop, recorded_calls};
+use crate::event_loop::Loop;
 use crate::locks::optional_argument::Argument;
 use crate::net::sock;
 use crate::transports::socket::SocketTransport;
@@ -47,7 +47,6 @@ impl Loop {
         Coroutine::spawn(slf.py(), "EventLoop.sock_sendfile", |channel| async move {
             let this = channel.own(this);
             Python::attach(|py| {
-                recorded_calls::refuse(this.bind(py), "sock_sendfile()")?;
                 sock::check(this.bind(py), sock.bind(py))?;
                 check(py, &part, Some(sock.bind(py)))
             })?;
@@ -77,7 +76,6 @@ impl Loop {
         let part = Part::new(slf.py(), file, offset, count);
         Coroutine::spawn(slf.py(), "EventLoop.sendfile", |channel| async move {
             let (this, transport) = (channel.own(this), channel.own(transport));
-            Python::attach(|py| recorded_calls::refuse(this.bind(py), "sendfile()"))?;
             to_transport(&this, &transport, &part, fallback.0, &channel).await
         })
     }

@@ -7,6 +7,7 @@ use std::os::fd::RawFd;
 
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::loop_base::overrides;
+use ferrio_engine::Operation;
 use ferrio_sys::{Interest, file};
 use pyo3::exceptions::{PyAttributeError, PyConnectionError};
 use pyo3::prelude::*;
@@ -14,7 +15,7 @@ use pyo3::prelude::*;
 use super::{Part, always_seeks, check, not_available};
 use crate::common::async_block::Channel;
 use crate::event_loop::Loop;
-use crate::event_loop::exception_handler;
+use crate::event_loop::{exception_handler, recorded_calls};
 use crate::net::sock::wait;
 use crate::transports::exclusive;
 use crate::transports::socket::SocketTransport;
@@ -142,7 +143,8 @@ async fn copy(
         let outcome = Python::attach(|py| {
             let fd = target.descriptor(py)?;
             // The GIL is released, because reading a file that is not cached blocks.
-            Ok(py.detach(|| file::send_file(fd, source.fd, source.offset + *sent, block)))
+            let attempt = || py.detach(|| file::send_file(fd, source.fd, source.offset + *sent, block));
+            Ok(recorded_calls::number(py, || Some(this.bind(py).clone()), Operation::Send, block, attempt))
         });
         match outcome.map_err(Failure::Other)? {
             Ok(0) => return Ok(()),

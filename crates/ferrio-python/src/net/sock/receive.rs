@@ -39,8 +39,10 @@ impl Loop {
             let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| {
                 let py = slf.py();
-                recorded_calls::refuse(slf, "sock_recvfrom()")?;
-                let outcome = sock.call_method1(pyo3::intern!(py, "recvfrom"), (&bufsize,));
+                let outcome = match recorded_calls::functions(slf)? {
+                    None => sock.call_method1(pyo3::intern!(py, "recvfrom"), (&bufsize,)),
+                    Some(recorded) => recorded.call_method1(name!("receive_from"), (sock, &bufsize)),
+                };
                 Ok(unless_refused(py, outcome)?.map(Bound::unbind))
             })
             .await
@@ -60,12 +62,14 @@ impl Loop {
             let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Reader, &channel, |slf, sock| {
                 let py = slf.py();
-                recorded_calls::refuse(slf, "sock_recvfrom_into()")?;
                 let target = match &nbytes {
                     Some(given) if given.is_truthy(py)? => given.bind(py).clone(),
                     Some(_) | None => buf.bind(py).len()?.into_pyobject(py)?.into_any(),
                 };
-                let outcome = sock.call_method1(pyo3::intern!(py, "recvfrom_into"), (&buf, target));
+                let outcome = match recorded_calls::functions(slf)? {
+                    None => sock.call_method1(pyo3::intern!(py, "recvfrom_into"), (&buf, target)),
+                    Some(recorded) => recorded.call_method1(name!("receive_from_into"), (sock, &buf, target)),
+                };
                 Ok(unless_refused(py, outcome)?.map(Bound::unbind))
             })
             .await

@@ -40,8 +40,10 @@ impl Loop {
             let (this, sock) = (channel.own(this), channel.own(sock));
             until_done(&this, &sock, Role::Writer, &channel, |slf, sock| {
                 let py = slf.py();
-                recorded_calls::refuse(slf, "sock_sendto()")?;
-                let outcome = sock.call_method1(pyo3::intern!(py, "sendto"), (&data, &address));
+                let outcome = match recorded_calls::functions(slf)? {
+                    None => sock.call_method1(pyo3::intern!(py, "sendto"), (&data, &address)),
+                    Some(recorded) => recorded.call_method1(name!("send_to"), (sock, &data, &address)),
+                };
                 Ok(unless_refused(py, outcome)?.map(Bound::unbind))
             })
             .await

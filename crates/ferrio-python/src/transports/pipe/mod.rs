@@ -7,13 +7,13 @@
 pub(crate) mod read;
 pub(crate) mod write;
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use ferrio_cpython::capi::context;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::{Action, GilCell, HandleRef, Runnable};
 use ferrio_engine::Role;
-use ferrio_sys::file::{self, Kind};
+use ferrio_sys::file::Kind;
 use ferrio_sys::socket;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -26,7 +26,7 @@ use super::endpoint::{Endpoint, call_protocol, callback_failed};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::handler::Handler;
-use crate::event_loop::{Loop, base};
+use crate::event_loop::{Loop, base, recorded_calls};
 
 /// The loop's end of a pipe, as both transports hold it.
 pub(crate) struct PipeEnd {
@@ -36,6 +36,8 @@ pub(crate) struct PipeEnd {
     /// The values of `get_extra_info`.
     extra: Py<PyDict>,
     state: GilCell<Pipe>,
+    /// What `fd` belongs to in a loop that repeats a recording: whatever the pipe is there, it is not asked.
+    _stand_in: Option<OwnedFd>,
 }
 
 /// A pipe transport's loop, protocol and pipe.
@@ -74,7 +76,9 @@ impl PipeEnd {
     ) -> PyResult<(Self, Kind)> {
         let py = pipe.py();
         let fd: RawFd = pipe.call_method0(pyo3::intern!(py, "fileno"))?.extract()?;
-        let kind = file::kind(fd).map_err(|error| exception_handler::from_io(&error))?;
+        let stand_in = recorded_calls::pipe_stand_in(owner).map_err(|error| exception_handler::from_io(&error))?;
+        let fd = stand_in.as_ref().map_or(fd, AsRawFd::as_raw_fd);
+        let kind = recorded_calls::kind(owner, fd).map_err(|error| exception_handler::from_io(&error))?;
         match kind {
             Kind::Pipe | Kind::Socket | Kind::CharacterDevice => {}
             Kind::Other => return Err(ferrio_cpython::error::<PyValueError>(refusal)),
@@ -90,7 +94,7 @@ impl PipeEnd {
             closing: false,
             loss: Loss::None,
         });
-        Ok((Self { fd, context, extra: extra.unbind(), state }, kind))
+        Ok((Self { fd, context, extra: extra.unbind(), state, _stand_in: stand_in }, kind))
     }
 
     pub(crate) fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {

@@ -9,7 +9,6 @@ use std::io;
 use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::{GilFlag, Runnable};
 use ferrio_engine::{FlowControl, Role};
-use ferrio_sys::file;
 use pyo3::PyClass;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -19,7 +18,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::common::imports;
 use crate::event_loop::exception_handler;
-use crate::event_loop::{Loop, base};
+use crate::event_loop::{Loop, base, recorded_calls};
 use crate::transports::endpoint::{Endpoint, call_protocol, callback_failed, ignore_memory_error, report_fatal};
 use crate::transports::pipe::{PipeEnd, PipeTransport, pipe_methods};
 use crate::transports::private_attributes::show_pipe_end;
@@ -68,7 +67,8 @@ fn on_readable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     }
     let Some(owner) = this.end.owner(py) else { return Ok(()) };
     let outcome = owner.get().io.with_receive_buffer(py, |buffer| {
-        file::read(this.end.fd, buffer).map(|count| (count > 0).then(|| memory::bytes(py, &buffer[..count])))
+        recorded_calls::read(&owner, this.end.fd, buffer)
+            .map(|count| (count > 0).then(|| memory::bytes(py, &buffer[..count])))
     });
     match outcome {
         Ok(Some(data)) => {

@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 
 use super::write::{buffer, push_chunks};
 use super::{SocketTransport, State, close, write_coalescing};
-use crate::event_loop::{end_of_callback, exception_handler};
+use crate::event_loop::{base, end_of_callback, exception_handler};
 use crate::transports::tls::TlsTransport;
 
 /// Maximum number of bytes held for a connection: asyncio's high water mark.
@@ -132,8 +132,9 @@ fn observe(transport: &Bound<'_, SocketTransport>, fate: FirstWrite) -> bool {
     let py = transport.py();
     let this = transport.get();
     let Some(owner) = this.owner(py) else { return false };
-    // Not in a child forked during the callback, either.
-    if !owner.get().io.end_of_turn.is_open(py) {
+    // Not in a child forked during the callback, either; nor where a run is repeated, because what is held depends on how
+    // long callbacks take.
+    if !owner.get().io.end_of_turn.is_open(py) || base(&owner).is_simulated() {
         return false;
     }
     if this.state.with(py, |state| state.joined.writes > 0) {

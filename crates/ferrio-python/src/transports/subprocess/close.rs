@@ -19,7 +19,11 @@ impl SubprocessTransport {
         if code.is_some() {
             return Ok(());
         }
-        match py.import(name!("os"))?.call_method1(name!("kill"), (pid, signal)) {
+        let killed = match (self.recorded(py)?, self.process(py)) {
+            (Some(recorded), Some(process)) => recorded.call_method1(name!("kill"), (process, signal)),
+            _ => py.import(name!("os"))?.call_method1(name!("kill"), (pid, signal)),
+        };
+        match killed {
             Err(error) if !error.is_instance_of::<PyProcessLookupError>(py) => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }

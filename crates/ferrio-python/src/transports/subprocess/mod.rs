@@ -19,7 +19,7 @@ pub(crate) use protocol_calls::{make_connection, process_exited};
 
 use super::classes;
 use crate::common::imports;
-use crate::event_loop::{Loop, base};
+use crate::event_loop::{Loop, base, recorded_calls};
 
 /// A child process; its `__class__` says `asyncio.SubprocessTransport`.
 #[pyclass(frozen, weakref, subclass, module = "ferrio")]
@@ -36,6 +36,8 @@ struct State {
     /// The `subprocess.Popen`; None before the process is started and once the connection is lost.
     process: Option<Py<PyAny>>,
     pid: Option<i32>,
+    /// Whether the process is one of a recording that is repeated: its number is nobody's, or another process's.
+    repeats: bool,
     /// The return code; None while the process runs, or is not known to have ended.
     code: Option<i32>,
     watch: Option<Watch>,
@@ -84,12 +86,22 @@ impl SubprocessTransport {
     pub(crate) fn started(&self, process: &Bound<'_, PyAny>) -> PyResult<i32> {
         let py = process.py();
         let pid = process.getattr(name!("pid"))?.extract()?;
+        let repeats = self.owner(py).is_some_and(|owner| recorded_calls::is_repeated(&owner));
         self.extra.bind(py).set_item(name!("subprocess"), process)?;
         self.state.with(py, |state| {
             state.process = Some(process.clone().unbind());
             state.pid = Some(pid);
+            state.repeats = repeats;
         });
         Ok(pid)
+    }
+
+    /// The functions in the place of `os.kill` and `os.waitpid`, if the process is recorded or repeated.
+    pub(crate) fn recorded<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if self.state.with(py, |state| state.repeats) {
+            return recorded_calls::children_of_recordings(py).map(Some);
+        }
+        self.owner(py).map_or(Ok(None), |owner| recorded_calls::children(&owner))
     }
 
     /// Stores the watch on the process.
@@ -138,6 +150,7 @@ impl SubprocessTransport {
             protocol: Some(protocol),
             process: None,
             pid: None,
+            repeats: false,
             code: None,
             watch: None,
             ends: piped.map(|piped| if piped { End::Connecting } else { End::Absent }),

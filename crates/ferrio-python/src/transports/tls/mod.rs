@@ -159,7 +159,7 @@ pub(crate) fn make<'py>(
     let py = owner.py();
     let handshake_timeout = options.checked_handshake_timeout(py)?;
     let shutdown_timeout = options.checked_shutdown_timeout(py)?;
-    let session = Session::new(py, options)?;
+    let session = Session::new(py, options, owner.get().io.tape.is_on())?;
     let lends_buffer = protocol.is_instance(imports::buffered_protocol(py)?)?;
     let state = State {
         phase: Phase::Unwrapped,

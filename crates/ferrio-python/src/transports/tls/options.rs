@@ -9,7 +9,7 @@ use pyo3::types::{PyBool, PyDict};
 use super::protocol::TlsProtocol;
 use super::{TlsTransport, Waiter, make};
 use crate::common::imports;
-use crate::event_loop::{Loop, recorded_calls};
+use crate::event_loop::Loop;
 use crate::transports::socket;
 
 /// The TLS arguments of a connection.
@@ -122,7 +122,6 @@ pub(crate) fn connect<'py>(
     options: &Options,
     waiter: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    recorded_calls::refuse(slf, "TLS: the keys of a connection are random")?;
     let transport = make(slf, protocol, options, Waiter::Future(waiter.unbind()), true)?;
     let below = Bound::new(slf.py(), TlsProtocol::of(&transport))?;
     match socket::connect::connect(slf, sock, below.into_any(), context, None) {
@@ -140,7 +139,6 @@ pub(crate) fn accept<'py>(
     protocol: Bound<'py, PyAny>,
     options: &Options,
 ) -> PyResult<Bound<'py, PyAny>> {
-    recorded_calls::refuse(slf, "TLS: the keys of a connection are random")?;
     let transport: Bound<'py, TlsTransport> = make(slf, protocol, options, Waiter::Accepted, true)?;
     Ok(Bound::new(slf.py(), TlsProtocol::of(&transport))?.into_any())
 }

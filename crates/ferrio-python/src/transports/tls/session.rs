@@ -36,12 +36,13 @@ pub(super) enum Read<T> {
 }
 
 impl Session {
-    pub(super) fn new(py: Python<'_>, options: &Options) -> PyResult<Self> {
+    /// `is_recorded`: the loop has a recording, which notes or gives what the object's own methods give.
+    pub(super) fn new(py: Python<'_>, options: &Options, is_recorded: bool) -> PyResult<Self> {
         let context = options.ssl_context(py)?;
         let bio = imports::memory_bio(py)?;
         let (incoming, outgoing) = (bio.call0()?, bio.call0()?);
         let object = context.call_method(name!("wrap_bio"), (&incoming, &outgoing), Some(&options.wrapping(py)?))?;
-        let is_unpatched = object.get_type().is(imports::ssl_object(py)?);
+        let is_unpatched = !is_recorded && object.get_type().is(imports::ssl_object(py)?);
         let inner = if is_unpatched { object.getattr(name!("_sslobj"))? } else { object.clone() };
         Ok(Self {
             is_unpatched,

@@ -9,7 +9,7 @@ use super::{TlsProtocol, TlsTransport, Waiter, make};
 use crate::common::async_block::{Channel, Coroutine};
 use crate::common::close_guard::CloseGuard;
 use crate::common::numbers::Truth;
-use crate::event_loop::{Loop, recorded_calls};
+use crate::event_loop::Loop;
 use crate::transports::reader_sink;
 
 /// An upgrade whose handshake is in progress.
@@ -49,7 +49,6 @@ impl Loop {
             let (this, transport, protocol) = (channel.own(this), channel.own(transport), channel.own(protocol));
             let timeouts = [ssl_handshake_timeout, ssl_shutdown_timeout];
             let upgrade = Python::attach(|py| {
-                recorded_calls::refuse(this.bind(py), "TLS: the keys of a connection are random")?;
                 check(py, &sslcontext, &transport)?;
                 let options = if server_side.0 {
                     Options::server(Some(sslcontext), timeouts)

@@ -7,13 +7,12 @@ use std::io::{self, IoSlice};
 use ferrio_cpython::capi::buffer::Data;
 use ferrio_cpython::capi::memory;
 use ferrio_engine::Role;
-use ferrio_sys::file;
 use pyo3::exceptions::{PyAssertionError, PyBrokenPipeError};
 use pyo3::prelude::*;
 
 use super::WritePipeTransport;
 use crate::common::imports;
-use crate::event_loop::exception_handler;
+use crate::event_loop::{exception_handler, recorded_calls};
 use crate::transports::endpoint::report_fatal;
 use crate::transports::socket::write::{DROPPED_WRITES_BEFORE_WARNING, is_data};
 use crate::transports::{flow, pipe};
@@ -40,7 +39,7 @@ impl WritePipeTransport {
         }
         let mut written = 0;
         if idle {
-            match data.with(py, |bytes| file::write(this.end.fd, bytes)) {
+            match data.with(py, |bytes| recorded_calls::write(py, || this.end.owner(py), this.end.fd, bytes)) {
                 Ok(count) if count == data.len() => return Ok(()),
                 Ok(count) => written = count,
                 Err(error) if would_block(&error) => {}
@@ -119,7 +118,8 @@ fn on_writable(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     let outcome = this.state.with(py, |state| {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let used = state.buffer.gather(&mut slices);
-        file::write_vectored(this.end.fd, &slices[..used]).map(|count| state.buffer.advance(count, &mut done))
+        recorded_calls::write_vectored(py, || this.end.owner(py), this.end.fd, &slices[..used])
+            .map(|count| state.buffer.advance(count, &mut done))
     });
     drop(done);
     match outcome {
