@@ -11,7 +11,7 @@ from . import compare, suites
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.upstream", description=__doc__)
-    parser.add_argument("suites", nargs="*", default=[*suites.JUDGED], metavar="SUITE", help=", ".join(suites.SUITES))
+    parser.add_argument("suites", nargs="*", default=[*suites.SUITES], metavar="SUITE", help=", ".join(suites.SUITES))
     parser.add_argument("--mode", action="append", choices=suites.MODES[1:], help="whole or loop; both by default")
     parser.add_argument("--test", action="append", default=[], help="a test file or id within the suite; repeatable")
     parser.add_argument("-j", "--workers", type=int, default=2, help="processes of pytest-xdist")

@@ -87,8 +87,8 @@ SUITES = {
         ("-c", "pyproject.toml", "-o", "python_files=*_test.py", "-p", "no:logging", *WITHOUT_PLUGIN, "tornado/test"),
         variables=(("ASYNC_TEST_TIMEOUT", "25"), ("UPSTREAM_QUIET", "tornado.access")),
     ),
-    # What makes keys and certificates takes longest and has no loop. The tests of a class share a server, so one process
-    # runs all of a file.
+    # What makes keys and certificates takes longest and has no loop. The tests of a class share a server, so one
+    # process runs all of a file.
     "asyncssh": Suite(
         "asyncssh",
         "asyncssh",
@@ -130,21 +130,6 @@ SUITES = {
         ),
     ),
 }
-
-# The suites whose differences from stock asyncio expected.toml explains; the others run by name only.
-JUDGED = (
-    "anyio",
-    "starlette",
-    "httpx",
-    "httpcore",
-    "mcp",
-    "uvicorn",
-    "aiohttp",
-    "tornado",
-    "websockets",
-    "redis",
-)
-
 
 # Versions in the place of those that are pinned, by the name of the suite.
 chosen_versions: dict[str, str] = {}
