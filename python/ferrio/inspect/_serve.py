@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ferrio._ferrio import InspectionService, __version__, _forget_flight, _forget_running_jobs
-from ferrio.inspect import _context, _dumps, _flight, _lint_watch, _lints, _recording, _trace, _watching
+from ferrio.inspect import _context, _dumps, _flight, _lint_watch, _lints, _recorded_loop, _recording, _trace, _watching
 from ferrio.inspect._collect import SLICE, Collection, empty_snapshot
 from ferrio.inspect._lint_limits import LintLimits
 from ferrio.inspect._metrics import metrics
@@ -83,6 +83,8 @@ def start(
     recorder: int = _recording.RECORDER,
     context: Iterable[ContextVar[Any] | str] = (),
     lints: bool | LintLimits = False,
+    record: str | os.PathLike[str] | None = None,
+    record_bytes: bool = False,
 ) -> str:
     """Begin to record, and to answer the command `ferrio` on a Unix socket; returns its path.
 
@@ -91,7 +93,12 @@ def start(
     reported; None reports none. The flight recorder, from which `trace()` is made, keeps the last `recorder` events of
     each loop, of 48 bytes each. The values of the variables of `context` are shown with each task: `ContextVar`
     objects, or their names as "module:variable". With `lints`, a thread looks for lints every few seconds and logs a
-    warning for each; `LintLimits` says how often, and from when on. If the socket is served already, nothing changes.
+    warning for each; `LintLimits` says how often, and from when on. If the socket is served already, none of this
+    changes.
+
+    With `record`, what happens to the next loop that this thread runs is written to that file until `stop()`, for
+    `ferrio.testing.replay`; with `record_bytes`, also what its connections receive. Raises OSError if the file cannot
+    be made, and RuntimeError if this thread runs a loop already or its next one has another recording.
     """
     global _served
     with _lock:
@@ -116,9 +123,13 @@ def start(
                     _watching.publish_to(_served.service)
                 if lints:
                     _lint_watch.begin()
+                if record is not None:
+                    _recorded_loop.begin(record, record_bytes)
             except BaseException:
                 _call_all(ends)
                 raise
+        elif record is not None:
+            _recorded_loop.begin(record, record_bytes)
         return _served.path
 
 
@@ -134,7 +145,7 @@ def watch(limit: float) -> None:
         _watching.begin(limit)
 
 
-def record(recorder: int) -> None:
+def record_flight(recorder: int) -> None:
     """Records, without a socket, until `stop()`."""
     with _lock:
         _watch_process()
@@ -144,7 +155,7 @@ def record(recorder: int) -> None:
 def stop() -> None:
     """End that, and forget what was recorded, but not `blocks()`. Without `start()` before it, it does nothing."""
     with _lock:
-        _call_all((_dumps.end, _end_looks, _recording.end, _watching.end, _end_service))
+        _call_all((_dumps.end, _end_looks, _recorded_loop.end, _recording.end, _watching.end, _end_service))
 
 
 def _call_all(parts: Sequence[Callable[[], None]], place: int = 0) -> None:
@@ -208,6 +219,7 @@ def _after_fork_in_child() -> None:
         _forget_flight()
         _forget_running_jobs()
         _dumps.forget_parent()
+        _recorded_loop.end()
         _watching.forget_parent()
         _watching.resume()
         _lint_watch.resume()
