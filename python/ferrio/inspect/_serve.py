@@ -28,6 +28,9 @@ _NO_PROGRESS = (
     "C code, such as a regular expression or a parser, has kept the interpreter's lock since the request came"
 )
 
+# The system has it for "no user".
+_NO_USER = 0xFFFFFFFF
+
 # Re-entrant: a signal handler may call `start()` or `stop()` while one of them runs.
 _lock = threading.RLock()
 _served: "_Served | None" = None
@@ -42,7 +45,7 @@ class _Served:
         self.allowed = allowed
         self.process = os.getpid()
         self.service: InspectionService | None = None
-        self.listener, self.path = listen(path)
+        self.listener, self.path = listen(path, allowed)
         try:
             self.run()
         except BaseException:
@@ -105,6 +108,9 @@ def start(
         if _served is None:
             _recording.check(recorder)
             variables = _context.check(context)
+            allowed = tuple(allow_uid)
+            if not all(isinstance(each, int) and 0 <= each < _NO_USER for each in allowed):
+                raise ValueError("allow_uid has numbers of users")
             _watch_process()
             # What is on without the socket goes on if the socket cannot be served.
             ends = [
@@ -113,7 +119,7 @@ def start(
                 *([] if _watching.is_on() else [_watching.end]),
                 _end_service,
             ]
-            _served = _Served(None if path is None else os.fspath(path), tuple(allow_uid))
+            _served = _Served(None if path is None else os.fspath(path), allowed)
             try:
                 _context.show(variables)
                 _lints.restrict(lints if isinstance(lints, LintLimits) else LintLimits())
