@@ -193,3 +193,25 @@ def test_what_is_no_user_is_refused(users, tmp_path):
     with pytest.raises(ValueError, match="numbers of users"):
         ferrio.inspect.start(tmp_path / "socket", allow_uid=users)
     assert not (tmp_path / "socket").exists()
+
+
+def test_an_answer_that_takes_long_is_waited_for_while_it_is_being_made(tmp_path):
+    """On a busy machine a step of a snapshot may take seconds; it is not C code of the program that keeps the lock."""
+    code = """
+    import time
+    from ferrio.inspect import _serve
+
+    def slow():
+        until = time.thread_time() + 1.6
+        while time.thread_time() < until:
+            pass
+        return {}
+
+    _serve.metrics = slow
+
+    async def main():
+        print("ready")
+        await asyncio.Event().wait()
+    """
+    with inspected(tmp_path, code) as program:
+        assert json.loads(exchange(program, b'{"view": "metrics"}\n'))["metrics"] == {}
