@@ -60,8 +60,8 @@ side_by_side = -n $(shell $(venv_python) -c 'import os; print(min((os.cpu_count(
 .DELETE_ON_ERROR:
 .PHONY: help demo environment test test-build test-rust test-python interop interop-packages library-faults upstream \
 	upstream-newest-anyio test-matrix smoke check check-python check-rust check-structure check-figures check-msrv \
-	check-workflows check-version format coverage bench summary chart bench-applications bench-rust instructions \
-	soak fuzz build wheel wheels sdist release-notes docs clean
+	check-workflows check-version format coverage bench summary chart bench-applications bench-inspection bench-rust \
+	instructions soak fuzz build wheel wheels sdist release-notes docs clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -168,6 +168,9 @@ check-figures: $(tools) ## whether README.md, the manual and the chart agree wit
 
 bench-applications: build ## compare installed web servers, database clients and a scraper on asyncio, uvloop and ferrio
 	@$(venv_python) -m benches.applications
+
+bench-inspection: build $(bench_tools) ## what inspection costs, how soon it tells of a block, how long a snapshot holds a loop up; PART=costs
+	@$(venv_python) -m benches.inspection $(PART)
 
 bench-rust: build $(example_extension) ## compare the crate ferrio with tokio and smol, and ferrio-bridge with pyo3-async-runtimes
 	@# criterion follows the variable, not the option.

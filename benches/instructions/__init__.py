@@ -15,5 +15,5 @@ changes in ferrio's own cost. It does not count the kernel's instructions.
 
 `marks.c` and `marks.py` dump the counts from within the process, `rows.py` has the rows, `measured.py` is the process
 under callgrind, `counting.py` starts it and reads the dumps. Needs valgrind with its headers and a C compiler; the
-uvicorn row needs uvicorn and httptools in both environments.
+rows of servers need uvicorn and httptools, and aiohttp, in both environments.
 """

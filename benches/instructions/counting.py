@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from . import marks
 from .measured import MISSING
-from .rows import REQUEST, REQUESTS, ROWS
+from .rows import REQUESTS, ROWS, SERVERS
 
 EXTENSION = "_ferrio."
 ROOT = pathlib.Path(__file__).parents[2]
@@ -102,7 +102,7 @@ def counted(python: str, implementation: str, name: str) -> Count:
             text=True,
         )
         try:
-            if name == REQUEST:
+            if name in SERVERS:
                 assert process.stdout
                 answer = process.stdout.readline().strip()
                 if answer.startswith(MISSING):
@@ -118,5 +118,5 @@ def counted(python: str, implementation: str, name: str) -> Count:
             raise SystemExit(f"{name} failed on {python}:\n{errors}")
         # The first dump covers everything before the first N operations, including the marks' own requests.
         return difference(
-            output.with_suffix(".2"), output.with_suffix(".3"), REQUESTS if name == REQUEST else ROWS[name][1]
+            output.with_suffix(".2"), output.with_suffix(".3"), REQUESTS if name in SERVERS else ROWS[name][1]
         )

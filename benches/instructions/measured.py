@@ -7,7 +7,7 @@ from typing import Any
 
 from ..workload import loop_factory
 from .marks import Marks
-from .rows import REQUEST, ROWS
+from .rows import ROWS, SERVERS
 
 MISSING = "missing:"
 
@@ -42,7 +42,35 @@ def application(marks: Marks) -> Callable[..., Awaitable[None]]:
     return answer
 
 
-async def serve(marks: Marks) -> None:
+async def until_input_ends() -> None:
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(0, ended.set)
+    await ended.wait()
+
+
+async def serve_aiohttp(marks: Marks) -> None:
+    """The same with aiohttp's server."""
+    try:
+        from aiohttp import web
+    except ImportError as error:
+        print(MISSING, error.name, flush=True)
+        return
+    actions = {"/start": marks.start, "/dump": marks.dump}
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        if action := actions.get(request.path):
+            action()
+        return web.Response(body=b"Hello, world", content_type="text/plain")
+
+    runner = web.ServerRunner(web.Server(answer, access_log=None))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(runner.addresses[0][1], flush=True)
+    await until_input_ends()
+    await runner.cleanup()
+
+
+async def serve_uvicorn(marks: Marks) -> None:
     """Prints the port, and serves until standard input ends."""
     try:
         import httptools  # noqa: F401 # the parser that is selected below
@@ -57,9 +85,7 @@ async def serve(marks: Marks) -> None:
         async def main_loop(self) -> None:
             await self.on_tick(0)
             print(self.servers[0].sockets[0].getsockname()[1], flush=True)
-            ended = asyncio.Event()
-            asyncio.get_running_loop().add_reader(0, ended.set)
-            await ended.wait()
+            await until_input_ends()
 
     config = uvicorn.Config(
         application(marks), port=0, http="httptools", ws="none", lifespan="off", log_level="error", access_log=False
@@ -67,11 +93,14 @@ async def serve(marks: Marks) -> None:
     await Server(config).serve()
 
 
+SERVE = dict(zip(SERVERS, (serve_uvicorn, serve_aiohttp), strict=True))
+
+
 def main() -> None:
     implementation, name, library = sys.argv[1:]
     marks = Marks(library)
     with asyncio.Runner(loop_factory=loop_factory(implementation)) as runner:
-        runner.run(serve(marks) if name == REQUEST else measure(name, marks))
+        runner.run(SERVE[name](marks) if name in SERVE else measure(name, marks))
 
 
 if __name__ == "__main__":

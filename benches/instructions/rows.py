@@ -1,7 +1,7 @@
 """The rows: one operation each, and how often to run it. Each row runs `count` operations and checks itself.
 
 Nothing in a row may depend on time: the row itself sends, in one piece, what another process would send, while the loop
-does nothing else. The server that needs a peer has one connection with one request in flight.
+does nothing else. A server, which needs a peer, has one connection with one request in flight.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ Row = Callable[[int], Awaitable[None]]
 
 ROWS: dict[str, tuple[Row, int]] = {}
 
-# `measured.py` runs the server and `counting.py` sends requests; its packages may be missing.
-REQUEST = "uvicorn_request"
+# `measured.py` runs the servers and `counting.py` sends requests; their packages may be missing.
+SERVERS = ("uvicorn_request", "aiohttp_request")
 REQUESTS = 100
 
 
@@ -184,4 +184,4 @@ async def rust_task_woken(count: int) -> None:
             await task
 
 
-NAMES = (*ROWS, REQUEST)
+NAMES = (*ROWS, *SERVERS)

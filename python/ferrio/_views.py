@@ -114,7 +114,7 @@ def trace(file: str) -> None:
     with open(file, "w", encoding="utf-8"):
         # That it cannot be written is said now, and not after the run.
         pass
-    _serve.record(TRACED)
+    _serve.record_flight(TRACED)
     _dumps.at_exit(file)
 
 

@@ -183,11 +183,14 @@ def test_a_loop_that_waits_is_not_blocked_and_each_of_several_loops_is_watched(t
     thread = threading.Thread(target=lambda: ferrio.run(busy()), name="busy")
     thread.start()
     thread.join()
+    print("busy" in [block["thread_name"] for block in ferrio.inspect.blocks()])
+    # On a busy machine what it does before it waits may be reported, but that ends.
+    while [block for block in ferrio.inspect.blocks() if not block["ended"]]:
+        time.sleep(0.001)
     event.set()
     other.join()
-    print([block["thread_name"] for block in ferrio.inspect.blocks()])
     """
-    assert prints(code, tmp_path) == "['busy']\n"
+    assert prints(code, tmp_path) == "True\n"
 
 
 def test_a_loop_that_ran_before_the_start_is_watched(tmp_path):

@@ -4,9 +4,11 @@ import json
 import os
 import socket
 import stat
+import tempfile
 
 import pytest
 
+import ferrio.inspect
 from tests.support.inspected import Inspected, inspected
 
 pytestmark = pytest.mark.timeout(120)
@@ -150,3 +152,66 @@ def test_another_user_gets_no_answer(tmp_path):
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert exchange(program, b'"hello"\n')
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # those of pytest-xdist
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_a_user_that_is_allowed_may_ask_and_no_other_one(tmp_path):
+    allowed, other = 65534, 65533
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        path = f"{directory}/app.sock"
+        start = f"import ferrio.inspect\nferrio.inspect.start({path!r}, allow_uid=[{allowed}])\n"
+        with inspected(tmp_path, start + COUNTING, path="") as program:
+            for user in (allowed, other):
+                child = os.fork()
+                if child == 0:
+                    status = 1
+                    try:
+                        os.setgroups([])
+                        os.setuid(user)
+                        status = 0 if bool(_answer(path)) == (user == allowed) else 2
+                    finally:
+                        os._exit(status)
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, user
+            assert program.process.poll() is None
+
+
+def _answer(path: str) -> bytes:
+    """What a process answers; nothing if it cannot be asked."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+            peer.connect(path)
+            peer.sendall(b'"hello"\n')
+            return peer.recv(100)
+    except OSError:
+        return b""
+
+
+@pytest.mark.parametrize("users", [[-1], [1 << 32], ["root"]])
+def test_what_is_no_user_is_refused(users, tmp_path):
+    with pytest.raises(ValueError, match="numbers of users"):
+        ferrio.inspect.start(tmp_path / "socket", allow_uid=users)
+    assert not (tmp_path / "socket").exists()
+
+
+def test_an_answer_that_takes_long_is_waited_for_while_it_is_being_made(tmp_path):
+    """On a busy machine a step of a snapshot may take seconds; it is not C code of the program that keeps the lock."""
+    code = """
+    import time
+    from ferrio.inspect import _serve
+
+    def slow():
+        until = time.thread_time() + 1.6
+        while time.thread_time() < until:
+            pass
+        return {}
+
+    _serve.metrics = slow
+
+    async def main():
+        print("ready")
+        await asyncio.Event().wait()
+    """
+    with inspected(tmp_path, code) as program:
+        assert json.loads(exchange(program, b'{"view": "metrics"}\n'))["metrics"] == {}

@@ -1,8 +1,10 @@
 """What is recorded while inspection is on: creators of tasks and holders of locks."""
 
 import asyncio
+import functools
 import gc
 import linecache
+import operator
 from typing import Any
 
 import pytest
@@ -151,3 +153,80 @@ def _memory(loop, main) -> int:
     loop.run_until_complete(main())
     gc.collect()
     return in_use()
+
+
+class Creating:
+    """Creates tasks in methods that the interpreter calls."""
+
+    def __init__(self, ready):
+        self.ready = ready
+
+    def __enter__(self):
+        self.ready("enter")()  # enter
+
+    def __exit__(self, *error):
+        self.ready("exit")()  # exit
+
+    def __del__(self):
+        self.ready("del")()  # del
+
+
+def deep(ready, depth):
+    if depth:
+        deep(ready, depth - 1)
+    else:
+        ready("deep")()  # deep
+
+
+def generating(ready):
+    yield ready("generator")()  # generator
+
+
+async def awaiting(ready):
+    await asyncio.sleep(0)
+    ready("coroutine")()  # coroutine
+
+
+def test_the_place_is_right_whatever_creates_a_task_and_however_many_there_are(recording, own_loop):
+    """After a few tasks it is read from the interpreter's own frames: that has to make no difference."""
+    kinds = ["with", "enter", "exit", "del", "deep", "generator", "coroutine", "map", "key", "ensure_future"]
+    rounds = range(5)
+
+    async def never(event):
+        await event.wait()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        event = asyncio.Event()  # keeps the tasks
+        tasks = set()
+        for number in rounds:
+
+            def ready(kind, number=number):
+                """What creates a task when it is called, from C: so its caller is the innermost function."""
+                return functools.partial(loop.create_task, never(event), name=f"{kind} {number}")
+
+            with Creating(ready):
+                ready("with")()  # with
+            deep(ready, 5)
+            next(generating(ready))
+            await awaiting(ready)
+            list(map(operator.call, [ready("map")]))  # map
+            sorted([1], key=lambda _: ready("key")() and 0)  # key
+            eval("ready('eval')()", {"ready": ready})
+            loop.call_soon(ready("callback"))
+            asyncio.ensure_future(never(event)).set_name(f"ensure_future {number}")  # ensure_future
+            await asyncio.sleep(0)
+            tasks |= asyncio.all_tasks() - {asyncio.current_task()}
+        found = {task["name"]: task["created"] for task in ferrio.inspect.tasks()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        return found
+
+    found = own_loop.run_until_complete(main())
+    for kind in [*kinds, "eval", "callback"]:
+        places = [found[f"{kind} {number}"] for number in rounds]
+        assert all(place == places[0] for place in places), places
+        if kind in kinds:
+            assert linecache.getline(__file__, places[0]["line"]).endswith(f"# {kind}\n"), (kind, places[0])
+        assert (places[0]["by"] is None) == (kind == "callback")

@@ -330,3 +330,19 @@ def test_why_explains_one_task(new_event_loop, kind):
     assert text.startswith("task 'waits' (Event.wait) waits at ")
     assert "which is not set" in text
     assert after == "the task is done"
+
+
+def test_a_loop_of_ferrios_tells_how_busy_it_is():
+    async def main():
+        await asyncio.sleep(0.01)
+        return ferrio.inspect.snapshot()["loops"]
+
+    for new_event_loop in (ferrio.new_event_loop, asyncio.SelectorEventLoop):
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            (loop,) = runner.run(main())
+        if new_event_loop is ferrio.new_event_loop:
+            assert 0 <= loop["utilisation"] <= 1
+            assert loop["sleeps"] >= 1
+            assert loop["descriptors"] >= 0
+        else:
+            assert loop["utilisation"] is loop["sleeps"] is loop["descriptors"] is None

@@ -1,6 +1,7 @@
 """Files of recordings: private, bounded, whole or cut off, and never trusted."""
 
 import asyncio
+import functools
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -46,6 +48,46 @@ def test_a_recording_of_no_loop_says_so(tmp_path, caplog):
     with testing.record(tmp_path / "nothing"):
         pass
     assert [each for each in caplog.records if "nothing was recorded" in each.getMessage()]
+
+
+def test_each_thread_has_a_recording_of_its_own(tmp_path):
+    async def main(jobs):
+        for _ in range(jobs):
+            await asyncio.to_thread(int)
+
+    begun = threading.Barrier(3)
+
+    def thread(jobs):
+        with testing.record(tmp_path / str(jobs)):
+            begun.wait(GENEROUS)
+            run(functools.partial(main, jobs))
+
+    threads = [threading.Thread(target=thread, args=(jobs,)) for jobs in (1, 2)]
+    for each in threads:
+        each.start()
+    begun.wait(GENEROUS)
+    for each in threads:
+        each.join(GENEROUS)
+    for jobs in (1, 2):
+        report = testing.replay(functools.partial(main, jobs), tmp_path / str(jobs))
+        assert report.failure is None, report.failure
+
+
+def test_a_second_recording_of_the_next_loop_is_refused_and_the_first_goes_on(tmp_path):
+    async def main():
+        await asyncio.to_thread(int)
+
+    with testing.record(tmp_path / "first"):
+        (tmp_path / "second").write_text("another's")
+        for file in ("first", "second"):
+            with pytest.raises(RuntimeError, match="waits for its next loop already"), testing.record(tmp_path / file):
+                pass
+        run(main)
+        with testing.record(tmp_path / "third"):
+            run(main)
+    assert (tmp_path / "second").read_text() == "another's"
+    for file in ("first", "third"):
+        assert testing.replay(main, tmp_path / file).failure is None
 
 
 def test_the_file_is_private_and_overwritten(tmp_path):

@@ -267,6 +267,15 @@ def _woken(target: Target) -> str:
     return ""
 
 
+def _settled_state(pid: int) -> str:
+    """What the main thread does: one that was interrupted runs for a moment, on a busy machine for longer."""
+    for _ in range(50):
+        if (state := state_of(pid)) != "R":
+            break
+        time.sleep(0.01)
+    return state
+
+
 def _why_it_does_not_begin(target: Target, reason: str) -> str:
     if has_other_interpreters(target):
         return _not_with_others(target.pid)
@@ -276,7 +285,7 @@ def _why_it_does_not_begin(target: Target, reason: str) -> str:
         "D": "waits for a disk",
         "T": "is stopped",
         "t": "is stopped by a debugger",
-    }.get(state_of(target.pid), "does not look for requests")
+    }.get(_settled_state(target.pid), "does not look for requests")
     return (
         f"process {target.pid} cannot be attached to within {_PATIENCE:.0f} s: its main thread {doing}{reason}; "
         "`ferrio ps`, `tree` and `stacks` read it from outside"

@@ -14,13 +14,17 @@ from ferrio.inspect._metrics import Metric
 from ferrio.inspect._model import SCHEMA_VERSION, Snapshot
 from ferrio.inspect._outside import outside_snapshot
 from ferrio.inspect._socket import sockets
-from ferrio.inspect._target import Failed as Failed
+from ferrio.inspect._target import Failed as Failed, state_of
 
 # A process with a million tasks is answered by less.
 _LONGEST_ANSWER = 2 << 30
 
 # In seconds, for the answer to come.
 _PATIENCE = 150.0
+
+# The same for a greeting, which takes no time but that of a busy machine; and if the process is stopped.
+_PATIENCE_FOR_GREETING = 20.0
+_PATIENCE_WITH_STOPPED = 1.0
 
 
 def ask(path: str | os.PathLike[str], request: object, patience: float = _PATIENCE) -> dict[str, Any]:
@@ -68,11 +72,17 @@ def _exchange(path: str, request: bytes, deadline: float) -> bytes:
             raise Failed(f"{path}: {error.strerror or error}") from None
 
 
+def greeting_of(path: str | os.PathLike[str], number: int | None = None) -> dict[str, Any]:
+    """What the process that listens at `path` says of itself; its number is known from the name of the socket."""
+    is_stopped = number is not None and state_of(number) in ("T", "t")
+    return ask(path, "hello", _PATIENCE_WITH_STOPPED if is_stopped else _PATIENCE_FOR_GREETING)
+
+
 def processes() -> Iterator[tuple[dict[str, Any], Path]]:
     """The processes that answer, and their sockets. Sockets that processes have left behind are removed."""
-    for _, path in sockets():
+    for number, path in sockets():
         try:
-            yield ask(path, "hello", 5), path
+            yield greeting_of(path, number), path
         except Failed:
             _remove_if_left(path)
 
@@ -115,7 +125,7 @@ def _found(target: str | None) -> Path | int:
     for number, path in sockets():
         if number == int(target):
             try:
-                ask(path, "hello", 5)
+                greeting_of(path, number)
             except Failed:
                 _remove_if_left(path)
                 continue

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from ferrio._ferrio import __version__, _loop_delay
+from ferrio._ferrio import EventLoop, __version__, _activity_of, _loop_delay
 from ferrio._install import is_installed
 from ferrio.inspect import _context, _deadlocks, _jobs, _lints, _recording
 from ferrio.inspect._kept import taken
@@ -40,6 +40,9 @@ from ferrio.inspect._watched import MOST_LISTED, Watched
 
 # After so many tasks the collector lets other threads run, if it is asked to: less than a millisecond.
 SLICE = 50
+
+# The activity of a loop that is not ferrio's.
+_NOT_KNOWN = (None, None, None, None)
 
 # How many of the tasks that one task waits for are named.
 _MOST_NAMED = 1000
@@ -254,6 +257,7 @@ class Collection:
         closed = bool(attribute(owner, "_closed"))
         frame = thread_frames().get(thread) if thread is not None else None
         names = {each.ident: each.name for each in list(threading._active.values())}  # type: ignore[attr-defined]
+        ran, asleep, sleeps, descriptors = _activity_of(owner) if EventLoop in type(owner).__mro__ else _NOT_KNOWN
         return Loop(
             id=name,
             type=type_name(owner),
@@ -264,6 +268,9 @@ class Collection:
             ready=length(attribute(owner, "_ready")),
             timers=length(attribute(owner, "_scheduled")),
             tasks=self._counts.get(name, 0),
+            utilisation=min(max(1 - asleep / ran, 0.0), 1.0) if ran and asleep is not None else None,
+            sleeps=sleeps,
+            descriptors=descriptors,
             stack=thread_stack(without_own(frame)),
             delay=delay_of(owner),
         )

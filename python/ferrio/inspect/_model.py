@@ -200,6 +200,11 @@ class Loop(TypedDict):
     ready: int | None
     timers: int | None
     tasks: int
+    # The share of its running time in which it did not sleep, how often it has slept, and how many descriptors it
+    # watches; None for loops that are not ferrio's.
+    utilisation: float | None
+    sleeps: int | None
+    descriptors: int | None
     # The Python stack of its thread while it runs.
     stack: list[Frame]
     # None for loops that the watchdog has not watched.

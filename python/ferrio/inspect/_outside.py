@@ -252,6 +252,9 @@ def _loop(thread: int, tasks: _Tasks, stack: list[Frame]) -> Loop:
         ready=None,
         timers=None,
         tasks=tasks.counts[thread],
+        utilisation=None,
+        sleeps=None,
+        descriptors=None,
         stack=stack,
         delay=None,
     )

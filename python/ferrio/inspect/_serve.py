@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from ferrio._ferrio import InspectionService, __version__, _forget_flight, _forget_running_jobs
-from ferrio.inspect import _context, _dumps, _flight, _lint_watch, _lints, _recording, _trace, _watching
+from ferrio.inspect import _context, _dumps, _flight, _lint_watch, _lints, _recorded_loop, _recording, _trace, _watching
 from ferrio.inspect._collect import SLICE, Collection, empty_snapshot
 from ferrio.inspect._lint_limits import LintLimits
 from ferrio.inspect._metrics import metrics
@@ -27,6 +27,9 @@ from ferrio.inspect._socket import listen
 _NO_PROGRESS = (
     "C code, such as a regular expression or a parser, has kept the interpreter's lock since the request came"
 )
+
+# The system has it for "no user".
+_NO_USER = 0xFFFFFFFF
 
 # Re-entrant: a signal handler may call `start()` or `stop()` while one of them runs.
 _lock = threading.RLock()
@@ -42,7 +45,7 @@ class _Served:
         self.allowed = allowed
         self.process = os.getpid()
         self.service: InspectionService | None = None
-        self.listener, self.path = listen(path)
+        self.listener, self.path = listen(path, allowed)
         try:
             self.run()
         except BaseException:
@@ -83,6 +86,8 @@ def start(
     recorder: int = _recording.RECORDER,
     context: Iterable[ContextVar[Any] | str] = (),
     lints: bool | LintLimits = False,
+    record: str | os.PathLike[str] | None = None,
+    record_bytes: bool = False,
 ) -> str:
     """Begin to record, and to answer the command `ferrio` on a Unix socket; returns its path.
 
@@ -91,13 +96,21 @@ def start(
     reported; None reports none. The flight recorder, from which `trace()` is made, keeps the last `recorder` events of
     each loop, of 48 bytes each. The values of the variables of `context` are shown with each task: `ContextVar`
     objects, or their names as "module:variable". With `lints`, a thread looks for lints every few seconds and logs a
-    warning for each; `LintLimits` says how often, and from when on. If the socket is served already, nothing changes.
+    warning for each; `LintLimits` says how often, and from when on. If the socket is served already, none of this
+    changes.
+
+    With `record`, what happens to the next loop that this thread runs is written to that file until `stop()`, for
+    `ferrio.testing.replay`; with `record_bytes`, also what its connections receive. Raises OSError if the file cannot
+    be made, and RuntimeError if this thread runs a loop already or its next one has another recording.
     """
     global _served
     with _lock:
         if _served is None:
             _recording.check(recorder)
             variables = _context.check(context)
+            allowed = tuple(allow_uid)
+            if not all(isinstance(each, int) and 0 <= each < _NO_USER for each in allowed):
+                raise ValueError("allow_uid has numbers of users")
             _watch_process()
             # What is on without the socket goes on if the socket cannot be served.
             ends = [
@@ -106,7 +119,7 @@ def start(
                 *([] if _watching.is_on() else [_watching.end]),
                 _end_service,
             ]
-            _served = _Served(None if path is None else os.fspath(path), tuple(allow_uid))
+            _served = _Served(None if path is None else os.fspath(path), allowed)
             try:
                 _context.show(variables)
                 _lints.restrict(lints if isinstance(lints, LintLimits) else LintLimits())
@@ -116,9 +129,13 @@ def start(
                     _watching.publish_to(_served.service)
                 if lints:
                     _lint_watch.begin()
+                if record is not None:
+                    _recorded_loop.begin(record, record_bytes)
             except BaseException:
                 _call_all(ends)
                 raise
+        elif record is not None:
+            _recorded_loop.begin(record, record_bytes)
         return _served.path
 
 
@@ -134,7 +151,7 @@ def watch(limit: float) -> None:
         _watching.begin(limit)
 
 
-def record(recorder: int) -> None:
+def record_flight(recorder: int) -> None:
     """Records, without a socket, until `stop()`."""
     with _lock:
         _watch_process()
@@ -144,7 +161,7 @@ def record(recorder: int) -> None:
 def stop() -> None:
     """End that, and forget what was recorded, but not `blocks()`. Without `start()` before it, it does nothing."""
     with _lock:
-        _call_all((_dumps.end, _end_looks, _recording.end, _watching.end, _end_service))
+        _call_all((_dumps.end, _end_looks, _recorded_loop.end, _recording.end, _watching.end, _end_service))
 
 
 def _call_all(parts: Sequence[Callable[[], None]], place: int = 0) -> None:
@@ -208,6 +225,7 @@ def _after_fork_in_child() -> None:
         _forget_flight()
         _forget_running_jobs()
         _dumps.forget_parent()
+        _recorded_loop.end()
         _watching.forget_parent()
         _watching.resume()
         _lint_watch.resume()

@@ -2,15 +2,17 @@
 
 They are in `$XDG_RUNTIME_DIR/ferrio`, or in `ferrio-UID` among the temporary files: a directory of mode 0700 that
 belongs to the user, which is checked, so that no other user can read a request or answer it. Each process has a socket
-named by its number, of mode 0600. What a killed process leaves is removed by whoever comes across it next.
+named by its number, of mode 0600; users that the program allows to ask may connect, too. What a killed process leaves
+is removed by whoever comes across it next.
 """
 
 import os
 import re
 import socket
 import stat
+import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 _NAME = re.compile(r"([0-9]+)(?:-[0-9]+)?\.sock")
@@ -46,23 +48,26 @@ def check_is_private(directory: Path) -> None:
         raise Unsafe(f"{directory} is not a directory of this user's alone (it must have mode 0700)")
 
 
-def listen(path: str | None) -> tuple[socket.socket, str]:
-    """A listening socket at `path`, or at the place that this process's number gives; and that place."""
+def listen(path: str | None, allowed: Sequence[int]) -> tuple[socket.socket, str]:
+    """A listening socket at `path`, or at the place that this process's number gives; and that place.
+
+    The users `allowed` may connect, besides this one.
+    """
     if path is not None:
         absolute = os.path.abspath(path)
-        return _bound(path), absolute
+        return _bound(path, allowed), absolute
     directory = make_own_directory()
     # The number may be in use: by a process of another container that shares the directory.
     for name in (f"{os.getpid()}.sock", *(f"{os.getpid()}-{extra}.sock" for extra in range(1, 100))):
         try:
             path = str(directory / name)
-            return _bound(path), path
+            return _bound(path, allowed), path
         except FileExistsError:
             continue
     raise FileExistsError(f"all names for process {os.getpid()} in {directory} are in use")
 
 
-def _bound(path: str) -> socket.socket:
+def _bound(path: str, allowed: Sequence[int]) -> socket.socket:
     if os.path.lexists(path):
         if not stat.S_ISSOCK(os.lstat(path).st_mode) or is_served(path):
             raise FileExistsError(f"{path} exists")
@@ -75,6 +80,8 @@ def _bound(path: str) -> socket.socket:
         listener.bind(path)
         is_ours = True
         os.chmod(path, 0o600)
+        if allowed:
+            _let_connect(path, allowed)
         listener.listen(16)
     except BaseException:
         listener.close()
@@ -82,6 +89,24 @@ def _bound(path: str) -> socket.socket:
             os.unlink(path)
         raise
     return listener
+
+
+def _let_connect(path: str, allowed: Sequence[int]) -> None:
+    """Lets these users connect; where the file system has no access lists, everybody: who asks is checked anyway."""
+    read_and_write, nobody = 6, 0xFFFFFFFF
+    owner, user, group, mask, others = 1, 2, 4, 16, 32
+    entries = [
+        (owner, read_and_write, nobody),
+        *((user, read_and_write, each) for each in sorted(set(allowed))),
+        (group, 0, nobody),
+        (mask, read_and_write, nobody),
+        (others, 0, nobody),
+    ]
+    access = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(path, "system.posix_acl_access", access)
+    except (AttributeError, OSError):
+        os.chmod(path, 0o666)
 
 
 def is_served(path: str) -> bool:

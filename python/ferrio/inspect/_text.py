@@ -247,7 +247,8 @@ def _creation_lines(index: Index, task: Task) -> Iterator[str]:
 
 def _wait_lines(index: Index, link: ChainLink, wait: Wait) -> Iterator[str]:
     task = link["task"]
-    others = f", and {link['others']} others" if link["others"] else ""
+    number = link["others"]
+    others = f", and {number} other{'s' if number > 1 else ''}" if number else ""
     if link["primitive"] is not None and link["next"] is not None:
         holder = next(each for each in link["primitive"]["holders"] if each["task"] == link["next"])
         name = printable(index.tasks[link["next"]]["name"]) if link["next"] in index.tasks else link["next"]

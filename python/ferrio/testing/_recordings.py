@@ -36,8 +36,8 @@ class record:
     it also gets what connections received, without which a program with connections cannot be replayed. After `limit`
     bytes it ends, and the program goes on.
 
-    Raises OSError if the file cannot be made, and RuntimeError if the thread runs a loop already. If it cannot be
-    written later, that is logged once, and the program goes on.
+    Raises OSError if the file cannot be made, and RuntimeError if the thread runs a loop already or another recording
+    waits for its next one. If it cannot be written later, that is logged once, and the program goes on.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, bytes: bool = False, limit: int = LIMIT) -> None:
@@ -64,21 +64,23 @@ class record:
             raise RuntimeError("this recording has begun already")
         if asyncio._get_running_loop() is not None:
             raise RuntimeError("a recording begins before the loop runs")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        descriptor = os.open(self.path, flags, 0o600)
-        try:
+        header = _MAGIC + json.dumps(_about(self._keeps_bytes, self._script)).encode() + b"\n"
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        recording = Recording.writing(descriptor, self._limit, self._keeps_bytes)
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, descriptor)
+            # First of all, so that a refused recording leaves alone what the file has.
+            _record_next_loop(recording)
+            undo.callback(recording.finish)
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
                 os.fchmod(descriptor, 0o600)
-            header = _MAGIC + json.dumps(_about(self._keeps_bytes, self._script)).encode() + b"\n"
+                os.ftruncate(descriptor, 0)
             while header:
                 header = header[os.write(descriptor, header) :]
-        except BaseException:
-            os.close(descriptor)
-            raise
+            undo.pop_all()
         self._descriptor = descriptor
         self._process = os.getpid()
-        self._recording = Recording.writing(descriptor, self._limit, self._keeps_bytes)
-        _record_next_loop(self._recording)
+        self._recording = recording
 
     def stop(self) -> None:
         """End, as leaving the context does."""

@@ -20,6 +20,7 @@ pub mod gil_cell;
 pub(crate) mod heap_type;
 pub mod hooks;
 pub(crate) mod imports;
+pub(crate) mod innermost_frame;
 pub mod keyword_call;
 pub mod memory;
 pub mod method;

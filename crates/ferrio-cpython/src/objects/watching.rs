@@ -65,6 +65,14 @@ pub fn running(py: Python<'_>) -> Vec<(Bound<'_, LoopBase>, usize, usize)> {
     })
 }
 
+/// Whether this loop runs in this thread, and no other one anywhere.
+#[inline]
+pub(crate) fn is_the_only_one_here(owner: &Bound<'_, LoopBase>) -> bool {
+    let py = owner.py();
+    let is_only = |running: &mut Vec<RunningLoop>| running.len() == 1 && running[0].owner.as_ptr() == owner.as_ptr();
+    owner.get().thread() == Some(crate::thread_identifier(py)) && RUNNING.with(py, is_only)
+}
+
 /// A loop begins to run in this thread.
 pub fn begin_run(slf: &Bound<'_, LoopBase>) {
     let py = slf.py();

@@ -296,7 +296,7 @@ pub(crate) fn poll_system(slf: &Bound<'_, Loop>, timeout: Option<Duration>) -> P
     }
     let Some(poller) = io.own_poller(py).map_err(|error| exception_handler::from_io(&error))? else { return Ok(()) };
     let mut events = io.take_events(py);
-    timeline::begin_poll(base(slf), py);
+    timeline::begin_poll(base(slf));
     let outcome = if !events.is_empty() {
         // Events of an earlier poll for which there was not enough memory.
         Ok(())

@@ -27,11 +27,11 @@ static RECORD: Seams = Seams {
     outside: Some(Outside { made, began, ended, lands }),
 };
 
-/// Record the next loop that the calling thread runs.
+/// Record the next loop that the calling thread runs. `RuntimeError` if that is recorded already.
 #[pyfunction]
 #[pyo3(name = "_record_next_loop")]
-pub(crate) fn record_next_loop(to: &Bound<'_, Recording>) {
-    recording::await_loop(to, &RECORD);
+pub(crate) fn record_next_loop(to: &Bound<'_, Recording>) -> PyResult<()> {
+    recording::await_loop(to, &RECORD)
 }
 
 fn of<'a>(slf: &'a Object<'_>) -> Option<&'a Recording> {
@@ -97,9 +97,9 @@ fn report(py: Python<'_>, number: i32) -> PyResult<()> {
 fn ran(slf: &Object<'_>, _: &Bound<'_, LoopBase>, _: usize, task: Option<Object<'_>>) -> PyResult<()> {
     let py = slf.py();
     let Some(recording) = of(slf) else { return Ok(()) };
-    let number = task.as_ref().map_or(0, task_number);
+    let (number, is_first) = recording.number_of(py, task.as_ref().map_or(0, task_number));
     if let Some(task) = task
-        && recording.is_new(py, number)
+        && is_first
     {
         let name = described(&task).unwrap_or_default();
         recording.note(py, &Recorded::Task(number, &name));

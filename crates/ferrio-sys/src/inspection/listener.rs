@@ -22,6 +22,10 @@ const LOOK: Duration = Duration::from_millis(250);
 /// The collector makes progress, but the answer takes longer than a client should wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
+/// A thread that waits for the interpreter runs for less than a hundredth of the time. A collector that runs for longer
+/// than this, in nanoseconds and since it last made progress, has the interpreter: its step takes long on a busy machine.
+const WORKS: u64 = 75_000_000;
+
 struct Listener<'a> {
     socket: UnixListener,
     settings: &'a Settings,
@@ -30,6 +34,8 @@ struct Listener<'a> {
     next_number: u64,
     /// Accepts nobody before: the system has refused a descriptor.
     accepts_from: Instant,
+    /// When the collector last made progress, and for how long its thread had run when that was seen, if it is known.
+    seen: (Instant, Option<u64>),
 }
 
 /// Serves until the service is to end.
@@ -39,7 +45,8 @@ pub(super) fn serve(socket: OwnedFd, settings: &Settings, shared: &Shared) {
         return;
     }
     let (clients, accepts_from) = (Vec::new(), Instant::now());
-    let mut listener = Listener { socket, settings, shared, clients, next_number: 0, accepts_from };
+    let seen = (accepts_from, None);
+    let mut listener = Listener { socket, settings, shared, clients, next_number: 0, accepts_from, seen };
     while !shared.is_ending() && listener.turn() {}
 }
 
@@ -131,7 +138,10 @@ impl Listener<'_> {
     fn look_at_deadlines(&mut self, now: Instant) {
         let due = self.clients.iter().filter(|client| client.deadline().is_some_and(|deadline| deadline <= now));
         let due: Vec<_> = due.map(|client| (client.number, client.waits_since())).collect();
-        let progress = self.shared.progress();
+        if due.is_empty() {
+            return;
+        }
+        let progress = self.progress(now);
         for (number, waits_since) in due {
             let Some(since) = waits_since else {
                 self.update(number, |_| Outcome::Leaves);
@@ -148,6 +158,22 @@ impl Listener<'_> {
             let answer = threads::partial_answer(&self.settings.partial, &self.shared.blocks());
             self.update(number, |client| client.answer(answer, now));
         }
+    }
+
+    /// When the collector last had the interpreter.
+    fn progress(&mut self, now: Instant) -> Instant {
+        let (progress, thread) = self.shared.progress();
+        let ran = threads::time_of_thread(thread);
+        let (seen, ran_then) = self.seen;
+        let works = seen == progress && ran.zip(ran_then).is_some_and(|(ran, then)| ran.saturating_sub(then) > WORKS);
+        if works {
+            self.shared.note_progress();
+        }
+        let progress = if works { now } else { progress };
+        if works || seen != progress {
+            self.seen = (self.shared.progress().0, ran);
+        }
+        progress
     }
 
     fn accept(&mut self, now: Instant) {

@@ -72,6 +72,8 @@ struct State {
     blocks: Vec<(u64, Vec<u8>)>,
     /// When the collector last had the interpreter.
     progress: Instant,
+    /// The system's number of the collector's thread; 0 until it runs.
+    collector: u32,
     ending: bool,
 }
 
@@ -120,6 +122,7 @@ impl Shared {
             is_watched: false,
             blocks: Vec::new(),
             progress: Instant::now(),
+            collector: 0,
             ending: false,
         };
         Ok(Self { waker: Waker::new()?, state: Mutex::new(state), changed: Condvar::new() })
@@ -157,6 +160,7 @@ impl Shared {
 
     /// The collector's thread.
     fn collect(&self, mut collect: Collect) {
+        self.lock().collector = crate::watching::this_thread();
         while let Some((client, request)) = self.next_request() {
             let Some(answer) = collect(&request) else { return };
             self.lock().answers.push((client, answer));
@@ -225,7 +229,9 @@ impl Shared {
         std::mem::take(&mut self.lock().answers)
     }
 
-    fn progress(&self) -> Instant {
-        self.lock().progress
+    /// When the collector last had the interpreter, and the system's number of its thread.
+    fn progress(&self) -> (Instant, u32) {
+        let state = self.lock();
+        (state.progress, state.collector)
     }
 }

@@ -36,6 +36,12 @@ pub(crate) fn state_of_thread(number: u32) -> Option<char> {
     status.rsplit_once(") ")?.1.chars().next()
 }
 
+/// For how many nanoseconds one of this process's threads has run, where the system tells.
+pub(super) fn time_of_thread(number: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/self/task/{number}/schedstat")).ok()?;
+    status.split(' ').next()?.parse().ok()
+}
+
 /// The number, the name and the state of each thread, as far as the system tells. Names consist of harmless characters.
 fn threads() -> Vec<(u32, String, char)> {
     let Ok(entries) = fs::read_dir("/proc/self/task") else { return Vec::new() };

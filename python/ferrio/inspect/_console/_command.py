@@ -11,7 +11,7 @@ import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 
-from ferrio.inspect._client import Failed, ask, find
+from ferrio.inspect._client import Failed, find, greeting_of
 from ferrio.inspect._console._observed import Observed
 from ferrio.inspect._console._server import Server
 from ferrio.inspect._socket import Unsafe, make_own_directory
@@ -53,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def lines(options: argparse.Namespace) -> Iterator[str]:
     """Serves; yields the address as soon as it can be opened."""
     path = find(options.process)
-    observed = Observed(path, ask(path, "hello", 5), options.interval)
+    observed = Observed(path, greeting_of(path), options.interval)
     server = _server(options, observed)
     says = threading.Thread(target=_say_the_end, args=(observed,), name="ferrio-console-end", daemon=True)
     try:

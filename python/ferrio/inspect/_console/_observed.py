@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ferrio.inspect import _text, _top
 from ferrio.inspect._blocked import Flame
 from ferrio.inspect._chains import Index
-from ferrio.inspect._client import Failed, ask
+from ferrio.inspect._client import Failed, ask, greeting_of
 from ferrio.inspect._console import _series
 from ferrio.inspect._model import Block, Snapshot, Task
 
@@ -21,7 +21,9 @@ from ferrio.inspect._model import Block, Snapshot, Task
 _SHARE = 0.2
 
 # In seconds. A process that does not answer for so long is said to be stopped, and asked again.
+# Before the first answer nobody knows how long one takes.
 _PATIENCE = 20.0
+_PATIENCE_AT_FIRST = 120.0
 
 # Points of the charts, changes of a task and blocks that are remembered.
 _POINTS = 600
@@ -79,7 +81,7 @@ class Observed:
 
     def start(self) -> None:
         """Takes the first look, which may fail, then goes on in a thread."""
-        self._see()
+        self._see(_PATIENCE_AT_FIRST)
         self._thread.start()
 
     def close(self) -> None:
@@ -122,14 +124,14 @@ class Observed:
                 if self._closed:
                     return
             try:
-                self._see()
+                self._see(max(_PATIENCE, 4 * took))
             except Failed as failure:
                 self._publish(trouble=str(failure), ended=not self._is_there())
 
     def _is_there(self) -> bool:
         """Whether the process can be asked at all. A number in a container is none of this namespace's: ask."""
         try:
-            return bool(ask(self.path, "hello", 5)["pid"] == self.hello["pid"])
+            return bool(greeting_of(self.path)["pid"] == self.hello["pid"])
         except Failed as failure:
             return "does not answer: it is stopped" in str(failure)
 
@@ -138,14 +140,14 @@ class Observed:
             self.look = self.look._replace(version=self.look.version + 1, at=time.time(), **fields)
             self.changed.notify_all()
 
-    def _see(self) -> None:
-        snapshot: Snapshot = ask(self.path, {"view": "snapshot"}, _PATIENCE)  # type: ignore[assignment]
+    def _see(self, patience: float) -> None:
+        snapshot: Snapshot = ask(self.path, {"view": "snapshot"}, patience)  # type: ignore[assignment]
         self._remember_blocks(snapshot["blocks"])
         if snapshot["partial"]:
             self._publish(trouble=snapshot["reason"] or "the process could not answer itself")
             return
         try:
-            counted = ask(self.path, {"view": "metrics"}, _PATIENCE).get("metrics", {})
+            counted = ask(self.path, {"view": "metrics"}, patience).get("metrics", {})
         except Failed:
             counted = {}
         self.points.extend(self._rates.points(self.look.version + 1, snapshot, counted))

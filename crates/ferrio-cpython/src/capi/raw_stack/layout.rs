@@ -115,6 +115,18 @@ impl Layout {
     }
 }
 
+/// Where this thread's state has the address of its innermost frame, and where a frame object has that of its frame.
+#[cfg(Py_3_13)]
+pub(in crate::capi) fn innermost(py: Python<'_>) -> Option<(usize, usize)> {
+    let object = imports::current_frame(py)?;
+    let code = object.getattr(crate::intern!(py, "f_code")).ok()?;
+    let (in_object, _) = frame_and_code(&object, &code)?;
+    match current(word(address(&object) + in_object)?)? {
+        Current::Direct(in_state) => Some((in_state, in_object)),
+        Current::Indirect(..) => None,
+    }
+}
+
 fn address(object: &Bound<'_, PyAny>) -> usize {
     object.as_ptr().addr()
 }

@@ -10,6 +10,8 @@ mod lines;
 pub(super) mod words;
 
 pub use layout::Layout;
+#[cfg(Py_3_13)]
+pub(super) use layout::innermost;
 
 use ferrio_sys::memory;
 use words::{half_word, word};

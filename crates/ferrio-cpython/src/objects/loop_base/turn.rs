@@ -20,12 +20,14 @@ use crate::objects::runnable::Runnable;
 use crate::objects::watching;
 
 /// The bits of `Extras`.
-const OBSERVED: u8 = 1;
+const WATCHED: u8 = 1;
 const RARE: u8 = 2;
+const RECORDED: u8 = 4;
 
 /// What callbacks run with besides themselves. Relaxed is enough: the GIL orders all accesses.
 ///
-/// Invariant: the pointers are null, or what they point to is kept by the loop.
+/// Invariant: the pointers are null, or what they point to is kept by the loop; with the bits `WATCHED` and `RECORDED`
+/// they are not null.
 #[derive(Default)]
 pub(super) struct Extras {
     bits: AtomicU8,
@@ -47,31 +49,70 @@ impl Extras {
 }
 
 /// What looks at callbacks and changes nothing.
-#[derive(Clone, Copy)]
-pub(super) struct Observers<'a> {
-    pulse: Option<&'a Pulse>,
-    timeline: Option<&'a Timeline>,
-}
+trait Observer<'a>: Copy + 'a {
+    /// What looks at the next callback of this loop; None if there is other work around it.
+    fn of(base: &'a LoopBase) -> Option<Self>;
 
-impl Observers<'_> {
     /// A callback begins.
-    #[inline(always)] // all of it together takes some 50 instructions of `switch_100`
-    pub(super) fn begin(self, py: Python<'_>, base: &LoopBase, runnable: &Runnable) {
-        if let Some(pulse) = self.pulse {
-            pulse.beat(watching::address_of_task(runnable));
-        }
-        if let Some(timeline) = self.timeline {
-            timeline::begin(timeline, base, py);
-        }
-    }
+    fn begin(self, py: Python<'_>, base: &LoopBase, runnable: &Runnable);
 
     /// It has ended. Returns whether there is a report of it.
-    #[inline(always)] // as `begin`
-    pub(super) fn end(self, py: Python<'_>, base: &LoopBase, runnable: &Runnable) -> bool {
-        if let Some(timeline) = self.timeline {
-            timeline::end(timeline, base, py, runnable);
+    fn end(self, py: Python<'_>, base: &LoopBase, runnable: &Runnable) -> bool;
+}
+
+/// The watchdog alone.
+impl<'a> Observer<'a> for &'a Pulse {
+    #[inline(always)] // `call_soon_chain`, `switch_100`
+    fn of(base: &'a LoopBase) -> Option<Self> {
+        if base.extras.get() != WATCHED {
+            return None;
         }
-        self.pulse.is_some_and(|pulse| pulse.block() != 0)
+        // SAFETY: as `WATCHED` says, it is in the `Arc` of `base.pulse`, which stays in its place.
+        let pulse = unsafe { &*base.extras.pulse.load(Ordering::Relaxed) };
+        if pulse.block() == 0 { Some(pulse) } else { None }
+    }
+
+    #[inline(always)] // as `of`
+    fn begin(self, _: Python<'_>, _: &LoopBase, runnable: &Runnable) {
+        self.beat(watching::address_of_task(runnable));
+    }
+
+    #[inline(always)] // as `of`
+    fn end(self, _: Python<'_>, _: &LoopBase, _: &Runnable) -> bool {
+        self.block() != 0
+    }
+}
+
+/// The recorder, and the watchdog if it is on.
+#[derive(Clone, Copy)]
+struct Observers<'a> {
+    pulse: Option<&'a Pulse>,
+    timeline: &'a Timeline,
+}
+
+impl<'a> Observer<'a> for Observers<'a> {
+    #[inline(always)] // all of it together takes some 50 instructions of `switch_100`
+    fn of(base: &'a LoopBase) -> Option<Self> {
+        // SAFETY: null, or in the `Arc` of `base.timeline`, which stays in its place.
+        let timeline = unsafe { base.extras.timeline.load(Ordering::Relaxed).as_ref() }?;
+        // SAFETY: as above, of `base.pulse`.
+        let pulse = unsafe { base.extras.pulse.load(Ordering::Relaxed).as_ref() };
+        let has_others = base.extras.get() & RARE != 0 || pulse.is_some_and(|pulse| pulse.block() != 0);
+        if has_others { None } else { Some(Self { pulse, timeline }) }
+    }
+
+    #[inline(always)] // as `of`
+    fn begin(self, py: Python<'_>, base: &LoopBase, runnable: &Runnable) {
+        if let Some(pulse) = self.pulse {
+            pulse.begin(py, base, runnable);
+        }
+        timeline::begin(self.timeline, base, py);
+    }
+
+    #[inline(always)] // as `of`
+    fn end(self, py: Python<'_>, base: &LoopBase, runnable: &Runnable) -> bool {
+        timeline::end(self.timeline, base, py, runnable);
+        self.pulse.is_some_and(|pulse| pulse.end(py, base, runnable))
     }
 }
 
@@ -121,8 +162,10 @@ impl LoopBase {
         let base = slf.get();
         let count = base.ready_count(py);
         for place in 0..count {
-            if base.extras.get() != 0 {
-                return Self::run_ready_with_extras(slf, count - place);
+            match base.extras.get() {
+                0 => {}
+                WATCHED => return Self::run_observed::<&Pulse>(slf, count - place),
+                _ => return Self::run_observed::<Observers<'_>>(slf, count - place),
             }
             let Some(runnable) = base.queue.with(py, ReadyQueue::pop) else {
                 return Ok(());
@@ -136,14 +179,15 @@ impl LoopBase {
         Ok(())
     }
 
-    /// The same for `count` callbacks, with what is on around each. A loop of its own, so that the other one costs no more
-    /// for it.
+    /// The same for `count` callbacks, at least one, with what is on around each. Loops of their own, so that the other
+    /// one costs no more for it.
     #[cold]
     #[inline(never)]
-    fn run_ready_with_extras(slf: &Bound<'_, Self>, count: usize) -> PyResult<()> {
+    fn run_observed<'a, O: Observer<'a>>(slf: &'a Bound<'_, Self>, count: usize) -> PyResult<()> {
         let py = slf.py();
         let base = slf.get();
-        for _ in 0..count {
+        let mut left = count;
+        loop {
             let Some(runnable) = base.queue.with(py, ReadyQueue::pop) else {
                 return Ok(());
             };
@@ -151,45 +195,35 @@ impl LoopBase {
                 Self::sync_or_report(slf)?;
             }
             // Each outcome stays in its place; copying it would take eight instructions of `switch_100`.
-            let Some(observers) = base.observers(base.extras.get()) else {
+            if let Some(observer) = O::of(base) {
+                observer.begin(py, base, &runnable);
+                let outcome = runnable.run(slf);
+                if observer.end(py, base, &runnable) {
+                    let outcome = Self::end_reported(slf, &runnable, outcome);
+                    conclude!(slf, runnable, outcome);
+                } else {
+                    conclude!(slf, runnable, outcome);
+                }
+            } else {
                 let outcome = Self::run_special(slf, &runnable);
                 conclude!(slf, runnable, outcome);
-                continue;
-            };
-            observers.begin(py, base, &runnable);
-            let outcome = runnable.run(slf);
-            if observers.end(py, base, &runnable) {
-                let outcome = Self::end_reported(slf, &runnable, outcome);
-                conclude!(slf, runnable, outcome);
-                continue;
             }
-            conclude!(slf, runnable, outcome);
+            left -= 1;
+            if left == 0 {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     pub(crate) fn update_special(&self) {
         let is_rare = self.debug.get() || self.end_is_due.get() || self.is_simulated();
         let pulse = self.pulse.get().filter(|_| self.watched.get()).map_or(null(), Arc::as_ptr);
         let timeline = self.timeline.get().filter(|_| self.recorded.get()).map_or(null(), Arc::as_ptr);
-        let is_observed = !pulse.is_null() || !timeline.is_null();
         self.extras.pulse.store(pulse.cast_mut(), Ordering::Relaxed);
         self.extras.timeline.store(timeline.cast_mut(), Ordering::Relaxed);
-        let bits = if is_rare { RARE } else { 0 } | if is_observed { OBSERVED } else { 0 };
-        self.extras.bits.store(bits, Ordering::Relaxed);
-    }
-
-    /// What looks at the next callback; None if there is more to do for it.
-    #[inline(always)] // `switch_100`
-    pub(super) fn observers(&self, extras: u8) -> Option<Observers<'_>> {
-        // SAFETY: null, or in the `Arc` of `self.pulse`, which stays in its place.
-        let pulse = unsafe { self.extras.pulse.load(Ordering::Relaxed).as_ref() };
-        if extras & RARE != 0 || pulse.is_some_and(|pulse| pulse.block() != 0) {
-            return None;
-        }
-        // SAFETY: as above, of `self.timeline`.
-        let timeline = unsafe { self.extras.timeline.load(Ordering::Relaxed).as_ref() };
-        Some(Observers { pulse, timeline })
+        let bit = |is_on, bit| if is_on { bit } else { 0 };
+        let observed = bit(!pulse.is_null(), WATCHED) | bit(!timeline.is_null(), RECORDED);
+        self.extras.bits.store(observed | bit(is_rare, RARE), Ordering::Relaxed);
     }
 
     /// Runs a callback with all that is switched on around it.

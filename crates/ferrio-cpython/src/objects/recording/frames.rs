@@ -8,14 +8,22 @@ use pyo3::types::PyString;
 
 use super::creation::Place;
 use super::records::RECORDS;
-use crate::capi::imports;
+use crate::capi::{imports, innermost_frame};
 
 /// How many frames are looked at for one that is not asyncio's.
 const FRAMES: usize = 8;
 
 /// Where the running code is, outside of asyncio's own.
 pub(super) fn running_place(py: Python<'_>) -> Option<Place> {
+    if let Some((code, offset)) = innermost_frame::place(py)
+        && !is_asyncio(&code)
+    {
+        return Some(Place { code: code.unbind(), offset });
+    }
     let mut frame = imports::current_frame(py);
+    if let Some(frame) = &frame {
+        innermost_frame::confirm(frame);
+    }
     for _ in 0..FRAMES {
         let present = frame?;
         let pointer = present.as_ptr().cast::<ffi::PyFrameObject>();

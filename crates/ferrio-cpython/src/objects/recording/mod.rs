@@ -41,6 +41,8 @@ use self::records::{MOST_JOBS, MOST_NAMES, RECORDS, Records};
 use self::table::{Entry, Table, Whereabouts};
 use super::current::task_of_this_thread;
 use super::task::TaskRef;
+use super::watching;
+use crate::capi::innermost_frame;
 
 /// What is needed to record.
 pub struct Plan {
@@ -65,10 +67,13 @@ pub fn switch(py: Python<'_>, plan: Option<Plan>, native_thread: impl Fn(u64) ->
         }
         (std::mem::replace(records, fresh), on)
     });
+    if begins {
+        innermost_frame::learn(py);
+    }
     if begins || !on {
         records::set_on(on);
     }
-    for (owner, ..) in super::watching::running(py) {
+    for (owner, ..) in watching::running(py) {
         if begins {
             timeline::attach(&owner, native_thread(owner.get().thread().unwrap_or(0)));
         } else if !on {
@@ -83,7 +88,13 @@ pub fn switch(py: Python<'_>, plan: Option<Plan>, native_thread: impl Fn(u64) ->
 pub(crate) fn note_created(task: &TaskRef<'_>) {
     let py = task.py();
     let place = running_place(py);
-    let creator = task_of_this_thread(py);
+    let owner = task.future().native_owner().ok().flatten();
+    let creator = match &owner {
+        Some(owner) if watching::is_the_only_one_here(owner) => {
+            owner.get().running.task(py).and_then(|task| TaskRef::of(&task))
+        }
+        _ => task_of_this_thread(py),
+    };
     let now = monotonic();
     let label = task.task().coroutine().map_or(0, |coroutine| labels::of_coroutine(&coroutine.get(py)));
     // Its place may be another one from now on, or none.
@@ -99,9 +110,7 @@ pub(crate) fn note_created(task: &TaskRef<'_>) {
     });
     let Some((before, number, by)) = noted else { return };
     drop(before);
-    if let Some(number) = number
-        && let Ok(Some(owner)) = task.future().native_owner()
-    {
+    if let (Some(number), Some(owner)) = (number, owner) {
         timeline::note_created(owner.get(), py, number.serial, by.map_or(0, |by| by.serial), now);
     }
 }
@@ -136,6 +145,16 @@ fn add(tasks: &mut Table, task: &TaskRef<'_>, label: u64, creation: Option<Creat
 
 /// Notes what all loops have done. Then no place in the table is needed any more.
 fn note_all_steps(py: Python<'_>) {
+    let is_any = RECORDS.with(py, |records| {
+        records.iter().flat_map(|records| &records.timelines).any(|timeline| timeline.has_steps(py))
+    });
+    if is_any {
+        note_steps_of_all(py);
+    }
+}
+
+#[inline(never)]
+fn note_steps_of_all(py: Python<'_>) {
     // One after the other: noting borrows the records.
     let timeline = |number: usize| {
         RECORDS.with(py, |records| records.as_ref().and_then(|records| records.timelines.get(number).cloned()))
@@ -192,7 +211,7 @@ pub fn forget_flight(py: Python<'_>) {
         Some((std::mem::replace(&mut records.jobs, jobs), std::mem::take(&mut records.timelines)))
     });
     drop(before);
-    for (owner, ..) in super::watching::running(py) {
+    for (owner, ..) in watching::running(py) {
         timeline::leave(&owner);
     }
 }

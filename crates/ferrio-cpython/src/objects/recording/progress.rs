@@ -3,7 +3,7 @@
 //! Invariant: the log has steps only that have ended one after the other, with nothing in between; `Timeline::with` notes
 //! them before anything else is done with the state.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pyo3::prelude::*;
 
@@ -16,6 +16,8 @@ pub(crate) struct Timeline {
     /// The loop's address.
     pub(super) owner: usize,
     pub(super) progress: Progress,
+    /// When the poll that lasts began; 0 for none. Relaxed: the GIL orders all accesses.
+    polling_since: AtomicU64,
     pub(super) log: GilCell<Log>,
     /// Use `with`.
     pub(super) state: GilCell<State>,
@@ -24,12 +26,25 @@ pub(crate) struct Timeline {
 impl Timeline {
     pub(super) fn new(owner: usize) -> Self {
         let progress = Progress(AtomicUsize::new(Progress::OTHER));
-        Self { owner, progress, log: GilCell::default(), state: GilCell::default() }
+        let polling_since = AtomicU64::new(0);
+        Self { owner, progress, polling_since, log: GilCell::default(), state: GilCell::default() }
+    }
+
+    /// When the poll that lasts began; 0 for none.
+    #[inline]
+    pub(super) fn polling_since(&self) -> u64 {
+        self.polling_since.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn set_polling_since(&self, instant: u64) {
+        self.polling_since.store(instant, Ordering::Relaxed);
     }
 
     /// Begins anew; what was to be noted is not. Returns what was known, to be dropped outside of all borrows.
     pub(super) fn replace(&self, py: Python<'_>, state: State) -> State {
         self.log.with(py, Log::reset);
+        self.set_polling_since(0);
         self.state.with(py, |before| std::mem::replace(before, state))
     }
 

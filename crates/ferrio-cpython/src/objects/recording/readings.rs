@@ -49,7 +49,7 @@ pub fn read(py: Python<'_>, since: u64) -> Vec<Reading> {
                 records,
                 lost: state.ring.lost(),
                 running,
-                polling_since: state.polling_since,
+                polling_since: timeline.polling_since(),
             }
         })
     };

@@ -37,8 +37,6 @@ pub(super) struct State {
     pub(super) is_fresh: bool,
     /// When the last callback ended or, while one runs, when it began; 0 if other work was done since then.
     pub(super) last_end: u64,
-    /// When the poll that lasts began; 0 for none.
-    pub(super) polling_since: u64,
     /// The system's number of the thread that runs the loop; 0 if it does not run.
     pub(super) thread: u32,
 }
@@ -246,6 +244,7 @@ impl State {
         Waker::of(Number { place, serial: entry.serial })
     }
 
+    #[inline(always)] // `uvicorn_request`
     pub(super) fn note_callback(&mut self, ran: &Ran, item: &Item) -> Waker {
         self.record(ran, item, 0, 0);
         Waker::CALLBACK

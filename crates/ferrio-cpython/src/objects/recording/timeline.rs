@@ -30,9 +30,15 @@ impl Timeline {
     /// Notes what is to be noted.
     #[inline]
     pub(super) fn note_steps(&self, py: Python<'_>) {
-        if !self.log.with(py, |log| log.is_empty()) {
+        if self.has_steps(py) {
             self.note_all_steps(py);
         }
+    }
+
+    /// Whether there is anything to be noted.
+    #[inline]
+    pub(super) fn has_steps(&self, py: Python<'_>) -> bool {
+        !self.log.with(py, |log| log.is_empty())
     }
 
     #[inline(never)]
@@ -128,14 +134,20 @@ pub(crate) fn begin(timeline: &Timeline, base: &LoopBase, py: Python<'_>) {
 
 #[inline(never)]
 fn begin_unforeseen(timeline: &Timeline, base: &LoopBase, py: Python<'_>, items: usize) {
-    if is_any_running(timeline, py) {
-        let by = running(base, py);
-        timeline.progress.set_other();
-        timeline.with(py, |state| state.begin_nested(items, by));
-    } else {
+    let begins_alone = |state: &mut State| {
+        let is_alone = state.depth == 0;
+        if is_alone {
+            state.begin(items);
+        }
+        is_alone
+    };
+    if !timeline.progress.runs() && timeline.with(py, begins_alone) {
         timeline.progress.set_running();
-        timeline.with(py, |state| state.begin(items));
+        return;
     }
+    let by = running(base, py);
+    timeline.progress.set_other();
+    timeline.with(py, |state| state.begin_nested(items, by));
 }
 
 /// Whether a callback runs, or has run the loop again.
@@ -147,9 +159,12 @@ fn is_any_running(timeline: &Timeline, py: Python<'_>) -> bool {
 #[inline(never)]
 pub(crate) fn end(timeline: &Timeline, base: &LoopBase, py: Python<'_>, runnable: &Runnable) {
     let (until, ready) = (monotonic(), base.ready_count(py));
-    let Some(task) = runnable.task(py).filter(|task| is_foreseeable(timeline, task)) else {
-        return end_otherwise(timeline, py, runnable, until, ready);
+    let Some(task) = runnable.task(py) else {
+        return end_callback(timeline, py, runnable, until, ready);
     };
+    if !is_foreseeable(timeline, task) {
+        return end_otherwise(timeline, py, task, until, ready);
+    }
     if task.task().waiting_for.is_none() {
         end_step(timeline, py, task, Step { until, label: 0, ready, place: task.task().place, detail: YIELDS });
     } else {
@@ -173,37 +188,46 @@ fn end_wait(timeline: &Timeline, py: Python<'_>, task: &TaskRef<'_>, until: u64,
 fn end_step(timeline: &Timeline, py: Python<'_>, task: &TaskRef<'_>, step: Step) {
     if !timeline.note_later(py, &step) {
         let Step { until, label, ready, detail, .. } = step;
-        return end_now(timeline, py, Some(task), &Ran { kind: FlightKind::Step, detail, label, until, ready });
+        return end_now(timeline, py, task, &Ran { kind: FlightKind::Step, detail, label, until, ready });
     }
     timeline.progress.foresee(step.ready);
 }
 
 #[inline(never)]
-fn end_otherwise(timeline: &Timeline, py: Python<'_>, runnable: &Runnable, until: u64, ready: usize) {
-    let Some(task) = runnable.task(py) else {
-        return end_now(timeline, py, None, &Ran::of_callback(py, runnable, until, ready));
-    };
+fn end_otherwise(timeline: &Timeline, py: Python<'_>, task: &TaskRef<'_>, until: u64, ready: usize) {
     let (detail, label) = outcome_of(task);
-    end_now(timeline, py, Some(task), &Ran { kind: FlightKind::Step, detail, label, until, ready });
+    end_now(timeline, py, task, &Ran { kind: FlightKind::Step, detail, label, until, ready });
     if detail == ENDS {
         super::note_name(task);
     }
 }
 
-/// Notes at once what has ended: a task's step, or a callback.
+/// Notes at once a task's step that has ended.
 #[inline(never)]
-fn end_now(timeline: &Timeline, py: Python<'_>, task: Option<&TaskRef<'_>>, ran: &Ran) {
+fn end_now(timeline: &Timeline, py: Python<'_>, task: &TaskRef<'_>, ran: &Ran) {
+    note_end(timeline, py, ran, |state, item| {
+        let by = RECORDS.with(py, |records| {
+            let (number, entry) = entry_of(&mut records.as_mut()?.tasks, task)?;
+            Some(state.note_step(number.place, entry, ran, item))
+        });
+        // None without memory for the task's times.
+        by.unwrap_or_else(|| state.note_callback(ran, item))
+    });
+}
+
+/// Notes at once another callback that has ended.
+#[inline(never)]
+fn end_callback(timeline: &Timeline, py: Python<'_>, runnable: &Runnable, until: u64, ready: usize) {
+    let ran = Ran::of_callback(py, runnable, until, ready);
+    note_end(timeline, py, &ran, |state, item| state.note_callback(&ran, item));
+}
+
+#[inline(always)] // an uvicorn request has two callbacks: 70 instructions each
+fn note_end(timeline: &Timeline, py: Python<'_>, ran: &Ran, note: impl FnOnce(&mut State, &Item) -> Waker) {
     timeline.with(py, |state| {
         let runs_alone = timeline.progress.runs();
         let Some(item) = (if runs_alone { Some(state.take()) } else { state.end_nested() }) else { return };
-        let by = task.and_then(|task| {
-            RECORDS.with(py, |records| {
-                let (number, entry) = entry_of(&mut records.as_mut()?.tasks, task)?;
-                Some(state.note_step(number.place, entry, ran, &item))
-            })
-        });
-        // None also without memory for the task's times.
-        let by = by.unwrap_or_else(|| state.note_callback(ran, &item));
+        let by = note(state, &item);
         state.note_pushed_by(by, ran);
         if runs_alone {
             timeline.progress.foresee(ran.ready);
@@ -214,17 +238,20 @@ fn end_now(timeline: &Timeline, py: Python<'_>, task: Option<&TaskRef<'_>>, ran:
 /// The loop does other work than callbacks: what begins next needs a clock reading of its own. Inside a callback that
 /// runs the loop again each one has that.
 pub(crate) fn note_other_work(base: &LoopBase, py: Python<'_>) {
-    if let Some(timeline) = base.timeline.get().filter(|timeline| !is_any_running(timeline, py)) {
-        timeline.progress.set_other();
-        timeline.with(py, |state| state.last_end = 0);
+    if let Some(timeline) = base.timeline.get().filter(|timeline| !timeline.progress.runs()) {
+        timeline.with(py, |state| {
+            if state.depth == 0 {
+                timeline.progress.set_other();
+                state.last_end = 0;
+            }
+        });
     }
 }
 
 /// The loop asks the system for events.
-pub fn begin_poll(base: &LoopBase, py: Python<'_>) {
+pub fn begin_poll(base: &LoopBase) {
     if let Some(timeline) = base.timeline.get().filter(|_| base.recorded.get()) {
-        let now = monotonic();
-        timeline.with(py, |state| state.polling_since = now);
+        timeline.set_polling_since(monotonic());
     }
 }
 
@@ -232,14 +259,14 @@ pub fn begin_poll(base: &LoopBase, py: Python<'_>) {
 pub fn end_poll(base: &LoopBase, py: Python<'_>, events: usize) {
     if let Some(timeline) = base.timeline.get().filter(|_| base.recorded.get()) {
         let (now, ready) = (monotonic(), base.ready_count(py));
-        let is_inside = is_any_running(timeline, py);
+        let since = timeline.polling_since();
+        timeline.set_polling_since(0);
         timeline.with(py, |state| {
-            let since = std::mem::take(&mut state.polling_since);
             if since != 0 {
                 let record = FlightRecord::new(FlightKind::Poll, since, events as u64, 0);
                 state.ring.push(record.lasted(now.saturating_sub(since), ready));
             }
-            if !is_inside {
+            if !timeline.progress.runs() && state.depth == 0 {
                 state.last_end = now;
             }
         });
@@ -296,6 +323,7 @@ fn label_of_awaited(task: &TaskRef<'_>) -> u64 {
 }
 
 impl Ran {
+    #[inline]
     fn of_callback(py: Python<'_>, runnable: &Runnable, until: u64, ready: usize) -> Self {
         let (detail, label) = match runnable {
             Runnable::Handle(handle) => {

@@ -4,13 +4,15 @@
 //! that is being recorded it notes the answer; in one that repeats a recording it gives the recorded one, and the system
 //! is not asked. Without one this costs a branch for each call. What drives both is in `testing`.
 
+mod awaited;
 pub(crate) mod calls;
 mod reader;
 mod writer;
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ferrio_cpython::{GilCell, GilFlag, LoopBase, Seams, thread_identifier};
 use ferrio_engine::{Ending, Operation, Recorded};
@@ -23,16 +25,6 @@ use writer::Writer;
 
 /// How many loops have a recording.
 static RECORDED: AtomicUsize = AtomicUsize::new(0);
-
-/// The next loop that this thread runs is recorded.
-static IS_AWAITED: AtomicBool = AtomicBool::new(false);
-static AWAITED: GilCell<Option<Awaited>> = GilCell::new(None);
-
-struct Awaited {
-    recording: Py<Recording>,
-    seams: &'static Seams,
-    thread: u64,
-}
 
 /// Whether any loop has a recording.
 #[inline]
@@ -74,7 +66,7 @@ impl Tape {
     /// The loop begins to run: it may be the one that is to be recorded.
     #[inline]
     pub(crate) fn begin_run(&self, py: Python<'_>, base: &LoopBase) {
-        if IS_AWAITED.load(Ordering::Relaxed) {
+        if awaited::is_any() {
             self.begin_recording(py, base);
         }
     }
@@ -84,17 +76,12 @@ impl Tape {
         if base.is_simulated() {
             return;
         }
-        let thread = thread_identifier(py);
-        let awaited = AWAITED.with(py, |place| {
-            if place.as_ref().is_some_and(|awaited| awaited.thread == thread) { place.take() } else { None }
-        });
-        let Some(Awaited { recording, seams, .. }) = awaited else { return };
-        IS_AWAITED.store(false, Ordering::Relaxed);
-        if recording.bind(py).get().progress(py).1 {
-            return;
+        let Some((recording, seams)) = awaited::take(py) else { return };
+        let Ok(recording) = recording.cast_into::<Recording>() else { return };
+        if !recording.get().is_over(py) {
+            self.set(py, Some(recording.clone().unbind()));
+            base.simulate(py, Some((recording.into_any().unbind(), seams)));
         }
-        self.set(py, Some(recording.clone_ref(py)));
-        base.simulate(py, Some((recording.into_any(), seams)));
     }
 
     /// The loop has stopped.
@@ -170,6 +157,8 @@ struct State {
     has_loop: bool,
     registrations: u64,
     jobs: u64,
+    /// The numbers of the tasks that have run, by those that they have in the process.
+    tasks: HashMap<u64, u64>,
     /// By thread: the job that it is at.
     running: Vec<(u64, u64)>,
 }
@@ -187,7 +176,8 @@ pub(crate) struct Recording {
 
 impl Recording {
     fn new(mode: Mode) -> Self {
-        Self { state: GilCell::new(State { mode, has_loop: false, registrations: 0, jobs: 0, running: Vec::new() }) }
+        let (tasks, running) = (HashMap::new(), Vec::new());
+        Self { state: GilCell::new(State { mode, has_loop: false, registrations: 0, jobs: 0, tasks, running }) }
     }
 
     fn write(&self, py: Python<'_>, write: impl FnOnce(&mut Writer)) {
@@ -283,13 +273,17 @@ impl Recording {
         self.write(py, Writer::flush);
     }
 
-    /// Whether the name of this task is to be noted.
-    pub(crate) fn is_new(&self, py: Python<'_>, task: u64) -> bool {
-        let mut is_new = false;
-        self.write(py, |writer| {
-            is_new = task != 0 && writer.tasks.try_reserve(1).is_ok() && writer.tasks.insert(task);
-        });
-        is_new
+    /// The number of a task in the recording: tasks are counted in the order of their first steps, because those of other
+    /// threads have numbers, too. Also whether this is its first one. 0 for none, and without memory.
+    pub(crate) fn number_of(&self, py: Python<'_>, task: u64) -> (u64, bool) {
+        self.state.with(py, |state| {
+            if task == 0 || state.tasks.try_reserve(1).is_err() {
+                return (0, false);
+            }
+            let next = state.tasks.len() as u64 + 1;
+            let number = *state.tasks.entry(task).or_insert(next);
+            (number, number == next)
+        })
     }
 
     /// The error that has ended writing, told once, and whether nothing more is written.
@@ -297,6 +291,13 @@ impl Recording {
         let mut progress = (None, false);
         self.write(py, |writer| progress = (writer.take_failure(), writer.is_over()));
         progress
+    }
+
+    /// Whether nothing more is written.
+    fn is_over(&self, py: Python<'_>) -> bool {
+        let mut is_over = false;
+        self.write(py, |writer| is_over = writer.is_over());
+        is_over
     }
 
     /// A number for a job.
@@ -353,6 +354,7 @@ impl Recording {
     }
 
     pub(crate) fn end_step(&self, py: Python<'_>, task: u64, came: &str) {
+        let (task, _) = self.number_of(py, task);
         self.read(py, |reader| reader.end_step(task, came));
     }
 
@@ -407,13 +409,13 @@ impl Recording {
     }
 
     /// End it; gives the number of the error that it had, if any and if it was not told.
-    fn finish(&self, py: Python<'_>) -> Option<i32> {
+    fn finish(slf: &Bound<'_, Self>) -> Option<i32> {
         let mut failure = None;
-        self.write(py, |writer| {
+        slf.get().write(slf.py(), |writer| {
             writer.end(Ending::Stopped);
             failure = writer.take_failure();
         });
-        forget_awaited(py, self);
+        awaited::forget(slf.as_any());
         failure
     }
 
@@ -431,22 +433,13 @@ impl Recording {
 }
 
 /// Lets the next loop that the calling thread runs have this recording.
-pub(crate) fn await_loop(recording: &Bound<'_, Recording>, seams: &'static Seams) {
-    let py = recording.py();
-    let awaited = Awaited { recording: recording.clone().unbind(), seams, thread: thread_identifier(py) };
-    let before = AWAITED.with(py, |place| place.replace(awaited));
-    IS_AWAITED.store(true, Ordering::Relaxed);
-    drop(before);
-}
-
-fn forget_awaited(py: Python<'_>, recording: &Recording) {
-    let before = AWAITED.with(py, |place| {
-        let is_it = place.as_ref().is_some_and(|awaited| std::ptr::eq(awaited.recording.bind(py).get(), recording));
-        if is_it { place.take() } else { None }
-    });
-    if before.is_some() {
-        IS_AWAITED.store(false, Ordering::Relaxed);
-    }
+///
+/// # Errors
+/// `RuntimeError` if it is to have another one, and `MemoryError`.
+pub(crate) fn await_loop(recording: &Bound<'_, Recording>, seams: &'static Seams) -> PyResult<()> {
+    let is_over =
+        |other: &Bound<'_, PyAny>| other.cast::<Recording>().is_ok_and(|other| other.get().is_over(other.py()));
+    awaited::add(recording.as_any(), seams, is_over)
 }
 
 /// Whether the calling thread runs the loop.

@@ -3,7 +3,7 @@
 //! What is to be written is kept until there is much of it or the loop is about to sleep. Nothing is written beyond the
 //! limit, after an error, or in a child made by `fork`, which shares the file with its parent.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::RawFd;
 
@@ -25,8 +25,6 @@ pub(super) struct Writer {
     generation: u32,
     /// The number of the last registration of each descriptor.
     pub(super) registrations: HashMap<RawFd, u64>,
-    /// The tasks whose names were written.
-    pub(super) tasks: HashSet<u64>,
 }
 
 impl Writer {
@@ -41,7 +39,6 @@ impl Writer {
             failure: None,
             generation: fork::generation(),
             registrations: HashMap::new(),
-            tasks: HashSet::new(),
         }
     }
 
