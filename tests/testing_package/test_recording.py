@@ -274,12 +274,11 @@ def test_a_handshake_that_calls_the_program_is_refused_by_name(tmp_path):
     async def main():
         context = server_context()
         context.sni_callback = lambda session, name, context: None
-        server = await asyncio.start_server(recorded_programs.echo, "127.0.0.1", 0, ssl=context)
-        port = server.sockets[0].getsockname()[1]
-        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client_context(), server_hostname="localhost")
-        writer.close()
-        await writer.wait_closed()
-        server.close()
+        trusted = {"ssl": client_context(), "server_hostname": "localhost"}
+        async with programs_outside.serving(programs_outside.echo, ssl=context) as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port, **trusted)
+            writer.close()
+            await writer.wait_closed()
 
     file = tmp_path / "file"
     recorded(file, main, bytes=True)
@@ -312,6 +311,7 @@ def test_a_replay_that_ends_early_closes_what_is_open(tmp_path):
         for each in (writer, secret, server, secure, datagrams, process.stdin):
             each.close()
         await asyncio.gather(writer.wait_closed(), secret.wait_closed())
+        await programs_outside.gone()
 
     file = tmp_path / "file"
     is_changed = False

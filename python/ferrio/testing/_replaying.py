@@ -53,7 +53,7 @@ class Replays:
 
     def close_connections(self) -> bool:
         """Closes what the program had no chance to close, because it has left its recording; whether there was any."""
-        found = _watched_by(self.loop) if self.has_left else []
+        found = _watched_by(self.loop)
         for each in found:
             server = _server_of(each)
             close = getattr(each, "abort", None) or getattr(each if server is None else server, "close", None)

@@ -331,7 +331,7 @@ class World(Replays):
 
     def _close(self) -> None:
         """Closes what the run has left open of children and, if it has left its recording, of connections."""
-        if self.processes.close() | self.close_connections():
+        if self.processes.close() | (self.has_left and self.close_connections()):
             self.run_a_turn()
             with contextlib.suppress(Deadlock, Livelock):
                 self.loop.run_until_complete(_few_turns())

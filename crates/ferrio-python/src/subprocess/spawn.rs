@@ -219,9 +219,6 @@ fn start<'py>(
     keywords.set_item(name!("shell"), request.shell)?;
     keywords.set_item(name!("universal_newlines"), false)?;
     keywords.set_item(name!("bufsize"), 0)?;
-    let transport = subprocess::make(slf, protocol, piped)?;
-    let command = request.command.bind(py);
-    let frame = if request.shell { Frame::SubprocessShell } else { Frame::SubprocessExec };
     let make = match recorded_calls::children(slf)? {
         None => py.import(name!("subprocess"))?.getattr(name!("Popen"))?,
         Some(children) => {
@@ -231,6 +228,9 @@ fn start<'py>(
             children.getattr(name!("start"))?
         }
     };
+    let transport = subprocess::make(slf, protocol, piped)?;
+    let command = request.command.bind(py);
+    let frame = if request.shell { Frame::SubprocessShell } else { Frame::SubprocessExec };
     let process = match frame.call(&make, (command,), Some(keywords)) {
         Ok(process) => process,
         Err(error) => {
