@@ -61,7 +61,7 @@ side_by_side = -n $(shell $(venv_python) -c 'import os; print(min((os.cpu_count(
 .PHONY: help demo environment test test-build test-rust test-python interop interop-packages library-faults upstream \
 	upstream-newest-anyio test-matrix smoke check check-python check-rust check-structure check-figures check-msrv \
 	check-workflows check-version format coverage bench summary chart bench-applications bench-inspection bench-rust \
-	instructions soak fuzz build wheel wheels sdist release-notes docs clean
+	instructions soak fuzz miri semver build wheel wheels sdist release-notes docs clean
 
 help: ## list the chores
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -206,6 +206,14 @@ fuzz: ## search for inputs that break the framing and the buffers, for FUZZ_SECO
 		target/fuzz/$(host)/release/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -verbosity=0 \
 			-print_final_stats=1 -artifact_prefix=target/fuzz/$$target- target/fuzz/corpus/$$target || exit 1; \
 	done
+
+miri: ## the logic under miri, which finds undefined behaviour; needs rustup's nightly toolchain with the component miri
+	@MIRIFLAGS=-Zmiri-disable-isolation CARGO_TARGET_DIR=target/miri cargo +nightly miri test --quiet --locked \
+		-p ferrio-engine --lib
+
+semver: ## compare the published crates' interfaces with those of BASELINE, a revision; needs cargo-semver-checks
+	@cargo semver-checks --baseline-rev $(BASELINE) $(addprefix --package , ferrio-sys ferrio-engine ferrio \
+		ferrio-capsule ferrio-bridge)
 
 build: $(extension) ## the extension, into the virtual environment
 

@@ -215,3 +215,25 @@ def test_running_coroutine_refuses_to_be_resumed(loop):
     coroutine = rust_extension.awaited(Reentrant())
     loop.run_until_complete(main())
     assert len(errors) == 3
+
+
+def test_waiters_cancelled_from_the_back_leave_the_others_in_their_order(loop):
+    async def main():
+        gate = rust_extension.Gate()
+        tasks = [gate.wait() for _ in range(2_000)]
+        ended = []
+        for number, task in enumerate(tasks):
+            task.add_done_callback(lambda _, number=number: ended.append(number))
+        await asyncio.sleep(0)
+        for task in reversed(tasks[1_000:]):
+            task.cancel()
+        gate.open_for_one()
+        await tasks[0]
+        gate.open_for_all()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert outcomes[:1_000] == [None] * 1_000
+        assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes[1_000:])
+        await asyncio.sleep(0)
+        return [number for number in ended if number < 1_000]
+
+    assert loop.run_until_complete(main()) == list(range(1_000))

@@ -1,4 +1,4 @@
-"""An extension on ferrio-bridge refuses every interpreter but the main one, which it then serves as if nothing had been."""
+"""An extension on ferrio-bridge refuses sub-interpreters, and serves the main one as if nothing had been."""
 
 import subprocess
 import sys

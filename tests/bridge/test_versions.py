@@ -1,5 +1,4 @@
-"""The capsule through which ferrio-bridge reaches ferrio's loops: a version or a size that does not fit is a clear error,
-on ferrio's loops alone."""
+"""The capsule of ferrio's loops: a version or a size that does not fit is a clear error, on ferrio's loops alone."""
 
 import asyncio
 import ctypes
@@ -9,7 +8,6 @@ import rust_extension
 
 import ferrio
 from ferrio import _ferrio
-
 
 NAME = b"ferrio._ferrio._bridge_api"
 

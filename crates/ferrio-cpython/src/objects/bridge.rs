@@ -98,9 +98,9 @@ unsafe extern "C" fn hang_bell(event_loop: Object, callback: Object, bell: *mut 
         // SAFETY: as above.
         let callback = unsafe { Bound::from_borrowed_ptr(py, callback) };
         let hang = HANG_BELL.get().expect("set before the table is offered");
-        let hung = hang(&event_loop, &callback)?.map_or(null(), |hung| Arc::into_raw(hung).cast());
+        let made = hang(&event_loop, &callback)?.map_or(null(), |made| Arc::into_raw(made).cast());
         // SAFETY: a place for a pointer, as the table's callers promise.
-        unsafe { *bell = hung };
+        unsafe { *bell = made };
         Ok(())
     })
 }
