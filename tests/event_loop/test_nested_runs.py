@@ -44,6 +44,21 @@ def test_without_leave_it_is_an_error(loop):
     assert loop.run_until_complete(main()) == "This event loop is already running"
 
 
+def test_a_refused_run_changes_nothing(loop):
+    async def main():
+        with pytest.raises(RuntimeError, match="already running"):
+            loop.run_forever()
+        assert loop.is_running()
+        await asyncio.sleep(0)
+        return asyncio.get_running_loop()
+
+    if type(loop).__module__ == "ferrio" or sys.version_info[:3] != (3, 13, 0):
+        assert loop.run_until_complete(main()) is loop
+    else:
+        with pytest.raises(AssertionError):
+            loop.run_until_complete(main())
+
+
 def test_the_inner_run_gives_its_result_and_the_outer_goes_on(loop, allowed):
     async def main():
         me = asyncio.current_task()

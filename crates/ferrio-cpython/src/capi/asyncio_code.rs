@@ -88,7 +88,8 @@ pub(crate) fn qualified_name(py: Python<'_>, name: &'static str) -> std::borrow:
 
 /// A function with the source location of asyncio's callback `name`, for code that reads the location. It is not for
 /// calling.
-pub(crate) fn function<'py>(py: Python<'py>, name: &str) -> Option<Bound<'py, PyAny>> {
+#[must_use]
+pub fn function<'py>(py: Python<'py>, name: &str) -> Option<Bound<'py, PyAny>> {
     let (code, _) = of(py, name)?;
     let free = code.getattr(name!("co_freevars")).ok()?.len().ok()?;
     let mut cells = Vec::new();

@@ -6,7 +6,7 @@
 pub mod interned;
 
 pub(crate) mod arguments;
-pub(crate) mod asyncio_code;
+pub mod asyncio_code;
 pub mod buffer;
 pub mod buffer_view;
 pub mod bytes_writer;

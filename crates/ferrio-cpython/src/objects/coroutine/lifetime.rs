@@ -7,10 +7,11 @@ use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::Visitor;
 use super::object::{CoroutineObject, FREELIST, Object, Stage, close, finish, stage_of, track};
+use super::{Visitor, origin};
 use crate::capi::asyncio_code;
 use crate::capi::deallocation::within_bounds;
+use crate::capi::imports;
 use crate::capi::trampoline::{assume_attached, attached_finalizer};
 
 /// `__del__`: warns that it was never awaited, or closes it.
@@ -20,8 +21,8 @@ pub(super) unsafe extern "C" fn finalize(object: Object) {
         // SAFETY: the interpreter passes a live object of our type.
         let outcome = match unsafe { stage_of(object) } {
             Stage::Created => {
-                // SAFETY: of our layout.
-                let outcome = warn_unawaited(py, unsafe { (*object.cast::<CoroutineObject>()).name });
+                // SAFETY: alive during its finalizer.
+                let outcome = warn_unawaited(py, unsafe { Bound::from_borrowed_ptr(py, object) });
                 // After the warning, because its objects may warn as well.
                 // SAFETY: the caller of the finalizer holds a reference; the warning may have run it or ended it.
                 if unsafe { stage_of(object) } == Stage::Created {
@@ -44,9 +45,18 @@ pub(super) unsafe extern "C" fn finalize(object: Object) {
     });
 }
 
+/// Warns as the interpreter does: by the function of the module `warnings`, or without the module.
 #[cold]
-fn warn_unawaited(py: Python<'_>, name: &'static str) -> PyResult<()> {
-    let name = asyncio_code::qualified_name(py, name);
+fn warn_unawaited<'py>(py: Python<'py>, coroutine: Bound<'py, PyAny>) -> PyResult<()> {
+    if let Some(warn) = imports::of_loaded_module(py, name!("warnings"), name!("_warn_unawaited_coroutine")) {
+        let Err(raised) = warn.call1((&coroutine,)) else { return Ok(()) };
+        let was_told = raised.is_instance_of::<PyRuntimeWarning>(py);
+        raised.write_unraisable(py, Some(&coroutine));
+        if was_told {
+            return Ok(());
+        }
+    }
+    let name = asyncio_code::qualified_name(py, super::name_of(&coroutine).unwrap_or_default());
     let text = CString::new(format!("coroutine '{name}' was never awaited")).unwrap_or_default();
     PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1)
 }
@@ -60,7 +70,7 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
         // SAFETY: as above.
         let weak_references = unsafe { (*coroutine).weak_references };
         assume_attached(|py| {
-            if is_tracked || !weak_references.is_null() {
+            if is_tracked || !weak_references.is_null() || origin::are_tracked() {
                 // SAFETY: no reference to it is left, and its body is gone.
                 unsafe { release(py, object) };
             } else {
@@ -106,6 +116,9 @@ unsafe fn release(py: Python<'_>, object: Object) {
     let memory = object.cast::<CoroutineObject>();
     // SAFETY: of our layout.
     let was_tracked = unsafe { (*memory).is_tracked };
+    if origin::are_tracked() {
+        origin::forget(py, object);
+    }
     if was_tracked {
         // SAFETY: tracked.
         unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
