@@ -52,11 +52,7 @@ def test_a_refused_run_changes_nothing(loop):
         await asyncio.sleep(0)
         return asyncio.get_running_loop()
 
-    if type(loop).__module__ == "ferrio" or sys.version_info[:3] != (3, 13, 0):
-        assert loop.run_until_complete(main()) is loop
-    else:
-        with pytest.raises(AssertionError):
-            loop.run_until_complete(main())
+    assert loop.run_until_complete(main()) is loop
 
 
 def test_the_inner_run_gives_its_result_and_the_outer_goes_on(loop, allowed):

@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFunction, PyTuple};
 
 /// The modules that define asyncio's functions.
-const MODULES: [&str; 13] = [
+const MODULES: [&str; 15] = [
     "asyncio.tasks",
     "asyncio.futures",
     "asyncio.locks",
@@ -24,6 +24,8 @@ const MODULES: [&str; 13] = [
     "asyncio.subprocess",
     "asyncio.base_subprocess",
     "asyncio.staggered",
+    "asyncio.events",
+    "asyncio.runners",
 ];
 
 /// ferrio classes whose name differs from asyncio's.

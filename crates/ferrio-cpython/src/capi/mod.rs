@@ -18,6 +18,7 @@ pub mod exception_state;
 pub(crate) mod freelist;
 pub mod gil_cell;
 pub(crate) mod heap_type;
+pub mod held_frames;
 pub mod hooks;
 pub(crate) mod imports;
 pub mod keyword_call;

@@ -98,11 +98,16 @@ impl Loop {
         Ok(PyClassInitializer::from(base).add_subclass(this))
     }
 
-    fn __init__(slf: &Bound<'_, Self>) {
+    fn __init__(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
         if !base(slf).closed.get() {
-            let before = slf.get().this.with(slf.py(), |this| this.replace(slf.clone().unbind()));
+            let before = slf.get().this.with(py, |this| this.replace(slf.clone().unbind()));
             drop(before);
         }
+        // What asyncio would use, and says.
+        let selector = imports::default_selector(py)?.getattr(name!("__name__"))?;
+        let words = (name!("Using selector: %s"), selector);
+        imports::selector_events_logger(py)?.call_method1(name!("debug"), words).map(drop)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
