@@ -322,7 +322,6 @@ ENDS = {
     "    def __del__(self):\n        self.task.cancel()\n        self.loop.run_until_complete(turns())\n        self.loop.close()\n        print('closed')\nowner = Owner()",
     "interrupt_in_a_task": "async def leave():\n    raise KeyboardInterrupt('left')\nasync def main():\n    await asyncio.gather(leave(), asyncio.sleep(50))\nasyncio.run(main())",
     "exit_in_a_task": "async def leave():\n    await asyncio.sleep(0)\n    raise SystemExit(7)\nasync def main():\n    task = asyncio.create_task(leave())\n    try:\n        await task\n    finally:\n        print('finally')\nasyncio.run(main())",
-    "exit_in_a_task_of_the_loop": "loop = asyncio.new_event_loop()\nasync def leave():\n    raise SystemExit('left')\ntask = loop.create_task(leave())\nloop.run_until_complete(turns())",
     "log_of_everything": "logging.basicConfig(level=logging.DEBUG)\nasyncio.run(turns())",
     "exit_in_a_group": "async def leave():\n    raise SystemExit(7)\nasync def main():\n    async with asyncio.TaskGroup() as group:\n        group.create_task(leave())\n        await asyncio.sleep(50)\nasyncio.run(main())",
     "handler_of_the_log_fails": "class Failing(logging.Handler):\n    def emit(self, record):\n        raise OSError('in a log')\nlogging.getLogger('asyncio').addHandler(Failing())\n"
@@ -332,6 +331,7 @@ ENDS = {
 
 # In a running loop, so that debug mode knows where they were made.
 UNAWAITED = """async def main():
+    asyncio.get_running_loop().slow_callback_duration = 100
     asyncio.sleep(1)
     asyncio.wait_for(nested(1), 1)
     asyncio.Queue().get()
