@@ -339,9 +339,10 @@ def test_what_fails_while_an_error_is_reported_has_it_as_its_context(handled):
         try:
             loop.call_exception_handler({"message": "told", "exception": KeyError("k"), "key": Shown()})
         except OSError as error:
-            while error is not None:
-                trace.append(repr(error))
-                error = error.__context__
+            raised: BaseException | None = error
+            while raised is not None:
+                trace.append(repr(raised))
+                raised = raised.__context__
         finally:
             logger.removeHandler(handler)
 

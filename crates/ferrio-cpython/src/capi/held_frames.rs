@@ -62,12 +62,20 @@ pub fn left_by(frame: Frame, kept: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     }
     let value = error.value(py).clone();
     let context = value.getattr(name!("__context__"));
-    let _ = memory::catch_no_memory(py, || {
+    let left = memory::catch_no_memory(py, || {
+        // Up to 3.11 the traceback is beside the exception.
+        value.setattr(name!("__traceback__"), error.traceback(py))?;
         let errors = memory::list(py, [&value])?;
-        frame.function(py)?.call1((kept, errors)).map(drop)
+        Ok(frame.function(py)?.call1((kept, errors)).err())
     });
     if let Ok(context) = context {
         let _ = value.setattr(name!("__context__"), context);
     }
-    PyErr::from_value(value.into_any())
+    match left {
+        Ok(Some(left)) if left.value(py).is(&value) => {
+            let _ = value.setattr(name!("__traceback__"), left.traceback(py));
+            left
+        }
+        _ => error,
+    }
 }

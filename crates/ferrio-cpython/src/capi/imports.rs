@@ -155,7 +155,7 @@ pub fn current_frame(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
 }
 
 /// What a module has under a name, if it is imported: nothing is imported for it, nor an error left behind.
-pub(crate) fn of_loaded_module<'py>(py: Python<'py>, module: Name, name: Name) -> Option<Bound<'py, PyAny>> {
+pub(crate) fn of_loaded_module(py: Python<'_>, module: Name, name: Name) -> Option<Bound<'_, PyAny>> {
     let Ok(module) = module.into_pyobject(py);
     // SAFETY: a string, alive during the call.
     let module = unsafe { ffi::PyImport_GetModule(module.as_ptr()) };
