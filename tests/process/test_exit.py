@@ -77,6 +77,7 @@ STATUS_ONLY = {
 }
 if sys.version_info < (3, 12):
     STATUS_ONLY["process"] = "a thread of asyncio's waits for the child, and keeps the loop and the task for ever"
+    STATUS_ONLY["exit_in_a_group"] = "an exception's traceback ends where it was caught last, by the command line here"
 
 # Programs that are run in each mode.
 SOME = [
