@@ -33,7 +33,7 @@ pub(crate) fn check(input: &[u8]) {
                 waiting.drain(..count);
             }
             _ if amount == 0 => {
-                buffer.clear(&mut graveyard);
+                graveyard.extend(buffer.clear());
                 waiting.clear();
                 assert_eq!(graveyard.len(), pushed, "chunks were lost");
             }
@@ -48,6 +48,6 @@ pub(crate) fn check(input: &[u8]) {
         assert!(waiting.starts_with(&gathered));
         assert_eq!(gathered.is_empty(), waiting.is_empty());
     }
-    buffer.clear(&mut graveyard);
+    graveyard.extend(buffer.clear());
     assert_eq!(graveyard.len(), pushed, "chunks were lost");
 }

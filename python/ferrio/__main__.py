@@ -187,8 +187,16 @@ def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]
     except SystemExit as end:
         if chosen.limits and end.code in (None, 0):
             fail_if_blocked()
-        # The interpreter calls no hook for it, and its traceback would keep the program's objects alive.
-        raise
+        if sys.flags.inspect:
+            hide_own_frames(end)
+            raise
+        # The interpreter calls no hook for it. Another one leaves, so that the traceback of the program's own, which a
+        # task may show when it is freed, does not grow.
+        program_frames = frames_of_program(end)
+        try:
+            raise SystemExit(end.code)
+        finally:
+            end.__traceback__ = program_frames
     except BaseException as exception:
         hide_own_frames(exception)
         raise
@@ -313,15 +321,21 @@ def show_in_tracebacks(code: CodeType, source: str) -> None:
         linecache.cache["<string>"] = (len(source), None, lines, "<string>")
 
 
+def frames_of_program(exception: BaseException) -> TracebackType | None:
+    """The exception's traceback without the frames of this file, which are outermost."""
+    traceback = exception.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
+        traceback = traceback.tb_next
+    return traceback
+
+
 def hide_own_frames(exception: BaseException) -> None:
     """Makes the interpreter, which is about to exit because of this exception, report it without frames of this file.
 
     Only the interpreter can do the rest: exit statuses, dying of the signal after Ctrl-C, a failing sys.excepthook. So
     the exception propagates, and the hook that the interpreter calls gets a shorter traceback.
     """
-    traceback = exception.__traceback__
-    while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
-        traceback = traceback.tb_next
+    traceback = frames_of_program(exception)
     hook = getattr(sys, "excepthook", None)
     if hook is None:
         return

@@ -107,6 +107,8 @@ def test_a_task_destroyed_while_pending_is_reported_as_in_asyncio():
         {"exception": LookupError("alone")},
         {"message": "with a handle", "handle": "the handle"},
         {"message": "with lines", "source_traceback": [], "handle_traceback": []},
+        {"message": 5},
+        {"message": ""},
     ],
     ids=lambda context: "-".join(context) or "empty",
 )
@@ -310,6 +312,61 @@ def test_debug_mode_is_switched_by_whatever_is_true_or_false(loop):
     loop.run_until_complete(main())
     assert depths == [True, False, True, False]
     assert complaints == []
+
+
+@pytest.mark.parametrize("handled", [False, True])
+def test_what_fails_while_an_error_is_reported_has_it_as_its_context(handled):
+    async def scenario(trace):
+        loop = asyncio.get_running_loop()
+
+        class Shown:
+            def __repr__(self):
+                raise LookupError("in a repr")
+
+            def __call__(self, *_):
+                raise ZeroDivisionError("in a callback")
+
+        class Failing(logging.Handler):
+            def emit(self, record):
+                error = record.exc_info[1]
+                trace.append((record.getMessage(), repr(error), repr(error.__context__), repr(sys.exc_info()[1])))
+                raise OSError("in a log")
+
+        handler, logger = Failing(), logging.getLogger("asyncio")
+        logger.addHandler(handler)
+        if handled:
+            loop.set_exception_handler(Shown())
+        try:
+            loop.call_exception_handler({"message": "told", "exception": KeyError("k"), "key": Shown()})
+        except OSError as error:
+            raised: BaseException | None = error
+            while raised is not None:
+                trace.append(repr(raised))
+                raised = raised.__context__
+        finally:
+            logger.removeHandler(handler)
+
+    assert_same(scenario)
+
+
+def test_a_callback_without_a_repr_leaves_the_loop_as_in_asyncio():
+    async def scenario(trace):
+        class Shown:
+            def __repr__(self):
+                raise LookupError("in a repr")
+
+            def __call__(self):
+                raise ZeroDivisionError("in a callback")
+
+        loop = asyncio.new_event_loop()
+        loop.call_soon(Shown())
+        try:
+            await asyncio.to_thread(loop.run_forever)
+        except LookupError as error:
+            trace.append((repr(error), repr(error.__context__)))
+        loop.close()
+
+    assert_same(scenario)
 
 
 @pytest.mark.parametrize("fails", ["callback", "timer", "data_received", "handler"])

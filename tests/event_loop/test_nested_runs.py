@@ -44,6 +44,17 @@ def test_without_leave_it_is_an_error(loop):
     assert loop.run_until_complete(main()) == "This event loop is already running"
 
 
+def test_a_refused_run_changes_nothing(loop):
+    async def main():
+        with pytest.raises(RuntimeError, match="already running"):
+            loop.run_forever()
+        assert loop.is_running()
+        await asyncio.sleep(0)
+        return asyncio.get_running_loop()
+
+    assert loop.run_until_complete(main()) is loop
+
+
 def test_the_inner_run_gives_its_result_and_the_outer_goes_on(loop, allowed):
     async def main():
         me = asyncio.current_task()

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.support.differential import assert_same, outcome
+from tests.support.differential import assert_same, masked, outcome
 from tests.support.peers import run_turns
 
 # -- order ---------------------------------------------------------------------
@@ -355,3 +355,14 @@ def test_a_loop_without_work_sleeps(loop):
     loop.run_forever()
     after = os.times()
     assert (after.user + after.system) - (before.user + before.system) < 0.04
+
+
+def test_a_handle_without_a_callback_shows_none():
+    async def scenario(trace):
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: trace.append((context["message"], masked(context["handle"]))))
+        loop.call_soon(None)
+        loop.call_later(0, None)
+        await asyncio.sleep(0.001)
+
+    assert_same(scenario)

@@ -97,6 +97,18 @@ OPERATIONS = {
     ),
     "call_soon_threadsafe": ("", "loop.call_soon_threadsafe(nothing)", ""),
     "call_later": ("", "kept.append(loop.call_later(1000, nothing))", "for handle in kept: handle.cancel()"),
+    "cancel of timers": (
+        "",
+        "try:\n    kept.append(loop.call_later(1000, nothing))\nexcept MemoryError:\n"
+        "    for handle in kept: handle.cancel()\n    raise",
+        "assert all(handle.cancelled() for handle in kept)",
+    ),
+    "abort of writes": (
+        "left, right = socket.socketpair(); left.setblocking(False)\n"
+        "transport, _ = await loop.create_connection(asyncio.Protocol, sock=left); transport.write(bytes(1_000_000))",
+        "try:\n    transport.write(bytearray(b'x'))\nexcept MemoryError:\n    transport.abort()\n    raise",
+        "right.close()",
+    ),
     "transport.write": (
         "left, right = socket.socketpair(); left.setblocking(False)\n"
         "transport, _ = await loop.create_connection(asyncio.Protocol, sock=left)",

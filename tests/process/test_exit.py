@@ -15,7 +15,18 @@ import pytest
 
 import ferrio
 from tests.support import certificates, exit_programs
-from tests.support.exit_programs import AWAITS, DAEMON_END, DAEMONS, ENDS, GLOBAL, ONE_TURN, OTHERS, STRESS, program
+from tests.support.exit_programs import (
+    AWAITS,
+    DAEMON_END,
+    DAEMONS,
+    ENDS,
+    GLOBAL,
+    ONE_TURN,
+    OTHERS,
+    STRESS,
+    UNCLOSED,
+    program,
+)
 
 # How a program comes to run on ferrio: what its first line does and what stands before it in the command.
 ALONE = "import asyncio, ferrio; asyncio.new_event_loop = asyncio.events.new_event_loop = ferrio.new_event_loop"
@@ -35,6 +46,7 @@ MASKS = (
     (re.compile(r"(_sock_(?:read|write)_done)\(.*\)\(\)"), r"\1()()"),
     (re.compile(r"_release_waiter\(.*?\) at"), "_release_waiter() at"),
     (re.compile(r"Task-\d+"), "Task"),
+    (re.compile(r"<_UnixSelectorEventLoop "), "<EventLoop "),
     (re.compile(r"\b(fd|pid)=\d+"), r"\1="),
 )
 
@@ -51,7 +63,6 @@ BRIEF = {
 
 # Only the status and what the program itself prints are compared.
 LOUD = "asyncio's transport closes itself when it is given up, which its closed loop refuses"
-NAMED = "the report that cannot be written any more names the loop's method there, and the task here"
 STATUS_ONLY = {
     "child_running": LOUD,
     "process_output": LOUD,
@@ -63,12 +74,10 @@ STATUS_ONLY = {
     "StreamWriter.start_tls": LOUD,
     "EventLoop.sendfile": LOUD,
     "debug_of_child": "a child that is killed then is killed without a line in the log",
-    "handler_that_fails": NAMED,
-    "exception_of_task": NAMED,
-    "exception_of_future": NAMED,
 }
 if sys.version_info < (3, 12):
     STATUS_ONLY["process"] = "a thread of asyncio's waits for the child, and keeps the loop and the task for ever"
+    STATUS_ONLY["exit_in_a_group"] = "an exception's traceback ends where it was caught last, by the command line here"
 
 # Programs that are run in each mode.
 SOME = [
@@ -99,14 +108,14 @@ ALL = {
 }
 
 
-def outcome(mode, text, directory, *arguments):
+def outcome(mode, text, directory, *arguments, options=()):
     start, before = MODES[mode]
     place = directory / mode
     place.mkdir(parents=True)
     path = place / "program.py"
     path.write_text(text.replace("{start}", start, 1))
     ended = subprocess.run(
-        [sys.executable, *before, path, *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, *options, *before, path, *arguments], capture_output=True, text=True, timeout=120, check=False
     )
     shown = []
     for output in (ended.stdout, ended.stderr):
@@ -138,6 +147,22 @@ def test_a_program_ends_as_under_asyncio(tmp_path, name, mode):
             expected[name] = outcome("stock", ALL[name], tmp_path)
     compared = 2 if name in STATUS_ONLY else 3
     assert ours.result()[:compared] == expected[name][:compared]
+
+
+@pytest.mark.parametrize("name", UNCLOSED)
+@pytest.mark.parametrize("mode", ["command", "alone"])
+def test_an_unclosed_loop_is_warned_about_when_and_where_asyncios_is(tmp_path, name, mode):
+    ours, stock = (
+        outcome(each, exit_programs.HEAD + UNCLOSED[name], tmp_path, options=["-W", "always"])
+        for each in (mode, "stock")
+    )
+    assert ours == stock
+
+
+@pytest.mark.parametrize("options", [[], ["-X", "dev"], ["-X", "tracemalloc=1"], ["-W", "error"]])
+def test_a_coroutine_that_nobody_awaits_is_warned_about_as_asyncios(tmp_path, options):
+    text = exit_programs.HEAD + exit_programs.UNAWAITED
+    assert outcome("command", text, tmp_path, options=options) == outcome("stock", text, tmp_path, options=options)
 
 
 def awaitables():

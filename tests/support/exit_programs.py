@@ -320,7 +320,37 @@ ENDS = {
     "async def main():\n    kept.append(asyncio.create_task(nested(2)))\nloop.run_until_complete(main())",
     "owner_with_finalizer": "class Owner:\n    def __init__(self):\n        self.loop = asyncio.new_event_loop()\n        self.task = self.loop.create_task(nested(1))\n        self.loop.run_until_complete(turns())\n"
     "    def __del__(self):\n        self.task.cancel()\n        self.loop.run_until_complete(turns())\n        self.loop.close()\n        print('closed')\nowner = Owner()",
+    "interrupt_in_a_task": "async def leave():\n    raise KeyboardInterrupt('left')\nasync def main():\n    await asyncio.gather(leave(), asyncio.sleep(50))\nasyncio.run(main())",
+    "exit_in_a_task": "async def leave():\n    await asyncio.sleep(0)\n    raise SystemExit(7)\nasync def main():\n    task = asyncio.create_task(leave())\n    try:\n        await task\n    finally:\n        print('finally')\nasyncio.run(main())",
+    "log_of_everything": "logging.basicConfig(level=logging.DEBUG)\nasyncio.run(turns())",
+    "exit_in_a_group": "async def leave():\n    raise SystemExit(7)\nasync def main():\n    async with asyncio.TaskGroup() as group:\n        group.create_task(leave())\n        await asyncio.sleep(50)\nasyncio.run(main())",
+    "handler_of_the_log_fails": "class Failing(logging.Handler):\n    def emit(self, record):\n        raise OSError('in a log')\nlogging.getLogger('asyncio').addHandler(Failing())\n"
+    "async def main():\n    asyncio.get_running_loop().call_soon(lambda: 1 / 0)\n    await asyncio.sleep(0.01)\nasyncio.run(main())",
     "group_that_failed": "async def bad():\n    raise ValueError('bad')\nasync def main():\n    async with asyncio.TaskGroup() as group:\n        group.create_task(bad())\n        await asyncio.sleep(50)\nasyncio.run(main())",
+}
+
+# In a running loop, so that debug mode knows where they were made.
+UNAWAITED = """async def main():
+    asyncio.get_running_loop().slow_callback_duration = 100
+    asyncio.sleep(1)
+    asyncio.wait_for(nested(1), 1)
+    asyncio.Queue().get()
+    asyncio.get_running_loop().sock_recv(None, 1)
+asyncio.run(main())
+"""
+
+# Loops that nobody closes, which are warned about, or not, when the collector finds them. Run with `-W always`.
+UNCLOSED = {
+    "global": "loop = asyncio.new_event_loop()\nloop.run_until_complete(turns())",
+    "kept_by_the_policy": "loop = asyncio.new_event_loop()\nasyncio.set_event_loop(loop)\nloop.run_until_complete(turns())",
+    "kept_by_the_policy_alone": "asyncio.set_event_loop(asyncio.new_event_loop())",
+    "kept_by_the_policy_in_debug_mode": "loop = asyncio.new_event_loop()\nloop.set_debug(True)\nasyncio.set_event_loop(loop)",
+    "kept_by_a_module": "loop = asyncio.new_event_loop()\nasyncio.set_event_loop(loop)\nasyncio.kept = loop\nloop.owner = asyncio.run",
+    "with_a_task": "loop = asyncio.new_event_loop()\nasyncio.set_event_loop(loop)\ntask = loop.create_task(nested(1))\nloop.run_until_complete(turns())",
+    "dropped": "def drop():\n    asyncio.new_event_loop().run_until_complete(turns())\ndrop()\nprint('dropped', file=sys.stderr)\ngc.collect()\nprint('collected', file=sys.stderr)",
+    "of_a_thread": "def work():\n    asyncio.set_event_loop(asyncio.new_event_loop())\nthread = threading.Thread(target=work)\nthread.start()\nthread.join()",
+    "in_a_cycle": "class Owner:\n    pass\nowner = Owner()\nowner.owner, owner.loop = owner, asyncio.new_event_loop()",
+    "with_a_close_of_its_own": "class Loop(asyncio.SelectorEventLoop):\n    def close(self):\n        print('closed')\n        super().close()\nloop = Loop()",
 }
 
 # A loop at work in a daemon thread when the main thread leaves: the thread is ended inside the interpreter.

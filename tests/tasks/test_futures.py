@@ -142,6 +142,21 @@ def test_a_future_that_begins_again_is_as_on_asyncio():
     assert_same_functions(scenario)
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_iterator_that_has_ended_answers_as_asyncios(fails):
+    async def scenario(api, trace):
+        future = api.Future()
+        future.set_exception(LookupError("told")) if fails else future.set_result("told")
+        iterator = future.__await__()
+        for _ in range(3):
+            try:
+                next(iterator)
+            except (StopIteration, LookupError) as error:
+                trace.append(repr(error))
+
+    assert_same_functions(scenario)
+
+
 @pytest.mark.skipif(sys.version_info < (3, 15), reason="earlier Pythons begin again")
 def test_a_task_begins_once_only():
     async def main():

@@ -4,6 +4,8 @@ import asyncio
 import contextvars
 import gc
 import sys
+import time
+import traceback
 import weakref
 from typing import cast
 
@@ -11,7 +13,7 @@ import pytest
 
 import ferrio
 from tests.support.coroutines import returning
-from tests.support.differential import assert_same, masked, outcome, outcome_of
+from tests.support.differential import assert_same, assert_same_functions, masked, outcome, outcome_of
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="unset")
 
@@ -61,6 +63,56 @@ def test_cancelling_is_asyncios():
         trace.append((future.cancelled(), await outcome_of(task), task._cancel_message))
 
     assert_same(scenario)
+
+
+SHARED = {
+    "sleep": lambda asyncio: asyncio.sleep(0.01, "slept"),
+    "wait_for": lambda asyncio: asyncio.wait_for(asyncio.sleep(0.01, "slept"), 5),
+    "Event.wait": lambda asyncio: event_soon(asyncio).wait(),
+    "Queue.get": lambda asyncio: queue_soon(asyncio).get(),
+    "Condition.wait_for": lambda asyncio: asyncio.Condition().wait_for(lambda: True),
+    "to_thread": lambda asyncio: asyncio.to_thread(time.sleep, 0.01),
+}
+
+
+def event_soon(module):
+    event = module.Event()
+    asyncio.get_running_loop().call_later(0.01, event.set)
+    return event
+
+
+def queue_soon(module):
+    queue = module.Queue()
+    asyncio.get_running_loop().call_later(0.01, queue.put_nowait, 1)
+    asyncio.get_running_loop().call_later(0.02, queue.put_nowait, 2)
+    return queue
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_two_tasks_on_one_coroutine_end_as_in_asyncio(name):
+    async def scenario(asyncio, trace):
+        coroutine = SHARED[name](asyncio)
+        first, second = asyncio.create_task(coroutine), asyncio.create_task(coroutine)
+        await asyncio.wait([first, second])
+        trace.append([repr(task.exception() or task.result()) for task in (first, second)])
+
+    assert_same_functions(scenario)
+
+
+def test_the_task_of_an_awaitable_shows_asyncios_coroutine():
+    class Awaitable:
+        def __await__(self):
+            yield
+            raise LookupError("awaited")
+
+    async def scenario(asyncio, trace):
+        task = asyncio.ensure_future(Awaitable())
+        await asyncio.wait([task])
+        frames = traceback.extract_tb(task.exception().__traceback__)
+        files = [(frame.filename.rpartition("/")[2], frame.name) for frame in frames]
+        trace.append((repr(task).partition(" at ")[0].replace(task.get_name(), "name"), files))
+
+    assert_same_functions(scenario)
 
 
 def test_wrong_yields_are_refused_as_by_asyncio():

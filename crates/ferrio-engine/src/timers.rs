@@ -4,7 +4,7 @@
 //! its item and calls [`Timers::note_cancelled`]; the entry leaves when it reaches the top, when it is at the end of
 //! the heap's array (arming a far deadline and cancelling it again, as timeouts do, leaves nothing behind), or in a
 //! purge when cancelled entries outnumber live ones. So the heap never holds more than `max(64, len / 2)` cancelled
-//! entries.
+//! entries, unless there is no memory to take them out.
 //!
 //! Items are returned, never dropped here: dropping one may run code that arms or cancels timers.
 
@@ -100,6 +100,12 @@ impl<T> Entry<T> {
     }
 }
 
+/// Whether `items` has space for one more, or memory to make some.
+#[inline]
+fn has_place<T>(items: &mut Vec<T>) -> bool {
+    items.len() < items.capacity() || items.try_reserve(1).is_ok()
+}
+
 /// A set of items, each with a deadline.
 #[derive(Debug)]
 pub struct Timers<T> {
@@ -142,13 +148,13 @@ impl<T: Cancellable> Timers<T> {
 
     /// Records that one item, still in here, was just cancelled; call it exactly once for each.
     ///
-    /// Cancelled items that leave because of it are moved to `graveyard`.
+    /// Cancelled items that leave because of it are moved to `graveyard`, as long as there is memory for that.
     #[inline]
     pub fn note_cancelled(&mut self, graveyard: &mut Vec<T>) {
         self.cancelled += 1;
-        while let Some(last) = self.heap.pop_if(|last| last.item.is_cancelled()) {
+        while self.heap.last().is_some_and(|last| last.item.is_cancelled()) && has_place(graveyard) {
             self.cancelled = self.cancelled.saturating_sub(1);
-            graveyard.push(last.item);
+            graveyard.extend(self.heap.pop().map(|last| last.item));
         }
         if self.cancelled > TOLERATED.max(self.heap.len() / 2) {
             self.purge(graveyard);
@@ -167,12 +173,13 @@ impl<T: Cancellable> Timers<T> {
         self.pop()
     }
 
-    /// The first deadline of an item that is not cancelled; cancelled ones before it are moved to `graveyard`.
+    /// The first deadline of an item that is not cancelled; cancelled ones before it are moved to `graveyard`. Without
+    /// memory for that it may be the deadline of one that is.
     #[inline]
     pub fn next_deadline(&mut self, graveyard: &mut Vec<T>) -> Option<Deadline> {
         loop {
             let first = self.heap.first()?;
-            if !first.item.is_cancelled() {
+            if !first.item.is_cancelled() || !has_place(graveyard) {
                 return Some(Deadline::of_rank(first.rank));
             }
             graveyard.extend(self.pop());
@@ -251,6 +258,9 @@ impl<T: Cancellable> Timers<T> {
 
     #[cold]
     fn purge(&mut self, graveyard: &mut Vec<T>) {
+        if graveyard.try_reserve(self.cancelled.min(self.heap.len())).is_err() {
+            return;
+        }
         graveyard.extend(self.heap.extract_if(.., |entry| entry.item.is_cancelled()).map(|entry| entry.item));
         self.cancelled = 0;
         if self.heap.len() > 1 {

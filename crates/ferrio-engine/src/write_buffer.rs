@@ -51,11 +51,12 @@ impl<C: AsRef<[u8]>> WriteBuffer<C> {
         }
     }
 
-    /// Drops all bytes that are not sent; moves the chunks to `graveyard`.
-    pub fn clear(&mut self, graveyard: &mut Vec<C>) {
+    /// Takes out all chunks, which are not sent any more. Needs no memory.
+    #[must_use = "dropping the chunks here is what this method is there to avoid"]
+    pub fn clear(&mut self) -> VecDeque<C> {
         self.len = 0;
         self.offset = 0;
-        graveyard.extend(self.chunks.drain(..));
+        std::mem::take(&mut self.chunks)
     }
 
     /// How many bytes are not sent.

@@ -42,7 +42,7 @@ proptest! {
                 }
                 Operation::Clear => {
                     model.clear();
-                    buffer.clear(&mut graveyard);
+                    graveyard.extend(buffer.clear());
                     prop_assert_eq!(&graveyard, &pushed);
                 }
             }

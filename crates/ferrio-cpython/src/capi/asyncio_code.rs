@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyFunction, PyTuple};
 
 /// The modules that define asyncio's functions.
-const MODULES: [&str; 13] = [
+const MODULES: [&str; 15] = [
     "asyncio.tasks",
     "asyncio.futures",
     "asyncio.locks",
@@ -24,6 +24,8 @@ const MODULES: [&str; 13] = [
     "asyncio.subprocess",
     "asyncio.base_subprocess",
     "asyncio.staggered",
+    "asyncio.events",
+    "asyncio.runners",
 ];
 
 /// ferrio classes whose name differs from asyncio's.
@@ -88,7 +90,8 @@ pub(crate) fn qualified_name(py: Python<'_>, name: &'static str) -> std::borrow:
 
 /// A function with the source location of asyncio's callback `name`, for code that reads the location. It is not for
 /// calling.
-pub(crate) fn function<'py>(py: Python<'py>, name: &str) -> Option<Bound<'py, PyAny>> {
+#[must_use]
+pub fn function<'py>(py: Python<'py>, name: &str) -> Option<Bound<'py, PyAny>> {
     let (code, _) = of(py, name)?;
     let free = code.getattr(name!("co_freevars")).ok()?.len().ok()?;
     let mut cells = Vec::new();

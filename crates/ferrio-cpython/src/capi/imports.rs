@@ -7,7 +7,7 @@ use pyo3::types::PyType;
 
 use crate::capi::asyncio_code;
 use crate::capi::hooks;
-use crate::capi::interned;
+use crate::capi::interned::{self, Name};
 
 crate::imported! {
     /// Formats a callback for messages.
@@ -22,6 +22,8 @@ crate::imported! {
     setattr = "builtins" . "setattr";
     /// The builtin function.
     delattr = "builtins" . "delattr";
+    /// How many frames the interpreter notes of where a coroutine is made.
+    origin_depth = "sys" . "get_coroutine_origin_tracking_depth";
     /// The module that logs slow callbacks.
     base_events = "asyncio" . "base_events";
     /// The classes that asyncio takes for coroutines, for `isinstance`.
@@ -150,6 +152,17 @@ pub fn current_frame(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     let frame = unsafe { ffi::PyEval_GetFrame() };
     // SAFETY: null, or a borrowed reference to what the interpreter keeps until the frame ends.
     unsafe { Bound::from_borrowed_ptr_or_opt(py, frame.cast()) }
+}
+
+/// What a module has under a name, if it is imported: nothing is imported for it, nor an error left behind.
+pub(crate) fn of_loaded_module(py: Python<'_>, module: Name, name: Name) -> Option<Bound<'_, PyAny>> {
+    let Ok(module) = module.into_pyobject(py);
+    // SAFETY: a string, alive during the call.
+    let module = unsafe { ffi::PyImport_GetModule(module.as_ptr()) };
+    // SAFETY: a new reference, or null with or without an exception set.
+    let module = unsafe { Bound::from_owned_ptr_or_opt(py, module) };
+    drop(PyErr::take(py));
+    module?.getattr(name).ok()
 }
 
 /// asyncio's class for handles that threads share; since 3.14.

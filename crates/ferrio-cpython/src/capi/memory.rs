@@ -223,6 +223,25 @@ pub fn unraisable(py: Python<'_>, error: PyErr) {
     }
 }
 
+/// Passes an error to `sys.unraisablehook` with a text that has `object`'s repr for its `%R`. Before 3.13 the interpreter
+/// has one text for all.
+pub(crate) fn unraisable_while(py: Python<'_>, error: PyErr, text: &CStr, object: &Bound<'_, PyAny>) {
+    #[cfg(Py_3_13)]
+    {
+        unsafe extern "C" {
+            fn PyErr_FormatUnraisable(format: *const std::ffi::c_char, ...);
+        }
+        error.restore(py);
+        // SAFETY: an exception is set, and the text has one place, for an object.
+        unsafe { PyErr_FormatUnraisable(text.as_ptr(), object.as_ptr()) };
+    }
+    #[cfg(not(Py_3_13))]
+    {
+        let _ = text;
+        error.write_unraisable(py, Some(object));
+    }
+}
+
 /// Runs `body`; a lack of memory becomes `MemoryError`, and any other panic an internal error.
 ///
 /// # Errors

@@ -6,7 +6,7 @@
 pub mod interned;
 
 pub(crate) mod arguments;
-pub(crate) mod asyncio_code;
+pub mod asyncio_code;
 pub mod buffer;
 pub mod buffer_view;
 pub mod bytes_writer;
@@ -18,6 +18,7 @@ pub mod exception_state;
 pub(crate) mod freelist;
 pub mod gil_cell;
 pub(crate) mod heap_type;
+pub mod held_frames;
 pub mod hooks;
 pub(crate) mod imports;
 pub(crate) mod innermost_frame;

@@ -85,11 +85,22 @@ pub fn awaitable_iterator<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py
     // SAFETY: a new reference or null with an exception set.
     let iterator = unsafe { Bound::from_owned_ptr_or_err(object.py(), iterator) }?;
     if is_python_coroutine(&iterator) || is_generator_coroutine(&iterator)? {
-        return Err(crate::capi::raise::error::<PyTypeError>("__await__() returned a coroutine"));
+        let text = if cfg!(Py_3_15) {
+            format!("{}.__await__() must return an iterator, not coroutine", object.get_type().fully_qualified_name()?)
+        } else {
+            "__await__() returned a coroutine".to_owned()
+        };
+        return Err(crate::capi::raise::error::<PyTypeError>(text));
     }
     // SAFETY: a live object.
     if unsafe { ffi::PyIter_Check(iterator.as_ptr()) } == 0 {
-        let text = format!("__await__() returned non-iterator of type '{}'", iterator.get_type().name()?);
+        let text = if cfg!(Py_3_15) {
+            let (class, given) =
+                (object.get_type().fully_qualified_name()?, iterator.get_type().fully_qualified_name()?);
+            format!("{class}.__await__() must return an iterator, not {given}")
+        } else {
+            format!("__await__() returned non-iterator of type '{}'", iterator.get_type().name()?)
+        };
         return Err(crate::capi::raise::error::<PyTypeError>(text));
     }
     Ok(iterator)

@@ -42,9 +42,9 @@ macro_rules! entries {
             let py = unsafe { Python::assume_attached() };
             // SAFETY: the method descriptor checked that `self` is a LoopBase; the caller holds a reference.
             let owner = unsafe { LoopBase::from_borrowed(py, slf) };
-            let read: fn(&LoopBase) -> bool = $read;
+            let read: fn(Python<'_>, &LoopBase) -> bool = $read;
             // SAFETY: the interpreter's own singletons.
-            let answer = if read(owner.get()) { unsafe { ffi::Py_True() } } else { unsafe { ffi::Py_False() } };
+            let answer = if read(py, owner.get()) { unsafe { ffi::Py_True() } } else { unsafe { ffi::Py_False() } };
             // SAFETY: alive for ever.
             unsafe { ffi::Py_NewRef(answer) }
         }
@@ -52,7 +52,8 @@ macro_rules! entries {
 }
 
 entries! {
-    get_debug = |base| base.debug.get();
-    is_running = |base| base.thread().is_some();
-    is_closed = |base| base.closed.get();
+    get_debug = |_, base| base.debug.get();
+    is_running = |_, base| base.thread().is_some();
+    // On 3.11 the finalizer asks an instance that was never initialized.
+    is_closed = |py, base| base.closed.get() || !base.is_initialized(py);
 }

@@ -7,6 +7,7 @@
 use pyo3::prelude::*;
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::capi::held_frames::{Frame, left_by};
 use crate::capi::owned_ref::OwnedRef;
 use crate::objects::future::ReadyCallback;
 use crate::objects::handle::HandleRef;
@@ -31,6 +32,16 @@ pub enum TaskStep {
     Step(OwnedRef, Option<OwnedRef>),
     /// The future it waited for is done.
     Wakeup(OwnedRef, OwnedRef),
+}
+
+impl TaskStep {
+    /// `error`, which leaves the loop, with a traceback that keeps the task.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn left_by(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        let (Self::Step(task, _) | Self::Wakeup(task, _)) = self;
+        left_by(Frame::Step, &task.get(py), error)
+    }
 }
 
 /// A function of ferrio, the object it works on and an integer argument.

@@ -127,6 +127,7 @@ looked_up! {
     streams_logger = "asyncio.streams" . "logger";
     is_debug_mode = "asyncio.coroutines" . "_is_debug_mode";
     isawaitable = "inspect" . "isawaitable";
+    default_selector = "selectors" . "DefaultSelector";
     thread = "threading" . "Thread";
     main_thread = "threading" . "main_thread";
     get_ident = "threading" . "get_ident";

@@ -30,6 +30,7 @@ pub(crate) fn track_origins(slf: &Bound<'_, Loop>, enabled: bool) -> PyResult<()
         return Ok(());
     }
     let next = if enabled {
+        ferrio_cpython::objects::coroutine::origin::begin();
         let depth: i64 = imports::get_origin_depth(py)?.call0()?.extract()?;
         imports::set_origin_depth(py)?.call1((imports::extract_stack_depth(py)?,))?;
         Some(depth)

@@ -95,10 +95,11 @@ impl Loop {
         unhandled.set_item(name!("message"), name!("Unhandled error in exception handler"))?;
         unhandled.set_item(name!("exception"), error.clone_ref(slf.py()).into_value(slf.py()))?;
         unhandled.set_item(name!("context"), context)?;
-        let outcome = handling(slf.py(), &error, || slf.call_method1(name!("default_exception_handler"), (unhandled,)));
         let message = "Exception in default exception handler while handling an unexpected error in custom exception \
                        handler";
-        contain(slf.py(), outcome, message)
+        handling(slf.py(), &error, || {
+            contain(slf.py(), slf.call_method1(name!("default_exception_handler"), (unhandled,)), message)
+        })
     }
 }
 
@@ -147,13 +148,10 @@ fn contain<T>(py: Python<'_>, outcome: PyResult<T>, message: &str) -> PyResult<(
         Err(error) if must_propagate(py, &error) => Err(error),
         Err(error) => {
             let keywords = memory::dict(py)?;
-            keywords.set_item(name!("exc_info"), error.clone_ref(py).into_value(py))?;
-            imports::base_events_logger(py)?.call_method(
-                name!("error"),
-                (memory::text(py, message)?,),
-                Some(&keywords),
-            )?;
-            Ok(())
+            keywords.set_item(name!("exc_info"), true)?;
+            let logger = imports::base_events_logger(py)?;
+            let text = memory::text(py, message)?;
+            handling(py, &error, || logger.call_method(name!("error"), (text,), Some(&keywords))).map(drop)
         }
     }
 }
@@ -188,7 +186,7 @@ fn log_context(slf: &Bound<'_, Loop>, context: &Bound<'_, PyAny>) -> PyResult<()
     let py = slf.py();
     let message = get(context, "message")?;
     let message =
-        if message.is_truthy()? { message.str()?.to_string() } else { "Unhandled exception in event loop".to_owned() };
+        if message.is_truthy()? { message } else { memory::text(py, "Unhandled exception in event loop")?.into_any() };
     let exception = Some(get(context, "exception")?).filter(|exception| !exception.is_none());
     let traceback = base(slf)
         .current_handle(py)
@@ -200,7 +198,7 @@ fn log_context(slf: &Bound<'_, Loop>, context: &Bound<'_, PyAny>) -> PyResult<()
     {
         context.set_item(name!("handle_traceback"), traceback)?;
     }
-    let mut lines = vec![message];
+    let lines = memory::list(py, [message])?;
     let keys = PyList::type_object(py).call1((context,))?.cast_into::<PyList>()?;
     keys.sort()?;
     for key in &keys {
@@ -214,7 +212,7 @@ fn log_context(slf: &Bound<'_, Loop>, context: &Bound<'_, PyAny>) -> PyResult<()
             "handle_traceback" => stack_text(py, "Handle", &value)?,
             _ => value.repr()?.to_string(),
         };
-        lines.push(format!("{name}: {shown}"));
+        lines.append(memory::text(py, &format!("{name}: {shown}"))?)?;
     }
     let keywords = memory::dict(py)?;
     match exception {
@@ -224,7 +222,9 @@ fn log_context(slf: &Bound<'_, Loop>, context: &Bound<'_, PyAny>) -> PyResult<()
         }
         None => keywords.set_item(name!("exc_info"), false)?,
     }
-    imports::base_events_logger(py)?.call_method(name!("error"), (memory::Text(lines.join("\n")),), Some(&keywords))?;
+    // Joined by Python, which refuses a message that is no text.
+    let text = memory::text(py, "\n")?.call_method1(name!("join"), (lines,))?;
+    imports::base_events_logger(py)?.call_method(name!("error"), (text,), Some(&keywords))?;
     Ok(())
 }
 

@@ -56,6 +56,9 @@ pub(crate) struct Loop {
     /// Whether the loop still appears as running because, for lack of memory, the end of a run could not be reported to
     /// asyncio.
     pub(crate) shown_running: GilFlag,
+    /// The loop itself, until it is closed: what waits for asyncio's self-pipe refers to the loop, so that an unclosed
+    /// one ends, and is warned about, in a collection and not with its last reference.
+    pub(crate) this: GilCell<Option<Py<Self>>>,
 }
 
 /// The scheduling part of a loop.
@@ -76,7 +79,7 @@ impl Loop {
     ) -> PyResult<PyClassInitializer<Self>> {
         let py = class.py();
         let given = arguments.len() + keywords.map_or(0, PyDictMethods::len);
-        if given > 0 && class.getattr(name!("__init__"))?.is(PyAny::type_object(py).getattr(name!("__init__"))?) {
+        if given > 0 && class.getattr(name!("__init__"))?.is(Self::type_object(py).getattr(name!("__init__"))?) {
             let name = class.name()?;
             return Err(ferrio_cpython::error::<PyTypeError>(format!(
                 "{name}() takes no positional arguments but {given} were given"
@@ -92,8 +95,21 @@ impl Loop {
             errors: ErrorHandling::default(),
             outermost: GilCell::new(None),
             shown_running: GilFlag::default(),
+            this: GilCell::new(None),
         };
         Ok(PyClassInitializer::from(base).add_subclass(this))
+    }
+
+    fn __init__(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if !base(slf).closed.get() {
+            let before = slf.get().this.with(py, |this| this.replace(slf.clone().unbind()));
+            drop(before);
+        }
+        // What asyncio would use, and says.
+        let selector = imports::default_selector(py)?.getattr(name!("__name__"))?;
+        let words = (name!("Using selector: %s"), selector);
+        imports::selector_events_logger(py)?.call_method1(name!("debug"), words).map(drop)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<Text> {
@@ -113,6 +129,7 @@ impl Loop {
         self.signals.traverse(&visit)?;
         self.executors.traverse(&visit)?;
         self.asyncgens.traverse(&visit)?;
+        self.this.traverse(&visit, |this| visit.call(this)).transpose()?;
         self.errors.traverse(&visit)
     }
 
@@ -121,6 +138,8 @@ impl Loop {
         self.signals.clear(py);
         self.executors.clear(py);
         self.errors.clear(py);
+        let this = self.this.with(py, Option::take);
+        drop(this);
     }
 }
 
@@ -163,7 +182,9 @@ pub(crate) fn make_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     let namespace = memory::dict(py)?;
     namespace.set_item(name!("__module__"), "ferrio")?;
     namespace.set_item(name!("__doc__"), "Python's event loop in Rust; an asyncio.AbstractEventLoop.")?;
-    namespace.set_item(name!("__del__"), py.get_type::<Loop>().getattr(name!("_finalize"))?)?;
+    // asyncio's function, so that the warning has its place, and a failure its traceback.
+    let stock = py.import(name!("asyncio.base_events"))?.getattr(name!("BaseEventLoop"))?;
+    namespace.set_item(name!("__del__"), stock.getattr(name!("__del__"))?)?;
     missing_attributes::add_to(&namespace)?;
     let bases = memory::tuple(py, [py.get_type::<Loop>().as_any(), imports::abstract_event_loop(py)?])?;
     let class = py.get_type::<PyType>().call1(("EventLoop", bases, namespace))?.cast_into::<PyType>()?;

@@ -125,6 +125,8 @@ impl Loop {
         slf.get().io.close(py);
         let waker = base.waker.with(py, Option::take);
         drop(waker);
+        let this = slf.get().this.with(py, Option::take);
+        drop(this);
         crate::event_loop::executors::close(slf)
     }
 
@@ -132,22 +134,6 @@ impl Loop {
     #[classattr]
     fn _nest_patched() -> bool {
         true
-    }
-
-    /// `__del__` of the loop's class.
-    fn _finalize(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        if !slf.get().outermost.is_initialized(py) || base(slf).closed.get() {
-            return Ok(());
-        }
-        let keywords = memory::dict(py)?;
-        keywords.set_item(name!("source"), slf)?;
-        let text = format!("unclosed event loop {}", slf.repr()?);
-        imports::warn(py)?.call((text, imports::resource_warning(py)?), Some(&keywords))?;
-        if base(slf).thread().is_none() {
-            Self::close(slf)?;
-        }
-        Ok(())
     }
 }
 

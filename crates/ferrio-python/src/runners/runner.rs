@@ -6,6 +6,7 @@
 
 use ferrio_cpython::capi::context::copy_current;
 use ferrio_cpython::capi::exception_state::while_handling;
+use ferrio_cpython::capi::held_frames::{Frame, left_by};
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::coroutine_check::is_coroutine;
 use ferrio_cpython::objects::loop_base::task_number;
@@ -143,7 +144,7 @@ impl Runner {
             Err(error) => {
                 let error = slf.get().without_interrupt(&task, error)?;
                 while_handling(py, &error, || interrupts.put_back(py))?;
-                Err(error)
+                Err(left_by(Frame::Runner, &task, error))
             }
         }
     }

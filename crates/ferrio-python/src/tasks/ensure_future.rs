@@ -1,5 +1,6 @@
 //! `isfuture`, `iscoroutine` and `ensure_future`: testing for awaitables, and creating a future from any of them.
 
+use ferrio_cpython::capi::asyncio_code;
 use ferrio_cpython::capi::hooks;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::get_event_loop;
@@ -131,18 +132,17 @@ pub(crate) fn wrap_awaitable<'py>(awaitable: &Bound<'py, PyAny>) -> PyResult<Bou
     wrapper(py)?.call1((awaitable,))
 }
 
-/// The coroutine function that awaits its argument: asyncio's own where it is public, because a task shows its
-/// coroutine and programs may expect one of the interpreter's coroutines.
+/// The coroutine function that awaits its argument: asyncio's own, because a task shows its coroutine and programs may
+/// expect one of the interpreter's coroutines.
 fn wrapper(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let make = || {
         if let Some(function) = imports::tasks_module(py)?.getattr_opt(name!("_wrap_awaitable"))? {
             return Ok::<_, PyErr>(function.unbind());
         }
-        let namespace = memory::dict(py)?;
-        namespace.set_item(name!("__name__"), "ferrio")?;
-        py.run(c"async def _wrap_awaitable(awaitable):\n    return await awaitable\n", Some(&namespace), None)?;
-        Ok(namespace.as_any().get_item(name!("_wrap_awaitable"))?.unbind())
+        let nested = asyncio_code::function(py, "ensure_future.<locals>._wrap_awaitable");
+        let none = || ferrio_cpython::error::<PyTypeError>("asyncio.ensure_future wraps no awaitables");
+        Ok(nested.ok_or_else(none)?.unbind())
     };
     Ok(CELL.get_or_try_init(py, make)?.bind(py))
 }

@@ -17,6 +17,9 @@ use crate::event_loop::{Loop, base};
 
 /// A transport.
 pub(crate) trait Endpoint: PyClass<Frozen = True> + Sync {
+    /// The module and the name of asyncio's class.
+    const STOCK: (&'static str, &'static str);
+
     /// The transport's loop; None once the connection is lost.
     fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>>;
 
@@ -55,13 +58,40 @@ pub(crate) fn callback_failed<T: Endpoint>(
     method: &str,
     error: PyErr,
 ) -> PyResult<()> {
+    report_callback(transport, error, || Ok((protocol.getattr(method)?, transport.clone().into_any())))
+}
+
+/// Reports an exception from `connection_lost` or from closing what is below the transport: asyncio schedules a method
+/// of the transport, with the error that ended the connection, `lost_by`.
+#[cold]
+pub(crate) fn loss_failed<T: Endpoint>(
+    transport: &Bound<'_, T>,
+    lost_by: Option<&Bound<'_, PyAny>>,
+    error: PyErr,
+) -> PyResult<()> {
+    let py = transport.py();
+    report_callback(transport, error, || {
+        let (module, class) = T::STOCK;
+        let function = py.import(module)?.getattr(class)?.getattr(name!("_call_connection_lost"))?;
+        let method = function.call_method1(name!("__get__"), (transport,))?;
+        Ok((method, lost_by.cloned().unwrap_or_else(|| py.None().into_bound(py))))
+    })
+}
+
+/// Reports an exception as that of a callback, which `shown` gives with its argument.
+fn report_callback<'py, T: Endpoint>(
+    transport: &Bound<'py, T>,
+    error: PyErr,
+    shown: impl FnOnce() -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)>,
+) -> PyResult<()> {
     let py = transport.py();
     let Some(owner) = transport.get().owner(py) else { return Err(error) };
     if exception_handler::must_propagate(py, &error) {
         return Err(error);
     }
-    let arguments = memory::tuple(py, [transport])?;
-    HandleRef::unscheduled(owner.as_super(), &protocol.getattr(method)?, &arguments)?.report_error(py, error)
+    let (callback, argument) = shown()?;
+    let arguments = memory::tuple(py, [argument])?;
+    HandleRef::unscheduled(owner.as_super(), &callback, &arguments)?.report_error(py, error)
 }
 
 /// Reports an error that ends the connection: system errors in debug mode only, all others to the exception handler;

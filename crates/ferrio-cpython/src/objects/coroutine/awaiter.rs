@@ -20,9 +20,7 @@ pub struct Awaiting {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// A ferrio future that was not looked at yet.
-    NewFuture,
-    /// A ferrio future that was yielded.
+    /// A ferrio future.
     Future,
     /// An iterator or coroutine to be driven.
     Iterator,
@@ -37,7 +35,7 @@ impl Awaiting {
     pub fn new(awaitable: &Bound<'_, PyAny>) -> PyResult<Self> {
         if let Some(future) = FutureRef::exact(awaitable) {
             future.check_initialized()?;
-            return Ok(Self { target: awaitable.clone().into(), kind: Kind::NewFuture });
+            return Ok(Self { target: awaitable.clone().into(), kind: Kind::Future });
         }
         Ok(Self { target: iterator(awaitable)?.into(), kind: Kind::Iterator })
     }
@@ -59,11 +57,10 @@ impl Awaiting {
         // SAFETY: `new` found it to be a ferrio future.
         let future = unsafe { FutureRef::new_unchecked(self.target.get(py)) };
         if future.is_pending() {
-            let again = self.kind == Kind::Future;
-            if again || future.update(|body| std::mem::replace(&mut body.blocking, true)) {
+            // A second task that drives the same coroutine waits for the future as well.
+            if future.update(|body| std::mem::replace(&mut body.blocking, true)) {
                 return Err(crate::capi::raise::error::<PyRuntimeError>("await wasn't used with future"));
             }
-            self.kind = Kind::Future;
             return Ok(Step::Yielded(future.object().clone()));
         }
         match future.outcome()? {

@@ -1,42 +1,44 @@
 //! The end of coroutine objects: finalizer, deallocation, and the collector's functions.
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::ptr::NonNull;
 
 use pyo3::exceptions::PyRuntimeWarning;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use super::Visitor;
 use super::object::{CoroutineObject, FREELIST, Object, Stage, close, finish, stage_of, track};
+use super::{Visitor, origin};
 use crate::capi::asyncio_code;
 use crate::capi::deallocation::within_bounds;
+use crate::capi::imports;
+use crate::capi::memory;
 use crate::capi::trampoline::{assume_attached, attached_finalizer};
 
 /// `__del__`: warns that it was never awaited, or closes it.
 pub(super) unsafe extern "C" fn finalize(object: Object) {
     attached_finalizer(|py| {
         let pending = PyErr::take(py);
+        // SAFETY: alive during its finalizer.
+        let coroutine = unsafe { Bound::from_borrowed_ptr(py, object) };
         // SAFETY: the interpreter passes a live object of our type.
-        let outcome = match unsafe { stage_of(object) } {
+        match unsafe { stage_of(object) } {
             Stage::Created => {
-                // SAFETY: of our layout.
-                let outcome = warn_unawaited(py, unsafe { (*object.cast::<CoroutineObject>()).name });
+                warn_unawaited(&coroutine);
                 // After the warning, because its objects may warn as well.
                 // SAFETY: the caller of the finalizer holds a reference; the warning may have run it or ended it.
                 if unsafe { stage_of(object) } == Stage::Created {
                     // SAFETY: created, hence not running.
                     unsafe { finish(object) };
                 }
-                outcome
             }
-            // SAFETY: the caller of the finalizer holds a reference.
-            Stage::Suspended => unsafe { close(py, object) },
-            Stage::Running | Stage::Finished => Ok(()),
-        };
-        if let Err(raised) = outcome {
-            // SAFETY: alive during its finalizer.
-            raised.write_unraisable(py, Some(&unsafe { Bound::from_borrowed_ptr(py, object) }));
+            Stage::Suspended => {
+                // SAFETY: the caller of the finalizer holds a reference.
+                if let Err(raised) = unsafe { close(py, object) } {
+                    tell(raised, &coroutine, c"Exception ignored while closing generator %R");
+                }
+            }
+            Stage::Running | Stage::Finished => {}
         }
         if let Some(pending) = pending {
             pending.restore(py);
@@ -44,11 +46,34 @@ pub(super) unsafe extern "C" fn finalize(object: Object) {
     });
 }
 
+/// Warns as the interpreter does: by the function of the module `warnings`, or without the module.
 #[cold]
-fn warn_unawaited(py: Python<'_>, name: &'static str) -> PyResult<()> {
-    let name = asyncio_code::qualified_name(py, name);
+fn warn_unawaited(coroutine: &Bound<'_, PyAny>) {
+    let py = coroutine.py();
+    let finalizing = c"Exception ignored while finalizing coroutine %R";
+    if let Some(warn) = imports::of_loaded_module(py, name!("warnings"), name!("_warn_unawaited_coroutine")) {
+        let Err(raised) = warn.call1((coroutine,)) else { return };
+        let was_told = raised.is_instance_of::<PyRuntimeWarning>(py);
+        tell(raised, coroutine, finalizing);
+        if was_told {
+            return;
+        }
+    }
+    let name = asyncio_code::qualified_name(py, super::name_of(coroutine).unwrap_or_default());
     let text = CString::new(format!("coroutine '{name}' was never awaited")).unwrap_or_default();
-    PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1)
+    if let Err(raised) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), &text, 1) {
+        tell(raised, coroutine, finalizing);
+    }
+}
+
+/// Passes on what cannot be raised, from 3.14 on with a text of its own.
+#[cold]
+fn tell(raised: PyErr, coroutine: &Bound<'_, PyAny>, text: &CStr) {
+    if cfg!(Py_3_14) {
+        memory::unraisable_while(coroutine.py(), raised, text, coroutine);
+    } else {
+        raised.write_unraisable(coroutine.py(), Some(coroutine));
+    }
 }
 
 pub(super) unsafe extern "C" fn dealloc(object: Object) {
@@ -60,7 +85,7 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
         // SAFETY: as above.
         let weak_references = unsafe { (*coroutine).weak_references };
         assume_attached(|py| {
-            if is_tracked || !weak_references.is_null() {
+            if is_tracked || !weak_references.is_null() || origin::are_tracked() {
                 // SAFETY: no reference to it is left, and its body is gone.
                 unsafe { release(py, object) };
             } else {
@@ -106,6 +131,9 @@ unsafe fn release(py: Python<'_>, object: Object) {
     let memory = object.cast::<CoroutineObject>();
     // SAFETY: of our layout.
     let was_tracked = unsafe { (*memory).is_tracked };
+    if origin::are_tracked() {
+        origin::forget(py, object);
+    }
     if was_tracked {
         // SAFETY: tracked.
         unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };

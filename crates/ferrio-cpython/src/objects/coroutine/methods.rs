@@ -1,7 +1,6 @@
 //! The Python interface of coroutines.
 //!
-//! `cr_await` and `cr_frame` let code that walks a stack of coroutines pass through; see `frame.rs`. Where a coroutine
-//! was made is not recorded: there is no `cr_origin`.
+//! `cr_await` and `cr_frame` let code that walks a stack of coroutines pass through; see `frame.rs`.
 
 use std::ffi::c_void;
 
@@ -192,6 +191,10 @@ unsafe extern "C" fn code(object: Object, _: *mut c_void) -> Object {
     trampoline(|py| Ok(super::frame::code(py, unsafe { (*object.cast::<CoroutineObject>()).name })?.unbind()))
 }
 
+unsafe extern "C" fn origin(object: Object, _: *mut c_void) -> Object {
+    trampoline(|py| Ok(super::origin::of(py, object).map_or_else(|| py.None(), Bound::unbind)))
+}
+
 pub(super) fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
     let methods = Box::leak(Box::new([
         method(c"send", send, ffi::METH_O, c"Resume with a value; StopIteration carries the result."),
@@ -214,6 +217,7 @@ pub(super) fn new_type(py: Python<'_>) -> PyResult<Py<PyType>> {
         read(c"cr_await", awaits),
         read(c"cr_frame", frame),
         read(c"cr_code", code),
+        read(c"cr_origin", origin),
         ffi::PyGetSetDef::default(),
     ]));
     let members = offsets(&[(c"__weaklistoffset__", object::WEAK_REFERENCES)]);

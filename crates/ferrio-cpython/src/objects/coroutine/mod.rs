@@ -14,6 +14,7 @@ pub(crate) mod frame;
 mod lifetime;
 mod methods;
 mod object;
+pub mod origin;
 
 use pyo3::prelude::*;
 

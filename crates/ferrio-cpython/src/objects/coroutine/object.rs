@@ -13,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use super::erased_body::{EagerOutcome, Erased};
-use super::{Body, methods};
+use super::{Body, methods, origin};
 use crate::capi::freelist::FreeList;
 use crate::capi::raise::normalized;
 use crate::capi::resume::Step;
@@ -107,6 +107,9 @@ pub fn spawn<B: Body>(py: Python<'_>, name: &'static str, body: B) -> PyResult<P
     let place = unsafe { &raw mut (*object).body };
     // SAFETY: memory for a body, which holds nothing.
     unsafe { Erased::put(place.cast(), body) };
+    if origin::are_tracked() {
+        origin::note(py, object.cast());
+    }
     // SAFETY: a new reference to a whole object.
     Ok(unsafe { Bound::from_owned_ptr(py, object.cast()) }.unbind())
 }

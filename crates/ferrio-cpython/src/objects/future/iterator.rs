@@ -1,6 +1,7 @@
 //! The iterator that `await future` drives: yields the future once, then returns its result.
 //!
-//! Invariant: `future` is None once the iterator has ended. Memory is recycled through `FREELIST`, because every await
+//! Invariant: `future` is None once the iterator has ended, from 3.14 on if it was closed or thrown into: there an
+//! iterator that is asked again gives the result again. Memory is recycled through `FREELIST`, because every await
 //! needs one. Since 3.12 the interpreter's SEND accepts only `StopIteration` from foreign types, and takes a null
 //! without an exception for a returned None; 3.11 calls `am_send`.
 
@@ -84,9 +85,11 @@ fn resume(py: Python<'_>, object: Object) -> PyResult<Resumed<'_>> {
         }
         return Ok(Resumed::Yielded(future.object().clone()));
     }
-    // SAFETY: as above.
-    let ended = unsafe { slot_of(object) }.take();
-    drop(ended);
+    if cfg!(not(Py_3_14)) {
+        // SAFETY: as above.
+        let ended = unsafe { slot_of(object) }.take();
+        drop(ended);
+    }
     match future.outcome()? {
         Outcome::Result(result) => Ok(Resumed::Returned(result)),
         Outcome::Exception(exception) => Err(raised(&exception)),

@@ -17,6 +17,7 @@ mod iterator;
 mod methods;
 mod outcome;
 mod types;
+mod unraisable;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
@@ -341,7 +342,10 @@ impl<'py> FutureRef<'py> {
         if let Some(stack) = self.body().source_traceback.as_ref().map(|stack| stack.get(py)) {
             context.set_item(crate::intern!(py, "source_traceback"), stack)?;
         }
-        self.owner()?.call_method1(crate::intern!(py, "call_exception_handler"), (context,))?;
+        let handler = self.owner()?.getattr(crate::intern!(py, "call_exception_handler"))?;
+        if let Err(raised) = handler.call1((context,)) {
+            unraisable::from_exception_handler(raised, &handler);
+        }
         Ok(())
     }
 }

@@ -243,7 +243,7 @@ fn describe_as(py: Python<'_>, handle: &HandleRef, cancelled: bool) -> PyResult<
         words.push(format!("when={}", handle.when(py).str()?));
     }
     let callback = handle.body().callback.as_ref().map(|callback| callback.bind(py).clone());
-    if let Some(callback) = callback {
+    if let Some(callback) = callback.filter(|callback| !callback.is_none()) {
         let debug = handle.body().owner.as_ref().is_some_and(|owner| owner.get().debug.get());
         words.push(format_callback_source(py, &callback, &current_arguments(py, handle)?, debug)?);
     }

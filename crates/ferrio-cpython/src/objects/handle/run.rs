@@ -155,21 +155,23 @@ impl HandleRef {
         if error.is_instance_of::<PyMemoryError>(py) {
             owner.get().stop_in_place_of(py, callback);
         }
-        // asyncio formats what the handle holds now: a callback that cancelled its own handle shows as None.
-        let (shown, shown_arguments) = match self.body().callback {
-            Some(_) => (callback.clone(), argument_tuple(py, arguments, arity)?.into_any()),
-            None => (py.None().into_bound(py), py.None().into_bound(py)),
+        let report = || {
+            // asyncio formats what the handle holds now: a callback that cancelled its own handle shows as None.
+            let (shown, shown_arguments) = match self.body().callback {
+                Some(_) => (callback.clone(), argument_tuple(py, arguments, arity)?.into_any()),
+                None => (py.None().into_bound(py), py.None().into_bound(py)),
+            };
+            let source = format_callback_source(py, &shown, &shown_arguments, owner.get().debug.get())?;
+            let context = memory::dict(py)?;
+            context.set_item(crate::intern!(py, "message"), memory::Text(format!("Exception in callback {source}")))?;
+            context.set_item(crate::intern!(py, "exception"), error.clone_ref(py).into_value(py))?;
+            context.set_item(crate::intern!(py, "handle"), self.bind(py))?;
+            if let Some(traceback) = self.source_traceback(py) {
+                context.set_item(crate::intern!(py, "source_traceback"), traceback)?;
+            }
+            owner.call_method1(crate::intern!(py, "call_exception_handler"), (context,)).map(drop)
         };
-        let source = format_callback_source(py, &shown, &shown_arguments, owner.get().debug.get())?;
-        let context = memory::dict(py)?;
-        context.set_item(crate::intern!(py, "message"), memory::Text(format!("Exception in callback {source}")))?;
-        context.set_item(crate::intern!(py, "exception"), error.clone_ref(py).into_value(py))?;
-        context.set_item(crate::intern!(py, "handle"), self.bind(py))?;
-        if let Some(traceback) = self.source_traceback(py) {
-            context.set_item(crate::intern!(py, "source_traceback"), traceback)?;
-        }
-        let call_handler = || owner.call_method1(crate::intern!(py, "call_exception_handler"), (context,)).map(drop);
-        handling(py, &error, call_handler)
+        handling(py, &error, report)
     }
 }
 

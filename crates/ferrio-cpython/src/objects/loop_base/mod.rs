@@ -177,6 +177,11 @@ impl LoopBase {
         base
     }
 
+    /// Whether it was constructed: on 3.11 the interpreter frees one that could not be allocated whole.
+    pub(crate) fn is_initialized(&self, py: Python<'_>) -> bool {
+        self.queue.is_initialized(py)
+    }
+
     /// Appends to the ready queue.
     ///
     /// # Errors

@@ -120,7 +120,7 @@ impl<'a> Observer<'a> for Observers<'a> {
 macro_rules! conclude {
     ($owner:expr, $runnable:expr, $outcome:expr) => {
         match $runnable {
-            Runnable::Task(_) => $outcome?,
+            Runnable::Task(step) => $outcome.map_err(|error| step.left_by($owner.py(), error))?,
             Runnable::Handle(handle) => {
                 handle.leave_loop($owner.py());
                 $outcome?;

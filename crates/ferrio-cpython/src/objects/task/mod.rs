@@ -320,8 +320,8 @@ impl<'py> TaskRef<'py> {
         if self.must_log() {
             let complain = || {
                 let context = memory::dict(py)?;
-                context.set_item(crate::intern!(py, "task"), self.object())?;
                 context.set_item(crate::intern!(py, "message"), name!("Task was destroyed but it is pending!"))?;
+                context.set_item(crate::intern!(py, "task"), self.object())?;
                 self.future().report(&context)
             };
             let outcome: PyResult<()> = complain();

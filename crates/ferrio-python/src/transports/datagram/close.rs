@@ -7,7 +7,7 @@ use ferrio_cpython::Runnable;
 use ferrio_cpython::capi::memory;
 use pyo3::prelude::*;
 
-use super::super::endpoint::{Endpoint, call_protocol, callback_failed, report_fatal};
+use super::super::endpoint::{Endpoint, call_protocol, loss_failed, report_fatal};
 use super::{DatagramTransport, receive, send};
 use crate::common::imports;
 use crate::event_loop::base;
@@ -87,10 +87,10 @@ pub(super) fn connection_lost(transport: &Bound<'_, DatagramTransport>) -> PyRes
     let this = transport.get();
     let Some(protocol) = this.protocol(py) else { return Ok(()) };
     let error = this.state.with(py, |state| state.error.take());
-    let called = call_protocol(this, &protocol, pyo3::intern!(py, "connection_lost"), (error,));
+    let called = call_protocol(this, &protocol, pyo3::intern!(py, "connection_lost"), (error.as_ref(),));
     let reported = match called {
         Ok(_) => Ok(()),
-        Err(raised) => callback_failed(transport, &protocol, "connection_lost", raised),
+        Err(raised) => loss_failed(transport, error.as_ref().map(|error| error.bind(py)), raised),
     };
     let released = release(transport);
     reported.and(released)

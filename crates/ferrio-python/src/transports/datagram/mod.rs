@@ -169,6 +169,8 @@ fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 }
 
 impl Endpoint for DatagramTransport {
+    const STOCK: (&'static str, &'static str) = ("asyncio.selector_events", "_SelectorDatagramTransport");
+
     fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
         self.state.with(py, |state| state.owner.as_ref().map(|owner| owner.bind(py).clone()))
     }

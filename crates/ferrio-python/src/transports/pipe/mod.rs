@@ -22,7 +22,7 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
 use super::classes;
-use super::endpoint::{Endpoint, call_protocol, callback_failed};
+use super::endpoint::{Endpoint, call_protocol, callback_failed, loss_failed};
 use crate::common::imports;
 use crate::event_loop::exception_handler;
 use crate::event_loop::handler::Handler;
@@ -294,19 +294,19 @@ pub(crate) fn connection_lost<T: PipeTransport>(transport: &Bound<'_, T>) -> PyR
         (error, pipe.protocol.as_ref().map(|protocol| protocol.clone_ref(py)))
     });
     let Some(protocol) = protocol.map(|protocol| protocol.into_bound(py)) else { return Ok(()) };
-    let called = call_protocol(this, &protocol, pyo3::intern!(py, "connection_lost"), (error,));
-    let reported =
-        called.map_or_else(|error| callback_failed(transport, &protocol, "connection_lost", error), |_| Ok(()));
-    reported.and(release(transport, &protocol))
+    let error = error.map(|error| error.into_bound(py));
+    let called = call_protocol(this, &protocol, pyo3::intern!(py, "connection_lost"), (error.clone(),));
+    let reported = called.map_or_else(|raised| loss_failed(transport, error.as_ref(), raised), |_| Ok(()));
+    reported.and(release(transport, error.as_ref()))
 }
 
-fn release<T: PipeTransport>(transport: &Bound<'_, T>, protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+fn release<T: PipeTransport>(transport: &Bound<'_, T>, lost_by: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
     let py = transport.py();
     unwatch(transport, Role::Reader);
     unwatch(transport, Role::Writer);
     let object = transport.get().end().state.with(py, |pipe| pipe.object.take());
     let closed = object.map_or(Ok(()), |object| object.bind(py).call_method0(name!("close")).map(drop));
-    let reported = closed.or_else(|error| callback_failed(transport, protocol, "connection_lost", error));
+    let reported = closed.or_else(|raised| loss_failed(transport, lost_by, raised));
     let owned = transport.get().end().state.with(py, |pipe| (pipe.owner.take(), pipe.protocol.take()));
     drop(owned);
     reported

@@ -127,6 +127,8 @@ fn close(transport: &Bound<'_, ReadPipeTransport>, error: Option<PyErr>) -> PyRe
 }
 
 impl Endpoint for ReadPipeTransport {
+    const STOCK: (&'static str, &'static str) = ("asyncio.unix_events", "_UnixReadPipeTransport");
+
     fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
         self.end.owner(py)
     }

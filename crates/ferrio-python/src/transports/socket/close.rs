@@ -14,7 +14,7 @@ use super::{Sink, Socket, SocketTransport};
 use super::{joined_writes, write_coalescing};
 use crate::common::imports;
 use crate::event_loop::{base, recorded_calls};
-use crate::transports::endpoint::{callback_failed, report_fatal};
+use crate::transports::endpoint::{loss_failed, report_fatal};
 use crate::transports::exclusive;
 use crate::transports::info;
 
@@ -74,17 +74,15 @@ pub(crate) fn force_close(transport: &Bound<'_, SocketTransport>, error: Option<
         let _ = recorded_calls::send(py, || this.owner(py), this.fd, &coalesced);
     }
     joined_writes::send_or_drop(transport);
-    let mut unsent = Vec::new();
-    let now = transport.get().state.with(py, |state| {
+    let unsent = transport.get().state.with(py, |state| {
         if state.lifecycle.is_lost() {
-            return false;
+            return None;
         }
-        state.buffer.clear(&mut unsent);
         state.lifecycle.transition_to_lost();
-        true
+        Some(state.buffer.clear())
     });
-    drop(unsent);
-    if now {
+    if let Some(unsent) = unsent {
+        drop(unsent);
         queue_loss(transport, error);
     }
     Ok(())
@@ -140,7 +138,7 @@ pub(crate) fn connection_lost(transport: &Bound<'_, SocketTransport>, error: Opt
     let called = this.call_protocol(&protocol, pyo3::intern!(py, "connection_lost"), (error.clone(),));
     let reported = match called {
         Ok(_) => Ok(()),
-        Err(raised) => callback_failed(transport, &protocol, "connection_lost", raised),
+        Err(raised) => loss_failed(transport, error.as_ref(), raised),
     };
     let released = release(transport);
     exclusive::fail(transport, error.as_ref())?;

@@ -131,6 +131,8 @@ impl State {
 }
 
 impl Endpoint for SocketTransport {
+    const STOCK: (&'static str, &'static str) = ("asyncio.selector_events", "_SelectorSocketTransport");
+
     fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
         self.owner(py)
     }

@@ -64,6 +64,8 @@ fn begin(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
 }
 
 impl Endpoint for WritePipeTransport {
+    const STOCK: (&'static str, &'static str) = ("asyncio.unix_events", "_UnixWritePipeTransport");
+
     fn owner<'py>(&self, py: Python<'py>) -> Option<Bound<'py, Loop>> {
         self.end.owner(py)
     }

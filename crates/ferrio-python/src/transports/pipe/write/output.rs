@@ -153,9 +153,8 @@ fn fatal_error(transport: &Bound<'_, WritePipeTransport>, error: PyErr) -> PyRes
 
 /// Ends the connection regardless of buffered data.
 fn force_close(transport: &Bound<'_, WritePipeTransport>, error: Option<PyErr>) -> PyResult<()> {
-    let mut unsent = Vec::new();
     transport.get().end.begin_closing(transport.py());
-    transport.get().state.with(transport.py(), |state| state.buffer.clear(&mut unsent));
+    let unsent = transport.get().state.with(transport.py(), |state| state.buffer.clear());
     drop(unsent);
     pipe::unwatch(transport, Role::Writer);
     pipe::unwatch(transport, Role::Reader);
