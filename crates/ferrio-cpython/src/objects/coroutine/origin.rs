@@ -55,11 +55,16 @@ pub(super) fn of(py: Python<'_>, object: Object) -> Option<Bound<'_, PyAny>> {
     ORIGINS.get(py)?.bind(py).get_item(key(py, object).ok()?).ok()?
 }
 
-/// To be called when the object is freed.
+/// To be called when the object is freed, which may be while an exception is on its way.
 #[cold]
 pub(super) fn forget(py: Python<'_>, object: Object) {
-    if let (Some(origins), Ok(key)) = (ORIGINS.get(py), key(py, object)) {
+    let Some(origins) = ORIGINS.get(py) else { return };
+    let pending = PyErr::take(py);
+    if let Ok(key) = key(py, object) {
         let _ = origins.bind(py).del_item(key);
+    }
+    if let Some(pending) = pending {
+        pending.restore(py);
     }
 }
 
