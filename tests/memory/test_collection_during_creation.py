@@ -44,7 +44,8 @@ def test_objects_are_made_under_the_collectors_eyes(name):
     ferrio.run(main())
 
 
-def test_connections_are_made_under_the_collectors_eyes():
+@pytest.mark.parametrize("after_debug_mode", [False, True])
+def test_connections_are_made_under_the_collectors_eyes(after_debug_mode):
     async def answer(reader, writer):
         writer.write(await reader.readline())
         writer.close()
@@ -66,4 +67,10 @@ def test_connections_are_made_under_the_collectors_eyes():
         gc.set_threshold(700)
         server.close()
 
+    async def debugged():
+        await ferrio.sleep(0)
+
+    if after_debug_mode:
+        # From then on, freeing a coroutine forgets where it was made.
+        ferrio.run(debugged(), debug=True)
     ferrio.run(main())

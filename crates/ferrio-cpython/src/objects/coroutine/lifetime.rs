@@ -131,12 +131,13 @@ unsafe fn release(py: Python<'_>, object: Object) {
     let memory = object.cast::<CoroutineObject>();
     // SAFETY: of our layout.
     let was_tracked = unsafe { (*memory).is_tracked };
-    if origin::are_tracked() {
-        origin::forget(py, object);
-    }
     if was_tracked {
         // SAFETY: tracked.
         unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
+    }
+    // It may collect, which must not meet a dead object.
+    if origin::are_tracked() {
+        origin::forget(py, object);
     }
     // SAFETY: of our layout.
     if !unsafe { (*memory).weak_references }.is_null() {
