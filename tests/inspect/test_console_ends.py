@@ -45,7 +45,7 @@ async def main():
 """
 
 BLOCKS = """
-import threading
+import time
 
 def load():
     time.sleep(0.3)
