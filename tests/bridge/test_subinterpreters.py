@@ -1,19 +1,12 @@
 """An extension on ferrio-bridge refuses sub-interpreters, and serves the main one as if nothing had been."""
 
-import subprocess
 import sys
 
 import pytest
 
-from tests.process.test_subinterpreters import PRELUDE
+from tests.support.subinterpreters import output, refused
 
-REFUSED = """
-for _ in range(2):
-    try:
-        import rust_extension
-    except ImportError as error:
-        print(error, flush=True)
-"""
+REFUSED = refused("rust_extension")
 
 RUNS = """
 import asyncio, gc
@@ -42,8 +35,5 @@ TEXTS = {"legacy": LEGACY, "isolated": ISOLATED if sys.version_info >= (3, 12) e
 @pytest.mark.parametrize("kind", ["legacy", "isolated"])
 @pytest.mark.parametrize("before", ["", "import rust_extension"], ids=["first", "after the main interpreter"])
 def test_import_in_a_subinterpreter_is_refused_and_harms_nobody(kind, before):
-    program = f"{PRELUDE}\n{before}\nrun({REFUSED!r}, {kind!r})\nrun({REFUSED!r}, {kind!r})\n{RUNS}"
-    command = [sys.executable, "-X", "dev", "-c", program]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout == TEXTS[kind] * 4 + "7\n7\n"
+    program = f"{before}\nrun({REFUSED!r}, {kind!r})\nrun({REFUSED!r}, {kind!r})\n{RUNS}"
+    assert output(program, "-X", "dev") == TEXTS[kind] * 4 + "7\n7\n"

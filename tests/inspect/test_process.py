@@ -11,8 +11,8 @@ import pytest
 
 import ferrio.inspect
 from ferrio.inspect import _lint_watch, _recording, _serve, _watching
-from tests.process.test_subinterpreters import PRELUDE
 from tests.support.inspected import inspected
+from tests.support.subinterpreters import PRELUDE
 
 pytestmark = pytest.mark.timeout(120)
 

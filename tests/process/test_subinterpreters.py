@@ -1,34 +1,12 @@
 """In interpreters other than the main one: ferrio refuses to be imported, and asyncio works."""
 
-import subprocess
 import sys
 
 import pytest
 
-PRELUDE = """
-import ferrio
-try:
-    import _interpreters as interpreters
-except ImportError:
-    import _xxsubinterpreters as interpreters
+from tests.support.subinterpreters import output, refused
 
-def run(code, kind):
-    if hasattr(interpreters, "new_config"):
-        interpreter = interpreters.create(kind)
-    else:
-        interpreter = interpreters.create(isolated=kind == "isolated")
-    failure = interpreters.run_string(interpreter, code)
-    assert failure is None, failure
-    interpreters.destroy(interpreter)
-"""
-
-REFUSED = """
-for _ in range(2):
-    try:
-        import ferrio
-    except ImportError as error:
-        print(error, flush=True)
-"""
+REFUSED = refused("ferrio")
 
 RUNS = """
 import asyncio
@@ -46,12 +24,6 @@ RUNNING = [
     "legacy",
     pytest.param("isolated", marks=pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="asyncio crashes there")),
 ]
-
-
-def output(program: str) -> str:
-    ran = subprocess.run([sys.executable, "-c", PRELUDE + program], capture_output=True, text=True, timeout=60)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout
 
 
 @pytest.mark.parametrize("kind", ["legacy", "isolated"])

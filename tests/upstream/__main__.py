@@ -92,8 +92,8 @@ def judge(suite: suites.Suite, mode: str, stock: dict[str, Any], workers: int, c
     )
     for test in faults:
         lines = ours[test]["detail"].strip().splitlines() if test in ours else []
-        told = [line for line in lines if line.startswith("E ")] or lines[-1:] or ["did not run"]
-        print(f"        {test}  {told[0].strip()}")
+        shown = [line for line in lines if line.startswith("E ")] or lines[-1:] or ["did not run"]
+        print(f"        {test}  {shown[0].strip()}")
     sys.stdout.flush()
     if not on_ferrio and not chosen:
         print("    no test had a ferrio loop: the run says nothing")

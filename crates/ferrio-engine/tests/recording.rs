@@ -21,6 +21,11 @@ impl Owned {
             Self::Numbers(2, number, small) => Recorded::Landed(*number, u64::from(*small)),
             Self::Numbers(3, _, small) => Recorded::Signal(*small),
             Self::Numbers(4, ..) => Recorded::Turn,
+            Self::Numbers(5, ..) => Recorded::Polled,
+            Self::Numbers(6, number, _) => Recorded::Interrupt(number % 2 == 1),
+            Self::Numbers(7, number, _) => Recorded::Stop(number % 2 == 1),
+            Self::Numbers(8, number, _) => Recorded::Began(*number),
+            Self::Numbers(9, ..) => Recorded::End(Ending::Stopped),
             Self::Numbers(..) => Recorded::End(Ending::Limit),
             Self::Text(0, number, text) => Recorded::Task(*number, text),
             Self::Text(1, number, text) => Recorded::Lookup(*number, text),
@@ -48,7 +53,7 @@ fn owned() -> impl Strategy<Value = Owned> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..300);
     let answer = prop_oneof![any::<u64>().prop_map(Ok), (0..i32::MAX).prop_map(Err)];
     prop_oneof![
-        (0..6_u8, any::<u64>(), any::<u32>()).prop_map(|(kind, number, small)| Owned::Numbers(kind, number, small)),
+        (0..11_u8, any::<u64>(), any::<u32>()).prop_map(|(kind, number, small)| Owned::Numbers(kind, number, small)),
         (0..3_u8, any::<u64>(), ".{0,20}").prop_map(|(kind, number, text)| Owned::Text(kind, number, text)),
         (any::<bool>(), -1e12..1e12).prop_map(|(is_clock, seconds)| Owned::Seconds(is_clock, seconds)),
         (any::<bool>(), any::<u64>(), answer, prop::option::of(bytes()))

@@ -62,8 +62,8 @@ def watch(is_on: bool) -> None:
 def call(recording: Recording, name: str, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
     """Calls the function, or gives what it gave; bytes that come from outside are the result, or its first part."""
     if recording.repeats:
-        told, data = next_call(recording, name)
-        return with_data(decode(told), data)
+        entry, data = next_call(recording, name)
+        return with_data(decode(entry), data)
     try:
         result = function(*arguments, **keywords)
     except BaseException as error:
@@ -77,8 +77,8 @@ def call(recording: Recording, name: str, function: Callable[..., Any], *argumen
 def call_into(recording: Recording, name: str, function: Callable[..., Any], buffer: Any, *arguments: Any) -> Any:
     """The same for a function that fills a buffer, and gives how far, or that and something else."""
     if recording.repeats:
-        told, data = next_call(recording, name)
-        result = decode(told)
+        entry, data = next_call(recording, name)
+        result = decode(entry)
         fill(buffer, data)
         return result
     try:
@@ -133,17 +133,17 @@ def next_call(recording: Recording, name: str) -> tuple[dict[str, Any], bytes]:
     found = recording.next_call(name)
     if found is None:
         raise LeftError
-    told = json.loads(found[0])
-    if not isinstance(told, dict):
+    entry = json.loads(found[0])
+    if not isinstance(entry, dict):
         raise ValueError("the recording is damaged")
-    return told, found[1]
+    return entry, found[1]
 
 
-def decode(told: dict[str, Any]) -> Any:
+def decode(entry: dict[str, Any]) -> Any:
     """The result; raises the error that there was instead."""
-    if "error" in told:
-        raise decode_error(told["error"])
-    return decoded(told.get("result"))
+    if "error" in entry:
+        raise decode_error(entry["error"])
+    return decoded(entry.get("result"))
 
 
 def filled(buffer: Any, count: int) -> bytes:
@@ -240,13 +240,13 @@ def encode_error(error: BaseException) -> dict[str, Any]:
     return {"module": kind.__module__, "name": kind.__qualname__, "args": arguments, "also": also}
 
 
-def decode_error(told: Any) -> BaseException:
+def decode_error(entry: Any) -> BaseException:
     """The exception again."""
-    kind = getattr(_MODULES[told["module"]], told["name"], None)
+    kind = getattr(_MODULES[entry["module"]], entry["name"], None)
     if not isinstance(kind, type) or not issubclass(kind, BaseException):
         raise ValueError("the recording is damaged: it has an exception that is none")
-    error = kind(*told["args"])
-    for name, value in told["also"].items():
+    error = kind(*entry["args"])
+    for name, value in entry["also"].items():
         if name in _ATTRIBUTES:
             setattr(error, name, value)
     return error

@@ -304,8 +304,8 @@ class _Exploration:
         if cancel is None:
             bits, planned = self._weaken(ending, planned)
         with self.world.telling():
-            told = self.repeat(planned, cancel, bits=bits) or ending
-        return self.failure_of(told, bits, cancel)
+            ending = self.repeat(planned, cancel, bits=bits) or ending
+        return self.failure_of(ending, bits, cancel)
 
     def _shrink(self, ending: Ending, cancel: tuple[int, int] | None, bits: int) -> list[int]:
         """The alternatives of a schedule with fewer deviations that fails in the same way."""

@@ -85,31 +85,31 @@ class _Session:
 
     def _note(self, name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         received, made = self._incoming.pending, self._outgoing.pending
-        told: dict[str, Any] = {}
+        entry: dict[str, Any] = {}
         data = b""
         try:
             result = function(*arguments)
             rest, data = without_data(result)
             if name == "TLS read" and len(arguments) > 1:
                 data = filled(arguments[1], result)
-            told["result"] = encode(rest)
+            entry["result"] = encode(rest)
         except BaseException as error:
-            told["error"] = encode_error(error)
+            entry["error"] = encode_error(error)
             raise
         finally:
-            told["took"], told["made"] = received - self._incoming.pending, self._outgoing.pending - made
-            self._recording.note_call(name, json.dumps(told), data)
+            entry["took"], entry["made"] = received - self._incoming.pending, self._outgoing.pending - made
+            self._recording.note_call(name, json.dumps(entry), data)
         return result
 
     def _give(self, name: str, arguments: tuple[Any, ...]) -> Any:
-        told, data = next_call(self._recording, name)
-        took, made = int(told.get("took", 0)), int(told.get("made", 0))
+        entry, data = next_call(self._recording, name)
+        took, made = int(entry.get("took", 0)), int(entry.get("made", 0))
         offered = sum(size_of(each) for each in arguments)
         if took > 0:
             self._incoming.read(took)
         if 0 < made <= _MOST + 2 * offered:
             self._outgoing.write(bytes(made))
-        result = decode(told)
+        result = decode(entry)
         if name == "TLS read" and len(arguments) > 1:
             fill(arguments[1], data)
             return result

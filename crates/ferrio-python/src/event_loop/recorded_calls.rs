@@ -16,14 +16,13 @@ use crate::event_loop::recording::is_any;
 /// `socket::receive`, for a connection of this loop.
 #[inline]
 pub(crate) fn receive(slf: &Bound<'_, Loop>, fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
-    if slf.get().io.tape.is_on() { receive_recorded(slf, fd, buffer) } else { socket::receive(fd, buffer) }
+    received(slf, buffer, |buffer| socket::receive(fd, buffer))
 }
 
-#[cold]
-fn receive_recorded(slf: &Bound<'_, Loop>, fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
-    let py = slf.py();
-    let Some(recording) = slf.get().io.tape.get(py) else { return socket::receive(fd, buffer) };
-    recording.get().receive(py, Operation::Receive, buffer, |buffer| socket::receive(fd, buffer))
+/// `file::read`, for a pipe of this loop.
+#[inline]
+pub(crate) fn read(slf: &Bound<'_, Loop>, fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    received(slf, buffer, |buffer| file::read(fd, buffer))
 }
 
 /// `socket::send`, for a connection of the loop that `owner` gives.
@@ -34,11 +33,7 @@ pub(crate) fn send<'py>(
     fd: RawFd,
     data: &[u8],
 ) -> io::Result<usize> {
-    if is_any() {
-        number(py, owner, Operation::Send, data.len(), || socket::send(fd, data))
-    } else {
-        socket::send(fd, data)
-    }
+    sent(py, owner, || data.len(), || socket::send(fd, data))
 }
 
 /// `socket::send_vectored`, for a connection of the loop that `owner` gives.
@@ -49,24 +44,7 @@ pub(crate) fn send_vectored<'py>(
     fd: RawFd,
     slices: &[IoSlice<'_>],
 ) -> io::Result<usize> {
-    if is_any() {
-        let offered = slices.iter().map(|slice| slice.len()).sum();
-        number(py, owner, Operation::Send, offered, || socket::send_vectored(fd, slices))
-    } else {
-        socket::send_vectored(fd, slices)
-    }
-}
-
-/// `file::read`, for a pipe of this loop.
-#[inline]
-pub(crate) fn read(slf: &Bound<'_, Loop>, fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
-    let recording = if slf.get().io.tape.is_on() { slf.get().io.tape.get(slf.py()) } else { None };
-    match recording {
-        None => file::read(fd, buffer),
-        Some(recording) => {
-            recording.get().receive(slf.py(), Operation::Receive, buffer, |buffer| file::read(fd, buffer))
-        }
-    }
+    sent(py, owner, || length(slices), || socket::send_vectored(fd, slices))
 }
 
 /// `file::write`, for a pipe of the loop that `owner` gives.
@@ -77,11 +55,7 @@ pub(crate) fn write<'py>(
     fd: RawFd,
     data: &[u8],
 ) -> io::Result<usize> {
-    if is_any() {
-        number(py, owner, Operation::Send, data.len(), || file::write(fd, data))
-    } else {
-        file::write(fd, data)
-    }
+    sent(py, owner, || data.len(), || file::write(fd, data))
 }
 
 /// `file::write_vectored`, for a pipe of the loop that `owner` gives.
@@ -92,12 +66,41 @@ pub(crate) fn write_vectored<'py>(
     fd: RawFd,
     slices: &[IoSlice<'_>],
 ) -> io::Result<usize> {
-    if is_any() {
-        let offered = slices.iter().map(|slice| slice.len()).sum();
-        number(py, owner, Operation::Send, offered, || file::write_vectored(fd, slices))
-    } else {
-        file::write_vectored(fd, slices)
-    }
+    sent(py, owner, || length(slices), || file::write_vectored(fd, slices))
+}
+
+#[inline]
+fn received(
+    slf: &Bound<'_, Loop>,
+    buffer: &mut [u8],
+    real: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    if slf.get().io.tape.is_on() { received_recorded(slf, buffer, real) } else { real(buffer) }
+}
+
+#[cold]
+fn received_recorded(
+    slf: &Bound<'_, Loop>,
+    buffer: &mut [u8],
+    real: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let py = slf.py();
+    let Some(recording) = slf.get().io.tape.get(py) else { return real(buffer) };
+    recording.get().receive(py, Operation::Receive, buffer, real)
+}
+
+#[inline]
+fn sent<'py>(
+    py: Python<'py>,
+    owner: impl FnOnce() -> Option<Bound<'py, Loop>>,
+    offered: impl FnOnce() -> usize,
+    real: impl FnOnce() -> io::Result<usize>,
+) -> io::Result<usize> {
+    if is_any() { number(py, owner, Operation::Send, offered(), real) } else { real() }
+}
+
+fn length(slices: &[IoSlice<'_>]) -> usize {
+    slices.iter().map(|slice| slice.len()).sum()
 }
 
 /// What kind of file a pipe of this loop is.

@@ -34,6 +34,9 @@ pub(super) fn are_tracked() -> bool {
 pub(super) fn note(py: Python<'_>, object: Object) {
     let _ = memory::catch_no_memory(py, || {
         let depth: usize = imports::origin_depth(py)?.call0()?.extract()?;
+        if depth == 0 {
+            return Ok(());
+        }
         let mut frames = Vec::new();
         let mut next = imports::current_frame(py);
         while let Some(frame) = next.filter(|frame| frames.len() < depth && !frame.is_none()) {
@@ -42,11 +45,8 @@ pub(super) fn note(py: Python<'_>, object: Object) {
             frames.push((place.0, place.1, code.getattr(name!("co_name"))?));
             next = Some(frame.getattr(name!("f_back"))?);
         }
-        if depth > 0 {
-            let origins = ORIGINS.get_or_try_init(py, || memory::dict(py).map(Bound::unbind))?;
-            origins.bind(py).set_item(key(py, object)?, memory::tuple(py, frames)?)?;
-        }
-        Ok(())
+        let origins = ORIGINS.get_or_try_init(py, || memory::dict(py).map(Bound::unbind))?;
+        origins.bind(py).set_item(key(py, object)?, memory::tuple(py, frames)?)
     });
 }
 
