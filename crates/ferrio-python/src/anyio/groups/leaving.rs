@@ -40,7 +40,7 @@ impl Leave {
     fn begin(&mut self, py: Python<'_>) -> PyResult<()> {
         let group = self.group.bind(py).get();
         if let Some(exception) = self.exception.as_ref().map(|exception| exception.bind(py)) {
-            CancelScope::cancel_for(group.scope.bind(py), None)?;
+            CancelScope::cancel_for(group.scope(py), None)?;
             if !exception.is_instance(imports::cancelled_error(py)?)? {
                 group.exceptions(py)?.append(exception)?;
             }
@@ -98,7 +98,7 @@ impl Leave {
                     *awaiting = None;
                     // More cancellations would not make the tasks end any sooner.
                     CancelScope::shield_from_now_on(&scope, true)?;
-                    CancelScope::cancel_for(group.scope.bind(py), None)?;
+                    CancelScope::cancel_for(group.scope(py), None)?;
                     let error = error.into_value(py).into_bound(py).into_any();
                     if replaces(self.exception.as_ref(), &error)? {
                         let before = self.exception.replace(OwnedRef::from(error));
@@ -150,7 +150,7 @@ impl Leave {
             Err(error) => Err(error),
         };
         self.stage = Stage::Ended;
-        let scope = self.group.bind(py).get().scope.bind(py);
+        let scope = self.group.bind(py).get().scope(py);
         let swallowed = match ended {
             Ok(()) => CancelScope::exit(scope, None)?,
             Err(error) => {

@@ -35,7 +35,8 @@ use crate::common::imports;
 /// Several tasks that end together; `anyio.abc.TaskGroup`.
 #[pyclass(frozen, weakref, dict, module = "anyio._backends._asyncio")]
 pub(crate) struct TaskGroup {
-    scope: OwnedRef<CancelScope>,
+    /// Always there, except that Python 3.11 makes the dictionary before the group's value, out of zeros.
+    scope: Option<OwnedRef<CancelScope>>,
     tasks: Members,
     inner: GilCell<Inner>,
 }
@@ -73,7 +74,7 @@ impl TaskGroup {
     fn new(py: Python<'_>) -> PyResult<Self> {
         let exceptions = OwnedRef::of(&memory::empty_list(py)?);
         let inner = Inner { entered: false, exceptions: Some(exceptions), completed: None };
-        let scope = OwnedRef::of(&CancelScope::unlimited(py, false)?);
+        let scope = Some(OwnedRef::of(&CancelScope::unlimited(py, false)?));
         Ok(Self { scope, tasks: Members::new(), inner: GilCell::new(inner) })
     }
 
@@ -84,13 +85,13 @@ impl TaskGroup {
 
     #[getter]
     fn cancel_scope<'py>(&self, py: Python<'py>) -> Bound<'py, CancelScope> {
-        self.scope.bind(py).clone()
+        self.scope(py).clone()
     }
 
     /// Cancel this task group's cancel scope immediately.
     #[pyo3(signature = (reason=None))]
     fn cancel(&self, py: Python<'_>, reason: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        CancelScope::cancel_for(self.scope.bind(py), reason)
+        CancelScope::cancel_for(self.scope(py), reason)
     }
 
     fn __aenter__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
@@ -129,7 +130,7 @@ impl TaskGroup {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.scope.traverse(&visit)?;
+        self.scope.as_ref().map_or(Ok(()), |scope| scope.traverse(&visit))?;
         self.tasks.traverse(&visit)?;
         let outcome = self.inner.traverse(&visit, |inner| {
             inner.exceptions.as_ref().map_or(Ok(()), |exceptions| exceptions.traverse(&visit))?;
@@ -146,6 +147,10 @@ impl TaskGroup {
 }
 
 impl TaskGroup {
+    fn scope<'py>(&self, py: Python<'py>) -> &Bound<'py, CancelScope> {
+        self.scope.as_ref().expect("a whole group has one").bind(py)
+    }
+
     fn exceptions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let exceptions =
             self.inner.with(py, |inner| inner.exceptions.as_ref().map(|exceptions| exceptions.bind(py).clone()));
@@ -157,14 +162,14 @@ impl TaskGroup {
 
     /// Whether tasks can be started.
     fn is_active(&self, py: Python<'_>) -> bool {
-        self.inner.with(py, |inner| inner.entered) && self.scope.bind(py).get().is_active(py)
+        self.inner.with(py, |inner| inner.entered) && self.scope(py).get().is_active(py)
     }
 
     /// Takes a task out, and wakes the group if it was the last.
     fn remove(&self, task: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = task.py();
         if on_3_14(py)
-            && let Some(host) = self.scope.bind(py).get().host(py)
+            && let Some(host) = self.scope(py).get().host(py)
         {
             future_like::discard_waiter(task, &host)?;
         }
@@ -190,7 +195,7 @@ impl TaskGroup {
         {
             self.exceptions(py)?.append(exception)?;
         }
-        let scope = self.scope.bind(py);
+        let scope = self.scope(py);
         if any_scope::is_effectively_cancelled(scope.as_any())? {
             return Ok(());
         }
@@ -274,7 +279,7 @@ impl Body for Enter {
         if group.get().inner.with(py, |inner| std::mem::replace(&mut inner.entered, true)) {
             return Err(ferrio_cpython::error::<PyRuntimeError>("TaskGroup cannot be entered more than once"));
         }
-        CancelScope::enter(group.get().scope.bind(py))?;
+        CancelScope::enter(group.get().scope(py))?;
         Ok(Step::Returned(group.clone().into_any()))
     }
 

@@ -93,7 +93,7 @@ impl TaskGroup {
     ) -> PyResult<Bound<'py, TaskHandle>> {
         let py = slf.py();
         let this = slf.get();
-        let group_scope = this.scope.bind(py);
+        let group_scope = this.scope(py);
         let host = group_scope.get().host(py);
         let owner = get_running_loop(py)?;
         let (parent, initial_scope, own_scope) = match task_status {

@@ -78,7 +78,7 @@ impl Start {
             Some(name) => name.bind(py).str()?.into_any(),
             None => name_of_function(function)?,
         };
-        let target = group.get().scope.bind(py);
+        let target = group.get().scope(py);
         let status = TaskStatus {
             future: OwnedRef::of(&future),
             parent: target.get().host(py).map_or_else(|| py.None().as_ptr().addr(), |host| host.as_ptr().addr()),
