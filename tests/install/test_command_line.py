@@ -140,7 +140,8 @@ def test_program_ends_as_under_plain_python(tmp_path, form, ending):
     (tmp_path / "program.py").write_text(code)
     program = {"file": ["program.py"], "module": ["-m", "program"], "code": ["-c", code], "stdin": ["-"]}[form]
     run = assert_same(*program, cwd=tmp_path, stdin=code)
-    assert "ferrio" not in run.stderr
+    # asyncio's own frames are left out: the interpreter may stand in a directory of that name.
+    assert "ferrio" not in outcome(run)[2]
 
 
 def test_interrupted_program_dies_by_the_signal(tmp_path):
