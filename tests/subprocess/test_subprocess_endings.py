@@ -1,11 +1,13 @@
 """How subprocesses end, by themselves, by a signal or with their loop, and what is reported then."""
 
 import asyncio
+import contextvars
 import functools
 import gc
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -14,6 +16,7 @@ from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 import pytest
 
 from tests.support.child_processes import BIG, Recorder, close_and_collect, output, shell
+from tests.support.differential import assert_same, trace_on
 from tests.support.loops import FACTORIES
 from tests.support.peers import turns
 
@@ -57,6 +60,40 @@ def test_a_child_killed_while_it_is_written_to_gives_what_it_wrote(loop):
         assert process.returncode == -9
 
     loop.run_until_complete(main())
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_the_end_is_handled_in_the_context_of_the_start(waits):
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    async def scenario(trace):
+        class Looking(asyncio.SubprocessProtocol):
+            def process_exited(self):
+                trace.append(("exited", variable.get()))
+
+            def connection_lost(self, error):
+                trace.append(("lost", variable.get()))
+                ended.set_result(None)
+
+        async def wait():
+            variable.set("of the task that waits")
+            await transport._wait()
+
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        variable.set("of the start")
+        transport, _ = await loop.subprocess_exec(Looking, "true", stdin=None)
+        variable.set("set later")
+        waiter = loop.create_task(wait()) if waits else None
+        await ended
+        if waiter is not None:
+            await waiter
+        transport.close()
+
+    assert trace_on("ferrio", scenario) == [("exited", "of the start"), ("lost", "of the start")]
+    if sys.version_info >= (3, 12):
+        # Before, a thread of asyncio's waits for the child, and its context is empty.
+        assert_same(scenario)
 
 
 def test_events_come_in_order_and_each_once(loop):

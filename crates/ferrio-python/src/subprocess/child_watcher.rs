@@ -5,6 +5,7 @@
 //! event loop policy. asyncio's default watchers do the same as this code, so they are not used; any other one is used
 //! as asyncio would use it.
 
+use ferrio_cpython::capi::context;
 use ferrio_engine::Role;
 use ferrio_sys::child::Watch;
 use pyo3::exceptions::{PyChildProcessError, PyDeprecationWarning, PyNotImplementedError, PyRuntimeError};
@@ -142,7 +143,7 @@ pub(crate) fn watch(
     let watch = if recorded_calls::is_repeated(slf) { Watch::of_nobody() } else { Watch::new(pid) };
     let watch = watch.map_err(|error| exception_handler::from_io(&error))?;
     let fd = watch.fd();
-    transport.get().keep(py, watch);
+    transport.get().keep(py, watch, context::copy_current(py)?.unbind());
     for replaced in slf.get().io.register(py, fd, Role::Reader, Handler::native(transport, on_exit))? {
         replaced.retire(py)?;
     }
@@ -164,15 +165,20 @@ fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     }
     // Called directly: if a child is reaped and the transport does not know it, a signal sent to its pid could reach
     // another process.
-    let called = outcome.and_then(|code| code.map_or(Ok(()), |code| subprocess::process_exited(transport, code)));
-    match called {
-        Err(error) if !exception_handler::must_propagate(py, &error) => exception_handler::report(
-            &owner,
-            "Exception in child watcher",
-            &error,
-            &[("transport", transport.as_any())],
-        ),
-        called => called,
+    let handle_exit = || {
+        match outcome.and_then(|code| code.map_or(Ok(()), |code| subprocess::process_exited(transport, code))) {
+            Err(error) if !exception_handler::must_propagate(py, &error) => exception_handler::report(
+                &owner,
+                "Exception in child watcher",
+                &error,
+                &[("transport", transport.as_any())],
+            ),
+            handled => handled,
+        }
+    };
+    match transport.get().take_context(py) {
+        Some(context) => context::run_in(py, &context, handle_exit),
+        None => handle_exit(),
     }
 }
 

@@ -41,6 +41,8 @@ struct State {
     /// The return code; None while the process runs, or is not known to have ended.
     code: Option<i32>,
     watch: Option<Watch>,
+    /// A copy of the context in which the process was started; its end is handled in it.
+    context: Option<Py<PyAny>>,
     ends: [End; 3],
     /// Calls to make after `connection_made`; None once that is queued.
     pending: Option<Vec<HandleRef>>,
@@ -104,9 +106,17 @@ impl SubprocessTransport {
         self.owner(py).map_or(Ok(None), |owner| recorded_calls::children(&owner))
     }
 
-    /// Stores the watch on the process.
-    pub(crate) fn keep(&self, py: Python<'_>, watch: Watch) {
-        self.state.with(py, |state| state.watch = Some(watch));
+    /// Stores the watch on the process, and the context in which its end is to be handled.
+    pub(crate) fn keep(&self, py: Python<'_>, watch: Watch, context: Py<PyAny>) {
+        self.state.with(py, |state| {
+            state.watch = Some(watch);
+            state.context = Some(context);
+        });
+    }
+
+    /// Takes out the context in which the end of the process is to be handled.
+    pub(crate) fn take_context<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.state.with(py, |state| state.context.take()).map(|context| context.into_bound(py))
     }
 
     /// Takes out the watch on the process.
@@ -153,6 +163,7 @@ impl SubprocessTransport {
             repeats: false,
             code: None,
             watch: None,
+            context: None,
             ends: piped.map(|piped| if piped { End::Connecting } else { End::Absent }),
             pending: Some(Vec::new()),
             waiters: Vec::new(),
@@ -259,6 +270,7 @@ impl SubprocessTransport {
             visit.call(&state.owner)?;
             visit.call(&state.protocol)?;
             visit.call(&state.process)?;
+            visit.call(&state.context)?;
             for end in &state.ends {
                 if let End::Connected(protocol) = end {
                     visit.call(protocol)?;
@@ -271,7 +283,9 @@ impl SubprocessTransport {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let owned = self.state.with(py, |state| (state.owner.take(), state.protocol.take(), state.pending.take()));
+        let owned = self.state.with(py, |state| {
+            (state.owner.take(), state.protocol.take(), state.pending.take(), state.context.take())
+        });
         drop(owned);
     }
 }
