@@ -14,9 +14,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::error::{Failure, TaskError};
+use crate::runtime::waking::wake;
 use crate::task::{Canceller, Task, spawn};
 
-/// Spawns tasks into a [`task_group`]; copies refer to the same group.
+/// Spawns tasks into a group; copies refer to the same one. See [`task_group`] for an example.
 pub struct TaskGroup<E: 'static> {
     shared: Rc<Shared<E>>,
 }
@@ -39,6 +40,22 @@ enum State {
 }
 
 /// All failures of a [`task_group`], in the order they came: at least one.
+///
+/// ```
+/// use ferrio::Failure;
+///
+/// ferrio::run(async {
+///     let failed = ferrio::task_group(async |group| {
+///         drop(group.spawn(async { Err::<(), _>("out of paper") }));
+///         drop(group.spawn(async { panic!("out of luck") }));
+///         std::future::pending::<Result<(), &str>>().await
+///     });
+///     let failures = failed.await.expect_err("two tasks failed").into_failures();
+///     assert!(matches!(failures[0], Failure::Error("out of paper")));
+///     assert!(matches!(failures[1], Failure::Task(_)));
+/// })?;
+/// # Ok::<(), ferrio::RunError>(())
+/// ```
 #[derive(Debug)]
 pub struct GroupError<E> {
     failures: Vec<Failure<E>>,
@@ -201,7 +218,7 @@ impl<E> Shared<E> {
     fn wake(&self) {
         let waker = self.waker.take();
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
     }
 
