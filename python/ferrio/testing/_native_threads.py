@@ -38,6 +38,9 @@ _LOCK, _DESCRIPTORS = {
     "riscv64": ("98", ("22",)),
 }.get(platform.machine(), (None, ()))
 
+# The same everywhere: as the others, but its limit is a structure in memory.
+_DESCRIPTORS_TOO = "441"
+
 # Of an operation on a lock: what it is, that the lock is this process's alone, and the operations that wait.
 _OPERATION, _PRIVATE, _WAITS = 0x7F, 0x80, (0, 9)
 
@@ -94,7 +97,8 @@ def _waits_for_others(call: list[str], even_servers: bool) -> bool:
     number, first, second, _, fourth = call[0], *(int(argument, 16) for argument in call[1:5])
     if number == _LOCK:
         return _is_wait(second) and fourth == 0
-    if number not in _DESCRIPTORS or fourth & _WITHOUT_LIMIT != _WITHOUT_LIMIT:
+    is_endless = number in _DESCRIPTORS and fourth & _WITHOUT_LIMIT == _WITHOUT_LIMIT
+    if not is_endless and not (number == _DESCRIPTORS_TOO and fourth == 0):
         return False
     return _watches_only_this_process(first, even_servers)
 
@@ -113,7 +117,7 @@ def _watches_only_this_process(poller: int, even_servers: bool) -> bool:
 
 
 def _is_of_this_process(descriptor: int, even_servers: bool) -> bool:
-    """Whether only this process makes a descriptor readable: a counter, or a socket between two of its parts.
+    """Whether only this process makes a descriptor readable: a counter, a pipe, or a socket between two of its parts.
 
     Clients from outside count unless `even_servers`.
     """
@@ -121,7 +125,15 @@ def _is_of_this_process(descriptor: int, even_servers: bool) -> bool:
     if kind.startswith("socket:"):
         with borrowed(descriptor) as sock:
             return not even_servers if accepts(sock) else peer_process(sock) == os.getpid()
-    return kind == "anon_inode:[eventfd]"
+    return kind == "anon_inode:[eventfd]" or (kind.startswith("pipe:") and _holds_both_ends(kind))
+
+
+def _holds_both_ends(pipe: str) -> bool:
+    ends = 0
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            ends += os.readlink(f"/proc/self/fd/{descriptor}") == pipe
+    return ends > 1
 
 
 def _is_watchdog(number: int) -> bool:
