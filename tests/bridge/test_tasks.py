@@ -232,7 +232,8 @@ def test_finished_task_frees_its_results_and_itself(loop):
     assert [reference() for reference in references] == [None, None, None]
 
 
-def test_inspection_shows_the_rust_functions_of_a_chain(new_event_loop):
+@pytest.mark.parametrize("by_thread", [False, True])
+def test_inspection_shows_the_rust_functions_of_a_chain(new_event_loop, by_thread):
     async def inner(future):
         await future
 
@@ -243,7 +244,8 @@ def test_inspection_shows_the_rust_functions_of_a_chain(new_event_loop):
         future = asyncio.get_running_loop().create_future()
         task = asyncio.ensure_future(outer(future))
         await asyncio.sleep(0)
-        stacks = [[frame["function"].rpartition(".")[2] for frame in task["stack"]] for task in inspect.tasks()]
+        tasks = await asyncio.to_thread(inspect.tasks) if by_thread else inspect.tasks()
+        stacks = [[frame["function"].rpartition(".")[2] for frame in task["stack"]] for task in tasks]
         future.set_result(None)
         await task
         return stacks

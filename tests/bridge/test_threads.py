@@ -119,6 +119,39 @@ def test_loops_of_several_threads_do_not_mix(loop_kind, new_event_loop):
     assert totals == [10] * 80
 
 
+def test_loop_that_has_moved_is_woken_by_a_thread_that_ran_it(new_event_loop):
+    loop = new_event_loop()
+    gate = rust_extension.Gate()
+    may_open = threading.Event()
+
+    async def begin():
+        task = gate.wait()
+        await asyncio.sleep(0)
+        return [task]
+
+    async def go_on(task):
+        loop.call_later(0.01, may_open.set)
+        async with asyncio.timeout(60):
+            await task
+
+    def run_and_open():
+        loop.run_until_complete(run_rust())
+        has_run.set()
+        may_open.wait()
+        gate.open_for_one()
+
+    async def run_rust():
+        await rust_extension.wake_once(1)
+
+    has_run = threading.Event()
+    (task,) = loop.run_until_complete(begin())
+    thread = threading.Thread(target=run_and_open)
+    thread.start()
+    has_run.wait()
+    loop.run_until_complete(go_on(task))
+    thread.join()
+
+
 def test_object_freed_on_another_thread_drops_its_future_on_its_own(loop):
     dropped = []
 

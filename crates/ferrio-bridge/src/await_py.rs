@@ -29,6 +29,18 @@ use crate::polling::{self, Offer, Resumption};
 ///
 /// Dropping the future early cancels what it awaits. If the awaited code then awaits something more, to clean up, it
 /// does so in a task of its own.
+///
+/// ```no_run
+/// use ferrio_bridge::await_py;
+/// use pyo3::prelude::*;
+///
+/// /// Calls an `async def` of Python's, and awaits what it returns.
+/// async fn ask(function: Py<PyAny>, question: &str) -> PyResult<String> {
+///     let call = Python::attach(|py| function.call1(py, (question,)))?;
+///     let answer = await_py(call).await?;
+///     Python::attach(|py| answer.extract(py))
+/// }
+/// ```
 pub fn await_py(object: impl Into<Py<PyAny>>) -> AwaitPy {
     AwaitPy { number: next_number(), state: State::New(object.into()) }
 }

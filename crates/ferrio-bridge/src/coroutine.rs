@@ -4,8 +4,8 @@
 //! `await_py` waits for; a bare yield, if the future was woken during the poll; else an asyncio future that the waker
 //! completes. Only the step that runs takes the future from its place.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use pyo3::exceptions::{
@@ -37,6 +37,9 @@ pub(crate) struct Coroutine {
     name: &'static str,
     stage: AtomicU8,
     place: Place,
+    /// What drives the code of the await in which the task waits itself. It is here, and not with the future, because
+    /// tools ask on other threads.
+    awaited: Mutex<Option<Py<PyIterator>>>,
     /// Wakes the task that drives it. `waker` is the same object.
     task_waker: Arc<TaskWaker>,
     waker: Waker,
@@ -58,6 +61,7 @@ impl Coroutine {
             // So that it does not warn if it never becomes an object.
             stage: AtomicU8::new(FINISHED),
             place: futures::insert(py, body, bridge),
+            awaited: Mutex::new(None),
             waker: Waker::from(Arc::clone(&task_waker)),
             task_waker,
         }
@@ -97,7 +101,10 @@ impl Coroutine {
         let Some(mut future) = self.place.take() else {
             return Err(PyRuntimeError::new_err("the event loop of this coroutine is closed"));
         };
-        let resumed = future.wait.direct.take().map(|(number, _)| number);
+        let resumed = future.wait.direct.take();
+        if resumed.is_some() {
+            self.set_awaited(None);
+        }
         if resumed.is_none()
             && let Some(error) = thrown.take()
         {
@@ -142,7 +149,8 @@ impl Coroutine {
         if let Some(Offer { number, iterator, yielded }) = offered {
             // Two are its own: any other is a waker that someone has kept.
             if Arc::strong_count(&self.task_waker) == 2 && !self.task_waker.is_woken() {
-                wait.direct = Some((number, iterator));
+                wait.direct = Some(number);
+                self.set_awaited(Some(iterator));
                 return Ok(Step::Yielded(yielded.into_bound(py)));
             }
             if !wait.watched.as_ref().is_some_and(|watched| watched.is(&yielded)) {
@@ -165,9 +173,20 @@ impl Coroutine {
         }
     }
 
+    fn set_awaited(&self, iterator: Option<Py<PyIterator>>) {
+        let before = std::mem::replace(&mut *self.awaited(), iterator);
+        drop(before);
+    }
+
+    /// No Python code runs and nothing is dropped under this lock.
+    fn awaited(&self) -> MutexGuard<'_, Option<Py<PyIterator>>> {
+        self.awaited.lock().expect("no code panics under this lock")
+    }
+
     /// Drops the future, and closes what it awaits.
     fn close_future(&self, py: Python<'_>) {
         closing(|| drop_caught(py, self.place.take()));
+        self.set_awaited(None);
         self.task_waker.reset();
     }
 }
@@ -271,7 +290,7 @@ impl Coroutine {
     /// What drives the object that it awaits, if that is a single one of Python's.
     #[getter]
     fn cr_await(&self, py: Python<'_>) -> Option<Py<PyIterator>> {
-        self.place.look(|wait| wait.direct.as_ref().map(|(_, iterator)| iterator.clone_ref(py))).flatten()
+        self.awaited().as_ref().map(|iterator| iterator.clone_ref(py))
     }
 
     fn __repr__<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
@@ -283,8 +302,8 @@ impl Coroutine {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let visited = self.place.look(|wait| {
             visit.call(&wait.bridge)?;
-            if let Some((_, iterator)) = &wait.direct {
-                visit.call(iterator)?;
+            if let Ok(awaited) = self.awaited.try_lock() {
+                visit.call(&*awaited)?;
             }
             visit.call(&wait.watched)
         });

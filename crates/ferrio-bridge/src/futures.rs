@@ -11,7 +11,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pyo3::prelude::*;
-use pyo3::types::PyIterator;
 
 use crate::await_py::closing;
 use crate::loop_bridge::LoopBridge;
@@ -30,8 +29,8 @@ pub(crate) struct Suspended {
 pub(crate) struct Wait {
     /// The loop; known once it is needed. At its end the future is dropped.
     pub(crate) bridge: Option<Py<LoopBridge>>,
-    /// The await in which the task waits itself, and what drives the awaited code.
-    pub(crate) direct: Option<(u64, Py<PyIterator>)>,
+    /// The await in which the task waits itself.
+    pub(crate) direct: Option<u64>,
     /// An object that wakes the future when it is done, besides other wakers.
     pub(crate) watched: Option<Py<PyAny>>,
 }

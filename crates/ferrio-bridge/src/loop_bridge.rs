@@ -72,6 +72,12 @@ impl LoopBridge {
         self.event_loop.bind(py).upgrade()
     }
 
+    /// Whether the loop runs on this thread.
+    pub(crate) fn is_running_here(&self, py: Python<'_>) -> bool {
+        let running = native::running_loop(py);
+        running.is_ok_and(|running| self.event_loop(py).is_some_and(|event_loop| event_loop.is(&running)))
+    }
+
     /// A future of the loop that a coroutine may yield to its task.
     pub(crate) fn blocking_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let event_loop = self.event_loop(py).ok_or_else(|| PyRuntimeError::new_err("the event loop is gone"))?;
@@ -174,6 +180,11 @@ impl LoopBridge {
 
 #[pymethods]
 impl Reader {
+    /// For `ferrio.testing`, which lets a simulated loop watch no other descriptor of the system's.
+    #[classattr]
+    #[pyo3(name = "__ferrio_bridge_inbox__")]
+    const IS_INBOX: bool = true;
+
     fn __call__(&self, py: Python<'_>) {
         let bridge = self.bridge.get();
         bridge.inbox.set_thread(thread_number());

@@ -20,6 +20,19 @@ use crate::panics::{for_python, report_unraisable};
 /// # Panics
 ///
 /// Panics when it is polled while no event loop runs on this thread.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use ferrio_bridge::sleep;
+///
+/// async fn tick(times: usize, mut act: impl FnMut()) {
+///     for _ in 0..times {
+///         sleep(Duration::from_secs(1)).await;
+///         act();
+///     }
+/// }
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub fn sleep(duration: Duration) -> Sleep {
     Sleep { duration, timer: None }

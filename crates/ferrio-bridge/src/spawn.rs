@@ -20,6 +20,23 @@ use crate::panics::for_python;
 ///
 /// # Errors
 /// `RuntimeError` if no event loop runs on this thread; what the loop's `create_task` raises; `MemoryError`.
+///
+/// ```no_run
+/// use std::rc::Rc;
+///
+/// use ferrio_bridge::{spawn_local, yield_now};
+/// use pyo3::prelude::*;
+///
+/// /// `task = greet("Ada")`, and later `await task`, in Python.
+/// #[pyfunction]
+/// fn greet(py: Python<'_>, name: String) -> PyResult<Bound<'_, PyAny>> {
+///     let name = Rc::new(name);
+///     spawn_local(py, async move {
+///         yield_now().await;
+///         Ok::<String, PyErr>(format!("hello, {name}"))
+///     })
+/// }
+/// ```
 pub fn spawn_local<'py, F, T, E>(py: Python<'py>, future: F) -> PyResult<Bound<'py, PyAny>>
 where
     F: Future<Output = Result<T, E>> + 'static,
@@ -42,6 +59,24 @@ where
 ///
 /// # Errors
 /// `MemoryError`.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use ferrio_bridge::{coroutine, sleep};
+/// use pyo3::prelude::*;
+///
+/// /// `await pause(100)` in Python.
+/// #[pyfunction]
+/// fn pause(py: Python<'_>, milliseconds: u64) -> PyResult<Bound<'_, PyAny>> {
+///     coroutine(py, pause_in_rust(milliseconds))
+/// }
+///
+/// async fn pause_in_rust(milliseconds: u64) -> PyResult<()> {
+///     sleep(Duration::from_millis(milliseconds)).await;
+///     Ok(())
+/// }
+/// ```
 pub fn coroutine<F, T, E>(py: Python<'_>, future: F) -> PyResult<Bound<'_, PyAny>>
 where
     F: Future<Output = Result<T, E>> + 'static,

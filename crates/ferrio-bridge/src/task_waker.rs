@@ -50,6 +50,17 @@ impl TaskWaker {
         }
     }
 
+    /// The same if the loop runs on this thread. False if it does not, as it may go on on another thread.
+    fn wake_if_running(&self, py: Python<'_>) -> bool {
+        if !self.bridge().is_running_here(py) {
+            return false;
+        }
+        if let Err(error) = for_python(py, || self.wake_here(py)) {
+            report_unraisable(py, error, None);
+        }
+        true
+    }
+
     /// The inbox of its loop, once it has waited.
     pub(crate) fn inbox(&self) -> Option<&Inbox> {
         self.bridge.get().map(|bridge| &*bridge.get().inbox)
@@ -72,15 +83,10 @@ impl Wake for TaskWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if self.inbox().is_some_and(|inbox| inbox.is_on_thread(thread_number())) {
-            if self.state.note_here() {
-                // None at the interpreter's end, when no loop runs any more.
-                Python::try_attach(|py| {
-                    if let Err(error) = for_python(py, || self.wake_here(py)) {
-                        report_unraisable(py, error, None);
-                    }
-                });
+            // None at the interpreter's end, when no loop runs any more.
+            if !self.state.note_here() || Python::try_attach(|py| self.wake_if_running(py)) != Some(false) {
+                return;
             }
-            return;
         }
         let _passing = forks::pass();
         if self.state.note_elsewhere() {

@@ -119,6 +119,20 @@ impl Child {
     /// # Errors
     ///
     /// Any error of reading the pipes or of [`Child::wait`].
+    ///
+    /// ```
+    /// use std::process::{Command, Stdio};
+    ///
+    /// ferrio::run(async {
+    ///     let mut command = Command::new("sh");
+    ///     command.args(["-c", "echo out; echo err >&2; exit 3"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    ///     let output = ferrio::process::start(&mut command)?.wait_with_output().await?;
+    ///     assert_eq!((&*output.stdout, &*output.stderr), (&b"out\n"[..], &b"err\n"[..]));
+    ///     assert_eq!(output.status.code(), Some(3));
+    ///     Ok::<(), std::io::Error>(())
+    /// })??;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn wait_with_output(mut self) -> io::Result<Output> {
         let stdout = self.stdout.take().map(|pipe| spawn(pipe.read_to_end()).cancel_on_drop());
         let stderr = self.stderr.take().map(|pipe| spawn(pipe.read_to_end()).cancel_on_drop());
@@ -138,6 +152,18 @@ impl Child {
     /// # Errors
     ///
     /// Fails if it runs as another user.
+    ///
+    /// ```
+    /// use std::process::Command;
+    ///
+    /// ferrio::run(async {
+    ///     let mut child = ferrio::process::start(Command::new("sleep").arg("3600"))?;
+    ///     child.kill()?;
+    ///     assert!(!child.wait().await?.success());
+    ///     Ok::<(), std::io::Error>(())
+    /// })??;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn kill(&mut self) -> io::Result<()> {
         self.running.as_mut().map_or(Ok(()), process::Child::kill)
     }
@@ -171,7 +197,7 @@ async fn reap(running: &mut process::Child) -> io::Result<ExitStatus> {
     watch.read_with(|_| running.try_wait()?.ok_or_else(would_block)).await
 }
 
-/// The reading end of a pipe.
+/// The reading end of a child's pipe; see [`start`] for an example.
 #[derive(Debug)]
 pub struct PipeReader {
     fd: AsyncFd<File>,
@@ -196,7 +222,8 @@ impl PipeReader {
     }
 }
 
-/// The writing end of a pipe. Closing or dropping it closes it, and the reader sees the end.
+/// The writing end of a child's pipe; see [`start`] for an example. Closing or dropping it closes it, and the reader sees
+/// the end.
 #[derive(Debug)]
 pub struct PipeWriter {
     fd: Closing,

@@ -103,6 +103,36 @@ fn a_task_group_collects_failures_and_cancels_the_others() {
 }
 
 #[test]
+fn tasks_of_a_group_that_fail_in_the_same_turn_all_do_so() {
+    run(async {
+        for turns in 0..3 {
+            let outcome = ferrio::task_group(async move |group: ferrio::TaskGroup<i32>| {
+                for number in 0..3 {
+                    drop(group.spawn(async move {
+                        for _ in 0..turns {
+                            yield_now().await;
+                        }
+                        Err::<(), _>(number)
+                    }));
+                }
+                let later = async move {
+                    for _ in 0..turns + 3 {
+                        yield_now().await;
+                    }
+                    Err::<(), _>(3)
+                };
+                drop(group.spawn(later));
+                pending::<Result<(), i32>>().await
+            });
+            let failures = outcome.await.expect_err("three fail").into_failures();
+            let numbers: Vec<_> = failures.iter().map(ToString::to_string).collect();
+            assert_eq!(numbers, ["0", "1", "2"]);
+        }
+    })
+    .expect("it runs");
+}
+
+#[test]
 fn a_task_group_whose_future_is_dropped_cancels_its_tasks() {
     run(async {
         let dropped = Rc::new(RefCell::new(Vec::new()));

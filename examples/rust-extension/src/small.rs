@@ -177,7 +177,13 @@ pub(crate) fn through_sockets(py: Python<'_>, byte: u8) -> PyResult<Bound<'_, Py
             near.read(&mut buffer).map(|count| buffer[..count].to_vec())
         }));
         // So that it waits before there is anything to read.
-        poll_fn(|context| Poll::Ready(reading.as_mut().poll(context).is_ready())).await;
+        let early = poll_fn(|context| match reading.as_mut().poll(context) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        if let Some(outcome) = early.await {
+            return outcome;
+        }
         far.write_with(|mut far| far.write(&[byte])).await?;
         reading.await
     })

@@ -1,10 +1,15 @@
-"""Threads that a simulated program starts itself: they run in real time, and what they do is waited for."""
+"""Threads that are none of the simulation's: they run in real time, and what they do is waited for.
+
+The program has started them itself, or they are native threads of a library. Those reach the loop by its methods, or by
+the inbox of ferrio-bridge: the only descriptor of the system's that a simulated loop watches.
+"""
 
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from ferrio._ferrio import Simulation
+from ferrio.testing._native_threads import NativeThreads
 from ferrio.testing._surroundings import real_monotonic, real_sleep
 from ferrio.testing._threads import _start
 
@@ -13,12 +18,15 @@ PATIENCE = 30.0
 
 
 class ForeignThreads:
-    """The threads that the program of the current run has started."""
+    """The threads that may call the loop of the current run."""
 
     def __init__(self, loop: Any, simulation: Simulation) -> None:
         self._loop = loop
         self._simulation = simulation
+        #: Those that the program has started.
         self.started: list[threading.Thread] = []
+        self.natives = NativeThreads()
+        self._has_inbox = False
         #: Whether a run of this world has started one.
         self.were_seen = False
 
@@ -26,6 +34,13 @@ class ForeignThreads:
         """Forgets those of the run before."""
         if self.started:
             self.started.clear()
+        if self._has_inbox:
+            self._simulation.note_foreign_thread()
+
+    def open_inbox(self) -> None:
+        """The loop watches an inbox, into which native threads put what they want of it. It is the loop's for good."""
+        self._has_inbox = True
+        self._simulation.note_foreign_thread()
 
     def replacement(self, is_inside: Callable[[], bool]) -> tuple[Any, str, Any]:
         """What takes the place of `Thread.start`."""
@@ -42,14 +57,25 @@ class ForeignThreads:
     def wait(self, seconds: float = PATIENCE) -> bool:
         """Waits until one of them calls the loop, in real time; whether one did."""
         deadline = real_monotonic() + seconds
-        while any(thread.is_alive() for thread in self.started):
-            if Simulation.ready(self._loop) or real_monotonic() >= deadline:
-                break
+        were_natives_at_work = False
+        while True:
+            # Asked first: what the last one has done before it ended is found after that.
+            are_natives_at_work = self.natives.are_at_work()
+            may_call = are_natives_at_work or any(thread.is_alive() for thread in self.started)
+            were_natives_at_work |= are_natives_at_work
+            if self._has_inbox:
+                Simulation.poll(self._loop)
+            if Simulation.ready(self._loop):
+                self.were_seen |= were_natives_at_work
+                return True
+            if not may_call or real_monotonic() >= deadline:
+                return False
             real_sleep(0.0005)
-        return Simulation.ready(self._loop) > 0
 
     def check_gone(self) -> None:
         """Raises TimeoutError if one is at work and does not call the loop."""
         names = ", ".join(thread.name for thread in self.started if thread.is_alive())
+        if not names and self.natives.are_at_work():
+            names = "native ones, of a library"
         if names:
             raise TimeoutError(f"nothing has happened for {PATIENCE:g} s while other threads are at work: {names}")

@@ -1,9 +1,10 @@
 """Whether something real is pending in a run with `io="real"`: then the clock must not jump.
 
-Pending are jobs of executors, threads that the program has started, children, and descriptors that the loop watches if
-whoever is to write to them is not this program: a socket whose peer is outside of the process, a pipe whose other end
-is, anything else that the system may make readable. A listening socket alone is not pending, or no server could ever be
-tested in virtual time. What is not certain counts as pending: then a sleep takes as long as it says.
+Pending are jobs of executors, threads that the program has started, threads at work that are not Python's, children,
+and descriptors that the loop watches if whoever is to write to them is not this program: a socket whose peer is outside
+of the process, a pipe whose other end is, anything else that the system may make readable. A listening socket alone is
+not pending, or no server could ever be tested in virtual time. What is not certain counts as pending: then a sleep
+takes as long as it says.
 """
 
 import concurrent.futures.thread
@@ -13,15 +14,15 @@ import os
 import select
 import socket
 import stat
-import struct
 import sys
 import termios
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from ferrio._ferrio import Simulation
 from ferrio.inspect import _lint_watch, _watching
+from ferrio.testing._descriptors import accepts, borrowed, peer_process
+from ferrio.testing._foreign import ForeignThreads
 from ferrio.testing._surroundings import real_monotonic, real_sleep
 
 # How long, in seconds, data between two sockets of the process may be under way without a change. The system's
@@ -29,22 +30,19 @@ from ferrio.testing._surroundings import real_monotonic, real_sleep
 _SETTLING = 0.1
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
-_PEER = struct.Struct("3i")
 
 # They call what the program has given to inspection, and nothing that it waits for.
 _OF_INSPECTION = (_watching.THREAD, _lint_watch.THREAD)
-
-# Before a simulation replaces it.
-_socket = socket.socket
 
 
 class RealIO:
     """What is pending outside of one simulated program."""
 
-    def __init__(self, loop: Any, simulation: Simulation, threads: list[threading.Thread]) -> None:
+    def __init__(self, loop: Any, simulation: Simulation, threads: ForeignThreads) -> None:
         self._loop = loop
         self._simulation = simulation
-        self._threads = threads
+        self._threads = threads.started
+        self._natives = threads.natives
         self._children_before = _children()
 
     def is_pending(self) -> bool:
@@ -54,7 +52,7 @@ class RealIO:
             return True
         if any(thread.is_alive() and thread not in workers for thread in self._threads):
             return True
-        if _children() - self._children_before:
+        if _children() - self._children_before or self._natives.are_at_work():
             return True
         watched = Simulation.descriptors(self._loop)
         if not watched:
@@ -68,6 +66,8 @@ class RealIO:
     def may_be_called(self) -> bool:
         """Whether somebody may still call a program that waits for nothing in particular."""
         if Simulation.has_signal_handlers(self._loop) or self._are_others_alive():
+            return True
+        if self._natives.are_at_work(or_serve=True):
             return True
         return any(_is_listening(descriptor) for descriptor in Simulation.descriptors(self._loop))
 
@@ -105,19 +105,19 @@ class _Inside:
         if _is_silent(descriptor):
             return True
         if stat.S_ISSOCK(mode):
-            with _borrowed(descriptor) as sock:
+            with borrowed(descriptor) as sock:
                 return self._is_inside(sock)
         return stat.S_ISFIFO(mode) and self._holds_other_end(descriptor)
 
     def _is_inside(self, sock: socket.socket) -> bool:
-        if _accepts(sock):
+        if accepts(sock):
             return True
         try:
             peer, local = sock.getpeername(), sock.getsockname()
         except OSError:
             return False  # Being connected, or without a peer.
         if sock.family == socket.AF_UNIX:
-            return _peer_process(sock) == os.getpid() and self._descriptors is not self._watched
+            return peer_process(sock) == os.getpid() and self._descriptors is not self._watched
         return (_plain(peer), _plain(local)) in self._addresses()
 
     def _addresses(self) -> set[tuple[Any, Any]]:
@@ -127,7 +127,7 @@ class _Inside:
             for descriptor in self._descriptors:
                 with contextlib.suppress(OSError):
                     if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-                        with _borrowed(descriptor) as sock:
+                        with borrowed(descriptor) as sock:
                             if sock.family in _INTERNET:
                                 self._connections.add((_plain(sock.getsockname()), _plain(sock.getpeername())))
         return self._connections
@@ -148,15 +148,6 @@ def _is_silent(descriptor: int) -> bool:
     return any(events & ~select.POLLNVAL for _, events in poller.poll(0))
 
 
-@contextlib.contextmanager
-def _borrowed(descriptor: int) -> Iterator[socket.socket]:
-    sock = _socket(fileno=descriptor)
-    try:
-        yield sock
-    finally:
-        sock.detach()
-
-
 def _workers() -> set[threading.Thread]:
     """The threads of executors: what they do is known from their jobs."""
     executors: Any = concurrent.futures.thread
@@ -169,29 +160,14 @@ def _plain(address: Any) -> Any:
     return host.removeprefix("::ffff:"), port
 
 
-def _accepts(sock: socket.socket) -> bool:
-    try:
-        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-    except OSError:
-        return False
-
-
 def _is_listening(descriptor: int) -> bool:
     try:
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             return False
-        with _borrowed(descriptor) as sock:
-            return _accepts(sock)
+        with borrowed(descriptor) as sock:
+            return accepts(sock)
     except OSError:
         return False
-
-
-def _peer_process(sock: socket.socket) -> int | None:
-    option = getattr(socket, "SO_PEERCRED", None)
-    if option is None:
-        return None
-    process: int = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, option, _PEER.size))[0]
-    return process
 
 
 def _unconfirmed(descriptor: int) -> int:
@@ -199,8 +175,8 @@ def _unconfirmed(descriptor: int) -> int:
     try:
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             return 0
-        with _borrowed(descriptor) as sock:
-            if sock.family not in _INTERNET or sock.type != socket.SOCK_STREAM or _accepts(sock):
+        with borrowed(descriptor) as sock:
+            if sock.family not in _INTERNET or sock.type != socket.SOCK_STREAM or accepts(sock):
                 return 0
         return int.from_bytes(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
     except OSError:

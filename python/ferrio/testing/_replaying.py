@@ -5,6 +5,7 @@ from typing import Any
 
 from ferrio._ferrio import Simulation, _server_of, _watched_by, all_tasks
 from ferrio.testing._errors import Deadlock, Drift, EndOfRecording, Livelock
+from ferrio.testing._foreign import ForeignThreads
 from ferrio.testing._net.network import Network
 from ferrio.testing._net.replacements import guard_loop
 from ferrio.testing._places import name_of_task, place_of_task, waiting_tasks
@@ -22,6 +23,7 @@ class Replays:
     signals: Signals
     network: Network
     processes: Processes
+    foreign: ForeignThreads
     #: What the run repeats.
     recorded: Recorded | None
     #: The program has left it.
@@ -37,7 +39,7 @@ class Replays:
                 error = left
         self.simulation.leave_recording(self.loop)
         # What the program does while it is ended reaches nothing real.
-        guard_loop(self.loop, self.network)
+        guard_loop(self.loop, self.network, self.foreign.open_inbox)
         for name, method in self.processes.in_loop().items():
             setattr(self.loop, name, method)
         self.has_left = isinstance(error, Drift | EndOfRecording)

@@ -107,7 +107,7 @@ class World(Replays):
         self.signals = Signals(self.simulation, self.loop, self.processes)
         #: What the run repeats.
         self.recorded = recorded
-        self.real_io = RealIO(self.loop, self.simulation, self.foreign.started) if real_io else None
+        self.real_io = RealIO(self.loop, self.simulation, self.foreign) if real_io else None
 
     def __enter__(self) -> "World":
         loop = self.loop
@@ -124,7 +124,7 @@ class World(Replays):
             replaced_too = of_socket_module(self.network, is_inside)
             everything += [*self.crew.replacements(), *(one for one in replaced_too if one[1] in STAND_INS)]
         elif self.real_io is None:
-            guard_loop(loop, self.network)
+            guard_loop(loop, self.network, self.foreign.open_inbox)
             for name, method in (self.processes.in_loop() | self.signals.in_loop()).items():
                 setattr(loop, name, method)
             everything += [*self.crew.replacements(), *of_socket_module(self.network, is_inside)]

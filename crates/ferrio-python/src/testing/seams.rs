@@ -1,11 +1,13 @@
 //! Puts a simulation in the place of a loop's surroundings, and takes the jobs that the loop submits.
 
+use std::time::Duration;
+
 use ferrio_cpython::objects::loop_base::SetOrder;
 use ferrio_cpython::{LoopBase, Seams};
 use ferrio_engine::Freedom;
 use pyo3::prelude::*;
 
-use crate::event_loop::{Loop, base};
+use crate::event_loop::{Loop, base, run};
 use crate::testing::real_io;
 use crate::testing::simulation::Simulation;
 use crate::testing::turn;
@@ -37,6 +39,15 @@ impl Simulation {
     #[staticmethod]
     fn detach(owner: &Bound<'_, Loop>) {
         base(owner).simulate(owner.py(), None);
+    }
+
+    /// Queue the handlers of descriptors that are ready, without waiting.
+    #[staticmethod]
+    pub(super) fn poll(owner: &Bound<'_, Loop>) -> PyResult<()> {
+        run::poll_system(owner, Some(Duration::ZERO))?;
+        // Which polls are skipped depends on the system's time: a simulated loop skips none.
+        owner.get().io.poll_next(owner.py());
+        Ok(())
     }
 }
 

@@ -4,13 +4,11 @@
 //! deadline; timers with that deadline land together, in the order of arming; an executor's outcome lands when the loop
 //! is idle, the oldest first. What is never permuted: the order of `call_soon`, and of timers whose deadlines differ.
 
-use std::time::Duration;
-
 use ferrio_cpython::{ArmedTimer, LoopBase};
 use ferrio_engine::Freedom;
 use pyo3::prelude::*;
 
-use crate::event_loop::{Loop, run};
+use crate::event_loop::Loop;
 use crate::testing::simulation::{Simulation, mix};
 use crate::testing::stand_in::is_stand_in;
 use crate::threads::job::Job;
@@ -255,11 +253,7 @@ impl<'py> Turn<'_, 'py> {
 
     /// Queues the handlers of what is ready on the descriptors of simulated sockets.
     fn poll_system(&self) -> PyResult<()> {
-        let owner = self.owner.cast::<Loop>()?;
-        run::poll_system(owner, Some(Duration::ZERO))?;
-        // Which polls are skipped depends on the system's time: a simulated loop skips none.
-        owner.get().io.poll_next(self.py());
-        Ok(())
+        Simulation::poll(self.owner.cast::<Loop>()?)
     }
 
     /// Lets what was under way and has got here land from now on.

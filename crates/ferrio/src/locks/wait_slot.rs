@@ -6,6 +6,8 @@ use std::task::{Context, Poll, Waker};
 
 use ferrio_engine::{Ticket, Waiter, WaiterState};
 
+use crate::runtime::waking::wake;
+
 /// Whether a waiter was chosen, and whom to wake then.
 #[derive(Debug)]
 pub(crate) struct WaitSlot {
@@ -56,7 +58,7 @@ impl WaitSlot {
         self.waiter_state.set(outcome);
         let waker = self.waker.take();
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
     }
 }

@@ -77,6 +77,24 @@ byte_stream!(UnixStream, write, |fd: &AsyncFd<net::UnixStream>| shut_down_write(
 byte_stream!(&UnixStream, write, |fd: &AsyncFd<net::UnixStream>| shut_down_write(fd.io().shutdown(Shutdown::Write)));
 
 /// Accepts connections of Unix sockets.
+///
+/// ```
+/// use ferrio::net::{UnixListener, UnixStream};
+/// use futures_lite::{AsyncReadExt, AsyncWriteExt};
+///
+/// # let path = std::env::temp_dir().join(format!("ferrio-example-{}", std::process::id()));
+/// ferrio::run(async {
+///     let listener = UnixListener::bind(&path)?;
+///     let mut near = UnixStream::connect(&path).await?;
+///     let mut far = listener.accept().await?;
+///     near.write_all(b"hello").await?;
+///     let mut text = [0; 5];
+///     far.read_exact(&mut text).await?;
+///     assert_eq!(&text, b"hello");
+///     std::fs::remove_file(&path)
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct UnixListener {
     fd: AsyncFd<net::UnixListener>,

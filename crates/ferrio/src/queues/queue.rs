@@ -193,6 +193,30 @@ impl<T, S: Storage<T>> OrderedQueue<T, S> {
     }
 
     /// Waits until all items that were put are reported as processed.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use ferrio::Queue;
+    ///
+    /// ferrio::run(async {
+    ///     let queue = Rc::new(Queue::unbounded());
+    ///     let consumed = Rc::clone(&queue);
+    ///     let consumer = ferrio::spawn(async move {
+    ///         while let Ok(number) = consumed.get().await {
+    ///             assert!(number < 3);
+    ///             consumed.task_done();
+    ///         }
+    ///     });
+    ///     for number in 0..3 {
+    ///         queue.put(number).await.expect("it is open");
+    ///     }
+    ///     queue.join().await;
+    ///     assert!(queue.is_empty());
+    ///     queue.shutdown(false);
+    ///     consumer.await.expect("it ends when the queue is shut down");
+    /// })?;
+    /// # Ok::<(), ferrio::RunError>(())
+    /// ```
     pub async fn join(&self) {
         if self.state.borrow().unfinished > 0 {
             self.finished.wait().await;

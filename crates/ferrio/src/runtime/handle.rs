@@ -67,7 +67,7 @@ impl Handle {
     }
 
     /// Ends the run after the turn that is under way. [`Runtime::run_until`](crate::Runtime::run_until) then fails,
-    /// and [`Runtime::run_forever`](crate::Runtime::run_forever) returns.
+    /// and [`Runtime::run_forever`](crate::Runtime::run_forever) returns; both have an example.
     ///
     /// # Errors
     ///

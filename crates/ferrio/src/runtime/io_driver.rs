@@ -14,6 +14,8 @@ use std::time::Duration;
 use ferrio_engine::{Change, Registrations};
 use ferrio_sys::{Events, Interest, Mode, Poller, Readiness, Token};
 
+use super::waking::wake;
+
 /// The most events that one poll fetches; the rest come with the next.
 const EVENTS: usize = 256;
 
@@ -50,7 +52,7 @@ impl Side {
     fn set_ready(&self) {
         self.is_ready.set(true);
         let wakers = self.wakers.take();
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(wake);
     }
 }
 

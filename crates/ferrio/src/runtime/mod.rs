@@ -12,6 +12,7 @@ pub(crate) mod slots;
 mod sync;
 pub(crate) mod task_waker;
 pub(crate) mod timer;
+pub(crate) mod waking;
 
 use std::cell::Cell;
 use std::fmt;

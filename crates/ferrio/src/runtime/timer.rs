@@ -5,6 +5,8 @@ use std::task::Waker;
 
 use ferrio_engine::Cancellable;
 
+use super::waking::wake;
+
 /// One entry of the runtime's timers.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
@@ -29,7 +31,7 @@ impl Timer {
         self.is_fired.set(true);
         let waker = self.waker.take();
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::error::{Cancelled, TaskError};
 use crate::runtime::TaskId;
 use crate::runtime::local::Local;
 use crate::runtime::task_waker::Key;
+use crate::runtime::waking::wake;
 
 use super::bounded_drop::bounded_drop;
 
@@ -49,7 +50,7 @@ impl<T> Join<T> {
         *self.outcome.borrow_mut() = Some(outcome);
         let waker = self.waker.take();
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
     }
 }

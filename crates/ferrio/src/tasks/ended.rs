@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
+use crate::runtime::waking::wake;
 use crate::task::{Task, spawn};
 
 /// The numbers of the tasks that have ended and were not looked at.
@@ -27,7 +28,7 @@ impl Drop for Note {
         self.ended.numbers.borrow_mut().push_back(self.number);
         let waker = self.ended.waker.take();
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
     }
 }

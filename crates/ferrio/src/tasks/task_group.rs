@@ -1,8 +1,9 @@
 //! Task groups: no task outlives the block that spawned it.
 //!
-//! States of a group: open; aborting, from the first failure or the drop of the block's future on, in which every task
-//! is cancelled; closed, when the block has ended. A group goes from one to the next only. Invariant: when
-//! [`task_group`] returns, all tasks of the group have ended, and each failure is in the error that it returns.
+//! States of a group: open; aborting, from the drop of the block's future on or its first step after a failure, in which
+//! every task is cancelled; closed, when the block has ended. A group goes from one to the next only. So tasks that fail in
+//! the same turn all do so, as in asyncio. Invariant: when [`task_group`] returns, all tasks of the group have ended, and
+//! each failure is in the error that it returns.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,9 +15,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::error::{Failure, TaskError};
+use crate::runtime::waking::wake;
 use crate::task::{Canceller, Task, spawn};
 
-/// Spawns tasks into a [`task_group`]; copies refer to the same group.
+/// Spawns tasks into a group; copies refer to the same one. See [`task_group`] for an example.
 pub struct TaskGroup<E: 'static> {
     shared: Rc<Shared<E>>,
 }
@@ -39,6 +41,22 @@ enum State {
 }
 
 /// All failures of a [`task_group`], in the order they came: at least one.
+///
+/// ```
+/// use ferrio::Failure;
+///
+/// ferrio::run(async {
+///     let failed = ferrio::task_group(async |group| {
+///         drop(group.spawn(async { Err::<(), _>("out of paper") }));
+///         drop(group.spawn::<()>(async { panic!("out of luck") }));
+///         std::future::pending::<Result<(), &str>>().await
+///     });
+///     let failures = failed.await.expect_err("two tasks failed").into_failures();
+///     assert!(matches!(failures[0], Failure::Error("out of paper")));
+///     assert!(matches!(failures[1], Failure::Task(_)));
+/// })?;
+/// # Ok::<(), ferrio::RunError>(())
+/// ```
 #[derive(Debug)]
 pub struct GroupError<E> {
     failures: Vec<Failure<E>>,
@@ -110,7 +128,7 @@ pub async fn task_group<T, E: 'static>(
             shared.register(context);
             match body.as_mut().poll(context) {
                 Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-                Poll::Pending if shared.state.get() == State::Aborting => Poll::Ready(None),
+                Poll::Pending if shared.has_failed() => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             }
         })
@@ -184,7 +202,11 @@ impl<E> fmt::Debug for TaskGroup<E> {
 impl<E> Shared<E> {
     fn fail(&self, failure: Failure<E>) {
         self.failures.borrow_mut().push(failure);
-        self.abort();
+        self.wake();
+    }
+
+    fn has_failed(&self) -> bool {
+        !self.failures.borrow().is_empty()
     }
 
     fn abort(&self) {
@@ -195,13 +217,12 @@ impl<E> Shared<E> {
                 canceller.cancel_with("its task group failed or was cancelled");
             }
         }
-        self.wake();
     }
 
     fn wake(&self) {
         let waker = self.waker.take();
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
     }
 
@@ -212,6 +233,9 @@ impl<E> Shared<E> {
 
     fn poll_ended(&self, context: &Context<'_>) -> Poll<()> {
         self.register(context);
+        if self.has_failed() {
+            self.abort();
+        }
         if self.children.borrow().is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use crate::runtime::task_waker::{Key, Message};
+use crate::runtime::waking::wake;
 use crate::runtime::{choices, current};
 
 use super::pool::{Job, Pool};
@@ -73,8 +74,7 @@ fn begin<T: Send + 'static>(function: Box<dyn FnOnce() -> T + Send>, slot: Arc<M
         // Without the future, the result is dropped here; its destructor may panic.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(slot)));
         if let Some(waker) = waker {
-            // A combinator's waker is foreign code; the worker goes on.
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            wake(waker);
         }
         if let Some(is_done) = is_done {
             is_done.store(true, Ordering::Release);
@@ -99,7 +99,7 @@ fn land<T: Send + 'static>(slot: Arc<Mutex<Slot<T>>>) -> Box<dyn FnOnce()> {
         // Before the waker: without the future, the result is dropped here; its destructor may panic.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(slot)));
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
     })
 }

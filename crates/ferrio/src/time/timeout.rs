@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::runtime::waking::wake;
+
 use super::instant::{Instant, now};
 use super::sleep::{Sleep, sleep, sleep_until};
 
@@ -121,7 +123,7 @@ impl TimeoutScope {
         self.shared.is_moved.set(true);
         let waker = self.shared.waker.take();
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
     }
 }

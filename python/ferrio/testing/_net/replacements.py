@@ -30,8 +30,11 @@ _WITH_SOCKET = {
 }
 
 
-def guard_loop(loop: Any, network: Network) -> None:
-    """Makes the loop's methods refuse sockets and descriptors that are none of the network's, and look up its names."""
+def guard_loop(loop: Any, network: Network, open_inbox: Callable[[], None]) -> None:
+    """Makes the loop's methods refuse sockets and descriptors that are none of the network's, and look up its names.
+
+    `open_inbox` is called when ferrio-bridge has the loop watch its inbox.
+    """
     for name, method in names.in_loop(network, loop).items():
         setattr(loop, name, method)
     for name, is_first in _WITH_SOCKET.items():
@@ -40,7 +43,7 @@ def guard_loop(loop: Any, network: Network) -> None:
     for name in ("connect_read_pipe", "connect_write_pipe"):
         setattr(loop, name, _guarded_pipe(name, getattr(loop, name)))
     for name in ("add_reader", "add_writer"):
-        setattr(loop, name, _guarded_descriptor(name, getattr(loop, name), network.owns))
+        setattr(loop, name, _guarded_descriptor(name, getattr(loop, name), network.owns, open_inbox))
 
 
 def _guarded(name: str, method: Callable[..., Any], position: int | None) -> Callable[..., Any]:
@@ -71,11 +74,15 @@ def isinstance_of_network(sock: Any) -> bool:
     return issubclass(type(sock), SimulatedSocket)
 
 
-def _guarded_descriptor(name: str, method: Callable[..., Any], owns: Callable[[int], bool]) -> Callable[..., Any]:
+def _guarded_descriptor(
+    name: str, method: Callable[..., Any], owns: Callable[[int], bool], open_inbox: Callable[[], None]
+) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(fd: Any, *arguments: Any) -> Any:
         number = fd if isinstance(fd, int) else fd.fileno()
-        if not owns(number):
+        if arguments and hasattr(type(arguments[0]), "__ferrio_bridge_inbox__"):
+            open_inbox()
+        elif not owns(number):
             raise RealIOError(f"loop.{name}() was given a descriptor that is no socket of the simulation")
         return method(fd, *arguments)
 
