@@ -16,6 +16,7 @@ import uuid
 import pytest
 
 from ferrio import testing
+from ferrio.testing import sim
 from tests.testing_package.correct_programs import CORRECT
 from tests.testing_package.faulty_programs import (
     FAULTY,
@@ -270,6 +271,35 @@ def test_a_sweep_cancels_the_chosen_tasks_only():
         testing.explore(main, cancel=lambda _: 1 / 0)
 
 
+def test_a_sweep_leaves_tasks_of_the_simulation_alone():
+    """What stands for a child process, or for another host, is no task of the program's."""
+
+    async def child(process):
+        await asyncio.sleep(0.001)
+        process.stdout.write(b"whole")
+        await asyncio.sleep(0.001)
+        return 0
+
+    async def serve():
+        while True:
+            await asyncio.sleep(0.001)
+            beats.append(1)
+
+    async def main():
+        beats.clear()
+        sim.net.host("server").run(serve)
+        sim.program("tool", child)
+        process = await asyncio.create_subprocess_exec("tool", stdout=asyncio.subprocess.PIPE)
+        assert await process.communicate() == (b"whole", None)
+        await asyncio.sleep(0.01)
+        assert len(beats) > 5
+
+    beats = []
+    report = testing.explore(main, schedules=1, cancel="sweep")
+    assert report.failure is None, str(report)
+    assert report.schedules > 4
+
+
 def test_a_sweep_ends_when_the_time_is_used_up():
     async def main():
         nonlocal runs
@@ -281,6 +311,15 @@ def test_a_sweep_ends_when_the_time_is_used_up():
     assert testing.explore(main, cancel="sweep", seconds=0).failure is None
     assert runs <= 2
     assert testing.explore(main, cancel="sweep").schedules > 100
+
+
+def test_a_sweep_reports_a_fault_of_the_undisturbed_run():
+    async def main():
+        raise LookupError
+
+    failure = testing.explore(main, cancel="sweep", seconds=0).failure
+    assert isinstance(failure.exception, LookupError)
+    assert failure.classification == "always"
 
 
 def test_an_exploration_ends_when_little_is_unseen():

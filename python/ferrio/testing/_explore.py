@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from ferrio.testing import _freedoms
 from ferrio.testing._errors import Drift, LeftoverError
+from ferrio.testing._places import is_of_program
 from ferrio.testing._recordings import load
 from ferrio.testing._report import Failure, Report
 from ferrio.testing._surroundings import real_monotonic
@@ -114,7 +115,7 @@ def explore(
             if report.failure is None and world.has_faulty_garbage():
                 exploration.search_garbage(report)
             if cancel is not None and report.failure is None:
-                exploration.sweep(report, watch, cancel if callable(cancel) else None)
+                exploration.sweep(report, watch, cancel if callable(cancel) else is_of_program)
         except KeyboardInterrupt:
             report.interrupted = True
         exploration.conclude(report)
@@ -246,19 +247,23 @@ class _Exploration:
                 report.failure = self._conclude_failure(ending, None)
                 return
 
-    def sweep(self, report: Report, watch: "_Watch", chosen: ChosenTasks | None) -> None:
+    def sweep(self, report: Report, watch: "_Watch", chosen: ChosenTasks) -> None:
         """Cancels each task at each point where it waits, one in each run of the undisturbed schedule."""
         simulation = self.world.simulation
         self.world.crew.lends = False
         with self.world.choosing(chosen) as numbers:
             ending = self.repeat([], None)
-        if ending is not None and numbers is not None:
-            raise ending.error
-        points = sum(steps for task, steps in simulation.steps if numbers is None or task in numbers)
-        most = report.schedules + points
-        for task, steps in simulation.steps:
-            if numbers is not None and task not in numbers:
-                continue
+        if ending is not None:
+            if ending.error is self.world.choosing_failed:
+                raise ending.error
+            # There was no time for any run before.
+            report.schedules += 1
+            report.found_after = report.schedules
+            report.failure = self._conclude_failure(ending, None)
+            return
+        swept = [(task, steps) for task, steps in simulation.steps if task in numbers]
+        most = report.schedules + sum(steps for _, steps in swept)
+        for task, steps in swept:
             for step in range(1, steps + 1):
                 if watch.is_over(most):
                     return

@@ -92,6 +92,7 @@ class World(Replays):
         #: Which tasks are to be cancelled, and the numbers of those that are.
         self.chooses: Callable[[Any], bool] | None = None
         self.chosen: set[int] = set()
+        self.choosing_failed: BaseException | None = None
         #: What a run leaves open counts as a failure.
         self.is_strict = False
         self.looks_at_descriptors = True
@@ -421,20 +422,19 @@ class World(Replays):
     def note_step(self, task: Any) -> None:
         """Notes a step of a task."""
         if self.chooses is not None:
-            # If it raises, it is not asked again.
-            chooses, self.chooses = self.chooses, None
-            if chooses(task):
-                self.chosen.add(Simulation.number(task))
-            self.chooses = chooses
+            try:
+                if self.chooses(task):
+                    self.chosen.add(Simulation.number(task))
+            except BaseException as error:
+                # It is not asked again.
+                self.chooses, self.choosing_failed = None, error
+                raise
         if self.story is not None:
             self.story.note_step(task)
 
     @contextlib.contextmanager
-    def choosing(self, chooses: Callable[[Any], bool] | None) -> Iterator[set[int] | None]:
-        """Gives the numbers of the tasks of the run that follows which a function chooses; None for all."""
-        if chooses is None:
-            yield None
-            return
+    def choosing(self, chooses: Callable[[Any], bool]) -> Iterator[set[int]]:
+        """Gives the numbers of the tasks of the run that follows which a function chooses."""
         self.chooses = chooses
         self.simulation.tracing = True
         try:
