@@ -219,6 +219,44 @@ def test_a_late_reading_lets_timers_land_together():
     assert report.failure is None, str(report)
 
 
+async def nested_timeouts_at_one_deadline():
+    """Two timers with the very same deadline are due in one turn, whatever the clock showed before."""
+    deadline = asyncio.get_running_loop().time() + 0.01
+    outer, inner = asyncio.timeout_at(deadline), asyncio.timeout_at(deadline)
+
+    async def wait():
+        async with outer, inner:
+            await asyncio.sleep(10)
+
+    with pytest.raises(TimeoutError):
+        await wait()
+    assert inner.expired()
+    assert outer.expired()
+
+
+async def callbacks_at_one_deadline():
+    loop = asyncio.get_running_loop()
+    began, turns = loop.time(), []
+
+    def note():
+        turns.append(turn)
+
+    loop.call_at(began + 0.01, note)
+    await asyncio.sleep(0.001)
+    loop.call_at(began + 0.01, note)
+    turn = 0
+    while len(turns) < 2:
+        await asyncio.sleep(0.0001 if not turns else 0)
+        turn += 1
+    assert turns[0] == turns[1]
+
+
+@pytest.mark.parametrize("program", [nested_timeouts_at_one_deadline, callbacks_at_one_deadline])
+def test_one_deadline_is_one_turn(program):
+    report = testing.explore(program, order="loop", schedules=200)
+    assert report.failure is None, str(report)
+
+
 async def a_slow_job_beside_a_sleep():
     job = asyncio.create_task(asyncio.to_thread(time.sleep, 5))
     await asyncio.sleep(1)

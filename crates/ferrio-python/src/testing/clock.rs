@@ -51,7 +51,13 @@ pub(super) fn now_before(slf: &Object<'_>, owner: &Bound<'_, LoopBase>, delay: f
     let py = slf.py();
     let reading = now(slf, owner);
     let this = slf.cast::<Simulation>()?.get();
-    let (stall, allowed) = this.state.with(py, |state| (state.stall, state.tape.allows(Freedom::Stall)));
+    let next = owner.get().next_timer(py);
+    let (stall, allowed) = this.state.with(py, |state| {
+        if state.relative.last() != Some(&next) {
+            state.relative.push(next);
+        }
+        (state.stall, state.tape.allows(Freedom::Stall))
+    });
     if !allowed || stall <= 0.0 || delay <= 0.0 || delay.is_nan() {
         return Ok(reading);
     }

@@ -56,6 +56,8 @@ pub(super) struct State {
     pub(super) owes: bool,
     /// For each reading of the clock since which timers were armed: the number that the next timer had.
     pub(super) readings: Vec<u64>,
+    /// The timers that were armed for a reading and a delay, sorted; others have a deadline that the program gave.
+    pub(super) relative: Vec<u64>,
     /// Timers that the clock had not quite reached when others with the same deadline landed.
     pub(super) left_behind: Vec<u64>,
     pub(super) turns: u64,
@@ -142,6 +144,7 @@ impl Simulation {
             state.now = 0.0;
             state.tape = tape;
             state.readings.clear();
+            state.relative.clear();
             state.left_behind.clear();
             state.turns = 0;
             state.still_turns = 0;
@@ -178,6 +181,7 @@ impl Simulation {
             has_invariants: false,
             owes: false,
             readings: Vec::new(),
+            relative: Vec::new(),
             left_behind: Vec::new(),
             turns: 0,
             still_turns: 0,

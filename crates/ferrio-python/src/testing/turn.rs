@@ -329,12 +329,15 @@ impl<'py> Turn<'_, 'py> {
         Ok(chosen)
     }
 
-    /// Whether the clock may stand between two timers: their deadlines differ, or they were armed at different readings
-    /// of it.
+    /// Whether the clock may stand between two timers: their deadlines differ, or would if the clock went on between the
+    /// readings that they were armed at. Two equal deadlines that the program gave itself are one.
     fn are_apart(&self, earlier: &ArmedTimer<'_>, later: &ArmedTimer<'_>) -> bool {
         let (low, high) = (earlier.sequence.min(later.sequence), earlier.sequence.max(later.sequence));
         (earlier.deadline - later.deadline).abs() > 0.0
             || self.this.state.with(self.py(), |state| {
+                if [low, high].iter().all(|timer| state.relative.binary_search(timer).is_err()) {
+                    return false;
+                }
                 let after = state.readings.partition_point(|reading| *reading <= low);
                 state.readings.get(after).is_some_and(|reading| *reading <= high)
             })
