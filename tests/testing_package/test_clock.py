@@ -168,8 +168,10 @@ async def lease_by_the_process_s_clock():
 def test_a_loop_that_wakes_up_late_is_seen_by_a_program_that_reads_the_clock(program):
     testing.run(program)
     report = testing.explore(program)
+    assert report.found_after is not None
     assert report.found_after <= 10
     failure = report.failure
+    assert failure is not None
     assert failure.classification == "stall"
     assert "held up for 5 ms at test_clock.py:" in failure.explanation
     assert "reads the clock" in failure.story

@@ -473,9 +473,10 @@ def test_a_predicate_is_no_coroutine_function():
     async def predicate():
         return False
 
-    async def main(demand):
-        demand(predicate)
-
-    for demand in (sim.always, lambda predicate: sim.eventually(predicate, within=1)):
+    async def main():
         with pytest.raises(TypeError, match="predicate"):
-            testing.run(lambda demand=demand: main(demand))
+            sim.always(predicate)
+        with pytest.raises(TypeError, match="predicate"):
+            sim.eventually(predicate, within=1)
+
+    testing.run(main)
