@@ -24,7 +24,6 @@ MODULES = (
     "test_streams",
     "test_threads",
     "test_futures2",
-    "test_server",
 )
 
 
@@ -36,9 +35,6 @@ def cases():
             continue
         for _, case in inspect.getmembers(module, inspect.isclass):
             if case.__module__ != module.__name__ or not issubclass(case, unittest.IsolatedAsyncioTestCase):
-                continue
-            if case.__name__ == "UnixServerCleanupTests":
-                # It looks at files, which simulated sockets do not have.
                 continue
             for method in unittest.defaultTestLoader.getTestCaseNames(case):
                 if inspect.iscoroutinefunction(getattr(case, method)):
