@@ -20,6 +20,9 @@ pub type AfterCallback = fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, usize, Opti
 /// Gets the simulation, the loop and a job.
 pub type SubmitJob = fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, Bound<'_, PyAny>) -> PyResult<()>;
 
+/// Gets the simulation.
+pub type BeforeCall = fn(&Bound<'_, PyAny>) -> PyResult<()>;
+
 /// Gets the simulation and the future of a job.
 pub type WatchJob = fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> PyResult<()>;
 
@@ -40,7 +43,7 @@ pub struct Seams {
     /// Takes a job of the loop's, for a thread of the simulation's.
     pub submit: SubmitJob,
     /// Another thread is about to call the loop. None if it need not wait.
-    pub before_call: Option<fn(&Bound<'_, PyAny>) -> PyResult<()>>,
+    pub before_call: Option<BeforeCall>,
     /// Gets the future of a job that was handed to a thread of the program's. None if sockets and threads are the
     /// simulation's.
     pub watch_job: Option<WatchJob>,
