@@ -76,6 +76,37 @@ async def tls_refused():
     return seen
 
 
+async def tls_by_name():
+    """A server that chooses by the name that it is asked for: the program is called in the middle of the handshake."""
+    context, other, asked = server_context(), server_context(), []
+    loop = asyncio.get_running_loop()
+
+    def choose(connection, name, begun):
+        asked.append((name, begun is context, connection.server_side, loop.time(), secrets.token_hex(2)))
+        if name != "localhost":
+            return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
+        connection.context = other
+        return None
+
+    context.sni_callback = choose
+    seen: list[object] = []
+    async with serving(echo, ssl=context) as port:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=client_context(), server_hostname="localhost"
+        )
+        writer.write(b"by name\n")
+        seen.append(await reader.readline())
+        writer.close()
+        await writer.wait_closed()
+        try:
+            await asyncio.open_connection("127.0.0.1", port, ssl=client_context(), server_hostname="elsewhere")
+        except OSError as error:
+            # The alert, or that the connection was closed after it.
+            seen.append(type(error).__name__)
+        await gone()
+    return seen, asked, context.sni_callback is choose
+
+
 async def tls_by_upgrade():
     """start_tls in a connection that has begun in the clear."""
 
@@ -249,6 +280,7 @@ async def writes_of_slow_callbacks():
 PROGRAMS = (
     writes_of_slow_callbacks,
     tls,
+    tls_by_name,
     tls_refused,
     tls_by_upgrade,
     tls_by_hand,

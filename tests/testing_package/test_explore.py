@@ -1,10 +1,12 @@
 """What an exploration finds, what it does not, and how it says so."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -14,6 +16,7 @@ import uuid
 import pytest
 
 from ferrio import testing
+from ferrio.testing import sim
 from tests.testing_package.correct_programs import CORRECT
 from tests.testing_package.faulty_programs import (
     FAULTY,
@@ -130,6 +133,37 @@ def test_a_failure_tells_its_story():
     assert failure.token in text
 
 
+def test_a_story_names_the_task_whose_job_lands():
+    async def main():
+        order = []
+
+        async def work(name):
+            await asyncio.to_thread(int)
+            order.append(name)
+
+        tasks = [asyncio.create_task(work(name), name=name) for name in ("first", "second")]
+        await asyncio.wait(tasks)
+        assert order == ["first", "second"]
+
+    story = testing.explore(main).failure.story
+    assert re.search(r"the result of a job of second \(.*work\) at test_explore.py:\d+ lands", story), story
+
+
+def test_a_replay_says_that_the_program_does_something_else():
+    async def main():
+        await lost_item()
+
+    async def mended():
+        with contextlib.suppress(AssertionError):
+            await lost_item()
+
+    token = testing.explore(main).failure.token
+    assert testing.replay(main, token).nondeterminism == []
+    report = testing.replay(mended, token)
+    assert report.failure is None
+    assert "passes" in report.nondeterminism[0]
+
+
 def test_a_failure_is_saved_as_a_trace(tmp_path):
     file = tmp_path / "trace.json"
     testing.explore(lost_item).failure.save_trace(file)
@@ -211,6 +245,97 @@ def test_a_sweep_cancels_each_task_where_it_waits():
     assert isinstance(testing.replay(main, failure.token).failure.exception, AssertionError)
 
 
+def test_a_sweep_cancels_the_chosen_tasks_only():
+    async def main():
+        cancelled = []
+
+        async def work(name):
+            try:
+                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.001)
+            except asyncio.CancelledError:
+                cancelled.append(name)
+                raise
+
+        names = ("worker", "other")
+        await asyncio.wait([asyncio.create_task(work(name), name=name) for name in names])
+        seen.update(cancelled)
+        assert "other" not in cancelled
+
+    seen = set()
+    report = testing.explore(main, cancel=lambda task: task.get_name() == "worker")
+    assert report.failure is None, str(report)
+    assert seen == {"worker"}
+    assert testing.explore(main, cancel="sweep").failure.classification == "cancellation"
+    with pytest.raises(ZeroDivisionError):
+        testing.explore(main, cancel=lambda _: bool(1 // 0))
+
+
+def test_a_sweep_leaves_tasks_of_the_simulation_alone():
+    """What stands for a child process, or for another host, is no task of the program's."""
+
+    async def child(process):
+        await asyncio.sleep(0.001)
+        process.stdout.write(b"whole")
+        await asyncio.sleep(0.001)
+        return 0
+
+    async def serve():
+        while True:
+            await asyncio.sleep(0.001)
+            beats.append(1)
+
+    async def main():
+        beats.clear()
+        sim.net.host("server").run(serve)
+        sim.program("tool", child)
+        process = await asyncio.create_subprocess_exec("tool", stdout=asyncio.subprocess.PIPE)
+        assert await process.communicate() == (b"whole", None)
+        await asyncio.sleep(0.01)
+        assert len(beats) > 5
+
+    beats = []
+    report = testing.explore(main, schedules=1, cancel="sweep")
+    assert report.failure is None, str(report)
+    assert report.schedules > 4
+
+
+def test_a_sweep_ends_when_the_time_is_used_up():
+    runs = 0
+
+    async def main():
+        nonlocal runs
+        runs += 1
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+    assert testing.explore(main, cancel="sweep", seconds=0).failure is None
+    assert runs <= 2
+    assert testing.explore(main, cancel="sweep").schedules > 100
+
+
+def test_a_sweep_reports_a_fault_of_the_undisturbed_run():
+    async def main():
+        raise LookupError
+
+    failure = testing.explore(main, cancel="sweep", seconds=0).failure
+    assert isinstance(failure.exception, LookupError)
+    assert failure.classification == "always"
+
+
+def test_an_exploration_ends_when_little_is_unseen():
+    async def main():
+        await asyncio.gather(*(asyncio.to_thread(int) for _ in range(3)), asyncio.sleep(0.001), asyncio.sleep(0.002))
+
+    enough = testing.explore(main, schedules=100_000, unseen=0.9)
+    assert enough.schedules < 100_000
+    assert 0 < enough.unseen <= 0.9
+    assert not enough.exhausted
+    for wrong in (-1, 2, float("nan")):
+        with pytest.raises(ValueError, match="unseen"):
+            testing.explore(main, unseen=wrong)
+
+
 def test_interrupting_reports_what_is_known():
     runs = 0
 
@@ -225,6 +350,15 @@ def test_interrupting_reports_what_is_known():
     assert report.interrupted
     assert not report.exhausted
     assert report.schedules == 2
+    assert "none has failed" in str(report)
+
+
+def test_interrupting_the_only_schedule_leaves_it_unseen():
+    async def main():
+        raise KeyboardInterrupt
+
+    report = testing.explore(main)
+    assert (report.schedules, report.exhausted, report.unseen) == (0, False, 1)
 
 
 def test_a_run_has_virtual_time_and_exact_instants():

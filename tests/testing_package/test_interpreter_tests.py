@@ -22,6 +22,8 @@ MODULES = (
     "test_waitfor",
     "test_staggered",
     "test_streams",
+    "test_threads",
+    "test_futures2",
 )
 
 

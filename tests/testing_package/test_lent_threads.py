@@ -73,7 +73,7 @@ def test_a_job_reads_virtual_time_and_raises_into_its_task():
     async def main():
         began = time.monotonic()
         await asyncio.to_thread(lambda: time.sleep(5))
-        assert time.monotonic() - began == 5
+        assert 5 <= time.monotonic() - began < 6
         with pytest.raises(ZeroDivisionError):
             await asyncio.to_thread(lambda: 1 // len(""))
 

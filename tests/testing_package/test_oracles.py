@@ -465,3 +465,18 @@ def test_an_invariant_that_raises_fails_the_run():
     threads = []
     assert isinstance(failure_of(main).exception, ZeroDivisionError)
     assert threading.active_count() < 50
+
+
+def test_a_predicate_is_no_coroutine_function():
+    """What it gives would be true, whatever it finds."""
+
+    async def predicate():
+        return False
+
+    async def main():
+        with pytest.raises(TypeError, match="predicate"):
+            sim.always(predicate)
+        with pytest.raises(TypeError, match="predicate"):
+            sim.eventually(predicate, within=1)
+
+    testing.run(main)

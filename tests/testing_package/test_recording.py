@@ -270,22 +270,6 @@ def test_an_exception_of_the_program_leaves_a_whole_recording(tmp_path):
     assert isinstance(testing.replay(main, file).failure.exception, SystemExit)
 
 
-def test_a_handshake_that_calls_the_program_is_refused_by_name(tmp_path):
-    async def main():
-        context = server_context()
-        context.sni_callback = lambda session, name, context: None
-        trusted = {"ssl": client_context(), "server_hostname": "localhost"}
-        async with programs_outside.serving(programs_outside.echo, ssl=context) as port:
-            _, writer = await asyncio.open_connection("127.0.0.1", port, **trusted)
-            writer.close()
-            await writer.wait_closed()
-
-    file = tmp_path / "file"
-    recorded(file, main, bytes=True)
-    with pytest.raises(testing.Drift, match=r"a recording does not have what is needed for TLS with an sni_callback"):
-        testing.replay(main, file)
-
-
 def test_a_replay_that_ends_early_closes_what_is_open(tmp_path):
     """No transport is left to the garbage collector, which would warn of it."""
 

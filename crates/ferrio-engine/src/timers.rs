@@ -186,10 +186,12 @@ impl<T: Cancellable> Timers<T> {
         }
     }
 
-    /// Takes out all items, in no order, so that the caller can drop them while nothing borrows the timers.
+    /// Takes out all items, in no order, so that the caller can drop them while nothing borrows the timers. Sequence
+    /// numbers begin anew.
     #[must_use = "dropping the items here is what this method is there to avoid"]
     pub fn take_all(&mut self) -> Vec<T> {
         self.cancelled = 0;
+        self.sequence = 0;
         std::mem::take(&mut self.heap).into_iter().map(|entry| entry.item).collect()
     }
 

@@ -12,12 +12,18 @@ import builtins
 import json
 import os
 import random
-import ssl
 import subprocess
 from collections.abc import Callable
 from typing import Any
 
 from ferrio._ferrio import Recording, _recording_here
+
+ssl: Any
+try:
+    import ssl
+except ImportError:
+    # An interpreter that was built without OpenSSL.
+    ssl = None
 
 # Whose exceptions are given again as what they were.
 _MODULES = {"builtins": builtins, "ssl": ssl, "subprocess": subprocess}
@@ -42,14 +48,13 @@ def watch(is_on: bool) -> None:
     global _recorded
     _recorded += 1 if is_on else -1
     if is_on and _recorded == 1:
-        from ferrio.testing._tls import wrap_bio
-
         urandom = _urandom(os.urandom)
-        for owner, name, new in (
-            (ssl.SSLContext, "wrap_bio", wrap_bio(ssl.SSLContext.wrap_bio)),
-            (os, "urandom", urandom),
-            (random, "_urandom", urandom),
-        ):
+        replacements = [(os, "urandom", urandom), (random, "_urandom", urandom)]
+        if ssl is not None:
+            from ferrio.testing._tls import wrap_bio
+
+            replacements.append((ssl.SSLContext, "wrap_bio", wrap_bio(ssl.SSLContext.wrap_bio)))
+        for owner, name, new in replacements:
             _replaced.append((owner, name, new, getattr(owner, name)))
             setattr(owner, name, new)
     elif _recorded == 0:
@@ -260,7 +265,10 @@ class Certificate:
 
     def public_bytes(self, format: int | None = None) -> bytes | str:
         """It in the format of the standard library's own."""
-        return self._content if format == _DER else ssl.DER_cert_to_PEM_cert(self._content)
+        if format == _DER:
+            return self._content
+        text: str = ssl.DER_cert_to_PEM_cert(self._content)
+        return text
 
 
 def _from_text(text: str) -> bytes:
@@ -271,8 +279,10 @@ def _from_text(text: str) -> bytes:
 
 
 def _der() -> int:
-    import _ssl
-
+    try:
+        import _ssl
+    except ImportError:
+        return 2
     return int(getattr(_ssl, "ENCODING_DER", 2))
 
 

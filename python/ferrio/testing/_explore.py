@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from ferrio.testing import _freedoms
 from ferrio.testing._errors import Drift, LeftoverError
+from ferrio.testing._places import is_of_program
 from ferrio.testing._recordings import load
 from ferrio.testing._report import Failure, Report
 from ferrio.testing._surroundings import real_monotonic
@@ -17,6 +18,9 @@ from ferrio.testing._why import recording
 from ferrio.testing._world import Ending, Main, World
 
 T = TypeVar("T")
+
+# Says of a task whether it is to be cancelled.
+ChosenTasks = Callable[["asyncio.Task[Any]"], bool]
 
 # Seconds between two lines about the progress of a long exploration.
 PROGRESS = 5.0
@@ -74,25 +78,30 @@ def explore(
     seconds: float | None = None,
     order: Literal["loop", "contract", "any"] = "contract",
     sleeps: Literal["exact", "io"] = "exact",
-    cancel: Literal["sweep"] | None = None,
+    cancel: Literal["sweep"] | ChosenTasks | None = None,
     stall: float = 0.005,
     seed: int = 0,
     rerun: bool = False,
     progress: bool = True,
     leftovers: Literal["report", "fail"] = "report",
+    unseen: float = 0.0,
 ) -> Report:
     """Run a program under many legal schedules, until one fails, all were run, or the budget ends.
 
     `main` is a coroutine function without arguments that sets up all that it uses; it is called once for each schedule.
     `order` says what may vary: "loop" what ferrio's loop may do, "contract" also what asyncio leaves undefined, "any"
     the order of all callbacks, which no loop varies. `sleeps="io"` lets each sleep take longer, as I/O would.
-    `cancel="sweep"` also cancels each task once at each point where it waits. `stall` is how far the clock may jump at
-    once, in seconds. With `rerun` the budget is used up even when all schedules were run. `leftovers="fail"` makes it a
-    failure if a run leaves tasks, held locks, sockets or other descriptors.
+    `cancel="sweep"` also cancels each task once at each point where it waits, and a function those tasks of which it
+    says so. `stall` is how far the clock may jump at
+    once, in seconds. `unseen` ends the exploration when the report's estimate has come down to it. With `rerun` the
+    budget is used up even when all schedules were run. `leftovers="fail"` makes it a failure if a run leaves tasks,
+    held locks, sockets or other descriptors.
     """
     _check_leftovers(leftovers)
-    if cancel not in (None, "sweep"):
-        raise ValueError(f"cancel is None or 'sweep', not {cancel!r}")
+    if not 0 <= unseen <= 1:
+        raise ValueError(f"unseen is a probability, not {unseen!r}")
+    if cancel not in (None, "sweep") and not callable(cancel):
+        raise ValueError(f"cancel is None, 'sweep' or a function that chooses tasks, not {cancel!r}")
     if not callable(main):
         raise TypeError(f"main is a coroutine function, which is called once for each schedule, not {main!r}")
     bits = _freedoms.freedoms(order, sleeps, stall)
@@ -100,12 +109,13 @@ def explore(
     with World(seed, stall) as world, world.collecting_between_runs():
         world.is_strict = leftovers == "fail"
         exploration = _Exploration(world, main, bits, stall)
+        watch = _Watch(report, world, seconds, progress)
         try:
-            exploration.search(report, schedules, seconds, rerun, progress)
+            exploration.search(report, watch, schedules, rerun, unseen)
             if report.failure is None and world.has_faulty_garbage():
                 exploration.search_garbage(report)
             if cancel is not None and report.failure is None:
-                exploration.sweep(report)
+                exploration.sweep(report, watch, cancel if callable(cancel) else is_of_program)
         except KeyboardInterrupt:
             report.interrupted = True
         exploration.conclude(report)
@@ -137,6 +147,11 @@ def replay(main: Main, token: str | os.PathLike[str], *, leftovers: Literal["rep
         report.schedules = report.distinct = 1
         if ending is not None:
             report.failure = exploration.failure_of(ending, schedule.bits, schedule.cancel)
+        if ending is None or not schedule.has_outcome(ending.outcome):
+            happens = "passes" if ending is None else "fails in another way"
+            report.nondeterminism.append(
+                f"the program {happens}: it has changed since the token was made, or depends on more than its schedule"
+            )
         exploration.conclude(report)
     return report
 
@@ -186,22 +201,17 @@ class _Exploration:
         self.bits = bits
         self.stall = stall
 
-    def search(self, report: Report, schedules: int, seconds: float | None, rerun: bool, progress: bool) -> None:
+    def search(self, report: Report, watch: "_Watch", schedules: int, rerun: bool, unseen: float) -> None:
         """Runs schedule after schedule."""
         world, main, bits = self.world, self.main, self.bits
         world.crew.lend()
         begin, once = world.simulation.begin, world.once
-        end = None if seconds is None else real_monotonic() + seconds
-        watched = end is not None or progress
-        next_line = real_monotonic() + PROGRESS
         while report.schedules < schedules:
-            if watched and report.schedules % 64 == 0:
-                now = real_monotonic()
-                if end is not None and now >= end:
+            if report.schedules % 64 == 0:
+                if watch.is_over(schedules):
                     return
-                if progress and now >= next_line:
-                    next_line = now + PROGRESS
-                    self._show_progress(report, schedules)
+                if unseen and report.schedules and not rerun and world.simulation.unseen <= unseen:
+                    return
             if not begin(bits):
                 if not rerun:
                     return
@@ -237,13 +247,26 @@ class _Exploration:
                 report.failure = self._conclude_failure(ending, None)
                 return
 
-    def sweep(self, report: Report) -> None:
+    def sweep(self, report: Report, watch: "_Watch", chosen: ChosenTasks) -> None:
         """Cancels each task at each point where it waits, one in each run of the undisturbed schedule."""
         simulation = self.world.simulation
         self.world.crew.lends = False
-        self.repeat([], None)
-        for task, steps in simulation.steps:
+        with self.world.choosing(chosen) as numbers:
+            ending = self.repeat([], None)
+        if ending is not None:
+            if ending.error is self.world.choosing_failed:
+                raise ending.error
+            # There was no time for any run before.
+            report.schedules += 1
+            report.found_after = report.schedules
+            report.failure = self._conclude_failure(ending, None)
+            return
+        swept = [(task, steps) for task, steps in simulation.steps if task in numbers]
+        most = report.schedules + sum(steps for _, steps in swept)
+        for task, steps in swept:
             for step in range(1, steps + 1):
+                if watch.is_over(most):
+                    return
                 ending = self.confirmed(self.repeat([], (task, step)), (task, step))
                 report.schedules += 1
                 if ending is not None:
@@ -256,6 +279,8 @@ class _Exploration:
         distinct, exhausted, report.unseen = self.world.numbers()
         # A run that was interrupted counts as planned, but it has not shown how it ends.
         report.exhausted = exhausted and not report.interrupted
+        if exhausted and report.interrupted:
+            report.unseen = 1 / (report.schedules + 1)
         report.distinct = max(report.distinct, distinct)
         report.leftovers = list(self.world.leftovers)
         if self.world.foreign.were_seen:
@@ -351,12 +376,27 @@ class _Exploration:
                 return
             yield self.world.once(self.main)
 
-    def _show_progress(self, report: Report, schedules: int) -> None:
-        unseen = self.world.simulation.unseen
-        print(
-            f"ferrio.testing: {report.schedules} of at most {schedules} schedules, about {unseen:.1%} unseen",
-            file=sys.stderr,
-        )
+
+class _Watch:
+    """Looks at the time that an exploration takes: it shows its progress, and ends when that is used up."""
+
+    def __init__(self, report: Report, world: World, seconds: float | None, shows: bool) -> None:
+        self._report = report
+        self._world = world
+        self._end = None if seconds is None else real_monotonic() + seconds
+        self._next_line = real_monotonic() + PROGRESS if shows else float("inf")
+
+    def is_over(self, schedules: int) -> bool:
+        """Whether the time is used up; `schedules` is how many there may be."""
+        now = real_monotonic()
+        if now >= self._next_line:
+            self._next_line = now + PROGRESS
+            unseen = self._world.simulation.unseen
+            print(
+                f"ferrio.testing: {self._report.schedules} of at most {schedules} schedules, about {unseen:.1%} unseen",
+                file=sys.stderr,
+            )
+        return self._end is not None and now >= self._end
 
 
 def _check_leftovers(leftovers: str) -> None:

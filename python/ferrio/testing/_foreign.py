@@ -16,6 +16,9 @@ from ferrio.testing._threads import _start
 # How long, in seconds, a world with nothing else to do waits for a foreign thread.
 PATIENCE = 30.0
 
+# How long a turn of a program takes that waits for a foreign thread without being idle.
+MOMENT = 0.00005
+
 
 class ForeignThreads:
     """The threads that may call the loop of the current run."""
@@ -71,6 +74,11 @@ class ForeignThreads:
             if not may_call or real_monotonic() >= deadline:
                 return False
             real_sleep(0.0005)
+
+    def pause(self) -> None:
+        """Lets them run for a moment of real time."""
+        if any(thread.is_alive() for thread in self.started):
+            real_sleep(MOMENT)
 
     def check_gone(self) -> None:
         """Raises TimeoutError if one is at work and does not call the loop."""

@@ -7,6 +7,7 @@ few turns pass in which transports close. What runs on other hosts than the prog
 import asyncio
 import gc
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -21,6 +22,15 @@ _SEMAPHORES = (asyncio.locks.BoundedSemaphore, ferrio.BoundedSemaphore)
 
 # What another thread of the process may open at any time says nothing about the program.
 _PASSING = ("anon_inode:", "socket:")
+
+
+def has_other_tasks() -> bool:
+    """Whether a task that is none of ferrio's may be pending. From 3.14 on only `all_tasks` can tell."""
+    tasks: Any = asyncio.tasks
+    scheduled = getattr(tasks, "_scheduled_tasks" if sys.version_info >= (3, 12) else "_all_tasks", None)
+    if sys.version_info >= (3, 14) or scheduled is None:
+        return True
+    return bool(scheduled.data or getattr(tasks, "_eager_tasks", None))
 
 
 def of_tasks(tasks: Iterable["asyncio.Task[Any]"], network: Network) -> list[str]:

@@ -25,6 +25,8 @@ class Refused(BaseException):
 class LentWorker:
     """The thread that the loop's plays; in the list of threads it is one of the crew's."""
 
+    debt = 0.0
+
     def __init__(self, crew: "Crew") -> None:
         self.crew = crew
         self.state = LentThread()

@@ -12,6 +12,14 @@ import ferrio
 # Frames in here say nothing about the program.
 _MACHINERY = tuple(os.path.dirname(module.__file__ or "") + os.sep for module in (asyncio, ferrio))
 
+_SIMULATION = os.path.dirname(__file__) + os.sep
+
+
+def is_of_program(task: "asyncio.Task[Any]") -> bool:
+    """Whether it is the program's own; the simulation has one for each child and each program of another host."""
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is None or not code.co_filename.startswith(_SIMULATION)
+
 
 def place_of_task(task: "asyncio.Task[Any]") -> str:
     """`file:line` where a task waits, or where its function begins if it has not started or has ended."""

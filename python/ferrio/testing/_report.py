@@ -76,5 +76,6 @@ class Report:
             count += f", about {self.unseen:.1%} unseen"
         stall = f"stalls of up to {self.stall * 1e3:g} ms" if self.stall else "no stalls"
         ending = " (interrupted)" if self.interrupted else ""
-        found = "passed" if self.failure is None else f"failed:\n{self.failure}"
+        passed = "none has failed" if self.interrupted else "passed"
+        found = passed if self.failure is None else f"failed:\n{self.failure}"
         return f"{count}, {stall}{ending}: {found}"

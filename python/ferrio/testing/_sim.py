@@ -1,6 +1,7 @@
 """`sim`: the simulation that runs, as its program sees it."""
 
 import asyncio
+import inspect
 import os
 from collections.abc import Callable
 from typing import Any
@@ -117,16 +118,24 @@ class Sim:
 
     def always(self, predicate: Predicate, text: str | None = None) -> None:
         """From now on `predicate()` must be true after each callback of the loop and each step of a task."""
+        _check(predicate)
         self._running().invariants.always(predicate, text or _described(predicate))
 
     def eventually(self, predicate: Predicate, within: float, text: str | None = None) -> None:
         """`predicate()` must be true at some time in the next `within` seconds, and before the program ends."""
+        _check(predicate)
         self._running().invariants.eventually(predicate, within, text or _described(predicate))
 
     def _running(self) -> Any:
         if self._world is None or asyncio._get_running_loop() is not self._world.loop:
             raise RuntimeError("ferrio.testing.sim is to be used by a program that runs in a simulation")
         return self._world
+
+
+def _check(predicate: Predicate) -> None:
+    # What a coroutine function gives is true, whatever it would find.
+    if not callable(predicate) or inspect.iscoroutinefunction(predicate):
+        raise TypeError(f"a predicate is a function that gives whether something holds, not {predicate!r}")
 
 
 def _described(predicate: Predicate) -> str:

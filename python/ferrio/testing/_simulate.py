@@ -18,11 +18,12 @@ def simulate(
     seconds: float | None = None,
     order: Literal["loop", "contract", "any"] = "contract",
     sleeps: Literal["exact", "io"] = "exact",
-    cancel: Literal["sweep"] | None = None,
+    cancel: Literal["sweep"] | _explore.ChosenTasks | None = None,
     stall: float = 0.005,
     seed: int = 0,
     io: Literal["simulated", "real"] = "simulated",
     leftovers: Literal["report", "fail"] = "report",
+    unseen: float = 0.0,
 ) -> Any:
     """Make a test of an async test function: it explores the function's schedules and fails with the first that does.
 
@@ -41,6 +42,7 @@ def simulate(
         "stall": stall,
         "seed": seed,
         "leftovers": leftovers,
+        "unseen": unseen,
     }
 
     def decorate(function: AsyncTest) -> Callable[..., None]:

@@ -51,8 +51,8 @@ class Story:
         text = ENDS if task.done() else f"waits at {place_of_task(task)}"
         self.events.append(Event(self._simulation.now, text, name_of_task(task)))
 
-    def tell(self, what: str, seconds: float, subject: Any) -> None:
-        """Notes a choice that differs from the undisturbed run."""
+    def tell(self, what: str, seconds: float, subject: Any, chain: int) -> None:
+        """Notes a choice that differs from the undisturbed run; `chain` is that of something pending."""
         # No set: that would make the choice about the order of sets in runs with a story only.
         tasks = [task for task in _listed_tasks() if task.get_loop() is self._loop]
         current = asyncio.current_task(self._loop) if asyncio._get_running_loop() else None
@@ -62,6 +62,10 @@ class Story:
             where = f"{name_of_task(current)} at {place_of_caller()}" if current is not None else "a callback"
             self.held_up = self.held_up or f"held up for {_length(seconds)} at {place_of_caller()}"
             text = f"the loop is held up for {_length(seconds)} before {where} arms its timer"
+        elif what == "reads late":
+            where = f"{name_of_task(current)} at {place_of_caller()}" if current is not None else place_of_caller()
+            self.held_up = self.held_up or f"held up for {_length(seconds)} at {place_of_caller()}"
+            text = f"the loop is held up for {_length(seconds)} before {where} reads the clock"
         elif what.startswith("are iterated"):
             text = f"sets of tasks {what}"
         elif subject is None:
@@ -69,7 +73,7 @@ class Story:
         elif hasattr(subject, "label"):
             text = f"{subject.label} {what}"
         elif type(subject).__name__ in ("Job", "_Worker"):
-            text = f"the result of a job {what}"
+            text = f"the result of a job{_of_task(tasks, chain)} {what}"
         else:
             text = f"{describe_handle(subject, tasks)} {what}"
             if what.startswith(("is due", "waits")):
@@ -78,6 +82,13 @@ class Story:
                 )
                 text += f": the loop is held up for {_length(seconds)}"
         self.note(text)
+
+
+def _of_task(tasks: list[Any], chain: int) -> str:
+    for task in tasks:
+        if Simulation.number(task) == chain:
+            return f" of {name_of_task(task)} at {place_of_task(task)}"
+    return ""
 
 
 def _length(seconds: float) -> str:

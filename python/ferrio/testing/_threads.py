@@ -4,6 +4,9 @@ The loop's thread hands the baton to a job's thread and waits until it comes bac
 it waits for the loop itself (`run_coroutine_threadsafe(...).result()`) or for another thread (a condition or an event
 of `threading`, a queue). Then the thread is parked; when what it waits for is done, its going on is one more arrival.
 Invariant: at most one of the threads that share the baton runs.
+
+A job that sleeps goes on at once, and owes the time: it is parked for that long before its outcome is on its way, or
+before it calls the loop or waits. So no job is parked in the middle of a `with lock:`, where others could not go on.
 """
 
 import asyncio
@@ -38,6 +41,8 @@ class _Worker:
         self.key: Any = None
         self.chain = 0
         self.abandoned = False
+        #: For how many seconds it has slept without being parked.
+        self.debt = 0.0
         self.thread = threading.Thread(target=self._work, name=f"simulated-job-{crew.made}", daemon=True)
         crew.made += 1
         _start(self.thread)
@@ -48,7 +53,7 @@ class _Worker:
         run = Simulation.run_job
         self.go.take()
         while (job := self.job) is not None:
-            run(job)
+            run(job, self.pay)
             self.job = job = None
             idle.append(self)
             swap(back)
@@ -63,6 +68,14 @@ class _Worker:
         future.add_done_callback(lambda _: crew.simulation.arrive(self, chain))
         self.stop()
 
+    def pay(self) -> None:
+        """Hands the baton back for as long as the job has slept."""
+        if self.debt:
+            seconds, self.debt = self.debt, 0.0
+            simulation = self.crew.simulation
+            simulation.send(_Sleep(self), self.chain, simulation.now + seconds, 0.0)
+            self.stop()
+
     def stop(self) -> None:
         """Hands the baton back, until this thread is run again."""
         crew = self.crew
@@ -72,6 +85,18 @@ class _Worker:
         crew.parked.discard(self)
         if self.abandoned:
             raise Abandoned
+
+
+class _Sleep:
+    """The end of what a job has slept."""
+
+    label = "the end of a job's sleep"
+
+    def __init__(self, worker: _Worker) -> None:
+        self.worker = worker
+
+    def land(self) -> None:
+        self.worker.crew.run(self.worker, self.worker.chain)
 
 
 class _Waiter:
@@ -134,6 +159,7 @@ class Crew:
         worker.job = job
         worker.chain = chain
         worker.key = key
+        worker.debt = 0.0
         self.back.swap(worker.go)
         if key is not None and id(key) not in self.threaded:
             self.harmless[id(key)] = key
@@ -181,7 +207,30 @@ class Crew:
         if worker is not None and worker.job is not None and not future.done():
             worker.refuse()
             if isinstance(worker, _Worker):
-                worker.park(future)
+                worker.pay()
+                if not future.done():
+                    worker.park(future)
+
+    def read(self) -> float:
+        """What the clock shows to the calling thread."""
+        worker = self.by_thread.get(threading.get_ident())
+        return self.simulation.read() + (worker.debt if worker is not None else 0.0)
+
+    def sleep(self, seconds: float) -> None:
+        """`time.sleep`: in the loop's thread nothing else happens meanwhile, in a job's all else."""
+        worker = self.by_thread.get(threading.get_ident())
+        if worker is None or worker.job is None:
+            self.simulation.advance(seconds)
+        elif seconds:
+            worker.refuse()
+            worker.debt += seconds
+            self.simulation.owes = True
+
+    def pay(self) -> None:
+        """The calling thread is about to call the loop: by then what its job has slept has passed."""
+        worker = self.by_thread.get(threading.get_ident())
+        if isinstance(worker, _Worker):
+            worker.pay()
 
     def before_own_loop(self) -> None:
         """If a job's thread calls this: a loop of its own needs a thread, and so does a fork."""
@@ -228,6 +277,7 @@ class Crew:
                 return _wait(condition, timeout)
             worker.refuse()
             assert isinstance(worker, _Worker)
+            worker.pay()
             return self.wait_on(condition, worker, timeout)
 
         owner = concurrent.futures.Future

@@ -7,8 +7,9 @@ which mean nothing, and decrypts what is recorded; whoever uses memory BIOs, the
 no difference.
 """
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ferrio._ferrio import Recording, _recording_here
@@ -27,6 +28,9 @@ from ferrio.testing._calls import (
 # Attributes that are known without a handshake, or are the program's own.
 _OWN = ("context", "owner", "server_side", "server_hostname", "session")
 
+# In an entry of a call in whose middle `sni_callback` is called: the name that the client has asked for.
+_ASKED = "asked"
+
 # How many bytes one call puts into a buffer at most, besides what it was given.
 _MOST = 1 << 24
 
@@ -39,9 +43,9 @@ def wrap_bio(real: Callable[..., Any]) -> Callable[..., Any]:
         recording = _recording_here()
         if recording is None or not hasattr(made, "_sslobj"):
             return made
-        if recording.repeats and made.server_side and self.sni_callback is not None:
-            recording.refuse("TLS with an sni_callback")
-        made._sslobj = _Session(recording, made._sslobj, incoming, outgoing)
+        # The name that a client asks for is looked at by the context that a session begins with.
+        asked = self if made.server_side else None
+        made._sslobj = _Session(recording, made._sslobj, incoming, outgoing, asked)
         return made
 
     wrap_bio.__doc__ = real.__doc__
@@ -51,12 +55,12 @@ def wrap_bio(real: Callable[..., Any]) -> Callable[..., Any]:
 class _Session:
     """What an `SSLObject` is made of."""
 
-    __slots__ = ("_incoming", "_outgoing", "_real", "_recording")
+    __slots__ = ("_asked", "_incoming", "_outgoing", "_real", "_recording")
 
     _recording: Recording
 
-    def __init__(self, recording: Recording, real: Any, incoming: Any, outgoing: Any) -> None:
-        for name, value in zip(self.__slots__, (incoming, outgoing, real, recording), strict=True):
+    def __init__(self, recording: Recording, real: Any, incoming: Any, outgoing: Any, asked: Any) -> None:
+        for name, value in zip(self.__slots__, (asked, incoming, outgoing, real, recording), strict=True):
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -88,7 +92,8 @@ class _Session:
         entry: dict[str, Any] = {}
         data = b""
         try:
-            result = function(*arguments)
+            with self._noting_asked_names(name):
+                result = function(*arguments)
             rest, data = without_data(result)
             if name == "TLS read" and len(arguments) > 1:
                 data = filled(arguments[1], result)
@@ -103,6 +108,9 @@ class _Session:
 
     def _give(self, name: str, arguments: tuple[Any, ...]) -> Any:
         entry, data = next_call(self._recording, name)
+        while _ASKED in entry:
+            self._ask_for(entry[_ASKED])
+            entry, data = next_call(self._recording, name)
         took, made = int(entry.get("took", 0)), int(entry.get("made", 0))
         offered = sum(size_of(each) for each in arguments)
         if took > 0:
@@ -114,6 +122,34 @@ class _Session:
             fill(arguments[1], data)
             return result
         return with_data(result, data)
+
+    @contextlib.contextmanager
+    def _noting_asked_names(self, name: str) -> Iterator[None]:
+        """Notes that `sni_callback` is called in the middle of a call, and with which name, before what it does."""
+        context = self._asked
+        callback = None if context is None else context.sni_callback
+        if callback is None:
+            yield
+            return
+
+        def note(connection: Any, asked: Any, *rest: Any) -> Any:
+            if connection is self._real.owner:
+                self._recording.note_call(name, json.dumps({_ASKED: asked}), b"")
+            return callback(connection, asked, *rest)
+
+        context.sni_callback = note
+        try:
+            yield
+        finally:
+            if context.sni_callback is note:
+                context.sni_callback = callback
+
+    def _ask_for(self, name: Any) -> None:
+        """Calls `sni_callback`, as OpenSSL does. What the handshake made of its answer is recorded."""
+        context = self._asked
+        callback = None if context is None else context.sni_callback
+        if callback is not None:
+            self._recording.call_ignored(callback, self._real.owner, name if isinstance(name, str) else None, context)
 
 
 def _described(name: str, arguments: tuple[Any, ...]) -> str:

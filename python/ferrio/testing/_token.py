@@ -44,6 +44,10 @@ class Token:
         end = max(self.deviations, default=-1) + 1
         return [self.deviations[index][1] if index in self.deviations else 0 for index in range(end)]
 
+    def has_outcome(self, outcome: int) -> bool:
+        """Whether a run has gone as the one that the token was made of."""
+        return self.outcome & 0xFFFFFFFF == outcome & 0xFFFFFFFF
+
     def check(self, choices: list[Choice]) -> None:
         """Raises Drift at the first choice that a run could not make as planned."""
         for index, (kind, taken, alternatives) in sorted(self.deviations.items()):

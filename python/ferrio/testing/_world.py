@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import gc
 import random
-import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, NamedTuple
 
@@ -86,8 +85,14 @@ class World(Replays):
         self.simulation = Simulation(self, seed, stall, MOST_TURNS)
         self.crew = Crew(self.simulation)
         self.foreign = ForeignThreads(self.loop, self.simulation)
+        # The simulation calls these: before a job calls the loop, and while a busy program waits for foreign threads.
+        self.pay, self.pause = self.crew.pay, self.foreign.pause
         self.unhandled: list[dict[str, Any]] = []
         self.story: Story | None = None
+        #: Which tasks are to be cancelled, and the numbers of those that are.
+        self.chooses: Callable[[Any], bool] | None = None
+        self.chosen: set[int] = set()
+        self.choosing_failed: BaseException | None = None
         #: What a run leaves open counts as a failure.
         self.is_strict = False
         self.looks_at_descriptors = True
@@ -112,9 +117,11 @@ class World(Replays):
     def __enter__(self) -> "World":
         loop = self.loop
         is_inside = own_thread(loop, self.crew.by_thread.__contains__)
-        simulation = self.simulation
+        simulation, recorded = self.simulation, self.recorded
+        epoch = EPOCH if recorded is None else recorded.epoch
         everything = [
-            *clocks(is_inside, lambda: simulation.now, simulation.advance, self._epoch()),
+            # A job of a recording has slept when its outcome landed.
+            *clocks(is_inside, self.crew.read, self.crew.sleep if recorded is None else simulation.advance, epoch),
             *calendar(is_inside),
             *random_bytes(is_inside, self._random_bytes),
             self.foreign.replacement(is_inside),
@@ -148,9 +155,6 @@ class World(Replays):
         Simulation.detach(self.loop)
         Simulation.restart_numbers(max(self.next_number, Simulation.restart_numbers(1)))
         self.loop.close()
-
-    def _epoch(self) -> float:
-        return EPOCH if self.recorded is None else self.recorded.epoch
 
     def run(self, job: Any, chain: int) -> None:
         """Lets a job run in its thread; the simulation has chosen that its outcome lands now."""
@@ -262,7 +266,7 @@ class World(Replays):
     def _clean_up(self, failed: bool, descriptors: Descriptors | None = None) -> Ending | None:
         """Ends what the run has left, as `asyncio.run` does; if that shows a fault, gives how the run ended."""
         loop = self.loop
-        left = all_tasks(loop) if Simulation.has_tasks() or has_other_tasks() else ()
+        left = all_tasks(loop) if Simulation.has_tasks() or leftovers.has_other_tasks() else ()
         ending: Ending | None = None
         if (left or descriptors is not None) and not failed:
             ending = self._ending(Deadlock())
@@ -410,15 +414,34 @@ class World(Replays):
         if self.story is not None:
             self.story.note(text)
 
-    def tell(self, what: str, seconds: float, subject: Any) -> None:
-        """Notes a choice that differs from the undisturbed run."""
+    def tell(self, what: str, seconds: float, subject: Any, chain: int) -> None:
+        """Notes a choice that differs from the undisturbed run; `chain` is that of something pending."""
         if self.story is not None:
-            self.story.tell(what, seconds, subject)
+            self.story.tell(what, seconds, subject, chain)
 
     def note_step(self, task: Any) -> None:
         """Notes a step of a task."""
+        if self.chooses is not None:
+            try:
+                if self.chooses(task):
+                    self.chosen.add(Simulation.number(task))
+            except BaseException as error:
+                # It is not asked again.
+                self.chooses, self.choosing_failed = None, error
+                raise
         if self.story is not None:
             self.story.note_step(task)
+
+    @contextlib.contextmanager
+    def choosing(self, chooses: Callable[[Any], bool]) -> Iterator[set[int]]:
+        """Gives the numbers of the tasks of the run that follows which a function chooses."""
+        self.chooses = chooses
+        self.simulation.tracing = True
+        try:
+            yield self.chosen
+        finally:
+            self.simulation.tracing = False
+            self.chooses = None
 
     @contextlib.contextmanager
     def telling(self) -> Iterator[None]:
@@ -430,15 +453,6 @@ class World(Replays):
                 yield
         finally:
             self.simulation.tracing = False
-
-
-def has_other_tasks() -> bool:
-    """Whether a task that is none of ferrio's may be pending. From 3.14 on only `all_tasks` can tell."""
-    tasks: Any = asyncio.tasks
-    scheduled = getattr(tasks, "_scheduled_tasks" if sys.version_info >= (3, 12) else "_all_tasks", None)
-    if sys.version_info >= (3, 14) or scheduled is None:
-        return True
-    return bool(scheduled.data or getattr(tasks, "_eager_tasks", None))
 
 
 async def _close_generators(generators: list[Any]) -> None:

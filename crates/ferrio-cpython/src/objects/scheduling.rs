@@ -91,7 +91,7 @@ unsafe extern "C" fn time(slf: Object, _: Object) -> Object {
 fn simulated_time(owner: &Bound<'_, LoopBase>) -> PyResult<Py<PyAny>> {
     let py = owner.py();
     match owner.get().simulation(py) {
-        Some((simulation, seams)) => Ok(PyFloat::new(py, (seams.now)(&simulation, owner)).into_any().unbind()),
+        Some((simulation, seams)) => Ok(PyFloat::new(py, (seams.read)(&simulation, owner)?).into_any().unbind()),
         None => Ok(PyFloat::new(py, crate::objects::loop_base::monotonic_seconds()).into_any().unbind()),
     }
 }

@@ -13,8 +13,11 @@ const MOST_BYTES: usize = 8 << 20;
 /// The first runs are systematic.
 const SYSTEMATIC: usize = 32;
 
-/// Up to this many runs, seven of eight are samples; later every other one.
+/// Up to this many runs, seven of eight are samples; later every other one, or fewer if samples show little that is new.
 const EAGER_SAMPLES: usize = 512;
+
+/// The estimate of what samples have not shown that is little.
+const LITTLE: f64 = 0.05;
 
 /// How many different schedules and outcomes are remembered: as many as fit into a table of 2^18 places.
 const REMEMBERED: usize = (1 << 18) / 8 * 7;
@@ -164,7 +167,11 @@ impl Search {
             return None;
         }
         let samples = self.systematic >= SYSTEMATIC
-            && if self.runs < EAGER_SAMPLES { !self.runs.is_multiple_of(8) } else { self.runs.is_multiple_of(2) };
+            && if self.runs < EAGER_SAMPLES {
+                !self.runs.is_multiple_of(8)
+            } else {
+                self.runs.is_multiple_of(if self.unseen() < LITTLE { 16 } else { 2 })
+            };
         if !samples && let Some(plan) = self.next_variation() {
             return Some(plan);
         }

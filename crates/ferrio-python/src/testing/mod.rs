@@ -2,11 +2,12 @@
 //! may do.
 //!
 //! The loop itself is the ordinary one; see `LoopBase`'s seams. `simulation.rs` has the Python class and its state,
-//! `turn.rs` decides what lands in a turn and is what tells the legal from the rest, `real_io.rs` does so where I/O is real,
-//! `seams.rs` connects both to a loop. `record.rs` records a real loop, `replay.rs` repeats that.
+//! `turn.rs` decides what lands in a turn and is what tells the legal from the rest, `clock.rs` what the clock shows,
+//! `real_io.rs` lands things where I/O is real, `seams.rs` connects them to a loop. `record.rs` records a real loop, `replay.rs` repeats that.
 
 mod baton;
 mod brought;
+mod clock;
 mod lent_thread;
 mod real_io;
 pub(crate) mod record;

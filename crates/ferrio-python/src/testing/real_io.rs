@@ -12,14 +12,17 @@ use ferrio_sys::clock::monotonic;
 use pyo3::prelude::*;
 
 use crate::event_loop::{Loop, run};
+use crate::testing::clock::RESOLUTION;
 use crate::testing::simulation::Simulation;
-use crate::testing::turn::RESOLUTION;
 
 /// The longest wait for something real before Python is asked again whether it is pending, in seconds.
 const NAP: f64 = 0.05;
 
 /// So many turns of a busy loop pass between two questions whether something real is pending.
 const BUSY_TURNS: u64 = 256;
+
+/// What each of these takes if nothing is, in nanoseconds.
+const TURN: u64 = 10_000;
 
 type Object<'py> = Bound<'py, PyAny>;
 
@@ -79,7 +82,7 @@ impl<'py> Turn<'_, 'py> {
         self.this.state.with(self.py(), |state| state.now += seconds);
     }
 
-    /// A program that is never idle, and polls for something real by itself, sees the clock go on.
+    /// A program that is never idle sees the clock go on: as the system's does while something real is pending.
     fn go_on_while_busy(&self) -> PyResult<()> {
         let (turns, most) = self.this.state.with(self.py(), |state| {
             state.turns += 1;
@@ -97,6 +100,8 @@ impl<'py> Turn<'_, 'py> {
             self.this.state.with(self.py(), |state| state.turns = 0);
         } else if turns > most {
             self.ask("livelock")?;
+        } else {
+            self.advance(BUSY_TURNS * TURN);
         }
         Ok(())
     }

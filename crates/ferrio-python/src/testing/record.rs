@@ -18,11 +18,13 @@ type Object<'py> = Bound<'py, PyAny>;
 
 static RECORD: Seams = Seams {
     now,
+    read: |slf, owner| Ok(now(slf, owner)),
     now_before: |slf, owner, _| Ok(now(slf, owner)),
     poll,
     ran,
     choose_order_of_sets: |_| SetOrder::default(),
     submit: |_, _, _| Ok(()),
+    before_call: None,
     watch_job: Some(|_, _| Ok(())),
     outside: Some(Outside { made, began, ended, lands }),
 };

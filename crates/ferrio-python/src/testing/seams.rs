@@ -8,23 +8,26 @@ use ferrio_engine::Freedom;
 use pyo3::prelude::*;
 
 use crate::event_loop::{Loop, base, run};
+use crate::testing::clock;
 use crate::testing::real_io;
 use crate::testing::simulation::Simulation;
 use crate::testing::turn;
 
 pub(super) static SEAMS: Seams = Seams {
-    now: turn::now,
-    now_before: turn::now_before,
+    now: clock::now,
+    read: clock::read,
+    now_before: clock::now_before,
     poll: turn::poll,
     ran: turn::ran,
     choose_order_of_sets,
     submit,
+    before_call: Some(before_call),
     watch_job: None,
     outside: None,
 };
 
 /// Virtual time, with the system's sockets and threads.
-static REAL_IO: Seams = Seams { poll: real_io::poll, watch_job: Some(real_io::watch_job), ..SEAMS };
+static REAL_IO: Seams = Seams { poll: real_io::poll, before_call: None, watch_job: Some(real_io::watch_job), ..SEAMS };
 
 #[pymethods]
 impl Simulation {
@@ -69,6 +72,15 @@ fn choose_order_of_sets(slf: &Bound<'_, PyAny>) -> SetOrder {
         error.write_unraisable(py, Some(slf));
     }
     order
+}
+
+/// What a job has slept passes before it calls the loop.
+fn before_call(slf: &Bound<'_, PyAny>) -> PyResult<()> {
+    let this = slf.cast::<Simulation>()?.get();
+    match this.world(slf.py()) {
+        Some(world) if this.state.with(slf.py(), |state| state.owes) => world.call_method0(name!("pay")).map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// The job lands when it is chosen.

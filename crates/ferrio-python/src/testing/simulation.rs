@@ -52,11 +52,21 @@ pub(super) struct State {
     pub(super) networked: bool,
     /// The program has invariants, so `world` looks at them after each callback.
     pub(super) has_invariants: bool,
+    /// A job has slept, so `world` is told before a job calls the loop.
+    pub(super) owes: bool,
     /// For each reading of the clock since which timers were armed: the number that the next timer had.
     pub(super) readings: Vec<u64>,
+    /// The timers that were armed for a reading and a delay, sorted; others have a deadline that the program gave.
+    pub(super) relative: Vec<u64>,
     /// Timers that the clock had not quite reached when others with the same deadline landed.
     pub(super) left_behind: Vec<u64>,
     pub(super) turns: u64,
+    /// Turns since the clock last jumped.
+    pub(super) still_turns: u64,
+    /// Turns of a busy loop since something was pending and nothing of it has landed.
+    pub(super) busy_turns: u64,
+    /// What the clock showed when the program last read it.
+    pub(super) read_at: f64,
     /// A run that takes more turns goes on for ever.
     pub(super) most_turns: u64,
     /// Another thread that is none of the simulation's may call the loop.
@@ -101,11 +111,31 @@ impl Simulation {
         seconds: f64,
         subject: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        self.tell_of(py, what, (seconds, subject, 0))
+    }
+
+    /// Tells it of something pending, and of which chain it is.
+    pub(super) fn tell_of_arrival(
+        &self,
+        py: Python<'_>,
+        what: &str,
+        job: &Bound<'_, PyAny>,
+        chain: u64,
+    ) -> PyResult<()> {
+        self.tell_of(py, what, (0.0, Some(job.clone()), chain))
+    }
+
+    fn tell_of(
+        &self,
+        py: Python<'_>,
+        what: &str,
+        (seconds, subject, chain): (f64, Option<Bound<'_, PyAny>>, u64),
+    ) -> PyResult<()> {
         if !self.state.with(py, |state| state.tracing) {
             return Ok(());
         }
         let Some(world) = self.world(py) else { return Ok(()) };
-        world.call_method1(name!("tell"), (what, seconds, subject)).map(drop)
+        world.call_method1(name!("tell"), (what, seconds, subject, chain)).map(drop)
     }
 
     fn restart(&self, py: Python<'_>, tape: Tape, plan: Option<Plan>) {
@@ -114,8 +144,12 @@ impl Simulation {
             state.now = 0.0;
             state.tape = tape;
             state.readings.clear();
+            state.relative.clear();
             state.left_behind.clear();
             state.turns = 0;
+            state.still_turns = 0;
+            state.busy_turns = 0;
+            state.read_at = 0.0;
             state.foreign = false;
             state.outcome = 0;
             state.steps.clear();
@@ -123,6 +157,7 @@ impl Simulation {
             state.plan = plan;
             state.networked = false;
             state.has_invariants = false;
+            state.owes = false;
             let arrivals = (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.under_way));
             (arrivals, std::mem::take(&mut state.jobs), std::mem::take(&mut state.set_aside))
         });
@@ -144,9 +179,14 @@ impl Simulation {
             under_way: Vec::new(),
             networked: false,
             has_invariants: false,
+            owes: false,
             readings: Vec::new(),
+            relative: Vec::new(),
             left_behind: Vec::new(),
             turns: 0,
+            still_turns: 0,
+            busy_turns: 0,
+            read_at: 0.0,
             most_turns,
             foreign: false,
             tracing: false,
@@ -200,6 +240,7 @@ impl Simulation {
         self.state.with(py, |state| {
             state.cancel = None;
             state.turns = 0;
+            state.still_turns = 0;
         });
         if is_order_of_sets_open(py) {
             set_order_of_sets(py, Some(SetOrder::default()));
@@ -327,6 +368,12 @@ impl Simulation {
         self.state.with(py, |state| state.networked = networked);
     }
 
+    /// Whether jobs have slept, for which they still have to wait.
+    #[setter]
+    fn set_owes(&self, py: Python<'_>, owes: bool) {
+        self.state.with(py, |state| state.owes = owes);
+    }
+
     /// Whether the invariants are checked after each callback.
     #[setter]
     fn set_has_invariants(&self, py: Python<'_>, has_invariants: bool) {
@@ -359,10 +406,10 @@ impl Simulation {
         Ok(())
     }
 
-    /// Run a job, in the thread that calls this.
+    /// Run a job, in the thread that calls this, and call `then` before its outcome is on its way.
     #[staticmethod]
-    fn run_job(job: &Bound<'_, PyAny>) -> PyResult<()> {
-        Job::run(job.cast::<Job>()?).map(drop)
+    fn run_job(job: &Bound<'_, PyAny>, then: &Bound<'_, PyAny>) -> PyResult<()> {
+        Job::run_then(job.cast::<Job>()?, || then.call0().map(drop)).map(drop)
     }
 
     /// Whether a task of ferrio's is pending.

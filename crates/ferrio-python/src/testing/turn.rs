@@ -3,63 +3,24 @@
 //! Alternative 0 of each is the undisturbed course: the clock moves only while the loop has nothing to do, to the next
 //! deadline; timers with that deadline land together, in the order of arming; an executor's outcome lands when the loop
 //! is idle, the oldest first. What is never permuted: the order of `call_soon`, and of timers whose deadlines differ.
+//!
+//! A loop that is never idle polls all the same: so a program that waits in a circle of `sleep(0)` sees in the end what it
+//! waits for.
 
 use ferrio_cpython::{ArmedTimer, LoopBase};
 use ferrio_engine::Freedom;
 use pyo3::prelude::*;
 
 use crate::event_loop::Loop;
+use crate::testing::clock::{self, FINE, MOMENT, RESOLUTION};
 use crate::testing::simulation::{Simulation, mix};
 use crate::testing::stand_in::is_stand_in;
 use crate::threads::job::Job;
 
-/// Deadlines that differ by less are due together, as on the real clock.
-pub(super) const RESOLUTION: f64 = 1e-9;
-
-/// How far the clock goes on at least when it does.
-const MOMENT: f64 = 1e-6;
-
-/// What a choice costs that puts something between two callbacks of one turn.
-const FINE: u8 = 2;
+/// After so many turns in which the loop was busy, the oldest of what is pending lands.
+const BUSY_TURNS: u64 = 100;
 
 type Object<'py> = Bound<'py, PyAny>;
-
-/// A reading of the clock.
-pub(super) fn now(slf: &Object<'_>, owner: &Bound<'_, LoopBase>) -> f64 {
-    let py = slf.py();
-    let Ok(this) = slf.cast::<Simulation>() else { return f64::NAN };
-    let next = owner.get().next_timer(py);
-    this.get().state.with(py, |state| {
-        if state.readings.last() != Some(&next) {
-            state.readings.push(next);
-        }
-        state.now
-    })
-}
-
-/// The reading before a timer is armed: by then the clock may have gone on, so that timers armed earlier, which were to
-/// be due later, are due first.
-pub(super) fn now_before(slf: &Object<'_>, owner: &Bound<'_, LoopBase>, delay: f64) -> PyResult<f64> {
-    let py = slf.py();
-    let reading = now(slf, owner);
-    let this = slf.cast::<Simulation>()?.get();
-    let (stall, allowed) = this.state.with(py, |state| (state.stall, state.tape.allows(Freedom::Stall)));
-    if !allowed || stall <= 0.0 || delay <= 0.0 || delay.is_nan() {
-        return Ok(reading);
-    }
-    let when = reading + delay;
-    let mut passed: Vec<f64> = owner.get().armed_timers(py, when + stall).iter().map(|timer| timer.deadline).collect();
-    passed.retain(|deadline| *deadline > when + RESOLUTION);
-    passed.dedup();
-    let chosen = this.state.with(py, |state| state.tape.choose(Freedom::Stall, FINE, 1 + passed.len()));
-    if chosen == 0 {
-        return Ok(reading);
-    }
-    let moved = passed[chosen - 1] - delay + MOMENT;
-    this.state.with(py, |state| state.now = moved);
-    this.tell(py, "slips", moved - reading, None)?;
-    Ok(moved)
-}
 
 /// Queues what lands in this turn.
 pub(super) fn poll(slf: &Object<'_>, owner: &Bound<'_, LoopBase>) -> PyResult<()> {
@@ -74,6 +35,7 @@ pub(super) fn poll(slf: &Object<'_>, owner: &Bound<'_, LoopBase>) -> PyResult<()
     }
     turn.put_back()?;
     turn.look_at_network()?;
+    clock::let_turn_take_time(turn.this, py)?;
     let base = owner.get();
     if base.ready_count(py) > 0 || base.stopping.get() {
         turn.gather_while_busy()?;
@@ -149,8 +111,24 @@ impl<'py> Turn<'_, 'py> {
 
     fn gather_while_busy(&self) -> PyResult<()> {
         self.mature();
+        self.land_overdue()?;
         self.land_more(FINE)?;
         self.land_timers(true)
+    }
+
+    /// Lands something if the loop was busy for long, as its polls would have seen it by then.
+    fn land_overdue(&self) -> PyResult<()> {
+        let chains: Vec<u64> = self.this.state.with(self.py(), |state| {
+            state.busy_turns = if state.arrivals.is_empty() { 0 } else { state.busy_turns + 1 };
+            let is_overdue = state.busy_turns > BUSY_TURNS;
+            let overdue = is_overdue.then(|| state.arrivals.iter().map(|arrival| arrival.chain).collect());
+            overdue.unwrap_or_default()
+        });
+        if chains.is_empty() {
+            return Ok(());
+        }
+        let chosen = self.this.state.with(self.py(), |state| state.tape.choose_arrival(&chains, false));
+        self.land(chosen, if chosen == 0 { "" } else { "lands first" })
     }
 
     fn gather_while_idle(&self) -> PyResult<()> {
@@ -175,7 +153,7 @@ impl<'py> Turn<'_, 'py> {
                     return self.land_timers(true);
                 }
                 let first = self.this.state.with(py, |state| state.arrivals[0].job.clone_ref(py));
-                self.this.tell(py, "keeps waiting", 0.0, Some(first.into_bound(py)))?;
+                self.this.tell_of_arrival(py, "keeps waiting", first.bind(py), chains[0])?;
             }
             let Some(until) = until else {
                 self.nothing_left()?;
@@ -192,6 +170,7 @@ impl<'py> Turn<'_, 'py> {
             }
             self.this.state.with(py, |state| {
                 state.now = state.now.max(until);
+                state.still_turns = 0;
                 state.left_behind.clear();
             });
             if next_under_way.is_some_and(|from| from <= until) {
@@ -222,13 +201,14 @@ impl<'py> Turn<'_, 'py> {
         let py = self.py();
         let arrival = self.this.state.with(py, |state| {
             let arrival = state.arrivals.remove(index);
+            state.busy_turns = 0;
             state.tape.note_landed(arrival.chain);
             state.outcome = mix(state.outcome, arrival.chain | 1 << 63);
             arrival
         });
         let job = arrival.job.into_bound(py);
         if !what.is_empty() {
-            self.this.tell(py, what, 0.0, Some(job.clone()))?;
+            self.this.tell_of_arrival(py, what, &job, arrival.chain)?;
         }
         if arrival.by_thread && is_stand_in(&job)? {
             return Job::run(job.cast::<Job>()?).map(drop);
@@ -343,12 +323,15 @@ impl<'py> Turn<'_, 'py> {
         Ok(chosen)
     }
 
-    /// Whether the clock may stand between two timers: their deadlines differ, or they were armed at different readings
-    /// of it.
+    /// Whether the clock may stand between two timers: their deadlines differ, or would if the clock went on between the
+    /// readings that they were armed at. Two equal deadlines that the program gave itself are one.
     fn are_apart(&self, earlier: &ArmedTimer<'_>, later: &ArmedTimer<'_>) -> bool {
         let (low, high) = (earlier.sequence.min(later.sequence), earlier.sequence.max(later.sequence));
         (earlier.deadline - later.deadline).abs() > 0.0
             || self.this.state.with(self.py(), |state| {
+                if [low, high].iter().all(|timer| state.relative.binary_search(timer).is_err()) {
+                    return false;
+                }
                 let after = state.readings.partition_point(|reading| *reading <= low);
                 state.readings.get(after).is_some_and(|reading| *reading <= high)
             })

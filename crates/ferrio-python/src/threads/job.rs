@@ -184,6 +184,14 @@ impl Job {
 
     /// Makes the call, in a worker. Returns the loop that has the outcome in its queue and is not woken yet.
     pub(crate) fn run<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, LoopBase>>> {
+        Self::run_then(slf, || Ok(()))
+    }
+
+    /// The same; `then` is called between the call and its outcome, which it may replace by its error.
+    pub(crate) fn run_then<'py>(
+        slf: &Bound<'py, Self>,
+        then: impl FnOnce() -> PyResult<()>,
+    ) -> PyResult<Option<Bound<'py, LoopBase>>> {
         let py = slf.py();
         let Some(call) = slf.get().begin(py) else { return Ok(None) };
         let is_recorded = recording::is_on();
@@ -207,7 +215,7 @@ impl Job {
             recording::note_job(py, false, 0);
             running::end(slf.as_any());
         }
-        let outcome = match made {
+        let outcome = match then().and(made) {
             Ok(result) => Outcome::Result(result.unbind()),
             Err(error) => Outcome::Exception(error.into_value(py)),
         };

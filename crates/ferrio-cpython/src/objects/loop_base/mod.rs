@@ -28,7 +28,7 @@ use pyo3::prelude::*;
 
 pub use overrides::overrides;
 pub use simulated::{
-    AfterCallback, ArmedTimer, JobEnded, Outside, Seams, SetOrder, Simulator, SubmitJob, WatchJob,
+    AfterCallback, ArmedTimer, BeforeCall, JobEnded, Outside, Seams, SetOrder, Simulator, SubmitJob, WatchJob,
     is_order_of_sets_open, restart_task_numbers, set_order_of_sets, task_number,
 };
 

@@ -20,13 +20,18 @@ pub type AfterCallback = fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, usize, Opti
 /// Gets the simulation, the loop and a job.
 pub type SubmitJob = fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, Bound<'_, PyAny>) -> PyResult<()>;
 
+/// Gets the simulation.
+pub type BeforeCall = fn(&Bound<'_, PyAny>) -> PyResult<()>;
+
 /// Gets the simulation and the future of a job.
 pub type WatchJob = fn(&Bound<'_, PyAny>, &Bound<'_, PyAny>) -> PyResult<()>;
 
 /// What a simulation does in place of a loop's surroundings; the first argument is the simulation.
 pub struct Seams {
-    /// A reading of the clock.
+    /// A reading of the clock, by the loop.
     pub now: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>) -> f64,
+    /// A reading of the clock, by the program.
+    pub read: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>) -> PyResult<f64>,
     /// The reading of the clock to which a timer adds this many seconds.
     pub now_before: fn(&Bound<'_, PyAny>, &Bound<'_, LoopBase>, f64) -> PyResult<f64>,
     /// Queues what lands in this turn.
@@ -37,6 +42,8 @@ pub struct Seams {
     pub choose_order_of_sets: fn(&Bound<'_, PyAny>) -> SetOrder,
     /// Takes a job of the loop's, for a thread of the simulation's.
     pub submit: SubmitJob,
+    /// Another thread is about to call the loop. None if it need not wait.
+    pub before_call: Option<BeforeCall>,
     /// Gets the future of a job that was handed to a thread of the program's. None if sockets and threads are the
     /// simulation's.
     pub watch_job: Option<WatchJob>,
@@ -178,12 +185,17 @@ impl LoopBase {
     /// As `push`.
     #[cold]
     pub fn push_from_outside(&self, py: Python<'_>, job: u64, runnable: Runnable) -> PyResult<()> {
-        match self.outside(py) {
-            Some((simulation, outside)) if job != 0 || self.thread() != Some(crate::thread_identifier(py)) => {
-                (outside.lands)(&simulation, self, job, runnable)
-            }
-            _ => self.push(py, runnable),
+        let is_outside = job != 0 || self.thread() != Some(crate::thread_identifier(py));
+        let Some((simulation, seams)) = self.simulation(py).filter(|_| is_outside) else {
+            return self.push(py, runnable);
+        };
+        if let Some(outside) = seams.outside {
+            return (outside.lands)(&simulation, self, job, runnable);
         }
+        if let Some(before_call) = seams.before_call {
+            before_call(&simulation)?;
+        }
+        self.push(py, runnable)
     }
 
     /// The number that the next timer gets.

@@ -7,7 +7,7 @@ use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::current::running_loop;
 use ferrio_engine::{Ending, Operation, Recorded};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyTuple};
 
 use super::{Mode, Recording};
 use crate::event_loop::Loop;
@@ -48,6 +48,15 @@ impl Recording {
     fn next_random<'py>(&self, py: Python<'py>, size: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let found = self.read(py, |reader| reader.random(size)).flatten();
         found.map(|found| memory::bytes(py, &found)).transpose()
+    }
+
+    /// Call a function as OpenSSL calls one: nobody gets its exception.
+    #[staticmethod]
+    #[pyo3(signature = (function, *arguments))]
+    fn call_ignored(function: &Bound<'_, PyAny>, arguments: &Bound<'_, PyTuple>) {
+        if let Err(error) = function.call1(arguments) {
+            error.write_unraisable(function.py(), Some(function));
+        }
     }
 
     /// End the run, because it cannot be repeated.
