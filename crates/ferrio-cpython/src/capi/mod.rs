@@ -15,6 +15,7 @@ pub mod coroutine_function;
 pub mod deallocation;
 pub mod exact_type;
 pub mod exception_state;
+pub mod finalizer;
 pub(crate) mod freelist;
 pub mod gil_cell;
 pub(crate) mod heap_type;

@@ -1,5 +1,6 @@
 //! Ending a process: signals, closing, waiting, and the finalizer of a transport that was not closed.
 
+use ferrio_cpython::capi::finalizer::finalizing;
 use ferrio_cpython::capi::memory;
 use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
 use pyo3::prelude::*;
@@ -128,7 +129,7 @@ impl Drop for SubprocessTransport {
         let text = format!("unclosed transport <{}>", describe(state).join(" "));
         let running = state.process.take().filter(|_| state.code.is_none());
         let watch = state.watch.take();
-        Python::attach(|py| {
+        finalizing(|py| {
             let text = std::ffi::CString::new(text).unwrap_or_default();
             let warned = imports::resource_warning(py).and_then(|category| memory::warn(py, category, &text));
             let kill_it = || {
