@@ -138,6 +138,11 @@ CASES: list[tuple[str, str | bytes, str]] = [
         "//! A guard.\nimpl Drop for Guard {\n    fn drop(&mut self) {\n        Python::try_attach(end);\n    }\n}\n",
         "crates/ferrio-python/src/net/guard.rs:4: a destructor attaches by `finalizing`, not by `Python::try_attach`",
     ),
+    (
+        "crates/ferrio-python/src/net/names.rs",
+        "//! Names.\npub fn names() {\n    slf.py()\n        .import(name)\n}\n",
+        "crates/ferrio-python/src/net/names.rs:3: import by `ferrio_cpython::module`, which asks no builtins",
+    ),
 ]
 
 

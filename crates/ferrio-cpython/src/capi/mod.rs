@@ -26,6 +26,7 @@ pub(crate) mod innermost_frame;
 pub mod keyword_call;
 pub mod memory;
 pub mod method;
+pub mod modules;
 pub mod owned_ref;
 pub mod program_frames;
 pub mod pyo3_trampolines;

@@ -117,7 +117,7 @@ fn layout_is_known(py: Python<'_>) -> bool {
 
 #[cold]
 fn verify(py: Python<'_>) -> PyResult<bool> {
-    let module = py.import(name!("contextvars"))?;
+    let module = crate::capi::modules::module(py, name!("contextvars"))?;
     let class = module.getattr(name!("Context"))?;
     if class.getattr(name!("__basicsize__"))?.extract::<usize>()? < size_of::<ContextHead>() {
         return Ok(false);

@@ -22,7 +22,7 @@ impl SubprocessTransport {
         }
         let killed = match (self.recorded(py)?, self.process(py)) {
             (Some(recorded), Some(process)) => recorded.call_method1(name!("kill"), (process, signal)),
-            _ => py.import(name!("os"))?.call_method1(name!("kill"), (pid, signal)),
+            _ => ferrio_cpython::module(py, name!("os"))?.call_method1(name!("kill"), (pid, signal)),
         };
         match killed {
             Err(error) if !error.is_instance_of::<PyProcessLookupError>(py) => Err(error),
@@ -32,12 +32,12 @@ impl SubprocessTransport {
 
     /// Ask the process to end (SIGTERM).
     fn terminate(&self, py: Python<'_>) -> PyResult<()> {
-        self.send_signal(&py.import(name!("signal"))?.getattr(name!("SIGTERM"))?)
+        self.send_signal(&ferrio_cpython::module(py, name!("signal"))?.getattr(name!("SIGTERM"))?)
     }
 
     /// End the process (SIGKILL).
     fn kill(&self, py: Python<'_>) -> PyResult<()> {
-        self.send_signal(&py.import(name!("signal"))?.getattr(name!("SIGKILL"))?)
+        self.send_signal(&ferrio_cpython::module(py, name!("signal"))?.getattr(name!("SIGKILL"))?)
     }
 
     /// Close the pipes and kill the process if it still runs.
