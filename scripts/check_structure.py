@@ -46,6 +46,9 @@ _RAW_PYTHON = re.compile(r"\bpyo3\s*::\s*ffi\b|\bpyo3\s*::\s*\{[^;]*\bffi\b|(?<!
 _PLATFORM = re.compile(
     r"\bcfg(?:_attr)?!?\s*\([^\]\n]*\b(target_os|target_family|target_vendor|target_env|unix|windows)\b"
 )
+_DESTRUCTOR = re.compile(r"\bimpl\b[^{;]*\bDrop\s+for\b|\bfn\s+finalize_\w+")
+_ATTACHES = re.compile(r"\bPython\s*::\s*(?:try_)?attach\b")
+_IMPORTS = re.compile(r"\bpy(?:\(\))?\s*\.\s*import\(")
 _OLD_NAME = re.compile(r"(?<!')\b(?:" + "|".join(OLD_NAMES) + r")\b")
 _UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b(?!\W*#\d)")
 _PERSONAL_PATH = re.compile(r"""(?:^|[\s"'`(=:])/(?:home|root|Users|work|workspace|builds|tmp)/[\w.]""")
@@ -272,6 +275,26 @@ def _python_functions(source: Source) -> Iterator[tuple[str, int, int]]:
             yield node.name, node.lineno, _python_code_lines(source, node.lineno, node.end_lineno)
 
 
+def destructors_set_exceptions_aside(tree: Tree) -> Iterator[Finding]:
+    """A destructor calls Python by `finalizing` only: an exception may be on its way, which any other call loses."""
+    for source, crate in rust_files(tree):
+        if crate != "ferrio-python":
+            continue
+        for start, end in source.rust.blocks(_DESTRUCTOR):
+            for match in _ATTACHES.finditer(source.rust.code, start, end):
+                line = source.rust.line_of(match.start())
+                yield Finding(source.path, line, f"a destructor attaches by `finalizing`, not by `{match[0]}`")
+
+
+def imports_ask_no_builtins(tree: Tree) -> Iterator[Finding]:
+    """The extension imports by `ferrio_cpython::module`, not by the caller's builtins, which may lack `__import__`."""
+    for source, crate in rust_files(tree):
+        if crate in ("ferrio-cpython", "ferrio-python"):
+            for match in _IMPORTS.finditer(source.rust.code):
+                line = source.rust.line_of(match.start())
+                yield Finding(source.path, line, "import by `ferrio_cpython::module`, which asks no builtins")
+
+
 def unfinished_work_has_an_issue(tree: Tree) -> Iterator[Finding]:
     """A note about unfinished work names its issue."""
     for source in tree:
@@ -325,6 +348,8 @@ RULES: tuple[Callable[[Tree], Iterator[Finding]], ...] = (
     old_names_are_gone,
     files_are_short,
     functions_are_short,
+    destructors_set_exceptions_aside,
+    imports_ask_no_builtins,
     unfinished_work_has_an_issue,
     files_say_what_they_are,
     nothing_generated_is_kept,

@@ -56,6 +56,13 @@ class RustSource:
                 first, last = self.line_of(match.start()), self.line_of(self._closing(opening))
                 yield Function(match[1], first, self.code_lines(first, last))
 
+    def blocks(self, head: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+        """Where the blocks begin and end that follow what matches `head`."""
+        for match in head.finditer(self.code):
+            opening = self._body_start(match.end())
+            if opening is not None:
+                yield opening, self._closing(opening)
+
     def _body_start(self, offset: int) -> int | None:
         """Where the body opens. A declaration ends with `;`; the `;` in `[u8; 4]` does not end one."""
         depth = 0

@@ -105,6 +105,13 @@ def _iterator(loop, previous):
     return future.__await__()
 
 
+def _result_that_was_raised(loop, previous):
+    try:
+        next(_iterator(loop, previous))
+    except StopIteration as stop:
+        return stop
+
+
 def _as_completed(loop, previous):
     asyncio._set_running_loop(loop)
     try:
@@ -175,6 +182,7 @@ CHAINS: dict[str, Link] = {
     "Future, message of its cancelling": _future_cancel_message,
     "Future, subclass": _future_subclass,
     "Future, iterator": _iterator,
+    **({"Future, result that was raised": _result_that_was_raised} if sys.version_info >= (3, 12) else {}),
     "Handle": lambda loop, previous: loop.call_soon(_Named(previous), previous),
     "Handle, argument": lambda loop, previous: loop.call_soon(print, previous),
     "LifoQueue": _queue(lambda: ferrio.LifoQueue()),

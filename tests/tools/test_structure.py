@@ -133,6 +133,16 @@ CASES: list[tuple[str, str | bytes, str]] = [
     ("python/ferrio/_ferrio.cpython-313.so", b"\x7fELF", "generated files do not belong"),
     ("docs/picture", b"\x89PNG\0\0", "binary files do not belong"),
     ("README.md", f"Look into /{'home'}/me/project.\n", "is a path of one machine"),
+    (
+        "crates/ferrio-python/src/net/guard.rs",
+        "//! A guard.\nimpl Drop for Guard {\n    fn drop(&mut self) {\n        Python::try_attach(end);\n    }\n}\n",
+        "crates/ferrio-python/src/net/guard.rs:4: a destructor attaches by `finalizing`, not by `Python::try_attach`",
+    ),
+    (
+        "crates/ferrio-python/src/net/names.rs",
+        "//! Names.\npub fn names() {\n    slf.py()\n        .import(name)\n}\n",
+        "crates/ferrio-python/src/net/names.rs:3: import by `ferrio_cpython::module`, which asks no builtins",
+    ),
 ]
 
 

@@ -13,6 +13,7 @@ use pyo3::types::PyType;
 
 pub use capi::gil_cell::{GilCell, GilFlag};
 pub use capi::imports::{current_frame, get_event_loop, prepare};
+pub use capi::modules::module;
 pub use capi::raise::error;
 pub use objects::current::{current_task, running_loop};
 pub use objects::handle::HandleRef;

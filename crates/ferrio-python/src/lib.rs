@@ -126,6 +126,6 @@ mod _ferrio {
     /// A new event loop.
     #[pyfunction]
     fn new_event_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-        py.import(name!("ferrio._ferrio"))?.getattr(name!("EventLoop"))?.call0()
+        ferrio_cpython::module(py, name!("ferrio._ferrio"))?.getattr(name!("EventLoop"))?.call0()
     }
 }

@@ -55,11 +55,13 @@ static ORIGINALS: PyOnceLock<Originals> = PyOnceLock::new();
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     ORIGINALS
         .get_or_try_init(py, || {
-            let copied = |name: &&str| py.import(*name)?.dict().copy().map(Bound::unbind);
+            let copied = |name: &&str| crate::capi::modules::module(py, *name)?.dict().copy().map(Bound::unbind);
             Ok(Originals {
                 namespaces: MODULES.iter().map(copied).collect::<PyResult<_>>()?,
-                instructions: py.import(name!("dis"))?.getattr(name!("get_instructions"))?.unbind(),
-                summary: py.import(name!("traceback"))?.getattr(name!("FrameSummary"))?.unbind(),
+                instructions: crate::capi::modules::module(py, name!("dis"))?
+                    .getattr(name!("get_instructions"))?
+                    .unbind(),
+                summary: crate::capi::modules::module(py, name!("traceback"))?.getattr(name!("FrameSummary"))?.unbind(),
                 known: PyDict::new(py).unbind(),
             })
         })

@@ -179,7 +179,9 @@ fn view_of(object: &Bound<'_, PyAny>, writable: bool) -> PyResult<PyBuffer<u8>> 
         Ok(view) => view,
         // Memory of other element types is bytes to a system call: `memoryview.cast` returns that view.
         Err(error) if error.is_instance_of::<PyBufferError>(object.py()) => {
-            let cast = object.py().import(name!("builtins"))?.getattr(name!("memoryview"))?.call1((object,))?;
+            let cast = crate::capi::modules::module(object.py(), name!("builtins"))?
+                .getattr(name!("memoryview"))?
+                .call1((object,))?;
             PyBuffer::<u8>::get(&cast.call_method1(name!("cast"), ("B",))?)?
         }
         Err(error) => return Err(error),

@@ -40,7 +40,7 @@ impl Frame {
             let name = name.rsplit('.').next().unwrap_or(name);
             // The list is empty afterwards: the frame does not refer to the exception.
             let source = format!("{blank}def {name}(self, errors): raise errors.pop()\n");
-            let builtins = py.import(name!("builtins"))?;
+            let builtins = crate::capi::modules::module(py, name!("builtins"))?;
             let file = summary.getattr(name!("filename"))?;
             let code = builtins.call_method1(name!("compile"), (source, file, name!("exec")))?;
             let namespace = memory::dict(py)?;

@@ -8,6 +8,7 @@ use pyo3::types::PyType;
 use crate::capi::asyncio_code;
 use crate::capi::hooks;
 use crate::capi::interned::{self, Name};
+use crate::capi::modules;
 
 crate::imported! {
     /// Formats a callback for messages.
@@ -120,7 +121,7 @@ pub fn prepare(py: Python<'_>) -> PyResult<()> {
 
 /// `iscoroutinefunction` as asyncio's own loop uses it: a private name from 3.14 on, where the public one warns.
 pub(crate) fn iscoroutinefunction(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let module = py.import(name!("asyncio.coroutines"))?;
+    let module = modules::module(py, name!("asyncio.coroutines"))?;
     match module.getattr_opt(name!("_iscoroutinefunction"))? {
         Some(function) => Ok(function),
         None => module.getattr(name!("iscoroutinefunction")),
@@ -169,7 +170,7 @@ pub(crate) fn of_loaded_module(py: Python<'_>, module: Name, name: Name) -> Opti
 pub(crate) fn thread_safe_handle(py: Python<'_>) -> PyResult<Option<Bound<'_, PyType>>> {
     static CELL: PyOnceLock<Option<Py<PyType>>> = PyOnceLock::new();
     let class = CELL.get_or_try_init(py, || {
-        let class = py.import(name!("asyncio.events"))?.getattr_opt(name!("_ThreadSafeHandle"))?;
+        let class = modules::module(py, name!("asyncio.events"))?.getattr_opt(name!("_ThreadSafeHandle"))?;
         Ok::<_, PyErr>(class.map(Bound::cast_into::<PyType>).transpose()?.map(Bound::unbind))
     })?;
     Ok(class.as_ref().map(|class| class.bind(py).clone()))
@@ -179,7 +180,7 @@ pub(crate) fn thread_safe_handle(py: Python<'_>) -> PyResult<Option<Bound<'_, Py
 /// within the patch releases of one version.
 #[cold]
 pub(crate) fn stock_method_uses(py: Python<'_>, module: &str, class: &str, method: &str, name: &str) -> PyResult<bool> {
-    let code = py.import(module)?.getattr(class)?.getattr(method)?.getattr(name!("__code__"))?;
+    let code = modules::module(py, module)?.getattr(class)?.getattr(method)?.getattr(name!("__code__"))?;
     code.getattr(name!("co_names"))?.contains(name)
 }
 

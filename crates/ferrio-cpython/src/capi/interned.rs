@@ -80,7 +80,7 @@ pub fn import<'py, T: PyTypeCheck>(
     module: Name,
     attribute: Name,
 ) -> PyResult<&'py Bound<'py, T>> {
-    let find = || Ok(py.import(module)?.getattr(attribute)?.cast_into::<T>()?.unbind());
+    let find = || Ok(crate::capi::modules::module(py, module)?.getattr(attribute)?.cast_into::<T>()?.unbind());
     place.get_or_try_init(py, find).map(|found| found.bind(py))
 }
 

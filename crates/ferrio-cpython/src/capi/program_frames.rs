@@ -27,9 +27,9 @@ static COMMAND_LINE: PyOnceLock<CommandLine> = PyOnceLock::new();
 /// `ImportError` when `warnings` is not importable.
 pub fn hide(file: &Bound<'_, PyString>, warn: Bound<'_, PyAny>) -> PyResult<()> {
     let py = file.py();
-    let warnings = py.import(name!("warnings"))?;
+    let warnings = crate::capi::modules::module(py, name!("warnings"))?;
     let original = warnings.getattr(name!("_warn_unawaited_coroutine"))?.unbind();
-    let namespace = py.import(name!("types"))?.getattr(name!("SimpleNamespace"))?.unbind();
+    let namespace = crate::capi::modules::module(py, name!("types"))?.getattr(name!("SimpleNamespace"))?.unbind();
     COMMAND_LINE.get_or_init(py, || CommandLine { file: file.clone().unbind(), warn: original, namespace });
     warnings.setattr(name!("_warn_unawaited_coroutine"), warn)
 }

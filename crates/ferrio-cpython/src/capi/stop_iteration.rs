@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
+use crate::capi::deallocation::within_bounds;
 use crate::capi::freelist::FreeList;
 use crate::capi::heap_type::{self, attribute, slot};
 use crate::capi::memory;
@@ -89,10 +90,10 @@ fn class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 }
 
 unsafe extern "C" fn dealloc(object: Object) {
-    assume_attached(|py| {
-        let stop = object.cast::<Stop>();
-        // SAFETY: the object is unreachable.
-        if unsafe { is_unpatched(stop) } {
+    let stop = object.cast::<Stop>();
+    // SAFETY: the object is unreachable.
+    if unsafe { holds_value_only(stop) } {
+        assume_attached(|py| {
             // SAFETY: as above.
             let value = unsafe { std::mem::replace(&mut (*stop).value, null_mut()) };
             // SAFETY: not null.
@@ -101,8 +102,22 @@ unsafe extern "C" fn dealloc(object: Object) {
             unsafe { FREELIST.put_unfinalized(py, memory) };
             // SAFETY: the reference that the object owned.
             unsafe { ffi::Py_XDECREF(value) };
-            return;
-        }
+        });
+        return;
+    }
+    // SAFETY: dead and whole.
+    let destroy = |object| unsafe { free(object) };
+    // SAFETY: dead and whole, and this is the type's `tp_dealloc`.
+    unsafe { within_bounds(object, dealloc, destroy) };
+}
+
+/// Frees an exception that a program has seen, or that holds another one.
+///
+/// # Safety
+/// It is dead and whole. The GIL is held.
+#[cold]
+unsafe fn free(object: Object) {
+    assume_attached(|py| {
         // SAFETY: a whole object of a GC type; doing it twice is harmless.
         unsafe { ffi::PyObject_GC_UnTrack(object.cast()) };
         // SAFETY: an instance of a heap type owns a reference to its type.
@@ -119,19 +134,22 @@ unsafe extern "C" fn dealloc(object: Object) {
     });
 }
 
-/// Whether only a value was ever put into the exception.
+/// Whether only a value was ever put into the exception, and none that is such an exception too: a program that catches
+/// them can make a long chain.
 ///
 /// # Safety
 /// A whole exception to which no reference is left.
 #[inline]
-unsafe fn is_unpatched(stop: *const Stop) -> bool {
+unsafe fn holds_value_only(stop: *const Stop) -> bool {
     // SAFETY: the caller guarantees it; no Python code runs meanwhile.
     let stop = unsafe { &*stop };
     let additions = [stop.attributes, stop.notes, stop.traceback, stop.context, stop.cause];
     // One comparison instead of seven.
     let bits = additions.iter().fold(usize::from(stop.suppress_context), |bits, addition| bits | addition.addr());
     // SAFETY: null or a live tuple.
-    bits == 0 && !stop.arguments.is_null() && unsafe { ffi::Py_SIZE(stop.arguments) == 0 }
+    let is_unpatched = bits == 0 && !stop.arguments.is_null() && unsafe { ffi::Py_SIZE(stop.arguments) == 0 };
+    // SAFETY: null or a live object.
+    is_unpatched && (stop.value.is_null() || !std::ptr::eq(unsafe { ffi::Py_TYPE(stop.value) }, stop.head.ob_type))
 }
 
 /// Makes an exception that a program has caught like any other: its value becomes its argument.

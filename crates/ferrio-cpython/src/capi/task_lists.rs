@@ -68,7 +68,7 @@ pub(crate) fn learn(py: Python<'_>, fits: impl FnOnce(&TaskLayout) -> bool) {
 }
 
 fn declaration(py: Python<'_>) -> Option<[u64; NUMBERS]> {
-    let module = py.import("_asyncio").ok()?;
+    let module = crate::capi::modules::module(py, "_asyncio").ok()?;
     let places = if let Some(file) = module.getattr_opt("__file__").ok()? {
         vec![file.extract::<PathBuf>().ok()?]
     } else {

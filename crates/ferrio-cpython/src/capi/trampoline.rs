@@ -92,19 +92,6 @@ pub(crate) fn attached<R>(body: impl FnOnce(Python<'_>) -> R) -> R {
     unsafe { Python::attach_unchecked(body) }
 }
 
-/// `attached` for finalizers and other code that ends an object: there is no caller to raise to, so a panic is
-/// reported.
-#[inline]
-pub(crate) fn attached_finalizer(body: impl FnOnce(Python<'_>)) {
-    attached(|py| {
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| body(py))) {
-            restore_panic(py, payload.as_ref());
-            // SAFETY: attached by token, and an exception is set.
-            unsafe { ffi::PyErr_WriteUnraisable(std::ptr::null_mut()) };
-        }
-    });
-}
-
 /// `attached` without an entry in `PyO3`'s bookkeeping; see `trampoline_attached`.
 #[inline]
 pub(crate) fn assume_attached<R>(body: impl FnOnce(Python<'_>) -> R) -> R {

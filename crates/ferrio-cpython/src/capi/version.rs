@@ -15,6 +15,10 @@ unsafe extern "C" {
     #[cfg(not(Py_3_12))]
     fn PyErr_Restore(kind: *mut ffi::PyObject, value: *mut ffi::PyObject, traceback: *mut ffi::PyObject);
 
+    /// As in 3.11, where its successor is missing.
+    #[cfg(not(Py_3_12))]
+    fn PyErr_Fetch(kind: *mut *mut ffi::PyObject, value: *mut *mut ffi::PyObject, traceback: *mut *mut ffi::PyObject);
+
     /// Documented; returns a bound method.
     pub(crate) fn PyMethod_New(function: *mut ffi::PyObject, instance: *mut ffi::PyObject) -> *mut ffi::PyObject;
 }
@@ -38,6 +42,49 @@ pub(crate) unsafe fn set_raised(exception: *mut ffi::PyObject) {
         unsafe { ffi::Py_INCREF(class) };
         // SAFETY: an exception and its type, with a reference to each.
         unsafe { PyErr_Restore(class, exception, std::ptr::null_mut()) };
+    }
+}
+
+/// The exception that is on its way, as the interpreter keeps it, or none: owned pointers, which are null where there is
+/// nothing. Not `PyErr`, which makes an exception that was not made yet, and for which there may be no memory.
+pub(crate) struct Raised {
+    #[cfg(Py_3_12)]
+    exception: *mut ffi::PyObject,
+    #[cfg(not(Py_3_12))]
+    parts: [*mut ffi::PyObject; 3],
+}
+
+impl Raised {
+    /// Takes the exception: none is on its way any more.
+    #[inline]
+    pub(crate) fn take(_py: Python<'_>) -> Self {
+        #[cfg(Py_3_12)]
+        // SAFETY: attached by token.
+        return Self { exception: unsafe { ffi::PyErr_GetRaisedException() } };
+        #[cfg(not(Py_3_12))]
+        {
+            let [mut kind, mut value, mut traceback] = [std::ptr::null_mut(); 3];
+            // SAFETY: attached by token; the places are ours.
+            unsafe { PyErr_Fetch(&raw mut kind, &raw mut value, &raw mut traceback) };
+            Self { parts: [kind, value, traceback] }
+        }
+    }
+
+    /// Puts the exception back, in place of any other, the first time that it is called.
+    #[inline]
+    pub(crate) fn restore(&mut self, _py: Python<'_>) {
+        #[cfg(Py_3_12)]
+        {
+            let exception = std::mem::replace(&mut self.exception, std::ptr::null_mut());
+            // SAFETY: attached by token; an owned reference or null.
+            unsafe { ffi::PyErr_SetRaisedException(exception) };
+        }
+        #[cfg(not(Py_3_12))]
+        {
+            let [kind, value, traceback] = std::mem::replace(&mut self.parts, [std::ptr::null_mut(); 3]);
+            // SAFETY: attached by token; what `PyErr_Fetch` gave, or null.
+            unsafe { PyErr_Restore(kind, value, traceback) };
+        }
     }
 }
 
@@ -70,7 +117,7 @@ fn layout_is_known(py: Python<'_>) -> bool {
 
 #[cold]
 fn verify(py: Python<'_>) -> PyResult<bool> {
-    let module = py.import(name!("contextvars"))?;
+    let module = crate::capi::modules::module(py, name!("contextvars"))?;
     let class = module.getattr(name!("Context"))?;
     if class.getattr(name!("__basicsize__"))?.extract::<usize>()? < size_of::<ContextHead>() {
         return Ok(false);

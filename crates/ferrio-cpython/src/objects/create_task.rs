@@ -96,8 +96,8 @@ struct PatchPoint {
 
 impl PatchPoint {
     fn find(py: Python<'_>, module: &str, name: &str) -> PyResult<Self> {
-        let namespace = py.import(module)?.dict().unbind();
-        let stock = py.import(name!("_asyncio"))?.getattr(name)?.unbind();
+        let namespace = crate::capi::modules::module(py, module)?.dict().unbind();
+        let stock = crate::capi::modules::module(py, name!("_asyncio"))?.getattr(name)?.unbind();
         Ok(Self { namespace, name: PyString::intern(py, name).unbind(), stock })
     }
 

@@ -275,7 +275,8 @@ pub(crate) fn task_of_this_thread(py: Python<'_>) -> Option<TaskRef<'_>> {
 pub(crate) fn enter<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = owner.py();
     if in_thread_state(py) {
-        py.import(name!("_asyncio"))?.call_method1(crate::intern!(py, "_enter_task"), (owner, task))?;
+        crate::capi::modules::module(py, name!("_asyncio"))?
+            .call_method1(crate::intern!(py, "_enter_task"), (owner, task))?;
         return Ok(());
     }
     if let Some(other) = dictionary(py)?.get_item(owner)? {
@@ -293,7 +294,8 @@ pub(crate) fn enter<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) ->
 pub(crate) fn leave<'py>(owner: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
     let py = owner.py();
     if in_thread_state(py) {
-        py.import(name!("_asyncio"))?.call_method1(crate::intern!(py, "_leave_task"), (owner, task))?;
+        crate::capi::modules::module(py, name!("_asyncio"))?
+            .call_method1(crate::intern!(py, "_leave_task"), (owner, task))?;
         return Ok(());
     }
     match dictionary(py)?.get_item(owner)? {

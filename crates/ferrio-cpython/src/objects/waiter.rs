@@ -190,7 +190,8 @@ fn foreign_kind(future: &Bound<'_, PyAny>) -> Kind {
     static STOCK: PyOnceLock<Option<Py<PyAny>>> = PyOnceLock::new();
     let py = future.py();
     let stock = STOCK.get_or_init(py, || {
-        let class = py.import(name!("_asyncio")).and_then(|module| module.getattr(name!("Future")));
+        let class =
+            crate::capi::modules::module(py, name!("_asyncio")).and_then(|module| module.getattr(name!("Future")));
         class.ok().map(Bound::unbind)
     });
     if stock.as_ref().is_some_and(|class| future.get_type().is(class)) {

@@ -63,7 +63,7 @@ fn is_asyncio(name: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 #[cold]
 fn find(py: Python<'_>) -> PyResult<Sniffio> {
-    let asking = py.import(name!("anyio._core._eventloop"))?.dict();
+    let asking = ferrio_cpython::module(py, name!("anyio._core._eventloop"))?.dict();
     let module = asking.get_item(name!("sniffio"))?.filter(|module| !module.is_none());
     let found = match module {
         Some(module) => {

@@ -54,7 +54,7 @@ impl Class {
 
 /// Adds the replacement of `__new__`, unless another library has replaced it.
 pub(super) fn replace(py: Python<'_>, lists: &Lists<'_>) -> PyResult<()> {
-    let module = py.import(name!("anyio._core._streams"))?;
+    let module = ferrio_cpython::module(py, name!("anyio._core._streams"))?;
     let class = module.getattr(name!("create_memory_object_stream"))?.cast_into::<PyType>()?;
     let names = module.dict();
     let alias = names.as_any().get_item("_MemoryObjectStreamState")?.get_item(names.as_any().get_item("T_Item")?)?;

@@ -97,7 +97,7 @@ impl<'a, 'py> Methods<'a, 'py> {
         }
         self.originals.set_item(text, &original)?;
         let ours = coroutine_function::stand_in(function, &original)?;
-        let ours = py.import(name!("builtins"))?.getattr(name!("staticmethod"))?.call1((ours,))?;
+        let ours = ferrio_cpython::module(py, name!("builtins"))?.getattr(name!("staticmethod"))?.call1((ours,))?;
         self.replacements.append((&self.class, name!("__new__"), ours))
     }
 

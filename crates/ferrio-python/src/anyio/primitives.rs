@@ -29,9 +29,9 @@ pub(crate) fn primitives<'py>(module: &Bound<'py, PyModule>) -> PyResult<Bound<'
     if let Some(kept) = Lists::kept(module) {
         return Ok(kept);
     }
-    let synchronization = py.import(name!("anyio._core._synchronization"))?;
-    let streams = py.import(name!("anyio.streams.memory"))?;
-    let abstract_streams = py.import(name!("anyio.abc._streams"))?;
+    let synchronization = ferrio_cpython::module(py, name!("anyio._core._synchronization"))?;
+    let streams = ferrio_cpython::module(py, name!("anyio.streams.memory"))?;
+    let abstract_streams = ferrio_cpython::module(py, name!("anyio.abc._streams"))?;
     let classes: [(&Bound<'py, PyModule>, &str, &ExactType, Replace); 7] = [
         (module, "Event", &event::CLASS, event::replace),
         (module, "Lock", &lock::CLASS, lock::replace),

@@ -174,7 +174,9 @@ impl StreamState {
             self.waiting(py, Side::Senders)?,
             self.waiting(py, Side::Receivers)?,
         );
-        py.import(name!("anyio.streams.memory"))?.getattr(name!("MemoryObjectStreamStatistics"))?.call1(numbers)
+        ferrio_cpython::module(py, name!("anyio.streams.memory"))?
+            .getattr(name!("MemoryObjectStreamStatistics"))?
+            .call1(numbers)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use ferrio_cpython::GilCell;
+use ferrio_cpython::capi::finalizer::finalizing;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor, spawn};
 use pyo3::BoundObject;
@@ -126,7 +127,7 @@ impl<T> Deref for Owned<T> {
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
-        Python::try_attach(|py| {
+        finalizing(|py| {
             let second = self.channel.0.with(py, |slots| slots.owned.get_mut(self.place).and_then(Option::take));
             drop(second);
         });

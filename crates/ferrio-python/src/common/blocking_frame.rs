@@ -57,14 +57,14 @@ fn functions(py: Python<'_>) -> PyResult<&Bound<'_, PyTuple>> {
 }
 
 fn make(py: Python<'_>, frame: Frame) -> PyResult<Bound<'_, PyAny>> {
-    let module = py.import(name!("asyncio.base_events"))?;
+    let module = ferrio_cpython::module(py, name!("asyncio.base_events"))?;
     let name = frame.name();
     let code = module.getattr(name!("BaseEventLoop"))?.getattr(name)?.getattr(name!("__code__"))?;
     // A traceback shows the method's first line.
     let line_number: usize = code.getattr(name!("co_firstlineno"))?.extract()?;
     let blank = "\n".repeat(line_number.saturating_sub(1));
     let source = format!("{blank}def {name}(function, arguments, keywords): return function(*arguments, **keywords)\n");
-    let builtins = py.import(name!("builtins"))?;
+    let builtins = ferrio_cpython::module(py, name!("builtins"))?;
     let code = builtins.call_method1(name!("compile"), (source, code.getattr(name!("co_filename"))?, "exec"))?;
     let namespace = memory::dict(py)?;
     namespace.set_item(name!("__name__"), module.name()?)?;

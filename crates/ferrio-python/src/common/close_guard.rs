@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+use ferrio_cpython::capi::finalizer::finalizing;
 use ferrio_cpython::capi::memory;
 
 use crate::common::async_block::{Channel, Owned};
@@ -74,7 +75,7 @@ impl CloseGuard {
 impl Drop for CloseGuard {
     fn drop(&mut self) {
         let Some(guarded_object) = self.guarded_object.take().filter(|_| self.closes) else { return };
-        Python::try_attach(|py| {
+        finalizing(|py| {
             // An error while closing must not hide the error that led here.
             drop(memory::catch_no_memory(py, || guarded_object.get().call_method0(py, name!("close"))));
         });

@@ -105,7 +105,7 @@ macro_rules! looked_up {
             use super::*;
             $(pub(crate) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
                 static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-                MODULE.get_or_try_init(py, || py.import(pyo3::intern!(py, $module)).map(Bound::unbind)).map(|module| module.bind(py))
+                MODULE.get_or_try_init(py, || ferrio_cpython::module(py, pyo3::intern!(py, $module)).map(Bound::unbind)).map(|module| module.bind(py))
             })*
         }
 
@@ -191,20 +191,21 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
 /// The module `socket`, whose attributes programs replace.
 pub(crate) fn socket_module(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let module = CELL.get_or_try_init(py, || py.import(name!("socket")).map(|module| module.into_any().unbind()))?;
+    let module = CELL
+        .get_or_try_init(py, || ferrio_cpython::module(py, name!("socket")).map(|module| module.into_any().unbind()))?;
     Ok(module.bind(py))
 }
 
 /// The package asyncio.
 pub(crate) fn asyncio_module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static CELL: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    Ok(CELL.get_or_try_init(py, || Ok::<_, PyErr>(py.import(name!("asyncio"))?.unbind()))?.bind(py))
+    Ok(CELL.get_or_try_init(py, || Ok::<_, PyErr>(ferrio_cpython::module(py, name!("asyncio"))?.unbind()))?.bind(py))
 }
 
 /// asyncio's C module.
 pub(crate) fn stock_module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static CELL: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    Ok(CELL.get_or_try_init(py, || Ok::<_, PyErr>(py.import(name!("_asyncio"))?.unbind()))?.bind(py))
+    Ok(CELL.get_or_try_init(py, || Ok::<_, PyErr>(ferrio_cpython::module(py, name!("_asyncio"))?.unbind()))?.bind(py))
 }
 
 /// `asyncio.CancelledError`.

@@ -37,7 +37,7 @@ fn rounded(given: &Bound<'_, PyAny>, function: &str) -> PyResult<i64> {
     if let Some(number) = plain_integer(given) {
         return Ok(number);
     }
-    let outcome = given.py().import(name!("math"))?.call_method1(function, (given,));
+    let outcome = ferrio_cpython::module(given.py(), name!("math"))?.call_method1(function, (given,));
     match outcome.and_then(|whole| whole.extract::<i64>()) {
         Err(error) if error.is_instance_of::<PyOverflowError>(given.py()) => {
             Ok(if given.lt(0)? { i64::MIN } else { i64::MAX })

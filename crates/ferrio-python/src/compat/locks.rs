@@ -23,7 +23,7 @@ pub(crate) fn behavior(py: Python<'_>) -> PyResult<&'static Behavior> {
     if let Some(behavior) = CELL.get(py) {
         return Ok(behavior);
     }
-    let locks = py.import(name!("asyncio.locks"))?;
+    let locks = ferrio_cpython::module(py, name!("asyncio.locks"))?;
     let code = |class: &str, method: &str| locks.getattr(class)?.getattr(method)?.getattr(name!("__code__"));
     let text = |constant: &Py<PyAny>| constant.extract::<String>(py).ok().filter(|text| text.starts_with("parties"));
     let made = Behavior {

@@ -56,7 +56,7 @@ pub(crate) fn behavior(py: Python<'_>) -> PyResult<&'static Behavior> {
 
 #[cold]
 fn find(py: Python<'_>) -> PyResult<Behavior> {
-    let stock = py.import(name!("asyncio.taskgroups"))?.getattr(name!("TaskGroup"))?;
+    let stock = ferrio_cpython::module(py, name!("asyncio.taskgroups"))?.getattr(name!("TaskGroup"))?;
     let code = |method: &str| stock.getattr(method)?.getattr(name!("__code__"));
     let names = |code: &Bound<'_, PyAny>| code.getattr(name!("co_names"))?.extract::<Vec<String>>();
     let create_task = code("create_task")?;

@@ -99,7 +99,7 @@ pub(crate) fn watch_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let keywords = memory::dict(py)?;
     keywords.set_item(name!("before"), pyo3::wrap_pyfunction!(before_fork, module)?)?;
-    py.import(name!("os"))?.getattr(name!("register_at_fork"))?.call((), Some(&keywords)).map(drop)
+    ferrio_cpython::module(py, name!("os"))?.getattr(name!("register_at_fork"))?.call((), Some(&keywords)).map(drop)
 }
 
 #[pyfunction]

@@ -183,7 +183,7 @@ pub(crate) fn make_class(py: Python<'_>) -> PyResult<Bound<'_, PyType>> {
     namespace.set_item(name!("__module__"), "ferrio")?;
     namespace.set_item(name!("__doc__"), "Python's event loop in Rust; an asyncio.AbstractEventLoop.")?;
     // asyncio's function, so that the warning has its place, and a failure its traceback.
-    let stock = py.import(name!("asyncio.base_events"))?.getattr(name!("BaseEventLoop"))?;
+    let stock = ferrio_cpython::module(py, name!("asyncio.base_events"))?.getattr(name!("BaseEventLoop"))?;
     namespace.set_item(name!("__del__"), stock.getattr(name!("__del__"))?)?;
     missing_attributes::add_to(&namespace)?;
     let bases = memory::tuple(py, [py.get_type::<Loop>().as_any(), imports::abstract_event_loop(py)?])?;

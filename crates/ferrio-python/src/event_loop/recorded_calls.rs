@@ -134,13 +134,13 @@ pub(crate) fn children<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Bound<'py
 
 /// The same functions.
 pub(crate) fn children_of_recordings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    py.import(name!("ferrio.testing._children")).map(Bound::into_any)
+    ferrio_cpython::module(py, name!("ferrio.testing._children")).map(Bound::into_any)
 }
 
 /// The functions in the place of methods of sockets, for a loop with a recording.
 pub(crate) fn functions<'py>(slf: &Bound<'py, Loop>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let is_on = slf.get().io.tape.is_on();
-    is_on.then(|| slf.py().import(name!("ferrio.testing._calls")).map(Bound::into_any)).transpose()
+    is_on.then(|| ferrio_cpython::module(slf.py(), name!("ferrio.testing._calls")).map(Bound::into_any)).transpose()
 }
 
 /// An operation whose answer is a number.

@@ -242,8 +242,9 @@ pub(crate) fn land_due(slf: &Bound<'_, Loop>, now: f64) -> PyResult<()> {
 fn coarse_margin(py: Python<'_>, now: f64) -> PyResult<f64> {
     static HEEDED: PyOnceLock<bool> = PyOnceLock::new();
     let probe = || -> PyResult<bool> {
-        let run_once =
-            py.import(name!("asyncio.base_events"))?.getattr(name!("BaseEventLoop"))?.getattr(name!("_run_once"))?;
+        let run_once = ferrio_cpython::module(py, name!("asyncio.base_events"))?
+            .getattr(name!("BaseEventLoop"))?
+            .getattr(name!("_run_once"))?;
         run_once.getattr(name!("__code__"))?.getattr(name!("co_names"))?.contains("ulp")
     };
     let heeded = *HEEDED.get_or_try_init(py, probe)?;

@@ -266,7 +266,7 @@ pub(crate) fn watch_forks(module: &Bound<'_, PyModule>) -> PyResult<()> {
     if imports::python_version(py) < RESETS_WAKEUP {
         let keywords = memory::dict(py)?;
         keywords.set_item(name!("after_in_child"), pyo3::wrap_pyfunction!(listen_on, module)?)?;
-        py.import(name!("os"))?.getattr(name!("register_at_fork"))?.call((), Some(&keywords))?;
+        ferrio_cpython::module(py, name!("os"))?.getattr(name!("register_at_fork"))?.call((), Some(&keywords))?;
     }
     Ok(())
 }
@@ -317,7 +317,7 @@ fn refuse_coroutine(callback: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Installs a Python-level handler that does nothing, so that the C-level one runs and writes to the wakeup descriptor.
 fn install_python_handler(py: Python<'_>, sig: &Bound<'_, PyAny>) -> PyResult<()> {
-    let nothing = py.import(name!("asyncio.unix_events"))?.getattr(name!("_sighandler_noop"))?;
+    let nothing = ferrio_cpython::module(py, name!("asyncio.unix_events"))?.getattr(name!("_sighandler_noop"))?;
     imports::signal_module_signal(py)?.call1((sig, nothing))?;
     // The kernel restarts system calls that the signal interrupts.
     imports::signal_siginterrupt(py)?.call1((sig, false))?;
@@ -325,7 +325,7 @@ fn install_python_handler(py: Python<'_>, sig: &Bound<'_, PyAny>) -> PyResult<()
 }
 
 fn restore_default(py: Python<'_>, number: i32) -> PyResult<()> {
-    let signal = py.import(name!("signal"))?;
+    let signal = ferrio_cpython::module(py, name!("signal"))?;
     let handler = if signal.getattr(name!("SIGINT"))?.eq(number)? {
         imports::default_int_handler(py)?.clone()
     } else {
@@ -344,7 +344,7 @@ fn is_invalid_argument(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
     if !error.is_instance_of::<PyOSError>(py) {
         return Ok(false);
     }
-    error.value(py).getattr(name!("errno"))?.eq(py.import(name!("errno"))?.getattr(name!("EINVAL"))?)
+    error.value(py).getattr(name!("errno"))?.eq(ferrio_cpython::module(py, name!("errno"))?.getattr(name!("EINVAL"))?)
 }
 
 fn as_runtime_error(py: Python<'_>, error: PyErr) -> PyErr {

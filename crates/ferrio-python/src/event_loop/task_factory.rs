@@ -33,8 +33,9 @@ enum Behavior {
 fn behavior(py: Python<'_>) -> PyResult<Behavior> {
     static CELL: PyOnceLock<Behavior> = PyOnceLock::new();
     CELL.get_or_try_init(py, || {
-        let stock =
-            py.import(name!("asyncio.base_events"))?.getattr(name!("BaseEventLoop"))?.getattr(name!("create_task"))?;
+        let stock = ferrio_cpython::module(py, name!("asyncio.base_events"))?
+            .getattr(name!("BaseEventLoop"))?
+            .getattr(name!("create_task"))?;
         let code = stock.getattr(name!("__code__"))?;
         let takes_any = code.getattr(name!("co_flags"))?.extract::<u32>()? & CO_VARKEYWORDS != 0;
         let names_some = code.getattr(name!("co_kwonlyargcount"))?.extract::<u32>()? > 0;

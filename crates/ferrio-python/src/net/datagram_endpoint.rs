@@ -261,7 +261,7 @@ async fn open_one(this: &Py<Loop>, candidate: Candidate, options: &Options, chan
         keywords.set_item(name!("type"), imports::socket_sock_dgram(py)?)?;
         keywords.set_item(name!("proto"), proto)?;
         let sock = CloseGuard::created(
-            py.import(name!("socket"))?.getattr(name!("socket"))?.call((), Some(&keywords))?.unbind(),
+            ferrio_cpython::module(py, name!("socket"))?.getattr(name!("socket"))?.call((), Some(&keywords))?.unbind(),
         );
         let broadcasts = is_given(py, options.allow_broadcast.as_ref())?;
         set_options(sock.bind(py), is_given(py, options.reuse_port.as_ref())?, broadcasts)?;
@@ -280,7 +280,7 @@ async fn open_one(this: &Py<Loop>, candidate: Candidate, options: &Options, chan
 }
 
 fn set_options(sock: &Bound<'_, PyAny>, reuse_port: bool, broadcasts: bool) -> PyResult<()> {
-    let module = sock.py().import(name!("socket"))?;
+    let module = ferrio_cpython::module(sock.py(), name!("socket"))?;
     let set = |name: &str| {
         sock.call_method1(name!("setsockopt"), (module.getattr(name!("SOL_SOCKET"))?, module.getattr(name)?, 1))
             .map(drop)

@@ -60,7 +60,7 @@ impl Loop {
         Coroutine::spawn(slf.py(), "EventLoop.getnameinfo", |channel| async move {
             let this = channel.own(this);
             let future = Python::attach(|py| {
-                let function = py.import(name!("socket"))?.getattr(name!("getnameinfo"))?;
+                let function = ferrio_cpython::module(py, name!("socket"))?.getattr(name!("getnameinfo"))?;
                 in_executor(this.bind(py), (py.None(), function, sockaddr, flags).into_pyobject(py)?)
             })?;
             channel.wait(future).await
@@ -88,8 +88,7 @@ impl Loop {
         logger.call_method1(name!("debug"), ("Get address info %s", &question))?;
         let time = || slf.call_method0(pyo3::intern!(py, "time"))?.extract::<f64>();
         let began = time()?;
-        let found = py
-            .import(name!("socket"))?
+        let found = ferrio_cpython::module(py, name!("socket"))?
             .call_method1(name!("getaddrinfo"), (host, port, family, r#type, proto, flags))?;
         let took = time()? - began;
         let text = format!("Getting address info {question} took {:.3}ms: {}", took * 1e3, found.repr()?);
@@ -107,7 +106,7 @@ async fn look_up(this: Py<Loop>, lookup: Lookup, channel: Channel) -> PyResult<P
         let function = if base(slf).debug.get() {
             slf.getattr(name!("_getaddrinfo_debug"))?
         } else {
-            let function = py.import(name!("socket"))?.getattr(name!("getaddrinfo"))?;
+            let function = ferrio_cpython::module(py, name!("socket"))?.getattr(name!("getaddrinfo"))?;
             if let Some(known) = answer_numeric(&function, host.bind(py), port.bind(py), &hints)? {
                 return Ok(Err(known.unbind()));
             }

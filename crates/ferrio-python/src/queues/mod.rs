@@ -52,7 +52,7 @@ pub(crate) fn add_classes(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// asyncio's `QueueShutDown`; one of ferrio's own before 3.13.
 pub(crate) fn shut_down_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CELL: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    let found = || match py.import(name!("asyncio.queues"))?.getattr_opt(name!("QueueShutDown"))? {
+    let found = || match ferrio_cpython::module(py, name!("asyncio.queues"))?.getattr_opt(name!("QueueShutDown"))? {
         Some(class) => Ok::<_, PyErr>(class.cast_into::<PyType>()?.unbind()),
         None => Ok(py.get_type::<QueueShutDown>().unbind()),
     };

@@ -69,7 +69,7 @@ fn derived<'py>(
 
 /// `events.get_event_loop()`, as the running Python's streams call it.
 fn default_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let events = py.import(name!("asyncio.events"))?;
+    let events = ferrio_cpython::module(py, name!("asyncio.events"))?;
     match events.getattr_opt(name!("_get_event_loop"))? {
         Some(function) => function.call0(),
         None => events.call_method0(name!("get_event_loop")),

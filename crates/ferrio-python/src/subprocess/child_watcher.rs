@@ -96,8 +96,8 @@ fn chosen(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     if imports::python_version(py) >= (3, 14) {
         return Ok(None);
     }
-    let policy = py.import(name!("asyncio.events"))?.call_method0(name!("get_event_loop_policy"))?;
-    let stock = py.import(name!("asyncio.unix_events"))?;
+    let policy = ferrio_cpython::module(py, name!("asyncio.events"))?.call_method0(name!("get_event_loop_policy"))?;
+    let stock = ferrio_cpython::module(py, name!("asyncio.unix_events"))?;
     let getter = stock.getattr(name!("_UnixDefaultEventLoopPolicy"))?.getattr(name!("get_child_watcher"))?;
     let watcher = if policy.get_type().getattr(name!("get_child_watcher"))?.is(&getter) {
         // Not by its method, which would create a watcher if none was set.
@@ -118,7 +118,7 @@ fn chosen(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
 }
 
 fn without_deprecation<T>(py: Python<'_>, body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
-    let warnings = py.import(name!("warnings"))?;
+    let warnings = ferrio_cpython::module(py, name!("warnings"))?;
     let saved = warnings.call_method0(name!("catch_warnings"))?;
     saved.call_method0(name!("__enter__"))?;
     let category = py.get_type::<PyDeprecationWarning>();
@@ -189,7 +189,7 @@ fn reap(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<Option
     let found = if let (Some(recorded), Some(process)) = (transport.get().recorded(py)?, transport.get().process(py)) {
         recorded.call_method1(name!("wait"), (process,))
     } else {
-        let os = py.import(name!("os"))?;
+        let os = ferrio_cpython::module(py, name!("os"))?;
         os.call_method1(name!("waitpid"), (pid, os.getattr(name!("WNOHANG"))?))
     };
     match found {
@@ -198,7 +198,7 @@ fn reap(transport: &Bound<'_, SubprocessTransport>, pid: i32) -> PyResult<Option
             if found == 0 {
                 return Ok(None);
             }
-            py.import(name!("asyncio.unix_events"))?
+            ferrio_cpython::module(py, name!("asyncio.unix_events"))?
                 .call_method1(name!("waitstatus_to_exitcode"), (status,))?
                 .extract()
                 .map(Some)

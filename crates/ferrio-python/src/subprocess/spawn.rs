@@ -180,7 +180,7 @@ fn log_command(slf: &Bound<'_, Loop>, request: &Request) -> PyResult<Option<Stri
     } else {
         format!("execute program {}", command.get_item(0)?.repr()?)
     };
-    let format = py.import(name!("asyncio.base_events"))?.getattr(name!("_format_pipe"))?;
+    let format = ferrio_cpython::module(py, name!("asyncio.base_events"))?.getattr(name!("_format_pipe"))?;
     let show = |stream: &Stream| Ok::<_, PyErr>((stream.value(py)?, format.call1((stream.value(py)?,))?.to_string()));
     let [(stdin, stdin_text), (stdout, stdout_text), (stderr, stderr_text)] =
         [show(&request.streams[0])?, show(&request.streams[1])?, show(&request.streams[2])?];
@@ -188,7 +188,7 @@ fn log_command(slf: &Bound<'_, Loop>, request: &Request) -> PyResult<Option<Stri
     if !stdin.is_none() {
         words.push(format!("stdin={stdin_text}"));
     }
-    if !stdout.is_none() && stderr.eq(py.import(name!("subprocess"))?.getattr(name!("STDOUT"))?)? {
+    if !stdout.is_none() && stderr.eq(ferrio_cpython::module(py, name!("subprocess"))?.getattr(name!("STDOUT"))?)? {
         words.push(format!("stdout=stderr={stdout_text}"));
     } else {
         for (stream, name, text) in [(stdout, "stdout", stdout_text), (stderr, "stderr", stderr_text)] {
@@ -220,7 +220,7 @@ fn start<'py>(
     keywords.set_item(name!("universal_newlines"), false)?;
     keywords.set_item(name!("bufsize"), 0)?;
     let make = match recorded_calls::children(slf)? {
-        None => py.import(name!("subprocess"))?.getattr(name!("Popen"))?,
+        None => ferrio_cpython::module(py, name!("subprocess"))?.getattr(name!("Popen"))?,
         Some(children) => {
             if watcher.is_some() {
                 recorded_calls::refuse(slf, "a child process with another child watcher than asyncio's")?;
@@ -301,7 +301,8 @@ fn connect_pipe(
         0 => ("WriteSubprocessPipeProto", "connect_write_pipe"),
         _ => ("ReadSubprocessPipeProto", "connect_read_pipe"),
     };
-    let protocol = py.import(name!("asyncio.base_subprocess"))?.getattr(class)?.call1((transport, stream))?;
+    let protocol =
+        ferrio_cpython::module(py, name!("asyncio.base_subprocess"))?.getattr(class)?.call1((transport, stream))?;
     // Unlike a `Py`, which `PyO3` may drop later, an `OwnedRef` is dropped together with the function.
     let protocol = OwnedRef::of(&protocol);
     let factory =

@@ -113,7 +113,8 @@ fn ran(slf: &Object<'_>, _: &Bound<'_, LoopBase>, _: usize, task: Option<Object<
 /// A task's name, its function and where that is.
 fn described(task: &Object<'_>) -> Option<String> {
     let py = task.py();
-    let describe = py.import(name!("ferrio.testing._places")).ok()?.getattr(name!("described")).ok()?;
+    let describe =
+        ferrio_cpython::module(py, name!("ferrio.testing._places")).ok()?.getattr(name!("described")).ok()?;
     describe.call1((task,)).ok()?.extract().ok()
 }
 
@@ -133,7 +134,7 @@ fn ended(slf: &Object<'_>, job: u64, function: &Object<'_>, outcome: &PyResult<O
     let Some(recording) = of(slf) else { return };
     recording.set_job(py, 0);
     let found = || {
-        let module = py.import(name!("ferrio.testing._recordings")).ok()?;
+        let module = ferrio_cpython::module(py, name!("ferrio.testing._recordings")).ok()?;
         let encode = module.getattr(name!("encode_lookup")).ok()?;
         let (result, error) = match outcome {
             Ok(result) => (result.clone(), py.None().into_bound(py)),
@@ -150,7 +151,7 @@ fn ended(slf: &Object<'_>, job: u64, function: &Object<'_>, outcome: &PyResult<O
 
 fn is_lookup(function: &Object<'_>) -> bool {
     let py = function.py();
-    let named = |name| py.import(name!("socket")).and_then(|socket| socket.getattr(name));
+    let named = |name| ferrio_cpython::module(py, name!("socket")).and_then(|socket| socket.getattr(name));
     ["getaddrinfo", "getnameinfo"].iter().any(|name| named(*name).is_ok_and(|known| known.is(function)))
 }
 
@@ -172,7 +173,7 @@ fn lands(slf: &Object<'_>, base: &LoopBase, job: u64, runnable: Runnable) -> PyR
 /// The calling thread's name; empty if Python has not made it.
 pub(super) fn name_of_thread(py: Python<'_>) -> String {
     let name = || {
-        let active = py.import(name!("threading")).ok()?.getattr(name!("_active")).ok()?;
+        let active = ferrio_cpython::module(py, name!("threading")).ok()?.getattr(name!("_active")).ok()?;
         let thread = active.call_method1(name!("get"), (ferrio_cpython::thread_identifier(py),)).ok()?;
         thread.getattr_opt(name!("name")).ok()??.extract().ok()
     };

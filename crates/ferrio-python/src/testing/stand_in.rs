@@ -39,15 +39,17 @@ pub(super) fn unwrapped<'py>(function: &Bound<'py, PyAny>) -> PyResult<Option<Bo
 
 fn partial_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let class =
-        CLASS.get_or_try_init(py, || py.import(name!("functools"))?.getattr(name!("partial")).map(Bound::unbind));
+    let class = CLASS.get_or_try_init(py, || {
+        ferrio_cpython::module(py, name!("functools"))?.getattr(name!("partial")).map(Bound::unbind)
+    });
     Ok(class?.bind(py))
 }
 
 fn context_class(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let class =
-        CLASS.get_or_try_init(py, || py.import(name!("contextvars"))?.getattr(name!("Context")).map(Bound::unbind));
+    let class = CLASS.get_or_try_init(py, || {
+        ferrio_cpython::module(py, name!("contextvars"))?.getattr(name!("Context")).map(Bound::unbind)
+    });
     Ok(class?.bind(py))
 }
 

@@ -10,7 +10,7 @@ use pyo3::types::PyType;
 /// `concurrent.futures.thread`, imported with the first executor.
 pub(super) fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static CELL: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let import = || py.import(name!("concurrent.futures.thread")).map(Bound::unbind);
+    let import = || ferrio_cpython::module(py, name!("concurrent.futures.thread")).map(Bound::unbind);
     Ok(CELL.get_or_try_init(py, import)?.bind(py))
 }
 

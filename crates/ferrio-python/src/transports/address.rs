@@ -16,7 +16,10 @@ pub(crate) fn to_python<'py>(py: Python<'py>, address: &SocketAddress) -> PyResu
         SocketAddress::Unix(name) if name.first() == Some(&0) => Ok(memory::bytes(py, name)?.into_any()),
         SocketAddress::Unix(name) => {
             let path = memory::bytes(py, name)?;
-            Ok(py.import(name!("os"))?.call_method1(name!("fsdecode"), (path,))?.cast_into::<PyString>()?.into_any())
+            Ok(ferrio_cpython::module(py, name!("os"))?
+                .call_method1(name!("fsdecode"), (path,))?
+                .cast_into::<PyString>()?
+                .into_any())
         }
         SocketAddress::Other(_) => Ok(py.None().into_bound(py)),
     }

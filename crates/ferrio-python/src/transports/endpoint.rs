@@ -72,7 +72,7 @@ pub(crate) fn loss_failed<T: Endpoint>(
     let py = transport.py();
     report_callback(transport, error, || {
         let (module, class) = T::STOCK;
-        let function = py.import(module)?.getattr(class)?.getattr(name!("_call_connection_lost"))?;
+        let function = ferrio_cpython::module(py, module)?.getattr(class)?.getattr(name!("_call_connection_lost"))?;
         let method = function.call_method1(name!("__get__"), (transport,))?;
         Ok((method, lost_by.cloned().unwrap_or_else(|| py.None().into_bound(py))))
     })

@@ -199,7 +199,7 @@ pub fn watch(ours: &Bound<'_, PyModule>) -> PyResult<()> {
         {
             hook.ours.store(function.into_ptr(), Ordering::Relaxed);
         }
-        let dictionary = py.import(hook.module)?.dict();
+        let dictionary = crate::capi::modules::module(py, hook.module)?.dict();
         if let Some(function) = dictionary.get_item(&key)?
             && is_of_asyncio(&function)?
         {

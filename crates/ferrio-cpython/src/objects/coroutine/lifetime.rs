@@ -11,14 +11,14 @@ use super::object::{CoroutineObject, FREELIST, Object, Stage, close, finish, sta
 use super::{Visitor, origin};
 use crate::capi::asyncio_code;
 use crate::capi::deallocation::within_bounds;
+use crate::capi::finalizer::finalizing;
 use crate::capi::imports;
 use crate::capi::memory;
-use crate::capi::trampoline::{assume_attached, attached_finalizer};
+use crate::capi::trampoline::assume_attached;
 
 /// `__del__`: warns that it was never awaited, or closes it.
 pub(super) unsafe extern "C" fn finalize(object: Object) {
-    attached_finalizer(|py| {
-        let pending = PyErr::take(py);
+    finalizing(|py| {
         // SAFETY: alive during its finalizer.
         let coroutine = unsafe { Bound::from_borrowed_ptr(py, object) };
         // SAFETY: the interpreter passes a live object of our type.
@@ -39,9 +39,6 @@ pub(super) unsafe extern "C" fn finalize(object: Object) {
                 }
             }
             Stage::Running | Stage::Finished => {}
-        }
-        if let Some(pending) = pending {
-            pending.restore(py);
         }
     });
 }
@@ -110,7 +107,7 @@ pub(super) unsafe extern "C" fn dealloc(object: Object) {
 /// It is dead and whole. The GIL is held.
 #[inline(always)] // a part of `tp_dealloc`
 unsafe fn free(object: Object) {
-    attached_finalizer(|py| {
+    finalizing(|py| {
         // A finalizer may run any code, and expects a tracked object.
         // SAFETY: a whole object of our type.
         unsafe { track(object) };
@@ -173,7 +170,7 @@ pub(super) unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, 
 }
 
 pub(super) unsafe extern "C" fn clear(object: Object) -> c_int {
-    attached_finalizer(|_| {
+    finalizing(|_| {
         // SAFETY: the collector passes a live object of our type.
         if matches!(unsafe { stage_of(object) }, Stage::Created | Stage::Suspended) {
             // SAFETY: it does not run.

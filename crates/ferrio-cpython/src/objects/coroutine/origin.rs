@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyInt};
 
+use crate::capi::finalizer::finalizing;
 use crate::capi::{imports, memory};
 
 type Object = *mut ffi::PyObject;
@@ -59,13 +60,11 @@ pub(super) fn of(py: Python<'_>, object: Object) -> Option<Bound<'_, PyAny>> {
 #[cold]
 pub(super) fn forget(py: Python<'_>, object: Object) {
     let Some(origins) = ORIGINS.get(py) else { return };
-    let pending = PyErr::take(py);
-    if let Ok(key) = key(py, object) {
-        let _ = origins.bind(py).del_item(key);
-    }
-    if let Some(pending) = pending {
-        pending.restore(py);
-    }
+    finalizing(|py| {
+        if let Ok(key) = key(py, object) {
+            let _ = origins.bind(py).del_item(key);
+        }
+    });
 }
 
 fn key(py: Python<'_>, object: Object) -> PyResult<Bound<'_, PyInt>> {

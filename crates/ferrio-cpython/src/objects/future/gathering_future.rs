@@ -18,10 +18,11 @@ use super::methods::{CANCEL, boolean};
 use super::types::finalize;
 use super::{FutureBody, FutureObject, FutureRef, dealloc_base, release_slots, traverse_base};
 use crate::capi::deallocation::within_bounds;
+use crate::capi::finalizer::finalizing;
 use crate::capi::heap_type::{self, COLLECTED, attribute, fastcall_keywords, slot};
 use crate::capi::owned_ref::OwnedRef;
 use crate::capi::recursion::enter_recursive_call;
-use crate::capi::trampoline::{attached_finalizer, trampoline};
+use crate::capi::trampoline::trampoline;
 use crate::objects::loop_base::LoopBase;
 use crate::objects::task::cancel_any;
 
@@ -261,7 +262,7 @@ unsafe extern "C" fn dealloc(object: Object) {
 /// It is dead and whole. The GIL is held.
 #[inline(always)] // a part of `tp_dealloc`
 unsafe fn free(object: Object) {
-    attached_finalizer(|_| {
+    finalizing(|_| {
         // SAFETY: a whole object of our type; read before anything is released.
         let must_log = unsafe { &(*object.cast::<FutureObject>()).future }.log_traceback;
         // SAFETY: called once, by tp_dealloc, as documented.
@@ -303,7 +304,7 @@ unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c
 }
 
 unsafe extern "C" fn clear(object: Object) -> c_int {
-    attached_finalizer(|py| {
+    finalizing(|py| {
         // SAFETY: the collector passes a live object of our type.
         let extra = unsafe { borrowed(py, object) };
         release_slots(&extra.0);

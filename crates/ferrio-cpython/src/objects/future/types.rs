@@ -14,10 +14,11 @@ use pyo3::types::PyType;
 
 use super::{FutureBody, FutureObject, FutureRef, attributes, methods};
 use crate::capi::deallocation::within_bounds;
+use crate::capi::finalizer::finalizing;
 use crate::capi::freelist::FreeList;
 use crate::capi::heap_type::{self, EXTENSIBLE, offsets, set_constructor, slot};
 use crate::capi::imports;
-use crate::capi::trampoline::{assume_attached, attached_finalizer};
+use crate::capi::trampoline::assume_attached;
 
 type Object = *mut ffi::PyObject;
 
@@ -87,14 +88,10 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
 }
 
 pub(super) unsafe extern "C" fn finalize(object: Object) {
-    attached_finalizer(|py| {
+    finalizing(|py| {
         // SAFETY: the interpreter passes a live object of our type.
         let future = unsafe { FutureRef::from_borrowed(py, object) };
-        let pending = PyErr::take(py);
         future.finalize();
-        if let Some(pending) = pending {
-            pending.restore(py);
-        }
     });
 }
 
@@ -199,7 +196,7 @@ pub(crate) unsafe fn traverse_base(object: Object, visit: ffi::visitproc, arg: *
 }
 
 unsafe extern "C" fn clear(object: Object) -> c_int {
-    attached_finalizer(|py| {
+    finalizing(|py| {
         // SAFETY: the collector passes a live object of our type.
         let future = unsafe { FutureRef::from_borrowed(py, object) };
         release_slots(&future);

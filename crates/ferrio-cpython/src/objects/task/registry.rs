@@ -234,7 +234,7 @@ pub fn all_tasks<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> 
 
 /// The tasks that asyncio's registry holds itself, up to 3.13.
 fn others(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyAny>>> {
-    let weak_set = py.import(name!("weakref"))?.getattr(name!("WeakSet"))?;
+    let weak_set = crate::capi::modules::module(py, name!("weakref"))?.getattr(name!("WeakSet"))?;
     let mut tasks = Vec::new();
     if let Some(eager) = imports::tasks_module(py)?.getattr_opt(name!("_eager_tasks"))? {
         for task in eager.cast::<PySet>()?.try_iter()? {
@@ -260,7 +260,7 @@ fn others(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyAny>>> {
 /// # Errors
 /// Any exception that creating the class raises.
 pub fn show_to_asyncio(py: Python<'_>) -> PyResult<()> {
-    let weak_set = py.import(name!("weakref"))?.getattr(name!("WeakSet"))?;
+    let weak_set = crate::capi::modules::module(py, name!("weakref"))?.getattr(name!("WeakSet"))?;
     let Some(set) = stock_registry(py, &weak_set)? else { return Ok(()) };
     if !set.get_type().is(&weak_set) {
         return Ok(());
@@ -365,8 +365,9 @@ fn has_own(task: &TaskRef<'_>) -> PyResult<Py<PyAny>> {
 /// unnamed one of the C module later.
 fn stock_registry<'py>(py: Python<'py>, weak_set: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     if py.version_info() >= (3, 14) {
-        let referents =
-            py.import(name!("gc"))?.getattr(name!("get_referents"))?.call1((py.import(name!("_asyncio"))?,))?;
+        let referents = crate::capi::modules::module(py, name!("gc"))?
+            .getattr(name!("get_referents"))?
+            .call1((crate::capi::modules::module(py, name!("_asyncio"))?,))?;
         for referent in referents.try_iter()? {
             let referent = referent?;
             if referent.get_type().is(weak_set) {
@@ -375,7 +376,7 @@ fn stock_registry<'py>(py: Python<'py>, weak_set: &Bound<'py, PyAny>) -> PyResul
         }
         return Ok(None);
     }
-    let tasks = py.import(name!("asyncio.tasks"))?;
+    let tasks = crate::capi::modules::module(py, name!("asyncio.tasks"))?;
     let name = if py.version_info() >= (3, 12) { "_scheduled_tasks" } else { "_all_tasks" };
     tasks.getattr_opt(name)
 }

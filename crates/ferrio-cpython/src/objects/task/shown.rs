@@ -97,7 +97,8 @@ mod read_from_outside {
         let finished = py.eval(c"(None for nothing in ())", None, None)?;
         finished.try_iter()?.for_each(drop);
         NOTHING.store(finished.into_ptr(), Ordering::Relaxed);
-        let bits: u32 = py.import("sys")?.getattr("int_info")?.getattr("bits_per_digit")?.extract()?;
+        let bits: u32 =
+            crate::capi::modules::module(py, "sys")?.getattr("int_info")?.getattr("bits_per_digit")?.extract()?;
         Ok(bits == DIGIT)
     }
 }

@@ -15,11 +15,12 @@ use pyo3::types::PyType;
 use super::shown;
 use super::{TaskBody, TaskObject, TaskRef, methods, numbers, registry};
 use crate::capi::deallocation::within_bounds;
+use crate::capi::finalizer::finalizing;
 use crate::capi::freelist::FreeList;
 use crate::capi::heap_type::{self, EXTENSIBLE, set_constructor, slot};
 #[cfg(Py_3_14)]
 use crate::capi::task_lists::{self, TaskLayout};
-use crate::capi::trampoline::{assume_attached, attached_finalizer};
+use crate::capi::trampoline::assume_attached;
 use crate::objects::coroutine_check;
 use crate::objects::future::{self, FutureBody};
 use crate::objects::recording;
@@ -100,14 +101,10 @@ unsafe extern "C" fn new(class: *mut ffi::PyTypeObject, _: Object, _: Object) ->
 }
 
 unsafe extern "C" fn finalize(object: Object) {
-    attached_finalizer(|py| {
+    finalizing(|py| {
         // SAFETY: the interpreter passes a live object of our type.
         let task = unsafe { TaskRef::from_borrowed(py, object) };
-        let pending = PyErr::take(py);
         task.finalize();
-        if let Some(pending) = pending {
-            pending.restore(py);
-        }
     });
 }
 
@@ -191,7 +188,7 @@ unsafe extern "C" fn traverse(object: Object, visit: ffi::visitproc, arg: *mut c
 }
 
 unsafe extern "C" fn clear(object: Object) -> c_int {
-    attached_finalizer(|py| {
+    finalizing(|py| {
         // SAFETY: the collector passes a live object of our type.
         let task = unsafe { TaskRef::from_borrowed(py, object) };
         future::release_slots(task.future());

@@ -68,7 +68,7 @@ pub(super) fn forget_library(context: &Bound<'_, PyAny>) -> PyResult<()> {
     static FINDING: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
     let py = context.py();
     let forget = names(py)?.as_any().get_item(pyo3::intern!(py, "set_current_async_library"))?;
-    let find = || Ok::<_, PyErr>(py.import(name!("anyio._core._eventloop"))?.dict().unbind());
+    let find = || Ok::<_, PyErr>(ferrio_cpython::module(py, name!("anyio._core._eventloop"))?.dict().unbind());
     let sniffio = FINDING.get_or_try_init(py, find)?.bind(py).get_item(pyo3::intern!(py, "sniffio"))?;
     if sniffio.is_some_and(|sniffio| sniffio.is_none()) {
         return Ok(());

@@ -92,8 +92,8 @@ pub(crate) fn recording_here(py: Python<'_>) -> PyResult<Option<Bound<'_, Record
 /// A loop has a recording from now on, or has none any more.
 #[cold]
 pub(super) fn watch(py: Python<'_>, is_on: bool) {
-    let watched =
-        py.import(name!("ferrio.testing._calls")).and_then(|module| module.call_method1(name!("watch"), (is_on,)));
+    let watched = ferrio_cpython::module(py, name!("ferrio.testing._calls"))
+        .and_then(|module| module.call_method1(name!("watch"), (is_on,)));
     if let Err(error) = watched {
         memory::unraisable(py, error);
     }

@@ -71,7 +71,7 @@ impl Failures {
 
 fn group(py: Python<'_>, errors: &[PyErr]) -> PyResult<PyErr> {
     let values = memory::list(py, errors.iter().map(|error| error.value(py)))?;
-    let class = py.import(name!("builtins"))?.getattr(name!("ExceptionGroup"))?;
+    let class = ferrio_cpython::module(py, name!("builtins"))?.getattr(name!("ExceptionGroup"))?;
     Ok(raised(&class.call1(("create_connection failed", values))?))
 }
 
@@ -173,8 +173,7 @@ fn bind_error(address: &Bound<'_, PyAny>, error: &PyErr) -> PyResult<PyErr> {
 fn reason_is_strerror(py: Python<'_>) -> PyResult<bool> {
     static CELL: PyOnceLock<bool> = PyOnceLock::new();
     CELL.get_or_try_init(py, || {
-        let stock = py
-            .import(name!("asyncio.base_events"))?
+        let stock = ferrio_cpython::module(py, name!("asyncio.base_events"))?
             .getattr(name!("BaseEventLoop"))?
             .getattr(name!("_connect_sock"))?;
         stock.getattr(name!("__code__"))?.getattr(name!("co_names"))?.contains("strerror")

@@ -2,6 +2,7 @@
 //! that connects wins, and the others are closed. It has the effect of asyncio's `staggered_race` without a task for
 //! each attempt: a pending connect runs no code, so one coroutine watches all sockets.
 
+use ferrio_cpython::capi::finalizer::finalizing;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::{GilCell, GilFlag, LoopBase};
 use ferrio_engine::Role;
@@ -192,7 +193,7 @@ struct Timer(Owned<PyAny>);
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        Python::try_attach(|py| drop(memory::catch_no_memory(py, || self.0.call_method0(py, name!("cancel")))));
+        finalizing(|py| drop(memory::catch_no_memory(py, || self.0.call_method0(py, name!("cancel")))));
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) async fn race(
             .collect::<PyResult<_>>()?;
         let keywords = memory::dict(py)?;
         keywords.set_item(name!("loop"), this)?;
-        let race = py.import(name!("asyncio.staggered"))?.getattr(name!("staggered_race"))?;
+        let race = ferrio_cpython::module(py, name!("asyncio.staggered"))?.getattr(name!("staggered_race"))?;
         let racing = race.call((memory::list(py, &attempts)?, delay), Some(&keywords))?;
         let attempts = attempts.into_iter().map(|attempt| channel.own(attempt.unbind())).collect::<Vec<_>>();
         Ok::<_, PyErr>((attempts, racing.unbind()))

@@ -207,7 +207,7 @@ impl Source {
     fn new(py: Python<'_>, part: &Part) -> PyResult<Self> {
         let (offset, count) = part.numbers(py)?;
         let asked = part.file.bind(py).call_method0(name!("fileno"));
-        let unsupported = py.import(name!("io"))?.getattr(name!("UnsupportedOperation"))?;
+        let unsupported = ferrio_cpython::module(py, name!("io"))?.getattr(name!("UnsupportedOperation"))?;
         let fd = match asked {
             Ok(fd) => fd.extract()?,
             Err(error) if error.is_instance_of::<PyAttributeError>(py) || error.matches(py, &unsupported)? => {

@@ -83,7 +83,7 @@ impl Loop {
                     port,
                     family,
                     flags: flags.map_or_else(
-                        || py.import(name!("socket"))?.getattr(name!("AI_PASSIVE")).map(Bound::unbind),
+                        || ferrio_cpython::module(py, name!("socket"))?.getattr(name!("AI_PASSIVE")).map(Bound::unbind),
                         Ok,
                     )?,
                     sock,
@@ -164,7 +164,7 @@ fn given_socket(py: Python<'_>, sock: Option<&Py<PyAny>>) -> PyResult<Vec<Py<PyA
     let Some(sock) = sock else {
         return Err(ferrio_cpython::error::<PyValueError>("Neither host/port nor sock were specified"));
     };
-    let stream = py.import(name!("socket"))?.getattr(name!("SOCK_STREAM"))?;
+    let stream = ferrio_cpython::module(py, name!("socket"))?.getattr(name!("SOCK_STREAM"))?;
     if !sock.bind(py).getattr(name!("type"))?.eq(stream)? {
         return Err(ferrio_cpython::error::<PyValueError>(format!(
             "A Stream Socket was expected, got {}",
@@ -223,7 +223,7 @@ fn look_up(this: &Py<Loop>, py: Python<'_>, host: Py<PyAny>, options: &Options) 
 /// asyncio's `_check_ssl_socket`.
 pub(crate) fn refuse_ssl_socket(sock: &Bound<'_, PyAny>) -> PyResult<()> {
     // Without the `ssl` module there are no such sockets.
-    let Ok(module) = sock.py().import(name!("ssl")) else { return Ok(()) };
+    let Ok(module) = ferrio_cpython::module(sock.py(), name!("ssl")) else { return Ok(()) };
     if sock.is_instance(&module.getattr(name!("SSLSocket"))?)? {
         return Err(ferrio_cpython::error::<PyTypeError>("Socket cannot be of type SSLSocket"));
     }
@@ -280,7 +280,7 @@ fn bind_one<'py>(
     options: &Options,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = slf.py();
-    let module = py.import(name!("socket"))?;
+    let module = ferrio_cpython::module(py, name!("socket"))?;
     let (family, kind, proto) = (info.get_item(0)?, info.get_item(1)?, info.get_item(2)?);
     let sock = match module.getattr(name!("socket"))?.call1((&family, &kind, &proto)) {
         Ok(sock) => sock,
@@ -352,8 +352,9 @@ fn prepare<'py>(
 
 /// Whether the running Python's asyncio skips an address that is not available, as newer patch releases do.
 fn passes_over_unavailable(py: Python<'_>) -> PyResult<bool> {
-    let stock =
-        py.import(name!("asyncio.base_events"))?.getattr(name!("BaseEventLoop"))?.getattr(name!("create_server"))?;
+    let stock = ferrio_cpython::module(py, name!("asyncio.base_events"))?
+        .getattr(name!("BaseEventLoop"))?
+        .getattr(name!("create_server"))?;
     stock.getattr(name!("__code__"))?.getattr(name!("co_names"))?.contains("EADDRNOTAVAIL")
 }
 
@@ -365,7 +366,7 @@ fn refused_bind(slf: &Bound<'_, Loop>, address: &Bound<'_, PyAny>, error: &PyErr
     let reason =
         if new { error.value(py).str()?.to_string() } else { error.value(py).getattr(name!("strerror"))?.to_string() };
     let text = format!("error while attempting to bind on address {}: {}", address.repr()?, reason.to_lowercase());
-    if new && number.eq(py.import(name!("errno"))?.getattr(name!("EADDRNOTAVAIL"))?)? {
+    if new && number.eq(ferrio_cpython::module(py, name!("errno"))?.getattr(name!("EADDRNOTAVAIL"))?)? {
         if base(slf).debug.get() {
             imports::base_events_logger(py)?.call_method1(name!("warning"), (text,))?;
         }

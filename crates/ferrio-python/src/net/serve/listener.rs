@@ -214,7 +214,7 @@ fn accept_one(slf: &Bound<'_, Listener>, fd: RawFd, socket: Socket, peer: Option
 fn log_connection(server: &Bound<'_, Server>, fd: RawFd, peer: Option<&SocketAddress>) -> PyResult<()> {
     let py = server.py();
     let keywords = memory::dict(py)?;
-    let duplicate = py.import(name!("os"))?.call_method1(name!("dup"), (fd,))?;
+    let duplicate = ferrio_cpython::module(py, name!("os"))?.call_method1(name!("dup"), (fd,))?;
     keywords.set_item(name!("fileno"), duplicate)?;
     let sock = imports::socket_class(py)?.call((), Some(&keywords))?;
     let peer = peer.map(|peer| address::to_python(py, peer)).transpose()?;

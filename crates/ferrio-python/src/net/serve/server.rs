@@ -408,8 +408,7 @@ async fn serve_forever(this: Py<Server>, channel: Channel) -> PyResult<()> {
 
 /// Since 3.14 a cancelled `serve_forever()` also closes the connections.
 fn closes_clients_when_cancelled(py: Python<'_>) -> PyResult<bool> {
-    let code = py
-        .import(name!("asyncio.base_events"))?
+    let code = ferrio_cpython::module(py, name!("asyncio.base_events"))?
         .getattr(name!("Server"))?
         .getattr(name!("serve_forever"))?
         .getattr(name!("__code__"))?;

@@ -204,7 +204,7 @@ fn begin_now(sock: &Bound<'_, PyAny>, address: &Bound<'_, PyAny>) -> PyResult<Pr
 fn connect_ex(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static METHOD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let method = METHOD.get_or_try_init(py, || {
-        let class = py.import(name!("_socket"))?.getattr(name!("socket"))?;
+        let class = ferrio_cpython::module(py, name!("_socket"))?.getattr(name!("socket"))?;
         class.getattr(name!("connect_ex")).map(Bound::unbind)
     })?;
     Ok(method.bind(py))

@@ -59,7 +59,7 @@ impl Direct {
         let name = (self.name)(py);
         let original = self.original.get_or_try_init(py, || {
             // From the base class in C, so that a replacement in the derived class does not count as original.
-            py.import(name!("_socket"))?.getattr(name!("socket"))?.getattr(name).map(Bound::unbind)
+            ferrio_cpython::module(py, name!("_socket"))?.getattr(name!("socket"))?.getattr(name).map(Bound::unbind)
         })?;
         Ok(class.getattr(name)?.is(original))
     }

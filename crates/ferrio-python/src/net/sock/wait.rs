@@ -6,6 +6,7 @@
 use std::os::fd::RawFd;
 
 use ferrio_cpython::Action;
+use ferrio_cpython::capi::finalizer::finalizing;
 use ferrio_cpython::objects::future::{DoneCallback, add_done_callback};
 use ferrio_engine::Role;
 use pyo3::exceptions::PyValueError;
@@ -102,7 +103,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        Python::try_attach(|py| {
+        finalizing(|py| {
             let target = self.target.bind(py);
             let io = &self.owner.get().io;
             let ours = io.registrations.with(py, |registrations| {

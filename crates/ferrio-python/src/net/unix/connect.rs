@@ -114,12 +114,14 @@ async fn connect_to(this: &Py<Loop>, path: &Py<PyAny>, channel: &Channel) -> PyR
 /// Creates a Unix stream socket.
 pub(crate) fn make_socket(py: Python<'_>) -> PyResult<CloseGuard> {
     let arguments = (imports::socket_af_unix(py)?, imports::socket_sock_stream(py)?);
-    Ok(CloseGuard::created(py.import(name!("socket"))?.getattr(name!("socket"))?.call1(arguments)?.unbind()))
+    Ok(CloseGuard::created(
+        ferrio_cpython::module(py, name!("socket"))?.getattr(name!("socket"))?.call1(arguments)?.unbind(),
+    ))
 }
 
 /// `os.fspath(path)`.
 pub(crate) fn file_system_path<'py>(path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    path.py().import(name!("os"))?.call_method1(name!("fspath"), (path,))
+    ferrio_cpython::module(path.py(), name!("os"))?.call_method1(name!("fspath"), (path,))
 }
 
 /// Whether a socket name, str or bytes, is abstract, so that it names no file.

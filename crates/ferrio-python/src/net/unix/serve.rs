@@ -145,7 +145,7 @@ fn bind(path: &Bound<'_, PyAny>) -> PyResult<CloseGuard> {
     let sock = make_socket(py)?;
     remove_stale(&path)?;
     let Err(error) = sock.bind(py).call_method1(name!("bind"), (&path,)) else { return Ok(sock) };
-    let in_use = py.import(name!("errno"))?.getattr(name!("EADDRINUSE"))?;
+    let in_use = ferrio_cpython::module(py, name!("errno"))?.getattr(name!("EADDRINUSE"))?;
     if error.is_instance_of::<PyOSError>(py) && error.value(py).getattr(name!("errno"))?.eq(&in_use)? {
         let text = format!("Address {} is already in use", path.repr()?);
         return Err(raised(&py.get_type::<PyOSError>().call1((in_use, text))?));

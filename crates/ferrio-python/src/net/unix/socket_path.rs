@@ -69,18 +69,20 @@ fn find(path: &Bound<'_, PyAny>) -> PyResult<Found> {
     let name = encoded(path)?;
     if name.as_bytes().contains(&0) {
         // The name is invalid; `os` raises the appropriate error.
-        path.py().import(name!("os"))?.call_method1(name!("stat"), (path,))?;
+        ferrio_cpython::module(path.py(), name!("os"))?.call_method1(name!("stat"), (path,))?;
     }
     file::find(name.as_bytes()).map_err(|error| of_file(&error, path))
 }
 
 fn remove(path: &Bound<'_, PyAny>) -> PyResult<()> {
-    path.py().import(name!("sys"))?.call_method1(name!("audit"), ("os.remove", path, -1))?;
+    ferrio_cpython::module(path.py(), name!("sys"))?.call_method1(name!("audit"), ("os.remove", path, -1))?;
     file::remove(encoded(path)?.as_bytes()).map_err(|error| of_file(&error, path))
 }
 
 fn encoded<'py>(path: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-    Ok(path.py().import(name!("os"))?.call_method1(name!("fsencode"), (path,))?.cast_into::<PyBytes>()?)
+    Ok(ferrio_cpython::module(path.py(), name!("os"))?
+        .call_method1(name!("fsencode"), (path,))?
+        .cast_into::<PyBytes>()?)
 }
 
 /// The `OSError` with the file's name.

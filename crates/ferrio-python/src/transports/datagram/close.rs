@@ -4,6 +4,7 @@
 //! call closes the socket. Datagrams queued before `close()` are sent first; `abort()` and errors drop them.
 
 use ferrio_cpython::Runnable;
+use ferrio_cpython::capi::finalizer::finalizing;
 use ferrio_cpython::capi::memory;
 use pyo3::prelude::*;
 
@@ -111,14 +112,16 @@ fn release(transport: &Bound<'_, DatagramTransport>) -> PyResult<()> {
 pub(super) fn finalize_unclosed(transport: &mut DatagramTransport) {
     let fd = transport.fd;
     let Some(sock) = transport.state.get_mut().sock.take() else { return };
-    Python::attach(|py| {
+    finalizing(|py| {
         let text = format!("unclosed transport <_SelectorDatagramTransport fd={fd}>");
         let text = std::ffi::CString::new(text).unwrap_or_default();
         let warned = imports::resource_warning(py).and_then(|category| memory::warn(py, category, &text));
+        if let Err(error) = warned {
+            // Where warnings are errors, asyncio too leaves closing to the socket's own finalizer.
+            memory::unraisable(py, error);
+            return;
+        }
         // The garbage collector may have cleared the object already; its own finalizer has then closed the socket.
         drop(memory::catch_no_memory(py, || sock.call_method0(py, name!("close")).map(drop)));
-        if let Err(error) = warned {
-            memory::unraisable(py, error);
-        }
     });
 }

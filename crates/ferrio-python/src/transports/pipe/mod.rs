@@ -10,6 +10,7 @@ pub(crate) mod write;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use ferrio_cpython::capi::context;
+use ferrio_cpython::capi::finalizer::finalizing;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::{Action, GilCell, HandleRef, Runnable};
 use ferrio_engine::Role;
@@ -172,15 +173,17 @@ impl PipeEnd {
     pub(crate) fn finalize_unclosed(&mut self, name: &str) {
         let Some(object) = self.state.get_mut().object.take() else { return };
         let fd = self.fd;
-        Python::attach(|py| {
+        finalizing(|py| {
             let text = std::ffi::CString::new(format!("unclosed transport <{name} fd={fd}>")).unwrap_or_default();
             let warned = imports::resource_warning(py).and_then(|category| memory::warn(py, category, &text));
+            if let Err(error) = warned {
+                // Where warnings are errors, asyncio too leaves closing to the file's own finalizer.
+                memory::unraisable(py, error);
+                return;
+            }
             // The garbage collector may have cleared the file object already; its own finalizer has then closed the
             // file.
             drop(memory::catch_no_memory(py, || object.bind(py).call_method0(name!("close")).map(drop)));
-            if let Err(error) = warned {
-                memory::unraisable(py, error);
-            }
         });
     }
 }

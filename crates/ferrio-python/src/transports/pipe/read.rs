@@ -109,7 +109,10 @@ fn fatal_error(transport: &Bound<'_, ReadPipeTransport>, owner: &Bound<'_, Loop>
     let py = transport.py();
     let message = "Fatal read error on pipe transport";
     if error.is_instance_of::<PyOSError>(py)
-        && error.value(py).getattr(name!("errno"))?.eq(py.import(name!("errno"))?.getattr(name!("EIO"))?)?
+        && error
+            .value(py)
+            .getattr(name!("errno"))?
+            .eq(ferrio_cpython::module(py, name!("errno"))?.getattr(name!("EIO"))?)?
     {
         report_fatal(transport, &error, message)?;
     } else {

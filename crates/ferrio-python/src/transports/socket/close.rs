@@ -4,6 +4,7 @@
 //! call closes the socket. Data written before `close()` is sent first; `abort()` and errors drop it.
 
 use ferrio_cpython::Runnable;
+use ferrio_cpython::capi::finalizer::finalizing;
 use ferrio_cpython::capi::memory;
 use ferrio_engine::Role;
 use ferrio_sys::socket;
@@ -195,7 +196,7 @@ pub(crate) fn finalize_unclosed(transport: &mut SocketTransport) {
         return;
     }
     let (owner, server, weakly) = (state.owner.take(), state.server.take(), !state.keeps_alive);
-    Python::attach(|py| {
+    finalizing(|py| {
         if let Some(owner) = owner.filter(|_| weakly) {
             let handler = owner.get().io.unregister(py, fd, Role::Stream);
             drop(handler);

@@ -1,5 +1,6 @@
 //! Ending a process: signals, closing, waiting, and the finalizer of a transport that was not closed.
 
+use ferrio_cpython::capi::finalizer::finalizing;
 use ferrio_cpython::capi::memory;
 use pyo3::exceptions::{PyPermissionError, PyProcessLookupError};
 use pyo3::prelude::*;
@@ -21,7 +22,7 @@ impl SubprocessTransport {
         }
         let killed = match (self.recorded(py)?, self.process(py)) {
             (Some(recorded), Some(process)) => recorded.call_method1(name!("kill"), (process, signal)),
-            _ => py.import(name!("os"))?.call_method1(name!("kill"), (pid, signal)),
+            _ => ferrio_cpython::module(py, name!("os"))?.call_method1(name!("kill"), (pid, signal)),
         };
         match killed {
             Err(error) if !error.is_instance_of::<PyProcessLookupError>(py) => Err(error),
@@ -31,12 +32,12 @@ impl SubprocessTransport {
 
     /// Ask the process to end (SIGTERM).
     fn terminate(&self, py: Python<'_>) -> PyResult<()> {
-        self.send_signal(&py.import(name!("signal"))?.getattr(name!("SIGTERM"))?)
+        self.send_signal(&ferrio_cpython::module(py, name!("signal"))?.getattr(name!("SIGTERM"))?)
     }
 
     /// End the process (SIGKILL).
     fn kill(&self, py: Python<'_>) -> PyResult<()> {
-        self.send_signal(&py.import(name!("signal"))?.getattr(name!("SIGKILL"))?)
+        self.send_signal(&ferrio_cpython::module(py, name!("signal"))?.getattr(name!("SIGKILL"))?)
     }
 
     /// Close the pipes and kill the process if it still runs.
@@ -128,7 +129,7 @@ impl Drop for SubprocessTransport {
         let text = format!("unclosed transport <{}>", describe(state).join(" "));
         let running = state.process.take().filter(|_| state.code.is_none());
         let watch = state.watch.take();
-        Python::attach(|py| {
+        finalizing(|py| {
             let text = std::ffi::CString::new(text).unwrap_or_default();
             let warned = imports::resource_warning(py).and_then(|category| memory::warn(py, category, &text));
             let kill_it = || {

@@ -6,6 +6,7 @@
 //! answers nor reads.
 
 use ferrio_cpython::HandleRef;
+use ferrio_cpython::capi::finalizer::finalizing;
 use ferrio_cpython::capi::memory;
 use pyo3::exceptions::{PyException, PyOSError, PyTimeoutError};
 use pyo3::prelude::*;
@@ -326,7 +327,7 @@ pub(super) fn finalize_unclosed(transport: &mut TlsTransport) {
     if transport.state.get_mut().closed {
         return;
     }
-    Python::attach(|py| {
+    finalizing(|py| {
         let text = c"unclosed transport <SSLTransport>";
         let warned = imports::resource_warning(py).and_then(|category| memory::warn(py, category, text));
         if let Err(error) = warned {

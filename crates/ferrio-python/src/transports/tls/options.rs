@@ -76,7 +76,7 @@ impl Options {
         if self.server_side {
             return Err(ferrio_cpython::error::<PyValueError>("Server side SSL needs a valid SSLContext"));
         }
-        let context = py.import(name!("ssl"))?.getattr(name!("create_default_context"))?.call0()?;
+        let context = ferrio_cpython::module(py, name!("ssl"))?.getattr(name!("create_default_context"))?.call0()?;
         if self.server_hostname.is_none() {
             context.setattr(name!("check_hostname"), false)?;
         }

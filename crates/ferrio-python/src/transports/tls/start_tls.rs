@@ -64,7 +64,7 @@ impl Loop {
 
 fn check(py: Python<'_>, context: &Py<PyAny>, transport: &Py<PyAny>) -> PyResult<()> {
     let context = context.bind(py);
-    if !context.is_instance(&py.import(name!("ssl"))?.getattr(name!("SSLContext"))?)? {
+    if !context.is_instance(&ferrio_cpython::module(py, name!("ssl"))?.getattr(name!("SSLContext"))?)? {
         let text = format!("sslcontext is expected to be an instance of ssl.SSLContext, got {}", context.repr()?);
         return Err(ferrio_cpython::error::<PyTypeError>(text));
     }
