@@ -5,7 +5,7 @@ import gc
 import json
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, get_type_hints
+from typing import Any, ClassVar, get_type_hints
 
 import pytest
 
@@ -223,6 +223,90 @@ def test_no_code_of_the_program_runs(new_event_loop):
         return names
 
     assert loop.run_until_complete(outer()) == []
+
+
+class Text(str):
+    """A text with methods of the program's."""
+
+    __slots__ = ()
+    asked: ClassVar[list[str]] = []
+
+    def __str__(self):
+        Text.asked.append("str")
+        return "wrong"
+
+    def __format__(self, form):
+        Text.asked.append("format")
+        return "wrong"
+
+    def startswith(self, *_):  # type: ignore[override]
+        Text.asked.append("startswith")
+        return True
+
+    def __len__(self):
+        Text.asked.append("len")
+        raise RuntimeError
+
+    def __eq__(self, other):
+        Text.asked.append("==")
+        return True
+
+    __hash__ = str.__hash__
+
+
+def test_no_method_of_a_name_runs(new_event_loop, tmp_path):
+    loop = new_event_loop()
+
+    async def waits():
+        await loop.create_future()
+
+    class Named(threading.Thread):
+        @property
+        def name(self):
+            Text.asked.append("name")
+            return "wrong"
+
+        @name.setter
+        def name(self, name):
+            pass
+
+    async def main():
+        coroutine = waits()
+        coroutine.__name__ = coroutine.__qualname__ = Text("named")
+        task = loop.create_task(coroutine)
+        ends = threading.Event()
+        thread = Named(target=ends.wait)
+        thread.start()
+        await asyncio.sleep(0)
+        Text.asked.clear()
+        text = ferrio.inspect.why(task)
+        ferrio.inspect.metrics()
+        asked = list(Text.asked)
+        ends.set()
+        thread.join()
+        task.cancel()
+        await asyncio.wait([task])
+        return text, asked
+
+    text, asked = loop.run_until_complete(main())
+    assert "(named)" in text
+    assert asked == []
+
+
+def test_long_names_are_cut(new_event_loop):
+    loop = new_event_loop()
+
+    async def main():
+        task = loop.create_task(_hangs(), name="n" * (1 << 20))
+        await asyncio.sleep(0)
+        snapshot = ferrio.inspect.snapshot()
+        task.cancel()
+        await asyncio.wait([task])
+        return snapshot
+
+    snapshot = loop.run_until_complete(main())
+    (name,) = [task["name"] for task in snapshot["tasks"] if task["name"].startswith("nnn")]
+    assert name == "n" * 1000 + "…"
 
 
 def test_a_snapshot_keeps_nothing_alive(new_event_loop):

@@ -120,7 +120,7 @@ def _found(target: str | None) -> Path | int:
             raise Failed(_NONE)
         numbers = ", ".join(str(hello["pid"]) for hello, _ in found)
         raise Failed(f"there are {len(found)} processes, name one of them: {numbers}")
-    if not target.isdecimal():
+    if not target.isdecimal() or len(target) > 20:
         raise Failed(f"{target!r} is neither the number of a process nor a path with a slash")
     for number, path in sockets():
         if number == int(target):
@@ -155,6 +155,6 @@ def snapshot_of(target: str | None, *, may_attach: bool) -> Snapshot:
 
 def end_inspection_of(target: str | None) -> None:
     """Ends what a view has begun in the process of this number."""
-    if target is None or not target.isdecimal():
+    if target is None or not target.isdecimal() or len(target) > 20:
         raise Failed("name the number of a process")
     detach(int(target))

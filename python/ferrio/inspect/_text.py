@@ -70,7 +70,7 @@ def ps(snapshot: Snapshot) -> Iterator[str]:
         rows = [(*row, context) for row, context in zip(rows, contexts, strict=True)]
     yield from table(rows)
     if more := summary(snapshot):
-        yield f"also: {more} (`ferrio io` shows them)"
+        yield f"also: {more} (`ferrio io` and `ferrio timers` show them)"
     yield from lints(snapshot)
 
 
@@ -253,9 +253,9 @@ def _wait_lines(index: Index, link: ChainLink, wait: Wait) -> Iterator[str]:
         holder = next(each for each in link["primitive"]["holders"] if each["task"] == link["next"])
         name = printable(index.tasks[link["next"]]["name"]) if link["next"] in index.tasks else link["next"]
         how = f"holds [{holder['how']}]{_since(holder)}"
-        yield f"for {wait['kind']} {wait['primitive']}, which task '{name}' {how}{others}"
+        yield f"for {wait['kind']} {wait['primitive']}, which task '{name}' {how}{others}{_longest(link['primitive'])}"
     elif link["primitive"] is not None:
-        yield f"for {wait['kind']} {wait['primitive']}{_nobody(link['primitive'])}"
+        yield f"for {wait['kind']} {wait['primitive']}{_nobody(link['primitive'])}{_longest(link['primitive'])}"
     elif link["next"] is not None:
         name = printable(index.tasks[link["next"]]["name"])
         yield f"for {wait['kind']}: task '{name}'{others}" + (
@@ -275,11 +275,18 @@ def _since(holder: Holder) -> str:
     return "" if holder["held"] is None else f" for {holder['held']:.1f} s"
 
 
+def _longest(primitive: Primitive) -> str:
+    longest = primitive["longest_wait"]
+    return "" if longest is None else f"; longest wait {longest:.1f} s"
+
+
 def _nobody(primitive: Primitive) -> str:
     if primitive["kind"] in ("lock", "semaphore"):
         return "; its holder is not known" if primitive["locked"] else ""
     if primitive["kind"] == "event":
         return ", which is not set"
+    if primitive["kind"] == "barrier" and primitive["limit"] is not None:
+        return f", where {primitive['value']} of {primitive['limit']} tasks have arrived"
     if primitive["kind"] == "queue":
         limit = "" if primitive["limit"] is None else f" of {primitive['limit']}"
         return f" with {primitive['length']}{limit} items"

@@ -21,7 +21,7 @@ from ferrio.inspect._objects import (
     role_of,
 )
 from ferrio.inspect._primitives import Primitives, waiters_now
-from ferrio.inspect._registry import loop_of
+from ferrio.inspect._registry import loop_of, now_of
 
 
 def _is_callback(thing: object) -> bool:
@@ -126,8 +126,8 @@ def _of_stream(look: Look, waiter: Any) -> Waiting | None:
 def _of_sleep(look: Look, name: str) -> Waiting | None:
     if name != "sleep":
         return None
-    owner = loop_of(look.task)
-    return Waiting("sleep", until=None if owner is None else due_in(look, owner.time()))
+    now = now_of(loop_of(look.task))
+    return Waiting("sleep", until=None if now is None else due_in(look, now))
 
 
 def _of_shield(waiter: Any) -> Waiting | None:

@@ -22,6 +22,8 @@ mod state;
 mod table;
 pub mod timeline;
 mod times;
+pub mod totals;
+pub mod waits;
 
 use std::collections::HashMap;
 
@@ -106,6 +108,7 @@ pub(crate) fn note_created(task: &TaskRef<'_>) {
         // A second `__init__`: the task is another one from now on.
         let before = records.tasks.remove(whereabouts(task));
         let number = add(&mut records.tasks, task, label, Some(Creation { by, place, at: now }));
+        records.totals.created += 1;
         Some((before, number, by))
     });
     let Some((before, number, by)) = noted else { return };
@@ -177,8 +180,9 @@ pub(crate) fn note_freed(py: Python<'_>, place: u32, address: *mut ffi::PyObject
 
 /// A task is done: its name is kept, if it was given one, for what the flight recorder has of it.
 #[cold]
-fn note_name(task: &TaskRef<'_>) {
+fn note_done(task: &TaskRef<'_>) {
     let py = task.py();
+    totals::change(py, |totals| totals.done += 1);
     let Some(name) = task.given_name() else { return };
     let before = RECORDS.with(py, |records| {
         let records = records.as_mut()?;

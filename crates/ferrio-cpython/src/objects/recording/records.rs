@@ -13,6 +13,8 @@ use super::creation::Codes;
 use super::locks::Locks;
 use super::progress::Timeline;
 use super::table::Table;
+use super::totals::Totals;
+use super::waits::Waits;
 use crate::capi::gil_cell::GilCell;
 
 /// From this number of loops on, what is known of those that run no more is dropped.
@@ -65,6 +67,8 @@ pub(super) struct Records {
     pub(super) tasks: Table,
     pub(super) codes: Codes,
     pub(super) locks: Locks,
+    pub(super) waits: Waits,
+    pub(super) totals: Totals,
     /// The names of functions, by the address of the text or of what defines the function.
     pub(super) labels: HashMap<usize, Py<PyString>, AddressHasher>,
     /// The names of tasks that are done, if they were given one, by their number.

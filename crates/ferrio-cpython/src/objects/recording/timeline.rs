@@ -198,7 +198,7 @@ fn end_otherwise(timeline: &Timeline, py: Python<'_>, task: &TaskRef<'_>, until:
     let (detail, label) = outcome_of(task);
     end_now(timeline, py, task, &Ran { kind: FlightKind::Step, detail, label, until, ready });
     if detail == ENDS {
-        super::note_name(task);
+        super::note_done(task);
     }
 }
 
@@ -262,6 +262,7 @@ pub fn end_poll(base: &LoopBase, py: Python<'_>, events: usize) {
         let since = timeline.polling_since();
         timeline.set_polling_since(0);
         timeline.with(py, |state| {
+            state.system_polls += 1;
             if since != 0 {
                 let record = FlightRecord::new(FlightKind::Poll, since, events as u64, 0);
                 state.ring.push(record.lasted(now.saturating_sub(since), ready));
@@ -302,7 +303,7 @@ pub(crate) fn around_step(
         });
     }
     if detail == ENDS {
-        super::note_name(task);
+        super::note_done(task);
     }
     outcome
 }
