@@ -36,6 +36,7 @@ WAITS: dict[str, tuple[str, Callable[[Callable[[str], Any]], Coroutine[Any, Any,
     "sleep": ("sleep", lambda kind: kind("sleep")(1000)),
     "gather": ("gather", lambda kind: _awaited(lambda: kind("gather")(_hangs()))),
     "shield": ("shield", lambda kind: _awaited(lambda: kind("shield")(_hangs()))),
+    "as_completed": ("as_completed", lambda kind: _first_of(kind("as_completed")([_hangs()]))),
     "wait": ("wait", lambda kind: kind("wait")([asyncio.ensure_future(_hangs())])),
     "task": ("task", lambda kind: _awaited(lambda: asyncio.ensure_future(_hangs()))),
     "future": ("future", lambda kind: _hangs()),
@@ -56,6 +57,11 @@ async def _condition(kind):
 
 async def _hangs():
     await asyncio.get_running_loop().create_future()
+
+
+async def _first_of(futures):
+    for each in futures:
+        await each
 
 
 async def _awaited(make):
@@ -91,6 +97,42 @@ def test_a_wait_is_known_for_what_it_is(new_event_loop, kind, name):
 def _waiters(snapshot: Snapshot, task: Task) -> list[str]:
     found = primitive_of(snapshot, task)
     return [*found["waiters"], *found["putters"]] or [task["id"]]
+
+
+def test_a_task_that_another_threads_loop_runs_is_followed(new_event_loop):
+    other = new_event_loop()
+    thread = threading.Thread(target=other.run_forever, name="other")
+    thread.start()
+
+    async def main():
+        future = asyncio.run_coroutine_threadsafe(_hangs(), other)
+        try:
+            await asyncio.wrap_future(future)
+        finally:
+            future.cancel()
+
+    async def outer():
+        task = asyncio.create_task(main(), name="main")
+        while True:
+            await asyncio.sleep(0)
+            snapshot = ferrio.inspect.snapshot()
+            (found,) = [each for each in snapshot["tasks"] if each["name"] == "main"]
+            if found["waits_for"] is not None and found["waits_for"]["kind"] == "task":
+                break
+        task.cancel()
+        await asyncio.wait([task])
+        return snapshot, found
+
+    try:
+        snapshot, found = new_event_loop().run_until_complete(outer())
+    finally:
+        other.call_soon_threadsafe(other.stop)
+        thread.join()
+        asyncio.set_event_loop(None)
+    (awaited,) = [each for each in snapshot["tasks"] if each["id"] in found["waits_for"]["tasks"]]
+    assert (awaited["coroutine"], awaited["awaited_by"]) == ("_hangs", [found["id"]])
+    assert awaited["loop"] != found["loop"]
+    assert snapshot["deadlocks"] == []
 
 
 def test_a_lock_knows_its_holder_and_its_waiters_in_order(new_event_loop, kind):

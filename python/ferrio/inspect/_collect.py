@@ -36,7 +36,7 @@ from ferrio.inspect._registry import loop_of, now_of, registered_tasks, running_
 from ferrio.inspect._stacks import described, frame_of, is_shown, name_of, thread_frames, thread_stack, without_own
 from ferrio.inspect._timers import Timers
 from ferrio.inspect._times import times_of
-from ferrio.inspect._waits import Waiting, waiting_for
+from ferrio.inspect._waits import Waiting, futures_of_threads, waiting_for
 from ferrio.inspect._watched import MOST_LISTED, Watched
 
 # After so many tasks the collector lets other threads run, if it is asked to: less than a millisecond.
@@ -105,6 +105,7 @@ class Collection:
             yield from self._see_all(registered_tasks())
             for owner in list(self._loops.values()):
                 yield from self._see_all(tasks_of(owner))
+            yield from self._see_jobs()
             yield from self.timers.slices(list(self._loops.values()))
             links: dict[str, list[Link]] = {}
             for place, (name, waiting) in enumerate(self.waits.items()):
@@ -116,7 +117,6 @@ class Collection:
                     yield
             self.deadlocks = _deadlocks.find(self, links)
             yield
-            self._see_jobs()
             yield from self.watched.slices(list(self._loops.values()))
             if self.lints is not None:
                 yield from self.lints.slices()
@@ -163,7 +163,7 @@ class Collection:
         yield "jobs", (_jobs.described(*each) for each in self._jobs[:MOST_LISTED])
         yield "timers", self.timers.described()
 
-    def _see_jobs(self) -> None:
+    def _see_jobs(self) -> Iterator[None]:
         waiting = {id(each.job): name for name, each in self.waits.items() if each.job is not None}
         waiting |= {id(look.waiter): name for name, look in self.looks.items() if look.waiter is not None}
         for found in _jobs.jobs():
@@ -172,6 +172,18 @@ class Collection:
             if task is not None:
                 found.owner = found.owner or loop_of(self.looks[task].task)
                 self._jobs_of_tasks[task] = identifier(found.job)
+        # What is left are futures of other threads: of those that a loop there completes, the task is known.
+        threads = {
+            id(each.job): each
+            for name, each in self.waits.items()
+            if each.job is not None and name not in self._jobs_of_tasks
+        }
+        for place, look in enumerate(self.looks.values() if threads else ()):
+            for future in futures_of_threads(look.task):
+                if (found_wait := threads.get(id(future))) is not None:
+                    found_wait.kind, found_wait.tasks, found_wait.needs = "task", [look.task], "any"
+            if place % SLICE == SLICE - 1:
+                yield
 
     def awaiters(self, name: str) -> list[str]:
         """The tasks that wait for this one."""
@@ -259,6 +271,7 @@ class Collection:
             until=finite(waiting.until),
             job=self._jobs_of_tasks.get(name),
             connection=None if waiting.transport is None else identifier(waiting.transport),
+            child=None if waiting.child is None else identifier(waiting.child),
         )
 
     def _loop(self, name: str, owner: Any) -> Loop:

@@ -27,8 +27,8 @@ class Wait(TypedDict):
     """What a task waits for."""
 
     # "lock", "semaphore", "condition", "event", "barrier", "queue get", "queue put", "queue join", "task", "gather",
-    # "wait", "wait_for", "shield", "task group", "as_completed", "sleep", "executor", "stream read", "stream drain",
-    # "future", "unknown"
+    # "wait", "wait_for", "shield", "task group", "as_completed", "sleep", "executor", "child", "stream read",
+    # "stream drain", "future", "unknown"
     kind: str
     # The identifier of a primitive in `primitives`.
     primitive: str | None
@@ -39,9 +39,10 @@ class Wait(TypedDict):
     needs: Literal["all", "any"] | None
     # When a sleep ends, in seconds from the snapshot.
     until: float | None
-    # The identifiers of a job in `jobs` and of a connection in `connections`.
+    # The identifiers of a job in `jobs`, of a connection in `connections` and of a child process in `children`.
     job: str | None
     connection: str | None
+    child: str | None
 
 
 class Creation(TypedDict):

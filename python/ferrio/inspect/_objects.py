@@ -52,7 +52,12 @@ _ROLES: dict[type, str] = {
 
 # Classes of ferrio's that have no name in a module.
 _INTERNAL = {"ferrio.method": "native method", "ferrio.DoneCallback": "callback", "ferrio.Waiting": "waiting"}
-_INTERNAL |= {"ferrio.Job": "job", "ferrio.Link": "link", "concurrent.futures._base.Future": "executor future"}
+_INTERNAL |= {
+    "ferrio.Job": "job",
+    "ferrio.Link": "link",
+    "ferrio.Chain": "chain",
+    "concurrent.futures._base.Future": "executor future",
+}
 
 PRIMITIVES = frozenset({"lock", "semaphore", "condition", "event", "barrier", "queue"})
 

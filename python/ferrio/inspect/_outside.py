@@ -235,6 +235,7 @@ def _wait(awaited: list[str]) -> Wait:
         until=None,
         job=None,
         connection=None,
+        child=None,
     )
 
 

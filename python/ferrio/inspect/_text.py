@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from ferrio.inspect._chains import Chain, ChainLink, Index, chain_of, roots
 from ferrio.inspect._model import ContextValue, Frame, Holder, Primitive, Snapshot, Task, Times, Wait
 from ferrio.inspect._printable import count as count, printable as printable, table as table
-from ferrio.inspect._text_io import connection_name, job_name, summary
+from ferrio.inspect._text_io import child_name, connection_name, job_name, summary
 
 # How many chains `why` shows if no task is named.
 _MOST_CHAINS = 20
@@ -118,6 +118,8 @@ def waits_for(index: Index, task: Task) -> str:
         return f"{kind}: {named}{more}"
     if (job := index.jobs.get(wait["job"] or "")) is not None:
         return f"{wait['kind']}: {job_name(job)}"
+    if (child := index.children.get(wait["child"] or "")) is not None:
+        return f"child process {child_name(child)}"
     if (connection := index.connections.get(wait["connection"] or "")) is not None:
         return f"{wait['kind']} on {connection_name(connection)}"
     return wait["kind"]

@@ -70,6 +70,13 @@ def connection_name(connection: Connection) -> str:
     return " -> ".join(ends) or f"{connection['kind']} of {short(connection['protocol'])}"
 
 
+def child_name(child: Child) -> str:
+    """Its number, program and state."""
+    words = (_number(child["pid"]), None if child["program"] is None else f"({printable(child['program'])})")
+    state = "" if child["state"] is None else f", {child['state']}"
+    return " ".join(word for word in words if word) + state
+
+
 def job_name(job: Job) -> str:
     """What a job calls, and for how long it runs or waits."""
     name = _UNKNOWN if job["function"] is None else printable(job["function"])
