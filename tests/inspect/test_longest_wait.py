@@ -188,14 +188,15 @@ def test_a_new_primitive_at_an_old_address_begins_anew(recording, loop, kind):
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.wait([task])
-            assert _primitives.longest_wait(primitive) > 0
+            assert (_primitives.longest_wait(primitive) or 0.0) > 0
 
     loop.run_until_complete(main())
 
 
 def test_the_metrics_have_the_waits_by_kind(recording, loop):
     async def main():
-        lock, queue = _ferrio.Lock(), _ferrio.Queue()
+        lock = _ferrio.Lock()
+        queue: asyncio.Queue[int] = _ferrio.Queue()
         await lock.acquire()
         waits = [loop.create_task(lock.acquire()), loop.create_task(queue.get()), loop.create_task(queue.get())]
         await asyncio.sleep(0)

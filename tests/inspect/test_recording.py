@@ -5,7 +5,8 @@ import functools
 import gc
 import linecache
 import operator
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, ClassVar
 
 import pytest
 
@@ -136,6 +137,59 @@ def test_a_deadlock_by_acquire_is_found_while_recording(recording, own_loop):
     snapshot, _ = seen(own_loop, main)
     (deadlock,) = snapshot["deadlocks"]
     assert {link["how"] for link in deadlock["links"]} == {"recorded"}
+
+
+class Sly(Coroutine[Any, Any, None]):
+    """A coroutine of the program's own class."""
+
+    asked: ClassVar[list[str]] = []
+
+    def __init__(self) -> None:
+        self.inner = _sleeps_shortly()
+
+    def send(self, value):
+        return self.inner.send(value)
+
+    def throw(self, *error):
+        return self.inner.throw(*error)
+
+    def close(self):
+        self.inner.close()
+
+    def __await__(self):
+        return self
+
+    @property
+    def cr_await(self):
+        self.asked.append("cr_await")
+
+    @property
+    def cr_frame(self):
+        self.asked.append("cr_frame")
+
+    def __getattr__(self, name):
+        self.asked.append(name)
+        raise AttributeError(name)
+
+
+async def _sleeps_shortly():
+    for _ in range(3):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
+
+
+def test_a_coroutine_of_the_programs_own_class_is_not_asked(recording, own_loop):
+    async def main():
+        task = own_loop.create_task(Sly())
+        await asyncio.sleep(0)
+        Sly.asked.clear()
+        while not task.done():
+            ferrio.inspect.snapshot()
+            ferrio.inspect.trace()
+            await asyncio.sleep(0)
+
+    own_loop.run_until_complete(main())
+    assert Sly.asked == []
 
 
 def test_polls_of_the_system_are_counted(recording, own_loop):

@@ -67,7 +67,7 @@ def now_of(owner: Any) -> float | None:
         if clock is not None:
             # Another loop written in C is no program's.
             is_known = any(clock is each for each in _CLOCKS) or _is_of_c(clock)
-            now = clock(owner) if is_known else None
+            now: Any = clock(owner) if is_known else None
             return float(now) if type(now) in (float, int) else None
     return None
 

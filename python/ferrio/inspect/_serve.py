@@ -270,7 +270,7 @@ def _answer(request: bytes) -> bytes:
             return _error("the request is not understood: another version of ferrio may have sent it")
         return b"".join(_parts(Collection()))
     except _Ending:
-        return _error("the process ends")
+        return _error("the process ends, or forks all the time")
     except ValueError:
         return _error("the request is not JSON")
     except Exception as error:

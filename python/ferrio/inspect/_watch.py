@@ -11,7 +11,7 @@ from typing import Any
 
 from ferrio._views import seconds
 from ferrio.inspect._blocked import Flame, one_line, stack_text
-from ferrio.inspect._client import Failed, find, greeting_of
+from ferrio.inspect._client import Failed, connect, find, greeting_of
 from ferrio.inspect._model import SCHEMA_VERSION, Block
 
 # How often to connect again to a process that has forked in that moment.
@@ -108,7 +108,7 @@ def _connection(path: Path, deadline: float | None) -> Iterator[bytes]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(5)
         try:
-            connection.connect(os.fspath(path))
+            connect(connection, os.fspath(path))
             connection.sendall(b'"watch"\n')
             rest = b""
             while True:

@@ -19,7 +19,7 @@ use crate::capi::gil_cell::GilCell;
 use crate::capi::owned_ref::OwnedRef;
 use crate::objects::coroutine::Visitor;
 use crate::objects::future::{FutureRef, State};
-use crate::objects::recording::waits::Since;
+use crate::objects::recording::since::Since;
 
 /// A future that code waits for.
 pub struct FutureWaiter {

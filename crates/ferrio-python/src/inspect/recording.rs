@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ferrio_cpython::LoopBase;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::recording::readings::{self, Waker};
-use ferrio_cpython::objects::recording::{self, Plan, holders, labels, totals};
+use ferrio_cpython::objects::recording::{self, Plan, holders, labels};
 use ferrio_sys::clock;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -73,7 +73,7 @@ type Totals = (u64, u64, u64, Histogram);
 #[pyfunction]
 #[pyo3(name = "_recorded_totals")]
 pub(crate) fn recorded_totals(py: Python<'_>) -> Option<Totals> {
-    let found = totals::read(py)?;
+    let found = readings::totals(py)?;
     Some((found.created, found.done, found.destroyed_pending, found.job_waits.read()))
 }
 

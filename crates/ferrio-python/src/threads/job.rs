@@ -8,7 +8,7 @@
 use ferrio_cpython::capi::context;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::objects::future::{DoneCallback, add_done_callback, future_like};
-use ferrio_cpython::objects::recording::{self, labels, totals};
+use ferrio_cpython::objects::recording::{self, labels};
 use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_cpython::{GilCell, LoopBase, Runnable};
 use ferrio_engine::{Waiter, WaiterState};
@@ -189,7 +189,7 @@ impl Job {
         let is_recorded = recording::is_on();
         if is_recorded {
             if slf.get().queued_at != 0 {
-                totals::note_job_wait(py, noted::instant().saturating_sub(slf.get().queued_at));
+                recording::note_job_wait(py, noted::instant().saturating_sub(slf.get().queued_at));
             }
             recording::note_job(py, true, labels::of_callable(call.function(py)));
             running::begin(slf.as_any(), call.function(py));

@@ -9,6 +9,7 @@ use super::frames::line_of;
 use super::progress::Timeline;
 use super::records::RECORDS;
 pub use super::times::{Times, Waker};
+use super::totals::Totals;
 use super::{timeline, whereabouts};
 use crate::objects::loop_base::LoopBase;
 use crate::objects::task::TaskRef;
@@ -61,6 +62,11 @@ pub fn read(py: Python<'_>, since: u64) -> Vec<Reading> {
 pub fn durations(base: &LoopBase, py: Python<'_>) -> Option<[Durations; 3]> {
     let timeline = base.timeline.get()?;
     Some(timeline.with(py, |state| [&state.polls, &state.waits, &state.callbacks].map(Durations::clone)))
+}
+
+/// What was counted of all tasks and jobs; None while recording is off.
+pub fn totals(py: Python<'_>) -> Option<Totals> {
+    RECORDS.with(py, |records| records.as_ref().map(|records| records.totals.clone()))
 }
 
 /// How often a loop has asked the system for events while it was recorded; None if it never was.
