@@ -126,6 +126,8 @@ def test_a_task_that_another_threads_loop_runs_is_followed(new_event_loop):
     try:
         snapshot, found = new_event_loop().run_until_complete(outer())
     finally:
+        # The cancelled one has to end before its loop does.
+        asyncio.run_coroutine_threadsafe(_others_ended(), other).result()
         other.call_soon_threadsafe(other.stop)
         thread.join()
         asyncio.set_event_loop(None)
@@ -133,6 +135,11 @@ def test_a_task_that_another_threads_loop_runs_is_followed(new_event_loop):
     assert (awaited["coroutine"], awaited["awaited_by"]) == ("_hangs", [found["id"]])
     assert awaited["loop"] != found["loop"]
     assert snapshot["deadlocks"] == []
+
+
+async def _others_ended():
+    while len(asyncio.all_tasks()) > 1:
+        await asyncio.sleep(0)
 
 
 def test_a_lock_knows_its_holder_and_its_waiters_in_order(new_event_loop, kind):
