@@ -47,9 +47,8 @@ def ask(path: str | os.PathLike[str], request: object, patience: float = _PATIEN
             # Some programs fork all the time.
             time.sleep(0.01 * random.random() * attempt)
     else:
-        raise Failed(
-            f"{os.fspath(path)}: the process does not answer: this user may not ask it, or it ends, or forks all the time"
-        )
+        why = "this user may not ask it, or it ends, or forks all the time"
+        raise Failed(f"{os.fspath(path)}: the process does not answer: {why}")
     try:
         decoded = json.loads(answer)
     except ValueError:

@@ -6,9 +6,10 @@ complete it.
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import FunctionType
+from types import CellType, FunctionType, GeneratorType
 from typing import Any, Literal
 
 from ferrio.inspect._descriptors import kind_of_transport
@@ -118,23 +119,25 @@ def _of_wait(look: Look, name: str) -> Waiting | None:
 
 
 def _of_as_completed(look: Look) -> Waiting | None:
-    for coroutine in look.coroutines[-4:]:
+    for outer, coroutine in itertools.pairwise((None, *look.coroutines[-5:])):
         if is_shown(coroutine) and name_of(coroutine).endswith(_COMPLETIONS) and described(coroutine)["asyncio"]:
-            return Waiting("as_completed", tasks=_completions(coroutine), needs="any")
+            return Waiting("as_completed", tasks=_completions(outer, coroutine), needs="any")
     return None
 
 
 _COMPLETIONS = ("._wait_for_one", "_AsCompletedIterator.__anext__")
 
 
-def _completions(coroutine: Any) -> list[Any]:
-    """The tasks that an iterator of `as_completed` waits for."""
+def _completions(outer: Any, coroutine: Any) -> list[Any]:
+    """The tasks that an iterator of `as_completed` waits for; before 3.13 it is a generator, in the function around."""
     for each in referents(coroutine):
         if type_name(each).endswith("._AsCompletedIterator"):
             left = attribute(each, "_todo") or next((one for one in referents(each) if type(one) is set), ())
             return [one for one in copied(left) if is_future(one)]
-        if type(each) is FunctionType and (left := _cells(each).get("todo")) is not None:
-            return [one for one in copied(left) if is_future(one)] if type(left) is set else []
+    for each in () if outer is None else referents(outer):
+        if type(each) is GeneratorType and name_of(each) == "as_completed":
+            sets = [known for cell in referents(each) if type(cell) is CellType for known in referents(cell)]
+            return [one for left in sets if type(left) is set for one in copied(left) if is_future(one)]
     return []
 
 

@@ -17,14 +17,14 @@ pub(crate) fn count_scheduled(owner: &Bound<'_, Loop>) -> (usize, usize) {
     base(owner).count_scheduled(owner.py())
 }
 
+/// Timers, each with the instant at which it is due, and how many others there are.
+type Timers<'py> = (Vec<(f64, Bound<'py, PyAny>)>, usize);
+
 /// The handles of the timers that are soonest due, and when, in seconds of the loop's clock; and how many there are
 /// beyond `most`.
 #[pyfunction]
 #[pyo3(name = "_timers_of")]
-pub(crate) fn timers_of<'py>(
-    owner: &Bound<'py, Loop>,
-    most: usize,
-) -> PyResult<(Vec<(f64, Bound<'py, PyAny>)>, usize)> {
+pub(crate) fn timers_of<'py>(owner: &Bound<'py, Loop>, most: usize) -> PyResult<Timers<'py>> {
     let py = owner.py();
     let (timers, others) = base(owner).soonest_timers(py, most)?;
     Ok((timers.into_iter().map(|(when, handle)| (when, handle.bind(py))).collect(), others))

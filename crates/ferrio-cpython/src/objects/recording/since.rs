@@ -22,15 +22,18 @@ impl Since {
 
     #[cold]
     fn at(instant: u64) -> Self {
-        let [a, b, c, d, e, f, ..] = (instant >> Self::UNIT).max(1).to_le_bytes();
-        Self([a, b, c, d, e, f])
+        let units = (instant >> Self::UNIT).max(1).to_le_bytes();
+        let mut since = Self::default();
+        since.0.copy_from_slice(&units[..6]);
+        since
     }
 
     /// How long ago that was, in nanoseconds; None if it was not recorded.
     #[must_use]
     pub fn elapsed(self) -> Option<u64> {
-        let [a, b, c, d, e, f] = self.0;
-        let units = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
+        let mut units = [0; 8];
+        units[..6].copy_from_slice(&self.0);
+        let units = u64::from_le_bytes(units);
         (units != 0).then(|| monotonic().saturating_sub(units << Self::UNIT))
     }
 }
