@@ -124,12 +124,13 @@ def blocks() -> None:
         print(f"{name:<28}{statistics.median(times):>10.0f}{max(times):>12.0f}", flush=True)
 
 
-async def turning(tasks: int) -> None:
-    """Has many tasks, and prints the longest turns while nobody looks at them, and while somebody does."""
+async def turning(tasks: int, *, sleeping: bool) -> None:
+    """Has many tasks, with a timer each if they sleep; prints the longest turns while nobody looks, and while somebody
+    does."""
     import ferrio.inspect
 
     event = asyncio.Event()
-    waiting = [asyncio.create_task(event.wait()) for _ in range(tasks)]
+    waiting = [asyncio.create_task(asyncio.sleep(1000) if sleeping else event.wait()) for _ in range(tasks)]
     await asyncio.sleep(0)
     directory = tempfile.mkdtemp()
     os.chmod(directory, 0o700)
@@ -148,10 +149,12 @@ async def turning(tasks: int) -> None:
             before = now
         lengths.sort()
         longest, hundredth = lengths[-1] * 1000, lengths[-max(len(lengths) // 1000, 1)] * 1000
-        what = f"{tasks:,} tasks, a snapshot in {before - began:.1f} s" if looked_at else "nobody looks"
+        many = f"{tasks:,} tasks{' and timers' * sleeping}"
+        what = f"{many}, a snapshot in {before - began:.1f} s" if looked_at else "nobody looks"
         print(f"{what:<44}{hundredth:>10.2f}{longest:>12.2f}", flush=True)
-    event.set()
-    await asyncio.gather(*waiting)
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
     ferrio.inspect.stop()
 
 
@@ -161,7 +164,8 @@ def snapshot() -> None:
 
     print(f"{'turns of a loop, in milliseconds':<44}{'1 in 1,000':>10}{'longest':>12}")
     ferrio.install()
-    asyncio.run(turning(TASKS))
+    for sleeping in (False, True):
+        asyncio.run(turning(TASKS, sleeping=sleeping))
 
 
 PARTS = {"costs": costs, "blocks": blocks, "snapshot": snapshot}

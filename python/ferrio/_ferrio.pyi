@@ -118,6 +118,7 @@ __all__ = [
     "_connection_of",
     "_connection_totals",
     "_count_connections",
+    "_count_scheduled",
     "_count_tasks",
     "_creation_of",
     "_enter_task",
@@ -132,6 +133,7 @@ __all__ = [
     "_interrupt_wait",
     "_leave_task",
     "_listed_tasks",
+    "_longest_wait",
     "_loop_delay",
     "_note_failures",
     "_open_block",
@@ -139,6 +141,7 @@ __all__ = [
     "_program_section",
     "_record",
     "_record_next_loop",
+    "_recorded_totals",
     "_recording_here",
     "_register_task",
     "_running_jobs",
@@ -146,11 +149,14 @@ __all__ = [
     "_running_task",
     "_server_of",
     "_stop_recording",
+    "_system_polls",
     "_task_durations",
     "_tcp_counters",
     "_thread_frames",
+    "_timers_of",
     "_times_of",
     "_unregister_task",
+    "_wait_durations",
     "_waiting_job",
     "_watched_by",
     "all_tasks",
@@ -574,7 +580,13 @@ def _stop_recording() -> None: ...
 def _times_of(
     task: object,
 ) -> tuple[int, int, int, int, int, tuple[Literal["task", "callback", "outside", "unknown"], int | None]] | None: ...
-def _task_durations(owner: object) -> tuple[_Histogram, _Histogram] | None: ...
+def _task_durations(owner: object) -> list[_Histogram] | None: ...
+def _wait_durations() -> list[tuple[str, _Histogram]] | None: ...
+def _recorded_totals() -> tuple[int, int, int, _Histogram] | None: ...
+def _system_polls(owner: object) -> int | None: ...
+def _longest_wait(primitive: object) -> int | None: ...
+def _timers_of(owner: EventLoop, most: int) -> tuple[list[tuple[float, Any]], int]: ...
+def _count_scheduled(owner: EventLoop) -> tuple[int, int]: ...
 def _flight(since: int) -> list[tuple[int, int, bytes, int, tuple[int, int] | None, int]]: ...
 def _flight_names(
     since: int,

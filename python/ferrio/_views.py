@@ -20,6 +20,7 @@ VIEWS = {
     "metrics": ("[PID]", "what the process counts, as text for Prometheus"),
     "stacks": ("[PID]", "where tasks wait, equal stacks together"),
     "io": ("[PID]", "servers, connections, child processes, and jobs of threads"),
+    "timers": ("[PID]", "what loops will call, and when"),
     "top": ("[PID]", "the tasks, sorted, as they change"),
     "trace": ("[PID]", "a file of what its loops did, for Perfetto's UI or chrome://tracing"),
     "watch": ("[PID]", "what blocks a loop, as it happens"),

@@ -16,7 +16,8 @@ def test_metrics_count_blocks_and_measure_the_loops_delay(tmp_path):
         before, known = inspect.metrics(), len(inspect.blocks())
         while len(inspect.blocks()) == known:
             time.sleep(0.01)
-        await asyncio.sleep(0)
+        while not inspect.metrics()["ferrio.eventloop.delay"]["points"][0]["value"]["count"]:  # type: ignore[index]
+            await asyncio.sleep(0.001)
         return before, inspect.metrics()
 
     inspect.start(tmp_path / "socket", blocked=0.02)
@@ -34,6 +35,8 @@ def test_metrics_count_blocks_and_measure_the_loops_delay(tmp_path):
     assert delay["limits"] == sorted(delay["limits"])
     assert delay["counts"] == sorted(delay["counts"])
     assert delay["counts"][-1] <= delay["count"]
+    quantiles = [total(after, f"ferrio.eventloop.delay.p{each}") for each in (50, 90, 99)]
+    assert 0 <= quantiles[0] <= quantiles[1] <= quantiles[2] <= delay["limits"][-1]
     text = inspect.prometheus()
     assert "ferrio_eventloop_blocked_total " in text
     assert "ferrio_eventloop_blocked_time_seconds_total " in text

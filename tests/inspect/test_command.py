@@ -1,9 +1,13 @@
 """The command line: errors are one clear line and exit status 2; programs run as before."""
 
+import contextlib
+import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -46,9 +50,65 @@ def test_errors_are_one_line(tmp_path):
     assert "there is no process" in fails(ferrio("stacks", "4194305", **asking(tmp_path)))
     assert "neither the number" in fails(ferrio("tree", "main", **asking(tmp_path)))
     assert "No such file" in fails(ferrio("ps", str(tmp_path / "none.sock")))
+    assert "No such file" in fails(ferrio("watch", str(tmp_path / "none.sock")))
     assert "unrecognized" in fails(ferrio("ps", "--colour"))
+    assert "no duration" in fails(ferrio("watch", "-d", "nan"))
+    assert r"\x0a\x1b[2J" in fails(ferrio("ps", f"{tmp_path}/\n\x1b[2J"))
+    assert "neither the number" in fails(ferrio("ps", "9" * 5000))
     with inspected(tmp_path, IDLE) as program:
         assert "no task 'other'" in fails(program.command("why", program.pid, "other"))
+
+
+HOSTILE = (
+    b"{}",
+    b"[]",
+    b"\xff",
+    b"not JSON",
+    b'{"error": "\\u001b[2J\\nand more"}',
+    b'{"schema": 3}',
+    b'{"schema": 3, "tasks": 7}',
+    b'{"schema": 3, "partial": false, "tasks": [{"id": 1}], "primitives": [], "jobs": [], "connections": []}',
+    b'{"schema": 3, "metrics": {"a": 3}}',
+    b"[" * 100_000,
+)
+
+
+def test_whoever_answers_cannot_do_more_than_make_the_command_fail(tmp_path):
+    """Root may ask a process of any user, and any program may listen."""
+
+    def serve():
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            with peer, contextlib.suppress(OSError):
+                peer.recv(1 << 16)
+                peer.sendall(answer)
+
+    listener = socket.create_server(str(tmp_path / "socket"), family=socket.AF_UNIX)
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        for answer, view in zip(
+            HOSTILE, itertools.cycle(("ps", "why", "metrics", "io", "timers", "top")), strict=False
+        ):
+            assert "\x1b" not in fails(ferrio(view, str(tmp_path / "socket"))), answer
+    finally:
+        listener.close()
+
+
+def test_a_locale_without_the_letters_shows_them_escaped(tmp_path):
+    code = """
+    async def main():
+        task = asyncio.create_task(asyncio.Event().wait(), name="Aufgabe für später")
+        print("ready")
+        await asyncio.Event().wait()
+    """
+    with inspected(tmp_path, code) as program:
+        program.until_waiting(**{"Task-1": "event"})
+        result = program.command("ps", program.pid, PYTHONIOENCODING="ascii")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert r"Aufgabe f\xfcr sp\xe4ter" in result.stdout
 
 
 def test_a_socket_that_a_killed_process_has_left_is_removed(tmp_path):

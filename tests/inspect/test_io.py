@@ -405,6 +405,7 @@ CODE = """
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         child = await asyncio.create_subprocess_exec("cat", "-u", "-", stdin=-1, stdout=-3, stderr=-3)
         jobs = [asyncio.ensure_future(asyncio.to_thread(__import__("time").sleep, 1000)) for _ in range(2)]
+        waits = asyncio.create_task(child.wait(), name="waits for the child")
         print("ready")
         try:
             await reader.read()
@@ -421,6 +422,7 @@ def test_the_views_show_it_from_outside(tmp_path, how):
         child = snapshot["children"][0]["pid"]
         listed = program.show("ps")
         reasons = program.show("why")
+        of_child = program.show("why", "waits for the child")
     assert snapshot["servers"][0]["addresses"][0] in shown
     assert f"{child}  cat " in shown
     assert "-u" not in shown
@@ -428,3 +430,4 @@ def test_the_views_show_it_from_outside(tmp_path, how):
     assert "also: 1 server, 3 connections, 1 child process, 2 jobs" in listed
     assert "for stream read on 127.0.0.1:" in reasons
     assert "for executor: time.sleep, running" in reasons
+    assert f"for child process {child} (cat), " in of_child

@@ -5,13 +5,15 @@ import functools
 import gc
 import linecache
 import operator
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, ClassVar
 
 import pytest
 
 import ferrio
 import ferrio.inspect
 from ferrio import _ferrio
+from ferrio.inspect import _text
 from tests.support.memory import in_use
 from tests.support.snapshots import primitive_of, seen, within
 
@@ -135,6 +137,177 @@ def test_a_deadlock_by_acquire_is_found_while_recording(recording, own_loop):
     snapshot, _ = seen(own_loop, main)
     (deadlock,) = snapshot["deadlocks"]
     assert {link["how"] for link in deadlock["links"]} == {"recorded"}
+
+
+class Sly(Coroutine[Any, Any, None]):
+    """A coroutine of the program's own class."""
+
+    asked: ClassVar[list[str]] = []
+
+    def __init__(self) -> None:
+        self.inner = _sleeps_shortly()
+
+    def send(self, value):
+        return self.inner.send(value)
+
+    def throw(self, *error):
+        return self.inner.throw(*error)
+
+    def close(self):
+        self.inner.close()
+
+    def __await__(self):
+        return self
+
+    @property
+    def cr_await(self):
+        self.asked.append("cr_await")
+
+    @property
+    def cr_frame(self):
+        self.asked.append("cr_frame")
+
+    def __getattr__(self, name):
+        self.asked.append(name)
+        raise AttributeError(name)
+
+
+async def _sleeps_shortly():
+    for _ in range(3):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
+
+
+def test_a_coroutine_of_the_programs_own_class_is_not_asked(recording, own_loop):
+    async def main():
+        task = own_loop.create_task(Sly())
+        await asyncio.sleep(0)
+        Sly.asked.clear()
+        while not task.done():
+            ferrio.inspect.snapshot()
+            ferrio.inspect.trace()
+            await asyncio.sleep(0)
+
+    own_loop.run_until_complete(main())
+    assert Sly.asked == []
+
+
+def test_polls_of_the_system_are_counted(recording, own_loop):
+    async def main():
+        before = _polls(own_loop)
+        for _ in range(3):
+            await asyncio.sleep(0.001)
+        return before, _polls(own_loop)
+
+    before, after = own_loop.run_until_complete(main())
+    assert after >= before + 3
+
+
+def _polls(loop):
+    return next(each["polls"] for each in ferrio.inspect.snapshot()["loops"] if each["id"] == hex(id(loop)))
+
+
+async def _sleeps(lock):
+    await asyncio.sleep(1000)
+    lock.release()
+
+
+async def _sleeps_then_calls(release):
+    await asyncio.sleep(1000)
+    release()
+
+
+class Holder:
+    def __init__(self, lock):
+        self.parts = {"lock": lock}
+
+    async def sleeps(self):
+        await asyncio.sleep(1000)
+        self.parts["lock"].release()
+
+
+_global_lock: list[Any] = []
+
+
+async def _sleeps_and_knows():
+    await asyncio.sleep(1000)
+    _release()
+
+
+def _release():
+    _global_lock[0].release()
+
+
+def _by_timer(lock):
+    asyncio.get_running_loop().call_later(1000, lock.release)
+
+
+def _by_global(lock):
+    _global_lock[:] = [lock]
+    return _sleeps_and_knows()
+
+
+RELEASERS: dict[str, Any] = {
+    "a variable": _sleeps,
+    "a method": lambda lock: _sleeps_then_calls(lock.release),
+    "a closure": lambda lock: _sleeps_then_calls(lambda: lock.release()),
+    "a partial": lambda lock: _sleeps_then_calls(functools.partial(lock.release)),
+    "an attribute": lambda lock: Holder(lock).sleeps(),
+    "a global": _by_global,
+    "a timer": _by_timer,
+}
+
+
+@pytest.mark.parametrize("how", RELEASERS)
+@pytest.mark.parametrize("kind", ["Lock", "Condition"])
+def test_a_lock_that_another_task_may_release_makes_no_certain_circle(recording, own_loop, how, kind):
+    """Some programs use a lock as a signal: they take it twice, and another task releases it."""
+
+    async def main():
+        lock = getattr(_ferrio, kind)()
+        releaser = RELEASERS[how](lock)
+        task = None if releaser is None else asyncio.get_running_loop().create_task(releaser)
+        await lock.acquire()
+        try:
+            await lock.acquire()
+        finally:
+            _global_lock.clear()
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
+
+    snapshot, tasks = seen(own_loop, main)
+    assert tasks["main"]["waits_for"]["kind"] == "lock"  # type: ignore[index]
+    assert snapshot["deadlocks"] == []
+    assert "deadlock" not in "\n".join(_text.why(snapshot)).lower()
+
+
+def test_a_task_that_is_stuck_itself_does_not_release_a_lock(recording, own_loop):
+    async def main():
+        lock = _ferrio.Lock()
+
+        async def waits():
+            await lock.acquire()
+            lock.release()
+
+        await lock.acquire()
+        task = asyncio.get_running_loop().create_task(waits())
+        another = asyncio.get_running_loop().create_task(_awaits(task, lock))
+        await asyncio.sleep(0)
+        try:
+            await lock.acquire()
+        finally:
+            another.cancel()
+            await asyncio.wait([another])
+
+    snapshot, tasks = seen(own_loop, main)
+    (deadlock,) = snapshot["deadlocks"]
+    assert [link["task"] for link in deadlock["links"]] == [tasks["main"]["id"]]
+
+
+async def _awaits(task, lock):
+    await task
+    lock.release()
 
 
 def test_records_of_tasks_that_are_gone_are_dropped(recording, own_loop):

@@ -5,7 +5,7 @@ import gc
 import json
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, get_type_hints
+from typing import Any, ClassVar, get_type_hints
 
 import pytest
 
@@ -36,6 +36,7 @@ WAITS: dict[str, tuple[str, Callable[[Callable[[str], Any]], Coroutine[Any, Any,
     "sleep": ("sleep", lambda kind: kind("sleep")(1000)),
     "gather": ("gather", lambda kind: _awaited(lambda: kind("gather")(_hangs()))),
     "shield": ("shield", lambda kind: _awaited(lambda: kind("shield")(_hangs()))),
+    "as_completed": ("as_completed", lambda kind: _first_of(kind("as_completed")([_hangs()]))),
     "wait": ("wait", lambda kind: kind("wait")([asyncio.ensure_future(_hangs())])),
     "task": ("task", lambda kind: _awaited(lambda: asyncio.ensure_future(_hangs()))),
     "future": ("future", lambda kind: _hangs()),
@@ -56,6 +57,11 @@ async def _condition(kind):
 
 async def _hangs():
     await asyncio.get_running_loop().create_future()
+
+
+async def _first_of(futures):
+    for each in futures:
+        await each
 
 
 async def _awaited(make):
@@ -91,6 +97,49 @@ def test_a_wait_is_known_for_what_it_is(new_event_loop, kind, name):
 def _waiters(snapshot: Snapshot, task: Task) -> list[str]:
     found = primitive_of(snapshot, task)
     return [*found["waiters"], *found["putters"]] or [task["id"]]
+
+
+def test_a_task_that_another_threads_loop_runs_is_followed(new_event_loop):
+    other = new_event_loop()
+    thread = threading.Thread(target=other.run_forever, name="other")
+    thread.start()
+
+    async def main():
+        future = asyncio.run_coroutine_threadsafe(_hangs(), other)
+        try:
+            await asyncio.wrap_future(future)
+        finally:
+            future.cancel()
+
+    async def outer():
+        task = asyncio.create_task(main(), name="main")
+        while True:
+            await asyncio.sleep(0)
+            snapshot = ferrio.inspect.snapshot()
+            (found,) = [each for each in snapshot["tasks"] if each["name"] == "main"]
+            if found["waits_for"] is not None and found["waits_for"]["kind"] == "task":
+                break
+        task.cancel()
+        await asyncio.wait([task])
+        return snapshot, found
+
+    try:
+        snapshot, found = new_event_loop().run_until_complete(outer())
+    finally:
+        # The cancelled one has to end before its loop does.
+        asyncio.run_coroutine_threadsafe(_others_ended(), other).result()
+        other.call_soon_threadsafe(other.stop)
+        thread.join()
+        asyncio.set_event_loop(None)
+    (awaited,) = [each for each in snapshot["tasks"] if each["id"] in found["waits_for"]["tasks"]]
+    assert (awaited["coroutine"], awaited["awaited_by"]) == ("_hangs", [found["id"]])
+    assert awaited["loop"] != found["loop"]
+    assert snapshot["deadlocks"] == []
+
+
+async def _others_ended():
+    while len(asyncio.all_tasks()) > 1:
+        await asyncio.sleep(0)
 
 
 def test_a_lock_knows_its_holder_and_its_waiters_in_order(new_event_loop, kind):
@@ -223,6 +272,90 @@ def test_no_code_of_the_program_runs(new_event_loop):
         return names
 
     assert loop.run_until_complete(outer()) == []
+
+
+class Text(str):
+    """A text with methods of the program's."""
+
+    __slots__ = ()
+    asked: ClassVar[list[str]] = []
+
+    def __str__(self):
+        Text.asked.append("str")
+        return "wrong"
+
+    def __format__(self, form):
+        Text.asked.append("format")
+        return "wrong"
+
+    def startswith(self, *_):
+        Text.asked.append("startswith")
+        return True
+
+    def __len__(self):
+        Text.asked.append("len")
+        raise RuntimeError
+
+    def __eq__(self, other):
+        Text.asked.append("==")
+        return True
+
+    __hash__ = str.__hash__
+
+
+def test_no_method_of_a_name_runs(new_event_loop, tmp_path):
+    loop = new_event_loop()
+
+    async def waits():
+        await loop.create_future()
+
+    class Named(threading.Thread):
+        @property
+        def name(self):
+            Text.asked.append("name")
+            return "wrong"
+
+        @name.setter
+        def name(self, name):
+            pass
+
+    async def main():
+        coroutine: Any = waits()
+        coroutine.__name__ = coroutine.__qualname__ = Text("named")
+        task = loop.create_task(coroutine)
+        ends = threading.Event()
+        thread = Named(target=ends.wait)
+        thread.start()
+        await asyncio.sleep(0)
+        Text.asked.clear()
+        text = ferrio.inspect.why(task)
+        ferrio.inspect.metrics()
+        asked = list(Text.asked)
+        ends.set()
+        thread.join()
+        task.cancel()
+        await asyncio.wait([task])
+        return text, asked
+
+    text, asked = loop.run_until_complete(main())
+    assert "(named)" in text
+    assert asked == []
+
+
+def test_long_names_are_cut(new_event_loop):
+    loop = new_event_loop()
+
+    async def main():
+        task = loop.create_task(_hangs(), name="n" * (1 << 20))
+        await asyncio.sleep(0)
+        snapshot = ferrio.inspect.snapshot()
+        task.cancel()
+        await asyncio.wait([task])
+        return snapshot
+
+    snapshot = loop.run_until_complete(main())
+    (name,) = [task["name"] for task in snapshot["tasks"] if task["name"].startswith("nnn")]
+    assert name == "n" * 1000 + "…"
 
 
 def test_a_snapshot_keeps_nothing_alive(new_event_loop):

@@ -1,6 +1,7 @@
 """How long tasks ran and were ready, and who woke them, while inspection is on."""
 
 import asyncio
+import gc
 import sys
 import threading
 import time
@@ -359,6 +360,49 @@ def test_the_metrics_have_histograms_of_polls_and_of_waits(recording):
         assert isinstance(value, dict)
         assert value["count"] >= 10
         assert value["counts"] == sorted(value["counts"])
+        assert value["counts"][-1] <= value["count"]
+
+
+def test_tasks_that_are_created_done_and_destroyed_are_counted(recording):
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda *_: None)
+        await asyncio.gather(*(asyncio.create_task(asyncio.sleep(0)) for _ in range(5)))
+        cancelled = asyncio.create_task(asyncio.sleep(1000))
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+        lost = loop.create_task(_awaits(loop.create_future()))
+        await asyncio.sleep(0)
+        del lost
+        gc.collect()
+        return ferrio.inspect.metrics()
+
+    before, found = ferrio.inspect.metrics(), run(main)
+    names = ("ferrio.task.created", "ferrio.task.done", "ferrio.task.destroyed_pending")
+    grown = [found[name]["points"][0]["value"] - before[name]["points"][0]["value"] for name in names]
+    # With `main`, which is not done.
+    assert grown == [8, 6, 1]
+
+
+async def _awaits(future):
+    await future
+
+
+def test_callbacks_and_waits_of_jobs_are_timed(recording):
+    async def main():
+        loop = asyncio.get_running_loop()
+        for _ in range(5):
+            loop.call_soon(int)
+        await asyncio.sleep(0)
+        await asyncio.to_thread(int)
+        return ferrio.inspect.metrics()
+
+    found = run(main)
+    for name, least in (("ferrio.eventloop.callback", 5), ("ferrio.executor.wait", 1)):
+        (point,) = found[name]["points"]
+        value = point["value"]
+        assert isinstance(value, dict)
+        assert value["count"] >= least
         assert value["counts"][-1] <= value["count"]
 
 

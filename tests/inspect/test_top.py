@@ -35,7 +35,7 @@ async def main():
 
 def task(name: str, line: int = 1, *, kind: str = "event", until: float | None = None, **fields: Any) -> dict[str, Any]:
     wait: dict[str, Any] = {"kind": kind, "primitive": None, "tasks": [], "tasks_total": 0, "needs": None}
-    wait |= {"until": until, "job": None, "connection": None}
+    wait |= {"until": until, "job": None, "connection": None, "child": None}
     stack = [
         {"function": "handle", "file": "server.py", "line": line, "asyncio": False},
         {"function": "Event.wait", "file": None, "line": None, "asyncio": True},
@@ -54,7 +54,7 @@ def task(name: str, line: int = 1, *, kind: str = "event", until: float | None =
 
 def snapshot(at: float, *tasks: dict[str, Any]) -> Any:
     made = {"pid": 7, "program": "server.py", "python": "3.13.0", "time": at, "took": 0.01, "partial": False}
-    lists = dict.fromkeys(("loops", "primitives", "deadlocks", "jobs", "connections", "lints"), ())
+    lists = dict.fromkeys(("loops", "primitives", "deadlocks", "jobs", "connections", "children", "lints"), ())
     return made | lists | {"tasks": list(tasks), "reason": None}
 
 

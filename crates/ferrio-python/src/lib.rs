@@ -105,9 +105,11 @@ mod _ferrio {
     use crate::inspect::other_processes::{interrupt_wait, program_section};
     #[pymodule_export]
     use crate::inspect::recording::{
-        creation_of, flight, flight_names, forget_flight, holders_of, place_of_lock, record, stop_recording,
-        task_durations, times_of,
+        creation_of, flight, flight_names, forget_flight, holders_of, place_of_lock, record, recorded_totals,
+        stop_recording, system_polls, task_durations, times_of,
     };
+    #[pymodule_export]
+    use crate::inspect::scheduled::{count_scheduled, longest_wait, timers_of, wait_durations};
     #[pymodule_export]
     use crate::inspect::watchdog::{
         Watchdog, forget_running_loops, loop_delay, open_block, running_loops, running_task,

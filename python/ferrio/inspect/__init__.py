@@ -43,7 +43,7 @@ from ferrio.inspect._model import (
     Waker,
     schema,
 )
-from ferrio.inspect._model_io import Child, Connection, Job, LeftOff, Server
+from ferrio.inspect._model_io import Child, Connection, Job, LeftOff, Server, Timer
 from ferrio.inspect._objects import identifier
 from ferrio.inspect._serve import start, stop
 from ferrio.inspect._text import why as _why
@@ -77,6 +77,7 @@ __all__ = [
     "Snapshot",
     "Task",
     "Thread",
+    "Timer",
     "Times",
     "Wait",
     "Waker",

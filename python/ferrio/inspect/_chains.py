@@ -45,6 +45,7 @@ class Index:
         self.primitives = {each["id"]: each for each in snapshot["primitives"]}
         self.jobs = {each["id"]: each for each in snapshot["jobs"]}
         self.connections = {each["id"]: each for each in snapshot["connections"]}
+        self.children = {each["id"]: each for each in snapshot["children"]}
         self.deadlocked = {
             link["task"]: link for each in snapshot["deadlocks"] if not each["has_timeout"] for link in each["links"]
         }
@@ -130,6 +131,6 @@ def _rank(index: Index, task: Task, places: dict[str, int]) -> int:
     wait = task["waits_for"]
     if wait is None:
         return 5
-    if wait["kind"] in ("sleep", "executor"):
+    if wait["kind"] in ("sleep", "executor", "child"):
         return 4
     return 2 if task["id"] not in places else 1

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import socket
 import time
 from collections.abc import Iterator
@@ -22,6 +23,13 @@ _LONGEST_ANSWER = 2 << 30
 # In seconds, for the answer to come.
 _PATIENCE = 150.0
 
+# How often to ask a process that forks or ends just then, and what it says so by.
+_ATTEMPTS = 20
+_ENDS = b'{"error": "the process ends'
+
+# To be let in, as others may be before.
+_PATIENCE_TO_CONNECT = 20.0
+
 # The same for a greeting, which takes no time but that of a busy machine; and if the process is stopped.
 _PATIENCE_FOR_GREETING = 20.0
 _PATIENCE_WITH_STOPPED = 1.0
@@ -30,13 +38,17 @@ _PATIENCE_WITH_STOPPED = 1.0
 def ask(path: str | os.PathLike[str], request: object, patience: float = _PATIENCE) -> dict[str, Any]:
     """The answer of the process that listens at `path`."""
     deadline = time.monotonic() + patience
-    for _ in range(3):
+    for attempt in range(_ATTEMPTS):
         answer = _exchange(os.fspath(path), json.dumps(request).encode() + b"\n", deadline)
-        # Nothing comes back if the process forks in that moment: it stays there and answers again.
-        if answer:
+        # Nothing comes back if the process forks in that moment, or that it ends: it stays there and answers again.
+        if answer and not (answer.startswith(_ENDS) and attempt + 1 < _ATTEMPTS):
             break
+        if attempt > 2:
+            # Some programs fork all the time.
+            time.sleep(0.01 * random.random() * attempt)
     else:
-        raise Failed(f"{os.fspath(path)}: the process does not answer: this user may not ask it, or it ends")
+        why = "this user may not ask it, or it ends, or forks all the time"
+        raise Failed(f"{os.fspath(path)}: the process does not answer: {why}")
     try:
         decoded = json.loads(answer)
     except ValueError:
@@ -52,7 +64,7 @@ def _exchange(path: str, request: bytes, deadline: float) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(5)
         try:
-            connection.connect(path)
+            connect(connection, path)
             connection.sendall(request)
             parts: list[bytes] = []
             size = 0
@@ -70,6 +82,18 @@ def _exchange(path: str, request: bytes, deadline: float) -> bytes:
             raise Failed(f"{path}: the process does not answer: it is stopped, or too busy") from None
         except OSError as error:
             raise Failed(f"{path}: {error.strerror or error}") from None
+
+
+def connect(connection: socket.socket, path: str) -> None:
+    """Connects; if too many others wait to be let in, after them."""
+    deadline = time.monotonic() + _PATIENCE_TO_CONNECT
+    while True:
+        try:
+            return connection.connect(path)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError from None
+            time.sleep(0.02)
 
 
 def greeting_of(path: str | os.PathLike[str], number: int | None = None) -> dict[str, Any]:
@@ -120,7 +144,7 @@ def _found(target: str | None) -> Path | int:
             raise Failed(_NONE)
         numbers = ", ".join(str(hello["pid"]) for hello, _ in found)
         raise Failed(f"there are {len(found)} processes, name one of them: {numbers}")
-    if not target.isdecimal():
+    if not target.isdecimal() or len(target) > 20:
         raise Failed(f"{target!r} is neither the number of a process nor a path with a slash")
     for number, path in sockets():
         if number == int(target):
@@ -155,6 +179,6 @@ def snapshot_of(target: str | None, *, may_attach: bool) -> Snapshot:
 
 def end_inspection_of(target: str | None) -> None:
     """Ends what a view has begun in the process of this number."""
-    if target is None or not target.isdecimal():
+    if target is None or not target.isdecimal() or len(target) > 20:
         raise Failed("name the number of a process")
     detach(int(target))

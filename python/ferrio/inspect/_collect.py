@@ -5,15 +5,15 @@ What follows from several of them, a circle of tasks that wait for each other, i
 reported only if all of them still wait for the same futures, which proves that they did so at one time.
 """
 
+import math
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from ferrio._ferrio import EventLoop, __version__, _activity_of, _loop_delay
+from ferrio._ferrio import EventLoop, __version__, _activity_of, _loop_delay, _system_polls
 from ferrio._install import is_installed
-from ferrio.inspect import _context, _deadlocks, _jobs, _lints, _recording
+from ferrio.inspect import _context, _deadlocks, _jobs, _lints, _recording, _threads
 from ferrio.inspect._kept import taken
 from ferrio.inspect._looks import Look, held_by, look_at
 from ferrio.inspect._model import (
@@ -31,11 +31,12 @@ from ferrio.inspect._model import (
     Wait,
 )
 from ferrio.inspect._objects import attribute, forget_classes, identifier, kind_of, length, task_name, type_name
-from ferrio.inspect._primitives import Primitives, is_locked, lock_of, value_of, waiters_now
-from ferrio.inspect._registry import loop_of, registered_tasks, running_loops, tasks_of
+from ferrio.inspect._primitives import Primitives, is_locked, lock_of, longest_wait, value_of, waiters_now
+from ferrio.inspect._registry import loop_of, now_of, registered_tasks, running_loops, scheduled_in, tasks_of
 from ferrio.inspect._stacks import described, frame_of, is_shown, name_of, thread_frames, thread_stack, without_own
+from ferrio.inspect._timers import Timers
 from ferrio.inspect._times import times_of
-from ferrio.inspect._waits import Waiting, waiting_for
+from ferrio.inspect._waits import Waiting, futures_of_threads, waiting_for
 from ferrio.inspect._watched import MOST_LISTED, Watched
 
 # After so many tasks the collector lets other threads run, if it is asked to: less than a millisecond.
@@ -43,6 +44,9 @@ SLICE = 50
 
 # The activity of a loop that is not ferrio's.
 _NOT_KNOWN = (None, None, None, None)
+
+# The attributes that tell the limit of a primitive.
+_LIMITS = {"queue": "_maxsize", "semaphore": "_bound_value", "barrier": "_parties"}
 
 # How many of the tasks that one task waits for are named.
 _MOST_NAMED = 1000
@@ -88,6 +92,7 @@ class Collection:
         self.failed: dict[str, Any] = {}
         self.lints = _lints.Lints(self) if lints else None
         self.watched = Watched()
+        self.timers = Timers()
         # The jobs of thread pools, with the tasks that wait for them; and the jobs by task.
         self._jobs: list[tuple[_jobs.Found, str | None]] = []
         self._jobs_of_tasks: dict[str, str] = {}
@@ -100,6 +105,8 @@ class Collection:
             yield from self._see_all(registered_tasks())
             for owner in list(self._loops.values()):
                 yield from self._see_all(tasks_of(owner))
+            yield from self._see_jobs()
+            yield from self.timers.slices(list(self._loops.values()))
             links: dict[str, list[Link]] = {}
             for place, (name, waiting) in enumerate(self.waits.items()):
                 for awaited in waiting.tasks:
@@ -110,7 +117,6 @@ class Collection:
                     yield
             self.deadlocks = _deadlocks.find(self, links)
             yield
-            self._see_jobs()
             yield from self.watched.slices(list(self._loops.values()))
             if self.lints is not None:
                 yield from self.lints.slices()
@@ -144,18 +150,20 @@ class Collection:
             servers=self.watched.described_servers(),
             children=self.watched.described_children(),
             jobs=[],
+            timers=[],
             lints=[] if self.lints is None else self.lints.found,
-            left_off=self.watched.left_off(max(len(self._jobs) - MOST_LISTED, 0)),
+            left_off=self.watched.left_off(max(len(self._jobs) - MOST_LISTED, 0), self.timers.left_off),
         )
 
-    def long_lists(self) -> Iterator[tuple[Literal["tasks", "connections", "jobs"], Iterator[Any]]]:
+    def long_lists(self) -> Iterator[tuple[Literal["tasks", "connections", "jobs", "timers"], Iterator[Any]]]:
         """The lists that `result` leaves empty, in their order, and their entries one by one: many records at one time
         would have the garbage collector look at everything."""
         yield "tasks", self._tasks()
         yield "connections", self.watched.described_connections()
         yield "jobs", (_jobs.described(*each) for each in self._jobs[:MOST_LISTED])
+        yield "timers", self.timers.described()
 
-    def _see_jobs(self) -> None:
+    def _see_jobs(self) -> Iterator[None]:
         waiting = {id(each.job): name for name, each in self.waits.items() if each.job is not None}
         waiting |= {id(look.waiter): name for name, look in self.looks.items() if look.waiter is not None}
         for found in _jobs.jobs():
@@ -164,6 +172,18 @@ class Collection:
             if task is not None:
                 found.owner = found.owner or loop_of(self.looks[task].task)
                 self._jobs_of_tasks[task] = identifier(found.job)
+        # What is left are futures of other threads: of those that a loop there completes, the task is known.
+        threads = {
+            id(each.job): each
+            for name, each in self.waits.items()
+            if each.job is not None and name not in self._jobs_of_tasks
+        }
+        for place, look in enumerate(self.looks.values() if threads else ()):
+            for future in futures_of_threads(look.task):
+                if (found_wait := threads.get(id(future))) is not None:
+                    found_wait.kind, found_wait.tasks, found_wait.needs = "task", [look.task], "any"
+            if place % SLICE == SLICE - 1:
+                yield
 
     def awaiters(self, name: str) -> list[str]:
         """The tasks that wait for this one."""
@@ -193,6 +213,7 @@ class Collection:
         waiting = waiting_for(look, self.primitives)
         if waiting is not None:
             self.waits[name] = waiting
+        self.timers.see(name, look, None if waiting is None else waiting.kind)
         for lock, coroutine in held_by(look):
             self.primitives.meet(lock)
             self.held.setdefault(identifier(lock), []).append((look, coroutine))
@@ -202,7 +223,7 @@ class Collection:
         coroutine = look.coroutines[0] if look.coroutines else None
         limits = [when for each in look.timeouts if (when := attribute(each, "_when")) is not None]
         owner = loop_of(task)
-        now = owner.time() if limits and owner is not None else 0.0
+        now = now_of(owner) if limits and owner is not None else None
         known = None if self.lints is None else self.lints.created(name)
         created, age = _recording.creation_of(task, self.looks) if known is None else known
         return Task(
@@ -215,7 +236,7 @@ class Collection:
             stack=self.stack(look),
             waits_for=self._wait(name),
             awaited_by=self._awaiters.get(name, [])[:_MOST_NAMED],
-            timeout=min((float(when) - now for when in limits), default=None),
+            timeout=None if now is None else finite(min((float(when) - now for when in limits), default=None)),
             has_timeout=bool(limits),
             created=created,
             age=age,
@@ -247,29 +268,31 @@ class Collection:
             tasks=pending[:_MOST_NAMED],
             tasks_total=len(pending),
             needs=waiting.needs,
-            until=waiting.until,
+            until=finite(waiting.until),
             job=self._jobs_of_tasks.get(name),
             connection=None if waiting.transport is None else identifier(waiting.transport),
+            child=None if waiting.child is None else identifier(waiting.child),
         )
 
     def _loop(self, name: str, owner: Any) -> Loop:
         thread = attribute(owner, "_thread_id")
         closed = bool(attribute(owner, "_closed"))
         frame = thread_frames().get(thread) if thread is not None else None
-        names = {each.ident: each.name for each in list(threading._active.values())}  # type: ignore[attr-defined]
         ran, asleep, sleeps, descriptors = _activity_of(owner) if EventLoop in type(owner).__mro__ else _NOT_KNOWN
+        ready, timers = scheduled_in(owner)
         return Loop(
             id=name,
             type=type_name(owner),
             state="closed" if closed else "running" if thread is not None else "stopped",
             thread=thread,
-            thread_name=names.get(thread),
+            thread_name=_threads.names().get(thread),
             debug=bool(attribute(owner, "_debug")),
-            ready=length(attribute(owner, "_ready")),
-            timers=length(attribute(owner, "_scheduled")),
+            ready=ready,
+            timers=timers,
             tasks=self._counts.get(name, 0),
             utilisation=min(max(1 - asleep / ran, 0.0), 1.0) if ran and asleep is not None else None,
             sleeps=sleeps,
+            polls=_system_polls(owner),
             descriptors=descriptors,
             stack=thread_stack(without_own(frame)),
             delay=delay_of(owner),
@@ -290,7 +313,7 @@ class Collection:
         kind = kind_of(thing) or ""
         lock = lock_of(thing)
         waiting = self._waiting_tasks(thing, "_getters" if kind == "queue" else "_waiters")
-        limit = attribute(thing, "_maxsize") if kind == "queue" else attribute(thing, "_bound_value")
+        limit = attribute(thing, _LIMITS.get(kind, ""))
         return Primitive(
             id=name,
             kind=kind,
@@ -302,10 +325,12 @@ class Collection:
             putters=self._waiting_tasks(thing, "_putters") if kind == "queue" else [],
             length=length(attribute(thing, "_queue")) if kind == "queue" else None,
             limit=limit if type(limit) is int and limit > 0 else None,
+            longest_wait=longest_wait(thing),
         )
 
     def _waiting_tasks(self, thing: Any, queue: str) -> list[str]:
-        futures = {id(future): place for place, future in enumerate(waiters_now(thing, queue))}
+        queued = attribute(thing, "_cond") if kind_of(thing) == "barrier" else thing
+        futures = {id(future): place for place, future in enumerate(waiters_now(queued, queue))}
         found = [
             (futures[id(look.waiter)], name) for name, look in self._waiting_in(thing) if id(look.waiter) in futures
         ]
@@ -318,6 +343,11 @@ class Collection:
                 self._by_primitive.setdefault(id(waiting.primitive), []).append(name)
         for name in self._by_primitive.get(id(thing), ()):
             yield name, self.looks[name]
+
+
+def finite(seconds: float | None) -> float | None:
+    """None for what never comes: JSON has no infinity."""
+    return seconds if seconds is not None and math.isfinite(seconds) else None
 
 
 def delay_of(owner: Any) -> Delay | None:
@@ -339,4 +369,4 @@ def _blocks() -> "list[Block]":
 def _process() -> tuple[int, str]:
     import os
 
-    return os.getpid(), sys.argv[0] if getattr(sys, "argv", None) else ""
+    return os.getpid(), _threads.program()

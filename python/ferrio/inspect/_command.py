@@ -1,6 +1,7 @@
 """The views of the command line: `ferrio list`, `ps`, `tree`, `why` and the others of `VIEWS`."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -15,25 +16,32 @@ from ferrio.inspect._client import Failed, end_inspection_of, metrics_of, proces
 from ferrio.inspect._exports import prometheus_lines
 from ferrio.inspect._model import Snapshot
 from ferrio.inspect._outside import circles
+from ferrio.inspect._printable import printable
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, without the usage."""
-        print(f"{self.prog}: {message}", file=sys.stderr)
+        print(f"{self.prog}: {printable(message)}", file=sys.stderr)
         sys.exit(2)
 
 
 def main(view: str, arguments: list[str]) -> None:
     """Shows a view."""
     options = _parser(view).parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Not every locale has all letters of all programs.
+            stream.reconfigure(errors="backslashreplace")
     try:
+        # Whoever has a socket may answer anything: no line is shown to a terminal as it is. Metrics are for machines.
         for line in _lines(view, options):
-            print(line, flush=view in ("watch", "console"))
+            print(line if view == "metrics" else printable(line), flush=view in ("watch", "console"))
         sys.stdout.flush()
     except Failed as error:
-        print(f"ferrio: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        _fail(f"what the process has answered is not understood ({type(error).__name__}: {error})")
     except KeyboardInterrupt:
         # The way to end it, also in the moment before it is ready.
         if view != "console":
@@ -42,6 +50,12 @@ def main(view: str, arguments: list[str]) -> None:
         # The reader, such as `head`, has seen enough. Python would complain again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+def _fail(text: str) -> NoReturn:
+    """Says what is wrong, in one line."""
+    print(f"ferrio: {printable(text)}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _parser(view: str) -> _Parser:
@@ -98,14 +112,23 @@ def _lines(view: str, options: argparse.Namespace) -> Iterator[str]:
         end_inspection_of(options.process)
         yield from [json.dumps({"detached": int(options.process)})] if options.json else ()
         return
-    snapshot = snapshot_of(options.process, may_attach=view in ("why", "io") or options.attach)
+    snapshot = snapshot_of(options.process, may_attach=view in ("why", "io", "timers") or options.attach)
     if view == "why":
         yield from _why(snapshot, options.task, options.json)
     elif options.json:
         yield json.dumps(snapshot)
     else:
         yield from _partial(snapshot)
-        yield from {"ps": _text.ps, "tree": _text.tree, "stacks": _text.stacks, "io": _text_io.io}[view](snapshot)
+        yield from _TEXTS[view](snapshot)
+
+
+_TEXTS = {
+    "ps": _text.ps,
+    "tree": _text.tree,
+    "stacks": _text.stacks,
+    "io": _text_io.io,
+    "timers": _text_io.timers,
+}
 
 
 def _list(as_json: bool) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 Only waits that can end in one way count: for a task, for all tasks of a group, for a lock whose holder is known. A
 circle is reported after a second look at each of its tasks: a task that still waits for the same future has not run in
-between, so it has released nothing, and all links held at one time. A busy program that is correct has no such circle.
+between, so it has released nothing, and all links held at one time. Nor may another task release a lock of the circle
+(`_releasers`). A busy program that is correct has no such circle.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from ferrio.inspect._looks import held_by, still_waits
 from ferrio.inspect._model import Deadlock, Link
 from ferrio.inspect._objects import identifier, kind_of
 from ferrio.inspect._primitives import is_locked
+from ferrio.inspect._releasers import may_be_released
 
 if TYPE_CHECKING:
     from ferrio.inspect._collect import Collection
@@ -24,7 +26,7 @@ def find(collection: "Collection", links: dict[str, list[Link]]) -> list[Deadloc
             next(link for link in links[name] if link["waits_for"] == following)
             for name, following in zip(circle, circle[1:] + circle[:1], strict=True)
         ]
-        if all(_holds_still(collection, link) for link in chosen):
+        if all(_holds_still(collection, link) for link in chosen) and not may_be_released(collection, chosen):
             found.append(Deadlock(links=chosen, has_timeout=_has_timeout(collection, circle)))
     return found
 

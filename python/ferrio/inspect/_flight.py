@@ -4,13 +4,13 @@ The layout of a record is that of `ferrio_engine::FlightRecord`. Instants are na
 """
 
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ferrio._ferrio import _flight, _flight_names
+from ferrio.inspect import _threads
 from ferrio.inspect._looks import look_at
 from ferrio.inspect._objects import task_name
 from ferrio.inspect._registry import registered_tasks
@@ -75,7 +75,7 @@ def read(since: int = 0) -> Flights:
     """What is recorded of what ended at `since` or later."""
     alive = {id(task): task for task in registered_tasks()}
     jobs, labels, finished, numbers = _flight_names(since)
-    names = {each.native_id: each.name for each in list(threading._active.values())}  # type: ignore[attr-defined]
+    names = _threads.native_names()
     found = Flights(until=time.monotonic_ns(), loops=[], jobs=jobs)
     found.labels = {label: str(text) for label, text in labels}
     found.tasks = {number: str(name) for number, name in finished}

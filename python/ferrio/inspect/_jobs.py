@@ -16,8 +16,9 @@ from types import BuiltinFunctionType, FrameType, FunctionType, MethodType
 from typing import Any
 
 from ferrio._ferrio import _running_jobs, _waiting_job
+from ferrio.inspect import _threads
 from ferrio.inspect._model_io import Job
-from ferrio.inspect._objects import attribute, class_name, copied, identifier, mro_of, referents, type_name
+from ferrio.inspect._objects import attribute, class_name, copied, identifier, mro_of, referents, shown, type_name
 from ferrio.inspect._stacks import thread_frames
 
 _WORKER: Any = getattr(concurrent.futures.thread, "_worker", None)
@@ -62,7 +63,7 @@ def jobs() -> Iterator[Found]:
         else:
             found = _item_in_frames(number, frames.get(number))
         if found is not None:
-            found.executor = _prefix(thread.name)
+            found.executor = _prefix(shown(attribute(thread, "_name")))
             yield found
     for job, owner, future, function, queued, began, number in recorded.values():
         # In a thread of another pool of ferrio's.
@@ -73,7 +74,7 @@ def jobs() -> Iterator[Found]:
             seen.add(id(queue))
             for item in _items(queue):
                 if (found := _waiting(item)) is not None:
-                    found.executor = _prefix(thread.name)
+                    found.executor = _prefix(shown(attribute(thread, "_name")))
                     yield found
 
 
@@ -101,7 +102,7 @@ def described(found: Found, task: str | None) -> Job:
 def place_of(function: Any) -> tuple[str | None, str | None, int | None]:
     """The name of what is called, its file and its first line, without asking an object of the program's."""
     if type(function) is _Seen:
-        return function.code.co_qualname, function.code.co_filename, function.code.co_firstlineno
+        return shown(function.code.co_qualname), shown(function.code.co_filename), function.code.co_firstlineno
     for _ in range(20):
         if type(function) is functools.partial:
             inner, arguments = function.func, function.args
@@ -114,7 +115,7 @@ def place_of(function: Any) -> tuple[str | None, str | None, int | None]:
             break
     if type(function) is FunctionType:
         code = function.__code__
-        return function.__qualname__, code.co_filename, code.co_firstlineno
+        return shown(function.__qualname__), shown(code.co_filename), code.co_firstlineno
     if type(function) is BuiltinFunctionType:
         module = function.__module__
         return f"{module}.{function.__qualname__}" if type(module) is str else function.__qualname__, None, None
@@ -185,8 +186,7 @@ class _Seen:
 
 
 def _name_of(number: int | None) -> str | None:
-    threads = list(threading._active.values())  # type: ignore[attr-defined]
-    return next((each.name for each in threads if each.ident == number), None)
+    return None if number is None else _threads.names().get(number)
 
 
 def _prefix(name: str | None) -> str | None:

@@ -29,7 +29,7 @@ from ferrio.inspect._objects import (
 )
 from ferrio.inspect._places import Place
 from ferrio.inspect._primitives import count, is_locked, waiters_now
-from ferrio.inspect._registry import loop_of
+from ferrio.inspect._registry import loop_of, now_of
 from ferrio.inspect._stacks import is_of_asyncio, name_of
 from ferrio.inspect._times import times_of
 
@@ -258,9 +258,9 @@ class Lints:
         if waiting.kind.startswith("stream") or (waiting.until or 0.0) > gap:
             return True
         look = self._collection.looks[name]
-        owner = loop_of(look.task) if look.timeouts else None
+        now = now_of(loop_of(look.task)) if look.timeouts else None
         due = [when for each in look.timeouts if isinstance(when := attribute(each, "_when"), (int, float))]
-        return owner is not None and bool(due) and min(due) - owner.time() > gap
+        return now is not None and bool(due) and min(due) - now > gap
 
     def _see_queues(self) -> Iterator[None]:
         queues: dict[str, tuple[Any, str | None]] = {}

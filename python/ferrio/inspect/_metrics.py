@@ -6,19 +6,18 @@ its source and says what its names mean. No source runs code of the program.
 """
 
 import itertools
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypedDict
 
 from ferrio import _ferrio
 from ferrio._ferrio import _activity_of, _count_tasks
-from ferrio.inspect import _watching
+from ferrio.inspect import _threads, _watching
 from ferrio.inspect._collect import delay_of
 from ferrio.inspect._looks import is_done
 from ferrio.inspect._model import Delay
-from ferrio.inspect._objects import attribute, forget_classes, length, type_name
-from ferrio.inspect._registry import loop_of, registered_tasks, running_loops
+from ferrio.inspect._objects import attribute, forget_classes, type_name
+from ferrio.inspect._registry import loop_of, registered_tasks, running_loops, scheduled_in
 from ferrio.inspect._stacks import is_running
 
 
@@ -56,6 +55,9 @@ class Measurement(NamedTuple):
     attributes: tuple[tuple[str, str], ...] = ()
 
 
+# Of the delay, as gauges.
+_PERCENTILES = (50, 90, 99)
+
 DEFINITIONS: dict[str, tuple[Literal["counter", "gauge", "histogram"], str, str]] = {
     "ferrio.eventloop.time": ("counter", "s", "Time the loop has run, active and idle."),
     "ferrio.eventloop.utilization": ("gauge", "1", "Share of its time that the loop has been active."),
@@ -64,6 +66,14 @@ DEFINITIONS: dict[str, tuple[Literal["counter", "gauge", "histogram"], str, str]
     "ferrio.eventloop.timers": ("gauge", "{timer}", "Timers that are not due yet."),
     "ferrio.eventloop.descriptors": ("gauge", "{descriptor}", "Descriptors that the loop watches."),
     "ferrio.eventloop.delay": ("histogram", "s", "How long events had to wait until the loop looked for them."),
+    **{
+        f"ferrio.eventloop.delay.p{each}": (
+            "gauge",
+            "s",
+            f"The delay that {each} % of the samples do not exceed, about.",
+        )
+        for each in _PERCENTILES
+    },
     "ferrio.eventloop.blocked": ("counter", "{block}", "Callbacks that ran for longer than the watchdog's limit."),
     "ferrio.eventloop.blocked.time": ("counter", "s", "Time that such callbacks took together."),
     "ferrio.task.count": ("gauge", "{task}", "Tasks that are not done, by state."),
@@ -101,6 +111,7 @@ def metrics() -> dict[str, Metric]:
         shown = [Point(attributes=dict(attributes), value=value) for attributes, value in points.items()]
         found[name] = Metric(kind=kind, unit=unit, description=description, points=shown)
     _add_utilization(found)
+    _add_percentiles(found)
     return found
 
 
@@ -131,6 +142,32 @@ def _add_utilization(found: dict[str, Metric]) -> None:
     if points:
         kind, unit, description = DEFINITIONS["ferrio.eventloop.utilization"]
         found["ferrio.eventloop.utilization"] = Metric(kind=kind, unit=unit, description=description, points=points)
+
+
+def _add_percentiles(found: dict[str, Metric]) -> None:
+    """Neither can percentiles."""
+    if (delay := found.get("ferrio.eventloop.delay")) is None:
+        return
+    for percent in _PERCENTILES:
+        name = f"ferrio.eventloop.delay.p{percent}"
+        points = [
+            Point(attributes=point["attributes"], value=_percentile(point["value"], percent / 100))
+            for point in delay["points"]
+            if isinstance(point["value"], dict) and point["value"]["count"]
+        ]
+        if points:
+            kind, unit, description = DEFINITIONS[name]
+            found[name] = Metric(kind=kind, unit=unit, description=description, points=points)
+
+
+def _percentile(known: Distribution, share: float) -> float:
+    """The value that a share of all values does not exceed, supposed that those of a bucket lie evenly in it."""
+    wanted, lower, before = share * known["count"], 0.0, 0
+    for limit, count in zip(known["limits"], known["counts"], strict=True):
+        if count >= wanted:
+            return lower + (limit - lower) * (wanted - before) / max(count - before, 1)
+        lower, before = limit, count
+    return lower
 
 
 def loops() -> list[Counted]:
@@ -167,8 +204,7 @@ def thread_of(owner: Any) -> tuple[str, str]:
     thread = attribute(owner, "_thread_id")
     if thread is None:
         return LOOP, "none"
-    names = {each.ident: each.name for each in list(threading._active.values())}  # type: ignore[attr-defined]
-    return LOOP, names.get(thread) or "unknown"
+    return LOOP, _threads.names().get(thread) or "unknown"
 
 
 def _of_loops() -> Iterator[Measurement]:
@@ -176,8 +212,8 @@ def _of_loops() -> Iterator[Measurement]:
         owner, where = counted.owner, thread_of(counted.owner)
         for state, count in counted.tasks.items():
             yield Measurement("ferrio.task.count", count, (where, (TASK_STATE, state)))
-        for name, place in (("ready", "_ready"), ("timers", "_scheduled")):
-            if (entries := length(attribute(owner, place))) is not None:
+        for name, entries in zip(("ready", "timers"), scheduled_in(owner), strict=True):
+            if entries is not None:
                 yield Measurement(f"ferrio.eventloop.{name}", entries, (where,))
         if _ferrio.EventLoop in type(owner).__mro__:
             yield from _activity(owner, where)

@@ -7,10 +7,10 @@ only those that the program has named.
 
 from typing import Any, Literal, NotRequired, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
 
-from ferrio.inspect._model_io import Child, Connection, Job, LeftOff, Server
+from ferrio.inspect._model_io import Child, Connection, Job, LeftOff, Server, Timer
 
 # Grows with each change that a reader of older snapshots would notice.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Frame(TypedDict):
@@ -27,8 +27,8 @@ class Wait(TypedDict):
     """What a task waits for."""
 
     # "lock", "semaphore", "condition", "event", "barrier", "queue get", "queue put", "queue join", "task", "gather",
-    # "wait", "wait_for", "shield", "task group", "as_completed", "sleep", "executor", "stream read", "stream drain",
-    # "future", "unknown"
+    # "wait", "wait_for", "shield", "task group", "as_completed", "sleep", "executor", "child", "stream read",
+    # "stream drain", "future", "unknown"
     kind: str
     # The identifier of a primitive in `primitives`.
     primitive: str | None
@@ -39,9 +39,10 @@ class Wait(TypedDict):
     needs: Literal["all", "any"] | None
     # When a sleep ends, in seconds from the snapshot.
     until: float | None
-    # The identifiers of a job in `jobs` and of a connection in `connections`.
+    # The identifiers of a job in `jobs`, of a connection in `connections` and of a child process in `children`.
     job: str | None
     connection: str | None
+    child: str | None
 
 
 class Creation(TypedDict):
@@ -130,13 +131,18 @@ class Primitive(TypedDict):
     kind: str
     type: str
     locked: bool | None
+    # What is left of a semaphore, 1 for an event that is set, how many tasks are inside a barrier.
     value: int | None
     holders: list[Holder]
     # Waiting tasks, in their order; for queues, `waiters` has the getters.
     waiters: list[str]
     putters: list[str]
     length: int | None
+    # Of a queue the most items, of a bounded semaphore its first value, of a barrier how many tasks pass together.
     limit: int | None
+    # How long a task has waited for it at most, in seconds, since inspection began; those that wait now count. None
+    # while it is off, for primitives of asyncio's own, and while a task waits that has begun to before.
+    longest_wait: float | None
 
 
 class Delay(TypedDict):
@@ -204,6 +210,9 @@ class Loop(TypedDict):
     # watches; None for loops that are not ferrio's.
     utilisation: float | None
     sleeps: int | None
+    # How often it has asked the system for events, with sleep or without, since inspection began; None if it did not
+    # run since then.
+    polls: int | None
     descriptors: int | None
     # The Python stack of its thread while it runs.
     stack: list[Frame]
@@ -283,6 +292,8 @@ class Snapshot(TypedDict):
     children: list[Child]
     # Of all thread pools.
     jobs: list[Job]
+    # Of ferrio's loops and asyncio's own, the soonest first.
+    timers: list[Timer]
     # At most ten thousand entries are in each of these lists.
     left_off: LeftOff
     # At most a hundred. What needs recording, or several looks, is found while inspection is on only.

@@ -1,4 +1,4 @@
-"""What a snapshot holds of connections, servers, child processes and the jobs of threads.
+"""What a snapshot holds of connections, servers, child processes, the jobs of threads and timers.
 
 As everywhere in a snapshot, `null` (None) means "unknown".
 """
@@ -97,6 +97,24 @@ class Job(TypedDict):
     running: float | None
 
 
+class Timer(TypedDict):
+    """A call that a loop will make, and that is not cancelled."""
+
+    id: str
+    loop: str
+    # It ends a sleep, it ends the wait of a timeout around what a task does, or it makes a call of the program's.
+    kind: Literal["sleep", "timeout", "callback"]
+    # Seconds from the snapshot, below 0 if it is late; None for never.
+    due: float | None
+    # The name of the function that is called, and where it is; None for sleeps and timeouts. Of what is no plain
+    # function the type is named.
+    function: str | None
+    file: str | None
+    line: int | None
+    # The task that sleeps, or that the timeout is about.
+    task: str | None
+
+
 class LeftOff(TypedDict):
     """How many entries of long lists are left off."""
 
@@ -104,3 +122,5 @@ class LeftOff(TypedDict):
     servers: int
     children: int
     jobs: int
+    # The soonest ones are shown.
+    timers: int

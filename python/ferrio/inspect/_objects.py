@@ -52,7 +52,12 @@ _ROLES: dict[type, str] = {
 
 # Classes of ferrio's that have no name in a module.
 _INTERNAL = {"ferrio.method": "native method", "ferrio.DoneCallback": "callback", "ferrio.Waiting": "waiting"}
-_INTERNAL |= {"ferrio.Job": "job", "ferrio.Link": "link", "concurrent.futures._base.Future": "executor future"}
+_INTERNAL |= {
+    "ferrio.Job": "job",
+    "ferrio.Link": "link",
+    "ferrio.Chain": "chain",
+    "concurrent.futures._base.Future": "executor future",
+}
 
 PRIMITIVES = frozenset({"lock", "semaphore", "condition", "event", "barrier", "queue"})
 
@@ -116,9 +121,9 @@ def type_name(thing: object) -> str:
 
 def class_name(kind: type) -> str:
     """The full name of a class."""
-    module = type.__dict__["__module__"].__get__(kind)
     # A program may have put anything there.
-    return f"{module if type(module) is str else '?'}.{type.__dict__['__qualname__'].__get__(kind)}"
+    module = type.__dict__["__module__"].__get__(kind)
+    return f"{shown(module)}.{shown(type.__dict__['__qualname__'].__get__(kind))}"
 
 
 def mro_of(kind: type) -> tuple[type, ...]:
@@ -159,10 +164,28 @@ def attribute(thing: Any, name: str, default: Any = None) -> Any:
 
 def task_name(task: Any) -> str:
     """Its name, by the method of asyncio's class: not that of a subclass."""
-    for kind in type(task).__mro__:
-        if kind.__module__ in ("_asyncio", "asyncio.tasks", "ferrio") and "get_name" in kind.__dict__:
-            return str(kind.__dict__["get_name"](task))
+    for kind in _NAMED_TASKS:
+        if any(each is kind for each in _mro_of(type(task))):
+            return shown(kind.__dict__["get_name"](task))
     return "?"
+
+
+# The classes of tasks that have a name.
+_NAMED_TASKS = [kind for kind, role in _ROLES.items() if role == "task" and "get_name" in kind.__dict__]
+
+
+def shown(text: Any) -> str:
+    """A text of the program's, cut if it is long; "?" for what is none. That of a subclass may have methods of its own,
+    none of which runs."""
+    if type(text) is not str:
+        if str not in _mro_of(type(text)):
+            return "?"
+        text = str.__str__(text)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+
+
+# How many characters of a name are shown.
+_LONGEST_TEXT = 1000
 
 
 def exit_owner(thing: object) -> Any:

@@ -65,7 +65,8 @@ def outside_snapshot(pid: int) -> Snapshot:
         servers=[],
         children=[],
         jobs=[],
-        left_off=LeftOff(connections=0, servers=0, children=0, jobs=0),
+        timers=[],
+        left_off=LeftOff(connections=0, servers=0, children=0, jobs=0, timers=0),
         lints=[],
     )
 
@@ -234,6 +235,7 @@ def _wait(awaited: list[str]) -> Wait:
         until=None,
         job=None,
         connection=None,
+        child=None,
     )
 
 
@@ -254,6 +256,7 @@ def _loop(thread: int, tasks: _Tasks, stack: list[Frame]) -> Loop:
         tasks=tasks.counts[thread],
         utilisation=None,
         sleeps=None,
+        polls=None,
         descriptors=None,
         stack=stack,
         delay=None,

@@ -6,6 +6,7 @@ made once for a snapshot, so that a queue with many waiters is not searched for 
 
 from typing import Any
 
+from ferrio._ferrio import _longest_wait
 from ferrio.inspect._objects import attribute, identifier, kind_of, length
 
 # The attributes with waiters of each kind, and what a task does that waits there.
@@ -100,9 +101,21 @@ def is_locked(thing: Any) -> bool | None:
 
 
 def value_of(thing: Any) -> int | None:
-    """A semaphore's value, or 1 for an event that is set."""
-    value = attribute(thing, "_value")
+    """A semaphore's value, 1 for an event that is set, or how many tasks are inside a barrier."""
+    value = attribute(thing, "_count" if kind_of(thing) == "barrier" else "_value")
     return int(value) if type(value) in (int, bool) else None
+
+
+def longest_wait(thing: Any) -> float | None:
+    """How long a task has waited for a primitive at most, in seconds, as far as that is recorded."""
+    kind = kind_of(thing)
+    if kind == "barrier":
+        return longest_wait(attribute(thing, "_cond"))
+    waits = [_longest_wait(thing)]
+    if kind == "queue":
+        waits.append(_longest_wait(attribute(thing, "_finished")))
+    known = [each for each in waits if each is not None]
+    return max(known) / 1e9 if len(known) == len(waits) else None
 
 
 def lock_of(thing: Any) -> Any:

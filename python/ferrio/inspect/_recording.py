@@ -5,13 +5,14 @@ asyncio's own, is unknown.
 """
 
 import os
-import threading
 import time
 from collections.abc import Container
 from typing import Any
 
 from ferrio._ferrio import _creation_of, _holders_of, _note_failures, _record, _stop_recording
+from ferrio.inspect import _threads
 from ferrio.inspect._model import Creation, Holder
+from ferrio.inspect._objects import shown
 from ferrio.inspect._stacks import ASYNCIO
 
 # The directory of ferrio's own files.
@@ -30,10 +31,8 @@ def begin(recorder: int = RECORDER) -> None:
     global _began
     check(recorder)
     if _began is None:
-        threads = {each.ident: each.native_id for each in list(threading._active.values())}  # type: ignore[attr-defined]
-        known = {number: native for number, native in threads.items() if number is not None and native is not None}
         now = time.monotonic()
-        _record(recorder, (ASYNCIO, _FERRIO), known)
+        _record(recorder, (ASYNCIO, _FERRIO), _threads.native_numbers())
         _note_failures(True)
         _began = now
 
@@ -73,7 +72,7 @@ def creation_of(task: Any, tasks: Container[str]) -> tuple[Creation | None, floa
     if place is None:
         return None, age
     code, line = place
-    return Creation(by=creator, function=code.co_qualname, file=code.co_filename, line=line), age
+    return Creation(by=creator, function=shown(code.co_qualname), file=shown(code.co_filename), line=line), age
 
 
 def holders_of(lock: Any, tasks: Container[str]) -> list[Holder]:

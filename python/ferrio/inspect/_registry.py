@@ -9,10 +9,11 @@ loop at a time only.
 import asyncio
 import sys
 import weakref
+from types import MethodDescriptorType
 from typing import Any
 
-from ferrio._ferrio import _listed_tasks, _running_loops
-from ferrio.inspect._objects import attribute, copied, referents
+from ferrio._ferrio import EventLoop, _count_scheduled, _listed_tasks, _running_loops
+from ferrio.inspect._objects import attribute, class_name, copied, length, mro_of, referents
 from ferrio.inspect._stacks import thread_frames
 
 _RUN_FOREVER = asyncio.base_events.BaseEventLoop.run_forever.__code__
@@ -37,6 +38,38 @@ def tasks_of(owner: Any) -> list[Any]:
 def loop_of(task: Any) -> Any:
     """The loop of a task or future; None if it has none."""
     return attribute(task, "_loop")
+
+
+def scheduled_in(owner: Any) -> tuple[int | None, int | None]:
+    """How many callbacks of a loop are ready, and how many timers are not due yet; None if it does not tell."""
+    if EventLoop in mro_of(type(owner)):
+        return _count_scheduled(owner)
+    ready, timers = length(attribute(owner, "_ready")), length(attribute(owner, "_scheduled"))
+    cancelled = attribute(owner, "_timer_cancelled_count")
+    if timers is not None and type(cancelled) is int:
+        timers = max(timers - cancelled, 0)
+    return ready, timers
+
+
+# What reads the clock of loops whose code is known: asyncio's own, and ferrio's.
+_CLOCKS = (asyncio.BaseEventLoop.__dict__["time"], EventLoop.time)
+
+
+def _is_of_c(function: Any) -> bool:
+    kind = type(function)
+    return kind is MethodDescriptorType or class_name(kind).endswith(".cython_function_or_method")
+
+
+def now_of(owner: Any) -> float | None:
+    """The time of a loop; None if its clock is code of the program's."""
+    for kind in mro_of(type(owner)):
+        clock = kind.__dict__.get("time")
+        if clock is not None:
+            # Another loop written in C is no program's.
+            is_known = any(clock is each for each in _CLOCKS) or _is_of_c(clock)
+            now: Any = clock(owner) if is_known else None
+            return float(now) if type(now) in (float, int) else None
+    return None
 
 
 def _registries() -> list[Any]:

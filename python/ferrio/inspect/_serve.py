@@ -17,7 +17,18 @@ from contextvars import ContextVar
 from typing import Any
 
 from ferrio._ferrio import InspectionService, __version__, _forget_flight, _forget_running_jobs
-from ferrio.inspect import _context, _dumps, _flight, _lint_watch, _lints, _recorded_loop, _recording, _trace, _watching
+from ferrio.inspect import (
+    _context,
+    _dumps,
+    _flight,
+    _lint_watch,
+    _lints,
+    _recorded_loop,
+    _recording,
+    _threads,
+    _trace,
+    _watching,
+)
 from ferrio.inspect._collect import SLICE, Collection, empty_snapshot
 from ferrio.inspect._lint_limits import LintLimits
 from ferrio.inspect._metrics import metrics
@@ -240,7 +251,7 @@ def _after_fork_in_child() -> None:
 def _process() -> dict[str, Any]:
     return {
         "pid": os.getpid(),
-        "program": sys.argv[0] if getattr(sys, "argv", None) else "",
+        "program": _threads.program(),
         "python": sys.version.split()[0],
         "ferrio": __version__,
     }
@@ -259,7 +270,7 @@ def _answer(request: bytes) -> bytes:
             return _error("the request is not understood: another version of ferrio may have sent it")
         return b"".join(_parts(Collection()))
     except _Ending:
-        return _error("the process ends")
+        return _error("the process ends, or forks all the time")
     except ValueError:
         return _error("the request is not JSON")
     except Exception as error:

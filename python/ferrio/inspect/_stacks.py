@@ -17,7 +17,7 @@ from typing import Any
 from ferrio import _ferrio
 from ferrio._ferrio import _thread_frames
 from ferrio.inspect._model import Frame
-from ferrio.inspect._objects import is_future, referents, type_name
+from ferrio.inspect._objects import is_future, referents, shown, type_name
 
 # Longer stacks are cut, in the middle of a recursion most likely.
 LONGEST = 200
@@ -85,7 +85,7 @@ def frame_of(coroutine: Any) -> FrameType | None:
 def name_of(coroutine: Any) -> str:
     """The qualified name of its function."""
     if is_shown(coroutine):
-        return str(coroutine.__qualname__)
+        return shown(coroutine.__qualname__)
     return type_name(coroutine)
 
 
@@ -109,7 +109,7 @@ def thread_stack(frame: FrameType | None, first: CodeType | None = None) -> list
     found: list[Frame] = []
     while frame is not None and len(found) < LONGEST:
         code = frame.f_code
-        found.append(_frame(code.co_qualname, frame))
+        found.append(_frame(shown(code.co_qualname), frame))
         if code is first:
             break
         frame = frame.f_back
@@ -125,7 +125,7 @@ def without_own(frame: FrameType | None) -> FrameType | None:
 
 
 def _frame(function: str, frame: FrameType) -> Frame:
-    file = frame.f_code.co_filename
+    file = shown(frame.f_code.co_filename)
     return Frame(function=function, file=file, line=frame.f_lineno, asyncio=is_of_asyncio(file))
 
 

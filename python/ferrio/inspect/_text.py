@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from ferrio.inspect._chains import Chain, ChainLink, Index, chain_of, roots
 from ferrio.inspect._model import ContextValue, Frame, Holder, Primitive, Snapshot, Task, Times, Wait
 from ferrio.inspect._printable import count as count, printable as printable, table as table
-from ferrio.inspect._text_io import connection_name, job_name, summary
+from ferrio.inspect._text_io import child_name, connection_name, job_name, summary
 
 # How many chains `why` shows if no task is named.
 _MOST_CHAINS = 20
@@ -70,7 +70,7 @@ def ps(snapshot: Snapshot) -> Iterator[str]:
         rows = [(*row, context) for row, context in zip(rows, contexts, strict=True)]
     yield from table(rows)
     if more := summary(snapshot):
-        yield f"also: {more} (`ferrio io` shows them)"
+        yield f"also: {more} (`ferrio io` and `ferrio timers` show them)"
     yield from lints(snapshot)
 
 
@@ -118,6 +118,8 @@ def waits_for(index: Index, task: Task) -> str:
         return f"{kind}: {named}{more}"
     if (job := index.jobs.get(wait["job"] or "")) is not None:
         return f"{wait['kind']}: {job_name(job)}"
+    if (child := index.children.get(wait["child"] or "")) is not None:
+        return f"child process {child_name(child)}"
     if (connection := index.connections.get(wait["connection"] or "")) is not None:
         return f"{wait['kind']} on {connection_name(connection)}"
     return wait["kind"]
@@ -253,9 +255,9 @@ def _wait_lines(index: Index, link: ChainLink, wait: Wait) -> Iterator[str]:
         holder = next(each for each in link["primitive"]["holders"] if each["task"] == link["next"])
         name = printable(index.tasks[link["next"]]["name"]) if link["next"] in index.tasks else link["next"]
         how = f"holds [{holder['how']}]{_since(holder)}"
-        yield f"for {wait['kind']} {wait['primitive']}, which task '{name}' {how}{others}"
+        yield f"for {wait['kind']} {wait['primitive']}, which task '{name}' {how}{others}{_longest(link['primitive'])}"
     elif link["primitive"] is not None:
-        yield f"for {wait['kind']} {wait['primitive']}{_nobody(link['primitive'])}"
+        yield f"for {wait['kind']} {wait['primitive']}{_nobody(link['primitive'])}{_longest(link['primitive'])}"
     elif link["next"] is not None:
         name = printable(index.tasks[link["next"]]["name"])
         yield f"for {wait['kind']}: task '{name}'{others}" + (
@@ -275,11 +277,18 @@ def _since(holder: Holder) -> str:
     return "" if holder["held"] is None else f" for {holder['held']:.1f} s"
 
 
+def _longest(primitive: Primitive) -> str:
+    longest = primitive["longest_wait"]
+    return "" if longest is None else f"; longest wait {longest:.1f} s"
+
+
 def _nobody(primitive: Primitive) -> str:
     if primitive["kind"] in ("lock", "semaphore"):
         return "; its holder is not known" if primitive["locked"] else ""
     if primitive["kind"] == "event":
         return ", which is not set"
+    if primitive["kind"] == "barrier" and primitive["limit"] is not None:
+        return f", where {primitive['value']} of {primitive['limit']} tasks have arrived"
     if primitive["kind"] == "queue":
         limit = "" if primitive["limit"] is None else f" of {primitive['limit']}"
         return f" with {primitive['length']}{limit} items"

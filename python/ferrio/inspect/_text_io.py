@@ -1,10 +1,10 @@
-"""Servers, connections, child processes and jobs as text: the view `io`, and a line of `ps`."""
+"""Servers, connections, child processes, jobs and timers as text: the views `io` and `timers`, and a line of `ps`."""
 
 from collections.abc import Iterator
 
 from ferrio.inspect._chains import Index
 from ferrio.inspect._model import Snapshot
-from ferrio.inspect._model_io import Child, Connection, Job, Server
+from ferrio.inspect._model_io import Child, Connection, Job, Server, Timer
 from ferrio.inspect._printable import count, printable, table
 
 # Units of bytes, and what is shown for what is not known.
@@ -35,6 +35,19 @@ def io(snapshot: Snapshot) -> Iterator[str]:
         yield "no servers, connections, child processes or jobs of threads"
 
 
+def timers(snapshot: Snapshot) -> Iterator[str]:
+    """The timers, the soonest first."""
+    index = Index(snapshot)
+    threads = {loop["id"]: loop["thread_name"] or _UNKNOWN for loop in snapshot["loops"]}
+    rows = [_timer(index, each, threads.get(each["loop"], _UNKNOWN)) for each in snapshot["timers"]]
+    if rows:
+        yield from table([_TIMERS, *rows])
+        if left_off := snapshot["left_off"]["timers"]:
+            yield f"… and {left_off} more, which are due later"
+    elif not snapshot["partial"]:
+        yield "no timers"
+
+
 def summary(snapshot: Snapshot) -> str:
     """How many there are, in a line; empty if there is nothing."""
     left_off = snapshot["left_off"]
@@ -46,6 +59,7 @@ def summary(snapshot: Snapshot) -> str:
         _counted(connections, "connection", f"{paused} paused" if paused else ""),
         _counted(len(snapshot["children"]) + left_off["children"], "child process", plural="child processes"),
         _counted(len(snapshot["jobs"]) + left_off["jobs"], "job", f"{queued} queued" if queued else ""),
+        _counted(len(snapshot["timers"]) + left_off["timers"], "timer"),
     ]
     return ", ".join(part for part in parts if part)
 
@@ -54,6 +68,13 @@ def connection_name(connection: Connection) -> str:
     """The ends of a connection, as far as they are known."""
     ends = [printable(each) for each in (connection["local"], connection["peer"]) if each is not None]
     return " -> ".join(ends) or f"{connection['kind']} of {short(connection['protocol'])}"
+
+
+def child_name(child: Child) -> str:
+    """Its number, program and state."""
+    words = (_number(child["pid"]), None if child["program"] is None else f"({printable(child['program'])})")
+    state = "" if child["state"] is None else f", {child['state']}"
+    return " ".join(word for word in words if word) + state
 
 
 def job_name(job: Job) -> str:
@@ -129,8 +150,31 @@ def _job(index: Index, each: Job) -> tuple[str, ...]:
     )
 
 
-def place(each: Job) -> str:
-    """What a job calls, and where that is."""
+_TIMERS = ("timer", "due in", "for", "task", "calls", "thread of its loop")
+
+
+def _timer(index: Index, each: Timer, thread: str) -> tuple[str, ...]:
+    task = index.tasks.get(each["task"] or "")
+    unnamed = _UNKNOWN if each["task"] is None and each["kind"] != "callback" else "-"
+    return (
+        each["id"],
+        due(each),
+        each["kind"],
+        unnamed if task is None else printable(task["name"]),
+        place(each) if each["kind"] == "callback" else "-",
+        printable(thread),
+    )
+
+
+def due(each: Timer) -> str:
+    """When a timer is due."""
+    if each["due"] is None:
+        return "never"
+    return f"{each['due']:.1f} s" if each["due"] >= 0 else f"now, {-each['due']:.1f} s late"
+
+
+def place(each: Job | Timer) -> str:
+    """What a job or a timer calls, and where that is."""
     function = _UNKNOWN if each["function"] is None else printable(each["function"])
     return function if each["file"] is None else f"{function} ({printable(each['file'])}:{each['line']})"
 

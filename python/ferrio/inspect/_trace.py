@@ -9,10 +9,10 @@ Invariant: slices of one track lie side by side or one in another, and an arrow 
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from typing import Any
 
+from ferrio.inspect import _threads
 from ferrio.inspect._flight import (
     BY_CALLBACK,
     BY_OUTSIDE,
@@ -73,7 +73,7 @@ def write(made: dict[str, Any], file: str | os.PathLike[str]) -> None:
 def events(flights: Flights) -> Iterator[Event]:
     """The events of a trace."""
     process = os.getpid()
-    program = sys.argv[0] if getattr(sys, "argv", None) else "python"
+    program = _threads.program() or "python"
     yield _named("process_name", program, process, 0)
     for place, flight in enumerate(flights.loops, 1):
         yield from _OfLoop(flights, flight, process, place).events()

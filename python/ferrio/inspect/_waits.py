@@ -6,11 +6,13 @@ complete it.
 """
 
 import contextlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import FunctionType
+from types import CellType, FunctionType, GeneratorType
 from typing import Any, Literal
 
+from ferrio.inspect._descriptors import kind_of_transport
 from ferrio.inspect._looks import Look, due_in, innermost_name
 from ferrio.inspect._objects import (
     attribute,
@@ -19,9 +21,11 @@ from ferrio.inspect._objects import (
     is_task,
     referents,
     role_of,
+    type_name,
 )
 from ferrio.inspect._primitives import Primitives, waiters_now
-from ferrio.inspect._registry import loop_of
+from ferrio.inspect._registry import loop_of, now_of
+from ferrio.inspect._stacks import described, is_shown, name_of
 
 
 def _is_callback(thing: object) -> bool:
@@ -38,9 +42,11 @@ class Waiting:
     tasks: Sequence[Any] = ()
     needs: Literal["all", "any"] | None = None
     until: float | None = None
-    # The job of an executor, or the executor's future; and the transport of a stream.
+    # The job of an executor, or the future of a thread; and the transport of a stream.
     job: Any = None
     transport: Any = None
+    # The transport of a child process.
+    child: Any = None
 
 
 def waiting_for(look: Look, primitives: Primitives) -> Waiting | None:
@@ -56,18 +62,22 @@ def waiting_for(look: Look, primitives: Primitives) -> Waiting | None:
 def _waiting_for(look: Look, waiter: Any, primitives: Primitives) -> Waiting:
     if is_task(waiter):
         return Waiting("task", tasks=[waiter], needs="all")
+    name = innermost_name(look)
+    if (completed := _of_as_completed(look)) is not None:
+        # asyncio's own waits for a queue of its own inside.
+        return completed
     places = [place for thing in look.subjects if (place := primitives.wait_in(thing, waiter)) is not None]
     if places:
         # A barrier has a condition inside, and a queue an event: the wait is for the outer one.
         doing, primitive = next((place for place in places if place[0] in ("barrier", "queue join")), places[0])
         return Waiting(doing, primitive=primitive)
-    name = innermost_name(look)
     return (
         _of_gather(waiter)
         or _of_group(look, waiter)
         or _of_wait(look, name)
         or _of_stream(look, waiter)
         or _of_sleep(look, name)
+        or _of_child(look, name)
         or _of_shield(waiter)
         or _of_executor(waiter)
         or Waiting("future")
@@ -98,7 +108,7 @@ def _of_wait(look: Look, name: str) -> Waiting | None:
         tasks = [each for each in inner if each is not look.waiter and is_task(each)]
         return Waiting("wait_for", tasks=tasks[:1], needs="all") if tasks else None
     if name not in ("wait", "_wait"):
-        return _of_as_completed(look, name)
+        return None
     for coroutine in reversed(look.coroutines):
         for each in referents(coroutine):
             if type(each) is set and all(is_future(one) for one in each):
@@ -108,8 +118,35 @@ def _of_wait(look: Look, name: str) -> Waiting | None:
     return None
 
 
-def _of_as_completed(look: Look, name: str) -> Waiting | None:
-    return Waiting("as_completed", needs="any") if name.endswith("_wait_for_one") else None
+def _of_as_completed(look: Look) -> Waiting | None:
+    for outer, coroutine in itertools.pairwise((None, *look.coroutines[-5:])):
+        if is_shown(coroutine) and name_of(coroutine).endswith(_COMPLETIONS) and described(coroutine)["asyncio"]:
+            return Waiting("as_completed", tasks=_completions(outer, coroutine), needs="any")
+    return None
+
+
+_COMPLETIONS = ("._wait_for_one", "_AsCompletedIterator.__anext__")
+
+
+def _completions(outer: Any, coroutine: Any) -> list[Any]:
+    """The tasks that an iterator of `as_completed` waits for; before 3.13 it is a generator, in the function around."""
+    for each in referents(coroutine):
+        if type_name(each).endswith("._AsCompletedIterator"):
+            left = attribute(each, "_todo") or next((one for one in referents(each) if type(one) is set), ())
+            return [one for one in copied(left) if is_future(one)]
+    for each in () if outer is None else referents(outer):
+        if type(each) is GeneratorType and name_of(each) == "as_completed":
+            sets = [known for cell in referents(each) if type(cell) is CellType for known in referents(cell)]
+            return [one for left in sets if type(left) is set for one in copied(left) if is_future(one)]
+    return []
+
+
+def _of_child(look: Look, name: str) -> Waiting | None:
+    if name.endswith("SubprocessTransport._wait"):
+        for each in referents([one for one in look.coroutines if is_shown(one)][-1]):
+            if kind_of_transport(each) == "child":
+                return Waiting("child", child=each)
+    return None
 
 
 def _of_stream(look: Look, waiter: Any) -> Waiting | None:
@@ -126,8 +163,8 @@ def _of_stream(look: Look, waiter: Any) -> Waiting | None:
 def _of_sleep(look: Look, name: str) -> Waiting | None:
     if name != "sleep":
         return None
-    owner = loop_of(look.task)
-    return Waiting("sleep", until=None if owner is None else due_in(look, owner.time()))
+    now = now_of(loop_of(look.task))
+    return Waiting("sleep", until=None if now is None else due_in(look, now))
 
 
 def _of_shield(waiter: Any) -> Waiting | None:
@@ -160,8 +197,24 @@ def _cells(function: FunctionType) -> dict[str, Any]:
     return found
 
 
+def futures_of_threads(task: Any) -> Iterator[Any]:
+    """The futures of other threads that a task completes, as `run_coroutine_threadsafe` has asked for it."""
+    pending = referents(task)
+    for each in pending:
+        if role_of(each) == "chain":
+            yield from (one for one in referents(each) if role_of(one) == "executor future")
+        elif type(each) is FunctionType and each.__qualname__ == "_chain_future.<locals>._call_set_state":
+            yield _cells(each).get("destination")
+        elif type(each) in (list, tuple):
+            # The list grows while it is gone through: callbacks are in pairs, in a list.
+            pending += each
+
+
 def _of_executor(waiter: Any) -> Waiting | None:
     for each in referents(waiter):
+        if role_of(each) == "chain":
+            known = [one for one in referents(each) if role_of(one) == "executor future"]
+            return Waiting("executor", job=known[0]) if known else None
         if role_of(each) == "job":
             return Waiting("executor", job=each)
         if role_of(each) == "link":

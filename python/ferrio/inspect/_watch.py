@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ferrio._views import seconds
 from ferrio.inspect._blocked import Flame, one_line, stack_text
-from ferrio.inspect._client import Failed, find
+from ferrio.inspect._client import Failed, connect, find, greeting_of
 from ferrio.inspect._model import SCHEMA_VERSION, Block
 
 # How often to connect again to a process that has forked in that moment.
@@ -24,13 +25,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flame", metavar="FILE", help="write the merged stacks: collapsed, or for speedscope if FILE ends in .json"
     )
-    parser.add_argument("-d", "--duration", type=float, metavar="SECONDS", help="end after so many seconds")
+    parser.add_argument("-d", "--duration", type=_duration, metavar="SECONDS", help="end after so many seconds")
     parser.add_argument("-n", "--count", type=int, metavar="N", help="end after so many blocks have ended")
+
+
+def _duration(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def lines(options: argparse.Namespace) -> Iterator[str]:
     """The reports of a process until it ends, or until the options say so."""
     path = find(options.process)
+    # Whether there is anybody at all: later it may fork, or end.
+    greeting_of(path)
     if options.flame is not None:
         _check_can_write(options.flame)
     flame, ended = Flame(), 0
@@ -98,7 +108,7 @@ def _connection(path: Path, deadline: float | None) -> Iterator[bytes]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(5)
         try:
-            connection.connect(os.fspath(path))
+            connect(connection, os.fspath(path))
             connection.sendall(b'"watch"\n')
             rest = b""
             while True:

@@ -42,13 +42,14 @@ class Watched:
         """How many connections there are."""
         return len(self._transports)
 
-    def left_off(self, jobs: int) -> LeftOff:
-        """By how many entries each list is too long; of jobs there are so many too many."""
+    def left_off(self, jobs: int, timers: int) -> LeftOff:
+        """By how many entries each list is too long; of jobs and timers there are so many too many."""
         return LeftOff(
             connections=max(len(self._transports) - MOST_LISTED, 0),
             servers=max(len(self._servers) - MOST_LISTED, 0),
             children=max(len(self._children) - MOST_LISTED, 0),
             jobs=jobs,
+            timers=timers,
         )
 
     def described_connections(self) -> Iterator[Connection]:

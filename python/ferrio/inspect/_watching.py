@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any
 
 from ferrio._ferrio import Watchdog, _forget_running_loops, _open_block, _running_loops, _running_task
-from ferrio.inspect import _context, _recording
+from ferrio.inspect import _context, _recording, _threads
 from ferrio.inspect._blocked import one_line, stack_text, where
 from ferrio.inspect._collect import Collection
 from ferrio.inspect._model import Awaiter, Block, Frame
@@ -112,9 +112,7 @@ def resume() -> None:
     """Starts the threads, if the watchdog is on."""
     global _watchdog
     if _limit is not None and _watchdog is None:
-        threads = {each.ident: each.native_id for each in list(threading._active.values())}  # type: ignore[attr-defined]
-        known = {number: native for number, native in threads.items() if number is not None and native is not None}
-        _watchdog = _started(_limit, known)
+        _watchdog = _started(_limit, _threads.native_numbers())
 
 
 def _started(limit: float, threads: dict[int, int]) -> Watchdog:
@@ -262,14 +260,13 @@ def _ended(loop: Any, number: int, lasted: float, task: Any) -> None:
 def _report(loop: Any, number: int, task: Any, lasted: float) -> Block:
     created = None if task is None else _recording.creation_of(task, _Everything())[0]
     thread = attribute(loop, "_thread_id")
-    names = {each.ident: each.name for each in list(threading._active.values())}  # type: ignore[attr-defined]
     coroutine = None if task is None else attribute(task, "_coro")
     return Block(
         number=number,
         pid=os.getpid(),
         loop=identifier(loop),
         thread=thread,
-        thread_name=names.get(thread),
+        thread_name=_threads.names().get(thread),
         began=time.time() - lasted,
         duration=lasted,
         ended=False,

@@ -19,6 +19,7 @@ use crate::capi::gil_cell::GilCell;
 use crate::capi::owned_ref::OwnedRef;
 use crate::objects::coroutine::Visitor;
 use crate::objects::future::{FutureRef, State};
+use crate::objects::recording::since::Since;
 
 /// A future that code waits for.
 pub struct FutureWaiter {
@@ -26,6 +27,7 @@ pub struct FutureWaiter {
     kind: Kind,
     /// The last answer of an object whose methods have to be called.
     answer: Cell<WaiterState>,
+    since: Since,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,20 +49,27 @@ impl FutureWaiter {
     #[must_use]
     pub fn new(future: &Bound<'_, PyAny>) -> Self {
         let kind = if FutureRef::exact(future).is_some() { Kind::Ours } else { foreign_kind(future) };
-        Self { future: future.clone().into(), kind, answer: Cell::new(WaiterState::Waiting) }
+        Self { future: future.clone().into(), kind, answer: Cell::new(WaiterState::Waiting), since: Since::now() }
     }
 
     /// A second reference.
     #[inline]
     #[must_use]
     pub fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self { future: self.future.clone_ref(py), kind: self.kind, answer: self.answer.clone() }
+        Self { future: self.future.clone_ref(py), kind: self.kind, answer: self.answer.clone(), since: self.since }
     }
 
     /// The future.
     #[must_use]
     pub fn future<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.future.get(py)
+    }
+
+    /// Since when it has waited, if that was recorded.
+    #[inline]
+    #[must_use]
+    pub const fn since(&self) -> Since {
+        self.since
     }
 
     /// Sets the future's result, unless it is done. Foreign loops may run any code.

@@ -10,6 +10,7 @@ pub(crate) mod jobs;
 pub(crate) mod other_processes;
 mod partial;
 pub(crate) mod recording;
+pub(crate) mod scheduled;
 pub(crate) mod watchdog;
 
 use std::sync::Arc;

@@ -48,15 +48,33 @@ pub(crate) fn times_of(task: &Bound<'_, PyAny>) -> Option<(u64, u64, u64, u64, u
 }
 
 /// A histogram: the bounds of its buckets, the counts, one more than bounds, and the sum, in nanoseconds.
-type Histogram = (Vec<u64>, Vec<u64>, u64);
+pub(crate) type Histogram = (Vec<u64>, Vec<u64>, u64);
 
-/// How long tasks of a loop ran at a time, and how long they were ready before; None if it was never recorded.
+/// How long tasks of a loop ran at a time, how long they were ready before, and how long callbacks ran that are no steps
+/// of tasks; None if it was never recorded.
 #[pyfunction]
 #[pyo3(name = "_task_durations")]
-pub(crate) fn task_durations(owner: &Bound<'_, PyAny>) -> Option<(Histogram, Histogram)> {
+pub(crate) fn task_durations(owner: &Bound<'_, PyAny>) -> Option<[Histogram; 3]> {
     let owner = owner.cast::<LoopBase>().ok()?;
-    let (polls, waits) = readings::durations(owner.get(), owner.py())?;
-    Some((polls.read(), waits.read()))
+    Some(readings::durations(owner.get(), owner.py())?.map(|each| each.read()))
+}
+
+/// How often a loop has asked the system for events while recording was on; None if it was never recorded.
+#[pyfunction]
+#[pyo3(name = "_system_polls")]
+pub(crate) fn system_polls(owner: &Bound<'_, PyAny>) -> Option<u64> {
+    readings::system_polls(owner.cast::<LoopBase>().ok()?.get(), owner.py())
+}
+
+/// How many tasks were created, are done and were destroyed before they were; and how long jobs waited for a thread.
+type Totals = (u64, u64, u64, Histogram);
+
+/// What was counted since recording began; None while it is off.
+#[pyfunction]
+#[pyo3(name = "_recorded_totals")]
+pub(crate) fn recorded_totals(py: Python<'_>) -> Option<Totals> {
+    let found = readings::totals(py)?;
+    Some((found.created, found.done, found.destroyed_pending, found.job_waits.read()))
 }
 
 /// A loop's flight recorder: its address, its thread, the records, how many are lost, what runs, since when it polls.

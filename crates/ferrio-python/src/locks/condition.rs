@@ -11,6 +11,7 @@ use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::objects::async_with;
 use ferrio_cpython::objects::coroutine;
 use ferrio_cpython::objects::native_methods::{self, Method};
+use ferrio_cpython::objects::recording::waits;
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::Waiters;
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError};
@@ -131,7 +132,7 @@ impl Condition {
         let py = slf.py();
         let lock = match lock {
             Some(lock) => lock,
-            None => Bound::new(py, Lock::default())?.into_any(),
+            None => Lock::unheld(py)?.into_any(),
         };
         let native = lock::CLASS.is_unpatched(&lock).then(|| lock.cast::<Lock>()).transpose()?;
         let native = native.map(|lock| lock.clone().unbind());
@@ -141,6 +142,7 @@ impl Condition {
         drop(before);
         let waiters = slf.get().waiters.with(py, Waiters::take_all);
         drop(waiters);
+        waits::note_made(slf.as_any());
         if copies {
             for (name, _) in [LOCKED, ACQUIRE, RELEASE] {
                 slf.setattr(name, lock.getattr(name)?)?;
@@ -304,7 +306,7 @@ fn exit(object: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     async_context::exit(object, |object| Condition::give_up_lock(object.cast()?))
 }
 
-fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
+pub(crate) fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
     if let Ok(condition) = object.cast::<Condition>() {
         condition.get().waiters.with(object.py(), |waiters| change(waiters));
     }

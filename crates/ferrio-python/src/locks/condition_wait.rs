@@ -9,6 +9,7 @@ use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::raised;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
+use ferrio_cpython::objects::recording::waits::{self, Kind};
 use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_engine::Ticket;
 use pyo3::exceptions::PyRuntimeError;
@@ -190,7 +191,10 @@ impl Body for Wait {
                     return outcome;
                 }
                 let ticket = *ticket;
-                let waiter = self.condition.bind(py).get().waiters.with(py, |waiters| waiters.remove(ticket));
+                let condition = self.condition.bind(py);
+                let waiter = condition.get().waiters.with(py, |waiters| waiters.remove(ticket));
+                let since = waiter.as_ref().map(FutureWaiter::since);
+                waits::note_ended(condition.as_any(), Kind::Condition, since);
                 drop(waiter);
                 self.lock_again(py, outcome.err())
             }

@@ -8,6 +8,7 @@ use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
+use ferrio_cpython::objects::recording::waits::{self, Kind};
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::EventState;
 use pyo3::prelude::*;
@@ -32,7 +33,9 @@ impl Event {
     pub(crate) fn new_set(py: Python<'_>) -> PyResult<Bound<'_, Self>> {
         let event = Self::default();
         event.state.with(py, |state| state.is_set = true);
-        Bound::new(py, event)
+        let event = Bound::new(py, event)?;
+        waits::note_made(event.as_any());
+        Ok(event)
     }
 
     /// Sets the flag and wakes all waiters.
@@ -71,9 +74,10 @@ impl Event {
         Self::default()
     }
 
-    fn __init__(&self, py: Python<'_>) {
-        let before = self.state.with(py, std::mem::take);
+    fn __init__(slf: &Bound<'_, Self>) {
+        let before = slf.get().state.with(slf.py(), std::mem::take);
         drop(before);
+        waits::note_made(slf.as_any());
     }
 
     /// Reset the internal flag to false: whoever calls `wait()` from now on waits.
@@ -205,6 +209,7 @@ impl Body for Wait {
             return outcome;
         }
         let waiter = state.with(py, |state| state.waiters.remove(ticket));
+        waits::note_ended(event.as_any(), Kind::Event, waiter.as_ref().map(FutureWaiter::since));
         drop(waiter);
         outcome.map(|_| Step::Returned(boolean(py, true)))
     }

@@ -12,6 +12,7 @@ use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
 use ferrio_cpython::objects::recording::holders::{self, Sharing};
 use ferrio_cpython::objects::recording::is_on;
+use ferrio_cpython::objects::recording::waits::{self, Kind};
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::{LockState, Released};
 use pyo3::exceptions::PyRuntimeError;
@@ -36,6 +37,16 @@ pub(crate) struct Lock {
 pub(super) static CLASS: ExactType = ExactType::new();
 
 impl Lock {
+    /// A new lock.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub(super) fn unheld(py: Python<'_>) -> PyResult<Bound<'_, Self>> {
+        let lock = Bound::new(py, Self::default())?;
+        waits::note_made(lock.as_any());
+        Ok(lock)
+    }
+
     /// Releases the lock and wakes the longest waiter.
     pub(super) fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
@@ -78,6 +89,7 @@ impl Lock {
         drop(before);
         if is_on() {
             holders::note_made(slf.as_any());
+            waits::note_made(slf.as_any());
         }
     }
 
@@ -215,6 +227,7 @@ impl Acquire {
             Ok(step @ Step::Yielded(_)) => return Ok(step),
             Ok(Step::Returned(_)) => {
                 let waiter = state.with(py, |state| state.take_over(ticket));
+                waits::note_ended(lock.as_any(), Kind::Lock, waiter.as_ref().map(FutureWaiter::since));
                 drop(waiter);
                 if is_on() {
                     holders::note_taken(lock.as_any(), Sharing::Exclusive);
@@ -224,6 +237,7 @@ impl Acquire {
             Err(error) => error,
         };
         let waiter = state.with(py, |state| state.waiters.remove(ticket));
+        waits::note_ended(lock.as_any(), Kind::Lock, waiter.as_ref().map(FutureWaiter::since));
         drop(waiter);
         if is_cancellation(py, &error)? {
             waiter::query_states(py, state, waiters)?;

@@ -12,6 +12,7 @@ use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
 use ferrio_cpython::objects::recording::holders::{self, Sharing};
 use ferrio_cpython::objects::recording::is_on;
+use ferrio_cpython::objects::recording::waits::{self, Kind};
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::{SemaphoreState, Ticket, WaiterState};
 use pyo3::exceptions::PyValueError;
@@ -72,15 +73,17 @@ impl Semaphore {
     }
 
     #[pyo3(signature = (value=Argument(None)))]
-    fn __init__<'py>(&self, py: Python<'py>, value: Argument<'py>) -> PyResult<()> {
+    fn __init__<'py>(slf: &Bound<'py, Self>, value: Argument<'py>) -> PyResult<()> {
+        let (this, py) = (slf.get(), slf.py());
         if let Some(value) = &value.0
             && value.lt(0)?
         {
             return Err(ferrio_cpython::error::<PyValueError>("Semaphore initial value must be >= 0"));
         }
-        let before = self.state.with(py, |state| std::mem::replace(state, SemaphoreState::new(1)));
-        drop((before, self.given.with(py, Option::take)));
-        value.0.map_or(Ok(()), |value| self.set_value(&value))
+        let before = this.state.with(py, |state| std::mem::replace(state, SemaphoreState::new(1)));
+        drop((before, this.given.with(py, Option::take)));
+        waits::note_made(slf.as_any());
+        value.0.map_or(Ok(()), |value| this.set_value(&value))
     }
 
     /// Returns True if semaphore cannot be acquired immediately.
@@ -192,7 +195,7 @@ impl BoundedSemaphore {
     #[pyo3(signature = (value=Argument(None)))]
     fn __init__<'py>(slf: &Bound<'py, Self>, value: Argument<'py>) -> PyResult<()> {
         let base = slf.as_super().get();
-        base.__init__(slf.py(), value)?;
+        Semaphore::__init__(slf.as_super(), value)?;
         if is_on() {
             holders::note_made(slf.as_any());
         }
@@ -339,6 +342,7 @@ fn come_back(semaphore: &Bound<'_, Semaphore>, ticket: Ticket, error: Option<&Py
     let py = semaphore.py();
     let state = &semaphore.get().state;
     let waiter = state.with(py, |state| state.leave(ticket));
+    waits::note_ended(semaphore.as_any(), Kind::Semaphore, waiter.as_ref().map(FutureWaiter::since));
     let is_cancelled = error.is_some_and(|error| is_cancellation(py, error).unwrap_or(false));
     let refills = behavior(py)?.semaphore_refills;
     if is_cancelled && let Some(waiter) = &waiter {

@@ -166,7 +166,10 @@ macro_rules! has_wait_queue {
             &mut state.waiters
         }
 
-        fn access(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut ferrio_engine::Waiters<FutureWaiter>)) {
+        pub(crate) fn access(
+            object: &Bound<'_, PyAny>,
+            change: &mut dyn FnMut(&mut ferrio_engine::Waiters<FutureWaiter>),
+        ) {
             if let Ok(primitive) = object.cast::<$class>() {
                 primitive.get().state.with(object.py(), |state| change(&mut state.waiters));
             }

@@ -4,6 +4,7 @@ use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::handling;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
+use ferrio_cpython::objects::recording::waits::{self, Kind};
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::{Side, Ticket};
 use pyo3::prelude::*;
@@ -72,9 +73,13 @@ fn wait<'py>(
     let py = queue.py();
     loop {
         if let Some(slot) = waiting {
-            match slot.awaiting.resume(py, input) {
-                Ok(Step::Yielded(yielded)) => return Ok(Some(yielded)),
-                Ok(Step::Returned(_)) => *waiting = None,
+            let outcome = slot.awaiting.resume(py, input);
+            if let Ok(Step::Yielded(yielded)) = outcome {
+                return Ok(Some(yielded));
+            }
+            waits::note_ended(queue.as_any(), Kind::Queue, Some(slot.waiter.since()));
+            match outcome {
+                Ok(_) => *waiting = None,
                 Err(error) => {
                     handling(py, &error, || slot.give_up(queue, side))?;
                     return Err(error);

@@ -5,6 +5,7 @@ use ferrio_cpython::capi::memory::{self, Text};
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::recursion::enter_recursive_call;
 use ferrio_cpython::objects::coroutine;
+use ferrio_cpython::objects::recording::waits;
 use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_engine::{QueueState, Side, Waiters};
 use pyo3::prelude::*;
@@ -85,6 +86,7 @@ impl Queue {
         let before =
             this.state.with(py, |state| (std::mem::take(&mut state.exchange), state.finished.replace(finished)));
         drop(before);
+        waits::note_made(slf.as_any());
         match operations::kind(slf) {
             Some(kind) => storage::set(py, &this.state, Storage::new(py, kind)?),
             None => {
@@ -266,10 +268,10 @@ fn access(object: &Bound<'_, PyAny>, side: Side, change: &mut dyn FnMut(&mut Wai
     }
 }
 
-fn access_getters(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
+pub(crate) fn access_getters(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
     access(object, Side::Get, change);
 }
 
-fn access_putters(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
+pub(crate) fn access_putters(object: &Bound<'_, PyAny>, change: &mut dyn FnMut(&mut Waiters<FutureWaiter>)) {
     access(object, Side::Put, change);
 }

@@ -196,6 +196,9 @@ impl Job {
         let Some(call) = slf.get().begin(py) else { return Ok(None) };
         let is_recorded = recording::is_on();
         if is_recorded {
+            if slf.get().queued_at != 0 {
+                recording::note_job_wait(py, noted::instant().saturating_sub(slf.get().queued_at));
+            }
             recording::note_job(py, true, labels::of_callable(call.function(py)));
             running::begin(slf.as_any(), call.function(py));
         }

@@ -1,4 +1,4 @@
-"""The tables of connections, servers, child processes, jobs and lints: their columns, and a row of each entry."""
+"""The tables of connections, servers, child processes, jobs, timers and lints: their columns, and their rows."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from ferrio.inspect import _text
 from ferrio.inspect._chains import Index
 from ferrio.inspect._model import Lint
-from ferrio.inspect._model_io import Child, Connection, Job, Server
+from ferrio.inspect._model_io import Child, Connection, Job, Server, Timer
 from ferrio.inspect._text_io import connection_state, place, short
 
 Row = dict[str, Any]
@@ -112,6 +112,26 @@ def _job(index: Index, each: Job) -> Row:
     }
 
 
+_TIMERS: Columns = (
+    ("due", "Due in", "seconds", "Below zero if it is late"),
+    ("kind", "For", "word", "It ends a sleep or a timeout, or makes a call of the program's"),
+    ("task", "Task", "text", "The task that sleeps, or that the timeout is about"),
+    ("where", "Calls", "place", "The function that is called, and where it is"),
+    ("id", "Object", "identifier", "Its address in memory"),
+)
+
+
+def _timer(index: Index, each: Timer) -> Row:
+    task = index.tasks.get(each["task"] or "")
+    return {
+        "due": each["due"],
+        "kind": each["kind"],
+        "task": None if task is None else _text.printable(task["name"]),
+        "where": place(each) if each["kind"] == "callback" else None,
+        "id": each["id"],
+    }
+
+
 _LINTS: Columns = (
     ("kind", "Kind", "text", "What is wrong"),
     ("text", "What was seen", "sentence", "In one sentence"),
@@ -136,5 +156,6 @@ TABLES: dict[str, tuple[Columns, Callable[[Index, Any], Row]]] = {
     "servers": (_SERVERS, _server),
     "children": (_CHILDREN, _child),
     "jobs": (_JOBS, _job),
+    "timers": (_TIMERS, _timer),
     "lints": (_LINTS, _lint),
 }

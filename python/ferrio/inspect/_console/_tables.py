@@ -1,6 +1,6 @@
 """The tables of the console: their columns, and rows chosen by a filter and an order.
 
-Those of connections, servers, child processes, jobs and lints are in `_io_tables`.
+Those of connections, servers, child processes, jobs, timers and lints are in `_io_tables`.
 """
 
 import re
@@ -13,7 +13,7 @@ from ferrio.inspect._console._observed import Look
 from ferrio.inspect._model import Primitive, Snapshot
 
 # The lists of a snapshot that have a table; those that a process does not have are absent.
-LISTS = ("primitives", "connections", "servers", "children", "jobs", "lints")
+LISTS = ("primitives", "connections", "servers", "children", "jobs", "timers", "lints")
 
 Row = dict[str, Any]
 Column = dict[str, str]
@@ -44,6 +44,7 @@ _PRIMITIVES = [
     _column("holders", "Held by", "text", "Tasks that have it now; (inferred) where no record says so"),
     _column("held", "Held for", "seconds", "By the holder that has it longest"),
     _column("waiting", "Waiting", "number", "Tasks that wait for it"),
+    _column("longest", "Longest wait", "seconds", "Of a task that has waited for it since inspection began"),
     _column("waiters", "Waiters", "text", "The first of them, in their order"),
 ]
 
@@ -151,6 +152,7 @@ def _primitive(index: Index, found: Primitive) -> Row:
         "holders": ", ".join(holders) + (f" and {len(found['holders']) - 5} more" if len(found["holders"]) > 5 else ""),
         "held": max(held, default=None),
         "waiting": len(waiting),
+        "longest": found["longest_wait"],
         "waiters": ", ".join(_text.printable(_name(index, each)) for each in waiting[:5])
         + (", …" if len(waiting) > 5 else ""),
     }
@@ -160,6 +162,8 @@ def _state(found: Primitive) -> str:
     if found["kind"] == "queue":
         limit = "" if found["limit"] is None else f" of {found['limit']}"
         return f"{found['length']}{limit} items"
+    if found["kind"] == "barrier" and found["limit"] is not None:
+        return f"{found['value']} of {found['limit']} arrived"
     if found["kind"] == "event":
         return "set" if found["value"] else "not set"
     if found["kind"] == "semaphore" and found["value"] is not None:

@@ -46,6 +46,35 @@ impl LoopBase {
         next
     }
 
+    /// How many callbacks are ready, and how many timers are armed and not cancelled.
+    pub fn count_scheduled(&self, py: Python<'_>) -> (usize, usize) {
+        (self.queue.with(py, |queue| queue.len()), self.timers.with(py, |timers| timers.live()))
+    }
+
+    /// The timers that are soonest due, at most `most` of them and in their order, with the instants; and how many others
+    /// there are. Cancelled ones do not count.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn soonest_timers(&self, py: Python<'_>, most: usize) -> PyResult<(Vec<(f64, HandleRef)>, usize)> {
+        let found = self.timers.with(py, |timers| {
+            let mut armed = Vec::new();
+            armed.try_reserve_exact(timers.len()).ok()?;
+            armed.extend(timers.armed_up_to(Deadline::NEVER));
+            let others = armed.len().saturating_sub(most);
+            if others > 0 {
+                armed.select_nth_unstable_by_key(most, |(deadline, sequence, _)| (*deadline, *sequence));
+                armed.truncate(most);
+            }
+            armed.sort_unstable_by_key(|(deadline, sequence, _)| (*deadline, *sequence));
+            let mut soonest = Vec::new();
+            soonest.try_reserve_exact(armed.len()).ok()?;
+            soonest.extend(armed.iter().map(|(deadline, _, handle)| (deadline.0, handle.clone_ref(py))));
+            Some((soonest, others))
+        });
+        found.ok_or_else(|| memory::out_of_memory(py))
+    }
+
     /// Moves all timers due at `now` to the ready queue, earliest first.
     ///
     /// # Errors

@@ -97,11 +97,16 @@ pub fn of_callable(object: &Bound<'_, PyAny>) -> u64 {
 
 /// What the innermost coroutine waits for, or that coroutine if it waits for a bare future; 0 for none.
 pub(super) fn of_awaited(outermost: &Bound<'_, PyAny>) -> u64 {
+    let is_known =
+        |object: &Bound<'_, PyAny>| resume::is_python_coroutine(object) || coroutine::name_of(object).is_some();
+    if !is_known(outermost) {
+        return 0;
+    }
     let name = crate::intern!(outermost.py(), "cr_await");
     let mut innermost = outermost.clone();
     for _ in 0..DEEPEST {
         match innermost.getattr(name) {
-            Ok(next) if resume::is_python_coroutine(&next) || coroutine::name_of(&next).is_some() => innermost = next,
+            Ok(next) if is_known(&next) => innermost = next,
             Ok(_) | Err(_) => break,
         }
     }

@@ -18,10 +18,15 @@ mod progress;
 mod pushes;
 pub mod readings;
 mod records;
+pub mod since;
 mod state;
+mod switch;
 mod table;
 pub mod timeline;
 mod times;
+pub mod totals;
+mod wait_table;
+pub mod waits;
 
 use std::collections::HashMap;
 
@@ -36,8 +41,8 @@ use self::creation::{Codes, Creation};
 use self::frames::running_place;
 use self::number::Number;
 pub(crate) use self::progress::Timeline;
-pub use self::records::is_on;
 use self::records::{MOST_JOBS, MOST_NAMES, RECORDS, Records};
+pub use self::switch::is_on;
 use self::table::{Entry, Table, Whereabouts};
 use super::current::task_of_this_thread;
 use super::task::TaskRef;
@@ -106,6 +111,7 @@ pub(crate) fn note_created(task: &TaskRef<'_>) {
         // A second `__init__`: the task is another one from now on.
         let before = records.tasks.remove(whereabouts(task));
         let number = add(&mut records.tasks, task, label, Some(Creation { by, place, at: now }));
+        records.totals.created += 1;
         Some((before, number, by))
     });
     let Some((before, number, by)) = noted else { return };
@@ -177,8 +183,9 @@ pub(crate) fn note_freed(py: Python<'_>, place: u32, address: *mut ffi::PyObject
 
 /// A task is done: its name is kept, if it was given one, for what the flight recorder has of it.
 #[cold]
-fn note_name(task: &TaskRef<'_>) {
+fn note_done(task: &TaskRef<'_>) {
     let py = task.py();
+    records::count(py, |totals| totals.done += 1);
     let Some(name) = task.given_name() else { return };
     let before = RECORDS.with(py, |records| {
         let records = records.as_mut()?;
@@ -192,6 +199,20 @@ fn note_name(task: &TaskRef<'_>) {
         Some((before, replaced))
     });
     drop(before);
+}
+
+/// A task is destroyed that is not done.
+#[cold]
+pub(crate) fn note_destroyed_pending(py: Python<'_>) {
+    if is_on() {
+        records::count(py, |totals| totals.destroyed_pending += 1);
+    }
+}
+
+/// A job has waited for a thread, for so many nanoseconds.
+#[cold]
+pub fn note_job_wait(py: Python<'_>, waited: u64) {
+    records::count(py, |totals| totals.job_waits.record(waited));
 }
 
 /// An executor's thread begins a job, or has ended it; `label` names its function.

@@ -9,6 +9,7 @@ use super::frames::line_of;
 use super::progress::Timeline;
 use super::records::RECORDS;
 pub use super::times::{Times, Waker};
+use super::totals::Totals;
 use super::{timeline, whereabouts};
 use crate::objects::loop_base::LoopBase;
 use crate::objects::task::TaskRef;
@@ -56,10 +57,21 @@ pub fn read(py: Python<'_>, since: u64) -> Vec<Reading> {
     timelines.iter().flatten().map(reading).collect()
 }
 
-/// The histograms of a loop: how long its tasks ran, and how long they were ready without running.
-pub fn durations(base: &LoopBase, py: Python<'_>) -> Option<(Durations, Durations)> {
+/// The histograms of a loop: how long its tasks ran at a time, how long they were ready without running, and how long
+/// callbacks ran that are no steps of tasks.
+pub fn durations(base: &LoopBase, py: Python<'_>) -> Option<[Durations; 3]> {
     let timeline = base.timeline.get()?;
-    Some(timeline.with(py, |state| (state.polls.clone(), state.waits.clone())))
+    Some(timeline.with(py, |state| [&state.polls, &state.waits, &state.callbacks].map(Durations::clone)))
+}
+
+/// What was counted of all tasks and jobs; None while recording is off.
+pub fn totals(py: Python<'_>) -> Option<Totals> {
+    RECORDS.with(py, |records| records.as_ref().map(|records| records.totals.clone()))
+}
+
+/// How often a loop has asked the system for events while it was recorded; None if it never was.
+pub fn system_polls(base: &LoopBase, py: Python<'_>) -> Option<u64> {
+    Some(base.timeline.get()?.with(py, |state| state.system_polls))
 }
 
 /// The records of the executors' jobs.

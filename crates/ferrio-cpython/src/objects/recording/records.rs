@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use ferrio_engine::FlightRing;
 use pyo3::prelude::*;
@@ -12,7 +12,10 @@ use super::address_hash::AddressHasher;
 use super::creation::Codes;
 use super::locks::Locks;
 use super::progress::Timeline;
+use super::switch;
 use super::table::Table;
+use super::totals::Totals;
+use super::wait_table::Waits;
 use crate::capi::gil_cell::GilCell;
 
 /// From this number of loops on, what is known of those that run no more is dropped.
@@ -24,11 +27,8 @@ pub(super) const MOST_JOBS: usize = 4096;
 /// How many names of finished tasks are kept; then they are forgotten together.
 pub(super) const MOST_NAMES: usize = 4096;
 
-/// Relaxed throughout: the GIL orders all accesses.
-static ON: AtomicBool = AtomicBool::new(false);
-
 /// The number of this recording, by which tasks know that their place is one in its table: `NO_NUMBER` if recording is
-/// off or numbers have run out. Relaxed: as above.
+/// off or numbers have run out. Relaxed throughout: the GIL orders all accesses.
 static NUMBER: AtomicU8 = AtomicU8::new(NO_NUMBER);
 
 /// The number of the last recording that had one.
@@ -50,7 +50,7 @@ pub(super) fn number_for_tasks() -> u8 {
 
 /// Recording begins or ends.
 pub(super) fn set_on(on: bool) {
-    ON.store(on, Ordering::Relaxed);
+    switch::turn(on);
     let next = LAST_NUMBER.load(Ordering::Relaxed).saturating_add(1);
     if on && next != NO_NUMBER {
         LAST_NUMBER.store(next, Ordering::Relaxed);
@@ -65,6 +65,8 @@ pub(super) struct Records {
     pub(super) tasks: Table,
     pub(super) codes: Codes,
     pub(super) locks: Locks,
+    pub(super) waits: Waits,
+    pub(super) totals: Totals,
     /// The names of functions, by the address of the text or of what defines the function.
     pub(super) labels: HashMap<usize, Py<PyString>, AddressHasher>,
     /// The names of tasks that are done, if they were given one, by their number.
@@ -76,9 +78,11 @@ pub(super) struct Records {
     pub(super) ring_length: usize,
 }
 
-/// Whether anything is to be recorded.
-#[inline]
-#[must_use]
-pub fn is_on() -> bool {
-    ON.load(Ordering::Relaxed)
+/// Changes the counts, if anything is recorded.
+pub(super) fn count(py: Python<'_>, change: impl FnOnce(&mut Totals)) {
+    RECORDS.with(py, |records| {
+        if let Some(records) = records {
+            change(&mut records.totals);
+        }
+    });
 }

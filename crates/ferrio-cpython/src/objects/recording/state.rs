@@ -24,7 +24,10 @@ pub(super) struct State {
     pub(super) ring: FlightRing,
     pub(super) polls: Durations,
     pub(super) waits: Durations,
+    pub(super) callbacks: Durations,
     pub(super) pushes: Pushes,
+    /// How often the loop has asked the system for events.
+    pub(super) system_polls: u64,
     /// How many items the pushes have.
     pub(super) noted: usize,
     /// How many of them are counted in the times of their tasks.
@@ -246,6 +249,7 @@ impl State {
 
     #[inline(always)] // `uvicorn_request`
     pub(super) fn note_callback(&mut self, ran: &Ran, item: &Item) -> Waker {
+        self.callbacks.record(ran.until.saturating_sub(item.since));
         self.record(ran, item, 0, 0);
         Waker::CALLBACK
     }

@@ -17,8 +17,9 @@ use pyo3::prelude::*;
 use super::log::Step;
 pub(crate) use super::progress::Timeline;
 use super::pushes::Push;
-use super::records::{self, MOST_LOOPS, RECORDS, Records, is_on};
+use super::records::{self, MOST_LOOPS, RECORDS, Records};
 use super::state::{ENDS, Item, Ran, State, WAITS, YIELDS};
+use super::switch::is_on;
 use super::times::Waker;
 use super::{entry_of, labels, number_of};
 use crate::objects::loop_base::LoopBase;
@@ -198,7 +199,7 @@ fn end_otherwise(timeline: &Timeline, py: Python<'_>, task: &TaskRef<'_>, until:
     let (detail, label) = outcome_of(task);
     end_now(timeline, py, task, &Ran { kind: FlightKind::Step, detail, label, until, ready });
     if detail == ENDS {
-        super::note_name(task);
+        super::note_done(task);
     }
 }
 
@@ -262,6 +263,7 @@ pub fn end_poll(base: &LoopBase, py: Python<'_>, events: usize) {
         let since = timeline.polling_since();
         timeline.set_polling_since(0);
         timeline.with(py, |state| {
+            state.system_polls += 1;
             if since != 0 {
                 let record = FlightRecord::new(FlightKind::Poll, since, events as u64, 0);
                 state.ring.push(record.lasted(now.saturating_sub(since), ready));
@@ -302,7 +304,7 @@ pub(crate) fn around_step(
         });
     }
     if detail == ENDS {
-        super::note_name(task);
+        super::note_done(task);
     }
     outcome
 }

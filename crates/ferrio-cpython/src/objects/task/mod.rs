@@ -318,6 +318,7 @@ impl<'py> TaskRef<'py> {
         // SAFETY: alive while counted.
         unsafe { registry::remove(self.object().as_ptr().cast::<TaskObject>()) };
         if self.must_log() {
+            recording::note_destroyed_pending(py);
             let complain = || {
                 let context = memory::dict(py)?;
                 context.set_item(crate::intern!(py, "message"), name!("Task was destroyed but it is pending!"))?;

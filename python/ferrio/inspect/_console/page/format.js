@@ -6,6 +6,7 @@ const UNKNOWN = "–";
 export function seconds(value) {
   if (value === null || value === undefined) return UNKNOWN;
   if (value === 0) return "0 s";
+  if (value < 0) return `−${seconds(-value)}`;
   if (value < 0.001) return `${(value * 1e6).toFixed(0)} µs`;
   if (value < 0.1) return `${(value * 1e3).toFixed(1)} ms`;
   if (value < 1) return `${(value * 1e3).toFixed(0)} ms`;

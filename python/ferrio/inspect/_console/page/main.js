@@ -25,6 +25,7 @@ const VIEWS = [
   { name: "servers", title: "Servers", make: () => tableView("servers"), counted: "servers" },
   { name: "children", title: "Children", make: () => tableView("children"), counted: "children" },
   { name: "jobs", title: "Executor", make: () => tableView("jobs"), counted: "jobs" },
+  { name: "timers", title: "Timers", make: () => tableView("timers"), counted: "timers" },
   { name: "lints", title: "Lints", make: () => tableView("lints"), counted: "lints" },
 ];
 // These are there in every process; the others appear when the process tells of them.

@@ -19,6 +19,7 @@ const TELLS = {
   servers: ["Servers", "Sockets on which the program accepts connections."],
   children: ["Child processes", "Processes that the program has started and that have not ended."],
   jobs: ["Executor jobs", "What threads of executors do now, and what still waits for a thread."],
+  timers: ["Timers", "What loops will call, and when: the soonest first, at most ten thousand."],
   lints: ["Lints", "What looks like a mistake in the program, though nothing has failed yet."],
 };
 const NONE = {
@@ -28,6 +29,7 @@ const NONE = {
   servers: "The program accepts no connections.",
   children: "The program has started no process that still runs.",
   jobs: "No job runs or waits in an executor.",
+  timers: "No timer is set.",
   lints: "Nothing looks wrong.",
 };
 const STATES = ["", "running", "ready", "waiting", "deadlocked"];
