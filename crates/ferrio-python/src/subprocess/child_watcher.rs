@@ -165,20 +165,24 @@ fn on_exit(object: &Bound<'_, PyAny>, _: u32) -> PyResult<()> {
     }
     // Called directly: if a child is reaped and the transport does not know it, a signal sent to its pid could reach
     // another process.
-    let handle_exit = || {
-        match outcome.and_then(|code| code.map_or(Ok(()), |code| subprocess::process_exited(transport, code))) {
-            Err(error) if !exception_handler::must_propagate(py, &error) => exception_handler::report(
-                &owner,
-                "Exception in child watcher",
-                &error,
-                &[("transport", transport.as_any())],
-            ),
-            handled => handled,
-        }
-    };
     match transport.get().take_context(py) {
-        Some(context) => context::run_in(py, &context, handle_exit),
-        None => handle_exit(),
+        Some(context) => context::run_in(py, &context, || pass_on_exit(transport, &owner, outcome)),
+        None => pass_on_exit(transport, &owner, outcome),
+    }
+}
+
+/// Passes on the return code, if there is one; reports a failure as asyncio does.
+fn pass_on_exit(
+    transport: &Bound<'_, SubprocessTransport>,
+    owner: &Bound<'_, Loop>,
+    outcome: PyResult<Option<i32>>,
+) -> PyResult<()> {
+    let passed = outcome.and_then(|code| code.map_or(Ok(()), |code| subprocess::process_exited(transport, code)));
+    match passed {
+        Err(error) if !exception_handler::must_propagate(transport.py(), &error) => {
+            exception_handler::report(owner, "Exception in child watcher", &error, &[("transport", transport.as_any())])
+        }
+        passed => passed,
     }
 }
 

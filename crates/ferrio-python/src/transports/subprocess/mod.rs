@@ -283,9 +283,9 @@ impl SubprocessTransport {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let owned = self.state.with(py, |state| {
-            (state.owner.take(), state.protocol.take(), state.pending.take(), state.context.take())
-        });
+        let owned = self
+            .state
+            .with(py, |state| (state.owner.take(), state.protocol.take(), state.pending.take(), state.context.take()));
         drop(owned);
     }
 }
