@@ -84,6 +84,31 @@ def test_a_program_without_choices_has_one_schedule():
     assert (again.schedules, again.distinct, again.exhausted) == (30, 1, True)
 
 
+@pytest.mark.parametrize(("order", "orders"), [("loop", {"ab"}), ("contract", {"ab", "ba"})])
+def test_a_delay_in_whole_seconds_has_the_schedules_of_the_same_float(order, orders):
+    def explored(delay):
+        seen = set()
+
+        async def main():
+            ended = []
+
+            async def sleeper(name):
+                await asyncio.sleep(delay)
+                ended.append(name)
+
+            first = asyncio.create_task(sleeper("a"))
+            await asyncio.sleep(0)
+            await asyncio.gather(first, sleeper("b"))
+            seen.add("".join(ended))
+
+        report = testing.explore(main, schedules=200, order=order)
+        assert report.failure is None
+        return report.schedules, report.exhausted, seen
+
+    assert explored(1) == explored(1.0)
+    assert explored(1)[2] == orders
+
+
 def test_a_failure_of_each_run_is_classified_as_such():
     async def main():
         await asyncio.sleep(0.001)

@@ -6,7 +6,7 @@
 use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyTuple, PyType};
+use pyo3::types::{PyFloat, PyInt, PyTuple, PyType};
 
 use crate::capi::arguments;
 use crate::capi::context;
@@ -285,7 +285,11 @@ fn do_call_later<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyRe
     };
     let when = match delay.cast_exact::<PyFloat>() {
         Ok(delay) => LoopBase::now_before(owner, delay.value())? + delay.value(),
-        Err(_) => PyFloat::new(owner.py(), LoopBase::now(owner)?).add(delay)?.extract()?,
+        Err(_) => {
+            // A simulation is told of a delay that is a whole number; any other object's conversion would be seen.
+            let known = delay.cast_exact::<PyInt>().ok().and_then(|delay| delay.extract().ok()).unwrap_or(f64::NAN);
+            PyFloat::new(owner.py(), LoopBase::now_before(owner, known)?).add(delay)?.extract()?
+        }
     };
     if owner.get().timers_overridden.get() && overrides(owner, "call_at")? {
         return by_call_at(owner, request, when);
