@@ -7,6 +7,7 @@
 //! same structure again.
 #![forbid(unsafe_code)]
 
+mod address_hash;
 mod crew;
 mod descriptors;
 mod event_state;
@@ -25,9 +26,11 @@ mod semaphore_state;
 mod spin;
 mod timers;
 mod tls_records;
+mod wait_table;
 mod waiters;
 mod write_buffer;
 
+pub use address_hash::AddressHasher;
 pub use crew::Crew;
 pub use event_state::EventState;
 pub use exploration::{Choice, Freedom, Freedoms, Plan, Sampling, Search as ScheduleSearch, Tape};
@@ -46,5 +49,6 @@ pub use semaphore_state::SemaphoreState;
 pub use spin::SpinPolicy;
 pub use timers::{Cancellable, Deadline, Timers};
 pub use tls_records::{NextRecord, TlsRecord, TlsRecords};
+pub use wait_table::{Primitive, WaitTable};
 pub use waiters::{Ticket, Waiter, WaiterState, Waiters};
 pub use write_buffer::WriteBuffer;

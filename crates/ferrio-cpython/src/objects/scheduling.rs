@@ -285,16 +285,19 @@ fn do_call_later<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyRe
     };
     let when = match delay.cast_exact::<PyFloat>() {
         Ok(delay) => LoopBase::now_before(owner, delay.value())? + delay.value(),
-        Err(_) => {
-            // A simulation is told of a delay that is a whole number; any other object's conversion would be seen.
-            let known = delay.cast_exact::<PyInt>().ok().and_then(|delay| delay.extract().ok()).unwrap_or(f64::NAN);
-            PyFloat::new(owner.py(), LoopBase::now_before(owner, known)?).add(delay)?.extract()?
-        }
+        Err(_) => after_given(owner, delay)?,
     };
     if owner.get().timers_overridden.get() && overrides(owner, "call_at")? {
         return by_call_at(owner, request, when);
     }
     schedule_at(owner, request, when).map(HandleRef::into_object)
+}
+
+/// The time after a delay that is not exactly a float.
+fn after_given(owner: &Bound<'_, LoopBase>, delay: &Bound<'_, PyAny>) -> PyResult<f64> {
+    // A simulation gets to know a delay that is a whole number; the conversion of any other object would be seen.
+    let known = delay.cast_exact::<PyInt>().ok().and_then(|delay| delay.extract().ok()).unwrap_or(f64::NAN);
+    PyFloat::new(owner.py(), LoopBase::now_before(owner, known)?).add(delay)?.extract()
 }
 
 /// Calls the `call_at` that a subclass overrides: loops with a time of their own override it.

@@ -1,7 +1,7 @@
 //! What loops have scheduled, and how long tasks have waited for primitives, for `ferrio.inspect`.
 
 use ferrio_cpython::objects::recording;
-use ferrio_cpython::objects::recording::waits::{self, Kind};
+use ferrio_cpython::objects::recording::waits::{self, Primitive};
 use pyo3::prelude::*;
 
 use super::recording::Histogram;
@@ -61,5 +61,5 @@ pub(crate) fn longest_wait(primitive: &Bound<'_, PyAny>) -> Option<u64> {
 #[pyo3(name = "_wait_durations")]
 pub(crate) fn wait_durations(py: Python<'_>) -> Option<Vec<(&'static str, Histogram)>> {
     let durations = waits::durations(py)?;
-    Some(Kind::ALL.iter().zip(durations).map(|((_, name), durations)| (*name, durations.read())).collect())
+    Some(Primitive::ALL.iter().zip(durations).map(|((_, name), durations)| (*name, durations.read())).collect())
 }

@@ -9,7 +9,7 @@ use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::raised;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
-use ferrio_cpython::objects::recording::waits::{self, Kind};
+use ferrio_cpython::objects::recording::waits::{self, Primitive};
 use ferrio_cpython::objects::waiter::FutureWaiter;
 use ferrio_engine::Ticket;
 use pyo3::exceptions::PyRuntimeError;
@@ -194,7 +194,7 @@ impl Body for Wait {
                 let condition = self.condition.bind(py);
                 let waiter = condition.get().waiters.with(py, |waiters| waiters.remove(ticket));
                 let since = waiter.as_ref().map(FutureWaiter::since);
-                waits::note_ended(condition.as_any(), Kind::Condition, since);
+                waits::note_ended(condition.as_any(), Primitive::Condition, since);
                 drop(waiter);
                 self.lock_again(py, outcome.err())
             }

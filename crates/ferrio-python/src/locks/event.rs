@@ -8,7 +8,7 @@ use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
-use ferrio_cpython::objects::recording::waits::{self, Kind};
+use ferrio_cpython::objects::recording::waits::{self, Primitive};
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::EventState;
 use pyo3::prelude::*;
@@ -209,7 +209,7 @@ impl Body for Wait {
             return outcome;
         }
         let waiter = state.with(py, |state| state.waiters.remove(ticket));
-        waits::note_ended(event.as_any(), Kind::Event, waiter.as_ref().map(FutureWaiter::since));
+        waits::note_ended(event.as_any(), Primitive::Event, waiter.as_ref().map(FutureWaiter::since));
         drop(waiter);
         outcome.map(|_| Step::Returned(boolean(py, true)))
     }

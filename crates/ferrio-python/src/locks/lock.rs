@@ -12,7 +12,7 @@ use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
 use ferrio_cpython::objects::recording::holders::{self, Sharing};
 use ferrio_cpython::objects::recording::is_on;
-use ferrio_cpython::objects::recording::waits::{self, Kind};
+use ferrio_cpython::objects::recording::waits::{self, Primitive};
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::{LockState, Released};
 use pyo3::exceptions::PyRuntimeError;
@@ -227,7 +227,7 @@ impl Acquire {
             Ok(step @ Step::Yielded(_)) => return Ok(step),
             Ok(Step::Returned(_)) => {
                 let waiter = state.with(py, |state| state.take_over(ticket));
-                waits::note_ended(lock.as_any(), Kind::Lock, waiter.as_ref().map(FutureWaiter::since));
+                waits::note_ended(lock.as_any(), Primitive::Lock, waiter.as_ref().map(FutureWaiter::since));
                 drop(waiter);
                 if is_on() {
                     holders::note_taken(lock.as_any(), Sharing::Exclusive);
@@ -237,7 +237,7 @@ impl Acquire {
             Err(error) => error,
         };
         let waiter = state.with(py, |state| state.waiters.remove(ticket));
-        waits::note_ended(lock.as_any(), Kind::Lock, waiter.as_ref().map(FutureWaiter::since));
+        waits::note_ended(lock.as_any(), Primitive::Lock, waiter.as_ref().map(FutureWaiter::since));
         drop(waiter);
         if is_cancellation(py, &error)? {
             waiter::query_states(py, state, waiters)?;

@@ -12,7 +12,7 @@ use ferrio_cpython::objects::coroutine::{self, Body, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
 use ferrio_cpython::objects::recording::holders::{self, Sharing};
 use ferrio_cpython::objects::recording::is_on;
-use ferrio_cpython::objects::recording::waits::{self, Kind};
+use ferrio_cpython::objects::recording::waits::{self, Primitive};
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::{SemaphoreState, Ticket, WaiterState};
 use pyo3::exceptions::PyValueError;
@@ -342,7 +342,7 @@ fn come_back(semaphore: &Bound<'_, Semaphore>, ticket: Ticket, error: Option<&Py
     let py = semaphore.py();
     let state = &semaphore.get().state;
     let waiter = state.with(py, |state| state.leave(ticket));
-    waits::note_ended(semaphore.as_any(), Kind::Semaphore, waiter.as_ref().map(FutureWaiter::since));
+    waits::note_ended(semaphore.as_any(), Primitive::Semaphore, waiter.as_ref().map(FutureWaiter::since));
     let is_cancelled = error.is_some_and(|error| is_cancellation(py, error).unwrap_or(false));
     let refills = behavior(py)?.semaphore_refills;
     if is_cancelled && let Some(waiter) = &waiter {

@@ -4,7 +4,7 @@ use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::handling;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
-use ferrio_cpython::objects::recording::waits::{self, Kind};
+use ferrio_cpython::objects::recording::waits::{self, Primitive};
 use ferrio_cpython::objects::waiter::{self, FutureWaiter};
 use ferrio_engine::{Side, Ticket};
 use pyo3::prelude::*;
@@ -77,7 +77,7 @@ fn wait<'py>(
             if let Ok(Step::Yielded(yielded)) = outcome {
                 return Ok(Some(yielded));
             }
-            waits::note_ended(queue.as_any(), Kind::Queue, Some(slot.waiter.since()));
+            waits::note_ended(queue.as_any(), Primitive::Queue, Some(slot.waiter.since()));
             match outcome {
                 Ok(_) => *waiting = None,
                 Err(error) => {

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::ffi::c_int;
 
+use ferrio_engine::AddressHasher;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::address_hash::AddressHasher;
 use super::number::Number;
 
 /// How many code objects are kept with whether they are asyncio's; then they are forgotten together.

@@ -5,10 +5,10 @@
 
 use std::collections::HashMap;
 
-use super::address_hash::AddressHasher;
 use super::creation::Place;
 use super::number::Number;
 use super::table::Table;
+use ferrio_engine::AddressHasher;
 
 /// How many locks have their place of creation kept; at one more, all places are forgotten.
 const MOST_MADE: usize = 4096;

@@ -6,7 +6,6 @@
 //!
 //! Invariant: the tables hold references to code objects and texts only, so that nothing lives longer because of them.
 
-mod address_hash;
 mod creation;
 mod frames;
 pub mod holders;
@@ -25,7 +24,6 @@ mod table;
 pub mod timeline;
 mod times;
 pub mod totals;
-mod wait_table;
 pub mod waits;
 
 use std::collections::HashMap;

@@ -4,18 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use ferrio_engine::FlightRing;
+use ferrio_engine::{AddressHasher, FlightRing, WaitTable};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::address_hash::AddressHasher;
 use super::creation::Codes;
 use super::locks::Locks;
 use super::progress::Timeline;
 use super::switch;
 use super::table::Table;
 use super::totals::Totals;
-use super::wait_table::Waits;
 use crate::capi::gil_cell::GilCell;
 
 /// From this number of loops on, what is known of those that run no more is dropped.
@@ -65,7 +63,7 @@ pub(super) struct Records {
     pub(super) tasks: Table,
     pub(super) codes: Codes,
     pub(super) locks: Locks,
-    pub(super) waits: Waits,
+    pub(super) waits: WaitTable,
     pub(super) totals: Totals,
     /// The names of functions, by the address of the text or of what defines the function.
     pub(super) labels: HashMap<usize, Py<PyString>, AddressHasher>,

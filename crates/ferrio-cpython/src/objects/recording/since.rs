@@ -37,19 +37,3 @@ impl Since {
         (units != 0).then(|| monotonic().saturating_sub(units << Self::UNIT))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use ferrio_sys::clock::monotonic;
-
-    use crate::objects::recording::since::*;
-
-    #[test]
-    fn an_instant_fits_into_six_bytes() {
-        assert_eq!(size_of::<Since>(), 6);
-        assert!(Since::default().elapsed().is_none());
-        let elapsed = Since::at(monotonic()).elapsed().expect("it was recorded");
-        assert!(elapsed < 1 << 40, "{elapsed}");
-        assert!(Since::at(0).elapsed().is_some());
-    }
-}

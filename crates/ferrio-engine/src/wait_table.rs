@@ -5,16 +5,15 @@
 
 use std::collections::HashMap;
 
-use ferrio_engine::Durations;
-
-use super::address_hash::AddressHasher;
+use crate::address_hash::AddressHasher;
+use crate::flight::Durations;
 
 /// How many primitives have their longest wait kept; at one more, the shorter half is forgotten.
 const MOST_PRIMITIVES: usize = 1 << 16;
 
 /// What is waited for. A barrier has a condition inside, and the end of a queue's items is an event.
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub enum Primitive {
     /// A lock, to take it.
     Lock,
     /// A semaphore, to take a permit.
@@ -27,7 +26,7 @@ pub enum Kind {
     Queue,
 }
 
-impl Kind {
+impl Primitive {
     /// All of them, with their names.
     pub const ALL: [(Self, &'static str); 5] = [
         (Self::Lock, "lock"),
@@ -38,18 +37,19 @@ impl Kind {
     ];
 }
 
+/// How long was waited, for each primitive and each kind of them.
 #[derive(Default)]
-pub(super) struct Waits {
+pub struct WaitTable {
     /// By address, in nanoseconds.
     longest: HashMap<usize, u64, AddressHasher>,
     /// What was forgotten was not longer than this.
     forgotten: Option<u64>,
-    pub(super) durations: [Durations; Kind::ALL.len()],
+    durations: [Durations; Primitive::ALL.len()],
 }
 
-impl Waits {
+impl WaitTable {
     /// A wait has ended, after so many nanoseconds.
-    pub(super) fn ended(&mut self, primitive: usize, kind: Kind, took: u64) {
+    pub fn ended(&mut self, primitive: usize, kind: Primitive, took: u64) {
         self.durations[kind as usize].record(took);
         if let Some(longest) = self.longest.get_mut(&primitive) {
             *longest = took.max(*longest);
@@ -76,12 +76,19 @@ impl Waits {
     }
 
     /// A primitive is made at this address.
-    pub(super) fn made(&mut self, primitive: usize) {
+    pub fn made(&mut self, primitive: usize) {
         self.longest.remove(&primitive);
     }
 
+    /// How long waits have lasted that have ended, for each of `Primitive::ALL`.
+    #[must_use]
+    pub fn durations(&self) -> &[Durations; Primitive::ALL.len()] {
+        &self.durations
+    }
+
     /// The longest wait that has ended, 0 if none has; None if it may have been forgotten.
-    pub(super) fn longest(&self, primitive: usize) -> Option<u64> {
+    #[must_use]
+    pub fn longest(&self, primitive: usize) -> Option<u64> {
         let known = self.longest.get(&primitive).copied().unwrap_or(0);
         self.forgotten.is_none_or(|forgotten| known > forgotten).then_some(known)
     }
@@ -89,33 +96,33 @@ impl Waits {
 
 #[cfg(test)]
 mod tests {
-    use crate::objects::recording::wait_table::*;
+    use super::*;
 
     #[test]
     fn the_longest_wait_of_each_is_kept() {
-        let mut waits = Waits::default();
+        let mut waits = WaitTable::default();
         assert_eq!(waits.longest(1), Some(0));
         for took in [5, 9, 7] {
-            waits.ended(1, Kind::Lock, took);
+            waits.ended(1, Primitive::Lock, took);
         }
-        waits.ended(2, Kind::Event, 3);
+        waits.ended(2, Primitive::Event, 3);
         assert_eq!((waits.longest(1), waits.longest(2)), (Some(9), Some(3)));
-        assert_eq!(waits.durations[Kind::Lock as usize].read().2, 21);
+        assert_eq!(waits.durations[Primitive::Lock as usize].read().2, 21);
     }
 
     #[test]
     fn what_may_have_been_longer_is_not_known() {
-        let mut waits = Waits::default();
+        let mut waits = WaitTable::default();
         for primitive in 0..=MOST_PRIMITIVES {
-            waits.ended(primitive, Kind::Lock, primitive as u64);
+            waits.ended(primitive, Primitive::Lock, primitive as u64);
         }
         assert!(waits.longest.len() <= MOST_PRIMITIVES);
         assert_eq!(waits.longest(MOST_PRIMITIVES), Some(MOST_PRIMITIVES as u64));
         assert_eq!(waits.longest(3), None);
         assert_eq!(waits.longest(usize::MAX), None);
-        waits.ended(3, Kind::Lock, 4);
+        waits.ended(3, Primitive::Lock, 4);
         assert_eq!(waits.longest(3), None);
-        waits.ended(3, Kind::Lock, MOST_PRIMITIVES as u64);
+        waits.ended(3, Primitive::Lock, MOST_PRIMITIVES as u64);
         assert_eq!(waits.longest(3), Some(MOST_PRIMITIVES as u64));
     }
 }

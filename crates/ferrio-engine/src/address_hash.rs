@@ -4,10 +4,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 /// Hashes an address by one multiplication: the keys are no input of anybody's.
 #[derive(Default)]
-pub(super) struct AddressHash(u64);
+pub struct AddressHash(u64);
 
 /// Makes them.
-pub(super) type AddressHasher = BuildHasherDefault<AddressHash>;
+pub type AddressHasher = BuildHasherDefault<AddressHash>;
 
 impl Hasher for AddressHash {
     #[inline]
