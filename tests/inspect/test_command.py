@@ -87,13 +87,17 @@ def test_whoever_answers_cannot_do_more_than_make_the_command_fail(tmp_path):
                 peer.sendall(answer)
 
     listener = socket.create_server(str(tmp_path / "socket"), family=socket.AF_UNIX)
-    threading.Thread(target=serve, daemon=True).start()
+    server = threading.Thread(target=serve)
+    server.start()
     try:
         for answer, view in zip(
             HOSTILE, itertools.cycle(("ps", "why", "metrics", "io", "timers", "top")), strict=False
         ):
             assert "\x1b" not in fails(ferrio(view, str(tmp_path / "socket"))), answer
     finally:
+        # Closing alone does not end a wait in `accept`.
+        listener.shutdown(socket.SHUT_RDWR)
+        server.join()
         listener.close()
 
 
