@@ -91,11 +91,10 @@ def explore(
     `main` is a coroutine function without arguments that sets up all that it uses; it is called once for each schedule.
     `order` says what may vary: "loop" what ferrio's loop may do, "contract" also what asyncio leaves undefined, "any"
     the order of all callbacks, which no loop varies. `sleeps="io"` lets each sleep take longer, as I/O would.
-    `cancel="sweep"` also cancels each task once at each point where it waits, and a function those tasks of which it
-    says so. `stall` is how far the clock may jump at
-    once, in seconds. `unseen` ends the exploration when the report's estimate has come down to it. With `rerun` the
-    budget is used up even when all schedules were run. `leftovers="fail"` makes it a failure if a run leaves tasks,
-    held locks, sockets or other descriptors.
+    `cancel="sweep"` also cancels each task once at each point where it waits, a function only the tasks of which it
+    says so. `stall` is how far the clock may jump at once, in seconds. `unseen` ends the exploration when the report's
+    estimate has come down to it. With `rerun` the budget is used up even when all schedules were run.
+    `leftovers="fail"` makes it a failure if a run leaves tasks, held locks, sockets or other descriptors.
     """
     _check_leftovers(leftovers)
     if not 0 <= unseen <= 1:

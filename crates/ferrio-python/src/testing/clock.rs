@@ -7,7 +7,8 @@ use ferrio_cpython::LoopBase;
 use ferrio_engine::Freedom;
 use pyo3::prelude::*;
 
-use crate::testing::simulation::{Simulation, mix};
+use crate::testing::simulation::Simulation;
+use crate::testing::state::mix;
 
 /// Deadlines that differ by less are due together, as on the real clock.
 pub(super) const RESOLUTION: f64 = 1e-9;

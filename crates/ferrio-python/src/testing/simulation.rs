@@ -3,8 +3,6 @@
 //! Python drives it: `begin` plans a run, the loop runs, `end` reports it to the search. The object named `world`
 //! supplies what needs Python: threads for jobs, what to do when nothing is left to happen, the story of a run.
 
-use std::collections::HashMap;
-
 use ferrio_cpython::GilCell;
 use ferrio_cpython::objects::loop_base::{
     SetOrder, is_order_of_sets_open, restart_task_numbers, set_order_of_sets, task_number,
@@ -16,80 +14,10 @@ use pyo3::types::PyBytes;
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::event_loop::{Loop, base};
-use crate::testing::brought::Replay;
+use crate::testing::state::{Arrival, State, UnderWay, mix};
 use crate::threads::job::Job;
 use crate::transports::socket::SocketTransport;
 use crate::transports::socket::close::{force_close, release};
-
-/// Something that the world does for the loop: it lands in the loop's queue when it is chosen.
-pub(super) struct Arrival {
-    /// The job, or whatever `world` makes run.
-    pub(super) job: Py<PyAny>,
-    /// The task that waits for it, or the direction of the connection that it comes by.
-    pub(super) chain: u64,
-    /// Whether it is another thread's call, which may come at any moment, and not I/O, which only a poll reports.
-    pub(super) by_thread: bool,
-    /// Timers whose deadline is later do not overtake it.
-    pub(super) until: f64,
-}
-
-/// What is on its way and cannot land before this instant.
-pub(super) struct UnderWay {
-    pub(super) from: f64,
-    pub(super) arrival: Arrival,
-}
-
-/// The state of a run, and the search.
-pub(super) struct State {
-    pub(super) now: f64,
-    /// How far the clock may jump at once.
-    pub(super) stall: f64,
-    pub(super) tape: Tape,
-    pub(super) arrivals: Vec<Arrival>,
-    /// Sorted by instant; what has the same instant stays in the order of sending.
-    pub(super) under_way: Vec<UnderWay>,
-    /// The program has simulated sockets, so each turn looks at them.
-    pub(super) networked: bool,
-    /// The program has invariants, so `world` looks at them after each callback.
-    pub(super) has_invariants: bool,
-    /// A job has slept, so `world` is told before a job calls the loop.
-    pub(super) owes: bool,
-    /// For each reading of the clock since which timers were armed: the number that the next timer had.
-    pub(super) readings: Vec<u64>,
-    /// The timers that were armed for a reading and a delay, sorted; others have a deadline that the program gave.
-    pub(super) relative: Vec<u64>,
-    /// Timers that the clock had not quite reached when others with the same deadline landed.
-    pub(super) left_behind: Vec<u64>,
-    pub(super) turns: u64,
-    /// Turns since the clock last jumped.
-    pub(super) still_turns: u64,
-    /// Turns of a busy loop since something was pending and nothing of it has landed.
-    pub(super) busy_turns: u64,
-    /// What the clock showed when the program last read it.
-    pub(super) read_at: f64,
-    /// A run that takes more turns goes on for ever.
-    pub(super) most_turns: u64,
-    /// Another thread that is none of the simulation's may call the loop.
-    pub(super) foreign: bool,
-    pub(super) tracing: bool,
-    /// A fingerprint of what happened.
-    pub(super) outcome: u64,
-    /// How many steps each task has made.
-    pub(super) steps: HashMap<u64, u32>,
-    /// The task that is cancelled after this many of its steps.
-    pub(super) cancel: Option<(u64, u32)>,
-    /// What else is ready, where any callback may run next.
-    pub(super) set_aside: Vec<ferrio_cpython::Runnable>,
-    /// Where I/O is real: the futures of jobs, until they are seen to be done.
-    pub(super) jobs: Vec<Py<PyAny>>,
-    /// When a busy loop last asked whether something real is pending, in the system's time.
-    pub(super) asked: Option<u64>,
-    /// What is left of a recording that is repeated.
-    pub(super) replay: Option<Box<Replay>>,
-    plan: Option<Plan>,
-    freedoms: Freedoms,
-    search: ScheduleSearch,
-}
 
 /// The surroundings of a simulated loop.
 #[pyclass(frozen, module = "ferrio._ferrio")]
@@ -140,27 +68,7 @@ impl Simulation {
 
     fn restart(&self, py: Python<'_>, tape: Tape, plan: Option<Plan>) {
         let may_reverse = tape.allows(Freedom::Set);
-        let before = self.state.with(py, |state| {
-            state.now = 0.0;
-            state.tape = tape;
-            state.readings.clear();
-            state.relative.clear();
-            state.left_behind.clear();
-            state.turns = 0;
-            state.still_turns = 0;
-            state.busy_turns = 0;
-            state.read_at = 0.0;
-            state.foreign = false;
-            state.outcome = 0;
-            state.steps.clear();
-            state.cancel = None;
-            state.plan = plan;
-            state.networked = false;
-            state.has_invariants = false;
-            state.owes = false;
-            let arrivals = (std::mem::take(&mut state.arrivals), std::mem::take(&mut state.under_way));
-            (arrivals, std::mem::take(&mut state.jobs), std::mem::take(&mut state.set_aside))
-        });
+        let before = self.state.with(py, |state| state.begin_run(tape, plan));
         drop(before);
         set_order_of_sets(py, (!may_reverse).then(SetOrder::default));
         let _ = restart_task_numbers(py, 1);
@@ -171,36 +79,7 @@ impl Simulation {
 impl Simulation {
     #[new]
     fn new(world: Py<PyAny>, seed: u64, stall: f64, most_turns: u64) -> Self {
-        let state = State {
-            now: 0.0,
-            stall,
-            tape: Tape::default(),
-            arrivals: Vec::new(),
-            under_way: Vec::new(),
-            networked: false,
-            has_invariants: false,
-            owes: false,
-            readings: Vec::new(),
-            relative: Vec::new(),
-            left_behind: Vec::new(),
-            turns: 0,
-            still_turns: 0,
-            busy_turns: 0,
-            read_at: 0.0,
-            most_turns,
-            foreign: false,
-            tracing: false,
-            outcome: 0,
-            steps: HashMap::new(),
-            cancel: None,
-            set_aside: Vec::new(),
-            jobs: Vec::new(),
-            asked: None,
-            replay: None,
-            plan: None,
-            freedoms: Freedoms::NONE,
-            search: ScheduleSearch::new(seed),
-        };
+        let state = State::new(seed, stall, most_turns);
         Self { world: GilCell::new(Some(world)), state: GilCell::new(state) }
     }
 
@@ -501,9 +380,4 @@ impl Simulation {
 fn freedom_set(bits: u8) -> Freedoms {
     let allowed = Freedom::ALL.into_iter().enumerate().filter(|(index, _)| bits & 1 << index != 0);
     allowed.fold(Freedoms::NONE, |set, (_, freedom)| set.with(freedom))
-}
-
-/// Adds a value to a fingerprint.
-pub(super) const fn mix(hash: u64, value: u64) -> u64 {
-    (hash.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95)
 }

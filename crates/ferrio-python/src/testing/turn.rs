@@ -13,8 +13,9 @@ use pyo3::prelude::*;
 
 use crate::event_loop::Loop;
 use crate::testing::clock::{self, FINE, MOMENT, RESOLUTION};
-use crate::testing::simulation::{Simulation, mix};
+use crate::testing::simulation::Simulation;
 use crate::testing::stand_in::is_stand_in;
+use crate::testing::state::mix;
 use crate::threads::job::Job;
 
 /// After so many turns in which the loop was busy, the oldest of what is pending lands.
