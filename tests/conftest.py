@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -123,6 +124,18 @@ def no_child_stays_behind() -> Iterator[None]:
     yield
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays_behind() -> Iterator[None]:
+    """A later test may count threads, and a simulation with real I/O waits for those that work."""
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    deadline = time.monotonic() + 10
+    for thread in left:
+        thread.join(max(0, deadline - time.monotonic()))
+    assert not [thread for thread in left if thread.is_alive()]
 
 
 @pytest.fixture

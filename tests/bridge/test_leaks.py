@@ -123,23 +123,33 @@ def resident_bytes():
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def assert_flat(in_use_after, rounds, most_blocks, most_resident):
+    """Python's objects are counted to the block; Rust's memory shows in the process, of which each page counts.
+
+    The first rounds fill what the interpreter keeps; what each round leaves behind shows every time.
+    """
+    blocks, resident = in_use_after(rounds // 4)
+    for _ in range(5):
+        blocks_before, resident_before = blocks, resident
+        blocks, resident = in_use_after(rounds)
+        if blocks - blocks_before < most_blocks and resident - resident_before < most_resident:
+            return
+    raise AssertionError((blocks - blocks_before, resident - resident_before))
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_calls_leave_nothing_behind(loop, operation):
     async def main(rounds):
         for _ in range(rounds):
             await operation()
 
-    def blocks_after(rounds):
+    def in_use_after(rounds):
         loop.run_until_complete(main(rounds))
         gc.collect()
         return sys.getallocatedblocks(), resident_bytes()
 
-    blocks_after(ROUNDS // 4)
-    blocks, resident = blocks_after(ROUNDS // 4)
-    more_blocks, more_resident = blocks_after(ROUNDS)
-    # Python's objects are counted to the block; Rust's memory shows in the process, of which each page counts.
-    assert more_blocks - blocks < ROUNDS // 20
-    assert more_resident - resident < max(ROUNDS * 32, 4 << 20)
+    in_use_after(ROUNDS // 4)
+    assert_flat(in_use_after, ROUNDS, most_blocks=ROUNDS // 20, most_resident=max(ROUNDS * 32, 4 << 20))
 
 
 async def panicked():
@@ -165,7 +175,7 @@ def test_panics_and_loops_leave_nothing_behind(loop_kind, what, capfd):
     factory = {**FACTORIES, **OTHERS}[loop_kind]
     rounds = max(ROUNDS // 20, 100)
 
-    def blocks_after(rounds):
+    def in_use_after(rounds):
         if what == "loops":
             for _ in range(rounds):
                 run_a_loop(factory)
@@ -178,11 +188,4 @@ def test_panics_and_loops_leave_nothing_behind(loop_kind, what, capfd):
         capfd.readouterr()
         return sys.getallocatedblocks(), resident_bytes()
 
-    # The first rounds fill what the interpreter keeps; what each round leaves behind shows every time.
-    blocks, resident = blocks_after(rounds)
-    for _ in range(5):
-        before, resident_before = blocks, resident
-        blocks, resident = blocks_after(2 * rounds)
-        if blocks - before < rounds and resident - resident_before < max(rounds * 200, 4 << 20):
-            return
-    raise AssertionError((blocks - before, resident - resident_before))
+    assert_flat(in_use_after, 2 * rounds, most_blocks=rounds, most_resident=max(rounds * 200, 4 << 20))

@@ -130,6 +130,34 @@ def test_the_hook_is_called_during_the_block_and_after_it(tmp_path):
     assert prints(code, tmp_path) == "[False, True] True\n"
 
 
+def test_the_thread_of_the_hooks_ends_with_the_last_of_them(tmp_path):
+    code = """
+    def deliverers():
+        return [thread for thread in threading.enumerate() if thread.name == "ferrio-on-blocked"]
+
+    reported = threading.Event()
+    first = ferrio.inspect.on_blocked(lambda report: None)
+    second = ferrio.inspect.on_blocked(lambda report: None)
+    (thread,) = deliverers()
+    first()
+    first()
+    print(thread.is_alive())
+    second()
+    thread.join()
+
+    third = ferrio.inspect.on_blocked(lambda report: (third(), reported.set()))
+    (thread,) = deliverers()
+    ferrio.inspect.start(blocked=0.02)
+    async def main():
+        reported.wait()
+    ferrio.run(main())
+    ferrio.inspect.stop()
+    thread.join()
+    print(deliverers())
+    """
+    assert prints(code, tmp_path) == "True\n[]\n"
+
+
 def test_a_block_that_lasts_at_the_end_is_logged(tmp_path):
     code = """
     ferrio.inspect.start(blocked=0.02)

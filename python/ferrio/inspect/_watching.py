@@ -65,10 +65,13 @@ _watchdog: Watchdog | None = None
 
 Callback = Callable[[Block], object]
 _callbacks: list[Callback] = []
-_deliveries: "queue.SimpleQueue[Block]" = queue.SimpleQueue()
-# The thread that calls what `on_blocked` was given, and its name.
+# What the deliverer is to pass on; None ends it.
+_deliveries: "queue.SimpleQueue[Block | None]" = queue.SimpleQueue()
+# The thread that calls what `on_blocked` was given, while there is something to call, and its name.
 THREAD = "ferrio-on-blocked"
 _deliverer: threading.Thread | None = None
+# Held while a callback comes or goes; a signal handler may do that in the middle of it.
+_registration = threading.RLock()
 
 
 class _Open:
@@ -141,11 +144,12 @@ def end() -> None:
 
 def forget_parent() -> None:
     """In a child made by `fork`: forgets what happened in the parent."""
-    global _watchdog, _deliverer, _deliveries
+    global _watchdog, _deliverer, _deliveries, _registration
     _watchdog = None
     _open.clear()
     _reports.clear()
     _forget_running_loops()
+    _registration = threading.RLock()
     _deliverer, _deliveries = None, queue.SimpleQueue()
     if _callbacks:
         _start_deliverer()
@@ -175,13 +179,16 @@ def on_blocked(callback: Callback) -> Callable[[], None]:
     """
     if not callable(callback):
         raise TypeError(f"a callable is needed, not {type(callback).__name__}")
-    _callbacks.append(callback)
-    if _deliverer is None:
-        _start_deliverer()
+    with _registration:
+        _callbacks.append(callback)
+        if _deliverer is None:
+            _start_deliverer()
 
     def remove() -> None:
-        with contextlib.suppress(ValueError):
+        with _registration, contextlib.suppress(ValueError):
             _callbacks.remove(callback)
+            if not _callbacks:
+                _end_deliverer()
 
     return remove
 
@@ -193,9 +200,15 @@ def _start_deliverer() -> None:
     _deliverer.start()
 
 
-def _deliver(deliveries: "queue.SimpleQueue[Block]") -> None:
-    while True:
-        report = deliveries.get()
+def _end_deliverer() -> None:
+    # Not waited for: it may be the thread that is here, or call a function that takes long.
+    global _deliverer, _deliveries
+    ended, _deliverer, _deliveries = _deliveries, None, queue.SimpleQueue()
+    ended.put(None)
+
+
+def _deliver(deliveries: "queue.SimpleQueue[Block | None]") -> None:
+    while (report := deliveries.get()) is not None:
         for callback in list(_callbacks):
             try:
                 callback(report)
