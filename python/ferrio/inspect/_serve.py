@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -55,20 +56,24 @@ class _Served:
         self.wanted = path
         self.allowed = allowed
         self.process = os.getpid()
+        self.listener: socket.socket | None = None
+        self.path = ""
         self.service: InspectionService | None = None
-        self.listener, self.path = listen(path, allowed)
-        try:
-            self.run()
-        except BaseException:
-            self.close()
-            raise
+
+    def open(self) -> None:
+        """Makes the socket and starts the threads; after an error, `close` ends what has begun."""
+        self.listener, self.path = listen(self.wanted, self.allowed)
+        self.run()
 
     def run(self) -> None:
         """Starts the threads."""
+        assert self.listener is not None
         greeting = json.dumps({"schema": SCHEMA_VERSION, **_process()}).encode()
         unknown = {name: value for name, value in empty_snapshot(_NO_PROGRESS).items() if name != "blocks"}
         partial = json.dumps(unknown)[:-1].encode()
-        self.service = InspectionService(self.listener.fileno(), list(self.allowed), greeting, partial, _answer)
+        # Its threads start when it is known here, whatever happens meanwhile.
+        self.service = InspectionService()
+        self.service.start(self.listener.fileno(), list(self.allowed), greeting, partial, _answer)
         _watching.publish_to(self.service)
 
     def halt(self) -> None:
@@ -83,6 +88,8 @@ class _Served:
     def close(self) -> None:
         """Ends the threads and removes the socket, if it is this process's."""
         self.halt()
+        if self.listener is None:
+            return
         self.listener.close()
         if self.process == os.getpid():
             with contextlib.suppress(OSError):
@@ -132,6 +139,7 @@ def start(
             ]
             _served = _Served(None if path is None else os.fspath(path), allowed)
             try:
+                _served.open()
                 _context.show(variables)
                 _lints.restrict(lints if isinstance(lints, LintLimits) else LintLimits())
                 _recording.begin(recorder)
@@ -241,9 +249,15 @@ def _after_fork_in_child() -> None:
         _watching.resume()
         _lint_watch.resume()
         if parents is not None:
-            parents.listener.close()
+            if parents.listener is not None:
+                parents.listener.close()
             path = None if parents.wanted is None else f"{parents.wanted}.{os.getpid()}"
             _served = _Served(path, parents.allowed)
+            try:
+                _served.open()
+            except BaseException:
+                _end_service()
+                raise
     finally:
         _lock.release()
 

@@ -107,7 +107,7 @@ def begin(limit: float) -> None:
         try:
             resume()
         except BaseException:
-            _limit = None
+            end()
             raise
 
 
@@ -115,12 +115,15 @@ def resume() -> None:
     """Starts the threads, if the watchdog is on."""
     global _watchdog
     if _limit is not None and _watchdog is None:
-        _watchdog = _started(_limit, _threads.native_numbers())
+        # Its threads start when it is known here, whatever happens meanwhile.
+        _watchdog = Watchdog()
+        _start(_watchdog, _limit, _threads.native_numbers())
 
 
-def _started(limit: float, threads: dict[int, int]) -> Watchdog:
-    # A function of its own: `Watchdog` learns from two frames, one of which has called the other, what frames are like.
-    return Watchdog(limit, _sample, _ended, threads, ASYNCIO)
+def _start(watchdog: Watchdog, limit: float, threads: dict[int, int]) -> None:
+    # A function of its own: the watchdog learns from two frames, one of which has called the other, what frames are
+    # like.
+    watchdog.start(limit, _sample, _ended, threads, ASYNCIO)
 
 
 def halt() -> None:

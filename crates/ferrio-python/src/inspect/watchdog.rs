@@ -4,66 +4,83 @@
 //! without the interpreter's lock is put together in `partial`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ferrio_cpython::LoopBase;
 use ferrio_cpython::objects::watching::{self, Watch};
 use ferrio_sys::watching as native;
 use ferrio_sys::watching::{BOUNDS, Sample, TakeSample};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::{InspectionService, partial};
 use crate::event_loop::exception_handler;
 
-/// The threads that watch the running loops.
+/// The threads that watch the running loops, once it is started.
+///
+/// An object without threads comes first: were it refused memory after they have started, nobody could end them.
 #[pyclass(frozen, module = "ferrio")]
-pub(crate) struct Watchdog(native::Watchdog);
+pub(crate) struct Watchdog(OnceLock<native::Watchdog>);
 
 #[pymethods]
 impl Watchdog {
-    /// Starts the threads. A callback that runs for longer than `limit` seconds is a block; `sample` gets the address
-    /// of its loop, its number and how long it has lasted, `ended` the loop, the number, how long it was, and the task.
-    /// `native_threads` has the system's numbers of threads; `asyncio` is where asyncio's own files are.
     #[new]
-    fn new(
+    fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    /// Starts the threads, once. A callback that runs for longer than `limit` seconds is a block; `sample` gets the
+    /// address of its loop, its number and how long it has lasted, `ended` the loop, the number, how long it was, and
+    /// the task. `native_threads` has the system's numbers of threads; `asyncio` is where asyncio's own files are.
+    fn start(
+        &self,
         py: Python<'_>,
         limit: f64,
         sample: Py<PyAny>,
         ended: Py<PyAny>,
         native_threads: HashMap<u64, u32>,
         asyncio: String,
-    ) -> PyResult<Self> {
+    ) -> PyResult<()> {
+        if self.0.get().is_some() {
+            return Err(ferrio_cpython::error::<PyRuntimeError>("the watchdog has been started already"));
+        }
         let limit = Duration::try_from_secs_f64(limit).ok().filter(|limit| !limit.is_zero());
         let limit = limit.ok_or_else(|| ferrio_cpython::error::<PyValueError>("the limit must be above 0"))?;
         let started = native::Watchdog::start(limit, partial::describer(py, asyncio), sampler(sample));
         let started = started.map_err(|error| exception_handler::from_io(&error))?;
         let watch = Watch { shared: Arc::clone(started.shared()), ended };
+        let _ = self.0.set(started);
         watching::switch(py, Some(watch), |thread| native_threads.get(&thread).copied().unwrap_or(0));
-        Ok(Self(started))
+        Ok(())
     }
 
     /// Watches no more, and ends the threads.
     fn stop(&self, py: Python<'_>) {
-        watching::switch(py, None, |_| 0);
-        py.detach(|| self.0.stop());
+        if let Some(started) = self.0.get() {
+            watching::switch(py, None, |_| 0);
+            py.detach(|| started.stop());
+        }
     }
 
     /// Sends what `publish` gets, and what the watchdog itself says, to the clients of this service that watch.
     fn publish_to(&self, service: Option<&Bound<'_, InspectionService>>) {
-        self.0.shared().set_audience(service.map(|service| Arc::clone(service.get().shared())));
+        if let Some(started) = self.0.get() {
+            started.shared().set_audience(service.and_then(|service| service.get().shared().map(Arc::clone)));
+        }
     }
 
     /// Sends a line to them.
     fn publish(&self, report: &Bound<'_, PyBytes>) {
-        self.0.shared().publish(report.as_bytes());
+        if let Some(started) = self.0.get() {
+            started.shared().publish(report.as_bytes());
+        }
     }
 
     /// What was said of a block while no sample could be taken, as JSON; None if nothing was.
     fn take_partial<'py>(&self, py: Python<'py>, block: u64) -> Option<Bound<'py, PyBytes>> {
-        self.0.shared().take_partial(block).map(|report| PyBytes::new(py, &report))
+        self.0.get()?.shared().take_partial(block).map(|report| PyBytes::new(py, &report))
     }
 }
 

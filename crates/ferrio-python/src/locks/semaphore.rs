@@ -52,6 +52,15 @@ impl Semaphore {
         });
         next.map_or(Ok(()), |next| next.wake(py, boolean(py, true)))
     }
+
+    /// Wakes the longest waiter if a permit is free, and says whether it did.
+    fn wake_next_if_free(&self, py: Python<'_>) -> PyResult<bool> {
+        waiter::query_states(py, &self.state, waiters)?;
+        match self.state.with(py, |state| state.choose_if_free().map(|next| next.clone_ref(py))) {
+            Some(next) => next.wake(py, boolean(py, true)).map(|()| true),
+            None => Ok(false),
+        }
+    }
 }
 
 /// The engine's number for a value that never reaches zero by being decremented.
@@ -345,27 +354,25 @@ fn come_back(semaphore: &Bound<'_, Semaphore>, ticket: Ticket, error: Option<&Py
     waits::note_ended(semaphore.as_any(), Primitive::Semaphore, waiter.as_ref().map(FutureWaiter::since));
     let is_cancelled = error.is_some_and(|error| is_cancellation(py, error).unwrap_or(false));
     let refills = behavior(py)?.semaphore_refills;
+    let mut is_returned = false;
     if is_cancelled && let Some(waiter) = &waiter {
         let waiter_state = waiter.state_now(py)?;
         // Before 3.13 a waiter into which the error was thrown counts as chosen.
-        if waiter_state == WaiterState::Chosen || !refills && waiter_state == WaiterState::Waiting {
-            state.with(py, SemaphoreState::release);
-        }
+        is_returned = waiter_state == WaiterState::Chosen || !refills && waiter_state == WaiterState::Waiting;
     }
     drop(waiter);
-    if !refills && error.is_some() && !is_cancelled {
-        return Ok(());
+    if is_returned {
+        state.with(py, SemaphoreState::release);
     }
-    loop {
-        waiter::query_states(py, state, waiters)?;
-        let Some(next) = state.with(py, |state| state.choose_if_free().map(|next| next.clone_ref(py))) else {
-            return Ok(());
-        };
-        next.wake(py, boolean(py, true))?;
-        if !refills {
-            return Ok(());
-        }
+    if refills {
+        while semaphore.get().wake_next_if_free(py)? {}
+    } else if is_returned {
+        semaphore.get()._wake_up_next(py)?;
+    } else if error.is_none() {
+        // A waiter that was cancelled itself wakes nobody, whatever is free.
+        semaphore.get().wake_next_if_free(py)?;
     }
+    Ok(())
 }
 
 impl Body for Acquire {
