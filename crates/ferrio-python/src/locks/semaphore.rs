@@ -145,7 +145,8 @@ impl Semaphore {
     }
 
     /// Wake up the first waiter that isn't done, and say whether there was one.
-    fn _wake_up_next(&self, py: Python<'_>) -> PyResult<bool> {
+    #[pyo3(name = "_wake_up_next")]
+    fn wake_next(&self, py: Python<'_>) -> PyResult<bool> {
         waiter::query_states(py, &self.state, waiters)?;
         match self.state.with(py, |state| state.choose().map(|next| next.clone_ref(py))) {
             Some(next) => next.wake(py, boolean(py, true)).map(|()| true),
@@ -367,7 +368,7 @@ fn come_back(semaphore: &Bound<'_, Semaphore>, ticket: Ticket, error: Option<&Py
     if refills {
         while semaphore.get().wake_next_if_free(py)? {}
     } else if is_returned {
-        semaphore.get()._wake_up_next(py)?;
+        semaphore.get().wake_next(py)?;
     } else if error.is_none() {
         // A waiter that was cancelled itself wakes nobody, whatever is free.
         semaphore.get().wake_next_if_free(py)?;
