@@ -119,7 +119,9 @@ fn threads_whose_awaiters_have_such_wakers_do_the_next_jobs() {
     run(async {
         // More than there are threads: if each such job ended one, none would be left.
         let mut broken: Vec<_> = (0..40).map(|number| Box::pin(to_thread(move || number))).collect();
-        broken.iter_mut().for_each(|future| poll_broken(future.as_mut()));
+        for future in &mut broken {
+            poll_broken(future.as_mut());
+        }
         let next = timeout(Duration::from_secs(60), to_thread(|| 1));
         assert_eq!(next.await, Ok(1));
         for (number, future) in broken.into_iter().enumerate() {
