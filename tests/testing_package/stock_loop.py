@@ -23,6 +23,7 @@ from ferrio.testing._token import decode
 BaseEventLoop: Any = base_events.BaseEventLoop
 BaseHandle: Any = events.Handle
 BaseTimer: Any = events.TimerHandle
+BaseTask: Any = asyncio.Task
 
 # As in the simulation: deadlines that differ by less are due together; how far a clock that slips goes on at least.
 RESOLUTION = 1e-9
@@ -75,6 +76,19 @@ class Timer(BaseTimer):
         self._loop.run_handle(super()._run)
 
 
+class Task(BaseTask):
+    """A task whose hash is its number, as in a simulation: so sets of tasks have one order wherever they lie."""
+
+    def __new__(cls, coroutine: Any, *, loop: "StockLoop", **options: Any) -> Any:
+        task = super().__new__(cls)
+        loop.tasks += 1
+        task.number = loop.tasks
+        return task
+
+    def __hash__(self) -> int:
+        return self.number
+
+
 class Ready(collections.deque[Any]):
     """The loop's queue; a thread may come to append to it as soon as the loop has moved the last due timer to it."""
 
@@ -107,6 +121,8 @@ class StockLoop(BaseEventLoop):
         super().__init__()
         self._selector = Selector(self)
         self._ready = Ready(self)
+        self.tasks = 0
+        self.set_task_factory(lambda loop, coroutine, **options: Task(coroutine, loop=loop, **options))
         self._clock_resolution = 0.0
         self.tape, self.stall = tape, stall
         self.now = self.read_at = 0.0  # virtual time, and what the program last saw
