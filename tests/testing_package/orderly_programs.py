@@ -4,6 +4,7 @@ import asyncio
 import collections
 import contextlib
 import signal
+import time
 
 from ferrio.testing import sim
 
@@ -207,6 +208,44 @@ async def a_cancelled_timer_does_not_run():
     assert bool(ran) is was_late
 
 
+async def timers_that_are_overdue_land_in_one_turn():
+    loop, order = asyncio.get_running_loop(), []
+
+    def first():
+        order.append(1)
+        loop.call_soon(order.append, "next turn")
+
+    begun = loop.time()
+    loop.call_at(begun + 0.001, first)
+    loop.call_at(begun + 0.002, order.append, 2)
+    time.sleep(0.003)
+    await asyncio.sleep(1)
+    assert order == [1, 2, "next turn"]
+
+
+async def a_timer_s_callback_is_not_overtaken_by_bytes():
+    loop, order = asyncio.get_running_loop(), []
+
+    class Noting(asyncio.Protocol):
+        def data_received(self, data):
+            order.append("bytes")
+
+    def timer():
+        order.append("timer")
+        loop.call_soon(order.append, "callback")
+
+    server = await loop.create_server(Noting, "localhost", 8000)
+    transport, _ = await loop.create_connection(asyncio.Protocol, "localhost", 8000)
+    await asyncio.sleep(1)
+    loop.call_later(0.01, timer)
+    transport.write(b"bytes")
+    await asyncio.sleep(1)
+    transport.close()
+    server.close()
+    await server.wait_closed()
+    assert order.index("callback") == order.index("timer") + 1
+
+
 async def bytes_arrive_in_their_order():
     received = []
 
@@ -394,6 +433,8 @@ ORDERLY = (
     gather_keeps_the_order_of_results,
     unequal_timers_run_in_order_even_if_late,
     a_cancelled_timer_does_not_run,
+    timers_that_are_overdue_land_in_one_turn,
+    a_timer_s_callback_is_not_overtaken_by_bytes,
     bytes_arrive_in_their_order,
     answers_on_one_connection_keep_their_order,
     one_thread_puts_in_order,

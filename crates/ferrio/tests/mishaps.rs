@@ -1,5 +1,6 @@
 //! Foreign code that panics inside the runtime: wakers and destructors. What others wait for comes nevertheless.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -8,7 +9,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use ferrio::net::UdpSocket;
-use ferrio::{Event, Lock, Runtime, run, sleep, spawn, to_thread, yield_now};
+use ferrio::testing::Explorer;
+use ferrio::time::{now, timeout_scope};
+use ferrio::{Event, Lock, Runtime, run, sleep, spawn, timeout, to_thread, yield_now};
 
 /// Panics when it wakes someone.
 struct Broken;
@@ -112,14 +115,70 @@ fn events_go_on_after_a_waker_that_panics() {
 }
 
 #[test]
-fn a_thread_whose_awaiter_has_such_a_waker_does_the_next_job() {
+fn threads_whose_awaiters_have_such_wakers_do_the_next_jobs() {
     run(async {
+        // More than there are threads: if each such job ended one, none would be left.
+        let mut broken: Vec<_> = (0..40).map(|number| Box::pin(to_thread(move || number))).collect();
+        for future in &mut broken {
+            poll_broken(future.as_mut());
+        }
+        let next = timeout(Duration::from_secs(60), to_thread(|| 1));
+        assert_eq!(next.await, Ok(1));
+        for (number, future) in broken.into_iter().enumerate() {
+            assert_eq!(future.await, number);
+        }
+    })
+    .expect("it runs");
+}
+
+#[test]
+fn results_land_in_an_exploration_whatever_such_wakers_do() {
+    let explored = Explorer::new().run(|| async {
         let mut broken = Box::pin(to_thread(|| 1));
         poll_broken(broken.as_mut());
-        for number in 0..100 {
-            assert_eq!(to_thread(move || number).await, number);
-        }
+        assert_eq!(to_thread(|| 2).await, 2);
         assert_eq!(broken.await, 1);
+    });
+    assert!(explored.expect("nothing fails").is_exhausted());
+}
+
+#[test]
+fn tasks_whose_gather_has_such_a_waker_have_their_results() {
+    run(async {
+        let mut gather = Box::pin(ferrio::gather([1, 2].map(async |number| Ok::<_, ()>(number))));
+        poll_broken(gather.as_mut());
+        yield_now().await;
+        assert_eq!(gather.await.expect("nothing fails"), [1, 2]);
+    })
+    .expect("it runs");
+}
+
+#[test]
+fn tasks_whose_group_has_such_a_waker_have_their_results() {
+    run(async {
+        let mut group = Box::pin(ferrio::task_group(async |group| {
+            let task = group.spawn(async { Ok::<_, ()>(1) });
+            Ok(task.await.expect("it has a result"))
+        }));
+        poll_broken(group.as_mut());
+        yield_now().await;
+        assert_eq!(group.await.expect("nothing fails"), 1);
+    })
+    .expect("it runs");
+}
+
+#[test]
+fn who_moves_a_deadline_is_not_harmed_by_such_a_waker() {
+    run(async {
+        let scope = Rc::new(RefCell::new(None));
+        let kept = Rc::clone(&scope);
+        let mut waiting = Box::pin(timeout_scope(Some(Duration::from_secs(3600)), async move |scope| {
+            kept.replace(Some(scope));
+            std::future::pending::<()>().await;
+        }));
+        poll_broken(waiting.as_mut());
+        scope.take().expect("the body has begun").reschedule(Some(now()));
+        assert!(waiting.await.is_err());
     })
     .expect("it runs");
 }

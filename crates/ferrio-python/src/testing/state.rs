@@ -48,8 +48,10 @@ pub(super) struct State {
     pub(super) readings: Vec<u64>,
     /// The timers that were armed for a reading and a delay, sorted; others have a deadline that the program gave.
     pub(super) relative: Vec<u64>,
-    /// Timers that the clock had not quite reached when others with the same deadline landed.
+    /// Timers that the clock had not quite reached when others with the same deadline landed, until it moves.
     pub(super) left_behind: Vec<u64>,
+    /// What it showed then.
+    pub(super) left_at: f64,
     pub(super) turns: u64,
     /// Turns since the clock last jumped.
     pub(super) still_turns: u64,
@@ -98,6 +100,7 @@ impl State {
             readings: Vec::new(),
             relative: Vec::new(),
             left_behind: Vec::new(),
+            left_at: 0.0,
             turns: 0,
             still_turns: 0,
             busy_turns: 0,
@@ -144,6 +147,11 @@ impl State {
             std::mem::take(&mut self.jobs),
             std::mem::take(&mut self.set_aside),
         )
+    }
+
+    /// Whether the clock, which stands at the timer's deadline, may not quite have reached it.
+    pub(super) fn is_left_behind(&self, timer: u64) -> bool {
+        self.now <= self.left_at && self.left_behind.contains(&timer)
     }
 }
 

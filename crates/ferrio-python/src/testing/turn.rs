@@ -15,7 +15,7 @@ use crate::event_loop::Loop;
 use crate::testing::clock::{self, FINE, MOMENT, RESOLUTION};
 use crate::testing::simulation::Simulation;
 use crate::testing::stand_in::is_stand_in;
-use crate::testing::state::mix;
+use crate::testing::state::{Arrival, mix};
 use crate::threads::job::Job;
 
 /// After so many turns in which the loop was busy, the oldest of what is pending lands.
@@ -102,10 +102,6 @@ impl<'py> Turn<'_, 'py> {
         self.owner.py()
     }
 
-    fn pending(&self) -> usize {
-        self.this.state.with(self.py(), |state| state.arrivals.len())
-    }
-
     fn choose(&self, freedom: Freedom, cost: u8, alternatives: usize) -> usize {
         self.this.state.with(self.py(), |state| state.tape.choose(freedom, cost, alternatives))
     }
@@ -113,8 +109,8 @@ impl<'py> Turn<'_, 'py> {
     fn gather_while_busy(&self) -> PyResult<()> {
         self.mature();
         self.land_overdue()?;
-        self.land_more(FINE)?;
-        self.land_timers(true)
+        self.land_more(FINE, |_| true)?;
+        self.land_timers(None)
     }
 
     /// Lands something if the loop was busy for long, as its polls would have seen it by then.
@@ -134,6 +130,7 @@ impl<'py> Turn<'_, 'py> {
 
     fn gather_while_idle(&self) -> PyResult<()> {
         let py = self.py();
+        let began = self.this.state.with(py, |state| state.now);
         loop {
             self.mature();
             let next = self.owner.get().next_deadline(py);
@@ -150,8 +147,8 @@ impl<'py> Turn<'_, 'py> {
                 let chosen = self.this.state.with(py, |state| state.tape.choose_arrival(&chains, or_later));
                 if chosen < chains.len() {
                     self.land(chosen, if chosen == 0 { "" } else { "lands first" })?;
-                    self.land_more(1)?;
-                    return self.land_timers(true);
+                    self.land_more(1, |_| true)?;
+                    return self.land_timers(None);
                 }
                 let first = self.this.state.with(py, |state| state.arrivals[0].job.clone_ref(py));
                 self.this.tell_of_arrival(py, "keeps waiting", first.bind(py), chains[0])?;
@@ -172,13 +169,14 @@ impl<'py> Turn<'_, 'py> {
             self.this.state.with(py, |state| {
                 state.now = state.now.max(until);
                 state.still_turns = 0;
-                state.left_behind.clear();
             });
             if next_under_way.is_some_and(|from| from <= until) {
                 continue;
             }
-            self.land_timers(false)?;
-            return self.land_more(1);
+            // What the poll reports that ends now is before the timers; a thread's call may come after them.
+            self.land_more(1, |arrival| !arrival.by_thread)?;
+            self.land_timers(Some(began))?;
+            return self.land_more(1, |arrival| arrival.by_thread);
         }
     }
 
@@ -187,14 +185,22 @@ impl<'py> Turn<'_, 'py> {
         self.this.state.with(self.py(), |state| state.arrivals.iter().all(|arrival| until <= arrival.until))
     }
 
-    /// Lands more of what is pending in the same turn.
-    fn land_more(&self, cost: u8) -> PyResult<()> {
+    /// Lands more of what is pending in the same turn, of the kind that may.
+    fn land_more(&self, cost: u8, may_land: fn(&Arrival) -> bool) -> PyResult<()> {
         loop {
-            let chosen = self.choose(Freedom::Arrival, cost, 1 + self.pending());
+            let count = self
+                .this
+                .state
+                .with(self.py(), |state| state.arrivals.iter().filter(|arrival| may_land(arrival)).count());
+            let chosen = self.choose(Freedom::Arrival, cost, 1 + count);
             if chosen == 0 {
                 return Ok(());
             }
-            self.land(chosen - 1, "lands in the same turn")?;
+            let index = self.this.state.with(self.py(), |state| {
+                let mut places = state.arrivals.iter().enumerate().filter(|(_, arrival)| may_land(arrival));
+                places.nth(chosen - 1).map_or(0, |(index, _)| index)
+            });
+            self.land(index, "lands in the same turn")?;
         }
     }
 
@@ -245,8 +251,9 @@ impl<'py> Turn<'_, 'py> {
         });
     }
 
-    /// Moves due timers to the queue; while the loop is busy, the clock may have gone on to those that are due soon.
-    fn land_timers(&self, busy: bool) -> PyResult<()> {
+    /// Moves due timers to the queue. `idle_since` is what the clock of an idle loop showed before the poll; that of a busy
+    /// one may have gone on to timers that are due soon.
+    fn land_timers(&self, idle_since: Option<f64>) -> PyResult<()> {
         let py = self.py();
         let (began, stall) = self.this.state.with(py, |state| (state.now, state.stall));
         let can_stall = stall > 0.0 && self.this.state.with(py, |state| state.tape.allows(Freedom::Stall));
@@ -254,26 +261,30 @@ impl<'py> Turn<'_, 'py> {
         let end = if sleeps_vary { f64::INFINITY } else { began + stall.max(0.0) + RESOLUTION };
         let mut armed = self.owner.get().armed_timers(py, end);
         let mut last: Option<ArmedTimer<'py>> = None;
-        // A timer is due for certain if the clock stood at its deadline before this turn.
-        let mut moved = !busy;
+        // A timer is due for certain if the clock has shown its deadline before this poll.
+        let mut moved = idle_since.is_some_and(|before| before < began);
+        let mut are_held = false;
         while let Some(first) = armed.first() {
             let now = self.this.state.with(py, |state| state.now);
             if first.deadline <= now + RESOLUTION {
-                let is_left_behind = self.this.state.with(py, |state| state.left_behind.contains(&first.sequence));
+                let is_left_behind = self.this.state.with(py, |state| state.is_left_behind(first.sequence));
                 let can_wait = can_stall && (moved || is_left_behind);
-                if can_wait && last.as_ref().map_or(is_left_behind, |last| self.are_apart(last, first)) {
+                let may_be_none = idle_since.is_none() && is_left_behind;
+                if can_wait && last.as_ref().map_or(may_be_none, |last| self.are_apart(last, first)) {
                     let cost = if last.is_none() { FINE } else { 1 };
                     if self.choose(Freedom::Stall, cost, 2) == 1 {
                         self.this.tell(py, "waits for a later turn", MOMENT, Some(first.handle.clone()))?;
                         self.hold(&mut armed, moved);
+                        are_held = true;
                         continue;
                     }
                 }
             } else {
-                if !can_stall || first.deadline > began + stall || self.choose(Freedom::Stall, 1, 2) == 0 {
+                // The clock has not reached those that wait.
+                if are_held || !can_stall || first.deadline > began + stall || self.choose(Freedom::Stall, 1, 2) == 0 {
                     return Ok(());
                 }
-                let what = if busy { "is due meanwhile" } else { "is due in the same turn" };
+                let what = if idle_since.is_none() { "is due meanwhile" } else { "is due in the same turn" };
                 self.this.tell(py, what, first.deadline - now, Some(first.handle.clone()))?;
                 self.this.state.with(py, |state| state.now = first.deadline);
                 moved = true;
@@ -294,14 +305,14 @@ impl<'py> Turn<'_, 'py> {
     /// that were left before.
     fn hold(&self, armed: &mut Vec<ArmedTimer<'py>>, all: bool) {
         self.this.state.with(self.py(), |state| {
-            let end = state.now + RESOLUTION;
             if all {
-                state
-                    .left_behind
-                    .extend(armed.iter().filter(|timer| timer.deadline <= end).map(|timer| timer.sequence));
+                let end = state.now + RESOLUTION;
+                state.left_behind =
+                    armed.iter().filter(|timer| timer.deadline <= end).map(|timer| timer.sequence).collect();
+                state.left_at = state.now;
                 armed.clear();
             } else {
-                armed.retain(|timer| !state.left_behind.contains(&timer.sequence));
+                armed.retain(|timer| !state.is_left_behind(timer.sequence));
             }
         });
     }
