@@ -8,6 +8,7 @@ mod workers;
 
 use ferrio_cpython::LoopBase;
 use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::raise::handling;
 use ferrio_cpython::objects::loop_base::overrides;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -106,7 +107,7 @@ async fn run_in_scope(request: Request, channel: &Channel) -> PyResult<Py<PyAny>
         match outcome {
             Ok(result) => CancelScope::exit(scope, None).map(|_| result),
             Err(error) => {
-                if CancelScope::exit(scope, Some(error.value(py).as_any()))? {
+                if handling(py, &error, || CancelScope::exit(scope, Some(error.value(py).as_any())))? {
                     Ok(py.None())
                 } else {
                     Err(error)
