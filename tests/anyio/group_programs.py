@@ -281,6 +281,37 @@ PROGRAMS = {
                 print(event.statistics().tasks_waiting)
                 event.set()
     """,
+    "scopes left in the wrong order keep what was raised as context": """
+        def chain(error):
+            inner = [chain(each) for each in getattr(error, "exceptions", ())]
+            return [type(error).__name__, *inner, *(chain(error.__context__) if error.__context__ else ())]
+        async def enter_two(*, task_status=anyio.TASK_STATUS_IGNORED):
+            for _ in range(2):
+                kept.append(CancelScope())
+                kept[-1].__enter__()
+            raise LookupError
+        async def in_body():
+            async with create_task_group():
+                await enter_two()
+        async def in_task():
+            async with create_task_group() as group:
+                group.start_soon(enter_two)
+        async def in_start():
+            async with create_task_group() as group:
+                await group.start(enter_two)
+        async def in_nested_groups():
+            async with create_task_group() as group:
+                group.start_soon(anyio.sleep, 1000)
+                async with create_task_group():
+                    await enter_two()
+        async def main():
+            for function in (in_body, in_task, in_start, in_nested_groups):
+                try:
+                    await asyncio.create_task(function())
+                except BaseException as error:
+                    print(function.__name__, chain(error))
+        kept = []
+    """,
     "what is left is freed": """
         class Payload:
             pass

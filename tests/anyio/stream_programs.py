@@ -43,6 +43,33 @@ PROGRAMS = {
             send.close()
             receive.close()
     """,
+    "what is handled when a wait begins is the context of its end": """
+        async def handling(name, function, *arguments):
+            try:
+                raise LookupError(name)
+            except LookupError:
+                await traced(name, function, *arguments)
+        async def main():
+            send, receive = anyio.create_memory_object_stream()
+            limiter = anyio.CapacityLimiter(1)
+            limiter.acquire_on_behalf_of_nowait("somebody")
+            waits = {
+                "send": lambda: send.send(1), "receive": receive.receive, "next": receive.__anext__,
+                "limit": limiter.acquire, "lock": anyio.Semaphore(0).acquire, "event": anyio.Event().wait,
+            }
+            for name, function in waits.items():
+                task = asyncio.create_task(handling(name, function))
+                await turns()
+                task.cancel()
+                await show_result(task)
+            for end, function in ((send, receive.receive), (receive, lambda: send.clone().send(1))):
+                task = asyncio.create_task(handling("closed", function))
+                await turns()
+                end.close()
+                await show_result(task)
+            print(trace)
+            send.close()
+    """,
     "a stream refuses": """
         async def main():
             send, receive = anyio.create_memory_object_stream(1)

@@ -24,6 +24,26 @@ def test_results_arguments_and_exceptions_come_back():
     """)
 
 
+def test_what_is_no_limiter_is_refused_as_by_anyio():
+    assert_same("""
+    from anyio import to_thread
+
+    class OnInstance:
+        def __init__(self):
+            self.__aenter__ = self.__aexit__ = print
+
+    class Own:
+        async def __aenter__(self):
+            print("enter")
+        async def __aexit__(self, *raised):
+            print("exit", *raised)
+
+    async def main():
+        for limiter in (3, "text", OnInstance(), CancelScope(), Own()):
+            await show_result(to_thread.run_sync(int, limiter=limiter))
+    """)
+
+
 def test_workers_are_threads_of_anyios_class_and_name():
     assert_same("""
     import threading

@@ -7,12 +7,13 @@ a busy machine; that bytes have arrived needs none.
 import asyncio
 import os
 import socket
+import threading
 
 import pytest
 
 import ferrio
 from tests.support.peers import socket_pair
-from tests.support.pending_writes import arrived, connection, write_pending
+from tests.support.pending_writes import arrived, connection, write_pending, write_twice
 
 
 @pytest.fixture
@@ -139,6 +140,48 @@ def test_options_of_the_socket_do_not_end_the_holding(ferrio_loop):
             assert arrived(far) == b"held"
             assert shown.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
             await write_pending(transport, far)
+
+    ferrio_loop.run_until_complete(main())
+
+
+def test_the_exception_handler_comes_after_what_the_callback_wrote(ferrio_loop):
+    async def main():
+        async with connection() as (transport, _, far):
+            seen = []
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda loop, context: seen.append(arrived(far)))
+            await write_twice(transport, far)
+
+            def fail():
+                transport.write(b"written ")
+                transport.write(b"before")
+                raise RuntimeError
+
+            def report():
+                transport.write(b"here ")
+                transport.write(b"too")
+                loop.call_exception_handler({"message": "reported"})
+
+            for callback in (fail, report):
+                loop.call_soon(callback)
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            assert seen == [b"written before", b"here too"]
+
+    ferrio_loop.run_until_complete(main())
+
+
+def test_another_threads_report_leaves_what_is_held_to_the_loop(ferrio_loop):
+    async def main():
+        async with connection() as (transport, _, far):
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda loop, context: None)
+            await write_pending(transport, far, b"one ", b"two")
+            thread = threading.Thread(target=loop.call_exception_handler, args=({"message": "reported"},))
+            thread.start()
+            thread.join()
+            await asyncio.sleep(0)
+            assert arrived(far) == b"one two"
 
     ferrio_loop.run_until_complete(main())
 

@@ -1,13 +1,15 @@
 """What becomes of pending writes when a process forks or ends, and how a process turns them off."""
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
 
 import pytest
 
-from tests.support.pending_writes import arrived, connection, write_twice
+from tests.support.peers import socket_pair
+from tests.support.pending_writes import Writer, arrived, connection, write_twice
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # those of pytest-xdist
@@ -24,6 +26,60 @@ def test_a_forked_child_sends_nothing_of_its_parents(loop):
                 assert arrived(far) == b"the parent's, the child's"
                 await asyncio.sleep(0)
                 assert arrived(far) == b""
+
+    loop.run_until_complete(main())
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # those of pytest-xdist
+def test_a_fork_while_held_writes_are_sent_loses_nothing(loop, log):
+    """When the end of a callback finds a connection broken, others are still to be sent to."""
+    third: list[asyncio.Transport] = []
+
+    class Fork(logging.Handler):
+        def emit(self, record):
+            if "Fatal write error" in record.getMessage():
+                third[0].write(b"the ")
+                third[0].write(b"third's")
+                if (child := os.fork()) == 0:
+                    os._exit(0)
+                os.waitpid(child, 0)
+
+    async def main():
+        async with connection() as (broken, _, gone), connection() as (other, _, far), connection() as (last, _, end):
+            third.append(last)
+            broken.pause_reading()
+            for transport, peer in ((broken, gone), (other, far), (last, end)):
+                await write_twice(transport, peer)
+            gone.close()
+            for transport in (broken, other):
+                transport.write(b"the ")
+                transport.write(b"second's")
+            await asyncio.sleep(0)
+            assert (arrived(far), arrived(end)) == (b"the second's", b"the third's")
+
+    forks = Fork()
+    logging.getLogger("asyncio").addHandler(forks)
+    loop.set_debug(True)
+    try:
+        loop.run_until_complete(main())
+    finally:
+        logging.getLogger("asyncio").removeHandler(forks)
+
+
+def test_what_a_child_inherits_comes_after_what_was_written(loop):
+    async def main():
+        with socket_pair() as (near, far):
+            far.setblocking(False)
+            transport, own = await asyncio.get_running_loop().create_connection(Writer, sock=near)
+            for _ in range(3):
+                await write_twice(transport, far)
+                transport.write(b"the ")
+                transport.write(b"parent's")
+                child = await asyncio.create_subprocess_exec("printf", ", the child's", stdout=near.fileno())
+                await child.wait()
+                assert arrived(far) == b"the parent's, the child's"
+            transport.abort()
+            await own.lost
 
     loop.run_until_complete(main())
 

@@ -45,10 +45,7 @@ pub fn normalized(py: Python<'_>, error: PyErr) -> PyErr {
 /// have it as their context.
 pub fn handling<R>(py: Python<'_>, error: &PyErr, act: impl FnOnce() -> R) -> R {
     let error = error.clone_ref(py).into_value(py);
-    // SAFETY: a thread that has the GIL.
-    let before = unsafe { ffi::PyErr_GetHandledException() };
-    // SAFETY: a new reference, or null.
-    let before = unsafe { Bound::from_owned_ptr_or_opt(py, before) };
+    let before = handled(py);
     // SAFETY: a live exception, which is counted by the callee.
     unsafe { ffi::PyErr_SetHandledException(error.as_ptr()) };
     let outcome = act();
@@ -56,6 +53,16 @@ pub fn handling<R>(py: Python<'_>, error: &PyErr, act: impl FnOnce() -> R) -> R 
     // SAFETY: what the same function gave, still referenced; null means that nothing is handled.
     unsafe { ffi::PyErr_SetHandledException(before) };
     outcome
+}
+
+/// The exception that the innermost `except` clause or `with` block is handling now.
+#[inline]
+#[must_use]
+pub fn handled(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    // SAFETY: a thread that has the GIL.
+    let exception = unsafe { ffi::PyErr_GetHandledException() };
+    // SAFETY: a new reference, or null.
+    unsafe { Bound::from_owned_ptr_or_opt(py, exception) }
 }
 
 /// `exception`, raised here; a class is called, and an object that is not an exception becomes a `TypeError`, as with

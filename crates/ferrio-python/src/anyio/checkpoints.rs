@@ -1,6 +1,7 @@
 //! `AsyncIOBackend.checkpoint` and its like: coroutines that let other tasks run, and let cancellation in or not.
 
 use ferrio_cpython::capi::owned_ref::OwnedRef;
+use ferrio_cpython::capi::raise::handling;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Body, Visitor, spawn};
 use ferrio_cpython::objects::current::{CurrentTaskCall, get_running_loop, running_task};
@@ -127,7 +128,7 @@ impl Body for ShieldedTurn {
         match input {
             Ok(_) => CancelScope::exit(&scope, None).map(|_| Step::Returned(none)),
             Err(error) => {
-                let swallowed = CancelScope::exit(&scope, Some(error.value(py).as_any()))?;
+                let swallowed = handling(py, &error, || CancelScope::exit(&scope, Some(error.value(py).as_any())))?;
                 if swallowed { Ok(Step::Returned(none)) } else { Err(error) }
             }
         }

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use super::backend;
 use super::limiter_tokens::{CLASS, lend_now, pass_on, waiting};
-use super::originals::{self, nothing};
+use super::originals::{self, Blocked, nothing};
 use super::scopes_of_tasks::{ShieldedTurn, is_cancelled, running_task};
 use crate::locks::event::{Event, Wait};
 
@@ -26,7 +26,7 @@ enum Stage {
     /// Has a token, and lets the other tasks run.
     Turn(ShieldedTurn),
     /// Waits until somebody gives it a token.
-    Waiting(Box<Wait>),
+    Waiting(Box<(Wait, Blocked)>),
     /// anyio's own method serves.
     Theirs(Awaiting),
 }
@@ -58,21 +58,22 @@ impl Acquire {
             self.stage = Stage::Turn(ShieldedTurn::begin(&task)?);
             return Ok(Step::Yielded(nothing(py)));
         }
+        let blocked = Blocked::now(py);
         let event = Bound::new(py, Event::default())?;
         waiting(limiter)?.set_item(borrower, &event)?;
         let mut wait = Event::waiting(&event);
         match wait.resume(py, Ok(nothing(py))) {
             Ok(step) => {
-                self.stage = Stage::Waiting(Box::new(wait));
+                self.stage = Stage::Waiting(Box::new((wait, blocked)));
                 Ok(step)
             }
-            Err(error) => Err(self.failed(py, error, &event)),
+            Err(error) => Err(self.failed(py, error, &event, &blocked)),
         }
     }
 
     /// The error with which a wait ends that `error` has ended.
-    fn failed(&self, py: Python<'_>, error: PyErr, event: &Bound<'_, Event>) -> PyErr {
-        let error = originals::with_context(py, error, || originals::anyio_error(py, "WouldBlock"));
+    fn failed(&self, py: Python<'_>, error: PyErr, event: &Bound<'_, Event>, blocked: &Blocked) -> PyErr {
+        let error = originals::with_context(py, error, || blocked.error(py));
         handling(py, &error, || self.give_up(py, event)).err().unwrap_or(error)
     }
 
@@ -117,12 +118,13 @@ impl Body for Acquire {
                 }
                 Ok(Step::Returned(nothing(py)))
             }
-            Stage::Waiting(wait) => match wait.resume(py, input) {
+            Stage::Waiting(waiting) => match waiting.0.resume(py, input) {
                 Ok(Step::Returned(_)) => Ok(Step::Returned(nothing(py))),
                 Ok(step @ Step::Yielded(_)) => Ok(step),
                 Err(error) => {
-                    let event = wait.event(py).clone();
-                    Err(self.failed(py, error, &event))
+                    let event = waiting.0.event(py).clone();
+                    let blocked = std::mem::take(&mut waiting.1);
+                    Err(self.failed(py, error, &event, &blocked))
                 }
             },
             Stage::Theirs(awaiting) => awaiting.resume(py, input),
@@ -135,7 +137,10 @@ impl Body for Acquire {
         match &self.stage {
             Stage::New | Stage::Cancelled => {}
             Stage::Turn(turn) => turn.traverse(visitor),
-            Stage::Waiting(wait) => wait.traverse(visitor),
+            Stage::Waiting(waiting) => {
+                waiting.0.traverse(visitor);
+                waiting.1.traverse(visitor);
+            }
             Stage::Theirs(awaiting) => awaiting.traverse(visitor),
         }
     }

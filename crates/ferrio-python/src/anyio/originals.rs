@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::coroutine_function;
 use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::python_class::PythonClass;
-use ferrio_cpython::capi::raise::{handling, raised};
+use ferrio_cpython::capi::raise::{handled, handling, normalized, raised};
 use ferrio_cpython::capi::resume::Step;
-use ferrio_cpython::objects::coroutine::Awaiting;
+use ferrio_cpython::objects::coroutine::{Awaiting, Visitor};
 use ferrio_cpython::objects::native_methods::{self, Method};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
@@ -227,6 +228,31 @@ pub(super) fn from_none(py: Python<'_>, hidden: &PyErr, raise: impl FnOnce() -> 
 #[inline]
 pub(super) fn nothing(py: Python<'_>) -> Bound<'_, PyAny> {
     py.None().into_bound(py)
+}
+
+/// The `WouldBlock` that an `except` clause of anyio's handles while an operation waits; made when it is asked for.
+#[derive(Default)]
+pub(super) struct Blocked {
+    /// What was being handled when the operation began to wait.
+    context: Option<OwnedRef>,
+}
+
+impl Blocked {
+    #[inline]
+    pub(super) fn now(py: Python<'_>) -> Self {
+        Self { context: handled(py).map(OwnedRef::from) }
+    }
+
+    #[cold]
+    pub(super) fn error(&self, py: Python<'_>) -> PyErr {
+        let error = normalized(py, anyio_error(py, "WouldBlock"));
+        error.set_context(py, self.context.as_ref().map(|context| PyErr::from_value(context.bind(py).clone())));
+        error
+    }
+
+    pub(super) fn traverse(&self, visitor: &Visitor<'_>) {
+        self.context.iter().for_each(|context| visitor.show_owned(context));
+    }
 }
 
 /// `error` with another exception as its context, unless it has one: the one that an `except` clause of anyio's handles

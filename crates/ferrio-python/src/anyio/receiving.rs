@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PySet;
 
 use super::memory_stream::{Now, add_waiter, is_closed, receive_now, state_of};
-use super::originals::{self, Kept, Methods, nothing};
+use super::originals::{self, Blocked, Kept, Methods, nothing};
 use super::scopes_of_tasks::running_task;
 use super::stream_ends;
 use super::stream_state::{Side, StreamState};
@@ -152,6 +152,7 @@ struct Place {
     state: OwnedRef<StreamState>,
     waiting: OwnedRef<Waiting>,
     awaiting: Awaiting,
+    blocked: Blocked,
 }
 
 impl Receive {
@@ -183,14 +184,15 @@ impl Receive {
 
     fn park<'py>(&mut self, state: &Bound<'py, StreamState>, task: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
         let py = state.py();
+        let blocked = Blocked::now(py);
         let (waiting, mut awaiting) = Waiting::receiver(task)?;
         add_waiter(self.stream.bind(py), waiting.as_any())?;
         state.get().park(Side::Receivers, &waiting)?;
         let step = awaiting.resume(py, Ok(nothing(py)));
         if step.is_err() {
-            return self.leave(state, &waiting, step);
+            return self.leave(state, &waiting, step, &blocked);
         }
-        let place = Place { state: OwnedRef::of(state), waiting: OwnedRef::of(&waiting), awaiting };
+        let place = Place { state: OwnedRef::of(state), waiting: OwnedRef::of(&waiting), awaiting, blocked };
         self.stage = Stage::Waiting(Box::new(place));
         step
     }
@@ -201,6 +203,7 @@ impl Receive {
         state: &Bound<'py, StreamState>,
         waiting: &Bound<'py, Waiting>,
         outcome: PyResult<Step<'py>>,
+        blocked: &Blocked,
     ) -> PyResult<Step<'py>> {
         let py = state.py();
         let stream = self.stream.bind(py);
@@ -212,15 +215,14 @@ impl Receive {
             _ if waiters.is_none() => {}
             _ => waiters.call_method1(pyo3::intern!(py, "remove"), (waiting,)).map(drop)?,
         }
-        let would_block = || normalized(py, originals::anyio_error(py, "WouldBlock"));
         if let Err(error) = outcome {
-            return Err(originals::with_context(py, error, would_block));
+            return Err(originals::with_context(py, error, || blocked.error(py)));
         }
         if let Some(item) = waiting.get().item(py) {
             return Ok(Step::Returned(item));
         }
         let name = if is_closed(stream)? { "ClosedResourceError" } else { "EndOfStream" };
-        Err(handling(py, &would_block(), || {
+        Err(handling(py, &blocked.error(py), || {
             originals::from_none(py, &normalized(py, no_item()), || originals::anyio_error(py, name))
         }))
     }
@@ -246,7 +248,8 @@ impl Body for Receive {
                     return outcome;
                 }
                 let (state, waiting) = (place.state.bind(py).clone(), place.waiting.bind(py).clone());
-                self.leave(&state, &waiting, outcome)
+                let blocked = std::mem::take(&mut place.blocked);
+                self.leave(&state, &waiting, outcome, &blocked)
             }
             Stage::Theirs(awaiting) => awaiting.resume(py, input),
         }
@@ -264,6 +267,7 @@ impl Body for Receive {
                 visitor.show_owned(&place.state);
                 visitor.show_owned(&place.waiting);
                 place.awaiting.traverse(visitor);
+                place.blocked.traverse(visitor);
             }
             Stage::Theirs(awaiting) => awaiting.traverse(visitor),
         }

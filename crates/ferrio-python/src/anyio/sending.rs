@@ -4,7 +4,6 @@ use std::ffi::CStr;
 
 use ferrio_cpython::capi::exact_type::ExactType;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
-use ferrio_cpython::capi::raise::normalized;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
 use ferrio_cpython::objects::native_methods::Method;
@@ -12,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PySet;
 
 use super::memory_stream::{Now, add_waiter, is_closed, send_now, state_of};
-use super::originals::{self, Methods, nothing};
+use super::originals::{self, Blocked, Methods, nothing};
 use super::stream_state::{Side, StreamState};
 use super::stream_waits::Waiting;
 use super::{backend, stream_ends};
@@ -100,6 +99,7 @@ struct Place {
     state: OwnedRef<StreamState>,
     waiting: OwnedRef<Waiting>,
     awaiting: Awaiting,
+    blocked: Blocked,
 }
 
 impl Send {
@@ -129,14 +129,15 @@ impl Send {
 
     fn park<'py>(&mut self, state: &Bound<'py, StreamState>) -> PyResult<Step<'py>> {
         let py = state.py();
+        let blocked = Blocked::now(py);
         let (waiting, mut awaiting) = Waiting::sender(self.item.bind(py))?;
         add_waiter(self.stream.bind(py), waiting.as_any())?;
         state.get().park(Side::Senders, &waiting)?;
         let step = awaiting.resume(py, Ok(nothing(py)));
         if step.is_err() {
-            return self.leave(state, waiting.as_any(), step);
+            return self.leave(state, waiting.as_any(), step, &blocked);
         }
-        let place = Place { state: OwnedRef::of(state), waiting: OwnedRef::of(&waiting), awaiting };
+        let place = Place { state: OwnedRef::of(state), waiting: OwnedRef::of(&waiting), awaiting, blocked };
         self.stage = Stage::Waiting(Box::new(place));
         step
     }
@@ -147,10 +148,10 @@ impl Send {
         state: &Bound<'py, StreamState>,
         waiting: &Bound<'py, PyAny>,
         outcome: PyResult<Step<'py>>,
+        blocked: &Blocked,
     ) -> PyResult<Step<'py>> {
         let py = state.py();
         let stream = self.stream.bind(py);
-        let would_block = || normalized(py, originals::anyio_error(py, "WouldBlock"));
         let is_left = state.get().remove(Side::Senders, waiting)?;
         let waiters = stream.getattr(pyo3::intern!(py, "_waiters"))?;
         let is_withdrawn = is_closed(stream)? && waiters.contains(waiting)?;
@@ -159,15 +160,15 @@ impl Send {
             Err(_) => waiters.call_method1(pyo3::intern!(py, "discard"), (waiting,)).map(drop)?,
         }
         if let Err(error) = outcome {
-            return Err(originals::with_context(py, error, would_block));
+            return Err(originals::with_context(py, error, || blocked.error(py)));
         }
         if is_left {
             let raise = || originals::anyio_error(py, "BrokenResourceError");
-            return Err(originals::from_none(py, &would_block(), raise));
+            return Err(originals::from_none(py, &blocked.error(py), raise));
         }
         if is_withdrawn {
             let raise = || originals::anyio_error(py, "ClosedResourceError");
-            return Err(originals::from_none(py, &would_block(), raise));
+            return Err(originals::from_none(py, &blocked.error(py), raise));
         }
         Ok(Step::Returned(nothing(py)))
     }
@@ -193,7 +194,8 @@ impl Body for Send {
                     return outcome;
                 }
                 let (state, waiting) = (place.state.bind(py).clone(), place.waiting.bind(py).clone());
-                self.leave(&state, waiting.as_any(), outcome)
+                let blocked = std::mem::take(&mut place.blocked);
+                self.leave(&state, waiting.as_any(), outcome, &blocked)
             }
             Stage::Theirs(awaiting) => awaiting.resume(py, input),
         }
@@ -209,6 +211,7 @@ impl Body for Send {
                 visitor.show_owned(&place.state);
                 visitor.show_owned(&place.waiting);
                 place.awaiting.traverse(visitor);
+                place.blocked.traverse(visitor);
             }
             Stage::Theirs(awaiting) => awaiting.traverse(visitor),
         }

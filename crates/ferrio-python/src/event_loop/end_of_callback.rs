@@ -1,12 +1,16 @@
 //! Work that ferrio's objects postpone to the end of the callback that runs: before the next callback, and before the
 //! loop sleeps or stops.
 //!
-//! Invariant: the list is empty between callbacks. A nested run of the loop, and `os.fork`, do the work first.
+//! Invariant: the list is empty between callbacks. A nested run of the loop, `os.fork`, the exception handler and the
+//! start of a child process come after the work. What the work itself calls may do any of these: so each entry leaves
+//! the list before its action runs, and whoever finds the list empty has nobody's bytes in the places.
+
+use std::collections::VecDeque;
 
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::objects::current::running_loop;
-use ferrio_cpython::{GilCell, LoopBase};
+use ferrio_cpython::{GilCell, LoopBase, thread_identifier};
 use ferrio_sys::{PendingWrites, pending_writes};
 use pyo3::prelude::*;
 
@@ -16,7 +20,7 @@ use crate::event_loop::{Loop, base};
 /// A loop's objects with work to do when the callback ends, and the bytes they hold till then.
 #[derive(Default)]
 pub(crate) struct EndOfCallback {
-    listed: GilCell<Vec<(OwnedRef<PyAny>, EndAction)>>,
+    listed: GilCell<VecDeque<(OwnedRef<PyAny>, EndAction)>>,
     /// Made for the first bytes.
     pending_writes: GilCell<Option<PendingWrites>>,
 }
@@ -51,7 +55,7 @@ pub(crate) fn postpone(slf: &Bound<'_, Loop>, object: &Bound<'_, PyAny>, action:
     let listed = slf.get().io.end_of_callback.listed.with(py, |listed| {
         let has_room = listed.try_reserve(1).is_ok();
         if has_room {
-            listed.push((OwnedRef::of(object), action));
+            listed.push_back((OwnedRef::of(object), action));
         }
         has_room
     });
@@ -70,24 +74,25 @@ fn finish_base(slf: &Bound<'_, LoopBase>) -> PyResult<()> {
 pub(crate) fn finish(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let this = &slf.get().io.end_of_callback;
-    let listed = this.listed.with(py, std::mem::take);
-    if listed.is_empty() { Ok(()) } else { run_all(slf, listed) }
+    if this.listed.with(py, |listed| listed.is_empty()) { Ok(()) } else { run_all(slf) }
 }
 
-fn run_all(slf: &Bound<'_, Loop>, mut listed: Vec<(OwnedRef<PyAny>, EndAction)>) -> PyResult<()> {
+fn run_all(slf: &Bound<'_, Loop>) -> PyResult<()> {
     let py = slf.py();
     let this = &slf.get().io.end_of_callback;
     let mut outcome = Ok(());
     // An action may call a protocol, which may write to any connection and so postpone more.
-    while !listed.is_empty() {
-        for (object, action) in &listed {
-            outcome = outcome.and(action(object.bind(py)));
-        }
-        listed.clear();
-        listed = this.listed.with(py, |place| std::mem::replace(place, listed));
+    while let Some((object, action)) = this.listed.with(py, VecDeque::pop_front) {
+        outcome = outcome.and(action(object.bind(py)));
     }
     let _ = this.with_pending_writes(py, PendingWrites::end_callback);
     outcome
+}
+
+/// Does what is postponed before the callback goes on, if the loop's own thread asks for it.
+#[inline]
+pub(crate) fn finish_early(slf: &Bound<'_, Loop>) -> PyResult<()> {
+    if base(slf).thread() == Some(thread_identifier(slf.py())) { finish(slf) } else { Ok(()) }
 }
 
 /// Lets `os.fork` send what the parent's callback holds, as if it had been sent when it was written, and end the threads

@@ -12,7 +12,7 @@ use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyTypeInfo, PyVisit};
 
 use crate::common::imports;
-use crate::event_loop::{Loop, base};
+use crate::event_loop::{Loop, base, end_of_callback};
 
 /// The user's exception handler, and the state that debug mode saved.
 #[derive(Default)]
@@ -81,6 +81,14 @@ impl Loop {
 
     /// Hand the error that `context` describes to the exception handler.
     fn call_exception_handler(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<()> {
+        // The handler may end the process.
+        let sent = end_of_callback::finish_early(slf);
+        Self::hand_over(slf, context).and(sent)
+    }
+}
+
+impl Loop {
+    fn hand_over(slf: &Bound<'_, Self>, context: &Bound<'_, PyAny>) -> PyResult<()> {
         let Some(handler) = slf.get().errors.handler(slf.py()) else {
             let outcome = slf.call_method1(name!("default_exception_handler"), (context,));
             return contain(slf.py(), outcome, "Exception in default exception handler");

@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyCFunction, PyDict, PyString, PyTuple};
 use crate::common::async_block::{Channel, Coroutine};
 use crate::common::blocking_frame::Frame;
 use crate::common::imports;
-use crate::event_loop::{Loop, base, recorded_calls};
+use crate::event_loop::{Loop, base, end_of_callback, recorded_calls};
 use crate::subprocess::child_watcher::{self, Watcher};
 use crate::transports::subprocess::{self, SubprocessTransport};
 
@@ -210,6 +210,8 @@ fn start<'py>(
     watcher: Option<&Watcher>,
 ) -> PyResult<Bound<'py, SubprocessTransport>> {
     let py = slf.py();
+    // The child may inherit a connection: what was written to it before comes first.
+    end_of_callback::finish_early(slf)?;
     let mut piped = [false; 3];
     for ((name, stream), piped) in ["stdin", "stdout", "stderr"].iter().zip(&request.streams).zip(&mut piped) {
         let value = stream.value(py)?;

@@ -5,6 +5,7 @@
 use ferrio_cpython::GilCell;
 use ferrio_cpython::capi::memory;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
+use ferrio_cpython::capi::raise::handling;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor, spawn};
 use pyo3::exceptions::PyAttributeError;
@@ -274,7 +275,7 @@ impl Body for Run {
             Err(error) => {
                 let exception = error.value(py).clone().into_any();
                 handle.finish(py, Err(OwnedRef::of(&exception)))?;
-                let swallowed = any_scope::exit(scope, Some(&exception))?;
+                let swallowed = handling(py, &error, || any_scope::exit(scope, Some(&exception)))?;
                 if swallowed { Ok(Step::Returned(py.None().into_bound(py))) } else { Err(error) }
             }
         }

@@ -4,7 +4,7 @@
 //! shielded turn instead, if there is no task; ended.
 
 use ferrio_cpython::capi::owned_ref::OwnedRef;
-use ferrio_cpython::capi::raise::raised;
+use ferrio_cpython::capi::raise::{handling, raised};
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{Awaiting, Body, Visitor};
 use ferrio_cpython::objects::create_task::waiter;
@@ -106,7 +106,7 @@ impl Leave {
                     }
                 }
                 Err(error) => {
-                    let swallowed = CancelScope::exit(&scope, Some(error.value(py).as_any()))?;
+                    let swallowed = handling(py, &error, || CancelScope::exit(&scope, Some(error.value(py).as_any())))?;
                     return if swallowed { Ok(None) } else { Err(error) };
                 }
             }
@@ -154,7 +154,7 @@ impl Leave {
         let swallowed = match ended {
             Ok(()) => CancelScope::exit(scope, None)?,
             Err(error) => {
-                if !CancelScope::exit(scope, Some(error.value(py).as_any()))? {
+                if !handling(py, &error, || CancelScope::exit(scope, Some(error.value(py).as_any())))? {
                     return Err(error);
                 }
                 true

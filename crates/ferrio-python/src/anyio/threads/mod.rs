@@ -8,12 +8,14 @@ mod workers;
 
 use ferrio_cpython::LoopBase;
 use ferrio_cpython::capi::memory;
+use ferrio_cpython::capi::raise::handling;
 use ferrio_cpython::objects::loop_base::overrides;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::backend;
+use super::limiter_tokens::CLASS;
 use super::scopes::CancelScope;
 use crate::common::async_block::{Channel, Coroutine, Owned};
 
@@ -39,7 +41,7 @@ pub(crate) fn run_sync_in_worker_thread<'py>(
     let may_abandon = abandon_on_cancel.map_or(Ok(false), |flag| flag.is_truthy())?;
     // A worker reports to `call_soon_threadsafe` where a program has overridden that.
     let serves = match backend::our_loop(py)? {
-        Some(ours) => !overrides(&ours, "call_soon_threadsafe")?,
+        Some(ours) => !overrides(&ours, "call_soon_threadsafe")? && may_limit(limiter.as_ref())?,
         None => false,
     };
     if !serves {
@@ -64,6 +66,15 @@ pub(crate) fn run_sync_in_worker_thread<'py>(
         };
         run(request, channel)
     })
+}
+
+/// Whether an object can be a limiter. anyio's own method tells of one that cannot.
+fn may_limit(limiter: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    let Some(limiter) = limiter.filter(|limiter| !limiter.is_none() && !CLASS.is_exact(limiter)) else {
+        return Ok(true);
+    };
+    let class = limiter.get_type();
+    Ok(class.hasattr(name!("__aenter__"))? && class.hasattr(name!("__aexit__"))?)
 }
 
 async fn run(mut request: Request, channel: Channel) -> PyResult<Py<PyAny>> {
@@ -106,7 +117,7 @@ async fn run_in_scope(request: Request, channel: &Channel) -> PyResult<Py<PyAny>
         match outcome {
             Ok(result) => CancelScope::exit(scope, None).map(|_| result),
             Err(error) => {
-                if CancelScope::exit(scope, Some(error.value(py).as_any()))? {
+                if handling(py, &error, || CancelScope::exit(scope, Some(error.value(py).as_any())))? {
                     Ok(py.None())
                 } else {
                     Err(error)
