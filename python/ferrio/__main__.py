@@ -169,8 +169,8 @@ def become(run: Callable[[str, ModuleType], None], program: str, argv: list[str]
     # Environment variables, not attributes of one loop: they apply to every loop, also in child processes.
     if "--debug" in chosen.flags:
         os.environ["PYTHONASYNCIODEBUG"] = "1"
-    if "--inspect" in chosen.flags:
-        os.environ.setdefault(_views.VARIABLE, "1")
+    if "--inspect" in chosen.flags and not _views.is_wanted():
+        os.environ[_views.VARIABLE] = "1"
     begin(children="--children" in chosen.flags, quiet="--quiet" in chosen.flags)
     for each in chosen.limits:
         _fail_on_block.begin(each)

@@ -132,12 +132,13 @@ def test_a_first_word_that_names_a_view_is_that_view_and_a_path_is_a_script(tmp_
     assert "no process" in fails(ferrio("ps", cwd=tmp_path, **asking(tmp_path)))
 
 
-def test_inspect_makes_a_program_answer(tmp_path):
+@pytest.mark.parametrize("variable", ["1", "0", ""])
+def test_inspect_makes_a_program_answer(tmp_path, variable):
     tmp_path.chmod(0o700)
     code = (
         "import asyncio, ferrio.inspect as i, json, os; print(os.environ['FERRIO_INSPECT'], os.path.exists(i.start()))"
     )
-    result = ferrio("run", "--inspect", "-c", code, XDG_RUNTIME_DIR=str(tmp_path), FERRIO_INSPECT="1")
+    result = ferrio("run", "--inspect", "-c", code, XDG_RUNTIME_DIR=str(tmp_path), FERRIO_INSPECT=variable)
     assert (result.stdout, result.stderr) == ("1 True\n", "")
     assert list((tmp_path / "ferrio").iterdir()) == []
 

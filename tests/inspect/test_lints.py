@@ -324,6 +324,31 @@ def test_a_queue_that_only_grows_is_found(start, make):
     assert after == []
 
 
+@pytest.mark.parametrize("make", [ferrio.Queue, _STOCK["Queue"]], ids=["ferrio", "stock"])
+def test_the_lengths_of_queues_are_metrics_of_the_last_look(start, make):
+    def measured():
+        found = ferrio.inspect.metrics()
+        return [found[f"ferrio.queue.{name}"]["points"][0]["value"] for name in ("count", "length", "longest")]
+
+    async def main():
+        start()
+        producers = [Producer(make), Producer(lambda: make(2))]
+        tasks = [asyncio.create_task(each.run()) for each in producers]
+        await asyncio.sleep(0)
+        for producer, entries in zip(producers, (3, 2), strict=True):
+            for _ in range(entries):
+                producer.queue.put_nowait(None)
+        before = measured()
+        the_watch().look()
+        after = measured()
+        await end(tasks)
+        return before, after
+
+    assert run(main) == ([0, 0, 0], [2, 5, 3])
+    ferrio.inspect.stop()
+    assert "ferrio.queue.length" not in ferrio.inspect.metrics()
+
+
 def test_a_queue_with_a_limit_cannot_only_grow(start):
     start()
 

@@ -13,7 +13,7 @@ import ferrio
 import ferrio.inspect
 from ferrio import _ferrio
 from ferrio._install import _STOCK
-from ferrio.inspect import Snapshot, Task, _text, schema
+from ferrio.inspect import Snapshot, Task, _collect, _text, schema
 from tests.support.snapshots import primitive_of, seen, within
 
 KINDS = ["stock", "ferrio"]
@@ -479,3 +479,33 @@ def test_a_loop_of_ferrios_tells_how_busy_it_is():
             assert loop["descriptors"] >= 0
         else:
             assert loop["utilisation"] is loop["sleeps"] is loop["descriptors"] is None
+
+
+def test_primitives_are_described_one_by_one(kind):
+    """So that many do not hold the loop up: the collector lets other threads run in between."""
+
+    async def main():
+        locks = [kind("Lock")() for _ in range(120)]
+        event = kind("Event")()
+
+        async def holds(lock):
+            async with lock:
+                await event.wait()
+
+        tasks = [asyncio.create_task(holds(lock)) for lock in locks]
+        await asyncio.sleep(0)
+        collection = _collect.Collection()
+        assert len(list(collection.slices())) > 2
+        at_once = collection.result()["primitives"]
+        found = {each["id"]: each for each in dict(collection.long_lists())["primitives"]}
+        whole = ferrio.inspect.snapshot()["primitives"]
+        event.set()
+        await asyncio.wait(tasks)
+        return at_once, found, whole, [hex(id(each)) for each in locks], hex(id(event))
+
+    with asyncio.Runner(loop_factory=ferrio.new_event_loop) as runner:
+        at_once, found, whole, locks, event = runner.run(main())
+    assert at_once == []
+    assert all(found[lock]["locked"] and len(found[lock]["holders"]) == 1 for lock in locks)
+    assert len(found[event]["waiters"]) == 120
+    assert [each["id"] for each in whole] == list(found)

@@ -81,6 +81,8 @@ class Collection:
         # The tasks that hold a primitive, with the coroutine in which its `async with` is; by the primitive.
         self.held: dict[str, list[tuple[Look, Any]]] = {}
         self._awaiters: dict[str, list[str]] = {}
+        # The tasks that wait in a primitive, by its identity: `waits` keeps it alive.
+        self._by_primitive: dict[int, list[str]] = {}
         self._counts: dict[str, int] = {}
         self._began = time.monotonic()
         self._at = time.time()
@@ -111,6 +113,8 @@ class Collection:
             for place, (name, waiting) in enumerate(self.waits.items()):
                 for awaited in waiting.tasks:
                     self._awaiters.setdefault(identifier(awaited), []).append(name)
+                if waiting.primitive is not None:
+                    self._by_primitive.setdefault(id(waiting.primitive), []).append(name)
                 if found := _deadlocks.links_of(self, name):
                     links[name] = found
                 if place % SLICE == SLICE - 1:
@@ -143,7 +147,7 @@ class Collection:
             inspecting=_recording.seconds_since_start(),
             loops=[self._loop(name, owner) for name, owner in self._loops.items()],
             tasks=[],
-            primitives=[self._primitive(name, thing) for name, thing in list(self.primitives.met.items())],
+            primitives=[],
             deadlocks=self.deadlocks,
             blocks=list(_blocks()),
             connections=[],
@@ -155,10 +159,13 @@ class Collection:
             left_off=self.watched.left_off(max(len(self._jobs) - MOST_LISTED, 0), self.timers.left_off),
         )
 
-    def long_lists(self) -> Iterator[tuple[Literal["tasks", "connections", "jobs", "timers"], Iterator[Any]]]:
+    def long_lists(
+        self,
+    ) -> Iterator[tuple[Literal["tasks", "primitives", "connections", "jobs", "timers"], Iterator[Any]]]:
         """The lists that `result` leaves empty, in their order, and their entries one by one: many records at one time
         would have the garbage collector look at everything."""
         yield "tasks", self._tasks()
+        yield "primitives", (self._primitive(name, thing) for name, thing in list(self.primitives.met.items()))
         yield "connections", self.watched.described_connections()
         yield "jobs", (_jobs.described(*each) for each in self._jobs[:MOST_LISTED])
         yield "timers", self.timers.described()
@@ -331,18 +338,9 @@ class Collection:
     def _waiting_tasks(self, thing: Any, queue: str) -> list[str]:
         queued = attribute(thing, "_cond") if kind_of(thing) == "barrier" else thing
         futures = {id(future): place for place, future in enumerate(waiters_now(queued, queue))}
-        found = [
-            (futures[id(look.waiter)], name) for name, look in self._waiting_in(thing) if id(look.waiter) in futures
-        ]
+        waiting = ((name, self.looks[name].waiter) for name in self._by_primitive.get(id(thing), ()))
+        found = [(futures[id(waiter)], name) for name, waiter in waiting if id(waiter) in futures]
         return [name for _, name in sorted(found)][:_MOST_NAMED]
-
-    def _waiting_in(self, thing: Any) -> Iterator[tuple[str, Look]]:
-        if not hasattr(self, "_by_primitive"):
-            self._by_primitive: dict[int, list[str]] = {}
-            for name, waiting in self.waits.items():
-                self._by_primitive.setdefault(id(waiting.primitive), []).append(name)
-        for name in self._by_primitive.get(id(thing), ()):
-            yield name, self.looks[name]
 
 
 def finite(seconds: float | None) -> float | None:

@@ -27,6 +27,9 @@ DEFINITIONS |= {
     "ferrio.server.count": ("gauge", "{server}", "Servers that listen."),
     "ferrio.child.count": ("gauge", "{process}", "Child processes that have not ended."),
     "ferrio.lint.count": ("gauge", "{lint}", "Lints of the last look of start(lints=...), by kind."),
+    "ferrio.queue.count": ("gauge", "{queue}", "Queues that the last look of start(lints=...) has seen."),
+    "ferrio.queue.length": ("gauge", "{entry}", "Entries of those queues together."),
+    "ferrio.queue.longest": ("gauge", "{entry}", "Entries of the longest of them."),
     "ferrio.executor.jobs": ("gauge", "{job}", "Jobs of all thread pools, by state; running ones as far as seen."),
 }
 
@@ -63,6 +66,11 @@ def _of_lints() -> Iterator[Measurement]:
         counts = Counter(each["kind"] for each in latest)
         for kind in get_args(get_type_hints(Lint)["kind"]):
             yield Measurement("ferrio.lint.count", counts[kind], ((_LINT, kind.replace(" ", "_")),))
+    lengths = _lint_watch.queue_lengths()
+    if lengths is not None:
+        yield Measurement("ferrio.queue.count", len(lengths))
+        yield Measurement("ferrio.queue.length", sum(lengths))
+        yield Measurement("ferrio.queue.longest", max(lengths, default=0))
 
 
 def _of_executors() -> Iterator[Measurement]:

@@ -30,6 +30,7 @@ class _Watch:
     def __init__(self) -> None:
         self.ends = threading.Event()
         self.latest: list[Lint] = []
+        self.queue_lengths: list[int] = []
         self.known: set[Any] = set()
         self.thread = threading.Thread(target=self.run, name=THREAD, daemon=True)
         self.thread.start()
@@ -53,13 +54,14 @@ class _Watch:
             if self.ends.is_set():
                 return
             time.sleep(_PAUSE)
-        found = [] if collection.lints is None else collection.lints.found
-        del collection
+        lints = collection.lints
+        found, lengths = ([], []) if lints is None else (lints.found, lints.queue_lengths)
+        del collection, lints
         keys = {key(each): each for each in found}
         for name, each in keys.items():
             if name not in self.known:
                 warn(each)
-        self.known, self.latest = set(keys), found
+        self.known, self.latest, self.queue_lengths = set(keys), found, lengths
 
 
 def key(lint: Lint) -> Any:
@@ -118,3 +120,9 @@ def latest() -> list[Lint] | None:
     """The lints of the last look; None if nobody looks."""
     watch = _watch
     return None if watch is None else watch.latest
+
+
+def queue_lengths() -> list[int] | None:
+    """The number of entries of each queue that the last look has seen; None if nobody looks."""
+    watch = _watch
+    return None if watch is None else watch.queue_lengths

@@ -95,6 +95,8 @@ class Lints:
         self._groups: dict[tuple[str, Any], list[tuple[str, Look, str]]] = {}
         self._times: dict[str, Times | None] = {}
         self._created: dict[str, tuple[Creation | None, float | None]] = {}
+        # The number of entries of each queue that was seen, while that is recorded.
+        self.queue_lengths: list[int] = []
 
     def slices(self) -> Iterator[None]:
         """Looks; each step takes a bounded time."""
@@ -108,7 +110,7 @@ class Lints:
             if place % _SLICE == _SLICE - 1:
                 yield
         self._tell_groups()
-        self._see_locks()
+        yield from self._see_locks()
         if recorded:
             self._see_failures()
             yield from self._see_places()
@@ -174,9 +176,11 @@ class Lints:
                 text = f"{whom}: it wakes itself and never waits, it ran {more}; let it wait for what it looks for"
             self._tell(kind, text, [each for each, _, _ in group], where=self._place_of(name, look))
 
-    def _see_locks(self) -> None:
+    def _see_locks(self) -> Iterator[None]:
         deadlocked = {link["task"] for each in self._collection.deadlocks for link in each["links"]}
-        for name, thing in list(self._collection.primitives.met.items()):
+        for place, (name, thing) in enumerate(list(self._collection.primitives.met.items())):
+            if place % _SLICE == _SLICE - 1:
+                yield
             if role_of(thing) != "lock" or not is_locked(thing) or not count(thing, "_waiters"):
                 continue
             holders = self._collection.holders(thing)
@@ -276,12 +280,15 @@ class Lints:
             if place % _SLICE == _SLICE - 1:
                 yield
         gap, known = limits.growing / LOOKS, {}
-        for name, (thing, task) in list(queues.items())[:_MOST_REMEMBERED]:
-            limit = attribute(thing, "_maxsize")
+        for place, (name, (thing, task)) in enumerate(list(queues.items())[:_MOST_REMEMBERED]):
+            if place % _SLICE == _SLICE - 1:
+                yield
+            limit, entries = attribute(thing, "_maxsize"), count(thing, "_queue")
+            self.queue_lengths.append(entries)
             if type(limit) is int and limit > 0:
                 continue
             growth = known[name] = _history.queues.get(name, Growth())
-            growth.add(self._now, count(thing, "_queue"), gap)
+            growth.add(self._now, entries, gap)
             if (grown := growth.over(self._now, limits.growing, limits.growing_queue)) is None:
                 continue
             lasts, first, last = grown
