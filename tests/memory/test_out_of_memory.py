@@ -103,6 +103,18 @@ OPERATIONS = {
         "    for handle in kept: handle.cancel()\n    raise",
         "assert all(handle.cancelled() for handle in kept)",
     ),
+    "call_at of a whole number": ("", "kept.append(loop.call_at(10**9, nothing))", ""),
+    "two callbacks of each future": (
+        "",
+        "future = loop.create_future(); kept.append(future)\n"
+        "future.add_done_callback(nothing); future.add_done_callback(nothing)",
+        "",
+    ),
+    "coroutines of readuntil": (
+        "reader = asyncio.StreamReader()",
+        "kept.append(reader.readuntil((b'1', b'22')))",
+        "for coroutine in kept: coroutine.close()",
+    ),
     "abort of writes": (
         "left, right = socket.socketpair(); left.setblocking(False)\n"
         "transport, _ = await loop.create_connection(asyncio.Protocol, sock=left); transport.write(bytes(1_000_000))",

@@ -189,6 +189,47 @@ pub fn copied(py: Python<'_>, data: &[u8]) -> PyResult<Vec<u8>> {
     Ok(copy)
 }
 
+/// Memory for one value on the heap, for a place where it is too late to fail.
+///
+/// What each of many objects keeps must not be boxed with `Box::new`, which aborts when the reserve of the allocator is
+/// used up.
+pub struct BoxSpace<T>(Vec<T>);
+
+impl<T> BoxSpace<T> {
+    /// Memory for a value.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    pub fn new(py: Python<'_>) -> PyResult<Self> {
+        Self::reserve().ok_or_else(|| out_of_memory(py))
+    }
+
+    /// The same; None if there is none.
+    #[must_use]
+    pub fn reserve() -> Option<Self> {
+        let mut space = Vec::new();
+        space.try_reserve_exact(1).ok()?;
+        Some(Self(space))
+    }
+
+    /// The value, boxed.
+    #[must_use]
+    pub fn fill(mut self, value: T) -> Box<T> {
+        self.0.push(value);
+        let slice = Box::into_raw(self.0.into_boxed_slice());
+        // SAFETY: a box of one value, in the form of a slice of length one, which has the same layout.
+        unsafe { Box::from_raw(slice.cast()) }
+    }
+}
+
+/// A value on the heap.
+///
+/// # Errors
+/// `MemoryError`.
+pub fn boxed<T>(py: Python<'_>, value: T) -> PyResult<Box<T>> {
+    Ok(BoxSpace::new(py)?.fill(value))
+}
+
 /// Keeps panics that mean a lack of memory off standard error: they become `MemoryError`.
 pub fn silence_memory_panics() {
     let report = std::panic::take_hook();

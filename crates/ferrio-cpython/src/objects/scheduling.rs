@@ -14,6 +14,7 @@ use crate::capi::heap_type::fastcall_keywords;
 use crate::capi::hooks;
 use crate::capi::imports;
 use crate::capi::memory;
+use crate::capi::memory::BoxSpace;
 use crate::capi::trampoline::trampoline_attached;
 use crate::objects::coroutine_check::is_coroutine;
 use crate::objects::handle::{Arity, HandleRef, Kind, Parts, argument_tuple};
@@ -331,8 +332,9 @@ fn do_call_at<'py>(owner: &Bound<'py, LoopBase>, call: Call<'_, 'py>) -> PyResul
 fn schedule_at_given<'py>(owner: &Bound<'py, LoopBase>, request: Request<'py>) -> PyResult<Py<PyAny>> {
     let py = owner.py();
     let given = request.leading.clone().unwrap_or_else(|| py.None().into_bound(py));
+    let space = BoxSpace::new(py)?;
     let handle = schedule_at(owner, request, seconds(&given)?)?;
-    handle.keep_given_time(py, given.unbind());
+    handle.keep_given_time(py, given.unbind(), space);
     Ok(handle.into_object())
 }
 

@@ -1,5 +1,6 @@
 //! The body of `CapacityLimiter.acquire` and `acquire_on_behalf_of`.
 
+use ferrio_cpython::capi::memory::BoxSpace;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::handling;
 use ferrio_cpython::capi::resume::Step;
@@ -59,12 +60,13 @@ impl Acquire {
             return Ok(Step::Yielded(nothing(py)));
         }
         let blocked = Blocked::now(py);
+        let space = BoxSpace::new(py)?;
         let event = Bound::new(py, Event::default())?;
         waiting(limiter)?.set_item(borrower, &event)?;
         let mut wait = Event::waiting(&event);
         match wait.resume(py, Ok(nothing(py))) {
             Ok(step) => {
-                self.stage = Stage::Waiting(Box::new((wait, blocked)));
+                self.stage = Stage::Waiting(space.fill((wait, blocked)));
                 Ok(step)
             }
             Err(error) => Err(self.failed(py, error, &event, &blocked)),

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 
 use ferrio_cpython::capi::exact_type::ExactType;
+use ferrio_cpython::capi::memory::BoxSpace;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::raise::{handling, normalized};
 use ferrio_cpython::capi::resume::Step;
@@ -185,6 +186,7 @@ impl Receive {
     fn park<'py>(&mut self, state: &Bound<'py, StreamState>, task: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
         let py = state.py();
         let blocked = Blocked::now(py);
+        let space = BoxSpace::new(py)?;
         let (waiting, mut awaiting) = Waiting::receiver(task)?;
         add_waiter(self.stream.bind(py), waiting.as_any())?;
         state.get().park(Side::Receivers, &waiting)?;
@@ -193,7 +195,7 @@ impl Receive {
             return self.leave(state, &waiting, step, &blocked);
         }
         let place = Place { state: OwnedRef::of(state), waiting: OwnedRef::of(&waiting), awaiting, blocked };
-        self.stage = Stage::Waiting(Box::new(place));
+        self.stage = Stage::Waiting(space.fill(place));
         step
     }
 

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 
 use ferrio_cpython::capi::exact_type::ExactType;
+use ferrio_cpython::capi::memory::BoxSpace;
 use ferrio_cpython::capi::owned_ref::OwnedRef;
 use ferrio_cpython::capi::resume::Step;
 use ferrio_cpython::objects::coroutine::{self, Awaiting, Body, Visitor};
@@ -130,6 +131,7 @@ impl Send {
     fn park<'py>(&mut self, state: &Bound<'py, StreamState>) -> PyResult<Step<'py>> {
         let py = state.py();
         let blocked = Blocked::now(py);
+        let space = BoxSpace::new(py)?;
         let (waiting, mut awaiting) = Waiting::sender(self.item.bind(py))?;
         add_waiter(self.stream.bind(py), waiting.as_any())?;
         state.get().park(Side::Senders, &waiting)?;
@@ -138,7 +140,7 @@ impl Send {
             return self.leave(state, waiting.as_any(), step, &blocked);
         }
         let place = Place { state: OwnedRef::of(state), waiting: OwnedRef::of(&waiting), awaiting, blocked };
-        self.stage = Stage::Waiting(Box::new(place));
+        self.stage = Stage::Waiting(space.fill(place));
         step
     }
 

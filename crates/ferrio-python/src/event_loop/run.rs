@@ -118,16 +118,18 @@ impl Loop {
         if base.debug.get() {
             imports::base_events_logger(py)?.call_method1(name!("debug"), ("Close %r", slf))?;
         }
-        signals::close(slf)?;
         slf.get().io.tape.detach(py, base);
         base.closed.set(true);
         base.clear_scheduled(py);
         slf.get().io.close(py);
+        let closed = crate::event_loop::executors::close(slf);
+        // The wakeup descriptor is the waker's.
+        let closed = closed.and_then(|()| signals::close(slf));
         let waker = base.waker.with(py, Option::take);
         drop(waker);
         let this = slf.get().this.with(py, Option::take);
         drop(this);
-        crate::event_loop::executors::close(slf)
+        closed
     }
 
     /// Shows `nest_asyncio` that the loop needs no patches: `nested_runs` recognises that it was applied.

@@ -118,7 +118,7 @@ impl Body for ReadUntil {
     fn resume<'py>(&mut self, py: Python<'py>, input: PyResult<Bound<'py, PyAny>>) -> PyResult<Step<'py>> {
         if std::mem::take(&mut self.fresh) {
             if let Some(given) = self.given.take() {
-                self.separators = Some(Box::new(separators(given.bind(py))?));
+                self.separators = Some(memory::boxed(py, separators(given.bind(py))?)?);
             }
             check_exception(self.reader.bind(py))?;
         }

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 
 use super::object::without_stop;
 use super::{Awaiting, Body, Visitor};
+use crate::capi::memory::BoxSpace;
 use crate::capi::resume::Step;
 use crate::capi::trampoline::{normalized, panicked, restore_panic};
 
@@ -118,18 +119,27 @@ impl<B: Body> Methods<B> {
 }
 
 impl Erased {
-    /// Puts a body into empty memory.
+    /// Memory for a body that does not fit into an `Erased`; None for one that does.
+    ///
+    /// # Errors
+    /// `MemoryError`.
+    #[inline]
+    pub(super) fn space<B: Body>(py: Python<'_>) -> PyResult<Option<BoxSpace<B>>> {
+        if Methods::<B>::FITS { Ok(None) } else { BoxSpace::new(py).map(Some) }
+    }
+
+    /// Puts a body into empty memory; `space` is from the function of this name.
     ///
     /// # Safety
     /// `place` is memory for an `Erased`, which may be uninitialised.
     #[inline]
-    pub(super) unsafe fn put<B: Body>(place: *mut Self, body: B) {
-        if Methods::<B>::FITS {
+    pub(super) unsafe fn put<B: Body>(place: *mut Self, body: B, space: Option<BoxSpace<B>>) {
+        if let Some(space) = space {
             // SAFETY: the caller guarantees it.
-            unsafe { Self::put_in_place(place, body) };
+            unsafe { Self::put_in_place(place, space.fill(body)) };
         } else {
             // SAFETY: the caller guarantees it.
-            unsafe { Self::put_in_place(place, Box::new(body)) };
+            unsafe { Self::put_in_place(place, body) };
         }
     }
 

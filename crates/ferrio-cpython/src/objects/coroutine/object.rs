@@ -80,6 +80,7 @@ pub fn spawn<B: Body>(py: Python<'_>, name: &'static str, body: B) -> PyResult<P
     if class.is_null() {
         class = coroutine_type(py)?.as_type_ptr();
     }
+    let space = Erased::space::<B>(py)?;
     // SAFETY: our type, of the layout's size.
     let memory = unsafe { FREELIST.take(py, class) }?;
     let object = memory.as_ptr();
@@ -106,7 +107,7 @@ pub fn spawn<B: Body>(py: Python<'_>, name: &'static str, body: B) -> PyResult<P
     // SAFETY: as above.
     let place = unsafe { &raw mut (*object).body };
     // SAFETY: memory for a body, which holds nothing.
-    unsafe { Erased::put(place.cast(), body) };
+    unsafe { Erased::put(place.cast(), body, space) };
     if origin::are_tracked() {
         origin::note(py, object.cast());
     }

@@ -11,7 +11,7 @@ use super::FutureRef;
 use super::done_callback::{DoneCallback, ReadyCallback, Registered};
 use crate::capi::context;
 use crate::capi::memory;
-use crate::capi::memory::out_of_memory;
+use crate::capi::memory::{BoxSpace, out_of_memory};
 use crate::capi::owned_ref::OwnedRef;
 use crate::objects::handle::{Arity, HandleRef, Kind, Parts};
 use crate::objects::runnable::Runnable;
@@ -50,7 +50,12 @@ impl Callbacks {
 
     #[inline(never)]
     fn push_after_others(&mut self, callback: Callback) -> Option<Callback> {
-        let others = self.others.get_or_insert_default();
+        let others = if let Some(others) = &mut self.others {
+            others
+        } else {
+            let Some(space) = BoxSpace::reserve() else { return Some(callback) };
+            self.others.insert(space.fill(Vec::new()))
+        };
         if others.len() == others.capacity() && others.try_reserve(1).is_err() {
             return Some(callback);
         }
@@ -67,11 +72,12 @@ impl Callbacks {
         }
         let mut removed = Vec::new();
         removed.try_reserve_exact(selected).ok()?;
+        let space = BoxSpace::reserve()?;
         removed.extend(self.first.take_if(|first| is_selected(first)));
         if let Some(others) = &mut self.others {
             removed.extend(others.extract_if(.., |callback| is_selected(callback)));
         }
-        Some(Self { first: None, others: Some(Box::new(removed)) })
+        Some(Self { first: None, others: Some(space.fill(removed)) })
     }
 
     fn len(&self) -> usize {

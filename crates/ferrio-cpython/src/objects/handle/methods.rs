@@ -5,9 +5,10 @@ use pyo3::prelude::*;
 
 use super::types;
 use super::types::borrowed;
-use super::{Arity, HandleRef, Kind, argument_tuple, format_callback_source};
+use super::{Arity, DebugNotes, HandleRef, Kind, argument_tuple, format_callback_source};
 use crate::capi::heap_type;
 use crate::capi::memory;
+use crate::capi::memory::BoxSpace;
 use crate::capi::trampoline::{trampoline, trampoline_status};
 
 type Object = *mut ffi::PyObject;
@@ -141,10 +142,12 @@ pub(super) fn cancel_handle(py: Python<'_>, handle: &HandleRef) -> PyResult<()> 
     let owner = handle.body().owner.as_ref().map(|owner| owner.bind(py).clone());
     let in_debug = owner.as_ref().is_some_and(|owner| owner.get().debug.get());
     let shown = if in_debug { Some(memory::text(py, &describe_as(py, handle, true)?)?) } else { None };
+    let space = if in_debug { Some(BoxSpace::new(py)?) } else { None };
     let (callback, arguments, scheduled) = handle.update(py, |body| {
         body.cancelled = true;
-        if let Some(shown) = shown {
-            body.notes.get_or_insert_default().cancelled_repr = Some(shown.into_any().unbind());
+        if let (Some(shown), Some(space)) = (shown, space) {
+            let notes = body.notes.get_or_insert_with(|| space.fill(DebugNotes::default()));
+            notes.cancelled_repr = Some(shown.into_any().unbind());
         }
         (body.callback.take(), body.arguments.take(), body.scheduled)
     });

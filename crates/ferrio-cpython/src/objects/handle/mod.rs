@@ -24,6 +24,7 @@ pub(crate) use types::{FreeHandle, Kind, create_types};
 use crate::capi::context;
 use crate::capi::imports;
 use crate::capi::memory;
+use crate::capi::memory::BoxSpace;
 use crate::capi::program_frames;
 use crate::capi::visitor::Visitor;
 use crate::objects::loop_base::LoopBase;
@@ -58,11 +59,8 @@ impl DebugNotes {
         if !owner.get().debug.get() {
             return Ok(None);
         }
-        Ok(Some(Box::new(Self {
-            source_traceback: program_frames::stack(owner.py())?.map(Bound::unbind),
-            cancelled_repr: None,
-            when: None,
-        })))
+        let source_traceback = program_frames::stack(owner.py())?.map(Bound::unbind);
+        memory::boxed(owner.py(), Self { source_traceback, cancelled_repr: None, when: None }).map(Some)
     }
 }
 
@@ -287,9 +285,9 @@ impl HandleRef {
         self.0.bind(py).clone()
     }
 
-    /// Keeps the time as it was given, beside the float that the loop uses.
-    pub(crate) fn keep_given_time(&self, py: Python<'_>, when: Py<PyAny>) {
-        self.update(py, |body| body.notes.get_or_insert_default().when = Some(when));
+    /// Keeps the time as it was given, beside the float that the loop uses, in the memory of `space`.
+    pub(crate) fn keep_given_time(&self, py: Python<'_>, when: Py<PyAny>, space: BoxSpace<DebugNotes>) {
+        self.update(py, |body| body.notes.get_or_insert_with(|| space.fill(DebugNotes::default())).when = Some(when));
     }
 
     /// The time as it was given.
