@@ -25,10 +25,13 @@ def pointer_of(capsule, name=NAME):
 SIZE = Header.from_address(pointer_of(_ferrio._bridge_api)).size
 
 
+# An extension uses the table that it has accepted as long as the process lives.
+kept = []
+
+
 @pytest.fixture
 def offer(monkeypatch):
     """Has ferrio offer a table with another header, under another name if one is given."""
-    kept = []
 
     def put(major, minor, size=SIZE, name=NAME):
         table = ctypes.create_string_buffer(ctypes.string_at(pointer_of(_ferrio._bridge_api), SIZE), SIZE + 64)
