@@ -2,9 +2,12 @@
 //!
 //! The safe constructors of `PyO3` panic where the interpreter has no memory. Those below return `MemoryError`.
 
+use std::alloc::{Layout, alloc};
 use std::any::Any;
 use std::ffi::CStr;
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyMemoryError;
@@ -193,32 +196,38 @@ pub fn copied(py: Python<'_>, data: &[u8]) -> PyResult<Vec<u8>> {
 ///
 /// What each of many objects keeps must not be boxed with `Box::new`, which aborts when the reserve of the allocator is
 /// used up.
-pub struct BoxSpace<T>(Vec<T>);
+pub struct BoxSpace<T>(Box<MaybeUninit<T>>);
 
 impl<T> BoxSpace<T> {
     /// Memory for a value.
     ///
     /// # Errors
     /// `MemoryError`.
+    #[inline]
     pub fn new(py: Python<'_>) -> PyResult<Self> {
         Self::reserve().ok_or_else(|| out_of_memory(py))
     }
 
     /// The same; None if there is none.
+    #[inline]
     #[must_use]
     pub fn reserve() -> Option<Self> {
-        let mut space = Vec::new();
-        space.try_reserve_exact(1).ok()?;
-        Some(Self(space))
+        if size_of::<T>() == 0 {
+            return Some(Self(Box::new_uninit())); // takes no memory
+        }
+        // SAFETY: the layout's size is not zero.
+        let memory = NonNull::new(unsafe { alloc(Layout::new::<T>()) })?.cast();
+        // SAFETY: memory of the global allocator with the layout of the value, which may be uninitialised.
+        Some(Self(unsafe { Box::from_raw(memory.as_ptr()) }))
     }
 
     /// The value, boxed.
+    #[inline]
     #[must_use]
     pub fn fill(mut self, value: T) -> Box<T> {
-        self.0.push(value);
-        let slice = Box::into_raw(self.0.into_boxed_slice());
-        // SAFETY: a box of one value, in the form of a slice of length one, which has the same layout.
-        unsafe { Box::from_raw(slice.cast()) }
+        self.0.write(value);
+        // SAFETY: it was just written.
+        unsafe { self.0.assume_init() }
     }
 }
 

@@ -106,6 +106,18 @@ unsafe extern "C" fn dealloc(object: Object) {
         return;
     }
     // SAFETY: dead and whole.
+    unsafe { dealloc_seen(object) };
+}
+
+/// The rest of `dealloc`, for an exception that a program has seen, or that holds another one. Apart, so that `dealloc`
+/// saves no registers.
+///
+/// # Safety
+/// It is dead and whole. The GIL is held.
+#[cold]
+#[inline(never)]
+unsafe fn dealloc_seen(object: Object) {
+    // SAFETY: dead and whole.
     let destroy = |object| unsafe { free(object) };
     // SAFETY: dead and whole, and this is the type's `tp_dealloc`.
     unsafe { within_bounds(object, dealloc, destroy) };

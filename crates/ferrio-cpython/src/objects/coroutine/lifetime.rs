@@ -76,28 +76,39 @@ fn tell(raised: PyErr, coroutine: &Bound<'_, PyAny>, text: &CStr) {
 pub(super) unsafe extern "C" fn dealloc(object: Object) {
     let coroutine = object.cast::<CoroutineObject>();
     // SAFETY: a whole object of our type.
-    if unsafe { stage_of(object) } == Stage::Finished {
-        // SAFETY: as above.
-        let is_tracked = unsafe { (*coroutine).is_tracked };
-        // SAFETY: as above.
-        let weak_references = unsafe { (*coroutine).weak_references };
-        assume_attached(|py| {
-            if is_tracked || !weak_references.is_null() || origin::are_tracked() {
-                // SAFETY: no reference to it is left, and its body is gone.
-                unsafe { release(py, object) };
-            } else {
-                // SAFETY: not null.
-                let memory = unsafe { NonNull::new_unchecked(coroutine) };
-                // SAFETY: exactly of our type, dead, its body is gone; only what is tracked is ever finalized.
-                unsafe { FREELIST.put_unfinalized(py, memory) };
-            }
-        });
+    if unsafe { stage_of(object) } != Stage::Finished {
+        // SAFETY: dead and whole.
+        unsafe { dealloc_unfinished(object) };
         return;
     }
-    // A finished coroutine holds nothing; any other may hold a chain of objects.
+    // SAFETY: as above.
+    let is_tracked = unsafe { (*coroutine).is_tracked };
+    // SAFETY: as above.
+    let weak_references = unsafe { (*coroutine).weak_references };
+    assume_attached(|py| {
+        if is_tracked || !weak_references.is_null() || origin::are_tracked() {
+            // SAFETY: no reference to it is left, and its body is gone.
+            unsafe { release(py, object) };
+        } else {
+            // SAFETY: not null.
+            let memory = unsafe { NonNull::new_unchecked(coroutine) };
+            // SAFETY: exactly of our type, dead, its body is gone; only what is tracked is ever finalized.
+            unsafe { FREELIST.put_unfinalized(py, memory) };
+        }
+    });
+}
+
+/// The rest of `dealloc`: a finished coroutine holds nothing, any other may hold a chain of objects. Apart, so that
+/// `dealloc` saves no registers.
+///
+/// # Safety
+/// It is dead and whole. The GIL is held.
+#[cold]
+#[inline(never)]
+unsafe fn dealloc_unfinished(object: Object) {
     // SAFETY: dead and whole.
     let destroy = |object| unsafe { free(object) };
-    // SAFETY: dead and whole, and this is the type's `tp_dealloc`.
+    // SAFETY: dead and whole, and `dealloc` is the type's `tp_dealloc`.
     unsafe { within_bounds(object, dealloc, destroy) };
 }
 
